@@ -1,0 +1,73 @@
+# All it needs is make and Python 3.11 or newer: everything else is installed into .venv.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo run test check lint types imports format lock clean
+
+# The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
+PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
+PORT ?= 8000
+
+VENV := .venv
+PY := $(VENV)/bin/python
+RUNTIME := $(VENV)/requirements.installed
+DEV := $(VENV)/dev.installed
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' Makefile | \
+	    while IFS=@ read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+demo: $(RUNTIME) ## Start the whole system, run a prediction job and a training job, stop
+	@$(PY) -m app demo
+
+run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
+	@$(PY) -m app dev --port $(PORT)
+
+test: $(DEV) ## Run the tests (ARGS='-k cancel' chooses)
+	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+
+check: lint types imports test ## Everything CI runs: lint, types, imports, tests
+
+lint: $(DEV) ## Check style and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+types: $(DEV) ## Check the types, strictly
+	@$(PY) -m mypy
+
+imports: $(DEV) ## Check who imports whom
+	@$(VENV)/bin/lint-imports --no-logo
+
+format: $(DEV) ## Put the code in order
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+
+COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --custom-compile-command 'make lock' $(UPGRADE) pyproject.toml
+
+lock: $(DEV) ## Pin the dependencies again (UPGRADE=--upgrade: at their newest)
+	$(COMPILE) --extra ml --extra embedded --output-file requirements/requirements.txt
+	$(COMPILE) --extra ml --constraint requirements/requirements.txt --output-file requirements/runtime.txt
+	$(COMPILE) --all-extras --constraint requirements/requirements.txt --output-file requirements/dev.txt
+
+clean: ## Remove .venv and every cache (the data in .data/ stays)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A dangling .venv/bin/python (its Python was removed, or the folder was moved here) is made anew too.
+$(PY):
+	@for python in $(PYTHON); do \
+	    "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	    exec "$$python" -m venv --clear $(VENV); \
+	done; \
+	echo 'Headrace needs Python 3.11 or newer with venv (on Debian and Ubuntu: apt install python3-venv).' >&2; \
+	echo 'If it is not on your PATH, say where it is: make PYTHON=/path/to/python3 ...' >&2; \
+	exit 1
+
+# The lock names every package, so pip need not resolve (--no-deps saves it a third of the time).
+$(VENV)/%.installed: requirements/%.txt $(PY)
+	@echo 'Installing requirements/$*.txt into $(VENV): up to a minute, once.'
+	@PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install -qq --disable-pip-version-check --no-input \
+	    --require-hashes --no-deps -r $<
+	@touch $@
