@@ -1,0 +1,118 @@
+"""Every setting, its default and its bounds. Read once at start-up, never changed afterwards."""
+
+import os
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.core.errors import ConfigurationError
+
+DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"
+MINIMUM_SECRET_BYTES = 32
+
+
+class Environment(StrEnum):
+    """Where the process runs: decides the log format and how strict start-up is."""
+
+    DEVELOPMENT = "development"
+    PRODUCTION = "production"
+
+
+class Settings(BaseSettings):
+    """All settings, from the environment and from `.env`; each is described in `.env.example`."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    # The process
+    environment: Environment = Environment.DEVELOPMENT
+    log_level: str = "INFO"
+
+    # Servers
+    database_url: str = Field(min_length=1)
+    database_pool_size: int = Field(default=10, ge=2, le=200)
+    redis_url: str = Field(min_length=1)
+
+    # Signing in
+    secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
+    previous_secret_key: SecretStr | None = None
+    access_token_seconds: int = Field(default=1800, ge=1, le=86_400)
+    refresh_token_seconds: int = Field(default=1_209_600, ge=1)
+    registration_open: bool = True
+
+    # The API
+    max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+    # Jobs
+    result_retention_seconds: int = Field(default=86_400, ge=1)
+    job_retention_seconds: int = Field(default=30 * 86_400, ge=1)
+    retry_base_seconds: float = Field(default=1.0, gt=0)
+    retry_max_seconds: float = Field(default=300.0, gt=0)
+
+    # Workers
+    worker_name: str | None = None
+    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    worker_port: int | None = Field(default=9000, ge=0, le=65_535)
+    drain_seconds: float = Field(default=25.0, ge=0)
+    child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
+    child_max_jobs: int = Field(default=1000, ge=1)
+
+    # Leases
+    lease_seconds: float = Field(default=6.0, gt=0)
+    heartbeat_seconds: float = Field(default=1.0, gt=0)
+
+    @field_validator("worker_queues", mode="before")
+    @classmethod
+    def _split_queues(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("worker_port", mode="before")
+    @classmethod
+    def _off_is_none(cls, value: object) -> object:
+        return None if value in ("off", "") else value
+
+    @model_validator(mode="after")
+    def _secrets_are_strong(self) -> "Settings":
+        for name in ("secret_key", "previous_secret_key"):
+            secret: SecretStr | None = getattr(self, name)
+            if secret is not None and len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
+                raise ValueError(f"{name.upper()} must have at least {MINIMUM_SECRET_BYTES} bytes")
+        if self.is_production and self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+            raise ValueError("SECRET_KEY must be set in production")
+        if self.lease_seconds < 3 * self.heartbeat_seconds:
+            raise ValueError("LEASE_SECONDS must be at least three times HEARTBEAT_SECONDS")
+        return self
+
+    @cached_property
+    def is_production(self) -> bool:
+        """Whether this process serves real users."""
+        return self.environment is Environment.PRODUCTION
+
+    @cached_property
+    def verification_secrets(self) -> tuple[str, ...]:
+        """The secrets a token may be signed with, the current one first."""
+        secrets = (self.secret_key, self.previous_secret_key)
+        return tuple(secret.get_secret_value() for secret in secrets if secret is not None)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings; `overrides` win over the environment.
+
+    Raises ConfigurationError with one line that names every setting at fault. The values stay out
+    of it: one of them may be a secret.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them, that is the point
+    except ValidationError as error:
+        faults = "; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
+        raise ConfigurationError(faults) from None
+
+
+def _fault(location: tuple[int | str, ...], message: str) -> str:
+    name = ".".join(str(part).upper() for part in location)
+    return f"{name}: {message}" if name else message.removeprefix("Value error, ")

@@ -1,0 +1,119 @@
+"""One tree of errors. Each class has its HTTP status, its stable code and the sentence a user reads."""
+
+from typing import Any, ClassVar
+
+
+class ConfigurationError(Exception):
+    """The process cannot start with these settings; the message names the ones at fault."""
+
+
+class AppError(Exception):
+    """Something a caller is told about.
+
+    The class docstring is the sentence the caller reads; facts given as keyword arguments fill its
+    `{placeholders}` and travel beside it in the answer. `retry_after` (seconds) becomes the header.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal error"
+    retry_after: ClassVar[int | None] = None
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = facts
+        self.detail = (type(self).__doc__ or "").format_map(facts)
+        super().__init__(self.detail)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Headers that the answer carries because of this error."""
+        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+class BadRequest(AppError):
+    """The request cannot be served as it is."""
+
+    status = 400
+    code = "bad_request"
+    title = "Bad request"
+
+
+class Unauthorized(AppError):
+    """Sign in first: this needs a valid bearer token."""
+
+    status = 401
+    code = "invalid_token"
+    title = "Unauthorized"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Say how to sign in, as RFC 6750 asks."""
+        return {**super().headers, "WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(AppError):
+    """You may not do this."""
+
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+
+
+class NotFound(AppError):
+    """There is nothing here."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+class Conflict(AppError):
+    """This clashes with what is already there."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class TooLarge(AppError):
+    """This is larger than the limit of {limit}."""
+
+    status = 413
+    code = "too_large"
+    title = "Content too large"
+
+
+class Unprocessable(AppError):
+    """The request is well formed but its content is not valid."""
+
+    status = 422
+    code = "validation_error"
+    title = "Unprocessable content"
+
+
+class Unavailable(AppError):
+    """The service cannot answer right now."""
+
+    status = 503
+    code = "unavailable"
+    title = "Service unavailable"
+    retry_after = 1
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached right now; nothing was changed by this request unless it says so later."""
+
+    code = "database_unavailable"
+    retry_after = 2
+
+
+class BodyTooLarge(TooLarge):
+    """The request body is larger than {limit} bytes."""
+
+    code = "body_too_large"
+
+
+class InvalidCursor(BadRequest):
+    """The cursor was not given by this service."""
+
+    code = "invalid_cursor"

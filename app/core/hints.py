@@ -1,0 +1,77 @@
+"""Hints to other processes, through Redis: "there is work", "this happened", "look at this job".
+
+A hint is best effort by design: it is sent after the commit it tells of, never waited for, and dropped
+when Redis is away. Postgres holds what is true; the keeper and the hub make a lost hint good.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from uuid import UUID
+
+from redis.asyncio import ConnectionPool
+
+from app.core import keys, metrics, queue
+from app.core.redis import UNREACHABLE, Availability
+
+MAX_WAITING = 10_000
+MAX_TOKENS_AT_ONCE = 1000
+
+
+class Hints:
+    """Takes hints without waiting and sends all that wait in one pipeline."""
+
+    def __init__(self, pool: ConnectionPool, availability: Availability) -> None:
+        self._client = queue.client(pool)
+        self._availability = availability
+        self._messages: list[tuple[str, bytes]] = []
+        self._tokens: Counter[str] = Counter()
+        self._waiting = asyncio.Event()
+
+    def wake(self, queue_name: str, tokens: int = 1) -> None:
+        """Say that `tokens` jobs are waiting in a queue."""
+        room = MAX_TOKENS_AT_ONCE - self._tokens[queue_name]
+        self._tokens[queue_name] += min(tokens, room)
+        self._waiting.set()
+
+    def events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
+        """Pass on events that are committed."""
+        self._publish(keys.events(owner_id), events)
+
+    def look_at(self, worker_id: UUID, job_id: UUID) -> None:
+        """Tell a worker that something about one of its running jobs has changed."""
+        self._publish(keys.worker(worker_id), (job_id.bytes,))
+
+    def _publish(self, channel: str, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            if len(self._messages) >= MAX_WAITING:
+                metrics.HINTS_DROPPED.inc()
+                continue
+            self._messages.append((channel, message))
+        self._waiting.set()
+
+    async def send_forever(self) -> None:
+        """Send whatever waits, until cancelled."""
+        while True:
+            await self._waiting.wait()
+            self._waiting.clear()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send what waits now; what Redis does not take is dropped and counted."""
+        messages, self._messages = self._messages, []
+        tokens, self._tokens = self._tokens, Counter()
+        if not messages and not tokens:
+            return
+        try:
+            async with self._client.pipeline(transaction=False) as pipe:
+                for name, count in tokens.items():
+                    queue.add_tokens(pipe, name, count)
+                for channel, message in messages:
+                    pipe.publish(channel, message)
+                await pipe.execute()
+        except UNREACHABLE as error:
+            metrics.HINTS_DROPPED.inc(len(messages) + tokens.total())
+            self._availability.failed(error)
+        else:
+            self._availability.succeeded()

@@ -1,0 +1,81 @@
+"""Structured logs on stderr: one line a record, JSON in production, readable in development."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.core.config import Settings
+
+_NOISY = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "uvicorn.error": logging.WARNING}
+_SECRET_NAMES = ("password", "secret", "token", "authorization", "ticket", "cookie")
+
+
+def configure(settings: Settings) -> None:
+    """Send the records of structlog and of the standard library through one formatter."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        hide_secrets,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=_rendering(settings))
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(settings.log_level.upper())
+    for name, level in _NOISY.items():
+        logging.getLogger(name).setLevel(max(level, root.level))
+
+
+def _rendering(settings: Settings) -> list[Processor]:
+    forget = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    if settings.is_production:
+        return [forget, _tracebacks, structlog.processors.JSONRenderer()]
+    return [
+        forget,
+        _escape_lines,
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+
+
+# structlog's own `dict_tracebacks` prints every local variable: passwords, tokens, whole bodies.
+_tracebacks = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
+
+
+def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Blank out every value whose name says that it is a secret."""
+    for name in event:
+        if any(secret in name.lower() for secret in _SECRET_NAMES):
+            event[name] = "[hidden]"
+    return event
+
+
+def _escape_lines(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Keep a record on its line: a user's text must not look like a record of its own."""
+    return {name: _escaped(value) for name, value in event.items()}
+
+
+def _escaped(value: Any) -> Any:
+    if not isinstance(value, str) or value.isprintable():
+        return value
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in value)
