@@ -1,0 +1,74 @@
+"""From a bearer token to the user behind it, with a query a second at most."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from app.auth.roles import Role
+from app.auth.tokens import Tokens
+from app.core.database import Database
+from app.core.errors import Unauthorized
+
+LIFETIME_SECONDS: Final = 1.0
+"""How long a demoted, deactivated or deleted user may still be taken for what they were."""
+
+MAX_REMEMBERED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A signed-in user, as far as a route needs to know them."""
+
+    id: UUID
+    role: Role
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether they may see to everybody's affairs."""
+        return self.role is Role.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    identity: Identity
+    until: float  # by the loop's clock
+    expires_at: int  # of the token, by the wall clock
+
+
+class Identities:
+    """Knows whose token it is. Remembers each answer for `LIFETIME_SECONDS`, a refusal never."""
+
+    def __init__(self, tokens: Tokens, database: Database) -> None:
+        self._tokens = tokens
+        self._database = database
+        self._remembered: dict[str, _Remembered] = {}
+
+    async def identify(self, token: str) -> Identity:
+        """The active user whose access token this is.
+
+        Raises Unauthorized, the same whatever is wrong, and DatabaseUnavailable.
+        """
+        remembered = self._remembered.get(token)
+        now = asyncio.get_running_loop().time()
+        if remembered is not None and remembered.until > now and remembered.expires_at >= time.time():
+            return remembered.identity
+        claims = self._tokens.verify_access(token)
+        identity = await self._load(claims.user_id)
+        self._remember(token, _Remembered(identity, now + LIFETIME_SECONDS, claims.expires_at))
+        return identity
+
+    async def _load(self, user_id: UUID) -> Identity:
+        async with self._database.connection() as connection:
+            role = await connection.fetchval("SELECT role FROM users WHERE id = $1 AND is_active", user_id)
+        if role is None:
+            raise Unauthorized
+        return Identity(user_id, Role(role))
+
+    def _remember(self, token: str, remembered: _Remembered) -> None:
+        # Taken out and put in again, so that the oldest answer is always the first.
+        self._remembered.pop(token, None)
+        if len(self._remembered) >= MAX_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[token] = remembered

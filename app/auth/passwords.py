@@ -1,0 +1,97 @@
+"""Passwords: which ones are taken, and how they are hashed without holding anything else up."""
+
+import asyncio
+import secrets
+import time
+import unicodedata
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, TypeVar
+
+from passlib.hash import argon2
+
+from app.auth.errors import TooManySignIns, WeakPassword
+from app.core import metrics, text
+
+MIN_LENGTH: Final = 8
+MAX_LENGTH: Final = 128
+
+THREADS: Final = 2
+MAX_WAITING: Final = 20
+
+# OWASP's parameters for argon2id: about 17 ms and 19 MiB for each hash.
+_hasher = argon2.using(type="ID", memory_cost=19_456, time_cost=2, parallelism=1)
+_common = frozenset(Path(__file__).with_name("common_passwords.txt").read_text().split())
+
+Answer = TypeVar("Answer")
+
+
+def accept(password: str) -> str:
+    """The password in the form in which it is hashed; raises WeakPassword if it will not do."""
+    if not text.is_storable(password):
+        raise WeakPassword(reason="it has characters that are not text")
+    normal = normalise(password)
+    if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
+        raise WeakPassword(reason=f"it needs {MIN_LENGTH} to {MAX_LENGTH} characters")
+    if normal.casefold() in _common:
+        raise WeakPassword(reason="it is one of the first that anybody would try")
+    return normal
+
+
+def normalise(password: str) -> str:
+    """The same characters for the same keys: systems differ in how they write an accent."""
+    return unicodedata.normalize("NFC", password)
+
+
+class Passwords:
+    """Hashes and checks passwords in a few threads of its own, for a bounded number of callers."""
+
+    def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
+        self._executor = executor
+        self._decoy = decoy
+        self._callers = 0
+
+    async def hash(self, password: str) -> str:
+        """The argon2id hash of a password; raises WeakPassword, and TooManySignIns when too many wait."""
+        accepted = accept(password)
+        return await self._run(lambda: str(_hasher.hash(accepted)))
+
+    async def check(self, password: str, password_hash: str | None) -> bool:
+        """Whether this is the password; raises TooManySignIns when too many wait.
+
+        Without a hash (nobody has that name) a decoy is checked, so that the answer takes as long.
+        """
+        normal = normalise(password)
+        is_right = await self._run(lambda: bool(_hasher.verify(normal, password_hash or self._decoy)))
+        return is_right and password_hash is not None
+
+    async def _run(self, compute: Callable[[], Answer]) -> Answer:
+        if self._callers >= THREADS + MAX_WAITING:
+            raise TooManySignIns
+        self._callers += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, _timed, compute)
+        finally:
+            self._callers -= 1
+
+
+def _timed(compute: Callable[[], Answer]) -> Answer:
+    start = time.perf_counter()
+    answer = compute()
+    metrics.PASSWORD_SECONDS.observe(time.perf_counter() - start)
+    return answer
+
+
+@asynccontextmanager
+async def open_passwords() -> AsyncIterator[Passwords]:
+    """A place to have passwords hashed, closed at the end of the body."""
+    executor = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
+    try:
+        decoy = await asyncio.get_running_loop().run_in_executor(
+            executor, _hasher.hash, secrets.token_urlsafe()
+        )
+        yield Passwords(executor, decoy)
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)

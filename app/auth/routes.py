@@ -1,0 +1,140 @@
+"""Sign up, sign in, stay signed in."""
+
+from datetime import timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Response
+from sqlmodel.ext.asyncio.session import AsyncSession
+from starlette.status import HTTP_201_CREATED
+
+from app.auth import service
+from app.auth.deps import CurrentUser, GateDep
+from app.auth.errors import (
+    InactiveUser,
+    InvalidCredentials,
+    RegistrationClosed,
+    TooManySignIns,
+    UsernameTaken,
+    WeakPassword,
+)
+from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
+from app.auth.tokens import Tokens
+from app.core.config import Settings
+from app.core.errors import DatabaseUnavailable, Unauthorized
+from app.http import problems
+from app.http.deps import DatabaseDep, SessionDep, SettingsDep
+
+router = APIRouter(tags=["Sign in"])
+
+
+@router.post(
+    "/users",
+    operation_id="createUser",
+    summary="Create an account",
+    status_code=HTTP_201_CREATED,
+    response_description="The new account",
+    responses=problems.responses(
+        RegistrationClosed,
+        UsernameTaken,
+        WeakPassword(reason="it needs 8 to 128 characters"),
+        TooManySignIns,
+        DatabaseUnavailable,
+    ),
+)
+async def create_user(
+    body: CreateUser, settings: SettingsDep, gate: GateDep, session: SessionDep
+) -> UserView:
+    """Sign up. A name that differs from another in upper and lower case only is the same name."""
+    if not settings.registration_open:
+        raise RegistrationClosed
+    user = await service.create_user(
+        session,
+        gate.passwords,
+        username=body.username,
+        password=body.password.get_secret_value(),
+        email=body.email,
+    )
+    return UserView.model_validate(user)
+
+
+@router.post(
+    "/token",
+    operation_id="createToken",
+    summary="Sign in",
+    response_description="Signed in",
+    responses=problems.responses(InvalidCredentials, InactiveUser, TooManySignIns, DatabaseUnavailable),
+)
+async def create_token(
+    form: Annotated[SignIn, Form()],
+    settings: SettingsDep,
+    gate: GateDep,
+    database: DatabaseDep,
+    response: Response,
+) -> TokenPair:
+    """Trade a username and a password for an access token and a refresh token."""
+    async with database.session() as session:
+        user = await service.find_user(session, form.username)
+    # Checked between two transactions: it is slow, and no connection is held meanwhile.
+    known_hash = user.password_hash if user is not None else None
+    is_right = await gate.passwords.check(form.password.get_secret_value(), known_hash)
+    if user is None or not is_right:
+        raise InvalidCredentials
+    if not user.is_active:
+        raise InactiveUser
+    async with database.session() as session:
+        return await _issue_pair(session, gate.tokens, settings, response, user.id)
+
+
+@router.post(
+    "/token/refresh",
+    operation_id="refreshToken",
+    summary="Stay signed in",
+    response_description="Still signed in",
+    responses=problems.responses(Unauthorized, DatabaseUnavailable),
+)
+async def refresh_token(
+    body: Refresh, settings: SettingsDep, gate: GateDep, database: DatabaseDep, response: Response
+) -> TokenPair:
+    """Trade a refresh token for a new pair. It is good once; a second use signs out its whole family."""
+    async with database.session() as session:
+        spent = await service.spend_refresh_token(session, body.refresh_token.get_secret_value())
+        if spent is not None:
+            return await _issue_pair(session, gate.tokens, settings, response, spent.user_id, spent.family_id)
+    # Only here: an error inside would roll back that the family of a stolen token was revoked.
+    raise Unauthorized
+
+
+@router.get(
+    "/users/me",
+    operation_id="getCurrentUser",
+    summary="Who am I?",
+    response_description="The signed-in user",
+    responses=problems.responses(Unauthorized, DatabaseUnavailable),
+)
+async def get_current_user(current: CurrentUser, gate: GateDep, session: SessionDep) -> UserView:
+    """The account whose token this is, with how much it was used."""
+    await gate.usage.write()  # so that the count has everything before this, and this
+    user = await service.get_user(session, current.id)
+    if user is None:
+        raise Unauthorized
+    return UserView.model_validate(user)
+
+
+async def _issue_pair(
+    session: AsyncSession,
+    tokens: Tokens,
+    settings: Settings,
+    response: Response,
+    user_id: UUID,
+    family_id: UUID | None = None,
+) -> TokenPair:
+    refresh_token = await service.issue_refresh_token(
+        session, user_id, family_id=family_id, lifetime=timedelta(seconds=settings.refresh_token_seconds)
+    )
+    response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
+    return TokenPair(
+        access_token=tokens.issue_access(user_id),
+        expires_in=settings.access_token_seconds,
+        refresh_token=refresh_token,
+    )

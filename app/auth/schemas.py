@@ -1,0 +1,70 @@
+"""What goes in and out when somebody signs up or in."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from app.auth import usernames
+from app.auth.passwords import MAX_LENGTH, MIN_LENGTH
+from app.auth.roles import Role
+from app.http.body import CleanSecret, CleanStr, StrictBody
+
+Username = Annotated[CleanStr, AfterValidator(usernames.accept), Field(examples=["ada"])]
+Email = Annotated[CleanStr, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["ada@example.com"])]
+
+# How long a password may be is for `passwords` to say: with a constraint here it would be said twice.
+NewPassword = Annotated[
+    CleanSecret,
+    Field(
+        description=f"{MIN_LENGTH} to {MAX_LENGTH} characters, and none of the most common ones.",
+        examples=["correct horse battery"],
+    ),
+]
+
+
+class CreateUser(StrictBody):
+    """A new account."""
+
+    username: Username
+    password: NewPassword
+    email: Email | None = None
+
+
+class UserView(BaseModel):
+    """A user, as they see themselves."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    user_id: UUID = Field(validation_alias="id")
+    username: str
+    email: str | None
+    role: Role
+    is_active: bool
+    request_count: int = Field(description="Requests made with a token of theirs, this one included.")
+    last_request_at: datetime | None
+    created_at: datetime
+
+
+class SignIn(BaseModel):
+    """The password form of OAuth 2 (RFC 6749, section 4.3). What else it may hold is ignored, as it asks."""
+
+    username: CleanStr = Field(max_length=1024)
+    password: Annotated[CleanSecret, Field(max_length=1024)]
+    grant_type: Literal["password"] = "password"
+
+
+class Refresh(StrictBody):
+    """A refresh token, to be traded for a new pair."""
+
+    refresh_token: Annotated[CleanSecret, Field(min_length=1, max_length=1024)]
+
+
+class TokenPair(BaseModel):
+    """What a client needs to stay signed in."""
+
+    access_token: str = Field(description="Goes into the header `Authorization: Bearer …`.")
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105  # a scheme, not a secret
+    expires_in: int = Field(description="Seconds until the access token expires.")
+    refresh_token: str = Field(description="Good for one `POST /token/refresh`.")

@@ -1,0 +1,48 @@
+"""Users, and the refresh tokens that keep them signed in."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, LargeBinary, text
+from sqlmodel import Field, Index, SQLModel
+
+from app.auth.roles import Role
+from app.core import ids
+from app.core.schema import instant, one_of, word
+
+
+class User(SQLModel, table=True):
+    """A person or a program with an account."""
+
+    __tablename__ = "users"
+    __table_args__ = (one_of("role", Role),)
+
+    id: UUID = Field(default_factory=ids.new_id, primary_key=True)
+    username: str
+    username_key: str = Field(unique=True)  # what makes it unique: see `usernames.key`
+    email: str | None = None
+    password_hash: str
+    role: Role = Field(default=Role.USER, sa_column=word(Role, default=Role.USER))
+    is_active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+    request_count: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    last_request_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=instant(default_now=True))
+
+
+class RefreshToken(SQLModel, table=True):
+    """One refresh token, by its hash. Each use retires it and adds its successor to the same family."""
+
+    __tablename__ = "refresh_tokens"
+    __table_args__ = (
+        Index("ix_refresh_tokens_family_id", "family_id"),
+        Index("ix_refresh_tokens_user_id", "user_id"),
+    )
+
+    id: UUID = Field(default_factory=ids.new_id, primary_key=True)
+    family_id: UUID
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    expires_at: datetime = Field(sa_column=instant())
+    used_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    revoked_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    created_at: datetime = Field(default=None, sa_column=instant(default_now=True))

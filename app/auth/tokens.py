@@ -1,0 +1,105 @@
+"""Tokens: signed ones that say who is asking, and opaque ones that ask for the next.
+
+The only module that knows python-jose. Left to itself jose accepts a token without `exp`, without `aud`
+even when an audience is asked for, and lets RecursionError, TypeError and OverflowError out of bad ones.
+"""
+
+import hashlib
+import re
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from jose import jwk, jwt
+
+from app.core import ids
+from app.core.config import Settings
+from app.core.errors import Unauthorized
+
+ALGORITHM: Final = "HS256"
+ISSUER: Final = "headrace"
+AUDIENCE: Final = "headrace-api"
+MAX_LENGTH: Final = 2048
+REFRESH_TOKEN_BYTES: Final = 32
+
+# base64 decoders skip what they do not know: without this, one token would have any number of spellings.
+_SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
+_ACCESS: Final = "access"
+_REQUIRED: Final = {f"require_{claim}": True for claim in ("exp", "iat", "sub", "jti", "aud", "iss")}
+
+
+@dataclass(frozen=True, slots=True)
+class AccessClaims:
+    """What a verified access token says."""
+
+    user_id: UUID
+    token_id: str
+    expires_at: int  # seconds since 1970
+
+
+class Tokens:
+    """Issues access tokens and verifies them, with the current secret and the one before it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._lifetime_seconds = settings.access_token_seconds
+        self._keys = {
+            f"secret-{age}": jwk.construct(secret, ALGORITHM)
+            for age, secret in enumerate(settings.verification_secrets)
+        }
+        self._signing_key = next(iter(self._keys.values()))
+        # Every token of ours begins with these characters. To take no other header refuses `alg: none`,
+        # every other algorithm, `crit` and a header nested to exhaust the parser before anything is parsed.
+        self._header = self._sign({}).split(".")[0] + "."
+
+    def issue_access(self, user_id: UUID) -> str:
+        """A token that is its bearer's right to act as this user until it expires."""
+        now = int(time.time())
+        return self._sign(
+            {
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "sub": str(user_id),
+                "jti": ids.new_id().hex,
+                "typ": _ACCESS,
+                "iat": now,
+                "exp": now + self._lifetime_seconds,
+            }
+        )
+
+    def verify_access(self, token: str) -> AccessClaims:
+        """What this access token says; raises Unauthorized, the same whatever is wrong with it."""
+        if len(token) > MAX_LENGTH or not token.startswith(self._header) or not _SHAPE.fullmatch(token):
+            raise Unauthorized
+        try:
+            return _read(self._decode(token))
+        except Exception:
+            # Not only JWTError, as the first lines of this file say. The cause may quote the token: dropped.
+            raise Unauthorized from None
+
+    def _sign(self, claims: dict[str, Any]) -> str:
+        token: str = jwt.encode(claims, self._signing_key, algorithm=ALGORITHM)
+        return token
+
+    def _decode(self, token: str) -> dict[str, Any]:
+        claims: dict[str, Any] = jwt.decode(
+            token, self._keys, algorithms=[ALGORITHM], issuer=ISSUER, audience=AUDIENCE, options=_REQUIRED
+        )
+        return claims
+
+
+def _read(claims: dict[str, Any]) -> AccessClaims:
+    if claims["typ"] != _ACCESS:
+        raise Unauthorized
+    return AccessClaims(UUID(claims["sub"]), claims["jti"], int(claims["exp"]))
+
+
+def new_refresh_token() -> str:
+    """A token that means nothing except in our database."""
+    return secrets.token_urlsafe(REFRESH_TOKEN_BYTES)
+
+
+def hash_refresh_token(token: str) -> bytes:
+    """What is stored of a refresh token. It is random and long: a slow hash would protect nothing more."""
+    return hashlib.sha256(token.encode()).digest()

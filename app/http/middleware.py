@@ -1,0 +1,173 @@
+"""What every request passes through: its id, the size of its body, how long it took, what became of it.
+
+One plain ASGI class: a request is wrapped once, and a stream flows through untouched.
+"""
+
+import re
+import time
+from typing import Final
+
+import structlog
+from prometheus_client import Histogram
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.core import ids, metrics
+from app.core.errors import BodyTooLarge
+from app.http import problems
+
+UNMATCHED: Final = "unmatched"
+CLIENT_GONE: Final = 499  # nginx's number for a client that left before it was answered
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_SANE_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
+_BODY: Final = "headrace.body"
+
+log = structlog.get_logger(__name__)
+
+
+class RequestMiddleware:
+    """Gives every request an id, and measures, bounds and logs those that are HTTP."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+        self._timers = _Timers()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        request_id = _request_id(headers)
+        scope["request_id"] = request_id
+        bound = structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            if scope["type"] == "http":
+                await self._serve(scope, headers, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            structlog.contextvars.reset_contextvars(**bound)
+
+    async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
+        body = _Body(receive, _declared_bytes(headers), self._max_body_bytes)
+        scope[_BODY] = body
+        exchange = _Exchange(scope, send, body, self._timers)
+        try:
+            await self._app(scope, body.receive, exchange.send)
+        except ClientDisconnect:
+            if not exchange.is_answered:
+                exchange.record(CLIENT_GONE)
+        except Exception as error:
+            if exchange.is_answered:
+                # To return without the rest makes the server close the connection: the client must not
+                # take half an answer for a whole one.
+                log.error("answer_broken_off", exc_info=error)
+                return
+            # Not left to Starlette, which would answer outside of here: without id, log and metric.
+            await problems.answer(scope, error)(scope, receive, exchange.send)
+
+
+def allow_body(scope: Scope, max_bytes: int) -> None:
+    """Set another limit for the body of this request; to be called before any of it is read."""
+    body: _Body = scope[_BODY]
+    body.max_bytes = max_bytes
+
+
+def _request_id(headers: dict[bytes, bytes]) -> str:
+    given = headers.get(b"x-request-id")
+    if given is not None and _SANE_ID.fullmatch(given):
+        return given.decode()
+    return ids.new_id().hex
+
+
+def _declared_bytes(headers: dict[bytes, bytes]) -> int:
+    length = headers.get(b"content-length", b"")
+    return int(length) if length.isdigit() else 0
+
+
+class _Body:
+    """The body of one request, counted as it arrives.
+
+    Nothing is read before the route asks for it, so a client that sent `Expect: 100-continue` and means
+    to send too much is refused without sending any of it.
+    """
+
+    __slots__ = ("_declared_bytes", "_receive", "_received_bytes", "is_refused", "max_bytes")
+
+    def __init__(self, receive: Receive, declared_bytes: int, max_bytes: int) -> None:
+        self._receive = receive
+        self._declared_bytes = declared_bytes
+        self._received_bytes = 0
+        self.max_bytes = max_bytes
+        self.is_refused = False
+
+    async def receive(self) -> Message:
+        """The next message; raises the 413 as soon as it is certain."""
+        if self._declared_bytes > self.max_bytes:
+            raise self._refusal()
+        message = await self._receive()
+        self._received_bytes += len(message.get("body", b""))
+        if self._received_bytes > self.max_bytes:
+            raise self._refusal()
+        return message
+
+    def _refusal(self) -> problems.Carrier:
+        self.is_refused = True
+        return problems.Carrier(BodyTooLarge(limit=self.max_bytes))
+
+
+class _Timers:
+    """The histograms of REQUEST_SECONDS by their labels: finding one there costs more than filling it."""
+
+    def __init__(self) -> None:
+        self._timers: dict[tuple[str, str, int], Histogram] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note how long one request took."""
+        labels = (method if method in _METHODS else "other", route, status)
+        timer = self._timers.get(labels)
+        if timer is None:
+            timer = self._timers[labels] = metrics.REQUEST_SECONDS.labels(*labels)
+        timer.observe(seconds)
+
+
+class _Exchange:
+    """One request and what is sent back for it."""
+
+    __slots__ = ("_body", "_scope", "_send", "_started_at", "_timers", "is_answered")
+
+    def __init__(self, scope: Scope, send: Send, body: _Body, timers: _Timers) -> None:
+        self._scope = scope
+        self._send = send
+        self._body = body
+        self._timers = timers
+        self._started_at = time.perf_counter()
+        self.is_answered = False
+
+    async def send(self, message: Message) -> None:
+        """Pass on a part of the answer; its start is the moment that is measured."""
+        if message["type"] == "http.response.start":
+            self.is_answered = True
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
+            self.record(message["status"])
+        await self._send(message)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers = [(b"x-request-id", self._scope["request_id"].encode())]
+        if self._body.is_refused:
+            # Or the server would read all of it, to get to the next request.
+            headers.append((b"connection", b"close"))
+        return headers
+
+    def record(self, status: int) -> None:
+        """Count and log the request with the status it ended in."""
+        seconds = time.perf_counter() - self._started_at
+        scope = self._scope
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        self._timers.observe(scope["method"], route, status, seconds)
+        log.info(
+            "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 2)
+        )

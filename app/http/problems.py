@@ -1,0 +1,229 @@
+"""Every error as `application/problem+json` (RFC 9457), and the words for it in the OpenAPI document.
+
+Nothing a client sent is echoed: FastAPI's own answer to a bad body repeats it, passwords included.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final, cast
+
+import msgspec
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import Scope
+
+from app.core.errors import AppError, NotFound, Unprocessable
+
+MEDIA_TYPE: Final = "application/problem+json"
+MAX_FAULTS: Final = 50
+MAX_NAME_LENGTH: Final = 100
+
+log = structlog.get_logger(__name__)
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="The way to it, from the part of the request inwards.")
+    msg: str = Field(description="What is wrong, as a sentence.")
+    type: str = Field(description="What is wrong, as a stable word.")
+
+
+class Problem(BaseModel):
+    """What every error looks like. Members beyond these are facts about this kind of error."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="A URN that names this kind of error.")
+    title: str = Field(description="The kind of error, in a few words.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="What happened, as a sentence.")
+    instance: str = Field(description="The path that was asked for.")
+    code: str = Field(description="The kind of error, as a stable word.")
+    request_id: str | None = Field(description="Names this request in the logs; also in `X-Request-ID`.")
+    errors: list[Fault] | None = Field(default=None, description="What is wrong with it, one by one.")
+
+
+class Carrier(HTTPException):
+    """Takes an AppError through the places where FastAPI turns all but HTTPException into a 400."""
+
+    def __init__(self, error: AppError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
+
+
+def install(app: FastAPI) -> None:
+    """Let every error that a route raises be answered here."""
+    for kind in (AppError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _handle)
+
+
+async def _handle(connection: HTTPConnection, error: Exception) -> Response:
+    return answer(connection.scope, error)
+
+
+def answer(scope: Scope, error: Exception) -> Response:
+    """The answer to a request that ended in this error, whichever it is."""
+    match error:
+        case Carrier(error=carried):
+            return answer(scope, carried)
+        case AppError():
+            return _answer_app_error(scope, error)
+        case RequestValidationError():
+            return _respond(scope, Unprocessable(), errors=_faults(error.errors()))
+        case HTTPException():
+            return _answer_http_exception(scope, error)
+        case _:
+            log.error("request_failed", exc_info=error)
+            return _respond(scope, InternalError())
+
+
+class InternalError(AppError):
+    """Something went wrong on our side; the request id names it in our logs."""
+
+
+def _answer_app_error(scope: Scope, error: AppError) -> Response:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        cause = error.__cause__
+        log.warning("request_refused", code=error.code, cause=repr(cause))
+    return _respond(scope, error)
+
+
+def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
+    """Answer what the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _respond(scope, NotFound())
+    status = HTTPStatus(error.status_code)
+    members = {
+        "title": status.phrase.capitalize(),
+        "status": status.value,
+        "detail": error.detail,
+        "code": status.name.lower(),
+    }
+    return _encode(scope, members, {}, error.headers)
+
+
+def _respond(scope: Scope, error: AppError, **facts: Any) -> Response:
+    return _encode(scope, _members(error), {**error.facts, **facts}, error.headers)
+
+
+def _members(error: AppError) -> dict[str, Any]:
+    return {"title": error.title, "status": error.status, "detail": error.detail, "code": error.code}
+
+
+def _encode(
+    scope: Scope, members: dict[str, Any], facts: dict[str, Any], headers: Mapping[str, str] | None
+) -> Response:
+    ours = {
+        "type": _type(members["code"]),
+        **members,
+        "instance": scope["path"],
+        "request_id": scope.get("request_id"),
+    }
+    # First for their order, last so that no fact can take the place of one.
+    body = msgspec.json.encode(ours | facts | ours)
+    return Response(body, status_code=members["status"], headers=headers, media_type=MEDIA_TYPE)
+
+
+def _type(code: str) -> str:
+    return f"urn:headrace:problem:{code}"
+
+
+# The only messages of pydantic that repeat a part of what was sent.
+_SILENT_MESSAGES: Final = {
+    "union_tag_invalid": "Input is not one of the expected kinds",
+    "uuid_parsing": "Input should be a valid UUID",
+}
+
+
+def _faults(errors: Sequence[Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "loc": [_name(part) for part in error["loc"]],
+            "msg": _SILENT_MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, ")),
+            "type": error["type"],
+        }
+        for error in errors[:MAX_FAULTS]
+    ]
+
+
+def _name(part: str | int) -> str | int:
+    """One step of the way to a fault: for an unknown field it is the client's own text, of any length."""
+    if isinstance(part, int):
+        return part
+    return part[:MAX_NAME_LENGTH].encode(errors="replace").decode()
+
+
+def responses(*errors: AppError | type[AppError]) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a route that may raise these errors.
+
+    An error whose sentence has facts in it is given as an instance with typical ones:
+
+        @router.get("/jobs/{job_id}", responses=problems.responses(JobNotFound, NotYourJob))
+        @router.post("/jobs", responses=problems.responses(TooManyRows(limit=1000, got=1200)))
+    """
+    by_status: dict[int, list[AppError]] = defaultdict(list)
+    for error in errors:
+        example = error() if isinstance(error, type) else error
+        by_status[example.status].append(example)
+    return {status: _documented(examples) for status, examples in by_status.items()}
+
+
+def _documented(examples: Sequence[AppError]) -> dict[str, Any]:
+    if examples[0].status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        examples = [Unprocessable(), *examples]
+    return {
+        "description": "; ".join(dict.fromkeys(example.title for example in examples)),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {example.code: {"value": _example(example)} for example in examples},
+            }
+        },
+    }
+
+
+def _example(error: AppError) -> dict[str, Any]:
+    example = {
+        "type": _type(error.code),
+        **_members(error),
+        "instance": "/the/path",
+        "request_id": "019aa7c1f3e27bd08c5d3f1e2a4b6c8d",
+        **error.facts,
+    }
+    if type(error) is Unprocessable:
+        example["errors"] = [{"loc": ["body", "name"], "msg": "Field required", "type": "missing"}]
+    return cast("dict[str, Any]", msgspec.to_builtins(example))
+
+
+def describe(document: dict[str, Any]) -> dict[str, Any]:
+    """Make an OpenAPI document of FastAPI's say what errors really look like. Doing it twice does no harm."""
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    for theirs in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(theirs, None)
+    for ours in (Problem, Fault):
+        schemas[ours.__name__] = ours.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[ours.__name__].pop("$defs", None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _describe_operation(operation["responses"])
+    return document
+
+
+def _describe_operation(documented: dict[str, Any]) -> None:
+    invalid = documented.get("422")
+    if invalid is not None and MEDIA_TYPE not in invalid["content"]:
+        documented["422"] = _documented([Unprocessable()])
+    documented.setdefault(
+        "default",
+        {
+            "description": "Any other error",
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        },
+    )
