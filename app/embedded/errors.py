@@ -1,0 +1,16 @@
+"""What can go wrong with a server that we run ourselves."""
+
+from pathlib import Path
+
+
+class EmbeddedServerError(Exception):
+    """An embedded server cannot be started: which one, why, and what it said last."""
+
+    def __init__(self, server: str, reason: str, *, log_path: Path | None = None, log_tail: str = ""):
+        self.server = server
+        self.reason = reason
+        self.log_tail = log_tail
+        message = f"{server} did not start: {reason}"
+        if log_tail:
+            message += f"\nThe last lines of {log_path}:\n{log_tail}"
+        super().__init__(message)

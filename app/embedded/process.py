@@ -1,0 +1,110 @@
+"""A server process, and the thread that starts it and waits for its end."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import BinaryIO
+
+from app.embedded import launch
+from app.embedded.account import Account
+
+logger = logging.getLogger("headrace.embedded")
+
+# Nothing else of ours: PGPORT and its kin change what a server does, secrets are not its business.
+ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
+# Some Pythons do not run without it, and `launch` is run by this one.
+KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
+
+
+class ServerProcess:
+    """One server, in a session of its own, so that the terminal's Ctrl+C does not reach it.
+
+    When this process ends, however it ends, Linux sends the server `death_signal`. The kernel
+    watches the *thread* that started the server, not the process; so each server has a thread that
+    starts it, waits for it and ends with it, and `ServerProcess` can be made in any thread.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        command: Sequence[str],
+        *,
+        account: Account | None,
+        death_signal: signal.Signals,
+        log: BinaryIO,
+    ) -> None:
+        self.server = server
+        self._exited = threading.Event()
+        self._is_needed = False
+        started: Future[subprocess.Popen[bytes]] = Future()
+        uid, gid = (account.uid, account.gid) if account else (-1, -1)
+        threading.Thread(
+            target=self._run,
+            args=(
+                [
+                    # -I and -S: no user's PYTHONPATH and no site-packages, which also halves the time.
+                    *(sys.executable, "-I", "-S", str(Path(launch.__file__))),
+                    *(str(os.getpid()), str(uid), str(gid), str(int(death_signal))),
+                    *command,
+                ],
+                log,
+                started,
+            ),
+            name=f"embedded-{server}",
+            daemon=True,
+        ).start()
+        self._process = started.result()
+
+    @property
+    def pid(self) -> int:
+        """Of the server itself, which is a direct child of ours."""
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """False as soon as the process has ended."""
+        return not self._exited.is_set()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As subprocess has it: a negative number is the signal that ended the server."""
+        return self._process.returncode
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the server has ended, at most so long; say whether it has."""
+        return self._exited.wait(seconds)
+
+    def need(self) -> None:
+        """From now on its end is an error in the log, until `end()`."""
+        self._is_needed = True
+
+    def end(self, with_signal: signal.Signals) -> None:
+        """Send a signal on the way to the server's end."""
+        self._is_needed = False
+        self._process.send_signal(with_signal)
+
+    def _run(self, command: list[str], log: BinaryIO, started: Future[subprocess.Popen[bytes]]) -> None:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                env=ENVIRONMENT | {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ},
+                start_new_session=True,
+            )
+        except OSError as error:
+            started.set_exception(error)
+            return
+        started.set_result(process)
+        exit_code = process.wait()
+        self._exited.set()
+        if self._is_needed:
+            logger.error("%s (pid %d) ended by itself, exit code %d", self.server, process.pid, exit_code)

@@ -1,0 +1,79 @@
+"""Servers that are gone when their test is, and another process that runs some."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.embedded import sockets
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.servers import EmbeddedServers
+
+NOT_DURABLE = {"fsync": "off"}
+
+OWNER_PROGRAM = """
+import json, sys
+from pathlib import Path
+from app.embedded.servers import EmbeddedServers
+
+servers = EmbeddedServers(Path(sys.argv[1]), postgres_options={"fsync": "off"})
+servers.start()
+both = [servers.postgres, servers.valkey]
+print(json.dumps([[server.pid, server.url, str(server.socket_dir)] for server in both]), flush=True)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class OwnedServer:
+    """A server that another process runs."""
+
+    pid: int
+    url: str
+    socket_dir: Path
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Another process, with both servers running in `data_dir`."""
+
+    process: subprocess.Popen[str]
+    data_dir: Path
+    postgres: OwnedServer
+    valkey: OwnedServer
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A Postgres that is not started yet."""
+    server = EmbeddedPostgres(tmp_path / "postgres", options=NOT_DURABLE)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Iterator[Owner]:
+    data_dir = tmp_path / "owned"
+    command = [sys.executable, "-c", OWNER_PROGRAM, str(data_dir)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        postgres, valkey = [
+            OwnedServer(pid, url, Path(socket_dir))
+            for pid, url, socket_dir in json.loads(process.stdout.readline())
+        ]
+        yield Owner(process, data_dir, postgres, valkey)
+        process.kill()
+    for server in (postgres, valkey):
+        sockets.remove(server.socket_dir)
+
+
+@pytest.fixture(scope="module")
+def running_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
+    """Both servers, for the tests of a module that only talk to them."""
+    data_dir = tmp_path_factory.mktemp("servers")
+    with EmbeddedServers(data_dir, postgres_options=NOT_DURABLE) as servers:
+        yield servers

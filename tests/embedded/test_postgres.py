@@ -1,0 +1,271 @@
+import asyncio
+import os
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from app.embedded.errors import EmbeddedServerError
+from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.servers import EmbeddedServers
+from tests.embedded.conftest import NOT_DURABLE
+from tests.embedded.support import Watch, ask, note, read_note, tell
+
+
+async def test_it_answers_a_query_of_asyncpg(running_servers: EmbeddedServers) -> None:
+    assert await ask(running_servers.postgres.url, "SELECT 6 * 7") == 42
+
+
+async def test_it_answers_a_query_of_sqlalchemy(running_servers: EmbeddedServers) -> None:
+    url = running_servers.postgres.url.replace("postgresql://", "postgresql+asyncpg://")
+    engine = create_async_engine(url)
+
+    async with engine.connect() as connection:
+        answer = await connection.scalar(text("SELECT 6 * 7"))
+    await engine.dispose()
+
+    assert answer == 42
+
+
+async def test_a_url_can_name_another_database(running_servers: EmbeddedServers) -> None:
+    await tell(running_servers.postgres.url, 'CREATE DATABASE "odd name"')
+
+    url = running_servers.postgres.url_for("odd name")
+
+    assert await ask(url, "SELECT current_database()") == "odd name"
+
+
+async def test_a_port_in_the_environment_changes_nothing(
+    running_servers: EmbeddedServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPORT", "5999")
+
+    assert await ask(running_servers.postgres.url, "SELECT 1") == 1
+
+
+async def test_it_takes_options_and_is_otherwise_durable(
+    running_servers: EmbeddedServers, tmp_path: Path
+) -> None:
+    assert await ask(running_servers.postgres.url, "SHOW fsync") == "off"
+
+    durable = EmbeddedPostgres(tmp_path / "durable")
+    durable.start()
+    try:
+        settings = [await ask(durable.url, f"SHOW {name}") for name in ("fsync", "synchronous_commit")]
+    finally:
+        durable.stop()
+
+    assert settings == ["on", "on"]
+
+
+def test_only_its_user_can_reach_it(running_servers: EmbeddedServers) -> None:
+    status = running_servers.postgres.socket_dir.stat()
+
+    assert stat.S_IMODE(status.st_mode) == 0o700
+    assert not listens_on_tcp(running_servers.postgres)
+
+
+def test_it_is_in_a_session_of_its_own_so_ctrl_c_does_not_reach_it(running_servers: EmbeddedServers) -> None:
+    pid = running_servers.postgres.pid
+    assert pid is not None
+
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+async def test_its_data_survives_a_stop(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    await note(postgres, "kept")
+
+    postgres.stop()
+    assert not postgres.is_running
+    assert postgres.pid is None
+    assert not postgres.socket_dir.exists()
+    postgres.start()
+
+    assert await read_note(postgres) == "kept"
+
+
+async def test_its_data_survives_a_kill_and_its_url_stays(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    await note(postgres, "kept")
+    url = postgres.url
+
+    postgres.kill()
+    assert not postgres.is_running
+    postgres.start()
+
+    assert postgres.url == url
+    assert await read_note(postgres) == "kept"
+
+
+async def test_a_kill_ends_its_children_too(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    asking = asyncio.create_task(ask(postgres.url, "SELECT pg_sleep(60)"))
+    backend = Watch(await a_sleeping_backend(postgres))
+
+    postgres.kill()
+
+    assert backend.sees_end(within_seconds=0)
+    with pytest.raises(asyncpg.PostgresConnectionError):
+        await asking
+
+
+async def test_a_start_ends_the_children_of_a_server_that_was_killed_by_somebody_else(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.embedded.postgres.LEFTOVER_TIMEOUT_SECONDS", 0.5)
+    postgres.start()
+    await note(postgres, "kept")
+    connection = await asyncpg.connect(postgres.url)
+    backend_pid = await connection.fetchval("SELECT pg_backend_pid()")
+    backend = Watch(backend_pid)
+    assert postgres.pid is not None
+
+    # Frozen, it does not notice that its server is gone.
+    os.kill(backend_pid, signal.SIGSTOP)
+    os.kill(postgres.pid, signal.SIGKILL)
+    assert postgres.wait(5)
+    postgres.start()
+
+    assert backend.sees_end(within_seconds=0)
+    assert await read_note(postgres) == "kept"
+    connection.terminate()
+
+
+async def test_an_end_that_nobody_wanted_is_in_the_log(
+    postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres.start()
+    pid = postgres.pid
+    assert pid is not None
+
+    os.kill(pid, signal.SIGINT)
+    assert postgres.wait(5)
+
+    assert f"Postgres (pid {pid}) ended by itself, exit code 0" in caplog.text
+
+
+async def test_it_stops_although_it_is_frozen_and_has_clients(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    asking = asyncio.create_task(ask(postgres.url, "SELECT pg_sleep(60)"))
+    await a_sleeping_backend(postgres)
+    assert postgres.pid is not None
+    os.kill(postgres.pid, signal.SIGSTOP)
+
+    postgres.stop()
+
+    assert not postgres.is_running
+    with pytest.raises(asyncpg.PostgresError, match="terminating connection"):
+        await asking
+
+
+async def test_it_outlives_the_thread_that_started_it(postgres: EmbeddedPostgres) -> None:
+    thread = threading.Thread(target=postgres.start)
+    thread.start()
+    thread.join()
+
+    assert await ask(postgres.url, "SELECT 1") == 1
+
+
+async def test_a_stale_pid_that_now_is_another_process_does_not_bar_a_start(
+    postgres: EmbeddedPostgres, bystander_pid: int
+) -> None:
+    postgres.start()
+    await note(postgres, "kept")
+    postgres.kill()
+    lock_file = postgres.data_dir / "cluster/postmaster.pid"
+    _, rest = lock_file.read_text().split("\n", 1)
+    lock_file.write_text(f"{bystander_pid}\n{rest}")
+
+    postgres.start()
+
+    assert await read_note(postgres) == "kept"
+
+
+async def test_a_half_made_cluster_is_made_again(postgres: EmbeddedPostgres) -> None:
+    half_made = postgres.data_dir / "cluster.new"
+    half_made.mkdir(parents=True)
+    (half_made / "PG_VERSION").write_text("18\n")
+
+    postgres.start()
+
+    assert await ask(postgres.url, "SELECT 1") == 1
+
+
+async def test_it_starts_below_a_directory_that_is_closed_to_others(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    postgres = EmbeddedPostgres(home / "project/data", options=NOT_DURABLE)
+
+    postgres.start()
+    try:
+        assert await ask(postgres.url, "SELECT 1") == 1
+        assert stat.S_IMODE(home.stat().st_mode) & 0o066 == 0, "to pass through, never to list"
+    finally:
+        postgres.stop()
+
+
+def test_a_start_on_a_corrupted_data_directory_says_what_is_wrong(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    postgres.stop()
+    os.truncate(postgres.data_dir / "cluster/global/pg_control", 100)
+
+    with pytest.raises(EmbeddedServerError) as caught:
+        postgres.start()
+
+    assert caught.value.server == "Postgres"
+    assert "it ended with exit code" in caught.value.reason
+    assert "pg_control" in caught.value.log_tail
+    assert str(postgres.log_path) in str(caught.value)
+    assert not postgres.is_running
+    assert not postgres.socket_dir.exists()
+
+
+def test_a_data_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(EmbeddedServerError, match="Not a directory"):
+        EmbeddedPostgres(tmp_path / "file/data").start()
+
+
+def test_a_second_start_is_refused_and_the_first_server_goes_on(running_servers: EmbeddedServers) -> None:
+    pid = running_servers.postgres.pid
+
+    with pytest.raises(EmbeddedServerError, match=f"already runs, with pid {pid}"):
+        running_servers.postgres.start()
+
+    assert running_servers.postgres.pid == pid
+
+
+def listens_on_tcp(postgres: EmbeddedPostgres) -> bool:
+    """Whether Postgres' own socket on TCP is open, by the pid in its lock file's sixth line."""
+    lines = (postgres.data_dir / "cluster/postmaster.pid").read_text().split("\n")
+    return lines[5] != ""
+
+
+async def a_sleeping_backend(postgres: EmbeddedPostgres) -> int:
+    """The pid of the backend that runs `pg_sleep`, once it does."""
+    async with asyncio.timeout(5):
+        while True:
+            query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
+            pid = await ask(postgres.url, query)
+            if isinstance(pid, int):
+                return pid
+
+
+@pytest.fixture
+def bystander_pid(postgres: EmbeddedPostgres) -> Iterator[int]:
+    """A process of the user that Postgres runs as, which has nothing to do with it."""
+    postgres.start()
+    uid = (postgres.data_dir / "cluster").stat().st_uid
+    postgres.stop()
+    with subprocess.Popen(["sleep", "60"], user=uid) as process:
+        yield process.pid
+        process.kill()
