@@ -1,0 +1,1 @@
+"""What Headrace knows: shared by the API, the workers and the command line."""

@@ -1,0 +1,34 @@
+"""What the routes of jobs ask for beside what every route may ask for."""
+
+from typing import Annotated, Protocol
+from uuid import UUID
+
+from fastapi import Depends, Header
+from starlette.requests import HTTPConnection
+
+
+class Watcher(Protocol):
+    """Whoever knows when a job ends; the hub does."""
+
+    async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
+        """Return when the job has ended or the time is over."""
+
+
+async def get_watcher(connection: HTTPConnection) -> Watcher:
+    """The hub of this process, as far as jobs need it."""
+    watcher: Watcher = connection.app.state.hub
+    return watcher
+
+
+WatcherDep = Annotated[Watcher, Depends(get_watcher)]
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="The same key and body give the same job again, for 24 hours.",
+    ),
+]

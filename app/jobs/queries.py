@@ -1,0 +1,172 @@
+"""What can be asked about jobs. Nothing here changes anything."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from sqlalchemy import RowMapping, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from app.core.database import Database
+from app.jobs.events import Event
+from app.jobs.states import EventType, Status
+from app.jobs.tables import Job
+
+EVENTS_AT_ONCE: Final = 500
+
+_JOB: Final = """
+SELECT *, (
+    SELECT array_agg(output ORDER BY index) FROM job_batches
+    WHERE job_id = jobs.id AND jobs.status = 'completed' AND jobs.total <= $2
+) AS outputs
+FROM jobs WHERE id = $1"""
+
+_EVENTS: Final = """
+SELECT job_id, seq, type, at, data::text AS data FROM job_events
+WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
+
+_BATCHES: Final = """
+SELECT index, first_row, row_count, output FROM job_batches
+WHERE job_id = $1 AND index >= $2 ORDER BY index LIMIT $3"""
+
+
+@dataclass(frozen=True)
+class JobFilter:
+    """Which of an owner's jobs are asked for; None means any."""
+
+    status: Status | None = None
+    kind: str | None = None
+    queue: str | None = None
+    model: str | None = None
+    metadata: dict[str, str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where an attempt stands, as far as its worker needs to know."""
+
+    status: Status
+    attempt: int
+    next_batch: int
+
+
+async def job(connection: asyncpg.Connection, job_id: UUID, *, inline_rows: int = 0) -> asyncpg.Record | None:
+    """One job, with the outputs of its batches if it is completed and has at most `inline_rows` rows."""
+    return await connection.fetchrow(_JOB, job_id, inline_rows)
+
+
+async def job_of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:
+    """The job that an owner's idempotency key stands for."""
+    return await connection.fetchrow(
+        "SELECT * FROM jobs WHERE owner_id = $1 AND idempotency_key = $2", owner_id, key
+    )
+
+
+async def jobs(
+    session: AsyncSession, owner_id: UUID, wanted: JobFilter, *, before: UUID | None, limit: int
+) -> Sequence[RowMapping]:
+    """An owner's jobs, newest first, from the one before `before` on."""
+    table = Job.__table__.c  # type: ignore[attr-defined]  # SQLModel gives every table class its table
+    conditions = [table.owner_id == owner_id]
+    if before is not None:
+        conditions.append(table.id < before)
+    if wanted.status is not None:
+        conditions.append(table.status == wanted.status)
+    if wanted.kind is not None:
+        conditions.append(table.kind == wanted.kind)
+    if wanted.queue is not None:
+        conditions.append(table.queue == wanted.queue)
+    if wanted.model is not None:
+        conditions.append(table.params["model"]["name"].astext == wanted.model)
+    if wanted.metadata:
+        conditions.append(table.metadata.contains(wanted.metadata))
+    if wanted.created_after is not None:
+        conditions.append(table.created_at > wanted.created_after)
+    if wanted.created_before is not None:
+        conditions.append(table.created_at < wanted.created_before)
+    statement = select(*table).where(*conditions).order_by(table.id.desc()).limit(limit)
+    connection = await session.connection()
+    return (await connection.execute(statement)).mappings().all()
+
+
+async def events(
+    connection: asyncpg.Connection, job_id: UUID, *, after: int, limit: int = EVENTS_AT_ONCE
+) -> list[Event]:
+    """A job's events from the one after `after` on, at most `limit`."""
+    rows = await connection.fetch(_EVENTS, job_id, after, limit)
+    return [
+        Event(row["job_id"], row["seq"], EventType(row["type"]), row["at"], msgspec.Raw(row["data"].encode()))
+        for row in rows
+    ]
+
+
+async def last_seqs(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The number of the last event of each of the jobs."""
+    rows = await connection.fetch("SELECT id, last_seq FROM jobs WHERE id = ANY ($1)", list(job_ids))
+    return {row["id"]: row["last_seq"] for row in rows}
+
+
+async def batches(
+    connection: asyncpg.Connection, job_id: UUID, *, from_index: int, limit: int
+) -> list[asyncpg.Record]:
+    """Stored batches of a job, from the given one on, in order: index, first_row, row_count, output."""
+    return await connection.fetch(_BATCHES, job_id, from_index, limit)
+
+
+async def all_batches(
+    database: Database, job_id: UUID, *, from_index: int = 0
+) -> AsyncIterator[asyncpg.Record]:
+    """Every stored batch of a job from the given one on, in order.
+
+    No connection is held while the caller works on one.
+    """
+    while True:
+        async with database.connection() as connection:
+            found = await batches(connection, job_id, from_index=from_index, limit=16)
+        if not found:
+            return
+        for batch in found:
+            yield batch
+        from_index = found[-1]["index"] + 1
+
+
+async def standings(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    """Where each of the jobs stands. What is asked after a reply was lost."""
+    rows = await connection.fetch(
+        "SELECT id, status, attempt, next_batch FROM jobs WHERE id = ANY ($1)", list(job_ids)
+    )
+    return {row["id"]: Standing(Status(row["status"]), row["attempt"], row["next_batch"]) for row in rows}
+
+
+async def backlog(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    """Per queue: how many jobs are due and wait, and for how long the oldest has (for the metrics)."""
+    return await connection.fetch(
+        """SELECT queue, count(*) AS waiting, extract(epoch FROM now() - min(run_at))::float8 AS oldest_seconds
+        FROM jobs WHERE status = 'pending' AND run_at <= now() GROUP BY queue"""
+    )
+
+
+async def active(connection: asyncpg.Connection) -> list[asyncpg.Record]:
+    """How many jobs are pending and running, by kind (for the metrics)."""
+    return await connection.fetch(
+        """SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'pending' GROUP BY kind, status
+        UNION ALL
+        SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'running' GROUP BY kind, status"""
+    )
+
+
+def estimated_completion(row: Any, now: datetime) -> datetime | None:
+    """When a running job will be done at the rate of its present attempt; None while there is no rate."""
+    if row["status"] != Status.RUNNING or row["total"] is None or row["attempt_started_at"] is None:
+        return None
+    rows_done = row["done"] - row["attempt_first_row"]
+    if rows_done <= 0:
+        return None
+    elapsed = now - row["attempt_started_at"]
+    return now + elapsed * ((row["total"] - row["done"]) / rows_done)

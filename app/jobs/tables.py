@@ -1,0 +1,163 @@
+"""The tables of jobs, as SQLModel sees them. Constraints and the guard are in the migration."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Computed, Double, Index, LargeBinary, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from app.core.schema import instant
+
+
+class Worker(SQLModel, table=True):
+    """One process of the pool, and when it was last seen."""
+
+    __tablename__ = "workers"
+
+    id: UUID = Field(primary_key=True)
+    name: str = Field(sa_type=Text)
+    host: str = Field(sa_type=Text)
+    pid: int
+    queues: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    kinds: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    slots: int
+    started_at: datetime = Field(sa_column=instant(default_now=True))
+    seen_at: datetime = Field(sa_column=instant(default_now=True))
+    stopping_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+
+
+class Job(SQLModel, table=True):
+    """One request for work. `attempt` is the fence, `next_batch` the cursor, `last_seq` the event counter."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index(
+            "ix_jobs_next_to_claim", "queue", "sort_key", "id", postgresql_where=text("status = 'pending'")
+        ),
+        Index("ix_jobs_next_due", "run_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_jobs_running_on_worker", "worker_id", postgresql_where=text("status = 'running'")),
+        Index("ix_jobs_newest_of_owner", "owner_id", text("id DESC")),
+        Index("ix_jobs_newest_of_owner_by_status", "owner_id", "status", text("id DESC")),
+        Index(
+            "uq_jobs_idempotency_key",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_results_to_prune",
+            "expires_at",
+            postgresql_where=text("pruned_at IS NULL AND expires_at IS NOT NULL"),
+        ),
+        Index("ix_jobs_oldest_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        {"postgresql_with": {"fillfactor": "80"}},
+    )
+
+    id: UUID = Field(primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    kind: str = Field(sa_type=Text)
+    queue: str = Field(sa_type=Text)
+    priority: str = Field(sa_type=Text)
+    sort_key: datetime = Field(sa_column=instant())
+    status: str = Field(sa_column=Column(Text, nullable=False, server_default="pending"))
+    params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    labels: dict[str, str] = Field(sa_column=Column("metadata", JSONB, nullable=False, server_default="{}"))
+    attempt: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    failures: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    max_attempts: int
+    next_batch: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    done: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    total: int | None = Field(default=None, sa_type=BigInteger)
+    progress: float = Field(
+        sa_column=Column(
+            Double,
+            Computed(
+                "CASE WHEN status = 'completed' THEN 100 ELSE job_progress(done, total) END", persisted=True
+            ),
+            nullable=False,
+        )
+    )
+    step: str | None = Field(default=None, sa_type=Text)
+    worker_id: UUID | None = None
+    run_at: datetime = Field(sa_column=instant(default_now=True))
+    soft_limit_seconds: int
+    time_limit_seconds: int
+    retention_seconds: int
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    error: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    last_seq: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    created_at: datetime = Field(sa_column=instant(default_now=True))
+    started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    attempt_first_row: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    finished_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    pruned_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+
+
+class JobPayload(SQLModel, table=True):
+    """The inline rows of a job, as a JSON array."""
+
+    __tablename__ = "job_payloads"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    rows: bytes = Field(sa_type=LargeBinary)
+
+
+class JobBatch(SQLModel, table=True):
+    """What came of one batch: one JSON value a line, a line a row."""
+
+    __tablename__ = "job_batches"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    index: int = Field(primary_key=True)
+    first_row: int = Field(sa_type=BigInteger)
+    row_count: int
+    attempt: int
+    output: bytes = Field(sa_type=LargeBinary)
+
+
+class JobEvent(SQLModel, table=True):
+    """One fact about a job, numbered from 1, never changed."""
+
+    __tablename__ = "job_events"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    seq: int = Field(primary_key=True)
+    type: str = Field(sa_type=Text)
+    data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    at: datetime = Field(sa_column=instant(default_now=True))
+
+
+class JobAttempt(SQLModel, table=True):
+    """What happened on one try; written once, when it ended."""
+
+    __tablename__ = "job_attempts"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    attempt: int = Field(primary_key=True)
+    kind: str = Field(sa_type=Text)
+    queue: str = Field(sa_type=Text)
+    worker_id: UUID
+    due_at: datetime = Field(sa_column=instant())
+    started_at: datetime = Field(sa_column=instant())
+    ended_at: datetime = Field(sa_column=instant(default_now=True))
+    outcome: str = Field(sa_type=Text)
+    error: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    traceback: str | None = Field(default=None, sa_type=Text)
+
+
+class JobCheckpoint(SQLModel, table=True):
+    """What the next attempt needs to go on after the last committed batch; one row a job, replaced."""
+
+    __tablename__ = "job_checkpoints"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    next_batch: int
+    data: bytes = Field(sa_type=LargeBinary)

@@ -1,0 +1,120 @@
+"""How stored jobs, results and events are shown. Bytes that are JSON already are set in as they are."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from app.jobs.queries import estimated_completion
+from app.jobs.schemas import JobCreated, JobLinks, JobView
+from app.jobs.states import Priority, Status
+
+encode: Final = msgspec.json.Encoder().encode
+
+# A spreadsheet runs a cell that starts with one of these as a formula.
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+
+def job_created(job_id: UUID, status: Status) -> JobCreated:
+    """The answer to a request for work."""
+    return JobCreated(
+        job_id=job_id,
+        status=status,
+        message="Job created successfully",
+        poll_url=f"/jobs/{job_id}",
+        stream_url=f"/jobs/{job_id}/stream",
+    )
+
+
+def job(row: Mapping[str, Any]) -> JobView:
+    """A job as its owner sees it."""
+    model = row["params"].get("model")
+    return JobView(
+        job_id=row["id"],
+        kind=row["kind"],
+        job_type=row["kind"],
+        status=Status(row["status"]),
+        user_id=row["owner_id"],
+        queue=row["queue"],
+        priority=Priority(row["priority"]),
+        model=None if model is None else f"{model['name']}@{model['version']}",
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        progress=row["progress"],
+        done=row["done"],
+        total=row["total"],
+        step=row["step"],
+        estimated_completion=estimated_completion(row, datetime.now(UTC)),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        completed_at=row["finished_at"],
+        run_at=row["run_at"],
+        expires_at=row["expires_at"],
+        cancel_requested=row["cancel_requested_at"] is not None,
+        result=_result(row),
+        error=row["error"],
+        metadata=row["metadata"],
+        links=_links(row["id"]),
+    )
+
+
+def _links(job_id: UUID) -> JobLinks:
+    here = f"/jobs/{job_id}"
+    return JobLinks(self=here, stream=f"{here}/stream", results=f"{here}/results", events=f"{here}/events")
+
+
+def _result(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What came of a job: the handler's summary, its figures, and the predictions where they are few."""
+    if row["result"] is None:
+        return None
+    seconds = (row["finished_at"] - row["started_at"]).total_seconds()
+    result = {
+        **row["result"],
+        "results_url": f"/jobs/{row['id']}/results",
+        "seconds": round(seconds, 6),
+        "rows_per_second": round(row["done"] / seconds, 1) if seconds > 0 else None,
+    }
+    if outputs := row.get("outputs"):
+        result["predictions"] = msgspec.Raw(b"[" + b",".join(b",".join(lines(output)) for output in outputs) + b"]")
+    return result
+
+
+def lines(output: bytes) -> list[bytes]:
+    """The rows of a batch's output, each a JSON value."""
+    return output.splitlines()
+
+
+def result_rows(batch: Mapping[str, Any], *, skip: int = 0) -> Iterator[bytes]:
+    """The rows of one stored batch from the one numbered `skip` within it, each as a JSON object."""
+    for row, prediction in enumerate(lines(batch["output"])[skip:], start=batch["first_row"] + skip):
+        yield b'{"index":%d,"input_index":%d,"prediction":%s}' % (row, row, prediction)
+
+
+def csv_rows(batch: Mapping[str, Any], columns: list[str]) -> bytes:
+    """The rows of one stored batch as CSV. An empty `columns` is filled, and written first as the header."""
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for row, encoded in enumerate(lines(batch["output"]), start=batch["first_row"]):
+        cells = dict(_cells("", msgspec.json.decode(encoded)))
+        if not columns:
+            columns.extend(cells)
+            writer.writerow(["index", "input_index", *columns])
+        writer.writerow([row, row, *(_harmless(cells.get(column, "")) for column in columns)])
+    return text.getvalue().encode()
+
+
+def _cells(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """A JSON value as named cells: `{"scores": {"positive": 1}}` has the cell `scores.positive`."""
+    if isinstance(value, dict):
+        for name, member in value.items():
+            yield from _cells(f"{prefix}.{name}" if prefix else name, member)
+    else:
+        yield prefix or "prediction", value
+
+
+def _harmless(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -1,0 +1,33 @@
+"""The keeper of one process: all its loops."""
+
+import asyncio
+from typing import Final
+
+from app.core.resources import Resources
+from app.keeper.loop import Loop
+from app.keeper.prune import Prune
+from app.keeper.rescue import Rescue
+from app.keeper.wake import Wake
+
+WAKE_SECONDS: Final = 0.2
+PRUNE_SECONDS: Final = 60.0
+
+
+class Keeper:
+    """Runs every duty beside whatever else its process does."""
+
+    def __init__(self, resources: Resources) -> None:
+        settings, database = resources.settings, resources.database
+        self.loops = (
+            Loop("rescue", settings.heartbeat_seconds, database, Rescue(settings, resources.hints)),
+            Loop("wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)),
+            Loop("prune", PRUNE_SECONDS, database, Prune(settings)),
+        )
+
+    async def run_forever(self) -> None:
+        """Run all loops until cancelled."""
+        await asyncio.gather(*(loop.run_forever() for loop in self.loops))
+
+    def health(self) -> dict[str, bool]:
+        """For each loop, whether it succeeded lately."""
+        return {loop.name: loop.is_healthy for loop in self.loops}

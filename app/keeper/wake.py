@@ -1,0 +1,47 @@
+"""Wake: for every due job there is a token in Redis. This is what makes Redis disposable."""
+
+from typing import Final
+
+import asyncpg
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+
+from app.core import keys
+from app.core.hints import Hints
+from app.core.redis import UNREACHABLE, Availability
+
+TOKENS_AT_ONCE: Final = 1000
+
+# Which of the waiting jobs are counted does not matter, only whether there are more than tokens.
+_DUE: Final = """
+SELECT queue, count(*)::int AS jobs
+FROM (SELECT queue FROM jobs WHERE status = 'pending' AND run_at <= now() ORDER BY run_at LIMIT $1) due
+GROUP BY queue"""
+
+log = structlog.get_logger(__name__)
+
+
+class Wake:
+    """Adds the tokens that are missing: lost ones, and those of delayed jobs that are due now."""
+
+    def __init__(self, pool: ConnectionPool, availability: Availability, hints: Hints) -> None:
+        self._redis = Redis(connection_pool=pool)
+        self._availability = availability
+        self._hints = hints
+
+    async def __call__(self, connection: asyncpg.Connection) -> None:
+        """Compare the queues in Postgres with their tokens in Redis, and add what is missing."""
+        due = await connection.fetch(_DUE, TOKENS_AT_ONCE)
+        if not due:
+            return
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for row in due:
+                    pipe.zcard(keys.queue(row["queue"]))
+                tokens = await pipe.execute()
+        except UNREACHABLE as error:
+            self._availability.failed(error)
+            return
+        for row, present in zip(due, tokens, strict=True):
+            if present < row["jobs"]:
+                self._hints.wake(row["queue"], row["jobs"] - present)

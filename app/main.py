@@ -1,0 +1,77 @@
+"""The API as an ASGI application: `uvicorn app.main:create_app --factory`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from app.auth.gate import open_gate
+from app.core import background, logging
+from app.core.config import Settings, load_settings
+from app.core.resources import open_resources
+from app.core.version import VERSION
+from app.http import problems
+from app.http.middleware import RequestMiddleware
+from app.keeper.keeper import Keeper
+from app.routers import ROUTERS
+from app.streams import farewell
+from app.streams.hub import Hub
+
+VERSIONED_PREFIX: Final = "/api/v1"
+
+DESCRIPTION: Final = """
+Send texts, rows or a dataset; follow the work as it is done; keep the result.
+
+Sign in with `POST /token` (the *Authorize* button), create a job with `POST /jobs/batch-predict`, and follow
+it on the `stream_url` of the answer. Every error is an `application/problem+json` document (RFC 9457) whose
+`code` is a stable word.
+"""
+
+
+class Api(FastAPI):
+    """FastAPI, with an OpenAPI document that tells the truth about errors."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document of this application."""
+        return problems.describe(super().openapi())
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Build the API; what it needs is opened when it starts and closed when it stops.
+
+    Raises ConfigurationError if the settings are not given and those of the environment are wrong.
+    """
+    if settings is None:  # started by a server that knows nothing of ours
+        settings = load_settings()
+        logging.configure(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_resources(settings) as resources, open_gate(resources) as gate:
+            hub = Hub(resources.database, resources.redis_pool, resources.redis)
+            keeper = Keeper(resources)
+            app.state.resources = resources
+            app.state.gate = gate
+            app.state.hub = hub
+            app.state.keeper = keeper
+            async with background.running(hub.run_forever(), keeper.run_forever()):
+                with farewell.before_the_server(hub.close):
+                    yield
+                hub.close()
+
+    # No `default_response_class`: without one FastAPI writes a response model straight to JSON bytes.
+    app = Api(
+        title="Headrace",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would drop the body and say nothing
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # it records rejected bodies
+    )
+    problems.install(app)
+    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    for router in ROUTERS:
+        app.include_router(router)
+        app.include_router(router, prefix=VERSIONED_PREFIX, include_in_schema=False)
+    return app

@@ -1,0 +1,1 @@
+"""The models that jobs predict with."""

@@ -1,0 +1,164 @@
+"""Health, metrics and the front page."""
+
+import asyncio
+from datetime import timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from redis.asyncio import Redis
+from starlette.requests import HTTPConnection
+from typing_extensions import TypedDict
+
+from app.core import metrics
+from app.core.errors import DatabaseUnavailable
+from app.core.redis import UNREACHABLE
+from app.core.resources import Resources
+from app.core.version import VERSION
+from app.http.deps import ResourcesDep
+from app.jobs import leases, queries
+from app.keeper.keeper import Keeper
+from app.streams.deps import HubDep
+from app.streams.hub import HubClosed
+
+PROBE_SECONDS: Final = 1.0
+
+router = APIRouter(tags=["operations"])
+
+
+class Liveness(TypedDict):
+    """That the event loop turns."""
+
+    status: str
+
+
+class Health(TypedDict):
+    """How the process and what it depends on are."""
+
+    status: str
+    version: str
+    db_connected: bool
+    redis_connected: bool
+    workers: int | None
+    model_loaded: bool
+    loops: dict[str, bool]
+
+
+class FrontPage(TypedDict):
+    """What this is, and where to go."""
+
+    name: str
+    version: str
+    links: dict[str, str]
+
+
+async def get_keeper(connection: HTTPConnection) -> Keeper:
+    """The keeper of this process."""
+    keeper: Keeper = connection.app.state.keeper
+    return keeper
+
+
+@router.get("/", operation_id="getFrontPage", summary="What this is")
+async def front_page() -> FrontPage:
+    """Name, version and the most useful links."""
+    return FrontPage(
+        name="Headrace",
+        version=VERSION,
+        links={"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "metrics": "/metrics"},
+    )
+
+
+@router.get("/health/live", operation_id="getLiveness", summary="Is the process alive")
+async def live() -> Liveness:
+    """Answered by the event loop itself; needs nothing."""
+    return Liveness(status="ok")
+
+
+@router.get(
+    "/health/ready",
+    operation_id="getReadiness",
+    summary="May the process get requests",
+    responses={503: {"model": Liveness, "description": "It is going away"}},
+)
+async def ready(response: Response, hub: HubDep) -> Liveness:
+    """Started and not stopping. It does not fail while Postgres is away: our own 503 says more."""
+    try:
+        hub.ensure_open()
+    except HubClosed:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+        return Liveness(status="stopping")
+    return Liveness(status="ok")
+
+
+@router.get(
+    "/health",
+    operation_id="getHealth",
+    summary="How the system is",
+    responses={503: {"model": Health, "description": "Postgres is away"}},
+)
+async def health(
+    response: Response, resources: ResourcesDep, keeper: Annotated[Keeper, Depends(get_keeper)]
+) -> Health:
+    """Each part by itself. 503 only while Postgres is away: without Redis everything still works."""
+    workers, is_redis_up = await asyncio.gather(_count_workers(resources), _answers(resources))
+    if workers is None:
+        response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    is_well = workers and is_redis_up and all(keeper.health().values())
+    return Health(
+        status="unavailable" if workers is None else "ok" if is_well else "degraded",
+        version=VERSION,
+        db_connected=workers is not None,
+        redis_connected=is_redis_up,
+        workers=workers,
+        # The built-in model is part of every worker: it is loaded where a worker is alive.
+        model_loaded=bool(workers),
+        loops=keeper.health(),
+    )
+
+
+@router.get("/metrics", operation_id="getMetrics", summary="Metrics for Prometheus", response_class=Response)
+async def read_metrics(resources: ResourcesDep) -> Response:
+    """The metrics of this process, and what Postgres says about the queues at this moment."""
+    await _measure_queues(resources)
+    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _count_workers(resources: Resources) -> int | None:
+    """How many workers are alive; None while Postgres does not say."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
+            return await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+    except (DatabaseUnavailable, TimeoutError):
+        return None
+
+
+async def _answers(resources: Resources) -> bool:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await Redis(connection_pool=resources.redis_pool).ping()
+    except UNREACHABLE as error:
+        resources.redis.failed(error)
+        return False
+    resources.redis.succeeded()
+    return True
+
+
+async def _measure_queues(resources: Resources) -> None:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
+            backlog = await queries.backlog(connection)
+            active = await queries.active(connection)
+            alive = await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+    except (DatabaseUnavailable, TimeoutError):
+        return  # what was last measured is wrong by now, but the rest of the page is not
+    _set_all(metrics.QUEUE_DEPTH, {(row["queue"],): row["waiting"] for row in backlog})
+    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(row["queue"],): row["oldest_seconds"] for row in backlog})
+    _set_all(metrics.JOBS_ACTIVE, {(row["kind"], row["status"]): row["jobs"] for row in active})
+    metrics.WORKERS_ALIVE.set(alive)
+
+
+def _set_all(gauge: Any, values: dict[tuple[str, ...], float]) -> None:
+    """Set a gauge to these values and to no others: a queue that has emptied is gone."""
+    gauge.clear()
+    for labels, value in values.items():
+        gauge.labels(*labels).set(value)

@@ -1,0 +1,1 @@
+"""Streams: a job's event log, pushed to whoever follows it."""

@@ -1,0 +1,287 @@
+"""One hub in each API process: hears of events over Redis, and hands them to whoever follows.
+
+Redis carries hints, so the hub trusts them only as far as their numbers fit. A follower that sees a gap, that
+fell behind, or whose Redis connection broke reads what it misses from the log in Postgres, by number. And
+every few seconds the hub compares where its followers stand with Postgres, in one query, so that even a hint
+lost without a trace is made good. What a follower yields is therefore the log: nothing lost, nothing twice.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import structlog
+from redis.asyncio import ConnectionPool, Redis
+from redis.asyncio.client import PubSub
+
+from app.core import background, keys, metrics
+from app.core.database import Database
+from app.core.errors import DatabaseUnavailable
+from app.core.redis import UNREACHABLE, Availability
+from app.jobs import events, queries
+from app.jobs.events import Event
+
+MAX_WAITING_EVENTS: Final = 256
+COMPARE_SECONDS: Final = 3.0
+COMPARE_AWAY_SECONDS: Final = 0.5
+LINGER_SECONDS: Final = 30.0
+SUBSCRIBE_SECONDS: Final = 1.0
+RETRY_SECONDS: Final = 1.0
+PING_SECONDS: Final = 2.0
+SILENT_SECONDS: Final = 6.0
+
+# A channel nothing is ever published to.
+_NOBODY: Final = keys.PREFIX + "nobody"
+
+log = structlog.get_logger(__name__)
+
+
+class HubClosed(Exception):
+    """The process is going away; the client resumes elsewhere from where it was."""
+
+
+class Follower:
+    """One client's place in one job's log, and the events that wait for it."""
+
+    def __init__(self, hub: "Hub", job_id: UUID, after: int) -> None:
+        self.job_id = job_id
+        self.place = after
+        self._hub = hub
+        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._is_stale = True
+
+    def offer(self, event: Event) -> None:
+        """Take an event that was heard of; when there is no room for it the log will have to do."""
+        with suppress(asyncio.QueueFull):
+            self._waiting.put_nowait(event)
+            return
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Have the follower read the log: something may be missing."""
+        self._is_stale = True
+        with suppress(asyncio.QueueFull):
+            self._waiting.put_nowait(None)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """Every event after the follower's place, in order, until the job's last one; raises HubClosed."""
+        while True:
+            self._hub.ensure_open()
+            if self._is_stale:
+                is_at_end = False
+                async for event in self._read_log():
+                    yield event
+                    is_at_end = event.type.is_final
+                # A job that was tried again has an end in the middle of its log: only the last one counts.
+                if is_at_end:
+                    return
+            heard = await self._waiting.get()
+            if heard is None or heard.seq <= self.place:
+                continue
+            if heard.seq > self.place + 1:
+                metrics.STREAM_RESYNCS.inc()
+                self._is_stale = True
+                continue
+            self.place = heard.seq
+            yield heard
+            if heard.type.is_final:
+                return
+
+    async def _read_log(self) -> AsyncIterator[Event]:
+        """Everything the log has after this place. Postgres being away is waited out, not an end."""
+        self._is_stale = False
+        while True:
+            self._hub.ensure_open()
+            try:
+                found = await self._hub.read(self.job_id, self.place)
+            except DatabaseUnavailable:
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            for event in found:
+                self.place = event.seq
+                yield event
+            if len(found) < queries.EVENTS_AT_ONCE:
+                return
+
+
+class Hub:
+    """Hands the events of one process' followed jobs to their followers."""
+
+    def __init__(self, database: Database, pool: ConnectionPool, availability: Availability) -> None:
+        self._database = database
+        self._pool = pool
+        self._availability = availability
+        self._followers: defaultdict[UUID, set[Follower]] = defaultdict(set)
+        self._owners: dict[UUID, _Owner] = {}
+        self._pubsub: PubSub | None = None
+        self._is_closed = False
+
+    async def run_forever(self) -> None:
+        """Listen and compare, until cancelled."""
+        async with background.running(self._compare_forever()):
+            await self._listen_forever()
+
+    def close(self) -> None:
+        """End every stream: each follower raises HubClosed."""
+        self._is_closed = True
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.look_again()
+
+    def ensure_open(self) -> None:
+        """Raise HubClosed once the process is going away."""
+        if self._is_closed:
+            raise HubClosed
+
+    async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
+        """Every event of a job after the given number, as it happens, until the job's last one.
+
+        Raises HubClosed when the process goes away.
+        """
+        with self._following(owner_id, job_id, after) as follower:
+            # Hints from here on are heard; what came before is in the log.
+            await self._subscribe(owner_id)
+            async for event in follower.events():
+                yield event
+
+    async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
+        """Return when the job has ended, the time is over or the process goes away, whichever is first."""
+        with suppress(TimeoutError, HubClosed):
+            async with asyncio.timeout(timeout_seconds):
+                async for _ in self.follow(owner_id, job_id, after=after):
+                    pass
+
+    async def read(self, job_id: UUID, after: int) -> list[Event]:
+        """A part of a job's log; raises DatabaseUnavailable."""
+        async with self._database.connection() as connection:
+            return await queries.events(connection, job_id, after=after)
+
+    @contextmanager
+    def _following(self, owner_id: UUID, job_id: UUID, after: int) -> Iterator[Follower]:
+        owner = self._owners.setdefault(owner_id, _Owner())
+        owner.followers += 1
+        follower = Follower(self, job_id, after)
+        self._followers[job_id].add(follower)
+        try:
+            yield follower
+        finally:
+            owner.followers -= 1
+            owner.left_at = monotonic()
+            self._followers[job_id].discard(follower)
+            if not self._followers[job_id]:
+                del self._followers[job_id]
+
+    async def _subscribe(self, owner_id: UUID) -> None:
+        """Make sure that hints about this owner's jobs arrive, as far as Redis allows."""
+        owner = self._owners[owner_id]
+        if not owner.is_asked_for and self._pubsub is not None:
+            owner.is_asked_for = True
+            with suppress(*UNREACHABLE):
+                await self._pubsub.subscribe(keys.events(owner_id))
+        if not owner.is_heard.is_set() and self._availability.is_up:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                    await owner.is_heard.wait()
+
+    async def _listen_forever(self) -> None:
+        while True:
+            try:
+                async with Redis(connection_pool=self._pool).pubsub() as pubsub:
+                    await self._listen(pubsub)
+            except UNREACHABLE as error:
+                self._availability.failed(error)
+            finally:
+                self._pubsub = None
+                for owner in self._owners.values():
+                    owner.forget()
+            self._everybody_look_again()
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _listen(self, pubsub: PubSub) -> None:
+        # A connection without a subscription cannot be read from.
+        await pubsub.subscribe(_NOBODY)
+        self._pubsub = pubsub
+        if self._owners:
+            await pubsub.subscribe(*(keys.events(owner_id) for owner_id in self._owners))
+            for owner in self._owners.values():
+                owner.is_asked_for = True
+        self._availability.succeeded()
+        self._everybody_look_again()
+        heard_at = monotonic()
+        while True:
+            message = await pubsub.get_message(timeout=PING_SECONDS)
+            if message is not None:
+                heard_at = monotonic()
+                self._take(message)
+                continue
+            if monotonic() - heard_at > SILENT_SECONDS:
+                raise TimeoutError("Redis does not answer on the hub's connection")
+            await self._leave_idle_owners(pubsub)
+            await pubsub.ping()
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if message["type"] == "message":
+            self._hand_over(message["data"])
+        elif message["type"] == "subscribe" and message["channel"] != _NOBODY.encode():
+            if owner := self._owners.get(keys.events_owner(message["channel"])):
+                owner.is_heard.set()
+
+    def _hand_over(self, data: bytes) -> None:
+        try:
+            event = events.decode(data)
+        except msgspec.DecodeError:
+            log.warning("event_hint_unreadable", size_bytes=len(data))
+            return
+        for follower in self._followers.get(event.job_id, ()):
+            follower.offer(event)
+
+    async def _leave_idle_owners(self, pubsub: PubSub) -> None:
+        now = monotonic()
+        idle = [
+            owner_id
+            for owner_id, owner in self._owners.items()
+            if not owner.followers and now - owner.left_at > LINGER_SECONDS
+        ]
+        for owner_id in idle:
+            del self._owners[owner_id]
+        if idle:
+            await pubsub.unsubscribe(*(keys.events(owner_id) for owner_id in idle))
+
+    async def _compare_forever(self) -> None:
+        """Find the followers whose place is behind the log although no hint has said so."""
+        while True:
+            await asyncio.sleep(COMPARE_SECONDS if self._pubsub is not None else COMPARE_AWAY_SECONDS)
+            if not self._followers:
+                continue
+            with suppress(DatabaseUnavailable):
+                async with self._database.connection() as connection:
+                    last_seqs = await queries.last_seqs(connection, list(self._followers))
+                for job_id, followers in list(self._followers.items()):
+                    for follower in followers:
+                        if follower.place < last_seqs.get(job_id, 0):
+                            follower.look_again()
+
+    def _everybody_look_again(self) -> None:
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.look_again()
+
+
+class _Owner:
+    """What the hub knows of one owner: how many follow, and whether hints about the jobs arrive."""
+
+    def __init__(self) -> None:
+        self.followers = 0
+        self.left_at = monotonic()
+        self.is_asked_for = False
+        self.is_heard = asyncio.Event()
+
+    def forget(self) -> None:
+        """The connection is gone, and with it the subscription."""
+        self.is_asked_for = False
+        self.is_heard.clear()
