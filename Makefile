@@ -18,7 +18,7 @@ help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' Makefile | \
 	    while IFS=@ read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 
-demo: $(RUNTIME) ## Start the whole system, run a prediction job and a training job, stop
+demo: $(RUNTIME) ## Start the whole system, run a real prediction job, stop
 	@$(PY) -m app demo
 
 run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C

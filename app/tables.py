@@ -1,7 +1,8 @@
 """Every table of every domain, gathered for Alembic."""
 
+from sqlmodel import SQLModel
+
 import app.auth.tables
 import app.jobs.tables  # noqa: F401  # imported for their tables
-from sqlmodel import SQLModel
 
 metadata = SQLModel.metadata

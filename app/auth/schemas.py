@@ -35,7 +35,23 @@ class CreateUser(StrictBody):
 class UserView(BaseModel):
     """A user, as they see themselves."""
 
-    model_config = ConfigDict(from_attributes=True)
+    model_config = ConfigDict(
+        from_attributes=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "user_id": "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d",
+                    "username": "ada",
+                    "email": "ada@example.com",
+                    "role": "user",
+                    "is_active": True,
+                    "request_count": 42,
+                    "last_request_at": "2026-03-01T12:00:00Z",
+                    "created_at": "2026-02-01T09:30:00Z",
+                }
+            ]
+        },
+    )
 
     user_id: UUID = Field(validation_alias="id")
     username: str
@@ -50,8 +66,8 @@ class UserView(BaseModel):
 class SignIn(BaseModel):
     """The password form of OAuth 2 (RFC 6749, section 4.3). What else it may hold is ignored, as it asks."""
 
-    username: CleanStr = Field(max_length=1024)
-    password: Annotated[CleanSecret, Field(max_length=1024)]
+    username: CleanStr = Field(max_length=1024, examples=["ada"])
+    password: Annotated[CleanSecret, Field(max_length=1024, examples=["correct horse battery"])]
     grant_type: Literal["password"] = "password"
 
 
@@ -63,6 +79,19 @@ class Refresh(StrictBody):
 
 class TokenPair(BaseModel):
     """What a client needs to stay signed in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl",
+                    "token_type": "bearer",
+                    "expires_in": 1800,
+                    "refresh_token": "Zm9yIG9uZSB1c2Ugb25seSwgdGhlbiBhIG5ldyBvbmU",
+                }
+            ]
+        }
+    )
 
     access_token: str = Field(description="Goes into the header `Authorization: Bearer …`.")
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  # a scheme, not a secret

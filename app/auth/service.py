@@ -3,8 +3,9 @@
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, update
+from sqlalchemy import delete, exists, func, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -87,12 +88,17 @@ async def spend_refresh_token(session: AsyncSession, token: str) -> RefreshToken
     whole family is revoked. That has to be committed although the answer is a refusal.
     """
     token_hash = tokens.hash_refresh_token(token)
+    # One revoked token condemns its family: the revocation cannot see a successor that is being added.
+    relative = aliased(RefreshToken)
+    is_condemned = exists().where(
+        col(relative.family_id) == col(RefreshToken.family_id), col(relative.revoked_at).is_not(None)
+    )
     spent = await session.exec(
         update(RefreshToken)
         .where(
             col(RefreshToken.token_hash) == token_hash,
             col(RefreshToken.used_at).is_(None),
-            col(RefreshToken.revoked_at).is_(None),
+            ~is_condemned,
             col(RefreshToken.expires_at) > func.now(),
             col(RefreshToken.user_id) == col(User.id),
             col(User.is_active),

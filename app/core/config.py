@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
 
-DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"
+DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # production refuses it
 MINIMUM_SECRET_BYTES = 32
 
 

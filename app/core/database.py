@@ -8,7 +8,7 @@ ORM unit of work costs more than all of them together. Both doors turn "the data
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import msgspec
@@ -50,7 +50,8 @@ class Database:
         """
         with unavailability():
             async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
-                yield connection
+                # The pool's proxy does all that a connection does.
+                yield cast("asyncpg.Connection", connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -120,7 +121,10 @@ async def open_database(url: str, *, pool_size: int) -> AsyncIterator[Database]:
 async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
     """One connection outside the pools, for a duty that must never wait for the others."""
     connection = await asyncpg.connect(
-        asyncpg_dsn(url), timeout=CONNECT_SECONDS, command_timeout=command_timeout, server_settings=_SERVER_SETTINGS
+        asyncpg_dsn(url),
+        timeout=CONNECT_SECONDS,
+        command_timeout=command_timeout,
+        server_settings=_SERVER_SETTINGS,
     )
     await _prepare_connection(connection)
     return connection

@@ -12,11 +12,15 @@ REQUEST_SECONDS = Histogram(
     buckets=_SHORT,
 )
 PASSWORD_SECONDS = Histogram(
-    "headrace_password_seconds", "Time to hash or check one password, without the wait for a thread.", buckets=_SHORT
+    "headrace_password_seconds",
+    "Time to hash or check one password, without the wait for a thread.",
+    buckets=_SHORT,
 )
 JOBS_CREATED = Counter("headrace_jobs_created", "Jobs accepted.", ("kind", "queue"))
 JOBS_ENDED = Counter("headrace_jobs_ended", "Jobs that ended on this worker.", ("kind", "status"))
-ATTEMPTS = Counter("headrace_attempts", "Attempts that ended on this worker, by outcome.", ("kind", "outcome"))
+ATTEMPTS = Counter(
+    "headrace_attempts", "Attempts that ended on this worker, by outcome.", ("kind", "outcome")
+)
 ATTEMPT_SECONDS = Histogram(
     "headrace_attempt_seconds", "Duration of an attempt, by kind.", ("kind",), buckets=_LONG
 )
@@ -27,7 +31,9 @@ BATCH_SECONDS = Histogram(
     "headrace_batch_seconds", "Time a child took to compute one batch, by kind.", ("kind",), buckets=_LONG
 )
 COMMIT_SECONDS = Histogram(
-    "headrace_commit_seconds", "Time one commit statement took, however many batches it carried.", buckets=_SHORT
+    "headrace_commit_seconds",
+    "Time one commit statement took, however many batches it carried.",
+    buckets=_SHORT,
 )
 COMMIT_BATCHES = Histogram(
     "headrace_commit_batches", "Batches in one commit statement.", buckets=(1, 2, 4, 8, 16, 32, 64)
@@ -39,7 +45,9 @@ TOKENS_REFUSED = Counter("headrace_tokens_refused", "Wake tokens that were not o
 
 QUEUE_DEPTH = Gauge("headrace_queue_depth", "Jobs that are due and wait, by queue.", ("queue",))
 QUEUE_OLDEST_SECONDS = Gauge(
-    "headrace_queue_oldest_seconds", "How long the job that is due for longest has waited, by queue.", ("queue",)
+    "headrace_queue_oldest_seconds",
+    "How long the job that is due for longest has waited, by queue.",
+    ("queue",),
 )
 JOBS_ACTIVE = Gauge("headrace_jobs_active", "Jobs that are pending or running, by kind.", ("kind", "status"))
 WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers whose lease holds.")

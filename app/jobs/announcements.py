@@ -1,8 +1,8 @@
 """What follows from a committed transition: the hints that tell other processes of it."""
 
 from app.core.hints import Hints
+from app.jobs.moves import Moved
 from app.jobs.states import Status
-from app.jobs.transitions import Moved
 
 
 def announce(hints: Hints, moved: Moved) -> None:

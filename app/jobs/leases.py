@@ -65,7 +65,9 @@ async def remove(connection: asyncpg.Connection, worker_id: UUID) -> None:
 
 async def alive(connection: asyncpg.Connection, lease: timedelta) -> int:
     """How many workers have a lease that holds."""
-    count: int = await connection.fetchval("SELECT count(*) FROM workers WHERE seen_at > now() - $1::interval", lease)
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM workers WHERE seen_at > now() - $1::interval", lease
+    )
     return count
 
 

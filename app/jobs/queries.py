@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -165,8 +165,9 @@ def estimated_completion(row: Any, now: datetime) -> datetime | None:
     """When a running job will be done at the rate of its present attempt; None while there is no rate."""
     if row["status"] != Status.RUNNING or row["total"] is None or row["attempt_started_at"] is None:
         return None
-    rows_done = row["done"] - row["attempt_first_row"]
+    rows_done: int = row["done"] - row["attempt_first_row"]
     if rows_done <= 0:
         return None
-    elapsed = now - row["attempt_started_at"]
-    return now + elapsed * ((row["total"] - row["done"]) / rows_done)
+    elapsed: timedelta = now - row["attempt_started_at"]
+    rows_left: int = row["total"] - row["done"]
+    return now + elapsed * (rows_left / rows_done)

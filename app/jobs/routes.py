@@ -140,7 +140,10 @@ async def list_jobs(
     operation_id="getJob",
     summary="One job",
     response_model=JobView,
-    responses={**problems.responses(*_OWN), 304: {"description": "Nothing has changed since `If-None-Match`"}},
+    responses={
+        **problems.responses(*_OWN),
+        304: {"description": "Nothing has changed since `If-None-Match`"},
+    },
 )
 async def get_job(
     job_id: UUID,
@@ -182,7 +185,9 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     response_model=CancelAnswer,
     responses=_CANCEL_RESPONSES,
 )
-async def cancel_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep) -> Response:
+async def cancel_job(
+    job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep
+) -> Response:
     """Stop a job. What it has committed is kept. 200 once it has stopped, 202 if that takes a while."""
     async with resources.database.connection() as connection:
         moved = await service.cancel(connection, user.id, job_id)
@@ -198,7 +203,8 @@ async def cancel_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep, w
         return _json(CancelAnswer(message="Job cancelled", job=views.job(row)))
     service.ensure_can_be_cancelled(row)
     return _json(
-        CancelAnswer(message="Cancellation requested", job=views.job(row)), status_code=status.HTTP_202_ACCEPTED
+        CancelAnswer(message="Cancellation requested", job=views.job(row)),
+        status_code=status.HTTP_202_ACCEPTED,
     )
 
 

@@ -27,7 +27,9 @@ class JobOptions(StrictBody):
     """What can be said of every job, whatever its kind."""
 
     priority: Priority = Priority.NORMAL
-    queue: QueueName | None = Field(None, description="Which workers may run it; default: the kind's own queue.")
+    queue: QueueName | None = Field(
+        None, description="Which workers may run it; default: the kind's own queue."
+    )
     max_attempts: int | None = Field(None, ge=1, le=100, description="How often it is tried before it fails.")
     soft_limit_seconds: int | None = Field(
         None, ge=1, le=86_400, description="After this long it saves its progress and queues again."
@@ -36,7 +38,9 @@ class JobOptions(StrictBody):
         None, ge=1, le=86_400, description="After this long the attempt is killed and counts as a failure."
     )
     run_at: AwareDatetime | None = Field(None, description="Do not start before this instant.")
-    delay_seconds: float | None = Field(None, ge=0, le=366 * 86_400, description="Do not start before this passed.")
+    delay_seconds: float | None = Field(
+        None, ge=0, le=366 * 86_400, description="Do not start before this passed."
+    )
     expires_in_seconds: int | None = Field(
         None, ge=1, le=366 * 86_400, description="How long the results are kept after the end."
     )
@@ -55,7 +59,9 @@ class BatchPredictRequest(JobOptions):
     texts: list[CleanStr] = Field(
         min_length=1, description="The texts, in the order in which the predictions will come."
     )
-    model: CleanStr = Field("sentiment", description="`name` or `name@version`.", min_length=1, max_length=200)
+    model: CleanStr = Field(
+        "sentiment", description="`name` or `name@version`.", min_length=1, max_length=200
+    )
     batch_size: int = Field(10, ge=1, le=10_000, description="How many texts are committed at a time.")
 
     @model_validator(mode="before")

@@ -12,13 +12,20 @@ import msgspec
 from app.core import ids
 from app.core.config import Settings
 from app.jobs import queries, transitions
-from app.jobs.errors import IdempotencyKeyReused, JobAlreadyFinished, JobNotFound, NotYourJob, TextTooLong, TooManyRows
+from app.jobs.errors import (
+    IdempotencyKeyReused,
+    JobAlreadyFinished,
+    JobNotFound,
+    NotYourJob,
+    TextTooLong,
+    TooManyRows,
+)
 from app.jobs.kinds import batch_predict
 from app.jobs.kinds.batch_predict import ModelReference, Params
 from app.jobs.kinds.kind import Kind
+from app.jobs.moves import Moved, NewJob
 from app.jobs.schemas import MAX_INLINE_ROWS, MAX_TEXT_CHARACTERS, BatchPredictRequest, JobOptions
 from app.jobs.states import HEAD_START, Status
-from app.jobs.transitions import Moved, NewJob
 from app.models import builtin
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode

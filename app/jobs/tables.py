@@ -95,7 +95,9 @@ class Job(SQLModel, table=True):
     created_at: datetime = Field(sa_column=instant(default_now=True))
     started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
-    attempt_first_row: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    attempt_first_row: int = Field(
+        default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
+    )
     finished_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     pruned_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))

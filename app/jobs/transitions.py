@@ -15,8 +15,7 @@ An empty answer means "somebody was first" or "no longer yours", never "it faile
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,96 +23,8 @@ import asyncpg
 import msgspec
 
 from app.jobs.events import Event
-from app.jobs.states import EventType, Outcome, Priority, Status
-
-
-@dataclass(frozen=True)
-class NewJob:
-    """A job to be created. `run_at` None means now, by the database's clock."""
-
-    id: UUID
-    owner_id: UUID
-    kind: str
-    queue: str
-    priority: Priority
-    head_start: timedelta
-    params: bytes
-    rows: bytes | None
-    total: int | None
-    metadata: dict[str, str]
-    max_attempts: int
-    soft_limit_seconds: int
-    time_limit_seconds: int
-    retention_seconds: int
-    run_at: datetime | None = None
-    delay: timedelta | None = None
-    idempotency_key: str | None = None
-    request_digest: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Claimed:
-    """A running job, as the worker that claimed it needs it. `params` and `rows` are JSON."""
-
-    id: UUID
-    attempt: int
-    owner_id: UUID
-    kind: str
-    queue: str
-    params: bytes
-    rows: bytes | None
-    total: int | None
-    next_batch: int
-    done: int
-    checkpoint: bytes | None
-    soft_limit_seconds: int
-    time_limit_seconds: int
-    failures: int
-    max_attempts: int
-    waited_seconds: float
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One computed batch. `output` holds one JSON value a line, a line a row."""
-
-    first_row: int
-    row_count: int
-    output: bytes
-    step: str
-    data: bytes = b"{}"
-
-
-@dataclass(frozen=True)
-class Report:
-    """What an attempt has to say: the batches from `first_batch` on, and its result if it is done."""
-
-    job_id: UUID
-    attempt: int
-    first_batch: int
-    batches: tuple[Batch, ...]
-    checkpoint: bytes | None = None
-    result: bytes | None = None
-
-    @property
-    def is_final(self) -> bool:
-        """Whether the attempt says that the job is done."""
-        return self.result is not None
-
-
-@dataclass(frozen=True)
-class Moved:
-    """What a transition did to one job: where it stands now, and the events that tell of it."""
-
-    job_id: UUID
-    owner_id: UUID
-    queue: str
-    kind: str
-    status: Status
-    worker_id: UUID | None
-    is_due: bool
-    events: tuple[Event, ...]
-
+from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
+from app.jobs.states import EventType, Outcome, Status
 
 # Parts that the statements share. `j` is the row as the UPDATE leaves it.
 
@@ -262,7 +173,8 @@ WITH held AS ({held}), decided AS (
     FROM decided d WHERE j.id = d.id
     RETURNING j.*, d.worker_id AS left_worker_id, d.run_at AS was_due_at
 ), ended AS (
-    INSERT INTO job_attempts (job_id, attempt, kind, queue, worker_id, due_at, started_at, outcome, error, traceback)
+    INSERT INTO job_attempts (
+        job_id, attempt, kind, queue, worker_id, due_at, started_at, outcome, error, traceback)
     SELECT j.id, j.attempt, j.kind, j.queue, j.left_worker_id, j.was_due_at, j.attempt_started_at,
         CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE $2 END, $6, $7
     FROM moved j
@@ -360,7 +272,9 @@ async def advance(
     is not the next one, not at all. The answer holds the jobs whose report was applied.
     """
     batches = [
-        (report.job_id, position, batch) for report in reports for position, batch in enumerate(report.batches)
+        (report.job_id, position, batch)
+        for report in reports
+        for position, batch in enumerate(report.batches)
     ]
     rows = await connection.fetch(
         _ADVANCE,
@@ -419,7 +333,17 @@ async def fail(
 async def release(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> Moved | None:
     """Give a job back unfinished, through no fault of its own: progress kept, budget untouched."""
     rows = await connection.fetch(
-        _LEAVE_ONE, EventType.RELEASED, Outcome.RELEASED, False, True, [0.0], None, None, False, job_id, attempt
+        _LEAVE_ONE,
+        EventType.RELEASED,
+        Outcome.RELEASED,
+        False,
+        True,
+        [0.0],
+        None,
+        None,
+        False,
+        job_id,
+        attempt,
     )
     return _first(_moved(rows))
 
@@ -427,7 +351,17 @@ async def release(connection: asyncpg.Connection, *, job_id: UUID, attempt: int)
 async def stop(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> Moved | None:
     """End an attempt whose child was stopped because the job's cancel was asked for."""
     rows = await connection.fetch(
-        _LEAVE_ONE, EventType.RELEASED, Outcome.CANCELLED, False, True, [0.0], None, None, True, job_id, attempt
+        _LEAVE_ONE,
+        EventType.RELEASED,
+        Outcome.CANCELLED,
+        False,
+        True,
+        [0.0],
+        None,
+        None,
+        True,
+        job_id,
+        attempt,
     )
     return _first(_moved(rows))
 

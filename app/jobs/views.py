@@ -2,9 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,17 @@ from app.jobs.schemas import JobCreated, JobLinks, JobView
 from app.jobs.states import Priority, Status
 
 encode: Final = msgspec.json.Encoder().encode
+
+
+class Row(Protocol):
+    """A row as asyncpg or SQLAlchemy gives it."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """The value of a column."""
+
+    def get(self, column: str, /) -> Any:
+        """The value of a column, None if the row does not have it."""
+
 
 # A spreadsheet runs a cell that starts with one of these as a formula.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -30,7 +41,7 @@ def job_created(job_id: UUID, status: Status) -> JobCreated:
     )
 
 
-def job(row: Mapping[str, Any]) -> JobView:
+def job(row: Row) -> JobView:
     """A job as its owner sees it."""
     model = row["params"].get("model")
     return JobView(
@@ -67,7 +78,7 @@ def _links(job_id: UUID) -> JobLinks:
     return JobLinks(self=here, stream=f"{here}/stream", results=f"{here}/results", events=f"{here}/events")
 
 
-def _result(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _result(row: Row) -> dict[str, Any] | None:
     """What came of a job: the handler's summary, its figures, and the predictions where they are few."""
     if row["result"] is None:
         return None
@@ -79,7 +90,9 @@ def _result(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "rows_per_second": round(row["done"] / seconds, 1) if seconds > 0 else None,
     }
     if outputs := row.get("outputs"):
-        result["predictions"] = msgspec.Raw(b"[" + b",".join(b",".join(lines(output)) for output in outputs) + b"]")
+        result["predictions"] = msgspec.Raw(
+            b"[" + b",".join(b",".join(lines(output)) for output in outputs) + b"]"
+        )
     return result
 
 
@@ -88,13 +101,13 @@ def lines(output: bytes) -> list[bytes]:
     return output.splitlines()
 
 
-def result_rows(batch: Mapping[str, Any], *, skip: int = 0) -> Iterator[bytes]:
+def result_rows(batch: Row, *, skip: int = 0) -> Iterator[bytes]:
     """The rows of one stored batch from the one numbered `skip` within it, each as a JSON object."""
     for row, prediction in enumerate(lines(batch["output"])[skip:], start=batch["first_row"] + skip):
         yield b'{"index":%d,"input_index":%d,"prediction":%s}' % (row, row, prediction)
 
 
-def csv_rows(batch: Mapping[str, Any], columns: list[str]) -> bytes:
+def csv_rows(batch: Row, columns: list[str]) -> bytes:
     """The rows of one stored batch as CSV. An empty `columns` is filled, and written first as the header."""
     text = io.StringIO()
     writer = csv.writer(text)

@@ -1,8 +1,8 @@
 """How long this process has been in touch with Postgres without a break."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import monotonic
-from collections.abc import Callable
 
 
 @dataclass

@@ -20,7 +20,9 @@ class Keeper:
         settings, database = resources.settings, resources.database
         self.loops = (
             Loop("rescue", settings.heartbeat_seconds, database, Rescue(settings, resources.hints)),
-            Loop("wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)),
+            Loop(
+                "wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)
+            ),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings)),
         )
 

@@ -48,7 +48,9 @@ class Loop:
     async def _do_once(self) -> None:
         try:
             async with self.database.transaction() as connection:
-                if await connection.fetchval("SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"):
+                if await connection.fetchval(
+                    "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"
+                ):
                     await self.duty(connection)
         except DatabaseUnavailable as error:
             self._failed(error)

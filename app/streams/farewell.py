@@ -17,7 +17,7 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def before_the_server(close: Callable[[], None]) -> Iterator[None]:
-    """During the body, have `close` called when the process is asked to stop, beside what is called already."""
+    """During the body, call `close` when the process is asked to stop, beside what is called already."""
     if threading.current_thread() is not threading.main_thread():
         yield  # signals arrive in the main thread only; whoever runs us elsewhere stops us some other way
         return

@@ -228,7 +228,8 @@ class Hub:
         if message["type"] == "message":
             self._hand_over(message["data"])
         elif message["type"] == "subscribe" and message["channel"] != _NOBODY.encode():
-            if owner := self._owners.get(keys.events_owner(message["channel"])):
+            owner = self._owners.get(keys.events_owner(message["channel"]))
+            if owner is not None:
                 owner.is_heard.set()
 
     def _hand_over(self, data: bytes) -> None:

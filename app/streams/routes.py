@@ -40,7 +40,9 @@ async def get_place(
     job_id: UUID,
     user: CurrentUser,
     database: DatabaseDep,
-    last_event_id: Annotated[str | None, Header(description="The last event seen; what follows is sent.")] = None,
+    last_event_id: Annotated[
+        str | None, Header(description="The last event seen; what follows is sent.")
+    ] = None,
     after: Annotated[str | None, Query(description="The same, for clients that cannot set headers.")] = None,
 ) -> Place:
     """Where the client wants to start; raises InvalidEventId, JobNotFound, NotYourJob."""
@@ -60,7 +62,9 @@ async def get_place(
         JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID), InvalidEventId
     ),
 )
-async def stream_job(place: Annotated[Place, Depends(get_place)], hub: HubDep) -> AsyncIterator[ServerSentEvent]:
+async def stream_job(
+    place: Annotated[Place, Depends(get_place)], hub: HubDep
+) -> AsyncIterator[ServerSentEvent]:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
     `update` for each event before the end and `complete` for the last one, after which the stream ends.

@@ -1,0 +1,113 @@
+"""`make demo`: the whole system, one real job, and what to try next."""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+
+from app.cli import system
+from app.cli.demo_texts import make_texts
+from app.cli.serve import listen
+from app.cli.system import System
+
+BATCH_SIZE: Final = 10
+SHOWN: Final = 8
+HTTP_SECONDS: Final = 30.0
+
+
+async def run(*, texts: int) -> None:
+    """Start everything on free ports, predict `texts` texts before the user's eyes, stop everything."""
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="headrace-demo-") as folder, listen("127.0.0.1", 0) as listener:
+        data_dir = Path(folder)
+        data_dir.chmod(0o711)  # root's Postgres is another user, who has to get through
+        with (data_dir / "processes.log").open("wb") as logs:
+            console.print("[bold]Headrace[/] starts: Postgres, Valkey, the API and a worker …")
+            async with system.running(data_dir, listener=listener, logs=logs) as running:
+                console.print(f"It is at {running.url}\n")
+                await _show(console, running, make_texts(texts))
+
+
+async def _show(console: Console, running: System, texts: list[str]) -> None:
+    async with httpx.AsyncClient(base_url=running.url, timeout=HTTP_SECONDS, trust_env=False) as client:
+        signed_in = await client.post(
+            "/token", data={"username": running.username, "password": running.password}
+        )
+        client.headers["Authorization"] = f"Bearer {signed_in.raise_for_status().json()['access_token']}"
+        created = await client.post("/jobs/batch-predict", json={"texts": texts, "batch_size": BATCH_SIZE})
+        job_id = created.raise_for_status().json()["job_id"]
+        console.print(f"[bold]batch-predict[/], {len(texts)} texts, job {job_id}")
+        await _follow(console, client, job_id, len(texts))
+        job = (await client.get(f"/jobs/{job_id}")).raise_for_status().json()
+    _print_result(console, texts, job)
+    _print_next(console)
+
+
+async def _follow(console: Console, client: httpx.AsyncClient, job_id: str, total: int) -> None:
+    """Draw the job's progress from its event stream, as it happens."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("pending", total=total)
+        async for event in _events(client, job_id):
+            progress.update(bar, completed=event["done"], description=event["step"] or event["status"])
+
+
+async def _events(client: httpx.AsyncClient, job_id: str) -> AsyncIterator[dict[str, Any]]:
+    async with client.stream("GET", f"/jobs/{job_id}/stream") as stream:
+        stream.raise_for_status()
+        async for line in stream.aiter_lines():
+            if line.startswith("data:"):
+                yield json.loads(line.removeprefix("data:"))
+
+
+def _print_result(console: Console, texts: list[str], job: dict[str, Any]) -> None:
+    if job["status"] != "completed":
+        raise SystemExit(f"The job ended as {job['status']}: {job['error']}")
+    result = job["result"]
+    table = Table("text", "label", "score", title="Some of the predictions", title_justify="left")
+    step = max(1, len(texts) // SHOWN)
+    for text, prediction in list(zip(texts, result["predictions"], strict=True))[::step][:SHOWN]:
+        table.add_row(text, prediction["label"], f"{prediction['score']:.2f}")
+    console.print()
+    console.print(table)
+    labels = Counter(prediction["label"] for prediction in result["predictions"])
+    counts = ", ".join(f"{count} {label}" for label, count in labels.most_common())
+    console.print(
+        f"\n{result['total']} texts in {result['seconds']:.2f} s, {result['rows_per_second']:.0f} texts/s: {counts}\n"
+    )
+
+
+def _print_next(console: Console) -> None:
+    console.print("[bold]Now by hand:[/] `make run` in one terminal, and in another\n")
+    console.print(
+        """  PASSWORD=$(cat .data/demo-password)
+  TOKEN=$(curl -s localhost:8000/token -d username=demo -d password=$PASSWORD | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
+  curl -s localhost:8000/jobs/batch-predict -H "Authorization: Bearer $TOKEN" \\
+       -H 'Content-Type: application/json' -d '["What a lovely day", "I want my money back"]'
+  curl -sN localhost:8000/jobs/JOB_ID/stream -H "Authorization: Bearer $TOKEN"
+  curl -s localhost:8000/jobs/JOB_ID -H "Authorization: Bearer $TOKEN"
+""",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,43 @@
+"""`python -m app serve`: the API alone."""
+
+import signal
+import socket
+from typing import Final
+
+import uvicorn
+
+from app.cli.errors import CannotStart
+from app.core import logging
+from app.core.config import load_settings
+from app.main import create_app
+
+STOP_SECONDS: Final = 2
+"""How long requests that are under way may take once the process is asked to stop."""
+
+
+def run(*, host: str, port: int, fd: int | None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken."""
+    settings = load_settings()
+    logging.configure(settings)
+    listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
+    config = uvicorn.Config(
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+        ws="none",
+    )
+    # When it has stopped, uvicorn raises the signal once more for whoever handled it before: that it was
+    # asked to stop is no error, and the exit code should say so.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; raises CannotStart if the address cannot be had."""
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error

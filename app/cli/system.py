@@ -1,0 +1,211 @@
+"""The whole system on one machine: servers, API and worker, each a process of its own, as in production."""
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import httpx
+import structlog
+
+from app.auth import service
+from app.auth.errors import UsernameTaken
+from app.auth.passwords import open_passwords
+from app.cli.errors import CannotStart
+from app.cli.migrations import migrate
+from app.core import background
+from app.core.backoff import delay_seconds
+from app.core.config import load_settings
+from app.core.database import open_database
+from app.embedded import launch
+from app.embedded.servers import EmbeddedServers
+
+DEMO_USER: Final = "demo"
+READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 40.0
+LAST_LINES: Final = 15
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the running system is, and how to sign in."""
+
+    url: str
+    username: str
+    password: str
+    urls: Mapping[str, str]
+
+
+@asynccontextmanager
+async def running(
+    data_dir: Path, *, listener: socket.socket, slots: int | None = None, logs: IO[bytes] | None = None
+) -> AsyncIterator[System]:
+    """Run everything during the body. Without DATABASE_URL and REDIS_URL the servers are embedded ones.
+
+    What the processes log goes to `logs`, or to our stderr. Raises CannotStart.
+    """
+    data_dir = data_dir.absolute()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with _servers(data_dir) as urls:
+        secret = _kept_secret(data_dir / "secret-key")
+        password = _kept_secret(data_dir / "demo-password")
+        environment = {**os.environ, "SECRET_KEY": secret, **urls, "WORKER_PORT": "off"}
+        if slots is not None:
+            environment["WORKER_SLOTS"] = str(slots)
+        await asyncio.to_thread(migrate, urls["DATABASE_URL"])
+        await _ensure_demo_user(urls, password)
+        url = "http://{}:{}".format(*listener.getsockname()[:2])
+        listener.set_inheritable(True)
+        api = _Process(
+            "api", ["-m", "app", "serve", "--fd", str(listener.fileno())], environment, listener, logs
+        )
+        worker = _Process("worker", ["-m", "worker"], environment, None, logs)
+        async with background.running(api.keep_running(), worker.keep_running()):
+            await _until_ready(url)
+            api.is_needed = worker.is_needed = True
+            yield System(url, DEMO_USER, password, urls)
+
+
+class _servers:  # read as a verb: `with _servers(...)`
+    """The servers that the environment names, or embedded ones."""
+
+    def __init__(self, data_dir: Path) -> None:
+        given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
+        if len(given) == 1:
+            raise CannotStart(f"{next(iter(given))} is set; set DATABASE_URL and REDIS_URL both, or neither")
+        self._given = given
+        self._embedded = None if given else EmbeddedServers(data_dir)
+
+    def __enter__(self) -> Mapping[str, str]:
+        if self._embedded is None:
+            return self._given
+        self._embedded.start()
+        return self._embedded.urls
+
+    def __exit__(self, *_: object) -> None:
+        if self._embedded is not None:
+            self._embedded.stop()
+
+
+class _Process:
+    """One Python process of the system, started again when it ends by itself."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: Mapping[str, str],
+        listener: socket.socket | None,
+        logs: IO[bytes] | None,
+    ) -> None:
+        self._name = name
+        # Told to stop by the kernel should we be killed; and in a session of its own, so that the
+        # terminal's Ctrl+C reaches only us, who stop the parts in the right order.
+        self._command = [
+            *(
+                sys.executable,
+                "-I",
+                "-S",
+                launch.__file__,
+                str(os.getpid()),
+                "-1",
+                "-1",
+                str(int(signal.SIGTERM)),
+            ),
+            *(sys.executable, *arguments),
+        ]
+        self._environment = environment
+        self._inherited = () if listener is None else (listener.fileno(),)
+        self._logs = logs
+        self.is_needed = False
+
+    async def keep_running(self) -> None:
+        """Run the process until cancelled; then stop it and wait until it has.
+
+        Raises CannotStart when it ends by itself before it `is_needed`: it would do so again.
+        """
+        ends = 0
+        while True:
+            process = await asyncio.create_subprocess_exec(
+                *self._command,
+                env=self._environment,
+                pass_fds=self._inherited,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=self._logs,
+                stderr=self._logs,
+                start_new_session=True,
+            )
+            try:
+                exit_code = await process.wait()
+            except asyncio.CancelledError:
+                await self._stop(process)
+                raise
+            if not self.is_needed:
+                raise CannotStart(f"the {self._name} ended with exit code {exit_code}{self._last_words()}")
+            ends += 1
+            log.warning("process_ended", name=self._name, exit_code=exit_code)
+            await asyncio.sleep(delay_seconds(ends, base=0.2, maximum=5.0))
+
+    def _last_words(self) -> str:
+        if self._logs is None:
+            return ""
+        log_path = Path(self._logs.name)
+        return "; the log ends with\n" + "\n".join(log_path.read_text().splitlines()[-LAST_LINES:])
+
+    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            log.warning("process_killed", name=self._name)
+            process.kill()
+            await process.wait()
+
+
+def _kept_secret(path: Path) -> str:
+    """A secret that is made once and then kept beside the data, readable for its owner only."""
+    if not path.exists():
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+async def _ensure_demo_user(urls: Mapping[str, str], password: str) -> None:
+    settings = load_settings(database_url=urls["DATABASE_URL"], redis_url=urls["REDIS_URL"])
+    async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
+        try:
+            async with database.session() as session:
+                await service.create_user(session, passwords, username=DEMO_USER, password=password)
+        except UsernameTaken:
+            return
+
+
+async def _until_ready(url: str) -> None:
+    """Wait until the API answers and a worker is alive; raises CannotStart if that takes too long."""
+    try:
+        async with asyncio.timeout(READY_SECONDS):
+            await _until_a_worker_is_alive(url)
+    except TimeoutError:
+        raise CannotStart(f"nothing was ready within {READY_SECONDS:.0f} s") from None
+
+
+async def _until_a_worker_is_alive(url: str) -> None:
+    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        while True:
+            try:
+                health = (await client.get("/health")).json()
+                if health.get("workers"):
+                    return
+            except httpx.HTTPError:
+                pass  # not there yet
+            await asyncio.sleep(0.05)

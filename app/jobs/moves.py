@@ -1,0 +1,96 @@
+"""What goes into a transition and what comes out of it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from app.jobs.events import Event
+from app.jobs.states import Priority, Status
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """A job to be created. `run_at` None means now, by the database's clock."""
+
+    id: UUID
+    owner_id: UUID
+    kind: str
+    queue: str
+    priority: Priority
+    head_start: timedelta
+    params: bytes
+    rows: bytes | None
+    total: int | None
+    metadata: dict[str, str]
+    max_attempts: int
+    soft_limit_seconds: int
+    time_limit_seconds: int
+    retention_seconds: int
+    run_at: datetime | None = None
+    delay: timedelta | None = None
+    idempotency_key: str | None = None
+    request_digest: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A running job, as the worker that claimed it needs it. `params` and `rows` are JSON."""
+
+    id: UUID
+    attempt: int
+    owner_id: UUID
+    kind: str
+    queue: str
+    params: bytes
+    rows: bytes | None
+    total: int | None
+    next_batch: int
+    done: int
+    checkpoint: bytes | None
+    soft_limit_seconds: int
+    time_limit_seconds: int
+    failures: int
+    max_attempts: int
+    waited_seconds: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One computed batch. `output` holds one JSON value a line, a line a row."""
+
+    first_row: int
+    row_count: int
+    output: bytes
+    step: str
+    data: bytes = b"{}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an attempt has to say: the batches from `first_batch` on, and its result if it is done."""
+
+    job_id: UUID
+    attempt: int
+    first_batch: int
+    batches: tuple[Batch, ...]
+    checkpoint: bytes | None = None
+    result: bytes | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the attempt says that the job is done."""
+        return self.result is not None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a transition did to one job: where it stands now, and the events that tell of it."""
+
+    job_id: UUID
+    owner_id: UUID
+    queue: str
+    kind: str
+    status: Status
+    worker_id: UUID | None
+    is_due: bool
+    events: tuple[Event, ...]

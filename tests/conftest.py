@@ -1,0 +1,126 @@
+"""Real servers for every test: a Postgres and a Valkey per test process, a fresh database per test."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import FastAPI
+from redis import Redis
+
+from app.cli.migrations import migrate
+from app.core.config import Settings, load_settings
+from app.core.resources import Resources, open_resources
+from app.embedded.servers import EmbeddedServers
+from app.main import create_app
+
+PASSWORD = "a long enough passphrase"
+TEMPLATE = "headrace_template"
+
+# Lost on a crash of the machine, which a test does not survive either.
+NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+SignUp = Callable[[str], Awaitable[dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers of this test process, and the database that every test's own is a copy of."""
+
+    embedded: EmbeddedServers
+    numbers: Iterator[int]
+
+    def create_database(self) -> str:
+        """The URL of a fresh, migrated database."""
+        name = f"test_{next(self.numbers)}"
+        asyncio.run(self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
+        return self.embedded.postgres.url_for(name)
+
+    async def execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.embedded.postgres.url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Started once per test process."""
+    data_dir = tmp_path_factory.mktemp("servers")
+    with EmbeddedServers(data_dir, postgres_options=NOT_DURABLE) as embedded:
+        found = Servers(embedded, itertools.count(1))
+        asyncio.run(found.execute(f"CREATE DATABASE {TEMPLATE}"))
+        migrate(embedded.postgres.url_for(TEMPLATE))
+        yield found
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> str:
+    """A fresh, migrated database."""
+    return servers.create_database()
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """An empty Redis."""
+    url = servers.embedded.valkey.url
+    with Redis.from_url(url) as client:
+        client.flushall()
+    return url
+
+
+@pytest.fixture
+def settings(database_url: str, redis_url: str) -> Settings:
+    """Settings for servers of the test's own; leases are short, so that nothing takes long to be noticed."""
+    return load_settings(
+        _env_file=None,
+        database_url=database_url,
+        redis_url=redis_url,
+        worker_port=None,
+        worker_slots=2,
+        lease_seconds=1.5,
+        heartbeat_seconds=0.25,
+        drain_seconds=2.0,
+        retry_base_seconds=0.05,
+    )
+
+
+@pytest.fixture
+async def resources(settings: Settings) -> AsyncIterator[Resources]:
+    """What a process holds while it lives."""
+    async with open_resources(settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+    """The API, started."""
+    application = create_app(settings)
+    async with application.router.lifespan_context(application):
+        yield application
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the started API."""
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
+
+
+@pytest.fixture
+def sign_up(client: httpx.AsyncClient) -> SignUp:
+    """Create a user and sign in; gives the headers that say so."""
+
+    async def sign_up(username: str) -> dict[str, str]:
+        created = await client.post("/users", json={"username": username, "password": PASSWORD})
+        assert created.status_code == 201, created.text
+        answer = await client.post("/token", data={"username": username, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+    return sign_up

@@ -1,0 +1,128 @@
+"""What must be true of every database, whatever has happened to the processes that wrote it.
+
+Each function is one invariant and fails with the jobs that break it; `all_hold` checks everything that can be
+checked at any moment. `no_loss` is for the end, when whatever was accepted has to have ended.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import accumulate, groupby
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from app.core.database import Database
+from app.jobs.states import FINAL, EventType, Status
+from tests.support import rows
+
+Predict = Callable[[int], Any]
+
+# Where the log says that a job stands after each event, told from where it stood before.
+_STORY: Final[dict[tuple[Status | None, EventType], Status]] = {
+    (None, EventType.CREATED): Status.PENDING,
+    (Status.PENDING, EventType.STARTED): Status.RUNNING,
+    (Status.PENDING, EventType.CANCELLED): Status.CANCELLED,
+    (Status.RUNNING, EventType.PROGRESS): Status.RUNNING,
+    (Status.RUNNING, EventType.CANCEL_REQUESTED): Status.RUNNING,
+    (Status.RUNNING, EventType.RETRYING): Status.PENDING,
+    (Status.RUNNING, EventType.RELEASED): Status.PENDING,
+    (Status.RUNNING, EventType.RESCUED): Status.PENDING,
+    (Status.RUNNING, EventType.COMPLETED): Status.COMPLETED,
+    (Status.RUNNING, EventType.FAILED): Status.FAILED,
+    (Status.RUNNING, EventType.CANCELLED): Status.CANCELLED,
+}
+
+
+async def all_hold(database: Database, *, predict: Predict | None = None) -> None:
+    """Everything that has to be true at every moment."""
+    await exactly_once(database, predict=predict)
+    await events_are_whole(database)
+    await fence_held(database)
+    await running_means_on_a_worker(database)
+
+
+async def no_loss(database: Database, accepted: Iterable[UUID]) -> None:
+    """Every job that was answered 202 is there, and has ended."""
+    found = {row["id"]: row["status"] for row in await rows.fetch(database, "SELECT id, status FROM jobs")}
+    lost = {job_id: found.get(job_id) for job_id in accepted if found.get(job_id) not in FINAL}
+    assert not lost, f"accepted, but lost or not ended: {lost}"
+
+
+async def exactly_once(database: Database, *, predict: Predict | None = None) -> None:
+    """A completed job has all its batches, any other a prefix of them: each once, with the right content.
+
+    Where the results have expired there is nothing to check.
+    """
+    for job in await rows.fetch(database, "SELECT * FROM jobs WHERE pruned_at IS NULL"):
+        batches = await rows.batches(database, job["id"])
+        sizes = [batch["row_count"] for batch in batches]
+        assert [batch["index"] for batch in batches] == list(range(job["next_batch"])), job["id"]
+        assert [batch["first_row"] for batch in batches] == [0, *accumulate(sizes)][: len(sizes)], job["id"]
+        assert job["done"] == sum(sizes), job["id"]
+        if job["status"] == Status.COMPLETED and job["total"] is not None:
+            assert job["done"] == job["total"], job["id"]
+        for batch in batches:
+            _assert_content(batch, predict)
+
+
+def _assert_content(batch: asyncpg.Record, predict: Predict | None) -> None:
+    predictions = [msgspec.json.decode(line) for line in batch["output"].splitlines()]
+    assert len(predictions) == batch["row_count"], batch["job_id"]
+    if predict is not None:
+        first, end = batch["first_row"], batch["first_row"] + batch["row_count"]
+        assert predictions == [predict(row) for row in range(first, end)], batch["job_id"]
+
+
+async def events_are_whole(database: Database) -> None:
+    """The log is 1 … last_seq without a gap, tells of legal moves only, and ends as the row says.
+
+    Progress never falls, and the number of `started` is the number of attempts.
+    """
+    jobs = await rows.fetch(database, "SELECT * FROM jobs")
+    log = await rows.fetch(database, "SELECT * FROM job_events ORDER BY job_id, seq")
+    by_job = {job_id: list(events) for job_id, events in groupby(log, lambda event: event["job_id"])}
+    for job in jobs:
+        _assert_log(job, by_job[job["id"]])
+
+
+def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
+    types = [EventType(event["type"]) for event in events]
+    assert [event["seq"] for event in events] == list(range(1, job["last_seq"] + 1)), job["id"]
+    standing: Status | None = None
+    for event in types:
+        assert (standing, event) in _STORY, f"{job['id']}: {event} while {standing} in {types}"
+        standing = _STORY[standing, event]
+    assert standing == job["status"], job["id"]
+    assert events[-1]["data"]["status"] == job["status"], job["id"]
+    assert [event.is_final for event in types].count(True) == (job["status"] in FINAL), job["id"]
+    started = [event["data"]["attempt"] for event in events if event["type"] == EventType.STARTED]
+    assert started == list(range(1, job["attempt"] + 1)), job["id"]
+    progress = [event["data"]["progress"] for event in events]
+    assert progress == sorted(progress), job["id"]
+    assert progress[-1] == job["progress"], job["id"]
+
+
+async def fence_held(database: Database) -> None:
+    """Nothing was written by an attempt that had ended.
+
+    Seen from what is stored: batches come from attempts in order, each event between the start and the end
+    of its own attempt, and each ended attempt has ended once.
+    """
+    for job in await rows.fetch(database, "SELECT * FROM jobs"):
+        writers = [batch["attempt"] for batch in await rows.batches(database, job["id"])]
+        assert writers == sorted(writers), job["id"]
+        assert all(1 <= writer <= job["attempt"] for writer in writers), job["id"]
+        log = [event["data"]["attempt"] for event in await rows.events(database, job["id"])]
+        assert log == sorted(log), job["id"]
+        ended = [attempt["attempt"] for attempt in await rows.attempts(database, job["id"])]
+        is_running = job["status"] == Status.RUNNING
+        assert ended == list(range(1, job["attempt"] + (not is_running))), job["id"]
+
+
+async def running_means_on_a_worker(database: Database) -> None:
+    """A job names a worker while it runs, and only then."""
+    wrong = await rows.fetch(
+        database, "SELECT id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)"
+    )
+    assert not wrong, wrong

@@ -1,0 +1,227 @@
+"""Jobs as tests need them: made, claimed and moved on through the same door as in production."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+
+from app.core import ids
+from app.core.database import Database
+from app.jobs import leases, transitions
+from app.jobs.kinds import batch_predict
+from app.jobs.leases import WorkerIdentity
+from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
+from app.jobs.states import HEAD_START, Priority
+
+KIND = batch_predict.KIND.name
+BATCH_SIZE = 10
+LEASE = timedelta(seconds=0.05)
+"""Shorter than the servers are up, longer than no time: whoever is silent here is silent for an hour."""
+
+PARAMS = {"model": {"name": "sentiment", "version": 1, "runtime": "vader"}, "batch_size": BATCH_SIZE}
+RESULT = {"rows": "all"}
+ERROR = {"code": "boom", "message": "It went wrong.", "retryable": True}
+
+
+async def user(database: Database, name: str | None = None) -> UUID:
+    """An account that nobody signs in to."""
+    user_id = ids.new_id()
+    name = name or user_id.hex
+    async with database.connection() as connection:
+        await connection.execute(
+            "INSERT INTO users (id, username, username_key, password_hash) VALUES ($1, $2, $2, 'none')",
+            user_id,
+            name,
+        )
+    return user_id
+
+
+async def worker(database: Database, *, slots: int = 1) -> UUID:
+    """A worker whose lease holds for as long as any test may take."""
+    worker_id = ids.new_id()
+    identity = WorkerIdentity(worker_id, f"test-{worker_id.hex}", "here", 1, ("default",), (KIND,), slots)
+    async with database.connection() as connection:
+        await leases.renew(connection, identity)
+        await connection.execute(
+            "UPDATE workers SET seen_at = now() + interval '1 day' WHERE id = $1", worker_id
+        )
+    return worker_id
+
+
+async def silence(database: Database, worker_id: UUID) -> None:
+    """The worker was last seen an hour ago."""
+    async with database.connection() as connection:
+        await connection.execute(
+            "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE id = $1", worker_id
+        )
+
+
+async def create(
+    database: Database,
+    owner_id: UUID | None = None,
+    *,
+    kind: str = KIND,
+    queue: str = "default",
+    priority: Priority = Priority.NORMAL,
+    rows: int = 25,
+    total_is_known: bool = True,
+    max_attempts: int = 3,
+    retention_seconds: int = 3600,
+    metadata: dict[str, str] | None = None,
+    run_at: datetime | None = None,
+    delay: timedelta | None = None,
+    idempotency_key: str | None = None,
+) -> UUID:
+    """A pending job over so many rows; its owner is a new user unless given."""
+    owner_id = owner_id or await user(database)
+    job = NewJob(
+        id=ids.new_id(),
+        owner_id=owner_id,
+        kind=kind,
+        queue=queue,
+        priority=priority,
+        head_start=HEAD_START[priority],
+        params=msgspec.json.encode(PARAMS),
+        rows=msgspec.json.encode([f"text {row}" for row in range(rows)]),
+        total=rows if total_is_known else None,
+        metadata=metadata or {},
+        max_attempts=max_attempts,
+        soft_limit_seconds=60,
+        time_limit_seconds=60,
+        retention_seconds=retention_seconds,
+        run_at=run_at,
+        delay=delay,
+        idempotency_key=idempotency_key,
+    )
+    async with database.connection() as connection:
+        assert await transitions.create(connection, job) is not None
+    return job.id
+
+
+async def claim_all(
+    database: Database,
+    worker_id: UUID,
+    *,
+    queue: str = "default",
+    kinds: Sequence[str] = (KIND,),
+    limit: int = 1000,
+) -> list[Claimed]:
+    """What the worker gets when it asks for so many jobs."""
+    async with database.connection() as connection:
+        claimed = await transitions.claim(
+            connection, queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
+        )
+    return [job for job, _event in claimed]
+
+
+async def claim(database: Database, worker_id: UUID | None = None) -> Claimed:
+    """The next job, running now on the worker (a new one unless given)."""
+    [claimed] = await claim_all(database, worker_id or await worker(database), limit=1)
+    return claimed
+
+
+async def running(database: Database, owner_id: UUID | None = None, *, rows: int = 25) -> Claimed:
+    """A job that runs, on a worker of its own. No other job may be waiting."""
+    await create(database, owner_id, rows=rows)
+    return await claim(database)
+
+
+def prediction(row: int) -> dict[str, object]:
+    """What the model of the tests gives for a row."""
+    return {"label": "positive", "score": row / 1000, "scores": {"positive": 1.0, "row": row}}
+
+
+def output(first_row: int, row_count: int) -> bytes:
+    """The predictions for some rows, one a line."""
+    return b"\n".join(msgspec.json.encode(prediction(row)) for row in range(first_row, first_row + row_count))
+
+
+def batches(job: Claimed, *, first: int, count: int, size: int = BATCH_SIZE) -> tuple[Batch, ...]:
+    """So many batches of a job from the given one on; the last one of the job may be smaller."""
+    made = []
+    for index in range(first, first + count):
+        first_row = index * size
+        row_count = size if job.total is None else min(size, job.total - first_row)
+        made.append(Batch(first_row, row_count, output(first_row, row_count), f"Batch {index + 1}"))
+    return tuple(made)
+
+
+def report(
+    job: Claimed,
+    *,
+    first: int | None = None,
+    count: int = 1,
+    size: int = BATCH_SIZE,
+    is_final: bool = False,
+    attempt: int | None = None,
+    checkpoint: bytes | None = None,
+) -> Report:
+    """What an attempt has to say of its next batches; it is done if `is_final`."""
+    first = job.next_batch if first is None else first
+    return Report(
+        job_id=job.id,
+        attempt=job.attempt if attempt is None else attempt,
+        first_batch=first,
+        batches=batches(job, first=first, count=count, size=size),
+        checkpoint=checkpoint,
+        result=msgspec.json.encode(RESULT) if is_final else None,
+    )
+
+
+async def advance(database: Database, *reports: Report, worker_id: UUID | None = None) -> dict[UUID, Moved]:
+    """Commit the reports in one statement."""
+    async with database.connection() as connection:
+        return await transitions.advance(connection, worker_id=worker_id or ids.new_id(), reports=reports)
+
+
+async def commit(database: Database, job: Claimed, *, first: int | None = None, count: int = 1) -> Moved:
+    """Commit the next batches of a job."""
+    return (await advance(database, report(job, first=first, count=count)))[job.id]
+
+
+async def complete(database: Database, job: Claimed) -> Moved:
+    """Commit all batches that are missing, and the result."""
+    assert job.total is not None
+    count = -(-job.total // BATCH_SIZE) - job.next_batch
+    return (await advance(database, report(job, count=count, is_final=True)))[job.id]
+
+
+async def fail(
+    database: Database, job: Claimed, *, is_retryable: bool = True, delay_seconds: float = 0.0
+) -> Moved | None:
+    """End the attempt with an error."""
+    async with database.connection() as connection:
+        return await transitions.fail(
+            connection,
+            job_id=job.id,
+            attempt=job.attempt,
+            error=ERROR,
+            traceback="Traceback: boom",
+            is_retryable=is_retryable,
+            delay_seconds=delay_seconds,
+        )
+
+
+async def release(database: Database, job: Claimed) -> Moved | None:
+    """Give the job back."""
+    async with database.connection() as connection:
+        return await transitions.release(connection, job_id=job.id, attempt=job.attempt)
+
+
+async def stop(database: Database, job: Claimed) -> Moved | None:
+    """End the attempt because the job is to be cancelled."""
+    async with database.connection() as connection:
+        return await transitions.stop(connection, job_id=job.id, attempt=job.attempt)
+
+
+async def cancel(database: Database, job_id: UUID) -> Moved | None:
+    """Ask for the cancel."""
+    async with database.connection() as connection:
+        return await transitions.cancel(connection, job_id=job_id)
+
+
+async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[Moved]:
+    """Take the jobs of the workers that are silent; they are due again at once."""
+    async with database.connection() as connection:
+        return await transitions.rescue(connection, lease=lease, delays_seconds=[0.0], limit=1000)

@@ -1,0 +1,105 @@
+"""Real processes of ours, for the tests that need them: started, signalled, killed, and gone at the end."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from app.core.config import Settings
+
+ROOT = Path(__file__).parents[2]
+STOP_SECONDS = 15.0
+
+
+class Process:
+    """A process of ours, and what it has logged."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+        self._process = process
+        self._log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        return self._log_path.read_text()
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """The exit code, once the process has ended."""
+        async with asyncio.timeout(seconds):
+            return await self._process.wait()
+
+    async def kill(self) -> None:
+        self.send(signal.SIGKILL)
+        await self.wait()
+
+    async def wait_for_log(self, text: str, seconds: float = STOP_SECONDS) -> None:
+        """Return once the text is in the log."""
+        async with asyncio.timeout(seconds):
+            while text not in self.log:
+                assert self.is_running, self.log
+                await asyncio.sleep(0.02)
+
+
+def environment(settings: Settings, **more: str) -> dict[str, str]:
+    """The environment in which a process reads these settings."""
+    return {
+        **os.environ,
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+        "WORKER_PORT": "off" if settings.worker_port is None else str(settings.worker_port),
+        "WORKER_SLOTS": str(settings.worker_slots),
+        "WORKER_QUEUES": ",".join(settings.worker_queues),
+        "LEASE_SECONDS": str(settings.lease_seconds),
+        "HEARTBEAT_SECONDS": str(settings.heartbeat_seconds),
+        "DRAIN_SECONDS": str(settings.drain_seconds),
+        "RETRY_BASE_SECONDS": str(settings.retry_base_seconds),
+        "CHILD_MEMORY_LIMIT_BYTES": str(settings.child_memory_limit_bytes),
+        **more,
+    }
+
+
+@asynccontextmanager
+async def python(
+    *arguments: str, env: dict[str, str], log_path: Path, pass_fds: tuple[int, ...] = ()
+) -> AsyncIterator[Process]:
+    """Run `python ARGUMENTS` during the body; at its end the process is killed if it still runs."""
+    with log_path.open("wb") as log:
+        started = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *arguments,
+            env=env,
+            cwd=ROOT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=pass_fds,
+        )
+    process = Process(started, log_path)
+    try:
+        yield process
+    finally:
+        if process.is_running:
+            process.send(signal.SIGKILL)
+            await process.wait()
+
+
+@asynccontextmanager
+async def worker(settings: Settings, log_path: Path, **more: str) -> AsyncIterator[Process]:
+    """Run a worker, ready to take jobs."""
+    async with python("-m", "worker", env=environment(settings, **more), log_path=log_path) as process:
+        await process.wait_for_log("worker_started")
+        yield process

@@ -1,0 +1,45 @@
+"""`python -m worker`: one worker of the pool."""
+
+import argparse
+import sys
+
+import uvloop
+
+from app.core import logging
+from app.core.config import load_settings
+from app.core.errors import ConfigurationError
+from worker.children import hardening
+from worker.main import work
+
+
+def main() -> int:
+    """Run a worker until it is asked to stop. 0 asked to stop, 1 could not start, 2 wrong usage."""
+    arguments = _parse()
+    overrides = {
+        "worker_queues": arguments.queues,
+        "worker_slots": arguments.slots,
+        "worker_name": arguments.name,
+    }
+    try:
+        settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ConfigurationError as error:
+        sys.stderr.write(f"The worker cannot start: {error}\n")
+        return 1
+    logging.configure(settings)
+    # Before the first child: what it could read of us must hold nothing by then.
+    hardening.drop_secrets()
+    hardening.make_undumpable()
+    uvloop.run(work(settings))
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m worker", description="Run one worker of the pool.")
+    parser.add_argument("--queues", help="the queues to serve, with commas between them")
+    parser.add_argument("--slots", type=int, help="how many jobs to run at a time")
+    parser.add_argument("--name", help="what to call this worker in logs and lists")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

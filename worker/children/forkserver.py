@@ -1,0 +1,174 @@
+"""The process that forks the children: everything is imported once, each child is a copy of it.
+
+Why not `multiprocessing`'s forkserver: each of its children runs the parent's main module again (a second
+of imports for a worker), it has no public way to be stopped, and it lives on with its children when the
+worker is killed. This one holds the other end of a socket that closes with the worker, and then ends the
+process group of every child, also of one that is deep in a C call and cannot look for itself.
+
+Worker and fork server exchange records of one size. A request to fork carries the child's end of its
+connection; it is answered by the child's process id, and when the child has ended by its exit code.
+"""
+
+import errno
+import faulthandler
+import gc
+import io
+import os
+import pkgutil
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from types import FrameType
+from typing import Final, NoReturn
+
+from worker.children import child, hardening
+from worker.context import Handler
+
+RECORD: Final = struct.Struct(">cii")
+"""What it is about, a process id, and an exit code or errno."""
+
+# Worker → fork server
+FORK: Final = b"F"
+KILL: Final = b"K"
+
+# Fork server → worker
+READY: Final = b"R"
+FORKED: Final = b"P"
+NOT_FORKED: Final = b"N"
+ENDED: Final = b"E"
+
+_SIGNALS_FOR_THE_WORKER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""A Ctrl-C, or a service manager that stops the whole group: what becomes of a job, the worker decides."""
+
+
+def main() -> None:
+    """Load the handlers, then fork until the worker is gone. The arguments are those of `forking`."""
+    _import_path, control_fd, handlers_name, memory_limit_bytes = sys.argv[1:]
+    _leave_signals_to_the_worker()
+    hardening.adopt_orphans()
+    faulthandler.enable()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a child that is killed must not keep lines back
+    handlers = pkgutil.resolve_name(handlers_name)
+    # What is here now is never freed; looking at it would only copy shared memory into each child.
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=int(control_fd)) as control:
+        _ForkServer(control, handlers, int(memory_limit_bytes)).serve()
+
+
+class _ForkServer:
+    def __init__(
+        self, control: socket.socket, handlers: Mapping[str, Handler], memory_limit_bytes: int
+    ) -> None:
+        self._control = control
+        self._handlers = handlers
+        self._memory_limit_bytes = memory_limit_bytes
+        self._children: set[int] = set()
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._waker, False)
+
+    def serve(self) -> None:
+        """Do what the worker asks. Returns when the worker is gone, and every child with it."""
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, _ignore)
+        with suppress(ConnectionError):
+            self._tell(READY)
+            while self._is_wanted():
+                pass
+        for pid in self._children:
+            _end_group(pid)
+        for pid in self._children:
+            os.waitpid(pid, 0)
+
+    def _is_wanted(self) -> bool:
+        """Wait for something to happen and see to it; False when the worker is gone."""
+        readable, _, _ = select.select((self._control.fileno(), self._woken), (), ())
+        if self._woken in readable:
+            os.read(self._woken, 4096)
+            self._reap()
+        return self._control.fileno() not in readable or self._answer()
+
+    def _answer(self) -> bool:
+        # One request is one record is one packet of the kernel, which never merges those with descriptors.
+        record, descriptors, _, _ = socket.recv_fds(self._control, RECORD.size, 1)
+        if not record:
+            return False
+        request, pid, _ = RECORD.unpack(record)
+        if request == FORK:
+            self._fork(descriptors[0])
+        elif pid in self._children:  # otherwise it has ended, and its number may be somebody else's
+            _end_group(pid)
+        return True
+
+    def _fork(self, connection_fd: int) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(connection_fd)
+            self._tell(NOT_FORKED, 0, error.errno or errno.EAGAIN)
+            return
+        if pid == 0:
+            self._become_child(connection_fd)
+        os.close(connection_fd)
+        self._children.add(pid)
+        self._tell(FORKED, pid)
+
+    def _become_child(self, connection_fd: int) -> NoReturn:
+        try:
+            os.setsid()
+            hardening.die_with_parent(signal.SIGKILL)
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for descriptor in (self._control.detach(), self._woken, self._waker):
+                os.close(descriptor)
+            os.set_inheritable(connection_fd, False)
+            child.confine(self._memory_limit_bytes)
+            child.serve(socket.socket(fileno=connection_fd), self._handlers)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if pid in self._children:  # otherwise an orphan that was adopted
+                self._children.remove(pid)
+                # What the child left behind: as long as anything is in the group its number is not given
+                # away again, and if nothing is, nothing is hit.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(pid, signal.SIGKILL)
+                self._tell(ENDED, pid, os.waitstatus_to_exitcode(status))
+
+    def _tell(self, what: bytes, pid: int = 0, code: int = 0) -> None:
+        self._control.sendall(RECORD.pack(what, pid, code))
+
+
+def _end_group(pid: int) -> None:
+    # Both: a child that was forked a moment ago may not lead its group yet.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _leave_signals_to_the_worker() -> None:
+    # Not SIG_IGN: programs that a handler starts would inherit that, and could not be terminated.
+    for number in _SIGNALS_FOR_THE_WORKER:
+        signal.signal(number, _ignore)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    pass

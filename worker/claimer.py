@@ -1,0 +1,56 @@
+"""Claims jobs for the slots of one worker: free slots that ask together are served by one statement."""
+
+import asyncio
+from collections import defaultdict, deque
+from uuid import UUID
+
+from app.core import metrics
+from app.core.database import Database
+from app.core.hints import Hints
+from app.jobs import transitions
+from app.jobs.moves import Claimed
+
+
+class Claimer:
+    """Takes the next due jobs of a queue."""
+
+    def __init__(self, database: Database, hints: Hints, worker_id: UUID, kinds: tuple[str, ...]) -> None:
+        self._database = database
+        self._hints = hints
+        self._worker_id = worker_id
+        self._kinds = kinds
+        self._asking: defaultdict[str, deque[asyncio.Future[Claimed | None]]] = defaultdict(deque)
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+    async def claim(self, queue: str) -> Claimed | None:
+        """The next job of this queue, now running on this worker; None when there is none.
+
+        Raises DatabaseUnavailable. If only the reply was lost, the job is ours without our knowledge: the
+        lease notices and gives it back.
+        """
+        answer: asyncio.Future[Claimed | None] = asyncio.get_running_loop().create_future()
+        asking = self._asking[queue]
+        asking.append(answer)
+        # Whoever gets the lock asks for all who have come meanwhile; they find their answer there.
+        async with self._locks[queue]:
+            if not answer.done():
+                group = [asking.popleft() for _ in range(len(asking))]
+                await self._claim_for(queue, group)
+        return answer.result()
+
+    async def _claim_for(self, queue: str, group: list[asyncio.Future[Claimed | None]]) -> None:
+        try:
+            async with self._database.connection() as connection:
+                found = await transitions.claim(
+                    connection, queue=queue, kinds=self._kinds, worker_id=self._worker_id, limit=len(group)
+                )
+        except BaseException as error:
+            for answer in group:
+                answer.set_exception(error)
+                answer.exception()  # each asker raises it from result(); none is left unheard
+            raise
+        for claimed, event in found:
+            self._hints.events(claimed.owner_id, (event.encoded(),))
+            metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds))
+        for position, answer in enumerate(group):
+            answer.set_result(found[position][0] if position < len(found) else None)

@@ -1,0 +1,211 @@
+"""Where this worker writes down what its attempts report: many in one statement, none of them twice.
+
+Reports of different jobs that come together go together. While Postgres is away they are held, and their
+attempts with them, until it answers again and says what became of each.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+from time import perf_counter
+from typing import Any, TypeVar, assert_never
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from app.core import metrics
+from app.core.backoff import delay_seconds
+from app.core.database import Database
+from app.core.errors import DatabaseUnavailable
+from app.core.hints import Hints
+from app.jobs import queries, transitions
+from app.jobs.announcements import announce
+from app.jobs.moves import Moved, Report
+from app.jobs.queries import Standing
+from app.jobs.states import FINAL, Status
+
+MAX_REPORTS_AT_ONCE = 64
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Fenced(Exception):
+    """The attempt is no longer this worker's; nothing of it was written."""
+
+
+class Unstorable(Exception):
+    """Postgres refuses the content of a report, and would refuse it each time."""
+
+
+class Fate(Enum):
+    """What became of a report whose reply was lost."""
+
+    APPLIED = auto()
+    NOT_APPLIED = auto()
+    FENCED = auto()
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    report: Report
+    answer: asyncio.Future[Moved | None]
+
+
+class Ledger:
+    """Commits batches and ends attempts, for all slots of one worker."""
+
+    def __init__(self, database: Database, hints: Hints, worker_id: UUID) -> None:
+        self._database = database
+        self._hints = hints
+        self._worker_id = worker_id
+        self._waiting: list[_Waiting] = []
+        self._has_waiting = asyncio.Event()
+
+    async def advance(self, report: Report) -> None:
+        """Commit a report. Returns when it is durable; raises Fenced or Unstorable if it never will be."""
+        answer: asyncio.Future[Moved | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(report, answer))
+        self._has_waiting.set()
+        if (moved := await answer) is not None and moved.status.is_final:
+            metrics.JOBS_ENDED.labels(moved.kind, moved.status).inc()
+
+    async def write_forever(self) -> None:
+        """Write what waits, one statement at a time, until cancelled."""
+        while True:
+            await self._has_waiting.wait()
+            group = self._waiting[:MAX_REPORTS_AT_ONCE]
+            del self._waiting[: len(group)]
+            if not self._waiting:
+                self._has_waiting.clear()
+            await self._write(group)
+
+    async def fail(
+        self,
+        *,
+        job_id: UUID,
+        attempt: int,
+        error: dict[str, Any],
+        traceback: str | None,
+        is_retryable: bool,
+        delay_seconds: float,
+    ) -> None:
+        """End an attempt that failed."""
+        await self._end(
+            lambda connection: transitions.fail(
+                connection,
+                job_id=job_id,
+                attempt=attempt,
+                error=error,
+                traceback=traceback,
+                is_retryable=is_retryable,
+                delay_seconds=delay_seconds,
+            )
+        )
+
+    async def release(self, job_id: UUID, attempt: int) -> None:
+        """Give a job back unfinished."""
+        await self._end(lambda connection: transitions.release(connection, job_id=job_id, attempt=attempt))
+
+    async def stop(self, job_id: UUID, attempt: int) -> None:
+        """End an attempt whose job is to be cancelled."""
+        await self._end(lambda connection: transitions.stop(connection, job_id=job_id, attempt=attempt))
+
+    async def _end(self, transition: Callable[[asyncpg.Connection], Awaitable[Moved | None]]) -> None:
+        # Sent again after a lost reply, without asking: the fence makes the second one an empty answer,
+        # and whether it was the first or somebody else that ended the attempt makes no difference here.
+        moved = await self._persist(transition)
+        if moved is None:
+            return
+        announce(self._hints, moved)
+        if moved.status.is_final:
+            metrics.JOBS_ENDED.labels(moved.kind, moved.status).inc()
+
+    async def _write(self, group: list[_Waiting]) -> None:
+        try:
+            await self._write_together(group)
+        except DatabaseUnavailable:
+            log.warning("reports_held", reports=len(group))
+            await self._write_held(group)
+        except asyncpg.PostgresError as error:
+            await self._write_apart(group, error)
+
+    async def _write_together(self, group: list[_Waiting]) -> None:
+        reports = [waiting.report for waiting in group]
+        started = perf_counter()
+        async with self._database.connection() as connection:
+            moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+        metrics.COMMIT_SECONDS.observe(perf_counter() - started)
+        metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
+        for waiting in group:
+            self._answer(waiting, moved.get(waiting.report.job_id))
+
+    def _answer(self, waiting: _Waiting, moved: Moved | None) -> None:
+        if moved is not None:
+            announce(self._hints, moved)
+        if waiting.answer.done():
+            return  # whoever waited was cancelled
+        if moved is None:
+            waiting.answer.set_exception(Fenced())
+        else:
+            waiting.answer.set_result(moved)
+
+    async def _write_held(self, group: list[_Waiting]) -> None:
+        """Find out what became of reports whose reply was lost, and send again what was not applied."""
+        standings = await self._persist(
+            lambda connection: queries.standings(connection, [waiting.report.job_id for waiting in group])
+        )
+        again = []
+        for waiting in group:
+            match fate_of(waiting.report, standings.get(waiting.report.job_id)):
+                case Fate.APPLIED:
+                    if not waiting.answer.done():
+                        waiting.answer.set_result(None)
+                case Fate.NOT_APPLIED:
+                    again.append(waiting)
+                case Fate.FENCED:
+                    self._answer(waiting, None)
+                case never:
+                    assert_never(never)
+        log.info("reports_resumed", reports=len(group), sent_again=len(again))
+        if again:
+            await self._write(again)
+
+    async def _write_apart(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
+        """One report of a group that Postgres refuses must not spoil the others."""
+        if len(group) == 1:
+            log.error("report_refused", job_id=group[0].report.job_id, error=str(error))
+            if not group[0].answer.done():
+                group[0].answer.set_exception(Unstorable(str(error)))
+            return
+        for waiting in group:
+            await self._write([waiting])
+
+    async def _persist(self, action: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
+        """Do something in Postgres however long it takes until Postgres is there."""
+        failures = 0
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    return await action(connection)
+            except DatabaseUnavailable:
+                failures += 1
+                await asyncio.sleep(delay_seconds(failures, base=0.1, maximum=1.0))
+
+
+def fate_of(report: Report, standing: Standing | None) -> Fate:
+    """What became of a report, told from where its job stands now."""
+    if standing is None or standing.attempt != report.attempt:
+        return Fate.FENCED
+    if report.is_final and standing.status in FINAL:
+        return Fate.APPLIED
+    if standing.status is not Status.RUNNING:
+        return Fate.FENCED
+    if standing.next_batch == report.first_batch:
+        return Fate.NOT_APPLIED
+    if not report.is_final and standing.next_batch == report.first_batch + len(report.batches):
+        return Fate.APPLIED
+    return Fate.FENCED

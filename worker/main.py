@@ -1,0 +1,144 @@
+"""One worker process: what it opens, what it runs, how it stops."""
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Final
+
+import structlog
+
+from app.core import background, ids, metrics
+from app.core.backoff import delay_seconds
+from app.core.config import Settings
+from app.core.errors import DatabaseUnavailable
+from app.core.resources import Resources, open_resources
+from app.jobs import leases
+from app.jobs.leases import WorkerIdentity
+from app.keeper.keeper import Keeper
+from worker import probe
+from worker.children.pool import ChildPool
+from worker.claimer import Claimer
+from worker.consumer import Consumer
+from worker.lease import Lease
+from worker.ledger import Ledger
+from worker.run_next import Runner
+
+RELEASE_SECONDS: Final = 4.0
+"""How long, after the drain, the release of what still runs may take."""
+
+log = structlog.get_logger(__name__)
+
+
+async def work(settings: Settings) -> None:
+    """Be a worker until SIGTERM or SIGINT, then drain and return. Neither server has to be there yet."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    metrics.SLOTS.set(settings.worker_slots)
+    async with (
+        probe.serving(settings.worker_port, is_ready=lambda: not stopping.is_set()),
+        ChildPool(
+            slots=settings.worker_slots,
+            memory_limit_bytes=settings.child_memory_limit_bytes,
+            max_jobs_per_child=settings.child_max_jobs,
+        ) as children,
+        open_resources(settings) as resources,
+    ):
+        await _serve(resources, _identity(settings, children.kinds), children, stopping)
+    log.info("worker_stopped")
+
+
+async def _serve(
+    resources: Resources, identity: WorkerIdentity, children: ChildPool, stopping: asyncio.Event
+) -> None:
+    structlog.contextvars.bind_contextvars(worker=identity.name)
+    settings = resources.settings
+    ledger = Ledger(resources.database, resources.hints, identity.id)
+    lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
+    claimer = Claimer(resources.database, resources.hints, identity.id, identity.kinds)
+    runner = Runner(settings, claimer, ledger, lease, children)
+    consumer = Consumer(
+        pool=resources.redis_pool,
+        availability=resources.redis,
+        queues=identity.queues,
+        slots=identity.slots,
+        run_next=runner.run_next,
+    )
+    async with background.running(ledger.write_forever(), Keeper(resources).run_forever()):
+        if not await _register(lease, stopping):
+            return
+        log.info("worker_started", queues=identity.queues, kinds=identity.kinds, slots=identity.slots)
+        async with background.running(
+            lease.keep_forever(), lease.listen_forever(resources.redis_pool, resources.redis)
+        ):
+            async with background.running(consumer.consume_forever()):
+                await stopping.wait()
+            await _drain(resources, identity, runner, consumer)
+        await _sign_off(resources, identity)
+
+
+async def _register(lease: Lease, stopping: asyncio.Event) -> bool:
+    """Make the worker known, however long Postgres takes to be there; False when asked to stop first."""
+    failures = 0
+    while not stopping.is_set():
+        try:
+            await lease.register()
+        except DatabaseUnavailable as error:
+            failures += 1
+            if failures == 1:
+                log.warning("waiting_for_postgres", error=repr(error.__cause__))
+            await asyncio.sleep(delay_seconds(failures, base=0.1, maximum=2.0))
+        else:
+            return True
+    return False
+
+
+async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner, consumer: Consumer) -> None:
+    """Let what runs come to its next commit, then give back what has not."""
+    log.info("worker_draining", running=len(consumer.tasks), seconds=resources.settings.drain_seconds)
+    runner.drain()
+    try:
+        async with resources.database.connection() as connection:
+            await leases.mark_stopping(connection, identity.id)
+    except DatabaseUnavailable:
+        log.warning("drain_not_recorded")
+    if await _is_idle_within(resources.settings.drain_seconds, consumer):
+        return
+    log.info("worker_releasing", running=len(consumer.tasks))
+    runner.give_everything_back()
+    if not await _is_idle_within(RELEASE_SECONDS, consumer):
+        log.warning("jobs_left_to_rescue", running=len(consumer.tasks))
+        for task in consumer.tasks.values():
+            task.cancel()
+        await asyncio.gather(*consumer.tasks.values(), return_exceptions=True)
+
+
+async def _is_idle_within(seconds: float, consumer: Consumer) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await consumer.until_idle()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _sign_off(resources: Resources, identity: WorkerIdentity) -> None:
+    try:
+        async with resources.database.connection() as connection:
+            await leases.remove(connection, identity.id)
+    except DatabaseUnavailable:
+        log.warning("worker_not_signed_off")
+
+
+def _identity(settings: Settings, kinds: tuple[str, ...]) -> WorkerIdentity:
+    host = socket.gethostname()
+    return WorkerIdentity(
+        id=ids.new_id(),
+        name=settings.worker_name or f"{host}-{os.getpid()}",
+        host=host,
+        pid=os.getpid(),
+        queues=settings.worker_queues,
+        kinds=kinds,
+        slots=settings.worker_slots,
+    )

@@ -1,0 +1,284 @@
+"""One slot's work: take the next job of a queue, run it in a child, write down what comes of it.
+
+    claim ─▶ Start ─▶ batches, each committed under the fence ─▶ done, failed, given back, stopped
+
+Whatever stops a job from outside (a cancel, a limit, the fence, the end of the drain) does it by killing the
+child and saying why; the conversation below then ends in `ChildDied` with that reason, and only there is
+decided what to write. So there is one path out, however many ways lead to it.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, assert_never
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from app.core import metrics
+from app.core.backoff import delay_seconds
+from app.core.config import Settings
+from app.core.errors import DatabaseUnavailable
+from app.jobs.moves import Batch, Claimed, Report
+from app.jobs.states import Outcome
+from worker.children import messages
+from worker.children.messages import StopReason
+from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
+from worker.claimer import Claimer
+from worker.lease import Lease
+from worker.ledger import Fenced, Ledger, Unstorable
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed."""
+
+    code: str
+    message: str
+    is_retryable: bool
+    traceback: str | None = None
+
+
+@dataclass
+class Running:
+    """One attempt that runs here, and the handle by which it is stopped from outside."""
+
+    job: Claimed
+    child: Child
+
+    def revoke_as_fenced(self) -> None:
+        """Stop at once: the attempt is no longer ours."""
+        self.child.kill(KillReason.FENCED)
+
+    def revoke_as_cancelled(self) -> None:
+        """Stop at once: the job is to be cancelled."""
+        self.child.kill(KillReason.CANCELLED)
+
+    def give_back(self) -> None:
+        """Stop at once: the worker goes away."""
+        self.child.kill(KillReason.RELEASED)
+
+    def ask_to_stop(self, reason: StopReason) -> None:
+        """Have the handler stop at its next commit."""
+        self.child.send(messages.Stop(reason))
+
+
+class Runner:
+    """Runs jobs in the slots of one worker."""
+
+    def __init__(
+        self, settings: Settings, claimer: Claimer, ledger: Ledger, lease: Lease, children: ChildPool
+    ) -> None:
+        self._settings = settings
+        self._claimer = claimer
+        self._ledger = ledger
+        self._lease = lease
+        self._children = children
+        self._running: dict[UUID, Running] = {}
+        self._is_draining = False
+
+    async def run_next(self, queue: str) -> bool:
+        """Run the next job of a queue to the end of its attempt; False when none was there to claim."""
+        try:
+            job = await self._claimer.claim(queue)
+        except DatabaseUnavailable:
+            return False
+        if job is None:
+            return False
+        with structlog.contextvars.bound_contextvars(job_id=str(job.id), attempt=job.attempt):
+            await self._run(job)
+        return True
+
+    def drain(self) -> None:
+        """Have every running job stop at its next commit."""
+        self._is_draining = True
+        for running in self._running.values():
+            running.ask_to_stop(StopReason.DRAIN)
+
+    def give_everything_back(self) -> None:
+        """Stop every running job at once; each is released with what it has committed."""
+        for running in self._running.values():
+            running.give_back()
+
+    async def _run(self, job: Claimed) -> None:
+        started = perf_counter()
+        metrics.SLOTS_BUSY.inc()
+        try:
+            outcome = await self._attempt(job)
+        finally:
+            metrics.SLOTS_BUSY.dec()
+        seconds = perf_counter() - started
+        metrics.ATTEMPTS.labels(job.kind, outcome or "fenced").inc()
+        metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds)
+        log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
+
+    async def _attempt(self, job: Claimed) -> Outcome | None:
+        """Run one attempt and write down its end. None: it was taken from us, there is nothing to write."""
+        try:
+            async with self._children.take() as child:
+                running = Running(job, child)
+                with self._lease.holding(job.id, job.attempt, running), self._watched(running):
+                    try:
+                        return await self._converse(job, child)
+                    except ChildDied as death:
+                        return await self._settle_death(job, death)
+                    except ChildProtocolError as error:
+                        child.kill(KillReason.PROTOCOL)
+                        return await self._fail(job, Failure("child_protocol_error", str(error), True))
+                    except Fenced:
+                        child.kill(KillReason.FENCED)
+                        return None
+                    except Unstorable as error:
+                        child.kill(KillReason.PROTOCOL)
+                        return await self._fail(job, Failure("unstorable_output", str(error), False))
+        except ChildStartFailed as error:
+            return await self._fail(job, Failure("child_start_failed", str(error), True))
+
+    @contextmanager
+    def _watched(self, running: Running) -> Iterator[None]:
+        """Hold the attempt to its time limits, and within reach of a drain."""
+        loop = asyncio.get_running_loop()
+        job, child = running.job, running.child
+        timers = (
+            loop.call_later(job.soft_limit_seconds, running.ask_to_stop, StopReason.SOFT_LIMIT),
+            loop.call_later(job.time_limit_seconds, child.kill, KillReason.TIME_LIMIT),
+        )
+        self._running[job.id] = running
+        try:
+            yield
+        finally:
+            del self._running[job.id]
+            for timer in timers:
+                timer.cancel()
+
+    async def _converse(self, job: Claimed, child: Child) -> Outcome:
+        """Start the handler, commit what it computes, and write down how it ended."""
+        child.send(
+            messages.Start(
+                job_id=job.id,
+                attempt=job.attempt,
+                kind=job.kind,
+                params=job.params,
+                payload=job.rows,
+                total=job.total,
+                resume_batch=job.next_batch,
+                done=job.done,
+                checkpoint=job.checkpoint,
+            )
+        )
+        if self._is_draining:  # it was claimed while the drain began
+            child.send(messages.Stop(StopReason.DRAIN))
+        next_batch = job.next_batch
+        while True:
+            batches, last = await _ready(child)
+            result = last.result if isinstance(last, messages.Done) else None
+            if batches or result is not None:
+                await self._ledger.advance(_report(job, next_batch, batches, result))
+                next_batch += len(batches)
+            for batch in batches:
+                metrics.BATCH_SECONDS.labels(job.kind).observe(batch.seconds)
+            match last:
+                case None:
+                    child.send(messages.Committed(next_batch - 1))
+                case messages.Done():
+                    return Outcome.COMPLETED
+                case messages.Yielded():
+                    await self._ledger.release(job.id, job.attempt)
+                    return Outcome.RELEASED
+                case messages.Failed():
+                    return await self._fail(
+                        job, Failure(last.code, last.message, last.is_retryable, last.traceback)
+                    )
+                case never:
+                    assert_never(never)
+
+    async def _settle_death(self, job: Claimed, death: ChildDied) -> Outcome | None:
+        match death.reason:
+            case KillReason.FENCED:
+                return None
+            case KillReason.CANCELLED:
+                await self._ledger.stop(job.id, job.attempt)
+                return Outcome.CANCELLED
+            case KillReason.RELEASED:
+                await self._ledger.release(job.id, job.attempt)
+                return Outcome.RELEASED
+            case KillReason.TIME_LIMIT:
+                seconds = job.time_limit_seconds
+                return await self._fail(
+                    job, Failure("time_limit", f"The attempt ran longer than its limit of {seconds} s.", True)
+                )
+            case KillReason.MEMORY_LIMIT:
+                limit = self._settings.child_memory_limit_bytes
+                return await self._fail(
+                    job, Failure("memory_limit", f"The attempt used more than {limit} bytes of memory.", True)
+                )
+            case KillReason.PROTOCOL | KillReason.CLOSING | None:
+                return await self._fail(job, Failure("child_died", str(death), True))
+            case never:
+                assert_never(never)
+
+    async def _fail(self, job: Claimed, failure: Failure) -> Outcome:
+        log.warning("attempt_failed", code=failure.code, reason=failure.message, traceback=failure.traceback)
+        await self._ledger.fail(
+            job_id=job.id,
+            attempt=job.attempt,
+            error={"code": failure.code, "message": failure.message, "retryable": failure.is_retryable},
+            traceback=failure.traceback,
+            is_retryable=failure.is_retryable,
+            delay_seconds=delay_seconds(
+                job.failures + 1,
+                base=self._settings.retry_base_seconds,
+                maximum=self._settings.retry_max_seconds,
+            ),
+        )
+        return Outcome.FAILED
+
+
+End = messages.Done | messages.Yielded | messages.Failed
+
+
+async def _ready(child: Child) -> tuple[list[messages.Batch], End | None]:
+    """What the child has to say: waits for something, then takes all that is there, up to an end."""
+    batches: list[messages.Batch] = []
+    message: messages.FromChild | None = await child.receive()
+    while message is not None:
+        match message:
+            case messages.Batch():
+                batches.append(message)
+            case messages.Log():
+                log.info("handler_log", level=message.level, text=message.text)
+            case messages.Done() | messages.Yielded() | messages.Failed():
+                return batches, message
+            case messages.Ready():
+                raise ChildProtocolError("the child said Ready in mid-job")
+            case never:
+                assert_never(never)
+        message = child.receive_nowait() if batches else await child.receive()
+    return batches, None
+
+
+def _report(job: Claimed, first_batch: int, batches: list[messages.Batch], result: bytes | None) -> Report:
+    for position, batch in enumerate(batches):
+        if batch.index != first_batch + position:
+            raise ChildProtocolError(f"batch {batch.index} came where {first_batch + position} was due")
+    checkpoints = [batch.checkpoint for batch in batches if batch.checkpoint is not None]
+    return Report(
+        job_id=job.id,
+        attempt=job.attempt,
+        first_batch=first_batch,
+        batches=tuple(
+            Batch(batch.first_row, batch.row_count, batch.output, batch.step, _encoded(batch.data))
+            for batch in batches
+        ),
+        checkpoint=checkpoints[-1] if checkpoints else None,
+        result=result,
+    )
+
+
+def _encoded(data: dict[str, Any] | None) -> bytes:
+    return b"{}" if data is None else msgspec.json.encode(data)
