@@ -154,7 +154,8 @@ class EmbeddedPostgres(EmbeddedServer):
             command = _command_line(int(pid))
         except (FileNotFoundError, ValueError):
             return
-        if command is None or bytes(self._cluster) in command:
+        # Of another Postgres it cannot be told for sure whose cluster it has: that one judges itself.
+        if command is None or b"postgres" in command:
             return
         lock_file.write_text("".join([f"{os.getpid()}\n", *rest]), encoding="utf-8")
 

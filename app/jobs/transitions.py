@@ -45,7 +45,8 @@ WITH moved AS (
         id, owner_id, kind, queue, priority, sort_key, params, metadata, max_attempts, total, run_at,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest, last_seq)
     SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, 1
-    FROM (SELECT coalesce($16, now() + $17::interval, now()) AS at) due
+    -- `greatest` passes over NULL. A start in the past is no way to the head of the queue.
+    FROM (SELECT greatest($16, now() + $17::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
     RETURNING j.*
 ), stored AS (

@@ -88,6 +88,11 @@ class ChildPool:
     async def _next_idle(self) -> Child:
         if len(self._busy) >= self._slots:
             raise RuntimeError("there is no free slot")
+        if not self._idle:
+            await self._wait_for_idle()
+        return self._idle.pop()  # the one used last: its models are loaded
+
+    async def _wait_for_idle(self) -> None:
         try:
             async with asyncio.timeout(TAKE_SECONDS):
                 while not self._idle:
@@ -95,7 +100,6 @@ class ChildPool:
                     await self._is_one_idle.wait()
         except TimeoutError:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
-        return self._idle.pop()  # the one used last: its models are loaded
 
     async def _put_back(self, child: Child) -> None:
         is_used_up = child.is_running or child.jobs_started >= self._max_jobs_per_child
