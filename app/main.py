@@ -13,8 +13,10 @@ from app.core.resources import open_resources
 from app.core.version import VERSION
 from app.http import problems
 from app.http.middleware import RequestMiddleware
+from app.jobs.kinds import registry
+from app.jobs.quota import Quota
 from app.keeper.keeper import Keeper
-from app.routers import ROUTERS
+from app.routers import routers
 from app.streams import farewell
 from app.streams.hub import Hub
 
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     if settings is None:  # started by a server that knows nothing of ours
         settings = load_settings()
         logging.configure(settings)
+    kinds = registry.load(settings.plugins)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,6 +58,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.gate = gate
             app.state.hub = hub
             app.state.keeper = keeper
+            app.state.kinds = kinds
+            app.state.quota = Quota(resources.database, settings.max_active_jobs)
             async with background.running(hub.run_forever(), keeper.run_forever()):
                 with farewell.before_the_server(hub.close):
                     yield
@@ -71,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
-    for router in ROUTERS:
+    for router in routers(kinds):
         app.include_router(router)
         app.include_router(router, prefix=VERSIONED_PREFIX, include_in_schema=False)
     return app

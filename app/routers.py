@@ -1,12 +1,29 @@
 """The table of contents of the HTTP API."""
 
-from typing import Final
+from collections.abc import Mapping
 
 from fastapi import APIRouter
 
 from app.auth.routes import router as auth
+from app.jobs.creation import creation_router
+from app.jobs.dead_letters.routes import router as dead_letters
+from app.jobs.groups.routes import bulk_router
+from app.jobs.groups.routes import router as groups
+from app.jobs.kinds.kind import Kind
 from app.jobs.routes import router as jobs
 from app.operations.routes import router as operations
 from app.streams.routes import router as streams
 
-ROUTERS: Final[tuple[APIRouter, ...]] = (auth, jobs, streams, operations)
+
+def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
+    """Every router, in the order of the documentation. Each kind of job has a route of its own."""
+    return (
+        auth,
+        creation_router(kinds),
+        bulk_router(kinds),
+        jobs,
+        streams,
+        groups,
+        dead_letters,
+        operations,
+    )

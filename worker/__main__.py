@@ -9,6 +9,7 @@ from app.core import logging
 from app.core.config import load_settings
 from app.core.errors import ConfigurationError
 from worker.children import hardening
+from worker.children.errors import ChildStartFailed
 from worker.main import work
 
 
@@ -23,14 +24,21 @@ def main() -> int:
     try:
         settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
     except ConfigurationError as error:
-        sys.stderr.write(f"The worker cannot start: {error}\n")
-        return 1
+        return _cannot_start(error)
     logging.configure(settings)
     # Before the first child: what it could read of us must hold nothing by then.
     hardening.drop_secrets()
     hardening.make_undumpable()
-    uvloop.run(work(settings))
+    try:
+        uvloop.run(work(settings))
+    except (ConfigurationError, ChildStartFailed, OSError) as error:
+        return _cannot_start(error)
     return 0
+
+
+def _cannot_start(error: Exception) -> int:
+    sys.stderr.write(f"The worker cannot start: {error}\n")
+    return 1
 
 
 def _parse() -> argparse.Namespace:

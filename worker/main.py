@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -11,12 +12,14 @@ import structlog
 from app.core import background, ids, metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.jobs import leases
+from app.jobs.kinds import registry
+from app.jobs.kinds.kind import Kind
 from app.jobs.leases import WorkerIdentity
 from app.keeper.keeper import Keeper
-from worker import probe
+from worker import plugins, probe
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
@@ -36,28 +39,41 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     metrics.SLOTS.set(settings.worker_slots)
+    kinds = registry.load(settings.plugins)
     async with (
         probe.serving(settings.worker_port, is_ready=lambda: not stopping.is_set()),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,
             max_jobs_per_child=settings.child_max_jobs,
+            handlers=plugins.handler_mappings(settings.plugins),
         ) as children,
         open_resources(settings) as resources,
     ):
-        await _serve(resources, _identity(settings, children.kinds), children, stopping)
+        _ensure_all_handled(kinds, children)
+        await _serve(resources, _identity(settings, kinds), kinds, children, stopping)
     log.info("worker_stopped")
 
 
+def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
+    """A kind without its other half would fail job after job. Raises ConfigurationError."""
+    if missing := sorted(kinds.keys() - set(children.kinds)):
+        raise ConfigurationError(f"PLUGINS: no handler for {', '.join(missing)}")
+
+
 async def _serve(
-    resources: Resources, identity: WorkerIdentity, children: ChildPool, stopping: asyncio.Event
+    resources: Resources,
+    identity: WorkerIdentity,
+    kinds: Mapping[str, Kind],
+    children: ChildPool,
+    stopping: asyncio.Event,
 ) -> None:
     structlog.contextvars.bind_contextvars(worker=identity.name)
     settings = resources.settings
     ledger = Ledger(resources.database, resources.hints, identity.id)
     lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
     claimer = Claimer(resources.database, resources.hints, identity.id, identity.kinds)
-    runner = Runner(settings, claimer, ledger, lease, children)
+    runner = Runner(settings, kinds, claimer, ledger, lease, children)
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,
@@ -131,7 +147,7 @@ async def _sign_off(resources: Resources, identity: WorkerIdentity) -> None:
         log.warning("worker_not_signed_off")
 
 
-def _identity(settings: Settings, kinds: tuple[str, ...]) -> WorkerIdentity:
+def _identity(settings: Settings, kinds: Mapping[str, Kind]) -> WorkerIdentity:
     host = socket.gethostname()
     return WorkerIdentity(
         id=ids.new_id(),
@@ -139,6 +155,6 @@ def _identity(settings: Settings, kinds: tuple[str, ...]) -> WorkerIdentity:
         host=host,
         pid=os.getpid(),
         queues=settings.worker_queues,
-        kinds=kinds,
+        kinds=tuple(kinds),
         slots=settings.worker_slots,
     )

@@ -8,7 +8,7 @@ decided what to write. So there is one path out, however many ways lead to it.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -22,6 +22,7 @@ from app.core import metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import DatabaseUnavailable
+from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Batch, Claimed, Report
 from app.jobs.states import Outcome
 from worker.children import messages
@@ -72,9 +73,16 @@ class Runner:
     """Runs jobs in the slots of one worker."""
 
     def __init__(
-        self, settings: Settings, claimer: Claimer, ledger: Ledger, lease: Lease, children: ChildPool
+        self,
+        settings: Settings,
+        kinds: Mapping[str, Kind],
+        claimer: Claimer,
+        ledger: Ledger,
+        lease: Lease,
+        children: ChildPool,
     ) -> None:
         self._settings = settings
+        self._kinds = kinds
         self._claimer = claimer
         self._ledger = ledger
         self._lease = lease
@@ -224,16 +232,18 @@ class Runner:
 
     async def _fail(self, job: Claimed, failure: Failure) -> Outcome:
         log.warning("attempt_failed", code=failure.code, reason=failure.message, traceback=failure.traceback)
+        policy = self._kinds[job.kind].retry
+        is_retryable = failure.is_retryable and failure.code not in policy.never
         await self._ledger.fail(
             job_id=job.id,
             attempt=job.attempt,
-            error={"code": failure.code, "message": failure.message, "retryable": failure.is_retryable},
+            error={"code": failure.code, "message": failure.message, "retryable": is_retryable},
             traceback=failure.traceback,
-            is_retryable=failure.is_retryable,
+            is_retryable=is_retryable,
             delay_seconds=delay_seconds(
                 job.failures + 1,
-                base=self._settings.retry_base_seconds,
-                maximum=self._settings.retry_max_seconds,
+                base=policy.base_seconds or self._settings.retry_base_seconds,
+                maximum=policy.maximum_seconds or self._settings.retry_max_seconds,
             ),
         )
         return Outcome.FAILED

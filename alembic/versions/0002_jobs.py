@@ -25,6 +25,15 @@ CREATE TABLE workers (
     stopping_at timestamptz
 );
 
+CREATE TABLE job_groups (
+    id uuid CONSTRAINT pk_job_groups PRIMARY KEY,
+    owner_id uuid NOT NULL
+        CONSTRAINT fk_job_groups_owner_id_users REFERENCES users (id) ON DELETE CASCADE,
+    idempotency_key text,
+    request_digest bytea,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+
 CREATE FUNCTION job_progress(done bigint, total bigint) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN total > 0 THEN trunc(100.0 * done / total, 1)::double precision ELSE 0 END;
@@ -60,6 +69,7 @@ CREATE TABLE jobs (
     last_seq integer NOT NULL DEFAULT 0,
     idempotency_key text,
     request_digest bytea,
+    group_id uuid CONSTRAINT fk_jobs_group_id_job_groups REFERENCES job_groups (id),
     created_at timestamptz NOT NULL DEFAULT now(),
     started_at timestamptz,
     attempt_started_at timestamptz,
@@ -67,6 +77,7 @@ CREATE TABLE jobs (
     finished_at timestamptz,
     expires_at timestamptz,
     pruned_at timestamptz,
+    dismissed_at timestamptz,
     CONSTRAINT ck_jobs_status CHECK (status IN ('pending', 'running', 'completed', 'failed', 'cancelled')),
     CONSTRAINT ck_jobs_priority CHECK (priority IN ('low', 'normal', 'high', 'critical')),
     CONSTRAINT ck_jobs_running_has_worker CHECK ((status = 'running') = (worker_id IS NOT NULL)),
@@ -142,8 +153,15 @@ CREATE INDEX ix_jobs_next_due ON jobs (run_at) WHERE status = 'pending';
 CREATE INDEX ix_jobs_running_on_worker ON jobs (worker_id) WHERE status = 'running';
 CREATE INDEX ix_jobs_newest_of_owner ON jobs (owner_id, id DESC);
 CREATE INDEX ix_jobs_newest_of_owner_by_status ON jobs (owner_id, status, id DESC);
-CREATE UNIQUE INDEX uq_jobs_idempotency_key ON jobs (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX ix_jobs_results_to_prune ON jobs (expires_at) WHERE pruned_at IS NULL AND expires_at IS NOT NULL;
+CREATE UNIQUE INDEX uq_jobs_idempotency_key ON jobs (owner_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX uq_job_groups_idempotency_key ON job_groups (owner_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX ix_jobs_of_group ON jobs (group_id, id) WHERE group_id IS NOT NULL;
+CREATE INDEX ix_jobs_dead_letters_of_owner ON jobs (owner_id, id DESC)
+    WHERE status = 'failed' AND dismissed_at IS NULL;
+CREATE INDEX ix_jobs_results_to_prune ON jobs (expires_at)
+    WHERE pruned_at IS NULL AND expires_at IS NOT NULL;
 CREATE INDEX ix_jobs_oldest_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 """
 
@@ -151,7 +169,7 @@ GUARD = """
 CREATE FUNCTION jobs_guard() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     -- Bookkeeping may go on after the end; a generated column is not computed yet in a BEFORE trigger.
-    aside CONSTANT text[] := ARRAY['pruned_at', 'idempotency_key', 'progress'];
+    aside CONSTANT text[] := ARRAY['pruned_at', 'dismissed_at', 'idempotency_key', 'progress'];
 BEGIN
     IF NEW.status <> OLD.status AND (OLD.status, NEW.status) NOT IN (
         ('pending', 'running'), ('pending', 'cancelled'),
@@ -162,7 +180,8 @@ BEGIN
             USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_guard_moves';
     END IF;
     IF NEW.attempt < OLD.attempt OR NEW.last_seq < OLD.last_seq
-        OR (NEW.next_batch < OLD.next_batch AND NOT (OLD.status IN ('failed', 'cancelled') AND NEW.next_batch = 0))
+        OR NEW.next_batch < OLD.next_batch
+            AND NOT (OLD.status IN ('failed', 'cancelled') AND NEW.next_batch = 0)
     THEN
         RAISE EXCEPTION 'attempt, next_batch and last_seq of job % never fall', OLD.id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'jobs_guard_counters';
@@ -193,7 +212,16 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop all of it."""
-    tables = ("job_checkpoints", "job_attempts", "job_events", "job_batches", "job_payloads", "jobs", "workers")
+    tables = (
+        "job_checkpoints",
+        "job_attempts",
+        "job_events",
+        "job_batches",
+        "job_payloads",
+        "jobs",
+        "job_groups",
+        "workers",
+    )
     for table in tables:
         op.execute(f"DROP TABLE {table}")
     op.execute("DROP FUNCTION jobs_guard()")

@@ -92,22 +92,21 @@ def _print_result(console: Console, texts: list[str], job: dict[str, Any]) -> No
     console.print(table)
     labels = Counter(prediction["label"] for prediction in result["predictions"])
     counts = ", ".join(f"{count} {label}" for label, count in labels.most_common())
-    console.print(
-        f"\n{result['total']} texts in {result['seconds']:.2f} s, {result['rows_per_second']:.0f} texts/s: {counts}\n"
-    )
+    speed = f"{result['seconds']:.2f} s, {result['rows_per_second']:.0f} texts/s"
+    console.print(f"\n{result['total']} texts in {speed}: {counts}\n")
+
+
+_NEXT: Final = """\
+  URL=http://localhost:8000
+  TOKEN=$(curl -s $URL/token -d username=demo -d password=$(cat .data/demo-password) |
+          python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
+  curl -s $URL/jobs/batch-predict -H "Authorization: Bearer $TOKEN" \\
+       -H 'Content-Type: application/json' -d '["What a lovely day", "I want my money back"]'
+  curl -sN $URL/jobs/JOB_ID/stream -H "Authorization: Bearer $TOKEN"
+  curl -s $URL/jobs/JOB_ID -H "Authorization: Bearer $TOKEN"
+"""
 
 
 def _print_next(console: Console) -> None:
     console.print("[bold]Now by hand:[/] `make run` in one terminal, and in another\n")
-    console.print(
-        """  PASSWORD=$(cat .data/demo-password)
-  TOKEN=$(curl -s localhost:8000/token -d username=demo -d password=$PASSWORD | sed 's/.*"access_token":"\\([^"]*\\)".*/\\1/')
-  curl -s localhost:8000/jobs/batch-predict -H "Authorization: Bearer $TOKEN" \\
-       -H 'Content-Type: application/json' -d '["What a lovely day", "I want my money back"]'
-  curl -sN localhost:8000/jobs/JOB_ID/stream -H "Authorization: Bearer $TOKEN"
-  curl -s localhost:8000/jobs/JOB_ID -H "Authorization: Bearer $TOKEN"
-""",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(_NEXT, markup=False, highlight=False, soft_wrap=True)

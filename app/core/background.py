@@ -1,9 +1,11 @@
 """Background loops with an owner: started together, stopped together, never forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Collection, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
+
+CANCEL_AGAIN_SECONDS: Final = 0.5
 
 
 @asynccontextmanager
@@ -34,7 +36,20 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     finally:
         for task in tasks:
             task.remove_done_callback(ended)
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
     if errors:
         raise errors[0]
+
+
+async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel until it is heard.
+
+    Before Python 3.12 `asyncio.wait_for` loses a cancellation that arrives together with its answer
+    (https://github.com/python/cpython/issues/86296), and redis-py waits for every command that way.
+    """
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN_SECONDS)
+    await asyncio.gather(*tasks, return_exceptions=True)

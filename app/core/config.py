@@ -46,6 +46,8 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
 
     # Jobs
+    plugins: Annotated[tuple[str, ...], NoDecode] = ()
+    max_active_jobs: int = Field(default=50_000, ge=1)
     result_retention_seconds: int = Field(default=86_400, ge=1)
     job_retention_seconds: int = Field(default=30 * 86_400, ge=1)
     retry_base_seconds: float = Field(default=1.0, gt=0)
@@ -64,9 +66,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=6.0, gt=0)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
 
-    @field_validator("worker_queues", mode="before")
+    @field_validator("worker_queues", "plugins", mode="before")
     @classmethod
-    def _split_queues(cls, value: object) -> object:
+    def _split_names(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())

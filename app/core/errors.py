@@ -101,7 +101,7 @@ class Unavailable(AppError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached right now; nothing was changed by this request unless it says so later."""
+    """The database cannot be reached right now. Try again in a moment."""
 
     code = "database_unavailable"
     retry_after = 2

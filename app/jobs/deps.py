@@ -1,10 +1,14 @@
 """What the routes of jobs ask for beside what every route may ask for."""
 
+from collections.abc import Mapping
 from typing import Annotated, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
+
+from app.jobs.kinds.kind import Kind
+from app.jobs.quota import Quota
 
 
 class Watcher(Protocol):
@@ -20,7 +24,21 @@ async def get_watcher(connection: HTTPConnection) -> Watcher:
     return watcher
 
 
+async def get_quota(connection: HTTPConnection) -> Quota:
+    """What lets new jobs in."""
+    quota: Quota = connection.app.state.quota
+    return quota
+
+
+async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
+    """The kinds of jobs that this process knows."""
+    kinds: Mapping[str, Kind] = connection.app.state.kinds
+    return kinds
+
+
 WatcherDep = Annotated[Watcher, Depends(get_watcher)]
+QuotaDep = Annotated[Quota, Depends(get_quota)]
+KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 
 IdempotencyKey = Annotated[
     str | None,

@@ -1,6 +1,6 @@
 """What can be wrong with a job, or with what somebody wants of it."""
 
-from app.core.errors import BadRequest, Conflict, Forbidden, NotFound, TooLarge, Unprocessable
+from app.core.errors import AppError, BadRequest, Conflict, Forbidden, NotFound, TooLarge, Unprocessable
 
 
 class JobNotFound(NotFound):
@@ -58,3 +58,40 @@ class ResultsExpired(Conflict):
     status = 410
     code = "results_expired"
     title = "Results expired"
+
+
+class JobNotRetryable(Conflict):
+    """A {status} job cannot be tried again: only a failed or cancelled one can."""
+
+    code = "job_not_retryable"
+    title = "Job not retryable"
+
+
+class TooManyActiveJobs(AppError):
+    """You have {active} jobs that are not finished; the limit is {limit}."""
+
+    status = 429
+    code = "too_many_active_jobs"
+    title = "Too many active jobs"
+    retry_after = 5
+
+
+class TooManyJobs(BadRequest):
+    """Maximum {limit} jobs allowed at once"""
+
+    code = "too_many_jobs"
+    title = "Too many jobs"
+
+
+class GroupNotFound(NotFound):
+    """There is no group {group_id}."""
+
+    code = "group_not_found"
+    title = "Group not found"
+
+
+class DeadLetterNotFound(NotFound):
+    """Job {job_id} is not among your dead letters."""
+
+    code = "dead_letter_not_found"
+    title = "Dead letter not found"

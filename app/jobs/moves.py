@@ -30,6 +30,7 @@ class NewJob:
     delay: timedelta | None = None
     idempotency_key: str | None = None
     request_digest: bytes | None = None
+    group_id: UUID | None = None
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,15 @@ async def jobs(
     return (await connection.execute(statement)).mappings().all()
 
 
+async def attempts(connection: asyncpg.Connection, job_id: UUID) -> list[asyncpg.Record]:
+    """The attempts at a job that are over, in order, each with the name of its worker if that is known."""
+    return await connection.fetch(
+        """SELECT a.*, w.name AS worker FROM job_attempts a LEFT JOIN workers w ON w.id = a.worker_id
+        WHERE a.job_id = $1 ORDER BY a.attempt""",
+        job_id,
+    )
+
+
 async def events(
     connection: asyncpg.Connection, job_id: UUID, *, after: int, limit: int = EVENTS_AT_ONCE
 ) -> list[Event]:
@@ -147,7 +156,8 @@ async def standings(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> 
 async def backlog(connection: asyncpg.Connection) -> list[asyncpg.Record]:
     """Per queue: how many jobs are due and wait, and for how long the oldest has (for the metrics)."""
     return await connection.fetch(
-        """SELECT queue, count(*) AS waiting, extract(epoch FROM now() - min(run_at))::float8 AS oldest_seconds
+        """SELECT queue, count(*) AS waiting,
+            extract(epoch FROM now() - min(run_at))::float8 AS oldest_seconds
         FROM jobs WHERE status = 'pending' AND run_at <= now() GROUP BY queue"""
     )
 

@@ -11,92 +11,36 @@ from pydantic import AwareDatetime
 from app.auth.deps import CurrentUser
 from app.core import paging
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable, InvalidCursor
-from app.core.metrics import JOBS_CREATED
+from app.core.errors import InvalidCursor
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
-from app.jobs import queries, service, views
+from app.jobs import explanations, queries, service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, WatcherDep
-from app.jobs.errors import (
-    IdempotencyKeyReused,
-    JobAlreadyFinished,
-    JobNotFound,
-    NotYourJob,
-    ResultsExpired,
-    TextTooLong,
-    TooManyRows,
-)
+from app.jobs.deps import WatcherDep
+from app.jobs.errors import JobAlreadyFinished, JobNotFound, JobNotRetryable, NotYourJob, ResultsExpired
 from app.jobs.queries import JobFilter
 from app.jobs.schemas import (
-    MAX_INLINE_ROWS,
-    MAX_TEXT_CHARACTERS,
-    BatchPredictRequest,
     CancelAnswer,
     EventPage,
-    JobCreated,
+    Explanation,
+    Include,
     JobPage,
     JobView,
     ResultPage,
+    RetryRequest,
 )
 from app.jobs.states import Status
-from app.models.errors import ModelNotFound
 
 CANCEL_WAIT_SECONDS: Final = 3.0
+MAX_INLINE_RESULTS: Final = 1000
+"""Up to so many rows a completed job carries its predictions with it."""
+
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-
-
-@router.post(
-    "/batch-predict",
-    operation_id="createBatchPredictJob",
-    summary="Run a model over many texts",
-    status_code=status.HTTP_202_ACCEPTED,
-    response_model=JobCreated,
-    responses=problems.responses(
-        TooManyRows(limit=MAX_INLINE_ROWS, got=1001),
-        ModelNotFound(model="sentimental"),
-        TextTooLong(index=3, length=100_001, limit=MAX_TEXT_CHARACTERS),
-        IdempotencyKeyReused,
-        DatabaseUnavailable,
-    ),
-    openapi_extra={
-        "requestBody": {
-            "content": {
-                "application/json": {
-                    "examples": {
-                        "texts": {"value": {"texts": ["What a lovely day", "I want my money back"]}},
-                        "a bare list": {"value": ["What a lovely day", "I want my money back"]},
-                        "in small batches, urgently": {
-                            "value": {"texts": ["One", "Two", "Three"], "batch_size": 1, "priority": "high"}
-                        },
-                    }
-                }
-            }
-        }
-    },
-)
-async def create_batch_predict_job(
-    body: BatchPredictRequest, user: CurrentUser, resources: ResourcesDep, key: IdempotencyKey = None
-) -> Response:
-    """Queue up to 1000 texts; the answer says where to watch the job. The work itself starts at once."""
-    async with resources.database.connection() as connection:
-        submitted = await service.submit_batch_predict(connection, resources.settings, user.id, body, key)
-    headers = {"Location": f"/jobs/{submitted.job_id}"}
-    if submitted.moved is None:
-        headers["Idempotent-Replayed"] = "true"
-        return _json(views.job_created(submitted.job_id, submitted.status), headers=headers)
-    announce(resources.hints, submitted.moved)
-    JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
-    return _json(
-        views.job_created(submitted.job_id, submitted.status),
-        status_code=status.HTTP_202_ACCEPTED,
-        headers=headers,
-    )
 
 
 @router.get(
@@ -131,8 +75,7 @@ async def list_jobs(
     )
     before = None if cursor is None else paging.decode_cursor(cursor)
     rows = await queries.jobs(session, user.id, wanted, before=before, limit=limit + 1)
-    next_cursor = paging.encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return _json(JobPage(items=[views.job(row) for row in rows[:limit]], next_cursor=next_cursor))
+    return views.respond(views.job_page(rows, limit))
 
 
 @router.get(
@@ -151,6 +94,9 @@ async def get_job(
     database: DatabaseDep,
     watcher: WatcherDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end.")] = 0,
+    include: Annotated[
+        Include | None, Query(description="`attempts` adds what happened on each try.")
+    ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Where a job stands. With `wait` the answer is held until the job has ended, at most so long."""
@@ -162,7 +108,11 @@ async def get_job(
     etag = f'W/"{row["last_seq"]}{"" if row["pruned_at"] is None else "p"}"'
     if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    return _json(views.job(row), headers={"ETag": etag})
+    view = views.job(row)
+    if include is Include.ATTEMPTS:
+        async with database.connection() as connection:
+            view["attempts"] = [views.attempt(tried) for tried in await queries.attempts(connection, job_id)]
+    return views.respond(view, headers={"ETag": etag})
 
 
 _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -200,12 +150,51 @@ async def cancel_job(
         )
         row = await _read_own(resources.database, user.id, job_id)
     if row["status"] == Status.CANCELLED:
-        return _json(CancelAnswer(message="Job cancelled", job=views.job(row)))
+        return views.respond(CancelAnswer(message="Job cancelled", job=views.job(row)))
     service.ensure_can_be_cancelled(row)
-    return _json(
+    return views.respond(
         CancelAnswer(message="Cancellation requested", job=views.job(row)),
         status_code=status.HTTP_202_ACCEPTED,
     )
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retryJob",
+    summary="Try a failed or cancelled job again",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=JobView,
+    responses=problems.responses(
+        *_OWN, JobNotRetryable(status="running"), ResultsExpired(job_id=_EXAMPLE_ID)
+    ),
+)
+async def retry_job(
+    job_id: UUID, user: CurrentUser, resources: ResourcesDep, body: RetryRequest | None = None
+) -> Response:
+    """It goes on after its last commit, or with `from_start` begins anew. It has its whole budget again."""
+    from_start = body is not None and body.from_start
+    async with resources.database.connection() as connection:
+        moved = await service.retry(connection, user.id, job_id, from_start=from_start)
+    announce(resources.hints, moved)
+    row = await _read_own(resources.database, user.id, job_id)
+    return views.respond(views.job(row), status_code=status.HTTP_202_ACCEPTED)
+
+
+@router.get(
+    "/{job_id}/explain",
+    operation_id="explainJob",
+    summary="Why a job is where it is",
+    response_model=Explanation,
+    responses=problems.responses(*_OWN),
+)
+async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+    """The reason as a code and a sentence, its place in the queue, and when it may start."""
+    async with resources.database.connection() as connection:
+        row = await service.get_own(connection, user.id, job_id)
+        explained = await explanations.explain(
+            connection, row, lease_seconds=resources.settings.lease_seconds, is_redis_up=resources.redis.is_up
+        )
+    return views.respond(explained)
 
 
 @router.get(
@@ -263,13 +252,7 @@ async def get_job_events(
 
 async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Any:
     async with database.connection() as connection:
-        return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_ROWS)
-
-
-def _json(content: object, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(
-        views.encode(content), status_code=status_code, headers=headers, media_type="application/json"
-    )
+        return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
 
 
 def _metadata_filter(request: Request) -> dict[str, str] | None:

@@ -5,69 +5,27 @@ without a detour through a model, with results that are encoded already set in a
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from enum import StrEnum
+from typing import Any, Literal, NotRequired
 from uuid import UUID
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.http.body import CleanStr, StrictBody
-from app.jobs.states import EventType, Priority, Status
-
-MAX_INLINE_ROWS: Final = 1000
-MAX_TEXT_CHARACTERS: Final = 100_000
-MAX_METADATA_PAIRS: Final = 16
-
-QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
-MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
-MetadataValue = Annotated[CleanStr, Field(max_length=256)]
+from app.http.body import StrictBody
+from app.jobs.states import EventType, Outcome, Priority, Status
 
 
-class JobOptions(StrictBody):
-    """What can be said of every job, whatever its kind."""
+class RetryRequest(StrictBody):
+    """How to try a job again."""
 
-    priority: Priority = Priority.NORMAL
-    queue: QueueName | None = Field(
-        None, description="Which workers may run it; default: the kind's own queue."
-    )
-    max_attempts: int | None = Field(None, ge=1, le=100, description="How often it is tried before it fails.")
-    soft_limit_seconds: int | None = Field(
-        None, ge=1, le=86_400, description="After this long it saves its progress and queues again."
-    )
-    time_limit_seconds: int | None = Field(
-        None, ge=1, le=86_400, description="After this long the attempt is killed and counts as a failure."
-    )
-    run_at: AwareDatetime | None = Field(None, description="Do not start before this instant.")
-    delay_seconds: float | None = Field(
-        None, ge=0, le=366 * 86_400, description="Do not start before this passed."
-    )
-    expires_in_seconds: int | None = Field(
-        None, ge=1, le=366 * 86_400, description="How long the results are kept after the end."
-    )
-    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=MAX_METADATA_PAIRS)
-
-    @model_validator(mode="after")
-    def _start_is_said_once(self) -> "JobOptions":
-        if self.run_at is not None and self.delay_seconds is not None:
-            raise ValueError("give run_at or delay_seconds, not both")
-        return self
+    from_start: bool = Field(False, description="Clear what it has computed, and begin anew.")
 
 
-class BatchPredictRequest(JobOptions):
-    """Run a model over up to 1000 texts."""
+class Include(StrEnum):
+    """What can be asked for with a job."""
 
-    texts: list[CleanStr] = Field(
-        min_length=1, description="The texts, in the order in which the predictions will come."
-    )
-    model: CleanStr = Field(
-        "sentiment", description="`name` or `name@version`.", min_length=1, max_length=200
-    )
-    batch_size: int = Field(10, ge=1, le=10_000, description="How many texts are committed at a time.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare_list_is_texts(cls, body: Any) -> Any:
-        return {"texts": body} if isinstance(body, list) else body
+    ATTEMPTS = "attempts"
 
 
 class JobCreated(TypedDict):
@@ -98,6 +56,19 @@ class JobError(TypedDict):
     attempt: int
 
 
+class AttemptView(TypedDict):
+    """What happened on one try at a job. The one that runs now is the job itself."""
+
+    attempt: int
+    outcome: Outcome
+    queue: str
+    worker: str | None
+    due_at: datetime
+    started_at: datetime
+    ended_at: datetime
+    error: JobError | None
+
+
 class JobView(TypedDict):
     """A job as its owner sees it."""
 
@@ -124,8 +95,10 @@ class JobView(TypedDict):
     cancel_requested: bool
     result: dict[str, Any] | None
     error: JobError | None
+    group_id: UUID | None
     metadata: dict[str, str]
     links: JobLinks
+    attempts: NotRequired[list[AttemptView]]
 
 
 class JobPage(TypedDict):
@@ -177,3 +150,18 @@ class EventPage(TypedDict):
 
     items: list[EventView]
     last_seq: int
+
+
+class Explanation(TypedDict):
+    """Why a job is where it is. `code` is stable; the facts that belong to it are beside it."""
+
+    job_id: UUID
+    code: str
+    sentence: str
+    status: Status
+    queue: str
+    position: int | None
+    jobs_of_mine_ahead: int | None
+    estimated_start_at: datetime | None
+    estimated_completion: datetime | None
+    facts: dict[str, Any]

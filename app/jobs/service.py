@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from pydantic import BaseModel
 
 from app.core import ids
 from app.core.config import Settings
@@ -16,17 +17,14 @@ from app.jobs.errors import (
     IdempotencyKeyReused,
     JobAlreadyFinished,
     JobNotFound,
+    JobNotRetryable,
     NotYourJob,
-    TextTooLong,
-    TooManyRows,
+    ResultsExpired,
 )
-from app.jobs.kinds import batch_predict
-from app.jobs.kinds.batch_predict import ModelReference, Params
 from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Moved, NewJob
-from app.jobs.schemas import MAX_INLINE_ROWS, MAX_TEXT_CHARACTERS, BatchPredictRequest, JobOptions
-from app.jobs.states import HEAD_START, Status
-from app.models import builtin
+from app.jobs.requests import JobOptions
+from app.jobs.states import HEAD_START, Priority, Status
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -45,79 +43,67 @@ class Submitted:
         return self.moved is None
 
 
-async def submit_batch_predict(
+async def submit(
     connection: asyncpg.Connection,
     settings: Settings,
     owner_id: UUID,
-    request: BatchPredictRequest,
-    idempotency_key: str | None,
+    kind: Kind,
+    request: JobOptions,
+    key: str | None = None,
 ) -> Submitted:
-    """Create a batch-predict job over inline texts.
-
-    Raises TooManyRows, TextTooLong, ModelNotFound, IdempotencyKeyReused.
-    """
-    _check_texts(request.texts)
-    model = builtin.resolve(request.model)
-    params = Params(ModelReference(model.name, model.version, model.runtime), request.batch_size)
-    new = _new_job(settings, owner_id, batch_predict.KIND, request)
-    new = replace(
-        new,
-        params=msgspec.json.encode(params),
-        rows=msgspec.json.encode(request.texts),
-        total=len(request.texts),
-    )
-    if idempotency_key is not None:
-        new = replace(new, idempotency_key=idempotency_key, request_digest=_digest(new.kind, request))
-    return await _submit(connection, new)
-
-
-async def _submit(connection: asyncpg.Connection, new: NewJob) -> Submitted:
-    moved = await transitions.create(connection, new)
-    if moved is not None:
-        return Submitted(new.id, Status.PENDING, moved)
-    assert new.idempotency_key is not None  # noqa: S101  # nothing else makes `create` answer None
-    earlier = await queries.job_of_key(connection, new.owner_id, new.idempotency_key)
-    if earlier is None:
+    """Create a job. Raises what the kind's plan raises, and IdempotencyKeyReused."""
+    new = new_job(settings, owner_id, kind, request)
+    if key is not None:
+        new = replace(new, idempotency_key=key, request_digest=digest(kind.name, request))
+    while (moved := await transitions.create(connection, new)) is None:
+        earlier = await find_earlier(connection, owner_id, kind, request, key)
+        if earlier is not None:
+            return earlier
         # The key was let go between the two statements: it is free again.
-        return await _submit(connection, new)
-    if earlier["request_digest"] != new.request_digest:
+    return Submitted(new.id, Status.PENDING, moved)
+
+
+async def find_earlier(
+    connection: asyncpg.Connection, owner_id: UUID, kind: Kind, request: JobOptions, key: str | None
+) -> Submitted | None:
+    """The job that the same request made before under this key; raises IdempotencyKeyReused."""
+    if key is None or (earlier := await queries.job_of_key(connection, owner_id, key)) is None:
+        return None
+    if earlier["request_digest"] != digest(kind.name, request):
         raise IdempotencyKeyReused
     return Submitted(earlier["id"], Status(earlier["status"]), None)
 
 
-def _new_job(settings: Settings, owner_id: UUID, kind: Kind, options: JobOptions) -> NewJob:
-    """A job with what is said of every job; a limit that is not given is the kind's own."""
-    time_limit = options.time_limit_seconds or kind.time_limit_seconds
+def new_job(
+    settings: Settings, owner_id: UUID, kind: Kind, request: JobOptions, *, group_id: UUID | None = None
+) -> NewJob:
+    """The job that a request asks for; what it does not say is the kind's. Raises what the plan raises."""
+    work = kind.plan(request)
+    time_limit = request.time_limit_seconds or kind.time_limit_seconds
     return NewJob(
         id=ids.new_id(),
         owner_id=owner_id,
         kind=kind.name,
-        queue=options.queue or kind.queue,
-        priority=options.priority,
-        head_start=HEAD_START[options.priority],
-        params=b"{}",
-        rows=None,
-        total=None,
-        metadata=options.metadata,
-        max_attempts=options.max_attempts or kind.max_attempts,
-        soft_limit_seconds=min(options.soft_limit_seconds or kind.soft_limit_seconds, time_limit),
+        queue=request.queue or kind.queue,
+        priority=request.priority,
+        head_start=HEAD_START[request.priority],
+        params=work.params,
+        rows=work.rows,
+        total=work.total,
+        metadata=request.metadata,
+        max_attempts=request.max_attempts or kind.max_attempts,
+        soft_limit_seconds=min(request.soft_limit_seconds or kind.soft_limit_seconds, time_limit),
         time_limit_seconds=time_limit,
-        retention_seconds=options.expires_in_seconds or settings.result_retention_seconds,
-        run_at=options.run_at,
-        delay=None if options.delay_seconds is None else timedelta(seconds=options.delay_seconds),
+        retention_seconds=request.expires_in_seconds or settings.result_retention_seconds,
+        run_at=request.run_at,
+        delay=None if request.delay_seconds is None else timedelta(seconds=request.delay_seconds),
+        group_id=group_id,
     )
 
 
-def _check_texts(texts: list[str]) -> None:
-    if len(texts) > MAX_INLINE_ROWS:
-        raise TooManyRows(limit=MAX_INLINE_ROWS, got=len(texts))
-    for index, text in enumerate(texts):
-        if len(text) > MAX_TEXT_CHARACTERS:
-            raise TextTooLong(index=index, length=len(text), limit=MAX_TEXT_CHARACTERS)
-
-
-def _digest(kind: str, request: JobOptions) -> bytes:
-    return hashlib.sha256(_encode_sorted([kind, request.model_dump(mode="json")])).digest()
+def digest(what: str, request: BaseModel) -> bytes:
+    """What tells one request from another under the same idempotency key."""
+    return hashlib.sha256(_encode_sorted([what, request.model_dump(mode="json")])).digest()
 
 
 async def get_own(
@@ -143,6 +129,22 @@ async def cancel(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -
         found = await get_own(connection, owner_id, job_id)
         ensure_can_be_cancelled(found)
     return moved
+
+
+async def retry(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, from_start: bool) -> Moved:
+    """Let a failed or cancelled job of this owner run again.
+
+    Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired.
+    """
+    found = await get_own(connection, owner_id, job_id)
+    head_start = HEAD_START[Priority(found["priority"])]
+    moved = await transitions.retry(connection, job_id=job_id, from_start=from_start, head_start=head_start)
+    if moved is not None:
+        return moved
+    found = await get_own(connection, owner_id, job_id)
+    if found["pruned_at"] is not None:
+        raise ResultsExpired(job_id=str(job_id))
+    raise JobNotRetryable(status=found["status"])
 
 
 def ensure_can_be_cancelled(job: Any) -> None:

@@ -59,6 +59,7 @@ class EventType(StrEnum):
     """What happened to a job."""
 
     CREATED = "created"
+    RETRIED = "retried"
     STARTED = "started"
     PROGRESS = "progress"
     RETRYING = "retrying"

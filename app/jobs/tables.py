@@ -28,6 +28,27 @@ class Worker(SQLModel, table=True):
     stopping_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
 
 
+class JobGroup(SQLModel, table=True):
+    """Jobs that were asked for together."""
+
+    __tablename__ = "job_groups"
+    __table_args__ = (
+        Index(
+            "uq_job_groups_idempotency_key",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    idempotency_key: str | None = Field(default=None, sa_type=Text)
+    request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    created_at: datetime = Field(sa_column=instant(default_now=True))
+
+
 class Job(SQLModel, table=True):
     """One request for work. `attempt` is the fence, `next_batch` the cursor, `last_seq` the event counter."""
 
@@ -46,6 +67,13 @@ class Job(SQLModel, table=True):
             "idempotency_key",
             unique=True,
             postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+        Index("ix_jobs_of_group", "group_id", "id", postgresql_where=text("group_id IS NOT NULL")),
+        Index(
+            "ix_jobs_dead_letters_of_owner",
+            "owner_id",
+            text("id DESC"),
+            postgresql_where=text("status = 'failed' AND dismissed_at IS NULL"),
         ),
         Index(
             "ix_jobs_results_to_prune",
@@ -92,6 +120,7 @@ class Job(SQLModel, table=True):
     last_seq: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    group_id: UUID | None = Field(default=None, foreign_key="job_groups.id")
     created_at: datetime = Field(sa_column=instant(default_now=True))
     started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
@@ -101,6 +130,7 @@ class Job(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     pruned_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    dismissed_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
 
 
 class JobPayload(SQLModel, table=True):

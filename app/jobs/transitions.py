@@ -43,8 +43,9 @@ _CREATE: Final = f"""
 WITH moved AS (
     INSERT INTO jobs AS j (
         id, owner_id, kind, queue, priority, sort_key, params, metadata, max_attempts, total, run_at,
-        soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest, last_seq)
-    SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, 1
+        soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
+        group_id, last_seq)
+    SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, $19, 1
     -- `greatest` passes over NULL. A start in the past is no way to the head of the queue.
     FROM (SELECT greatest($16, now() + $17::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -135,7 +136,8 @@ WITH report AS (
         'batch', j.first_batch + b.position) || b.data::jsonb
     FROM batch b JOIN moved j ON j.id = b.job_id
     UNION ALL
-    SELECT j.id, j.last_seq, j.status, {_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)
+    SELECT j.id, j.last_seq, j.status,
+        {_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)
     FROM moved j WHERE j.is_final
     RETURNING job_id, seq, type, at, data
 )
@@ -223,6 +225,29 @@ WITH moved AS (
 {_ANSWER}"""
 
 
+_RETRY: Final = f"""
+WITH moved AS (
+    UPDATE jobs j SET
+        status = 'pending', failures = 0, cancel_requested_at = NULL, finished_at = NULL, expires_at = NULL,
+        dismissed_at = NULL, result = NULL, run_at = now(), sort_key = now() - $3::interval,
+        next_batch = CASE WHEN $2 THEN 0 ELSE j.next_batch END,
+        done = CASE WHEN $2 THEN 0 ELSE j.done END,
+        step = CASE WHEN $2 THEN NULL ELSE j.step END,
+        last_seq = j.last_seq + 1
+    WHERE j.id = $1 AND j.status IN ('failed', 'cancelled') AND j.pruned_at IS NULL
+    RETURNING j.*
+), cleared_batches AS (
+    DELETE FROM job_batches b USING moved j WHERE b.job_id = j.id AND $2
+), cleared_checkpoint AS (
+    DELETE FROM job_checkpoints c USING moved j WHERE c.job_id = j.id AND $2
+), logged AS (
+    INSERT INTO job_events (job_id, seq, type, data)
+    SELECT j.id, j.last_seq, 'retried', {_EVENT_DATA} FROM moved j
+    RETURNING job_id, seq, type, at, data
+)
+{_ANSWER}"""
+
+
 async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
     """Store a new job with its payload and its first event.
 
@@ -248,6 +273,7 @@ async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
         job.run_at,
         job.delay,
         job.rows,
+        job.group_id,
     )
     return _first(_moved(rows))
 
@@ -399,6 +425,17 @@ async def cancel(connection: asyncpg.Connection, *, job_id: UUID) -> Moved | Non
     None when there is nothing to do: the job has ended, or its cancel was asked for before.
     """
     return _first(_moved(await connection.fetch(_CANCEL, job_id)))
+
+
+async def retry(
+    connection: asyncpg.Connection, *, job_id: UUID, from_start: bool, head_start: timedelta
+) -> Moved | None:
+    """Let a failed or cancelled job run again, with its whole budget, due now.
+
+    From its last commit, or with everything it has computed cleared. None when the job is in no state to be
+    tried again, or its rows were pruned.
+    """
+    return _first(_moved(await connection.fetch(_RETRY, job_id, from_start, head_start)))
 
 
 def _running_sums(batches: Sequence[Batch]) -> list[int]:

@@ -2,18 +2,25 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
+from starlette.responses import Response
 
+from app.core import paging
 from app.jobs.queries import estimated_completion
-from app.jobs.schemas import JobCreated, JobLinks, JobView
+from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
 from app.jobs.states import Priority, Status
 
 encode: Final = msgspec.json.Encoder().encode
+
+
+def respond(content: object, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """An answer with this content as JSON."""
+    return Response(encode(content), status_code=status_code, headers=headers, media_type="application/json")
 
 
 class Row(Protocol):
@@ -30,12 +37,12 @@ class Row(Protocol):
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
-def job_created(job_id: UUID, status: Status) -> JobCreated:
+def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
     """The answer to a request for work."""
     return JobCreated(
         job_id=job_id,
         status=status,
-        message="Job created successfully",
+        message=message,
         poll_url=f"/jobs/{job_id}",
         stream_url=f"/jobs/{job_id}/stream",
     )
@@ -68,8 +75,29 @@ def job(row: Row) -> JobView:
         cancel_requested=row["cancel_requested_at"] is not None,
         result=_result(row),
         error=row["error"],
+        group_id=row["group_id"],
         metadata=row["metadata"],
         links=_links(row["id"]),
+    )
+
+
+def job_page(rows: Sequence[Row], limit: int) -> JobPage:
+    """A page of at most `limit` jobs, from one row more than that if there are more."""
+    next_cursor = paging.encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return JobPage(items=[job(row) for row in rows[:limit]], next_cursor=next_cursor)
+
+
+def attempt(row: Row) -> AttemptView:
+    """One try at a job, as its owner sees it: without the traceback, which is for whoever runs the system."""
+    return AttemptView(
+        attempt=row["attempt"],
+        outcome=row["outcome"],
+        queue=row["queue"],
+        worker=row["worker"],
+        due_at=row["due_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        error=row["error"],
     )
 
 

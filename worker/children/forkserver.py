@@ -48,13 +48,15 @@ _SIGNALS_FOR_THE_WORKER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> None:
     """Load the handlers, then fork until the worker is gone. The arguments are those of `forking`."""
-    _import_path, control_fd, handlers_name, memory_limit_bytes = sys.argv[1:]
+    _import_path, control_fd, handlers_names, memory_limit_bytes = sys.argv[1:]
     _leave_signals_to_the_worker()
     hardening.adopt_orphans()
     faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a child that is killed must not keep lines back
-    handlers = pkgutil.resolve_name(handlers_name)
+    handlers: dict[str, Handler] = {}
+    for name in handlers_names.split(","):
+        handlers |= pkgutil.resolve_name(name)
     # What is here now is never freed; looking at it would only copy shared memory into each child.
     gc.collect()
     gc.freeze()

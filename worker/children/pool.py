@@ -32,9 +32,9 @@ log = structlog.get_logger(__name__)
 class ChildPool:
     """Keeps `slots` children warm. An asynchronous context manager; at its end every child is gone.
 
-    `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers. It is loaded
-    in the fork server; the worker itself never imports a handler or an ML library. Entering raises
-    ChildStartFailed when it cannot be loaded.
+    `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
+    names with commas between them. They are loaded in the fork server; the worker itself never imports a
+    handler or an ML library. Entering raises ChildStartFailed when they cannot be loaded.
     """
 
     def __init__(
@@ -88,9 +88,12 @@ class ChildPool:
     async def _next_idle(self) -> Child:
         if len(self._busy) >= self._slots:
             raise RuntimeError("there is no free slot")
-        if not self._idle:
+        while True:
+            while self._idle:
+                child = self._idle.pop()  # the one used last: its models are loaded
+                if child.is_alive:
+                    return child
             await self._wait_for_idle()
-        return self._idle.pop()  # the one used last: its models are loaded
 
     async def _wait_for_idle(self) -> None:
         try:
@@ -108,6 +111,7 @@ class ChildPool:
             return
         child.kill(KillReason.CLOSING)
         await child.wait_killed()
+        child.close()
 
     def _give(self, child: Child) -> None:
         self._idle.append(child)
@@ -138,19 +142,20 @@ class ChildPool:
     async def _start_child(self) -> Child:
         server = await self._running_server()
         ours, theirs = socket.socketpair()
-        _, inbox = await asyncio.get_running_loop().create_unix_connection(Inbox, sock=ours)
-        try:
-            with theirs:
+        with theirs:
+            _, inbox = await asyncio.get_running_loop().create_unix_connection(Inbox, sock=ours)
+            try:
                 pid = await server.fork(theirs)
-        except BaseException:
-            inbox.close()
-            raise
+            except BaseException:
+                inbox.close()
+                raise
         child = Child(pid, inbox, server.kill)
         self._children[pid] = child
         try:
             ready = await asyncio.wait_for(child.receive(), READY_SECONDS)
         except (ChildDied, ChildProtocolError, TimeoutError) as error:
             child.kill(KillReason.CLOSING)
+            child.close()
             raise ChildStartFailed(f"a child did not become ready: {error!r}") from error
         if isinstance(ready, Ready):
             self.kinds = ready.kinds
@@ -171,9 +176,10 @@ class ChildPool:
         child = self._children.pop(pid, None)
         if child is None:  # its start was given up
             return
+        child.ended(exit_code)
         if child in self._idle:
             self._idle.remove(child)
-        child.ended(exit_code)
+            child.close()
         self._is_one_missing.set()
         if child.kill_reason is not KillReason.CLOSING:
             metrics.CHILD_DEATHS.labels(child.kill_reason or "died").inc()

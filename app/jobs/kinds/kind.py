@@ -1,14 +1,65 @@
 """What the system has to know about a kind of job before it runs one."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.core.errors import AppError
+from app.jobs.requests import JobOptions
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is stored of a request: what the handler is told, and the rows it works on.
+
+    `params` is a JSON object, `rows` a JSON array; `total` is how many rows there are, if that is known.
+    """
+
+    params: bytes
+    rows: bytes | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How long to wait after a failure, and which failures are final.
+
+    The n-th failure waits about `base_seconds` · 2ⁿ⁻¹, at most `maximum_seconds`; None means the setting.
+    `never` holds codes of errors that another attempt would only meet again.
+    """
+
+    base_seconds: float | None = None
+    maximum_seconds: float | None = None
+    never: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A sort of job: where it queues unless told otherwise, how often it is tried, how long it may run."""
+    """A sort of job.
+
+    `request` is the body of `POST /jobs/<kind>`; `plan` turns one into work, and raises AppErrors for what
+    can be seen to be wrong before the job exists (those in `errors` are in the OpenAPI document).
+    """
 
     name: str
+    summary: str
+    request: type[JobOptions]
+    plan: Callable[[Any], Work]
+    message: str = "Job created successfully"
+    errors: tuple[AppError | type[AppError], ...] = ()
+    examples: dict[str, Any] = field(default_factory=dict)
     queue: str = "default"
     max_attempts: int = 3
     soft_limit_seconds: int = 1500
     time_limit_seconds: int = 1800
+    retry: RetryPolicy = RetryPolicy()
+
+    @property
+    def path(self) -> str:
+        """The kind's place below `/jobs`."""
+        return self.name.replace("_", "-")
+
+    @property
+    def operation_id(self) -> str:
+        """What a generated client calls the creation of such a job."""
+        return f"create{''.join(word.capitalize() for word in self.name.split('_'))}Job"

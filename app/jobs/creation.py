@@ -1,0 +1,77 @@
+"""The routes by which jobs are created: one for each kind, and one for many at once."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import APIRouter, Response, status
+
+from app.auth.deps import CurrentUser
+from app.core.errors import DatabaseUnavailable
+from app.core.metrics import JOBS_CREATED
+from app.http import problems
+from app.http.deps import ResourcesDep
+from app.jobs import service, views
+from app.jobs.announcements import announce
+from app.jobs.deps import IdempotencyKey, QuotaDep
+from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
+from app.jobs.kinds.kind import Kind
+from app.jobs.schemas import JobCreated
+from app.jobs.service import Submitted
+
+
+def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
+    """`POST /jobs/<kind>` for every kind there is."""
+    router = APIRouter(prefix="/jobs", tags=["jobs"])
+    for kind in kinds.values():
+        router.add_api_route(
+            f"/{kind.path}",
+            _endpoint(kind),
+            methods=["POST"],
+            operation_id=kind.operation_id,
+            summary=kind.summary,
+            status_code=status.HTTP_202_ACCEPTED,
+            response_model=JobCreated,
+            responses=problems.responses(
+                *kind.errors,
+                IdempotencyKeyReused,
+                TooManyActiveJobs(active=10, limit=10),
+                DatabaseUnavailable,
+            ),
+            openapi_extra={"requestBody": {"content": {"application/json": {"examples": kind.examples}}}},
+        )
+    return router
+
+
+def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
+    async def create_job(
+        body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
+    ) -> Response:
+        """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        try:
+            async with quota.admit(user.id) as connection:
+                submitted = await service.submit(connection, resources.settings, user.id, kind, body, key)
+        except TooManyActiveJobs:
+            async with resources.database.connection() as connection:
+                earlier = await service.find_earlier(connection, user.id, kind, body, key)
+            if earlier is None:
+                raise
+            submitted = earlier
+        if submitted.moved is not None:
+            announce(resources.hints, submitted.moved)
+            JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
+        return _answer(kind, submitted)
+
+    # FastAPI reads the body's type from here; each kind has its own.
+    create_job.__annotations__["body"] = kind.request
+    return create_job
+
+
+def _answer(kind: Kind, submitted: Submitted) -> Response:
+    headers = {"Location": f"/jobs/{submitted.job_id}"}
+    if submitted.is_replay:
+        headers["Idempotent-Replayed"] = "true"
+    return views.respond(
+        views.job_created(submitted.job_id, submitted.status, kind.message),
+        status_code=status.HTTP_200_OK if submitted.is_replay else status.HTTP_202_ACCEPTED,
+        headers=headers,
+    )

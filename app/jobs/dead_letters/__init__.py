@@ -1,0 +1,1 @@
+"""Dead letters: jobs that failed for good and wait for a person."""

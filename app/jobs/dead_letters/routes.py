@@ -1,0 +1,103 @@
+"""Dead letters over HTTP."""
+
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response, status
+
+from app.auth.deps import CurrentUser
+from app.core import paging
+from app.core.errors import InvalidCursor
+from app.http import problems
+from app.http.deps import DatabaseDep, ResourcesDep
+from app.jobs import views
+from app.jobs.announcements import announce
+from app.jobs.dead_letters import queries, service
+from app.jobs.dead_letters.schemas import Handled, Selection
+from app.jobs.errors import DeadLetterNotFound
+from app.jobs.schemas import JobPage
+
+_UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
+
+router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+
+
+@router.get(
+    "",
+    operation_id="listDeadLetters",
+    summary="Your jobs that failed for good",
+    response_model=JobPage,
+    responses=problems.responses(InvalidCursor),
+)
+async def list_dead_letters(
+    user: CurrentUser,
+    database: DatabaseDep,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> Response:
+    """One page, newest first. A job that is retried or dismissed is not here any more."""
+    before = None if cursor is None else paging.decode_cursor(cursor)
+    async with database.connection() as connection:
+        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
+    return views.respond(views.job_page(rows, limit))
+
+
+@router.post(
+    "/retry",
+    operation_id="retryDeadLetters",
+    summary="Try many dead letters again",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Handled,
+)
+async def retry_dead_letters(body: Selection, user: CurrentUser, resources: ResourcesDep) -> Response:
+    """Each goes on after its last commit, with its whole budget again."""
+    async with resources.database.connection() as connection:
+        moved = await service.retry(connection, user.id, None if body.all else body.job_ids)
+    for retried in moved:
+        announce(resources.hints, retried)
+    return views.respond(
+        Handled(job_ids=[retried.job_id for retried in moved]), status_code=status.HTTP_202_ACCEPTED
+    )
+
+
+@router.post(
+    "/dismiss",
+    operation_id="dismissDeadLetters",
+    summary="Put many dead letters away",
+    response_model=Handled,
+)
+async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: DatabaseDep) -> Response:
+    """The jobs stay as they are; they are only not dead letters any more."""
+    async with database.connection() as connection:
+        dismissed = await service.dismiss(connection, user.id, None if body.all else body.job_ids)
+    return views.respond(Handled(job_ids=dismissed))
+
+
+@router.post(
+    "/{job_id}/retry",
+    operation_id="retryDeadLetter",
+    summary="Try a dead letter again",
+    status_code=status.HTTP_202_ACCEPTED,
+    response_model=Handled,
+    responses=problems.responses(_UNKNOWN),
+)
+async def retry_dead_letter(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+    """It goes on after its last commit, with its whole budget again."""
+    async with resources.database.connection() as connection:
+        retried = service.the_only(await service.retry(connection, user.id, [job_id]), job_id)
+    announce(resources.hints, retried)
+    return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)
+
+
+@router.delete(
+    "/{job_id}",
+    operation_id="dismissDeadLetter",
+    summary="Put a dead letter away",
+    response_model=Handled,
+    responses=problems.responses(_UNKNOWN),
+)
+async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
+    """The job stays as it is; it is only not a dead letter any more."""
+    async with database.connection() as connection:
+        dismissed = service.the_only(await service.dismiss(connection, user.id, [job_id]), job_id)
+    return views.respond(Handled(job_ids=[dismissed]))

@@ -1,0 +1,44 @@
+"""What can be done with dead letters. Commits nothing, sends nothing: its callers do."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from app.jobs import transitions
+from app.jobs.dead_letters import queries
+from app.jobs.dead_letters.schemas import MAX_JOBS
+from app.jobs.errors import DeadLetterNotFound
+from app.jobs.moves import Moved
+from app.jobs.states import HEAD_START, Priority
+
+Letter = TypeVar("Letter")
+
+
+async def retry(
+    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
+) -> list[Moved]:
+    """Let dead letters run again from their last commit; None means all. Those that are none are left out."""
+    moved = [
+        await transitions.retry(
+            connection, job_id=row["id"], from_start=False, head_start=HEAD_START[Priority(row["priority"])]
+        )
+        for row in await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
+    ]
+    return [retried for retried in moved if retried is not None]
+
+
+async def dismiss(
+    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
+) -> list[UUID]:
+    """Put dead letters away; None means all. Those that are none are left out."""
+    found = await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
+    return await queries.dismiss(connection, [row["id"] for row in found])
+
+
+def the_only(letters: Sequence[Letter], job_id: UUID) -> Letter:
+    """The one dead letter that was asked for; raises DeadLetterNotFound."""
+    if not letters:
+        raise DeadLetterNotFound(job_id=str(job_id))
+    return letters[0]

@@ -1,0 +1,1 @@
+"""Groups: jobs that were asked for together, watched and cancelled together."""

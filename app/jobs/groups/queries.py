@@ -1,0 +1,47 @@
+"""What can be asked about groups, and how one is stored."""
+
+from uuid import UUID
+
+import asyncpg
+
+_GROUP = """
+SELECT g.id, g.owner_id, g.created_at, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
+FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
+WHERE g.id = $1 GROUP BY g.id, j.status"""
+
+
+async def add(
+    connection: asyncpg.Connection, group_id: UUID, owner_id: UUID, key: str | None, digest: bytes | None
+) -> bool:
+    """Store a new group; False when the owner's idempotency key is taken."""
+    added = await connection.fetchval(
+        """INSERT INTO job_groups (id, owner_id, idempotency_key, request_digest) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id""",
+        group_id,
+        owner_id,
+        key,
+        digest,
+    )
+    return added is not None
+
+
+async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:
+    """The group that an owner's idempotency key stands for."""
+    return await connection.fetchrow(
+        "SELECT id, request_digest FROM job_groups WHERE owner_id = $1 AND idempotency_key = $2",
+        owner_id,
+        key,
+    )
+
+
+async def job_ids(connection: asyncpg.Connection, group_id: UUID) -> list[UUID]:
+    """The jobs of a group, in the order in which they were asked for."""
+    return [
+        row["id"]
+        for row in await connection.fetch("SELECT id FROM jobs WHERE group_id = $1 ORDER BY id", group_id)
+    ]
+
+
+async def summary(connection: asyncpg.Connection, group_id: UUID) -> list[asyncpg.Record]:
+    """A group, with a row for each status that its jobs have; nothing if there is no such group."""
+    return await connection.fetch(_GROUP, group_id)

@@ -1,0 +1,104 @@
+"""Groups over HTTP."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Response, status
+
+from app.auth.deps import CurrentUser
+from app.core.metrics import JOBS_CREATED
+from app.http import problems
+from app.http.deps import DatabaseDep, ResourcesDep
+from app.jobs import views
+from app.jobs.announcements import announce
+from app.jobs.deps import IdempotencyKey, QuotaDep
+from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
+from app.jobs.groups import service
+from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
+from app.jobs.kinds.kind import Kind
+from app.jobs.states import Status
+
+_UNKNOWN: Final = GroupNotFound(group_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
+
+router = APIRouter(prefix="/groups", tags=["groups"])
+
+
+def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
+    """`POST /jobs/bulk`, for every kind there is."""
+    bulk = APIRouter(prefix="/jobs", tags=["groups"])
+    bulk.add_api_route(
+        "/bulk",
+        _bulk_endpoint(kinds),
+        methods=["POST"],
+        operation_id="createJobs",
+        summary="Create many jobs at once",
+        status_code=status.HTTP_202_ACCEPTED,
+        response_model=GroupCreated,
+        responses=problems.responses(
+            TooManyJobs(limit=MAX_JOBS, got=1001),
+            IdempotencyKeyReused,
+            TooManyActiveJobs(active=10, limit=10),
+        ),
+    )
+    return bulk
+
+
+def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Response]]:
+    async def create_jobs(
+        body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
+    ) -> Response:
+        """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
+        async with quota.admit(user.id, len(body.jobs)) as connection:
+            submitted = await service.submit(connection, resources.settings, user.id, kinds, body, key)
+        for moved in submitted.moved:
+            announce(resources.hints, moved)
+            JOBS_CREATED.labels(moved.kind, moved.queue).inc()
+        here = f"/groups/{submitted.group_id}"
+        headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
+        created = GroupCreated(
+            group_id=submitted.group_id,
+            job_ids=submitted.job_ids,
+            message=f"{len(submitted.job_ids)} jobs created successfully",
+            poll_url=here,
+        )
+        status_code = status.HTTP_200_OK if submitted.is_replay else status.HTTP_202_ACCEPTED
+        return views.respond(created, status_code=status_code, headers=headers)
+
+    # FastAPI reads the body's type from here; it depends on the kinds.
+    create_jobs.__annotations__["body"] = bulk_request(kinds)
+    return create_jobs
+
+
+@router.get(
+    "/{group_id}",
+    operation_id="getGroup",
+    summary="The progress of a group",
+    response_model=GroupView,
+    responses=problems.responses(_UNKNOWN),
+)
+async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
+    """How many of its jobs stand where, and how far they are together."""
+    async with database.connection() as connection:
+        return views.respond(await service.get_own(connection, user.id, group_id))
+
+
+@router.delete(
+    "/{group_id}",
+    operation_id="cancelGroup",
+    summary="Cancel all jobs of a group",
+    response_model=GroupCancelled,
+    responses=problems.responses(_UNKNOWN),
+)
+async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+    """Those that wait are cancelled at once, those that run are told to stop; what has ended stays."""
+    async with resources.database.connection() as connection:
+        moved = await service.cancel(connection, user.id, group_id)
+    for cancelled in moved:
+        announce(resources.hints, cancelled)
+    at_once = sum(cancelled.status is Status.CANCELLED for cancelled in moved)
+    return views.respond(
+        GroupCancelled(
+            message="Cancellation requested", cancelled=at_once, cancel_requested=len(moved) - at_once
+        )
+    )

@@ -1,0 +1,61 @@
+"""What groups look like over HTTP."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Union
+from uuid import UUID
+
+from pydantic import BaseModel, Field, create_model
+from typing_extensions import TypedDict
+
+from app.http.body import StrictBody
+from app.jobs.kinds.kind import Kind
+from app.jobs.states import Status
+
+MAX_JOBS: Final = 1000
+
+
+class GroupCreated(TypedDict):
+    """The answer to a request for many jobs, their ids in the order of the request."""
+
+    group_id: UUID
+    job_ids: list[UUID]
+    message: str
+    poll_url: str
+
+
+class GroupView(TypedDict):
+    """A group as its owner sees it. `progress` is the mean over its jobs."""
+
+    group_id: UUID
+    created_at: datetime
+    jobs: int
+    progress: float
+    is_finished: bool
+    statuses: dict[Status, int]
+
+
+class GroupCancelled(TypedDict):
+    """What became of the request to cancel a group."""
+
+    message: str
+    cancelled: int
+    cancel_requested: int
+
+
+def bulk_request(kinds: Mapping[str, Kind]) -> type[BaseModel]:
+    """The body of `POST /jobs/bulk`: a list of requests, each of which names its kind."""
+    items = tuple(_item(kind) for kind in kinds.values())
+    item = Annotated[Union[items], Field(discriminator="kind")] if len(items) > 1 else items[0]  # noqa: UP007
+    return create_model(
+        "BulkRequest",
+        __base__=StrictBody,
+        __doc__="Many jobs, created all or none.",
+        jobs=(list[item], Field(min_length=1)),  # type: ignore[valid-type]  # the types are known at run time only
+    )
+
+
+def _item(kind: Kind) -> type[BaseModel]:
+    name = "".join(word.capitalize() for word in kind.name.split("_"))
+    fields: dict[str, Any] = {"kind": (Literal[kind.name], ...)}
+    return create_model(f"{name}InBulk", __base__=kind.request, **fields)

@@ -1,0 +1,37 @@
+"""Which kinds there are: our own, and those of the packages that the setting PLUGINS names."""
+
+import importlib
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from app.core.errors import ConfigurationError
+from app.jobs.kinds import batch_predict
+from app.jobs.kinds.kind import Kind
+
+BUILT_IN: Final[Mapping[str, Kind]] = {
+    batch_predict.KIND.name: batch_predict.KIND,
+}
+
+
+def load(plugins: Iterable[str]) -> dict[str, Kind]:
+    """All kinds by name. A plugin is a package with a module `kinds` that has a mapping `KINDS`.
+
+    Raises ConfigurationError if one cannot be imported, or brings a kind that is there already.
+    """
+    kinds = dict(BUILT_IN)
+    for plugin in plugins:
+        for name, kind in _kinds_of(plugin).items():
+            if name in kinds:
+                raise ConfigurationError(f"PLUGINS: {plugin} brings the kind {name!r}, which exists already")
+            if name != kind.name:
+                raise ConfigurationError(f"PLUGINS: {plugin} lists the kind {kind.name!r} under {name!r}")
+            kinds[name] = kind
+    return kinds
+
+
+def _kinds_of(plugin: str) -> Mapping[str, Kind]:
+    try:
+        kinds: Mapping[str, Kind] = importlib.import_module(f"{plugin}.kinds").KINDS
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"PLUGINS: {plugin}.kinds does not give KINDS: {error}") from error
+    return kinds

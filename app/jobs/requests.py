@@ -1,0 +1,44 @@
+"""What can be said of every job when it is asked for, whatever its kind."""
+
+from typing import Annotated, Final
+
+from pydantic import AwareDatetime, Field, model_validator
+
+from app.http.body import CleanStr, StrictBody
+from app.jobs.states import Priority
+
+MAX_METADATA_PAIRS: Final = 16
+
+QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
+MetadataValue = Annotated[CleanStr, Field(max_length=256)]
+
+
+class JobOptions(StrictBody):
+    """What can be said of every job, whatever its kind."""
+
+    priority: Priority = Priority.NORMAL
+    queue: QueueName | None = Field(
+        None, description="Which workers may run it; default: the kind's own queue."
+    )
+    max_attempts: int | None = Field(None, ge=1, le=100, description="How often it is tried before it fails.")
+    soft_limit_seconds: int | None = Field(
+        None, ge=1, le=86_400, description="After this long it saves its progress and queues again."
+    )
+    time_limit_seconds: int | None = Field(
+        None, ge=1, le=86_400, description="After this long the attempt is killed and counts as a failure."
+    )
+    run_at: AwareDatetime | None = Field(None, description="Do not start before this instant.")
+    delay_seconds: float | None = Field(
+        None, ge=0, le=366 * 86_400, description="Do not start before this passed."
+    )
+    expires_in_seconds: int | None = Field(
+        None, ge=1, le=366 * 86_400, description="How long the results are kept after the end."
+    )
+    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=MAX_METADATA_PAIRS)
+
+    @model_validator(mode="after")
+    def _start_is_said_once(self) -> "JobOptions":
+        if self.run_at is not None and self.delay_seconds is not None:
+            raise ValueError("give run_at or delay_seconds, not both")
+        return self

@@ -1,0 +1,14 @@
+"""Where the handlers are: ours, and those of the packages that the setting PLUGINS names."""
+
+from collections.abc import Iterable
+from typing import Final
+
+OURS: Final = "worker.handlers:HANDLERS"
+
+
+def handler_mappings(plugins: Iterable[str]) -> str:
+    """The names of all mappings from kinds to handlers, as the fork server loads them.
+
+    Names only: the worker itself imports no handler, and so no ML library.
+    """
+    return ",".join((OURS, *(f"{plugin}.handlers:HANDLERS" for plugin in plugins)))
