@@ -4,9 +4,9 @@ import asyncio
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -51,15 +51,38 @@ class Passwords:
     def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
         self._executor = executor
         self._decoy = decoy
-        self._callers = 0
+        self._turns = 0
+
+    @contextmanager
+    def turn(self) -> Iterator["Turn"]:
+        """A place among those who are served or wait; raises TooManySignIns at once when all are taken.
+
+        Whoever has to ask Postgres first takes a turn before that: in a flood of sign-ins the database
+        does not notice those who are refused.
+        """
+        if self._turns >= THREADS + MAX_WAITING:
+            raise TooManySignIns
+        self._turns += 1
+        try:
+            yield Turn(self._executor, self._decoy)
+        finally:
+            self._turns -= 1
+
+
+class Turn:
+    """The right to have passwords hashed and checked, while the `with` lasts that gave it."""
+
+    def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
+        self._executor = executor
+        self._decoy = decoy
 
     async def hash(self, password: str) -> str:
-        """The argon2id hash of a password; raises WeakPassword, and TooManySignIns when too many wait."""
+        """The argon2id hash of a password; raises WeakPassword."""
         accepted = accept(password)
         return await self._run(lambda: str(_hasher.hash(accepted)))
 
     async def check(self, password: str, password_hash: str | None) -> bool:
-        """Whether this is the password; raises TooManySignIns when too many wait.
+        """Whether this is the password.
 
         Without a hash (nobody has that name) a decoy is checked, so that the answer takes as long.
         """
@@ -68,13 +91,7 @@ class Passwords:
         return is_right and password_hash is not None
 
     async def _run(self, compute: Callable[[], Answer]) -> Answer:
-        if self._callers >= THREADS + MAX_WAITING:
-            raise TooManySignIns
-        self._callers += 1
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, _timed, compute)
-        finally:
-            self._callers -= 1
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _timed, compute)
 
 
 def _timed(compute: Callable[[], Answer]) -> Answer:

@@ -73,11 +73,12 @@ async def create_token(
     response: Response,
 ) -> TokenPair:
     """Trade a username and a password for an access token and a refresh token."""
-    async with database.session() as session:
-        user = await service.find_user(session, form.username)
-    # Checked between two transactions: it is slow, and no connection is held meanwhile.
-    known_hash = user.password_hash if user is not None else None
-    is_right = await gate.passwords.check(form.password.get_secret_value(), known_hash)
+    with gate.passwords.turn() as turn:
+        async with database.session() as session:
+            user = await service.find_user(session, form.username)
+        # After that transaction: it is slow, and no connection is held meanwhile.
+        known_hash = user.password_hash if user is not None else None
+        is_right = await turn.check(form.password.get_secret_value(), known_hash)
     if user is None or not is_right:
         raise InvalidCredentials
     if not user.is_active:

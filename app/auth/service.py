@@ -30,13 +30,15 @@ async def create_user(
 
     Raises WeakPassword, UsernameTaken, TooManySignIns, and ValueError for a username that will not do.
     """
-    # Hashed before the first statement: the session takes a connection only then.
+    # Before the first statement: the session takes a connection only then.
+    with passwords.turn() as turn:
+        password_hash = await turn.hash(password)
     values = {
         "id": ids.new_id(),
         "username": usernames.accept(username),
         "username_key": usernames.key(username),
         "email": email,
-        "password_hash": await passwords.hash(password),
+        "password_hash": password_hash,
         "role": role,
     }
     added = await session.exec(

@@ -89,9 +89,8 @@ class InternalError(AppError):
 
 
 def _answer_app_error(scope: Scope, error: AppError) -> Response:
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        cause = error.__cause__
-        log.warning("request_refused", code=error.code, cause=repr(cause))
+    if error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request_refused", code=error.code, cause=repr(error.__cause__))
     return _respond(scope, error)
 
 

@@ -18,7 +18,7 @@ def short_texts(count: int) -> list[str]:
 
 
 def slow_texts(count: int) -> list[str]:
-    """Texts that each take VADER some tens of milliseconds, and get different scores from their neighbours."""
+    """Texts that take VADER some 15 ms each, and get different scores from their neighbours."""
     return [text + " table and chair" * 1200 for text in short_texts(count)]
 
 
@@ -64,7 +64,7 @@ async def until_done(client: httpx.AsyncClient, job_id: str, rows: int) -> dict[
 
 
 async def stored_compounds(client: httpx.AsyncClient, job_id: str) -> list[float]:
-    """The scores that are stored as a job's results, in order; checks that no row is missing or there twice."""
+    """The scores stored as a job's results, in order; no row may be missing or there twice."""
     answer = await client.get(f"/jobs/{job_id}/results", headers={"Accept": "application/x-ndjson"})
     rows = [json.loads(line) for line in answer.text.splitlines()]
     assert [row["input_index"] for row in rows] == list(range(len(rows)))
