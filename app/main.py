@@ -18,7 +18,10 @@ from app.jobs.quota import Quota
 from app.keeper.keeper import Keeper
 from app.routers import routers
 from app.streams import farewell
+from app.streams.admission import Admission
+from app.streams.clock import Clock
 from app.streams.hub import Hub
+from app.streams.socket import Sockets
 
 VERSIONED_PREFIX: Final = "/api/v1"
 
@@ -54,16 +57,34 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         async with open_resources(settings) as resources, open_gate(resources) as gate:
             hub = Hub(resources.database, resources.redis_pool, resources.redis)
             keeper = Keeper(resources)
+            sockets = Sockets()
+            admission = Admission(
+                resources.database,
+                per_user=settings.max_streams_per_user,
+                per_process=settings.max_streams,
+            )
             app.state.resources = resources
             app.state.gate = gate
             app.state.hub = hub
             app.state.keeper = keeper
+            app.state.admission = admission
+            app.state.sockets = sockets
             app.state.kinds = kinds
             app.state.quota = Quota(resources.database, settings.max_active_jobs)
-            async with background.running(hub.run_forever(), keeper.run_forever()):
-                with farewell.before_the_server(hub.close):
+            async with background.running(
+                hub.run_forever(),
+                keeper.run_forever(),
+                admission.recheck_forever(),
+                Clock(sockets).run_forever(),
+            ):
+
+                def say_goodbye() -> None:
+                    hub.close()
+                    sockets.close()
+
+                with farewell.before_the_server(say_goodbye):
                     yield
-                hub.close()
+                say_goodbye()
 
     # No `default_response_class`: without one FastAPI writes a response model straight to JSON bytes.
     app = Api(

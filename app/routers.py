@@ -13,6 +13,7 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.routes import router as jobs
 from app.operations.routes import router as operations
 from app.streams.routes import router as streams
+from app.streams.socket_routes import router as sockets
 
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
@@ -21,8 +22,10 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         auth,
         creation_router(kinds),
         bulk_router(kinds),
-        jobs,
+        # Before the jobs: `/jobs/stream` is no job of that name.
         streams,
+        jobs,
+        sockets,
         groups,
         dead_letters,
         operations,

@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 import app.auth.tables
-import app.jobs.tables  # noqa: F401  # imported for their tables
+import app.jobs.tables
+import app.streams.tables  # noqa: F401  # imported for their tables
 
 metadata = SQLModel.metadata

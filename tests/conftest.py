@@ -2,8 +2,10 @@
 
 import asyncio
 import itertools
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import asyncpg
 import httpx
@@ -48,10 +50,28 @@ class Servers:
 
 
 @pytest.fixture(scope="session")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def server_root() -> Iterator[Path]:
+    """Where servers keep their data.
+
+    Not below pytest's own temporary directory: when another pytest starts it closes that to all other users,
+    and root's Postgres is one.
+    """
+    with tempfile.TemporaryDirectory(prefix="headrace-tests-", ignore_cleanup_errors=True) as folder:
+        root = Path(folder)
+        root.chmod(0o711)
+        yield root
+
+
+@pytest.fixture
+def server_dir(server_root: Path) -> Path:
+    """A new directory for a server of the test's own."""
+    return Path(tempfile.mkdtemp(dir=server_root))
+
+
+@pytest.fixture(scope="session")
+def servers(server_root: Path) -> Iterator[Servers]:
     """Started once per test process."""
-    data_dir = tmp_path_factory.mktemp("servers")
-    with EmbeddedServers(data_dir, postgres_options=NOT_DURABLE) as embedded:
+    with EmbeddedServers(server_root / "shared", postgres_options=NOT_DURABLE) as embedded:
         found = Servers(embedded, itertools.count(1))
         asyncio.run(found.execute(f"CREATE DATABASE {TEMPLATE}"))
         migrate(embedded.postgres.url_for(TEMPLATE))

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from uuid import UUID
 
-from app.core import metrics
+from app.core import failpoints, metrics
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
@@ -39,6 +39,7 @@ class Claimer:
         return answer.result()
 
     async def _claim_for(self, queue: str, group: list[asyncio.Future[Claimed | None]]) -> None:
+        failpoints.reach("claim:before")
         try:
             async with self._database.connection() as connection:
                 found = await transitions.claim(
@@ -49,6 +50,8 @@ class Claimer:
                 answer.set_exception(error)
                 answer.exception()  # each asker raises it from result(); none is left unheard
             raise
+        if found:
+            failpoints.reach("claim:after")
         for claimed, event in found:
             self._hints.events(claimed.owner_id, (event.encoded(),))
             metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds))

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from app.core import metrics
+from app.core import failpoints, metrics
 from app.core.backoff import delay_seconds
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
@@ -95,6 +95,7 @@ class Ledger:
     ) -> None:
         """End an attempt that failed."""
         await self._end(
+            "fail",
             lambda connection: transitions.fail(
                 connection,
                 job_id=job_id,
@@ -103,21 +104,29 @@ class Ledger:
                 traceback=traceback,
                 is_retryable=is_retryable,
                 delay_seconds=delay_seconds,
-            )
+            ),
         )
 
     async def release(self, job_id: UUID, attempt: int) -> None:
         """Give a job back unfinished."""
-        await self._end(lambda connection: transitions.release(connection, job_id=job_id, attempt=attempt))
+        await self._end(
+            "release", lambda connection: transitions.release(connection, job_id=job_id, attempt=attempt)
+        )
 
     async def stop(self, job_id: UUID, attempt: int) -> None:
         """End an attempt whose job is to be cancelled."""
-        await self._end(lambda connection: transitions.stop(connection, job_id=job_id, attempt=attempt))
+        await self._end(
+            "stop", lambda connection: transitions.stop(connection, job_id=job_id, attempt=attempt)
+        )
 
-    async def _end(self, transition: Callable[[asyncpg.Connection], Awaitable[Moved | None]]) -> None:
+    async def _end(
+        self, name: str, transition: Callable[[asyncpg.Connection], Awaitable[Moved | None]]
+    ) -> None:
         # Sent again after a lost reply, without asking: the fence makes the second one an empty answer,
         # and whether it was the first or somebody else that ended the attempt makes no difference here.
+        failpoints.reach(f"{name}:before")
         moved = await self._persist(transition)
+        failpoints.reach(f"{name}:after")
         if moved is None:
             return
         announce(self._hints, moved)
@@ -136,8 +145,10 @@ class Ledger:
     async def _write_together(self, group: list[_Waiting]) -> None:
         reports = [waiting.report for waiting in group]
         started = perf_counter()
+        failpoints.reach("advance:before")
         async with self._database.connection() as connection:
             moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+        failpoints.reach("advance:after")
         metrics.COMMIT_SECONDS.observe(perf_counter() - started)
         metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
         for waiting in group:

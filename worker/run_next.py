@@ -18,7 +18,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from app.core import metrics
+from app.core import failpoints, metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import DatabaseUnavailable
@@ -185,6 +185,8 @@ class Runner:
         while True:
             batches, last = await _ready(child)
             result = last.result if isinstance(last, messages.Done) else None
+            if result is not None:
+                failpoints.reach("complete:before")
             if batches or result is not None:
                 await self._ledger.advance(_report(job, next_batch, batches, result))
                 next_batch += len(batches)
@@ -194,6 +196,7 @@ class Runner:
                 case None:
                     child.send(messages.Committed(next_batch - 1))
                 case messages.Done():
+                    failpoints.reach("complete:after")
                     return Outcome.COMPLETED
                 case messages.Yielded():
                     await self._ledger.release(job.id, job.attempt)

@@ -114,9 +114,12 @@ CREATE TABLE job_batches (
 CREATE TABLE job_events (
     job_id uuid NOT NULL CONSTRAINT fk_job_events_job_id_jobs REFERENCES jobs (id) ON DELETE CASCADE,
     seq integer NOT NULL,
+    owner_id uuid NOT NULL,
     type text NOT NULL,
     data jsonb NOT NULL,
     at timestamptz NOT NULL DEFAULT now(),
+    -- The transaction that wrote it: what an owner's log is ordered by, see app/streams/owner_log.py.
+    xact_id bigint NOT NULL DEFAULT (pg_current_xact_id()::text)::bigint,
     CONSTRAINT pk_job_events PRIMARY KEY (job_id, seq)
 );
 
@@ -162,6 +165,7 @@ CREATE INDEX ix_jobs_dead_letters_of_owner ON jobs (owner_id, id DESC)
     WHERE status = 'failed' AND dismissed_at IS NULL;
 CREATE INDEX ix_jobs_results_to_prune ON jobs (expires_at)
     WHERE pruned_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX ix_job_events_log_of_owner ON job_events (owner_id, xact_id, job_id, seq);
 CREATE INDEX ix_jobs_oldest_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 """
 

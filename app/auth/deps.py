@@ -11,7 +11,7 @@ from app.auth.identities import Identity
 from app.core.errors import Unauthorized
 
 # We raise our own error, so that whatever is wrong with a token gets the same answer.
-bearer = OAuth2PasswordBearer(tokenUrl="token", refreshUrl="token/refresh", auto_error=False)
+bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 
 
 async def get_gate(connection: HTTPConnection) -> Gate:

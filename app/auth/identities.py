@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from app.auth.roles import Role
-from app.auth.tokens import Tokens
+from app.auth.tokens import AccessClaims, Tokens
 from app.core.database import Database
 from app.core.errors import Unauthorized
 
@@ -23,6 +23,7 @@ class Identity:
 
     id: UUID
     role: Role
+    token_expires_at: int  # seconds since 1970
 
     @property
     def is_admin(self) -> bool:
@@ -40,9 +41,10 @@ class _Remembered:
 class Identities:
     """Knows whose token it is. Remembers each answer for `LIFETIME_SECONDS`, a refusal never."""
 
-    def __init__(self, tokens: Tokens, database: Database) -> None:
+    def __init__(self, tokens: Tokens, database: Database, *, max_remembered: int = MAX_REMEMBERED) -> None:
         self._tokens = tokens
         self._database = database
+        self._max_remembered = max_remembered
         self._remembered: dict[str, _Remembered] = {}
 
     async def identify(self, token: str) -> Identity:
@@ -55,20 +57,22 @@ class Identities:
         if remembered is not None and remembered.until > now and remembered.expires_at >= time.time():
             return remembered.identity
         claims = self._tokens.verify_access(token)
-        identity = await self._load(claims.user_id)
+        identity = await self._load(claims)
         self._remember(token, _Remembered(identity, now + LIFETIME_SECONDS, claims.expires_at))
         return identity
 
-    async def _load(self, user_id: UUID) -> Identity:
+    async def _load(self, claims: AccessClaims) -> Identity:
         async with self._database.connection() as connection:
-            role = await connection.fetchval("SELECT role FROM users WHERE id = $1 AND is_active", user_id)
+            role = await connection.fetchval(
+                "SELECT role FROM users WHERE id = $1 AND is_active", claims.user_id
+            )
         if role is None:
             raise Unauthorized
-        return Identity(user_id, Role(role))
+        return Identity(claims.user_id, Role(role), claims.expires_at)
 
     def _remember(self, token: str, remembered: _Remembered) -> None:
         # Taken out and put in again, so that the oldest answer is always the first.
         self._remembered.pop(token, None)
-        if len(self._remembered) >= MAX_REMEMBERED:
+        if len(self._remembered) >= self._max_remembered:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[token] = remembered

@@ -18,6 +18,11 @@ from app.core import metrics, text
 MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 128
 
+# To normalise takes the square of a run of accents: what is far too long is refused before.
+MAX_LENGTH_AS_TYPED: Final = 4 * MAX_LENGTH
+
+_LENGTH: Final = f"it needs {MIN_LENGTH} to {MAX_LENGTH} characters"
+
 THREADS: Final = 2
 MAX_WAITING: Final = 20
 
@@ -32,9 +37,11 @@ def accept(password: str) -> str:
     """The password in the form in which it is hashed; raises WeakPassword if it will not do."""
     if not text.is_storable(password):
         raise WeakPassword(reason="it has characters that are not text")
+    if len(password) > MAX_LENGTH_AS_TYPED:
+        raise WeakPassword(reason=_LENGTH)
     normal = normalise(password)
     if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
-        raise WeakPassword(reason=f"it needs {MIN_LENGTH} to {MAX_LENGTH} characters")
+        raise WeakPassword(reason=_LENGTH)
     if normal.casefold() in _common:
         raise WeakPassword(reason="it is one of the first that anybody would try")
     return normal

@@ -30,17 +30,17 @@ async def create_user(
 
     Raises WeakPassword, UsernameTaken, TooManySignIns, and ValueError for a username that will not do.
     """
-    # Before the first statement: the session takes a connection only then.
-    with passwords.turn() as turn:
-        password_hash = await turn.hash(password)
+    accepted = usernames.accept(username)
     values = {
         "id": ids.new_id(),
-        "username": usernames.accept(username),
-        "username_key": usernames.key(username),
+        "username": accepted,
+        "username_key": usernames.key(accepted),
         "email": email,
-        "password_hash": password_hash,
         "role": role,
     }
+    # Before the first statement: the session takes a connection only then.
+    with passwords.turn() as turn:
+        values["password_hash"] = await turn.hash(password)
     added = await session.exec(
         insert(User).values(values).on_conflict_do_nothing(index_elements=["username_key"]).returning(User)
     )

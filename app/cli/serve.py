@@ -10,8 +10,9 @@ from app.cli.errors import CannotStart
 from app.core import logging
 from app.core.config import load_settings
 from app.main import create_app
+from app.streams.commands import MAX_FRAME_BYTES
 
-STOP_SECONDS: Final = 2
+STOP_SECONDS: Final = 1
 """How long requests that are under way may take once the process is asked to stop."""
 
 
@@ -26,7 +27,8 @@ def run(*, host: str, port: int, fd: int | None) -> None:
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=MAX_FRAME_BYTES,
     )
     # When it has stopped, uvicorn raises the signal once more for whoever handled it before: that it was
     # asked to stop is no error, and the exit code should say so.

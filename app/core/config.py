@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     registration_open: bool = True
 
     # The API
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    max_streams_per_user: int = Field(default=50, ge=1)
+    max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
 
     # Jobs
@@ -66,7 +69,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=6.0, gt=0)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
 
-    @field_validator("worker_queues", "plugins", mode="before")
+    @field_validator("worker_queues", "plugins", "allowed_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -107,6 +107,13 @@ class DatabaseUnavailable(Unavailable):
     retry_after = 2
 
 
+class ShuttingDown(Unavailable):
+    """This process is about to stop; another one, or this one in a moment, will take the request."""
+
+    code = "shutting_down"
+    title = "Shutting down"
+
+
 class BodyTooLarge(TooLarge):
     """The request body is larger than {limit} bytes."""
 

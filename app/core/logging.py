@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import lru_cache
 from typing import Any
 
 import structlog
@@ -65,9 +66,14 @@ _tracebacks = structlog.processors.ExceptionRenderer(
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Blank out every value whose name says that it is a secret."""
     for name in event:
-        if any(secret in name.lower() for secret in _SECRET_NAMES):
+        if _is_secret(name):
             event[name] = "[hidden]"
     return event
+
+
+@lru_cache(maxsize=1024)
+def _is_secret(name: str) -> bool:
+    return any(secret in name.lower() for secret in _SECRET_NAMES)
 
 
 def _escape_lines(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -154,9 +154,7 @@ def _faults(errors: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _name(part: str | int) -> str | int:
     """One step of the way to a fault: for an unknown field it is the client's own text, of any length."""
-    if isinstance(part, int):
-        return part
-    return part[:MAX_NAME_LENGTH].encode(errors="replace").decode()
+    return part if isinstance(part, int) else part[:MAX_NAME_LENGTH]
 
 
 def responses(*errors: AppError | type[AppError]) -> dict[int | str, dict[str, Any]]:

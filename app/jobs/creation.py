@@ -3,16 +3,17 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Depends, Response, status
 
 from app.auth.deps import CurrentUser
+from app.core import failpoints
 from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
 from app.jobs import service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
 from app.jobs.kinds.kind import Kind
 from app.jobs.schemas import JobCreated
@@ -21,7 +22,7 @@ from app.jobs.service import Submitted
 
 def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
     """`POST /jobs/<kind>` for every kind there is."""
-    router = APIRouter(prefix="/jobs", tags=["jobs"])
+    router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[Depends(refuse_while_stopping)])
     for kind in kinds.values():
         router.add_api_route(
             f"/{kind.path}",
@@ -47,6 +48,7 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        failpoints.reach("create:before")
         try:
             async with quota.admit(user.id) as connection:
                 submitted = await service.submit(connection, resources.settings, user.id, kind, body, key)
@@ -56,6 +58,7 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
             if earlier is None:
                 raise
             submitted = earlier
+        failpoints.reach("create:after")
         if submitted.moved is not None:
             announce(resources.hints, submitted.moved)
             JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()

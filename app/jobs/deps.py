@@ -7,12 +7,17 @@ from uuid import UUID
 from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
 
+from app.core.errors import ShuttingDown
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 
 
 class Watcher(Protocol):
     """Whoever knows when a job ends; the hub does."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process is going away."""
 
     async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
         """Return when the job has ended or the time is over."""
@@ -22,6 +27,15 @@ async def get_watcher(connection: HTTPConnection) -> Watcher:
     """The hub of this process, as far as jobs need it."""
     watcher: Watcher = connection.app.state.hub
     return watcher
+
+
+WatcherDep = Annotated[Watcher, Depends(get_watcher)]
+
+
+async def refuse_while_stopping(watcher: WatcherDep) -> None:
+    """Take no new work when the process is about to stop; raises ShuttingDown."""
+    if watcher.is_closed:
+        raise ShuttingDown
 
 
 async def get_quota(connection: HTTPConnection) -> Quota:
@@ -36,7 +50,6 @@ async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
     return kinds
 
 
-WatcherDep = Annotated[Watcher, Depends(get_watcher)]
 QuotaDep = Annotated[Quota, Depends(get_quota)]
 KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 

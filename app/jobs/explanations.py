@@ -95,13 +95,16 @@ def _why_waiting(job: asyncpg.Record, now: asyncpg.Record, *, is_redis_up: bool)
         )
     facts = {"ahead": now["ahead"], "workers": now["workers"], "slots": now["slots"]}
     if now["ahead"]:
-        at_least = "at least " if now["ahead"] >= MAX_COUNTED else ""
-        return _Reason(
-            "waiting_its_turn", f"{at_least.capitalize()}{now['ahead']} jobs are ahead of it.", facts
-        )
+        return _Reason("waiting_its_turn", f"{_ahead(now['ahead'])} ahead of it.", facts)
     if not is_redis_up:
         return _Reason("slow_pick_up", "It is next; without Redis, workers look only once a second.", facts)
     return _Reason("next", "It is next: it starts as soon as a slot is free.", facts)
+
+
+def _ahead(jobs: int) -> str:
+    if jobs == 1:
+        return "1 job is"
+    return f"{'At least ' if jobs >= MAX_COUNTED else ''}{jobs} jobs are"
 
 
 def _estimated_start(job: asyncpg.Record, now: asyncpg.Record) -> datetime | None:

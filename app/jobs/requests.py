@@ -1,14 +1,28 @@
 """What can be said of every job when it is asked for, whatever its kind."""
 
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from app.http.body import CleanStr, StrictBody
 from app.jobs.states import Priority
 
 MAX_METADATA_PAIRS: Final = 16
 
+
+def _in_utc(value: datetime) -> datetime:
+    """The instant in UTC; near the first and the last year of the calendar there may be none."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise PydanticCustomError(
+            "instant_range", "The instant must be between the years 1 and 9999"
+        ) from None
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[CleanStr, Field(max_length=256)]
@@ -28,7 +42,7 @@ class JobOptions(StrictBody):
     time_limit_seconds: int | None = Field(
         None, ge=1, le=86_400, description="After this long the attempt is killed and counts as a failure."
     )
-    run_at: AwareDatetime | None = Field(None, description="Do not start before this instant.")
+    run_at: Instant | None = Field(None, description="Do not start before this instant.")
     delay_seconds: float | None = Field(
         None, ge=0, le=366 * 86_400, description="Do not start before this passed."
     )

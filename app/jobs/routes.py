@@ -1,24 +1,26 @@
 """Jobs over HTTP."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime
 
 from app.auth.deps import CurrentUser
-from app.core import paging
+from app.core import paging, text
 from app.core.database import Database
-from app.core.errors import InvalidCursor
+from app.core.errors import InvalidCursor, Unprocessable
 from app.http import problems
+from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
 from app.jobs import explanations, queries, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import WatcherDep
 from app.jobs.errors import JobAlreadyFinished, JobNotFound, JobNotRetryable, NotYourJob, ResultsExpired
 from app.jobs.queries import JobFilter
+from app.jobs.requests import Instant
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
@@ -37,6 +39,8 @@ MAX_INLINE_RESULTS: Final = 1000
 
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv"
+# Nine digits always fit into the column.
+_PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
 
@@ -55,11 +59,11 @@ async def list_jobs(
     user: CurrentUser,
     session: SessionDep,
     wanted_status: Annotated[Status | None, Query(alias="status")] = None,
-    kind: str | None = None,
-    queue: str | None = None,
-    model: Annotated[str | None, Query(description="The model's name, without a version.")] = None,
-    created_after: AwareDatetime | None = None,
-    created_before: AwareDatetime | None = None,
+    kind: CleanStr | None = None,
+    queue: CleanStr | None = None,
+    model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
+    created_after: Instant | None = None,
+    created_before: Instant | None = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
@@ -261,6 +265,9 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
         for name, value in request.query_params.items()
         if name.startswith("metadata.")
     }
+    # These have no names that FastAPI could know, so nothing has looked at them yet.
+    if not all(text.is_storable(part) for pair in pairs.items() for part in pair):
+        raise Unprocessable
     return pairs or None
 
 
@@ -268,10 +275,10 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
     """The batch, and the row within it, at which a page of results starts."""
     if cursor is None:
         return 0, 0
-    batch, _, row = cursor.partition(".")
-    if not (batch.isdecimal() and row.isdecimal() and len(cursor) <= 18):
+    place = _PLACE.fullmatch(cursor)
+    if place is None:
         raise InvalidCursor
-    return int(batch), int(row)
+    return int(place[1]), int(place[2])
 
 
 async def _result_page(

@@ -159,12 +159,19 @@ class JobEvent(SQLModel, table=True):
     """One fact about a job, numbered from 1, never changed."""
 
     __tablename__ = "job_events"
+    __table_args__ = (Index("ix_job_events_log_of_owner", "owner_id", "xact_id", "job_id", "seq"),)
 
     job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
     seq: int = Field(primary_key=True)
+    owner_id: UUID
     type: str = Field(sa_type=Text)
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     at: datetime = Field(sa_column=instant(default_now=True))
+    xact_id: int = Field(
+        sa_column=Column(
+            BigInteger, nullable=False, server_default=text("((pg_current_xact_id())::text)::bigint")
+        )
+    )
 
 
 class JobAttempt(SQLModel, table=True):

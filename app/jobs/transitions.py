@@ -53,8 +53,8 @@ WITH moved AS (
 ), stored AS (
     INSERT INTO job_payloads (job_id, rows) SELECT j.id, $18 FROM moved j WHERE $18::bytea IS NOT NULL
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.last_seq, 'created', {_EVENT_DATA} FROM moved j
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq, 'created', {_EVENT_DATA} FROM moved j
     RETURNING job_id, seq, type, at, data
 )
 {_ANSWER}"""
@@ -75,8 +75,8 @@ WITH next AS (
     FROM next WHERE j.id = next.id
     RETURNING j.*
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.last_seq, 'started', {_EVENT_DATA} FROM moved j
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq, 'started', {_EVENT_DATA} FROM moved j
     RETURNING job_id, seq, type, at, data
 )
 SELECT j.id, j.attempt, j.owner_id, j.kind, j.queue, j.params::text AS params, p.rows, j.total, j.next_batch,
@@ -129,14 +129,15 @@ WITH report AS (
     SELECT j.id, j.attempt, j.kind, j.queue, $18, j.run_at, j.attempt_started_at, j.status
     FROM moved j WHERE j.is_final
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.seq_before + 1 + b.position, 'progress', jsonb_build_object(
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.seq_before + 1 + b.position, 'progress',
+        jsonb_build_object(
         'status', 'running', 'progress', job_progress(j.done_before + b.rows_through, j.total),
         'done', j.done_before + b.rows_through, 'total', j.total, 'step', b.step, 'attempt', j.attempt,
         'batch', j.first_batch + b.position) || b.data::jsonb
     FROM batch b JOIN moved j ON j.id = b.job_id
     UNION ALL
-    SELECT j.id, j.last_seq, j.status,
+    SELECT j.id, j.owner_id, j.last_seq, j.status,
         {_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)
     FROM moved j WHERE j.is_final
     RETURNING job_id, seq, type, at, data
@@ -182,8 +183,8 @@ WITH held AS ({held}), decided AS (
         CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE $2 END, $6, $7
     FROM moved j
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.last_seq, CASE j.status WHEN 'pending' THEN $1 ELSE j.status END,
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq, CASE j.status WHEN 'pending' THEN $1 ELSE j.status END,
         {_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)
     FROM moved j
     RETURNING job_id, seq, type, at, data
@@ -216,8 +217,9 @@ WITH moved AS (
     WHERE j.id = $1 AND j.status IN ('pending', 'running') AND j.cancel_requested_at IS NULL
     RETURNING j.*
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.last_seq, CASE j.status WHEN 'running' THEN 'cancel_requested' ELSE 'cancelled' END,
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq,
+        CASE j.status WHEN 'running' THEN 'cancel_requested' ELSE 'cancelled' END,
         {_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)
     FROM moved j
     RETURNING job_id, seq, type, at, data
@@ -241,8 +243,8 @@ WITH moved AS (
 ), cleared_checkpoint AS (
     DELETE FROM job_checkpoints c USING moved j WHERE c.job_id = j.id AND $2
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, type, data)
-    SELECT j.id, j.last_seq, 'retried', {_EVENT_DATA} FROM moved j
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq, 'retried', {_EVENT_DATA} FROM moved j
     RETURNING job_id, seq, type, at, data
 )
 {_ANSWER}"""

@@ -50,7 +50,6 @@ def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
 
 def job(row: Row) -> JobView:
     """A job as its owner sees it."""
-    model = row["params"].get("model")
     return JobView(
         job_id=row["id"],
         kind=row["kind"],
@@ -59,7 +58,7 @@ def job(row: Row) -> JobView:
         user_id=row["owner_id"],
         queue=row["queue"],
         priority=Priority(row["priority"]),
-        model=None if model is None else f"{model['name']}@{model['version']}",
+        model=_model(row["params"].get("model")),
         attempt=row["attempt"],
         max_attempts=row["max_attempts"],
         progress=row["progress"],
@@ -97,8 +96,17 @@ def attempt(row: Row) -> AttemptView:
         due_at=row["due_at"],
         started_at=row["started_at"],
         ended_at=row["ended_at"],
-        error=row["error"],
+        error=None if row["error"] is None else row["error"] | {"attempt": row["attempt"]},
     )
+
+
+def _model(model: Any) -> str | None:
+    """The version of a model that a job works with; what else a plugin's kind may call `model` is its own."""
+    match model:
+        case {"name": name, "version": version}:
+            return f"{name}@{version}"
+        case _:
+            return None
 
 
 def _links(job_id: UUID) -> JobLinks:

@@ -15,7 +15,8 @@ from app.core.errors import DatabaseUnavailable
 
 log = structlog.get_logger(__name__)
 
-Duty = Callable[[asyncpg.Connection], Awaitable[None]]
+Duty = Callable[[asyncpg.Connection], Awaitable[Callable[[], None] | None]]
+"""One round, inside a transaction. What it gives back is called once that is committed, to tell others."""
 
 
 @dataclass
@@ -47,11 +48,9 @@ class Loop:
 
     async def _do_once(self) -> None:
         try:
-            async with self.database.transaction() as connection:
-                if await connection.fetchval(
-                    "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"
-                ):
-                    await self.duty(connection)
+            tell_others = await self._do_round()
+            if tell_others is not None:
+                tell_others()
         except DatabaseUnavailable as error:
             self._failed(error)
         except Exception as error:
@@ -61,6 +60,14 @@ class Loop:
             self._is_failing = False
             self._succeeded_at = monotonic()
             metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
+
+    async def _do_round(self) -> Callable[[], None] | None:
+        async with self.database.transaction() as connection:
+            if await connection.fetchval(
+                "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"
+            ):
+                return await self.duty(connection)
+        return None
 
     def _failed(self, error: Exception) -> None:
         if not self._is_failing:

@@ -7,6 +7,7 @@ import asyncpg
 
 from app.core.config import Settings
 from app.jobs import leases
+from app.streams import tickets
 
 JOBS_AT_ONCE: Final = 1000
 IDEMPOTENCY_KEY_LIFETIME: Final = timedelta(hours=24)
@@ -37,7 +38,7 @@ UPDATE jobs SET idempotency_key = NULL WHERE id IN (
 
 
 class Prune:
-    """Removes expired results, old jobs with all that hangs on them, old keys and forgotten workers."""
+    """Removes what is expired: results, old jobs with all that hangs on them, keys, tickets, workers."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -47,4 +48,5 @@ class Prune:
         await connection.execute(_RESULTS, JOBS_AT_ONCE)
         await connection.execute(_JOBS, timedelta(seconds=self._settings.job_retention_seconds), JOBS_AT_ONCE)
         await connection.execute(_KEYS, IDEMPOTENCY_KEY_LIFETIME, JOBS_AT_ONCE)
+        await tickets.prune(connection)
         await leases.prune(connection, timedelta(seconds=self._settings.lease_seconds))

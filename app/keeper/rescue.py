@@ -1,6 +1,8 @@
 """Rescue: jobs that run on workers which are gone go on elsewhere."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import asyncpg
@@ -12,6 +14,7 @@ from app.core.config import Settings
 from app.core.hints import Hints
 from app.jobs import transitions
 from app.jobs.announcements import announce
+from app.jobs.moves import Moved
 from app.keeper.contact import Contact
 
 JOBS_AT_ONCE: Final = 200
@@ -28,17 +31,20 @@ class Rescue:
         self._hints = hints
         self._contact = Contact(settings.lease_seconds)
 
-    async def __call__(self, connection: asyncpg.Connection) -> None:
-        """Rescue what there is to rescue now."""
+    async def __call__(self, connection: asyncpg.Connection) -> Callable[[], None] | None:
+        """Rescue what there is to rescue now; gives back what tells of it."""
         self._contact.touch()
         if not self._contact.is_long_enough:
-            return
+            return None
         rescued = await transitions.rescue(
             connection,
             lease=timedelta(seconds=self._settings.lease_seconds),
             delays_seconds=self._delays(),
             limit=JOBS_AT_ONCE,
         )
+        return partial(self._tell, rescued)
+
+    def _tell(self, rescued: list[Moved]) -> None:
         for moved in rescued:
             log.warning("job_rescued", job_id=str(moved.job_id), status=moved.status)
             announce(self._hints, moved)

@@ -12,11 +12,23 @@ from app.core.redis import UNREACHABLE, Availability
 
 TOKENS_AT_ONCE: Final = 1000
 
-# Which of the waiting jobs are counted does not matter, only whether there are more than tokens.
+# Queue by queue: were the first few due jobs of all queues counted together, a thousand in a queue that nobody
+# serves would hide every other one. Which jobs of a queue are counted does not matter, only whether there are
+# more than tokens.
 _DUE: Final = """
-SELECT queue, count(*)::int AS jobs
-FROM (SELECT queue FROM jobs WHERE status = 'pending' AND run_at <= now() ORDER BY run_at LIMIT $1) due
-GROUP BY queue"""
+WITH RECURSIVE queues (name) AS (
+    SELECT min(queue) FROM jobs WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE status = 'pending' AND queue > q.name)
+    FROM queues q WHERE q.name IS NOT NULL
+)
+SELECT q.name AS queue, due.jobs
+FROM queues q CROSS JOIN LATERAL (
+    SELECT count(*)::int AS jobs FROM (
+        SELECT FROM jobs WHERE queue = q.name AND status = 'pending' AND run_at <= now() LIMIT $1
+    ) some
+) due
+WHERE due.jobs > 0"""
 
 log = structlog.get_logger(__name__)
 

@@ -19,7 +19,6 @@ from app.http.deps import ResourcesDep
 from app.jobs import leases, queries
 from app.keeper.keeper import Keeper
 from app.streams.deps import HubDep
-from app.streams.hub import HubClosed
 
 PROBE_SECONDS: Final = 1.0
 
@@ -42,6 +41,14 @@ class Health(TypedDict):
     workers: int | None
     model_loaded: bool
     loops: dict[str, bool]
+
+
+class ShutdownStatus(TypedDict):
+    """Whether the process is about to stop, and what still runs in the system."""
+
+    accepting_new_jobs: bool
+    active_jobs: int | None
+    shutdown_initiated: bool
 
 
 class FrontPage(TypedDict):
@@ -82,9 +89,7 @@ async def live() -> Liveness:
 )
 async def ready(response: Response, hub: HubDep) -> Liveness:
     """Started and not stopping. It does not fail while Postgres is away: our own 503 says more."""
-    try:
-        hub.ensure_open()
-    except HubClosed:
+    if hub.is_closed:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return Liveness(status="stopping")
     return Liveness(status="ok")
@@ -113,6 +118,21 @@ async def health(
         # The built-in model is part of every worker: it is loaded where a worker is alive.
         model_loaded=bool(workers),
         loops=keeper.health(),
+    )
+
+
+@router.get("/shutdown-status", operation_id="getShutdownStatus", summary="Is the process about to stop")
+async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatus:
+    """`active_jobs` counts the jobs that run; they do not end with this process. Null: Postgres is away."""
+    try:
+        async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
+            active = sum(
+                row["jobs"] for row in await queries.active(connection) if row["status"] == "running"
+            )
+    except (DatabaseUnavailable, TimeoutError):
+        active = None
+    return ShutdownStatus(
+        accepting_new_jobs=not hub.is_closed, active_jobs=active, shutdown_initiated=hub.is_closed
     )
 
 

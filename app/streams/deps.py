@@ -1,10 +1,15 @@
-"""The hub, for routes that stream."""
+"""What streams ask for beside what every route may ask for."""
 
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
+from app.auth.deps import GateDep, bearer
+from app.core.errors import Unauthorized
+from app.http.deps import DatabaseDep
+from app.streams import tickets
+from app.streams.admission import Admission, StreamUser
 from app.streams.hub import Hub
 
 
@@ -14,4 +19,36 @@ async def get_hub(connection: HTTPConnection) -> Hub:
     return hub
 
 
+async def get_admission(connection: HTTPConnection) -> Admission:
+    """What counts the open streams of this process."""
+    admission: Admission = connection.app.state.admission
+    return admission
+
+
 HubDep = Annotated[Hub, Depends(get_hub)]
+AdmissionDep = Annotated[Admission, Depends(get_admission)]
+
+
+async def get_stream_user(
+    gate: GateDep,
+    database: DatabaseDep,
+    token: Annotated[str | None, Depends(bearer)],
+    ticket: Annotated[
+        str | None, Query(description="From `POST /stream-tickets`, instead of the token.")
+    ] = None,
+) -> StreamUser:
+    """Who opens a stream, by a bearer token or by a ticket; raises Unauthorized."""
+    if token is not None:
+        identity = await gate.identities.identify(token)
+        gate.usage.count(identity.id)
+        return StreamUser(identity.id, identity.token_expires_at)
+    if ticket is None:
+        raise Unauthorized
+    async with database.connection() as connection:
+        holder = await tickets.spend(connection, ticket)
+    if holder is None:
+        raise Unauthorized
+    return StreamUser(holder.user_id, None, holder.job_id)
+
+
+StreamUserDep = Annotated[StreamUser, Depends(get_stream_user)]

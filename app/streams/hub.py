@@ -8,10 +8,10 @@ lost without a trace is made good. What a follower yields is therefore the log: 
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,14 +19,16 @@ import structlog
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
-from app.core import background, keys, metrics
+from app.core import background, keys
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
 from app.jobs import events, queries
 from app.jobs.events import Event
+from app.streams import owner_log
+from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
+from app.streams.owner_log import EventFilter, OwnerPlace, PlacedEvent
 
-MAX_WAITING_EVENTS: Final = 256
 COMPARE_SECONDS: Final = 3.0
 COMPARE_AWAY_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 30.0
@@ -40,73 +42,7 @@ _NOBODY: Final = keys.PREFIX + "nobody"
 
 log = structlog.get_logger(__name__)
 
-
-class HubClosed(Exception):
-    """The process is going away; the client resumes elsewhere from where it was."""
-
-
-class Follower:
-    """One client's place in one job's log, and the events that wait for it."""
-
-    def __init__(self, hub: "Hub", job_id: UUID, after: int) -> None:
-        self.job_id = job_id
-        self.place = after
-        self._hub = hub
-        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING_EVENTS)
-        self._is_stale = True
-
-    def offer(self, event: Event) -> None:
-        """Take an event that was heard of; when there is no room for it the log will have to do."""
-        with suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(event)
-            return
-        self.look_again()
-
-    def look_again(self) -> None:
-        """Have the follower read the log: something may be missing."""
-        self._is_stale = True
-        with suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(None)
-
-    async def events(self) -> AsyncIterator[Event]:
-        """Every event after the follower's place, in order, until the job's last one; raises HubClosed."""
-        while True:
-            self._hub.ensure_open()
-            if self._is_stale:
-                is_at_end = False
-                async for event in self._read_log():
-                    yield event
-                    is_at_end = event.type.is_final
-                # A job that was tried again has an end in the middle of its log: only the last one counts.
-                if is_at_end:
-                    return
-            heard = await self._waiting.get()
-            if heard is None or heard.seq <= self.place:
-                continue
-            if heard.seq > self.place + 1:
-                metrics.STREAM_RESYNCS.inc()
-                self._is_stale = True
-                continue
-            self.place = heard.seq
-            yield heard
-            if heard.type.is_final:
-                return
-
-    async def _read_log(self) -> AsyncIterator[Event]:
-        """Everything the log has after this place. Postgres being away is waited out, not an end."""
-        self._is_stale = False
-        while True:
-            self._hub.ensure_open()
-            try:
-                found = await self._hub.read(self.job_id, self.place)
-            except DatabaseUnavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-                continue
-            for event in found:
-                self.place = event.seq
-                yield event
-            if len(found) < queries.EVENTS_AT_ONCE:
-                return
+AnyFollower = TypeVar("AnyFollower", JobFollower, OwnerFollower)
 
 
 class Hub:
@@ -116,7 +52,8 @@ class Hub:
         self._database = database
         self._pool = pool
         self._availability = availability
-        self._followers: defaultdict[UUID, set[Follower]] = defaultdict(set)
+        self._of_jobs: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
+        self._of_owners: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
         self._is_closed = False
@@ -129,23 +66,38 @@ class Hub:
     def close(self) -> None:
         """End every stream: each follower raises HubClosed."""
         self._is_closed = True
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.look_again()
+        for follower in self._everybody():
+            follower.end(HubClosed())
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process is going away."""
+        return self._is_closed
 
     def ensure_open(self) -> None:
         """Raise HubClosed once the process is going away."""
         if self._is_closed:
             raise HubClosed
 
-    async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
-        """Every event of a job after the given number, as it happens, until the job's last one.
+    @asynccontextmanager
+    async def job_follower(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[JobFollower]:
+        """A follower of one job from the event after `after` on; raises HubClosed."""
+        follower = JobFollower(self, job_id, after)
+        async with self._following(owner_id, self._of_jobs, job_id, follower):
+            yield follower
 
-        Raises HubClosed when the process goes away.
-        """
-        with self._following(owner_id, job_id, after) as follower:
-            # Hints from here on are heard; what came before is in the log.
-            await self._subscribe(owner_id)
+    @asynccontextmanager
+    async def owner_follower(
+        self, owner_id: UUID, *, after: OwnerPlace, wanted: EventFilter
+    ) -> AsyncIterator[OwnerFollower]:
+        """A follower of all jobs of an owner, or of those that are wanted; raises HubClosed."""
+        follower = OwnerFollower(self, owner_id, after, wanted)
+        async with self._following(owner_id, self._of_owners, owner_id, follower):
+            yield follower
+
+    async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
+        """Every event of a job after a number, as it happens, until its last one; raises StreamEnded."""
+        async with self.job_follower(owner_id, job_id, after=after) as follower:
             async for event in follower.events():
                 yield event
 
@@ -156,25 +108,38 @@ class Hub:
                 async for _ in self.follow(owner_id, job_id, after=after):
                     pass
 
-    async def read(self, job_id: UUID, after: int) -> list[Event]:
+    async def read_job(self, job_id: UUID, after: int) -> list[Event]:
         """A part of a job's log; raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
-    @contextmanager
-    def _following(self, owner_id: UUID, job_id: UUID, after: int) -> Iterator[Follower]:
+    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> list[PlacedEvent]:
+        """A part of an owner's log; raises DatabaseUnavailable."""
+        async with self._database.connection() as connection:
+            return await owner_log.read(connection, owner_id, after, wanted)
+
+    @asynccontextmanager
+    async def _following(
+        self, owner_id: UUID, followers: defaultdict[UUID, set[AnyFollower]], key: UUID, follower: AnyFollower
+    ) -> AsyncIterator[None]:
+        self.ensure_open()
         owner = self._owners.setdefault(owner_id, _Owner())
         owner.followers += 1
-        follower = Follower(self, job_id, after)
-        self._followers[job_id].add(follower)
+        followers[key].add(follower)
         try:
-            yield follower
+            # Hints from here on are heard; what came before is in the log.
+            await self._subscribe(owner_id)
+            yield
         finally:
             owner.followers -= 1
             owner.left_at = monotonic()
-            self._followers[job_id].discard(follower)
-            if not self._followers[job_id]:
-                del self._followers[job_id]
+            followers[key].discard(follower)
+            if not followers[key]:
+                del followers[key]
+
+    def _everybody(self) -> list[Follower]:
+        groups: list[Iterable[Follower]] = [*self._of_jobs.values(), *self._of_owners.values()]
+        return [follower for group in groups for follower in group]
 
     async def _subscribe(self, owner_id: UUID) -> None:
         """Make sure that hints about this owner's jobs arrive, as far as Redis allows."""
@@ -226,20 +191,22 @@ class Hub:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
-            self._hand_over(message["data"])
+            self._hand_over(keys.events_owner(message["channel"]), message["data"])
         elif message["type"] == "subscribe" and message["channel"] != _NOBODY.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
                 owner.is_heard.set()
 
-    def _hand_over(self, data: bytes) -> None:
+    def _hand_over(self, owner_id: UUID, data: bytes) -> None:
         try:
             event = events.decode(data)
         except msgspec.DecodeError:
             log.warning("event_hint_unreadable", size_bytes=len(data))
             return
-        for follower in self._followers.get(event.job_id, ()):
+        for follower in self._of_jobs.get(event.job_id, ()):
             follower.offer(event)
+        for owner_follower in self._of_owners.get(owner_id, ()):
+            owner_follower.offer(event)
 
     async def _leave_idle_owners(self, pubsub: PubSub) -> None:
         now = monotonic()
@@ -257,20 +224,26 @@ class Hub:
         """Find the followers whose place is behind the log although no hint has said so."""
         while True:
             await asyncio.sleep(COMPARE_SECONDS if self._pubsub is not None else COMPARE_AWAY_SECONDS)
-            if not self._followers:
+            if not self._of_jobs and not self._of_owners:
                 continue
             with suppress(DatabaseUnavailable):
-                async with self._database.connection() as connection:
-                    last_seqs = await queries.last_seqs(connection, list(self._followers))
-                for job_id, followers in list(self._followers.items()):
-                    for follower in followers:
-                        if follower.place < last_seqs.get(job_id, 0):
-                            follower.look_again()
+                await self._compare()
+
+    async def _compare(self) -> None:
+        async with self._database.connection() as connection:
+            last_seqs = await queries.last_seqs(connection, list(self._of_jobs))
+        for job_id, followers in list(self._of_jobs.items()):
+            for follower in followers:
+                if follower.place < last_seqs.get(job_id, 0):
+                    follower.look_again()
+        # An owner's log has no number to compare: its followers look for themselves.
+        for owner_followers in list(self._of_owners.values()):
+            for owner_follower in owner_followers:
+                owner_follower.look_again()
 
     def _everybody_look_again(self) -> None:
-        for followers in self._followers.values():
-            for follower in followers:
-                follower.look_again()
+        for follower in self._everybody():
+            follower.look_again()
 
 
 class _Owner:

@@ -1,101 +1,198 @@
-"""A job's event log as server-sent events."""
+"""Event logs as server-sent events."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from typing_extensions import TypedDict
 
 from app.auth.deps import CurrentUser
-from app.core import metrics
+from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
+from app.http.body import StrictBody
 from app.http.deps import DatabaseDep
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.jobs.states import Status
-from app.streams.deps import HubDep
-from app.streams.hub import Hub, HubClosed
+from app.streams import owner_log, tickets
+from app.streams.deps import AdmissionDep, HubDep, StreamUserDep
+from app.streams.errors import TooManyStreams
+from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower, StreamEnded
+from app.streams.owner_log import EventFilter, InvalidPlace
 
 RETRY_MILLISECONDS: Final = 2000
 MAX_EVENT_ID_DIGITS: Final = 18
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-router = APIRouter(prefix="/jobs", tags=["streams"])
+LastEventId = Annotated[str | None, Header(description="The last event seen; what follows is sent.")]
+After = Annotated[str | None, Query(description="The same, for clients that cannot set headers.")]
+
+router = APIRouter(tags=["streams"])
 
 
-@dataclass(frozen=True)
-class Place:
-    """Whose job a client follows, and from where on; checked before the stream starts."""
+class TicketRequest(StrictBody):
+    """What a ticket is for."""
 
-    owner_id: UUID
-    job_id: UUID
-    after: int
-    is_at_end: bool
+    job_id: UUID | None = None
 
 
-async def get_place(
-    job_id: UUID,
-    user: CurrentUser,
-    database: DatabaseDep,
-    last_event_id: Annotated[
-        str | None, Header(description="The last event seen; what follows is sent.")
-    ] = None,
-    after: Annotated[str | None, Query(description="The same, for clients that cannot set headers.")] = None,
-) -> Place:
-    """Where the client wants to start; raises InvalidEventId, JobNotFound, NotYourJob."""
-    seen = _event_id(last_event_id or after)
+class TicketIssued(TypedDict):
+    """A ticket, and for how many seconds it is good."""
+
+    ticket: str
+    expires_in: int
+
+
+@router.post(
+    "/stream-tickets",
+    operation_id="createStreamTicket",
+    summary="Get a ticket for one stream",
+    status_code=201,
+    responses=problems.responses(JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID)),
+)
+async def create_stream_ticket(
+    user: CurrentUser, database: DatabaseDep, response: Response, body: TicketRequest | None = None
+) -> TicketIssued:
+    """For browsers, which cannot send a token with an EventSource or a WebSocket: `?ticket=`, once."""
+    job_id = None if body is None else body.job_id
+    response.headers["Cache-Control"] = "no-store"
     async with database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
-    is_at_end = Status(row["status"]).is_final and seen >= row["last_seq"]
-    return Place(user.id, job_id, seen, is_at_end)
+        if job_id is not None:
+            await service.get_own(connection, user.id, job_id)
+        ticket = await tickets.issue(connection, user.id, job_id)
+    return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
+
+
+async def get_owner_stream(
+    user: StreamUserDep,
+    hub: HubDep,
+    admission: AdmissionDep,
+    database: DatabaseDep,
+    last_event_id: LastEventId = None,
+    after: After = None,
+    kind: str | None = None,
+    queue: str | None = None,
+    group_id: UUID | None = None,
+) -> AsyncIterator[OwnerFollower]:
+    """A follower of all of a user's jobs, open while the answer is; errors come before it starts."""
+    if user.only_job is not None:
+        raise Unauthorized  # the ticket opens the stream of one job, not this one
+    seen = last_event_id or after
+    async with database.connection() as connection:
+        place = owner_log.parse_place(seen) if seen else await owner_log.present(connection)
+    wanted = EventFilter(kind, queue, group_id)
+    async with _opened(), hub.owner_follower(user.id, after=place, wanted=wanted) as follower:
+        with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
+            yield follower
 
 
 @router.get(
-    "/{job_id}/stream",
+    "/jobs/stream",
+    operation_id="streamJobs",
+    summary="Follow all your jobs",
+    response_class=EventSourceResponse,
+    responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
+)
+async def stream_jobs(
+    follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
+) -> AsyncIterator[ServerSentEvent]:
+    """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
+
+    An event's id is good for this stream only; its `seq` is its number within its job.
+    """
+    # With an id, so that a client that has seen nothing yet resumes here and not at a later "now".
+    yield ServerSentEvent(event="ready", id=str(follower.place), raw_data="{}", retry=RETRY_MILLISECONDS)
+    try:
+        async for placed in follower.events():
+            yield _frame(placed.event, str(placed.place))
+    except StreamEnded as end:
+        yield _farewell(end)
+
+
+async def get_job_stream(
+    job_id: UUID,
+    user: StreamUserDep,
+    hub: HubDep,
+    admission: AdmissionDep,
+    database: DatabaseDep,
+    last_event_id: LastEventId = None,
+    after: After = None,
+) -> AsyncIterator[JobFollower | None]:
+    """A follower of one job, open while the answer is; None if there is nothing left to follow.
+
+    Raises InvalidEventId, JobNotFound, NotYourJob, TooManyStreams, ShuttingDown.
+    """
+    seen = _event_id(last_event_id or after)
+    if user.only_job not in (None, job_id):
+        raise NotYourJob(job_id=str(job_id))
+    async with database.connection() as connection:
+        row = await service.get_own(connection, user.id, job_id)
+    if Status(row["status"]).is_final and seen >= row["last_seq"]:
+        yield None
+        return
+    async with _opened(), hub.job_follower(user.id, job_id, after=seen) as follower:
+        with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
+            yield follower
+
+
+@router.get(
+    "/jobs/{job_id}/stream",
     operation_id="streamJob",
     summary="Follow a job",
     response_class=EventSourceResponse,
     responses=problems.responses(
-        JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID), InvalidEventId
+        JobNotFound(job_id=_EXAMPLE_ID),
+        NotYourJob(job_id=_EXAMPLE_ID),
+        InvalidEventId,
+        TooManyStreams(streams=5, limit=5),
+        ShuttingDown,
     ),
 )
 async def stream_job(
-    place: Annotated[Place, Depends(get_place)], hub: HubDep
+    follower: Annotated[JobFollower | None, Depends(get_job_stream)],
 ) -> AsyncIterator[ServerSentEvent]:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
     `update` for each event before the end and `complete` for the last one, after which the stream ends.
-    `shutdown` says that the server goes away: connect again, and nothing is lost.
+    `shutdown` says that the server goes away: connect again, and nothing is lost. `error` that the token of
+    this stream has expired.
     """
     yield ServerSentEvent(comment="welcome", retry=RETRY_MILLISECONDS)
-    if place.is_at_end:
+    if follower is None:
         return
-    metrics.STREAMS_OPEN.labels("sse").inc()
     try:
-        async for event in _follow(hub, place):
-            yield event
-    finally:
-        metrics.STREAMS_OPEN.labels("sse").dec()
+        async for event in follower.events():
+            yield _frame(event, str(event.seq))
+    except StreamEnded as end:
+        yield _farewell(end)
 
 
-async def _follow(hub: Hub, place: Place) -> AsyncIterator[ServerSentEvent]:
+@asynccontextmanager
+async def _opened() -> AsyncIterator[None]:
+    """Turn a hub that is closed already into the answer that says so."""
     try:
-        async for event in hub.follow(place.owner_id, place.job_id, after=place.after):
-            yield _frame(event)
-    except HubClosed:
-        # Without an id, so that the client still asks for what follows its last event.
-        yield ServerSentEvent(event="shutdown", raw_data="bye")
+        yield
+    except HubClosed as error:
+        raise ShuttingDown from error
 
 
-def _frame(event: Event) -> ServerSentEvent:
+def _frame(event: Event, event_id: str) -> ServerSentEvent:
     return ServerSentEvent(
-        id=str(event.seq),
+        id=event_id,
         event="complete" if event.type.is_final else "update",
         raw_data=event.flat().decode(),
     )
+
+
+def _farewell(end: StreamEnded) -> ServerSentEvent:
+    """The last frame of a stream that ends before its log. Without an id: the client resumes where it was."""
+    if isinstance(end, HubClosed):
+        return ServerSentEvent(event="shutdown", raw_data="bye")
+    return ServerSentEvent(event="error", raw_data='{"code":"access_ended"}')
 
 
 def _event_id(text: str | None) -> int:

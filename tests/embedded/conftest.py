@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,16 +49,16 @@ class Owner:
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+def postgres(server_dir: Path) -> Iterator[EmbeddedPostgres]:
     """A Postgres that is not started yet."""
-    server = EmbeddedPostgres(tmp_path / "postgres", options=NOT_DURABLE)
+    server = EmbeddedPostgres(server_dir / "postgres", options=NOT_DURABLE)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def owner(tmp_path: Path) -> Iterator[Owner]:
-    data_dir = tmp_path / "owned"
+def owner(server_dir: Path) -> Iterator[Owner]:
+    data_dir = server_dir / "owned"
     command = [sys.executable, "-c", OWNER_PROGRAM, str(data_dir)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -72,8 +73,8 @@ def owner(tmp_path: Path) -> Iterator[Owner]:
 
 
 @pytest.fixture(scope="module")
-def running_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServers]:
+def running_servers(server_root: Path) -> Iterator[EmbeddedServers]:
     """Both servers, for the tests of a module that only talk to them."""
-    data_dir = tmp_path_factory.mktemp("servers")
+    data_dir = Path(tempfile.mkdtemp(dir=server_root))
     with EmbeddedServers(data_dir, postgres_options=NOT_DURABLE) as servers:
         yield servers

@@ -51,11 +51,11 @@ async def test_a_port_in_the_environment_changes_nothing(
 
 
 async def test_it_takes_options_and_is_otherwise_durable(
-    running_servers: EmbeddedServers, tmp_path: Path
+    running_servers: EmbeddedServers, server_dir: Path
 ) -> None:
     assert await ask(running_servers.postgres.url, "SHOW fsync") == "off"
 
-    durable = EmbeddedPostgres(tmp_path / "durable")
+    durable = EmbeddedPostgres(server_dir / "durable")
     durable.start()
     try:
         settings = [await ask(durable.url, f"SHOW {name}") for name in ("fsync", "synchronous_commit")]
@@ -199,8 +199,8 @@ async def test_a_half_made_cluster_is_made_again(postgres: EmbeddedPostgres) -> 
     assert await ask(postgres.url, "SELECT 1") == 1
 
 
-async def test_it_starts_below_a_directory_that_is_closed_to_others(tmp_path: Path) -> None:
-    home = tmp_path / "home"
+async def test_it_starts_below_a_directory_that_is_closed_to_others(server_dir: Path) -> None:
+    home = server_dir / "home"
     home.mkdir(mode=0o700)
     postgres = EmbeddedPostgres(home / "project/data", options=NOT_DURABLE)
 
@@ -228,11 +228,11 @@ def test_a_start_on_a_corrupted_data_directory_says_what_is_wrong(postgres: Embe
     assert not postgres.socket_dir.exists()
 
 
-def test_a_data_directory_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
+def test_a_data_directory_that_cannot_be_made_is_a_clear_error(server_dir: Path) -> None:
+    (server_dir / "file").write_text("")
 
     with pytest.raises(EmbeddedServerError, match="Not a directory"):
-        EmbeddedPostgres(tmp_path / "file/data").start()
+        EmbeddedPostgres(server_dir / "file/data").start()
 
 
 def test_a_second_start_is_refused_and_the_first_server_goes_on(running_servers: EmbeddedServers) -> None:

@@ -15,8 +15,8 @@ only_linux = pytest.mark.skipif(
 )
 
 
-async def test_two_checkouts_run_side_by_side(running_servers: EmbeddedServers, tmp_path: Path) -> None:
-    with EmbeddedServers(tmp_path, postgres_options=NOT_DURABLE) as others:
+async def test_two_checkouts_run_side_by_side(running_servers: EmbeddedServers, server_dir: Path) -> None:
+    with EmbeddedServers(server_dir, postgres_options=NOT_DURABLE) as others:
         await note(others.postgres, "theirs")
 
         assert not set(others.urls.values()) & set(running_servers.urls.values())
@@ -32,8 +32,8 @@ def test_the_urls_have_the_names_of_the_settings(running_servers: EmbeddedServer
     }
 
 
-def test_when_one_fails_the_other_is_stopped(tmp_path: Path) -> None:
-    servers = EmbeddedServers(tmp_path, postgres_options={"no_such_option": "1"})
+def test_when_one_fails_the_other_is_stopped(server_dir: Path) -> None:
+    servers = EmbeddedServers(server_dir, postgres_options={"no_such_option": "1"})
 
     with pytest.raises(EmbeddedServerError, match="Postgres did not start") as caught:
         servers.start()

@@ -13,9 +13,9 @@ from app.embedded.valkey import EmbeddedValkey
 
 
 @pytest.fixture
-def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
+def valkey(server_dir: Path) -> Iterator[EmbeddedValkey]:
     """A Valkey that is not started yet."""
-    server = EmbeddedValkey(tmp_path / "valkey")
+    server = EmbeddedValkey(server_dir / "valkey")
     yield server
     server.stop()
 
@@ -48,8 +48,8 @@ async def test_only_its_user_can_reach_it(running_servers: EmbeddedServers) -> N
     assert port == {"port": "0"}
 
 
-async def test_it_takes_options(tmp_path: Path) -> None:
-    valkey = EmbeddedValkey(tmp_path, options={"maxmemory": "64mb"})
+async def test_it_takes_options(server_dir: Path) -> None:
+    valkey = EmbeddedValkey(server_dir, options={"maxmemory": "64mb"})
     valkey.start()
     try:
         async with Redis.from_url(valkey.url) as redis:
@@ -72,8 +72,8 @@ async def test_it_comes_back_empty_at_the_same_url_after_a_stop_and_after_a_kill
         assert not valkey.socket_dir.exists()
 
 
-def test_an_option_that_it_does_not_know_is_a_clear_error(tmp_path: Path) -> None:
-    valkey = EmbeddedValkey(tmp_path, options={"no-such-option": "1"})
+def test_an_option_that_it_does_not_know_is_a_clear_error(server_dir: Path) -> None:
+    valkey = EmbeddedValkey(server_dir, options={"no-such-option": "1"})
 
     with pytest.raises(EmbeddedServerError) as caught:
         valkey.start()

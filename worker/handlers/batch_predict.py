@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from app.jobs.kinds.batch_predict import Params
+from app.jobs.params import BatchPredictParams
 from worker.children.messages import Yielded
 from worker.context import BadInput, JobContext, JobError, Outcome
 from worker.runtimes import cache
@@ -31,9 +31,9 @@ def batch_predict(job: JobContext) -> Outcome:
     return {"total": len(rows)}
 
 
-def _params(job: JobContext) -> Params:
+def _params(job: JobContext) -> BatchPredictParams:
     try:
-        return msgspec.convert(job.params, Params)
+        return msgspec.convert(job.params, BatchPredictParams)
     except msgspec.ValidationError as error:
         raise BadInput(f"params: {error}") from error
 

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from typing import Final
 
-from app.jobs.kinds.batch_predict import ModelReference
+from app.jobs.params import ModelReference
 from worker.context import JobError
 from worker.runtimes import RUNTIMES
 from worker.runtimes.runtime import Model

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from app.jobs.kinds.batch_predict import ModelReference
+from app.jobs.params import ModelReference
 
 
 class Model(Protocol):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from app.jobs.kinds.batch_predict import ModelReference
+from app.jobs.params import ModelReference
 from worker.context import BadInput
 
 POSITIVE_FROM: Final = 0.05

@@ -13,6 +13,7 @@ ORDER BY id DESC LIMIT $3"""
 _SELECTED = """
 SELECT id, priority FROM jobs
 WHERE owner_id = $1 AND status = 'failed' AND dismissed_at IS NULL AND ($2::uuid[] IS NULL OR id = ANY ($2))
+    AND (pruned_at IS NULL OR NOT $4)
 ORDER BY id LIMIT $3"""
 
 
@@ -24,10 +25,19 @@ async def page(
 
 
 async def selected(
-    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, limit: int
+    connection: asyncpg.Connection,
+    owner_id: UUID,
+    job_ids: Sequence[UUID] | None,
+    limit: int,
+    *,
+    only_retryable: bool = False,
 ) -> list[asyncpg.Record]:
-    """Those of the given jobs, or of all, that are dead letters of this owner: id and priority."""
-    return await connection.fetch(_SELECTED, owner_id, None if job_ids is None else list(job_ids), limit)
+    """Those of the given jobs, or of all, that are dead letters of this owner: id and priority.
+
+    `only_retryable` leaves out those whose rows were pruned.
+    """
+    chosen = None if job_ids is None else list(job_ids)
+    return await connection.fetch(_SELECTED, owner_id, chosen, limit, only_retryable)
 
 
 async def dismiss(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> list[UUID]:

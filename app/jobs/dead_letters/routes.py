@@ -14,7 +14,7 @@ from app.jobs import views
 from app.jobs.announcements import announce
 from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
-from app.jobs.errors import DeadLetterNotFound
+from app.jobs.errors import DeadLetterNotFound, JobNotRetryable, ResultsExpired
 from app.jobs.schemas import JobPage
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
@@ -79,12 +79,14 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
     summary="Try a dead letter again",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
-    responses=problems.responses(_UNKNOWN),
+    responses=problems.responses(
+        _UNKNOWN, JobNotRetryable(status="pending"), ResultsExpired(job_id=_UNKNOWN.facts["job_id"])
+    ),
 )
 async def retry_dead_letter(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
     """It goes on after its last commit, with its whole budget again."""
     async with resources.database.connection() as connection:
-        retried = service.the_only(await service.retry(connection, user.id, [job_id]), job_id)
+        retried = await service.retry_one(connection, user.id, job_id)
     announce(resources.hints, retried)
     return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)
 

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.jobs import service as jobs
 from app.jobs import transitions
 from app.jobs.dead_letters import queries
 from app.jobs.dead_letters.schemas import MAX_JOBS
@@ -24,9 +25,15 @@ async def retry(
         await transitions.retry(
             connection, job_id=row["id"], from_start=False, head_start=HEAD_START[Priority(row["priority"])]
         )
-        for row in await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
+        for row in await queries.selected(connection, owner_id, job_ids, MAX_JOBS, only_retryable=True)
     ]
     return [retried for retried in moved if retried is not None]
+
+
+async def retry_one(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> Moved:
+    """Let one dead letter run again. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
+    the_only(await queries.selected(connection, owner_id, [job_id], 1), job_id)
+    return await jobs.retry(connection, owner_id, job_id, from_start=False)
 
 
 async def dismiss(

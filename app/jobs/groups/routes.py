@@ -4,15 +4,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response, status
+from fastapi import APIRouter, Depends, Response, status
 
 from app.auth.deps import CurrentUser
+from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.jobs import views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
 from app.jobs.groups import service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/groups", tags=["groups"])
 
 def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
     """`POST /jobs/bulk`, for every kind there is."""
-    bulk = APIRouter(prefix="/jobs", tags=["groups"])
+    bulk = APIRouter(prefix="/jobs", tags=["groups"], dependencies=[Depends(refuse_while_stopping)])
     bulk.add_api_route(
         "/bulk",
         _bulk_endpoint(kinds),
@@ -37,8 +38,10 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
         response_model=GroupCreated,
         responses=problems.responses(
             TooManyJobs(limit=MAX_JOBS, got=1001),
+            *(error for kind in kinds.values() for error in kind.errors),
             IdempotencyKeyReused,
             TooManyActiveJobs(active=10, limit=10),
+            DatabaseUnavailable,
         ),
     )
     return bulk
@@ -49,8 +52,17 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
-        async with quota.admit(user.id, len(body.jobs)) as connection:
-            submitted = await service.submit(connection, resources.settings, user.id, kinds, body, key)
+        service.ensure_not_too_many(body)
+        try:
+            # A single job is let in without a transaction, but its group must not be there without it.
+            async with quota.admit(user.id, len(body.jobs)) as connection, connection.transaction():
+                submitted = await service.submit(connection, resources.settings, user.id, kinds, body, key)
+        except TooManyActiveJobs:
+            async with resources.database.connection() as connection:
+                earlier = await service.find_earlier(connection, user.id, body, key)
+            if earlier is None:
+                raise
+            submitted = earlier
         for moved in submitted.moved:
             announce(resources.hints, moved)
             JOBS_CREATED.labels(moved.kind, moved.queue).inc()

@@ -9,12 +9,13 @@ import asyncpg
 
 from app.core import ids
 from app.core.config import Settings
+from app.core.errors import AppError
 from app.jobs import service, transitions
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyJobs
 from app.jobs.groups import queries
 from app.jobs.groups.schemas import MAX_JOBS, GroupView
 from app.jobs.kinds.kind import Kind
-from app.jobs.moves import Moved
+from app.jobs.moves import Moved, NewJob
 from app.jobs.states import Status
 
 
@@ -28,6 +29,12 @@ class GroupSubmitted:
     is_replay: bool = False
 
 
+def ensure_not_too_many(request: Any) -> None:
+    """Raise TooManyJobs if a bulk request asks for more jobs than can be had at once."""
+    if len(request.jobs) > MAX_JOBS:
+        raise TooManyJobs(limit=MAX_JOBS, got=len(request.jobs))
+
+
 async def submit(
     connection: asyncpg.Connection,
     settings: Settings,
@@ -38,28 +45,42 @@ async def submit(
 ) -> GroupSubmitted:
     """Create all jobs of a bulk request in the caller's transaction.
 
-    Raises TooManyJobs, IdempotencyKeyReused, and what the plans of the kinds raise.
+    Raises IdempotencyKeyReused, and what the plans of the kinds raise.
     """
-    if len(request.jobs) > MAX_JOBS:
-        raise TooManyJobs(limit=MAX_JOBS, got=len(request.jobs))
     group_id = ids.new_id()
     digest = None if key is None else service.digest("bulk", request)
-    if not await queries.add(connection, group_id, owner_id, key, digest):
-        return await _replay(connection, owner_id, key, digest)
+    while not await queries.add(connection, group_id, owner_id, key, digest):
+        earlier = await find_earlier(connection, owner_id, request, key)
+        if earlier is not None:
+            return earlier
+        # The key was let go between the two statements: it is free again.
     moved = []
-    for job in request.jobs:
-        new = service.new_job(settings, owner_id, kinds[job.kind], job, group_id=group_id)
+    for index, job in enumerate(request.jobs):
+        new = _new_job(settings, owner_id, kinds[job.kind], job, group_id, index)
         created = await transitions.create(connection, new)
         assert created is not None  # noqa: S101  # it is refused only for its key, and it has none
         moved.append(created)
     return GroupSubmitted(group_id, [created.job_id for created in moved], moved)
 
 
-async def _replay(
-    connection: asyncpg.Connection, owner_id: UUID, key: str | None, digest: bytes | None
-) -> GroupSubmitted:
-    earlier = await queries.of_key(connection, owner_id, key or "")
-    if earlier is None or earlier["request_digest"] != digest:
+def _new_job(
+    settings: Settings, owner_id: UUID, kind: Kind, request: Any, group_id: UUID, index: int
+) -> NewJob:
+    try:
+        return service.new_job(settings, owner_id, kind, request, group_id=group_id)
+    except AppError as error:
+        # Which one of the many it was, said as for a fault in the body's shape.
+        error.facts["errors"] = [{"loc": ["body", "jobs", index], "msg": error.detail, "type": error.code}]
+        raise
+
+
+async def find_earlier(
+    connection: asyncpg.Connection, owner_id: UUID, request: Any, key: str | None
+) -> GroupSubmitted | None:
+    """The group that the same request made before under this key; raises IdempotencyKeyReused."""
+    if key is None or (earlier := await queries.of_key(connection, owner_id, key)) is None:
+        return None
+    if earlier["request_digest"] != service.digest("bulk", request):
         raise IdempotencyKeyReused
     return GroupSubmitted(earlier["id"], await queries.job_ids(connection, earlier["id"]), [], is_replay=True)
 

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from app.http.body import CleanStr
 from app.jobs.errors import TextTooLong, TooManyRows
 from app.jobs.kinds.kind import Kind, Work
+from app.jobs.params import BatchPredictParams, ModelReference
 from app.jobs.requests import JobOptions
 from app.models import builtin
 from app.models.errors import ModelNotFound
@@ -33,26 +34,11 @@ class BatchPredictRequest(JobOptions):
         return {"texts": body} if isinstance(body, list) else body
 
 
-class ModelReference(msgspec.Struct, frozen=True):
-    """Exactly one version of one model, and the runtime that loads it."""
-
-    name: str
-    version: int
-    runtime: str
-
-
-class Params(msgspec.Struct, frozen=True):
-    """What the handler is told. The rows travel apart, as the job's payload."""
-
-    model: ModelReference
-    batch_size: int
-
-
 def plan(request: BatchPredictRequest) -> Work:
     """Check the texts and find the model. Raises TooManyRows, TextTooLong, ModelNotFound."""
     _check(request.texts)
     model = builtin.resolve(request.model)
-    params = Params(ModelReference(model.name, model.version, model.runtime), request.batch_size)
+    params = BatchPredictParams(ModelReference(model.name, model.version, model.runtime), request.batch_size)
     return Work(msgspec.json.encode(params), msgspec.json.encode(request.texts), len(request.texts))
 
 

@@ -32,6 +32,6 @@ def load(plugins: Iterable[str]) -> dict[str, Kind]:
 def _kinds_of(plugin: str) -> Mapping[str, Kind]:
     try:
         kinds: Mapping[str, Kind] = importlib.import_module(f"{plugin}.kinds").KINDS
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module that is not ours may raise as it is imported
         raise ConfigurationError(f"PLUGINS: {plugin}.kinds does not give KINDS: {error}") from error
     return kinds

@@ -1,0 +1,63 @@
+"""The Python client: submit texts, follow jobs, read results. Needs httpx, and nothing else of Headrace.
+
+    >>> from app.client import Headrace
+    >>> with Headrace("http://localhost:8000", username="ada", password="correct horse battery") as client:
+    ...     job = client.submit(["What a lovely day", "I want my money back"])
+    ...     for event in client.follow(job):
+    ...         print(event.progress, event.step)
+    ...     print([row.prediction["label"] for row in client.results(job)])
+
+`AsyncHeadrace` has the same verbs for asyncio. What both know is in `core` and around it, as flows that do no
+I/O themselves; `blocking` and `asynchronous` are only the hands that carry out what a flow asks for.
+"""
+
+from app.client.asynchronous import AsyncHeadrace
+from app.client.blocking import Headrace
+from app.client.errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Gone,
+    HeadraceError,
+    Invalid,
+    MissingCredentials,
+    NotFound,
+    NotUnderstood,
+    ServerError,
+    TooLarge,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+    WaitTimeout,
+)
+from app.client.patience import Patience
+from app.client.values import Event, Explanation, Job, JobError, Row, Submitted
+
+__all__ = [
+    "AsyncHeadrace",
+    "BadRequest",
+    "Conflict",
+    "Event",
+    "Explanation",
+    "Forbidden",
+    "Gone",
+    "Headrace",
+    "HeadraceError",
+    "Invalid",
+    "Job",
+    "JobError",
+    "MissingCredentials",
+    "NotFound",
+    "NotUnderstood",
+    "Patience",
+    "Row",
+    "ServerError",
+    "Submitted",
+    "TooLarge",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "Unreachable",
+    "WaitTimeout",
+]

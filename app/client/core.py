@@ -1,0 +1,231 @@
+"""Every verb of the client as a flow: what it asks of the server, and what it makes of the answers."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from time import monotonic
+from typing import Any, Final, Literal, TypedDict
+from urllib.parse import quote
+from uuid import uuid4
+
+from app.client import downloading
+from app.client.errors import BadRequest, HeadraceError, WaitTimeout
+from app.client.exchange import Exchange, json_request, parsed
+from app.client.following import Following, OnInterruption, last_seq_of
+from app.client.patience import Patience
+from app.client.session import Session
+from app.client.steps import Answer, Emit, Flow, Pause, Request
+from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
+
+HOLD_SECONDS: Final = 20.0
+"""How long the server is asked to hold its answer while a job has not ended; it would up to 60."""
+
+EVENTS_AT_ONCE: Final = 500
+NEVER: Final = float("inf")
+
+Priority = Literal["low", "normal", "high", "critical"]
+Format = Literal["ndjson", "csv"]
+
+
+class SubmitOptions(TypedDict, total=False):
+    """What can be said of a job beside its texts; what is not said is for the server to choose."""
+
+    model: str
+    batch_size: int
+    priority: Priority
+    queue: str
+    max_attempts: int
+    soft_limit_seconds: int
+    time_limit_seconds: int
+    run_at: datetime
+    delay_seconds: float
+    expires_in_seconds: int
+    metadata: Mapping[str, str]
+    idempotency_key: str
+
+
+class JobFilters(TypedDict, total=False):
+    """Which jobs are asked for; what is not said may be anything."""
+
+    status: str
+    kind: str
+    queue: str
+    model: str
+    metadata: Mapping[str, str]
+    created_after: datetime
+    created_before: datetime
+
+
+class Core:
+    """The verbs. Each gives a flow, for the hands of a client to carry out."""
+
+    def __init__(
+        self,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        token: str | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.patience = patience or Patience()
+        session = Session(username=username, password=password, token=token)
+        self._exchange = Exchange(session, self.patience)
+
+    def submit(self, texts: Sequence[str], options: SubmitOptions) -> Flow[Submitted]:
+        """Queue texts to be predicted."""
+        if isinstance(texts, str):
+            raise TypeError("texts is a list of texts, not one text")
+        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        key = said.pop("idempotency_key", None)
+        if isinstance(run_at := said.get("run_at"), datetime):
+            said["run_at"] = _written(run_at)
+        return self.create("batch-predict", {"texts": list(texts), **said}, key)
+
+    def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
+        """Create a job of any kind. One key for all attempts, so that they make one job between them."""
+        key = idempotency_key or str(uuid4())
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("an idempotency key has printable ASCII characters only")
+        request = json_request("POST", f"/jobs/{quote(path, safe='')}", body, {"idempotency-key": key})
+        answer = yield from self._exchange.ask(request)
+        return parsed(lambda document: _submitted(document, answer), answer)
+
+    def job(self, job: AnyJob) -> Flow[Job]:
+        """Where a job stands."""
+        return self._exchange.read(Job.parse, Request("GET", _path(job)))
+
+    def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
+        """Emit jobs, newest first, a page at a time as they are needed."""
+        params = {"limit": str(page_size), **_filter_params(filters)}
+        while True:
+            items, cursor = yield from self._exchange.read(
+                lambda page: ([Job.parse(item) for item in page["items"]], page.get("next_cursor")),
+                Request("GET", "/jobs", params=params),
+            )
+            for item in items:
+                yield Emit(item)
+            if cursor is None:
+                return
+            params = {**params, "cursor": str(cursor)}
+
+    def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
+        """The job once it has ended; raises WaitTimeout."""
+        deadline = NEVER if timeout is None else monotonic() + timeout
+        while True:
+            asked_at = monotonic()
+            left = max(0.0, deadline - asked_at)
+            hold = min(HOLD_SECONDS, left)
+            standing = yield from self._exchange.read(
+                Job.parse,
+                Request(
+                    "GET",
+                    _path(job),
+                    params={"wait": f"{hold:.3f}"},
+                    read_seconds=hold + self.patience.request_seconds,
+                ),
+                self._exchange.outage(min(left, self.patience.away_seconds)),
+            )
+            if standing.is_final:
+                return standing
+            now = monotonic()
+            if now >= deadline:
+                raise WaitTimeout(standing)
+            if now - asked_at < hold / 2:
+                # Answered early: the server goes away, and its successor may not be there yet.
+                yield Pause(min(self.patience.first_pause_seconds, deadline - now))
+
+    def follow(self, job: AnyJob, after: int, on_interruption: OnInterruption | None) -> Flow[None]:
+        """Emit every event of a job after a number, until its last one."""
+        return Following(self._exchange, _path(job), after=after, on_interruption=on_interruption).run()
+
+    def events(self, job: AnyJob, after: int) -> Flow[None]:
+        """Emit what the log has now, after a number."""
+        while True:
+            found, last_seq = yield from self._exchange.read(
+                lambda page: ([Event.parse(item) for item in page["items"]], last_seq_of(page)),
+                Request(
+                    "GET",
+                    f"{_path(job)}/events",
+                    params={"after": str(after), "limit": str(EVENTS_AT_ONCE)},
+                ),
+            )
+            for event in found:
+                yield Emit(event)
+            if not found or found[-1].seq >= last_seq:
+                return
+            after = found[-1].seq
+
+    def results(self, job: AnyJob) -> Flow[None]:
+        """Emit the rows that there are now."""
+        return downloading.rows(self._exchange, _path(job))
+
+    def export(self, job: AnyJob, format: Format) -> Flow[None]:
+        """Emit the rows that there are now, as bytes."""
+        return downloading.pieces(self._exchange, _path(job), downloading.MEDIA_TYPES[format])
+
+    def cancel(self, job: AnyJob) -> Flow[Job]:
+        """Cancel a job. That an attempt whose answer was lost has done it already is no error."""
+        outage = self._exchange.outage()
+        try:
+            answer = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), outage)
+        except BadRequest as error:
+            if not outage.failures or error.code != "job_already_finished":
+                raise
+            standing = yield from self.job(job)
+            if standing.status != "cancelled":
+                raise
+            return standing
+        return parsed(lambda document: Job.parse(document["job"]), answer)
+
+    def retry(self, job: AnyJob, from_start: bool) -> Flow[Job]:
+        """Have a job tried again, once: after a lost answer the log says whether it was heard."""
+        before = yield from self._last_seq(job)
+        request = json_request("POST", f"{_path(job)}/retry", {"from_start": from_start}, {})
+        outage = self._exchange.outage()
+        while True:
+            try:
+                answer = yield from self._exchange.once(request)
+            except HeadraceError as error:
+                yield Pause(outage.pause_seconds(error))
+                if (yield from self._was_retried(job, before)):
+                    return (yield from self.job(job))
+            else:
+                return parsed(Job.parse, answer)
+
+    def explain(self, job: AnyJob) -> Flow[Explanation]:
+        """Why a job is where it is."""
+        return self._exchange.read(Explanation.parse, Request("GET", f"{_path(job)}/explain"))
+
+    def _last_seq(self, job: AnyJob) -> Flow[int]:
+        return self._exchange.read(last_seq_of, Request("GET", f"{_path(job)}/events", params={"limit": "1"}))
+
+    def _was_retried(self, job: AnyJob, before: int) -> Flow[bool]:
+        # The first thing that can happen to a job that has ended.
+        return self._exchange.read(
+            lambda page: any(item["type"] == "retried" for item in page["items"]),
+            Request("GET", f"{_path(job)}/events", params={"after": str(before), "limit": "1"}),
+        )
+
+
+def _path(job: AnyJob) -> str:
+    return f"/jobs/{quote(job_id(job), safe='')}"
+
+
+def _submitted(document: Mapping[str, Any], answer: Answer) -> Submitted:
+    is_replay = answer.headers.get("idempotent-replayed") == "true"
+    return Submitted(document["job_id"], document["status"], is_replay, document)
+
+
+def _filter_params(filters: JobFilters) -> dict[str, str]:
+    params: dict[str, str] = {}
+    for name, value in filters.items():
+        if name == "metadata" and isinstance(value, Mapping):
+            params |= {f"metadata.{key}": str(wanted) for key, wanted in value.items()}
+        elif value is not None:
+            params[name] = _written(value) if isinstance(value, datetime) else str(value)
+    return params
+
+
+def _written(instant: datetime) -> str:
+    if instant.tzinfo is None:
+        raise ValueError("an instant needs a time zone: datetime.now(UTC)")
+    return instant.isoformat()

@@ -1,0 +1,86 @@
+"""Server-sent events, from bytes in pieces of any size.
+
+By the letter of https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation:
+lines end with CR, LF or both, a BOM at the start is skipped, and what is not UTF-8 is replaced.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+MAX_RETRY_DIGITS: Final = 9
+
+_LINE_END: Final = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One event of a stream, of whatever kind. `id` is the last id that the stream has named."""
+
+    event: str
+    data: str
+    id: str
+
+
+class Parser:
+    """Reads one stream. What is incomplete when the stream ends is no event, as the standard says.
+
+    >>> parser = Parser()
+    >>> list(parser.feed(b"id: 7\\nevent: upd"))
+    []
+    >>> list(parser.feed(b"ate\\ndata: {}\\n\\n"))
+    [Frame(event='update', data='{}', id='7')]
+    """
+
+    def __init__(self, last_id: str = "") -> None:
+        self.retry_seconds: float | None = None
+        """What the stream has last said about the pause before somebody comes back."""
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
+        self._unfinished: list[str] = []
+        self._ended_with_cr = False
+        self._event = ""
+        self._data: list[str] = []
+        self._id = last_id
+
+    def feed(self, piece: bytes) -> Iterator[Frame]:
+        """The events that these bytes complete."""
+        for line in self._lines(self._decoder.decode(piece)):
+            if line:
+                self._take(line)
+                continue
+            if self._data:
+                yield Frame(self._event or "message", "\n".join(self._data), self._id)
+            self._event = ""
+            self._data = []
+
+    def _lines(self, text: str) -> Iterator[str]:
+        if not text:
+            return
+        if self._ended_with_cr and text.startswith("\n"):
+            text = text[1:]
+            if not text:
+                self._ended_with_cr = False
+                return
+        self._ended_with_cr = text.endswith("\r")
+        first, *others = _LINE_END.split(text)
+        self._unfinished.append(first)
+        for other in others:
+            yield "".join(self._unfinished)
+            self._unfinished = [other]
+
+    def _take(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "event":
+                self._event = value
+            case "data":
+                self._data.append(value)
+            case "id" if "\0" not in value:
+                self._id = value
+            case "retry" if value.isascii() and value.isdecimal() and len(value) <= MAX_RETRY_DIGITS:
+                self.retry_seconds = int(value) / 1000
+            case _:  # a comment, or a field that the standard does not know
+                pass

@@ -1,0 +1,113 @@
+"""Between our requests and httpx's, for both clients."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final, TypedDict
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.client.core import Core
+from app.client.errors import HeadraceError, MissingCredentials, NotUnderstood, Unreachable
+from app.client.patience import Patience
+from app.client.steps import Answer, Request
+
+DEFAULT_URL: Final = "http://localhost:8000"
+USER_AGENT: Final = "headrace-client"
+_HERE: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
+class Account(TypedDict, total=False):
+    """Where the server is and who asks, as far as it is said; what is not is read from the environment."""
+
+    url: str | None
+    username: str | None
+    password: str | None
+    token: str | None
+
+
+class Client:
+    """What the clients have in common: where the server is, and the verbs as flows."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        username: str | None,
+        password: str | None,
+        token: str | None,
+        patience: Patience | None,
+    ) -> None:
+        self.url = _checked(url)
+        self._core = Core(username=username, password=password, token=token, patience=patience)
+
+    def _httpx_arguments(self, request: Request) -> dict[str, Any]:
+        patience = self._core.patience
+        return {
+            "method": request.method,
+            "url": self.url + request.path,
+            "params": dict(request.params) or None,
+            "headers": {"accept": "application/json", "user-agent": USER_AGENT, **request.headers},
+            "content": request.body,
+            "timeout": httpx.Timeout(
+                patience.request_seconds,
+                connect=patience.connect_seconds,
+                read=request.read_seconds or patience.request_seconds,
+            ),
+        }
+
+    def _failure(self, error: httpx.RequestError) -> HeadraceError:
+        if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.DecodingError):
+            return NotUnderstood(f"cannot talk to {self.url}: {_said(error)}")
+        return Unreachable(f"cannot reach {self.url}: {_said(error)}")
+
+
+def limits() -> httpx.Limits:
+    """Any number of streams at a time, a few connections kept between requests."""
+    return httpx.Limits(max_connections=None, max_keepalive_connections=20)
+
+
+def direct() -> dict[str, None]:
+    """The places that no proxy of the environment is asked for."""
+    return dict.fromkeys(_HERE)
+
+
+def answer(response: httpx.Response, body: bytes) -> Answer:
+    """An answer of httpx as one of ours."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, body)
+
+
+def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The arguments of a client: what is given goes before HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
+    said = {name: value for name, value in given.items() if value is not None}
+    url = said.get("url") or environment.get("HEADRACE_URL") or DEFAULT_URL
+    token = said.get("token")
+    if token is None and "username" not in said and "password" not in said:
+        token = environment.get("HEADRACE_TOKEN") or None
+    if token is not None:
+        return {"url": url, "token": token}
+    username = said.get("username") or environment.get("HEADRACE_USERNAME")
+    password = said.get("password") or environment.get("HEADRACE_PASSWORD")
+    if not username:
+        raise MissingCredentials("Set HEADRACE_USERNAME and HEADRACE_PASSWORD, or HEADRACE_TOKEN.")
+    if not password:
+        raise MissingCredentials(f"The password of {username} is missing: set HEADRACE_PASSWORD.")
+    return {"url": url, "username": username, "password": password}
+
+
+def _checked(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        httpx.URL(url)
+    except (ValueError, httpx.InvalidURL):
+        is_good = False
+    if not is_good:
+        raise ValueError(f"{url!r} is no URL of a server: http://localhost:8000 would be one")
+    return url.rstrip("/")
+
+
+def _said(error: httpx.RequestError) -> str:
+    text = str(error)
+    return text if text else type(error).__name__

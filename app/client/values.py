@@ -1,0 +1,245 @@
+"""What the server tells, as frozen dataclasses. `raw` has the whole of it, members unknown to us too."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+FINAL: Final = frozenset({"completed", "failed", "cancelled"})
+"""The statuses after which nothing more happens unless somebody asks for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A job as the server accepted it: take it wherever a job is asked for.
+
+    >>> job = client.submit(["What a lovely day"])
+    >>> client.wait(job).status
+    'completed'
+    """
+
+    id: str
+    status: str
+    is_replay: bool = False
+    """Whether the same request had made this job before."""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class JobError:
+    """Why the last attempt that failed did so."""
+
+    code: str
+    message: str
+    retryable: bool
+    attempt: int | None
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "JobError":
+        """Read it from JSON."""
+        return cls(
+            code=document.get("code", "unknown"),
+            message=document.get("message", ""),
+            retryable=bool(document.get("retryable")),
+            attempt=document.get("attempt"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as it stood when it was read.
+
+    >>> job = client.job("019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
+    >>> job.status, job.progress, job.done, job.total
+    ('running', 40.0, 400, 1000)
+    """
+
+    id: str
+    status: str
+    kind: str
+    queue: str | None
+    priority: str | None
+    model: str | None
+    attempt: int
+    max_attempts: int | None
+    progress: float
+    done: int
+    total: int | None
+    step: str | None
+    estimated_completion: datetime | None
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    run_at: datetime | None
+    expires_at: datetime | None
+    cancel_requested: bool
+    result: Mapping[str, Any] | None
+    error: JobError | None
+    group_id: str | None
+    metadata: Mapping[str, str]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it has ended, whichever way."""
+        return self.status in FINAL
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Job":
+        """Read it from JSON."""
+        return cls(
+            id=document["job_id"],
+            status=document["status"],
+            kind=document.get("kind", ""),
+            queue=document.get("queue"),
+            priority=document.get("priority"),
+            model=document.get("model"),
+            attempt=document.get("attempt", 0),
+            max_attempts=document.get("max_attempts"),
+            progress=document.get("progress", 0.0),
+            done=document.get("done", 0),
+            total=document.get("total"),
+            step=document.get("step"),
+            estimated_completion=_instant(document, "estimated_completion"),
+            created_at=_instant(document, "created_at"),
+            started_at=_instant(document, "started_at"),
+            completed_at=_instant(document, "completed_at"),
+            run_at=_instant(document, "run_at"),
+            expires_at=_instant(document, "expires_at"),
+            cancel_requested=bool(document.get("cancel_requested")),
+            result=document.get("result"),
+            error=_error(document),
+            group_id=document.get("group_id"),
+            metadata=document.get("metadata") or {},
+            raw=document,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fact about a job, numbered from 1 within it.
+
+    >>> for event in client.follow(job):
+    ...     print(event.seq, event.type, event.progress)
+    1 created 0.0
+    2 started 0.0
+    3 progress 100.0
+    4 completed 100.0
+    """
+
+    job_id: str
+    seq: int
+    type: str
+    status: str
+    at: datetime | None
+    progress: float
+    done: int
+    total: int | None
+    step: str | None
+    attempt: int
+    result: Mapping[str, Any] | None
+    error: JobError | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job ended with this event. It goes on after it only if somebody has it tried again."""
+        return self.type in FINAL
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Event":
+        """Read it from JSON."""
+        return cls(
+            job_id=document["job_id"],
+            seq=int(document["seq"]),
+            type=document["type"],
+            status=document["status"],
+            at=_instant(document, "at"),
+            progress=document.get("progress", 0.0),
+            done=document.get("done", 0),
+            total=document.get("total"),
+            step=document.get("step"),
+            attempt=document.get("attempt", 0),
+            result=document.get("result"),
+            error=_error(document),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The prediction for one row of the input.
+
+    >>> row = next(client.results(job))
+    >>> row.index, row.prediction["label"]
+    (0, 'positive')
+    """
+
+    index: int
+    input_index: int
+    prediction: Any
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Row":
+        """Read it from JSON."""
+        index = int(document["index"])
+        return cls(index, document.get("input_index", index), document.get("prediction"), document)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a job is where it is. `code` is stable, `sentence` is for people.
+
+    >>> client.explain(job).sentence
+    'It is next: it starts as soon as a slot is free.'
+    """
+
+    job_id: str
+    code: str
+    sentence: str
+    status: str
+    queue: str | None
+    position: int | None
+    jobs_of_mine_ahead: int | None
+    estimated_start_at: datetime | None
+    estimated_completion: datetime | None
+    facts: Mapping[str, Any]
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Explanation":
+        """Read it from JSON."""
+        return cls(
+            job_id=document["job_id"],
+            code=document["code"],
+            sentence=document["sentence"],
+            status=document["status"],
+            queue=document.get("queue"),
+            position=document.get("position"),
+            jobs_of_mine_ahead=document.get("jobs_of_mine_ahead"),
+            estimated_start_at=_instant(document, "estimated_start_at"),
+            estimated_completion=_instant(document, "estimated_completion"),
+            facts=document.get("facts") or {},
+            raw=document,
+        )
+
+
+AnyJob = str | UUID | Submitted | Job
+"""Whatever says which job is meant."""
+
+
+def job_id(job: AnyJob) -> str:
+    """The id of the job that is meant."""
+    return job.id if isinstance(job, Submitted | Job) else str(job)
+
+
+def _instant(document: Mapping[str, Any], name: str) -> datetime | None:
+    text = document.get(name)
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _error(document: Mapping[str, Any]) -> JobError | None:
+    error = document.get("error")
+    return None if error is None else JobError.parse(error)

@@ -1,0 +1,49 @@
+"""The clock: `time_update` to every connected WebSocket client, once a second, on the second."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+RETRY_SECONDS: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Listeners(Protocol):
+    """Everybody who wants to be told."""
+
+    def tick(self, frame: str) -> None:
+        """Take the frame of this second; must not wait."""
+
+
+class Clock:
+    """Tells all listeners the time, from one task."""
+
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
+
+    async def run_forever(self) -> None:
+        """Tick until cancelled. An error is logged, and the clock goes on after five seconds."""
+        while True:
+            try:
+                await self._tick_forever()
+            except Exception:
+                log.exception("clock_failed")
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            now = time.time()
+            await asyncio.sleep(1 - now % 1)
+            # The second that was meant, not the moment the task came to run.
+            second = round(now - now % 1 + 1)
+            self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
+
+
+def time_frame(date: datetime) -> str:
+    """The frame that says what time it is."""
+    return msgspec.json.encode({"event": "time_update", "data": {"date": date}}).decode()

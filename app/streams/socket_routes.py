@@ -1,0 +1,150 @@
+"""Event logs over WebSocket."""
+
+import asyncio
+from typing import Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from fastapi import APIRouter
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from app.auth.gate import Gate
+from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
+from app.core.resources import Resources
+from app.streams import commands, tickets
+from app.streams.admission import Admission, StreamUser
+from app.streams.commands import Subscribe
+from app.streams.errors import TooManyStreams
+from app.streams.hub import Hub
+from app.streams.socket import (
+    FORBIDDEN,
+    GOING_AWAY,
+    NOT_FOUND,
+    TRY_AGAIN_LATER,
+    UNAUTHORIZED,
+    Closing,
+    Socket,
+    Sockets,
+)
+
+FIRST_FRAME_SECONDS: Final = 10.0
+INTERNAL_ERROR: Final = 1011
+
+router = APIRouter(tags=["streams"])
+
+
+@router.websocket("/ws")
+async def converse(connection: WebSocket) -> None:
+    """Whatever the client asks for, and the time once a second."""
+    await _serve(connection, None)
+
+
+@router.websocket("/ws/jobs/{job_id}")
+async def follow_job(connection: WebSocket, job_id: str, after: str = "0") -> None:
+    """The events of one job from the start or `?after=`, whatever else the client asks for, and the time."""
+    await _serve(connection, (job_id, after))
+
+
+async def _serve(connection: WebSocket, wanted: tuple[str, str] | None) -> None:
+    resources: Resources = connection.app.state.resources
+    if not _is_welcome(connection, resources.settings.allowed_origins):
+        await connection.close()  # before the handshake this is a 403
+        return
+    await connection.accept()
+    try:
+        user = await _identify(connection)
+        await _converse(connection, resources, user, None if wanted is None else _subscription(*wanted))
+    except WebSocketDisconnect:
+        return
+    except Closing as closing:
+        await _close(connection, closing.code, closing.reason)
+    except AppError as error:
+        await _close(connection, _code(error), error.code)
+
+
+async def _converse(
+    connection: WebSocket, resources: Resources, user: StreamUser, first: Subscribe | None
+) -> None:
+    state = connection.app.state
+    hub: Hub = state.hub
+    admission: Admission = state.admission
+    sockets: Sockets = state.sockets
+    socket = Socket(connection, resources, hub, user)
+    with (
+        admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))),
+        sockets.holding(socket),
+    ):
+        if hub.is_closed:
+            raise Closing(GOING_AWAY, "bye")
+        await socket.converse(first)
+
+
+def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
+    """Whether the page that wants to connect may: ours, or one of those allowed. Programs send no origin.
+
+    Browsers let any page open a WebSocket anywhere, and only say whose page it is.
+    """
+    origin = connection.headers.get("origin")
+    if origin is None or origin in allowed:
+        return True
+    return origin != "null" and urlsplit(origin).netloc == connection.headers.get("host")
+
+
+async def _identify(connection: WebSocket) -> StreamUser:
+    """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
+    gate: Gate = connection.app.state.gate
+    resources: Resources = connection.app.state.resources
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return await _user_of(gate, token.strip())
+    if ticket := connection.query_params.get("ticket"):
+        async with resources.database.connection() as database:
+            holder = await tickets.spend(database, ticket)
+        if holder is None:
+            raise Unauthorized
+        return StreamUser(holder.user_id, None, holder.job_id)
+    return await _user_of(gate, await _first_token(connection))
+
+
+async def _first_token(connection: WebSocket) -> str:
+    try:
+        async with asyncio.timeout(FIRST_FRAME_SECONDS):
+            frame = await connection.receive_text()
+        return commands.decode_authentication(frame).token
+    except (TimeoutError, msgspec.DecodeError) as error:
+        raise Unauthorized from error
+
+
+async def _user_of(gate: Gate, token: str) -> StreamUser:
+    identity = await gate.identities.identify(token)
+    gate.usage.count(identity.id)
+    return StreamUser(identity.id, identity.token_expires_at)
+
+
+def _subscription(job_id: str, after: str) -> Subscribe:
+    try:
+        return Subscribe(UUID(job_id), int(after) if after.isascii() and after.isdecimal() else -1)
+    except ValueError as error:
+        raise NotFound from error
+
+
+def _code(error: AppError) -> int:
+    match error:
+        case Unauthorized():
+            return UNAUTHORIZED
+        case Forbidden():
+            return FORBIDDEN
+        case NotFound():
+            return NOT_FOUND
+        case TooManyStreams():
+            return TRY_AGAIN_LATER
+        case _:
+            return TRY_AGAIN_LATER if error.retry_after is not None else INTERNAL_ERROR
+
+
+async def _close(connection: WebSocket, code: int, reason: str) -> None:
+    try:
+        await connection.close(code, reason)
+    except RuntimeError:
+        return  # the client was quicker

@@ -1,0 +1,152 @@
+"""Attempts as tests need them: only the facts that matter, and a worker that acknowledges at once."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import psutil
+
+from app.core import ids
+from worker.children.messages import Batch, Committed, Done, Failed, FromChild, Log, Start, Yielded
+from worker.children.pool import Child, ChildDied, ChildPool
+
+HANDLERS = "tests.worker.children.bad_handlers:HANDLERS"
+MEBIBYTE = 1024 * 1024
+SECONDS = 10.0
+
+End = Done | Yielded | Failed
+
+
+def pool(
+    *,
+    slots: int = 1,
+    memory_limit_bytes: int = 1024 * MEBIBYTE,
+    max_jobs_per_child: int = 1000,
+    handlers: str = HANDLERS,
+) -> ChildPool:
+    return ChildPool(
+        slots=slots,
+        memory_limit_bytes=memory_limit_bytes,
+        max_jobs_per_child=max_jobs_per_child,
+        handlers=handlers,
+    )
+
+
+def start(
+    kind: str,
+    rows: Sequence[Any] = (),
+    *,
+    params: dict[str, Any] | None = None,
+    resume_batch: int = 0,
+    done: int = 0,
+    checkpoint: bytes | None = None,
+) -> Start:
+    return Start(
+        job_id=ids.new_id(),
+        attempt=1,
+        kind=kind,
+        params=msgspec.json.encode(params or {}),
+        payload=msgspec.json.encode(rows),
+        total=len(rows),
+        resume_batch=resume_batch,
+        done=done,
+        checkpoint=checkpoint,
+    )
+
+
+@dataclass
+class Attempt:
+    """What came of one attempt."""
+
+    batches: list[Batch]
+    logs: list[Log]
+    end: End
+
+    @property
+    def outputs(self) -> list[Any]:
+        return [msgspec.json.decode(line) for batch in self.batches for line in batch.output.splitlines()]
+
+    @property
+    def result(self) -> Any:
+        assert isinstance(self.end, Done), self.end
+        return msgspec.json.decode(self.end.result)
+
+    @property
+    def failure(self) -> Failed:
+        assert isinstance(self.end, Failed), self.end
+        return self.end
+
+
+async def run(child: Child, message: Start) -> Attempt:
+    """Run an attempt to its end, with every batch acknowledged."""
+    child.send(message)
+    batches: list[Batch] = []
+    logs: list[Log] = []
+    while True:
+        match await receive(child):
+            case Batch() as batch:
+                batches.append(batch)
+                child.send(Committed(batch.index))
+            case Log() as line:
+                logs.append(line)
+            case Done() | Yielded() | Failed() as end:
+                return Attempt(batches, logs, end)
+            case other:
+                raise AssertionError(other)
+
+
+async def run_alone(message: Start) -> Attempt:
+    """Run an attempt in a pool of its own."""
+    async with pool() as children, children.take() as child:
+        return await run(child, message)
+
+
+async def receive(child: Child) -> FromChild:
+    return await asyncio.wait_for(child.receive(), SECONDS)
+
+
+async def receive_until_silent(child: Child) -> list[FromChild]:
+    """What a child says until it says nothing for ten times as long as a batch here takes."""
+    messages: list[FromChild] = []
+    while True:
+        try:
+            messages.append(await asyncio.wait_for(child.receive(), 0.3))
+        except TimeoutError:
+            return messages
+
+
+async def receive_death(child: Child) -> ChildDied:
+    """How a child dies, whatever it says before."""
+    while True:
+        try:
+            await receive(child)
+        except ChildDied as death:
+            return death
+
+
+async def receive_batch(child: Child) -> Batch:
+    message = await receive(child)
+    assert isinstance(message, Batch), message
+    return message
+
+
+async def eventually(is_true: Callable[[], bool]) -> None:
+    """Wait for something that no message tells of."""
+    async with asyncio.timeout(SECONDS):
+        while not is_true():  # noqa: ASYNC110  # there is no event to wait for, that is the point
+            await asyncio.sleep(0.005)
+
+
+def descendants() -> list[psutil.Process]:
+    """All processes that this one has started, and theirs."""
+    return psutil.Process().children(recursive=True)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has reaped yet has."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,85 @@
+"""The built-in sentiment model: VADER's own answers, for any text, in bearable time."""
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
+
+from app.jobs.params import ModelReference
+from worker.context import BadInput, JobError
+from worker.runtimes import cache
+from worker.runtimes.vader import LinearAnalyzer, VaderModel
+
+SENTIMENT = ModelReference(name="sentiment", version=1, runtime="vader")
+
+original = SentimentIntensityAnalyzer()
+linear = LinearAnalyzer()
+
+# Everything that a rule looks for, so that short texts meet many of them.
+words = st.sampled_from(
+    [
+        *("good", "BAD", "great", "horrible", "no", "or", "nor", "but", "least", "at", "very", "kind", "of"),
+        *("never", "so", "this", "without", "doubt", "table", "GREAT!!!", "really?", ":)", "😁", "isn't"),
+        *NEGATE,
+        *BOOSTER_DICT,
+        *SPECIAL_CASES,
+    ]
+)
+
+
+def _predict(text: str) -> dict[str, Any]:
+    (prediction,) = VaderModel().predict([text])
+    return prediction
+
+
+@given(st.lists(words, max_size=40).map(" ".join) | st.text(max_size=200))
+def test_the_scores_are_vaders_own(text: str) -> None:
+    assert linear.polarity_scores(text) == original.polarity_scores(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "score"),
+    [
+        ("I love this, it is wonderful!", "positive", 0.8478),
+        ("This is a terrible, horrible mess.", "negative", 0.8074),
+        ("This is a table.", "neutral", 1.0),
+        ("", "neutral", 1.0),
+        ("😁😁😁", "positive", 0.8402),
+        ("שלום עולם, مرحبا بالعالم", "neutral", 1.0),
+        ("\x00\u202e\ufeff", "neutral", 1.0),
+    ],
+)
+def test_a_text_gets_a_label_and_how_far_it_is_on_its_side(text: str, label: str, score: float) -> None:
+    prediction = _predict(text)
+
+    assert (prediction["label"], prediction["score"]) == (label, pytest.approx(score, abs=0.05))
+    assert set(prediction["scores"]) == {"positive", "neutral", "negative", "compound"}
+
+
+def test_a_text_of_100_000_characters_takes_seconds_at_most() -> None:
+    text = ("the quick brown fox was good and bad " * 3000)[:100_000]
+
+    started = time.process_time()
+    prediction = _predict(text)
+
+    assert prediction["label"] == "negative"
+    assert time.process_time() - started < 5  # 41 s before `LinearAnalyzer`
+
+
+def test_a_row_that_is_no_text_is_bad_input() -> None:
+    with pytest.raises(BadInput):
+        VaderModel().predict(["fine", {"text": "not fine"}])
+
+
+def test_a_model_is_loaded_once() -> None:
+    assert cache.load(SENTIMENT) is cache.load(ModelReference(name="sentiment", version=1, runtime="vader"))
+
+
+def test_a_runtime_that_this_worker_lacks_is_said() -> None:
+    with pytest.raises(JobError) as error:
+        cache.load(ModelReference(name="sentiment", version=1, runtime="abacus"))
+
+    assert error.value.code == "unknown_runtime"
