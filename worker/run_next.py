@@ -91,7 +91,12 @@ class Runner:
         self._is_draining = False
 
     async def run_next(self, queue: str) -> bool:
-        """Run the next job of a queue to the end of its attempt; False when none was there to claim."""
+        """Run the next job of a queue to the end of its attempt.
+
+        False when none was there to claim, and during a drain, when nothing more is taken.
+        """
+        if self._is_draining:
+            return False
         try:
             job = await self._claimer.claim(queue)
         except DatabaseUnavailable:

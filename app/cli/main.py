@@ -62,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--role", choices=("user", "admin"), default="user")
     create.set_defaults(command=_create_user)
 
+    jobs_parsers.add(commands)
+
     servers = commands.add_parser("servers", help="only the embedded servers; prints their URLs")
     servers.add_argument("--data", type=Path, default=DEFAULT_DATA_DIR)
     servers.set_defaults(command=_servers)

@@ -9,7 +9,7 @@ from app.keeper.prune import Prune
 from app.keeper.rescue import Rescue
 from app.keeper.wake import Wake
 
-WAKE_SECONDS: Final = 0.2
+WAKE_SECONDS: Final = 0.15
 PRUNE_SECONDS: Final = 60.0
 
 

@@ -221,6 +221,14 @@ async def cancel(database: Database, job_id: UUID) -> Moved | None:
         return await transitions.cancel(connection, job_id=job_id)
 
 
+async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -> Moved | None:
+    """Let a job that failed or was cancelled run again."""
+    async with database.connection() as connection:
+        return await transitions.retry(
+            connection, job_id=job_id, from_start=from_start, head_start=HEAD_START[Priority.NORMAL]
+        )
+
+
 async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[Moved]:
     """Take the jobs of the workers that are silent; they are due again at once."""
     async with database.connection() as connection:
