@@ -28,6 +28,8 @@ from app.core.redis import UNREACHABLE, Availability
 
 BLOCK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 1.0
+EMPTY_SECONDS: Final = 0.002
+MAX_EMPTY_SECONDS: Final = 0.5
 _LONGER_THAN_ANY_JOB_SECONDS: Final = 10 * 366 * 86_400
 _UNLIMITED_TRIES: Final = 1_000_000_000
 
@@ -51,6 +53,7 @@ class Consumer(Worker):
         self._slots = slots
         self._run_next = run_next
         self._slot_freed = asyncio.Event()
+        self._empty_claims = 0
         super().__init__(
             functions=[
                 func(
@@ -153,10 +156,15 @@ class Consumer(Worker):
             log.error("slot_failed", exc_info=error)
 
     async def _on_token(self, _context: dict[Any, Any], name: str) -> None:
-        if name in self._queues:
-            await self._run_next(name)
-        else:
+        if name not in self._queues:
             metrics.TOKENS_REFUSED.inc()
+        elif await self._run_next(name):
+            self._empty_claims = 0
+        else:
+            # Now and then a token is one too many. Many in a row mean jobs of a kind that this worker does
+            # not know: the keeper gives each of them a new token as often as this takes one.
+            self._empty_claims += 1
+            await asyncio.sleep(min(MAX_EMPTY_SECONDS, EMPTY_SECONDS * self._empty_claims))
 
 
 def _deserialize(data: bytes) -> dict[str, Any]:
