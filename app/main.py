@@ -82,7 +82,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                     hub.close()
                     sockets.close()
 
-                with farewell.before_the_server(say_goodbye):
+                def is_alone() -> bool:
+                    return admission.is_empty and sockets.is_empty
+
+                with farewell.before_the_server(say_goodbye, is_alone):
                     yield
                 say_goodbye()
 

@@ -14,6 +14,7 @@ from app.jobs.routes import router as jobs
 from app.operations.routes import router as operations
 from app.streams.routes import router as streams
 from app.streams.socket_routes import router as sockets
+from app.watch.routes import router as watch
 
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
@@ -29,4 +30,5 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         groups,
         dead_letters,
         operations,
+        watch,
     )

@@ -24,7 +24,7 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
-from app.core.redis import UNREACHABLE, Availability
+from app.core.redis import UNREACHABLE, Availability, Use
 
 BLOCK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 1.0
@@ -87,10 +87,10 @@ class Consumer(Worker):
                 try:
                     tokens = await self._take_tokens(self._free)
                 except UNREACHABLE as error:
-                    self._availability.failed(error)
+                    self._availability.failed(error, Use.TAKE)
                     await asyncio.sleep(AWAY_SECONDS)
                     continue
-                self._availability.succeeded()
+                self._availability.succeeded(Use.TAKE)
                 for token, score in tokens:
                     self._start(token, self.run_job(token, score))
         finally:
@@ -151,7 +151,7 @@ class Consumer(Worker):
             return
         if isinstance(error, UNREACHABLE):
             # ARQ's own bookkeeping around the token; the job is settled in Postgres, or still waits there.
-            self._availability.failed(error)
+            self._availability.failed(error, Use.TAKE)
         else:
             log.error("slot_failed", exc_info=error)
 

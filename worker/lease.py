@@ -104,6 +104,7 @@ class Lease:
             try:
                 async with Redis(connection_pool=pool).pubsub(ignore_subscribe_messages=True) as channel:
                     await channel.subscribe(keys.worker(self.worker.id))
+                    availability.succeeded()
                     while True:
                         if await channel.get_message(timeout=2.0) is not None:
                             self._look.set()

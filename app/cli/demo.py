@@ -1,13 +1,10 @@
 """`make demo`: the whole system, one real job, and what to try next."""
 
-import json
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import httpx
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -23,10 +20,10 @@ from app.cli import system
 from app.cli.demo_texts import make_texts
 from app.cli.serve import listen
 from app.cli.system import System
+from app.client import AsyncHeadrace, Job, Submitted
 
 BATCH_SIZE: Final = 10
 SHOWN: Final = 8
-HTTP_SECONDS: Final = 30.0
 
 
 async def run(*, texts: int) -> None:
@@ -43,21 +40,16 @@ async def run(*, texts: int) -> None:
 
 
 async def _show(console: Console, running: System, texts: list[str]) -> None:
-    async with httpx.AsyncClient(base_url=running.url, timeout=HTTP_SECONDS, trust_env=False) as client:
-        signed_in = await client.post(
-            "/token", data={"username": running.username, "password": running.password}
-        )
-        client.headers["Authorization"] = f"Bearer {signed_in.raise_for_status().json()['access_token']}"
-        created = await client.post("/jobs/batch-predict", json={"texts": texts, "batch_size": BATCH_SIZE})
-        job_id = created.raise_for_status().json()["job_id"]
-        console.print(f"[bold]batch-predict[/], {len(texts)} texts, job {job_id}")
-        await _follow(console, client, job_id, len(texts))
-        job = (await client.get(f"/jobs/{job_id}")).raise_for_status().json()
+    async with AsyncHeadrace(running.url, username=running.username, password=running.password) as client:
+        submitted = await client.submit(texts, batch_size=BATCH_SIZE)
+        console.print(f"[bold]batch-predict[/], {len(texts)} texts, job {submitted.id}")
+        await _follow(console, client, submitted)
+        job = await client.job(submitted)
     _print_result(console, texts, job)
     _print_next(console)
 
 
-async def _follow(console: Console, client: httpx.AsyncClient, job_id: str, total: int) -> None:
+async def _follow(console: Console, client: AsyncHeadrace, job: Submitted) -> None:
     """Draw the job's progress from its event stream, as it happens."""
     columns = (
         SpinnerColumn(),
@@ -67,23 +59,17 @@ async def _follow(console: Console, client: httpx.AsyncClient, job_id: str, tota
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("pending", total=total)
-        async for event in _events(client, job_id):
-            progress.update(bar, completed=event["done"], description=event["step"] or event["status"])
+        bar = progress.add_task("pending", total=None)
+        async for event in client.follow(job):
+            progress.update(
+                bar, completed=event.done, total=event.total, description=event.step or event.status
+            )
 
 
-async def _events(client: httpx.AsyncClient, job_id: str) -> AsyncIterator[dict[str, Any]]:
-    async with client.stream("GET", f"/jobs/{job_id}/stream") as stream:
-        stream.raise_for_status()
-        async for line in stream.aiter_lines():
-            if line.startswith("data:"):
-                yield json.loads(line.removeprefix("data:"))
-
-
-def _print_result(console: Console, texts: list[str], job: dict[str, Any]) -> None:
-    if job["status"] != "completed":
-        raise SystemExit(f"The job ended as {job['status']}: {job['error']}")
-    result = job["result"]
+def _print_result(console: Console, texts: list[str], job: Job) -> None:
+    if job.result is None:
+        raise SystemExit(f"The job ended as {job.status}: {job.error}")
+    result = job.result
     table = Table("text", "label", "score", title="Some of the predictions", title_justify="left")
     step = max(1, len(texts) // SHOWN)
     for text, prediction in list(zip(texts, result["predictions"], strict=True))[::step][:SHOWN]:

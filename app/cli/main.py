@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from app.cli import jobs_parser
 from app.cli.errors import CannotStart
 from app.core.errors import AppError, ConfigurationError
 from app.embedded.errors import EmbeddedServerError
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--role", choices=("user", "admin"), default="user")
     create.set_defaults(command=_create_user)
 
-    jobs_parsers.add(commands)
+    jobs_parser.add(commands)
 
     servers = commands.add_parser("servers", help="only the embedded servers; prints their URLs")
     servers.add_argument("--data", type=Path, default=DEFAULT_DATA_DIR)

@@ -86,7 +86,9 @@ class Following:
         opened_at = monotonic()
         parser = Parser(str(self._place))
         while piece := (yield from steps.read()):
-            for frame in parser.feed(piece):
+            frames = list(parser.feed(piece))
+            self._take_in(parser, monotonic() - opened_at)
+            for frame in frames:
                 if frame.event in _FAREWELLS:
                     return _FAREWELLS[frame.event]
                 event = _event(frame)
@@ -96,7 +98,6 @@ class Following:
                 self._is_at_end = event.is_final
                 self._outage.progressed()
                 yield Emit(event)
-            self._take_in(parser, monotonic() - opened_at)
         return Ending.PROPER
 
     def _take_in(self, parser: Parser, open_seconds: float) -> None:

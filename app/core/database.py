@@ -21,6 +21,8 @@ from app.core.errors import DatabaseUnavailable
 
 CONNECT_SECONDS = 1.5
 STATEMENT_SECONDS = 10.0
+IDLE_IN_TRANSACTION_SECONDS = 3
+"""How long a process that is frozen in mid-transaction, or cut off, may hold its locks."""
 
 _UNREACHABLE = (
     OSError,
@@ -28,6 +30,7 @@ _UNREACHABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.OperatorInterventionError,  # 57xxx: shutting down, starting up, cancelled by a time limit
+    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server has let go of us
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,  # the connection was closed under us
     sqlalchemy.exc.TimeoutError,
@@ -130,8 +133,12 @@ async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
     return connection
 
 
-# "jit off": the hot statements take microseconds, compiling one takes milliseconds.
-_SERVER_SETTINGS = {"application_name": "headrace", "jit": "off", "timezone": "UTC"}
+_SERVER_SETTINGS = {
+    "application_name": "headrace",
+    "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "jit": "off",  # the hot statements take microseconds, compiling one takes milliseconds
+    "timezone": "UTC",
+}
 
 
 async def _prepare_connection(connection: Any) -> None:

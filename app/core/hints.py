@@ -7,15 +7,17 @@ when Redis is away. Postgres holds what is true; the keeper and the hub make a l
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
-from app.core.redis import UNREACHABLE, Availability
+from app.core.redis import UNREACHABLE, Availability, Use
 
 MAX_WAITING = 10_000
 MAX_TOKENS_AT_ONCE = 1000
+PROBE_SECONDS = 1.0
 
 
 class Hints:
@@ -51,9 +53,11 @@ class Hints:
         self._waiting.set()
 
     async def send_forever(self) -> None:
-        """Send whatever waits, until cancelled."""
+        """Send whatever waits, until cancelled. While that fails, see each second whether it still does."""
         while True:
-            await self._waiting.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROBE_SECONDS):
+                    await self._waiting.wait()
             self._waiting.clear()
             await self.flush()
 
@@ -61,7 +65,8 @@ class Hints:
         """Send what waits now; what Redis does not take is dropped and counted."""
         messages, self._messages = self._messages, []
         tokens, self._tokens = self._tokens, Counter()
-        if not messages and not tokens:
+        is_failing = self._availability.is_failing(Use.SEND)
+        if not messages and not tokens and not is_failing:
             return
         try:
             async with self._client.pipeline(transaction=False) as pipe:
@@ -69,9 +74,12 @@ class Hints:
                     queue.add_tokens(pipe, name, count)
                 for channel, message in messages:
                     pipe.publish(channel, message)
+                if is_failing:
+                    # A Redis that is read-only, or out of memory, still passes messages on.
+                    pipe.psetex(keys.PROBE, keys.PROBE_LIFETIME_SECONDS * 1000, b"")
                 await pipe.execute()
         except UNREACHABLE as error:
             metrics.HINTS_DROPPED.inc(len(messages) + tokens.total())
-            self._availability.failed(error)
+            self._availability.failed(error, Use.SEND)
         else:
-            self._availability.succeeded()
+            self._availability.succeeded(Use.SEND)

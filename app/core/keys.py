@@ -8,6 +8,11 @@ PREFIX: Final = "headrace:"
 TOKEN_LIFETIME_SECONDS: Final = 3600
 """How long the payload of a wake token lives. A token that outlived it is an empty claim."""
 
+PROBE: Final = f"{PREFIX}probe"
+"""What a process writes to see whether Redis takes writes again."""
+
+PROBE_LIFETIME_SECONDS: Final = 10
+
 
 def queue(name: str) -> str:
     """ARQ's sorted set of wake tokens for one queue; lives as long as it has members."""

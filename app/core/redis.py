@@ -3,13 +3,16 @@
 Every connection has time limits: without them a Redis that swallows packets hangs its caller for good.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 
 import structlog
-from redis.asyncio import BlockingConnectionPool, ConnectionPool
+from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from app.core import metrics
@@ -35,29 +38,88 @@ def connection_pool(url: str, *, max_connections: int) -> ConnectionPool:
         retry=Retry(NoBackoff(), 0),
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
     )
+    # What the URL says goes before what we say, for the class too.
+    pool.connection_class = _CONNECTION_CLASSES.get(pool.connection_class, pool.connection_class)
     return pool
 
 
+class _ToldOnWrite(AbstractConnection):
+    """A connection on which a write that comes too late is a `ConnectionError`, as it is without uvloop.
+
+    uvloop raises RuntimeError for a write to a transport whose other end has just closed it, where asyncio
+    lets the write pass; redis-py knows only asyncio's way, and lets the error through.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        """Send what `pack_command` made."""
+        try:
+            await super().send_packed_command(command, check_health)
+        except RuntimeError as error:
+            raise RedisConnectionError(str(error)) from error
+
+
+class _TcpConnection(_ToldOnWrite, Connection):
+    pass
+
+
+class _UnixConnection(_ToldOnWrite, UnixDomainSocketConnection):
+    pass
+
+
+class _TlsConnection(_ToldOnWrite, SSLConnection):
+    pass
+
+
+_CONNECTION_CLASSES = {
+    Connection: _TcpConnection,
+    UnixDomainSocketConnection: _UnixConnection,
+    SSLConnection: _TlsConnection,
+}
+
+
+class Use(StrEnum):
+    """What Redis is used for. It may do one and not the other: read-only, or out of memory."""
+
+    LISTEN = "listen"
+    SEND = "send"
+    TAKE = "take"
+
+
 class Availability:
-    """Whether Redis answers, as this process last saw it. One log line at each change, not a flood."""
+    """Whether Redis does all that is asked of it, as this process last saw it.
+
+    What failed at one use is back only when that use succeeds, so that a Redis which does one thing and not
+    another is away: with one log line at each change, not a flood. Each use tries again by itself.
+    """
 
     def __init__(self) -> None:
-        self.is_up = True
+        self._failing: set[Use] = set()
         metrics.REDIS_UP.set(1)
 
-    def succeeded(self) -> None:
+    @property
+    def is_up(self) -> bool:
+        """Whether nothing fails."""
+        return not self._failing
+
+    def is_failing(self, use: Use) -> bool:
+        """Whether this use failed when it was last tried."""
+        return use in self._failing
+
+    def succeeded(self, use: Use = Use.LISTEN) -> None:
         """Redis did what was asked."""
-        if not self.is_up:
-            self.is_up = True
+        if self._failing == {use}:
             metrics.REDIS_UP.set(1)
             log.info("redis_back")
+        self._failing.discard(use)
 
-    def failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException, use: Use = Use.LISTEN) -> None:
         """Redis did not do what was asked."""
         if self.is_up:
-            self.is_up = False
             metrics.REDIS_UP.set(0)
-            log.warning("redis_away", error=f"{type(error).__name__}: {error}")
+            log.warning("redis_away", use=use, error=f"{type(error).__name__}: {error}")
+        self._failing.add(use)
 
 
 @asynccontextmanager

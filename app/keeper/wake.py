@@ -8,13 +8,13 @@ from redis.asyncio import ConnectionPool, Redis
 
 from app.core import keys
 from app.core.hints import Hints
-from app.core.redis import UNREACHABLE, Availability
+from app.core.redis import UNREACHABLE, Availability, Use
 
 TOKENS_AT_ONCE: Final = 1000
 
-# Queue by queue: were the first few due jobs of all queues counted together, a thousand in a queue that nobody
-# serves would hide every other one. Which jobs of a queue are counted does not matter, only whether there are
-# more than tokens.
+# Queue by queue: were the first due jobs of all queues counted together, a thousand in one that nobody serves
+# would hide every other. Which jobs of a queue are counted does not matter, only whether there are more than
+# tokens.
 _DUE: Final = """
 WITH RECURSIVE queues (name) AS (
     SELECT min(queue) FROM jobs WHERE status = 'pending'
@@ -26,7 +26,7 @@ SELECT q.name AS queue, due.jobs
 FROM queues q CROSS JOIN LATERAL (
     SELECT count(*)::int AS jobs FROM (
         SELECT FROM jobs WHERE queue = q.name AND status = 'pending' AND run_at <= now() LIMIT $1
-    ) some
+    ) counted
 ) due
 WHERE due.jobs > 0"""
 
@@ -52,7 +52,7 @@ class Wake:
                     pipe.zcard(keys.queue(row["queue"]))
                 tokens = await pipe.execute()
         except UNREACHABLE as error:
-            self._availability.failed(error)
+            self._availability.failed(error, Use.SEND)
             return
         for row, present in zip(due, tokens, strict=True):
             if present < row["jobs"]:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable
-from app.core.redis import UNREACHABLE
+from app.core.redis import UNREACHABLE, Use
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
@@ -157,9 +157,9 @@ async def _answers(resources: Resources) -> bool:
         async with asyncio.timeout(PROBE_SECONDS):
             await Redis(connection_pool=resources.redis_pool).ping()
     except UNREACHABLE as error:
-        resources.redis.failed(error)
+        # That it is back, the next hint that gets through says.
+        resources.redis.failed(error, Use.SEND)
         return False
-    resources.redis.succeeded()
     return True
 
 

@@ -69,6 +69,11 @@ class Admission:
             if not self._of_user[user.id]:
                 del self._of_user[user.id]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no stream is open."""
+        return not self._open
+
     def ensure_room(self, user_id: UUID) -> None:
         """Raise TooManyStreams if this user, or this process, may not have another."""
         for streams, limit in (

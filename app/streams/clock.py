@@ -1,6 +1,7 @@
 """The clock: `time_update` to every connected WebSocket client, once a second, on the second."""
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -9,6 +10,9 @@ import msgspec
 import structlog
 
 RETRY_SECONDS: Final = 5.0
+
+EARLY_SECONDS: Final = 0.01
+"""How much too early a timer may go off by the wall clock, which is not the one that timers run by."""
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +41,9 @@ class Clock:
 
     async def _tick_forever(self) -> None:
         while True:
-            now = time.time()
-            await asyncio.sleep(1 - now % 1)
-            # The second that was meant, not the moment the task came to run.
-            second = round(now - now % 1 + 1)
+            # The second that is meant, not the moment at which the task comes to run.
+            second = math.floor(time.time() + EARLY_SECONDS) + 1
+            await asyncio.sleep(second - time.time())
             self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
 
 

@@ -46,5 +46,21 @@ class Authenticate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 AnyCommand = Subscribe | Unsubscribe | Cancel | Ping
 
-decode_command = msgspec.json.Decoder(AnyCommand).decode
-decode_authentication = msgspec.json.Decoder(Authenticate).decode
+_command: msgspec.json.Decoder[AnyCommand] = msgspec.json.Decoder(AnyCommand)
+_authentication = msgspec.json.Decoder(Authenticate)
+
+
+def decode_command(text: str) -> AnyCommand:
+    """The command in a frame; raises msgspec.DecodeError."""
+    try:
+        return _command.decode(text)
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply") from None
+
+
+def decode_authentication(text: str) -> Authenticate:
+    """What the first frame says; raises msgspec.DecodeError."""
+    try:
+        return _authentication.decode(text)
+    except RecursionError:
+        raise msgspec.DecodeError("JSON is nested too deeply") from None

@@ -8,25 +8,45 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+PATIENCE_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 0.01
 
 
 @contextmanager
-def before_the_server(close: Callable[[], None]) -> Iterator[None]:
-    """During the body, call `close` when the process is asked to stop, beside what is called already."""
+def before_the_server(close: Callable[[], None], is_done: Callable[[], bool]) -> Iterator[None]:
+    """During the body, when the process is asked to stop: call `close`, and stop once `is_done`.
+
+    The server itself hears of the signal last, for it would close the connections under whoever still says
+    goodbye. A second signal reaches it at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # signals arrive in the main thread only; whoever runs us elsewhere stops us some other way
         return
     loop = asyncio.get_running_loop()
     earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    stopping: set[asyncio.Task[None]] = set()
+
+    async def stop(number: int) -> None:
+        close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while not is_done():  # noqa: ASYNC110  # a few looks in the life of a process
+                    await asyncio.sleep(LOOK_SECONDS)
+        _call(earlier[signal.Signals(number)], number, None)
+
+    def begin(number: int) -> None:
+        stopping.add(loop.create_task(stop(number)))
 
     def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(close)
-        _call(earlier[signal.Signals(number)], number, frame)
+        if stopping:
+            _call(earlier[signal.Signals(number)], number, frame)
+        else:
+            loop.call_soon_threadsafe(begin, number)
 
     for number in SIGNALS:
         signal.signal(number, handle)
@@ -35,6 +55,8 @@ def before_the_server(close: Callable[[], None]) -> Iterator[None]:
     finally:
         for number, handler in earlier.items():
             signal.signal(number, handler)
+        for task in stopping:
+            task.cancel()
 
 
 def _call(handler: Any, number: int, frame: FrameType | None) -> None:

@@ -14,14 +14,14 @@ from app.core import metrics
 from app.core.errors import DatabaseUnavailable
 from app.jobs import queries
 from app.jobs.events import Event
-from app.streams.owner_log import EventFilter, OwnerPlace, PlacedEvent
+from app.streams.owner_log import EventFilter, OwnerPlace, Page, PlacedEvent
 
 MAX_WAITING_EVENTS: Final = 256
 RETRY_SECONDS: Final = 1.0
 
+# How long to wait for transactions that are still open: first, and at most.
 RECHECK_SECONDS: Final = 0.005
-MAX_RECHECKS: Final = 100
-MAX_EXPECTED: Final = 1000
+RECHECK_MAX_SECONDS: Final = 0.25
 
 
 class StreamEnded(Exception):
@@ -36,13 +36,17 @@ class AccessEnded(StreamEnded):
     """The token that opened the stream has expired, or its account is closed."""
 
 
+class ClientLeft(StreamEnded):
+    """There is nobody any more to follow for."""
+
+
 class Logs(Protocol):
     """Where followers read what they have not heard of; the hub does it for them."""
 
     async def read_job(self, job_id: UUID, after: int) -> list[Event]:
         """A part of a job's log; raises DatabaseUnavailable."""
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> list[PlacedEvent]:
+    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
         """A part of an owner's log; raises DatabaseUnavailable."""
 
 
@@ -50,11 +54,12 @@ class Follower:
     """What both sorts of followers have in common: they can be told to end."""
 
     def __init__(self) -> None:
-        self._end: StreamEnded | None = None
+        self.ended: asyncio.Future[StreamEnded] = asyncio.get_running_loop().create_future()
 
     def end(self, reason: StreamEnded) -> None:
         """Have the follower raise this instead of going on."""
-        self._end = reason
+        if not self.ended.done():
+            self.ended.set_result(reason)
         self.look_again()
 
     def look_again(self) -> None:
@@ -63,8 +68,12 @@ class Follower:
 
     def ensure_open(self) -> None:
         """Raise the reason for the end, if there is one."""
-        if self._end is not None:
-            raise self._end
+        if self.ended.done():
+            raise self.ended.result()
+
+    async def pause(self) -> None:
+        """Wait before Postgres is asked again, but not beyond the end."""
+        await asyncio.wait([self.ended], timeout=RETRY_SECONDS)
 
 
 class JobFollower(Follower):
@@ -123,7 +132,7 @@ class JobFollower(Follower):
             try:
                 found = await self._logs.read_job(self.job_id, self.place)
             except DatabaseUnavailable:
-                await asyncio.sleep(RETRY_SECONDS)
+                await self.pause()
                 continue
             for event in found:
                 self.place = event.seq
@@ -141,13 +150,10 @@ class OwnerFollower(Follower):
         self.place = after
         self._logs = logs
         self._wanted = wanted
-        self._heard_of: set[tuple[UUID, int]] = set()
         self._woken = asyncio.Event()
 
     def offer(self, event: Event) -> None:
         """Hear of an event. The log shows it once no older transaction is open any more."""
-        if len(self._heard_of) < MAX_EXPECTED:
-            self._heard_of.add((event.job_id, event.seq))
         self._woken.set()
 
     def look_again(self) -> None:
@@ -156,27 +162,26 @@ class OwnerFollower(Follower):
 
     async def events(self) -> AsyncIterator[PlacedEvent]:
         """Every event after the follower's place, in the order of the log; raises StreamEnded."""
-        rechecks = 0
+        recheck_seconds = RECHECK_SECONDS
         while True:
             self.ensure_open()
             self._woken.clear()
             try:
-                found = await self._logs.read_owner(self.owner_id, self.place, self._wanted)
+                page = await self._logs.read_owner(self.owner_id, self.place, self._wanted)
             except DatabaseUnavailable:
-                await asyncio.sleep(RETRY_SECONDS)
-                self._woken.set()
+                await self.pause()
                 continue
-            for placed in found:
+            for placed in page.events:
                 self.place = placed.place
-                self._heard_of.discard((placed.event.job_id, placed.event.seq))
                 yield placed
-            if len(found) == queries.EVENTS_AT_ONCE:
-                continue
-            rechecks = rechecks + 1 if self._heard_of and not found else 0
-            if rechecks > MAX_RECHECKS:
-                # Filtered out, or told of twice: whatever it was, it is not in this log.
-                self._heard_of.clear()
-            await self._wait(RECHECK_SECONDS if self._heard_of else None)
+            if page.events:
+                recheck_seconds = RECHECK_SECONDS
+            if page.is_to_be_continued:
+                # Nobody says when an open transaction ends.
+                await self._wait(recheck_seconds)
+                recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)
+            elif len(page.events) < queries.EVENTS_AT_ONCE:
+                await self._wait(None)
 
     async def _wait(self, seconds: float | None) -> None:
         with suppress(TimeoutError):

@@ -2,8 +2,9 @@
 
 Redis carries hints, so the hub trusts them only as far as their numbers fit. A follower that sees a gap, that
 fell behind, or whose Redis connection broke reads what it misses from the log in Postgres, by number. And
-every few seconds the hub compares where its followers stand with Postgres, in one query, so that even a hint
-lost without a trace is made good. What a follower yields is therefore the log: nothing lost, nothing twice.
+every few seconds the hub compares where its followers stand with Postgres, in two queries, so that even a
+hint lost without a trace is made good. What a follower yields is therefore the log: nothing lost, nothing
+twice.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from app.jobs import events, queries
 from app.jobs.events import Event
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, OwnerPlace, PlacedEvent
+from app.streams.owner_log import EventFilter, OwnerPlace, Page
 
 COMPARE_SECONDS: Final = 3.0
 COMPARE_AWAY_SECONDS: Final = 0.5
@@ -113,7 +114,7 @@ class Hub:
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> list[PlacedEvent]:
+    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
         """A part of an owner's log; raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
@@ -232,14 +233,15 @@ class Hub:
     async def _compare(self) -> None:
         async with self._database.connection() as connection:
             last_seqs = await queries.last_seqs(connection, list(self._of_jobs))
+            last_xacts = await owner_log.last_transactions(connection, list(self._of_owners))
         for job_id, followers in list(self._of_jobs.items()):
             for follower in followers:
                 if follower.place < last_seqs.get(job_id, 0):
                     follower.look_again()
-        # An owner's log has no number to compare: its followers look for themselves.
-        for owner_followers in list(self._of_owners.values()):
+        for owner_id, owner_followers in list(self._of_owners.items()):
             for owner_follower in owner_followers:
-                owner_follower.look_again()
+                if owner_follower.place.xact_id < last_xacts.get(owner_id, 0):
+                    owner_follower.look_again()
 
     def _everybody_look_again(self) -> None:
         for follower in self._everybody():

@@ -7,6 +7,7 @@ transaction still open. What is behind a place is therefore complete for good. I
 transactions, which are a millisecond long.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -21,15 +22,19 @@ from app.jobs.states import EventType
 
 _HORIZON: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
+# Also what is not complete yet: whoever waits for that has to know that it comes.
 _LOG: Final = f"""
-SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id
+SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
+    e.xact_id < (SELECT {_HORIZON}) AS is_complete
 FROM job_events e
-WHERE e.owner_id = $1 AND (e.xact_id, e.job_id, e.seq) > ($2, $3, $4) AND e.xact_id < {_HORIZON}
+WHERE e.owner_id = $1 AND (e.xact_id, e.job_id, e.seq) > ($2, $3, $4)
     AND ($5::text IS NULL AND $6::text IS NULL AND $7::uuid IS NULL OR EXISTS (
         SELECT FROM jobs j WHERE j.id = e.job_id
             AND j.kind = coalesce($5, j.kind) AND j.queue = coalesce($6, j.queue)
             AND ($7 IS NULL OR j.group_id = $7)))
 ORDER BY e.xact_id, e.job_id, e.seq LIMIT $8"""  # noqa: S608  # put together from constants
+
+_MAX_SEQ: Final = 2**31 - 1
 
 
 class InvalidPlace(BadRequest):
@@ -71,22 +76,32 @@ class PlacedEvent:
     event: Event
 
 
+@dataclass(frozen=True)
+class Page:
+    """A part of an owner's log, and whether more is committed that has to wait for open transactions."""
+
+    events: list[PlacedEvent]
+    is_to_be_continued: bool
+
+
 def parse_place(text: str) -> OwnerPlace:
     """The place that an event id stands for; raises InvalidPlace if we never gave it."""
     if text == "0":
         return BEGINNING
     try:
         xact_id, job_id, seq = text.split("-")
-        if not (xact_id.isdecimal() and seq.isdecimal() and len(xact_id) <= 18 and len(seq) <= 9):
-            raise InvalidPlace
-        return OwnerPlace(int(xact_id), UUID(job_id), int(seq))
+        place = OwnerPlace(int(xact_id), UUID(job_id), int(seq))
     except ValueError as error:
         raise InvalidPlace from error
+    # Numbers have many spellings, and not all of them fit into a column.
+    if str(place) != text or place.xact_id >= 10**18 or place.seq > _MAX_SEQ:
+        raise InvalidPlace
+    return place
 
 
 async def read(
     connection: asyncpg.Connection, owner_id: UUID, after: OwnerPlace, wanted: EventFilter
-) -> list[PlacedEvent]:
+) -> Page:
     """The events after a place, as far as the log is complete, at most `EVENTS_AT_ONCE`."""
     rows = await connection.fetch(
         _LOG,
@@ -99,7 +114,7 @@ async def read(
         wanted.group_id,
         EVENTS_AT_ONCE,
     )
-    return [
+    events = [
         PlacedEvent(
             OwnerPlace(row["xact_id"], row["job_id"], row["seq"]),
             Event(
@@ -111,10 +126,22 @@ async def read(
             ),
         )
         for row in rows
+        if row["is_complete"]
     ]
+    return Page(events, is_to_be_continued=len(events) < len(rows))
 
 
 async def present(connection: asyncpg.Connection) -> OwnerPlace:
     """The place after everything that is complete now."""
     horizon: int = await connection.fetchval(f"SELECT {_HORIZON}")  # a constant
-    return OwnerPlace(horizon - 1, UUID(int=2**128 - 1), 2**31 - 1)
+    return OwnerPlace(horizon - 1, UUID(int=2**128 - 1), _MAX_SEQ)
+
+
+async def last_transactions(connection: asyncpg.Connection, owner_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """For each of the owners, the last transaction that wrote to the log; none for an empty log."""
+    rows = await connection.fetch(
+        """SELECT o.id, e.xact_id FROM unnest($1::uuid[]) o (id), LATERAL (
+            SELECT xact_id FROM job_events WHERE owner_id = o.id ORDER BY xact_id DESC LIMIT 1) e""",
+        list(owner_ids),
+    )
+    return {row["id"]: row["xact_id"] for row in rows}

@@ -6,25 +6,25 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from fastapi.sse import EventSourceResponse, ServerSentEvent
+from fastapi.sse import EventSourceResponse
 from typing_extensions import TypedDict
 
 from app.auth.deps import CurrentUser
 from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
-from app.http.body import StrictBody
+from app.http.body import CleanStr, StrictBody
 from app.http.deps import DatabaseDep
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.jobs.states import Status
-from app.streams import owner_log, tickets
+from app.streams import owner_log, sse, tickets
 from app.streams.deps import AdmissionDep, HubDep, StreamUserDep
 from app.streams.errors import TooManyStreams
-from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower, StreamEnded
+from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, InvalidPlace
+from app.streams.sse import EventStream
 
-RETRY_MILLISECONDS: Final = 2000
 MAX_EVENT_ID_DIGITS: Final = 18
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -74,8 +74,8 @@ async def get_owner_stream(
     database: DatabaseDep,
     last_event_id: LastEventId = None,
     after: After = None,
-    kind: str | None = None,
-    queue: str | None = None,
+    kind: CleanStr | None = None,
+    queue: CleanStr | None = None,
     group_id: UUID | None = None,
 ) -> AsyncIterator[OwnerFollower]:
     """A follower of all of a user's jobs, open while the answer is; errors come before it starts."""
@@ -99,18 +99,14 @@ async def get_owner_stream(
 )
 async def stream_jobs(
     follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventSourceResponse:
     """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
 
     An event's id is good for this stream only; its `seq` is its number within its job.
     """
     # With an id, so that a client that has seen nothing yet resumes here and not at a later "now".
-    yield ServerSentEvent(event="ready", id=str(follower.place), raw_data="{}", retry=RETRY_MILLISECONDS)
-    try:
-        async for placed in follower.events():
-            yield _frame(placed.event, str(placed.place))
-    except StreamEnded as end:
-        yield _farewell(end)
+    opening = sse.opening(event="ready", event_id=str(follower.place))
+    return EventStream(opening, follower, lambda placed: _frame(placed.event, str(placed.place)))
 
 
 async def get_job_stream(
@@ -154,21 +150,14 @@ async def get_job_stream(
 )
 async def stream_job(
     follower: Annotated[JobFollower | None, Depends(get_job_stream)],
-) -> AsyncIterator[ServerSentEvent]:
+) -> EventSourceResponse:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
     `update` for each event before the end and `complete` for the last one, after which the stream ends.
     `shutdown` says that the server goes away: connect again, and nothing is lost. `error` that the token of
     this stream has expired.
     """
-    yield ServerSentEvent(comment="welcome", retry=RETRY_MILLISECONDS)
-    if follower is None:
-        return
-    try:
-        async for event in follower.events():
-            yield _frame(event, str(event.seq))
-    except StreamEnded as end:
-        yield _farewell(end)
+    return EventStream(sse.opening(), follower, lambda event: _frame(event, str(event.seq)))
 
 
 @asynccontextmanager
@@ -180,19 +169,8 @@ async def _opened() -> AsyncIterator[None]:
         raise ShuttingDown from error
 
 
-def _frame(event: Event, event_id: str) -> ServerSentEvent:
-    return ServerSentEvent(
-        id=event_id,
-        event="complete" if event.type.is_final else "update",
-        raw_data=event.flat().decode(),
-    )
-
-
-def _farewell(end: StreamEnded) -> ServerSentEvent:
-    """The last frame of a stream that ends before its log. Without an id: the client resumes where it was."""
-    if isinstance(end, HubClosed):
-        return ServerSentEvent(event="shutdown", raw_data="bye")
-    return ServerSentEvent(event="error", raw_data='{"code":"access_ended"}')
+def _frame(event: Event, event_id: str) -> bytes:
+    return sse.frame("complete" if event.type.is_final else "update", event.flat(), event_id)
 
 
 def _event_id(text: str | None) -> int:

@@ -6,33 +6,36 @@ wait. A client that takes nothing at all for `STALLED_SECONDS` is sent away.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
 
 import msgspec
 import structlog
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.core.errors import AppError
+from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.announcements import announce
-from app.jobs.errors import InvalidEventId
+from app.jobs.errors import InvalidEventId, NotYourJob
 from app.jobs.states import Status
 from app.streams import commands, owner_log
 from app.streams.admission import StreamUser
 from app.streams.commands import AnyCommand, Cancel, Ping, Subscribe, Unsubscribe
 from app.streams.followers import AccessEnded, HubClosed
 from app.streams.hub import Hub
-from app.streams.owner_log import EventFilter, InvalidPlace
+from app.streams.owner_log import EventFilter
 
 MAX_WAITING_FRAMES: Final = 64
 MAX_SUBSCRIPTIONS: Final = 100
 STALLED_SECONDS: Final = 30.0
 
 GOING_AWAY: Final = 1001
+NOT_TEXT: Final = 1003
+TOO_LARGE: Final = 1009
+INTERNAL_ERROR: Final = 1011
 TRY_AGAIN_LATER: Final = 1013
 UNAUTHORIZED: Final = 4401
 FORBIDDEN: Final = 4403
@@ -40,6 +43,9 @@ NOT_FOUND: Final = 4404
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
+
+Answer = TypeVar("Answer")
+Follow = Callable[[], Awaitable[None]]
 
 
 class Sockets:
@@ -56,6 +62,11 @@ class Sockets:
             yield
         finally:
             self._open.discard(socket)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is none."""
+        return not self._open
 
     def tick(self, frame: str) -> None:
         """Pass on the clock's frame of this second."""
@@ -80,21 +91,29 @@ class Closing(Exception):
 class Socket:
     """The conversation with one client, from the accepted handshake to the end."""
 
-    def __init__(self, connection: WebSocket, resources: Resources, hub: Hub, user: StreamUser) -> None:
+    _user: StreamUser  # known once the conversation begins
+
+    def __init__(self, connection: WebSocket, resources: Resources, hub: Hub) -> None:
         self._connection = connection
         self._resources = resources
         self._hub = hub
-        self._user = user
         self._frames: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING_FRAMES)
         self._followed: dict[UUID | None, asyncio.Task[None]] = {}
         self._end: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
+        self._is_conversing = False
 
-    async def converse(self, first: Subscribe | None) -> None:
-        """Serve the client until it leaves; raises Closing when it is to be sent away."""
+    async def converse(self, user: StreamUser, first: Subscribe | None) -> None:
+        """Serve the client until it leaves; raises Closing when it is to be sent away.
+
+        Raises the AppError of a first subscription that may not be, before anything is said.
+        """
+        self._user = user
+        follow = None if first is None else await self._prepare(first)
+        self._is_conversing = True
         tasks = [asyncio.create_task(self._send_forever()), asyncio.create_task(self._listen_forever())]
         try:
-            if first is not None:
-                await self._subscribe(first)
+            if first is not None and follow is not None:
+                self._start(first.job_id, follow)
             waited_for: list[asyncio.Future[Any]] = [*tasks, self._end]
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
             if self._end.done():
@@ -105,6 +124,30 @@ class Socket:
         finally:
             await self._stop([*tasks, *self._followed.values()])
 
+    async def unless_ended(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
+        """Wait for the answer, but not beyond the end; raises Closing."""
+        task = asyncio.create_task(answer)
+        try:
+            waited_for: list[asyncio.Future[Any]] = [task, self._end]
+            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
+            if self._end.done():
+                raise self._end.result()
+            return task.result()
+        finally:
+            await self._stop([task])
+
+    async def receive_text(self) -> str:
+        """The next frame; raises Closing for one that is no text or too large, and WebSocketDisconnect."""
+        message = await self._connection.receive()
+        if message["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect(message["code"], message.get("reason"))
+        text: str | None = message.get("text")
+        if text is None:
+            raise Closing(NOT_TEXT, "frames are text")
+        if len(text) > commands.MAX_FRAME_BYTES:
+            raise Closing(TOO_LARGE, "the frame is too large")
+        return text
+
     def end(self, closing: Closing) -> None:
         """Have the conversation end."""
         if not self._end.done():
@@ -112,10 +155,11 @@ class Socket:
 
     def tick(self, frame: str) -> None:
         """Take the clock's frame of this second, if there is room for it."""
-        with suppress(asyncio.QueueFull):
-            self._frames.put_nowait(frame)
+        if self._is_conversing:
+            with suppress(asyncio.QueueFull):
+                self._frames.put_nowait(frame)
 
-    async def _stop(self, tasks: list[asyncio.Task[None]]) -> None:
+    async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -131,9 +175,7 @@ class Socket:
 
     async def _listen_forever(self) -> None:
         while True:
-            text = await self._connection.receive_text()
-            if len(text) > commands.MAX_FRAME_BYTES:
-                raise Closing(1009, "the frame is too large")
+            text = await self.receive_text()
             try:
                 await self._obey(commands.decode_command(text))
             except msgspec.DecodeError as error:
@@ -157,31 +199,43 @@ class Socket:
                 assert_never(never)
 
     async def _subscribe(self, command: Subscribe) -> None:
-        if len(self._followed) >= MAX_SUBSCRIPTIONS:
+        if command.job_id not in self._followed and len(self._followed) >= MAX_SUBSCRIPTIONS:
             await self._say("error", {"code": "too_many_subscriptions", "limit": MAX_SUBSCRIPTIONS})
             return
-        follow = await (self._prepare_all(command) if command.job_id is None else self._prepare_job(command))
+        follow = await self._prepare(command)
         if (earlier := self._followed.pop(command.job_id, None)) is not None:
             await self._stop([earlier])
-        self._followed[command.job_id] = asyncio.create_task(self._follow(command.job_id, follow))
+        self._start(command.job_id, follow)
 
-    async def _follow(self, key: UUID | None, follow: Callable[[], Awaitable[None]]) -> None:
+    async def _prepare(self, command: Subscribe) -> Follow:
+        """What will follow, if that may be; raises the AppError that says why not."""
+        if command.job_id is None:
+            return await self._prepare_all(command.after)
+        return await self._prepare_job(command.job_id, command.after or 0)
+
+    def _start(self, key: UUID | None, follow: Follow) -> None:
+        self._followed[key] = asyncio.create_task(self._follow(key, follow))
+
+    async def _follow(self, key: UUID | None, follow: Follow) -> None:
         try:
             await follow()
         except HubClosed:
             self.end(Closing(GOING_AWAY, "bye"))
         except AccessEnded:
-            self.end(Closing(UNAUTHORIZED, "access ended"))
+            self.end(Closing(UNAUTHORIZED, "access_ended"))
+        except Exception:
+            # Without this it would just be silent from here on.
+            log.exception("subscription_failed")
+            self.end(Closing(INTERNAL_ERROR, "internal_error"))
         finally:
             if self._followed.get(key) is asyncio.current_task():
                 del self._followed[key]
 
-    async def _prepare_job(self, command: Subscribe) -> Callable[[], Awaitable[None]]:
+    async def _prepare_job(self, job_id: UUID, after: int | str) -> Follow:
         """Check that the job may be followed from there. Raises JobNotFound, NotYourJob, InvalidEventId."""
-        assert command.job_id is not None  # noqa: S101  # the caller has looked
-        job_id, after = command.job_id, command.after or 0
         if not isinstance(after, int) or not 0 <= after < 2**31:
             raise InvalidEventId
+        self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
             row = await service.get_own(connection, self._user.id, job_id)
         is_over = Status(row["status"]).is_final and after >= row["last_seq"]
@@ -194,13 +248,13 @@ class Socket:
 
         return follow
 
-    async def _prepare_all(self, command: Subscribe) -> Callable[[], Awaitable[None]]:
-        """Check that all jobs may be followed from there. Raises InvalidPlace."""
+    async def _prepare_all(self, after: int | str | None) -> Follow:
+        """Check that all jobs may be followed from there. Raises Forbidden, InvalidPlace."""
         if self._user.only_job is not None:
-            raise InvalidPlace
+            raise Forbidden
         async with self._resources.database.connection() as connection:
             present = await owner_log.present(connection)
-        place = present if command.after is None else owner_log.parse_place(str(command.after))
+        place = present if after is None else owner_log.parse_place(str(after))
 
         async def follow() -> None:
             await self._say("subscribed", {"job_id": None, "id": str(place)})
@@ -212,11 +266,16 @@ class Socket:
         return follow
 
     async def _cancel(self, job_id: UUID) -> None:
+        self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
             moved = await service.cancel(connection, self._user.id, job_id)
         if moved is not None:
             announce(self._resources.hints, moved)
         await self._say("cancel_requested", {"job_id": job_id})
+
+    def _ensure_ticket_is_for(self, job_id: UUID) -> None:
+        if self._user.only_job not in (None, job_id):
+            raise NotYourJob(job_id=str(job_id))
 
     async def _say(self, event: str, data: dict[str, Any]) -> None:
         await self._say_encoded(event, _encode(data))

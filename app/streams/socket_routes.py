@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
+import structlog
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -20,6 +21,7 @@ from app.streams.hub import Hub
 from app.streams.socket import (
     FORBIDDEN,
     GOING_AWAY,
+    INTERNAL_ERROR,
     NOT_FOUND,
     TRY_AGAIN_LATER,
     UNAUTHORIZED,
@@ -29,8 +31,9 @@ from app.streams.socket import (
 )
 
 FIRST_FRAME_SECONDS: Final = 10.0
-INTERNAL_ERROR: Final = 1011
+CLOSE_SECONDS: Final = 0.5
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["streams"])
 
 
@@ -53,31 +56,31 @@ async def _serve(connection: WebSocket, wanted: tuple[str, str] | None) -> None:
         return
     await connection.accept()
     try:
-        user = await _identify(connection)
-        await _converse(connection, resources, user, None if wanted is None else _subscription(*wanted))
+        await _converse(connection, resources, wanted)
     except WebSocketDisconnect:
         return
     except Closing as closing:
         await _close(connection, closing.code, closing.reason)
     except AppError as error:
         await _close(connection, _code(error), error.code)
+    except Exception:
+        log.exception("conversation_failed")
+        await _close(connection, INTERNAL_ERROR, "internal_error")
 
 
-async def _converse(
-    connection: WebSocket, resources: Resources, user: StreamUser, first: Subscribe | None
-) -> None:
+async def _converse(connection: WebSocket, resources: Resources, wanted: tuple[str, str] | None) -> None:
     state = connection.app.state
     hub: Hub = state.hub
     admission: Admission = state.admission
     sockets: Sockets = state.sockets
-    socket = Socket(connection, resources, hub, user)
-    with (
-        admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))),
-        sockets.holding(socket),
-    ):
+    socket = Socket(connection, resources, hub)
+    with sockets.holding(socket):
         if hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
-        await socket.converse(first)
+        user = await socket.unless_ended(_identify(connection, socket))
+        first = None if wanted is None else _subscription(*wanted)
+        with admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))):
+            await socket.converse(user, first)
 
 
 def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
@@ -88,10 +91,14 @@ def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
     origin = connection.headers.get("origin")
     if origin is None or origin in allowed:
         return True
-    return origin != "null" and urlsplit(origin).netloc == connection.headers.get("host")
+    try:
+        page = urlsplit(origin).netloc  # empty for `null`
+        return page != "" and page == connection.headers.get("host")
+    except ValueError:
+        return False
 
 
-async def _identify(connection: WebSocket) -> StreamUser:
+async def _identify(connection: WebSocket, socket: Socket) -> StreamUser:
     """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
     gate: Gate = connection.app.state.gate
     resources: Resources = connection.app.state.resources
@@ -104,13 +111,13 @@ async def _identify(connection: WebSocket) -> StreamUser:
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.user_id, None, holder.job_id)
-    return await _user_of(gate, await _first_token(connection))
+    return await _user_of(gate, await _first_token(socket))
 
 
-async def _first_token(connection: WebSocket) -> str:
+async def _first_token(socket: Socket) -> str:
     try:
         async with asyncio.timeout(FIRST_FRAME_SECONDS):
-            frame = await connection.receive_text()
+            frame = await socket.receive_text()
         return commands.decode_authentication(frame).token
     except (TimeoutError, msgspec.DecodeError) as error:
         raise Unauthorized from error
@@ -145,6 +152,7 @@ def _code(error: AppError) -> int:
 
 async def _close(connection: WebSocket, code: int, reason: str) -> None:
     try:
-        await connection.close(code, reason)
-    except RuntimeError:
-        return  # the client was quicker
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await connection.close(code, reason)
+    except (RuntimeError, TimeoutError, WebSocketDisconnect):
+        return  # the client was quicker, or takes nothing, this neither

@@ -1,0 +1,117 @@
+"""What `python -m app jobs` understands. Light: the client is imported when a command runs."""
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Add `jobs` and its actions to the parser of the command line."""
+    actions = commands.add_parser("jobs", help="submit, follow and manage jobs over HTTP").add_subparsers(
+        required=True, metavar="action"
+    )
+    _add_submit(_action(actions, "submit", "queue texts to be predicted; prints the job's id"))
+    _add_list(_action(actions, "list", "your jobs, newest first"))
+    _add_ids(_action(actions, "watch", "show the progress of jobs until they have ended"))
+    _add_ids(_action(actions, "cancel", "stop jobs"))
+    fetch = _action(actions, "results", "the predictions computed so far, in input order")
+    fetch.add_argument("job_id", metavar="JOB_ID")
+    fetch.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
+    fetch.add_argument("--output", type=Path, metavar="FILE", help="a file instead of stdout")
+    again = _action(actions, "retry", "have a failed or cancelled job tried again")
+    again.add_argument("job_id", metavar="JOB_ID")
+    again.add_argument("--from-start", action="store_true", help="clear what it has computed, begin anew")
+    again.add_argument("--watch", action="store_true", help="show its progress until it has ended")
+    _action(actions, "explain", "why a job is where it is").add_argument("job_id", metavar="JOB_ID")
+
+
+def _action(actions: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = actions.add_parser(name, help=text, description=text)
+    server = parser.add_argument_group("server", "by option or environment; secrets rather by environment")
+    server.add_argument("--url", help="HEADRACE_URL; default http://localhost:8000")
+    server.add_argument("--username", help="HEADRACE_USERNAME")
+    server.add_argument("--password", help="HEADRACE_PASSWORD; asked for at a terminal")
+    server.add_argument("--token", help="HEADRACE_TOKEN, instead of username and password")
+    parser.set_defaults(command=_command(name))
+    return parser
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], None]:
+    def run(arguments: argparse.Namespace) -> None:
+        from app.cli import jobs
+
+        jobs.run(name, arguments)
+
+    return run
+
+
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="default: stdin, one text a line")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="one text a line; - is stdin")
+    parser.add_argument("--watch", action="store_true", help="show its progress until it has ended")
+    parser.add_argument("--model", metavar="NAME", help="name or name@version; default sentiment")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="how many texts are committed at a time")
+    parser.add_argument("--priority", choices=("low", "normal", "high", "critical"))
+    parser.add_argument("--queue", metavar="NAME")
+    parser.add_argument("--max-attempts", type=int, metavar="N")
+    parser.add_argument("--soft-limit-seconds", type=int, metavar="N")
+    parser.add_argument("--time-limit-seconds", type=int, metavar="N")
+    parser.add_argument("--expires-in-seconds", type=int, metavar="N", help="of the results, after the end")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--run-at", type=_instant, metavar="INSTANT", help="not before: 2026-03-01T12:00:00Z")
+    start.add_argument("--delay-seconds", type=float, metavar="N", help="not before this has passed")
+    _add_metadata(parser, "can be searched for")
+    parser.add_argument(
+        "--idempotency-key", metavar="KEY", help="the same key and texts give the same job again"
+    )
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--status", choices=("pending", "running", "completed", "failed", "cancelled"))
+    parser.add_argument("--kind", metavar="NAME")
+    parser.add_argument("--queue", metavar="NAME")
+    parser.add_argument("--model", metavar="NAME")
+    _add_metadata(parser, "only jobs with this pair")
+    parser.add_argument("--limit", type=_positive, default=20, metavar="N", help="how many; default 20")
+    parser.add_argument("--format", choices=("table", "ndjson"), default="table")
+
+
+def _add_ids(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job_ids", nargs="+", metavar="JOB_ID")
+
+
+def _add_metadata(parser: argparse.ArgumentParser, text: str) -> None:
+    parser.add_argument("--metadata", type=_pair, action=_Pairs, metavar="KEY=VALUE", help=text)
+
+
+class _Pairs(argparse.Action):
+    """Collects pairs in a dictionary."""
+
+    def __call__(
+        self, _parser: object, namespace: argparse.Namespace, values: Any, _option: object = None
+    ) -> None:
+        key, value = values
+        setattr(namespace, self.dest, {**(getattr(namespace, self.dest) or {}), key: value})
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not (key and sign):
+        raise argparse.ArgumentTypeError("a pair is written KEY=VALUE")
+    return key, value
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise argparse.ArgumentTypeError("an instant needs a time zone: 2026-03-01T12:00:00Z")
+    return instant
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("it takes at least 1")
+    return number

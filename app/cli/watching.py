@@ -1,0 +1,72 @@
+"""Watching jobs on a terminal."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from app.client import AsyncHeadrace, Event, HeadraceError
+
+COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
+
+
+class Watching:
+    """A progress bar for each job, on stderr."""
+
+    def __init__(self, account: Mapping[str, Any], after: int) -> None:
+        self._account = account
+        self._after = after
+        self._progress = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.fields[job_id]}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+        )
+
+    async def run(self, job_ids: Sequence[str]) -> Mapping[str, Event | HeadraceError]:
+        """Watch until each job has ended; what each ended with."""
+        async with AsyncHeadrace(**self._account) as client:
+            with self._progress:
+                ends = await asyncio.gather(*(self._watch(client, job_id) for job_id in job_ids))
+        return dict(zip(job_ids, ends, strict=True))
+
+    async def _watch(self, client: AsyncHeadrace, job_id: str) -> Event | HeadraceError:
+        bar = self._progress.add_task("", total=None, job_id=escape(job_id))
+
+        def say(_seq: int, seconds: float) -> None:
+            self._progress.update(bar, description=f"[yellow]cut off; again in {seconds:.1f} s[/]")
+
+        last: Event | None = None
+        try:
+            async for event in client.follow(job_id, self._after, on_interruption=say):
+                last = event
+                self._draw(bar, event)
+            self._progress.stop_task(bar)
+            return last or HeadraceError(f"Job {job_id} had ended before.")
+        except HeadraceError as error:
+            self._progress.update(bar, description=f"[red]{escape(str(error))}[/]")
+            return error
+
+    def _draw(self, bar: TaskID, event: Event) -> None:
+        colour = COLOURS.get(event.status, "default")
+        step = f" · {escape(event.step)}" if event.step and not event.is_final else ""
+        self._progress.update(
+            bar,
+            completed=event.done,
+            total=event.total,
+            description=f"[{colour}]{escape(event.status)}[/]{step}",
+        )
