@@ -92,12 +92,12 @@ def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
     types = [EventType(event["type"]) for event in events]
     assert [event["seq"] for event in events] == list(range(1, job["last_seq"] + 1)), job["id"]
     standing: Status | None = None
-    for event in types:
-        assert (standing, event) in _STORY, f"{job['id']}: {event} while {standing} in {types}"
-        standing = _STORY[standing, event]
+    for happened in types:
+        assert (standing, happened) in _STORY, f"{job['id']}: {happened} while {standing} in {types}"
+        standing = _STORY[standing, happened]
     assert standing == job["status"], job["id"]
     assert events[-1]["data"]["status"] == job["status"], job["id"]
-    ends = [event for event in types if event.is_final]
+    ends = [happened for happened in types if happened.is_final]
     assert len(ends) == types.count(EventType.RETRIED) + (job["status"] in FINAL), job["id"]
     started = [event["data"]["attempt"] for event in events if event["type"] == EventType.STARTED]
     assert started == list(range(1, job["attempt"] + 1)), job["id"]

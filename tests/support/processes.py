@@ -27,7 +27,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        return self._log_path.read_text()
+        return self._log_path.read_text(errors="replace")  # handlers may print anything
 
     @property
     def is_running(self) -> bool:

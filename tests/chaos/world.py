@@ -1,0 +1,248 @@
+"""The system under test: real servers, API processes and workers, each replaced when it is gone."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import httpx
+import psutil
+
+from app.cli.migrations import migrate
+from app.core.config import Settings, load_settings
+from app.core.database import Database, open_database
+from app.embedded import launch
+from app.embedded.server import EmbeddedServer
+from app.embedded.servers import EmbeddedServers
+from tests.chaos.options import Options
+from tests.kinds_for_tests import PLUGIN
+from tests.support import apis, processes, proxy
+from tests.support.processes import ROOT
+from tests.support.proxy import PostgresProxy
+from tests.support.waiting import until
+
+HOST: Final = "127.0.0.1"
+READY_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 20.0
+
+Made = TypeVar("Made")
+
+
+class Part:
+    """One process of the system."""
+
+    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], log_path: Path) -> None:
+        self.name = name
+        self.log_path = log_path
+        # Held by whatever is done to this process, so that two faults do not meet in it.
+        self.lock = asyncio.Lock()
+        self._arguments = arguments
+        self.environment = environment
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Start it. Should the drill be killed, the kernel kills it too; a Ctrl+C does not reach it."""
+        program = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "-1", "-1"]
+        with self.log_path.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *program,
+                *(str(int(signal.SIGKILL)), sys.executable, *self._arguments),
+                env=self.environment,
+                cwd=ROOT,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def send(self, number: signal.Signals) -> None:
+        if self._process is not None and self.is_running:
+            self._process.send_signal(number)
+
+    async def wait(self, seconds: float = STOP_SECONDS) -> int | None:
+        """The exit code; None if it does not end in time."""
+        assert self._process is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self._process.wait()
+        return None
+
+    async def kill(self) -> None:
+        if self.is_running:
+            self.send(signal.SIGKILL)
+            await self.wait()
+
+    def children(self) -> list[psutil.Process]:
+        """Every process below it: its fork server first, then those that run jobs."""
+        with suppress(psutil.NoSuchProcess):
+            return psutil.Process(self.pid).children(recursive=True)
+        return []
+
+
+class Server:
+    """One of the two servers."""
+
+    def __init__(self, embedded: EmbeddedServer) -> None:
+        self.lock = asyncio.Lock()
+        self._embedded = embedded
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        await unhurried(self._embedded.kill)
+
+    async def start(self) -> None:
+        """Start it, and return when it answers."""
+        await unhurried(self._embedded.start)
+
+
+@dataclass
+class World:
+    """Everything there is in a drill."""
+
+    settings: Settings
+    postgres: Server
+    valkey: Server
+    database: Database
+    network: PostgresProxy
+    headers: dict[str, str]
+    folder: Path
+    workers: list[Part]
+    apis: list[Part]
+    urls: list[str]
+
+    @property
+    def counter(self) -> Path:
+        """Where `count` notes each batch that it has computed."""
+        return self.folder / "computed"
+
+    @property
+    def far_worker(self) -> Part:
+        """The worker that reaches Postgres over a network which can fail."""
+        return self.workers[-1]
+
+    @property
+    def parts(self) -> list[Part]:
+        return [*self.apis, *self.workers]
+
+
+async def unhurried(work: Callable[[], Made]) -> Made:
+    """Do something that blocks in a thread. Once begun it is finished, even if we are cancelled."""
+    task = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
+@asynccontextmanager
+async def running(options: Options) -> AsyncIterator[World]:
+    """The whole system, ready; at the end of the body nothing of it is left."""
+    with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
+        folder = Path(name)
+        # Durable as in production: what was acknowledged has to outlive a killed Postgres.
+        servers = EmbeddedServers(folder / "servers")
+        try:
+            await unhurried(servers.start)
+            await unhurried(lambda: migrate(servers.postgres.url))
+            settings = _settings(options, servers)
+            async with (
+                proxy.before_postgres(servers.postgres) as network,
+                open_database(settings.database_url, pool_size=4) as database,
+            ):
+                headers = await apis.sign_in(settings, database)
+                world = _world(options, settings, servers, database, network, headers, folder)
+                try:
+                    await _start(world)
+                    yield world
+                finally:
+                    await asyncio.gather(*(part.kill() for part in world.parts))
+        finally:
+            await unhurried(servers.stop)
+
+
+def _settings(options: Options, servers: EmbeddedServers) -> Settings:
+    return load_settings(
+        _env_file=None,
+        database_url=servers.postgres.url,
+        redis_url=servers.valkey.url,
+        worker_port=None,
+        worker_slots=options.slots,
+        database_pool_size=6,
+        access_token_seconds=86_400,
+        # Short, and still longer than a busy machine lets a living worker wait.
+        lease_seconds=2.0,
+        heartbeat_seconds=0.4,
+        drain_seconds=2.0,
+        retry_base_seconds=0.1,
+        retry_max_seconds=1.0,
+        plugins=(PLUGIN,),
+    )
+
+
+def _world(
+    options: Options,
+    settings: Settings,
+    servers: EmbeddedServers,
+    database: Database,
+    network: PostgresProxy,
+    headers: dict[str, str],
+    folder: Path,
+) -> World:
+    more = {"PLUGINS": PLUGIN, "DATABASE_POOL_SIZE": str(settings.database_pool_size)}
+    more["RETRY_MAX_SECONDS"] = str(settings.retry_max_seconds)
+    ports = [_free_port() for _ in range(options.apis)]
+    postgres, valkey = Server(servers.postgres), Server(servers.valkey)
+    world = World(settings, postgres, valkey, database, network, headers, folder, [], [], [])
+    for number, port in enumerate(ports, 1):
+        environment = processes.environment(settings, **more)
+        name = f"api-{number}"
+        arguments = ["-m", "app", "serve", "--host", HOST, "--port", str(port)]
+        world.apis.append(Part(name, arguments, environment, folder / f"{name}.log"))
+        world.urls.append(f"http://{HOST}:{port}")
+    for number in range(1, options.workers + 1):
+        name = f"worker-{number}"
+        environment = processes.environment(settings, **more, WORKER_NAME=name)
+        world.workers.append(Part(name, ["-m", "worker"], environment, folder / f"{name}.log"))
+    far_url = proxy.postgres_url(network, settings.database_url)
+    world.far_worker.environment["DATABASE_URL"] = far_url
+    return world
+
+
+def _free_port() -> int:
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def _start(world: World) -> None:
+    await asyncio.gather(*(part.start() for part in world.parts))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        await until(lambda: _are_ready(client, world), seconds=READY_SECONDS)
+
+
+async def _are_ready(client: httpx.AsyncClient, world: World) -> bool:
+    """Whether every API answers, and knows of every worker."""
+    with suppress(httpx.TransportError):
+        for url in world.urls:
+            answer = await client.get(f"{url}/health")
+            if answer.status_code != 200 or answer.json()["workers"] < len(world.workers):
+                return False
+        return True
+    return False

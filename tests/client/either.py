@@ -1,0 +1,45 @@
+"""One set of stories for both clients: the blocking one, in threads, has the verbs of the other."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any, cast
+
+from app.client import AsyncHeadrace, Headrace, Patience
+
+ITERATED = frozenset({"jobs", "follow", "events", "results", "export"})
+_END = object()
+
+HURRIED = Patience(first_pause_seconds=0.01, longest_pause_seconds=0.05)
+"""Comes back at once, whatever a stream asks for: for stories with many cuts."""
+
+
+class Threaded:
+    """A blocking client whose every call runs in a thread."""
+
+    def __init__(self, client: Headrace) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        verb = getattr(self._client, name)
+        if name in ITERATED:
+            return lambda *arguments, **named: _each(verb(*arguments, **named))
+        return partial(asyncio.to_thread, verb)
+
+    async def aclose(self) -> None:
+        self._client.close()
+
+
+def connect(kind: str, url: str, **arguments: Any) -> AsyncHeadrace:
+    """A client of this kind, seen as the asynchronous one."""
+    if kind == "async":
+        return AsyncHeadrace(url, **arguments)
+    return cast("AsyncHeadrace", Threaded(Headrace(url, **arguments)))
+
+
+async def _each(items: Iterator[Any]) -> AsyncIterator[Any]:
+    try:
+        while (item := await asyncio.to_thread(next, items, _END)) is not _END:
+            yield item
+    finally:
+        items.close()  # type: ignore[attr-defined]  # they are generators

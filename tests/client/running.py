@@ -1,0 +1,116 @@
+"""The API and a worker as processes of their own, for a whole module, and users who sign in to them."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from redis import Redis
+
+from app.core import ids
+from app.core.config import Settings, load_settings
+from tests.conftest import PASSWORD, Servers
+from tests.support.processes import ROOT, environment
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who has an account."""
+
+    name: str
+    password: str = PASSWORD
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """As a client takes them."""
+        return {"username": self.name, "password": self.password}
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it is."""
+
+    url: str
+    settings: Settings
+
+    def sign_up(self, name: str | None = None) -> User:
+        """A new user."""
+        user = User(name or f"u{ids.new_id().hex}")
+        body = {"username": user.name, "password": user.password}
+        answer = httpx.post(f"{self.url}/users", json=body, trust_env=False)
+        assert answer.status_code == 201, answer.text
+        return user
+
+
+@contextmanager
+def running(servers: Servers, folder: Path) -> Iterator[Running]:
+    """Run everything during the body."""
+    with Redis.from_url(servers.embedded.valkey.url) as redis:
+        redis.flushall()
+    settings = load_settings(
+        _env_file=None,
+        database_url=servers.create_database(),
+        redis_url=servers.embedded.valkey.url,
+        worker_port=None,
+        worker_slots=2,
+    )
+    port = free_port()
+    with (
+        _process(settings, folder / "worker.log", "-m", "worker"),
+        _process(settings, folder / "api.log", "-m", "app", "serve", "--port", str(port)),
+    ):
+        url = f"http://{HOST}:{port}"
+        until_healthy(url)
+        yield Running(url, settings)
+
+
+def until_healthy(url: str) -> None:
+    """Wait until there is an API, and a worker."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/health", trust_env=False).json()["workers"]:
+                return
+        except (httpx.HTTPError, KeyError):
+            pass
+        time.sleep(0.05)
+    raise AssertionError(f"nothing at {url}")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server((HOST, 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[None]:
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            env={**os.environ, **environment(settings)},
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,203 @@
+"""What people do with the client, each story told with both kinds of it."""
+
+import asyncio
+import json
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from app.client import (
+    AsyncHeadrace,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Unauthorized,
+    WaitTimeout,
+)
+from tests.client.conftest import Connect
+from tests.client.running import Running, User
+from tests.e2e.support import compounds, short_texts, slow_texts
+
+UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+
+
+async def test_texts_are_submitted_waited_for_and_read(client: AsyncHeadrace) -> None:
+    texts = short_texts(25)
+    submitted = await client.submit(texts, batch_size=10, priority="high", metadata={"team": "search"})
+    job = await client.wait(submitted, timeout=30)
+    rows = [row async for row in client.results(job)]
+
+    assert (submitted.status, submitted.is_replay) == ("pending", False)
+    assert (job.id, job.status, job.done, job.total) == (submitted.id, "completed", 25, 25)
+    assert (job.kind, job.priority, job.metadata) == ("batch_predict", "high", {"team": "search"})
+    assert job.completed_at is not None
+    assert job.completed_at.tzinfo is not None
+    assert [row.input_index for row in rows] == list(range(25))
+    assert [row.prediction["scores"]["compound"] for row in rows] == compounds(texts)
+
+
+async def test_what_is_followed_is_the_log(client: AsyncHeadrace) -> None:
+    job = await client.submit(slow_texts(30), batch_size=1)
+    followed = [event async for event in client.follow(job)]
+    log = [event async for event in client.events(job)]
+
+    assert [event.raw for event in followed] == [event.raw for event in log]
+    assert [event.seq for event in followed] == list(range(1, 34))
+    assert [event.type for event in followed] == ["created", "started", *["progress"] * 30, "completed"]
+    assert followed[-1].is_final
+    assert followed == log
+
+
+async def test_following_goes_on_after_a_number_and_ends_at_once_after_the_last(
+    client: AsyncHeadrace,
+) -> None:
+    job = await client.submit(short_texts(30), batch_size=10)
+    await client.wait(job, timeout=30)
+
+    assert [event.seq async for event in client.follow(job, after=3)] == [4, 5, 6]
+    assert [event.seq async for event in client.follow(job, after=6)] == []
+    assert [event.seq async for event in client.follow(job, after=1000)] == []
+
+
+async def test_a_long_log_is_read_in_pages(client: AsyncHeadrace) -> None:
+    job = await client.submit(short_texts(700), batch_size=1)
+    await client.wait(job, timeout=50)
+
+    assert [event.seq async for event in client.events(job)] == list(range(1, 704))
+    assert [event.seq async for event in client.events(job, after=702)] == [703]
+
+
+async def test_a_stream_that_is_left_early_leaves_the_client_well(client: AsyncHeadrace) -> None:
+    job = await client.submit(short_texts(10), queue="nobody")
+    async for event in client.follow(job):
+        assert event.type == "created"
+        break
+
+    assert (await client.job(job)).status == "pending"
+
+
+async def test_jobs_are_listed_over_pages_newest_first_and_filtered(client: AsyncHeadrace) -> None:
+    before = datetime.now(UTC) - timedelta(minutes=1)
+    made = [(await client.submit(["x"], queue="nobody", metadata={"n": str(n % 2)})).id for n in range(5)]
+
+    assert [job.id async for job in client.jobs(page_size=2)] == made[::-1]
+    assert [job.id async for job in client.jobs(metadata={"n": "1"})] == [made[3], made[1]]
+    assert [job.id async for job in client.jobs(status="completed")] == []
+    assert len([job async for job in client.jobs(queue="nobody", created_after=before)]) == 5
+    assert [job async for job in client.jobs(created_before=before)] == []
+
+
+async def test_waiting_ends_with_the_time_and_leaves_the_job_alone(client: AsyncHeadrace) -> None:
+    job = await client.submit(["x"], queue="nobody")
+    with pytest.raises(WaitTimeout) as caught:
+        await client.wait(job, timeout=0.3)
+
+    assert isinstance(caught.value, TimeoutError)
+    assert caught.value.job.id == job.id
+    assert (await client.job(job)).status == "pending"
+
+
+async def test_a_job_is_cancelled_explained_and_tried_again(client: AsyncHeadrace) -> None:
+    job = await client.submit(["x"], queue="nobody")
+    waiting = await client.explain(job)
+    cancelled = await client.cancel(job)
+    with pytest.raises(BadRequest) as again:
+        await client.cancel(job)
+    retried = await client.retry(job)
+    with pytest.raises(Conflict) as not_retryable:
+        await client.retry(job)
+
+    assert (waiting.code, waiting.jobs_of_mine_ahead) == ("no_worker", 0)
+    assert "nobody" in waiting.sentence
+    assert (cancelled.status, cancelled.is_final) == ("cancelled", True)
+    assert again.value.code == "job_already_finished"
+    assert retried.status == "pending"
+    assert not_retryable.value.code == "job_not_retryable"
+
+
+async def test_results_are_exported_as_csv_and_as_ndjson(client: AsyncHeadrace) -> None:
+    job = await client.submit(short_texts(120), batch_size=50)
+    await client.wait(job, timeout=30)
+    ndjson = b"".join([piece async for piece in client.export(job, "ndjson")])
+    csv = b"".join([piece async for piece in client.export(job, "csv")])
+
+    rows = [row.raw async for row in client.results(job)]
+    assert [json.loads(line) for line in ndjson.splitlines()] == rows
+    lines = csv.decode().splitlines()
+    assert lines[0].startswith("index,input_index,label,score")
+    assert len(lines) == 121
+
+
+async def test_the_same_key_gives_the_same_job(client: AsyncHeadrace) -> None:
+    first = await client.submit(["x"], queue="nobody", idempotency_key="monday")
+    second = await client.submit(["x"], queue="nobody", idempotency_key="monday")
+    other = await client.submit(["x"], queue="nobody")
+    with pytest.raises(Invalid) as reused:
+        await client.submit(["y"], queue="nobody", idempotency_key="monday")
+
+    assert (first.id, first.is_replay, second.is_replay) == (second.id, False, True)
+    assert other.id != first.id
+    assert reused.value.code == "idempotency_key_reused"
+
+
+async def test_a_job_of_any_kind_is_created_by_its_path(client: AsyncHeadrace) -> None:
+    job = await client.create("batch-predict", {"texts": ["x"], "queue": "nobody"})
+
+    assert (await client.job(job)).kind == "batch_predict"
+
+
+async def test_errors_say_what_went_wrong(client: AsyncHeadrace, connect: Connect, system: Running) -> None:
+    foreign = await connect(system.url, **system.sign_up().credentials).submit(["x"], queue="nobody")
+    with pytest.raises(NotFound) as unknown:
+        await client.job(UNKNOWN)
+    with pytest.raises(Forbidden) as theirs:
+        await client.job(foreign)
+    with pytest.raises(Invalid) as invalid:
+        await client.submit(["x"], batch_size=0)
+    with pytest.raises(BadRequest) as too_many:
+        await client.submit(["x"] * 1001)
+    with pytest.raises(NotFound):
+        [event async for event in client.follow(UNKNOWN)]
+    with pytest.raises(NotFound):
+        [row async for row in client.results(UNKNOWN)]
+
+    error = unknown.value
+    assert (error.status, error.code) == (404, "job_not_found")
+    assert error.detail == str(error) == f"There is no job {UNKNOWN}."
+    assert error.request_id
+    assert error.facts["job_id"] == UNKNOWN
+    assert theirs.value.code == "not_your_job"
+    assert "batch_size" in str(invalid.value)
+    assert too_many.value.detail == "Maximum 1000 texts allowed"
+
+
+async def test_wrong_credentials_are_refused_once_and_for_all(
+    connect: Connect, system: Running, ada: User
+) -> None:
+    with pytest.raises(Unauthorized) as wrong:
+        await connect(system.url, username=ada.name, password="not the password").job(UNKNOWN)
+    with pytest.raises(Unauthorized):
+        await connect(system.url, token="no-token-of-ours").job(UNKNOWN)
+
+    assert wrong.value.code == "invalid_credentials"
+
+
+async def test_a_token_is_enough(connect: Connect, system: Running, ada: User) -> None:
+    async with httpx.AsyncClient(base_url=system.url, trust_env=False) as plain:
+        pair = (await plain.post("/token", data=ada.credentials)).json()
+    client = connect(f"{system.url}/api/v1/", token=pair["access_token"])
+
+    job = await client.submit(["good"])
+    assert (await client.wait(job, timeout=30)).status == "completed"
+
+
+async def test_many_follow_at_once_with_one_client(client: AsyncHeadrace) -> None:
+    jobs = [await client.submit(short_texts(20), batch_size=5) for _ in range(4)]
+
+    async def seqs(job: object) -> list[int]:
+        return [event.seq async for event in client.follow(job)]  # type: ignore[arg-type]  # it is one
+
+    assert await asyncio.gather(*(seqs(job) for job in jobs)) == [list(range(1, 8))] * 4

@@ -1,0 +1,101 @@
+"""Settings: what is taken, what is refused, and what is never repeated."""
+
+import pytest
+
+from app.core.config import DEVELOPMENT_SECRET, Environment, Settings, load_settings
+from app.core.errors import ConfigurationError
+
+SERVERS = {"database_url": "postgresql://here/db", "redis_url": "redis://here"}
+STRONG = "a-secret-with-more-than-32-bytes-in-it"
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.delenv(name, raising=False)
+
+
+def settings(**values: object) -> Settings:
+    """Settings that come from nowhere else."""
+    return load_settings(_env_file=None, **{**SERVERS, **values})
+
+
+def fault_of(**values: object) -> str:
+    """What is said when these are refused."""
+    with pytest.raises(ConfigurationError) as refused:
+        settings(**values)
+    return str(refused.value)
+
+
+def test_the_servers_are_all_that_has_to_be_said() -> None:
+    assert settings().environment is Environment.DEVELOPMENT
+    with pytest.raises(ConfigurationError, match=r"DATABASE_URL.*REDIS_URL"):
+        load_settings(_env_file=None)
+
+
+@pytest.mark.parametrize("name", ["secret_key", "previous_secret_key"])
+@pytest.mark.parametrize("secret", ["", "tooshort", "31-bytes-are-not-enough-for-it!"])
+def test_a_weak_secret_is_refused_by_name_and_not_repeated(name: str, secret: str) -> None:
+    fault = fault_of(**{name: secret})
+
+    assert name.upper() in fault
+    assert not secret or secret not in fault
+    assert "\n" not in fault
+
+
+def test_a_secret_is_measured_in_bytes() -> None:
+    assert settings(secret_key="é" * 16).secret_key.get_secret_value() == "é" * 16
+
+
+def test_a_secret_does_not_show() -> None:
+    assert STRONG not in repr(settings(secret_key=STRONG))
+
+
+@pytest.mark.parametrize("secret", [{}, {"secret_key": DEVELOPMENT_SECRET}])
+def test_production_refuses_the_secret_that_everybody_knows(secret: dict[str, str]) -> None:
+    fault = fault_of(environment="production", **secret)
+
+    assert "SECRET_KEY" in fault
+    assert DEVELOPMENT_SECRET not in fault
+
+
+def test_production_takes_a_secret_of_its_own() -> None:
+    assert settings(environment="production", secret_key=STRONG).is_production
+
+
+def test_a_token_may_be_signed_with_the_secret_before() -> None:
+    both = settings(secret_key=STRONG, previous_secret_key=STRONG[::-1])
+
+    assert both.verification_secrets == (STRONG, STRONG[::-1])
+    assert settings(secret_key=STRONG).verification_secrets == (STRONG,)
+
+
+@pytest.mark.parametrize("lease", [0.0, 1.0, 2.9])
+def test_a_lease_has_room_for_three_heartbeats(lease: float) -> None:
+    assert "LEASE_SECONDS" in fault_of(lease_seconds=lease, heartbeat_seconds=1.0)
+    assert settings(lease_seconds=3.0, heartbeat_seconds=1.0).lease_seconds == 3.0
+
+
+def test_every_fault_is_named_in_one_line() -> None:
+    fault = fault_of(database_pool_size=1, max_body_bytes=1, worker_slots="many")
+
+    assert all(name in fault for name in ("DATABASE_POOL_SIZE", "MAX_BODY_BYTES", "WORKER_SLOTS"))
+    assert "\n" not in fault
+    assert "many" not in fault
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_QUEUES", "default, gpu,,")
+    monkeypatch.setenv("WORKER_PORT", "off")
+    monkeypatch.setenv("SOMETHING_ELSE", "is none of ours")
+
+    found = settings()
+
+    assert found.worker_queues == ("default", "gpu")
+    assert found.worker_port is None
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings().worker_slots = 7  # type: ignore[misc]  # that it cannot be done is the point

@@ -1,0 +1,165 @@
+"""When Postgres is away that is said, and nothing else is taken for it."""
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import pytest
+import sqlalchemy.exc
+from sqlalchemy import text
+
+from app.core import database
+from app.core.config import Settings
+from app.core.database import Database, asyncpg_dsn, sqlalchemy_url
+from app.core.errors import DatabaseUnavailable
+from app.core.resources import Resources
+from tests.support.waiting import until
+
+
+@pytest.fixture
+def doors(resources: Resources) -> Database:
+    return resources.database
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(),
+        ConnectionResetError(),
+        TimeoutError(),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.AdminShutdownError("terminating connection"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed"),
+        asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+        asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+        asyncpg.InterfaceError("connection is closed"),
+        sqlalchemy.exc.TimeoutError("QueuePool limit"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_every_way_of_being_away_is_unavailability(error: Exception) -> None:
+    with pytest.raises(DatabaseUnavailable) as said, database.unavailability():
+        raise error
+
+    assert said.value.__cause__ is error
+    assert said.value.status == 503
+    assert int(said.value.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UndefinedTableError("no such table"),
+        asyncpg.UniqueViolationError("there already"),
+        asyncpg.CheckViolationError("may not be"),
+        asyncpg.DataError("what is that"),
+        ValueError("nothing to do with it"),
+        asyncio.CancelledError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_of_another_sort_stays_what_it_is(error: BaseException) -> None:
+    with pytest.raises(type(error)) as said, database.unavailability():
+        raise error
+
+    assert said.value is error
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://nobody@/nothing?host=/nowhere",
+        "postgresql://nobody@127.0.0.1:1/nothing",
+    ],
+)
+async def test_a_postgres_that_is_not_there_is_unavailable_through_both_doors(url: str) -> None:
+    async with database.open_database(url, pool_size=2) as doors:
+        with pytest.raises(DatabaseUnavailable):
+            async with doors.connection():
+                pass
+        with pytest.raises(DatabaseUnavailable):
+            async with doors.session() as session:
+                await session.exec(text("SELECT 1"))  # type: ignore[call-overload]  # a bare statement will do
+
+
+async def test_a_database_that_does_not_exist_is_not_an_outage_that_passes(database_url: str) -> None:
+    async with database.open_database(database_url.replace("/test_", "/no_test_"), pool_size=2) as doors:
+        with pytest.raises((DatabaseUnavailable, asyncpg.InvalidCatalogNameError)):
+            async with doors.connection():
+                pass
+
+
+async def test_a_connection_that_is_killed_is_replaced(doors: Database, settings: Settings) -> None:
+    async with doors.connection() as victim:
+        pid = await victim.fetchval("SELECT pg_backend_pid()")
+    killer = await database.connect(settings.database_url, command_timeout=5)
+    await killer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    await killer.close()
+
+    async def answers() -> bool:
+        with suppress(DatabaseUnavailable):
+            async with doors.connection() as again:
+                return bool(await again.fetchval("SELECT pg_backend_pid()") != pid)
+        return False
+
+    await until(answers)
+
+
+async def test_a_connection_that_breaks_in_use_is_unavailability(doors: Database, settings: Settings) -> None:
+    killer = await database.connect(settings.database_url, command_timeout=5)
+
+    with pytest.raises(DatabaseUnavailable):
+        await _be_killed_by(killer, doors)
+
+    await killer.close()
+
+
+async def _be_killed_by(killer: asyncpg.Connection, doors: Database) -> None:
+    async with doors.connection() as victim:
+        pid = await victim.fetchval("SELECT pg_backend_pid()")
+        await killer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+        await victim.fetchval("SELECT 1")
+
+
+async def test_a_transaction_that_raises_leaves_nothing(doors: Database) -> None:
+    with suppress(ZeroDivisionError):
+        async with doors.transaction() as connection:
+            await connection.execute("CREATE TABLE half_done ()")
+            raise ZeroDivisionError
+
+    async with doors.connection() as connection:
+        assert await connection.fetchval("SELECT to_regclass('half_done')") is None
+
+
+async def test_a_session_commits_at_its_end(doors: Database) -> None:
+    async with doors.session() as session:
+        connection = await session.connection()
+        await connection.execute(text("CREATE TABLE done ()"))
+    async with doors.connection() as asking:
+        assert await asking.fetchval("SELECT to_regclass('done')") is not None
+
+
+async def test_json_comes_and_goes_as_what_it_is(doors: Database) -> None:
+    async with doors.connection() as connection:
+        samples: list[Any] = [{"a": [1, None, "é\u2028"]}, [], "text", 1.5, None]
+        for value in samples:
+            assert await connection.fetchval("SELECT $1::jsonb", value) == value
+        assert await connection.fetchval("SELECT $1::jsonb", b'{"a": 1}') == {"a": 1}
+
+
+async def test_every_connection_speaks_utc(doors: Database, settings: Settings) -> None:
+    own = await database.connect(settings.database_url, command_timeout=1)
+    try:
+        assert await own.fetchval("SHOW timezone") == "UTC"
+    finally:
+        await own.close()
+    async with doors.connection() as connection:
+        assert await connection.fetchval("SHOW timezone") == "UTC"
+
+
+def test_either_driver_may_be_named_in_the_setting() -> None:
+    for scheme in ("postgresql", "postgresql+asyncpg"):
+        url = f"{scheme}://me:p%40ss@here:5/db?host=/run"
+        assert asyncpg_dsn(url) == "postgresql://me:p%40ss@here:5/db?host=%2Frun"
+        assert sqlalchemy_url(url).drivername == "postgresql+asyncpg"

@@ -1,0 +1,239 @@
+"""Rescue: who may take the jobs of a silent worker, and who hears of it."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from app.core import background, keys
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.resources import Resources
+from app.jobs import events, transitions
+from app.jobs.moves import Claimed
+from app.keeper.contact import Contact
+from app.keeper.loop import Loop
+from app.keeper.rescue import Rescue
+from tests.support import invariants, jobs, rows
+from tests.support.waiting import until
+
+LEASE_SECONDS = 6.0
+
+
+@dataclass
+class Clock:
+    """A clock that goes when it is told to."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def contact(clock: Clock) -> Contact:
+    return Contact(LEASE_SECONDS, clock)
+
+
+def be_in_touch(contact: Contact, clock: Clock, seconds: int) -> None:
+    """So many seconds of unbroken contact."""
+    for _ in range(seconds):
+        clock.now += 1
+        contact.touch()
+
+
+def test_whoever_was_never_in_touch_may_not_rescue(contact: Contact) -> None:
+    assert not contact.is_long_enough
+
+
+def test_whoever_is_in_touch_for_two_leases_may_rescue(contact: Contact, clock: Clock) -> None:
+    contact.touch()
+
+    be_in_touch(contact, clock, 11)
+    assert not contact.is_long_enough
+
+    be_in_touch(contact, clock, 1)
+    assert contact.is_long_enough
+
+
+def test_a_break_starts_the_time_anew(contact: Contact, clock: Clock) -> None:
+    contact.touch()
+    be_in_touch(contact, clock, 12)
+
+    clock.now += 4  # Postgres was away, or this process was frozen
+    contact.touch()
+
+    assert not contact.is_long_enough
+    be_in_touch(contact, clock, 11)
+    assert not contact.is_long_enough
+    be_in_touch(contact, clock, 1)
+    assert contact.is_long_enough
+
+
+def test_a_slow_round_is_no_break(contact: Contact, clock: Clock) -> None:
+    contact.touch()
+    be_in_touch(contact, clock, 12)
+
+    clock.now += 3
+    contact.touch()
+
+    assert contact.is_long_enough
+
+
+# On real SQL
+
+
+@pytest.fixture
+def eager(settings: Settings) -> Settings:
+    """A lease so short that whoever is silent is so at once, and the grace is soon over."""
+    return settings.model_copy(update={"lease_seconds": jobs.LEASE.total_seconds()})
+
+
+async def a_lost_job(database: Database, owner_id: UUID | None = None) -> Claimed:
+    """A job that runs on a worker which is silent."""
+    worker_id = await jobs.worker(database)
+    await jobs.create(database, owner_id)
+    job = await jobs.claim(database, worker_id)
+    await jobs.silence(database, worker_id)
+    return job
+
+
+def rescuing(resources: Resources, settings: Settings) -> Loop:
+    return Loop("rescue", 0.01, resources.database, Rescue(settings, resources.hints))
+
+
+async def is_pending(database: Database, job: Claimed) -> bool:
+    return bool((await rows.job(database, job.id))["status"] == "pending")
+
+
+async def test_a_lost_job_is_taken_and_a_living_workers_job_is_not(
+    resources: Resources, database: Database, eager: Settings
+) -> None:
+    lost = await a_lost_job(database)
+    await jobs.create(database)
+    kept = await jobs.claim(database)
+
+    async with background.running(rescuing(resources, eager).run_forever()):
+        await until(lambda: is_pending(database, lost))
+
+    assert (await rows.job(database, kept.id))["status"] == "running"
+    await invariants.all_hold(database)
+
+
+async def test_a_keeper_that_has_just_started_takes_nothing(
+    resources: Resources, database: Database, settings: Settings
+) -> None:
+    job = await a_lost_job(database)
+    rescue = Rescue(settings.model_copy(update={"lease_seconds": 3600.0}), resources.hints)
+
+    for _ in range(3):
+        async with database.transaction() as connection:
+            assert await rescue(connection) is None
+
+    assert (await rows.job(database, job.id))["status"] == "running"
+
+
+async def test_two_keepers_at_once_harm_nobody(
+    resources: Resources, database: Database, eager: Settings
+) -> None:
+    lost = [await a_lost_job(database) for _ in range(20)]
+    keepers = [rescuing(resources, eager) for _ in range(3)]
+
+    async with background.running(*(keeper.run_forever() for keeper in keepers)):
+        for job in lost:
+            await until(lambda job=job: is_pending(database, job))  # type: ignore[misc]  # mypy#15459
+
+    for job in lost:
+        assert await rows.event_types(database, job.id) == ["created", "started", "rescued"]
+        assert (await rows.job(database, job.id))["failures"] == 1
+    await invariants.all_hold(database)
+
+
+async def test_two_rescues_in_one_moment_take_each_job_once(database: Database) -> None:
+    """Without the lock that keeps keepers apart: the rows themselves see to it."""
+    lost = await a_lost_job(database)
+    async with database.transaction() as held:
+        first = await transitions.rescue(held, lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
+        second = await jobs.rescue(database)
+
+    assert [moved.job_id for moved in first] == [lost.id]
+    assert second == []
+
+
+async def listen(pubsub: PubSub) -> bytes:
+    """The next message."""
+
+    async def next_message() -> bytes | None:
+        message = await pubsub.get_message(ignore_subscribe_messages=True)
+        return None if message is None else message["data"]
+
+    return await until(next_message) or b""
+
+
+async def test_the_owner_hears_of_a_rescue(resources: Resources, database: Database, eager: Settings) -> None:
+    owner_id = await jobs.user(database)
+    job = await a_lost_job(database, owner_id)
+
+    async with Redis(connection_pool=resources.redis_pool).pubsub() as pubsub:
+        await pubsub.subscribe(keys.events(owner_id))
+        async with background.running(rescuing(resources, eager).run_forever()):
+            heard = events.decode(await listen(pubsub))
+
+    assert (heard.job_id, heard.seq, heard.type) == (job.id, 3, "rescued")
+
+
+async def test_nobody_hears_of_a_rescue_that_was_not_committed(
+    resources: Resources, database: Database, eager: Settings
+) -> None:
+    owner_id = await jobs.user(database)
+    job = await a_lost_job(database, owner_id)
+    rescue = Rescue(eager, resources.hints)
+
+    class Broken(Exception):
+        """The connection was lost before the commit."""
+
+    async def rescue_that_is_not_committed() -> bool:
+        seen = None
+        with suppress(Broken):
+            async with database.transaction() as connection:
+                await rescue(connection)
+                seen = await connection.fetchval("SELECT status FROM jobs WHERE id = $1", job.id)
+                raise Broken
+        return bool(seen == "pending")
+
+    async with Redis(connection_pool=resources.redis_pool) as redis, redis.pubsub() as pubsub:
+        await pubsub.subscribe(keys.events(owner_id))
+        await until(rescue_that_is_not_committed)
+        await resources.hints.flush()
+        await redis.publish(keys.events(owner_id), b"the end")
+
+        assert await listen(pubsub) == b"the end"
+    assert (await rows.job(database, job.id))["status"] == "running"
+
+
+async def test_the_first_failure_of_a_rescued_job_costs_no_wait(
+    resources: Resources, database: Database, settings: Settings
+) -> None:
+    """The worker is most likely to blame; after that, the job itself."""
+    patient = settings.model_copy(
+        update={"lease_seconds": jobs.LEASE.total_seconds(), "retry_base_seconds": 3600.0}
+    )
+    job = await a_lost_job(database)
+
+    async with background.running(rescuing(resources, patient).run_forever()):
+        await until(lambda: is_pending(database, job))
+        [again] = await jobs.claim_all(database, await jobs.worker(database))
+        await rows.execute(database, "UPDATE workers SET seen_at = now() - interval '1 hour'")
+        await until(lambda: is_pending(database, job))
+
+    assert again.failures == 1
+    assert await rows.value(database, "SELECT run_at - now() > $1 FROM jobs", timedelta(minutes=2))

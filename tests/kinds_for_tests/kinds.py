@@ -1,0 +1,99 @@
+"""A kind that counts, which is all that most tests need, and one for each way to go wrong."""
+
+from typing import Any, Final
+
+import msgspec
+from pydantic import Field
+
+from app.http.body import CleanStr
+from app.jobs.kinds.kind import Kind, RetryPolicy, Work
+from app.jobs.requests import JobOptions
+
+SHORT_RETRIES: Final = RetryPolicy(base_seconds=0.05, maximum_seconds=0.2, never=frozenset({"refused"}))
+
+
+class CountRequest(JobOptions):
+    """Count, so many batches long, with so much work in each."""
+
+    batches: int = Field(10, ge=1, le=100_000)
+    rows_per_batch: int = Field(1, ge=1, le=1000)
+    work_ms: float = Field(0.0, ge=0, le=60_000, description="CPU time that each batch really takes.")
+    heeds_stop: bool = Field(True, description="Whether it stops when it is asked to.")
+    counter_path: CleanStr | None = Field(
+        None, description="A file that gets a line `job_id index pid` for each batch that was computed."
+    )
+
+
+class CountParams(msgspec.Struct, frozen=True):
+    """What the handler of `count` is told."""
+
+    batches: int
+    rows_per_batch: int
+    work_ms: float
+    heeds_stop: bool
+    counter_path: str | None
+
+
+def plan_count(request: CountRequest) -> Work:
+    """Nothing can be wrong with it."""
+    params = CountParams(
+        request.batches, request.rows_per_batch, request.work_ms, request.heeds_stop, request.counter_path
+    )
+    return Work(msgspec.json.encode(params), total=request.batches * request.rows_per_batch)
+
+
+def prediction(row: int) -> dict[str, int]:
+    """What `count` computes for one row; the sum needs its checkpoint, so a lost one would show."""
+    return {"row": row, "square": row * row, "sum": row * (row + 1) // 2}
+
+
+class FaultRequest(JobOptions):
+    """Go wrong, after so many good batches, on so many attempts; later ones end well."""
+
+    batches: int = Field(0, ge=0, le=1000)
+    bad_attempts: int = Field(1000, ge=0, le=1000)
+
+
+class FaultParams(msgspec.Struct, frozen=True):
+    """What the handlers of all faults are told."""
+
+    batches: int
+    bad_attempts: int
+
+
+def plan_fault(request: FaultRequest) -> Work:
+    """Nothing can be wrong with it, yet."""
+    return Work(msgspec.json.encode(FaultParams(request.batches, request.bad_attempts)))
+
+
+FAULTS: Final = {
+    "loop": "Loop for ever",
+    "sleep_in_c": "Sleep in a C call that keeps the interpreter to itself",
+    "crash": "Raise an exception that nobody foresaw",
+    "refuse": "Raise an error that is never retried",
+    "sys_exit": "Ask the interpreter to exit",
+    "exit": "End the process",
+    "segfault": "Read memory that is not there",
+    "kill_itself": "Die as if the kernel had run out of memory",
+    "grow": "Take more and more memory",
+    "grow_at_once": "Ask for far too much memory in one piece",
+    "print_garbage": "Print what is no text",
+    "scribble": "Write garbage to every open descriptor",
+    "return_nonsense": "Return what is no JSON",
+    "commit_nonsense": "Commit what is no JSON",
+    "leave_helper": "Start a program that outlives the process, and die",
+}
+"""Each way to go wrong, by the name of its kind."""
+
+KINDS: Final[dict[str, Kind]] = {
+    "count": Kind(name="count", summary="Count", request=CountRequest, plan=plan_count, retry=SHORT_RETRIES),
+    **{
+        name: Kind(name=name, summary=summary, request=FaultRequest, plan=plan_fault, retry=SHORT_RETRIES)
+        for name, summary in FAULTS.items()
+    },
+}
+
+
+def counted(batch: int, rows_per_batch: int = 1) -> list[dict[str, Any]]:
+    """The outputs of one whole batch of `count`."""
+    return [prediction(row) for row in range(batch * rows_per_batch, (batch + 1) * rows_per_batch)]

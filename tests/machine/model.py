@@ -1,0 +1,214 @@
+"""A job's life in plain Python: what the transitions are meant to do, with nothing of how they do it.
+
+Time is a number of seconds that only a step of the machine moves on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from uuid import UUID
+
+from app.jobs.moves import Report
+from app.jobs.states import EventType, Outcome, Status
+
+
+class Event(NamedTuple):
+    type: EventType
+    status: Status
+    attempt: int
+    done: int
+
+
+class StoredBatch(NamedTuple):
+    position: int
+    first_row: int
+    row_count: int
+    attempt: int
+
+
+class Error(NamedTuple):
+    code: str
+    attempt: int
+
+
+class Ended(NamedTuple):
+    attempt: int
+    worker_id: UUID
+    outcome: Outcome
+
+
+class NotWhole(Exception):
+    """A job may not complete with rows missing."""
+
+
+@dataclass
+class Job:
+    """One job, and everything that is known of it."""
+
+    id: UUID
+    kind: str
+    queue: str
+    head_start: float
+    total: int
+    max_attempts: int
+    run_at: float
+    sort_key: float
+    status: Status = Status.PENDING
+    attempt: int = 0
+    failures: int = 0
+    next_batch: int = 0
+    done: int = 0
+    worker_id: UUID | None = None
+    is_cancel_requested: bool = False
+    error: Error | None = None
+    checkpoint: tuple[int, bytes] | None = None
+    batches: list[StoredBatch] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._tell(EventType.CREATED)
+
+    @property
+    def is_live(self) -> bool:
+        return not self.status.is_final
+
+    def is_held_as(self, attempt: int) -> bool:
+        """Whether the fence lets this attempt write."""
+        return self.status is Status.RUNNING and self.attempt == attempt
+
+    def claim(self, worker_id: UUID) -> None:
+        self.status, self.worker_id = Status.RUNNING, worker_id
+        self.attempt += 1
+        self._tell(EventType.STARTED)
+
+    def advance(self, report: Report, worker_id: UUID) -> bool:
+        """Whether the report is applied. Raises NotWhole, and then nothing is."""
+        if not self.is_held_as(report.attempt) or self.next_batch != report.first_batch:
+            return False
+        rows = sum(batch.row_count for batch in report.batches)
+        if report.is_final and not self.is_cancel_requested and self.done + rows != self.total:
+            raise NotWhole
+        for batch in report.batches:
+            self.batches.append(StoredBatch(self.next_batch, self.done, batch.row_count, self.attempt))
+            self.next_batch += 1
+            self.done += batch.row_count
+            self._tell(EventType.PROGRESS)
+        if report.checkpoint is not None:
+            self.checkpoint = (self.next_batch, report.checkpoint)
+        if report.is_final:
+            self.worker_id, self.error = None, None
+            self.status = Status.CANCELLED if self.is_cancel_requested else Status.COMPLETED
+            self.ended.append(Ended(self.attempt, worker_id, Outcome(self.status)))
+            self._tell(EventType(self.status))
+        return True
+
+    def fail(self, attempt: int, *, code: str, is_retryable: bool, delay: float, now: float) -> bool:
+        """Whether the attempt was this one, and has failed now."""
+        if not self.is_held_as(attempt):
+            return False
+        self.failures += 1
+        self.error = Error(code, self.attempt)
+        again = is_retryable and self.failures < self.max_attempts
+        self._leave(
+            Status.PENDING if again else Status.FAILED, EventType.RETRYING, Outcome.FAILED, now + delay
+        )
+        return True
+
+    def release(self, attempt: int, *, now: float) -> bool:
+        """Whether the attempt was this one, and is given back now."""
+        if not self.is_held_as(attempt):
+            return False
+        self._leave(Status.PENDING, EventType.RELEASED, Outcome.RELEASED, now)
+        return True
+
+    def stop(self, attempt: int) -> bool:
+        """Whether the attempt was this one, and is stopped for a cancel now."""
+        if not self.is_held_as(attempt):
+            return False
+        self._leave(Status.CANCELLED, EventType.RELEASED, Outcome.CANCELLED, self.run_at)
+        return True
+
+    def rescue(self, *, delays: Sequence[float], now: float) -> None:
+        self.failures += 1
+        self.error = Error("worker_lost", self.attempt)
+        again = self.failures < self.max_attempts
+        due = now + delays[min(self.failures, len(delays)) - 1]
+        self._leave(Status.PENDING if again else Status.FAILED, EventType.RESCUED, Outcome.RESCUED, due)
+
+    def cancel(self) -> bool:
+        """Whether there was something to do."""
+        if self.is_cancel_requested or not self.is_live:
+            return False
+        self.is_cancel_requested = True
+        if self.status is Status.PENDING:
+            self.status = Status.CANCELLED
+            self._tell(EventType.CANCELLED)
+        else:
+            self._tell(EventType.CANCEL_REQUESTED)
+        return True
+
+    def retry(self, *, from_start: bool, now: float) -> bool:
+        """Whether it may be tried again."""
+        if self.status not in (Status.FAILED, Status.CANCELLED):
+            return False
+        self.status, self.failures, self.is_cancel_requested = Status.PENDING, 0, False
+        self.run_at, self.sort_key = now, now - self.head_start
+        if from_start:
+            self.next_batch, self.done, self.checkpoint = 0, 0, None
+            self.batches.clear()
+        self._tell(EventType.RETRIED)
+        return True
+
+    def _leave(self, status: Status, waiting: EventType, outcome: Outcome, run_at: float) -> None:
+        """Leave `running`: a cancel that was asked for wins over whatever else would come."""
+        if self.is_cancel_requested or status is Status.CANCELLED:
+            status, outcome = Status.CANCELLED, Outcome.CANCELLED
+        assert self.worker_id is not None
+        self.ended.append(Ended(self.attempt, self.worker_id, outcome))
+        self.status, self.worker_id = status, None
+        if status is Status.PENDING:
+            self.run_at = run_at
+        self._tell(waiting if status is Status.PENDING else EventType(status))
+
+    def _tell(self, event: EventType) -> None:
+        self.events.append(Event(event, self.status, self.attempt, self.done))
+
+
+@dataclass
+class Model:
+    """All jobs, and when each worker was last seen."""
+
+    lease: float
+    now: float = 0.0
+    jobs: dict[UUID, Job] = field(default_factory=dict)
+    seen_at: dict[UUID, float] = field(default_factory=dict)
+
+    def next_to_claim(self, queue: str, kinds: Sequence[str], limit: int) -> list[Job]:
+        waiting = [
+            job
+            for job in self.jobs.values()
+            if job.status is Status.PENDING
+            and job.queue == queue
+            and job.kind in kinds
+            and job.run_at <= self.now
+        ]
+        return sorted(waiting, key=lambda job: (job.sort_key, job.id))[:limit]
+
+    def abandoned(self) -> list[Job]:
+        """The running jobs of workers that were not seen for a lease."""
+        return [
+            job
+            for job in self.jobs.values()
+            if job.status is Status.RUNNING and not self._is_alive(job.worker_id)
+        ]
+
+    @property
+    def may_claim(self) -> bool:
+        return any(job.status is Status.PENDING and job.run_at <= self.now for job in self.jobs.values())
+
+    def held_by(self, worker_id: UUID) -> list[Job]:
+        return [job for job in self.jobs.values() if job.worker_id == worker_id]
+
+    def _is_alive(self, worker_id: UUID | None) -> bool:
+        return worker_id in self.seen_at and self.now - self.seen_at[worker_id] < self.lease

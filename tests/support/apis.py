@@ -1,0 +1,57 @@
+"""The API as a process of its own, and somebody who is signed in to it."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app.auth.tokens import Tokens
+from app.core.config import Settings
+from app.core.database import Database
+from tests.support import jobs, processes
+from tests.support.processes import Process
+
+HOST = "127.0.0.1"
+START_SECONDS = 30.0
+ANSWER_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API process, and a client of it."""
+
+    process: Process
+    client: httpx.AsyncClient
+
+
+async def sign_in(settings: Settings, database: Database, name: str = "ada") -> dict[str, str]:
+    """The headers of a new user. What a token holds is known without asking the API."""
+    user_id = await jobs.user(database, name)
+    return {"Authorization": f"Bearer {Tokens(settings).issue_access(user_id)}"}
+
+
+@asynccontextmanager
+async def api(settings: Settings, log_path: Path, headers: dict[str, str], **more: str) -> AsyncIterator[Api]:
+    """Run an API, ready to answer. The client gives up after `ANSWER_SECONDS`, as any would."""
+    with socket.create_server((HOST, 0), backlog=128) as listener:
+        base_url = f"http://{HOST}:{listener.getsockname()[1]}"
+        async with (
+            processes.python(
+                *("-m", "app", "serve", "--fd", str(listener.fileno())),
+                env=processes.environment(settings, **more),
+                log_path=log_path,
+                pass_fds=(listener.fileno(),),
+            ) as process,
+            httpx.AsyncClient(base_url=base_url, headers=headers, timeout=ANSWER_SECONDS) as client,
+        ):
+            # Only the process may answer: when it dies, the next connection has to be refused.
+            listener.close()
+            try:
+                answer = await client.get("/health/live", timeout=START_SECONDS)
+            except httpx.TransportError as error:
+                raise AssertionError(f"the API did not start: {process.log}") from error
+            assert answer.status_code == 200, process.log
+            yield Api(process, client)

@@ -1,0 +1,77 @@
+"""Reading server-sent events as the specification has it, byte for byte.
+
+httpx' own `aiter_lines` also ends a line at U+2028 and its like, which a browser does not.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.support.waiting import PATIENCE_SECONDS
+
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+
+
+@dataclass
+class ServerSentEvent:
+    """One event as a browser would hand it on."""
+
+    event: str = "message"
+    data: str = ""
+    id: str | None = None
+
+    def json(self) -> dict[str, Any]:
+        """The data, which is one JSON object."""
+        decoded = json.loads(self.data)
+        assert isinstance(decoded, dict)
+        return decoded
+
+
+@dataclass
+class Stream:
+    """An open stream of events."""
+
+    response: httpx.Response
+    fields: list[tuple[str, str]] = field(default_factory=list)
+
+    async def events(self) -> AsyncIterator[ServerSentEvent]:
+        """Each event as it comes, until the server closes the stream."""
+        rest = b""
+        async for chunk in self.response.aiter_bytes():
+            # A chunk of ours never ends within a line end.
+            *lines, rest = _LINE_END.split(rest + chunk)
+            for line in lines:
+                if (event := self._take(line.decode())) is not None:
+                    yield event
+
+    def _take(self, line: str) -> ServerSentEvent | None:
+        if line:
+            name, _, value = line.partition(":")
+            self.fields.append((name, value.removeprefix(" ")))
+            return None
+        fields, self.fields = self.fields, []
+        data = [value for name, value in fields if name == "data"]
+        if not data:
+            return None  # a comment, or the time to reconnect
+        last = dict(fields)
+        return ServerSentEvent(last.get("event", "message"), "\n".join(data), last.get("id"))
+
+    async def all(self) -> list[ServerSentEvent]:
+        """Every event until the server closes the stream."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return [event async for event in self.events()]
+
+
+@asynccontextmanager
+async def opened(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> AsyncIterator[Stream]:
+    """Open a stream; it is cut when the body is done."""
+    async with client.stream("GET", path, headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield Stream(response)

@@ -1,0 +1,58 @@
+"""One system and one browser for all stories; a new account and an empty profile for each."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser
+
+from app.core.config import Settings, load_settings
+from tests.conftest import Servers
+from tests.watch import browser, site
+from tests.watch.browser import Visit
+from tests.watch.site import Person, Site
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Path:
+    """Where the browser is. Asked for before anything is started."""
+    return browser.find()
+
+
+@pytest.fixture(scope="module")
+def site_settings(chromium: Path, servers: Servers) -> Settings:
+    """Settings of the system."""
+    return load_settings(
+        _env_file=None,
+        database_url=servers.create_database(),
+        redis_url=servers.embedded.valkey.url,
+        worker_port=None,
+        worker_slots=2,
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def the_site(site_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with site.running(site_settings, tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def the_browser(chromium: Path) -> AsyncIterator[Browser]:
+    async with browser.running(chromium) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def ada(the_site: Site) -> AsyncIterator[Person]:
+    """Somebody with an account."""
+    async with site.person(the_site) as somebody:
+        yield somebody
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(the_browser: Browser, the_site: Site) -> AsyncIterator[Visit]:
+    """A tab with the page, nobody signed in."""
+    async with browser.visiting(the_browser, the_site) as visit:
+        yield visit
