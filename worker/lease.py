@@ -52,9 +52,20 @@ class Lease:
     heartbeat_seconds: float
     ledger: GiveBack
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
+    _settling: set[tuple[UUID, int]] = field(default_factory=set)
+    _claimed: set[tuple[UUID, int]] = field(default_factory=set)
     _unknown: set[tuple[UUID, int]] = field(default_factory=set)
     _look: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: asyncpg.Connection | None = None
+
+    @contextmanager
+    def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
+        """Have this attempt count as ours during the body, also while it waits to start."""
+        self._claimed.add((job_id, attempt))
+        try:
+            yield
+        finally:
+            self._claimed.remove((job_id, attempt))
 
     @contextmanager
     def holding(self, job_id: UUID, attempt: int, revocable: Revocable) -> Iterator[None]:
@@ -64,6 +75,15 @@ class Lease:
             yield
         finally:
             del self._held[job_id, attempt]
+            self._settling.discard((job_id, attempt))
+
+    def settling(self, job_id: UUID, attempt: int) -> None:
+        """Note that the statement which ends this attempt is on its way.
+
+        That the attempt is no longer listed then is most likely its own doing. If it is not, the answer to
+        that statement says so.
+        """
+        self._settling.add((job_id, attempt))
 
     @property
     def held(self) -> int:
@@ -122,6 +142,8 @@ class Lease:
             if key not in self._held:
                 continue
             if key not in listed:
+                if key in self._settling:
+                    continue
                 log.warning("attempt_fenced", job_id=key[0], attempt=key[1])
                 revocable.revoke_as_fenced()
             elif listed[key].is_cancel_requested:
@@ -130,7 +152,7 @@ class Lease:
 
     async def _give_back_unknown(self, listed: dict[tuple[UUID, int], HeldJob]) -> None:
         """Twice in a row unknown here means that no claim of it is still on its way."""
-        unknown = listed.keys() - self._held.keys()
+        unknown = listed.keys() - self._held.keys() - self._claimed
         for job_id, attempt in unknown & self._unknown:
             log.warning("claim_reply_lost", job_id=job_id, attempt=attempt)
             await self.ledger.release(job_id, attempt)

@@ -87,7 +87,8 @@ class Runner:
         self._ledger = ledger
         self._lease = lease
         self._children = children
-        self._running: dict[UUID, Running] = {}
+        # By attempt: a worker that was frozen may have claimed a job again before it learns that it lost it.
+        self._running: dict[tuple[UUID, int], Running] = {}
         self._is_draining = False
 
     async def run_next(self, queue: str) -> bool:
@@ -122,7 +123,9 @@ class Runner:
         started = perf_counter()
         metrics.SLOTS_BUSY.inc()
         try:
-            outcome = await self._attempt(job)
+            # From here on, not only from the start of the handler: there may be a wait for a child.
+            with self._lease.knowing(job.id, job.attempt):
+                outcome = await self._attempt(job)
         finally:
             metrics.SLOTS_BUSY.dec()
         seconds = perf_counter() - started
@@ -161,11 +164,11 @@ class Runner:
             loop.call_later(job.soft_limit_seconds, running.ask_to_stop, StopReason.SOFT_LIMIT),
             loop.call_later(job.time_limit_seconds, child.kill, KillReason.TIME_LIMIT),
         )
-        self._running[job.id] = running
+        self._running[job.id, job.attempt] = running
         try:
             yield
         finally:
-            del self._running[job.id]
+            del self._running[job.id, job.attempt]
             for timer in timers:
                 timer.cancel()
 
@@ -189,6 +192,8 @@ class Runner:
         next_batch = job.next_batch
         while True:
             batches, last = await _ready(child)
+            if last is not None:
+                self._lease.settling(job.id, job.attempt)
             result = last.result if isinstance(last, messages.Done) else None
             if result is not None:
                 failpoints.reach("complete:before")

@@ -18,6 +18,10 @@ from rich.progress import (
 
 from app.client import AsyncHeadrace, Event, HeadraceError
 
+WIDE: Final = 200
+SHOWN_OF_ID: Final = 12
+"""The end of an id: its beginning is the time, and the same for jobs of the same moment."""
+
 COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 
 
@@ -27,14 +31,15 @@ class Watching:
     def __init__(self, account: Mapping[str, Any], after: int) -> None:
         self._account = account
         self._after = after
+        console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.fields[job_id]}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
-            console=Console(stderr=True),
+            console=console if console.is_terminal else Console(stderr=True, width=WIDE),
         )
 
     async def run(self, job_ids: Sequence[str]) -> Mapping[str, Event | HeadraceError]:
@@ -45,7 +50,7 @@ class Watching:
         return dict(zip(job_ids, ends, strict=True))
 
     async def _watch(self, client: AsyncHeadrace, job_id: str) -> Event | HeadraceError:
-        bar = self._progress.add_task("", total=None, job_id=escape(job_id))
+        bar = self._progress.add_task("", total=None, job_id=escape(job_id[-SHOWN_OF_ID:]))
 
         def say(_seq: int, seconds: float) -> None:
             self._progress.update(bar, description=f"[yellow]cut off; again in {seconds:.1f} s[/]")
@@ -58,7 +63,7 @@ class Watching:
             self._progress.stop_task(bar)
             return last or HeadraceError(f"Job {job_id} had ended before.")
         except HeadraceError as error:
-            self._progress.update(bar, description=f"[red]{escape(str(error))}[/]")
+            self._progress.update(bar, description="[red]not watched[/]")
             return error
 
     def _draw(self, bar: TaskID, event: Event) -> None:

@@ -30,7 +30,8 @@ def _download(
     """Emit what is read from a job's results.
 
     Results never change, and always come in the same order. So after a cut the same is asked for again, and
-    as many bytes as were read before are passed over.
+    as many bytes as were read before are passed over. Only what gets further than before is a success: a
+    line that is always cut at the same place ends with the patience.
     """
     request = Request("GET", f"{path}/results", headers={"accept": media_type})
     outage = exchange.outage(exchange.patience.away_seconds)
@@ -40,7 +41,6 @@ def _download(
             answer = yield from exchange.open_once(request)
             if not answer.headers.get("content-type", "").startswith(media_type):
                 raise NotUnderstood("What should be results is none: is the URL right?", status=answer.status)
-            outage.answered()
             seen = 0
             while piece := (yield from steps.read()):
                 fresh = piece[max(0, place - seen) :]

@@ -33,6 +33,7 @@ _UNREACHABLE = (
     asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server has let go of us
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,  # the connection was closed under us
+    asyncpg.InternalClientError,  # it is about to be: the server's last words are read, its end is not
     sqlalchemy.exc.TimeoutError,
 )
 _encode = msgspec.json.Encoder().encode

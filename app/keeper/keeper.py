@@ -18,8 +18,10 @@ class Keeper:
 
     def __init__(self, resources: Resources) -> None:
         settings, database = resources.settings, resources.database
+        rescue = Rescue(settings, resources.hints)
         self.loops = (
-            Loop("rescue", settings.heartbeat_seconds, database, Rescue(settings, resources.hints)),
+            # Among many processes a single one seldom gets to do it; in touch it is all the same.
+            Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
             Loop(
                 "wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)
             ),

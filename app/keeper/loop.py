@@ -31,6 +31,9 @@ class Loop:
     interval_seconds: float
     database: Database
     duty: Duty
+    in_touch: Callable[[], None] = lambda: None
+    """Called whenever Postgres has answered, also when the duty is left to another process."""
+
     _succeeded_at: float = field(default_factory=monotonic)
     _is_failing: bool = False
 
@@ -63,9 +66,11 @@ class Loop:
 
     async def _do_round(self) -> Callable[[], None] | None:
         async with self.database.transaction() as connection:
-            if await connection.fetchval(
+            is_ours = await connection.fetchval(
                 "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"
-            ):
+            )
+            self.in_touch()
+            if is_ours:
                 return await self.duty(connection)
         return None
 

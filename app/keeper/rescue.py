@@ -29,12 +29,12 @@ class Rescue:
     def __init__(self, settings: Settings, hints: Hints) -> None:
         self._settings = settings
         self._hints = hints
-        self._contact = Contact(settings.lease_seconds)
+        self.contact = Contact(settings.lease_seconds)
 
     async def __call__(self, connection: asyncpg.Connection) -> Callable[[], None] | None:
         """Rescue what there is to rescue now; gives back what tells of it."""
-        self._contact.touch()
-        if not self._contact.is_long_enough:
+        self.contact.touch()
+        if not self.contact.is_long_enough:
             return None
         rescued = await transitions.rescue(
             connection,

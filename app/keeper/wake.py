@@ -1,5 +1,6 @@
 """Wake: for every due job there is a token in Redis. This is what makes Redis disposable."""
 
+import asyncio
 from typing import Final
 
 import asyncpg
@@ -11,6 +12,9 @@ from app.core.hints import Hints
 from app.core.redis import UNREACHABLE, Availability, Use
 
 TOKENS_AT_ONCE: Final = 1000
+
+ASK_SECONDS: Final = 1.0
+"""How long Redis may take to answer. Meanwhile a transaction is open, and nobody else does this duty."""
 
 # Queue by queue: were the first due jobs of all queues counted together, a thousand in one that nobody serves
 # would hide every other. Which jobs of a queue are counted does not matter, only whether there are more than
@@ -47,7 +51,7 @@ class Wake:
         if not due:
             return
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
+            async with asyncio.timeout(ASK_SECONDS), self._redis.pipeline(transaction=False) as pipe:
                 for row in due:
                     pipe.zcard(keys.queue(row["queue"]))
                 tokens = await pipe.execute()

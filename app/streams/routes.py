@@ -6,7 +6,6 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from fastapi.sse import EventSourceResponse
 from typing_extensions import TypedDict
 
 from app.auth.deps import CurrentUser
@@ -94,12 +93,12 @@ async def get_owner_stream(
     "/jobs/stream",
     operation_id="streamJobs",
     summary="Follow all your jobs",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
 )
 async def stream_jobs(
     follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
-) -> EventSourceResponse:
+) -> Response:
     """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
 
     An event's id is good for this stream only; its `seq` is its number within its job.
@@ -139,7 +138,7 @@ async def get_job_stream(
     "/jobs/{job_id}/stream",
     operation_id="streamJob",
     summary="Follow a job",
-    response_class=EventSourceResponse,
+    response_class=EventStream,
     responses=problems.responses(
         JobNotFound(job_id=_EXAMPLE_ID),
         NotYourJob(job_id=_EXAMPLE_ID),
@@ -150,7 +149,7 @@ async def get_job_stream(
 )
 async def stream_job(
     follower: Annotated[JobFollower | None, Depends(get_job_stream)],
-) -> EventSourceResponse:
+) -> Response:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
     `update` for each event before the end and `complete` for the last one, after which the stream ends.

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
-from fastapi.sse import EventSourceResponse
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.streams.followers import ClientLeft, HubClosed, StreamEnded
@@ -41,11 +41,13 @@ class Followed(Protocol[Item_co]):
         """Have the follower raise this instead of going on."""
 
 
-class EventStream(EventSourceResponse, Generic[Item_co]):
+class EventStream(Response, Generic[Item_co]):
     """The answer that follows a log until its end, or until the client, the server or the right to it goes.
 
     A client that takes nothing for `STALLED_SECONDS` is given up.
     """
+
+    media_type = "text/event-stream"
 
     def __init__(
         self, opening: bytes, followed: Followed[Item_co] | None, to_frame: Callable[[Item_co], bytes]

@@ -1,6 +1,6 @@
 """A signed-in client of the API, and workers that are processes."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -16,10 +16,10 @@ StartWorker = Callable[[str], AbstractAsyncContextManager[Process]]
 
 
 @pytest.fixture
-async def ada(client: httpx.AsyncClient, sign_up: SignUp) -> AsyncIterator[httpx.AsyncClient]:
+async def ada(client: httpx.AsyncClient, sign_up: SignUp) -> httpx.AsyncClient:
     """A client that is signed in as ada."""
     client.headers.update(await sign_up("ada"))
-    yield client
+    return client
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from tests.e2e.support import (
     until_done,
     wait_for_end,
 )
-from tests.support import invariants
+from tests.support import invariants, waiting
 
 
 async def test_texts_become_predictions_in_input_order_with_progress_for_each_batch(
@@ -174,9 +174,11 @@ async def test_a_frozen_worker_that_wakes_up_writes_nothing_more(
         await until_done(ada, job_id, 3)
         first.send(signal.SIGSTOP)
         async with start_worker("second"):
-            async with asyncio.timeout(20):
-                while (await ada.get(f"/jobs/{job_id}")).json()["attempt"] < 2:
-                    await asyncio.sleep(0.05)
+
+            async def runs_elsewhere() -> bool:
+                return bool((await ada.get(f"/jobs/{job_id}")).json()["attempt"] == 2)
+
+            await waiting.until(runs_elsewhere)
             first.send(signal.SIGCONT)
             await first.wait_for_log("fenced")
             job = await wait_for_end(ada, job_id)
