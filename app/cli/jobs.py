@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.cli.errors import CannotStart
-from app.cli.watching import COLOURS, Watching
+from app.cli.watching import COLOURS, PATIENCE, Watching
 from app.client import Headrace, HeadraceError, Job, MissingCredentials, transport
 from app.client.core import JobFilters, SubmitOptions
 
@@ -135,7 +135,7 @@ def _account(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _client(arguments: argparse.Namespace) -> Headrace:
-    return Headrace(**_account(arguments))
+    return Headrace(**_account(arguments), patience=PATIENCE)
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:

@@ -16,7 +16,10 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from app.client import AsyncHeadrace, Event, HeadraceError
+from app.client import AsyncHeadrace, Event, HeadraceError, Patience
+
+PATIENCE: Final = Patience(retry_seconds=5.0)
+"""Somebody sits before the screen, and the URL may be wrong; once a job is watched, there is time."""
 
 WIDE: Final = 200
 SHOWN_OF_ID: Final = 12
@@ -44,7 +47,7 @@ class Watching:
 
     async def run(self, job_ids: Sequence[str]) -> Mapping[str, Event | HeadraceError]:
         """Watch until each job has ended; what each ended with."""
-        async with AsyncHeadrace(**self._account) as client:
+        async with AsyncHeadrace(**self._account, patience=PATIENCE) as client:
             with self._progress:
                 ends = await asyncio.gather(*(self._watch(client, job_id) for job_id in job_ids))
         return dict(zip(job_ids, ends, strict=True))
@@ -57,6 +60,7 @@ class Watching:
 
         last: Event | None = None
         try:
+            await client.job(job_id)  # so that a wrong id or URL is known at once
             async for event in client.follow(job_id, self._after, on_interruption=say):
                 last = event
                 self._draw(bar, event)

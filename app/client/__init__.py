@@ -2,7 +2,7 @@
 
     >>> from app.client import Headrace
     >>> with Headrace("http://localhost:8000", username="ada", password="correct horse battery") as client:
-    ...     job = client.submit(["What a lovely day", "I want my money back"])
+    ...     job = client.submit(["What a lovely day", "It broke at once. Terrible!"])
     ...     for event in client.follow(job):
     ...         print(event.progress, event.step)
     ...     print([row.prediction["label"] for row in client.results(job)])

@@ -18,6 +18,12 @@ from tests.chaos.world import World
 from tests.support import invariants, rows
 
 _PROGRESS: Final = frozenset({EventType.STARTED, EventType.PROGRESS})
+UNWRITTEN_BATCHES: Final = 2
+"""What an attempt may have computed and not written: one that is being written, one that waits behind it.
+
+The second one is there only if the write takes longer than a batch: Postgres is away, the worker is frozen.
+"""
+
 _TROUBLE: Final = ("keeper_loop_raised", "slot_failed", "report_refused", "unhandled")
 
 
@@ -134,22 +140,22 @@ async def _check_contents(
 async def _check_rework(
     verdict: Verdict, world: World, jobs: dict[UUID, asyncpg.Record], orders: dict[UUID, Order]
 ) -> None:
-    """At most one batch is computed in vain for each attempt that did not complete its job."""
+    """An attempt that is lost takes one computed batch with it at most, or two that could not be written."""
     computed = _computed(world)
     lost_attempts: Counter[UUID] = Counter()
     for attempt in await rows.fetch(world.database, "SELECT job_id, outcome FROM job_attempts"):
         verdict.outcomes[attempt["outcome"]] += 1
         if attempt["outcome"] != Outcome.COMPLETED:
             lost_attempts[attempt["job_id"]] += 1
-    verdict.attempts_lost = lost_attempts.total()
     for job_id, order in orders.items():
-        if order.kind != "count" or order.was_retried:
+        if not order.does_real_work or order.was_retried:
             continue
         in_vain = computed[job_id] - jobs[job_id]["next_batch"]
-        verdict.recomputed += in_vain if order.does_real_work else 0
+        verdict.recomputed += in_vain
+        verdict.attempts_lost += lost_attempts[job_id]
         if in_vain < 0:
             verdict.broken.append(f"{job_id} has {-in_vain} batches that nobody computed")
-        if order.does_real_work and in_vain > lost_attempts[job_id]:
+        if in_vain > UNWRITTEN_BATCHES * lost_attempts[job_id]:
             verdict.broken.append(
                 f"{job_id}: {in_vain} batches computed in vain in {lost_attempts[job_id]} lost attempts"
             )

@@ -152,8 +152,13 @@ async def unhurried(work: Callable[[], Made]) -> Made:
 
 
 @asynccontextmanager
-async def running(options: Options) -> AsyncIterator[World]:
-    """The whole system, ready; at the end of the body nothing of it is left."""
+async def running(
+    options: Options, *, lease_seconds: float = 3.0, heartbeat_seconds: float = 0.5
+) -> AsyncIterator[World]:
+    """The whole system, ready; at the end of the body nothing of it is left.
+
+    Leases are short, and still longer than a busy machine lets a living worker wait.
+    """
     with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
         folder = Path(name)
         # Durable as in production: what was acknowledged has to outlive a killed Postgres.
@@ -161,7 +166,7 @@ async def running(options: Options) -> AsyncIterator[World]:
         try:
             await unhurried(servers.start)
             await unhurried(lambda: migrate(servers.postgres.url))
-            settings = _settings(options, servers)
+            settings = _settings(options, servers, lease_seconds, heartbeat_seconds)
             async with (
                 proxy.before_postgres(servers.postgres) as network,
                 open_database(settings.database_url, pool_size=4) as database,
@@ -177,7 +182,9 @@ async def running(options: Options) -> AsyncIterator[World]:
             await unhurried(servers.stop)
 
 
-def _settings(options: Options, servers: EmbeddedServers) -> Settings:
+def _settings(
+    options: Options, servers: EmbeddedServers, lease_seconds: float, heartbeat_seconds: float
+) -> Settings:
     return load_settings(
         _env_file=None,
         database_url=servers.postgres.url,
@@ -186,9 +193,8 @@ def _settings(options: Options, servers: EmbeddedServers) -> Settings:
         worker_slots=options.slots,
         database_pool_size=6,
         access_token_seconds=86_400,
-        # Short, and still longer than a busy machine lets a living worker wait.
-        lease_seconds=2.0,
-        heartbeat_seconds=0.4,
+        lease_seconds=lease_seconds,
+        heartbeat_seconds=heartbeat_seconds,
         drain_seconds=2.0,
         retry_base_seconds=0.1,
         retry_max_seconds=1.0,

@@ -31,7 +31,7 @@ class CuttingProxy:
         return f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
 
     def cut_between(self, least_bytes: int, most_bytes: int) -> None:
-        """From now on cut each new connection after so many bytes from the server."""
+        """From now on cut each connection after so many bytes more from the server."""
         self._bytes = (least_bytes, most_bytes)
 
     def lose_answer_to(self, text: str) -> None:
@@ -83,9 +83,11 @@ class CuttingProxy:
                 await writer.drain()
 
     async def _answers(self, reader: StreamReader, writer: StreamWriter, is_losing: asyncio.Event) -> None:
-        left = None if self._bytes is None else self._dice.randint(*self._bytes)
+        left: int | None = None
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK_BYTES):
+                if left is None and self._bytes is not None:
+                    left = self._dice.randint(*self._bytes)
                 if is_losing.is_set():
                     self.cuts += 1
                     return

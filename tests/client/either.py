@@ -41,5 +41,6 @@ async def _each(items: Iterator[Any]) -> AsyncIterator[Any]:
     try:
         while (item := await asyncio.to_thread(next, items, _END)) is not _END:
             yield item
-    finally:
+    except GeneratorExit:
         items.close()  # type: ignore[attr-defined]  # they are generators
+        raise

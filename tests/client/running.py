@@ -43,9 +43,9 @@ class Running:
     url: str
     settings: Settings
 
-    def sign_up(self, name: str | None = None) -> User:
+    def sign_up(self, name: str | None = None, password: str = PASSWORD) -> User:
         """A new user."""
-        user = User(name or f"u{ids.new_id().hex}")
+        user = User(name or f"u{ids.new_id().hex}", password)
         body = {"username": user.name, "password": user.password}
         answer = httpx.post(f"{self.url}/users", json=body, trust_env=False)
         assert answer.status_code == 201, answer.text

@@ -5,7 +5,7 @@ that one. Where the API or a server goes wrong, `system.api()` is a process too.
 """
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,16 @@ from tests.support.processes import Process
 from tests.support.proxy import PostgresProxy, Proxy
 
 LEASE_SECONDS = 2.0
+START_SECONDS = 60.0
+TIME_LIMIT_SECONDS = 180
+"""Some seconds are enough, but other tests may want the processors too, and these start many processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give these tests, and no others, more time."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -40,10 +50,14 @@ class System:
         log_path = self.folder / f"{name}.log"
         return apis.api(self.settings, log_path, self.headers, **({"PLUGINS": PLUGIN} | more))
 
-    def worker(self, name: str = "worker", **more: str) -> AbstractAsyncContextManager[Process]:
+    @asynccontextmanager
+    async def worker(self, name: str = "worker", **more: str) -> AsyncIterator[Process]:
         """A worker process during a `with`, ready to take jobs."""
+        environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
         log_path = self.folder / f"{name}.log"
-        return processes.worker(self.settings, log_path, **({"PLUGINS": PLUGIN, "WORKER_NAME": name} | more))
+        async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+            await process.wait_for_log("worker_started", seconds=START_SECONDS)
+            yield process
 
     @property
     def counter(self) -> Path:

@@ -15,7 +15,8 @@ from tests.kinds_for_tests.kinds import prediction
 from tests.support import invariants, rows
 from tests.support.waiting import until
 
-END_SECONDS = 40.0
+END_SECONDS = 90.0
+EXIT_SECONDS = 60.0
 
 
 async def submit(client: httpx.AsyncClient, kind: str = "count", **body: Any) -> UUID:

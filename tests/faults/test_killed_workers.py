@@ -8,6 +8,7 @@ import pytest
 from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import (
+    EXIT_SECONDS,
     computed_again,
     ended,
     holder_of,
@@ -55,7 +56,7 @@ async def test_a_worker_killed_at_a_statement_loses_nothing_and_repeats_one_batc
     times = 3 if statement == "advance" else 1
     async with system.worker("first", FAILPOINTS=f"{statement}:{moment}=kill@{times}") as first:
         job_id = await submit(ada, batches=6, work_ms=50, counter_path=str(system.counter))
-        assert await first.wait() == -9
+        assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
         job = await ended(database, job_id)
 
@@ -73,7 +74,7 @@ async def test_a_worker_killed_while_it_notes_a_failure_has_the_failure_counted_
 ) -> None:
     async with system.worker("first", FAILPOINTS=f"fail:{moment}=kill") as first:
         job_id = await submit(ada, "crash", batches=2, bad_attempts=1)
-        assert await first.wait() == -9
+        assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
         job = await ended(database, job_id)
 
@@ -97,7 +98,7 @@ async def test_a_worker_killed_while_it_gives_a_job_back_leaves_it_to_the_others
 ) -> None:
     async with system.worker("first", FAILPOINTS=f"release:{moment}=kill") as first:
         job_id = await submit(ada, batches=30, work_ms=50, soft_limit_seconds=1)
-        assert await first.wait(40) == -9
+        assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
         job = await ended(database, job_id)
 
@@ -115,7 +116,7 @@ async def test_a_worker_killed_while_it_cancels_a_job_leaves_it_cancelled(
         job_id = await submit(ada, "loop", batches=2)
         await until_batches(database, job_id, 2)
         asking = asyncio.create_task(ada.delete(f"/jobs/{job_id}"))
-        assert await first.wait() == -9
+        assert await first.wait(EXIT_SECONDS) == -9
         assert (await asking).status_code in (200, 202)
         # The API has a keeper too: no worker has to be left.
         job = await ended(database, job_id)

@@ -7,6 +7,7 @@ import httpx
 from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import (
+    EXIT_SECONDS,
     computed_again,
     ended,
     in_order,
@@ -27,7 +28,7 @@ async def test_a_worker_that_is_told_to_go_takes_no_more_and_gives_back_what_wil
         first.send(signal.SIGTERM)
         await first.wait_for_log("worker_draining")
         late = await submit(ada, batches=3)
-        assert await first.wait() == 0
+        assert await first.wait(EXIT_SECONDS) == 0
     assert (await rows.job(database, late))["attempt"] == 0
     given_back = await rows.job(database, stubborn)
     assert (given_back["status"], given_back["next_batch"]) == ("pending", 3)
@@ -49,7 +50,7 @@ async def test_a_job_that_heeds_the_stop_is_handed_over_without_a_batch_computed
         job_id = await submit(ada, batches=60, work_ms=40, counter_path=str(system.counter))
         await until_batches(database, job_id, 3)
         first.send(signal.SIGTERM)
-        assert await first.wait() == 0
+        assert await first.wait(EXIT_SECONDS) == 0
     async with system.worker("second"):
         job = await ended(database, job_id)
 

@@ -14,7 +14,7 @@ from app.core.database import Database
 from app.jobs import leases
 from app.jobs.leases import WorkerIdentity
 from app.jobs.schemas import Explanation
-from app.jobs.states import HEAD_START, Priority
+from app.jobs.states import Priority
 from tests.support import jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -171,6 +171,20 @@ async def test_a_job_moves_up_as_those_ahead_of_it_start(
     places.append((await explain(client, alice, job_ids[2]))["position"])
 
     assert places == [3, 2, 1]
+
+
+async def test_jobs_that_were_asked_for_at_once_have_places_of_their_own(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    request = {"kind": "batch_predict", "texts": ["x"]}
+    answer = await client.post("/jobs/bulk", json={"jobs": [request] * 3}, headers=alice.headers)
+    job_ids = [UUID(job_id) for job_id in answer.json()["job_ids"]]
+    worker = await jobs.worker(store)
+
+    places = [(await explain(client, alice, job_id))["position"] for job_id in job_ids]
+
+    assert places == [1, 2, 3]
+    assert [job.id for job in await jobs.claim_all(store, worker)] == job_ids
 
 
 async def test_the_places_are_the_order_in_which_the_jobs_start(
@@ -454,13 +468,20 @@ async def test_the_one_who_floods_waits_for_nobody_but_himself(
     assert (explained["position"], explained["jobs_of_mine_ahead"]) == (502, 500)
 
 
-@pytest.mark.parametrize("priority", [Priority.NORMAL, Priority.HIGH, Priority.CRITICAL])
+@pytest.mark.parametrize(
+    ("priority", "hours"), [(Priority.NORMAL, 1), (Priority.HIGH, 6), (Priority.CRITICAL, 24)]
+)
 async def test_a_low_job_is_overtaken_for_a_bounded_time_only(
-    client: httpx.AsyncClient, alice: Account, mallory: Account, store: Database, priority: Priority
+    client: httpx.AsyncClient,
+    alice: Account,
+    mallory: Account,
+    store: Database,
+    priority: Priority,
+    hours: int,
 ) -> None:
     a_moment = timedelta(minutes=5)
     low = await jobs.create(store, alice.id, priority=Priority.LOW)
-    await grow_older(store, low, HEAD_START[priority] - a_moment)
+    await grow_older(store, low, timedelta(hours=hours) - a_moment)
     urgent = [await jobs.create(store, mallory.id, priority=priority) for _ in range(5)]
     worker = await jobs.worker(store)
 

@@ -11,6 +11,7 @@ QUOTA: Final = "app/jobs/quota.py"
 DATABASE: Final = "app/core/database.py"
 CONTACT: Final = "app/keeper/contact.py"
 RESCUE: Final = "app/keeper/rescue.py"
+KEEPER: Final = "app/keeper/keeper.py"
 LEASE: Final = "worker/lease.py"
 LEDGER: Final = "worker/ledger.py"
 RUN_NEXT: Final = "worker/run_next.py"
@@ -409,9 +410,16 @@ MUTANTS: Final = (
     Mutant(
         "grace: not asked for",
         RESCUE,
-        "if not self._contact.is_long_enough:",
+        "if not self.contact.is_long_enough:",
         "if False:",
         (_guard("test_a_keeper_that_has_just_started_rescues_nobody"),),
+    ),
+    Mutant(
+        "grace: only whoever gets to do it is in touch",
+        KEEPER,
+        "rescue, rescue.contact.touch)",
+        "rescue)",
+        (_guard("test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same"),),
     ),
     Mutant(
         "lease: fenced jobs run on",
@@ -456,11 +464,25 @@ MUTANTS: Final = (
         (_guard("test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time"),),
     ),
     Mutant(
+        "lease: gives back what waits for its child",
+        LEASE,
+        " - self._held.keys() - self._claimed",
+        " - self._held.keys()",
+        (_guard("test_a_job_that_waits_for_its_child_is_not_given_back"),),
+    ),
+    Mutant(
         "transactions: a frozen process keeps its locks",
         DATABASE,
         '"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s"',
         '"idle_in_transaction_session_timeout": "0"',
         (_guard("test_a_process_that_is_frozen_in_mid_transaction_loses_its_locks"),),
+    ),
+    Mutant(
+        "database: a dying connection is an error like any other",
+        DATABASE,
+        "    asyncpg.InternalClientError,  #",
+        "    #",
+        (_guard("test_a_connection_that_was_told_of_its_end_counts_as_away"),),
     ),
     # What a worker makes of a lost reply, of a drain and of its child
     Mutant(
@@ -532,6 +554,13 @@ MUTANTS: Final = (
         "        if self._is_draining:\n            return False",
         "        if False:\n            return False",
         (_guard("test_a_worker_that_drains_takes_nothing_more"),),
+    ),
+    Mutant(
+        "worker: one attempt hides another at the same job",
+        RUN_NEXT,
+        "del self._running[job.id, job.attempt]",
+        "self._running = {key: value for key, value in self._running.items() if key[0] != job.id}",
+        (_guard("test_two_attempts_at_one_job_on_one_worker_are_kept_apart"),),
     ),
     Mutant(
         "child: batches in any order",

@@ -1,6 +1,9 @@
 """Each guard seen at work, for those that no other test would miss."""
 
 import asyncio
+import os
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +15,7 @@ import pytest
 
 from app.core import background, ids
 from app.core.database import IDLE_IN_TRANSACTION_SECONDS, Database, open_database
+from app.core.errors import DatabaseUnavailable
 from app.core.resources import Resources
 from app.jobs import leases
 from app.jobs.errors import TooManyActiveJobs
@@ -21,6 +25,8 @@ from app.jobs.queries import Standing
 from app.jobs.quota import Quota
 from app.jobs.states import Priority, Status
 from app.keeper.contact import Contact
+from app.keeper.keeper import Keeper
+from app.keeper.loop import Loop
 from app.keeper.rescue import Rescue
 from tests.conftest import Servers
 from tests.machine.database import OneConnection
@@ -28,12 +34,13 @@ from tests.support import invariants, jobs, proxy, rows
 from tests.support.waiting import until
 from worker import run_next
 from worker.children import messages
-from worker.children.errors import ChildProtocolError
+from worker.children.child_handle import Child, Inbox
+from worker.children.errors import ChildProtocolError, KillReason
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.lease import Lease
 from worker.ledger import Fate, Fenced, Ledger, fate_of
-from worker.run_next import Runner
+from worker.run_next import Runner, Running
 
 
 @pytest.fixture
@@ -106,6 +113,29 @@ async def test_a_keeper_that_has_just_started_rescues_nobody(
         await Rescue(resources.settings, resources.hints)(connection)
 
     assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
+async def test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same(
+    resources: Resources, database: Database
+) -> None:
+    """Among hundreds of processes one seldom gets to do it, and none could ever be in touch for long."""
+    loop = next(loop for loop in Keeper(resources).loops if loop.name == "rescue")
+    assert isinstance(loop.duty, Rescue)
+    job = await jobs.running(database)
+    await rows.execute(database, "DELETE FROM workers")
+    loop.interval_seconds = 0.05
+
+    async with database.transaction() as connection, background.running(loop.run_forever()):
+        # The other one, which asks now and then so that it is not taken for frozen.
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:rescue'))")
+        await until(lambda: _is_long_in_touch(loop, connection))
+    assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
+async def _is_long_in_touch(loop: Loop, other: asyncpg.Connection) -> bool:
+    await other.execute("SELECT")
+    assert isinstance(loop.duty, Rescue)
+    return loop.duty.contact.is_long_enough
 
 
 async def test_a_process_that_is_frozen_in_mid_transaction_loses_its_locks(database: Database) -> None:
@@ -340,6 +370,16 @@ async def test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time(
     await invariants.all_hold(database)
 
 
+async def test_a_job_that_waits_for_its_child_is_not_given_back(database: Database, lease: Lease) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    with lease.knowing(job.id, job.attempt):
+        for _ in range(3):
+            await lease.register()
+
+    assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
 async def _held_up(database: Database, connection: asyncpg.Connection, lease: Lease) -> asyncio.Task[None]:
     """A renewal that has been sent, and waits in Postgres for the end of this transaction."""
     await connection.execute("SELECT FROM workers WHERE id = $1 FOR UPDATE", lease.worker.id)
@@ -439,9 +479,46 @@ async def test_a_worker_that_drains_takes_nothing_more(
     assert (await rows.job(resources.database, job_id))["attempt"] == 0
 
 
+async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
+    resources: Resources, lease: Lease, ledger: Ledger
+) -> None:
+    """A frozen worker that wakes up may claim a job again before it learns that it had lost it."""
+    claimer = Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
+    children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
+    runner = Runner(resources.settings, {}, claimer, ledger, lease, children)
+    await jobs.create(resources.database)
+    first = await jobs.claim(resources.database, lease.worker.id)
+    await jobs.release(resources.database, first)
+    second = await jobs.claim(resources.database, lease.worker.id)
+    child = Child(0, Inbox(), lambda _pid: None)
+
+    with runner._watched(Running(second, child)):
+        with runner._watched(Running(first, Child(0, Inbox(), lambda _pid: None))):
+            pass
+        runner.give_everything_back()
+
+    assert child.kill_reason is KillReason.RELEASED
+
+
 async def test_a_child_that_leaves_a_batch_out_is_not_believed(database: Database) -> None:
     job = await jobs.running(database)
     second = messages.Batch(index=1, first_row=10, row_count=1, output=b"1\n", step="", seconds=0.0)
 
     with pytest.raises(ChildProtocolError):
         run_next._report(job, 0, [second], None)
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_a_connection_that_was_told_of_its_end_counts_as_away(database: Database, rounds: int) -> None:
+    """Between a server's last words on an idle connection and its end asyncpg is beside itself."""
+
+    async def ask_a_dying_server() -> None:
+        async with database.connection() as connection:
+            os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGTERM)
+            time.sleep(0.1)  # by now both have come, and our loop has read neither
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await connection.fetchval("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await ask_a_dying_server()

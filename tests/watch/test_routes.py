@@ -1,11 +1,14 @@
 """The page's files, as any client gets them."""
 
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.core.config import Settings
+from app.main import create_app
 from app.watch.routes import CONTENT_SECURITY_POLICY, FILES, MEDIA_TYPES, PAGE, STATIC
 
 SCHEMES = {"light": 0, "dark": 1}
@@ -26,6 +29,19 @@ WRITTEN = (
     ("calm", "calm-ground"),
     ("busy", "busy-ground"),
 )
+
+
+@pytest.fixture(scope="module")
+def app() -> FastAPI:
+    """The API without any server: the page needs none."""
+    return create_app(Settings(_env_file=None, database_url="unused", redis_url="unused"))
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
+        yield opened
 
 
 def address(name: str) -> str:

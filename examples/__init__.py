@@ -1,0 +1,1 @@
+"""Plugins to learn from; each is a package that the setting PLUGINS can name."""

@@ -1,0 +1,59 @@
+"""A running system, and the command line as a person uses it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from subprocess import CompletedProcess
+
+import pytest
+
+from tests.client.running import Running, User, running
+from tests.conftest import Servers
+from tests.support.processes import ROOT
+
+Run = Callable[..., CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An API and a worker, each a process."""
+    with running(servers, tmp_path_factory.mktemp("system")) as found:
+        yield found
+
+
+@pytest.fixture
+def ada(system: Running) -> User:
+    """A user of the system, new for each test."""
+    return system.sign_up()
+
+
+@pytest.fixture
+def environment(system: Running, ada: User) -> dict[str, str]:
+    """The environment of ada's shell."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")},
+        "HEADRACE_URL": system.url,
+        "HEADRACE_USERNAME": ada.name,
+        "HEADRACE_PASSWORD": ada.password,
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str]) -> Run:
+    """Run `python -m app jobs …`; keyword arguments are variables of the environment, None takes one away."""
+
+    def run(*arguments: str, stdin: bytes | None = None, **changes: str | None) -> CompletedProcess[str]:
+        env = {name: value for name, value in {**environment, **changes}.items() if value is not None}
+        done = subprocess.run(
+            [sys.executable, "-m", "app", "jobs", *arguments],
+            input=b"" if stdin is None else stdin,
+            env=env,
+            cwd=ROOT,
+            capture_output=True,
+            timeout=50,
+        )
+        assert b"Traceback" not in done.stderr, done.stderr.decode()
+        return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    return run

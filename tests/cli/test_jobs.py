@@ -1,0 +1,208 @@
+"""`python -m app jobs`, as processes."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.conftest import Run
+from tests.client.running import Running, User, free_port
+from tests.e2e.support import compounds, short_texts, slow_texts
+from tests.support.processes import ROOT
+
+UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+
+# Each call of the command line is a process that imports everything anew.
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def api(system: Running, ada: User) -> Iterator[httpx.Client]:
+    """What the server itself says to ada."""
+    pair = httpx.post(f"{system.url}/token", data=ada.credentials, trust_env=False).json()
+    headers = {"Authorization": f"Bearer {pair['access_token']}"}
+    with httpx.Client(base_url=system.url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+def test_texts_are_submitted_watched_and_read(run: Run, tmp_path: Path) -> None:
+    texts = short_texts(30)
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(texts) + "\n")
+    submitted = run("submit", "--file", str(file), "--batch-size", "10", "--watch")
+    job_id = submitted.stdout.strip()
+    ndjson = run("results", job_id)
+    as_csv = run("results", job_id, "--format", "csv")
+
+    assert submitted.returncode == 0, submitted.stderr
+    assert "completed" in submitted.stderr
+    assert "30/30" in submitted.stderr
+    rows = [json.loads(line) for line in ndjson.stdout.splitlines()]
+    assert [row["prediction"]["scores"]["compound"] for row in rows] == compounds(texts)
+    assert len(list(csv.DictReader(as_csv.stdout.splitlines()))) == 30
+
+
+def test_texts_come_as_arguments_and_by_stdin_each_line_as_it_is(run: Run, api: httpx.Client) -> None:
+    by_argument = run("submit", "good", "bad\nworse", "--queue", "nobody").stdout.strip()
+    lines = "good\r\n\n a\u2028b\x0cc \n".encode()
+    by_stdin = run("submit", "--queue", "nobody", "--metadata", "a=b=c", stdin=lines).stdout.strip()
+    by_dash = run("submit", "--file", "-", "--priority", "high", "--watch", stdin=b"good").stdout.strip()
+
+    assert api.get(f"/jobs/{by_argument}").json()["total"] == 2
+    job = api.get(f"/jobs/{by_stdin}").json()
+    assert (job["total"], job["metadata"]) == (3, {"a": "b=c"})
+    assert api.get(f"/jobs/{by_dash}").json()["priority"] == "high"
+
+
+def test_jobs_are_listed_as_a_table_and_for_programs(run: Run, ada: User) -> None:
+    made = [run("submit", "x", "--queue", "nobody").stdout.strip() for _ in range(3)]
+    table = run("list", "--limit", "2").stdout.splitlines()
+    lines = run("list", "--format", "ndjson", "--status", "pending").stdout.splitlines()
+
+    assert table[0].split() == ["job", "status", "progress", "kind", "priority", "queue", "created"]
+    assert [line.split()[:2] for line in table[1:]] == [[made[2], "pending"], [made[1], "pending"]]
+    assert [json.loads(line)["job_id"] for line in lines] == made[::-1]
+    assert run("list", "--status", "failed", "--format", "ndjson").stdout == ""
+
+
+def test_a_job_is_explained_cancelled_and_tried_again(run: Run) -> None:
+    job_id = run("submit", "x", "--queue", "nobody").stdout.strip()
+    explained = run("explain", job_id).stdout
+    cancelled = run("cancel", job_id)
+    watched = run("watch", job_id)
+    again = run("cancel", job_id)
+    retried = run("retry", job_id, "--from-start")
+
+    assert "nobody" in explained
+    assert "code: no_worker" in explained
+    assert (cancelled.returncode, cancelled.stdout) == (0, f"{job_id} cancelled\n")
+    assert watched.returncode == 1
+    assert f"job {job_id} cancelled" in watched.stderr
+    assert (again.returncode, again.stderr) == (1, "headrace: Cannot cancel cancelled job\n")
+    assert (retried.returncode, retried.stdout) == (0, f"{job_id} pending\n")
+
+
+def test_many_are_watched_and_one_that_is_unknown_does_not_spoil_it(run: Run) -> None:
+    jobs = [run("submit", *short_texts(10)).stdout.strip() for _ in range(2)]
+    good = run("watch", *jobs)
+    mixed = run("watch", UNKNOWN, *jobs)
+
+    assert good.returncode == 0
+    assert good.stderr.count("10/10") == 2
+    assert mixed.returncode == 1
+    assert mixed.stderr.count("10/10") == 2
+    assert f"headrace: There is no job {UNKNOWN}." in mixed.stderr
+
+
+def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
+    run: Run, environment: dict[str, str], api: httpx.Client
+) -> None:
+    file = "\n".join(slow_texts(600)).encode()
+    job_id = run("submit", "--batch-size", "1", stdin=file).stdout.strip()
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "app", "jobs", "watch", job_id],
+        env=environment,
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 20
+    while not _is_followed(api, job_id):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    watching.send_signal(signal.SIGINT)
+    _, shown = watching.communicate(timeout=20)
+
+    assert watching.returncode == 1
+    assert b"Traceback" not in shown
+    assert f"The job goes on; to watch again: python -m app jobs watch {job_id}" in shown.decode()
+    assert api.get(f"/jobs/{job_id}").json()["status"] in ("pending", "running")
+    assert api.post(f"/jobs/{job_id}/cancel").status_code in (200, 202)
+
+
+def _is_followed(api: httpx.Client, job_id: str) -> bool:
+    """Whether a stream is open and the job runs."""
+    metrics = api.get("/metrics").text
+    lines = [line for line in metrics.splitlines() if "streams_open" in line and 'transport="sse"' in line]
+    is_open = any(float(line.rsplit(" ", 1)[1]) > 0 for line in lines)
+    return is_open and api.get(f"/jobs/{job_id}").json()["status"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changes", "code", "said"),
+    [
+        (
+            ["list"],
+            {"HEADRACE_USERNAME": None},
+            2,
+            "Set HEADRACE_USERNAME and HEADRACE_PASSWORD, or HEADRACE_TOKEN.",
+        ),
+        (["list"], {"HEADRACE_PASSWORD": None}, 2, "set HEADRACE_PASSWORD"),
+        (["list"], {"HEADRACE_URL": "localhost"}, 2, "'localhost' is no URL of a server"),
+        (["list"], {"HEADRACE_PASSWORD": "wrong"}, 1, "password"),
+        (["list"], {"HEADRACE_TOKEN": "wrong"}, 1, "Sign in first"),
+        (["submit", "x", "--model", "unheard-of"], {}, 1, "unheard-of"),
+        (["submit", *["x"] * 1001], {}, 1, "Maximum 1000 texts allowed"),
+        (["submit", "x", "--batch-size", "0"], {}, 1, "batch_size"),
+        (["submit", "x", "--file", "y"], {}, 2, "not both"),
+        (["submit"], {}, 2, "No texts"),
+        (["submit", "--file", "/nowhere"], {}, 1, "cannot read /nowhere: No such file"),
+        (["results", UNKNOWN], {}, 1, "There is no job"),
+        (["explain", "no-id"], {}, 1, "not valid"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    run: Run, arguments: list[str], changes: dict[str, str | None], code: int, said: str
+) -> None:
+    done = run(*arguments, **changes)
+
+    assert done.returncode == code
+    assert said in done.stderr
+    assert done.stderr.startswith("headrace: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["watch"],
+        ["submit", "x", "--priority", "huge"],
+        ["list", "--limit", "0"],
+        ["list", "--metadata", "x"],
+    ],
+)
+def test_what_the_parser_does_not_understand_is_wrong_usage(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments).returncode == 2
+
+
+def test_options_go_before_the_environment(run: Run, system: Running, ada: User) -> None:
+    options = ["--url", system.url, "--username", ada.name, "--password", ada.password]
+    done = run("list", *options, HEADRACE_URL="http://nowhere", HEADRACE_TOKEN="wrong")
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_reader_that_has_had_enough_is_no_error(run: Run, environment: dict[str, str]) -> None:
+    job_id = run("submit", *short_texts(1000), "--watch").stdout.strip()
+    command = f"{sys.executable} -m app jobs results {job_id} | head -1"
+    done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, timeout=50)
+
+    assert json.loads(done.stdout)["index"] == 0
+    assert done.stderr == b""
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["watch", UNKNOWN]])
+def test_a_server_that_is_away_is_said_to_be(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments, "--url", f"http://127.0.0.1:{free_port()}")
+
+    assert done.returncode == 1
+    assert "headrace: cannot reach http://127.0.0.1:" in done.stderr

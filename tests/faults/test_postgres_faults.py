@@ -1,0 +1,224 @@
+"""Postgres is the truth: while it is away nobody pretends, and afterwards nothing is missing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from typing import Final
+
+import asyncpg
+import httpx
+import pytest
+
+from app.core import background
+from app.core.database import Database
+from app.embedded.postgres import EmbeddedPostgres
+from tests.faults.conftest import LEASE_SECONDS, System
+from tests.faults.support import (
+    all_ended,
+    computed_again,
+    ended,
+    holder_of,
+    in_order,
+    outcomes,
+    submit,
+    until_batches,
+    until_started,
+)
+from tests.kinds_for_tests import PLUGIN
+from tests.support import invariants, processes, proxy
+from tests.support.proxy import PostgresProxy
+from tests.support.waiting import until
+
+AWAY_SECONDS: Final = 1.5 * LEASE_SECONDS
+"""Longer than a lease, so that every worker looks dead when Postgres is back."""
+
+ANSWER_SECONDS: Final = 15.0
+"""Far more than an answer takes, unless it waits for a connection that nobody has told it is dead."""
+
+Outage = Callable[[EmbeddedPostgres, PostgresProxy], AbstractAsyncContextManager[None]]
+
+
+def through(network: PostgresProxy, system: System) -> System:
+    """The system, with a network between it and Postgres."""
+    url = proxy.postgres_url(network, system.settings.database_url)
+    return replace(system, settings=system.settings.model_copy(update={"database_url": url}))
+
+
+@asynccontextmanager
+async def killed(postgres: EmbeddedPostgres, _network: PostgresProxy) -> AsyncIterator[None]:
+    await asyncio.to_thread(postgres.kill)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(postgres.start)
+
+
+@asynccontextmanager
+async def refused(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncIterator[None]:
+    await network.refuse()
+    yield
+    await network.accept()
+
+
+@asynccontextmanager
+async def swallowed(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncIterator[None]:
+    network.swallow()
+    yield
+    network.flow()
+
+
+@pytest.mark.parametrize("outage", [killed, refused, swallowed])
+async def test_an_outage_is_answered_with_503_and_takes_no_job_from_its_worker(
+    system: System,
+    database: Database,
+    postgres: EmbeddedPostgres,
+    postgres_proxy: PostgresProxy,
+    outage: Outage,
+) -> None:
+    behind = through(postgres_proxy, system)
+    async with behind.api() as api, behind.worker("worker", WORKER_SLOTS="4") as worker:
+        job_ids = [
+            await submit(api.client, batches=25, work_ms=30, counter_path=str(system.counter))
+            for _ in range(4)
+        ]
+        await asyncio.gather(*(until_batches(database, job_id, 2) for job_id in job_ids))
+        async with watched(api.client, f"/jobs/{job_ids[0]}") as statuses:
+            async with outage(postgres, postgres_proxy):
+                is_over = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
+                while not is_over.done():
+                    await _refused_politely(api.client)
+                assert (await api.client.get("/health/live")).status_code == 200
+                assert (await api.client.get("/health/ready")).status_code == 200
+                assert (await api.client.get("/health")).status_code == 503
+            await _until_answered(api.client, f"/jobs/{job_ids[0]}")
+            afterwards = await submit(api.client, batches=3)
+            jobs = await all_ended(database, [*job_ids, afterwards])
+        assert worker.is_running
+        assert statuses == {200, 503}
+
+    assert {(job["status"], job["attempt"]) for job in jobs} == {("completed", 1)}
+    assert computed_again(system.counter) == 0
+    await in_order(database, [*job_ids, afterwards])
+
+
+async def _refused_politely(client: httpx.AsyncClient) -> None:
+    """Whoever asks meanwhile is told to come back, in good time."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        answer = await client.post("/jobs/count", json={"batches": 1})
+    assert answer.status_code == 503, answer.text
+    assert answer.json()["code"] == "database_unavailable"
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@asynccontextmanager
+async def watched(client: httpx.AsyncClient, path: str) -> AsyncIterator[set[int]]:
+    """Every status with which a path is answered during the body, also at the edges of an outage."""
+    statuses: set[int] = set()
+
+    async def watch() -> None:
+        while True:
+            statuses.add((await client.get(path)).status_code)
+            await asyncio.sleep(0.05)
+
+    async with background.running(watch()):
+        yield statuses
+
+
+async def _until_answered(client: httpx.AsyncClient, path: str) -> None:
+    async def look() -> bool:
+        return (await client.get(path)).status_code == 200
+
+    await until(look)
+
+
+async def test_connections_that_break_again_and_again_cost_no_job_and_no_attempt(
+    system: System, database: Database, postgres_proxy: PostgresProxy
+) -> None:
+    behind = through(postgres_proxy, system)
+    async with behind.api() as api, behind.worker() as worker:
+        job_ids = [
+            await submit(api.client, batches=30, work_ms=20, counter_path=str(system.counter))
+            for _ in range(4)
+        ]
+        await until_batches(database, job_ids[0], 1)
+        for _ in range(15):
+            postgres_proxy.cut()
+            await asyncio.sleep(0.1)
+        jobs = await all_ended(database, job_ids)
+        assert worker.is_running
+
+    assert {(job["status"], job["failures"]) for job in jobs} == {("completed", 0)}
+    await in_order(database, job_ids)
+
+
+async def test_when_every_connection_is_taken_the_answer_is_503_and_not_a_hang(
+    system: System, database: Database
+) -> None:
+    blocker = await asyncpg.connect(system.settings.database_url)
+    async with system.api(DATABASE_POOL_SIZE="2") as api:
+        job_id = await submit(api.client, batches=1)
+        # Whoever wants to see a job waits for this lock, and keeps a connection while waiting.
+        await blocker.execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        answers = await asyncio.gather(*(api.client.get(f"/jobs/{job_id}") for _ in range(8)))
+        assert {answer.status_code for answer in answers} == {503}
+        assert all("Retry-After" in answer.headers for answer in answers)
+        await blocker.execute("ROLLBACK")
+        await _until_answered(api.client, f"/jobs/{job_id}")
+    await blocker.close()
+
+    await invariants.all_hold(database)
+
+
+@pytest.mark.parametrize("fault", ["refuse", "swallow"])
+async def test_a_worker_that_alone_is_cut_off_loses_its_jobs_and_writes_nothing_more(
+    system: System, database: Database, postgres_proxy: PostgresProxy, fault: str
+) -> None:
+    behind = through(postgres_proxy, system)
+    async with (
+        system.api() as api,
+        behind.worker("cut", WORKER_QUEUES="default,mine") as cut,
+    ):
+        job_id = await submit(api.client, batches=60, work_ms=40)
+        await until_batches(database, job_id, 3)
+        await (postgres_proxy.refuse() if fault == "refuse" else _swallow(postgres_proxy))
+        async with system.worker("third"):
+            await until_started(database, job_id, attempt=2)
+            assert await holder_of(database, job_id) == "third"
+            postgres_proxy.flow()
+            await postgres_proxy.accept()
+            await cut.wait_for_log("outcome=fenced", seconds=30)
+            # Its slots are free again.
+            mine = [await submit(api.client, batches=3, queue="mine") for _ in range(4)]
+            jobs = await all_ended(database, [job_id, *mine])
+        assert cut.is_running
+
+    assert {job["status"] for job in jobs} == {"completed"}
+    assert await outcomes(database, job_id) == ["rescued", "completed"]
+    await in_order(database, [job_id, *mine])
+
+
+async def _swallow(network: PostgresProxy) -> None:
+    network.swallow()
+
+
+async def test_a_system_that_starts_without_postgres_waits_for_it(
+    system: System, database: Database, postgres_proxy: PostgresProxy
+) -> None:
+    behind = through(postgres_proxy, system)
+    await postgres_proxy.refuse()
+    environment = processes.environment(behind.settings, PLUGINS=PLUGIN)
+    log_path = behind.folder / "worker.log"
+    async with (
+        behind.api() as api,
+        processes.python("-m", "worker", env=environment, log_path=log_path) as worker,
+    ):
+        await _refused_politely(api.client)
+        await worker.wait_for_log("waiting_for_postgres", seconds=30)
+        await postgres_proxy.accept()
+        await _until_answered(api.client, "/jobs")
+        job_id = await submit(api.client, batches=3)
+        job = await ended(database, job_id)
+
+    assert job["status"] == "completed"
+    await in_order(database, [job_id])

@@ -1,0 +1,224 @@
+"""The clock: the same second to everybody, once a second, whatever becomes of one of them."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from fastapi import FastAPI
+from starlette.websockets import WebSocket
+from websockets.exceptions import ConnectionClosed
+
+from app.core.config import Settings
+from app.core.database import Database
+from app.main import create_app
+from app.streams import clock, socket, socket_routes
+from app.streams.clock import Clock
+from tests.support import jobs, websockets
+from tests.support.accounts import Account
+from tests.support.waiting import until
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+async def url(app: FastAPI) -> AsyncIterator[str]:
+    """The API on a real server."""
+    async with websockets.serving(app) as url:
+        yield url
+
+
+class Listeners:
+    """Write down what they are told."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self.errors: list[Exception] = []
+
+    def tick(self, frame: str) -> None:
+        if self.errors:
+            raise self.errors.pop()
+        told = json.loads(frame)
+        assert told["event"] == "time_update"
+        self.seconds.append(datetime.fromisoformat(told["data"]["date"]).timestamp())
+
+
+def consecutive(seconds: list[datetime]) -> bool:
+    return all(later - earlier == timedelta(seconds=1) for earlier, later in zip(seconds, seconds[1:]))
+
+
+async def test_everybody_is_told_the_same_seconds_whatever_becomes_of_one_of_them(
+    url: str, alice: Account
+) -> None:
+    async with AsyncExitStack() as stack:
+        talks = [
+            await stack.enter_async_context(websockets.opened(url, "/ws", alice.headers)) for _ in range(49)
+        ]
+        stack.enter_context(websockets.deaf(url, "/ws", alice.headers, upgrade=True))
+
+        async def hear(talk: websockets.Conversation) -> list[datetime]:
+            return [datetime.fromisoformat((await talk.hear_anything())["data"]["date"]) for _ in range(2)]
+
+        killed, *others = talks
+        await hear(killed)
+        killed.connection.transport.abort()
+        heard = await asyncio.gather(*(hear(talk) for talk in others))
+
+    assert all(consecutive(seconds) for seconds in heard)
+    assert all(
+        second.microsecond == 0 and second.tzinfo is not None for seconds in heard for second in seconds
+    )
+    assert abs(heard[0][-1] - datetime.now(UTC)) < timedelta(seconds=20)
+
+
+async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: FastAPI) -> None:
+    async with websockets.opened(url, "/ws") as talk:
+
+        async def is_there() -> bool:
+            return not app.state.sockets.is_empty
+
+        await until(is_there)
+        app.state.sockets.tick("{}")
+        await talk.connection.send("nonsense")
+        with pytest.raises(ConnectionClosed):
+            await talk.hear_anything()
+
+
+@pytest.mark.parametrize(
+    ("late_seconds", "expected"),
+    [
+        (0.0, [11, 12, 13, 14]),
+        (-0.0004, [11, 12, 13, 14]),  # uvloop counts in milliseconds
+        (0.3, [11, 12, 13, 14]),
+        (1.7, [11, 13, 15, 17]),  # a second that is over is not told any more
+    ],
+)
+async def test_no_second_is_told_twice_however_late_or_early_its_timer_is(
+    monkeypatch: pytest.MonkeyPatch, late_seconds: float, expected: list[float]
+) -> None:
+    wall = SimpleNamespace(now=10.5)
+    listeners = Listeners()
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds < 1.1
+        wall.now += seconds + late_seconds
+        if len(listeners.seconds) == len(expected):
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: wall.now))
+    monkeypatch.setattr(clock, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await Clock(listeners).run_forever()
+
+    assert listeners.seconds == expected
+
+
+async def test_the_clock_follows_the_wall_clock_when_that_is_set_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wall = SimpleNamespace(now=7210.5)
+    listeners = Listeners()
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds < 1.1
+        wall.now += seconds
+        if len(listeners.seconds) == 1:
+            wall.now -= 3600
+        if len(listeners.seconds) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: wall.now))
+    monkeypatch.setattr(clock, "asyncio", SimpleNamespace(sleep=sleep))
+    with pytest.raises(asyncio.CancelledError):
+        await Clock(listeners).run_forever()
+
+    assert listeners.seconds == [7211, 7212, 3613]
+
+
+async def test_the_clock_survives_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "RETRY_SECONDS", 0.01)
+    listeners = Listeners()
+    listeners.errors.append(LookupError("boom"))
+    running = asyncio.create_task(Clock(listeners).run_forever())
+
+    async def has_ticked() -> bool:
+        return bool(listeners.seconds)
+
+    await until(has_ticked)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert running.cancelled()
+    assert listeners.errors == []
+
+
+async def test_the_clock_of_a_process_survives_an_error_of_one_client(
+    monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account
+) -> None:
+    monkeypatch.setattr(clock, "RETRY_SECONDS", 0.01)
+    raised: list[str] = []
+    tick = app.state.sockets.tick
+
+    def raise_once(frame: str) -> None:
+        if not raised:
+            raised.append(frame)
+            raise LookupError("boom")
+        tick(frame)
+
+    monkeypatch.setattr(app.state.sockets, "tick", raise_once)
+    async with websockets.opened(url, "/ws", alice.headers) as talk:
+        frame = await talk.hear_anything()
+
+    assert frame["event"] == "time_update"
+    assert raised
+
+
+async def test_the_clock_is_stopped_and_awaited_with_the_process(settings: Settings) -> None:
+    def clocks() -> list[asyncio.Task[None]]:
+        return [task for task in asyncio.all_tasks() if "Clock.run_forever" in repr(task.get_coro())]
+
+    application = create_app(settings)
+    async with application.router.lifespan_context(application):
+        [running] = clocks()
+
+    assert running.cancelled()
+    assert clocks() == []
+
+
+async def test_a_client_that_does_not_read_is_sent_away_and_costs_little_until_then(
+    monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account, store: Database
+) -> None:
+    """Ten of them, each with a log of six megabytes to read, and one that reads."""
+    monkeypatch.setattr("app.streams.socket.STALLED_SECONDS", 0.5)
+    job = await jobs.running(store, alice.id, rows=600)
+    await websockets.write_large_log(store, job)
+    codes: list[int] = []
+    close = socket_routes._close
+
+    async def noted(connection: WebSocket, code: int, reason: str) -> None:
+        codes.append(code)
+        await close(connection, code, reason)
+
+    async def all_were_sent_away() -> bool:
+        return codes == [socket.TRY_AGAIN_LATER] * 10
+
+    async def nobody_is_left() -> bool:
+        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
+
+    monkeypatch.setattr(socket_routes, "_close", noted)
+    path = f"/ws/jobs/{job.id}"
+    rss_bytes = psutil.Process().memory_info().rss
+    with ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(websockets.deaf(url, path, alice.headers, upgrade=True))
+        async with websockets.opened(url, path, alice.headers) as talk:
+            await talk.hear_many(602)
+            await until(all_were_sent_away)
+            assert await talk.is_quiet()
+        await until(nobody_is_left)
+
+    assert psutil.Process().memory_info().rss - rss_bytes < 60 * MIB
