@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test check lint types imports format lock clean
+.PHONY: help demo run test check chaos mutants lint types imports browser format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -25,9 +25,15 @@ run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 	@$(PY) -m app dev --port $(PORT)
 
 test: $(DEV) ## Run the tests (ARGS='-k cancel' chooses)
-	@$(PY) -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(PY) -m pytest -n 2 --dist worksteal -rs $(ARGS)
 
 check: lint types imports test ## Everything CI runs: lint, types, imports, tests
+
+chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3), and look for damage
+	@SEED='$(SEED)' MINUTES='$(MINUTES)' WORKERS='$(WORKERS)' RATE='$(RATE)' $(PY) -m tests.chaos
+
+mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (takes minutes)
+	@$(PY) -m tests.mutants $(ARGS)
 
 lint: $(DEV) ## Check style and formatting
 	@$(PY) -m ruff check .
@@ -38,6 +44,18 @@ types: $(DEV) ## Check the types, strictly
 
 imports: $(DEV) ## Check who imports whom
 	@$(VENV)/bin/lint-imports --no-logo
+
+browser: ## Install Chromium, which the tests of the page need
+	@for name in chromium chromium-browser google-chrome; do \
+	    command -v "$$name" >/dev/null && exit 0; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends chromium >/dev/null; \
+	else \
+	    echo 'Install Chromium, so that it is on your PATH as chromium (on Debian: apt install chromium).' >&2; \
+	    exit 1; \
+	fi
 
 format: $(DEV) ## Put the code in order
 	@$(PY) -m ruff check --fix-only .

@@ -94,5 +94,6 @@ _NEXT: Final = """\
 
 
 def _print_next(console: Console) -> None:
-    console.print("[bold]Now by hand:[/] `make run` in one terminal, and in another\n")
+    console.print("[bold]Now by hand:[/] `make run`, and a browser at http://localhost:8000/watch")
+    console.print("(the user is demo, the password in .data/demo-password); or in another terminal\n")
     console.print(_NEXT, markup=False, highlight=False, soft_wrap=True)

@@ -22,7 +22,8 @@ async def run(*, port: int, slots: int | None, data_dir: Path) -> None:
                 f"\n[bold]Headrace[/] is at [link]{running.url}[/], its API described at {running.url}/docs"
             )
             console.print(
-                f"Sign in as [bold]{running.username}[/] with the password [bold]{running.password}[/]"
+                f"Sign in at [link]{running.url}/watch[/] as [bold]{running.username}[/]"
+                f" with the password [bold]{running.password}[/]"
             )
             console.print("Ctrl+C stops it; the data stays in", str(data_dir), "\n", highlight=False)
             await stopping.wait()

@@ -5,6 +5,7 @@ import socket
 from typing import Final
 
 import uvicorn
+from uvicorn.lifespan.on import LifespanOn
 
 from app.cli.errors import CannotStart
 from app.core import logging
@@ -16,13 +17,30 @@ STOP_SECONDS: Final = 1
 """How long requests that are under way may take once the process is asked to stop."""
 
 
+class Server(uvicorn.Server):
+    """uvicorn, which stops when its application has died.
+
+    Left to itself it goes on: the application would answer without keeper, streams and connections.
+    """
+
+    @property
+    def has_lost_application(self) -> bool:
+        """Whether the application ended by itself, with an error that is in the log."""
+        return isinstance(self.lifespan, LifespanOn) and self.lifespan.error_occurred
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to stop; uvicorn asks ten times a second."""
+        return self.has_lost_application or await super().on_tick(counter)
+
+
 def run(*, host: str, port: int, fd: int | None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken."""
+    """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken, or the API ends by itself."""
     settings = load_settings()
     logging.configure(settings)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(
         create_app(settings),
+        lifespan="on",
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -34,7 +52,10 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     # asked to stop is no error, and the exit code should say so.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    server = Server(config)
+    server.run(sockets=[listener])
+    if server.has_lost_application:
+        raise CannotStart("the API ended with an error; the log says which")
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -93,6 +93,7 @@ async def get_owner_stream(
     "/jobs/stream",
     operation_id="streamJobs",
     summary="Follow all your jobs",
+    status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
     responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
 )
@@ -138,6 +139,7 @@ async def get_job_stream(
     "/jobs/{job_id}/stream",
     operation_id="streamJob",
     summary="Follow a job",
+    status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
     responses=problems.responses(
         JobNotFound(job_id=_EXAMPLE_ID),

@@ -20,17 +20,23 @@ async function open(jobId, kind) {
   opened = { jobId, abort };
   view.openJob(jobId, kind);
   recent.mark(jobId);
-  try {
-    await follow(api, jobId, { signal: abort.signal, onEvent: show, onConnection: view.showConnection });
-    const job = await api.job(jobId, abort.signal);
-    await showResults(api, job, textsOf.get(jobId), abort.signal);
-    await recent.refresh();
-  } catch (problem) {
-    if (!abort.signal.aborted) {
+  const { signal } = abort;
+
+  function onProblem(problem) {
+    if (!signal.aborted) {
       view.showProblem(problem.message);
     }
+  }
+
+  try {
+    await follow(api, jobId, { signal, onEvent: show, onConnection: view.showConnection });
+    const job = await api.job(jobId, signal);
+    await showResults(api, job, textsOf.get(jobId), { signal, onProblem });
+    await recent.refresh();
+  } catch (problem) {
+    onProblem(problem);
   } finally {
-    if (!abort.signal.aborted) {
+    if (!signal.aborted) {
       view.showConnection("over");
     }
   }

@@ -4,14 +4,13 @@ import { byId, element } from "./dom.js";
 
 const PAGE_SIZE = 1000; // all that a job with inline texts can have
 
-/** Show what a job has computed, the texts beside it where they are known; what is on no page yet, on demand. */
-export async function showResults(api, job, texts, signal) {
+/** Show what a job has computed, the texts beside it where they are known. More than a page comes on demand. */
+export async function showResults(api, job, texts, { signal, onProblem }) {
   const counts = new Map();
   let shown = 0;
   let cursor = null;
 
   async function showPage() {
-    byId("more").disabled = true; // until it is there: a second click must not show it twice
     const page = await api.results(job.job_id, cursor, PAGE_SIZE, signal);
     for (const { input_index: index, prediction } of page.items) {
       const label = labelOf(prediction);
@@ -23,11 +22,14 @@ export async function showResults(api, job, texts, signal) {
     showCounts(counts);
     byId("figures").textContent = [cursor && `the first ${shown}`, speed(job)].filter(Boolean).join(" · ");
     byId("more").hidden = cursor === null;
-    byId("more").disabled = false;
     byId("results").hidden = shown === 0;
   }
 
-  byId("more").onclick = showPage;
+  byId("more").onclick = async () => {
+    byId("more").disabled = true; // until it is there: a second click must not show it twice
+    await showPage().catch(onProblem);
+    byId("more").disabled = false;
+  };
   await showPage();
 }
 
