@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from app.core import background
@@ -29,7 +29,7 @@ async def hold(options: Options) -> Verdict:
         finally:
             await schedule.close()
         surprises = [*schedule.surprises, *await _drain(world, clients, options)]
-        surprises += await _stop(world)
+        surprises += await _stop(world, options)
         verdict = await judge(world, clients, schedule.strikes, monotonic() - began)
         verdict.broken += [*surprises, *clients.surprises]
         return verdict
@@ -63,8 +63,14 @@ async def _is_quiet(world: World) -> bool:
     return not await rows.value(world.database, LIVE)
 
 
-async def _stop(world: World) -> list[str]:
+async def _are_up(world: World) -> bool:
+    return all([await part.is_up() for part in world.parts])
+
+
+async def _stop(world: World, options: Options) -> list[str]:
     """Ask everybody to stop, which they have to do in good order."""
+    with suppress(TimeoutError):  # whoever is not up by now gives no good exit code either
+        await until(lambda: _are_up(world), seconds=options.drain_limit_seconds)
     for part in world.parts:
         part.send(signal.SIGTERM)
     codes = await asyncio.gather(*(part.wait() for part in world.parts))

@@ -20,7 +20,9 @@ from redis.exceptions import RedisError
 from app.core.errors import DatabaseUnavailable
 from tests.chaos.world import STOP_SECONDS, Part, Server, World
 from tests.support import rows
+from tests.support.waiting import until
 
+START_SECONDS: Final = 30.0
 LOST_REPLY_SECONDS: Final = 10.0
 """How long the worker may take to come to the statement whose reply is lost."""
 
@@ -36,7 +38,7 @@ class Recovery(Enum):
 
     ELSEWHERE = auto()  # a later attempt has started, or the job has ended
     PROGRESS = auto()  # it has started, committed something, or ended
-    STARTED = auto()  # it has started, or ended
+    STARTED = auto()  # the first of those that wait has started
     ANSWER = auto()  # no job was hit: the API acknowledges work again
 
 
@@ -93,6 +95,7 @@ async def kill_worker(worker: Part, blow: Blow) -> None:
 
 async def stop_worker(worker: Part, blow: Blow) -> None:
     """SIGTERM, as in a deploy."""
+    await until(worker.is_up, seconds=START_SECONDS)
     strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     worker.send(signal.SIGTERM)
     blow.happened(strike)

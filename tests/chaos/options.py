@@ -20,8 +20,8 @@ class Options:
     workers: int = 3
     apis: int = 2
     slots: int = 2
-    jobs_per_second: float = 6.0
-    max_unfinished: int = 60
+    jobs_per_second: float = 5.0
+    max_unfinished: int = 30
     drain_limit_seconds: float = 120.0
 
     @classmethod

@@ -72,7 +72,7 @@ def _count(dice: random.Random, counter: Path) -> dict[str, Any]:
         "work_ms": 0 if dice.random() < 0.3 else dice.randint(REAL_WORK_MS, 60),
         "counter_path": str(counter),
         "max_attempts": dice.choice([3, 10, 100]),
-        "priority": dice.choice(["low", "normal", "high", "critical"]),
+        "priority": dice.choice([*["normal"] * 8, "low", "high", "critical"]),
     }
 
 

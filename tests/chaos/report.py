@@ -30,7 +30,7 @@ def table(options: Options, verdict: Verdict) -> str:
             "errors in the logs", ", ".join(f"{n} {name}" for name, n in verdict.trouble.items() if n) or 0
         ),
         "",
-        f"{'fault':<20} {'count':>5} {'jobs hit':>8} {'p50 s':>7} {'p95 s':>7} {'max s':>7}",
+        f"{'fault':<20} {'count':>5} {'samples':>8} {'p50 s':>7} {'p95 s':>7} {'max s':>7}",
         *(
             f"{fault:<20} {verdict.strikes[fault]:>5} {len(seconds):>8} {_quantiles(seconds)}"
             for fault, seconds in verdict.recoveries.items()

@@ -188,11 +188,12 @@ def _measure(
             next((event["at"] for event in log[job_id] if _is_well(strike, attempt, event)), None)
             for job_id, attempt in strike.hit.items()
         ]
+        found = [moment for moment in moments if moment is not None]
+        if strike.recovery is Recovery.STARTED:
+            found = sorted(found)[:1]
         if strike.recovery is Recovery.ANSWER:
-            moments = [min((at for at in acknowledged_at if at > strike.at), default=None)]
-        verdict.recoveries[strike.fault] += [
-            (moment - strike.at).total_seconds() for moment in moments if moment is not None
-        ]
+            found = sorted(at for at in acknowledged_at if at > strike.at)[:1]
+        verdict.recoveries[strike.fault] += [(moment - strike.at).total_seconds() for moment in found]
 
 
 def _is_well(strike: Strike, attempt: int, event: Any) -> bool:

@@ -31,6 +31,7 @@ from tests.support.waiting import until
 HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
+WORKER_STARTED: Final = b"worker_started"
 
 Made = TypeVar("Made")
 
@@ -38,7 +39,14 @@ Made = TypeVar("Made")
 class Part:
     """One process of the system."""
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], log_path: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: dict[str, str],
+        log_path: Path,
+        port: int | None = None,
+    ) -> None:
         self.name = name
         self.log_path = log_path
         # Held by whatever is done to this process, so that two faults do not meet in it.
@@ -46,6 +54,18 @@ class Part:
         self._arguments = arguments
         self.environment = environment
         self._process: asyncio.subprocess.Process | None = None
+        self._port = port
+        self._log_start = 0
+
+    async def is_up(self) -> bool:
+        """Whether it has come so far that it can be asked to stop: before that SIGTERM just ends it."""
+        if self._port is None:
+            return WORKER_STARTED in self.log_path.read_bytes()[self._log_start :]
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(HOST, self._port)
+            writer.close()
+            return True
+        return False
 
     @property
     def pid(self) -> int:
@@ -60,6 +80,7 @@ class Part:
         """Start it. Should the drill be killed, the kernel kills it too; a Ctrl+C does not reach it."""
         program = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "-1", "-1"]
         with self.log_path.open("ab") as log:
+            self._log_start = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *program,
                 *(str(int(signal.SIGKILL)), sys.executable, *self._arguments),
@@ -220,7 +241,7 @@ def _world(
         environment = processes.environment(settings, **more)
         name = f"api-{number}"
         arguments = ["-m", "app", "serve", "--host", HOST, "--port", str(port)]
-        world.apis.append(Part(name, arguments, environment, folder / f"{name}.log"))
+        world.apis.append(Part(name, arguments, environment, folder / f"{name}.log", port))
         world.urls.append(f"http://{HOST}:{port}")
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"

@@ -20,7 +20,7 @@ from tests.conftest import PASSWORD, Servers
 from tests.support.processes import ROOT, environment
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +66,20 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     )
     port = free_port()
     with (
-        _process(settings, folder / "worker.log", "-m", "worker"),
-        _process(settings, folder / "api.log", "-m", "app", "serve", "--port", str(port)),
+        _process(settings, folder / "worker.log", "-m", "worker") as worker,
+        _process(settings, folder / "api.log", "-m", "app", "serve", "--port", str(port)) as api,
     ):
         url = f"http://{HOST}:{port}"
-        until_healthy(url)
+        _until_healthy(url, {folder / "worker.log": worker, folder / "api.log": api})
         yield Running(url, settings)
 
 
-def until_healthy(url: str) -> None:
+def _until_healthy(url: str, processes: dict[Path, subprocess.Popen[bytes]]) -> None:
     """Wait until there is an API, and a worker."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
+        for log_path, process in processes.items():
+            assert process.poll() is None, log_path.read_text()
         try:
             if httpx.get(f"{url}/health", trust_env=False).json()["workers"]:
                 return
@@ -95,7 +97,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[None]:
+def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -106,7 +108,7 @@ def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[No
             stderr=log,
         )
     try:
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:

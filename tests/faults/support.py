@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import httpx
+import psutil
 
 from app.core.database import Database
 from app.jobs.states import FINAL
@@ -89,6 +90,19 @@ def computed(counter: Path) -> Counter[tuple[str, int]]:
         job_id, batch, _ = line.split()
         found[job_id, int(batch)] += 1
     return found
+
+
+def pids(counter: Path) -> set[int]:
+    """The processes that have computed something."""
+    return {int(line.split()[2]) for line in counter.read_text().splitlines()}
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and is more than an entry in its parent's table."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def computed_again(counter: Path) -> int:

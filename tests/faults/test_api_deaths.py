@@ -1,7 +1,9 @@
 """The API dies between a commit and what was to follow from it."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -10,7 +12,7 @@ import pytest
 from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import EXIT_SECONDS, ended, in_order, submit
-from tests.support import rows
+from tests.support import processes, rows
 from tests.support.apis import Api
 
 KEY = {"Idempotency-Key": "a-key-of-ada"}
@@ -77,3 +79,27 @@ async def _numbers(stream: httpx.Response) -> AsyncIterator[int]:
     async for line in stream.aiter_lines():
         if line.startswith("id:"):
             yield int(line.removeprefix("id:"))
+
+
+async def test_an_api_whose_loops_have_died_ends_and_does_not_answer_as_if_nothing_were(
+    system: System, tmp_path: Path
+) -> None:
+    """A process that only answers looks healthy; one that has ended is started again."""
+    program = (
+        "import asyncio, sys; from app.cli import main; from app.keeper.keeper import Keeper\n"
+        "async def die(_):\n"
+        "    await asyncio.sleep(0.5)\n"
+        "    raise RuntimeError('this loop has died')\n"
+        "Keeper.run_forever = die\n"
+        "sys.exit(main.main())"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with processes.python(
+            *("-c", program, "serve", "--fd", str(listener.fileno())),
+            env=processes.environment(system.settings),
+            log_path=tmp_path / "dying.log",
+            pass_fds=(listener.fileno(),),
+        ) as process:
+            assert await process.wait(EXIT_SECONDS) == 1
+    assert "this loop has died" in process.log
+    assert "the API ended with an error" in process.log

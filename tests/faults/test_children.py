@@ -1,13 +1,10 @@
 """What a handler does to its process stays in that process."""
 
-from pathlib import Path
-
 import httpx
-import psutil
 
 from app.core.database import Database
 from tests.faults.conftest import System
-from tests.faults.support import ended, in_order, outcomes, submit
+from tests.faults.support import ended, in_order, is_alive, outcomes, submit
 from tests.kinds_for_tests.kinds import FAULTS
 from tests.support import rows
 
@@ -52,7 +49,7 @@ async def test_every_way_to_go_wrong_ends_its_own_attempt_and_nothing_else(
             job = await ended(database, job_id)
             assert (job["status"], job["attempt"]) == ("completed", 1)
         assert worker.is_running
-        assert not _is_alive(_helper(worker.log))
+        assert not is_alive(_helper(worker.log))
 
     for kind, how in {"exit": "exit code 3", "segfault": "SIGSEGV", "kill_itself": "SIGKILL"}.items():
         assert how in (await rows.job(database, wrong[kind]))["error"]["message"]
@@ -86,10 +83,3 @@ async def test_a_fault_that_passes_is_tried_again_and_one_that_will_not_is_not(
 def _helper(log: str) -> int:
     """The process id of the program that `leave_helper` has left behind."""
     return int(log.split("helper ")[1].split()[0])
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}").exists() and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

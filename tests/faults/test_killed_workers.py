@@ -13,7 +13,9 @@ from tests.faults.support import (
     ended,
     holder_of,
     in_order,
+    is_alive,
     outcomes,
+    pids,
     submit,
     until_batches,
     until_started,
@@ -27,8 +29,10 @@ async def test_a_worker_killed_in_mid_batch_costs_one_batch_at_most(
         job_id = await submit(ada, batches=16, work_ms=100, counter_path=str(system.counter))
         await until_batches(database, job_id, 3)
         holder = await holder_of(database, job_id)
+        (child,) = pids(system.counter)
         await (first if holder == "first" else second).kill()
         job = await ended(database, job_id)
+        assert not is_alive(child)
 
     assert job["status"] == "completed"
     assert await outcomes(database, job_id) == ["rescued", "completed"]

@@ -138,7 +138,7 @@ async def test_a_system_that_starts_without_redis_works_and_finds_it_later(
 async def test_flushing_redis_with_hundreds_of_jobs_in_the_queue_loses_none(
     system: System, database: Database, valkey: EmbeddedValkey
 ) -> None:
-    async with system.api() as api, system.worker():
+    async with system.api() as api, system.worker() as worker:
         answer = await api.client.post(
             "/jobs/bulk", json={"jobs": [{"kind": "count", "batches": 2, "work_ms": 5} for _ in range(300)]}
         )
@@ -150,6 +150,8 @@ async def test_flushing_redis_with_hundreds_of_jobs_in_the_queue_loses_none(
                 await _until_ended(database, ended_jobs)
                 await client.flushall()
         jobs = await all_ended(database, job_ids)
+        # Nor does the worker take the end of its own attempt for somebody else's doing.
+        assert "attempt_fenced" not in worker.log
 
     assert {(job["status"], job["attempt"]) for job in jobs} == {("completed", 1)}
     await in_order(database, job_ids)

@@ -84,6 +84,19 @@ async def test_what_is_told_to_others_is_committed(database: Database) -> None:
     assert all(told)
 
 
+async def test_a_process_that_leaves_the_duty_to_another_is_in_touch_all_the_same(database: Database) -> None:
+    touches: list[int] = []
+    rounds, duty = counting([None])
+    watching = Loop("test", 0.001, database, duty, in_touch=lambda: touches.append(1))
+
+    async with database.transaction() as busy:
+        await busy.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:test'))")
+        async with background.running(watching.run_forever()):
+            await until(lambda: has_done(touches, 3))
+
+    assert rounds == []
+
+
 async def test_one_process_at_a_time_does_a_duty(database: Database) -> None:
     at_it = 0
     most = 0

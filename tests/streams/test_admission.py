@@ -115,11 +115,13 @@ async def test_a_closed_stream_makes_room(
 ) -> None:
     before = [STREAMS_OPEN.labels(transport)._value.get() for transport in ("sse", "websocket")]
     for _ in range(3):
-        async with sse.opened(client, "/jobs/stream", alice.headers):
-            async with websockets.opened(url, "/ws", alice.headers) as talk:
-                assert await talk.is_quiet()
-                await streams.open_sse(alice)
-                assert (await client.get("/jobs/stream", headers=alice.headers)).status_code == 429
+        async with (
+            sse.opened(client, "/jobs/stream", alice.headers),
+            websockets.opened(url, "/ws", alice.headers) as talk,
+        ):
+            assert await talk.is_quiet()
+            await streams.open_sse(alice)
+            assert (await client.get("/jobs/stream", headers=alice.headers)).status_code == 429
         await streams.stack.aclose()
 
         async def is_empty() -> bool:
@@ -171,7 +173,7 @@ async def test_streams_end_when_the_token_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
     gate: Gate = app.state.gate
-    monkeypatch.setattr(gate.tokens, "_lifetime_seconds", 2)
+    monkeypatch.setattr(gate.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse(alice)
     await streams.open_socket(alice)
@@ -179,7 +181,7 @@ async def test_streams_end_when_the_token_has_expired(
 
     await admission.recheck()
     assert await streams.talks[0].is_quiet()
-    later = time.time() + 3
+    later = time.time() + 900  # the token of mallory is good for longer
     monkeypatch.setattr("app.streams.admission.time.time", lambda: later)
     await admission.recheck()
 

@@ -33,14 +33,22 @@ PATIENCE_MILLISECONDS = 40_000
 expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
+def skip_without() -> None:
+    """Skip the module that calls this if there is no Chromium, except in CI, where `find` fails its tests."""
+    if _path() is None and os.environ.get("CI") != "true":
+        pytest.skip(MISSING, allow_module_level=True)
+
+
 def find() -> Path:
-    """Where Chromium is. Without one the test is skipped, in CI it fails."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    """Where Chromium is; without one the test fails."""
+    found = _path()
     if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(MISSING, pytrace=False)
-        pytest.skip(MISSING)
+        pytest.fail(MISSING, pytrace=False)
     return Path(found)
+
+
+def _path() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
 
 
 @asynccontextmanager

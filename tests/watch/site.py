@@ -19,7 +19,7 @@ from tests.support.waiting import until
 from tests.watch.gated import PLUGIN
 
 HOST = "127.0.0.1"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 PASSWORD = "a long enough passphrase"
 
 

@@ -9,8 +9,11 @@ import pytest
 from playwright.async_api import Browser, Route, expect
 
 from tests.support.waiting import until
+from tests.watch import browser
 from tests.watch.browser import FAILED_REQUEST, Visit, visiting
 from tests.watch.site import Person, Site, gated_job
+
+browser.skip_without()
 
 # The first story also waits for everything to start.
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]

@@ -253,8 +253,9 @@ async def test_the_same_key_with_other_requests_is_refused(
 @pytest.mark.usefixtures("far_below_the_quota")
 @pytest.mark.parametrize("size", [1, 4])
 async def test_the_same_key_at_the_same_moment_gives_one_group(
-    client: httpx.AsyncClient, alice: Account, store: Database, size: int
+    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
+    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)  # many share few connections
     answers = await asyncio.gather(
         *(bulk(client, alice, numbered(size), **{"Idempotency-Key": "order-7"}) for _ in range(12))
     )

@@ -140,8 +140,15 @@ async def eventually(is_true: Callable[[], bool]) -> None:
 
 
 def descendants() -> list[psutil.Process]:
-    """All processes that this one has started, and theirs."""
-    return psutil.Process().children(recursive=True)
+    """The fork servers of this process and their children; the servers of other tests do not count."""
+    return [process for process in psutil.Process().children(recursive=True) if _is_forked(process)]
+
+
+def _is_forked(process: psutil.Process) -> bool:
+    try:
+        return any("forkserver" in argument for argument in process.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def is_gone(pid: int) -> bool:

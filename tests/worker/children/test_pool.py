@@ -164,7 +164,7 @@ async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() 
 
 async def test_when_the_fork_server_dies_its_children_do_and_the_pool_recovers() -> None:
     async with attempts.pool() as children:
-        (server,) = psutil.Process().children()
+        (server,) = [process for process in attempts.descendants() if process.ppid() == os.getpid()]
         async with children.take() as child:
             child.send(attempts.start("loop_forever"))
             server.kill()
