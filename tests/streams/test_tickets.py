@@ -225,7 +225,7 @@ async def test_a_ticket_is_never_in_the_logs(
 ) -> None:
     """Whichever server runs the API, and however much it is told to log."""
     headers = await apis.sign_in(settings, resources.database)
-    spent = []
+    spent: list[str] = []
 
     async with websockets.api(server, settings, tmp_path / "api.log", LOG_LEVEL="DEBUG") as api:
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -162,7 +163,7 @@ async def test_what_a_command_may_not_is_said_and_the_conversation_goes_on(
 ) -> None:
     job = await jobs.running(store, alice.id)
     nothing = ids.new_id()
-    refused = {
+    refused: dict[str, list[dict[str, Any]]] = {
         "not_your_job": [{"action": "subscribe", "job_id": job.id}, {"action": "cancel", "job_id": job.id}],
         "job_not_found": [
             {"action": "subscribe", "job_id": nothing},
@@ -181,7 +182,7 @@ async def test_what_a_command_may_not_is_said_and_the_conversation_goes_on(
     async with websockets.opened(url, "/ws", mallory.headers) as talk:
         for code, commands in refused.items():
             for command in commands:
-                await talk.say(**command)  # type: ignore[arg-type]  # an action and what belongs to it
+                await talk.say(**command)
                 frame = await talk.hear()
                 assert (frame["event"], frame["data"]["code"]) == ("error", code), command
         assert await talk.is_quiet()
@@ -361,7 +362,7 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
     tasks_before = len(asyncio.all_tasks())
 
     async def nobody_is_left() -> bool:
-        return app.state.admission.is_empty and app.state.sockets.is_empty
+        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
         await talk.say("subscribe")

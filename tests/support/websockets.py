@@ -91,7 +91,7 @@ class Conversation:
     async def is_quiet(self) -> bool:
         """Whether the answer to a ping is the next that comes: nothing else was on its way."""
         await self.say("ping")
-        return (await self.hear())["event"] == "pong"
+        return bool((await self.hear())["event"] == "pong")
 
     async def end(self) -> tuple[int, str]:
         """The close code and reason, once the server has closed it."""
