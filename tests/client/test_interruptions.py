@@ -180,7 +180,7 @@ async def test_an_expired_token_is_refreshed_in_mid_use_by_one_for_all(
 
     assert [event.raw for event in followed] == log
     tokens = await rows.fetch(resources.database, "SELECT family_id, used_at FROM refresh_tokens")
-    assert len(tokens) >= 3
+    assert len(tokens) >= 2  # it was refreshed at least once
     # One family: nobody had to sign in again, because no refresh token was ever used twice.
     assert len({token["family_id"] for token in tokens}) == 1
     assert len([token for token in tokens if token["used_at"] is None]) == 1
