@@ -255,4 +255,4 @@ async def test_on_a_phone_nothing_is_wider_than_the_screen(
         await expect(visit.predictions).to_have_count(2)
 
         assert await visit.page.evaluate("document.documentElement.scrollWidth") == width
-        await expect(visit.page.locator("#job-title")).to_be_in_viewport()
+        await expect(visit.page.get_by_role("progressbar")).to_be_in_viewport()

@@ -5,6 +5,7 @@ import { clearLog, fraction, logEvent } from "./event_log.js";
 import { clearResults } from "./results.js";
 
 const ANNOUNCE_EVERY_MILLISECONDS = 5_000;
+const ONE_COLUMN = matchMedia("not all and (min-width: 56rem)"); // as in watch.css
 const CANCELLABLE = { created: true, retried: true, cancel_requested: false };
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 const CONNECTIONS = { connecting: "connecting …", live: "live", waiting: "connection lost, trying again …", over: "" };
@@ -32,7 +33,10 @@ export function openJob(jobId, kind) {
   showProblem(null);
   clearLog();
   clearResults();
-  byId("job-title").focus();
+  byId("job-title").focus({ preventScroll: ONE_COLUMN.matches });
+  if (ONE_COLUMN.matches) {
+    byId("job").scrollIntoView(); // it is below the form, out of sight
+  }
 }
 
 export function closeJob() {
