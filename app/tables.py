@@ -3,7 +3,9 @@
 from sqlmodel import SQLModel
 
 import app.auth.tables
+import app.datasets.tables
 import app.jobs.tables
+import app.models.tables
 import app.streams.tables  # noqa: F401  # imported for their tables
 
 metadata = SQLModel.metadata

@@ -8,18 +8,20 @@ import contextlib
 import hashlib
 import importlib.util
 import os
+import select
 import shutil
 import signal
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
 from app.embedded import account
 from app.embedded.process import ServerProcess
-from app.embedded.server import POLL_SECONDS, EmbeddedServer, ServerSilent
+from app.embedded.server import EmbeddedServer, ServerSilent
 
 SUPERUSER = "postgres"
 PORT = 5432
@@ -137,7 +139,8 @@ class EmbeddedPostgres(EmbeddedServer):
         """
         if _wait_until_gone(self._tag, LEFTOVER_TIMEOUT_SECONDS):
             return
-        _kill_all(self._tag)
+        with _watch(self._tag) as family:
+            _kill_all(family)
         if not _wait_until_gone(self._tag, LEFTOVER_TIMEOUT_SECONDS):
             raise ServerSilent(f"an earlier server survived SIGKILL: {_find_processes(self._tag)}")
 
@@ -177,9 +180,10 @@ class EmbeddedPostgres(EmbeddedServer):
     def _kill(self, process: ServerProcess) -> None:
         # Stopped first, or it would start new children while the old ones are killed.
         process.end(signal.SIGSTOP)
-        _kill_all(self._tag)
-        process.end(signal.SIGKILL)
-        _wait_until_gone(self._tag, LEFTOVER_TIMEOUT_SECONDS)
+        with _watch(self._tag) as family:
+            _kill_all(family)
+            process.end(signal.SIGKILL)
+            _wait_for_end(family, time.monotonic() + LEFTOVER_TIMEOUT_SECONDS)
 
 
 def _find_installation() -> Path:
@@ -215,16 +219,39 @@ def _find_processes(tag: str) -> list[int]:
     return servers + children
 
 
-def _kill_all(tag: str) -> None:
-    for pid in _find_processes(tag):
+@contextlib.contextmanager
+def _watch(tag: str) -> Iterator[list[int]]:
+    """A pidfd of each of a cluster's processes: one that is ending has lost its command line already."""
+    with contextlib.ExitStack() as files:
+        family = []
+        for pid in _find_processes(tag):
+            with contextlib.suppress(ProcessLookupError):
+                family.append(os.pidfd_open(pid))
+                files.callback(os.close, family[-1])
+        yield family
+
+
+def _kill_all(family: list[int]) -> None:
+    for pidfd in family:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+
+
+def _wait_for_end(family: list[int], deadline: float) -> bool:
+    """Wait until each has ended, as a zombie too; False if one has not by the deadline."""
+    for pidfd in family:
+        poll = select.poll()
+        poll.register(pidfd, select.POLLIN)
+        if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
+            return False
+    return True
 
 
 def _wait_until_gone(tag: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while _find_processes(tag):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL_SECONDS)
-    return True
+    while True:  # one that is ending may have begun another
+        with _watch(tag) as family:
+            if not family:
+                return True
+            if not _wait_for_end(family, deadline):
+                return False

@@ -81,6 +81,16 @@ class Job(SQLModel, table=True):
             postgresql_where=text("pruned_at IS NULL AND expires_at IS NOT NULL"),
         ),
         Index("ix_jobs_oldest_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "ix_jobs_need_dataset",
+            "dataset_id",
+            postgresql_where=text("dataset_id IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
+        Index(
+            "ix_jobs_need_model_version",
+            "model_version_id",
+            postgresql_where=text("model_version_id IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
 
@@ -121,6 +131,10 @@ class Job(SQLModel, table=True):
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
     group_id: UUID | None = Field(default=None, foreign_key="job_groups.id")
+    files: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    dataset_id: UUID | None = None
+    model_version_id: UUID | None = None
+    errors: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
     created_at: datetime = Field(sa_column=instant(default_now=True))
     started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
@@ -143,7 +157,7 @@ class JobPayload(SQLModel, table=True):
 
 
 class JobBatch(SQLModel, table=True):
-    """What came of one batch: one JSON value a line, a line a row."""
+    """What came of one batch: one JSON object a line, a line a row; here, or in a part file in storage."""
 
     __tablename__ = "job_batches"
 
@@ -152,7 +166,8 @@ class JobBatch(SQLModel, table=True):
     first_row: int = Field(sa_type=BigInteger)
     row_count: int
     attempt: int
-    output: bytes = Field(sa_type=LargeBinary)
+    output: bytes | None = Field(default=None, sa_type=LargeBinary)
+    part_key: str | None = Field(default=None, sa_type=Text)
 
 
 class JobEvent(SQLModel, table=True):
@@ -193,10 +208,14 @@ class JobAttempt(SQLModel, table=True):
 
 
 class JobCheckpoint(SQLModel, table=True):
-    """What the next attempt needs to go on after the last committed batch; one row a job, replaced."""
+    """What the next attempt needs to go on after the last committed batch; one row a job, replaced.
+
+    Here, or, where it is large, in a file in storage.
+    """
 
     __tablename__ = "job_checkpoints"
 
     job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
     next_batch: int
-    data: bytes = Field(sa_type=LargeBinary)
+    data: bytes | None = Field(default=None, sa_type=LargeBinary)
+    file: dict[str, Any] | None = Field(default=None, sa_type=JSONB)

@@ -1,24 +1,9 @@
 """The model that is there from the start, so that the first call works."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from app.models.errors import ModelNotFound
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One version of a model, and the runtime that loads it."""
-
-    name: str
-    version: int
-    runtime: str
-
-    @property
-    def reference(self) -> str:
-        """The version as a user writes it."""
-        return f"{self.name}@{self.version}"
-
+from app.models.versions import ModelVersion
 
 SENTIMENT: Final = ModelVersion(name="sentiment", version=1, runtime="vader")
 

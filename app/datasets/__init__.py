@@ -1,0 +1,1 @@
+"""Files of rows that users bring: streamed up, typed, kept, and read by range."""

@@ -1,0 +1,38 @@
+"""The table of datasets, as SQLModel sees it."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Index, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from app.core.schema import instant, one_of, word
+from app.datasets.values import Format
+
+
+class Dataset(SQLModel, table=True):
+    """An uploaded file of rows. There is a row only once both of its files are whole in storage.
+
+    `bytes` and `sha256` are of the file as it came, `rows_bytes` and `rows_sha256` of the Parquet file that
+    jobs read.
+    """
+
+    __tablename__ = "datasets"
+    __table_args__ = (
+        one_of("format", Format),
+        Index("ix_datasets_newest_of_owner", "owner_id", text("id DESC")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str = Field(sa_type=Text)
+    format: Format = Field(sa_column=word(Format))
+    bytes: int = Field(sa_type=BigInteger)
+    sha256: str = Field(sa_type=Text)
+    rows: int = Field(sa_type=BigInteger)
+    columns: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    rows_bytes: int = Field(sa_type=BigInteger)
+    rows_sha256: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_column=instant(default_now=True))

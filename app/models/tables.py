@@ -1,0 +1,63 @@
+"""The tables of models, as SQLModel sees them."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Column, Index, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+from app.core.schema import instant, one_of, word
+from app.models.versions import Visibility
+
+
+class Model(SQLModel, table=True):
+    """A name under which versions are kept. `last_version` only grows: a number is never given twice."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        one_of("visibility", Visibility),
+        Index("uq_models_of_owner", "owner_id", "name", unique=True),
+        Index("uq_models_public", "name", unique=True, postgresql_where=text("visibility = 'public'")),
+    )
+
+    id: UUID = Field(primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str = Field(sa_type=Text)
+    visibility: Visibility = Field(sa_column=word(Visibility, default=Visibility.PRIVATE))
+    last_version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    created_at: datetime = Field(sa_column=instant(default_now=True))
+
+
+class ModelVersion(SQLModel, table=True):
+    """One version: its artifact in storage, what it expects and gives, and where it comes from."""
+
+    __tablename__ = "model_versions"
+    __table_args__ = (UniqueConstraint("model_id", "version"),)
+
+    id: UUID = Field(primary_key=True)
+    model_id: UUID = Field(foreign_key="models.id", ondelete="CASCADE")
+    version: int
+    runtime: str = Field(sa_type=Text)
+    artifact_key: str = Field(sa_type=Text)
+    bytes: int = Field(sa_type=BigInteger)
+    sha256: str = Field(sa_type=Text)
+    task: str | None = Field(default=None, sa_type=Text)
+    columns: list[dict[str, Any]] | None = Field(default=None, sa_type=JSONB)
+    classes: list[str] | None = Field(default=None, sa_type=JSONB)
+    metrics: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    lineage: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    created_at: datetime = Field(sa_column=instant(default_now=True))
+
+
+class ModelAlias(SQLModel, table=True):
+    """A name for one version of a model that can be moved to another."""
+
+    __tablename__ = "model_aliases"
+    __table_args__ = (Index("ix_model_aliases_of_version", "version_id"),)
+
+    model_id: UUID = Field(primary_key=True, foreign_key="models.id", ondelete="CASCADE")
+    alias: str = Field(primary_key=True, sa_type=Text)
+    version_id: UUID = Field(foreign_key="model_versions.id", ondelete="CASCADE")
