@@ -1,6 +1,7 @@
 """Real servers for every test: a Postgres and a Valkey per test process, a fresh database per test."""
 
 import asyncio
+import contextlib
 import itertools
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -35,11 +36,13 @@ class Servers:
     embedded: EmbeddedServers
     numbers: Iterator[int]
 
-    def create_database(self) -> str:
-        """The URL of a fresh, migrated database."""
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """The URL of a fresh, migrated database, which is gone at the end: a thousand fill a disk."""
         name = f"test_{next(self.numbers)}"
         asyncio.run(self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
-        return self.embedded.postgres.url_for(name)
+        yield self.embedded.postgres.url_for(name)
+        asyncio.run(self.execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
     async def execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.embedded.postgres.url)
@@ -47,6 +50,14 @@ class Servers:
             await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_storage_of_a_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Settings that do not say where files are kept must not lead a test to what `make run` keeps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STORAGE_URL", tmp_path_factory.mktemp("storage").as_uri())
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -79,9 +90,10 @@ def servers(server_root: Path) -> Iterator[Servers]:
 
 
 @pytest.fixture
-def database_url(servers: Servers) -> str:
+def database_url(servers: Servers) -> Iterator[str]:
     """A fresh, migrated database."""
-    return servers.create_database()
+    with servers.database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -94,12 +106,13 @@ def redis_url(servers: Servers) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     """Settings for servers of the test's own; leases are short, so that nothing takes long to be noticed."""
     return load_settings(
         _env_file=None,
         database_url=database_url,
         redis_url=redis_url,
+        storage_url=(tmp_path / "storage").as_uri(),
         worker_port=None,
         worker_slots=2,
         lease_seconds=1.5,

@@ -1,9 +1,11 @@
 """The job as its handler sees it: what to do, where to go on, and where to put what was computed."""
 
+import hashlib
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID
@@ -12,8 +14,8 @@ import msgspec
 
 from worker.children import encoding, messages
 from worker.children.channel import Channel
-from worker.children.encoding import NotJson
-from worker.children.messages import Batch, Committed, Log, MessageTooLarge, Start, Stop, Yielded
+from worker.children.encoding import NotJson, RowError
+from worker.children.messages import Batch, Committed, Done, Log, MessageTooLarge, Start, Stop, Yielded
 
 __all__ = [
     "BadInput",
@@ -22,6 +24,7 @@ __all__ = [
     "JobError",
     "Outcome",
     "Resume",
+    "RowError",
     "UnserialisableOutput",
     "Yielded",
 ]
@@ -30,6 +33,12 @@ FREE_SECONDS: Final = 0.020
 """Unacknowledged batches that took less than this to compute are too little work to wait for."""
 
 MAX_UNACKNOWLEDGED: Final = 32
+
+CHECKPOINT_FILE: Final = "checkpoint"
+"""The name under which a checkpoint that is a file comes back."""
+
+MAX_SENT_CHECKPOINT_BYTES: Final = 1024 * 1024
+"""A larger checkpoint goes by way of a file."""
 
 Outcome: TypeAlias = Mapping[str, Any] | Yielded
 """What a handler returns: the job's result, or `Yielded()` once `stop_requested` said so."""
@@ -52,6 +61,14 @@ class BadInput(JobError):
         super().__init__("bad_input", message, is_retryable=False)
 
 
+class ArtifactIntegrity(JobError):
+    """A file is not the one that was stored; never retried."""
+
+    def __init__(self, name: str) -> None:
+        message = f"The file {name!r} is damaged: it does not have the SHA-256 that it was stored with."
+        super().__init__("artifact_integrity", message, is_retryable=False)
+
+
 class UnserialisableOutput(JobError):
     """The handler computed something that is not JSON; never retried."""
 
@@ -61,11 +78,15 @@ class UnserialisableOutput(JobError):
 
 @dataclass(frozen=True)
 class Resume:
-    """Where an attempt begins: nothing done, or what earlier attempts have committed."""
+    """Where an attempt begins: nothing done, or what earlier attempts have committed.
+
+    `errors` of the rows done have an error instead of an output.
+    """
 
     batch: int
     done: int
     checkpoint: bytes | None
+    errors: int = 0
 
 
 class JobContext:
@@ -81,11 +102,14 @@ class JobContext:
         self.job_id: Final[UUID] = start.job_id
         self.attempt: Final = start.attempt
         self.total: Final = start.total
-        self.resume: Final = Resume(start.resume_batch, start.done, start.checkpoint)
+        self.resume: Final = Resume(start.resume_batch, start.done, _checkpoint(start), start.errors)
         self._start = start
         self._channel = channel
         self._next_batch = start.resume_batch
         self._done = start.done
+        self._errors = start.errors
+        self._artifacts: dict[str, str] = {}
+        self._is_early = False
         self._unacknowledged: deque[tuple[int, float]] = deque()
         self._held: bytearray | None = None
         self._is_closed = False
@@ -119,6 +143,42 @@ class JobContext:
         return self._done
 
     @property
+    def errors(self) -> int:
+        """How many of those rows have an error instead of an output."""
+        return self._errors
+
+    def has_file(self, name: str) -> bool:
+        """Whether the job has a file of this name."""
+        return name in self._start.files
+
+    def file(self, name: str) -> Path:
+        """A file of the job, whole, on this machine, to be read only. Raises BadInput, ArtifactIntegrity."""
+        if not self.has_file(name):
+            raise BadInput(f"the job has no file {name!r}")
+        file = self._start.files[name]
+        if _sha256(file.path) != file.sha256:
+            _sha256.cache_clear()
+            raise ArtifactIntegrity(name)
+        return Path(file.path)
+
+    @cached_property
+    def scratch(self) -> Path:
+        """A folder for what this attempt writes; gone when it ends."""
+        if self._start.scratch is None:
+            raise RuntimeError("this attempt was started without a place for a scratch folder")
+        folder = Path(self._start.scratch)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def artifact(self, name: str, path: Path) -> None:
+        """Hand over a file in the scratch folder together with the result."""
+        self._artifacts[name] = str(path.relative_to(self.scratch))
+
+    def finish_early(self) -> None:
+        """Say that what is committed when the handler returns is all, though `total` promised more."""
+        self._is_early = True
+
+    @property
     def stop_requested(self) -> bool:
         """Whether to stop here, with what is committed, and return `Yielded()`."""
         while (message := self._channel.receive_nowait()) is not None:
@@ -129,31 +189,36 @@ class JobContext:
         self,
         outputs: Sequence[Any],
         *,
+        ids: Sequence[Any] | None = None,
         step: str = "",
         checkpoint: bytes | None = None,
         data: Mapping[str, Any] | None = None,
         is_last: bool = False,
     ) -> None:
-        """Hand over one batch: a JSON value for each row, in input order.
+        """Hand over one batch: a JSON value, or a RowError, for each row, in input order.
 
-        `checkpoint` replaces the last one together with the batch; `data` becomes part of the progress
-        event. A batch that `is_last` travels with the handler's return, so that both cost the worker one
-        statement: set it when nothing is left to compute. Raises UnserialisableOutput, and JobError
-        `message_too_large`.
+        `ids` are the rows' own names, if they have some. `checkpoint` replaces the last one together with the
+        batch; `data` becomes part of the progress event. A batch that `is_last` travels with the handler's
+        return, so that both cost the worker one statement: set it when nothing is left to compute. Raises
+        UnserialisableOutput, and JobError `message_too_large`.
         """
         if self._is_closed or self._held is not None:
             raise RuntimeError("commit after the last batch or after the end of the handler")
         seconds = perf_counter() - self._computing_since
+        errors = sum(isinstance(output, RowError) for output in outputs)
+        is_small = checkpoint is None or len(checkpoint) <= MAX_SENT_CHECKPOINT_BYTES
         try:
             batch = Batch(
                 index=self._next_batch,
                 first_row=self._done,
                 row_count=len(outputs),
-                output=encoding.json_lines(outputs, self._done),
+                output=encoding.json_lines(outputs, self._done, ids),
                 step=encoding.plain_text(step),
                 seconds=seconds,
-                checkpoint=checkpoint,
+                checkpoint=checkpoint if is_small else None,
+                checkpoint_file=None if checkpoint is None or is_small else self._written(checkpoint),
                 data=None if data is None else encoding.plain_object(data),
+                errors=errors,
             )
         except NotJson as error:
             raise UnserialisableOutput(str(error)) from None
@@ -161,6 +226,7 @@ class JobContext:
         self._unacknowledged.append((self._next_batch, seconds))
         self._next_batch += 1
         self._done += len(outputs)
+        self._errors += errors
         if is_last:
             self._held = framed
             return
@@ -175,10 +241,19 @@ class JobContext:
             line = Log(level=encoding.plain_text(level), text=encoding.plain_text(text))
             self._channel.send(messages.frame(line))
 
+    def done_with(self, result: bytes) -> Done:
+        """The message that tells of the handler's return."""
+        return Done(result=result, artifacts=self._artifacts, is_early=self._is_early)
+
     def close(self) -> bytes | bytearray:
         """End the conversation, and give back the last batch if it still waits to be sent."""
         self._is_closed = True
         return self._held or b""
+
+    def _written(self, checkpoint: bytes) -> str:
+        name = f"checkpoint-{self._next_batch}"
+        (self.scratch / name).write_bytes(checkpoint)
+        return name
 
     def _may_compute(self) -> bool:
         waiting = self._unacknowledged
@@ -201,6 +276,18 @@ class JobContext:
 
 Handler: TypeAlias = Callable[[JobContext], Outcome | Coroutine[Any, Any, Outcome]]
 """The function that does a kind of job. It may block, crash or loop; the worker does not notice."""
+
+
+def _checkpoint(start: Start) -> bytes | None:
+    file = start.files.get(CHECKPOINT_FILE)
+    return start.checkpoint if file is None else Path(file.path).read_bytes()
+
+
+# Files in storage never change, and a child is asked for the same ones again and again.
+@lru_cache(maxsize=64)
+def _sha256(path: str) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _framed(batch: Batch) -> bytearray:

@@ -6,22 +6,24 @@ attempts with them, until it answers again and says what became of each.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from time import perf_counter
 from typing import Any, TypeVar, assert_never
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 
 from app.core import failpoints, metrics
 from app.core.backoff import delay_seconds
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import AppError, DatabaseUnavailable
 from app.core.hints import Hints
 from app.jobs import queries, transitions
 from app.jobs.announcements import announce
+from app.jobs.completions import Completion
 from app.jobs.moves import Moved, Report
 from app.jobs.queries import Standing
 from app.jobs.states import FINAL, Status
@@ -41,6 +43,10 @@ class Unstorable(Exception):
     """Postgres refuses the content of a report, and would refuse it each time."""
 
 
+class _Cancelled(Exception):
+    """The job was to be completed, but its cancel was asked for: what its completion wrote must go."""
+
+
 class Fate(Enum):
     """What became of a report whose reply was lost."""
 
@@ -53,6 +59,7 @@ class Fate(Enum):
 class _Waiting:
     report: Report
     answer: asyncio.Future[Moved | None]
+    completion: Completion | None
 
 
 class Ledger:
@@ -65,10 +72,14 @@ class Ledger:
         self._waiting: list[_Waiting] = []
         self._has_waiting = asyncio.Event()
 
-    async def advance(self, report: Report) -> None:
-        """Commit a report. Returns when it is durable; raises Fenced or Unstorable if it never will be."""
+    async def advance(self, report: Report, completion: Completion | None = None) -> None:
+        """Commit a report, a final one together with its completion.
+
+        Returns when it is durable; raises Fenced or Unstorable if it never will be, and the AppError by which
+        the completion was refused.
+        """
         answer: asyncio.Future[Moved | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(report, answer))
+        self._waiting.append(_Waiting(report, answer, completion))
         self._has_waiting.set()
         if (moved := await answer) is not None and moved.status.is_final:
             metrics.JOBS_ENDED.labels(moved.kind, moved.status).inc()
@@ -81,7 +92,11 @@ class Ledger:
             del self._waiting[: len(group)]
             if not self._waiting:
                 self._has_waiting.clear()
-            await self._write(group)
+            if together := [waiting for waiting in group if waiting.completion is None]:
+                await self._write(together)
+            for waiting in group:
+                if waiting.completion is not None:
+                    await self._write([waiting])
 
     async def fail(
         self,
@@ -141,18 +156,41 @@ class Ledger:
             await self._write_held(group)
         except asyncpg.PostgresError as error:
             await self._write_apart(group, error)
+        except AppError as error:  # only a completion raises it, and that is written alone
+            if not group[0].answer.done():
+                group[0].answer.set_exception(error)
 
     async def _write_together(self, group: list[_Waiting]) -> None:
         reports = [waiting.report for waiting in group]
         started = perf_counter()
         failpoints.reach("advance:before")
         async with self._database.connection() as connection:
-            moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+            if group[0].completion is None:
+                moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+            else:
+                moved = await self._complete(connection, group[0].report, group[0].completion)
         failpoints.reach("advance:after")
         metrics.COMMIT_SECONDS.observe(perf_counter() - started)
         metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
         for waiting in group:
             self._answer(waiting, moved.get(waiting.report.job_id))
+
+    async def _complete(
+        self, connection: asyncpg.Connection, report: Report, completion: Completion
+    ) -> dict[UUID, Moved]:
+        """Apply a final report and its completion, both or neither."""
+        try:
+            async with connection.transaction():
+                result = await completion(connection, msgspec.json.decode(report.result or b"{}"))
+                whole = replace(report, result=msgspec.json.encode(result))
+                moved = await transitions.advance(connection, worker_id=self._worker_id, reports=[whole])
+                if moved[report.job_id].status is not Status.COMPLETED:
+                    raise _Cancelled
+        except KeyError:  # nothing was moved, so nothing is completed either
+            return {}
+        except _Cancelled:
+            return await transitions.advance(connection, worker_id=self._worker_id, reports=[report])
+        return moved
 
     def _answer(self, waiting: _Waiting, moved: Moved | None) -> None:
         if moved is not None:

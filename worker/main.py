@@ -23,6 +23,7 @@ from worker import plugins, probe
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
+from worker.files import Files, default_folder
 from worker.lease import Lease
 from worker.ledger import Ledger
 from worker.run_next import Runner
@@ -49,9 +50,12 @@ async def work(settings: Settings) -> None:
             handlers=plugins.handler_mappings(settings.plugins),
         ) as children,
         open_resources(settings) as resources,
+        Files(
+            resources.storage, settings.worker_dir or default_folder(), settings.worker_cache_bytes
+        ) as files,
     ):
         _ensure_all_handled(kinds, children)
-        await _serve(resources, _identity(settings, kinds), kinds, children, stopping)
+        await _serve(resources, _identity(settings, kinds), kinds, children, files, stopping)
     log.info("worker_stopped")
 
 
@@ -66,6 +70,7 @@ async def _serve(
     identity: WorkerIdentity,
     kinds: Mapping[str, Kind],
     children: ChildPool,
+    files: Files,
     stopping: asyncio.Event,
 ) -> None:
     structlog.contextvars.bind_contextvars(worker=identity.name)
@@ -73,7 +78,7 @@ async def _serve(
     ledger = Ledger(resources.database, resources.hints, identity.id)
     lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
     claimer = Claimer(resources.database, resources.hints, identity.id, identity.kinds)
-    runner = Runner(settings, kinds, claimer, ledger, lease, children)
+    runner = Runner(settings, kinds, claimer, ledger, lease, children, files)
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,

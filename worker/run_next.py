@@ -11,8 +11,10 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from time import perf_counter
-from typing import Any, assert_never
+from typing import assert_never
 from uuid import UUID
 
 import msgspec
@@ -21,14 +23,18 @@ import structlog
 from app.core import failpoints, metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import AppError, DatabaseUnavailable
+from app.core.files import StoredFile
+from app.jobs.completions import COMPLETIONS, Completion
 from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Batch, Claimed, Report
 from app.jobs.states import Outcome
 from worker.children import messages
-from worker.children.messages import StopReason
+from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
 from worker.claimer import Claimer
+from worker.context import CHECKPOINT_FILE
+from worker.files import FileFault, Files
 from worker.lease import Lease
 from worker.ledger import Fenced, Ledger, Unstorable
 
@@ -80,6 +86,7 @@ class Runner:
         ledger: Ledger,
         lease: Lease,
         children: ChildPool,
+        files: Files,
     ) -> None:
         self._settings = settings
         self._kinds = kinds
@@ -87,6 +94,7 @@ class Runner:
         self._ledger = ledger
         self._lease = lease
         self._children = children
+        self._files = files
         # By attempt: a worker that was frozen may have claimed a job again before it learns that it lost it.
         self._running: dict[tuple[UUID, int], Running] = {}
         self._is_draining = False
@@ -140,7 +148,10 @@ class Runner:
                 running = Running(job, child)
                 with self._lease.holding(job.id, job.attempt, running), self._watched(running):
                     try:
-                        return await self._converse(job, child)
+                        return await self._with_files(job, child)
+                    except FileFault as fault:
+                        child.kill(KillReason.CLOSING)
+                        return await self._fail(job, Failure(fault.code, str(fault), fault.is_retryable))
                     except ChildDied as death:
                         return await self._settle_death(job, death)
                     except ChildProtocolError as error:
@@ -152,6 +163,8 @@ class Runner:
                     except Unstorable as error:
                         child.kill(KillReason.PROTOCOL)
                         return await self._fail(job, Failure("unstorable_output", str(error), False))
+                    except AppError as error:  # a completion was refused
+                        return await self._fail(job, Failure(error.code, error.detail, False))
         except ChildStartFailed as error:
             return await self._fail(job, Failure("child_start_failed", str(error), True))
 
@@ -172,7 +185,19 @@ class Runner:
             for timer in timers:
                 timer.cancel()
 
-    async def _converse(self, job: Claimed, child: Child) -> Outcome:
+    async def _with_files(self, job: Claimed, child: Child) -> Outcome:
+        """Bring the job's files, run it, and take away what it left."""
+        wanted = (
+            job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
+        )
+        paths = await child.alive_during(self._files.fetch(wanted)) if wanted else {}
+        try:
+            return await self._converse(job, child, _local_files(wanted, paths))
+        finally:
+            self._files.give_back(paths)
+            await self._files.clear(job)
+
+    async def _converse(self, job: Claimed, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Start the handler, commit what it computes, and write down how it ended."""
         child.send(
             messages.Start(
@@ -185,21 +210,29 @@ class Runner:
                 resume_batch=job.next_batch,
                 done=job.done,
                 checkpoint=job.checkpoint,
+                errors=job.errors,
+                files=files,
+                scratch=str(self._files.scratch(job)),
             )
         )
         if self._is_draining:  # it was claimed while the drain began
             child.send(messages.Stop(StopReason.DRAIN))
         next_batch = job.next_batch
+        checkpoint_file = job.checkpoint_file
         while True:
             batches, last = await _ready(child)
             if last is not None:
                 self._lease.settling(job.id, job.attempt)
-            result = last.result if isinstance(last, messages.Done) else None
-            if result is not None:
+            done = last if isinstance(last, messages.Done) else None
+            if done is not None:
                 failpoints.reach("complete:before")
-            if batches or result is not None:
-                await self._ledger.advance(_report(job, next_batch, batches, result))
+            if batches or done is not None:
+                report = await self._report(job, next_batch, batches, done)
+                await self._ledger.advance(report, await self._completion(job, done))
                 next_batch += len(batches)
+                if checkpoint_file is not None and report.checkpoint_file is not None:
+                    await self._files.forget([checkpoint_file.key])
+                checkpoint_file = report.checkpoint_file or checkpoint_file
             for batch in batches:
                 metrics.BATCH_SECONDS.labels(job.kind).observe(batch.seconds)
             match last:
@@ -217,6 +250,53 @@ class Runner:
                     )
                 case never:
                     assert_never(never)
+
+    async def _report(
+        self, job: Claimed, first_batch: int, batches: list[messages.Batch], done: messages.Done | None
+    ) -> Report:
+        """What the batches say, with what is large in storage already."""
+        for position, batch in enumerate(batches):
+            if batch.index != first_batch + position:
+                raise ChildProtocolError(f"batch {batch.index} came where {first_batch + position} was due")
+        saved = [
+            batch for batch in batches if batch.checkpoint is not None or batch.checkpoint_file is not None
+        ]
+        checkpoint_file = None
+        if saved and saved[-1].checkpoint_file is not None:
+            name = saved[-1].checkpoint_file
+            checkpoint_file = await self._files.keep(job, "jobs", name, name)
+        stored = [
+            Batch(
+                batch.first_row,
+                batch.row_count,
+                batch.output,
+                batch.step,
+                b"{}" if batch.data is None else msgspec.json.encode(batch.data),
+                errors=batch.errors,
+            )
+            for batch in batches
+        ]
+        return Report(
+            job_id=job.id,
+            attempt=job.attempt,
+            first_batch=first_batch,
+            batches=await self._files.offload(job, first_batch, stored),
+            checkpoint=saved[-1].checkpoint if saved else None,
+            checkpoint_file=checkpoint_file,
+            result=None if done is None else done.result,
+            is_early=done is not None and done.is_early,
+        )
+
+    async def _completion(self, job: Claimed, done: messages.Done | None) -> Completion | None:
+        """What else is to be written when the job completes, in the same transaction."""
+        complete = COMPLETIONS.get(job.kind)
+        if done is None or complete is None:
+            return None
+        artifacts = {
+            name: await self._files.keep(job, "artifacts", name, local_name)
+            for name, local_name in done.artifacts.items()
+        }
+        return partial(complete, job=job, artifacts=artifacts)
 
     async def _settle_death(self, job: Claimed, death: ChildDied) -> Outcome | None:
         match death.reason:
@@ -285,23 +365,5 @@ async def _ready(child: Child) -> tuple[list[messages.Batch], End | None]:
     return batches, None
 
 
-def _report(job: Claimed, first_batch: int, batches: list[messages.Batch], result: bytes | None) -> Report:
-    for position, batch in enumerate(batches):
-        if batch.index != first_batch + position:
-            raise ChildProtocolError(f"batch {batch.index} came where {first_batch + position} was due")
-    checkpoints = [batch.checkpoint for batch in batches if batch.checkpoint is not None]
-    return Report(
-        job_id=job.id,
-        attempt=job.attempt,
-        first_batch=first_batch,
-        batches=tuple(
-            Batch(batch.first_row, batch.row_count, batch.output, batch.step, _encoded(batch.data))
-            for batch in batches
-        ),
-        checkpoint=checkpoints[-1] if checkpoints else None,
-        result=result,
-    )
-
-
-def _encoded(data: dict[str, Any] | None) -> bytes:
-    return b"{}" if data is None else msgspec.json.encode(data)
+def _local_files(wanted: Mapping[str, StoredFile], paths: Mapping[str, Path]) -> dict[str, LocalFile]:
+    return {name: LocalFile(str(paths[name]), file.sha256) for name, file in wanted.items()}

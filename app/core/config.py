@@ -3,6 +3,7 @@
 import os
 from enum import StrEnum
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     database_url: str = Field(min_length=1)
     database_pool_size: int = Field(default=10, ge=2, le=200)
     redis_url: str = Field(min_length=1)
+    storage_url: str = Field(default="file:.data/storage", min_length=1)
 
     # Signing in
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
@@ -62,6 +64,8 @@ class Settings(BaseSettings):
     worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     worker_port: int | None = Field(default=9000, ge=0, le=65_535)
     drain_seconds: float = Field(default=25.0, ge=0)
+    worker_dir: Path | None = None
+    worker_cache_bytes: int = Field(default=10 * 1024**3, ge=0)
     child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     child_max_jobs: int = Field(default=1000, ge=1)
 

@@ -1,9 +1,10 @@
 """What goes into a transition and what comes out of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from app.core.files import StoredFile
 from app.jobs.events import Event
 from app.jobs.states import Priority, Status
 
@@ -31,6 +32,9 @@ class NewJob:
     idempotency_key: str | None = None
     request_digest: bytes | None = None
     group_id: UUID | None = None
+    files: dict[str, StoredFile] | None = None
+    dataset_id: UUID | None = None
+    model_version_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -53,29 +57,44 @@ class Claimed:
     failures: int
     max_attempts: int
     waited_seconds: float
+    errors: int = 0
+    files: dict[str, StoredFile] = field(default_factory=dict)
+    checkpoint_file: StoredFile | None = None
+    group_id: UUID | None = None
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One computed batch. `output` holds one JSON value a line, a line a row."""
+    """One computed batch. `output` holds one JSON object a line, a line a row.
+
+    A large output is in the part file `part_key` in storage instead.
+    """
 
     first_row: int
     row_count: int
-    output: bytes
+    output: bytes | None
     step: str
     data: bytes = b"{}"
+    part_key: str | None = None
+    errors: int = 0
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an attempt has to say: the batches from `first_batch` on, and its result if it is done."""
+    """What an attempt has to say: the batches from `first_batch` on, and its result if it is done.
+
+    A large checkpoint is `checkpoint_file` instead. `is_early` says that what is done is the whole job,
+    though its total promised more.
+    """
 
     job_id: UUID
     attempt: int
     first_batch: int
     batches: tuple[Batch, ...]
     checkpoint: bytes | None = None
+    checkpoint_file: StoredFile | None = None
     result: bytes | None = None
+    is_early: bool = False
 
     @property
     def is_final(self) -> bool:

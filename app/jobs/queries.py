@@ -1,6 +1,6 @@
 """What can be asked about jobs. Nothing here changes anything."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -11,7 +11,6 @@ import msgspec
 from sqlalchemy import RowMapping, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.core.database import Database
 from app.jobs.events import Event
 from app.jobs.states import EventType, Status
 from app.jobs.tables import Job
@@ -30,7 +29,7 @@ SELECT job_id, seq, type, at, data::text AS data FROM job_events
 WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
 
 _BATCHES: Final = """
-SELECT index, first_row, row_count, output FROM job_batches
+SELECT index, first_row, output, part_key FROM job_batches
 WHERE job_id = $1 AND index >= $2 ORDER BY index LIMIT $3"""
 
 
@@ -124,25 +123,8 @@ async def last_seqs(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> 
 async def batches(
     connection: asyncpg.Connection, job_id: UUID, *, from_index: int, limit: int
 ) -> list[asyncpg.Record]:
-    """Stored batches of a job, from the given one on, in order: index, first_row, row_count, output."""
+    """Stored batches of a job, from the given one on, in order: index, first_row, and output or part_key."""
     return await connection.fetch(_BATCHES, job_id, from_index, limit)
-
-
-async def all_batches(
-    database: Database, job_id: UUID, *, from_index: int = 0
-) -> AsyncIterator[asyncpg.Record]:
-    """Every stored batch of a job from the given one on, in order.
-
-    No connection is held while the caller works on one.
-    """
-    while True:
-        async with database.connection() as connection:
-            found = await batches(connection, job_id, from_index=from_index, limit=16)
-        if not found:
-            return
-        for batch in found:
-            yield batch
-        from_index = found[-1]["index"] + 1
 
 
 async def standings(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, Standing]:

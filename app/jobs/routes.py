@@ -12,15 +12,17 @@ from app.auth.deps import CurrentUser
 from app.core import paging, text
 from app.core.database import Database
 from app.core.errors import InvalidCursor, Unprocessable
+from app.core.resources import Resources
 from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
-from app.jobs import explanations, queries, service, views
+from app.jobs import explanations, queries, results, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import WatcherDep
 from app.jobs.errors import JobAlreadyFinished, JobNotFound, JobNotRetryable, NotYourJob, ResultsExpired
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
+from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
@@ -214,21 +216,21 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
 async def get_job_results(
     job_id: UUID,
     user: CurrentUser,
-    database: DatabaseDep,
+    resources: ResourcesDep,
     accept: Annotated[str, Header(description=f"`{NDJSON}` and `{CSV}` stream all of it.")] = "",
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """What is computed so far: also while the job runs, and after it was cancelled or failed."""
-    row = await _read_own(database, user.id, job_id)
+    row = await _read_own(resources.database, user.id, job_id)
     if row["pruned_at"] is not None:
         raise ResultsExpired(job_id=str(job_id))
     if NDJSON in accept:
-        return StreamingResponse(_ndjson(database, job_id), media_type=NDJSON)
+        return StreamingResponse(_ndjson(_all_results(resources, job_id)), media_type=NDJSON)
     if CSV in accept:
-        return StreamingResponse(_csv(database, job_id), media_type=CSV)
+        return StreamingResponse(_csv(_all_results(resources, job_id)), media_type=CSV)
     return await _result_page(
-        database, job_id, _result_place(cursor), limit, is_whole=Status(row["status"]).is_final
+        resources, job_id, _result_place(cursor), limit, is_whole=Status(row["status"]).is_final
     )
 
 
@@ -281,22 +283,26 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
     return int(place[1]), int(place[2])
 
 
+def _all_results(resources: Resources, job_id: UUID, from_index: int = 0) -> AsyncIterator[ResultBatch]:
+    return results.read(resources.database, resources.storage, job_id, from_index=from_index)
+
+
 async def _result_page(
-    database: Database, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
+    resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
     """The rows from a place on. While more may come there is always a place to go on from."""
     index, skip = place
     items: list[bytes] = []
     next_place: tuple[int, int] | None = None if is_whole else place
-    async for batch in queries.all_batches(database, job_id, from_index=index):
-        first = skip if batch["index"] == index else 0
+    async for batch in _all_results(resources, job_id, index):
+        first = skip if batch.index == index else 0
         rows = list(views.result_rows(batch, skip=first))
         room = limit - len(items)
         items += rows[:room]
         if len(rows) > room:
-            next_place = batch["index"], first + room
+            next_place = batch.index, first + room
             break
-        next_place = None if is_whole else (batch["index"] + 1, 0)
+        next_place = None if is_whole else (batch.index + 1, 0)
     cursor = None if next_place is None else f"{next_place[0]}.{next_place[1]}"
     return Response(
         b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),
@@ -304,12 +310,12 @@ async def _result_page(
     )
 
 
-async def _ndjson(database: Database, job_id: UUID) -> AsyncIterator[bytes]:
-    async for batch in queries.all_batches(database, job_id):
+async def _ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
+    async for batch in batches:
         yield b"".join(row + b"\n" for row in views.result_rows(batch))
 
 
-async def _csv(database: Database, job_id: UUID) -> AsyncIterator[bytes]:
+async def _csv(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
     columns: list[str] = []
-    async for batch in queries.all_batches(database, job_id):
+    async for batch in batches:
         yield views.csv_rows(batch, columns)

@@ -95,6 +95,7 @@ class JobView(TypedDict):
     cancel_requested: bool
     result: dict[str, Any] | None
     error: JobError | None
+    errors: int
     group_id: UUID | None
     metadata: dict[str, str]
     links: JobLinks
@@ -115,12 +116,21 @@ class CancelAnswer(TypedDict):
     job: JobView
 
 
+class RowErrorView(TypedDict):
+    """Why there is no prediction for a row."""
+
+    code: str
+    message: str
+
+
 class ResultRow(TypedDict):
-    """The prediction for one row of the input."""
+    """What came of one row of the input: a prediction, or an error. `id` is the row's own, if it has one."""
 
     index: int
     input_index: int
-    prediction: Any
+    id: NotRequired[Any]
+    prediction: NotRequired[Any]
+    error: NotRequired[RowErrorView]
 
 
 class ResultPage(TypedDict):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from app.core import ids
 from app.core.config import Settings
+from app.datasets import queries as datasets
 from app.jobs import queries, transitions
 from app.jobs.errors import (
     IdempotencyKeyReused,
@@ -21,10 +22,12 @@ from app.jobs.errors import (
     NotYourJob,
     ResultsExpired,
 )
-from app.jobs.kinds.kind import Kind
+from app.jobs.kinds.kind import Found, Kind, References
 from app.jobs.moves import Moved, NewJob
 from app.jobs.requests import JobOptions
 from app.jobs.states import HEAD_START, Priority, Status
+from app.models import builtin
+from app.models import queries as models
 
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
@@ -51,8 +54,43 @@ async def submit(
     request: JobOptions,
     key: str | None = None,
 ) -> Submitted:
-    """Create a job. Raises what the kind's plan raises, and IdempotencyKeyReused."""
-    new = new_job(settings, owner_id, kind, request)
+    """Create a job; what it refers to is kept from then on.
+
+    Raises what the kind's plan raises, ModelNotFound, DatasetNotFound and IdempotencyKeyReused.
+    """
+    references = kind.references(request)
+    if references.datasets or any(builtin.find(model) is None for model in references.models):
+        async with connection.transaction():
+            found = await find(connection, owner_id, references)
+            return await _submit(connection, settings, owner_id, kind, request, found, key)
+    found = await find(connection, owner_id, references)
+    return await _submit(connection, settings, owner_id, kind, request, found, key)
+
+
+async def find(connection: asyncpg.Connection, owner_id: UUID, references: References) -> Found:
+    """What a user's request refers to, held until the caller's transaction ends.
+
+    Raises ModelNotFound and DatasetNotFound.
+    """
+    return Found(
+        models={model: await models.get_for_job(connection, owner_id, model) for model in references.models},
+        datasets={
+            dataset_id: await datasets.get_for_job(connection, owner_id, dataset_id)
+            for dataset_id in references.datasets
+        },
+    )
+
+
+async def _submit(
+    connection: asyncpg.Connection,
+    settings: Settings,
+    owner_id: UUID,
+    kind: Kind,
+    request: JobOptions,
+    found: Found,
+    key: str | None,
+) -> Submitted:
+    new = new_job(settings, owner_id, kind, request, found)
     if key is not None:
         new = replace(new, idempotency_key=key, request_digest=digest(kind.name, request))
     while (moved := await transitions.create(connection, new)) is None:
@@ -75,10 +113,16 @@ async def find_earlier(
 
 
 def new_job(
-    settings: Settings, owner_id: UUID, kind: Kind, request: JobOptions, *, group_id: UUID | None = None
+    settings: Settings,
+    owner_id: UUID,
+    kind: Kind,
+    request: JobOptions,
+    found: Found,
+    *,
+    group_id: UUID | None = None,
 ) -> NewJob:
     """The job that a request asks for; what it does not say is the kind's. Raises what the plan raises."""
-    work = kind.plan(request)
+    work = kind.plan(request, found)
     time_limit = request.time_limit_seconds or kind.time_limit_seconds
     return NewJob(
         id=ids.new_id(),
@@ -98,6 +142,9 @@ def new_job(
         run_at=request.run_at,
         delay=None if request.delay_seconds is None else timedelta(seconds=request.delay_seconds),
         group_id=group_id,
+        files=dict(work.files) or None,
+        dataset_id=work.dataset_id,
+        model_version_id=work.model_version_id,
     )
 
 

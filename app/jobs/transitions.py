@@ -22,6 +22,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from app.core.files import StoredFile
 from app.jobs.events import Event
 from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
 from app.jobs.states import EventType, Outcome, Status
@@ -44,8 +45,9 @@ WITH moved AS (
     INSERT INTO jobs AS j (
         id, owner_id, kind, queue, priority, sort_key, params, metadata, max_attempts, total, run_at,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
-        group_id, last_seq)
-    SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, $19, 1
+        group_id, files, dataset_id, model_version_id, last_seq)
+    SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, $19,
+        $20, $21, $22, 1
     -- `greatest` passes over NULL. A start in the past is no way to the head of the queue.
     FROM (SELECT greatest($16, now() + $17::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -80,7 +82,8 @@ WITH next AS (
     RETURNING job_id, seq, type, at, data
 )
 SELECT j.id, j.attempt, j.owner_id, j.kind, j.queue, j.params::text AS params, p.rows, j.total, j.next_batch,
-    j.done, c.data AS checkpoint, j.soft_limit_seconds, j.time_limit_seconds, j.failures, j.max_attempts,
+    j.done, j.errors, j.files, j.group_id, c.data AS checkpoint, c.file AS checkpoint_file,
+    j.soft_limit_seconds, j.time_limit_seconds, j.failures, j.max_attempts,
     extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds,
     e.seq, e.type, e.at, e.data::text AS data
 FROM moved j
@@ -92,16 +95,19 @@ ORDER BY j.sort_key, j.id"""
 _ADVANCE: Final = f"""
 WITH report AS (
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::bytea[],
-        $8::boolean[], $9::text[])
-        AS r (job_id, attempt, first_batch, batch_count, row_count, step, checkpoint, is_final, result)
+        $8::boolean[], $9::text[], $19::int[], $20::text[], $21::boolean[])
+        AS r (job_id, attempt, first_batch, batch_count, row_count, step, checkpoint, is_final, result,
+            error_count, checkpoint_file, is_early)
 ), batch AS (
     SELECT * FROM unnest($10::uuid[], $11::int[], $12::bigint[], $13::int[], $14::bigint[], $15::text[],
-        $16::bytea[], $17::text[])
-        AS b (job_id, position, first_row, row_count, rows_through, step, output, data)
+        $16::bytea[], $17::text[], $22::text[])
+        AS b (job_id, position, first_row, row_count, rows_through, step, output, data, part_key)
 ), moved AS (
     UPDATE jobs j SET
         next_batch = j.next_batch + r.batch_count,
         done = j.done + r.row_count,
+        errors = j.errors + r.error_count,
+        total = CASE WHEN r.is_early THEN j.done + r.row_count ELSE j.total END,
         step = coalesce(r.step, j.step),
         last_seq = j.last_seq + r.batch_count + r.is_final::int,
         -- Once its cancel was asked for, a job never completes, however near its end it was.
@@ -114,16 +120,19 @@ WITH report AS (
         expires_at = CASE WHEN r.is_final THEN now() + make_interval(secs => j.retention_seconds) END
     FROM report r
     WHERE j.id = r.job_id AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch
-    RETURNING j.*, r.is_final, r.checkpoint, r.first_batch, j.done - r.row_count AS done_before,
+    RETURNING j.*, r.is_final, r.checkpoint, r.checkpoint_file, r.first_batch,
+        j.done - r.row_count AS done_before,
         j.last_seq - r.batch_count - r.is_final::int AS seq_before
 ), stored AS (
-    INSERT INTO job_batches (job_id, index, first_row, row_count, attempt, output)
-    SELECT j.id, j.first_batch + b.position, b.first_row, b.row_count, j.attempt, b.output
+    INSERT INTO job_batches (job_id, index, first_row, row_count, attempt, output, part_key)
+    SELECT j.id, j.first_batch + b.position, b.first_row, b.row_count, j.attempt, b.output, b.part_key
     FROM batch b JOIN moved j ON j.id = b.job_id
 ), saved AS (
-    INSERT INTO job_checkpoints (job_id, next_batch, data)
-    SELECT j.id, j.next_batch, j.checkpoint FROM moved j WHERE j.checkpoint IS NOT NULL
-    ON CONFLICT (job_id) DO UPDATE SET next_batch = excluded.next_batch, data = excluded.data
+    INSERT INTO job_checkpoints (job_id, next_batch, data, file)
+    SELECT j.id, j.next_batch, j.checkpoint, j.checkpoint_file::jsonb
+    FROM moved j WHERE num_nonnulls(j.checkpoint, j.checkpoint_file) = 1
+    ON CONFLICT (job_id) DO UPDATE
+        SET next_batch = excluded.next_batch, data = excluded.data, file = excluded.file
 ), ended AS (
     INSERT INTO job_attempts (job_id, attempt, kind, queue, worker_id, due_at, started_at, outcome)
     SELECT j.id, j.attempt, j.kind, j.queue, $18, j.run_at, j.attempt_started_at, j.status
@@ -234,6 +243,7 @@ WITH moved AS (
         dismissed_at = NULL, result = NULL, run_at = now(), sort_key = now() - $3::interval,
         next_batch = CASE WHEN $2 THEN 0 ELSE j.next_batch END,
         done = CASE WHEN $2 THEN 0 ELSE j.done END,
+        errors = CASE WHEN $2 THEN 0 ELSE j.errors END,
         step = CASE WHEN $2 THEN NULL ELSE j.step END,
         last_seq = j.last_seq + 1
     WHERE j.id = $1 AND j.status IN ('failed', 'cancelled') AND j.pruned_at IS NULL
@@ -276,6 +286,9 @@ async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
         job.delay,
         job.rows,
         job.group_id,
+        None if job.files is None else msgspec.json.encode(job.files),
+        job.dataset_id,
+        job.model_version_id,
     )
     return _first(_moved(rows))
 
@@ -325,6 +338,10 @@ async def advance(
         [batch.output for _, _, batch in batches],
         [batch.data.decode() for _, _, batch in batches],
         worker_id,
+        [sum(batch.errors for batch in report.batches) for report in reports],
+        [_json_or_none(report.checkpoint_file) for report in reports],
+        [report.is_early for report in reports],
+        [batch.part_key for _, _, batch in batches],
     )
     return {moved.job_id: moved for moved in _moved(rows)}
 
@@ -448,6 +465,10 @@ def _running_sums(batches: Sequence[Batch]) -> list[int]:
     return sums
 
 
+def _json_or_none(file: StoredFile | None) -> str | None:
+    return None if file is None else msgspec.json.encode(file).decode()
+
+
 def _claimed(row: asyncpg.Record) -> Claimed:
     return Claimed(
         id=row["id"],
@@ -466,6 +487,10 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         failures=row["failures"],
         max_attempts=row["max_attempts"],
         waited_seconds=row["waited_seconds"],
+        errors=row["errors"],
+        files=msgspec.convert(row["files"] or {}, dict[str, StoredFile]),
+        checkpoint_file=msgspec.convert(row["checkpoint_file"], StoredFile | None),
+        group_id=row["group_id"],
     )
 
 

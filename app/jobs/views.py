@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from app.core import paging
 from app.jobs.queries import estimated_completion
+from app.jobs.results import ResultBatch
 from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
 from app.jobs.states import Priority, Status
 
@@ -32,6 +33,8 @@ class Row(Protocol):
     def get(self, column: str, /) -> Any:
         """The value of a column, None if the row does not have it."""
 
+
+_PLAIN: Final = b'{"prediction":'
 
 # A spreadsheet runs a cell that starts with one of these as a formula.
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -74,6 +77,7 @@ def job(row: Row) -> JobView:
         cancel_requested=row["cancel_requested_at"] is not None,
         result=_result(row),
         error=row["error"],
+        errors=row["errors"],
         group_id=row["group_id"],
         metadata=row["metadata"],
         links=_links(row["id"]),
@@ -125,30 +129,32 @@ def _result(row: Row) -> dict[str, Any] | None:
         "seconds": round(seconds, 6),
         "rows_per_second": round(row["done"] / seconds, 1) if seconds > 0 else None,
     }
-    if outputs := row.get("outputs"):
-        result["predictions"] = msgspec.Raw(
-            b"[" + b",".join(b",".join(lines(output)) for output in outputs) + b"]"
-        )
+    outputs = row.get("outputs")
+    if outputs and None not in outputs:
+        lines = b"\n".join(outputs).split(b"\n")
+        result["predictions"] = msgspec.Raw(b"[%s]" % b",".join(_prediction(line) for line in lines if line))
     return result
 
 
-def lines(output: bytes) -> list[bytes]:
-    """The rows of a batch's output, each a JSON value."""
-    return output.splitlines()
+def _prediction(line: bytes) -> bytes:
+    """What was predicted for a row, null if there was an error."""
+    if line.startswith(_PLAIN):
+        return line[len(_PLAIN) : -1]
+    return encode(msgspec.json.decode(line).get("prediction"))
 
 
-def result_rows(batch: Row, *, skip: int = 0) -> Iterator[bytes]:
+def result_rows(batch: ResultBatch, *, skip: int = 0) -> Iterator[bytes]:
     """The rows of one stored batch from the one numbered `skip` within it, each as a JSON object."""
-    for row, prediction in enumerate(lines(batch["output"])[skip:], start=batch["first_row"] + skip):
-        yield b'{"index":%d,"input_index":%d,"prediction":%s}' % (row, row, prediction)
+    for row, line in enumerate(batch.lines[skip:], start=batch.first_row + skip):
+        yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])
 
 
-def csv_rows(batch: Row, columns: list[str]) -> bytes:
+def csv_rows(batch: ResultBatch, columns: list[str]) -> bytes:
     """The rows of one stored batch as CSV. An empty `columns` is filled, and written first as the header."""
     text = io.StringIO()
     writer = csv.writer(text)
-    for row, encoded in enumerate(lines(batch["output"]), start=batch["first_row"]):
-        cells = dict(_cells("", msgspec.json.decode(encoded)))
+    for row, line in enumerate(batch.lines, start=batch.first_row):
+        cells = dict(_cells("", msgspec.json.decode(line)["prediction"]))
         if not columns:
             columns.extend(cells)
             writer.writerow(["index", "input_index", *columns])

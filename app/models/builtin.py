@@ -2,14 +2,15 @@
 
 from typing import Final
 
-from app.models.errors import ModelNotFound
 from app.models.versions import ModelVersion
 
 SENTIMENT: Final = ModelVersion(name="sentiment", version=1, runtime="vader")
 
 
-def resolve(reference: str) -> ModelVersion:
-    """The version that `name` or `name@version` means; raises ModelNotFound."""
-    if reference in (SENTIMENT.name, SENTIMENT.reference):
-        return SENTIMENT
-    raise ModelNotFound(model=reference)
+NAMES: Final = frozenset({SENTIMENT.name})
+"""What no user may call a model."""
+
+
+def find(reference: str) -> ModelVersion | None:
+    """The version that `name` or `name@version` means, if it is one that is built in."""
+    return SENTIMENT if reference in (SENTIMENT.name, SENTIMENT.reference) else None

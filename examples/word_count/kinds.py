@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Kind, RetryPolicy, Work
+from app.jobs.kinds.kind import Found, Kind, RetryPolicy, Work
 from app.jobs.requests import JobOptions
 
 
@@ -25,7 +25,7 @@ class Params(msgspec.Struct, frozen=True):
     top: int
 
 
-def plan(request: WordCountRequest) -> Work:
+def plan(request: WordCountRequest, _found: Found) -> Work:
     """What is stored. An AppError raised here answers the request, and there is no job."""
     return Work(
         params=msgspec.json.encode(Params(request.batch_size, request.top)),

@@ -130,7 +130,7 @@ async def _check_contents(
     verdict.batches = len(stored)
     for batch in stored:
         order = orders.get(batch["job_id"])
-        outputs = [msgspec.json.decode(line) for line in batch["output"].splitlines()]
+        outputs = [msgspec.json.decode(line)["prediction"] for line in batch["output"].splitlines()]
         if order is not None and not all(
             order.expects(row, output) for row, output in enumerate(outputs, batch["first_row"])
         ):

@@ -187,7 +187,7 @@ async def running(
         try:
             await unhurried(servers.start)
             await unhurried(lambda: migrate(servers.postgres.url))
-            settings = _settings(options, servers, lease_seconds, heartbeat_seconds)
+            settings = _settings(options, servers, folder, lease_seconds, heartbeat_seconds)
             async with (
                 proxy.before_postgres(servers.postgres) as network,
                 open_database(settings.database_url, pool_size=4) as database,
@@ -204,12 +204,13 @@ async def running(
 
 
 def _settings(
-    options: Options, servers: EmbeddedServers, lease_seconds: float, heartbeat_seconds: float
+    options: Options, servers: EmbeddedServers, folder: Path, lease_seconds: float, heartbeat_seconds: float
 ) -> Settings:
     return load_settings(
         _env_file=None,
         database_url=servers.postgres.url,
         redis_url=servers.valkey.url,
+        storage_url=(folder / "storage").as_uri(),
         worker_port=None,
         worker_slots=options.slots,
         database_pool_size=6,

@@ -57,14 +57,19 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     """Run everything during the body."""
     with Redis.from_url(servers.embedded.valkey.url) as redis:
         redis.flushall()
-    settings = load_settings(
-        _env_file=None,
-        database_url=servers.create_database(),
-        redis_url=servers.embedded.valkey.url,
-        worker_port=None,
-        worker_slots=2,
-    )
     port = free_port()
+    with servers.database() as database_url:
+        settings = load_settings(
+            _env_file=None,
+            database_url=database_url,
+            redis_url=servers.embedded.valkey.url,
+            worker_port=None,
+            worker_slots=2,
+        )
+        yield from _running(settings, port, folder)
+
+
+def _running(settings: Settings, port: int, folder: Path) -> Iterator[Running]:
     with (
         _process(settings, folder / "worker.log", "-m", "worker") as worker,
         _process(settings, folder / "api.log", "-m", "app", "serve", "--port", str(port)) as api,

@@ -87,12 +87,13 @@ def redis_url(valkey: EmbeddedValkey) -> str:
 
 
 @pytest.fixture
-def settings(database_url: str, redis_url: str) -> Settings:
+def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     """Leases that are short, and still longer than a busy machine lets a living worker wait."""
     return load_settings(
         _env_file=None,
         database_url=database_url,
         redis_url=redis_url,
+        storage_url=(tmp_path / "storage").as_uri(),
         worker_port=None,
         worker_slots=2,
         lease_seconds=LEASE_SECONDS,

@@ -765,7 +765,8 @@ async def test_all_results_come_as_a_table_that_runs_no_formula(
 ) -> None:
     job = await jobs.running(store, alice.id, rows=10)
     [batch] = jobs.batches(job, first=0, count=1)
-    lines = [msgspec.json.encode({"label": f"={row}+1", "scores": {"a,b": row}}) for row in range(10)]
+    rows_of_it = [{"prediction": {"label": f"={row}+1", "scores": {"a,b": row}}} for row in range(10)]
+    lines = [msgspec.json.encode(row) for row in rows_of_it]
     report = replace(jobs.report(job), batches=(replace(batch, output=b"\n".join(lines)),))
     await jobs.advance(store, report)
 

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Kind, RetryPolicy, Work
+from app.jobs.kinds.kind import Found, Kind, RetryPolicy, Work
 from app.jobs.requests import JobOptions
 
 SHORT_RETRIES: Final = RetryPolicy(base_seconds=0.05, maximum_seconds=0.2, never=frozenset({"refused"}))
@@ -34,7 +34,7 @@ class CountParams(msgspec.Struct, frozen=True):
     counter_path: str | None
 
 
-def plan_count(request: CountRequest) -> Work:
+def plan_count(request: CountRequest, _found: Found) -> Work:
     """Nothing can be wrong with it."""
     params = CountParams(
         request.batches, request.rows_per_batch, request.work_ms, request.heeds_stop, request.counter_path
@@ -61,7 +61,7 @@ class FaultParams(msgspec.Struct, frozen=True):
     bad_attempts: int
 
 
-def plan_fault(request: FaultRequest) -> Work:
+def plan_fault(request: FaultRequest, _found: Found) -> Work:
     """Nothing can be wrong with it, yet."""
     return Work(msgspec.json.encode(FaultParams(request.batches, request.bad_attempts)))
 

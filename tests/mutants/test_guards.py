@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -32,12 +33,12 @@ from tests.conftest import Servers
 from tests.machine.database import OneConnection
 from tests.support import invariants, jobs, proxy, rows
 from tests.support.waiting import until
-from worker import run_next
 from worker.children import messages
 from worker.children.child_handle import Child, Inbox
 from worker.children.errors import ChildProtocolError, KillReason
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
+from worker.files import Files
 from worker.lease import Lease
 from worker.ledger import Fate, Fenced, Ledger, fate_of
 from worker.run_next import Runner, Running
@@ -272,6 +273,12 @@ async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
 
 
 @pytest.fixture
+async def files(resources: Resources, tmp_path: Path) -> AsyncIterator[Files]:
+    async with Files(resources.storage, tmp_path, 2**30) as opened:
+        yield opened
+
+
+@pytest.fixture
 async def lease(resources: Resources, ledger: Ledger) -> AsyncIterator[Lease]:
     """The lease of a worker that is registered; each `register` renews it once more."""
     worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
@@ -466,12 +473,12 @@ async def test_a_report_of_an_attempt_that_is_over_is_answered_as_fenced(
 
 
 async def test_a_worker_that_drains_takes_nothing_more(
-    resources: Resources, lease: Lease, ledger: Ledger
+    resources: Resources, lease: Lease, ledger: Ledger, files: Files
 ) -> None:
     job_id = await jobs.create(resources.database)
     claimer = Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
     children = ChildPool(slots=1, memory_limit_bytes=2**30, max_jobs_per_child=1)
-    runner = Runner(resources.settings, {}, claimer, ledger, lease, children)
+    runner = Runner(resources.settings, {}, claimer, ledger, lease, children, files)
     runner.drain()
 
     async with asyncio.timeout(5):
@@ -480,12 +487,12 @@ async def test_a_worker_that_drains_takes_nothing_more(
 
 
 async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
-    resources: Resources, lease: Lease, ledger: Ledger
+    resources: Resources, lease: Lease, ledger: Ledger, files: Files
 ) -> None:
     """A frozen worker that wakes up may claim a job again before it learns that it had lost it."""
     claimer = Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
     children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
-    runner = Runner(resources.settings, {}, claimer, ledger, lease, children)
+    runner = Runner(resources.settings, {}, claimer, ledger, lease, children, files)
     await jobs.create(resources.database)
     first = await jobs.claim(resources.database, lease.worker.id)
     await jobs.release(resources.database, first)
@@ -500,12 +507,17 @@ async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
     assert child.kill_reason is KillReason.RELEASED
 
 
-async def test_a_child_that_leaves_a_batch_out_is_not_believed(database: Database) -> None:
-    job = await jobs.running(database)
+async def test_a_child_that_leaves_a_batch_out_is_not_believed(
+    resources: Resources, lease: Lease, ledger: Ledger, files: Files
+) -> None:
+    job = await jobs.running(resources.database)
+    claimer = Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
+    children = ChildPool(slots=1, memory_limit_bytes=2**30, max_jobs_per_child=1)
+    runner = Runner(resources.settings, {}, claimer, ledger, lease, children, files)
     second = messages.Batch(index=1, first_row=10, row_count=1, output=b"1\n", step="", seconds=0.0)
 
     with pytest.raises(ChildProtocolError):
-        run_next._report(job, 0, [second], None)
+        await runner._report(job, 0, [second], None)
 
 
 @pytest.mark.parametrize("rounds", range(5))

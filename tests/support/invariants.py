@@ -69,7 +69,7 @@ async def exactly_once(database: Database, *, predict: Predict | None = None) ->
 
 
 def _assert_content(batch: asyncpg.Record, predict: Predict | None) -> None:
-    predictions = [msgspec.json.decode(line) for line in batch["output"].splitlines()]
+    predictions = [msgspec.json.decode(line)["prediction"] for line in batch["output"].splitlines()]
     assert len(predictions) == batch["row_count"], batch["job_id"]
     if predict is not None:
         first, end = batch["first_row"], batch["first_row"] + batch["row_count"]

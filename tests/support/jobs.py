@@ -134,7 +134,8 @@ def prediction(row: int) -> dict[str, object]:
 
 def output(first_row: int, row_count: int) -> bytes:
     """The predictions for some rows, one a line."""
-    return b"\n".join(msgspec.json.encode(prediction(row)) for row in range(first_row, first_row + row_count))
+    rows = range(first_row, first_row + row_count)
+    return b"".join(msgspec.json.encode({"prediction": prediction(row)}) + b"\n" for row in rows)
 
 
 def batches(job: Claimed, *, first: int, count: int, size: int = BATCH_SIZE) -> tuple[Batch, ...]:

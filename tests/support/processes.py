@@ -59,6 +59,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         **os.environ,
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
+        "STORAGE_URL": settings.storage_url,
         "SECRET_KEY": settings.secret_key.get_secret_value(),
         "WORKER_PORT": "off" if settings.worker_port is None else str(settings.worker_port),
         "WORKER_SLOTS": str(settings.worker_slots),

@@ -1,6 +1,6 @@
 """One system and one browser for all stories; a new account and an empty profile for each."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,15 +21,16 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="module")
-def site_settings(chromium: Path, servers: Servers) -> Settings:
+def site_settings(chromium: Path, servers: Servers) -> Iterator[Settings]:
     """Settings of the system."""
-    return load_settings(
-        _env_file=None,
-        database_url=servers.create_database(),
-        redis_url=servers.embedded.valkey.url,
-        worker_port=None,
-        worker_slots=2,
-    )
+    with servers.database() as database_url:
+        yield load_settings(
+            _env_file=None,
+            database_url=database_url,
+            redis_url=servers.embedded.valkey.url,
+            worker_port=None,
+            worker_slots=2,
+        )
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

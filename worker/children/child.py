@@ -72,7 +72,7 @@ def _attempt(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -> Don
             raise RuntimeError("the handler yielded, but nobody asked it to stop")
         return outcome
     try:
-        return Done(result=encoding.json_object(outcome))
+        return job.done_with(encoding.json_object(outcome))
     except NotJson as error:
         raise UnserialisableOutput(f"the result: {error}") from None
 

@@ -3,8 +3,8 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Callable
-from typing import Final, cast
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, cast
 
 import psutil
 
@@ -28,6 +28,9 @@ KILL_SECONDS: Final = 5.0
 
 LAST_WORDS_SECONDS: Final = 1.0
 """How long the end of a process and the end of its connection may lie apart."""
+
+
+T = TypeVar("T")
 
 
 class Child:
@@ -80,6 +83,18 @@ class Child:
         if isinstance(message, Done | Yielded | Failed):
             self.is_running = False
         return message
+
+    async def alive_during(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, if the idle child lives that long. Raises ChildDied if it does not."""
+        task = asyncio.ensure_future(work)
+        try:
+            await asyncio.wait((task, self._exit_code), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise await self._death()
+            return await task
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
 
     def kill(self, reason: KillReason) -> None:
         """End the child and all it started, at once; `receive` then raises ChildDied with this reason."""

@@ -8,6 +8,22 @@ import msgspec
 
 MAX_TEXT_CHARACTERS: Final = 8000
 
+
+class RowError(msgspec.Struct, frozen=True):
+    """Stands where the output of a row would, if there can be none: a stable code, and a sentence."""
+
+    code: str
+    message: str
+
+
+class _Line(msgspec.Struct):
+    """What is stored for a row. A member that is not set is not written."""
+
+    id: Any = msgspec.UNSET
+    prediction: Any = msgspec.UNSET
+    error: RowError | msgspec.UnsetType = msgspec.UNSET
+
+
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
@@ -18,10 +34,13 @@ class NotJson(Exception):
     """This is not JSON, or not such as Postgres can store; the message says where and why."""
 
 
-def json_lines(outputs: Sequence[Any], first_row: int) -> bytes:
-    """One line of JSON for each output. Raises NotJson naming the row, counted from `first_row`."""
+def json_lines(outputs: Sequence[Any], first_row: int, ids: Sequence[Any] | None = None) -> bytes:
+    """One line for each output: `{"prediction": …}`, or `{"error": …}` for a RowError, after the row's `id`.
+
+    Raises NotJson naming the row, counted from `first_row`.
+    """
     try:
-        lines = _encode_lines(outputs)
+        lines = _encode_lines(_lines(outputs, ids))
         # msgspec writes NaN and infinity as null. Looking for them costs more than the encoding, so
         # it is done only where a null shows that there may be some.
         if b"null" in lines:
@@ -29,6 +48,16 @@ def json_lines(outputs: Sequence[Any], first_row: int) -> bytes:
     except _REFUSALS as error:
         raise NotJson(_fault_in_rows(outputs, first_row)) from error
     return lines
+
+
+def _lines(outputs: Sequence[Any], ids: Sequence[Any] | None) -> list[_Line]:
+    if ids is None:
+        return [_line(output, msgspec.UNSET) for output in outputs]
+    return [_line(output, row_id) for output, row_id in zip(outputs, ids, strict=True)]
+
+
+def _line(output: Any, row_id: Any) -> _Line:
+    return _Line(row_id, error=output) if isinstance(output, RowError) else _Line(row_id, output)
 
 
 def json_object(value: object) -> bytes:

@@ -13,6 +13,9 @@ from typing import Final
 SECRETS: Final = frozenset({"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY"})
 """The settings that no child may see."""
 
+_STORAGE_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
+"""How the variables start that give access to a bucket. The worker itself needs them as long as it lives."""
+
 # <linux/prctl.h>
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_DUMPABLE: Final = 4
@@ -31,8 +34,12 @@ def drop_secrets() -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """A copy of this process' environment without the secrets."""
-    return {name: value for name, value in os.environ.items() if name.upper() not in SECRETS}
+    """A copy of this process' environment without the secrets, for its children."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.upper() not in SECRETS and not name.upper().startswith(_STORAGE_CREDENTIALS)
+    }
 
 
 def make_undumpable() -> None:

@@ -35,11 +35,20 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 # Worker → child
 
 
+class LocalFile(msgspec.Struct, frozen=True):
+    """A file for the handler, and the SHA-256, in hexadecimal, that it must have."""
+
+    path: str
+    sha256: str
+
+
 class Start(Message, frozen=True):
     """Run one attempt at a job.
 
     `params` and `payload` are JSON as stored with the job. `resume_batch` is the first batch that is not
-    committed yet, `done` the number of rows committed before it, `checkpoint` what the handler saved last.
+    committed yet, `done` the number of rows committed before it, of which `errors` have an error instead of
+    an output; `checkpoint` is what the handler saved last. `files` are on this machine, by the names under
+    which the handler asks for them. `scratch` is a path at which it may make a folder for what it writes.
     """
 
     job_id: UUID
@@ -51,6 +60,9 @@ class Start(Message, frozen=True):
     resume_batch: int
     done: int
     checkpoint: bytes | None
+    errors: int = 0
+    files: dict[str, LocalFile] = {}
+    scratch: str | None = None
 
 
 class Committed(Message, frozen=True):
@@ -77,9 +89,10 @@ class Ready(Message, frozen=True):
 class Batch(Message, frozen=True):
     """One batch, computed whole: rows `first_row` to `first_row + row_count - 1`, numbered from 0.
 
-    `output` holds one JSON value a line, one line a row, in input order; every line ends in a newline.
-    `checkpoint`, if any, replaces the last one in the same commit. `seconds` is how long the batch took
-    to compute. `data` holds JSON values only, and only such as Postgres can store.
+    `output` holds one JSON object a line, one line a row, in input order; every line ends in a newline.
+    `errors` of them tell of an error. `checkpoint`, if any, replaces the last one in the same commit; a
+    large one is `checkpoint_file` instead, the name of a file in the scratch folder. `seconds` is how long
+    the batch took to compute. `data` holds JSON values only, and only such as Postgres can store.
     """
 
     index: int
@@ -89,7 +102,9 @@ class Batch(Message, frozen=True):
     step: str
     seconds: float
     checkpoint: bytes | None = None
+    checkpoint_file: str | None = None
     data: dict[str, Any] | None = None
+    errors: int = 0
 
 
 class Log(Message, frozen=True):
@@ -100,9 +115,15 @@ class Log(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """The handler returned; `result` is the job's result as a JSON object."""
+    """The handler returned; `result` is the job's result as a JSON object.
+
+    `artifacts` are files in the scratch folder that belong to it, by the names that the handler gave them.
+    `is_early` says that what is committed is all there will be, though more was expected.
+    """
 
     result: bytes
+    artifacts: dict[str, str] = {}
+    is_early: bool = False
 
 
 class Yielded(Message, frozen=True):

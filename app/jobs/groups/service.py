@@ -56,18 +56,25 @@ async def submit(
         # The key was let go between the two statements: it is free again.
     moved = []
     for index, job in enumerate(request.jobs):
-        new = _new_job(settings, owner_id, kinds[job.kind], job, group_id, index)
+        new = await _new_job(connection, settings, owner_id, kinds[job.kind], job, group_id, index)
         created = await transitions.create(connection, new)
         assert created is not None  # noqa: S101  # it is refused only for its key, and it has none
         moved.append(created)
     return GroupSubmitted(group_id, [created.job_id for created in moved], moved)
 
 
-def _new_job(
-    settings: Settings, owner_id: UUID, kind: Kind, request: Any, group_id: UUID, index: int
+async def _new_job(
+    connection: asyncpg.Connection,
+    settings: Settings,
+    owner_id: UUID,
+    kind: Kind,
+    request: Any,
+    group_id: UUID,
+    index: int,
 ) -> NewJob:
     try:
-        return service.new_job(settings, owner_id, kind, request, group_id=group_id)
+        found = await service.find(connection, owner_id, kind.references(request))
+        return service.new_job(settings, owner_id, kind, request, found, group_id=group_id)
     except AppError as error:
         # Which one of the many it was, said as for a fault in the body's shape.
         error.facts["errors"] = [{"loc": ["body", "jobs", index], "msg": error.detail, "type": error.code}]

@@ -7,10 +7,9 @@ from pydantic import Field, model_validator
 
 from app.http.body import CleanStr
 from app.jobs.errors import TextTooLong, TooManyRows
-from app.jobs.kinds.kind import Kind, Work
+from app.jobs.kinds.kind import Found, Kind, References, Work
 from app.jobs.params import BatchPredictParams, ModelReference
 from app.jobs.requests import JobOptions
-from app.models import builtin
 from app.models.errors import ModelNotFound
 
 MAX_INLINE_ROWS: Final = 1000
@@ -34,12 +33,23 @@ class BatchPredictRequest(JobOptions):
         return {"texts": body} if isinstance(body, list) else body
 
 
-def plan(request: BatchPredictRequest) -> Work:
-    """Check the texts and find the model. Raises TooManyRows, TextTooLong, ModelNotFound."""
+def references(request: BatchPredictRequest) -> References:
+    """The model."""
+    return References(models=(request.model,))
+
+
+def plan(request: BatchPredictRequest, found: Found) -> Work:
+    """Check the texts. Raises TooManyRows, TextTooLong."""
     _check(request.texts)
-    model = builtin.resolve(request.model)
-    params = BatchPredictParams(ModelReference(model.name, model.version, model.runtime), request.batch_size)
-    return Work(msgspec.json.encode(params), msgspec.json.encode(request.texts), len(request.texts))
+    model = found.models[request.model]
+    reference = ModelReference(model.name, model.version, model.runtime, model.id)
+    return Work(
+        params=msgspec.json.encode(BatchPredictParams(reference, request.batch_size)),
+        rows=msgspec.json.encode(request.texts),
+        total=len(request.texts),
+        files={} if model.file is None else {"model": model.file},
+        model_version_id=model.id,
+    )
 
 
 def _check(texts: list[str]) -> None:
@@ -54,6 +64,7 @@ KIND: Final = Kind(
     name="batch_predict",
     summary="Run a model over many texts",
     request=BatchPredictRequest,
+    references=references,
     plan=plan,
     errors=(
         TooManyRows(limit=MAX_INLINE_ROWS, got=1001),

@@ -1,11 +1,31 @@
 """What the system has to know about a kind of job before it runs one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from app.core.errors import AppError
+from app.core.files import StoredFile
+from app.datasets.values import Dataset
 from app.jobs.requests import JobOptions
+from app.models.versions import ModelVersion
+
+
+@dataclass(frozen=True)
+class References:
+    """What a request names and has to be looked up: models as the user wrote them, datasets by id."""
+
+    models: tuple[str, ...] = ()
+    datasets: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a request's references mean, by what was written there."""
+
+    models: Mapping[str, ModelVersion] = field(default_factory=dict)
+    datasets: Mapping[UUID, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -13,11 +33,21 @@ class Work:
     """What is stored of a request: what the handler is told, and the rows it works on.
 
     `params` is a JSON object, `rows` a JSON array; `total` is how many rows there are, if that is known.
+    `files` are what the handler gets as local files, by the names under which it asks for them. The dataset
+    and the version of a model that are named here cannot be deleted while the job needs them.
     """
 
     params: bytes
     rows: bytes | None = None
     total: int | None = None
+    files: Mapping[str, StoredFile] = field(default_factory=dict)
+    dataset_id: UUID | None = None
+    model_version_id: UUID | None = None
+
+
+def no_references(_request: Any) -> References:
+    """For a kind whose requests name nothing that has to be looked up."""
+    return References()
 
 
 @dataclass(frozen=True)
@@ -37,14 +67,16 @@ class RetryPolicy:
 class Kind:
     """A sort of job.
 
-    `request` is the body of `POST /jobs/<kind>`; `plan` turns one into work, and raises AppErrors for what
-    can be seen to be wrong before the job exists (those in `errors` are in the OpenAPI document).
+    `request` is the body of `POST /jobs/<kind>`. `references` says what one names, `plan` turns it and what
+    was found into work, and raises AppErrors for what can be seen to be wrong before the job exists (those
+    in `errors` are in the OpenAPI document).
     """
 
     name: str
     summary: str
     request: type[JobOptions]
-    plan: Callable[[Any], Work]
+    plan: Callable[[Any, Found], Work]
+    references: Callable[[Any], References] = no_references
     message: str = "Job created successfully"
     errors: tuple[AppError | type[AppError], ...] = ()
     examples: dict[str, Any] = field(default_factory=dict)

@@ -36,7 +36,7 @@ class CountWordsRequest(JobOptions):
     model: str = "by spaces"
 
 
-def plan(request):
+def plan(request, found):
     words = len(request.text.split())
     if words > 5:
         raise TooWordy(words=words, limit=5)

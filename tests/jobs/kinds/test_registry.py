@@ -12,7 +12,7 @@ GOOD = """
 from app.jobs.kinds.kind import Kind, Work
 from app.jobs.requests import JobOptions
 
-def plan(request):
+def plan(request, found):
     return Work(b"{{}}")
 
 

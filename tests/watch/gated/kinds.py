@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Kind, Work
+from app.jobs.kinds.kind import Found, Kind, Work
 from app.jobs.requests import JobOptions
 
 
@@ -24,7 +24,7 @@ class GatedParams(msgspec.Struct, frozen=True):
     gate_path: str
 
 
-def plan(request: GatedRequest) -> Work:
+def plan(request: GatedRequest, _found: Found) -> Work:
     """Nothing can be wrong with it."""
     return Work(msgspec.json.encode(GatedParams(request.batches, request.gate_path)), total=request.batches)
 

@@ -66,7 +66,8 @@ class Attempt:
 
     @property
     def outputs(self) -> list[Any]:
-        return [msgspec.json.decode(line) for batch in self.batches for line in batch.output.splitlines()]
+        lines = [line for batch in self.batches for line in batch.output.splitlines()]
+        return [msgspec.json.decode(line)["prediction"] for line in lines]
 
     @property
     def result(self) -> Any:

@@ -59,7 +59,7 @@ async def test_what_a_child_committed_before_it_died_is_received() -> None:
     async with attempts.pool() as children, children.take() as child:
         child.send(attempts.start("commit_then_exit"))
 
-        assert (await attempts.receive_batch(child)).output == b"1\n"
+        assert (await attempts.receive_batch(child)).output == b'{"prediction":1}\n'
         await attempts.receive_death(child)
 
 

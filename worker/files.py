@@ -1,0 +1,203 @@
+"""The files of the jobs that run here: what they read is brought, what they wrote is taken away.
+
+Children have no way to storage, and no credentials for it. They read files on this machine and write into a
+scratch folder; everything between those and storage is done here, by the worker.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Self
+from uuid import UUID
+
+import psutil
+import structlog
+
+from app.core.errors import FileMissing, StorageUnavailable
+from app.core.files import StoredFile
+from app.core.storage import Storage
+from app.jobs.moves import Batch, Claimed
+
+MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
+"""The output of a batch over a dataset that is larger than this becomes a part file."""
+
+log = structlog.get_logger(__name__)
+
+
+class FileFault(Exception):
+    """A file cannot be brought or taken away; `is_retryable` says whether that may change."""
+
+    def __init__(self, code: str, message: str, *, is_retryable: bool) -> None:
+        super().__init__(message)
+        self.code = code
+        self.is_retryable = is_retryable
+
+
+class Files:
+    """The folder of one worker, and what goes to and fro between it and storage.
+
+    Below `folder`, which all workers of a machine share, are a folder of downloads by their SHA-256, and one
+    for the scratch folders of each worker. An asynchronous context manager; at its end the latter is gone.
+    """
+
+    def __init__(self, storage: Storage, folder: Path, cache_bytes: int) -> None:
+        self._storage = storage
+        self._folder = folder
+        self._cache_bytes = cache_bytes
+        self._downloads = folder / "downloads"
+        self._scratch = folder / "scratch" / str(os.getpid())
+        self._fetching: dict[Path, asyncio.Lock] = {}
+        self._in_use: list[Path] = []
+
+    async def __aenter__(self) -> Self:
+        """Make the folders, and remove what workers that are dead have left."""
+        await asyncio.to_thread(self._prepare)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Remove the scratch folders."""
+        await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
+
+    def scratch(self, job: Claimed) -> Path:
+        """Where an attempt may make its scratch folder."""
+        return self._scratch / f"{job.id.hex}-{job.attempt}"
+
+    async def fetch(self, files: Mapping[str, StoredFile]) -> dict[str, Path]:
+        """The files, on this machine, in use until they are given back. Raises FileFault."""
+        paths: dict[str, Path] = {}
+        try:
+            for name, file in files.items():
+                paths[name] = await self._local(name, file)
+        except BaseException:
+            self.give_back(paths)
+            raise
+        return paths
+
+    def give_back(self, paths: Mapping[str, Path]) -> None:
+        """Say that the files are no longer in use."""
+        for path in paths.values():
+            with contextlib.suppress(ValueError):
+                self._in_use.remove(path)
+
+    async def clear(self, job: Claimed) -> None:
+        """Remove the scratch folder of an attempt that is over, if it made one."""
+        scratch = self.scratch(job)
+        if scratch.exists():
+            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
+        """The batches, the large outputs among them as part files in storage. Raises FileFault."""
+        return tuple(
+            await asyncio.gather(
+                *(self._offloaded(job, index, batch) for index, batch in enumerate(batches, first_batch))
+            )
+        )
+
+    async def keep(self, job: Claimed, prefix: str, name: str, local_name: str) -> StoredFile:
+        """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
+        scratch = self.scratch(job).resolve()
+        path = (scratch / local_name).resolve()
+        if not path.is_relative_to(scratch) or not path.is_file():
+            raise FileFault("missing_file", f"the handler wrote no file for {name!r}", is_retryable=False)
+        return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", path)
+
+    async def forget(self, keys: Iterable[str]) -> None:
+        """Delete files that nothing refers to any more. What fails is left to the sweep."""
+        with contextlib.suppress(StorageUnavailable):
+            await self._storage.delete(list(keys))
+
+    async def _offloaded(self, job: Claimed, index: int, batch: Batch) -> Batch:
+        if batch.output is None or job.rows is not None or len(batch.output) <= MAX_INLINE_OUTPUT_BYTES:
+            return batch
+        key = part_key(job.id, job.attempt, index)
+        await self._put(key, batch.output)
+        return replace(batch, output=None, part_key=key)
+
+    async def _put(self, key: str, content: bytes | Path) -> StoredFile:
+        try:
+            if isinstance(content, Path):
+                return await self._storage.put_file(key, content)
+            return await self._storage.put(key, content)
+        except StorageUnavailable as error:
+            raise _unavailable(error) from error
+
+    async def _local(self, name: str, file: StoredFile) -> Path:
+        path = self._storage.local_path(file.key)
+        if path is not None:
+            if not path.exists():
+                raise _missing(name)
+            return path
+        path = self._downloads / file.sha256
+        self._in_use.append(path)
+        try:
+            async with self._fetching.setdefault(path, asyncio.Lock()):
+                await self._ensure_downloaded(name, file, path)
+        except BaseException:
+            self._in_use.remove(path)
+            raise
+        finally:
+            if path not in self._in_use:
+                self._fetching.pop(path, None)
+        return path
+
+    async def _ensure_downloaded(self, name: str, file: StoredFile, path: Path) -> None:
+        if await asyncio.to_thread(self._make_room_unless_there, path, file.bytes):
+            return
+        try:
+            await self._storage.download(file, path)
+        except FileMissing as error:
+            raise _missing(name) from error
+        except StorageUnavailable as error:
+            raise _unavailable(error) from error
+        except OSError as error:  # the disk is full, or gone
+            raise FileFault(
+                "no_disk", f"The file {name!r} does not fit here: {error.strerror}.", is_retryable=True
+            ) from error
+
+    def _prepare(self) -> None:
+        self._downloads.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in self._scratch.parent.iterdir():
+            if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _make_room_unless_there(self, wanted: Path, size: int) -> bool:
+        """Whether a download is there; if not, the ones used last the longest ago make room for it."""
+        if wanted.exists():
+            os.utime(wanted)  # so that it is not the next to go
+            return True
+        found = sorted((path.stat().st_mtime, path) for path in self._downloads.iterdir())
+        used = sum(path.stat().st_size for _, path in found)
+        for _, path in found:
+            if used + size <= self._cache_bytes:
+                return False
+            if path not in self._in_use:
+                used -= path.stat().st_size
+                path.unlink(missing_ok=True)
+        return False
+
+
+def default_folder() -> Path:
+    """The folder of all workers of this user on this machine."""
+    return Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
+
+
+def part_key(job_id: UUID, attempt: int, index: int) -> str:
+    """The key of a part file. It is the attempt's own: a zombie's part never takes the place of another."""
+    return f"jobs/{job_id}/{attempt}/part-{index}"
+
+
+def _missing(name: str) -> FileFault:
+    return FileFault("file_missing", f"The file {name!r} of the job is gone.", is_retryable=False)
+
+
+def _unavailable(error: Exception) -> FileFault:
+    log.warning("storage_unavailable", error=repr(error.__cause__))
+    return FileFault(
+        "storage_unavailable", "The storage of files cannot be reached right now.", is_retryable=True
+    )
