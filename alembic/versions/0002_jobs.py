@@ -164,7 +164,8 @@ CREATE INDEX ix_jobs_of_group ON jobs (group_id, id) WHERE group_id IS NOT NULL;
 CREATE INDEX ix_jobs_dead_letters_of_owner ON jobs (owner_id, id DESC)
     WHERE status = 'failed' AND dismissed_at IS NULL;
 CREATE INDEX ix_jobs_results_to_prune ON jobs (expires_at)
-    WHERE pruned_at IS NULL AND expires_at IS NOT NULL;
+    WHERE pruned_at IS NULL AND expires_at IS NOT NULL AND (status <> 'failed' OR dismissed_at IS NOT NULL);
+CREATE INDEX ix_job_attempts_latest_of_queue ON job_attempts (queue, ended_at DESC);
 CREATE INDEX ix_job_events_log_of_owner ON job_events (owner_id, xact_id, job_id, seq);
 CREATE INDEX ix_jobs_oldest_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 """

@@ -50,6 +50,10 @@ class Settings(BaseSettings):
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
 
+    # Datasets
+    max_dataset_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    dataset_quota_bytes: int = Field(default=20 * 1024**3, ge=1024)
+
     # Jobs
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
     max_active_jobs: int = Field(default=50_000, ge=1)
@@ -80,7 +84,7 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("worker_port", mode="before")
+    @field_validator("worker_port", "worker_dir", mode="before")
     @classmethod
     def _off_is_none(cls, value: object) -> object:
         return None if value in ("off", "") else value

@@ -53,7 +53,7 @@ class Hints:
         self._waiting.set()
 
     async def send_forever(self) -> None:
-        """Send whatever waits, until cancelled. While that fails, see each second whether it still does."""
+        """Send whatever waits, until cancelled. While Redis is away, see each second whether it still is."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_SECONDS):
@@ -65,8 +65,8 @@ class Hints:
         """Send what waits now; what Redis does not take is dropped and counted."""
         messages, self._messages = self._messages, []
         tokens, self._tokens = self._tokens, Counter()
-        is_failing = self._availability.is_failing(Use.SEND)
-        if not messages and not tokens and not is_failing:
+        is_away = not self._availability.is_up
+        if not messages and not tokens and not is_away:
             return
         try:
             async with self._client.pipeline(transaction=False) as pipe:
@@ -74,7 +74,7 @@ class Hints:
                     queue.add_tokens(pipe, name, count)
                 for channel, message in messages:
                     pipe.publish(channel, message)
-                if is_failing:
+                if is_away:
                     # A Redis that is read-only, or out of memory, still passes messages on.
                     pipe.psetex(keys.PROBE, keys.PROBE_LIFETIME_SECONDS * 1000, b"")
                 await pipe.execute()

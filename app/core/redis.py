@@ -3,9 +3,11 @@
 Every connection has time limits: without them a Redis that swallows packets hangs its caller for good.
 """
 
-from collections.abc import AsyncIterator, Iterable
+import math
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from enum import StrEnum
+from time import monotonic
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool
@@ -19,6 +21,8 @@ from app.core import metrics
 
 CONNECT_SECONDS = 1.5
 SOCKET_SECONDS = 3.0
+STEADY_SECONDS = 5.0
+"""How long nothing may fail before Redis counts as back: one that is slow fails every few seconds."""
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 """What a command raises when Redis cannot do it: away, black-holed, read-only, out of memory."""
@@ -90,36 +94,37 @@ class Use(StrEnum):
 class Availability:
     """Whether Redis does all that is asked of it, as this process last saw it.
 
-    What failed at one use is back only when that use succeeds, so that a Redis which does one thing and not
-    another is away: with one log line at each change, not a flood. Each use tries again by itself.
+    What failed at one use is back only when that use succeeds, and when nothing has failed for a while: a
+    Redis that does one thing and not another, or now and then, is away. So there is one log line at each
+    change, not a flood. Each use tries again by itself, and as long as Redis is away, something is sent each
+    second.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.is_up = True
+        self._clock = clock
         self._failing: set[Use] = set()
+        self._failed_at = -math.inf
         metrics.REDIS_UP.set(1)
-
-    @property
-    def is_up(self) -> bool:
-        """Whether nothing fails."""
-        return not self._failing
-
-    def is_failing(self, use: Use) -> bool:
-        """Whether this use failed when it was last tried."""
-        return use in self._failing
 
     def succeeded(self, use: Use = Use.LISTEN) -> None:
         """Redis did what was asked."""
-        if self._failing == {use}:
-            metrics.REDIS_UP.set(1)
-            log.info("redis_back")
         self._failing.discard(use)
+        if self.is_up or self._failing or self._clock() - self._failed_at < STEADY_SECONDS:
+            return
+        self.is_up = True
+        metrics.REDIS_UP.set(1)
+        log.info("redis_back")
 
     def failed(self, error: BaseException, use: Use = Use.LISTEN) -> None:
         """Redis did not do what was asked."""
-        if self.is_up:
-            metrics.REDIS_UP.set(0)
-            log.warning("redis_away", use=use, error=f"{type(error).__name__}: {error}")
         self._failing.add(use)
+        self._failed_at = self._clock()
+        if not self.is_up:
+            return
+        self.is_up = False
+        metrics.REDIS_UP.set(0)
+        log.warning("redis_away", use=use, error=f"{type(error).__name__}: {error}")
 
 
 @asynccontextmanager

@@ -23,7 +23,7 @@ WITH ahead AS (
     WHERE queue = $1 AND status = 'pending' AND (sort_key, id) < ($2, $3) AND run_at <= now()
     ORDER BY sort_key, id LIMIT $6
 ), serving AS (
-    SELECT slots, kinds FROM workers
+    SELECT id, slots, kinds FROM workers
     WHERE seen_at > now() - $5::interval AND stopping_at IS NULL AND $1 = ANY (queues)
 ), recent AS (
     SELECT a.ended_at - a.started_at AS duration FROM job_attempts a
@@ -34,6 +34,7 @@ SELECT now() AS now,
     (SELECT count(*) FROM ahead WHERE owner_id = $4) AS mine_ahead,
     (SELECT count(*) FROM serving) AS workers,
     (SELECT coalesce(sum(slots), 0) FROM serving) AS slots,
+    (SELECT count(*) FROM jobs j JOIN serving s ON s.id = j.worker_id WHERE j.status = 'running') AS busy,
     (SELECT count(*) FROM serving WHERE $8 = ANY (kinds)) AS able_workers,
     (SELECT extract(epoch FROM avg(duration))::float8 FROM recent) AS attempt_seconds"""
 
@@ -93,7 +94,7 @@ def _why_waiting(job: asyncpg.Record, now: asyncpg.Record, *, is_redis_up: bool)
             f"No worker of the queue {queue!r} knows the kind {job['kind']!r}.",
             {"workers": now["workers"]},
         )
-    facts = {"ahead": now["ahead"], "workers": now["workers"], "slots": now["slots"]}
+    facts = {name: now[name] for name in ("ahead", "workers", "slots", "busy")}
     if now["ahead"]:
         return _Reason("waiting_its_turn", f"{_ahead(now['ahead'])} ahead of it.", facts)
     if not is_redis_up:
@@ -112,11 +113,13 @@ def _estimated_start(job: asyncpg.Record, now: asyncpg.Record) -> datetime | Non
     if not now["able_workers"]:
         return None
     due: datetime = max(job["run_at"], now["now"])
-    if not now["ahead"]:
+    if now["ahead"] + now["busy"] < now["slots"]:
         return due
     if now["attempt_seconds"] is None:
         return None
-    return due + timedelta(seconds=now["ahead"] * now["attempt_seconds"] / now["slots"])
+    # What runs is half through, on the average.
+    attempts = now["ahead"] + now["busy"] / 2
+    return due + timedelta(seconds=attempts * now["attempt_seconds"] / now["slots"])
 
 
 def _running(job: asyncpg.Record) -> _Reason:

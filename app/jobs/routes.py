@@ -18,8 +18,15 @@ from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
 from app.jobs import explanations, queries, results, service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import WatcherDep
-from app.jobs.errors import JobAlreadyFinished, JobNotFound, JobNotRetryable, NotYourJob, ResultsExpired
+from app.jobs.deps import QuotaDep, WatcherDep
+from app.jobs.errors import (
+    JobAlreadyFinished,
+    JobNotFound,
+    JobNotRetryable,
+    NotYourJob,
+    ResultsExpired,
+    TooManyActiveJobs,
+)
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
@@ -171,15 +178,22 @@ async def cancel_job(
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobView,
     responses=problems.responses(
-        *_OWN, JobNotRetryable(status="running"), ResultsExpired(job_id=_EXAMPLE_ID)
+        *_OWN,
+        JobNotRetryable(status="running"),
+        ResultsExpired(job_id=_EXAMPLE_ID),
+        TooManyActiveJobs(active=10, limit=10),
     ),
 )
 async def retry_job(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, body: RetryRequest | None = None
+    job_id: UUID,
+    user: CurrentUser,
+    resources: ResourcesDep,
+    quota: QuotaDep,
+    body: RetryRequest | None = None,
 ) -> Response:
     """It goes on after its last commit, or with `from_start` begins anew. It has its whole budget again."""
     from_start = body is not None and body.from_start
-    async with resources.database.connection() as connection:
+    async with quota.admit(user.id) as connection:
         moved = await service.retry(connection, user.id, job_id, from_start=from_start)
     announce(resources.hints, moved)
     row = await _read_own(resources.database, user.id, job_id)

@@ -78,7 +78,10 @@ class Job(SQLModel, table=True):
         Index(
             "ix_jobs_results_to_prune",
             "expires_at",
-            postgresql_where=text("pruned_at IS NULL AND expires_at IS NOT NULL"),
+            postgresql_where=text(
+                "pruned_at IS NULL AND expires_at IS NOT NULL"
+                " AND (status <> 'failed' OR dismissed_at IS NOT NULL)"
+            ),
         ),
         Index("ix_jobs_oldest_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index(
@@ -193,6 +196,7 @@ class JobAttempt(SQLModel, table=True):
     """What happened on one try; written once, when it ended."""
 
     __tablename__ = "job_attempts"
+    __table_args__ = (Index("ix_job_attempts_latest_of_queue", "queue", text("ended_at DESC")),)
 
     job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
     attempt: int = Field(primary_key=True)

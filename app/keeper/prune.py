@@ -16,7 +16,8 @@ _RESULTS: Final = """
 WITH expired AS (
     UPDATE jobs SET pruned_at = now() WHERE id IN (
         SELECT id FROM jobs
-        WHERE expires_at < now() AND pruned_at IS NULL AND status IN ('completed', 'failed', 'cancelled')
+        -- A dead letter waits for a person: what it needs to be tried again goes when the job itself does.
+        WHERE expires_at < now() AND pruned_at IS NULL AND (status <> 'failed' OR dismissed_at IS NOT NULL)
         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)
     RETURNING id
 ), payloads AS (
@@ -36,6 +37,16 @@ UPDATE jobs SET idempotency_key = NULL WHERE id IN (
     SELECT id FROM jobs WHERE idempotency_key IS NOT NULL AND created_at < now() - $1::interval
     LIMIT $2 FOR UPDATE SKIP LOCKED)"""
 
+_GROUP_KEYS: Final = """
+UPDATE job_groups SET idempotency_key = NULL
+WHERE idempotency_key IS NOT NULL AND created_at < now() - $1::interval"""
+
+_GROUPS: Final = """
+DELETE FROM job_groups WHERE id IN (
+    SELECT g.id FROM job_groups g
+    WHERE g.created_at < now() - $1::interval AND NOT EXISTS (SELECT FROM jobs j WHERE j.group_id = g.id)
+    ORDER BY g.id LIMIT $2)"""
+
 
 class Prune:
     """Removes what is expired: results, old jobs with all that hangs on them, keys, tickets, workers."""
@@ -48,5 +59,7 @@ class Prune:
         await connection.execute(_RESULTS, JOBS_AT_ONCE)
         await connection.execute(_JOBS, timedelta(seconds=self._settings.job_retention_seconds), JOBS_AT_ONCE)
         await connection.execute(_KEYS, IDEMPOTENCY_KEY_LIFETIME, JOBS_AT_ONCE)
+        await connection.execute(_GROUP_KEYS, IDEMPOTENCY_KEY_LIFETIME)
+        await connection.execute(_GROUPS, IDEMPOTENCY_KEY_LIFETIME, JOBS_AT_ONCE)
         await tickets.prune(connection)
         await leases.prune(connection, timedelta(seconds=self._settings.lease_seconds))

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.core import hints, ids, keys, metrics, queue
 from app.core.config import Settings
 from app.core.hints import Hints
-from app.core.redis import Availability, Use, open_pool
+from app.core.redis import STEADY_SECONDS, Availability, Use, open_pool
 from app.core.resources import Resources, open_resources
 from tests.support.waiting import until
 
@@ -83,16 +83,18 @@ async def test_without_redis_hints_are_dropped_and_nobody_waits(settings: Settin
     assert count_of(metrics.HINTS_DROPPED) == before + 3
 
 
-async def test_redis_is_known_to_be_back_after_the_first_hint_that_arrives(
-    resources: Resources, quiet: Hints
+async def test_while_redis_is_away_it_is_asked_although_there_is_nothing_to_send(
+    resources: Resources,
 ) -> None:
-    resources.redis.failed(ConnectionError("away"), Use.SEND)
-    assert not resources.redis.is_up
+    now = 0.0
+    availability = Availability(lambda: now)
+    quiet = Hints(resources.redis_pool, availability)
+    availability.failed(ConnectionError("away"), Use.SEND)
 
-    quiet.wake("default")
+    now += STEADY_SECONDS
     await quiet.flush()
 
-    assert resources.redis.is_up
+    assert availability.is_up
 
 
 async def test_hints_are_sent_by_themselves(resources: Resources) -> None:

@@ -1,5 +1,7 @@
 """What a handler does to its process stays in that process."""
 
+import re
+
 import httpx
 
 from app.core.database import Database
@@ -82,4 +84,4 @@ async def test_a_fault_that_passes_is_tried_again_and_one_that_will_not_is_not(
 
 def _helper(log: str) -> int:
     """The process id of the program that `leave_helper` has left behind."""
-    return int(log.split("helper ")[1].split()[0])
+    return int(re.findall(r"helper (\d+)", log)[0])

@@ -133,7 +133,7 @@ async def test_the_next_job_starts_as_soon_as_a_slot_is_free(
     explained = await explain(client, alice, job_id)
 
     assert (explained["code"], explained["position"], explained["jobs_of_mine_ahead"]) == ("next", 1, 0)
-    assert explained["facts"] == {"ahead": 0, "workers": 2, "slots": 5}
+    assert explained["facts"] == {"ahead": 0, "workers": 2, "slots": 5, "busy": 0}
     assert before <= datetime.fromisoformat(explained["estimated_start_at"]) <= await now(store)
 
 
@@ -152,7 +152,7 @@ async def test_a_job_that_waits_its_turn_knows_its_place_and_whose_the_others_ar
 
     assert (explained["code"], explained["status"]) == ("waiting_its_turn", "pending")
     assert (explained["position"], explained["jobs_of_mine_ahead"]) == (6, 2)
-    assert explained["facts"] == {"ahead": 5, "workers": 1, "slots": 1}
+    assert explained["facts"] == {"ahead": 5, "workers": 1, "slots": 1, "busy": 1}
     assert explained["sentence"] == "5 jobs are ahead of it."
     assert (second["position"], second["jobs_of_mine_ahead"]) == (2, 0)
     assert second["sentence"] == "1 job is ahead of it."
@@ -243,6 +243,26 @@ async def test_the_estimate_comes_from_what_the_last_attempts_took(
     two_minutes = timedelta(minutes=2)
     starts_at = datetime.fromisoformat(explained["estimated_start_at"])
     assert before + two_minutes <= starts_at <= await now(store) + two_minutes
+
+
+async def test_the_next_job_waits_for_the_end_of_one_that_runs_where_all_slots_are_busy(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    worker = await jobs.worker(store)
+    await jobs.create(store, alice.id)
+    await jobs.complete(store, await jobs.claim(store, worker))
+    await rows.execute(store, "UPDATE job_attempts SET started_at = ended_at - interval '1 minute'")
+    await jobs.create(store, alice.id)
+    await jobs.claim(store, worker)
+    job_id = await jobs.create(store, alice.id)
+    before = await now(store)
+
+    explained = await explain(client, alice, job_id)
+
+    assert (explained["code"], explained["facts"]["busy"]) == ("next", 1)
+    half_a_minute = timedelta(seconds=30)
+    starts_at = datetime.fromisoformat(explained["estimated_start_at"])
+    assert before + half_a_minute <= starts_at <= await now(store) + half_a_minute
 
 
 async def test_nobody_can_say_when_while_nothing_has_run_yet(

@@ -334,3 +334,45 @@ async def assert_waits_its_turn(
         assert await active(store, who) == before
     assert waiting.result().status_code == 202
     assert await active(store, who) == before + (jobs_at_once or 1)
+
+
+# Trying again
+
+
+async def failed_jobs(client: httpx.AsyncClient, alice: Account, store: Database, count: int) -> list[str]:
+    """So many jobs of hers that failed for good."""
+    await create_many(client, alice, count)
+    worker = await jobs.worker(store)
+    claimed = await jobs.claim_all(store, worker)
+    for job in claimed:
+        await jobs.fail(store, job, is_retryable=False)
+    return [str(job.id) for job in claimed]
+
+
+async def test_a_job_that_is_tried_again_counts_as_a_new_one(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    [failed] = await failed_jobs(client, alice, store, 1)
+    await create_many(client, alice, 10)
+
+    assert_refused(await client.post(f"/jobs/{failed}/retry", headers=alice.headers), active=10, limit=10)
+    assert_refused(
+        await client.post(f"/dead-letters/{failed}/retry", headers=alice.headers), active=10, limit=10
+    )
+    assert await active(store, alice) == 10
+
+
+async def test_dead_letters_are_tried_again_all_of_them_or_none(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    await failed_jobs(client, alice, store, 5)
+    await create_many(client, alice, 6)
+
+    refused = await client.post("/dead-letters/retry", json={"all": True}, headers=alice.headers)
+    assert_refused(refused, active=6, limit=10)
+    assert await active(store, alice) == 6
+
+    for job in await jobs.claim_all(store, await jobs.worker(store)):
+        await jobs.complete(store, job)
+    retried = await client.post("/dead-letters/retry", json={"all": True}, headers=alice.headers)
+    assert (retried.status_code, len(retried.json()["job_ids"])) == (202, 5)

@@ -196,7 +196,7 @@ async def test_an_attempt_from_the_start_computes_every_row_again(
     await retry(client, alice, job.id, {"from_start": True})
 
     again = await jobs.claim(store)
-    anew = b"\n".join(msgspec.json.encode({"anew": row}) for row in range(25))
+    anew = b"\n".join(msgspec.json.encode({"prediction": {"anew": row}}) for row in range(25))
     await jobs.advance(store, Report(job.id, again.attempt, 0, (Batch(0, 25, anew, "All"),), result=b"{}"))
 
     assert (again.attempt, again.next_batch, again.done, again.checkpoint) == (2, 0, 0, None)

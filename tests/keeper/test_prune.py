@@ -134,3 +134,42 @@ async def test_a_worker_is_forgotten_when_it_is_long_gone_and_holds_nothing(
 
     known = {row["id"] for row in await rows.fetch(database, "SELECT id FROM workers")}
     assert known == {holding, alive}
+
+
+async def test_a_dead_letter_keeps_what_it_needs_to_be_tried_again_until_it_is_dismissed(
+    database: Database, settings: Settings
+) -> None:
+    job = await jobs.running(database)
+    await jobs.commit(database, job)
+    await jobs.fail(database, job, is_retryable=False)
+    await age(database, job.id, finished="2 days", expired="1 day")
+
+    await prune(database, settings)
+    assert "job_payloads" in await left_of(database, job.id)
+
+    await rows.execute(database, "UPDATE jobs SET dismissed_at = now()")
+    await prune(database, settings)
+    assert "job_payloads" not in await left_of(database, job.id)
+
+
+async def test_a_group_is_gone_with_the_last_of_its_jobs_and_its_key_after_a_day(
+    database: Database, settings: Settings
+) -> None:
+    owner_id = await jobs.user(database)
+    for name, age_of_it in (("empty", "25 hours"), ("full", "25 hours"), ("new", "1 hour")):
+        await rows.execute(
+            database,
+            f"""INSERT INTO job_groups (id, owner_id, idempotency_key, created_at)
+            VALUES (uuidv7(), $1, $2, now() - interval '{age_of_it}')""",
+            owner_id,
+            name,
+        )
+    await jobs.create(database, owner_id)
+    await rows.execute(
+        database, "UPDATE jobs SET group_id = (SELECT id FROM job_groups WHERE idempotency_key = 'full')"
+    )
+
+    await prune(database, settings)
+
+    keys = await rows.fetch(database, "SELECT idempotency_key AS key FROM job_groups ORDER BY created_at")
+    assert [row["key"] for row in keys] == [None, "new"]

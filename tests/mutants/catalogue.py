@@ -156,7 +156,8 @@ MUTANTS: Final = (
     ),
     _sql(
         "advance: a checkpoint is kept for good",
-        "ON CONFLICT (job_id) DO UPDATE SET next_batch = excluded.next_batch, data = excluded.data",
+        "ON CONFLICT (job_id) DO UPDATE\n"
+        "        SET next_batch = excluded.next_batch, data = excluded.data, file = excluded.file",
         "ON CONFLICT (job_id) DO NOTHING",
         _transition("test_a_checkpoint_takes_the_place_of_the_one_before"),
     ),

@@ -14,10 +14,13 @@ from app.jobs import views
 from app.jobs.announcements import announce
 from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
-from app.jobs.errors import DeadLetterNotFound, JobNotRetryable, ResultsExpired
+from app.jobs.deps import QuotaDep
+from app.jobs.errors import DeadLetterNotFound, JobNotRetryable, ResultsExpired, TooManyActiveJobs
 from app.jobs.schemas import JobPage
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
+
+_TOO_MANY: Final = TooManyActiveJobs(active=10, limit=10)
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
 
@@ -48,11 +51,19 @@ async def list_dead_letters(
     summary="Try many dead letters again",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
+    responses=problems.responses(_TOO_MANY),
 )
-async def retry_dead_letters(body: Selection, user: CurrentUser, resources: ResourcesDep) -> Response:
+async def retry_dead_letters(
+    body: Selection, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+) -> Response:
     """Each goes on after its last commit, with its whole budget again."""
+    wanted = None if body.all else body.job_ids
     async with resources.database.connection() as connection:
-        moved = await service.retry(connection, user.id, None if body.all else body.job_ids)
+        letters = await service.retryable(connection, user.id, wanted)
+    moved = []
+    if letters:
+        async with quota.admit(user.id, len(letters)) as connection:
+            moved = await service.retry(connection, letters)
     for retried in moved:
         announce(resources.hints, retried)
     return views.respond(
@@ -80,12 +91,17 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
     responses=problems.responses(
-        _UNKNOWN, JobNotRetryable(status="pending"), ResultsExpired(job_id=_UNKNOWN.facts["job_id"])
+        _UNKNOWN,
+        JobNotRetryable(status="pending"),
+        ResultsExpired(job_id=_UNKNOWN.facts["job_id"]),
+        _TOO_MANY,
     ),
 )
-async def retry_dead_letter(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+async def retry_dead_letter(
+    job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+) -> Response:
     """It goes on after its last commit, with its whole budget again."""
-    async with resources.database.connection() as connection:
+    async with quota.admit(user.id) as connection:
         retried = await service.retry_one(connection, user.id, job_id)
     announce(resources.hints, retried)
     return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)

@@ -17,15 +17,20 @@ from app.jobs.states import HEAD_START, Priority
 Letter = TypeVar("Letter")
 
 
-async def retry(
+async def retryable(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
-) -> list[Moved]:
-    """Let dead letters run again from their last commit; None means all. Those that are none are left out."""
+) -> list[asyncpg.Record]:
+    """The dead letters that can be tried again; None means all. Those that are none are left out."""
+    return await queries.selected(connection, owner_id, job_ids, MAX_JOBS, only_retryable=True)
+
+
+async def retry(connection: asyncpg.Connection, letters: Sequence[asyncpg.Record]) -> list[Moved]:
+    """Let dead letters run again from their last commit. Those that are none any more are left out."""
     moved = [
         await transitions.retry(
             connection, job_id=row["id"], from_start=False, head_start=HEAD_START[Priority(row["priority"])]
         )
-        for row in await queries.selected(connection, owner_id, job_ids, MAX_JOBS, only_retryable=True)
+        for row in letters
     ]
     return [retried for retried in moved if retried is not None]
 

@@ -34,4 +34,6 @@ def _kinds_of(plugin: str) -> Mapping[str, Kind]:
         kinds: Mapping[str, Kind] = importlib.import_module(f"{plugin}.kinds").KINDS
     except Exception as error:  # whatever a module that is not ours may raise as it is imported
         raise ConfigurationError(f"PLUGINS: {plugin}.kinds does not give KINDS: {error}") from error
+    if not isinstance(kinds, Mapping) or not all(isinstance(kind, Kind) for kind in kinds.values()):
+        raise ConfigurationError(f"PLUGINS: KINDS of {plugin}.kinds is no mapping from names to kinds")
     return kinds

@@ -123,3 +123,10 @@ def test_several_plugins_are_named_with_commas_between_them() -> None:
     )
 
     assert settings.plugins == ("one", "two.three")
+
+
+@pytest.mark.parametrize(
+    "kinds", ["KINDS = None", "KINDS = ['word_count']", "KINDS = {'word_count': 'a kind'}"]
+)
+def test_kinds_that_are_none_are_named(make_plugin: MakePlugin, kinds: str) -> None:
+    assert "nonsense.kinds" in fault(make_plugin("nonsense", kinds=kinds))

@@ -66,8 +66,7 @@ class Attempt:
 
     @property
     def outputs(self) -> list[Any]:
-        lines = [line for batch in self.batches for line in batch.output.splitlines()]
-        return [msgspec.json.decode(line)["prediction"] for line in lines]
+        return [output for batch in self.batches for output in outputs_of(batch)]
 
     @property
     def result(self) -> Any:
@@ -78,6 +77,10 @@ class Attempt:
     def failure(self) -> Failed:
         assert isinstance(self.end, Failed), self.end
         return self.end
+
+
+def outputs_of(batch: Batch) -> list[Any]:
+    return [msgspec.json.decode(line)["prediction"] for line in batch.output.splitlines()]
 
 
 async def run(child: Child, message: Start) -> Attempt:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import msgspec
 import psutil
 import pytest
 import uvloop
@@ -142,7 +141,7 @@ async def test_what_a_handler_started_ends_with_its_child(then: str) -> None:
     async with attempts.pool() as children:
         async with children.take() as child:
             child.send(attempts.start("spawn_a_grandchild", params={"then": then}))
-            grandchild = msgspec.json.decode((await attempts.receive_batch(child)).output)
+            grandchild = attempts.outputs_of(await attempts.receive_batch(child))[0]
 
         await attempts.eventually(lambda: attempts.is_gone(grandchild))
 
@@ -150,7 +149,7 @@ async def test_what_a_handler_started_ends_with_its_child(then: str) -> None:
 async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() -> None:
     async with attempts.pool() as children, children.take() as child:
         child.send(attempts.start("fork_a_grandchild_that_holds_the_connection"))
-        grandchild = msgspec.json.decode((await attempts.receive_batch(child)).output)
+        grandchild = attempts.outputs_of(await attempts.receive_batch(child))[0]
         try:
             death = await attempts.receive_death(child)
         finally:
