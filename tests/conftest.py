@@ -1,27 +1,22 @@
 """Real servers for every test: a Postgres and a Valkey per test process, a fresh database per test."""
 
-import asyncio
-import contextlib
-import itertools
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
 from fastapi import FastAPI
 from redis import Redis
 
-from app.cli.migrations import migrate
 from app.core.config import Settings, load_settings
 from app.core.resources import Resources, open_resources
 from app.embedded.servers import EmbeddedServers
 from app.main import create_app
+from tests.support.databases import Databases
 
 PASSWORD = "a long enough passphrase"
-TEMPLATE = "headrace_template"
 
 # Lost on a crash of the machine, which a test does not survive either. What is committed survives a kill of
 # the server all the same: it has been handed to the kernel.
@@ -32,33 +27,10 @@ SignUp = Callable[[str], Awaitable[dict[str, str]]]
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers of this test process, and the database that every test's own is a copy of."""
+    """The servers of this test process, and its databases."""
 
     embedded: EmbeddedServers
-    numbers: Iterator[int]
-
-    @contextlib.contextmanager
-    def database(self) -> Iterator[str]:
-        """The URL of a fresh, migrated database, which is gone at the end: a thousand fill a disk."""
-        name = f"test_{next(self.numbers)}"
-        asyncio.run(self.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
-        yield self.embedded.postgres.url_for(name)
-        asyncio.run(self.execute(f"DROP DATABASE {name} WITH (FORCE)"))
-
-    async def execute(self, statement: str) -> None:
-        connection = await asyncpg.connect(self.embedded.postgres.url)
-        try:
-            await connection.execute(statement)
-        finally:
-            await connection.close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_storage_of_a_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Settings that do not say where files are kept must not lead a test to what `make run` keeps."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("STORAGE_URL", tmp_path_factory.mktemp("storage").as_uri())
-        yield
+    databases: Databases
 
 
 @pytest.fixture(scope="session")
@@ -84,16 +56,13 @@ def server_dir(server_root: Path) -> Path:
 def servers(server_root: Path) -> Iterator[Servers]:
     """Started once per test process."""
     with EmbeddedServers(server_root / "shared", postgres_options=NOT_DURABLE) as embedded:
-        found = Servers(embedded, itertools.count(1))
-        asyncio.run(found.execute(f"CREATE DATABASE {TEMPLATE}"))
-        migrate(embedded.postgres.url_for(TEMPLATE))
-        yield found
+        yield Servers(embedded, Databases(embedded.postgres))
 
 
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
-    """A fresh, migrated database."""
-    with servers.database() as url:
+    """An empty, migrated database."""
+    with servers.databases.one() as url:
         yield url
 
 

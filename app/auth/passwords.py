@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -108,14 +109,17 @@ def _timed(compute: Callable[[], Answer]) -> Answer:
     return answer
 
 
+@cache
+def _decoy() -> str:
+    """The hash of a password that nobody knows; one serves the whole process."""
+    return str(_hasher.hash(secrets.token_urlsafe()))
+
+
 @asynccontextmanager
 async def open_passwords() -> AsyncIterator[Passwords]:
     """A place to have passwords hashed, closed at the end of the body."""
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
     try:
-        decoy = await asyncio.get_running_loop().run_in_executor(
-            executor, _hasher.hash, secrets.token_urlsafe()
-        )
-        yield Passwords(executor, decoy)
+        yield Passwords(executor, await asyncio.get_running_loop().run_in_executor(executor, _decoy))
     finally:
         executor.shutdown(wait=False, cancel_futures=True)

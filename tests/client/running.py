@@ -58,7 +58,7 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     with Redis.from_url(servers.embedded.valkey.url) as redis:
         redis.flushall()
     port = free_port()
-    with servers.database() as database_url:
+    with servers.databases.one() as database_url:
         settings = load_settings(
             _env_file=None,
             database_url=database_url,

@@ -14,9 +14,7 @@ from tests.conftest import Servers
 @pytest.fixture
 def empty_database(servers: Servers) -> str:
     """A database in which there is nothing at all."""
-    name = f"empty_{next(servers.numbers)}"
-    asyncio.run(servers.execute(f"CREATE DATABASE {name}"))
-    return servers.embedded.postgres.url_for(name)
+    return servers.databases.blank()
 
 
 def catalogue(url: str) -> list[str]:

@@ -59,7 +59,7 @@ async def test_a_worker_killed_at_a_statement_loses_nothing_and_repeats_one_batc
 ) -> None:
     times = 3 if statement == "advance" else 1
     async with system.worker("first", FAILPOINTS=f"{statement}:{moment}=kill@{times}") as first:
-        job_id = await submit(ada, batches=6, work_ms=50, counter_path=str(system.counter))
+        job_id = await submit(ada, batches=6, work_ms=200, counter_path=str(system.counter))
         assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
         job = await ended(database, job_id)

@@ -23,7 +23,7 @@ def chromium() -> Path:
 @pytest.fixture(scope="module")
 def site_settings(chromium: Path, servers: Servers) -> Iterator[Settings]:
     """Settings of the system."""
-    with servers.database() as database_url:
+    with servers.databases.one() as database_url:
         yield load_settings(
             _env_file=None,
             database_url=database_url,

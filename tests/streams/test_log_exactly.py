@@ -1,0 +1,268 @@
+"""Whatever happens to connections, processes and hints: what a client saw in the end is the log, exactly.
+
+Made-up lives of some jobs, several of them moved on at the same time and one transaction held open now and
+then, while every hint is lost, doubled or late as chance has it, Redis forgets everything, and the API goes
+away and comes back. Clients follow them over one transport, are cut, and go on over the other.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from redis.asyncio import Redis
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from app.core import background
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.resources import Resources
+from app.jobs import transitions
+from app.jobs.moves import Claimed, Moved
+from app.main import create_app
+from tests.support import apis, jobs, rows, sse, websockets
+from tests.support.following import tell
+from tests.support.waiting import until
+
+JOBS = 3
+BATCHES = 10
+RETRIES = 2
+
+CUT = (ConnectionClosed, InvalidHandshake, httpx.TransportError, OSError)
+"""What a client hears when its connection ends, or when there is nobody to connect to."""
+
+Numbered = tuple[UUID, int]
+Told = tuple[str, dict[str, Any]]
+
+
+class Chance(random.Random):
+    """What happens, all of it from one seed."""
+
+    def one_in(self, number: int) -> bool:
+        return self.randrange(number) == 0
+
+    async def rest(self, seconds: float) -> None:
+        await asyncio.sleep(self.uniform(0, seconds))
+
+
+class Api:
+    """An API that goes away and comes back, each time somewhere else."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.url = ""
+        self.is_up = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        application = create_app(self._settings)
+        async with (
+            application.router.lifespan_context(application),
+            websockets.serving(application) as self.url,
+        ):
+            self.is_up.set()
+            yield
+            application.state.hub.close()
+            application.state.sockets.close()
+
+    async def keep_running(self, chance: Chance) -> None:
+        while True:
+            async with self.running():
+                await chance.rest(1.5)
+
+
+class Hints:
+    """Lost, doubled and late as chance has it."""
+
+    def __init__(self, resources: Resources, chance: Chance) -> None:
+        self._resources = resources
+        self._chance = chance
+        self._held: list[Moved] = []
+
+    def tell(self, moved: Moved | None) -> None:
+        if moved is None:
+            return
+        match self._chance.choice(["now", "now", "lost", "doubled", "late"]):
+            case "now":
+                tell(self._resources, moved)
+            case "doubled":
+                tell(self._resources, moved)
+                tell(self._resources, moved)
+            case "late":
+                self._held.append(moved)
+        if self._held and self._chance.one_in(3):
+            tell(self._resources, self._held.pop(self._chance.randrange(len(self._held))))
+
+
+class Life:
+    """What happens to one job: batches, now and then a failure and a retry, and an end of either sort."""
+
+    def __init__(self, store: Database, hints: Hints, chance: Chance) -> None:
+        self._store = store
+        self._hints = hints
+        self._chance = chance
+
+    async def live(self, owner_id: UUID, worker_id: UUID, queue: str) -> None:
+        job_id = await jobs.create(self._store, owner_id, queue=queue, rows=10 * BATCHES)
+        for retries_left in reversed(range(RETRIES + 1)):
+            [job] = await jobs.claim_all(self._store, worker_id, queue=queue)
+            if await self._advance(job):
+                return
+            self._hints.tell(await jobs.fail(self._store, job, is_retryable=False))
+            if retries_left:
+                await self._chance.rest(0.2)
+                self._hints.tell(await jobs.retry(self._store, job_id))
+
+    async def _advance(self, job: Claimed) -> bool:
+        """Commit what is missing; False if the attempt fails on the way."""
+        batch = job.next_batch
+        while batch < BATCHES:
+            if self._chance.one_in(8):
+                return False
+            count = min(self._chance.randint(1, 3), BATCHES - batch)
+            is_final = batch + count == BATCHES and self._chance.one_in(2)
+            report = jobs.report(job, first=batch, count=count, is_final=is_final)
+            async with self._store.transaction() as connection:
+                moved = await transitions.advance(connection, worker_id=job.id, reports=[report])
+                if self._chance.one_in(4):
+                    await self._chance.rest(0.2)  # transactions that are begun later are committed earlier
+            self._hints.tell(moved[job.id])
+            if is_final:
+                return True
+            batch += count
+            await self._chance.rest(0.05)
+        done = await jobs.advance(self._store, jobs.report(job, first=BATCHES, count=0, is_final=True))
+        self._hints.tell(done[job.id])
+        return True
+
+
+class Client:
+    """Follows a log from cut to cut, each time over the transport that chance will have, to its end."""
+
+    def __init__(self, api: Api, headers: dict[str, str], chance: Chance) -> None:
+        self.seen: list[Numbered] = []
+        self._api = api
+        self._headers = headers
+        self._chance = chance
+        self._place = "0"
+
+    async def follow(self, job_id: UUID | None, is_over: Callable[[int], bool]) -> None:
+        while not is_over(len(self.seen)):
+            length = self._chance.choice([0, 1, 2, 5, 1000])
+            frames = self._by_sse(job_id) if self._chance.one_in(2) else self._by_socket(job_id)
+            with contextlib.suppress(*CUT):
+                async with contextlib.aclosing(frames):
+                    async for place, event in frames:
+                        self._place = place
+                        self.seen.append((UUID(event["job_id"]), event["seq"]))
+                        length -= 1
+                        if length < 0 or is_over(len(self.seen)):
+                            break
+            await self._chance.rest(0.02)
+
+    async def _by_sse(self, job_id: UUID | None) -> AsyncGenerator[Told, None]:
+        path = "/jobs/stream" if job_id is None else f"/jobs/{job_id}/stream"
+        headers = {**self._headers, "Last-Event-ID": self._place}
+        async with (
+            websockets.client_of(self._api.url) as client,
+            client.stream("GET", path, headers=headers) as response,
+        ):
+            if response.status_code == 503:
+                return
+            assert response.status_code == 200
+            async for event in sse.Stream(response).events():
+                if event.event in ("update", "complete"):
+                    assert event.id is not None
+                    yield event.id, event.json()
+
+    async def _by_socket(self, job_id: UUID | None) -> AsyncGenerator[Told, None]:
+        path = "/ws" if job_id is None else f"/ws/jobs/{job_id}?after={self._place}"
+        async with websockets.opened(self._api.url, path, self._headers) as talk:
+            if job_id is None:
+                await talk.say("subscribe", after=self._place)
+                assert (await talk.hear())["event"] == "subscribed"
+            while True:
+                frame = await talk.hear()
+                yield frame.get("id", str(frame["data"].get("seq"))), frame["data"]
+                if frame["event"] == "complete" and job_id is not None:
+                    return
+
+
+async def forget_everything(redis_url: str, chance: Chance) -> None:
+    """Redis loses what it has, and cuts whoever listens."""
+    async with Redis.from_url(redis_url) as redis:
+        while True:
+            await chance.rest(1.0)
+            await redis.flushall()
+            await redis.client_kill_filter(_type="pubsub", skipme=True)
+
+
+async def log_of(store: Database, owner_id: UUID) -> list[Numbered]:
+    found = await rows.fetch(
+        store,
+        "SELECT job_id, seq FROM job_events WHERE owner_id = $1 ORDER BY xact_id, job_id, seq",
+        owner_id,
+    )
+    return [(event["job_id"], event["seq"]) for event in found]
+
+
+async def jobs_of(store: Database, owner_id: UUID) -> list[UUID]:
+    """All of them, or none yet."""
+    found = await rows.fetch(store, "SELECT id FROM jobs WHERE owner_id = $1 ORDER BY id", owner_id)
+    return [row["id"] for row in found] if len(found) == JOBS else []
+
+
+async def test_what_a_client_saw_is_the_log(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, resources: Resources
+) -> None:
+    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 0.3)
+    monkeypatch.setattr("app.streams.hub.RETRY_SECONDS", 0.1)
+    seed = random.randrange(2**32)
+    chance = Chance(seed)
+    store = resources.database
+    headers = await apis.sign_in(settings, store)
+    owner_id = await rows.value(store, "SELECT id FROM users")
+    worker_id = await jobs.worker(store)
+    hints = Hints(resources, chance)
+    api = Api(settings)
+    written = asyncio.Event()
+
+    async def live_all() -> None:
+        lives = (Life(store, hints, chance).live(owner_id, worker_id, f"q{n}") for n in range(JOBS))
+        await asyncio.gather(*lives)
+        written.set()
+
+    async def follow(job_id: UUID | None) -> Client:
+        client = Client(api, headers, chance)
+        expected = -1
+
+        async def learn() -> None:
+            nonlocal expected
+            await written.wait()
+            log = await log_of(store, owner_id)
+            expected = sum(job_id in (None, event_of) for event_of, _ in log)
+
+        async with background.running(learn()):
+            await client.follow(job_id, lambda count: count == expected)
+        return client
+
+    async with (
+        asyncio.timeout(50),
+        background.running(api.keep_running(chance), forget_everything(settings.redis_url, chance)),
+    ):
+        await api.is_up.wait()
+        living = asyncio.create_task(live_all())
+        of_all = asyncio.create_task(follow(None))
+        await until(lambda: jobs_of(store, owner_id))
+        job_ids = await jobs_of(store, owner_id)
+        of_jobs = await asyncio.gather(*(follow(job_id) for job_id in job_ids))
+        await living
+        log = await log_of(store, owner_id)
+        assert (await of_all).seen == log, f"seed {seed}"
+        for job_id, client in zip(job_ids, of_jobs, strict=True):
+            last_seq = (await rows.job(store, job_id))["last_seq"]
+            assert client.seen == [(job_id, seq) for seq in range(1, last_seq + 1)], f"seed {seed}"
