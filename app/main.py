@@ -11,6 +11,7 @@ from app.core import background, logging
 from app.core.config import Settings, load_settings
 from app.core.resources import open_resources
 from app.core.version import VERSION
+from app.datasets.intake import Intake
 from app.http import problems
 from app.http.middleware import RequestMiddleware
 from app.jobs.kinds import registry
@@ -22,8 +23,6 @@ from app.streams.admission import Admission
 from app.streams.clock import Clock
 from app.streams.hub import Hub
 from app.streams.socket import Sockets
-
-VERSIONED_PREFIX: Final = "/api/v1"
 
 DESCRIPTION: Final = """
 Send texts, rows or a dataset; follow the work as it is done; keep the result.
@@ -70,6 +69,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.admission = admission
             app.state.sockets = sockets
             app.state.kinds = kinds
+            app.state.intake = Intake(resources)
             app.state.quota = Quota(resources.database, settings.max_active_jobs)
             async with background.running(
                 hub.run_forever(),
@@ -100,7 +100,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     problems.install(app)
     app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+    # Not included but taken as they are: FastAPI builds each route of an included router anew, at the first
+    # request, which has to wait for that.
     for router in routers(kinds):
-        app.include_router(router)
-        app.include_router(router, prefix=VERSIONED_PREFIX, include_in_schema=False)
+        app.router.routes.extend(router.routes)
     return app

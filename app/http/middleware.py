@@ -16,6 +16,7 @@ from app.core import ids, metrics
 from app.core.errors import BodyTooLarge
 from app.http import problems
 
+VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
 CLIENT_GONE: Final = 499  # nginx's number for a client that left before it was answered
 
@@ -39,6 +40,7 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        _drop_version(scope)
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
         scope["request_id"] = request_id
@@ -68,6 +70,13 @@ class RequestMiddleware:
                 return
             # Not left to Starlette, which would answer outside of here: without id, log and metric.
             await problems.answer(scope, error)(scope, receive, exchange.send)
+
+
+def _drop_version(scope: Scope) -> None:
+    """Take `/api/v1` off the path: every path is also there under it."""
+    if scope["path"].startswith(VERSIONED_PREFIX + "/"):
+        scope["path"] = scope["path"].removeprefix(VERSIONED_PREFIX)
+        scope["raw_path"] = scope.get("raw_path", b"").removeprefix(VERSIONED_PREFIX.encode())
 
 
 def allow_body(scope: Scope, max_bytes: int) -> None:

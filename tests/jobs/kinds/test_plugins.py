@@ -280,12 +280,10 @@ async def test_the_document_tells_the_kinds_of_a_bulk_apart(client: httpx.AsyncC
 
     schemas = document["components"]["schemas"]
     items = schemas["BulkRequest"]["properties"]["jobs"]["items"]
-    assert items["discriminator"] == {
-        "propertyName": "kind",
-        "mapping": {
-            "batch_predict": "#/components/schemas/BatchPredictInBulk",
-            "count_words": "#/components/schemas/CountWordsInBulk",
-        },
+    assert items["discriminator"]["propertyName"] == "kind"
+    assert items["discriminator"]["mapping"].items() >= {
+        ("batch_predict", "#/components/schemas/BatchPredictInBulk"),
+        ("count_words", "#/components/schemas/CountWordsInBulk"),
     }
     assert [one["$ref"] for one in items["oneOf"]] == list(items["discriminator"]["mapping"].values())
     assert schemas["CountWordsInBulk"]["properties"]["kind"]["const"] == "count_words"
