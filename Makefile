@@ -73,7 +73,10 @@ COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --ge
 lock: $(DEV) ## Pin the dependencies again (UPGRADE=--upgrade: at their newest)
 	$(COMPILE) --extra ml --extra embedded --output-file requirements/requirements.txt
 	$(COMPILE) --extra ml --constraint requirements/requirements.txt --output-file requirements/runtime.txt
-	$(COMPILE) --all-extras --constraint requirements/requirements.txt --output-file requirements/dev.txt
+	$(COMPILE) --extra ml --extra embedded --extra dev --constraint requirements/requirements.txt \
+	    --output-file requirements/dev.txt
+	$(COMPILE) --extra ml --extra embedded --extra bench --constraint requirements/requirements.txt \
+	    --output-file requirements/bench.txt
 
 clean: ## Remove .venv and every cache (the data in .data/ stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,12 +5,17 @@ from collections.abc import Mapping
 from fastapi import APIRouter
 
 from app.auth.routes import router as auth
+from app.datasets.routes import router as datasets
+from app.jobs.algorithms.routes import router as algorithms
 from app.jobs.creation import creation_router
 from app.jobs.dead_letters.routes import router as dead_letters
 from app.jobs.groups.routes import bulk_router
 from app.jobs.groups.routes import router as groups
 from app.jobs.kinds.kind import Kind
+from app.jobs.predictions.routes import router as predictions
 from app.jobs.routes import router as jobs
+from app.jobs.uploads.routes import router as uploads
+from app.models.routes import router as models
 from app.operations.routes import router as operations
 from app.streams.routes import router as streams
 from app.streams.socket_routes import router as sockets
@@ -21,6 +26,10 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
     """Every router, in the order of the documentation. Each kind of job has a route of its own."""
     return (
         auth,
+        datasets,
+        models,
+        uploads,
+        predictions,
         creation_router(kinds),
         bulk_router(kinds),
         # Before the jobs: `/jobs/stream` is no job of that name.
@@ -29,6 +38,7 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         sockets,
         groups,
         dead_letters,
+        algorithms,
         operations,
         watch,
     )

@@ -64,6 +64,9 @@ ALTER TABLE jobs
     ADD COLUMN model_version_id uuid,
     ADD COLUMN errors bigint NOT NULL DEFAULT 0;
 
+ALTER TABLE job_groups
+    ADD COLUMN search jsonb;
+
 ALTER TABLE job_batches
     ALTER COLUMN output DROP NOT NULL,
     ADD COLUMN part_key text,
@@ -113,5 +116,6 @@ def downgrade() -> None:
         "ALTER TABLE jobs DROP COLUMN errors, DROP COLUMN model_version_id, DROP COLUMN dataset_id,"
         " DROP COLUMN files"
     )
+    op.execute("ALTER TABLE job_groups DROP COLUMN search")
     for table in ("model_aliases", "model_versions", "models", "datasets"):
         op.execute(f"DROP TABLE {table}")

@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NoReturn, cast
+from uuid import UUID
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from app.cli.errors import CannotStart
 from app.cli.watching import COLOURS, PATIENCE, Watching
-from app.client import Headrace, HeadraceError, Job, MissingCredentials, transport
+from app.client import Dataset, Headrace, HeadraceError, Job, MissingCredentials, transport
 from app.client.core import JobFilters, SubmitOptions
 
 WRONG_USAGE: Final = 2
@@ -44,14 +45,31 @@ def run(action: str, arguments: argparse.Namespace) -> None:
 
 
 def _submit(arguments: argparse.Namespace) -> None:
-    """Queue texts; print the job's id. With `--watch`, stay until it has ended."""
-    texts = _texts(arguments)
-    options = {name: getattr(arguments, name) for name in SubmitOptions.__annotations__}
+    """Queue texts or a dataset; print the job's id. With `--watch`, stay until it has ended."""
+    if arguments.dataset is not None and (arguments.texts or arguments.file):
+        _refuse("Give texts or a dataset, not both.")
+    texts = _texts(arguments) if arguments.dataset is None else None
+    options = cast(
+        "SubmitOptions", {name: getattr(arguments, name) for name in SubmitOptions.__annotations__}
+    )
     with _client(arguments) as client:
-        job = client.submit(texts, **cast("SubmitOptions", options))
+        dataset = None if arguments.dataset is None else _dataset(client, arguments.dataset)
+        job = client.submit(texts, dataset=dataset, **options)
     print(job.id, flush=True)
     if arguments.watch:
         _watch_all(arguments, [job.id])
+
+
+def _dataset(client: Headrace, said: str) -> Dataset | UUID:
+    """A dataset by its id, or a new one from a file."""
+    with suppress(ValueError):
+        return UUID(said)
+    try:
+        dataset = client.upload(said)
+    except OSError as error:
+        raise CannotStart(f"cannot read {said}: {error.strerror}") from error
+    print(f"dataset {dataset.id}: {dataset.rows} rows", file=sys.stderr)
+    return dataset
 
 
 def _list(arguments: argparse.Namespace) -> None:

@@ -12,13 +12,13 @@ def add(commands: Any) -> None:
     actions = commands.add_parser("jobs", help="submit, follow and manage jobs over HTTP").add_subparsers(
         required=True, metavar="action"
     )
-    _add_submit(_action(actions, "submit", "queue texts to be predicted; prints the job's id"))
+    _add_submit(_action(actions, "submit", "queue rows to be predicted; prints the job's id"))
     _add_list(_action(actions, "list", "your jobs, newest first"))
     _add_ids(_action(actions, "watch", "show the progress of jobs until they have ended"))
     _add_ids(_action(actions, "cancel", "stop jobs"))
     fetch = _action(actions, "results", "the predictions computed so far, in input order")
     fetch.add_argument("job_id", metavar="JOB_ID")
-    fetch.add_argument("--format", choices=("ndjson", "csv"), default="ndjson")
+    fetch.add_argument("--format", choices=("ndjson", "csv", "parquet"), default="ndjson")
     fetch.add_argument("--output", type=Path, metavar="FILE", help="a file instead of stdout")
     again = _action(actions, "retry", "have a failed or cancelled job tried again")
     again.add_argument("job_id", metavar="JOB_ID")
@@ -50,9 +50,15 @@ def _command(name: str) -> Callable[[argparse.Namespace], None]:
 def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="default: stdin, one text a line")
     parser.add_argument("--file", type=Path, metavar="FILE", help="one text a line; - is stdin")
+    parser.add_argument(
+        "--dataset", metavar="FILE", help="all rows of this file, or of the dataset with this id"
+    )
+    parser.add_argument("--column", metavar="NAME", help="the dataset's column with the text")
+    parser.add_argument("--id-column", metavar="NAME", help="the column whose value each result carries")
+    parser.add_argument("--max-row-errors", type=int, metavar="N", help="with more the job fails")
     parser.add_argument("--watch", action="store_true", help="show its progress until it has ended")
-    parser.add_argument("--model", metavar="NAME", help="name or name@version; default sentiment")
-    parser.add_argument("--batch-size", type=int, metavar="N", help="how many texts are committed at a time")
+    parser.add_argument("--model", metavar="NAME", help="name, name@version or name@alias; default sentiment")
+    parser.add_argument("--batch-size", type=int, metavar="N", help="how many rows are committed at a time")
     parser.add_argument("--priority", choices=("low", "normal", "high", "critical"))
     parser.add_argument("--queue", metavar="NAME")
     parser.add_argument("--max-attempts", type=int, metavar="N")

@@ -59,6 +59,7 @@ async def running(
         secret = _kept_secret(data_dir / "secret-key")
         password = _kept_secret(data_dir / "demo-password")
         environment = {**os.environ, "SECRET_KEY": secret, **urls, "WORKER_PORT": "off"}
+        environment.setdefault("STORAGE_URL", (data_dir / "storage").as_uri())
         if slots is not None:
             environment["WORKER_SLOTS"] = str(slots)
         await asyncio.to_thread(migrate, urls["DATABASE_URL"])

@@ -1,4 +1,4 @@
-"""The Python client: submit texts, follow jobs, read results. Needs httpx, and nothing else of Headrace.
+"""The Python client: submit rows, follow jobs, read results. Needs httpx, and nothing else of Headrace.
 
     >>> from app.client import Headrace
     >>> with Headrace("http://localhost:8000", username="ada", password="correct horse battery") as client:
@@ -32,12 +32,24 @@ from app.client.errors import (
     WaitTimeout,
 )
 from app.client.patience import Patience
-from app.client.values import Event, Explanation, Job, JobError, Row, Submitted
+from app.client.values import (
+    Dataset,
+    Event,
+    Explanation,
+    Job,
+    JobError,
+    Model,
+    Predictions,
+    Row,
+    RowError,
+    Submitted,
+)
 
 __all__ = [
     "AsyncHeadrace",
     "BadRequest",
     "Conflict",
+    "Dataset",
     "Event",
     "Explanation",
     "Forbidden",
@@ -48,10 +60,13 @@ __all__ = [
     "Job",
     "JobError",
     "MissingCredentials",
+    "Model",
     "NotFound",
     "NotUnderstood",
     "Patience",
+    "Predictions",
     "Row",
+    "RowError",
     "ServerError",
     "Submitted",
     "TooLarge",

@@ -3,19 +3,33 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack, assert_never
+from typing import IO, Any, Final, Self, TypeVar, Unpack, assert_never
 
 import httpx
 
 from app.client import steps, transport
-from app.client.core import Format, JobFilters, SubmitOptions
+from app.client.core import Format, Instance, JobFilters, SubmitOptions
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.patience import Patience
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
-from app.client.values import AnyJob, Event, Explanation, Job, Row, Submitted
+from app.client.values import (
+    AnyDataset,
+    AnyJob,
+    Dataset,
+    Event,
+    Explanation,
+    Job,
+    Model,
+    Predictions,
+    Row,
+    Submitted,
+)
+
+BLOCK_BYTES: Final = 256 * 1024
 
 T = TypeVar("T")
 
@@ -56,14 +70,35 @@ class AsyncHeadrace(Client):
         """
         return cls(**transport.account(given), patience=patience)
 
-    async def submit(self, texts: Sequence[str], **options: Unpack[SubmitOptions]) -> Submitted:
-        """Queue up to 1000 texts to be predicted.
+    async def submit(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        instances: Sequence[Instance] | None = None,
+        dataset: AnyDataset | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Submitted:
+        """Queue rows to be predicted: up to 1000 texts or instances, or all of a dataset.
 
         Sent as often as it takes, and still one job: each call has an idempotency key, its own or yours.
 
             job = await client.submit(texts, model="sentiment", batch_size=100, priority="high")
+            job = await client.submit(dataset=await client.upload("reviews.csv"), column="review")
         """
-        return await self._run(self._core.submit(texts, options))
+        return await self._run(self._core.submit(texts, instances, dataset, options))
+
+    async def predict(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        instances: Sequence[Instance] | None = None,
+        model: str | None = None,
+    ) -> Predictions:
+        """The predictions for up to 100 texts or instances, as soon as they are there.
+
+        Raises Invalid for rows that the model does not take.
+        """
+        return await self._run(self._core.predict(texts, instances, model))
 
     async def create(
         self, path: str, body: Mapping[str, Any], *, idempotency_key: str | None = None
@@ -126,6 +161,21 @@ class AsyncHeadrace(Client):
         """Why a job is where it is."""
         return await self._run(self._core.explain(job))
 
+    async def upload(self, path: str | Path, *, name: str | None = None) -> Dataset:
+        """A new dataset from a file: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
+
+        Sent once: whether it arrived if the connection breaks, `datasets` tells.
+        """
+        return await self._run(self._core.upload(path, name))
+
+    def datasets(self, *, page_size: int = 100) -> AsyncIterator[Dataset]:
+        """Your datasets, newest first."""
+        return self._iterate(self._core.datasets(page_size))
+
+    def models(self, *, page_size: int = 100) -> AsyncIterator[Model]:
+        """The models that you can predict with, newest first."""
+        return self._iterate(self._core.models(page_size))
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._is_ours:
@@ -179,8 +229,18 @@ class AsyncHeadrace(Client):
             return Outcome(error=error)
 
     async def _send(self, request: Request) -> steps.Answer:
-        response = await self._http.request(**self._httpx_arguments(request))
+        arguments = self._httpx_arguments(request)
+        if request.file is None:
+            response = await self._http.request(**arguments)
+        else:
+            with await asyncio.to_thread(request.file.open, "rb") as file:
+                response = await self._http.request(**{**arguments, "content": _blocks(file)})
         return transport.answer(response, response.content)
+
+
+async def _blocks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
+        yield block
 
 
 class _Opened:

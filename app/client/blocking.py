@@ -4,19 +4,31 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, assert_never
 
 import httpx
 
 from app.client import steps, transport
-from app.client.core import Format, JobFilters, SubmitOptions
+from app.client.core import Format, Instance, JobFilters, SubmitOptions
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.patience import Patience
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
-from app.client.values import AnyJob, Event, Explanation, Job, Row, Submitted
+from app.client.values import (
+    AnyDataset,
+    AnyJob,
+    Dataset,
+    Event,
+    Explanation,
+    Job,
+    Model,
+    Predictions,
+    Row,
+    Submitted,
+)
 
 T = TypeVar("T")
 
@@ -57,14 +69,35 @@ class Headrace(Client):
         """
         return cls(**transport.account(given), patience=patience)
 
-    def submit(self, texts: Sequence[str], **options: Unpack[SubmitOptions]) -> Submitted:
-        """Queue up to 1000 texts to be predicted.
+    def submit(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        instances: Sequence[Instance] | None = None,
+        dataset: AnyDataset | None = None,
+        **options: Unpack[SubmitOptions],
+    ) -> Submitted:
+        """Queue rows to be predicted: up to 1000 texts or instances, or all of a dataset.
 
         Sent as often as it takes, and still one job: each call has an idempotency key, its own or yours.
 
             job = client.submit(texts, model="sentiment", batch_size=100, priority="high")
+            job = client.submit(dataset=client.upload("reviews.csv"), column="review")
         """
-        return self._run(self._core.submit(texts, options))
+        return self._run(self._core.submit(texts, instances, dataset, options))
+
+    def predict(
+        self,
+        texts: Sequence[str] | None = None,
+        *,
+        instances: Sequence[Instance] | None = None,
+        model: str | None = None,
+    ) -> Predictions:
+        """The predictions for up to 100 texts or instances, as soon as they are there.
+
+        Raises Invalid for rows that the model does not take.
+        """
+        return self._run(self._core.predict(texts, instances, model))
 
     def create(self, path: str, body: Mapping[str, Any], *, idempotency_key: str | None = None) -> Submitted:
         """Create a job of any kind, by its path: `create("batch-predict", {"texts": texts})`."""
@@ -125,6 +158,21 @@ class Headrace(Client):
         """Why a job is where it is."""
         return self._run(self._core.explain(job))
 
+    def upload(self, path: str | Path, *, name: str | None = None) -> Dataset:
+        """A new dataset from a file: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
+
+        Sent once: whether it arrived if the connection breaks, `datasets` tells.
+        """
+        return self._run(self._core.upload(path, name))
+
+    def datasets(self, *, page_size: int = 100) -> Iterator[Dataset]:
+        """Your datasets, newest first."""
+        return self._iterate(self._core.datasets(page_size))
+
+    def models(self, *, page_size: int = 100) -> Iterator[Model]:
+        """The models that you can predict with, newest first."""
+        return self._iterate(self._core.models(page_size))
+
     def close(self) -> None:
         """Close the connections."""
         if self._is_ours:
@@ -178,7 +226,12 @@ class Headrace(Client):
             return Outcome(error=error)
 
     def _send(self, request: Request) -> steps.Answer:
-        response = self._http.request(**self._httpx_arguments(request))
+        arguments = self._httpx_arguments(request)
+        if request.file is None:
+            response = self._http.request(**arguments)
+        else:
+            with request.file.open("rb") as file:
+                response = self._http.request(**{**arguments, "content": file})
         return transport.answer(response, response.content)
 
 

@@ -1,7 +1,9 @@
 """Every verb of the client as a flow: what it asks of the server, and what it makes of the answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final, Literal, TypedDict
 from urllib.parse import quote
@@ -14,7 +16,20 @@ from app.client.following import Following, OnInterruption, last_seq_of
 from app.client.patience import Patience
 from app.client.session import Session
 from app.client.steps import Answer, Emit, Flow, Pause, Request
-from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
+from app.client.values import (
+    AnyDataset,
+    AnyJob,
+    Dataset,
+    Event,
+    Explanation,
+    Job,
+    Model,
+    Predictions,
+    Row,
+    Submitted,
+    dataset_id,
+    job_id,
+)
 
 HOLD_SECONDS: Final = 20.0
 """How long the server is asked to hold its answer while a job has not ended; it would up to 60."""
@@ -23,14 +38,32 @@ EVENTS_AT_ONCE: Final = 500
 NEVER: Final = float("inf")
 
 Priority = Literal["low", "normal", "high", "critical"]
-Format = Literal["ndjson", "csv"]
+Format = Literal["ndjson", "csv", "parquet"]
+Instance = Mapping[str, Any] | Sequence[Any]
+"""A row for a model with columns: by their names, or in their order."""
+
+PREDICT_SECONDS: Final = 40.0
+"""The server answers after 30 at the latest."""
+
+UPLOAD_SECONDS: Final = 600.0
+"""How long the server may look at a file that has arrived."""
+
+_MEDIA_TYPES: Final = {
+    ".csv": "text/csv",
+    ".jsonl": "application/x-ndjson",
+    ".ndjson": "application/x-ndjson",
+    ".parquet": "application/vnd.apache.parquet",
+}
 
 
 class SubmitOptions(TypedDict, total=False):
-    """What can be said of a job beside its texts; what is not said is for the server to choose."""
+    """What can be said of a job beside its rows; what is not said is for the server to choose."""
 
     model: str
     batch_size: int
+    column: str
+    id_column: str
+    max_row_errors: int
     priority: Priority
     queue: str
     max_attempts: int
@@ -70,15 +103,64 @@ class Core:
         session = Session(username=username, password=password, token=token)
         self._exchange = Exchange(session, self.patience)
 
-    def submit(self, texts: Sequence[str], options: SubmitOptions) -> Flow[Submitted]:
-        """Queue texts to be predicted."""
-        if isinstance(texts, str):
-            raise TypeError("texts is a list of texts, not one text")
+    def submit(
+        self,
+        texts: Sequence[str] | None,
+        instances: Sequence[Instance] | None,
+        dataset: AnyDataset | None,
+        options: SubmitOptions,
+    ) -> Flow[Submitted]:
+        """Queue rows to be predicted."""
         said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         key = said.pop("idempotency_key", None)
         if isinstance(run_at := said.get("run_at"), datetime):
             said["run_at"] = _written(run_at)
-        return self.create("batch-predict", {"texts": list(texts), **said}, key)
+        rows = _rows(texts, instances)
+        if dataset is not None:
+            rows["dataset_id"] = dataset_id(dataset)
+        return self.create("batch-predict", {**rows, **said}, key)
+
+    def predict(
+        self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: str | None
+    ) -> Flow[Predictions]:
+        """Predictions at once. Where the server gives up waiting, its job is waited for."""
+        body = {**_rows(texts, instances), **({} if model is None else {"model": model})}
+        request = replace(json_request("POST", "/predict", body, {}), read_seconds=PREDICT_SECONDS)
+        outage = self._exchange.outage()
+        while True:
+            try:
+                answer = yield from self._exchange.once(request)
+            except HeadraceError as error:
+                if error.code == "prediction_pending":
+                    return (yield from self._late_predictions(error.facts["job_id"]))
+                yield Pause(outage.pause_seconds(error))
+            else:
+                return parsed(Predictions.parse, answer)
+
+    def upload(self, path: str | Path, name: str | None) -> Flow[Dataset]:
+        """Send a file, once."""
+        path = Path(path)
+        media_type = _MEDIA_TYPES.get(path.suffix.lower())
+        if media_type is None:
+            raise ValueError(f"{path.name} is no dataset: its name should end in {', '.join(_MEDIA_TYPES)}")
+        request = Request(
+            "POST",
+            "/datasets",
+            params={"name": name or path.name},
+            headers={"content-type": media_type},
+            file=path,
+            read_seconds=UPLOAD_SECONDS,
+        )
+        answer = yield from self._exchange.once(request)
+        return parsed(Dataset.parse, answer)
+
+    def datasets(self, page_size: int) -> Flow[None]:
+        """Emit datasets, newest first."""
+        return self._pages("/datasets", Dataset.parse, page_size)
+
+    def models(self, page_size: int) -> Flow[None]:
+        """Emit models, newest first."""
+        return self._pages("/models", Model.parse, page_size)
 
     def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
         """Create a job of any kind. One key for all attempts, so that they make one job between them."""
@@ -95,17 +177,7 @@ class Core:
 
     def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
         """Emit jobs, newest first, a page at a time as they are needed."""
-        params = {"limit": str(page_size), **_filter_params(filters)}
-        while True:
-            items, cursor = yield from self._exchange.read(
-                lambda page: ([Job.parse(item) for item in page["items"]], page.get("next_cursor")),
-                Request("GET", "/jobs", params=params),
-            )
-            for item in items:
-                yield Emit(item)
-            if cursor is None:
-                return
-            params = {**params, "cursor": str(cursor)}
+        return self._pages("/jobs", Job.parse, page_size, _filter_params(filters))
 
     def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
         """The job once it has ended; raises WaitTimeout."""
@@ -195,6 +267,48 @@ class Core:
         """Why a job is where it is."""
         return self._exchange.read(Explanation.parse, Request("GET", f"{_path(job)}/explain"))
 
+    def _pages(
+        self,
+        path: str,
+        parse: Callable[[Mapping[str, Any]], Any],
+        page_size: int,
+        filters: Mapping[str, str] | None = None,
+    ) -> Flow[None]:
+        """Emit the items of a listing, a page at a time as they are needed."""
+        params = {"limit": str(page_size), **(filters or {})}
+        while True:
+            items, cursor = yield from self._exchange.read(
+                lambda page: ([parse(item) for item in page["items"]], page.get("next_cursor")),
+                Request("GET", path, params=params),
+            )
+            for item in items:
+                yield Emit(item)
+            if cursor is None:
+                return
+            params = {**params, "cursor": str(cursor)}
+
+    def _late_predictions(self, job: str) -> Flow[Predictions]:
+        """What a job that took longer gives in the end, as `predict` would have."""
+        standing = yield from self.wait(job, None)
+        if standing.status != "completed":
+            reason = standing.status if standing.error is None else standing.error.message
+            raise HeadraceError(
+                f"Nothing was predicted: {reason}",
+                code="prediction_failed",
+                facts={"job_id": job, "error": standing.raw.get("error")},
+            )
+        page = yield from self._exchange.read(
+            lambda page: [Row.parse(item) for item in page["items"]],
+            Request("GET", f"{_path(job)}/results", params={"limit": "100"}),
+        )
+        return Predictions(
+            predictions=[row.prediction for row in page],
+            row_errors=[row.error for row in page if row.error is not None],
+            model=standing.model,
+            job_id=job,
+            raw=standing.raw,
+        )
+
     def _last_seq(self, job: AnyJob) -> Flow[int]:
         return self._exchange.read(last_seq_of, Request("GET", f"{_path(job)}/events", params={"limit": "1"}))
 
@@ -204,6 +318,17 @@ class Core:
             lambda page: any(item["type"] == "retried" for item in page["items"]),
             Request("GET", f"{_path(job)}/events", params={"after": str(before), "limit": "1"}),
         )
+
+
+def _rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:
+    if isinstance(texts, str):
+        raise TypeError("texts is a list of texts, not one text")
+    rows: dict[str, Any] = {}
+    if texts is not None:
+        rows["texts"] = list(texts)
+    if instances is not None:
+        rows["instances"] = list(instances)
+    return rows
 
 
 def _path(job: AnyJob) -> str:

@@ -11,7 +11,11 @@ from app.client.steps import Emit, Flow, Pause, Request
 from app.client.values import Row
 
 NDJSON: Final = "application/x-ndjson"
-MEDIA_TYPES: Final = {"ndjson": NDJSON, "csv": "text/csv"}
+MEDIA_TYPES: Final = {
+    "ndjson": NDJSON,
+    "csv": "text/csv",
+    "parquet": "application/vnd.apache.parquet",
+}
 
 
 def rows(exchange: Exchange, path: str) -> Flow[None]:
@@ -31,16 +35,21 @@ def _download(
 
     Results never change, and always come in the same order. So after a cut the same is asked for again, and
     as many bytes as were read before are passed over. Only what gets further than before is a success: a
-    line that is always cut at the same place ends with the patience.
+    line that is always cut at the same place ends with the patience. A table of a job that runs is another
+    one each time; its ETag says so, and then there is nothing to go on with.
     """
     request = Request("GET", f"{path}/results", headers={"accept": media_type})
     outage = exchange.outage(exchange.patience.away_seconds)
     place = 0
+    etag: str | None = None
     while True:
         try:
             answer = yield from exchange.open_once(request)
             if not answer.headers.get("content-type", "").startswith(media_type):
                 raise NotUnderstood("What should be results is none: is the URL right?", status=answer.status)
+            if place and answer.headers.get("etag") != etag:
+                raise NotUnderstood("The results changed while they were read: there are more now.")
+            etag = answer.headers.get("etag")
             seen = 0
             while piece := (yield from steps.read()):
                 fresh = piece[max(0, place - seen) :]

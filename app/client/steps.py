@@ -6,6 +6,7 @@ does no I/O, so the same flow serves the blocking and the asynchronous client, a
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -13,7 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of the server. `read_seconds` is how long it may be silent before it counts as gone."""
+    """What is asked of the server. `read_seconds` is how long it may be silent before it counts as gone.
+
+    With a `file` its content is the body, read as it is sent.
+    """
 
     method: str
     path: str
@@ -21,6 +25,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     read_seconds: float | None = None
+    file: Path | None = None
 
     def with_header(self, name: str, value: str) -> "Request":
         """The same request with one more header."""

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
     max_dataset_bytes: int = Field(default=2 * 1024**3, ge=1024)
     dataset_quota_bytes: int = Field(default=20 * 1024**3, ge=1024)
 
+    # Models
+    max_model_bytes: int = Field(default=1024**3, ge=1024)
+
     # Jobs
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
     max_active_jobs: int = Field(default=50_000, ge=1)

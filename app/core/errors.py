@@ -107,6 +107,13 @@ class DatabaseUnavailable(Unavailable):
     retry_after = 2
 
 
+class StorageUnavailable(Unavailable):
+    """The storage of files cannot be reached right now. Try again in a moment."""
+
+    code = "storage_unavailable"
+    retry_after = 2
+
+
 class ShuttingDown(Unavailable):
     """This process is about to stop; another one, or this one in a moment, will take the request."""
 
@@ -118,6 +125,13 @@ class BodyTooLarge(TooLarge):
     """The request body is larger than {limit} bytes."""
 
     code = "body_too_large"
+
+
+class FileMissing(NotFound):
+    """The file {key} is not in storage any more."""
+
+    code = "file_missing"
+    title = "File missing"
 
 
 class InvalidCursor(BadRequest):

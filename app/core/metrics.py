@@ -57,6 +57,7 @@ HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints that could not be sent.
 LOOP_LAST_SUCCESS = Gauge(
     "headrace_loop_last_success_timestamp_seconds", "When a keeper loop last succeeded.", ("loop",)
 )
+FILES_SWEPT = Counter("headrace_files_swept", "Files in storage that nothing referred to any more.")
 JOBS_RESCUED = Counter("headrace_jobs_rescued", "Running jobs taken from workers that were gone.")
 STREAMS_OPEN = Gauge("headrace_streams_open", "Event streams that are open.", ("transport",))
 STREAM_RESYNCS = Counter("headrace_stream_resyncs", "Times a stream went back to the log to fill a gap.")

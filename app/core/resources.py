@@ -11,6 +11,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.hints import Hints
 from app.core.redis import Availability
+from app.core.storage import Storage, open_storage
 
 REDIS_CONNECTIONS = 16
 
@@ -24,17 +25,22 @@ class Resources:
     redis_pool: ConnectionPool
     redis: Availability
     hints: Hints
+    storage: Storage
 
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open everything, and close it at the end of the body. Neither server has to be there yet."""
+    """Open everything, and close it at the end of the body. Neither server has to be there yet.
+
+    Raises ConfigurationError if there can be no storage at that URL.
+    """
     availability = Availability()
+    storage = open_storage(settings.storage_url)
     async with (
         database.open_database(settings.database_url, pool_size=settings.database_pool_size) as doors,
         redis.open_pool(settings.redis_url, max_connections=REDIS_CONNECTIONS) as redis_pool,
     ):
         hints = Hints(redis_pool, availability)
         async with background.running(hints.send_forever()):
-            yield Resources(settings, doors, redis_pool, availability, hints)
+            yield Resources(settings, doors, redis_pool, availability, hints, storage)
             await hints.flush()

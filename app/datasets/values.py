@@ -18,7 +18,7 @@ class Format(StrEnum):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One column of a table. `type` is one of: text, integer, number, boolean, date, timestamp, list, object."""
+    """One column of a table: text, integer, number, boolean, date, timestamp, list or object."""
 
     name: str
     type: str

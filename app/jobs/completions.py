@@ -10,6 +10,8 @@ import asyncpg
 
 from app.core.files import StoredFile
 from app.jobs.moves import Claimed
+from app.jobs.trainings import completion as trainings
+from app.jobs.uploads import completion as uploads
 
 Completion = Callable[[asyncpg.Connection, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Writes what belongs to a job's completion; takes the handler's result, gives the one to be stored."""
@@ -29,4 +31,7 @@ class KindCompletion(Protocol):
         """Write it. Raises AppErrors, which fail the attempt for good."""
 
 
-COMPLETIONS: Final[Mapping[str, KindCompletion]] = {}
+COMPLETIONS: Final[Mapping[str, KindCompletion]] = {
+    "inspect_model": uploads.complete,
+    "train_model": trainings.complete,
+}

@@ -15,15 +15,19 @@ from app.jobs import service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
-from app.jobs.kinds.kind import Kind
+from app.jobs.groups import creation as groups
+from app.jobs.groups.schemas import GroupCreated
+from app.jobs.kinds.kind import Kind, no_spread
 from app.jobs.schemas import JobCreated
 from app.jobs.service import Submitted
 
 
 def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
-    """`POST /jobs/<kind>` for every kind there is."""
+    """`POST /jobs/<kind>` for every kind that users may ask for."""
     router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[Depends(refuse_while_stopping)])
     for kind in kinds.values():
+        if kind.is_internal:
+            continue
         router.add_api_route(
             f"/{kind.path}",
             _endpoint(kind),
@@ -31,7 +35,7 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
             operation_id=kind.operation_id,
             summary=kind.summary,
             status_code=status.HTTP_202_ACCEPTED,
-            response_model=JobCreated,
+            response_model=JobCreated if kind.spread is no_spread else JobCreated | GroupCreated,
             responses=problems.responses(
                 *kind.errors,
                 IdempotencyKeyReused,
@@ -48,6 +52,17 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        if (spread := kind.spread(body)) is not None:
+            return await groups.create(
+                resources,
+                quota,
+                user.id,
+                [(kind, request) for request in spread.requests],
+                key=key,
+                digest=service.digest(kind.name, body),
+                message=spread.message,
+                search=spread.search,
+            )
         failpoints.reach("create:before")
         try:
             async with quota.admit(user.id) as connection:

@@ -95,3 +95,97 @@ class DeadLetterNotFound(NotFound):
 
     code = "dead_letter_not_found"
     title = "Dead letter not found"
+
+
+class TooManyInstances(TooManyRows):
+    """Maximum {limit} instances allowed"""
+
+
+class InputMismatch(Unprocessable):
+    """The model {model} takes {takes}, not {got}."""
+
+    code = "input_mismatch"
+    title = "Input mismatch"
+
+
+class MissingColumns(Unprocessable):
+    """The model needs columns that are not there: {missing}."""
+
+    code = "missing_columns"
+    title = "Missing columns"
+
+
+class RowMissesColumns(MissingColumns):
+    """Row {row} does not have what the model needs: {missing}. Rows at fault: {rows}."""
+
+
+class WrongRowLength(Unprocessable):
+    """Row {row} has {got} values; the model takes {expected}. Rows at fault: {rows}."""
+
+    code = "wrong_row_length"
+    title = "Wrong row length"
+
+
+class ColumnMismatch(Unprocessable):
+    """The model needs a {expected} in the column {column!r}; in the dataset it holds: {found}."""
+
+    code = "column_mismatch"
+    title = "Column mismatch"
+
+
+class AmbiguousColumn(Unprocessable):
+    """Several columns are texts; say with `column` which one to predict: {candidates}."""
+
+    code = "ambiguous_column"
+    title = "Ambiguous column"
+
+
+class SearchInBulk(Unprocessable):
+    """A search is a group of jobs already; ask for it with POST /jobs/train-model, not in bulk."""
+
+    code = "search_in_bulk"
+    title = "Search in bulk"
+
+
+class UnknownColumn(Unprocessable):
+    """The dataset {dataset!r} has no column {column!r}, which `{option}` asks for."""
+
+    code = "unknown_column"
+    title = "Unknown column"
+
+
+class PredictionPending(AppError):
+    """The predictions take longer than {seconds} s. Job {job_id} goes on; its results will be there."""
+
+    status = 504
+    code = "prediction_pending"
+    title = "Prediction pending"
+
+
+class PredictionRefused(Unprocessable):
+    """Nothing was predicted: {reason}"""
+
+    code = "prediction_refused"
+    title = "Prediction refused"
+
+
+class PredictionFailed(AppError):
+    """Nothing was predicted: {reason}"""
+
+    code = "prediction_failed"
+    title = "Prediction failed"
+
+
+class PredictionCancelled(Conflict):
+    """Nothing was predicted: job {job_id} was cancelled."""
+
+    code = "prediction_cancelled"
+    title = "Prediction cancelled"
+
+
+class NotAcceptable(AppError):
+    """The results can be had as {offered}."""
+
+    status = 406
+    code = "not_acceptable"
+    title = "Not acceptable"

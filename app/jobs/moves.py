@@ -61,6 +61,7 @@ class Claimed:
     files: dict[str, StoredFile] = field(default_factory=dict)
     checkpoint_file: StoredFile | None = None
     group_id: UUID | None = None
+    dataset_id: UUID | None = None
 
 
 @dataclass(frozen=True)

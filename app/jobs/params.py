@@ -1,5 +1,6 @@
 """What handlers are told, kind by kind: plain data, so that a child process need not load anything else."""
 
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -14,8 +15,59 @@ class ModelReference(msgspec.Struct, frozen=True):
     id: UUID | None = None
 
 
+class RowShape(msgspec.Struct, frozen=True):
+    """What a model is given of a row: the value of one `column`, or several `columns`, or the row as it is.
+
+    Several columns are given as an object, or, if `is_list`, as a list. A row that is no object is always
+    given as it is. `id_column` holds what its result is to carry.
+    """
+
+    column: str | None = None
+    columns: tuple[str, ...] | None = None
+    id_column: str | None = None
+    is_list: bool = False
+
+
 class BatchPredictParams(msgspec.Struct, frozen=True):
-    """For `batch_predict`. The rows travel apart, as the job's payload."""
+    """For `batch_predict`. The rows travel apart: as the job's payload, or as its file `dataset`."""
 
     model: ModelReference
     batch_size: int
+    shape: RowShape = RowShape()
+    max_row_errors: int | None = None
+
+
+class EvaluateModelParams(msgspec.Struct, frozen=True):
+    """For `evaluate_model`. `target` is the column that holds what should be predicted."""
+
+    model: ModelReference
+    batch_size: int
+    target: str
+    shape: RowShape = RowShape()
+    max_row_errors: int | None = None
+
+
+class TrainModelParams(msgspec.Struct, frozen=True):
+    """For `train_model`. The rows are the file `dataset`, or travel as the job's payload.
+
+    `task` and `algorithm` may be `auto`. `params` are those of the algorithm, checked and with its defaults;
+    for `auto` only what every algorithm may be told. `model` is the name to register under; None: by the job.
+    """
+
+    target: str
+    features: list[str] | None = None
+    task: str = "auto"
+    algorithm: str = "auto"
+    params: dict[str, Any] = {}
+    epochs: int = 10
+    validation_fraction: float = 0.2
+    seed: int = 0
+    model: str | None = None
+
+
+class InspectModelParams(msgspec.Struct, frozen=True):
+    """For `inspect_model`. The file `model` becomes the next version of the model `name`, with this alias."""
+
+    name: str
+    runtime: str
+    alias: str | None = None

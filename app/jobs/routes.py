@@ -1,12 +1,10 @@
 """Jobs over HTTP."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
-from fastapi.responses import StreamingResponse
 
 from app.auth.deps import CurrentUser
 from app.core import paging, text
@@ -14,6 +12,7 @@ from app.core.database import Database
 from app.core.errors import InvalidCursor, Unprocessable
 from app.core.resources import Resources
 from app.http import problems
+from app.http.accept import choose
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
 from app.jobs import explanations, queries, results, service, views
@@ -23,13 +22,15 @@ from app.jobs.errors import (
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
+    NotAcceptable,
     NotYourJob,
     ResultsExpired,
     TooManyActiveJobs,
 )
+from app.jobs.exports import answers
+from app.jobs.exports.answers import CSV, NDJSON, PARQUET
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
-from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
@@ -46,8 +47,8 @@ CANCEL_WAIT_SECONDS: Final = 3.0
 MAX_INLINE_RESULTS: Final = 1000
 """Up to so many rows a completed job carries its predictions with it."""
 
-NDJSON: Final = "application/x-ndjson"
-CSV: Final = "text/csv"
+JSON: Final = "application/json"
+_FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
 # Nine digits always fit into the column.
 _PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -223,26 +224,32 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
     summary="The predictions, in input order",
     response_model=ResultPage,
     responses={
-        200: {"content": {NDJSON: {}, CSV: {}}},
-        **problems.responses(*_OWN, InvalidCursor, ResultsExpired(job_id=_EXAMPLE_ID)),
+        200: {"content": {NDJSON: {}, CSV: {}, PARQUET: {}}},
+        **problems.responses(
+            *_OWN, InvalidCursor, ResultsExpired(job_id=_EXAMPLE_ID), NotAcceptable(offered=list(_FORMATS))
+        ),
     },
 )
 async def get_job_results(
     job_id: UUID,
     user: CurrentUser,
     resources: ResourcesDep,
-    accept: Annotated[str, Header(description=f"`{NDJSON}` and `{CSV}` stream all of it.")] = "",
+    accept: Annotated[
+        str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` give all of it at once.")
+    ] = "",
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
     """What is computed so far: also while the job runs, and after it was cancelled or failed."""
-    row = await _read_own(resources.database, user.id, job_id)
+    async with resources.database.connection() as connection:
+        row = await service.get_own(connection, user.id, job_id)
     if row["pruned_at"] is not None:
         raise ResultsExpired(job_id=str(job_id))
-    if NDJSON in accept:
-        return StreamingResponse(_ndjson(_all_results(resources, job_id)), media_type=NDJSON)
-    if CSV in accept:
-        return StreamingResponse(_csv(_all_results(resources, job_id)), media_type=CSV)
+    wanted = choose(accept, _FORMATS)
+    if wanted is None:
+        raise NotAcceptable(offered=list(_FORMATS))
+    if wanted != JSON:
+        return await answers.answer(resources, row, wanted)
     return await _result_page(
         resources, job_id, _result_place(cursor), limit, is_whole=Status(row["status"]).is_final
     )
@@ -297,10 +304,6 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
     return int(place[1]), int(place[2])
 
 
-def _all_results(resources: Resources, job_id: UUID, from_index: int = 0) -> AsyncIterator[ResultBatch]:
-    return results.read(resources.database, resources.storage, job_id, from_index=from_index)
-
-
 async def _result_page(
     resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
@@ -308,7 +311,7 @@ async def _result_page(
     index, skip = place
     items: list[bytes] = []
     next_place: tuple[int, int] | None = None if is_whole else place
-    async for batch in _all_results(resources, job_id, index):
+    async for batch in results.read(resources.database, resources.storage, job_id, from_index=index):
         first = skip if batch.index == index else 0
         rows = list(views.result_rows(batch, skip=first))
         room = limit - len(items)
@@ -322,14 +325,3 @@ async def _result_page(
         b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),
         media_type="application/json",
     )
-
-
-async def _ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
-    async for batch in batches:
-        yield b"".join(row + b"\n" for row in views.result_rows(batch))
-
-
-async def _csv(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
-    columns: list[str] = []
-    async for batch in batches:
-        yield views.csv_rows(batch, columns)

@@ -46,6 +46,7 @@ class JobGroup(SQLModel, table=True):
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
+    search: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     created_at: datetime = Field(sa_column=instant(default_now=True))
 
 

@@ -82,7 +82,7 @@ WITH next AS (
     RETURNING job_id, seq, type, at, data
 )
 SELECT j.id, j.attempt, j.owner_id, j.kind, j.queue, j.params::text AS params, p.rows, j.total, j.next_batch,
-    j.done, j.errors, j.files, j.group_id, c.data AS checkpoint, c.file AS checkpoint_file,
+    j.done, j.errors, j.files, j.group_id, j.dataset_id, c.data AS checkpoint, c.file AS checkpoint_file,
     j.soft_limit_seconds, j.time_limit_seconds, j.failures, j.max_attempts,
     extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds,
     e.seq, e.type, e.at, e.data::text AS data
@@ -491,6 +491,7 @@ def _claimed(row: asyncpg.Record) -> Claimed:
         files=msgspec.convert(row["files"] or {}, dict[str, StoredFile]),
         checkpoint_file=msgspec.convert(row["checkpoint_file"], StoredFile | None),
         group_id=row["group_id"],
+        dataset_id=row["dataset_id"],
     )
 
 

@@ -1,7 +1,5 @@
 """How stored jobs, results and events are shown. Bytes that are JSON already are set in as they are."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -35,9 +33,6 @@ class Row(Protocol):
 
 
 _PLAIN: Final = b'{"prediction":'
-
-# A spreadsheet runs a cell that starts with one of these as a formula.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
@@ -147,29 +142,3 @@ def result_rows(batch: ResultBatch, *, skip: int = 0) -> Iterator[bytes]:
     """The rows of one stored batch from the one numbered `skip` within it, each as a JSON object."""
     for row, line in enumerate(batch.lines[skip:], start=batch.first_row + skip):
         yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])
-
-
-def csv_rows(batch: ResultBatch, columns: list[str]) -> bytes:
-    """The rows of one stored batch as CSV. An empty `columns` is filled, and written first as the header."""
-    text = io.StringIO()
-    writer = csv.writer(text)
-    for row, line in enumerate(batch.lines, start=batch.first_row):
-        cells = dict(_cells("", msgspec.json.decode(line)["prediction"]))
-        if not columns:
-            columns.extend(cells)
-            writer.writerow(["index", "input_index", *columns])
-        writer.writerow([row, row, *(_harmless(cells.get(column, "")) for column in columns)])
-    return text.getvalue().encode()
-
-
-def _cells(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """A JSON value as named cells: `{"scores": {"positive": 1}}` has the cell `scores.positive`."""
-    if isinstance(value, dict):
-        for name, member in value.items():
-            yield from _cells(f"{prefix}.{name}" if prefix else name, member)
-    else:
-        yield prefix or "prediction", value
-
-
-def _harmless(cell: Any) -> Any:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell

@@ -7,10 +7,12 @@ from app.core.resources import Resources
 from app.keeper.loop import Loop
 from app.keeper.prune import Prune
 from app.keeper.rescue import Rescue
+from app.keeper.sweep import Sweep, SweepLoop
 from app.keeper.wake import Wake
 
 WAKE_SECONDS: Final = 0.15
 PRUNE_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 3600.0
 
 
 class Keeper:
@@ -25,7 +27,14 @@ class Keeper:
             Loop(
                 "wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)
             ),
-            Loop("prune", PRUNE_SECONDS, database, Prune(settings)),
+            Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
+            SweepLoop(
+                "sweep",
+                SWEEP_SECONDS,
+                database,
+                Sweep(resources.storage),
+                database_url=settings.database_url,
+            ),
         )
 
     async def run_forever(self) -> None:

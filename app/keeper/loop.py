@@ -11,11 +11,12 @@ import structlog
 
 from app.core import metrics
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
-Duty = Callable[[asyncpg.Connection], Awaitable[Callable[[], None] | None]]
+Afterwards = Callable[[], Awaitable[None] | None]
+Duty = Callable[[asyncpg.Connection], Awaitable[Afterwards | None]]
 """One round, inside a transaction. What it gives back is called once that is committed, to tell others."""
 
 
@@ -52,9 +53,9 @@ class Loop:
     async def _do_once(self) -> None:
         try:
             tell_others = await self._do_round()
-            if tell_others is not None:
-                tell_others()
-        except DatabaseUnavailable as error:
+            if tell_others is not None and (told := tell_others()) is not None:
+                await told
+        except (DatabaseUnavailable, StorageUnavailable) as error:
             self._failed(error)
         except Exception as error:
             self._failed(error)
@@ -64,7 +65,7 @@ class Loop:
             self._succeeded_at = monotonic()
             metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
 
-    async def _do_round(self) -> Callable[[], None] | None:
+    async def _do_round(self) -> Afterwards | None:
         async with self.database.transaction() as connection:
             is_ours = await connection.fetchval(
                 "SELECT pg_try_advisory_xact_lock(hashtext($1))", f"keeper:{self.name}"

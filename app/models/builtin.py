@@ -2,9 +2,11 @@
 
 from typing import Final
 
-from app.models.versions import ModelVersion
+from app.models.versions import InputColumn, ModelVersion
 
-SENTIMENT: Final = ModelVersion(name="sentiment", version=1, runtime="vader")
+SENTIMENT: Final = ModelVersion(
+    name="sentiment", version=1, runtime="vader", columns=(InputColumn("text", "text"),)
+)
 
 
 NAMES: Final = frozenset({SENTIMENT.name})

@@ -30,6 +30,19 @@ class InputColumn(msgspec.Struct, frozen=True):
     type: str
 
 
+class Signature(msgspec.Struct, frozen=True):
+    """What a model takes and gives, as far as its file says.
+
+    `columns` are in the model's order, None if it does not say; `classes` are in the order of its scores.
+    `library_versions` is what the file was made with.
+    """
+
+    task: Task | None = None
+    columns: tuple[InputColumn, ...] | None = None
+    classes: tuple[str, ...] | None = None
+    library_versions: dict[str, str] = {}
+
+
 @dataclass(frozen=True)
 class ModelVersion:
     """One version of a model, and the runtime that loads it.

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import Run
@@ -59,6 +60,26 @@ def test_texts_come_as_arguments_and_by_stdin_each_line_as_it_is(run: Run, api: 
     job = api.get(f"/jobs/{by_stdin}").json()
     assert (job["total"], job["metadata"]) == (3, {"a": "b=c"})
     assert api.get(f"/jobs/{by_dash}").json()["priority"] == "high"
+
+
+def test_a_file_of_rows_is_uploaded_predicted_and_read_as_parquet(run: Run, tmp_path: Path) -> None:
+    texts = short_texts(50)
+    file = tmp_path / "reviews.jsonl"
+    file.write_text("".join(json.dumps({"id": n, "review": text}) + "\n" for n, text in enumerate(texts)))
+    submitted = run("submit", "--dataset", str(file), "--column", "review", "--watch")
+    job_id = submitted.stdout.strip()
+    output = tmp_path / "predictions.parquet"
+    fetched = run("results", job_id, "--format", "parquet", "--output", str(output))
+
+    assert submitted.returncode == 0, submitted.stderr
+    assert "50 rows" in submitted.stderr
+    assert fetched.returncode == 0, fetched.stderr
+    table = pq.read_table(output)
+    assert table.column("id").to_pylist() == list(range(50))
+    assert table.column("scores.compound").to_pylist() == compounds(texts)
+    dataset_id = submitted.stderr.partition("dataset ")[2].partition(":")[0]
+    again = run("submit", "--dataset", dataset_id, "--watch")
+    assert again.returncode == 0, again.stderr
 
 
 def test_jobs_are_listed_as_a_table_and_for_programs(run: Run, ada: User) -> None:
@@ -153,6 +174,10 @@ def _is_followed(api: httpx.Client, job_id: str) -> bool:
         (["submit", "x", "--file", "y"], {}, 2, "not both"),
         (["submit"], {}, 2, "No texts"),
         (["submit", "--file", "/nowhere"], {}, 1, "cannot read /nowhere: No such file"),
+        (["submit", "x", "--dataset", "y.csv"], {}, 2, "not both"),
+        (["submit", "--dataset", "/nowhere.csv"], {}, 1, "cannot read /nowhere.csv: No such file"),
+        (["submit", "--dataset", "y.txt"], {}, 2, "y.txt is no dataset"),
+        (["submit", "--dataset", UNKNOWN], {}, 1, "There is no dataset"),
         (["results", UNKNOWN], {}, 1, "There is no job"),
         (["explain", "no-id"], {}, 1, "not valid"),
     ],

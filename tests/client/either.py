@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from app.client import AsyncHeadrace, Headrace, Patience
 
-ITERATED = frozenset({"jobs", "follow", "events", "results", "export"})
+ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets", "models"})
 _END = object()
 
 HURRIED = Patience(first_pause_seconds=0.01, longest_pause_seconds=0.05)

@@ -2,46 +2,38 @@
 
 import asyncio
 import hashlib
+import io
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import boto3
 import psutil
 import pytest
-from moto.server import ThreadedMotoServer
 
 from app.core import storage as storage_module
 from app.core.durable import INCOMING
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage import BLOCK_BYTES, PART_BYTES, Storage, open_storage
+from tests.support import buckets
+from tests.support.buckets import BUCKET, HOST
 
-HOST = "127.0.0.1"
-BUCKET = "headrace"
 LARGE = os.urandom(2 * PART_BYTES + 12_345)
 
 
 @pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    """The URL of a server that speaks S3's protocol."""
-    server = ThreadedMotoServer(HOST, 0, verbose=False)
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    server.stop()
+def s3() -> Iterator[dict[str, str]]:
+    """A server that speaks S3's protocol, and how to get there."""
+    with buckets.serving() as environment:
+        yield environment
 
 
 @pytest.fixture
-def environment(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the bucket is and how to get in, as one says it to every program."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3,
-        "AWS_REGION": "us-east-1",
-        "AWS_ACCESS_KEY_ID": "someone",
-        "AWS_SECRET_ACCESS_KEY": "something",
-    }.items():
+    for name, value in s3.items():
         monkeypatch.setenv(name, value)
 
 
@@ -52,10 +44,8 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         yield open_storage((tmp_path / "storage").as_uri())
         return
     request.getfixturevalue("environment")
-    bucket = boto3.resource("s3").create_bucket(Bucket=BUCKET)
-    yield open_storage(f"s3://{BUCKET}/some/prefix")
-    bucket.objects.all().delete()
-    bucket.delete()
+    with buckets.bucket() as url:
+        yield open_storage(url)
 
 
 async def in_pieces(content: bytes, *, piece_bytes: int = 100_000) -> AsyncIterator[bytes]:
@@ -102,6 +92,21 @@ async def test_a_range_is_read_without_the_rest(storage: Storage, start: int, en
     await storage.put("large", LARGE)
 
     assert await all_of(storage.stream("large", start=start, end=end)) == LARGE[start:end]
+
+
+async def test_other_libraries_read_here_and_there(storage: Storage) -> None:
+    await storage.put("large", LARGE)
+
+    def look() -> tuple[bytes, bytes, bytes, int]:
+        with storage.reader("large") as file:
+            file.seek(-5, io.SEEK_END)
+            last = file.read(100)
+            file.seek(1000)
+            return last or b"", file.read(3) or b"", file.read(2) or b"", file.tell()
+
+    assert await asyncio.to_thread(look) == (LARGE[-5:], LARGE[1000:1003], LARGE[1003:1005], 1005)
+    with pytest.raises(FileNotFoundError):
+        await asyncio.to_thread(storage.reader, "missing")
 
 
 async def test_a_file_shows_only_when_it_is_whole(storage: Storage) -> None:
@@ -235,7 +240,8 @@ async def test_many_at_once_do_not_get_into_each_other(storage: Storage) -> None
     assert await keys_in(storage, "shared") == set()
 
 
-async def test_memory_stays_flat_whatever_streams_through(storage: Storage) -> None:
+async def test_memory_stays_flat_whatever_streams_through(tmp_path: Path) -> None:
+    storage = open_storage((tmp_path / "storage").as_uri())
     total_bytes = 200_000_000
     piece = os.urandom(1_000_000)
 
@@ -243,8 +249,6 @@ async def test_memory_stays_flat_whatever_streams_through(storage: Storage) -> N
         for _ in range(total_bytes // len(piece)):
             yield piece
 
-    if storage.local_path("x") is None:
-        pytest.skip("the server of the bucket keeps it in the memory of this process")
     process = psutil.Process()
     before_bytes = process.memory_info().rss
     highest_bytes = before_bytes

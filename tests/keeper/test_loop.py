@@ -140,7 +140,10 @@ async def test_a_success_is_noted_for_the_metrics(database: Database) -> None:
     assert LOOP_LAST_SUCCESS.labels("noted")._value.get() > 0
 
 
-async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
+async def test_the_keeper_does_each_of_its_duties(
+    resources: Resources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.keeper.keeper.SWEEP_SECONDS", 0.05)
     keeper = Keeper(resources)
     for loop in keeper.loops:
         LOOP_LAST_SUCCESS.labels(loop.name).set(0)
@@ -151,7 +154,7 @@ async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
     async with background.running(keeper.run_forever()):
         await until(every_duty_succeeded)
 
-    assert set(keeper.health()) >= {"rescue", "wake", "prune"}
+    assert set(keeper.health()) >= {"rescue", "wake", "prune", "sweep"}
     assert all(keeper.health().values())
 
 

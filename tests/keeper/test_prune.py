@@ -1,23 +1,44 @@
 """Prune: what has served its time is removed, and nothing else."""
 
+from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from app.core.config import Settings
 from app.core.database import Database
+from app.core.storage import Storage, open_storage
+from app.jobs.moves import Claimed, Report
 from app.keeper.prune import Prune
 from tests.support import jobs, rows
 
 
 async def prune(database: Database, settings: Settings) -> None:
     async with database.transaction() as connection:
-        await Prune(settings)(connection)
+        delete_files = await Prune(settings, open_storage(settings.storage_url))(connection)
+    await delete_files()
 
 
 async def completed(database: Database) -> UUID:
     job = await jobs.running(database)
     await jobs.advance(database, jobs.report(job, count=3, is_final=True, checkpoint=b"so far"))
+    return job.id
+
+
+async def report_in_files(storage: Storage, job: Claimed, *, is_final: bool = False) -> Report:
+    """A batch in a part file, and a checkpoint in another."""
+    part = await storage.put(f"jobs/{job.id}/{job.attempt}/part-0", jobs.output(0, 10))
+    checkpoint = await storage.put(f"jobs/{job.id}/{job.attempt}/checkpoint-0", b"so far")
+    report = jobs.report(job, is_final=is_final)
+    [batch] = report.batches
+    batches = (replace(batch, output=None, part_key=part.key),)
+    return replace(report, batches=batches, checkpoint_file=checkpoint)
+
+
+async def completed_in_files(database: Database, storage: Storage) -> UUID:
+    job = await jobs.running(database, rows=10)
+    await jobs.advance(database, await report_in_files(storage, job, is_final=True))
     return job.id
 
 
@@ -173,3 +194,48 @@ async def test_a_group_is_gone_with_the_last_of_its_jobs_and_its_key_after_a_day
 
     keys = await rows.fetch(database, "SELECT idempotency_key AS key FROM job_groups ORDER BY created_at")
     assert [row["key"] for row in keys] == [None, "new"]
+
+
+@pytest.mark.parametrize("finished", ["2 hours", "31 days"])
+async def test_the_files_of_an_expired_job_go_with_its_results_and_those_of_others_stay(
+    database: Database, settings: Settings, finished: str
+) -> None:
+    storage = open_storage(settings.storage_url)
+    expired, kept = await completed_in_files(database, storage), await completed_in_files(database, storage)
+    await storage.put(f"jobs/{expired}/1/part-of-an-attempt-that-was-lost", b"")
+    await age(database, expired, finished=finished, expired="1 second")
+
+    await prune(database, settings)
+
+    found = [stored.key async for stored in storage.list("jobs")]
+    assert sorted(found) == sorted(f"jobs/{kept}/1/{name}" for name in ("part-0", "checkpoint-0"))
+
+
+async def test_a_dead_letter_that_goes_for_its_age_takes_its_files_along(
+    database: Database, settings: Settings
+) -> None:
+    storage = open_storage(settings.storage_url)
+    job = await jobs.running(database)
+    await jobs.advance(database, await report_in_files(storage, job))
+    await jobs.fail(database, job, is_retryable=False)
+    await age(database, job.id, finished="31 days", expired="30 days")
+
+    await prune(database, settings)
+
+    assert await left_of(database, job.id) == set()
+    assert [stored.key async for stored in storage.list("jobs")] == []
+
+
+async def test_files_that_cannot_be_deleted_keep_nothing_else(
+    database: Database, settings: Settings, tmp_path: Path
+) -> None:
+    storage = open_storage(settings.storage_url)
+    expired = await completed_in_files(database, storage)
+    await age(database, expired, finished="2 hours", expired="1 second")
+    folder = tmp_path / "storage"
+    folder.rename(tmp_path / "elsewhere")
+    folder.write_text("a file where the folder was")
+
+    await prune(database, settings)
+
+    assert await left_of(database, expired) == {"jobs", "job_events", "job_attempts"}

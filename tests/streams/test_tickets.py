@@ -117,7 +117,7 @@ async def test_a_ticket_expires(
     assert (await served.get(f"/jobs/stream?ticket={late}")).status_code == 401
     assert await heard(url, f"/ws?ticket={later}") == 4401
     async with store.connection() as connection:
-        await Prune(opened_resources.settings)(connection)
+        await Prune(opened_resources.settings, opened_resources.storage)(connection)
     assert await rows.value(store, "SELECT count(*) FROM stream_tickets") == 1
     assert await heard(url, f"/ws?ticket={fresh}") == "ready"
 

@@ -13,6 +13,7 @@ import asyncpg
 import msgspec
 
 from app.core.database import Database
+from app.core.storage import Storage
 from app.jobs.states import FINAL, EventType, Status
 from tests.support import rows
 
@@ -36,9 +37,11 @@ _STORY: Final[dict[tuple[Status | None, EventType], Status]] = {
 }
 
 
-async def all_hold(database: Database, *, predict: Predict | None = None) -> None:
-    """Everything that has to be true at every moment."""
-    await exactly_once(database, predict=predict)
+async def all_hold(
+    database: Database, *, predict: Predict | None = None, storage: Storage | None = None
+) -> None:
+    """Everything that has to be true at every moment. Where there are part files it needs the storage."""
+    await exactly_once(database, predict=predict, storage=storage)
     await events_are_whole(database)
     await fence_held(database)
     await running_means_on_a_worker(database)
@@ -51,10 +54,12 @@ async def no_loss(database: Database, accepted: Iterable[UUID]) -> None:
     assert not lost, f"accepted, but lost or not ended: {lost}"
 
 
-async def exactly_once(database: Database, *, predict: Predict | None = None) -> None:
+async def exactly_once(
+    database: Database, *, predict: Predict | None = None, storage: Storage | None = None
+) -> None:
     """A completed job has all its batches, any other a prefix of them: each once, with the right content.
 
-    Where the results have expired there is nothing to check.
+    As many rows are in error as the job says. Where the results have expired there is nothing to check.
     """
     for job in await rows.fetch(database, "SELECT * FROM jobs WHERE pruned_at IS NULL"):
         batches = await rows.batches(database, job["id"])
@@ -64,16 +69,28 @@ async def exactly_once(database: Database, *, predict: Predict | None = None) ->
         assert job["done"] == sum(sizes), job["id"]
         if job["status"] == Status.COMPLETED and job["total"] is not None:
             assert job["done"] == job["total"], job["id"]
+        errors = 0
         for batch in batches:
-            _assert_content(batch, predict)
+            errors += _errors_in(batch, await _lines(batch, storage), predict)
+        assert job["errors"] == errors, job["id"]
 
 
-def _assert_content(batch: asyncpg.Record, predict: Predict | None) -> None:
-    predictions = [msgspec.json.decode(line)["prediction"] for line in batch["output"].splitlines()]
-    assert len(predictions) == batch["row_count"], batch["job_id"]
+async def _lines(batch: asyncpg.Record, storage: Storage | None) -> list[dict[str, Any]]:
+    output = batch["output"]
+    if output is None:
+        assert storage is not None, f"{batch['job_id']}: {batch['part_key']} is in storage; where is that?"
+        output = await storage.get(batch["part_key"])
+    return [msgspec.json.decode(line) for line in output.splitlines()]
+
+
+def _errors_in(batch: asyncpg.Record, lines: list[dict[str, Any]], predict: Predict | None) -> int:
+    assert len(lines) == batch["row_count"], batch["job_id"]
+    assert all(("prediction" in line) != ("error" in line) for line in lines), batch["job_id"]
     if predict is not None:
+        said = [line.get("prediction") for line in lines]
         first, end = batch["first_row"], batch["first_row"] + batch["row_count"]
-        assert predictions == [predict(row) for row in range(first, end)], batch["job_id"]
+        assert said == [predict(row) for row in range(first, end)], batch["job_id"]
+    return sum("error" in line for line in lines)
 
 
 async def events_are_whole(database: Database) -> None:

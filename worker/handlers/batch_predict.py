@@ -1,49 +1,33 @@
 """`batch_predict`: run a model over many rows, batch by batch."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
-
-import msgspec
+from functools import partial
 
 from app.jobs.params import BatchPredictParams
+from worker import predictions, rows
 from worker.children.messages import Yielded
-from worker.context import BadInput, JobContext, JobError, Outcome
-from worker.runtimes import cache
-from worker.runtimes.runtime import Model
+from worker.context import JobContext, Outcome
 
 
 def batch_predict(job: JobContext) -> Outcome:
-    """Predict every row that is not done yet; the result is how many there are."""
-    params = _params(job)
-    rows = job.rows()
-    model = cache.load(params.model)
-    batches = math.ceil(len(rows) / params.batch_size)
-    for first_row in range(job.resume.done, len(rows), params.batch_size):
+    """Predict every row that is not done yet; the result is how many there are, and how many are in error."""
+    params = predictions.params_of(job, BatchPredictParams)
+    found = rows.of_job(job, params.shape)
+    model = predictions.load(job, params.model)
+    predictions.ensure_few_errors(job, params.max_row_errors)
+    batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
+    for first_row in range(job.resume.done, len(found), params.batch_size):
         if job.stop_requested:
             return Yielded()
-        batch = rows[first_row : first_row + params.batch_size]
-        job.commit(
-            _predictions(model, batch),
+        batch = found.read(first_row, params.batch_size)
+        has_worked = job.done > job.errors
+        outputs = predictions.predict(model, rows.given(batch, params.shape), has_worked=has_worked)
+        send = partial(
+            job.commit,
+            ids=rows.ids(batch, params.shape),
             step=f"Batch {job.next_batch + 1}/{batches}",
-            is_last=first_row + len(batch) == len(rows),
+            is_last=first_row + len(batch) == len(found),
         )
-    return {"total": len(rows)}
-
-
-def _params(job: JobContext) -> BatchPredictParams:
-    try:
-        return msgspec.convert(job.params, BatchPredictParams)
-    except msgspec.ValidationError as error:
-        raise BadInput(f"params: {error}") from error
-
-
-def _predictions(model: Model, rows: Sequence[Any]) -> Sequence[Any]:
-    predictions = model.predict(rows)
-    if len(predictions) != len(rows):
-        raise JobError(
-            "wrong_prediction_count",
-            f"the model gave {len(predictions)} predictions for {len(rows)} rows",
-            is_retryable=False,
-        )
-    return predictions
+        predictions.commit(send, outputs, has_worked=has_worked)
+        predictions.ensure_few_errors(job, params.max_row_errors)
+    return {"total": len(found), "errors": job.errors}

@@ -5,6 +5,7 @@ Text", ICWSM 2014; https://github.com/cjhutto/vaderSentiment for the package and
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
@@ -19,8 +20,8 @@ NEGATIVE_FROM: Final = -0.05
 class VaderRuntime:
     """Has one model, whatever it is called in the registry."""
 
-    def load(self, reference: ModelReference) -> "VaderModel":
-        """The model."""
+    def load(self, reference: ModelReference, path: Path | None) -> "VaderModel":
+        """The model; it has no file."""
         return VaderModel()
 
 

@@ -1,11 +1,12 @@
 """What can be asked about groups, and how one is stored."""
 
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 _GROUP = """
-SELECT g.id, g.owner_id, g.created_at, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
+SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
 FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
 WHERE g.id = $1 GROUP BY g.id, j.status"""
 
@@ -23,6 +24,29 @@ async def add(
         digest,
     )
     return added is not None
+
+
+async def lock_search(connection: asyncpg.Connection, group_id: UUID) -> dict[str, Any] | None:
+    """What a group's search is after and has found; None if it is no search. Locked until the commit."""
+    search: dict[str, Any] | None = await connection.fetchval(
+        "SELECT search FROM job_groups WHERE id = $1 FOR NO KEY UPDATE", group_id
+    )
+    return search
+
+
+async def note_search(connection: asyncpg.Connection, group_id: UUID, search: dict[str, Any]) -> None:
+    """Store what a search is after, or has found."""
+    await connection.execute("UPDATE job_groups SET search = $2 WHERE id = $1", group_id, search)
+
+
+async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[asyncpg.Record]:
+    """The jobs of a search with what each was told and has found."""
+    return await connection.fetch(
+        """SELECT id, status, progress, params->'params' AS params, result->'metrics' AS metrics,
+            result->>'model' AS model, error
+        FROM jobs WHERE group_id = $1 ORDER BY id""",
+        group_id,
+    )
 
 
 async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:

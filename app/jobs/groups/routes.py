@@ -8,16 +8,16 @@ from fastapi import APIRouter, Depends, Response, status
 
 from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
-from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.jobs import views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
-from app.jobs.groups import service
+from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
 from app.jobs.kinds.kind import Kind
+from app.jobs.service import digest
 from app.jobs.states import Status
 
 _UNKNOWN: Final = GroupNotFound(group_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/groups", tags=["groups"])
 
 
 def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
-    """`POST /jobs/bulk`, for every kind there is."""
+    """`POST /jobs/bulk`, for every kind that users may ask for."""
     bulk = APIRouter(prefix="/jobs", tags=["groups"], dependencies=[Depends(refuse_while_stopping)])
     bulk.add_api_route(
         "/bulk",
@@ -38,7 +38,7 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
         response_model=GroupCreated,
         responses=problems.responses(
             TooManyJobs(limit=MAX_JOBS, got=1001),
-            *(error for kind in kinds.values() for error in kind.errors),
+            *(error for kind in kinds.values() if not kind.is_internal for error in kind.errors),
             IdempotencyKeyReused,
             TooManyActiveJobs(active=10, limit=10),
             DatabaseUnavailable,
@@ -53,29 +53,15 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
     ) -> Response:
         """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
         service.ensure_not_too_many(body)
-        try:
-            # A single job is let in without a transaction, but its group must not be there without it.
-            async with quota.admit(user.id, len(body.jobs)) as connection, connection.transaction():
-                submitted = await service.submit(connection, resources.settings, user.id, kinds, body, key)
-        except TooManyActiveJobs:
-            async with resources.database.connection() as connection:
-                earlier = await service.find_earlier(connection, user.id, body, key)
-            if earlier is None:
-                raise
-            submitted = earlier
-        for moved in submitted.moved:
-            announce(resources.hints, moved)
-            JOBS_CREATED.labels(moved.kind, moved.queue).inc()
-        here = f"/groups/{submitted.group_id}"
-        headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
-        created = GroupCreated(
-            group_id=submitted.group_id,
-            job_ids=submitted.job_ids,
-            message=f"{len(submitted.job_ids)} jobs created successfully",
-            poll_url=here,
+        return await creation.create(
+            resources,
+            quota,
+            user.id,
+            [(kinds[job.kind], job) for job in body.jobs],
+            key=key,
+            digest=digest("bulk", body),
+            message=f"{len(body.jobs)} jobs created successfully",
         )
-        status_code = status.HTTP_200_OK if submitted.is_replay else status.HTTP_202_ACCEPTED
-        return views.respond(created, status_code=status_code, headers=headers)
 
     # FastAPI reads the body's type from here; it depends on the kinds.
     create_jobs.__annotations__["body"] = bulk_request(kinds)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, Union
+from typing import Annotated, Any, Final, Literal, NotRequired, Union
 from uuid import UUID
 
 from pydantic import BaseModel, Field, create_model
@@ -24,6 +24,30 @@ class GroupCreated(TypedDict):
     poll_url: str
 
 
+class Trial(TypedDict):
+    """One training job of a search. `value` is what it is ranked by, null while or where there is none."""
+
+    rank: int | None
+    job_id: UUID
+    status: Status
+    progress: float
+    params: dict[str, Any]
+    value: float | None
+    metrics: dict[str, Any] | None
+    model: str | None
+    error: dict[str, Any] | None
+
+
+class SearchView(TypedDict):
+    """A search as it stands: what is best so far, and all trials, the best first."""
+
+    metric: str | None
+    best_job_id: UUID | None
+    best_model: str | None
+    best_value: float | None
+    leaderboard: list[Trial]
+
+
 class GroupView(TypedDict):
     """A group as its owner sees it. `progress` is the mean over its jobs."""
 
@@ -33,6 +57,7 @@ class GroupView(TypedDict):
     progress: float
     is_finished: bool
     statuses: dict[Status, int]
+    search: NotRequired[SearchView]
 
 
 class GroupCancelled(TypedDict):
@@ -45,7 +70,7 @@ class GroupCancelled(TypedDict):
 
 def bulk_request(kinds: Mapping[str, Kind]) -> type[BaseModel]:
     """The body of `POST /jobs/bulk`: a list of requests, each of which names its kind."""
-    items = tuple(_item(kind) for kind in kinds.values())
+    items = tuple(_item(kind) for kind in kinds.values() if not kind.is_internal)
     item = Annotated[Union[items], Field(discriminator="kind")] if len(items) > 1 else items[0]  # noqa: UP007
     return create_model(
         "BulkRequest",

@@ -1,6 +1,6 @@
 """What can be done with groups. Commits nothing, sends nothing: its callers do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,8 @@ from app.jobs.groups import queries
 from app.jobs.groups.schemas import MAX_JOBS, GroupView
 from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Moved, NewJob
+from app.jobs.requests import JobOptions
+from app.jobs.searches import leaderboard
 from app.jobs.states import Status
 
 
@@ -39,24 +41,27 @@ async def submit(
     connection: asyncpg.Connection,
     settings: Settings,
     owner_id: UUID,
-    kinds: Mapping[str, Kind],
-    request: Any,
+    jobs: Sequence[tuple[Kind, JobOptions]],
+    *,
     key: str | None,
+    digest: bytes,
+    search: Mapping[str, Any] | None = None,
 ) -> GroupSubmitted:
-    """Create all jobs of a bulk request in the caller's transaction.
+    """Create all jobs of a request in the caller's transaction.
 
     Raises IdempotencyKeyReused, and what the plans of the kinds raise.
     """
     group_id = ids.new_id()
-    digest = None if key is None else service.digest("bulk", request)
-    while not await queries.add(connection, group_id, owner_id, key, digest):
-        earlier = await find_earlier(connection, owner_id, request, key)
+    while not await queries.add(connection, group_id, owner_id, key, None if key is None else digest):
+        earlier = await find_earlier(connection, owner_id, key=key, digest=digest)
         if earlier is not None:
             return earlier
         # The key was let go between the two statements: it is free again.
+    if search is not None:
+        await queries.note_search(connection, group_id, dict(search))
     moved = []
-    for index, job in enumerate(request.jobs):
-        new = await _new_job(connection, settings, owner_id, kinds[job.kind], job, group_id, index)
+    for index, (kind, request) in enumerate(jobs):
+        new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
         created = await transitions.create(connection, new)
         assert created is not None  # noqa: S101  # it is refused only for its key, and it has none
         moved.append(created)
@@ -82,12 +87,12 @@ async def _new_job(
 
 
 async def find_earlier(
-    connection: asyncpg.Connection, owner_id: UUID, request: Any, key: str | None
+    connection: asyncpg.Connection, owner_id: UUID, *, key: str | None, digest: bytes
 ) -> GroupSubmitted | None:
     """The group that the same request made before under this key; raises IdempotencyKeyReused."""
     if key is None or (earlier := await queries.of_key(connection, owner_id, key)) is None:
         return None
-    if earlier["request_digest"] != service.digest("bulk", request):
+    if earlier["request_digest"] != digest:
         raise IdempotencyKeyReused
     return GroupSubmitted(earlier["id"], await queries.job_ids(connection, earlier["id"]), [], is_replay=True)
 
@@ -99,7 +104,7 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID
         raise GroupNotFound(group_id=str(group_id))
     statuses = {Status(row["status"]): row["jobs"] for row in rows if row["status"] is not None}
     jobs = sum(statuses.values())
-    return GroupView(
+    view = GroupView(
         group_id=group_id,
         created_at=rows[0]["created_at"],
         jobs=jobs,
@@ -107,6 +112,9 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID
         is_finished=all(status.is_final for status in statuses),
         statuses=statuses,
     )
+    if rows[0]["search"] is not None:
+        view["search"] = leaderboard.of(rows[0]["search"], await queries.trials(connection, group_id))
+    return view
 
 
 async def cancel(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> list[Moved]:

@@ -45,6 +45,20 @@ class Work:
     model_version_id: UUID | None = None
 
 
+@dataclass(frozen=True)
+class Spread:
+    """What a request becomes that asks for many jobs at once: a group, and what is said of it."""
+
+    requests: tuple[JobOptions, ...]
+    search: Mapping[str, Any]
+    message: str
+
+
+def no_spread(_request: Any) -> Spread | None:
+    """For a kind whose requests are each one job."""
+    return None
+
+
 def no_references(_request: Any) -> References:
     """For a kind whose requests name nothing that has to be looked up."""
     return References()
@@ -69,7 +83,8 @@ class Kind:
 
     `request` is the body of `POST /jobs/<kind>`. `references` says what one names, `plan` turns it and what
     was found into work, and raises AppErrors for what can be seen to be wrong before the job exists (those
-    in `errors` are in the OpenAPI document).
+    in `errors` are in the OpenAPI document). A kind that `is_internal` has no such route: some other one, and
+    nobody else, creates its jobs.
     """
 
     name: str
@@ -77,6 +92,7 @@ class Kind:
     request: type[JobOptions]
     plan: Callable[[Any, Found], Work]
     references: Callable[[Any], References] = no_references
+    spread: Callable[[Any], Spread | None] = no_spread
     message: str = "Job created successfully"
     errors: tuple[AppError | type[AppError], ...] = ()
     examples: dict[str, Any] = field(default_factory=dict)
@@ -85,6 +101,7 @@ class Kind:
     soft_limit_seconds: int = 1500
     time_limit_seconds: int = 1800
     retry: RetryPolicy = RetryPolicy()
+    is_internal: bool = False
 
     @property
     def path(self) -> str:

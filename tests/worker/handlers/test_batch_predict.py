@@ -1,38 +1,190 @@
-"""`batch_predict` on what it cannot work with; its good days are told in `tests/worker/children`."""
+"""`batch_predict` over rows that are sent along and over datasets, and on what it cannot work with."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.worker.children import attempts
-from worker.children.messages import Failed
+from tests.worker.children.attempts import Attempt
+from tests.worker.handlers.datasets import as_file
+from worker import predictions
+from worker.children import encoding
+from worker.children.encoding import NotJson
+from worker.children.messages import Failed, Start
+from worker.context import RowError, UnserialisableOutput
+from worker.runtimes.vader import VaderModel
 
 MODEL = {"name": "sentiment", "version": 1, "runtime": "vader"}
 
 
+def params(**more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "batch_size": 10, **more}
+
+
+def over_dataset(path: Path, *, done: int = 0, batch: int = 0, errors: int = 0, **more: Any) -> Start:
+    """An attempt over a dataset, which begins after so many rows."""
+    start = attempts.start("batch_predict", params=params(**more), resume_batch=batch, done=done)
+    rows = pq.read_metadata(path).num_rows
+    return msgspec.structs.replace(
+        start, payload=None, total=rows, errors=errors, files={"dataset": as_file(path)}
+    )
+
+
+def lines(attempt: Attempt) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(line) for batch in attempt.batches for line in batch.output.splitlines()]
+
+
 @pytest.mark.parametrize(
-    ("params", "rows", "code"),
+    ("told", "rows", "code"),
     [
         ({"model": MODEL}, ["text"], "bad_input"),
         ({"model": MODEL, "batch_size": "ten"}, ["text"], "bad_input"),
-        ({"model": MODEL, "batch_size": 10}, [1], "bad_input"),
         ({"model": MODEL | {"runtime": "abacus"}, "batch_size": 10}, ["text"], "unknown_runtime"),
     ],
 )
 async def test_what_cannot_be_predicted_is_a_clear_failure(
-    params: dict[str, Any], rows: Sequence[Any], code: str
+    told: dict[str, Any], rows: Sequence[Any], code: str
 ) -> None:
-    attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=params))
+    attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=told))
 
     assert isinstance(attempt.end, Failed)
     assert attempt.end.code == code
 
 
-async def test_batches_before_a_bad_row_are_kept() -> None:
-    params = {"model": MODEL, "batch_size": 2}
+async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted() -> None:
+    attempt = await attempts.run_alone(attempts.start("batch_predict", ["good", 4, "bad"], params=params()))
 
-    attempt = await attempts.run_alone(attempts.start("batch_predict", ["a", "b", "c", 4], params=params))
+    found = lines(attempt)
+    assert [list(line) for line in found] == [["prediction"], ["error"], ["prediction"]]
+    assert [found[0]["prediction"], found[2]["prediction"]] == VaderModel().predict(["good", "bad"])
+    assert attempt.result == {"total": 3, "errors": 1}
 
-    assert len(attempt.outputs) == 2
-    assert attempt.failure.code == "bad_input"
+
+async def test_objects_give_the_model_their_column_and_the_result_their_id() -> None:
+    rows = [{"id": "a", "review": "good", "stars": 5}, {"id": 7, "review": "bad"}, {"review": "so-so"}]
+    shape = {"column": "review", "id_column": "id"}
+
+    attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=params(shape=shape)))
+
+    said = VaderModel().predict(["good", "bad", "so-so"])
+    assert lines(attempt) == [
+        {"id": row_id, "prediction": prediction}
+        for row_id, prediction in zip(["a", 7, None], said, strict=True)
+    ]
+
+
+async def test_a_dataset_is_read_from_where_the_last_attempt_stopped(tmp_path: Path) -> None:
+    texts = [f"{row} good and bad things {'great ' * (row % 5)}" for row in range(95)]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"key": range(95), "text": texts}), path, row_group_size=20)
+
+    attempt = await attempts.run_alone(
+        over_dataset(path, done=30, batch=3, shape={"column": "text", "id_column": "key"})
+    )
+
+    assert [batch.index for batch in attempt.batches] == list(range(3, 10))
+    assert [batch.first_row for batch in attempt.batches] == list(range(30, 95, 10))
+    assert attempt.batches[0].step == "Batch 4/10"
+    assert [line["id"] for line in lines(attempt)] == list(range(30, 95))
+    assert [line["prediction"] for line in lines(attempt)] == VaderModel().predict(texts[30:])
+    assert attempt.result == {"total": 95, "errors": 0}
+
+
+async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    texts = ["good" if row % 10 else None for row in range(100)]
+    pq.write_table(pa.table({"text": texts}), path)
+    shape = {"column": "text"}
+
+    few = await attempts.run_alone(
+        over_dataset(path, done=50, batch=5, errors=5, shape=shape, max_row_errors=10)
+    )
+    many = await attempts.run_alone(
+        over_dataset(path, done=50, batch=5, errors=5, shape=shape, max_row_errors=7)
+    )
+    again = await attempts.run_alone(
+        over_dataset(path, done=80, batch=8, errors=8, shape=shape, max_row_errors=7)
+    )
+
+    assert few.result == {"total": 100, "errors": 10}
+    assert (many.failure.code, many.failure.is_retryable) == ("too_many_row_errors", False)
+    assert "8 of the first 80 rows are in error; the limit is 7" in many.failure.message
+    assert len(many.batches) == 3
+    assert (again.batches, again.failure.code) == ([], "too_many_row_errors")
+
+
+# Models that misbehave
+
+
+class Odd:
+    """A model that answers or raises by the row."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def predict(self, rows: Sequence[Any]) -> list[Any]:
+        self.asked.append(len(rows))
+        if "raise" in rows:
+            raise ValueError("cannot take that")
+        return [float("nan") if row == "nan" else {"value": len(row)} for row in rows]
+
+
+def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
+    """What is sent for rows that the odd model is asked about."""
+    sent: list[list[Any]] = []
+
+    def send(outputs: list[Any]) -> None:
+        try:
+            encoding.json_lines(outputs, 0)
+        except NotJson as error:
+            raise UnserialisableOutput(str(error)) from None
+        sent.append(outputs)
+
+    outputs = predictions.predict(Odd(), rows, has_worked=has_worked)
+    predictions.commit(send, outputs, has_worked=has_worked)
+    return sent[0]
+
+
+def test_a_model_that_raises_over_a_batch_is_asked_row_by_row_once() -> None:
+    model = Odd()
+
+    said = predictions.predict(model, ["a", "raise", "ccc"], has_worked=False)
+
+    assert said == [{"value": 1}, RowError("prediction_failed", "ValueError: cannot take that"), {"value": 3}]
+    assert model.asked == [3, 1, 1, 1]
+
+
+def test_a_model_that_raises_for_every_row_fails_the_attempt() -> None:
+    for rows in (["raise", "raise"], ["raise"]):
+        with pytest.raises(ValueError, match="cannot take that"):
+            predictions.predict(Odd(), rows, has_worked=False)
+
+
+def test_a_single_row_is_at_fault_where_the_model_has_worked_before() -> None:
+    assert outcome(["raise"], has_worked=True) == [
+        RowError("prediction_failed", "ValueError: cannot take that")
+    ]
+    assert [error.code for error in outcome(["nan"], has_worked=True)] == ["unserialisable_output"]
+
+
+def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
+    first, second = outcome(["a", "nan"])
+
+    assert first == {"value": 1}
+    assert second == RowError("unserialisable_output", "nan is no JSON number")
+    with pytest.raises(UnserialisableOutput):
+        outcome(["nan", "nan"])
+
+
+def test_a_model_that_miscounts_is_not_asked_again() -> None:
+    class Miscounting:
+        def predict(self, rows: Sequence[Any]) -> list[Any]:
+            return [1]
+
+    with pytest.raises(predictions.WrongPredictionCount, match="1 predictions for 2 rows"):
+        predictions.predict(Miscounting(), ["a", "b"], has_worked=True)

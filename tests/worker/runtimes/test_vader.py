@@ -75,11 +75,13 @@ def test_a_row_that_is_no_text_is_bad_input() -> None:
 
 
 def test_a_model_is_loaded_once() -> None:
-    assert cache.load(SENTIMENT) is cache.load(ModelReference(name="sentiment", version=1, runtime="vader"))
+    again = ModelReference(name="sentiment", version=1, runtime="vader")
+
+    assert cache.load(SENTIMENT, None) is cache.load(again, None)
 
 
 def test_a_runtime_that_this_worker_lacks_is_said() -> None:
     with pytest.raises(JobError) as error:
-        cache.load(ModelReference(name="sentiment", version=1, runtime="abacus"))
+        cache.load(ModelReference(name="sentiment", version=1, runtime="abacus"), None)
 
     assert error.value.code == "unknown_runtime"

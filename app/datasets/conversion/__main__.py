@@ -1,0 +1,63 @@
+"""`python -m app.datasets.conversion`: convert one file, say on stdout what came of it, and end."""
+
+import os
+import resource
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.datasets.conversion import columns, from_csv, from_jsonl, from_parquet
+from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
+from app.datasets.conversion.faults import Fault
+from app.datasets.values import Format
+
+MEMORY_BYTES: Final = 1024**3
+NICENESS: Final = 5
+"""Requests go first."""
+
+CONVERT: Final[dict[Format, Callable[[Path, Path], pa.Schema]]] = {
+    Format.CSV: from_csv.convert,
+    Format.JSONL: from_jsonl.convert,
+    Format.PARQUET: from_parquet.convert,
+}
+
+
+def main() -> None:
+    """Do what the one argument says."""
+    task = msgspec.json.decode(sys.argv[1], type=Task)
+    os.nice(NICENESS)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    pa.set_cpu_count(1)
+    sys.stdout.buffer.write(msgspec.json.encode(_answer(task)))
+
+
+def _answer(task: Task) -> Answer:
+    target = Path(task.target)
+    try:
+        schema = CONVERT[task.format](Path(task.source), target)
+        rows = pq.read_metadata(target).num_rows
+        if not rows:
+            raise Fault("bad_file", "it has no rows")
+    except Fault as fault:
+        return Refusal(fault.code, fault.reason, fault.line)
+    except MemoryError:
+        return Refusal("bad_file", "it takes too much memory", None)
+    return Converted(rows, tuple(columns.describe(schema)))
+
+
+def _end_with_parent() -> None:
+    """The parent holds the other end of stdin, and never writes: when this returns it is gone."""
+    # Not by `sys.stdin`: a thread that waits within it at our end is a fatal error.
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

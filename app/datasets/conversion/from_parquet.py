@@ -1,0 +1,215 @@
+"""Parquet: what others wrote, checked like everything else and written anew in small row groups.
+
+The footer is believed only as far as it can be checked cheaply; what lies beyond is bounded by the memory and
+the time of the process that reads it.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from app.datasets.conversion import json_values
+from app.datasets.conversion.columns import (
+    BOOLEAN,
+    DATE,
+    INSTANT,
+    INTEGER,
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    TIMESTAMP,
+    check_names,
+    field,
+)
+from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.row_groups import RowGroups
+
+BATCH_ROWS: Final = 2_500
+MAX_ROWS: Final = 1_000_000_000
+MAX_CELL_BYTES: Final = 1024 * 1024
+MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
+
+_FIRST: Final = {DATE: -719_162, TIMESTAMP: -719_162 * 86_400_000_000, INSTANT: -719_162 * 86_400_000_000}
+_LAST: Final = {
+    DATE: 2_932_896,
+    TIMESTAMP: 2_932_897 * 86_400_000_000 - 1,
+    INSTANT: 2_932_897 * 86_400_000_000 - 1,
+}
+"""The last day and the last moment of the year 9999, as far as Python goes."""
+
+
+def convert(source: Path, target: Path) -> pa.Schema:
+    """Write the rows of a Parquet file as one of ours. Raises a Fault."""
+    try:
+        return _convert(source, target)
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        message = str(error).splitlines() or [type(error).__name__]
+        raise Fault("bad_file", f"it is no whole Parquet file ({message[0][:200]})") from error
+
+
+def _convert(source: Path, target: Path) -> pa.Schema:
+    _check_footer(source)
+    # A buffered stream, so that a column of a large row group is not in memory as a whole.
+    with pq.ParquetFile(
+        source, buffer_size=1024 * 1024, pre_buffer=False, thrift_string_size_limit=MAX_FOOTER_BYTES
+    ) as file:
+        check_names(file.schema_arrow.names, line=1)
+        if file.metadata.num_rows > MAX_ROWS:
+            raise Fault(
+                "bad_file", f"it says that it has {file.metadata.num_rows} rows, more than {MAX_ROWS}"
+            )
+        plans = [_Plan(column) for column in file.schema_arrow]
+        schema = pa.schema([plan.field for plan in plans])
+        with RowGroups(target, schema) as groups:
+            for first, batch in _batches(file):
+                columns = [
+                    plan.convert(column, first) for plan, column in zip(plans, batch.columns, strict=True)
+                ]
+                groups.add(pa.RecordBatch.from_arrays(columns, schema=schema))
+        return schema
+
+
+def _check_footer(source: Path) -> None:
+    """The footer's length is the file's own word, and is read into memory at once."""
+    with source.open("rb") as file:
+        size = file.seek(0, 2)
+        if size < 12:
+            raise Fault("bad_file", "it is no Parquet file")
+        file.seek(-8, 2)
+        footer_bytes = int.from_bytes(file.read(4), "little")
+    if footer_bytes > min(size, MAX_FOOTER_BYTES):
+        raise Fault("bad_file", f"its footer has {footer_bytes} bytes")
+
+
+def _batches(file: pq.ParquetFile) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """All rows in batches, each with the number of rows before it."""
+    rows = 0
+    for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+        batch.validate(full=True)  # UTF-8, and offsets within their buffers
+        yield rows, batch
+        rows += batch.num_rows
+
+
+class _Plan:
+    """How one column is taken over."""
+
+    def __init__(self, column: pa.Field) -> None:
+        self._name = column.name
+        self._values: Callable[[pa.Array], pa.Array] = _as_it_is
+        arrow_type = column.type
+        if types.is_dictionary(arrow_type):
+            arrow_type = arrow_type.value_type
+            self._values = _decoded
+        target = _target(arrow_type)
+        if target is not None:
+            self.field = field(column.name, target)
+        elif types.is_map(arrow_type) or types.is_struct(arrow_type):
+            self._ensure_not_deep(arrow_type)
+            self.field = field(column.name, TEXT, OBJECT)
+        elif _is_list(arrow_type):
+            self._ensure_not_deep(arrow_type)
+            self.field = field(column.name, TEXT, LIST)
+        else:
+            raise Fault(
+                "bad_header", f"column {column.name!r} is of the type {arrow_type}, which has no JSON", line=1
+            )
+
+    def convert(self, column: pa.Array, first: int) -> pa.Array:
+        """The column's values as they are kept; `first` rows came before. Raises a Fault."""
+        values = self._values(column)
+        wanted = self.field.type
+        if self.field.metadata is not None:
+            return pa.array([self._json(value, first + row) for row, value in enumerate(values)], TEXT)
+        try:
+            # Finer than a microsecond is more than Python knows of; to go beyond its years is a fault.
+            values = values.cast(options=pc.CastOptions(wanted, allow_time_truncate=True))
+        except pa.ArrowInvalid as error:
+            raise self._fault(f"does not fit: {str(error).splitlines()[0]}", first) from error
+        self._refuse(values, wanted, first)
+        return values
+
+    def _refuse(self, values: pa.Array, wanted: pa.DataType, first: int) -> None:
+        if wanted == NUMBER:
+            self._refuse_where(pc.invert(pc.is_finite(values)), "is not a finite number", first)
+        elif wanted == TEXT:
+            self._refuse_where(pc.match_substring(values, "\0"), "has a NUL character", first)
+            longest = pc.greater(pc.binary_length(values), MAX_CELL_BYTES)
+            self._refuse_where(longest, f"is longer than {MAX_CELL_BYTES} bytes", first)
+        elif wanted in _FIRST:
+            number = values.cast(pa.int32() if wanted == DATE else pa.int64())
+            outside = pc.or_(pc.less(number, _FIRST[wanted]), pc.greater(number, _LAST[wanted]))
+            self._refuse_where(outside, "is not between the years 1 and 9999", first)
+
+    def _refuse_where(self, flags: pa.Array, reason: str, first: int) -> None:
+        place: int = pc.index(flags, True).as_py()
+        if place >= 0:
+            raise self._fault(reason, first + place)
+
+    def _fault(self, reason: str, row: int) -> Fault:
+        return Fault("bad_row", f"column {self._name!r} {reason}", line=row + 1)
+
+    def _json(self, value: pa.Scalar, row: int) -> str | None:
+        try:
+            plain = value.as_py(maps_as_pydicts="strict")
+        except (KeyError, ValueError, OverflowError) as error:
+            raise self._fault(f"has no JSON: {error}", row) from error
+        if plain is None:
+            return None
+        if (reason := json_values.fault(plain)) is not None:
+            raise self._fault(f"cannot be kept: {reason}", row)
+        encoded = msgspec.json.encode(plain)
+        if len(encoded) > MAX_CELL_BYTES:
+            raise self._fault(f"is longer than {MAX_CELL_BYTES} bytes", row)
+        return encoded.decode()
+
+    def _ensure_not_deep(self, arrow_type: pa.DataType) -> None:
+        waiting = [(arrow_type, 0)]
+        while waiting:
+            part, depth = waiting.pop()
+            if depth > json_values.MAX_DEPTH:
+                raise Fault(
+                    "bad_header",
+                    f"column {self._name!r} is nested deeper than {json_values.MAX_DEPTH} levels",
+                    line=1,
+                )
+            waiting += ((part.field(index).type, depth + 1) for index in range(part.num_fields))
+
+
+def _target(arrow_type: pa.DataType) -> pa.DataType | None:
+    """The type that a flat column is kept as; None for one that is not flat, or that we do not take."""
+    if types.is_string(arrow_type) or types.is_large_string(arrow_type) or types.is_string_view(arrow_type):
+        return TEXT
+    if types.is_null(arrow_type):
+        return TEXT
+    if types.is_boolean(arrow_type):
+        return BOOLEAN
+    if types.is_integer(arrow_type):
+        return INTEGER
+    if types.is_floating(arrow_type) or types.is_decimal(arrow_type):
+        return NUMBER
+    if types.is_date(arrow_type):
+        return DATE
+    if types.is_timestamp(arrow_type):
+        return TIMESTAMP if arrow_type.tz is None else INSTANT
+    return None
+
+
+def _is_list(arrow_type: pa.DataType) -> bool:
+    return bool(
+        types.is_list(arrow_type) or types.is_large_list(arrow_type) or types.is_fixed_size_list(arrow_type)
+    )
+
+
+def _as_it_is(column: pa.Array) -> pa.Array:
+    return column
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode()

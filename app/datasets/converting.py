@@ -1,0 +1,92 @@
+"""The conversion of one file, seen from the API: a process that has nothing of ours, and not for ever."""
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from app.core.errors import AppError
+from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
+from app.datasets.errors import BadFile, BadHeader, BadRow
+from app.datasets.values import Format
+
+CONVERSION_SECONDS: Final = 900.0
+LAST_WORDS_BYTES: Final = 2000
+
+_ROOT: Final = Path(__file__).parents[2]
+_MODULE: Final = "app.datasets.conversion"
+
+log = structlog.get_logger(__name__)
+
+
+async def convert(source: Path, file_format: Format, target: Path) -> Converted:
+    """Write the rows of a file as Parquet. Raises BadFile, BadHeader and BadRow."""
+    task = msgspec.json.encode(Task(str(source), str(target), file_format))
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _MODULE, task.decode()),
+        cwd=_ROOT,
+        env=_environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(CONVERSION_SECONDS):
+            said, complaint = await _listen(process)
+    except TimeoutError:
+        raise BadFile(reason=f"it takes longer than {CONVERSION_SECONDS:.0f} seconds") from None
+    finally:
+        await _end(process)
+    return _result(process.returncode, said, complaint)
+
+
+def _environment() -> dict[str, str]:
+    """What the process needs of our environment, which holds secrets."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    # The usual pool reserves more than it uses, and would be stopped by the limit on memory.
+    return {**kept, "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+async def _listen(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """All that the process says. Not by `communicate`: it closes stdin, which is taken for our end."""
+    assert process.stdout is not None  # noqa: S101  # they are pipes
+    assert process.stderr is not None  # noqa: S101
+    said, complaint, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+    return said, complaint
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
+    await process.wait()
+
+
+def _result(exit_code: int | None, said: bytes, complaint: bytes) -> Converted:
+    if exit_code != 0:
+        # Killed by its own memory, or by a fault in a library: either way it is what is in the file.
+        log.warning(
+            "conversion_died",
+            exit_code=exit_code,
+            error=complaint[-LAST_WORDS_BYTES:].decode(errors="replace"),
+        )
+        raise BadFile(reason="reading it failed")
+    answer = msgspec.json.decode(said, type=Answer)
+    if isinstance(answer, Converted):
+        return answer
+    raise _error(answer)
+
+
+def _error(refusal: Refusal) -> AppError:
+    match refusal.code:
+        case "bad_row":
+            return BadRow(line=refusal.line, reason=refusal.reason)
+        case "bad_header":
+            return BadHeader(line=refusal.line, reason=refusal.reason)
+        case "bad_file":
+            return BadFile(reason=refusal.reason)

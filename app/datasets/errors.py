@@ -1,0 +1,90 @@
+"""What can be wrong with a dataset, or with what somebody sends as one."""
+
+from app.core.errors import AppError, BadRequest, Conflict, NotFound, TooLarge, Unprocessable
+
+
+class DatasetNotFound(NotFound):
+    """There is no dataset {dataset_id}."""
+
+    code = "dataset_not_found"
+    title = "Dataset not found"
+
+
+class DatasetInUse(Conflict):
+    """Dataset {dataset_id} is needed by {jobs} jobs that are not finished."""
+
+    code = "dataset_in_use"
+    title = "Dataset in use"
+
+
+class DatasetTooLarge(TooLarge):
+    """The dataset is larger than {limit} bytes."""
+
+    code = "dataset_too_large"
+    title = "Dataset too large"
+
+
+class DatasetQuotaExceeded(TooLarge):
+    """Your datasets may have {limit} bytes together, and they have {used} without this one."""
+
+    code = "dataset_quota_exceeded"
+    title = "Dataset quota exceeded"
+
+
+class UnsupportedFormat(AppError):
+    """A dataset is CSV, JSON Lines or Parquet in UTF-8, plain or with gzip; this is {got}."""
+
+    status = 415
+    code = "unsupported_format"
+    title = "Unsupported format"
+
+
+class UploadStalled(AppError):
+    """Nothing of the file arrived for {seconds} seconds."""
+
+    status = 408
+    code = "upload_stalled"
+    title = "Upload stalled"
+
+
+class BadUpload(Unprocessable):
+    """The request does not carry a file: {reason}."""
+
+    code = "bad_upload"
+    title = "Bad upload"
+
+
+class BadCompression(Unprocessable):
+    """The gzip stream cannot be inflated: {reason}."""
+
+    code = "bad_compression"
+    title = "Bad compression"
+
+
+class BadFile(Unprocessable):
+    """The file cannot be read: {reason}."""
+
+    code = "bad_file"
+    title = "Bad file"
+
+
+class BadHeader(Unprocessable):
+    """Line {line} does not name the columns: {reason}."""
+
+    code = "bad_header"
+    title = "Bad header"
+
+
+class BadRow(Unprocessable):
+    """Line {line}: {reason}."""
+
+    code = "bad_row"
+    title = "Bad row"
+
+
+class RangeNotSatisfiable(BadRequest):
+    """The file has {bytes} bytes, and none of them are in that range."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = "Range not satisfiable"

@@ -1,0 +1,117 @@
+"""How an upload becomes a dataset: received, converted, stored, and only then known.
+
+Whoever dies on the way leaves files that nothing refers to, in a spool folder or in storage; both are swept.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import psutil
+
+from app.core import ids
+from app.core.errors import AppError
+from app.core.resources import Resources
+from app.datasets import converting, queries, receiving, service, storing
+from app.datasets.conversion.answers import Converted
+from app.datasets.errors import DatasetQuotaExceeded, DatasetTooLarge
+from app.datasets.values import Format
+
+CONVERSIONS_AT_ONCE: Final = 2
+_SPOOL: Final = "headrace-upload-"
+
+
+class Intake:
+    """Takes in the uploads of one API process."""
+
+    def __init__(self, resources: Resources) -> None:
+        remove_spools_of_the_dead()
+        self._resources = resources
+        self._turn = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
+
+    async def take(
+        self, owner_id: UUID, name: str, file_format: Format, chunks: AsyncIterator[bytes], *, is_gzip: bool
+    ) -> asyncpg.Record:
+        """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
+        limit_bytes, too_large = await self._limit(owner_id)
+        async with _spool_folder() as folder:
+            content, rows = folder / "content", folder / "rows.parquet"
+            spool = receiving.Spool(
+                content,
+                limit_bytes=limit_bytes,
+                too_large=too_large,
+                is_text=file_format is not Format.PARQUET,
+                is_gzip=is_gzip,
+            )
+            try:
+                await receiving.receive(chunks, spool)
+            finally:
+                spool.close()
+            async with self._turn:
+                converted = await converting.convert(content, file_format, rows)
+            return await self._publish(owner_id, name, file_format, content, rows, converted)
+
+    async def _limit(self, owner_id: UUID) -> tuple[int, AppError]:
+        """How large the next dataset of an owner may be, and what to say of one that is larger."""
+        settings = self._resources.settings
+        async with self._resources.database.connection() as connection:
+            used = await queries.used_bytes(connection, owner_id)
+        left = max(0, settings.dataset_quota_bytes - used)
+        if left < settings.max_dataset_bytes:
+            return left, DatasetQuotaExceeded(limit=settings.dataset_quota_bytes, used=used)
+        return settings.max_dataset_bytes, DatasetTooLarge(limit=settings.max_dataset_bytes)
+
+    async def _publish(
+        self,
+        owner_id: UUID,
+        name: str,
+        file_format: Format,
+        content: Path,
+        rows: Path,
+        converted: Converted,
+    ) -> asyncpg.Record:
+        resources = self._resources
+        dataset_id = ids.new_id()
+        stored_content, stored_rows = await storing.store(resources.storage, dataset_id, content, rows)
+        try:
+            async with resources.database.transaction() as connection:
+                return await service.add(
+                    connection,
+                    dataset_id,
+                    owner_id,
+                    name=name,
+                    file_format=file_format,
+                    content=stored_content,
+                    rows=stored_rows,
+                    row_count=converted.rows,
+                    columns=converted.columns,
+                    quota_bytes=resources.settings.dataset_quota_bytes,
+                )
+        except DatasetQuotaExceeded:
+            # Only here is it certain that there is no row. After a lost connection there may be one.
+            await storing.forget(resources.storage, dataset_id)
+            raise
+
+
+@asynccontextmanager
+async def _spool_folder() -> AsyncIterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{_SPOOL}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+
+def remove_spools_of_the_dead() -> None:
+    """Remove what processes left that were killed while a file came in."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_SPOOL}*"):
+        process_id = folder.name.removeprefix(_SPOOL).partition("-")[0]
+        if process_id.isdigit() and not psutil.pid_exists(int(process_id)):
+            shutil.rmtree(folder, ignore_errors=True)

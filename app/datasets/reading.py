@@ -1,0 +1,110 @@
+"""Reading the rows of a dataset by range. Pure: pyarrow and a file; children of workers import this too."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import types
+
+from app.datasets.conversion import columns
+from app.datasets.values import Column
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+class RowReader:
+    """The rows of one dataset's Parquet file, numbered from 0. Not for several threads at once.
+
+    Only the row groups that are asked for are read, and the last one is kept: whoever goes through the file
+    in order decodes each of them once.
+    """
+
+    def __init__(self, source: Path | Any) -> None:
+        """Open a local file, or a binary file object that can seek."""
+        self._file = pq.ParquetFile(source, pre_buffer=False, page_checksum_verification=True)
+        metadata = self._file.metadata
+        sizes = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+        self._starts: list[int] = [0, *accumulate(sizes)]
+        self._kept: tuple[int, tuple[str, ...] | None, pa.Table] | None = None
+        self.columns: list[Column] = columns.describe(self._file.schema_arrow)
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        return self._starts[-1]
+
+    def __enter__(self) -> Self:
+        """Use it as a context manager to close the file at the end."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def rows(self, first: int, count: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """At most `count` rows from row `first` on, of all columns or some, as JSON has them.
+
+        Days and moments are ISO 8601 texts.
+        """
+        table = self.table(first, count, columns)
+        values = [
+            _plain(table.schema.field(index))(table.column(index)) for index in range(table.num_columns)
+        ]
+        names = table.column_names
+        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+    def table(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """At most `count` rows from row `first` on, of all columns or some.
+
+        What is a list or an object in JSON is a column of JSON texts here.
+        """
+        end = min(first + count, len(self))
+        wanted = None if columns is None else tuple(columns)
+        parts = []
+        at = first
+        while at < end:
+            index = bisect_right(self._starts, at) - 1
+            group_start, group_end = self._starts[index], self._starts[index + 1]
+            part_end = min(end, group_end)
+            parts.append(self._group(index, wanted).slice(at - group_start, part_end - at))
+            at = part_end
+        if not parts:
+            schema = self._file.schema_arrow
+            empty = schema.empty_table()
+            return empty if wanted is None else empty.select(list(wanted))
+        return pa.concat_tables(parts)
+
+    def _group(self, index: int, wanted: tuple[str, ...] | None) -> pa.Table:
+        if self._kept is None or self._kept[:2] != (index, wanted):
+            self._kept = None  # before the next is read, or there are two in memory
+            names = None if wanted is None else list(wanted)
+            table = self._file.read_row_group(index, columns=names, use_threads=False)
+            self._kept = index, wanted, table if names is None else table.select(names)
+        return self._kept[2]
+
+
+def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:
+    if columns.json_type(column) is not None:
+        return _parsed
+    if types.is_temporal(column.type):
+        return _written
+    return pa.ChunkedArray.to_pylist  # type: ignore[no-any-return]  # pyarrow has no types
+
+
+def _parsed(column: pa.ChunkedArray) -> list[Any]:
+    return [None if text is None else _decode(text) for text in column.to_pylist()]
+
+
+def _written(column: pa.ChunkedArray) -> list[Any]:
+    return [None if value is None else value.isoformat() for value in column.to_pylist()]

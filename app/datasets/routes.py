@@ -1,0 +1,325 @@
+"""Datasets over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi.responses import StreamingResponse
+
+from app.auth.deps import CurrentUser
+from app.core import paging, text
+from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
+from app.core.storage import Storage
+from app.datasets import formats, multipart, queries, ranges, service, storing, views
+from app.datasets.deps import IntakeDep
+from app.datasets.errors import (
+    BadCompression,
+    BadFile,
+    BadHeader,
+    BadRow,
+    BadUpload,
+    DatasetInUse,
+    DatasetNotFound,
+    DatasetQuotaExceeded,
+    DatasetTooLarge,
+    RangeNotSatisfiable,
+    UnsupportedFormat,
+    UploadStalled,
+)
+from app.datasets.reading import RowReader
+from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
+from app.datasets.values import Format
+from app.http import problems
+from app.http.body import CleanStr
+from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
+from app.http.middleware import allow_body
+
+MAX_NAME_LENGTH: Final = 200
+MAX_PREVIEW_ROWS: Final = 100
+_MAX_SHOWN: Final = 100
+MULTIPART: Final = "multipart/form-data"
+_EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+_EXAMPLE: Final = {
+    "dataset_id": _EXAMPLE_ID,
+    "name": "reviews",
+    "format": "csv",
+    "bytes": 52,
+    "rows": 2,
+    "columns": [{"name": "text", "type": "text"}, {"name": "stars", "type": "integer"}],
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "created_at": "2026-01-31T12:00:00Z",
+    "links": {
+        "self": f"/datasets/{_EXAMPLE_ID}",
+        "preview": f"/datasets/{_EXAMPLE_ID}/preview",
+        "content": f"/datasets/{_EXAMPLE_ID}/content",
+    },
+}
+_NOT_FOUND: Final = DatasetNotFound(dataset_id=_EXAMPLE_ID)
+_FILE_MISSING: Final = FileMissing(key=f"datasets/{_EXAMPLE_ID}/content")
+_BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            formats.CSV: {
+                "schema": {"type": "string"},
+                "example": 'text,stars\nIt works.,5\n"Slow, and loud.",2\n',
+            },
+            formats.NDJSON: {
+                "schema": {"type": "string"},
+                "example": '{"text": "It works.", "stars": 5}\n{"text": "Slow, and loud.", "stars": 2}\n',
+            },
+            formats.PARQUET: _BINARY,
+            MULTIPART: {
+                "schema": {
+                    "type": "object",
+                    "properties": {"file": _BINARY["schema"]},
+                    "required": ["file"],
+                }
+            },
+        },
+    }
+}
+
+DatasetId = Annotated[UUID, Path(description="The id that the upload was answered with.")]
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+
+
+@dataclass(frozen=True)
+class _Upload:
+    """A file on its way here."""
+
+    name: str
+    file_format: Format
+    chunks: AsyncIterator[bytes]
+
+
+@router.post(
+    "",
+    operation_id="createDataset",
+    summary="Upload a dataset: CSV, JSON Lines or Parquet",
+    status_code=status.HTTP_201_CREATED,
+    response_model=DatasetView,
+    responses={
+        201: {"content": {"application/json": {"example": _EXAMPLE}}},
+        **problems.responses(
+            BodyTooLarge(limit=2 * 1024**3),
+            DatasetTooLarge(limit=2 * 1024**3),
+            DatasetQuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+            UnsupportedFormat(got="application/pdf"),
+            UploadStalled(seconds=30),
+            BadUpload(reason="there is no file in the form"),
+            BadCompression(reason="it is cut off"),
+            BadFile(reason="it is empty"),
+            BadHeader(line=1, reason="more than one column is called 'a'"),
+            BadRow(line=3, reason="3 cells, but there are 2 columns"),
+            StorageUnavailable,
+        ),
+    },
+    openapi_extra=_BODY,
+)
+async def create_dataset(
+    request: Request,
+    user: CurrentUser,
+    settings: SettingsDep,
+    intake: IntakeDep,
+    response: Response,
+    name: Annotated[
+        CleanStr | None,
+        Query(
+            min_length=1,
+            max_length=MAX_NAME_LENGTH,
+            description="What to call it; by default as the file of the form is called.",
+        ),
+    ] = None,
+    content_encoding: Annotated[
+        str, Header(description="`gzip` for a compressed body; what is kept is the file within.")
+    ] = "identity",
+) -> DatasetView:
+    """The body is the file, or a form with one file. One bad row, and nothing of it is kept."""
+    allow_body(request.scope, settings.max_dataset_bytes + multipart.OVERHEAD_BYTES)
+    is_gzip = _is_gzip(content_encoding)
+    upload = await _upload(request, name, is_gzip=is_gzip)
+    row = await intake.take(user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip)
+    created = views.dataset(row)
+    response.headers["Location"] = created["links"]["self"]
+    return created
+
+
+@router.get(
+    "",
+    operation_id="listDatasets",
+    summary="List your datasets, newest first",
+    response_model=DatasetPage,
+    responses=problems.responses(InvalidCursor),
+)
+async def list_datasets(
+    user: CurrentUser,
+    database: DatabaseDep,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> DatasetPage:
+    """One page of your datasets."""
+    before = None if cursor is None else paging.decode_cursor(cursor)
+    async with database.connection() as connection:
+        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
+    return views.dataset_page(rows, limit)
+
+
+@router.get(
+    "/{dataset_id}",
+    operation_id="getDataset",
+    summary="One dataset",
+    response_model=DatasetView,
+    responses=problems.responses(_NOT_FOUND),
+)
+async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: DatabaseDep) -> DatasetView:
+    """What a dataset is, with the columns and their types."""
+    async with database.connection() as connection:
+        return views.dataset(await queries.get_own(connection, user.id, dataset_id))
+
+
+@router.get(
+    "/{dataset_id}/preview",
+    operation_id="previewDataset",
+    summary="The first rows, as jobs see them",
+    response_model=DatasetPreview,
+    responses=problems.responses(_NOT_FOUND, _FILE_MISSING, StorageUnavailable),
+)
+async def preview_dataset(
+    dataset_id: DatasetId,
+    user: CurrentUser,
+    resources: ResourcesDep,
+    rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="How many rows.")] = 20,
+) -> Response:
+    """The first rows with the types that were found: what is empty is null, days and moments are ISO 8601."""
+    async with resources.database.connection() as connection:
+        row = await queries.get_own(connection, user.id, dataset_id)
+    found = await asyncio.to_thread(_first_rows, resources.storage, storing.rows_key(dataset_id), rows)
+    preview = DatasetPreview(columns=row["columns"], rows=found, total=row["rows"])
+    return Response(msgspec.json.encode(preview), media_type="application/json")
+
+
+@router.get(
+    "/{dataset_id}/content",
+    operation_id="downloadDataset",
+    summary="The file as it came",
+    response_class=Response,
+    responses={
+        200: {"content": dict.fromkeys(formats.MEDIA_TYPES.values(), _BINARY)},
+        206: {"description": "The range of bytes that was asked for"},
+        304: {"description": "The file is the one of `If-None-Match`"},
+        **problems.responses(_NOT_FOUND, _FILE_MISSING, RangeNotSatisfiable(bytes=52), StorageUnavailable),
+    },
+)
+async def download_dataset(
+    dataset_id: DatasetId,
+    user: CurrentUser,
+    resources: ResourcesDep,
+    byte_range: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
+    if_range: Annotated[str | None, Header()] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """All of it or one range, byte for byte. Its ETag is the SHA-256."""
+    async with resources.database.connection() as connection:
+        row = await queries.get_own(connection, user.id, dataset_id)
+    etag = f'"{row["sha256"]}"'
+    headers = {"ETag": etag, "Accept-Ranges": "bytes"}
+    if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    size: int = row["bytes"]
+    part = ranges.find(byte_range, size) if if_range in (None, etag) else None
+    start, end = part or (0, size)
+    headers |= {
+        "Content-Length": str(end - start),
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(_filename(row), safe='')}",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if part is not None:
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    blocks = resources.storage.stream(storing.content_key(dataset_id), start=start, end=end)
+    return StreamingResponse(
+        await _begun(blocks),
+        status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
+        headers=headers,
+        media_type=formats.MEDIA_TYPES[Format(row["format"])],
+    )
+
+
+@router.delete(
+    "/{dataset_id}",
+    operation_id="deleteDataset",
+    summary="Delete a dataset",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems.responses(_NOT_FOUND, DatasetInUse(dataset_id=_EXAMPLE_ID, jobs=1)),
+)
+async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep) -> None:
+    """Delete a dataset and its files. Not while a job that has not ended needs it."""
+    async with resources.database.transaction() as connection:
+        await service.delete(connection, user.id, dataset_id)
+    await storing.forget(resources.storage, dataset_id)
+
+
+def _is_gzip(content_encoding: str) -> bool:
+    match content_encoding.strip().lower():
+        case "gzip" | "x-gzip":
+            return True
+        case "" | "identity":
+            return False
+        case other:
+            raise UnsupportedFormat(got=f"encoded with {other[:_MAX_SHOWN]}")
+
+
+async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Upload:
+    """The file that a request carries, and what it is. Nothing of a body that is the file is read here."""
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith(MULTIPART):
+        if name is None:
+            raise BadUpload(reason="say what to call it with ?name=")
+        return _Upload(name, formats.find(content_type, name), request.stream())
+    if is_gzip:
+        raise UnsupportedFormat(got="a form with gzip")
+    file = await multipart.open_file(content_type, request.stream())
+    file_format = formats.find(file.media_type, file.filename)
+    return _Upload(name or _name_of(file.filename), file_format, file.chunks)
+
+
+def _name_of(filename: str) -> str:
+    if not filename.strip() or len(filename) > MAX_NAME_LENGTH or not text.is_storable(filename):
+        raise BadUpload(reason="the name of the file cannot be the dataset's; give one with ?name=")
+    return filename
+
+
+def _first_rows(storage: Storage, key: str, count: int) -> list[dict[str, Any]]:
+    try:
+        with RowReader(storage.local_path(key) or storage.reader(key)) as reader:
+            return reader.rows(0, count)
+    except FileNotFoundError as error:
+        raise FileMissing(key=key) from error
+    except OSError as error:
+        raise StorageUnavailable from error
+
+
+async def _begun(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same blocks, the first of them read: what is wrong with the file is known before the answer."""
+    first = await anext(blocks, b"")
+
+    async def all_blocks() -> AsyncIterator[bytes]:
+        yield first
+        async for block in blocks:
+            yield block
+
+    return all_blocks()
+
+
+def _filename(row: asyncpg.Record) -> str:
+    suffix = f".{row['format']}"
+    name: str = row["name"]
+    return name if name.endswith(suffix) else f"{name}{suffix}"

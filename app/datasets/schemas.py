@@ -1,0 +1,53 @@
+"""Datasets as they are shown."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from typing_extensions import TypedDict
+
+from app.datasets.values import Format
+
+
+class ColumnView(TypedDict):
+    """One column: text, integer, number, boolean, date, timestamp, list or object."""
+
+    name: str
+    type: str
+
+
+class DatasetLinks(TypedDict):
+    """Where more of a dataset is."""
+
+    self: str
+    preview: str
+    content: str
+
+
+class DatasetView(TypedDict):
+    """A dataset as its owner sees it. `bytes` and `sha256` are of the file as it came."""
+
+    dataset_id: UUID
+    name: str
+    format: Format
+    bytes: int
+    rows: int
+    columns: list[ColumnView]
+    sha256: str
+    created_at: datetime
+    links: DatasetLinks
+
+
+class DatasetPage(TypedDict):
+    """A page of datasets, newest first."""
+
+    items: list[DatasetView]
+    next_cursor: str | None
+
+
+class DatasetPreview(TypedDict):
+    """The first rows of a dataset, as jobs see them."""
+
+    columns: list[ColumnView]
+    rows: list[dict[str, Any]]
+    total: int

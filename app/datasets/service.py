@@ -1,0 +1,71 @@
+"""What can be done with datasets. Commits nothing, and touches no file: its callers do."""
+
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from app.core.errors import Unauthorized
+from app.core.files import StoredFile
+from app.datasets import queries
+from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetQuotaExceeded
+from app.datasets.values import Column, Format
+
+_ADD: Final = """
+INSERT INTO datasets (id, owner_id, name, format, bytes, sha256, rows, columns, rows_bytes, rows_sha256)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *"""
+
+_JOBS_IN_NEED: Final = """
+SELECT count(*) FROM jobs WHERE dataset_id = $1 AND status IN ('pending', 'running')"""
+
+
+async def add(
+    connection: asyncpg.Connection,
+    dataset_id: UUID,
+    owner_id: UUID,
+    *,
+    name: str,
+    file_format: Format,
+    content: StoredFile,
+    rows: StoredFile,
+    row_count: int,
+    columns: Sequence[Column],
+    quota_bytes: int,
+) -> asyncpg.Record:
+    """Make a dataset of two files that are whole in storage; to be called in a transaction.
+
+    Raises DatasetQuotaExceeded. The owner's row is locked, so that of many at once none slips through.
+    """
+    # NO KEY: the lock that a new job's foreign key takes on this row does not wait for it.
+    owner = await connection.fetchrow("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", owner_id)
+    if owner is None:
+        raise Unauthorized  # deleted while the file came in
+    used = await queries.used_bytes(connection, owner_id)
+    if used + content.bytes > quota_bytes:
+        raise DatasetQuotaExceeded(limit=quota_bytes, used=used)
+    row = await connection.fetchrow(
+        _ADD,
+        *(dataset_id, owner_id, name, file_format.value, content.bytes, content.sha256),
+        *(row_count, msgspec.to_builtins(columns), rows.bytes, rows.sha256),
+    )
+    assert row is not None  # noqa: S101  # RETURNING
+    return row
+
+
+async def delete(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) -> None:
+    """Delete a dataset's row; to be called in a transaction. Raises DatasetNotFound and DatasetInUse.
+
+    A submit holds the row for share until its job is committed: either we wait for it and then see its job,
+    or it waits for us and then finds no dataset.
+    """
+    found = await connection.fetchrow(
+        "SELECT id FROM datasets WHERE id = $1 AND owner_id = $2 FOR UPDATE", dataset_id, owner_id
+    )
+    if found is None:
+        raise DatasetNotFound(dataset_id=str(dataset_id))
+    jobs = await connection.fetchval(_JOBS_IN_NEED, dataset_id)
+    if jobs:
+        raise DatasetInUse(dataset_id=str(dataset_id), jobs=jobs)
+    await connection.execute("DELETE FROM datasets WHERE id = $1", dataset_id)

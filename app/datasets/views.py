@@ -1,0 +1,36 @@
+"""How stored datasets are shown."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import asyncpg
+
+from app.core import paging
+from app.datasets.schemas import DatasetLinks, DatasetPage, DatasetView
+from app.datasets.values import Format
+
+
+def dataset(row: asyncpg.Record) -> DatasetView:
+    """A dataset as its owner sees it."""
+    return DatasetView(
+        dataset_id=row["id"],
+        name=row["name"],
+        format=Format(row["format"]),
+        bytes=row["bytes"],
+        rows=row["rows"],
+        columns=row["columns"],
+        sha256=row["sha256"],
+        created_at=row["created_at"],
+        links=_links(row["id"]),
+    )
+
+
+def dataset_page(rows: Sequence[asyncpg.Record], limit: int) -> DatasetPage:
+    """A page of at most `limit` datasets, from one row more than that if there are more."""
+    next_cursor = paging.encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
+    return DatasetPage(items=[dataset(row) for row in rows[:limit]], next_cursor=next_cursor)
+
+
+def _links(dataset_id: UUID) -> DatasetLinks:
+    here = f"/datasets/{dataset_id}"
+    return DatasetLinks(self=here, preview=f"{here}/preview", content=f"{here}/content")

@@ -1,0 +1,83 @@
+"""The catalogue of algorithms."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from app.jobs.algorithms import hyperparameters
+from app.jobs.algorithms.hyperparameters import Hyperparameters
+from app.models.versions import Task
+
+
+class Name(StrEnum):
+    """What an algorithm is called; `auto` leaves the choice to the data."""
+
+    AUTO = "auto"
+    LOGISTIC_REGRESSION = "logistic_regression"
+    LINEAR_SVM = "linear_svm"
+    MULTINOMIAL_NB = "multinomial_nb"
+    RANDOM_FOREST = "random_forest"
+    HIST_GRADIENT_BOOSTING = "hist_gradient_boosting"
+    RIDGE = "ridge"
+    MLP = "mlp"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """One algorithm: the tasks it is for, what it is good for in a sentence, and what it may be told."""
+
+    name: Name
+    tasks: tuple[Task, ...]
+    sentence: str
+    params: type[Hyperparameters]
+
+
+_BOTH: Final = (Task.CLASSIFICATION, Task.REGRESSION)
+
+ALGORITHMS: Final = {
+    algorithm.name: algorithm
+    for algorithm in (
+        Algorithm(
+            Name.LOGISTIC_REGRESSION,
+            (Task.CLASSIFICATION,),
+            "A linear model that gives probabilities; strong on texts, quick on millions of rows.",
+            hyperparameters.Linear,
+        ),
+        Algorithm(
+            Name.LINEAR_SVM,
+            _BOTH,
+            "A linear model with a wide margin; robust on texts, but its scores are no probabilities.",
+            hyperparameters.Linear,
+        ),
+        Algorithm(
+            Name.MULTINOMIAL_NB,
+            (Task.CLASSIFICATION,),
+            "Naive Bayes on counts; learns texts in one pass, a baseline that is hard to beat with few rows.",
+            hyperparameters.MultinomialBayes,
+        ),
+        Algorithm(
+            Name.RANDOM_FOREST,
+            _BOTH,
+            "Many independent trees; good on tables as they are, up to some ten thousand rows.",
+            hyperparameters.RandomForest,
+        ),
+        Algorithm(
+            Name.HIST_GRADIENT_BOOSTING,
+            _BOTH,
+            "Trees that correct each other; the most accurate on larger tables, missing values included.",
+            hyperparameters.HistGradientBoosting,
+        ),
+        Algorithm(
+            Name.RIDGE,
+            (Task.REGRESSION,),
+            "Least squares with a penalty; hard to beat with few rows, and easy to explain.",
+            hyperparameters.Ridge,
+        ),
+        Algorithm(
+            Name.MLP,
+            _BOTH,
+            "A neural network; finds what no single column shows, and wants numbers and some thousand rows.",
+            hyperparameters.Network,
+        ),
+    )
+}

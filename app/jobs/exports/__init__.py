@@ -1,0 +1,1 @@
+"""Results as whole files: JSON lines, CSV and Parquet."""

@@ -1,0 +1,131 @@
+"""Results as a table whose columns are the same from the first row to the last.
+
+A column is named by the way to its value: the prediction `{"label": "a", "scores": {"a": 0.9}}` has the
+columns `label` and `scores.a`. Which there are is told from the first predictions, however many rows in
+error come before them. An object whose members are not the same in all of these, and a list, is one column
+of JSON.
+"""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+
+from app.jobs.results import ResultBatch
+
+SAMPLE_ROWS: Final = 1000
+INDEX: Final = ("index", "input_index")
+ID: Final = "id"
+ERROR: Final = ("error.code", "error.message")
+
+Path = tuple[str, ...]
+
+_decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which columns there are. `paths` are the ways to the values of a prediction."""
+
+    has_ids: bool
+    has_errors: bool
+    paths: tuple[Path, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all columns, none of them twice."""
+        before = [*INDEX, *([ID] if self.has_ids else [])]
+        after = list(ERROR) if self.has_errors else []
+        taken = {*before, *after}
+        own = []
+        for path in self.paths:
+            name = ".".join(path) or "prediction"
+            while name in taken:
+                name = f"prediction.{name}"
+            taken.add(name)
+            own.append(name)
+        return [*before, *own, *after]
+
+    def columns(self, batch: ResultBatch) -> list[list[Any]]:
+        """The values of each column in a batch. What is not there is None; JSON is not written yet."""
+        rows = [_decode(line) for line in batch.lines]
+        numbers = list(range(batch.first_row, batch.first_row + len(rows)))
+        predictions = [row.get("prediction") for row in rows]
+        columns: list[list[Any]] = [numbers, numbers]
+        if self.has_ids:
+            columns.append([row.get(ID) for row in rows])
+        columns += [_column(predictions, path) for path in self.paths]
+        if self.has_errors:
+            errors = [row.get("error") for row in rows]
+            columns += [_column(errors, ("code",)), _column(errors, ("message",))]
+        return columns
+
+
+async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
+    """The layout of a job's results, told from as many batches as it takes."""
+    seen = 0
+    has_ids = False
+    shape = _Shape()
+    async with aclosing(batches):
+        async for batch in batches:
+            for line in batch.lines:
+                row = _decode(line)
+                has_ids = has_ids or ID in row
+                if "prediction" in row:
+                    shape.add(row["prediction"])
+                    seen += 1
+            if seen >= SAMPLE_ROWS:
+                break
+    return Layout(has_ids, has_errors, tuple(shape.paths()) if seen else ())
+
+
+@dataclass
+class _Shape:
+    """What values at one place look like."""
+
+    members: dict[str, "_Shape"] = field(default_factory=dict)
+    is_value: bool = False
+    is_object: bool = False
+
+    def add(self, value: Any, *, is_prediction: bool = True) -> None:
+        if not isinstance(value, dict):
+            self.is_value = self.is_value or value is not None
+            return
+        # Members of a prediction itself may come and go; elsewhere that makes names of what is data.
+        if self.is_object and not is_prediction and value.keys() != self.members.keys():
+            self.is_value = True
+        self.is_object = True
+        for name, member in value.items():
+            self.members.setdefault(name, _Shape()).add(member, is_prediction=False)
+
+    def paths(self, above: Path = ()) -> Iterator[Path]:
+        if self.is_value or not self.members:
+            yield above
+            return
+        for name, member in self.members.items():
+            yield from member.paths((*above, name))
+
+
+def _column(values: Sequence[Any], path: Path) -> list[Any]:
+    """What is at the end of a path in each value. Most have it all; there it is quick."""
+    try:
+        match path:
+            case ():
+                return list(values)
+            case (name,):
+                return [value[name] for value in values]
+            case (outer, inner):
+                return [value[outer][inner] for value in values]
+    except (KeyError, TypeError, IndexError):
+        pass
+    return [_at(value, path) for value in values]
+
+
+def _at(value: Any, path: Path) -> Any:
+    for name in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value

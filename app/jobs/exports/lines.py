@@ -1,0 +1,72 @@
+"""Results as text, streamed batch by batch: JSON lines and CSV."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from app.jobs import views
+from app.jobs.exports.layout import Layout
+from app.jobs.results import ResultBatch
+
+SMALL_BYTES: Final = 32 * 1024
+"""What is not larger is written where it is; to hand it to a thread would take longer."""
+
+# A spreadsheet runs a cell that starts with one of these as a formula.
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+
+_PLAIN: Final = frozenset({int, float, type(None)})
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+async def ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
+    """Each row as a JSON object on a line of its own."""
+    async for batch in batches:
+        yield await _written(_ndjson_of, batch)
+
+
+async def csv_rows(batches: AsyncIterator[ResultBatch], layout: Layout) -> AsyncIterator[bytes]:
+    """A header, and each row as a line (RFC 4180). No cell is one that a spreadsheet would run."""
+    yield _csv_of([[_cell(name) for name in layout.names]])
+    async for batch in batches:
+        yield await _written(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)
+
+
+async def _written(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
+    if len(batch.output) <= SMALL_BYTES:
+        return write(batch)
+    return await asyncio.to_thread(write, batch)
+
+
+def _ndjson_of(batch: ResultBatch) -> bytes:
+    return b"".join(row + b"\n" for row in views.result_rows(batch))
+
+
+def _csv_of(rows: Sequence[Sequence[Any]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode()
+
+
+def _csv_cells(layout: Layout, batch: ResultBatch) -> list[tuple[Any, ...]]:
+    return list(zip(*map(_cells, layout.columns(batch)), strict=True))
+
+
+def _cells(column: list[Any]) -> list[Any]:
+    if _PLAIN.issuperset(map(type, column)):
+        return column
+    return [_cell(value) for value in column]
+
+
+def _cell(value: Any) -> Any:
+    match value:
+        case bool() | dict() | list():
+            return _encode(value).decode()
+        case str() if value.startswith(_FORMULA_STARTS):
+            return f"'{value}"
+        case _:
+            return value

@@ -1,0 +1,201 @@
+"""What a model is given of each row, decided before the job exists.
+
+Of a model three things may be known: that it takes texts (its only column is a text), which columns it takes,
+or nothing at all. A request has texts, instances (objects or lists) or a dataset. So:
+
+    the model takes   a text                    columns                    nobody knows what
+    texts             as they are               input_mismatch             as they are
+    objects           the text column of each   the columns of each        as they are, or `column` of each
+    lists             input_mismatch            a value for each column,   as they are
+                                                in the model's order
+    a dataset         its text column           its columns                `column`, or all columns as a list
+
+Where a column that is needed is not there the answer is `missing_columns`, where one holds what the model
+cannot take `column_mismatch`, where a list is too long or too short `wrong_row_length`, where `column` or
+`id_column` names what is not in the dataset `unknown_column`. More columns than the model takes do no harm.
+Of instances only the names and the number of the values are looked at: a value that does not fit is an
+error of its row, and the job goes on.
+
+The *text column* is `column`; or else the one that the model was made with, or the one named `text`, or, of a
+dataset, the only one that is a text. If there are several left it is `ambiguous_column`.
+
+The *id* that a row's result carries is in `id_column`; or else in the column `id`, unless the model takes it.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+from app.datasets.values import Dataset
+from app.jobs.errors import (
+    AmbiguousColumn,
+    ColumnMismatch,
+    InputMismatch,
+    MissingColumns,
+    RowMissesColumns,
+    UnknownColumn,
+    WrongRowLength,
+)
+from app.jobs.params import RowShape
+from app.models.versions import InputColumn, ModelVersion
+
+TEXT: Final = "text"
+ID: Final = "id"
+
+# What can stand in a column that is expected to hold this. Dates count as numbers: they are days.
+_FITS: Final = {
+    "number": frozenset({"integer", "number", "boolean", "date", "timestamp"}),
+    "text": frozenset({"text"}),
+    "category": frozenset({"text", "integer", "number", "boolean", "date", "timestamp"}),
+}
+
+
+def of_texts(model: ModelVersion) -> RowShape:
+    """Texts, each a row. Raises InputMismatch."""
+    if model.columns is not None and text_column(model) is None:
+        raise InputMismatch(model=model.reference, takes="instances with columns", got="texts")
+    return RowShape()
+
+
+def of_instances(
+    model: ModelVersion,
+    rows: Sequence[dict[str, Any] | list[Any]],
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    target: str | None = None,
+) -> RowShape:
+    """Objects or lists, each a row, of which the model is never given the `target`.
+
+    Raises InputMismatch, MissingColumns, WrongRowLength.
+    """
+    lists = [row for row in rows if isinstance(row, list)]
+    objects = [row for row in rows if isinstance(row, dict)]
+    found = _id_of_rows(model, objects, id_column)
+    if text_column(model) is not None:
+        if lists:
+            raise InputMismatch(model=model.reference, takes="texts", got="lists")
+        text = column or _text_of_objects(model, objects)
+        ensure_each_has(rows, (text,))
+        return RowShape(column=text, id_column=found)
+    if model.columns is None:
+        if column is not None:
+            ensure_each_has(rows, (column,))
+            return RowShape(column=column, id_column=found)
+        if target is None:
+            return RowShape(id_column=found)
+        there = dict.fromkeys(name for row in objects for name in row if name not in (found, target))
+        return RowShape(columns=tuple(there), id_column=found)
+    _refuse(column, model)
+    names = tuple(expected.name for expected in model.columns)
+    ensure_each_has(rows, names)
+    _ensure_length(rows, len(names))
+    return RowShape(columns=names, id_column=found)
+
+
+def of_dataset(
+    model: ModelVersion,
+    dataset: Dataset,
+    *,
+    column: str | None = None,
+    id_column: str | None = None,
+    target: str | None = None,
+) -> RowShape:
+    """The rows of a dataset, of which the model is never given the `target`.
+
+    Raises MissingColumns, ColumnMismatch, AmbiguousColumn, UnknownColumn, InputMismatch.
+    """
+    types = {found.name: found.type for found in dataset.columns}
+    for option, name in (("column", column), ("id_column", id_column), ("target", target)):
+        if name is not None and name not in types:
+            raise UnknownColumn(option=option, column=name, dataset=dataset.name, columns=list(types))
+    identity = id_column or (ID if ID in types and ID not in _names(model) and target != ID else None)
+    if text_column(model) is not None:
+        text = column or _text_of_dataset(model, types, {identity, target})
+        _ensure_fits(InputColumn(text, TEXT), types)
+        return RowShape(column=text, id_column=identity)
+    if model.columns is None:
+        if column is not None:
+            return RowShape(column=column, id_column=identity)
+        left = tuple(name for name in types if name not in (identity, target))
+        return RowShape(columns=left, id_column=identity, is_list=True)
+    _refuse(column, model)
+    missing = [name for name in _names(model) if name not in types]
+    if missing:
+        raise MissingColumns(missing=missing, expected=list(_names(model)))
+    for expected in model.columns:
+        _ensure_fits(expected, types)
+    return RowShape(columns=tuple(_names(model)), id_column=identity)
+
+
+def text_column(model: ModelVersion) -> str | None:
+    """The name of its only column, if a model takes texts."""
+    match model.columns:
+        case (InputColumn(name=name, type="text"),):
+            return name
+        case _:
+            return None
+
+
+def ensure_each_has(rows: Sequence[Any], names: Sequence[str]) -> None:
+    """Raise RowMissesColumns unless each row that is an object has all of these."""
+    bad = [
+        (index, missing)
+        for index, row in enumerate(rows)
+        if isinstance(row, dict) and (missing := [name for name in names if name not in row])
+    ]
+    if bad:
+        row, missing = bad[0]
+        raise RowMissesColumns(row=row, rows=len(bad), missing=missing, expected=list(names))
+
+
+def _names(model: ModelVersion) -> Collection[str]:
+    """The columns that a model needs by their names; a text may be called anything."""
+    if model.columns is None or text_column(model) is not None:
+        return ()
+    return dict.fromkeys(expected.name for expected in model.columns)
+
+
+def _id_of_rows(model: ModelVersion, rows: Sequence[dict[str, Any]], id_column: str | None) -> str | None:
+    """An id is a courtesy: a row without one has none. Only where no row has it, its name must be wrong."""
+    if id_column is not None:
+        if not any(id_column in row for row in rows):
+            raise MissingColumns(missing=[id_column], expected=[id_column])
+        return id_column
+    return ID if ID not in _names(model) and any(ID in row for row in rows) else None
+
+
+def _text_of_objects(model: ModelVersion, rows: Sequence[dict[str, Any]]) -> str:
+    own = text_column(model)
+    for name in (own, TEXT):
+        if name is not None and any(name in row for row in rows):
+            return name
+    raise MissingColumns(missing=[own], expected=[own])
+
+
+def _text_of_dataset(model: ModelVersion, types: dict[str, str], others: Collection[str | None]) -> str:
+    for name in (text_column(model), TEXT):
+        if name is not None and types.get(name) == TEXT and name not in others:
+            return name
+    candidates = [name for name, found in types.items() if found == TEXT and name not in others]
+    if not candidates:
+        raise MissingColumns(missing=[text_column(model)], expected=[text_column(model)])
+    if len(candidates) > 1:
+        raise AmbiguousColumn(candidates=candidates)
+    return candidates[0]
+
+
+def _refuse(column: str | None, model: ModelVersion) -> None:
+    if column is not None:
+        raise InputMismatch(model=model.reference, takes="all of its columns", got="one by `column`")
+
+
+def _ensure_length(rows: Sequence[Any], length: int) -> None:
+    bad = [index for index, row in enumerate(rows) if isinstance(row, list) and len(row) != length]
+    if bad:
+        raise WrongRowLength(row=bad[0], rows=len(bad), got=len(rows[bad[0]]), expected=length)
+
+
+def _ensure_fits(expected: InputColumn, types: dict[str, str]) -> None:
+    fitting = _FITS.get(expected.type)
+    if fitting is not None and types[expected.name] not in fitting:
+        raise ColumnMismatch(column=expected.name, expected=expected.type, found=types[expected.name])

@@ -1,0 +1,251 @@
+"""`train_model`: learn a model from rows, epoch by epoch, and register it."""
+
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+import msgspec
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from app.core import ids
+from app.datasets.errors import DatasetNotFound
+from app.http.body import CleanObject, CleanStr
+from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.jobs.algorithms.hyperparameters import Hyperparameters
+from app.jobs.errors import SearchInBulk, TooManyInstances, UnknownColumn
+from app.jobs.kinds.kind import Found, Kind, References, Spread, Work
+from app.jobs.params import TrainModelParams
+from app.jobs.requests import JobOptions
+from app.jobs.searches.space import Search
+from app.models import builtin
+from app.models.names import ModelName
+from app.models.versions import Task
+
+MAX_INLINE_ROWS: Final = 1000
+MAX_EPOCHS: Final = 1000
+
+_EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+
+ColumnName = Annotated[CleanStr, Field(min_length=1, max_length=1000)]
+
+
+class TrainModelRequest(JobOptions):
+    """Train a model to predict one column of a dataset, or of up to 1000 rows, from the others."""
+
+    dataset_id: UUID | None = Field(None, description="Learn from the rows of this dataset.")
+    rows: list[CleanObject] | None = Field(
+        None, min_length=1, description="Learn from these rows, objects by the names of the columns."
+    )
+    target: ColumnName = Field(description="The column to predict.")
+    features: list[ColumnName] | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="The columns to predict it from; default: all others that are of use."
+        " Numbers, categories, texts, dates and yes-or-no are told apart by their content.",
+    )
+    task: Literal["auto", "classification", "regression"] = Field(
+        "auto", description="Default: by the target; texts and few whole numbers are classes."
+    )
+    algorithm: Name = Field(Name.AUTO, description="One of `GET /algorithms`; `auto` says why it chose.")
+    params: CleanObject = Field(
+        default_factory=dict,
+        description="What the algorithm may be told; its schema is in `GET /algorithms`.",
+    )
+    epochs: int = Field(10, ge=1, le=MAX_EPOCHS, description="Each is committed, and shown as it ends.")
+    validation_fraction: float = Field(
+        0.2, ge=0.01, le=0.9, description="The share of rows that is held out to measure the model by."
+    )
+    seed: int = Field(0, ge=0, lt=2**32, description="The same seed and rows give the same model.")
+    model: ModelName | None = Field(
+        None, description="The name to register it under, as its next version. Default: by the job."
+    )
+
+    search: Search | None = Field(
+        None,
+        description="Train once for each of many combinations of params: the answer is then a group, whose"
+        " leaderboard is at its `poll_url`, and the best version is `name@best`.",
+    )
+
+    @field_validator("params")
+    @classmethod
+    def _params_are_the_algorithms(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "algorithm" not in info.data:  # it is at fault itself
+            return params
+        name = info.data["algorithm"]
+        schema = Hyperparameters if name is Name.AUTO else ALGORITHMS[name].params
+        # A ValidationError passes as it is: it says which of the params is wrong.
+        return schema.model_validate(params).model_dump()
+
+    @field_validator("features")
+    @classmethod
+    def _features_differ(cls, features: list[str] | None) -> list[str] | None:
+        if features is not None and len(set(features)) < len(features):
+            raise ValueError("a feature is named twice")
+        return features
+
+    @field_validator("model")
+    @classmethod
+    def _model_is_not_built_in(cls, model: str | None) -> str | None:
+        if model in builtin.NAMES:
+            raise PydanticCustomError("reserved_name", "The name of a model that is built in")
+        return model
+
+    @model_validator(mode="after")
+    def _rows_are_said_once(self) -> Self:
+        if (self.dataset_id is None) == (self.rows is None):
+            raise ValueError("give one of dataset_id and rows")
+        return self
+
+    @model_validator(mode="after")
+    def _all_goes_together(self) -> Self:
+        if self.features is not None and self.target in self.features:
+            raise ValueError(f"the target {self.target!r} cannot be one of the features")
+        if self.algorithm is Name.AUTO:
+            return self
+        algorithm = ALGORITHMS[self.algorithm]
+        if self.task != "auto" and Task(self.task) not in algorithm.tasks:
+            raise ValueError(f"{algorithm.name} is not for {self.task}")
+        fault = algorithm.params.model_validate(self.params).fault(self.epochs)
+        if fault is not None:
+            raise ValueError(f"params: {fault}")
+        return self
+
+    @model_validator(mode="after")
+    def _search_fits(self) -> Self:
+        if self.search is None:
+            return self
+        if self.algorithm is Name.AUTO:
+            raise ValueError("search: name the algorithm whose params these are")
+        for params in self.search.combinations(self.seed):
+            try:
+                self.tried(params)
+            except ValidationError as error:
+                [fault, *_] = error.errors(include_url=False)
+                place = ".".join(str(part) for part in fault["loc"])
+                raise ValueError(f"search: {place or 'params'}: {fault['msg']}") from None
+        return self
+
+    def tried(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The params of one trial of the search. Raises ValidationError."""
+        schema = ALGORITHMS[self.algorithm].params
+        found: dict[str, Any] = schema.model_validate({**self.params, **params}).model_dump()
+        return found
+
+
+def references(request: TrainModelRequest) -> References:
+    """The dataset, if there is one."""
+    return References(datasets=() if request.dataset_id is None else (request.dataset_id,))
+
+
+def spread(request: TrainModelRequest) -> Spread | None:
+    """The trials of a search, which register the versions of one model."""
+    if request.search is None:
+        return None
+    model = request.model or f"search_{ids.new_id().hex[-8:]}"
+    trials = tuple(
+        request.model_copy(update={"search": None, "model": model, "params": request.tried(params)})
+        for params in request.search.combinations(request.seed)
+    )
+    search = {"metric": request.search.metric, "model": model}
+    return Spread(trials, search, f"Search of {len(trials)} trials created")
+
+
+def plan(request: TrainModelRequest, found: Found) -> Work:
+    """Check that the columns are there. Raises TooManyInstances, UnknownColumn, SearchInBulk.
+
+    The total is of epochs: each is a batch.
+    """
+    if request.search is not None:
+        raise SearchInBulk
+    params = msgspec.json.encode(
+        TrainModelParams(
+            target=request.target,
+            features=request.features,
+            task=request.task,
+            algorithm=request.algorithm,
+            params=request.params,
+            epochs=request.epochs,
+            validation_fraction=request.validation_fraction,
+            seed=request.seed,
+            model=request.model,
+        )
+    )
+    if request.dataset_id is not None:
+        dataset = found.datasets[request.dataset_id]
+        _ensure_columns(request, [column.name for column in dataset.columns], dataset.name)
+        return Work(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
+    rows = request.rows or []
+    if len(rows) > MAX_INLINE_ROWS:
+        raise TooManyInstances(limit=MAX_INLINE_ROWS, got=len(rows))
+    _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
+    return Work(params, rows=msgspec.json.encode(rows), total=request.epochs)
+
+
+def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
+    known = set(there)
+    for option, names in (("target", [request.target]), ("features", request.features or [])):
+        for name in names:
+            if name not in known:
+                raise UnknownColumn(option=option, column=name, dataset=dataset, columns=there)
+
+
+KIND: Final = Kind(
+    name="train_model",
+    summary="Train a model on a dataset or on rows",
+    request=TrainModelRequest,
+    plan=plan,
+    references=references,
+    spread=spread,
+    message="Training job created",
+    errors=(
+        DatasetNotFound(dataset_id=_EXAMPLE_ID),
+        TooManyInstances(limit=MAX_INLINE_ROWS, got=1001),
+        UnknownColumn(option="target", column="labl", dataset="reviews", columns=["text", "label"]),
+    ),
+    examples={
+        "a dataset": {"value": {"dataset_id": _EXAMPLE_ID, "target": "label", "model": "reviews"}},
+        "rows": {
+            "value": {
+                "rows": [
+                    {"text": "What a lovely day", "label": "good"},
+                    {"text": "I want my money back", "label": "bad"},
+                    {"text": "It works, and it is quick", "label": "good"},
+                    {"text": "It broke on the first day", "label": "bad"},
+                ],
+                "target": "label",
+                "epochs": 5,
+            }
+        },
+        "a search": {
+            "value": {
+                "dataset_id": _EXAMPLE_ID,
+                "target": "label",
+                "algorithm": "logistic_regression",
+                "search": {
+                    "params": {
+                        "alpha": {"min": 1e-6, "max": 1e-2, "log": True},
+                        "penalty": ["l2", "elasticnet"],
+                    },
+                    "trials": 12,
+                    "metric": "f1_macro",
+                },
+                "model": "reviews",
+            }
+        },
+        "all is said": {
+            "value": {
+                "dataset_id": _EXAMPLE_ID,
+                "target": "price",
+                "features": ["rooms", "district", "built_at"],
+                "task": "regression",
+                "algorithm": "hist_gradient_boosting",
+                "params": {"max_iter": 200, "learning_rate": 0.05},
+                "epochs": 20,
+                "validation_fraction": 0.1,
+                "seed": 7,
+                "model": "prices",
+            }
+        },
+    },
+)

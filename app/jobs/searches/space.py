@@ -1,0 +1,116 @@
+"""What is searched: the combinations of hyperparameters that a request spans."""
+
+import itertools
+import math
+import random
+from typing import Annotated, Any, Final, Self
+
+from pydantic import Field, model_validator
+
+from app.http.body import CleanJson, CleanStr, StrictBody
+
+MAX_TRIALS: Final = 200
+
+LOWER_IS_BETTER: Final = frozenset({"log_loss", "rmse", "mae"})
+METRICS: Final = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_weighted",
+    "log_loss",
+    "roc_auc",
+    "r2",
+    "rmse",
+    "mae",
+)
+
+
+class Range(StrictBody):
+    """Anything between two numbers; whole ones if both are. `log`: each order of magnitude alike."""
+
+    min: int | float
+    max: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _spans_something(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError("min must be less than max")
+        if self.log and self.min <= 0:
+            raise ValueError("on a logarithmic scale min must be greater than 0")
+        return self
+
+    def draw(self, chance: random.Random) -> int | float:
+        """A number of it."""
+        is_whole = isinstance(self.min, int) and isinstance(self.max, int)
+        if self.log:
+            number = math.exp(chance.uniform(math.log(self.min), math.log(self.max)))
+            return round(number) if is_whole else number
+        return (
+            chance.randint(int(self.min), int(self.max)) if is_whole else chance.uniform(self.min, self.max)
+        )
+
+
+Choices = Annotated[list[CleanJson], Field(min_length=1, max_length=100)]
+
+
+class Search(StrictBody):
+    """Train once for each of many combinations of hyperparameters, and see which is the best."""
+
+    params: dict[CleanStr, Choices | Range] = Field(
+        min_length=1,
+        max_length=20,
+        description="For each hyperparameter the values to try, or a range to draw from.",
+    )
+    trials: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_TRIALS,
+        description="How many combinations are tried, drawn at random by `seed`. Without it all are, which "
+        "only lists of values allow.",
+    )
+    metric: str | None = Field(
+        None,
+        description=f"What the best is the best at: {', '.join(METRICS)}. Default: accuracy, or r2.",
+    )
+
+    @model_validator(mode="after")
+    def _is_finite(self) -> Self:
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(f"metric is one of {', '.join(METRICS)}")
+        if self.trials is not None:
+            return self
+        if any(isinstance(values, Range) for values in self.params.values()):
+            raise ValueError("with a range say how many trials there are to be")
+        if self._combinations > MAX_TRIALS:
+            raise ValueError(f"these are {self._combinations} combinations, at most {MAX_TRIALS}: say trials")
+        return self
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(len(values) for values in self.params.values() if isinstance(values, list))
+
+    def combinations(self, seed: int) -> list[dict[str, Any]]:
+        """The combinations to try; the same seed gives the same ones. None is there twice."""
+        lists = [values for values in self.params.values() if isinstance(values, list)]
+        if len(lists) == len(self.params):
+            grid = [dict(zip(self.params, chosen, strict=True)) for chosen in itertools.product(*lists)]
+            if self.trials is None or self.trials >= len(grid):
+                return grid
+            return random.Random(seed).sample(grid, self.trials)  # noqa: S311  # a search, not a secret
+        return self._drawn(random.Random(seed))  # noqa: S311
+
+    def _drawn(self, chance: random.Random) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        wanted = self.trials or 0
+        # Whole numbers in a short range may not have so many combinations.
+        for _ in range(20 * wanted):
+            if len(found) == wanted:
+                break
+            drawn = {
+                name: values.draw(chance) if isinstance(values, Range) else chance.choice(values)
+                for name, values in self.params.items()
+            }
+            if drawn not in found:
+                found.append(drawn)
+        return found

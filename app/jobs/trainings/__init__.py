@@ -1,0 +1,1 @@
+"""What comes of training jobs: versions of models."""

@@ -1,0 +1,65 @@
+"""How what a job has learnt becomes a version, in the transaction that completes the job."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+
+from app.core.files import StoredFile
+from app.core.version import VERSION
+from app.datasets import queries as datasets
+from app.jobs.moves import Claimed
+from app.jobs.params import TrainModelParams
+from app.jobs.searches import leader
+from app.models import registry
+from app.models.versions import Signature
+
+RUNTIME: Final = "sklearn"
+ARTIFACT: Final = "model"
+
+
+async def complete(
+    connection: asyncpg.Connection,
+    result: dict[str, Any],
+    *,
+    job: Claimed,
+    artifacts: Mapping[str, StoredFile],
+) -> dict[str, Any]:
+    """Register the model; the result then names its version. In a search it may be the best so far."""
+    params = msgspec.json.decode(job.params, type=TrainModelParams)
+    signature = msgspec.convert(result["signature"], Signature)
+    version = await registry.register(
+        connection,
+        owner_id=job.owner_id,
+        name=params.model or f"model_{job.id.hex[:8]}",
+        runtime=RUNTIME,
+        file=artifacts[ARTIFACT],
+        task=signature.task,
+        columns=signature.columns,
+        classes=signature.classes,
+        metrics=result["metrics"],
+        params={"algorithm": result["algorithm"], **result["params"]},
+        lineage={
+            "source": "training",
+            "job_id": str(job.id),
+            "attempt": job.attempt,
+            "seed": params.seed,
+            "target": params.target,
+            "code_version": VERSION,
+            "library_versions": result["library_versions"],
+            **await _dataset(connection, job),
+        },
+    )
+    assert version.id is not None  # noqa: S101  # only what is built in has none
+    if job.group_id is not None:
+        await leader.challenge(connection, job.group_id, job.id, version, version.id, result["metrics"])
+    shown = {name: value for name, value in result.items() if name != "signature"}
+    return {"model": version.reference, "model_id": str(version.id), **shown}
+
+
+async def _dataset(connection: asyncpg.Connection, job: Claimed) -> dict[str, Any]:
+    if job.dataset_id is None:
+        return {}
+    sha256 = await datasets.sha256(connection, job.dataset_id)
+    return {"dataset_id": str(job.dataset_id), "dataset_sha256": sha256}

@@ -1,0 +1,212 @@
+"""`POST /models/{name}/versions`: bring a model.
+
+The API loads no model. It takes the file in, tells by its content what it may be, stores it, and has a job
+look at it; then it waits for the job, as `GET /jobs/{id}?wait` does. The version appears with the end of the
+job, so nothing is lost when the client does not wait for it, or this process dies.
+"""
+
+import asyncio
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+from fastapi import APIRouter, Depends, Query, Request, Response, status
+
+from app.auth.deps import CurrentUser
+from app.core import ids
+from app.core.errors import BodyTooLarge, DatabaseUnavailable, StorageUnavailable
+from app.core.metrics import JOBS_CREATED
+from app.core.resources import Resources
+from app.datasets import multipart, receiving
+from app.datasets.errors import BadUpload, UploadStalled
+from app.http import problems
+from app.http.deps import ResourcesDep
+from app.http.middleware import allow_body
+from app.jobs import service, views
+from app.jobs.announcements import announce
+from app.jobs.deps import IdempotencyKey, QuotaDep, Watcher, WatcherDep, refuse_while_stopping
+from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
+from app.jobs.kinds import inspect_model
+from app.jobs.kinds.inspect_model import InspectModelRequest
+from app.jobs.quota import Quota
+from app.jobs.service import Submitted
+from app.jobs.states import Priority, Status
+from app.jobs.uploads.verdicts import model_of
+from app.models import builtin, formats, queries, storing
+from app.models import views as model_views
+from app.models.errors import (
+    BrokenModel,
+    InspectionCancelled,
+    InspectionFailed,
+    InspectionPending,
+    ModelTooLarge,
+    NameReserved,
+    UnsafeModel,
+)
+from app.models.names import AliasName, ModelName
+from app.models.routes import BINARY
+from app.models.schemas import VersionView
+
+WAIT_SECONDS: Final = 30.0
+FORM: Final = "multipart/form-data"
+
+_EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+_BINARY: Final = {"type": "string", "format": "binary"}
+_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            BINARY: {"schema": _BINARY},
+            FORM: {"schema": {"type": "object", "properties": {"file": _BINARY}, "required": ["file"]}},
+        },
+    }
+}
+
+router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refuse_while_stopping)])
+
+
+@router.post(
+    "/{name}/versions",
+    operation_id="createModelVersion",
+    summary="Bring a model: skops or ONNX",
+    status_code=status.HTTP_201_CREATED,
+    response_model=VersionView,
+    responses=problems.responses(
+        NameReserved(model="sentiment"),
+        ModelTooLarge(limit=1024**3),
+        BodyTooLarge(limit=1024**3),
+        BadUpload(reason="there is no file in the form"),
+        UploadStalled(seconds=30),
+        UnsafeModel(reason="The model is not safe to load: it needs what is not loaded here: posix.system."),
+        BrokenModel(reason="It is neither a skops file nor an ONNX model."),
+        InspectionPending(job_id=_EXAMPLE_ID),
+        InspectionCancelled(job_id=_EXAMPLE_ID),
+        InspectionFailed(reason="The storage of files cannot be reached right now."),
+        IdempotencyKeyReused,
+        TooManyActiveJobs(active=10, limit=10),
+        DatabaseUnavailable,
+        StorageUnavailable,
+    ),
+    openapi_extra=_BODY,
+)
+async def create_model_version(
+    name: ModelName,
+    request: Request,
+    user: CurrentUser,
+    resources: ResourcesDep,
+    quota: QuotaDep,
+    watcher: WatcherDep,
+    alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
+    key: IdempotencyKey = None,
+) -> Response:
+    """The body is the file, or a form with one file. A worker looks at it before it becomes a version.
+
+    What could run code when it is loaded (pickle, joblib, PyTorch, HDF5) is refused, and so is a skops file
+    with types that are not known to be safe. The answer names them.
+    """
+    if name in builtin.NAMES:
+        raise NameReserved(model=name)
+    allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
+    wanted = await _stored(request, resources, name, alias)
+    submitted = await _submit(resources, quota, user.id, wanted, key)
+    row = await _wait(resources, watcher, user.id, submitted.job_id)
+    model, number = await _judged(resources, row, wanted.key)
+    async with resources.database.connection() as connection:
+        version = model_views.version(await queries.get_version(connection, user.id, model, number))
+    headers = {"Location": version["links"]["self"]}
+    if submitted.is_replay:
+        headers["Idempotent-Replayed"] = "true"
+    return views.respond(
+        version,
+        status_code=status.HTTP_200_OK if submitted.is_replay else status.HTTP_201_CREATED,
+        headers=headers,
+    )
+
+
+async def _stored(
+    request: Request, resources: Resources, name: str, alias: str | None
+) -> InspectModelRequest:
+    """Take the file in, and store it if it may be a model."""
+    limit = resources.settings.max_model_bytes
+    async with _spool_folder() as folder:
+        path = folder / "model"
+        spool = receiving.Spool(
+            path, limit_bytes=limit, too_large=ModelTooLarge(limit=limit), is_text=False, is_gzip=False
+        )
+        try:
+            await receiving.receive(await _chunks(request), spool)
+        finally:
+            spool.close()
+        runtime = await asyncio.to_thread(formats.runtime_of, path)
+        stored = await resources.storage.put_file(storing.upload_key(ids.new_id()), path)
+    return InspectModelRequest(
+        name=name,
+        runtime=runtime,
+        alias=alias,
+        bytes=stored.bytes,
+        sha256=stored.sha256,
+        key=stored.key,
+        priority=Priority.HIGH,
+    )
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    content_type = request.headers.get("content-type", "")
+    if not content_type.lower().startswith(FORM):
+        return request.stream()
+    return (await multipart.open_file(content_type, request.stream())).chunks
+
+
+async def _submit(
+    resources: Resources, quota: Quota, owner_id: UUID, wanted: InspectModelRequest, key: str | None
+) -> Submitted:
+    """Have a job look at the file; what was stored for nothing is removed."""
+    kind = inspect_model.KIND
+    try:
+        async with quota.admit(owner_id) as connection:
+            submitted = await service.submit(connection, resources.settings, owner_id, kind, wanted, key)
+    except (TooManyActiveJobs, IdempotencyKeyReused):
+        # Only of these is it certain that there is no job. After a lost connection there may be one.
+        await storing.forget(resources.storage, [wanted.key])
+        raise
+    if submitted.moved is None:
+        await storing.forget(resources.storage, [wanted.key])
+    else:
+        announce(resources.hints, submitted.moved)
+        JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
+    return submitted
+
+
+async def _wait(resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID) -> asyncpg.Record:
+    """The job, once it has ended. Raises InspectionPending."""
+    await watcher.wait_for_end(owner_id, job_id, after=0, timeout_seconds=WAIT_SECONDS)
+    async with resources.database.connection() as connection:
+        row = await service.get_own(connection, owner_id, job_id)
+    if not Status(row["status"]).is_final:
+        raise InspectionPending(job_id=str(job_id))
+    return row
+
+
+async def _judged(resources: Resources, row: asyncpg.Record, key: str) -> tuple[str, int]:
+    """The version that came of the job. If none did, the file goes, and the reason is raised."""
+    try:
+        return model_of(row)
+    except (UnsafeModel, BrokenModel, InspectionCancelled):
+        await storing.forget(resources.storage, [key])
+        raise
+
+
+@asynccontextmanager
+async def _spool_folder() -> AsyncIterator[Path]:
+    # Of the same name as those for datasets, so that what dead processes leave is swept with theirs.
+    folder = Path(tempfile.mkdtemp(prefix=f"headrace-upload-{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

@@ -1,0 +1,167 @@
+"""Which runtime a file is for, told from its content without loading any of it.
+
+Only a look: a worker's child, which has nothing to lose, does the rest. What is known to run code when it is
+loaded is refused here, with a word on what to do instead.
+"""
+
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from app.models.errors import BrokenModel, UnsafeModel
+
+SKLEARN: Final = "sklearn"
+ONNX: Final = "onnx"
+
+MAX_DIRECTORY_BYTES: Final = 4 * 1024 * 1024
+MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024 * 1024
+MAX_RATIO: Final = 200
+FREE_BYTES: Final = 64 * 1024 * 1024
+"""A file may inflate to MAX_RATIO times its size, or to so much."""
+
+INSTEAD: Final = "Save the model with skops.io.dump, or export it to ONNX."
+
+_HEAD_BYTES: Final = 64
+_SKOPS_SCHEMA: Final = "schema.json"
+
+# What begins like this, and what that is.
+_UNSAFE: Final = (
+    (b"\x80", "a Python pickle (pickle, joblib or PyTorch)"),
+    (b"\x93NUMPY", "a NumPy file, which may hold a pickle"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras writes it"),
+    (b"\x1f\x8b", "compressed, as joblib writes pickles"),
+    (b"\x78\x01", "compressed, as joblib writes pickles"),
+    (b"\x78\x5e", "compressed, as joblib writes pickles"),
+    (b"\x78\x9c", "compressed, as joblib writes pickles"),
+    (b"\x78\xda", "compressed, as joblib writes pickles"),
+    (b"BZh", "compressed, as joblib writes pickles"),
+    (b"\xfd7zXZ\x00", "compressed, as joblib writes pickles"),
+    (b"\x5d\x00\x00", "compressed, as joblib writes pickles"),
+    (b"\x04\x22\x4d\x18", "compressed, as joblib writes pickles"),
+)
+# How pickles of the first protocols, which are text, begin; they all end in a full stop.
+_TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
+
+_END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
+_ZIP64_LOCATOR_BYTES: Final = 20
+
+# The fields of onnx.ModelProto, each with its wire type: 0 a number, 2 so many bytes.
+_ONNX_FIELDS: Final = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
+_IR_VERSION: Final = 1
+_GRAPH: Final = 7
+_MAX_FIELDS: Final = 100_000
+_NUMBER: Final = 0
+
+
+def runtime_of(path: Path) -> str:
+    """The runtime that a file is for. Raises UnsafeModel, BrokenModel."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+        if not head:
+            raise BrokenModel(reason="It is empty.")
+        if head.startswith(b"PK"):
+            _check_zip(file, path.stat().st_size)
+            return SKLEARN
+        for beginning, what in _UNSAFE:
+            if head.startswith(beginning):
+                raise _unsafe(what)
+        if _is_onnx(file, path.stat().st_size):
+            return ONNX
+        if head[0] in _TEXT_PICKLE and _last_byte(file) == b".":
+            raise _unsafe("a Python pickle of an old protocol")
+    raise BrokenModel(reason="It is neither a skops file nor an ONNX model.")
+
+
+def _check_zip(file: BinaryIO, size: int) -> None:
+    _check_end(file, size)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise BrokenModel(reason=f"Its zip archive is damaged: {error}.") from None
+    names = {member.filename for member in members}
+    if _SKOPS_SCHEMA not in names:
+        if any(name.endswith((".pkl", "/data.pkl")) for name in names):
+            raise _unsafe("a zip archive with a Python pickle in it, as PyTorch writes it")
+        if any(name.endswith((".npy", ".npz")) for name in names):
+            raise _unsafe("a NumPy archive, which may hold a pickle")
+        if any(name.endswith((".h5", ".hdf5")) for name in names):
+            raise _unsafe("a Keras archive, which may hold code")
+        raise BrokenModel(reason=f"It is a zip archive without a {_SKOPS_SCHEMA}, so it is no skops file.")
+    # zipfile never reads more of a member than is said here, so this is what it comes to.
+    inflated = sum(member.file_size for member in members)
+    if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
+        raise BrokenModel(reason=f"It would inflate from {size} to {inflated} bytes.")
+
+
+def _check_end(file: BinaryIO, size: int) -> None:
+    """Look at the end before `zipfile` reads the whole list of members, which may be as large as the file."""
+    file.seek(max(0, size - _END_OF_DIRECTORY.size - _ZIP64_LOCATOR_BYTES))
+    tail = file.read()
+    if len(tail) < _END_OF_DIRECTORY.size:
+        raise BrokenModel(reason="Its zip archive is cut off.")
+    signature, _, _, _, _, directory_bytes, _, comment_bytes = _END_OF_DIRECTORY.unpack(
+        tail[-_END_OF_DIRECTORY.size :]
+    )
+    if signature != b"PK\x05\x06" or comment_bytes:
+        raise BrokenModel(reason="Its zip archive is cut off, or something follows it.")
+    if tail.startswith(b"PK\x06\x07"):
+        raise BrokenModel(reason="Its zip archive has more members than a model needs.")
+    if directory_bytes > MAX_DIRECTORY_BYTES:
+        raise BrokenModel(reason=f"The list of members of its zip archive has {directory_bytes} bytes.")
+
+
+def _is_onnx(file: BinaryIO, size: int) -> bool:
+    """Whether the outermost fields are those of an ONNX model, and fill the file exactly."""
+    found = set()
+    try:
+        for number in _fields(file, size):
+            found.add(number)
+    except ValueError:
+        return False
+    return {_IR_VERSION, _GRAPH} <= found
+
+
+def _fields(file: BinaryIO, size: int) -> Iterator[int]:
+    """The numbers of a model's outermost fields. Raises ValueError if it cannot be a model."""
+    file.seek(0)
+    place = 0
+    for _ in range(_MAX_FIELDS):
+        if place == size:
+            return
+        key, place = _varint(file, place)
+        number, wire_type = key >> 3, key & 7
+        if _ONNX_FIELDS.get(number) != wire_type:
+            raise ValueError(number)
+        value, place = _varint(file, place)
+        if wire_type != _NUMBER:
+            place += value
+            file.seek(place)
+        if place > size:
+            raise ValueError(number)
+        yield number
+    raise ValueError
+
+
+def _varint(file: BinaryIO, place: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            break
+        place += 1
+        value |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return value, place
+    raise ValueError(place)
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(-1, 2)
+    return file.read(1)
+
+
+def _unsafe(what: str) -> UnsafeModel:
+    return UnsafeModel(reason=f"It is {what}, and loading it can run any code. {INSTEAD}")

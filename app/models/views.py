@@ -1,0 +1,119 @@
+"""How stored models are shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+
+from app.core import paging
+from app.models import builtin
+from app.models.schemas import ModelLinks, ModelPage, ModelView, VersionLinks, VersionPage, VersionView
+from app.models.versions import ModelVersion, Task, Visibility
+
+LIBRARIES: Final = "library_versions"
+
+
+def model(row: asyncpg.Record) -> ModelView:
+    """A model as somebody sees it who may predict with it."""
+    return ModelView(
+        name=row["name"],
+        visibility=Visibility(row["visibility"]),
+        is_own=row["is_own"],
+        is_built_in=False,
+        versions=row["versions"],
+        latest_version=row["latest_version"],
+        aliases=row["aliases"],
+        created_at=row["created_at"],
+        links=_model_links(row["name"]),
+    )
+
+
+def built_in_model(version: ModelVersion) -> ModelView:
+    """A model that is built in."""
+    return ModelView(
+        name=version.name,
+        visibility=Visibility.PUBLIC,
+        is_own=False,
+        is_built_in=True,
+        versions=1,
+        latest_version=version.version,
+        aliases={},
+        created_at=None,
+        links=_model_links(version.name),
+    )
+
+
+def model_page(rows: Sequence[asyncpg.Record], limit: int) -> ModelPage:
+    """A page of at most `limit` models, from one row more than that if there are more."""
+    shown = [(row["id"], model(row)) for row in rows]
+    if len(rows) <= limit:
+        # After all others, as if it were the first there ever was.
+        shown.append((UUID(int=0), built_in_model(builtin.SENTIMENT)))
+    next_cursor = paging.encode_cursor(shown[limit - 1][0]) if len(shown) > limit else None
+    return ModelPage(items=[view for _, view in shown[:limit]], next_cursor=next_cursor)
+
+
+def version(row: asyncpg.Record) -> VersionView:
+    """A version as somebody sees it who may predict with it."""
+    lineage: Mapping[str, Any] = row["lineage"]
+    here = f"/models/{row['name']}/versions/{row['version']}"
+    return VersionView(
+        model=f"{row['name']}@{row['version']}",
+        model_id=row["id"],
+        name=row["name"],
+        version=row["version"],
+        aliases=row["aliases"],
+        runtime=row["runtime"],
+        task=None if row["task"] is None else Task(row["task"]),
+        columns=row["columns"],
+        classes=row["classes"],
+        metrics=row["metrics"],
+        params=row["params"],
+        lineage={name: fact for name, fact in lineage.items() if name != LIBRARIES}
+        if row["is_own"]
+        else None,
+        library_versions=lineage.get(LIBRARIES, {}),
+        bytes=row["bytes"],
+        sha256=row["sha256"],
+        created_at=row["created_at"],
+        links=VersionLinks(self=here, model=f"/models/{row['name']}", artifact=f"{here}/artifact"),
+    )
+
+
+def built_in_version(version: ModelVersion) -> VersionView:
+    """The version of a model that is built in."""
+    return VersionView(
+        model=version.reference,
+        model_id=None,
+        name=version.name,
+        version=version.version,
+        aliases=[],
+        runtime=version.runtime,
+        task=version.task,
+        columns=msgspec.to_builtins(version.columns),
+        classes=None if version.classes is None else list(version.classes),
+        metrics={},
+        params={},
+        lineage=None,
+        library_versions={},
+        bytes=0,
+        sha256=None,
+        created_at=None,
+        links=VersionLinks(
+            self=f"/models/{version.name}/versions/{version.version}",
+            model=f"/models/{version.name}",
+            artifact=None,
+        ),
+    )
+
+
+def version_page(rows: Sequence[asyncpg.Record], limit: int) -> VersionPage:
+    """A page of at most `limit` versions, from one row more than that if there are more."""
+    next_cursor = str(rows[limit - 1]["version"]) if len(rows) > limit else None
+    return VersionPage(items=[version(row) for row in rows[:limit]], next_cursor=next_cursor)
+
+
+def _model_links(name: str) -> ModelLinks:
+    return ModelLinks(self=f"/models/{name}", versions=f"/models/{name}/versions")

@@ -1,0 +1,160 @@
+"""What an idle system takes, what each process holds, and how soon each answers after its start."""
+
+import asyncio
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import msgspec
+from redis import Redis
+
+from bench import load, options, texts
+from bench.measuring import MIB, Taken, spread, taken
+from bench.options import Options
+from bench.pickup import until_ended
+from bench.results import Results
+from bench.stack import Program, Stack, User, stack
+
+SETTLE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Idle:
+    """What a process took while there was nothing to do."""
+
+    cores: float
+    rss_mib: float
+    pss_mib: float
+    processes: int
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """Starts first, then an API alone, then an API and a worker, doing nothing."""
+    results = Results("cost", options)
+    user = await system.user()
+    api_starts = [_api_start(system) for _ in range(options.rounds)]
+    job_starts = [await _first_job(system, user) for _ in range(options.rounds)]
+    seconds = options.choose(60.0, 8.0)
+    with ExitStack() as running:
+        api = running.enter_context(system.api())
+        alone = await _redis_commands(system, {}, seconds)
+        worker = running.enter_context(system.worker())
+        programs = {"API": api.program, "worker": worker}
+        together = await _redis_commands(system, programs, seconds)
+        api.call(
+            "POST", "/jobs/batch-predict", user.headers, msgspec.json.encode({"texts": texts.small_job()})
+        )
+    idle = together.idle
+    results.table(
+        f"Nothing to do, for {seconds:g} s",
+        ("", "cores", "RSS MiB", "PSS MiB", "processes", "Redis commands/s", "Postgres transactions/s"),
+        [
+            [
+                "API",
+                _share(idle["API"].cores),
+                idle["API"].rss_mib,
+                idle["API"].pss_mib,
+                idle["API"].processes,
+                alone.redis_per_second,
+                alone.postgres_per_second,
+            ],
+            [
+                "worker, two slots, its children included",
+                _share(idle["worker"].cores),
+                idle["worker"].rss_mib,
+                idle["worker"].pss_mib,
+                idle["worker"].processes,
+                max(0.0, together.redis_per_second - alone.redis_per_second),
+                max(0.0, together.postgres_per_second - alone.postgres_per_second),
+            ],
+        ],
+        "RSS counts what processes share once for each of them, PSS once.",
+    )
+    results.table(
+        "From the start of a process",
+        ("", "seconds"),
+        [
+            ["API: to its first answer", spread(api_starts)],
+            ["worker: to the end of its first job", spread(job_starts)],
+        ],
+        f"Python's own start and all imports included; {options.rounds} starts each.",
+    )
+    results.at_most("API idle, of a core", idle["API"].cores, 0.01)
+    results.at_most("worker idle, of a core", idle["worker"].cores, 0.01)
+    worker_commands = max(0.0, together.redis_per_second - alone.redis_per_second)
+    results.at_most("Redis commands/s of an idle worker", worker_commands, 5.0)
+    results.rounds = {"alone": asdict(alone), "together": asdict(together)}
+    return results
+
+
+@dataclass(frozen=True)
+class Quiet:
+    """A stretch of time in which nothing was asked."""
+
+    redis_per_second: float
+    postgres_per_second: float
+    idle: dict[str, Idle]
+
+
+async def _redis_commands(system: Stack, programs: dict[str, Program], seconds: float) -> Quiet:
+    await asyncio.sleep(SETTLE_SECONDS)
+    before = {name: taken(program.pid) for name, program in programs.items()}
+    redis_before, postgres_before = _commands(system), await _transactions(system)
+    began = time.monotonic()
+    await asyncio.sleep(seconds)
+    elapsed = time.monotonic() - began
+    redis_after, postgres_after = _commands(system), await _transactions(system)
+    after = {name: taken(program.pid) for name, program in programs.items()}
+    return Quiet(
+        # The look at the numbers is a command, or a transaction, itself.
+        (redis_after - redis_before - 1) / elapsed,
+        (postgres_after - postgres_before - 1) / elapsed,
+        {name: _idle(before[name], after[name]) for name in programs},
+    )
+
+
+def _idle(before: Taken, after: Taken) -> Idle:
+    return Idle(after.cores_since(before), after.rss_bytes / MIB, after.pss_bytes / MIB, after.processes)
+
+
+def _share(cores: float) -> str:
+    return f"{cores:.2%}"
+
+
+def _commands(system: Stack) -> int:
+    with Redis.from_url(system.redis_url) as client:
+        said: Any = client.info("stats")
+    return int(said["total_commands_processed"])
+
+
+async def _transactions(system: Stack) -> int:
+    [row] = await system.fetch("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+    return int(row["xact_commit"])
+
+
+def _api_start(system: Stack) -> float:
+    began = time.monotonic()
+    with system.api():
+        return time.monotonic() - began
+
+
+async def _first_job(system: Stack, user: User) -> float:
+    with system.api() as api:
+        body = msgspec.json.encode({"texts": texts.small_job()})
+        job_id = api.call("POST", "/jobs/batch-predict", user.headers, body)["job_id"]
+        connection = await load.connect(api.port)
+        began = time.monotonic()
+        with system.worker():
+            assert await until_ended(connection, user, job_id) == "completed"
+            return time.monotonic() - began
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        asyncio.run(measure(system, chosen)).write()
+
+
+if __name__ == "__main__":
+    main()

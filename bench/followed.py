@@ -1,0 +1,117 @@
+"""Jobs that run for as long as they are followed: what a worker would commit, at a pace that is known."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from app.core import ids
+from app.core.resources import Resources
+from app.jobs import leases, transitions
+from app.jobs.announcements import announce
+from app.jobs.kinds import batch_predict
+from app.jobs.leases import WorkerIdentity
+from app.jobs.moves import Batch, NewJob, Report
+from app.jobs.states import HEAD_START, Priority
+from bench.stack import Stack, User
+
+KIND: Final = batch_predict.KIND.name
+ROWS: Final = 1_000_000
+GROUPS_PER_SECOND: Final = 100
+"""The jobs take turns: so many times a second some of them commit, together, as a worker's do."""
+
+_PARAMS: Final = msgspec.json.encode(
+    {"model": {"name": "sentiment", "version": 1, "runtime": "vader"}, "batch_size": 1, "shape": {}}
+)
+
+
+@dataclass
+class Following:
+    """A running job, its owner, and where it stands."""
+
+    id: UUID
+    owner: User
+    attempt: int
+    next_batch: int = 0
+
+
+async def running_jobs(
+    system: Stack, resources: Resources, owners: Sequence[User], count: int
+) -> list[Following]:
+    """So many jobs, evenly among the owners, running on a worker whose lease nobody will find expired."""
+    worker_id = ids.new_id()
+    identity = WorkerIdentity(worker_id, "bench", "here", 1, ("default",), (KIND,), count)
+    users = {owner.id: owner for owner in owners}
+    async with resources.database.connection() as connection:
+        await leases.renew(connection, identity)
+        await connection.execute(
+            "UPDATE workers SET seen_at = now() + $2 WHERE id = $1", worker_id, timedelta(days=1)
+        )
+        for number in range(count):
+            await transitions.create(connection, _new(owners[number % len(owners)].id))
+        claimed = await transitions.claim(
+            connection, queue="default", kinds=[KIND], worker_id=worker_id, limit=count
+        )
+    return [Following(job.id, users[job.owner_id], job.attempt) for job, _ in claimed]
+
+
+class Committer:
+    """Commits one batch of each job a second, with the statement and the hints of a worker."""
+
+    def __init__(self, resources: Resources, jobs: Sequence[Following]) -> None:
+        self._resources = resources
+        self._jobs = jobs
+        self._worker_id = ids.new_id()
+        self.committed: dict[tuple[int, int], float] = {}
+        """When Postgres had confirmed the commit, by place of the job and seq."""
+        self.late_seconds = 0.0
+
+    async def run(self, seconds: float) -> None:
+        """Commit, at an even pace, for so long."""
+        places: dict[UUID, int] = {job.id: place for place, job in enumerate(self._jobs)}
+        groups = min(GROUPS_PER_SECOND, len(self._jobs))
+        began = time.monotonic()
+        for turn in range(round(seconds * groups)):
+            due = began + turn / groups
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            self.late_seconds = max(self.late_seconds, time.monotonic() - due)
+            await self._commit(self._jobs[turn % groups :: groups], places)
+
+    async def _commit(self, jobs: Sequence[Following], places: dict[UUID, int]) -> None:
+        reports = [
+            Report(job.id, job.attempt, job.next_batch, (Batch(job.next_batch, 1, b"{}\n", "Batch"),))
+            for job in jobs
+        ]
+        async with self._resources.database.connection() as connection:
+            moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+        now = time.time()
+        assert len(moved) == len(jobs)
+        for job in jobs:
+            job.next_batch += 1
+            for event in moved[job.id].events:
+                self.committed[places[job.id], event.seq] = now
+            announce(self._resources.hints, moved[job.id])
+
+
+def _new(owner_id: UUID) -> NewJob:
+    return NewJob(
+        id=ids.new_id(),
+        owner_id=owner_id,
+        kind=KIND,
+        queue="default",
+        priority=Priority.NORMAL,
+        head_start=HEAD_START[Priority.NORMAL],
+        params=_PARAMS,
+        rows=None,
+        total=ROWS,
+        metadata={},
+        max_attempts=3,
+        soft_limit_seconds=86_400,
+        time_limit_seconds=86_400,
+        retention_seconds=86_400,
+    )

@@ -1,0 +1,114 @@
+"""How long a job waits on an idle system, from its creation until it runs, beside ARQ with its defaults."""
+
+import asyncio
+import random
+import time
+from typing import Any, Final
+
+import msgspec
+from arq.connections import RedisSettings, create_pool
+from redis.asyncio import Redis
+
+from bench import load, options, texts
+from bench.load import Connection
+from bench.measuring import milliseconds, percentile, spread
+from bench.options import Options
+from bench.references import bare_arq
+from bench.results import Results
+from bench.stack import FINAL, Api, Stack, User, stack
+
+GAP_SECONDS: Final = 0.6
+"""At most so long between two jobs, at random: longer than ARQ's poll, so that none falls into step."""
+
+PATIENCE_SECONDS: Final = 30
+
+_WAITED: Final = """
+SELECT extract(epoch FROM started_at - created_at)::float8 AS seconds FROM jobs WHERE id = ANY ($1)"""
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """One job at a time, each to its end; both pools of workers are up all the while."""
+    results = Results("pickup", options)
+    jobs = options.choose(100, 10)
+    user = await system.user()
+    ours: list[list[float]] = []
+    arq: list[list[float]] = []
+    socket = {"REDIS_SOCKET": system.redis_socket}
+    with (
+        system.api() as api,
+        system.worker(),
+        system.python("-m", "arq", "bench.references.bare_arq.WorkerSettings", **socket) as arq_worker,
+    ):
+        arq_worker.wait_for_log("Starting worker")
+        await _ours(system, api, user, 3)  # the first job of a child loads what it needs
+        for _ in range(options.rounds):
+            ours.append(await _ours(system, api, user, jobs))
+            arq.append(await _arq(system, jobs))
+    results.table(
+        "create → running, one job at a time",
+        ("", "p50 ms", "p95 ms", "p99 ms", "max ms"),
+        [["Headrace", *_cells(ours)], ["ARQ with its defaults", *_cells(arq)]],
+        f"Median of {options.rounds} rounds of {jobs} jobs, in brackets the lowest and the highest. Ours by"
+        " the database's clock, from `created_at` to `started_at`; ARQ's from before `enqueue_job` to the"
+        " first line of the function.",
+    )
+    waited = [seconds for one in ours for seconds in one]
+    results.at_most("create → running, p50", milliseconds(percentile(waited, 0.5)), 5.0, "ms")
+    results.at_most("create → running, p99", milliseconds(percentile(waited, 0.99)), 25.0, "ms")
+    results.rounds = {"ours_seconds": ours, "arq_seconds": arq}
+    return results
+
+
+def _cells(rounds: list[list[float]]) -> list[str]:
+    shares = (0.5, 0.95, 0.99, 1.0)
+    return [str(spread(milliseconds(percentile(one, share)) for one in rounds)) for share in shares]
+
+
+async def _ours(system: Stack, api: Api, user: User, jobs: int) -> list[float]:
+    connection = await load.connect(api.port)
+    body = msgspec.json.encode({"texts": texts.small_job()})
+    post = load.request("POST", "/jobs/batch-predict", user.headers, body)
+    job_ids = []
+    for _ in range(jobs):
+        status, answer = await connection.send(post)
+        assert status == 202, answer
+        job_ids.append(msgspec.json.decode(answer)["job_id"])
+        await until_ended(connection, user, job_ids[-1])
+        await asyncio.sleep(random.uniform(0, GAP_SECONDS))
+    return [row["seconds"] for row in await system.fetch(_WAITED, job_ids)]
+
+
+async def until_ended(connection: Connection, user: User, job_id: str) -> str:
+    """Wait, on one request, until a job has ended; its status."""
+    ask = load.request("GET", f"/jobs/{job_id}?wait=60", user.headers)
+    while True:
+        _, answer = await connection.send(ask)
+        status: str = msgspec.json.decode(answer)["status"]
+        if status in FINAL:
+            return status
+
+
+async def _arq(system: Stack, jobs: int) -> list[float]:
+    found = []
+    pool = await create_pool(RedisSettings(unix_socket_path=system.redis_socket))
+    async with Redis(unix_socket_path=system.redis_socket) as redis:
+        for _ in range(jobs):
+            await pool.enqueue_job("pick_up", time.time())
+            # redis-py types its asynchronous answers as those of its synchronous client.
+            answer: Any = redis.blpop([bare_arq.PICKED_UP], timeout=PATIENCE_SECONDS)
+            picked_up = await answer
+            assert picked_up is not None
+            found.append(float(picked_up[1]))
+            await asyncio.sleep(random.uniform(0, GAP_SECONDS))
+    await pool.aclose()
+    return found
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        asyncio.run(measure(system, chosen)).write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""How long after a SIGKILL a worker's job runs elsewhere, with default settings, and what is computed again.
+
+Two workers of the pool are killed at a time, then replaced. Beside it, in the same run, ARQ and Celery with
+their defaults: one kill each at the beginning, and then the whole run to notice it.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psutil
+from arq.connections import RedisSettings, create_pool
+from redis import Redis
+
+from bench import options
+from bench.measuring import number, percentile
+from bench.options import Options
+from bench.results import Results
+from bench.stack import Api, Program, Stack, User, stack
+from tests.kinds_for_tests import PLUGIN
+from tests.support.waiting import until
+
+WORKERS: Final = 4
+VICTIMS: Final = 2
+WORK_MS: Final = 50.0
+BATCHES: Final = 100_000
+COMMITTED_BEFORE: Final = 5
+"""A victim is killed once its job has committed so many batches: in the middle of the next one."""
+
+PATIENCE_SECONDS: Final = 60.0
+ARQ_SECONDS: Final = 330.0
+"""ARQ's own limit for an unfinished job is 300 s, and it looks a little later."""
+
+_STANDING: Final = """
+SELECT j.id, j.attempt, j.status, j.next_batch, w.pid FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
+WHERE j.id = ANY ($1)"""
+_STARTED: Final = """
+SELECT extract(epoch FROM at)::float8 AS at FROM job_events
+WHERE job_id = $1 AND type = 'started' AND (data ->> 'attempt')::int = 2"""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What became of one job whose worker was killed."""
+
+    seconds: float
+    computed_again: int
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """Kill, wait until everything runs again, replace, and again."""
+    results = Results("recovery", options)
+    kills = options.choose(30, 4)
+    user = await system.user()
+    found: list[Kill] = []
+    with ExitStack() as running:
+        api = running.enter_context(system.api(PLUGINS=PLUGIN))
+        others = running.enter_context(_References(system))
+        await others.kill_once()
+        began = time.monotonic()
+        workers = [
+            running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")) for _ in range(WORKERS)
+        ]
+        # Whoever may rescue has been in touch for two leases.
+        await asyncio.sleep(2 * system.settings.lease_seconds + 1)
+        while len(found) < kills:
+            found += await _kill_some(system, api, user, workers)
+            workers = [worker for worker in workers if worker.is_running]
+            while len(workers) < WORKERS:
+                workers.append(running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")))
+        if not options.is_quick:
+            await asyncio.sleep(max(0.0, ARQ_SECONDS - (time.monotonic() - began)))
+        noticed = others.seconds_until_restarted()
+    _report(results, found, noticed)
+    return results
+
+
+def _report(results: Results, found: Sequence[Kill], noticed: dict[str, float | str]) -> None:
+    waited = [kill.seconds for kill in found]
+    again = [kill.computed_again for kill in found]
+    results.table(
+        "A worker is killed: until its job runs elsewhere",
+        ("", "kills", "p50 s", "p95 s", "max s", "batches computed again, at most"),
+        [
+            [
+                "Headrace",
+                len(found),
+                percentile(waited, 0.5),
+                percentile(waited, 0.95),
+                max(waited),
+                max(again),
+            ],
+            *([name, 1, "", "", said, "all of them"] for name, said in noticed.items()),
+        ],
+        "Default settings everywhere. Ours from the SIGKILL to the event `started` of the second attempt.",
+    )
+    results.at_most("SIGKILL → running elsewhere, p95", percentile(waited, 0.95), 8.0, "s")
+    results.at_most("batches computed again, a kill", float(max(again)), 1.0)
+    results.rounds = {"kills": [asdict(kill) for kill in found], "references": noticed}
+
+
+async def _kill_some(system: Stack, api: Api, user: User, workers: Sequence[Program]) -> list[Kill]:
+    counter = system.folder / f"computed-{time.monotonic_ns()}"
+    body = {"batches": BATCHES, "work_ms": WORK_MS, "counter_path": str(counter)}
+    jobs = [
+        UUID(api.call("POST", "/jobs/count", user.headers, msgspec.json.encode(body))["job_id"])
+        for _ in range(VICTIMS)
+    ]
+    pids = await until(partial(_pids, system, jobs), seconds=PATIENCE_SECONDS)
+    killed_at = time.time()
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    for worker in workers:
+        if worker.pid in pids:
+            worker.wait()
+    await until(partial(_all_run_again, system, jobs), seconds=PATIENCE_SECONDS)
+    kills = [
+        Kill((await system.fetch(_STARTED, job))[0]["at"] - killed_at, _computed_again(counter, job))
+        for job in jobs
+    ]
+    for job in jobs:
+        api.call("POST", f"/jobs/{job}/cancel", user.headers, b"")
+    return kills
+
+
+async def _pids(system: Stack, jobs: Sequence[UUID]) -> list[int]:
+    """The processes that run the jobs, once all are well on their way; until then none."""
+    rows = await system.fetch(_STANDING, jobs)
+    return [row["pid"] for row in rows] if all(row["next_batch"] >= COMMITTED_BEFORE for row in rows) else []
+
+
+async def _all_run_again(system: Stack, jobs: Sequence[UUID]) -> bool:
+    """Whether the second attempts have come some way, so that whatever they repeat is repeated by now."""
+    rows = await system.fetch(_STANDING, jobs)
+    return all(row["attempt"] == 2 and row["next_batch"] > 3 * COMMITTED_BEFORE for row in rows)
+
+
+def _computed_again(counter: Path, job: UUID) -> int:
+    """How many batches of the job have been computed more than once."""
+    lines = [line.split() for line in counter.read_text().splitlines()]
+    times = Counter(batch for job_id, batch, _pid in lines if job_id == str(job))
+    return sum(count - 1 for count in times.values())
+
+
+@dataclass
+class _References:
+    """ARQ and Celery: two workers each, of which the one that runs the job is killed."""
+
+    system: Stack
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _programs: dict[str, list[Program]] = field(default_factory=dict)
+    _killed_at: float = 0.0
+
+    def __enter__(self) -> "_References":
+        socket = {"REDIS_SOCKET": self.system.redis_socket}
+        arq = ("-m", "arq", "bench.references.bare_arq.WorkerSettings")
+        celery = ("-m", "celery", "-A", "bench.references.celery_tutorial:celery", "worker")
+        try:
+            self._programs = {
+                "arq": [self._start(*arq, ready="Starting worker", **socket) for _ in range(2)],
+                "celery": [
+                    self._start(
+                        *celery, "-c", "1", "-n", f"w{one}@bench", "-l", "INFO", ready="ready.", **socket
+                    )
+                    for one in range(2)
+                ],
+            }
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self, *arguments: str, ready: str, **more: str) -> Program:
+        program = self._stack.enter_context(self.system.python(*arguments, **more))
+        program.wait_for_log(ready)
+        return program
+
+    async def kill_once(self) -> None:
+        """Give each a job, and kill the worker that has started it."""
+        pool = await create_pool(RedisSettings(unix_socket_path=self.system.redis_socket))
+        await pool.enqueue_job("long_job", "job")
+        await pool.aclose()
+        # By a process of its own: Celery reads its settings from the environment as it is imported.
+        send = "from bench.references.celery_tutorial import long_job; long_job.delay('job')"
+        with self.system.python("-c", send, REDIS_SOCKET=self.system.redis_socket) as sender:
+            assert sender.wait() == 0, sender.log
+        for name, programs in self._programs.items():
+            pid = await self._until_started(name)
+            for program in programs:
+                if pid in _family(program.pid):
+                    # The whole worker, as when its machine is gone.
+                    for one in _family(program.pid):
+                        os.kill(one, signal.SIGKILL)
+                    program.wait()
+        self._killed_at = time.time()
+
+    async def _until_started(self, name: str) -> int:
+        async def look() -> list[tuple[float, int]]:
+            return self._marks(name)
+
+        [(_, pid)] = await until(look, seconds=PATIENCE_SECONDS)
+        return pid
+
+    def seconds_until_restarted(self) -> dict[str, float | str]:
+        """For each, how long until the job ran elsewhere, or for how long it did not."""
+        watched = time.time() - self._killed_at
+        names = {"arq": "ARQ", "celery": "Celery"}
+        found: dict[str, float | str] = {}
+        for name in self._programs:
+            marks = self._marks(name)
+            again = f"not within {number(watched)}" if len(marks) < 2 else marks[1][0] - self._killed_at
+            found[names[name]] = again
+        return found
+
+    def _marks(self, name: str) -> list[tuple[float, int]]:
+        with Redis.from_url(self.system.redis_url) as client:
+            found: Any = client.lrange(f"started:{name}:job", 0, -1)
+        return [(float(at), int(pid)) for at, pid in (mark.split() for mark in found)]
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its children, the parent first so that it cannot replace them."""
+    return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        asyncio.run(measure(system, chosen)).write()
+
+
+if __name__ == "__main__":
+    main()

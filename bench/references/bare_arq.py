@@ -1,0 +1,27 @@
+"""ARQ as its documentation shows it, with every default: `arq bench.references.bare_arq.WorkerSettings`."""
+
+import os
+import time
+from typing import Any, ClassVar
+
+from arq.connections import RedisSettings
+
+from bench.references.marks import BUSY_SECONDS, mark, work
+
+PICKED_UP = "bare_arq:picked_up"
+
+
+async def pick_up(ctx: dict[str, Any], sent_at: float) -> None:
+    """Say how long it took from before the enqueuing to here."""
+    await ctx["redis"].rpush(PICKED_UP, time.time() - sent_at)
+
+
+async def long_job(_ctx: dict[str, Any], job: str) -> None:
+    """What a worker is killed over."""
+    mark("arq", job)
+    work(BUSY_SECONDS)
+
+
+class WorkerSettings:
+    functions: ClassVar = [pick_up, long_job]
+    redis_settings = RedisSettings(unix_socket_path=os.environ.get("REDIS_SOCKET"))

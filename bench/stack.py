@@ -1,0 +1,310 @@
+"""What is measured: real servers, durable as in production, and each program as a process of its own."""
+
+import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+from redis import Redis
+
+from app.auth.tokens import Tokens
+from app.cli.migrations import migrate
+from app.core import ids
+from app.core.config import Settings, load_settings
+from app.embedded.servers import EmbeddedServers
+
+ROOT: Final = Path(__file__).parents[1]
+HOST: Final = "127.0.0.1"
+SECRET: Final = "what the benchmarks sign their tokens with"  # noqa: S105  # guards nothing
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 40.0
+TOKEN_SECONDS: Final = 86_400
+FINAL: Final = ("completed", "failed", "cancelled")
+
+
+class DidNotStart(Exception):
+    """A process that is to be measured ended, or never answered; its log says why."""
+
+
+class Program:
+    """A running process, and what it has logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
+        self._process = process
+        self._log_path = log_path
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def log(self) -> str:
+        """What it has said so far."""
+        return self._log_path.read_text(errors="replace")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it is still there."""
+        return self._process.poll() is None
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(seconds)
+
+    def stop(self) -> None:
+        """Ask it to end; end it if it does not."""
+        if not self.is_running:
+            return
+        self.send(signal.SIGTERM)
+        try:
+            self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.is_running:
+            self.send(signal.SIGKILL)
+        self.wait()
+
+    def wait_for_log(self, text: str) -> None:
+        """Return once the text is in the log; raises DidNotStart."""
+        deadline = time.monotonic() + START_SECONDS
+        while text not in self.log:
+            if not self.is_running or time.monotonic() > deadline:
+                raise DidNotStart(self.log[-4000:])
+            time.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class Api:
+    """A program that answers HTTP."""
+
+    program: Program
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://{HOST}:{self.port}"
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        seconds: float = 60,
+    ) -> Any:
+        """One request out of turn, and the JSON of its answer. What is measured goes through `load`."""
+        request = urllib.request.Request(self.url + path, body, dict(headers), method=method)  # noqa: S310
+        with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310  # our own URL
+            return json.loads(answer.read())
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who is signed in."""
+
+    id: UUID
+    headers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The servers, a migrated database, and everything that is started on them."""
+
+    folder: Path
+    embedded: EmbeddedServers
+    database_url: str
+    settings: Settings
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    @property
+    def redis_url(self) -> str:
+        """Our Redis."""
+        return self.settings.redis_url
+
+    @property
+    def redis_socket(self) -> str:
+        """The path of its socket, for those who write URLs in another way."""
+        return self.redis_url.removeprefix("unix://")
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What a process of ours reads its settings from: everything at its default but the addresses."""
+        return {
+            **os.environ,
+            "ENVIRONMENT": "production",
+            "DATABASE_URL": self.database_url,
+            "REDIS_URL": self.redis_url,
+            "STORAGE_URL": self.settings.storage_url,
+            "SECRET_KEY": SECRET,
+            "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
+            "WORKER_PORT": "off",
+            **more,
+        }
+
+    @contextmanager
+    def python(self, *arguments: str, **more: str) -> Iterator[Program]:
+        """Run `python ARGUMENTS` during the body."""
+        with self._running(arguments, more) as program:
+            yield program
+
+    @contextmanager
+    def _running(
+        self, arguments: tuple[str, ...], more: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+    ) -> Iterator[Program]:
+        log_path = self.folder / f"{next(self._numbers)}.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                env=self.environment(**more),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=pass_fds,
+            )
+        program = Program(process, log_path)
+        try:
+            yield program
+        finally:
+            program.stop()
+
+    @contextmanager
+    def api(self, **more: str) -> Iterator[Api]:
+        """Our API, ready to answer."""
+        with self._answering(("-m", "app", "serve"), "/health/live", more) as api:
+            yield api
+
+    @contextmanager
+    def reference(self, application: str, **more: str) -> Iterator[Api]:
+        """An application of `bench.references` on uvicorn, with its access log off as it is with ours."""
+        arguments = ("-m", "uvicorn", f"bench.references.{application}", "--no-access-log")
+        with self._answering(arguments, "/docs", more) as api:
+            yield api
+
+    @contextmanager
+    def worker(self, **more: str) -> Iterator[Program]:
+        """One worker, ready to take jobs."""
+        with self.python("-m", "worker", **more) as program:
+            program.wait_for_log("worker_started")
+            yield program
+
+    @contextmanager
+    def _answering(self, arguments: tuple[str, ...], path: str, more: Mapping[str, str]) -> Iterator[Api]:
+        with socket.create_server((HOST, 0), backlog=4096) as listener:
+            port = listener.getsockname()[1]
+            descriptor = listener.fileno()
+            with self._running((*arguments, "--fd", str(descriptor)), more, (descriptor,)) as program:
+                listener.close()
+                api = Api(program, port)
+                _wait_for_answer(api, path)
+                yield api
+
+    def flush_redis(self) -> None:
+        """Leave nothing in Redis."""
+        with Redis.from_url(self.redis_url) as client:
+            client.flushall()
+
+    async def user(self, name: str | None = None) -> User:
+        """Somebody new. What a token holds is known without asking the API."""
+        user_id = ids.new_id()
+        name = name or user_id.hex
+        await self.execute(
+            "INSERT INTO users (id, username, username_key, password_hash) VALUES ($1, $2, $2, 'none')",
+            *(user_id, name),
+        )
+        token = Tokens(self.settings).issue_access(user_id)
+        return User(user_id, {"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+
+    async def execute(self, statement: str, *arguments: object) -> None:
+        """Run one statement."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            await connection.execute(statement, *arguments, timeout=3600)
+        finally:
+            await connection.close()
+
+    async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """All rows of a query."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            return await connection.fetch(query, *arguments, timeout=3600)
+        finally:
+            await connection.close()
+
+    async def forget_jobs(self) -> None:
+        """Begin again: no jobs, an empty Redis, statistics that know it."""
+        await self.execute("TRUNCATE jobs CASCADE")
+        await self.execute("VACUUM ANALYZE")
+        self.flush_redis()
+
+
+@contextmanager
+def stack(*, postgres_options: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """Servers during the body. Durable: Postgres at its own options writes each commit to the disk."""
+    allow_many_files()
+    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    folder.chmod(0o711)  # root's Postgres is another user, and has to pass through
+    try:
+        with EmbeddedServers(folder / "servers", postgres_options=postgres_options) as embedded:
+            yield on_database(folder, embedded, embedded.postgres.url)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def on_database(folder: Path, embedded: EmbeddedServers, url: str) -> Stack:
+    """The stack on one database of the servers, with our tables in it."""
+    migrate(url)
+    settings = load_settings(
+        _env_file=None,
+        database_url=url,
+        redis_url=embedded.valkey.url,
+        storage_url=(folder / "storage").as_uri(),
+        secret_key=SECRET,
+        access_token_seconds=TOKEN_SECONDS,
+    )
+    return Stack(folder, embedded, url, settings)
+
+
+def allow_many_files() -> None:
+    """Let this process and those it starts hold as many connections as the system lets them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _wait_for_answer(api: Api, path: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(api.url + path, timeout=START_SECONDS).close()  # noqa: S310  # our own URL
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if not api.program.is_running or time.monotonic() > deadline:
+                raise DidNotStart(api.program.log[-4000:]) from None
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,286 @@
+"""Thousands of open streams on one API process: latency, memory, processor, the clock, the stop.
+
+Beside them, in the same run, the design of tutorials: an endpoint that reads the row each second.
+"""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+import uvloop
+
+from app.core.resources import Resources, open_resources
+from bench import listen, options
+from bench.followed import Committer, Following, running_jobs
+from bench.listen import Heard, Listener, Plan, Stream, Transport
+from bench.measuring import KIB, milliseconds, percentile, spread, taken
+from bench.options import Options
+from bench.results import Results
+from bench.stack import HOST, Api, Stack, User, stack
+
+OWNERS: Final = 50
+SETTLE_SECONDS: Final = 2.0
+LIMITS: Final = {"MAX_STREAMS_PER_USER": "5000", "MAX_STREAMS": "10000"}
+POLLED: Final = "polling_streams:app"
+
+Design = Literal["sse", "websocket", "polling"]
+DESIGNS: Final[tuple[Design, ...]] = ("sse", "websocket", "polling")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One design, so many streams, each with an event a second."""
+
+    design: Design
+    streams: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    arrived: float
+    kib_per_stream: float
+    cores: float
+    cores_per_event_ms: float
+    committer_late_ms: float
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """The designs in turns, each time a fresh process; then the clock and the stop."""
+    results = Results("streams", options)
+    many, some = options.choose(2000, 200), options.choose(100, 20)
+    seconds = options.choose(30.0, 5.0)
+    owners = [await system.user() for _ in range(OWNERS)]
+    rounds: list[Round] = []
+    async with open_resources(system.settings) as resources:
+        jobs = await running_jobs(system, resources, owners, many)
+        for _ in range(options.rounds):
+            for count in (many, some):
+                rounds += [
+                    await _follow(system, resources, jobs[:count], design, seconds) for design in DESIGNS
+                ]
+        clock = _clock(system, owners, options.choose(50, 10), options.choose(60.0, 6.0))
+        stops = [_stop(system, jobs, options.choose(300, 50)) for _ in range(options.rounds)]
+    _report(results, rounds, many, some, seconds)
+    results.table(
+        f"The clock: {clock.clients} WebSockets, one killed, one that does not read, {clock.seconds:g} s",
+        ("ticks each", "missed", "drift p50 ms", "drift p99 ms", "drift max ms"),
+        [[clock.ticks, clock.missed, clock.p50_ms, clock.p99_ms, clock.max_ms]],
+        "Drift: from the second that a `time_update` names to its arrival.",
+    )
+    results.at_most("drift of the clock, at most", clock.max_ms, 50.0, "ms")
+    results.at_most("ticks missed by clients that read", float(clock.missed), 0.0)
+    results.table(
+        f"SIGTERM with {stops[0].streams} open streams, half of them WebSockets",
+        ("seconds to exit", "exit code", "told", "cut without a word"),
+        [[spread(stop.seconds for stop in stops), stops[0].exit_code, min(stop.told for stop in stops),
+          max(stop.cut for stop in stops)]],
+    )  # fmt: skip
+    results.at_most("SIGTERM → exit", max(stop.seconds for stop in stops), 2.0, "s")
+    results.at_most("streams cut without a word", float(max(stop.cut for stop in stops)), 0.0)
+    results.rounds |= {"clock": asdict(clock), "stops": [asdict(stop) for stop in stops]}
+    return results
+
+
+def _report(results: Results, rounds: Sequence[Round], many: int, some: int, seconds: float) -> None:
+    names = {"sse": "Headrace, SSE", "websocket": "Headrace, WebSocket", "polling": "polling the row, SSE"}
+    for count in (many, some):
+        rows = []
+        for design, name in names.items():
+            found = [one for one in rounds if one.design == design and one.streams == count]
+
+            def cell(value: Callable[[Round], float], found: Sequence[Round] = found) -> str:
+                return str(spread(value(one) for one in found))
+
+            rows.append(
+                [
+                    name,
+                    cell(lambda one: one.p50_ms),
+                    cell(lambda one: one.p99_ms),
+                    cell(lambda one: one.max_ms),
+                    cell(lambda one: 100 * one.arrived),
+                    cell(lambda one: one.kib_per_stream),
+                    cell(lambda one: one.cores),
+                ]
+            )
+        results.table(
+            f"{count} streams on one API process, an event a second each ({count} events/s)",
+            ("", "p50 ms", "p99 ms", "max ms", "events that arrive %", "KiB a stream", "cores"),
+            rows,
+            f"From Postgres' confirmation of the commit to the client; {seconds:g} s a round, every round a"
+            " fresh API process. Memory is what the process grew by, a stream. A poll that finds two events"
+            " shows one of them.",
+        )
+    for design, name in list(names.items())[:2]:
+        busy = [one for one in rounds if one.design == design and one.streams == many]
+        calm = [one for one in rounds if one.design == design and one.streams == some]
+        p99 = spread(one.p99_ms for one in busy).median
+        results.at_most(f"{name}: {many} streams, p99", p99, 250.0, "ms")
+        results.at_most(
+            f"{name}: memory a stream", spread(o.kib_per_stream for o in busy).median, 50.0, "KiB"
+        )
+        results.at_most(f"{name}: {some} events/s, p50", spread(o.p50_ms for o in calm).median, 5.0, "ms")
+        results.at_most(f"{name}: {some} events/s, p99", spread(o.p99_ms for o in calm).median, 50.0, "ms")
+        results.at_least(f"{name}: events that arrive", min(one.arrived for one in (*busy, *calm)), 1.0)
+    results.rounds["rounds"] = [asdict(one) for one in rounds]
+
+
+async def _follow(
+    system: Stack, resources: Resources, jobs: Sequence[Following], design: Design, seconds: float
+) -> Round:
+    with _serving(system, design) as api:
+        before = taken(api.program.pid)
+        listener = Listener(Plan(api.port, [_stream(design, job) for job in jobs]))
+        time.sleep(SETTLE_SECONDS)  # noqa: ASYNC251  # the loop has nothing to do meanwhile
+        opened = taken(api.program.pid)
+        committer = Committer(resources, jobs)
+        await committer.run(seconds)
+        busy = taken(api.program.pid)
+        time.sleep(SETTLE_SECONDS)  # noqa: ASYNC251  # what is under way may arrive
+        heard = listener.stop()
+    waited = _waited(heard, committer.committed)
+    cores = busy.cores_since(opened)
+    return Round(
+        design=design,
+        streams=len(jobs),
+        p50_ms=milliseconds(percentile(waited, 0.5)),
+        p99_ms=milliseconds(percentile(waited, 0.99)),
+        max_ms=milliseconds(max(waited, default=0.0)),
+        arrived=len(waited) / len(committer.committed),
+        kib_per_stream=(busy.rss_bytes - before.rss_bytes) / len(jobs) / KIB,
+        cores=cores,
+        cores_per_event_ms=milliseconds(cores / len(jobs)),
+        committer_late_ms=milliseconds(committer.late_seconds),
+    )
+
+
+def _waited(heard: Heard, committed: dict[tuple[int, int], float]) -> list[float]:
+    """How long each event that arrived took; the first arrival of each."""
+    arrivals: dict[tuple[int, int], float] = {}
+    for place, seq, at in heard.events:
+        arrivals.setdefault((place, seq), at)
+    return [max(0.0, arrivals[key] - at) for key, at in committed.items() if key in arrivals]
+
+
+@contextmanager
+def _serving(system: Stack, design: Design) -> Iterator[Api]:
+    with system.reference(POLLED) if design == "polling" else system.api(**LIMITS) as api:
+        yield api
+
+
+def _stream(design: Design, job: Following) -> Stream:
+    """The stream of a job from where it stands: history is not what is measured."""
+    after = f"?after={job.next_batch + 2}"  # created, started, and one event a batch
+    headers = {"Authorization": job.owner.headers["Authorization"]}
+    if design == "websocket":
+        return Stream("websocket", f"/ws/jobs/{job.id}{after}", headers)
+    return Stream("sse", f"/jobs/{job.id}/stream{after if design == 'sse' else ''}", headers)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How well the clock kept time."""
+
+    clients: int
+    seconds: float
+    ticks: int
+    missed: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+def _clock(system: Stack, owners: Sequence[User], clients: int, seconds: float) -> Clock:
+    with system.api(**LIMITS) as api:
+        streams = [
+            Stream("websocket", "/ws", {"Authorization": owners[place % OWNERS].headers["Authorization"]})
+            for place in range(clients)
+        ]
+        doomed = Listener(Plan(api.port, streams[:1]))
+        listener = Listener(Plan(api.port, streams[2:]))
+        with _deaf(api, streams[1]):
+            time.sleep(seconds / 2)
+            doomed.kill()
+            time.sleep(seconds / 2)
+            heard = listener.stop()
+    # The first and the last second may have been cut through.
+    dates = sorted({date for _, date, _ in heard.ticks})[1:-1]
+    drifts = [
+        at - datetime.fromisoformat(date).timestamp() for _, date, at in heard.ticks if date in set(dates)
+    ]
+    return Clock(
+        clients=clients,
+        seconds=seconds,
+        ticks=len(dates),
+        missed=len(dates) * (clients - 2) - len(drifts) + _skipped(dates),
+        p50_ms=milliseconds(percentile(drifts, 0.5)),
+        p99_ms=milliseconds(percentile(drifts, 0.99)),
+        max_ms=milliseconds(max(drifts)),
+    )
+
+
+def _skipped(dates: Sequence[str]) -> int:
+    """Seconds that nobody was told of."""
+    first, last = (datetime.fromisoformat(date).timestamp() for date in (dates[0], dates[-1]))
+    return round(last - first) + 1 - len(dates)
+
+
+@contextmanager
+def _deaf(api: Api, stream: Stream) -> Iterator[None]:
+    """A WebSocket client that never reads."""
+    headers = {
+        **stream.headers,
+        "Host": HOST,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    }
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect((HOST, api.port))
+        lines = [f"GET {stream.path} HTTP/1.1", *map(": ".join, headers.items()), "", ""]
+        client.sendall("\r\n".join(lines).encode())
+        yield
+
+
+@dataclass(frozen=True)
+class Stop:
+    """How an API with open streams ended."""
+
+    streams: int
+    seconds: float
+    exit_code: int
+    told: int
+    cut: int
+
+
+def _stop(system: Stack, jobs: Sequence[Following], streams: int) -> Stop:
+    transports: tuple[Transport, Transport] = ("sse", "websocket")
+    with system.api(**LIMITS) as api:
+        listener = Listener(
+            listen.Plan(
+                api.port,
+                [_stream(transports[place % 2], jobs[place % len(jobs)]) for place in range(streams)],
+            )
+        )
+        began = time.monotonic()
+        api.program.send(signal.SIGTERM)
+        exit_code = api.program.wait()
+        seconds = time.monotonic() - began
+        heard = listener.stop()
+    told = heard.ends.get("shutdown", 0) + heard.ends.get("1001", 0)
+    return Stop(streams, seconds, exit_code, told, streams - told)
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        uvloop.run(measure(system, chosen)).write()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Predictions over datasets, over instances and at once, by both clients."""
+
+import csv
+import io
+from asyncio import StreamWriter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from app.client import AsyncHeadrace, HeadraceError, Invalid, NotFound, NotUnderstood, RowError
+from tests.client.conftest import Connect
+from tests.client.either import HURRIED
+from tests.client.scripted import JOB_ID, Asked, answer, answering, scripted
+from tests.e2e.support import compounds, short_texts
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def reviews(tmp_path: Path) -> Path:
+    """A file of 300 rows, one of them without a text."""
+    path = tmp_path / "reviews.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "review", "stars"])
+        for row, text in enumerate(short_texts(300)):
+            writer.writerow([f"r{row}", "" if row == 7 else text, row % 5])
+    return path
+
+
+async def test_a_file_is_uploaded_predicted_and_read_in_every_format(
+    client: AsyncHeadrace, reviews: Path
+) -> None:
+    dataset = await client.upload(reviews)
+    job = await client.submit(dataset=dataset, column="review", batch_size=100)
+    done = await client.wait(job, timeout=60)
+    rows = [row async for row in client.results(job)]
+    pieces = [piece async for piece in client.export(job, "parquet")]
+
+    assert (dataset.name, dataset.rows, dataset.columns["review"]) == ("reviews.csv", 300, "text")
+    assert [found.id async for found in client.datasets()] == [dataset.id]
+    assert (done.status, done.total, done.raw["errors"]) == ("completed", 300, 1)
+    assert [row.id for row in rows] == [f"r{row}" for row in range(300)]
+    assert rows[7].prediction is None
+    assert isinstance(rows[7].error, RowError)
+    assert rows[7].error.index == 7
+    table = pq.read_table(io.BytesIO(b"".join(pieces)))
+    assert table.column("id").to_pylist() == [row.id for row in rows]
+
+
+async def test_rows_with_columns_are_submitted_as_instances(client: AsyncHeadrace) -> None:
+    job = await client.submit(instances=[{"text": "good", "id": 5}, {"text": "bad"}])
+    await client.wait(job, timeout=60)
+
+    found = [(row.id, row.prediction["label"]) async for row in client.results(job)]
+    assert found == [(5, "positive"), (None, "negative")]
+
+
+async def test_predictions_come_at_once_with_an_error_for_a_row(client: AsyncHeadrace) -> None:
+    texts = short_texts(20)
+    said = await client.predict(texts)
+    some = await client.predict(instances=[{"text": 3}, {"text": "good"}], model="sentiment@1")
+
+    assert [prediction["scores"]["compound"] for prediction in said.predictions] == compounds(texts)
+    assert (said.model, said.row_errors) == ("sentiment@1", [])
+    assert (await client.job(said.job_id)).priority == "high"
+    assert some.predictions[0] is None
+    assert [error.index for error in some.row_errors] == [0]
+    with pytest.raises(Invalid) as invalid:
+        await client.predict(instances=[["good"]])
+    assert invalid.value.code == "input_mismatch"
+    with pytest.raises(NotFound):
+        await client.predict(["x"], model="unheard-of")
+
+
+async def test_the_models_are_listed(client: AsyncHeadrace) -> None:
+    assert "sentiment" in [model.name async for model in client.models()]
+
+
+async def test_a_file_that_is_no_dataset_is_refused(client: AsyncHeadrace, tmp_path: Path) -> None:
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_text("a,b\n1,2\n1,2,3\n")
+
+    with pytest.raises(ValueError, match=r"notes\.txt is no dataset"):
+        await client.upload(tmp_path / "notes.txt")
+    with pytest.raises(FileNotFoundError):
+        await client.upload(tmp_path / "missing.csv")
+    with pytest.raises(Invalid) as invalid:
+        await client.upload(ragged)
+    assert invalid.value.code == "bad_row"
+
+
+async def test_predictions_that_take_longer_than_the_server_waits_are_waited_for(connect: Connect) -> None:
+    job = {"job_id": JOB_ID, "status": "completed", "model": "sentiment@1"}
+    rows = [
+        {"index": 0, "input_index": 0, "prediction": {"label": "positive"}},
+        {"index": 1, "input_index": 1, "error": {"code": "bad_row", "message": "No text."}},
+    ]
+    async with answering(
+        answer(504, {"code": "prediction_pending", "detail": "Later.", "status": 504, "job_id": JOB_ID}),
+        answer(200, job),
+        answer(200, {"items": rows, "next_cursor": None}),
+    ) as server:
+        said = await connect(server.url, token="t").predict(["a", "b"])
+
+    assert said.predictions == [{"label": "positive"}, None]
+    assert said.row_errors == [RowError(1, "bad_row", "No text.")]
+    assert [asked.line.split()[0] for asked in server.asked] == ["POST", "GET", "GET"]
+
+
+async def test_predictions_whose_job_fails_late_are_an_error_with_its_reason(connect: Connect) -> None:
+    error = {"code": "odd", "message": "It did not want to.", "retryable": False, "attempt": 1}
+    async with answering(
+        answer(504, {"code": "prediction_pending", "detail": "Later.", "status": 504, "job_id": JOB_ID}),
+        answer(200, {"job_id": JOB_ID, "status": "failed", "error": error}),
+    ) as server:
+        with pytest.raises(HeadraceError, match="It did not want to") as raised:
+            await connect(server.url, token="t").predict(["a"])
+
+    assert raised.value.facts["error"] == error
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+async def test_a_table_that_was_cut_is_read_on_only_while_it_is_the_same(
+    connect: Connect, is_same: bool
+) -> None:
+    async def script(_asked: Asked, writer: StreamWriter) -> None:
+        is_first = len(server.asked) == 1
+        etag = "1" if is_first or is_same else "2"
+        head = f'HTTP/1.1 200 OK\r\nContent-Type: text/csv\r\nETag: "{etag}"\r\nContent-Length: 6\r\n\r\n'
+        writer.write(head.encode() + (b"abc" if is_first else b"abcdef"))
+
+    read = b""
+    async with scripted(script) as server:
+        export = connect(server.url, token="t", patience=HURRIED).export(JOB_ID, "csv")
+        try:
+            async for piece in export:
+                read += piece
+        except NotUnderstood as error:
+            read += str(error).encode()
+
+    changed = b"The results changed while they were read: there are more now."
+    assert read == (b"abcdef" if is_same else b"abc" + changed)

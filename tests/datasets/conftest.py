@@ -1,0 +1,100 @@
+"""The people of these tests, what they upload, and the database that the API works on."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.core.database import Database
+from app.core.resources import Resources
+from app.core.storage import Storage
+from app.datasets.conversion.__main__ import CONVERT
+from app.datasets.reading import RowReader
+from app.datasets.values import Format
+from tests.support.accounts import Account, sign_in
+
+Upload = Callable[..., Awaitable[httpx.Response]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What jobs see of a file: the types of its columns, its first rows, and how many there are."""
+
+    types: dict[str, str]
+    rows: list[dict[str, Any]]
+    total: int
+
+
+Preview = Callable[..., Seen]
+
+MEDIA_TYPES = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+@pytest.fixture
+def store(app: FastAPI) -> Database:
+    """The database of the started API."""
+    resources: Resources = app.state.resources
+    return resources.database
+
+
+@pytest.fixture
+def storage(app: FastAPI) -> Storage:
+    """The storage of the started API."""
+    resources: Resources = app.state.resources
+    return resources.storage
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> Account:
+    return await sign_in(app, "alice")
+
+
+@pytest.fixture
+async def mallory(app: FastAPI) -> Account:
+    """Somebody else."""
+    return await sign_in(app, "mallory")
+
+
+@pytest.fixture
+def upload(client: httpx.AsyncClient, alice: Account) -> Upload:
+    """Upload a file as Alice."""
+
+    async def upload(
+        content: Any,
+        file_format: str = "csv",
+        *,
+        name: str = "a dataset",
+        who: Account = alice,
+        **headers: str,
+    ) -> httpx.Response:
+        return await client.post(
+            "/datasets",
+            params={"name": name},
+            content=content,
+            headers={"Content-Type": MEDIA_TYPES[file_format], **who.headers, **headers},
+        )
+
+    return upload
+
+
+@pytest.fixture
+def read(tmp_path: Path) -> Preview:
+    """Convert a file, and give what jobs would see of it: types by column, and the rows."""
+
+    def read(content: bytes, file_format: str = "csv") -> Seen:
+        source, target = tmp_path / "content", tmp_path / "rows.parquet"
+        source.write_bytes(content)
+        CONVERT[Format(file_format)](source, target)
+        with RowReader(target) as reader:
+            types = {column.name: column.type for column in reader.columns}
+            return Seen(types, reader.rows(0, 100), len(reader))
+
+    return read

@@ -1,0 +1,191 @@
+"""Which part of a row a model is given: every combination of a model and an input has an answer."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from app.core.errors import AppError
+from app.core.files import StoredFile
+from app.datasets.values import Column, Dataset, Format
+from app.jobs.kinds import inputs
+from app.jobs.params import RowShape
+from app.models import builtin
+from app.models.versions import InputColumn, ModelVersion
+
+TEXTS = ModelVersion("moods", 1, "sklearn", columns=(InputColumn("review", "text"),))
+HOUSES = ModelVersion(
+    "houses", 2, "sklearn", columns=(InputColumn("rooms", "number"), InputColumn("town", "category"))
+)
+UNKNOWN = ModelVersion("pixels", 1, "onnx")
+
+
+def dataset(**columns: str) -> Dataset:
+    """A dataset with these columns."""
+    return Dataset(
+        id=UUID(int=1),
+        name="rows.csv",
+        format=Format.CSV,
+        rows=3,
+        columns=tuple(Column(name, kind) for name, kind in columns.items()),
+        sha256="0" * 64,
+        file=StoredFile("datasets/1/rows.parquet", 1, "0" * 64),
+    )
+
+
+def refusal(code: str, decide: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
+    """The facts of the error by which this is refused."""
+    with pytest.raises(AppError) as raised:
+        decide(*arguments, **named)
+    assert (raised.value.code, raised.value.status) == (code, 422)
+    assert "{" not in raised.value.detail
+    return raised.value.facts
+
+
+# Texts
+
+
+@pytest.mark.parametrize("model", [TEXTS, builtin.SENTIMENT, UNKNOWN], ids=lambda model: model.name)
+def test_texts_are_given_as_they_are(model: ModelVersion) -> None:
+    assert inputs.of_texts(model) == RowShape()
+
+
+def test_a_model_with_columns_takes_no_texts() -> None:
+    assert refusal("input_mismatch", inputs.of_texts, HOUSES)["model"] == "houses@2"
+
+
+# Instances
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "options", "shape"),
+    [
+        (TEXTS, [{"review": "x"}], {}, RowShape(column="review")),
+        (TEXTS, [{"text": "x"}], {}, RowShape(column="text")),
+        (TEXTS, [{"review": "x", "text": "y"}], {}, RowShape(column="review")),
+        (TEXTS, [{"title": "x", "review": "y"}], {"column": "title"}, RowShape(column="title")),
+        (builtin.SENTIMENT, [{"text": "x", "id": 7}], {}, RowShape(column="text", id_column="id")),
+        (HOUSES, [{"rooms": 1, "town": "a"}], {}, RowShape(columns=("rooms", "town"))),
+        (HOUSES, [{"rooms": "?", "town": None, "x": 1}], {}, RowShape(columns=("rooms", "town"))),
+        (HOUSES, [[1, "a"], {"rooms": 1, "town": "a"}], {}, RowShape(columns=("rooms", "town"))),
+        (
+            HOUSES,
+            [{"rooms": 1, "town": "a", "no": 3}, {"rooms": 1, "town": "a"}],
+            {"id_column": "no"},
+            RowShape(columns=("rooms", "town"), id_column="no"),
+        ),
+        (UNKNOWN, [[[1, 2], [3, 4]], {"x": 1}], {}, RowShape()),
+        (UNKNOWN, [{"x": 1, "id": 3}], {}, RowShape(id_column="id")),
+        (UNKNOWN, [{"x": [1, 2]}], {"column": "x"}, RowShape(column="x")),
+        (UNKNOWN, [{"x": 1, "y": 2}], {"target": "y"}, RowShape(columns=("x",))),
+    ],
+)
+def test_of_an_instance_the_model_is_given_what_it_takes(
+    model: ModelVersion, rows: list[Any], options: dict[str, str], shape: RowShape
+) -> None:
+    assert inputs.of_instances(model, rows, **options) == shape
+
+
+def test_the_first_row_that_misses_a_column_is_named_and_all_of_them_counted() -> None:
+    rows = [{"rooms": 1, "town": "a"}, {"town": "a"}, {"rooms": 1}, {"rooms": 2, "town": "b"}]
+
+    facts = refusal("missing_columns", inputs.of_instances, HOUSES, rows)
+
+    assert facts == {"row": 1, "rows": 2, "missing": ["rooms"], "expected": ["rooms", "town"]}
+
+
+def test_a_list_that_is_too_long_or_too_short_is_named() -> None:
+    facts = refusal("wrong_row_length", inputs.of_instances, HOUSES, [[1, "a"], [1], [1, 2, 3]])
+
+    assert facts == {"row": 1, "rows": 2, "got": 1, "expected": 2}
+
+
+@pytest.mark.parametrize(
+    ("code", "model", "rows", "options"),
+    [
+        ("input_mismatch", TEXTS, [["x"]], {}),
+        ("missing_columns", TEXTS, [{"title": "x"}], {}),
+        ("missing_columns", TEXTS, [{"review": "x"}, {"title": "x"}], {}),
+        ("missing_columns", TEXTS, [{"review": "x"}], {"column": "title"}),
+        ("input_mismatch", HOUSES, [{"rooms": 1, "town": "a"}], {"column": "rooms"}),
+        ("missing_columns", HOUSES, [{"rooms": 1, "town": "a"}], {"id_column": "no"}),
+        ("missing_columns", UNKNOWN, [{"x": 1}], {"column": "y"}),
+    ],
+)
+def test_instances_that_a_model_cannot_take_are_refused(
+    code: str, model: ModelVersion, rows: list[Any], options: dict[str, str]
+) -> None:
+    refusal(code, inputs.of_instances, model, rows, **options)
+
+
+# Datasets
+
+
+@pytest.mark.parametrize(
+    ("model", "columns", "options", "shape"),
+    [
+        (TEXTS, {"a": "text"}, {}, RowShape(column="a")),
+        (TEXTS, {"a": "text", "text": "text"}, {}, RowShape(column="text")),
+        (TEXTS, {"text": "text", "review": "text"}, {}, RowShape(column="review")),
+        (TEXTS, {"review": "integer", "b": "text"}, {}, RowShape(column="b")),
+        (TEXTS, {"a": "text", "b": "text"}, {"column": "b"}, RowShape(column="b")),
+        (TEXTS, {"id": "text", "b": "text"}, {}, RowShape(column="b", id_column="id")),
+        (TEXTS, {"mood": "text", "b": "text"}, {"target": "mood"}, RowShape(column="b")),
+        (HOUSES, {"town": "text", "rooms": "date", "x": "list"}, {}, RowShape(columns=("rooms", "town"))),
+        (
+            HOUSES,
+            {"rooms": "integer", "town": "integer", "id": "text"},
+            {},
+            RowShape(columns=("rooms", "town"), id_column="id"),
+        ),
+        (
+            UNKNOWN,
+            {"a": "number", "id": "integer", "y": "text", "b": "number"},
+            {"target": "y"},
+            RowShape(columns=("a", "b"), id_column="id", is_list=True),
+        ),
+        (UNKNOWN, {"a": "number", "x": "list"}, {"column": "x"}, RowShape(column="x")),
+    ],
+)
+def test_of_a_dataset_the_model_is_given_what_it_takes(
+    model: ModelVersion, columns: dict[str, str], options: dict[str, str], shape: RowShape
+) -> None:
+    assert inputs.of_dataset(model, dataset(**columns), **options) == shape
+
+
+def test_a_column_called_id_that_the_model_takes_is_no_id() -> None:
+    model = ModelVersion("ids", 1, "sklearn", columns=(InputColumn("id", "any"), InputColumn("x", "any")))
+
+    assert inputs.of_dataset(model, dataset(id="integer", x="number")).id_column is None
+    assert inputs.of_instances(model, [{"id": 1, "x": 2}]).id_column is None
+
+
+def test_columns_that_are_missing_are_told_with_those_that_are_expected() -> None:
+    facts = refusal("missing_columns", inputs.of_dataset, HOUSES, dataset(town="text", x="text"))
+
+    assert facts == {"missing": ["rooms"], "expected": ["rooms", "town"]}
+
+
+def test_several_texts_are_told_as_candidates() -> None:
+    facts = refusal("ambiguous_column", inputs.of_dataset, TEXTS, dataset(id="text", a="text", b="text"))
+
+    assert facts == {"candidates": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("code", "model", "columns", "options"),
+    [
+        ("missing_columns", TEXTS, {"a": "number"}, {}),
+        ("column_mismatch", TEXTS, {"a": "number", "b": "text"}, {"column": "a"}),
+        ("unknown_column", TEXTS, {"b": "text"}, {"column": "a"}),
+        ("unknown_column", HOUSES, {"rooms": "number", "town": "text"}, {"id_column": "a"}),
+        ("unknown_column", HOUSES, {"rooms": "number", "town": "text"}, {"target": "price"}),
+        ("column_mismatch", HOUSES, {"rooms": "text", "town": "text"}, {}),
+        ("column_mismatch", HOUSES, {"rooms": "number", "town": "object"}, {}),
+        ("input_mismatch", HOUSES, {"rooms": "number", "town": "text"}, {"column": "town"}),
+    ],
+)
+def test_a_dataset_that_a_model_cannot_take_is_refused(
+    code: str, model: ModelVersion, columns: dict[str, str], options: dict[str, str]
+) -> None:
+    refusal(code, inputs.of_dataset, model, dataset(**columns), **options)

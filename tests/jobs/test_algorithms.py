@@ -1,0 +1,191 @@
+"""What models can be trained with, and what a training job may ask for."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import msgspec
+import pytest
+from pydantic import ValidationError
+
+from app.core.files import StoredFile
+from app.datasets.values import Column, Dataset, Format
+from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.jobs.algorithms.choice import choose
+from app.jobs.errors import TooManyInstances, UnknownColumn
+from app.jobs.kinds.kind import Found, Work
+from app.jobs.kinds.train_model import KIND, TrainModelRequest, plan, references
+from app.jobs.params import TrainModelParams
+from app.models.versions import Task
+from tests.conftest import SignUp
+from worker.training import learners
+
+DATASET = Dataset(
+    id=UUID(int=7),
+    name="reviews",
+    format=Format.CSV,
+    rows=2000,
+    columns=(Column("text", "text"), Column("stars", "integer")),
+    sha256="00",
+    file=StoredFile("datasets/7", 100, "00"),
+)
+
+
+def ask(**wanted: Any) -> TrainModelRequest:
+    return TrainModelRequest.model_validate({"dataset_id": str(DATASET.id), "target": "stars"} | wanted)
+
+
+def planned(**wanted: Any) -> Work:
+    return plan(ask(**wanted), Found(datasets={DATASET.id: DATASET}))
+
+
+def params_of(work: Work) -> TrainModelParams:
+    return msgspec.json.decode(work.params, type=TrainModelParams)
+
+
+# The catalogue
+
+
+async def test_algorithms_are_listed_with_what_they_may_be_told(
+    client: httpx.AsyncClient, sign_up: SignUp
+) -> None:
+    answer = await client.get("/algorithms", headers=await sign_up("ada"))
+
+    items = {item["name"]: item for item in answer.json()["items"]}
+    assert answer.status_code == 200
+    assert set(items) == set(Name) - {Name.AUTO}
+    assert items["ridge"]["tasks"] == ["regression"]
+    trees = items["random_forest"]["params"]["properties"]["n_estimators"]
+    assert (trees["minimum"], trees["maximum"], trees["default"]) == (1, 2000, 100)
+    assert items["random_forest"]["params"]["additionalProperties"] is False
+
+
+async def test_algorithms_are_for_those_who_are_signed_in(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/algorithms")).status_code == 401
+
+
+def test_every_algorithm_can_be_learnt_by_a_worker() -> None:
+    assert set(learners.SHAPES) == set(ALGORITHMS)
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda algorithm: algorithm.name)
+def test_defaults_are_within_bounds(algorithm: Any) -> None:
+    defaults = algorithm.params()
+
+    assert algorithm.params.model_validate(defaults.model_dump()) == defaults
+    assert defaults.fault(10) is None
+    assert defaults.for_epochs(1000).fault(1000) is None
+
+
+@pytest.mark.parametrize(
+    ("task", "rows", "columns", "texts", "name"),
+    [
+        (Task.CLASSIFICATION, 100, 4, 0, Name.LOGISTIC_REGRESSION),
+        (Task.REGRESSION, 100, 4, 0, Name.RIDGE),
+        (Task.CLASSIFICATION, 5000, 4, 0, Name.RANDOM_FOREST),
+        (Task.REGRESSION, 500_000, 4, 0, Name.HIST_GRADIENT_BOOSTING),
+        (Task.CLASSIFICATION, 5_000_000, 4, 0, Name.LOGISTIC_REGRESSION),
+        (Task.CLASSIFICATION, 5000, 4, 1, Name.LOGISTIC_REGRESSION),
+        (Task.REGRESSION, 5000, 4000, 0, Name.RIDGE),
+    ],
+)
+def test_auto_chooses_by_task_size_and_columns_and_says_why(
+    task: Task, rows: int, columns: int, texts: int, name: Name
+) -> None:
+    choice = choose(task, rows=rows, columns=columns, text_columns=texts)
+
+    assert choice.name is name
+    assert task in ALGORITHMS[choice.name].tasks
+    assert choice.why.endswith(".")
+
+
+# What a job may ask for
+
+
+def test_a_request_becomes_work_with_the_dataset_and_a_total_of_epochs() -> None:
+    work = planned(algorithm="logistic_regression", params={"alpha": 0.001}, epochs=7, model="stars")
+
+    told = params_of(work)
+    assert references(ask()).datasets == (DATASET.id,)
+    assert work.total == told.epochs == 7
+    assert work.files == {"dataset": DATASET.file}
+    assert work.dataset_id == DATASET.id
+    assert work.rows is None
+    assert told.params["alpha"] == 0.001
+    assert told.params["patience"] == 5
+    assert told.model == "stars"
+
+
+def test_rows_travel_with_the_job() -> None:
+    rows = [{"x": 1, "stars": 2}, {"x": 2}]
+
+    work = planned(dataset_id=None, rows=rows)
+
+    assert msgspec.json.decode(work.rows or b"") == rows
+    assert work.dataset_id is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "place", "said"),
+    [
+        ({"algorithm": "astrology"}, ("algorithm",), "Input should be"),
+        ({"algorithm": "ridge", "params": {"alpha": -1}}, ("params", "alpha"), "greater than or equal to 0"),
+        ({"algorithm": "ridge", "params": {"trees": 3}}, ("params", "trees"), "Extra inputs"),
+        ({"params": {"alpha": 1}}, ("params", "alpha"), "Extra inputs"),
+        (
+            {"algorithm": "mlp", "params": {"hidden_layer_sizes": []}},
+            ("params", "hidden_layer_sizes"),
+            "at least 1",
+        ),
+        ({"algorithm": "ridge", "task": "classification"}, (), "ridge is not for classification"),
+        (
+            {"algorithm": "random_forest", "params": {"n_estimators": 5}, "epochs": 9},
+            (),
+            "n_estimators is 5, but each of the 9 epochs needs one",
+        ),
+        ({"rows": [{"x": 1}]}, (), "give one of dataset_id and rows"),
+        ({"dataset_id": None}, (), "give one of dataset_id and rows"),
+        ({"dataset_id": None, "rows": []}, ("rows",), "at least 1"),
+        ({"features": ["text", "stars"]}, (), "cannot be one of the features"),
+        ({"features": ["text", "text"]}, ("features",), "named twice"),
+        ({"features": []}, ("features",), "at least 1"),
+        ({"epochs": 0}, ("epochs",), "greater than or equal to 1"),
+        ({"validation_fraction": 1}, ("validation_fraction",), "less than or equal to 0.9"),
+        ({"seed": -1}, ("seed",), "greater than or equal to 0"),
+        ({"model": "a@b"}, ("model",), "should match pattern"),
+        ({"model": "sentiment"}, ("model",), "built in"),
+        ({"target": ""}, ("target",), "at least 1"),
+        ({"owner_id": "me"}, ("owner_id",), "Extra inputs"),
+    ],
+)
+def test_what_is_wrong_is_named_where_it_is(
+    wanted: dict[str, Any], place: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        ask(**wanted)
+
+    (error,) = refused.value.errors()
+    assert error["loc"] == place
+    assert said in error["msg"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "column"),
+    [({"target": "label"}, "label"), ({"features": ["text", "titel"]}, "titel")],
+)
+def test_a_column_that_the_dataset_does_not_have_is_named(wanted: dict[str, Any], column: str) -> None:
+    with pytest.raises(UnknownColumn) as refused:
+        planned(**wanted)
+
+    assert refused.value.facts["column"] == column
+    assert refused.value.facts["columns"] == ["text", "stars"]
+
+
+def test_more_rows_than_can_be_sent_along_are_refused() -> None:
+    with pytest.raises(TooManyInstances):
+        planned(dataset_id=None, rows=[{"x": 1, "stars": 1}] * 1001)
+
+
+def test_the_examples_of_the_documentation_are_valid() -> None:
+    for example in KIND.examples.values():
+        TrainModelRequest.model_validate(example["value"])

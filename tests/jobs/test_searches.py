@@ -1,0 +1,188 @@
+"""A search: many trainings that differ in their hyperparameters, as one group."""
+
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import ValidationError
+
+from app.core.database import Database
+from app.jobs.searches import leaderboard
+from app.jobs.searches.space import Search
+from tests.support import rows
+from tests.support.accounts import Account
+
+CREATE = "/jobs/train-model"
+ROWS = [{"size": size, "label": "big" if size > 10 else "small"} for size in range(20)]
+
+
+def training(search: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"rows": ROWS, "target": "label", "algorithm": "logistic_regression", "search": search, **more}
+
+
+# What is tried
+
+
+def test_lists_of_values_span_all_their_combinations() -> None:
+    search = Search.model_validate({"params": {"alpha": [0.1, 1], "penalty": ["l1", "l2"]}})
+
+    assert search.combinations(0) == [
+        {"alpha": 0.1, "penalty": "l1"},
+        {"alpha": 0.1, "penalty": "l2"},
+        {"alpha": 1, "penalty": "l1"},
+        {"alpha": 1, "penalty": "l2"},
+    ]
+
+
+def test_as_many_as_are_asked_for_are_drawn_and_the_seed_says_which() -> None:
+    search = Search.model_validate({"params": {"alpha": list(range(10)), "x": list(range(10))}, "trials": 7})
+
+    drawn = search.combinations(1)
+
+    assert len(drawn) == 7
+    assert drawn == search.combinations(1) != search.combinations(2)
+    assert len({(one["alpha"], one["x"]) for one in drawn}) == 7
+
+
+def test_numbers_are_drawn_from_ranges() -> None:
+    ranges = {
+        "whole": {"min": 1, "max": 5},
+        "real": {"min": 0.5, "max": 1},
+        "log": {"min": 1e-6, "max": 1e-2},
+    }
+    ranges["log"]["log"] = True
+    search = Search.model_validate({"params": ranges, "trials": 50})
+
+    drawn = search.combinations(0)
+
+    assert len(drawn) == 50
+    for one in drawn:
+        assert one["whole"] in range(1, 6)
+        assert 0.5 <= one["real"] <= 1
+        assert 1e-6 <= one["log"] <= 1e-2
+    assert 10 < sum(one["log"] < 1e-4 for one in drawn) < 40, "each order of magnitude alike"
+
+
+def test_a_short_range_gives_no_combination_twice() -> None:
+    search = Search.model_validate({"params": {"n": {"min": 1, "max": 3}}, "trials": 50})
+
+    assert sorted(one["n"] for one in search.combinations(0)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"params": {}},
+        {"params": {"alpha": []}},
+        {"params": {"alpha": {"min": 2, "max": 1}}, "trials": 3},
+        {"params": {"alpha": {"min": 0, "max": 1, "log": True}}, "trials": 3},
+        {"params": {"alpha": {"min": 0, "max": 1}}},
+        {"params": {"a": list(range(20)), "b": list(range(20))}},
+        {"params": {"alpha": [1]}, "metric": "beauty"},
+        {"params": {"alpha": [1]}, "trials": 0},
+    ],
+    ids=str,
+)
+def test_a_search_that_makes_no_sense_is_refused(search: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Search.model_validate(search)
+
+
+# Which is the best
+
+
+@pytest.mark.parametrize(
+    ("metric", "values", "ranked"),
+    [
+        ("accuracy", [0.5, None, 0.9, 0.7], [0.9, 0.7, 0.5, None]),
+        ("rmse", [0.5, None, 0.9, 0.7], [0.5, 0.7, 0.9, None]),
+    ],
+)
+def test_the_best_is_first_and_what_has_no_value_comes_last(
+    metric: str, values: list[float | None], ranked: list[float | None]
+) -> None:
+    trials = [
+        {
+            "id": number,
+            "status": "completed",
+            "progress": 100.0,
+            "params": {},
+            "metrics": None if value is None else {metric: value},
+            "model": f"m@{number}",
+            "error": None,
+        }
+        for number, value in enumerate(values)
+    ]
+
+    found = leaderboard.of({"metric": metric, "best_value": ranked[0]}, trials)
+
+    assert [trial["value"] for trial in found["leaderboard"]] == ranked
+    assert [trial["rank"] for trial in found["leaderboard"]] == [1, 2, 3, None]
+
+
+# Over HTTP
+
+
+async def test_a_search_becomes_a_group_of_trainings(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    body = training({"params": {"alpha": [0.001, 0.01, 0.1]}}, model="sizes", priority="high")
+
+    answer = await client.post(CREATE, json=body, headers=alice.headers)
+
+    assert answer.status_code == 202, answer.text
+    created = answer.json()
+    assert created["message"] == "Search of 3 trials created"
+    assert answer.headers["location"] == created["poll_url"] == f"/groups/{created['group_id']}"
+    found = await rows.fetch(store, "SELECT * FROM jobs ORDER BY id")
+    assert [str(job["id"]) for job in found] == created["job_ids"]
+    assert [job["params"]["params"]["alpha"] for job in found] == [0.001, 0.01, 0.1]
+    assert {(job["params"]["model"], job["priority"]) for job in found} == {("sizes", "high")}
+    view = (await client.get(created["poll_url"], headers=alice.headers)).json()
+    assert view["jobs"] == len(view["search"]["leaderboard"]) == 3
+    assert view["search"]["best_model"] is None
+
+
+async def test_a_search_that_is_asked_for_twice_under_one_key_is_one(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    headers = {**alice.headers, "Idempotency-Key": "once"}
+    body = training({"params": {"alpha": [0.1, 1]}})
+
+    first = await client.post(CREATE, json=body, headers=headers)
+    second = await client.post(CREATE, json=body, headers=headers)
+
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first.json()["job_ids"] == second.json()["job_ids"]
+    assert await rows.value(store, "SELECT count(*) FROM jobs") == 2
+
+
+@pytest.mark.parametrize(
+    ("search", "more", "word"),
+    [
+        ({"params": {"alhpa": [0.1]}}, {}, "alhpa"),
+        ({"params": {"alpha": [0.1, -1]}}, {}, "alpha"),
+        ({"params": {"alpha": [0.1]}}, {"algorithm": "auto"}, "algorithm"),
+    ],
+)
+async def test_what_the_algorithm_cannot_be_told_is_refused_before_anything_exists(
+    client: httpx.AsyncClient,
+    alice: Account,
+    store: Database,
+    search: dict[str, Any],
+    more: dict[str, Any],
+    word: str,
+) -> None:
+    answer = await client.post(CREATE, json=training(search, **more), headers=alice.headers)
+
+    assert answer.status_code == 422
+    assert word in answer.json()["errors"][0]["msg"]
+    assert await rows.value(store, "SELECT count(*) FROM job_groups") == 0
+
+
+async def test_a_search_is_no_part_of_a_bulk(client: httpx.AsyncClient, alice: Account) -> None:
+    jobs = [{"kind": "train_model", **training({"params": {"alpha": [0.1]}})}]
+
+    answer = await client.post("/jobs/bulk", json={"jobs": jobs}, headers=alice.headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "search_in_bulk")

@@ -1,0 +1,213 @@
+"""`train_model` in a child process, as a worker runs it."""
+
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import pytest_asyncio
+import skops.io
+
+from tests.worker.children import attempts
+from tests.worker.children.attempts import Attempt
+from tests.worker.training import data
+from worker.children.messages import Batch, Committed, Done, LocalFile, Start, Stop, StopReason, Yielded
+from worker.children.pool import ChildPool
+from worker.context import CHECKPOINT_FILE
+from worker.runtimes.trusted import TRUSTED
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HANDLERS = "worker.handlers:HANDLERS"
+EPOCHS = 6
+PARAMS = {
+    "target": "target",
+    "algorithm": "mlp",
+    "epochs": EPOCHS,
+    "params": {"patience": 0, "hidden_layer_sizes": [8]},
+}
+
+
+def start(
+    scratch: Path, rows: Any = (), params: dict[str, Any] = PARAMS, files: dict[str, Path] | None = None
+) -> Start:
+    message = attempts.start("train_model", rows, params=params)
+    local = {name: LocalFile(str(path), sha256(path)) for name, path in (files or {}).items()}
+    return msgspec.structs.replace(
+        message,
+        total=params["epochs"],
+        scratch=str(scratch),
+        files=local,
+        payload=None if local else message.payload,
+    )
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+Run = Callable[[Start], Awaitable[Attempt]]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def children() -> AsyncIterator[ChildPool]:
+    """Loading everything that handlers need takes seconds; the children of one worker share that, as here."""
+    async with attempts.pool(handlers=HANDLERS) as pool:
+        yield pool
+
+
+@pytest.fixture
+def run(children: ChildPool) -> Run:
+    """Run an attempt in a child."""
+
+    async def run(message: Start) -> Attempt:
+        async with children.take() as child:
+            return await attempts.run(child, message)
+
+    return run
+
+
+def model(attempt: Attempt, scratch: Path) -> Any:
+    assert isinstance(attempt.end, Done), attempt.end
+    return skops.io.load(scratch / attempt.end.artifacts["model"], trusted=TRUSTED)
+
+
+async def test_each_epoch_is_a_batch_with_its_metrics_and_a_checkpoint(run: Run, tmp_path: Path) -> None:
+    attempt = await run(start(tmp_path, data.customers(120)))
+
+    assert [batch.step for batch in attempt.batches] == [f"Epoch {epoch}/6" for epoch in range(1, 7)]
+    assert all(batch.checkpoint or batch.checkpoint_file for batch in attempt.batches)
+    assert [record["epoch"] for record in attempt.outputs] == [1, 2, 3, 4, 5, 6]
+    assert attempt.outputs == [(batch.data or {})["metrics"] for batch in attempt.batches]
+    assert attempt.outputs == attempt.result["history"]
+    assert isinstance(attempt.end, Done)
+    assert not attempt.end.is_early
+
+
+async def test_the_result_says_what_a_data_scientist_asks_for(run: Run, tmp_path: Path) -> None:
+    result = (await run(start(tmp_path, data.customers(120)))).result
+
+    assert result["accuracy"] == result["metrics"]["accuracy"]
+    assert set(result["metrics"]) >= {"f1_macro", "f1_weighted", "log_loss", "roc_auc"}
+    assert result["classes"] == ["leaves", "stays"]
+    assert result["params"]["hidden_layer_sizes"] == [8]
+    assert (result["train_rows"], result["validation_rows"]) == (96, 24)
+    assert result["library_versions"]["scikit-learn"]
+    assert {column["name"]: column["used_as"] for column in result["columns"]} == {
+        "id": None,
+        "age": "number",
+        "city": "category",
+        "member": "number",
+        "since": "number",
+        "note": "text",
+        "spent": "number",
+    }
+    assert result["signature"]["task"] == "classification"
+
+
+async def test_a_dataset_is_learnt_as_its_rows_are(run: Run, tmp_path: Path) -> None:
+    rows = data.customers(120)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=50)
+
+    inline = await run(start(tmp_path / "a", rows))
+    dataset = await run(start(tmp_path / "b", files={"dataset": tmp_path / "rows.parquet"}))
+
+    for result in (inline.result, dataset.result):
+        assert result.pop("fit_seconds") > 0
+        for record in result["history"]:
+            del record["seconds"]
+    assert dataset.result["metrics"] == inline.result["metrics"]
+    assert dataset.result["columns"] == inline.result["columns"]
+
+
+async def test_a_killed_attempt_is_gone_on_with_from_its_last_epoch_to_the_same_model(
+    run: Run, tmp_path: Path
+) -> None:
+    rows = data.customers(120)
+    whole = await run(start(tmp_path / "whole", rows))
+    cut = whole.batches[3]
+    kept = cut.checkpoint or (tmp_path / "whole" / (cut.checkpoint_file or "")).read_bytes()
+    (tmp_path / "checkpoint").write_bytes(kept)
+    message = start(tmp_path / "resumed", rows)
+    file = LocalFile(str(tmp_path / "checkpoint"), sha256(tmp_path / "checkpoint"))
+
+    resumed = await run(
+        msgspec.structs.replace(message, resume_batch=4, done=4, files={CHECKPOINT_FILE: file})
+    )
+
+    assert [batch.step for batch in resumed.batches] == ["Epoch 5/6", "Epoch 6/6"]
+    first, second = model(whole, tmp_path / "whole"), model(resumed, tmp_path / "resumed")
+    assert all((a == b).all() for a, b in zip(first[-1].coefs_, second[-1].coefs_, strict=True))
+    assert resumed.result["metrics"] == whole.result["metrics"]
+    assert len(resumed.result["history"]) == EPOCHS
+
+
+async def test_asked_to_stop_it_yields_between_two_epochs(children: ChildPool, tmp_path: Path) -> None:
+    message = start(tmp_path, data.customers(120), PARAMS | {"epochs": 1000})
+    async with children.take() as child:
+        child.send(message)
+        first = await attempts.receive(child)
+        assert isinstance(first, Batch)
+        child.send(Stop(StopReason.DRAIN))
+        child.send(Committed(first.index))
+        while isinstance(said := await attempts.receive(child), Batch):
+            child.send(Committed(said.index))
+
+    assert isinstance(said, Yielded)
+
+
+async def test_when_it_stops_early_the_worker_hears_that_there_is_no_more(run: Run, tmp_path: Path) -> None:
+    attempt = await run(
+        start(tmp_path, data.customers(60), {**PARAMS, "algorithm": "multinomial_nb", "params": {}})
+    )
+
+    assert isinstance(attempt.end, Done)
+    assert attempt.end.is_early
+    assert len(attempt.batches) == attempt.result["epochs"] == 1
+    assert attempt.result["stopped_early"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "params", "code", "said"),
+    [
+        ([], PARAMS, "bad_input", "no rows"),
+        ([1, 2], PARAMS, "bad_input", "row 0 is 1"),
+        ([{"x": 1, "target": "a"}] * 9, PARAMS, "bad_target", "only the class 'a'"),
+        ([{"x": 1}] * 9, PARAMS, "bad_input", "no column 'target'"),
+        ([{"x": 1, "target": None}] * 9, PARAMS, "bad_target", "no values"),
+        ([{"x": p, "target": p % 2} for p in range(3)], PARAMS, "bad_input", "3 rows"),
+        (data.customers(60), {**PARAMS, "epochs": "six"}, "bad_input", "params"),
+        (data.customers(60), {**PARAMS, "params": {"layers": 2}}, "bad_input", "layers"),
+    ],
+)
+async def test_what_cannot_be_learnt_is_a_clear_failure(
+    rows: list[Any], params: dict[str, Any], code: str, said: str, run: Run, tmp_path: Path
+) -> None:
+    message = msgspec.structs.replace(start(tmp_path, rows, params), total=EPOCHS)
+
+    attempt = await run(message)
+
+    assert attempt.failure.code == code
+    assert said in attempt.failure.message
+    assert not attempt.failure.is_retryable
+
+
+async def test_what_would_not_fit_into_the_child_is_refused_before_it_dies(tmp_path: Path) -> None:
+    count = 200_000
+    columns = {f"x{place}": pa.array(range(place, count + place), pa.float64()) for place in range(30)}
+    pq.write_table(pa.table({**columns, "target": [0, 1] * (count // 2)}), tmp_path / "rows.parquet")
+    message = start(tmp_path, files={"dataset": tmp_path / "rows.parquet"})
+    limit = 300 * attempts.MEBIBYTE
+
+    async with (
+        attempts.pool(handlers=HANDLERS, memory_limit_bytes=limit) as children,
+        children.take() as child,
+    ):
+        attempt = await attempts.run(child, message)
+
+    assert attempt.failure.code == "too_large_to_train"
+    assert "reading the dataset would take about" in attempt.failure.message

@@ -1,0 +1,175 @@
+"""What holds for every runtime: it predicts as its library does, and takes no damaged file, no wrong row."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import onnxruntime
+import pytest
+import pytest_asyncio
+import skops.io
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+from app.models.formats import runtime_of
+from tests.models import files
+from tests.worker.children import attempts
+from worker.children.messages import LocalFile, Start
+from worker.children.pool import Child
+from worker.runtimes import FILE_RUNTIMES, RUNTIMES
+
+# All tests share a child: to start one with all libraries takes seconds.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HANDLERS = "worker.handlers:HANDLERS"
+FLOWERS = files.FLOWERS[::5]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model of one runtime: its file if it has one, rows, one it cannot take, and what its library says."""
+
+    runtime: str
+    content: bytes | None
+    rows: list[Any]
+    wrong_row: Any
+    own_answers: Callable[[bytes], list[Any]]
+
+
+def of_vader(_content: bytes) -> list[Any]:
+    analyzer = SentimentIntensityAnalyzer()
+    return [analyzer.polarity_scores(text)["compound"] for text in TEXTS]
+
+
+def of_skops_classifier(content: bytes) -> list[Any]:
+    model = skops.io.loads(content, trusted=[])
+    return [
+        dict(zip(model.classes_.tolist(), scores, strict=True))
+        for scores in model.predict_proba(FLOWERS.astype(float)).tolist()
+    ]
+
+
+def of_skops_regressor(content: bytes) -> list[Any]:
+    values: list[Any] = skops.io.loads(content, trusted=[]).predict(FLOWERS.astype(float)).tolist()
+    return values
+
+
+def of_onnx_classifier(content: bytes) -> list[Any]:
+    _, scores = onnxruntime.InferenceSession(content).run(None, {"X": FLOWERS})
+    return list(scores)
+
+
+def of_onnx_regressor(content: bytes) -> list[Any]:
+    (values,) = onnxruntime.InferenceSession(content).run(None, {"X": FLOWERS})
+    flat: list[Any] = values.reshape(-1).tolist()
+    return flat
+
+
+TEXTS = ["What a lovely day", "I hate it", "This is a table."]
+LISTS = FLOWERS.astype(float).tolist()
+
+CASES = {
+    "vader": Case("vader", None, TEXTS, {"text": 1}, of_vader),
+    "sklearn classifier": Case(
+        "sklearn", files.as_skops(files.classifier()), LISTS, [1.0], of_skops_classifier
+    ),
+    "sklearn regressor": Case("sklearn", files.as_skops(files.regressor()), LISTS, "x", of_skops_regressor),
+    "onnx classifier": Case(
+        "onnx", files.as_onnx(files.classifier(), zipmap=True), LISTS, [1.0], of_onnx_classifier
+    ),
+    "onnx regressor": Case("onnx", files.as_onnx(files.regressor()), LISTS, "x", of_onnx_regressor),
+}
+
+
+@pytest.fixture(params=CASES.values(), ids=list(CASES))
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
+    return found
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def child() -> AsyncIterator[Child]:
+    """A child as a worker has them."""
+    async with attempts.pool(handlers=HANDLERS) as children, children.take() as taken:
+        yield taken
+
+
+def start(folder: Path, case: Case, rows: list[Any]) -> Start:
+    """A batch-predict attempt with the model of a case."""
+    model = {"name": "mine", "version": 1, "runtime": case.runtime}
+    found = {}
+    if case.content is not None:
+        path = files.written(folder, case.content)
+        # Another id for each model: a child remembers those that it has seen.
+        digest = sha256(case.content).hexdigest()
+        model["id"] = str(UUID(digest[:32]))
+        found["model"] = LocalFile(str(path), digest)
+    message = attempts.start("batch_predict", rows, params={"model": model, "batch_size": 10})
+    return msgspec.structs.replace(message, files=found)
+
+
+def core(prediction: Any) -> Any:
+    """What a prediction says, in the words of its library."""
+    if "value" in prediction:
+        return prediction["value"]
+    return prediction["scores"].get("compound", prediction["scores"])
+
+
+async def test_there_is_a_case_for_every_runtime() -> None:
+    assert {case.runtime for case in CASES.values()} == set(RUNTIMES)
+    assert set(FILE_RUNTIMES) == {case.runtime for case in CASES.values() if case.content is not None}
+
+
+async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp_path: Path) -> None:
+    attempt = await attempts.run(child, start(tmp_path, case, case.rows))
+
+    assert attempt.result == {"total": len(case.rows), "errors": 0}
+    expected = case.own_answers(case.content or b"")
+    for said, own in zip(attempt.outputs, expected, strict=True):
+        assert core(said) == pytest.approx(own, abs=1e-12)
+        if "label" in said and case.content is not None:
+            assert said["label"] == max(own, key=own.get)
+
+
+async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp_path: Path) -> None:
+    rows = [case.rows[0], case.wrong_row, case.rows[1]]
+
+    attempt = await attempts.run(child, start(tmp_path, case, rows))
+
+    lines = [msgspec.json.decode(line) for batch in attempt.batches for line in batch.output.splitlines()]
+    assert attempt.result == {"total": 3, "errors": 1}
+    assert [set(line) for line in lines] == [{"prediction"}, {"error"}, {"prediction"}]
+    assert lines[1]["error"]["message"]
+
+
+@pytest.mark.parametrize("where", [0.01, 0.5, 0.99])
+async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
+    case: Case, child: Child, tmp_path: Path, where: float
+) -> None:
+    if case.content is None:
+        return
+    message = start(tmp_path, case, case.rows)
+    damaged = bytearray(case.content)
+    damaged[int(where * len(damaged))] ^= 1
+    files.written(tmp_path, bytes(damaged))
+
+    failure = (await attempts.run(child, message)).failure
+
+    assert (failure.code, failure.is_retryable) == ("artifact_integrity", False)
+    assert "'model'" in failure.message
+
+
+async def test_what_comes_of_an_upload_loads(case: Case, tmp_path: Path) -> None:
+    if case.content is None:
+        return
+    path = files.written(tmp_path, case.content)
+
+    signature = FILE_RUNTIMES[runtime_of(path)].inspect(path)
+
+    assert runtime_of(path) == case.runtime
+    assert signature.task is not None
+    assert [column.name for column in signature.columns or ()] == ["x0", "x1", "x2", "x3"]
+    assert signature.library_versions

@@ -1,0 +1,10 @@
+"""Tests here compute as children do: in one thread."""
+
+import pytest
+
+from worker.training import threads
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    threads.use_one()

@@ -1,0 +1,343 @@
+"""What comes of a training: as good as by hand, the same after a kill, and honest about itself."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import skops.io
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import accuracy_score, f1_score, log_loss, mean_absolute_error, r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.models.versions import Task
+from tests.worker.training import data
+from worker.context import BadInput
+from worker.runtimes.trusted import TRUSTED
+from worker.training import checkpoint, features, table
+from worker.training.trainer import Diverged, Training
+
+CLASSIFIERS = [a.name for a in ALGORITHMS.values() if Task.CLASSIFICATION in a.tasks]
+REGRESSORS = [a.name for a in ALGORITHMS.values() if Task.REGRESSION in a.tasks]
+QUICK: dict[Name, dict[str, Any]] = {
+    Name.RANDOM_FOREST: {"n_estimators": 12, "patience": 0},
+    Name.HIST_GRADIENT_BOOSTING: {"max_iter": 12, "max_features": 0.5, "min_samples_leaf": 5, "patience": 0},
+    Name.RIDGE: {"steps": 2},
+    Name.MLP: {"hidden_layer_sizes": [8], "batch_size": 128},
+}
+EPOCHS = 4
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "model.skops"
+
+
+def held_out(training: Training) -> tuple[Any, Any]:
+    """The rows that were held out, as a pipeline takes them, and what is true of them."""
+    plan = training.plan
+    return features.rows_of(plan.inputs, plan.cells, plan.held), plan.target.values[plan.held]
+
+
+def by_hand(path: Path) -> Any:
+    """The model's file, loaded as anybody would."""
+    return skops.io.load(path, trusted=TRUSTED)
+
+
+# As good as by hand
+
+
+def test_digits_are_told_apart_without_being_told_how(path: Path) -> None:
+    _, result = data.trained(data.digits(), path)
+
+    assert result["accuracy"] >= 0.95
+    assert result["algorithm"] == "random_forest"
+    assert "1437 rows" in result["why"] or "rows of numbers" in result["why"]
+
+
+@pytest.mark.parametrize("name", [Name.LOGISTIC_REGRESSION, Name.LINEAR_SVM, Name.MLP])
+def test_digits_are_told_apart_by_other_means_too(name: Name, path: Path) -> None:
+    _, result = data.trained(data.digits(), path, algorithm=name)
+
+    assert result["accuracy"] >= 0.94
+
+
+def test_diabetes_is_estimated_as_well_as_by_a_ridge_fitted_by_hand(path: Path) -> None:
+    training, result = data.trained(data.diabetes(), path)
+
+    plan = training.plan
+    pipeline = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
+    pipeline.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    rows, truth = held_out(training)
+    assert result["algorithm"] == "ridge"
+    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, pipeline.predict(rows)), abs=0.03)
+
+
+def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
+    training, result = data.trained(
+        data.diabetes(), path, algorithm=Name.RIDGE, params={"patience": 0}, epochs=50
+    )
+
+    plan = training.plan
+    exact = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
+    exact.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    assert result["epochs"] < 50
+    assert result["stopped_because"] == "Nothing is left to learn: the exact solution is found."
+    training._learner.restore(checkpoint.loaded(training.progress.state))
+    assert training._learner.estimator().coef_ == pytest.approx(exact[-1].coef_, rel=1e-4, abs=1e-4)
+
+
+def test_texts_are_told_apart_as_well_as_by_tfidf_and_logistic_regression_by_hand(path: Path) -> None:
+    rows = data.docstrings()
+    training, result = data.trained(table.of(rows), path, "library")
+
+    plan = training.plan
+    texts = np.array([row["text"] for row in rows], dtype=object)
+    pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    pipeline.fit(texts[plan.train], plan.target.values[plan.train])
+    reached = accuracy_score(plan.target.values[plan.held], pipeline.predict(texts[plan.held]))
+    assert len(rows) > 2000
+    assert result["algorithm"] == "logistic_regression"
+    assert result["accuracy"] >= reached - 0.03
+
+
+def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> None:
+    good, bad = ["很好", "喜欢", "非常满意", "值得推荐"], ["糟糕", "失望", "退款", "太慢了"]
+    rows = [
+        {"text": f"这个产品{(good if place % 2 else bad)[place // 2 % 4]},第{place}次购买", "mood": place % 2}
+        for place in range(120)
+    ]
+
+    _, result = data.trained(table.of(rows), path, "mood")
+
+    assert [column["type"] for column in result["columns"]] == ["text"]
+    assert result["accuracy"] >= 0.95
+
+
+# The metrics are those of the file
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
+    name: Name, path: Path
+) -> None:
+    rows = table.of(data.customers(150))
+    training, result = data.trained(rows, path, algorithm=name, params=QUICK.get(name, {}), epochs=EPOCHS)
+
+    model = by_hand(path)
+    held, truth = held_out(training)
+    said = model.predict(held)
+    assert result["metrics"]["accuracy"] == result["accuracy"] == accuracy_score(truth, said)
+    assert result["metrics"]["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"))
+    if hasattr(model, "predict_proba"):
+        loss = log_loss(truth, model.predict_proba(held), labels=model.classes_)
+        assert result["metrics"]["log_loss"] == pytest.approx(loss)
+    best = result["history"][result["best_epoch"] - 1]
+    assert best.valid_accuracy == result["accuracy"]
+    assert best.valid_loss == min(record.valid_loss for record in result["history"])
+    assert sum(map(sum, result["confusion_matrix"]["matrix"])) == result["validation_rows"] == len(truth)
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_the_metrics_of_a_regressor_are_those_of_its_file_on_the_held_out_rows(
+    name: Name, path: Path
+) -> None:
+    rows = table.of([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
+    training, result = data.trained(
+        rows,
+        path,
+        algorithm=name,
+        params=QUICK.get(name, {}),
+        epochs=EPOCHS,
+        features=["city", "note", "age"],
+    )
+
+    held, truth = held_out(training)
+    said = by_hand(path).predict(held)
+    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, said))
+    assert result["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, said))
+    assert result["history"][result["best_epoch"] - 1].valid_r2 == pytest.approx(result["metrics"]["r2"])
+
+
+# The same after a kill
+
+
+def told(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without how long it took."""
+    history = [(record.epoch, record.train_loss, record.valid_loss) for record in result["history"]]
+    return {**result, "history": history, "fit_seconds": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [(algorithm.name, task) for algorithm in ALGORITHMS.values() for task in algorithm.tasks],
+)
+def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
+    name: Name, task: Task, tmp_path: Path
+) -> None:
+    found = data.customers(120)
+    targets = {Task.CLASSIFICATION: "target", Task.REGRESSION: "spent"}
+    rows = table.of([{**row, "target": row[targets[task]]} for row in found])
+    wanted = data.params(
+        algorithm=name,
+        task=task,
+        params={"patience": 0, **QUICK.get(name, {})},
+        epochs=EPOCHS,
+        features=["age", "city", "member", "since", "note"],
+    )
+    whole = Training(rows, wanted)
+    data.learn_on(whole)
+    undisturbed = whole.finish(tmp_path / "whole.skops")
+
+    killed = Training(rows, wanted)
+    data.learn_on(killed, until=2)
+    resumed = Training(rows, wanted, killed.checkpoint())
+    assert resumed.epoch == killed.epoch
+    data.learn_on(resumed)
+    again = resumed.finish(tmp_path / "resumed.skops")
+
+    held, _ = held_out(whole)
+    said = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
+    assert told(undisturbed) == told(again)
+    assert (said[0] == said[1]).all()
+
+
+def test_an_attempt_that_was_killed_after_the_last_epoch_has_only_to_finish(path: Path) -> None:
+    wanted = data.params(algorithm=Name.MLP, epochs=3)
+    training = Training(data.iris(), wanted)
+    data.learn_on(training)
+
+    resumed = Training(data.iris(), wanted, training.checkpoint())
+
+    assert resumed.is_over
+    assert told(resumed.finish(path)) == told(training.finish(path))
+
+
+def test_an_attempt_that_was_killed_after_it_stopped_early_does_not_learn_on() -> None:
+    wanted = data.params(algorithm=Name.MULTINOMIAL_NB)
+    training = Training(data.iris(), wanted)
+    data.learn_on(training)
+
+    assert Training(data.iris(), wanted, training.checkpoint()).is_over
+
+
+def test_a_checkpoint_that_is_none_is_refused() -> None:
+    with pytest.raises(checkpoint.BrokenCheckpoint):
+        Training(data.iris(), data.params(), b"\x80\x04cposix\nsystem\n.")
+
+
+def test_a_checkpoint_has_no_pickle_in_it() -> None:
+    training = Training(data.iris(), data.params(algorithm=Name.MLP))
+    data.learn_on(training, until=1)
+
+    saved = checkpoint.decode(training.checkpoint())
+
+    assert saved.state.startswith(b"PK")
+    assert saved.features.startswith(b"PK")
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
+    losses = [
+        data.learn_on(Training(data.wine(), data.params(algorithm=Name.MLP, seed=seed)), until=2)[
+            -1
+        ].valid_loss
+        for seed in (1, 1, 2)
+    ]
+
+    assert losses[0] == losses[1] != losses[2]
+
+
+# When it ends
+
+
+def test_it_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best(path: Path) -> None:
+    _, result = data.trained(
+        data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params={"patience": 2}, epochs=20
+    )
+
+    assert result["stopped_early"]
+    assert result["epochs"] == len(result["history"]) == result["best_epoch"] + 2
+    assert result["stopped_because"] == "The validation loss has not fallen for 2 epochs."
+
+
+def test_without_patience_all_epochs_are_learnt(path: Path) -> None:
+    params = {"patience": 0, "max_iter": 12}
+    _, result = data.trained(
+        data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params=params, epochs=12
+    )
+
+    assert result["epochs"] == 12
+    assert not result["stopped_early"]
+    assert result["stopped_because"] is None
+
+
+def test_the_file_of_an_early_best_epoch_has_no_later_trees(path: Path) -> None:
+    _, result = data.trained(
+        data.diabetes(),
+        path,
+        algorithm=Name.HIST_GRADIENT_BOOSTING,
+        params={"patience": 0, "max_iter": 100},
+        epochs=10,
+    )
+
+    assert result["best_epoch"] < 10
+    assert by_hand(path)[-1].n_iter_ == 10 * result["best_epoch"]
+
+
+def test_a_loss_that_is_no_number_ends_the_training_clearly() -> None:
+    rows = [{"x": float(place % 7), "target": place * 1e200} for place in range(100)]
+
+    with pytest.raises(Diverged, match="epoch 1"):
+        data.learn_on(Training(table.of(rows), data.params(algorithm=Name.RIDGE)))
+
+
+# What it is told
+
+
+def test_an_algorithm_that_is_not_for_the_task_of_the_target_is_refused() -> None:
+    with pytest.raises(BadInput, match="ridge is not for classification"):
+        Training(data.iris(), data.params(algorithm=Name.RIDGE))
+
+
+def test_hyperparameters_that_are_wrong_are_refused_here_too() -> None:
+    with pytest.raises(BadInput, match="n_estimators"):
+        Training(data.iris(), data.params(algorithm=Name.RANDOM_FOREST, params={"n_estimators": 0}))
+
+
+def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
+    rows = [{"x": place % 2, "target": "ab"[place % 2]} for place in range(40)]
+    training = Training(table.of(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
+    learner = training._learner
+
+    class Grumbling:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(learner, name)
+
+        def learn(self, epoch: int) -> None:
+            np.float64(1) / np.zeros(1)
+            learner.learn(epoch)
+
+    training._learner = Grumbling()
+    training.learn()
+
+    assert any("divide by zero" in warning for warning in training.finish(path)["warnings"])
+
+
+def test_classes_can_be_balanced(path: Path) -> None:
+    chance = np.random.default_rng(0)
+    rare = chance.random(1500) < 0.05
+    rows = pa.table({"x": chance.normal(size=1500) + 1.2 * rare, "target": rare})
+
+    found = [
+        data.trained(
+            rows, path, algorithm=Name.LOGISTIC_REGRESSION, params={"balance_classes": balance}, epochs=3
+        )[1]["metrics"]
+        for balance in (False, True)
+    ]
+
+    assert found[1]["balanced_accuracy"] > found[0]["balanced_accuracy"] + 0.1

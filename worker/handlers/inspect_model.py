@@ -1,0 +1,50 @@
+"""`inspect_model`: look at a file that somebody has brought."""
+
+from typing import Any, Final
+
+import msgspec
+
+from app.jobs.kinds.inspect_model import FILE
+from app.jobs.params import InspectModelParams
+from app.models.versions import Signature
+from worker.context import BadInput, JobContext, JobError, Outcome
+from worker.runtimes import FILE_RUNTIMES
+from worker.runtimes.runtime import BrokenModel, UnsafeModel
+
+MAX_NAMES: Final = 10_000
+"""Columns or classes beyond that many are too many to be written down; the model works without."""
+
+
+def inspect_model(job: JobContext) -> Outcome:
+    """What the file says of itself as `signature`, or why it is `refused`."""
+    params = _params(job)
+    runtime = FILE_RUNTIMES.get(params.runtime)
+    if runtime is None:
+        raise JobError("unknown_runtime", f"this worker cannot run {params.runtime} models")
+    path = job.file(FILE)
+    try:
+        signature = runtime.inspect(path)
+    except (UnsafeModel, BrokenModel) as error:
+        return {"refused": _refusal(error)}
+    return {"signature": msgspec.to_builtins(_bounded(signature))}
+
+
+def _params(job: JobContext) -> InspectModelParams:
+    try:
+        return msgspec.convert(job.params, InspectModelParams)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"params: {error}") from error
+
+
+def _refusal(error: UnsafeModel | BrokenModel) -> dict[str, Any]:
+    types = {"types": list(error.types)} if isinstance(error, UnsafeModel) else {}
+    return {"code": error.code, "message": error.message, **types}
+
+
+def _bounded(signature: Signature) -> Signature:
+    columns, classes = signature.columns, signature.classes
+    return msgspec.structs.replace(
+        signature,
+        columns=None if columns is None or len(columns) > MAX_NAMES else columns,
+        classes=None if classes is None or len(classes) > MAX_NAMES else classes,
+    )

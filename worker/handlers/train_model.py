@@ -1,0 +1,69 @@
+"""`train_model`: learn from rows, epoch by epoch."""
+
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.datasets.reading import RowReader
+from app.jobs.params import TrainModelParams
+from worker import predictions
+from worker.context import JobContext, Outcome, Yielded
+from worker.training import memory, table, threads
+from worker.training.trainer import Training
+
+DATASET: Final = "dataset"
+ARTIFACT: Final = "model"
+
+READING_FACTOR: Final = 3
+"""Memory that reading takes, as a multiple of the file's values: the table, and its cells looked at."""
+
+
+def train_model(job: JobContext) -> Outcome:
+    """Train until there is no epoch left or none is worth it; the result holds the metrics and the history.
+
+    An epoch is a batch of one output, its record. The model's file is handed over as the artifact `model`.
+    """
+    params = predictions.params_of(job, TrainModelParams)
+    threads.use_one()
+    training = Training(_table(job, params), params, job.resume.checkpoint)
+    while not training.is_over:
+        if job.stop_requested:
+            return Yielded()
+        record = training.learn()
+        job.commit(
+            [record],
+            step=f"Epoch {record.epoch}/{params.epochs}",
+            checkpoint=training.checkpoint(),
+            data={"metrics": record},
+        )
+    if training.epoch < params.epochs:
+        job.finish_early()
+    path = job.scratch / "model.skops"
+    result = training.finish(path)
+    job.artifact(ARTIFACT, path)
+    return result
+
+
+def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
+    if not job.has_file(DATASET):
+        return table.of(job.rows())
+    return table.of(_read(job.file(DATASET), params))
+
+
+def _read(path: Path, params: TrainModelParams) -> pa.Table:
+    """The columns that are asked for; all, if one is missing, so that it can be said which there are."""
+    memory.ensure_room("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
+    with RowReader(path) as reader:
+        wanted = None
+        if params.features is not None:
+            asked_for = [params.target, *params.features]
+            there = {column.name for column in reader.columns}
+            wanted = list(dict.fromkeys(asked_for)) if there.issuperset(asked_for) else None
+        return reader.table(0, len(reader), wanted)
+
+
+def _value_bytes(metadata: pq.FileMetaData) -> int:
+    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+    return sum(group.total_byte_size for group in groups)

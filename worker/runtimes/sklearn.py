@@ -1,0 +1,317 @@
+"""scikit-learn, from skops files: those that were trained here, and those that users bring.
+
+A file of ours says what each of its columns holds. Of another's we know what scikit-learn itself keeps: the
+names of the columns if it was fitted on a table with names, else how many there are, called x0, x1, ….
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import skops.io
+from sklearn.base import is_classifier, is_regressor
+from sklearn.compose import ColumnTransformer
+from sklearn.exceptions import NotFittedError
+from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.utils.validation import check_is_fitted
+from skops.io.exceptions import UntrustedTypesFoundException
+
+from app.jobs.params import ModelReference
+from app.models.versions import InputColumn, Task
+from worker.context import JobError, RowError
+from worker.runtimes import inspection
+from worker.runtimes.runtime import BrokenModel, Signature, UnsafeModel
+from worker.runtimes.trusted import TRUSTED
+from worker.training import artifact, cells, outputs, threads
+from worker.training.artifact import Note
+from worker.training.cells import BadCell, Content
+
+MAX_SCORES: Final = 100
+"""A model with more classes gives the scores of as many as have the highest."""
+
+TEXT: Final = InputColumn("text", "text")
+"""What the only column of somebody else's model is called that takes texts."""
+
+Read = Callable[[Any], Any]
+
+
+class SklearnRuntime:
+    """Loads skops files."""
+
+    def load(self, reference: ModelReference, path: Path | None) -> "SklearnModel":
+        """The model in this file. Raises UnsafeModel, BrokenModel."""
+        if path is None:
+            raise BrokenModel("it has no file")
+        estimator, inputs = _opened(path)
+        return SklearnModel(estimator, inputs)
+
+    def inspect(self, path: Path) -> Signature:
+        """What a file says of itself. Raises UnsafeModel, BrokenModel."""
+        estimator, inputs = _opened(path)
+        task = Task.CLASSIFICATION if is_classifier(estimator) else Task.REGRESSION
+        return Signature(
+            task=task,
+            columns=inputs.columns,
+            classes=_classes(estimator) if task is Task.CLASSIFICATION else None,
+            library_versions=inspection.versions(path),
+        )
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a model takes; `readers` are there for each column if we know what it holds."""
+
+    columns: tuple[InputColumn, ...] | None
+    readers: tuple[Read, ...] | None = None
+    are_texts: bool = False
+
+
+class SklearnModel:
+    """A loaded model.
+
+    A row is an object by the columns' names, a list in their order, or a text for a model that takes texts. A
+    prediction is `{"label", "score", "scores"}`, where scores are probabilities, or margins if the model has
+    none; or `{"value"}`.
+    """
+
+    def __init__(self, estimator: Any, inputs: Inputs) -> None:
+        self._estimator = estimator
+        self._inputs = inputs
+        self._names = None if inputs.columns is None else [column.name for column in inputs.columns]
+
+    def predict(self, rows: Sequence[Any]) -> list[Any]:
+        """One prediction for each row, or a RowError that says what is wrong with it.
+
+        Raises JobError `prediction_failed` for rows that can be read, but not predicted.
+        """
+        read: list[Any] = []
+        said: list[Any] = [None] * len(rows)
+        places: list[int] = []
+        for place, row in enumerate(rows):
+            try:
+                read.append(self._read(row))
+                places.append(place)
+            except BadCell as error:
+                said[place] = RowError("bad_row", str(error))
+        if read:
+            for place, prediction in zip(places, self._predictions(read), strict=True):
+                said[place] = prediction
+        return said
+
+    def _read(self, row: Any) -> Any:
+        if self._inputs.are_texts:
+            return self._text(row)
+        values = self._values(row)
+        if self._inputs.readers is None:
+            return values
+        return [self._cell(place, value) for place, value in enumerate(values)]
+
+    def _text(self, row: Any) -> str:
+        if isinstance(row, str):
+            return row
+        (value,) = self._values(row)
+        return cells.text(value)
+
+    def _values(self, row: Any) -> list[Any]:
+        match row:
+            case Mapping() if self._names is not None:
+                for name in self._names:
+                    if name not in row:
+                        raise BadCell(f"the row has no {name!r}; where a value is missing, say null")
+                return [row[name] for name in self._names]
+            case list() | tuple() if self._names is None or len(row) == len(self._names):
+                return list(row)
+            case list() | tuple():
+                raise BadCell(f"the row has {len(row)} values; the model takes {len(self._names or ())}")
+            case Mapping():
+                raise BadCell(
+                    "the row is an object, but the model does not know its columns by name; send lists"
+                )
+        takes = "a text or an object" if self._inputs.are_texts else "an object or a list"
+        raise BadCell(f"the row is {cells.shown(row)}, not {takes}")
+
+    def _cell(self, place: int, value: Any) -> Any:
+        readers, names = self._inputs.readers or (), self._names or ()
+        try:
+            return readers[place](value)
+        except BadCell as error:
+            raise BadCell(f"{names[place]!r}: {error}") from None
+
+    def _predictions(self, read: list[Any]) -> list[Any]:
+        with warnings.catch_warnings():
+            # Of categories that are new, names that are not given, versions that differ: nothing to do about
+            # it.
+            warnings.simplefilter("ignore")
+            try:
+                return self._said(read)
+            except MemoryError:
+                raise
+            except Exception as error:  # it may be somebody else's model: whatever it raises
+                said = f"{type(error).__name__}: {error}"
+                raise JobError("prediction_failed", said, is_retryable=False) from error
+
+    def _said(self, read: list[Any]) -> list[Any]:
+        rows = self._matrix(read)
+        estimator = self._estimator
+        if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
+            # Once, though a label and its scores are asked for.
+            rows, estimator = estimator[:-1].transform(rows), estimator.steps[-1][1]
+        if not is_classifier(estimator):
+            return [_value(value) for value in np.asarray(estimator.predict(rows), dtype=np.float64).tolist()]
+        said = outputs.classify(estimator, rows)
+        return [
+            _label(str(label), scores, said.classes)
+            for label, scores in zip(said.labels, said.scores.tolist(), strict=True)
+        ]
+
+    def _matrix(self, read: list[Any]) -> Any:
+        if self._inputs.are_texts:
+            return read
+        try:
+            return np.array(read, dtype=np.float64)
+        except (TypeError, ValueError):
+            pass
+        matrix = np.empty((len(read), len(read[0])), dtype=object)
+        matrix[:] = read
+        return matrix
+
+
+def _value(value: Any) -> Any:
+    numbers = value if isinstance(value, list) else [value]
+    if not all(map(math.isfinite, numbers)):
+        return RowError("not_a_number", "the model gives no number for this row")
+    return {"value": value}
+
+
+def _label(label: str, scores: list[float], classes: tuple[str, ...]) -> Any:
+    if not all(map(math.isfinite, scores)):
+        return RowError("not_a_number", "the model gives no number for this row")
+    by_class = dict(zip(classes, scores, strict=True))
+    score = by_class[label]
+    if len(by_class) > MAX_SCORES:
+        by_class = dict(sorted(by_class.items(), key=lambda pair: -pair[1])[:MAX_SCORES])
+    return {"label": label, "score": score, "scores": by_class}
+
+
+def _opened(path: Path) -> tuple[Any, Inputs]:
+    threads.use_one()
+    inspection.check_file(path)
+    estimator = _loaded(path)
+    inspection.check_model(estimator)
+    _ensure_predicts(estimator)
+    note = artifact.read_note(path)
+    if note is not None and _fits(note, estimator):
+        return estimator, _noted(note)
+    inputs = _found(estimator)
+    if getattr(estimator, "feature_names_in_", None) is not None and inputs.columns is not None:
+        _select_by_place(estimator, {column.name: place for place, column in enumerate(inputs.columns)})
+    return estimator, inputs
+
+
+def _loaded(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # made with another version; whether it still works is seen below
+            return skops.io.load(path, trusted=TRUSTED)
+    except UntrustedTypesFoundException as error:
+        raise UnsafeModel(_untrusted(path) or [str(error)]) from None
+    except MemoryError:
+        raise BrokenModel("it does not fit into memory") from None
+    except Exception as error:  # skops raises whatever zip, JSON, NumPy and constructors do
+        raise BrokenModel(f"{type(error).__name__}: {error}") from None
+
+
+def _untrusted(path: Path) -> set[str]:
+    return set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
+
+
+def _ensure_predicts(estimator: Any) -> None:
+    try:
+        predicts = is_classifier(estimator) or is_regressor(estimator)
+        if predicts:
+            check_is_fitted(estimator)
+    except NotFittedError:
+        raise BrokenModel("it is not fitted") from None
+    except Exception:  # the object is of a trusted type, but what it holds is anybody's
+        predicts = False
+    if not predicts:
+        raise BrokenModel(f"a {type(estimator).__name__} is neither a classifier nor a regressor")
+    if is_classifier(estimator) and _classes(estimator) is None:
+        raise BrokenModel("it does not say which classes it tells apart, or predicts several things at once")
+
+
+def _classes(estimator: Any) -> tuple[str, ...] | None:
+    try:
+        classes = np.asarray(estimator.classes_)
+    except Exception:  # see above
+        return None
+    if classes.ndim != 1 or classes.size == 0:
+        return None
+    return tuple(cells.label(value) or "" for value in classes.tolist())
+
+
+def _fits(note: Note, estimator: Any) -> bool:
+    """Whether the note is about this model: anybody can put one into a file."""
+    count = _column_count(estimator)
+    is_of_task = is_classifier(estimator) == (note.task is Task.CLASSIFICATION)
+    return is_of_task and (count == len(note.columns) or (_takes_texts(estimator) and len(note.columns) == 1))
+
+
+def _noted(note: Note) -> Inputs:
+    are_texts = len(note.columns) == 1 and note.columns[0].content is Content.TEXT
+    return Inputs(
+        columns=tuple(InputColumn(column.name, column.type) for column in note.columns),
+        readers=tuple(cells.READERS[column.content] for column in note.columns),
+        are_texts=are_texts,
+    )
+
+
+def _found(estimator: Any) -> Inputs:
+    if _takes_texts(estimator):
+        return Inputs(columns=(TEXT,), are_texts=True)
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        return Inputs(columns=tuple(InputColumn(str(name), "any") for name in names))
+    count = _column_count(estimator)
+    if count is None:
+        return Inputs(columns=None)
+    return Inputs(columns=tuple(InputColumn(f"x{place}", "any") for place in range(count)))
+
+
+def _column_count(estimator: Any) -> int | None:
+    count = getattr(estimator, "n_features_in_", None)
+    return int(count) if isinstance(count, int | np.integer) and 0 < count < 1_000_000 else None
+
+
+def _takes_texts(estimator: Any) -> bool:
+    first = estimator
+    while isinstance(first, Pipeline) and first.steps:
+        first = first.steps[0][1]
+    return isinstance(first, CountVectorizer | HashingVectorizer)
+
+
+def _select_by_place(estimator: Any, places: dict[str, int]) -> None:
+    """Have what was fitted on a table with names take arrays, whose columns have none."""
+    match estimator:
+        case Pipeline(steps=[(_, first), *_]):
+            _select_by_place(first, places)
+        case FeatureUnion():
+            for _, part in estimator.transformer_list:
+                _select_by_place(part, places)
+        case ColumnTransformer():
+            estimator.transformers_ = [
+                (name, part, _places(columns, places)) for name, part, columns in estimator.transformers_
+            ]
+
+
+def _places(columns: Any, places: dict[str, int]) -> Any:
+    if isinstance(columns, str):
+        return places[columns]
+    if isinstance(columns, list | tuple | np.ndarray):
+        return [places.get(column, column) if isinstance(column, str) else column for column in columns]
+    return columns

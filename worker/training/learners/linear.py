@@ -1,0 +1,86 @@
+"""Linear models by stochastic gradient descent: logistic regression and the linear SVM."""
+
+import copy
+from typing import Any, Final
+
+import numpy as np
+from scipy import sparse
+from sklearn.linear_model import SGDClassifier, SGDRegressor
+
+from app.jobs.algorithms.catalogue import Name
+from app.jobs.algorithms.hyperparameters import Linear
+from app.models.versions import Task
+from worker.training.features import Matrix
+from worker.training.learners.learner import Lessons
+
+# All with a bounded gradient: a row far out, as scaling makes them of rare values, cannot throw the model
+# away.
+LOSSES: Final = {
+    (Name.LOGISTIC_REGRESSION, Task.CLASSIFICATION): "log_loss",
+    (Name.LINEAR_SVM, Task.CLASSIFICATION): "hinge",
+    (Name.LINEAR_SVM, Task.REGRESSION): "epsilon_insensitive",
+}
+
+EPSILON: Final = 0.05
+"""Errors of a regression up to this share of the target's spread count as none."""
+
+
+class LinearLearner:
+    """Each pass takes the rows in an order that the seed, the epoch and the pass decide.
+
+    A step is as long as the inverse of the mean squared length of a row. (With scikit-learn's default,
+    "optimal", the first steps are so long that the probabilities are all 0 or 1 for many epochs: a log loss
+    of 1.2 on the digits, against 0.25.) The corners of the hinge never let such steps settle, so there the
+    mean is taken of where they have been, from the second pass on.
+    """
+
+    ended = None
+
+    def __init__(self, name: Name, params: Linear, lessons: Lessons) -> None:
+        loss = LOSSES[name, lessons.task]
+        is_classifier = lessons.task is Task.CLASSIFICATION
+        self._lessons = lessons
+        self._weights = lessons.weights(balance=params.balance_classes)
+        self._sgd: Any = (SGDClassifier if is_classifier else SGDRegressor)(
+            loss=loss,
+            penalty=params.penalty,
+            alpha=params.alpha,
+            l1_ratio=params.l1_ratio,
+            learning_rate="constant",
+            eta0=params.step / _mean_squared_length(lessons.rows),
+            average=False if loss == "log_loss" else len(lessons.truth),
+            **({} if is_classifier else {"epsilon": EPSILON}),
+        )
+
+    def learn(self, epoch: int) -> None:
+        """The passes of one epoch."""
+        lessons = self._lessons
+        for seed in lessons.seeds_of_passes(epoch):
+            self._sgd.set_params(random_state=seed)
+            if lessons.task is Task.CLASSIFICATION:
+                self._sgd.partial_fit(lessons.rows, lessons.truth, lessons.classes, self._weights)
+            else:
+                self._sgd.partial_fit(lessons.rows, lessons.scaled)
+
+    def state(self) -> Any:
+        """The estimator."""
+        return self._sgd
+
+    def restore(self, state: Any) -> None:
+        """Take over an estimator."""
+        self._sgd = state
+
+    def estimator(self) -> Any:
+        """The estimator; a regressor's coefficients are put into the units of the target."""
+        if self._lessons.task is Task.CLASSIFICATION:
+            return self._sgd
+        mean, spread = self._lessons.scale
+        fitted = copy.copy(self._sgd)
+        fitted.coef_ = self._sgd.coef_ * spread
+        fitted.intercept_ = self._sgd.intercept_ * spread + mean
+        return fitted
+
+
+def _mean_squared_length(rows: Matrix) -> float:
+    squares = rows.multiply(rows).sum() if sparse.issparse(rows) else np.einsum("ij,ij->", rows, rows)
+    return float(squares / rows.shape[0]) + 1.0  # one for the intercept

@@ -1,0 +1,65 @@
+"""Multilayer perceptrons."""
+
+import copy
+from typing import Any, Final
+
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+
+from app.jobs.algorithms.hyperparameters import Network
+from app.models.versions import Task
+from worker.training.learners.learner import Lessons
+
+NEVER: Final = 2**31 - 1
+
+
+class NetworkLearner:
+    """Passes of Adam; its moments are part of the estimator, and so of the state."""
+
+    ended = None
+
+    def __init__(self, params: Network, lessons: Lessons) -> None:
+        self._lessons = lessons
+        self._network: Any = (MLPClassifier if lessons.task is Task.CLASSIFICATION else MLPRegressor)(
+            hidden_layer_sizes=tuple(params.hidden_layer_sizes),
+            activation=params.activation,
+            alpha=params.alpha,
+            learning_rate_init=params.learning_rate,
+            batch_size=min(params.batch_size, len(lessons.truth)),
+            # It would count epochs of its own, and stop silently.
+            n_iter_no_change=NEVER,
+        )
+
+    def learn(self, epoch: int) -> None:
+        """The passes of one epoch."""
+        lessons = self._lessons
+        for seed in lessons.seeds_of_passes(epoch):
+            self._network.set_params(random_state=seed)
+            if lessons.task is Task.CLASSIFICATION:
+                self._network.partial_fit(lessons.rows, lessons.truth, classes=lessons.classes)
+            else:
+                self._network.partial_fit(lessons.rows, lessons.scaled)
+
+    def state(self) -> Any:
+        """The estimator, without the generator that the next epoch replaces."""
+        kept = copy.copy(self._network)
+        del kept._random_state
+        return kept
+
+    def restore(self, state: Any) -> None:
+        """Take over an estimator."""
+        self._network = state
+
+    def estimator(self) -> Any:
+        """The estimator; a regressor's last layer is put into the units of the target."""
+        fitted = copy.copy(self._network)
+        # What only matters for learning on would be half of the artifact.
+        for name in ("_optimizer", "_random_state"):
+            fitted.__dict__.pop(name, None)
+        if self._lessons.task is Task.REGRESSION:
+            mean, spread = self._lessons.scale
+            fitted.coefs_ = [*self._network.coefs_[:-1], self._network.coefs_[-1] * spread]
+            fitted.intercepts_ = [
+                *self._network.intercepts_[:-1],
+                self._network.intercepts_[-1] * spread + mean,
+            ]
+        return fitted
