@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test faults check chaos mutants lint types imports browser format lock clean
+.PHONY: help demo run test faults check chaos mutants bench lint types imports browser format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -13,6 +13,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/requirements.installed
 DEV := $(VENV)/dev.installed
+BENCH := $(VENV)/bench.installed
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' Makefile | \
@@ -40,6 +41,9 @@ chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3),
 
 mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (takes minutes)
 	@$(PY) -m tests.mutants $(ARGS)
+
+bench: $(BENCH) ## Measure everything and write docs/performance.md (ARGS='streams --quick' chooses)
+	@$(PY) -m bench $(ARGS)
 
 lint: $(DEV) ## Check style and formatting
 	@$(PY) -m ruff check .

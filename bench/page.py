@@ -20,8 +20,8 @@ NOTES: Final = Path(__file__).parent / "notes"
 OPENING: Final = """# Performance
 
 How fast, how small, how soon: measured, beside what one would have instead, in the same run.
-`make bench` writes this page (`make bench ARGS='streams --quick'` runs one script in its short form), and each
-figure has its command. No test asserts a time.
+`make bench` writes this page (`make bench ARGS='streams --quick'` runs one script in its short form), and
+each figure has its command. No test asserts a time.
 
 Servers are the embedded ones with their default options: each commit is on the disk (fsync) before it is
 confirmed. The client is a process of its own on the same machine, so what it takes is missing to what is

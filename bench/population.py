@@ -46,6 +46,10 @@ FROM generate_series(1, $1::int) n CROSS JOIN LATERAL (
         ELSE 'completed' END AS status) decided
 ) s"""
 
+_PAYLOADS: Final = """
+INSERT INTO job_payloads (job_id, rows)
+SELECT id, convert_to('["It works.", "It broke at once."]', 'UTF8') FROM jobs"""
+
 _EVENTS: Final = """
 INSERT INTO job_events (job_id, owner_id, seq, type, data, at)
 SELECT j.id, j.owner_id, n, (ARRAY['created', 'started', 'progress'])[n],
@@ -82,6 +86,7 @@ async def populate(connection: asyncpg.Connection, jobs: int, owners: list[UUID]
         list(QUEUES),
     )
     await connection.execute(_JOBS, jobs, owners, list(QUEUES), worker_id, EXPIRED_SHARE, timeout=3600)
+    await connection.execute(_PAYLOADS, timeout=3600)
     await connection.execute(_EVENTS, timeout=3600)
     await connection.execute(_BATCHES, timeout=3600)
     await connection.execute(_ATTEMPTS, worker_id, timeout=3600)

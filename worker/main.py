@@ -48,6 +48,7 @@ async def work(settings: Settings) -> None:
             memory_limit_bytes=settings.child_memory_limit_bytes,
             max_jobs_per_child=settings.child_max_jobs,
             handlers=plugins.handler_mappings(settings.plugins),
+            preload=plugins.HEAVY if settings.child_preload else (),
         ) as children,
         open_resources(settings) as resources,
         Files(

@@ -5,6 +5,16 @@ from typing import Final
 
 OURS: Final = "worker.handlers:HANDLERS"
 
+HEAVY: Final = (
+    "worker.handlers.evaluate_model",
+    "worker.handlers.inspect_model",
+    "worker.handlers.train_model",
+    "worker.runtimes.onnx",
+    "worker.runtimes.sklearn",
+    "worker.runtimes.vader",
+)
+"""What takes seconds to import. In the fork server it is done once, and the children share the memory."""
+
 
 def handler_mappings(plugins: Iterable[str]) -> str:
     """The names of all mappings from kinds to handlers, as the fork server loads them.

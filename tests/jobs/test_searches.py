@@ -48,9 +48,8 @@ def test_numbers_are_drawn_from_ranges() -> None:
     ranges = {
         "whole": {"min": 1, "max": 5},
         "real": {"min": 0.5, "max": 1},
-        "log": {"min": 1e-6, "max": 1e-2},
+        "log": {"min": 1e-6, "max": 1e-2, "log": True},
     }
-    ranges["log"]["log"] = True
     search = Search.model_validate({"params": ranges, "trials": 50})
 
     drawn = search.combinations(0)

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -48,9 +48,14 @@ class ForkServer(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, *, handlers: str, memory_limit_bytes: int, on_end: Callable[[int, int], None]
+        cls,
+        *,
+        handlers: str,
+        preload: Iterable[str],
+        memory_limit_bytes: int,
+        on_end: Callable[[int, int], None],
     ) -> "ForkServer":
-        """Start a fork server and wait until it has loaded the handlers.
+        """Start a fork server and wait until it has loaded the handlers, and the modules of `preload`.
 
         `on_end(pid, exit_code)` is called for each child that ends. Raises ChildStartFailed.
         """
@@ -58,19 +63,19 @@ class ForkServer(asyncio.Protocol):
         server = cls(ours, on_end)
         try:
             with theirs:
-                await server._start(theirs.fileno(), handlers, str(memory_limit_bytes))
+                await server._start(theirs.fileno(), handlers, ",".join(preload), str(memory_limit_bytes))
             await server._answered(LOAD_SECONDS)
         except BaseException:
             await server.close()
             raise
         return server
 
-    async def _start(self, control_fd: int, handlers: str, memory_limit_bytes: str) -> None:
+    async def _start(self, control_fd: int, *arguments: str) -> None:
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_unix_connection(lambda: self, sock=self._control)
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", _PROGRAM),
-            *(json.dumps(sys.path), str(control_fd), handlers, memory_limit_bytes),
+            *(json.dumps(sys.path), str(control_fd), *arguments),
             stdin=DEVNULL,
             stdout=_STDERR,  # what handlers print is no output of the worker
             pass_fds=(control_fd,),

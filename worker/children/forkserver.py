@@ -12,6 +12,7 @@ connection; it is answered by the child's process id, and when the child has end
 import errno
 import faulthandler
 import gc
+import importlib
 import io
 import os
 import pkgutil
@@ -48,7 +49,7 @@ _SIGNALS_FOR_THE_WORKER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> None:
     """Load the handlers, then fork until the worker is gone. The arguments are those of `forking`."""
-    _import_path, control_fd, handlers_names, memory_limit_bytes = sys.argv[1:]
+    _import_path, control_fd, handlers_names, preload, memory_limit_bytes = sys.argv[1:]
     _leave_signals_to_the_worker()
     hardening.adopt_orphans()
     faulthandler.enable()
@@ -57,6 +58,8 @@ def main() -> None:
     handlers: dict[str, Handler] = {}
     for name in handlers_names.split(","):
         handlers |= pkgutil.resolve_name(name)
+    for module in filter(None, preload.split(",")):
+        importlib.import_module(module)
     # What is here now is never freed; looking at it would only copy shared memory into each child.
     gc.collect()
     gc.freeze()

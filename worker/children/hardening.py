@@ -34,12 +34,16 @@ def drop_secrets() -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """A copy of this process' environment without the secrets, for its children."""
-    return {
+    """A copy of this process' environment without the secrets, for its children.
+
+    BLAS and OpenMP get one thread: slots are not to fight for cores, and what forks is not to have threads.
+    """
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name.upper() not in SECRETS and not name.upper().startswith(_STORAGE_CREDENTIALS)
     }
+    return {**kept, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 def make_undumpable() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -34,17 +34,25 @@ class ChildPool:
 
     `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
     names with commas between them. They are loaded in the fork server; the worker itself never imports a
-    handler or an ML library. Entering raises ChildStartFailed when they cannot be loaded.
+    handler or an ML library. `preload` names modules that are imported there as well. Entering raises
+    ChildStartFailed when they cannot be loaded.
     """
 
     def __init__(
-        self, *, slots: int, memory_limit_bytes: int, max_jobs_per_child: int, handlers: str = HANDLERS
+        self,
+        *,
+        slots: int,
+        memory_limit_bytes: int,
+        max_jobs_per_child: int,
+        handlers: str = HANDLERS,
+        preload: Sequence[str] = (),
     ) -> None:
         self.kinds: tuple[str, ...] = ()
         self._slots = slots
         self._memory_limit_bytes = memory_limit_bytes
         self._max_jobs_per_child = max_jobs_per_child
         self._handlers = handlers
+        self._preload = preload
         self._children: dict[int, Child] = {}
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
@@ -168,7 +176,10 @@ class ChildPool:
             log.error("fork_server_lost")
             await self._server.close()
         self._server = await ForkServer.open(
-            handlers=self._handlers, memory_limit_bytes=self._memory_limit_bytes, on_end=self._ended
+            handlers=self._handlers,
+            preload=self._preload,
+            memory_limit_bytes=self._memory_limit_bytes,
+            on_end=self._ended,
         )
         return self._server
 

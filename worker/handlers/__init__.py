@@ -1,16 +1,26 @@
 """The functions that do each kind of job; their other half, what the API knows, is in `app.jobs.kinds`."""
 
-from typing import Final
+import pkgutil
+from collections.abc import Coroutine
+from typing import Any, Final
 
-from worker.context import Handler
+from worker.context import Handler, JobContext, Outcome
 from worker.handlers.batch_predict import batch_predict
-from worker.handlers.evaluate_model import evaluate_model
-from worker.handlers.inspect_model import inspect_model
-from worker.handlers.train_model import train_model
+
+
+def _imported_when_called(name: str) -> Handler:
+    """A handler that a child imports when it has such a job, unless the fork server has it: it is heavy."""
+
+    def handler(job: JobContext) -> Outcome | Coroutine[Any, Any, Outcome]:
+        function: Handler = pkgutil.resolve_name(name)
+        return function(job)
+
+    return handler
+
 
 HANDLERS: Final[dict[str, Handler]] = {
     "batch_predict": batch_predict,
-    "evaluate_model": evaluate_model,
-    "inspect_model": inspect_model,
-    "train_model": train_model,
+    "evaluate_model": _imported_when_called("worker.handlers.evaluate_model:evaluate_model"),
+    "inspect_model": _imported_when_called("worker.handlers.inspect_model:inspect_model"),
+    "train_model": _imported_when_called("worker.handlers.train_model:train_model"),
 }

@@ -8,7 +8,7 @@ from app.jobs.kinds.inspect_model import FILE
 from app.jobs.params import InspectModelParams
 from app.models.versions import Signature
 from worker.context import BadInput, JobContext, JobError, Outcome
-from worker.runtimes import FILE_RUNTIMES
+from worker.runtimes import file_runtime
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
 MAX_NAMES: Final = 10_000
@@ -18,7 +18,7 @@ MAX_NAMES: Final = 10_000
 def inspect_model(job: JobContext) -> Outcome:
     """What the file says of itself as `signature`, or why it is `refused`."""
     params = _params(job)
-    runtime = FILE_RUNTIMES.get(params.runtime)
+    runtime = file_runtime(params.runtime)
     if runtime is None:
         raise JobError("unknown_runtime", f"this worker cannot run {params.runtime} models")
     path = job.file(FILE)

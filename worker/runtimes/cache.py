@@ -6,7 +6,7 @@ from typing import Final
 
 from app.jobs.params import ModelReference
 from worker.context import JobError
-from worker.runtimes import RUNTIMES
+from worker.runtimes import runtime
 from worker.runtimes.runtime import Model
 
 MAX_MODELS: Final = 8
@@ -26,13 +26,13 @@ def load(reference: ModelReference, path: Path | None) -> Model:
     if reference in _loaded:
         _loaded.move_to_end(reference)
         return _loaded[reference][0]
-    runtime = RUNTIMES.get(reference.runtime)
-    if runtime is None:
+    found = runtime(reference.runtime)
+    if found is None:
         raise JobError("unknown_runtime", f"this worker cannot run {reference.runtime} models")
     size = 0 if path is None else path.stat().st_size
     # Before it is loaded: the old ones and the new one are not in memory together.
     _make_room(size)
-    model = runtime.load(reference, path)
+    model = found.load(reference, path)
     _loaded[reference] = (model, size)
     return model
 

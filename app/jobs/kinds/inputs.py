@@ -5,10 +5,11 @@ or nothing at all. A request has texts, instances (objects or lists) or a datase
 
     the model takes   a text                    columns                    nobody knows what
     texts             as they are               input_mismatch             as they are
-    objects           the text column of each   the columns of each        as they are, or `column` of each
-    lists             input_mismatch            a value for each column,   as they are
-                                                in the model's order
-    a dataset         its text column           its columns                `column`, or all columns as a list
+    objects           the text column of each   a list of its columns      as they are, or `column` of each
+    lists             input_mismatch            as they are                as they are
+    a dataset         its text column           a list of its columns      `column`, or a list of all columns
+
+A list of its columns is in the model's own order: what they are called need not be in its file.
 
 Where a column that is needed is not there the answer is `missing_columns`, where one holds what the model
 cannot take `column_mismatch`, where a list is too long or too short `wrong_row_length`, where `column` or
@@ -89,7 +90,7 @@ def of_instances(
     names = tuple(expected.name for expected in model.columns)
     ensure_each_has(rows, names)
     _ensure_length(rows, len(names))
-    return RowShape(columns=names, id_column=found)
+    return RowShape(columns=names, id_column=found, is_list=True)
 
 
 def of_dataset(
@@ -124,7 +125,7 @@ def of_dataset(
         raise MissingColumns(missing=missing, expected=list(_names(model)))
     for expected in model.columns:
         _ensure_fits(expected, types)
-    return RowShape(columns=tuple(_names(model)), id_column=identity)
+    return RowShape(columns=tuple(_names(model)), id_column=identity, is_list=True)
 
 
 def text_column(model: ModelVersion) -> str | None:

@@ -32,7 +32,7 @@ async def complete(
     version = await registry.register(
         connection,
         owner_id=job.owner_id,
-        name=params.model or f"model_{job.id.hex[:8]}",
+        name=params.model or f"model_{job.id.hex[-8:]}",  # the first digits of an id are the time
         runtime=RUNTIME,
         file=artifacts[ARTIFACT],
         task=signature.task,

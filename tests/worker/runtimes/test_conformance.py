@@ -19,7 +19,7 @@ from tests.models import files
 from tests.worker.children import attempts
 from worker.children.messages import LocalFile, Start
 from worker.children.pool import Child
-from worker.runtimes import FILE_RUNTIMES, RUNTIMES
+from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime
 
 # All tests share a child: to start one with all libraries takes seconds.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -167,7 +167,9 @@ async def test_what_comes_of_an_upload_loads(case: Case, tmp_path: Path) -> None
         return
     path = files.written(tmp_path, case.content)
 
-    signature = FILE_RUNTIMES[runtime_of(path)].inspect(path)
+    runtime = file_runtime(runtime_of(path))
+    assert runtime is not None
+    signature = runtime.inspect(path)
 
     assert runtime_of(path) == case.runtime
     assert signature.task is not None
