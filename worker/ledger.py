@@ -156,9 +156,10 @@ class Ledger:
             await self._write_held(group)
         except asyncpg.PostgresError as error:
             await self._write_apart(group, error)
-        except AppError as error:  # only a completion raises it, and that is written alone
-            if not group[0].answer.done():
-                group[0].answer.set_exception(error)
+        except Exception as error:  # only a completion raises something else, and that is written alone
+            if group[0].completion is None:
+                raise
+            self._refuse(group[0], error)
 
     async def _write_together(self, group: list[_Waiting]) -> None:
         reports = [waiting.report for waiting in group]
@@ -184,9 +185,11 @@ class Ledger:
                 result = await completion(connection, msgspec.json.decode(report.result or b"{}"))
                 whole = replace(report, result=msgspec.json.encode(result))
                 moved = await transitions.advance(connection, worker_id=self._worker_id, reports=[whole])
+                if report.job_id not in moved:
+                    raise Fenced
                 if moved[report.job_id].status is not Status.COMPLETED:
                     raise _Cancelled
-        except KeyError:  # nothing was moved, so nothing is completed either
+        except Fenced:
             return {}
         except _Cancelled:
             return await transitions.advance(connection, worker_id=self._worker_id, reports=[report])
@@ -201,6 +204,14 @@ class Ledger:
             waiting.answer.set_exception(Fenced())
         else:
             waiting.answer.set_result(moved)
+
+    def _refuse(self, waiting: _Waiting, error: Exception) -> None:
+        """A completion must not take the worker with it, whatever is wrong with it."""
+        if not isinstance(error, AppError):
+            log.error("completion_failed", job_id=waiting.report.job_id, exc_info=error)
+            error = Unstorable("what the job has made could not be registered")
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)
 
     async def _write_held(self, group: list[_Waiting]) -> None:
         """Find out what became of reports whose reply was lost, and send again what was not applied."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from app.datasets.reading import RowReader
 from app.jobs.params import RowShape
 from worker.context import JobContext
+from worker.tables import TableRows
 
 DATASET = "dataset"
 
@@ -46,7 +47,7 @@ class DatasetRows:
 
     def read(self, first: int, count: int) -> Sequence[Any]:
         """At most `count` rows from row `first` on, each an object by the columns' names."""
-        return self._reader.rows(first, count, self._columns)
+        return TableRows(self._reader.table(first, count, self._columns))
 
 
 def of_job(job: JobContext, shape: RowShape, *others: str) -> Rows:
@@ -59,9 +60,10 @@ def of_job(job: JobContext, shape: RowShape, *others: str) -> Rows:
 def given(rows: Sequence[Any], shape: RowShape) -> Sequence[Any]:
     """What the model is given of each row. A value that is not there is None."""
     if shape.column is not None:
-        column = shape.column
-        return [row.get(column) if isinstance(row, dict) else row for row in rows]
+        return _column_or_row(rows, shape.column)
     if shape.columns is not None:
+        if shape.is_list and isinstance(rows, TableRows):
+            return rows.lists(shape.columns)
         picked = _listed if shape.is_list else _named
         return [picked(row, shape.columns) if isinstance(row, dict) else row for row in rows]
     return rows
@@ -76,7 +78,15 @@ def ids(rows: Sequence[Any], shape: RowShape) -> list[Any] | None:
 
 def column(rows: Sequence[Any], name: str) -> list[Any]:
     """One column of rows; a row that does not have it has None."""
+    if isinstance(rows, TableRows):
+        return rows.column(name)
     return [row.get(name) if isinstance(row, dict) else None for row in rows]
+
+
+def _column_or_row(rows: Sequence[Any], name: str) -> list[Any]:
+    if isinstance(rows, TableRows):
+        return rows.column(name)
+    return [row.get(name) if isinstance(row, dict) else row for row in rows]
 
 
 def _named(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:

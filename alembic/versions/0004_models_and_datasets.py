@@ -34,7 +34,8 @@ CREATE TABLE models (
 
 CREATE TABLE model_versions (
     id uuid CONSTRAINT pk_model_versions PRIMARY KEY,
-    model_id uuid NOT NULL CONSTRAINT fk_model_versions_model_id_models REFERENCES models (id) ON DELETE CASCADE,
+    model_id uuid NOT NULL
+        CONSTRAINT fk_model_versions_model_id_models REFERENCES models (id) ON DELETE CASCADE,
     version integer NOT NULL,
     runtime text NOT NULL,
     artifact_key text NOT NULL,
@@ -51,10 +52,12 @@ CREATE TABLE model_versions (
 );
 
 CREATE TABLE model_aliases (
-    model_id uuid NOT NULL CONSTRAINT fk_model_aliases_model_id_models REFERENCES models (id) ON DELETE CASCADE,
+    model_id uuid NOT NULL
+        CONSTRAINT fk_model_aliases_model_id_models REFERENCES models (id) ON DELETE CASCADE,
     alias text NOT NULL,
     version_id uuid NOT NULL
-        CONSTRAINT fk_model_aliases_version_id_model_versions REFERENCES model_versions (id) ON DELETE CASCADE,
+        CONSTRAINT fk_model_aliases_version_id_model_versions
+        REFERENCES model_versions (id) ON DELETE CASCADE,
     CONSTRAINT pk_model_aliases PRIMARY KEY (model_id, alias)
 );
 

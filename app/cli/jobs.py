@@ -23,7 +23,7 @@ from rich.table import Table
 from app.cli.errors import CannotStart
 from app.cli.watching import COLOURS, PATIENCE, Watching
 from app.client import Dataset, Headrace, HeadraceError, Job, MissingCredentials, transport
-from app.client.core import JobFilters, SubmitOptions
+from app.client.core import JobFilters, SubmitOptions, TrainOptions
 
 WRONG_USAGE: Final = 2
 PAGE_SIZE: Final = 100
@@ -49,15 +49,28 @@ def _submit(arguments: argparse.Namespace) -> None:
     if arguments.dataset is not None and (arguments.texts or arguments.file):
         _refuse("Give texts or a dataset, not both.")
     texts = _texts(arguments) if arguments.dataset is None else None
-    options = cast(
-        "SubmitOptions", {name: getattr(arguments, name) for name in SubmitOptions.__annotations__}
-    )
+    options = cast("SubmitOptions", _options(arguments, SubmitOptions))
     with _client(arguments) as client:
         dataset = None if arguments.dataset is None else _dataset(client, arguments.dataset)
         job = client.submit(texts, dataset=dataset, **options)
     print(job.id, flush=True)
     if arguments.watch:
         _watch_all(arguments, [job.id])
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    """Queue a training; print the job's id. With `--watch`, stay until it has ended."""
+    options = cast("TrainOptions", _options(arguments, TrainOptions))
+    with _client(arguments) as client:
+        job = client.train(arguments.target, dataset=_dataset(client, arguments.dataset), **options)
+    print(job.id, flush=True)
+    if arguments.watch:
+        _watch_all(arguments, [job.id])
+
+
+def _options(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """What the arguments say of these options."""
+    return {name: getattr(arguments, name) for name in kind.__annotations__}
 
 
 def _dataset(client: Headrace, said: str) -> Dataset | UUID:
@@ -245,6 +258,7 @@ def _watch_all(arguments: argparse.Namespace, job_ids: Sequence[str], *, after: 
 
 _ACTIONS: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
     "submit": _submit,
+    "train": _train,
     "list": _list,
     "watch": _watch,
     "cancel": _cancel,

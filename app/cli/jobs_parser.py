@@ -1,6 +1,7 @@
 """What `python -m app jobs` understands. Light: the client is imported when a command runs."""
 
 import argparse
+import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ def add(commands: Any) -> None:
         required=True, metavar="action"
     )
     _add_submit(_action(actions, "submit", "queue rows to be predicted; prints the job's id"))
+    _add_train(_action(actions, "train", "learn a model from a dataset; prints the job's id"))
     _add_list(_action(actions, "list", "your jobs, newest first"))
     _add_ids(_action(actions, "watch", "show the progress of jobs until they have ended"))
     _add_ids(_action(actions, "cancel", "stop jobs"))
@@ -59,6 +61,40 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--watch", action="store_true", help="show its progress until it has ended")
     parser.add_argument("--model", metavar="NAME", help="name, name@version or name@alias; default sentiment")
     parser.add_argument("--batch-size", type=int, metavar="N", help="how many rows are committed at a time")
+    _add_job_options(parser)
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dataset", required=True, metavar="FILE", help="this file, or the dataset with this id"
+    )
+    parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
+    parser.add_argument(
+        "--feature",
+        dest="features",
+        action="append",
+        metavar="COLUMN",
+        help="a column to predict it from; again for each; default: all others that are of use",
+    )
+    parser.add_argument("--task", choices=("auto", "classification", "regression"))
+    parser.add_argument("--algorithm", metavar="NAME", help="one of GET /algorithms; default auto")
+    parser.add_argument(
+        "--param",
+        dest="params",
+        type=_param,
+        action=_Pairs,
+        metavar="NAME=VALUE",
+        help="a hyperparameter of the algorithm; again for each",
+    )
+    parser.add_argument("--epochs", type=int, metavar="N", help="default 10")
+    parser.add_argument("--validation-fraction", type=float, metavar="X", help="held out; default 0.2")
+    parser.add_argument("--seed", type=int, metavar="N", help="the same one gives the same model")
+    parser.add_argument("--model", metavar="NAME", help="what to call it; default: by the job")
+    parser.add_argument("--watch", action="store_true", help="show its epochs until it has ended")
+    _add_job_options(parser)
+
+
+def _add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--priority", choices=("low", "normal", "high", "critical"))
     parser.add_argument("--queue", metavar="NAME")
     parser.add_argument("--max-attempts", type=int, metavar="N")
@@ -70,7 +106,7 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     start.add_argument("--delay-seconds", type=float, metavar="N", help="not before this has passed")
     _add_metadata(parser, "can be searched for")
     parser.add_argument(
-        "--idempotency-key", metavar="KEY", help="the same key and texts give the same job again"
+        "--idempotency-key", metavar="KEY", help="the same key and request give the same job again"
     )
 
 
@@ -107,6 +143,15 @@ def _pair(text: str) -> tuple[str, str]:
     if not (key and sign):
         raise argparse.ArgumentTypeError("a pair is written KEY=VALUE")
     return key, value
+
+
+def _param(text: str) -> tuple[str, Any]:
+    """A hyperparameter: a number, true, false or null as JSON has them, anything else as a text."""
+    name, value = _pair(text)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _instant(text: str) -> datetime:

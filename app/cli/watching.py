@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from app.cli import learning
 from app.client import AsyncHeadrace, Event, HeadraceError, Patience
 
 PATIENCE: Final = Patience(retry_seconds=5.0)
@@ -29,7 +30,7 @@ COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", 
 
 
 class Watching:
-    """A progress bar for each job, on stderr."""
+    """A progress bar for each job, on stderr; and above them a line for each epoch of a training."""
 
     def __init__(self, account: Mapping[str, Any], after: int) -> None:
         self._account = account
@@ -72,7 +73,11 @@ class Watching:
 
     def _draw(self, bar: TaskID, event: Event) -> None:
         colour = COLOURS.get(event.status, "default")
-        step = f" · {escape(event.step)}" if event.step and not event.is_final else ""
+        said = event.step if not event.is_final else learning.outcome(event.result or {})
+        step = f" · {escape(said)}" if said else ""
+        if event.metrics is not None:
+            line = f"{event.job_id[-SHOWN_OF_ID:]}  {event.step}  {learning.after_epoch(event.metrics)}"
+            self._progress.console.print(line, markup=False, highlight=False)
         self._progress.update(
             bar,
             completed=event.done,

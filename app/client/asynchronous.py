@@ -10,7 +10,7 @@ from typing import IO, Any, Final, Self, TypeVar, Unpack, assert_never
 import httpx
 
 from app.client import steps, transport
-from app.client.core import Format, Instance, JobFilters, SubmitOptions
+from app.client.core import Format, Instance, JobFilters, SubmitOptions, TrainOptions
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.patience import Patience
@@ -86,6 +86,23 @@ class AsyncHeadrace(Client):
             job = await client.submit(dataset=await client.upload("reviews.csv"), column="review")
         """
         return await self._run(self._core.submit(texts, instances, dataset, options))
+
+    async def train(
+        self,
+        target: str,
+        *,
+        dataset: AnyDataset | None = None,
+        rows: Sequence[Mapping[str, Any]] | None = None,
+        **options: Unpack[TrainOptions],
+    ) -> Submitted:
+        """Queue a training: learn to predict the column `target` from the others.
+
+        From a dataset, or from up to 1000 rows. An event of each epoch has `metrics`; the job's result names
+        the version it has become. Sent as `submit` is.
+
+            job = await client.train("label", dataset=await client.upload("reviews.csv"), model="reviews")
+        """
+        return await self._run(self._core.train(target, dataset, rows, options))
 
     async def predict(
         self,

@@ -39,6 +39,7 @@ NEVER: Final = float("inf")
 
 Priority = Literal["low", "normal", "high", "critical"]
 Format = Literal["ndjson", "csv", "parquet"]
+Task = Literal["auto", "classification", "regression"]
 Instance = Mapping[str, Any] | Sequence[Any]
 """A row for a model with columns: by their names, or in their order."""
 
@@ -56,14 +57,9 @@ _MEDIA_TYPES: Final = {
 }
 
 
-class SubmitOptions(TypedDict, total=False):
-    """What can be said of a job beside its rows; what is not said is for the server to choose."""
+class JobOptions(TypedDict, total=False):
+    """What can be said of every job; what is not said is for the server to choose."""
 
-    model: str
-    batch_size: int
-    column: str
-    id_column: str
-    max_row_errors: int
     priority: Priority
     queue: str
     max_attempts: int
@@ -74,6 +70,29 @@ class SubmitOptions(TypedDict, total=False):
     expires_in_seconds: int
     metadata: Mapping[str, str]
     idempotency_key: str
+
+
+class SubmitOptions(JobOptions, total=False):
+    """What can be said of predictions beside their rows."""
+
+    model: str
+    batch_size: int
+    column: str
+    id_column: str
+    max_row_errors: int
+
+
+class TrainOptions(JobOptions, total=False):
+    """What can be said of a training beside its rows and its target."""
+
+    features: Sequence[str]
+    task: Task
+    algorithm: str
+    params: Mapping[str, Any]
+    epochs: int
+    validation_fraction: float
+    seed: int
+    model: str
 
 
 class JobFilters(TypedDict, total=False):
@@ -111,14 +130,20 @@ class Core:
         options: SubmitOptions,
     ) -> Flow[Submitted]:
         """Queue rows to be predicted."""
-        said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        key = said.pop("idempotency_key", None)
-        if isinstance(run_at := said.get("run_at"), datetime):
-            said["run_at"] = _written(run_at)
-        rows = _rows(texts, instances)
-        if dataset is not None:
-            rows["dataset_id"] = dataset_id(dataset)
-        return self.create("batch-predict", {**rows, **said}, key)
+        said, key = _said(options)
+        return self.create("batch-predict", {**_rows(texts, instances), **_of(dataset), **said}, key)
+
+    def train(
+        self,
+        target: str,
+        dataset: AnyDataset | None,
+        rows: Sequence[Mapping[str, Any]] | None,
+        options: TrainOptions,
+    ) -> Flow[Submitted]:
+        """Queue a training."""
+        said, key = _said(options)
+        inline = {} if rows is None else {"rows": list(rows)}
+        return self.create("train-model", {**_of(dataset), **inline, "target": target, **said}, key)
 
     def predict(
         self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: str | None
@@ -318,6 +343,19 @@ class Core:
             lambda page: any(item["type"] == "retried" for item in page["items"]),
             Request("GET", f"{_path(job)}/events", params={"after": str(before), "limit": "1"}),
         )
+
+
+def _said(options: JobOptions) -> tuple[dict[str, Any], str | None]:
+    """The options that are said, as JSON, and the idempotency key apart from them."""
+    said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    key = said.pop("idempotency_key", None)
+    if isinstance(run_at := said.get("run_at"), datetime):
+        said["run_at"] = _written(run_at)
+    return said, key
+
+
+def _of(dataset: AnyDataset | None) -> dict[str, str]:
+    return {} if dataset is None else {"dataset_id": dataset_id(dataset)}
 
 
 def _rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:

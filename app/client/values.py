@@ -141,6 +141,8 @@ class Event:
     result: Mapping[str, Any] | None
     error: JobError | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    metrics: Mapping[str, Any] | None = None
+    """What was measured after an epoch of a training: `epoch`, `train_loss`, `valid_loss` and more."""
 
     @property
     def is_final(self) -> bool:
@@ -164,6 +166,7 @@ class Event:
             result=document.get("result"),
             error=_error(document),
             raw=document,
+            metrics=document.get("metrics"),
         )
 
 

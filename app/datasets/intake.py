@@ -4,35 +4,29 @@ Whoever dies on the way leaves files that nothing refers to, in a spool folder o
 """
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import asyncpg
-import psutil
 
 from app.core import ids
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.datasets import converting, queries, receiving, service, storing
+from app.datasets import converting, queries, receiving, service, spooling, storing
 from app.datasets.conversion.answers import Converted
 from app.datasets.errors import DatasetQuotaExceeded, DatasetTooLarge
 from app.datasets.values import Format
 
 CONVERSIONS_AT_ONCE: Final = 2
-_SPOOL: Final = "headrace-upload-"
 
 
 class Intake:
     """Takes in the uploads of one API process."""
 
     def __init__(self, resources: Resources) -> None:
-        remove_spools_of_the_dead()
+        spooling.remove_those_of_the_dead()
         self._resources = resources
         self._turn = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
 
@@ -41,7 +35,7 @@ class Intake:
     ) -> asyncpg.Record:
         """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
         limit_bytes, too_large = await self._limit(owner_id)
-        async with _spool_folder() as folder:
+        async with spooling.folder() as folder:
             content, rows = folder / "content", folder / "rows.parquet"
             spool = receiving.Spool(
                 content,
@@ -98,20 +92,3 @@ class Intake:
             # Only here is it certain that there is no row. After a lost connection there may be one.
             await storing.forget(resources.storage, dataset_id)
             raise
-
-
-@asynccontextmanager
-async def _spool_folder() -> AsyncIterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix=f"{_SPOOL}{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
-
-
-def remove_spools_of_the_dead() -> None:
-    """Remove what processes left that were killed while a file came in."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_SPOOL}*"):
-        process_id = folder.name.removeprefix(_SPOOL).partition("-")[0]
-        if process_id.isdigit() and not psutil.pid_exists(int(process_id)):
-            shutil.rmtree(folder, ignore_errors=True)

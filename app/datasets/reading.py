@@ -57,12 +57,7 @@ class RowReader:
 
         Days and moments are ISO 8601 texts.
         """
-        table = self.table(first, count, columns)
-        values = [
-            _plain(table.schema.field(index))(table.column(index)) for index in range(table.num_columns)
-        ]
-        names = table.column_names
-        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        return objects(self.table(first, count, columns))
 
     def table(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
         """At most `count` rows from row `first` on, of all columns or some.
@@ -92,6 +87,18 @@ class RowReader:
             table = self._file.read_row_group(index, columns=names, use_threads=False)
             self._kept = index, wanted, table if names is None else table.select(names)
         return self._kept[2]
+
+
+def objects(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows of a table as JSON has them."""
+    names = table.column_names
+    by_column = [values(table, place) for place in range(table.num_columns)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
+
+
+def values(table: pa.Table, place: int) -> list[Any]:
+    """One column of a table as JSON has it."""
+    return _plain(table.schema.field(place))(table.column(place))
 
 
 def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:

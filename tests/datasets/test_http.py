@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.datasets import converting, intake, queries, receiving, service
+from app.datasets import converting, queries, receiving, service, spooling
 from app.datasets.errors import DatasetInUse, DatasetNotFound
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
 from app.datasets.values import Column
@@ -350,7 +350,7 @@ def test_spools_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.Monk
         folder.mkdir()
         (folder / "content").touch()
 
-    intake.remove_spools_of_the_dead()
+    spooling.remove_those_of_the_dead()
 
     assert list(tmp_path.iterdir()) == [ours]
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.jobs.params import ModelReference
-from worker.context import BadInput
+from worker.context import RowError
 
 POSITIVE_FROM: Final = 0.05
 NEGATIVE_FROM: Final = -0.05
@@ -35,14 +35,14 @@ class VaderModel:
     a probability.
     """
 
-    def predict(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """One prediction for each text. Raises BadInput for a row that is no text."""
+    def predict(self, rows: Sequence[Any]) -> list[dict[str, Any] | RowError]:
+        """One prediction for each text, and a RowError for a row that is none, or has nothing in it."""
         return [_predict(text) for text in rows]
 
 
-def _predict(text: Any) -> dict[str, Any]:
+def _predict(text: Any) -> dict[str, Any] | RowError:
     if not isinstance(text, str):
-        raise BadInput(f"a row is a {type(text).__name__}, not a text")
+        return RowError(BAD_ROW, f"the row is {cells.shown(text)}, not a text")
     scores = _analyzer.polarity_scores(text)
     compound = scores["compound"]
     if compound >= POSITIVE_FROM:

@@ -6,12 +6,7 @@ job, so nothing is lost when the client does not wait for it, or this process di
 """
 
 import asyncio
-import os
-import shutil
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -23,7 +18,7 @@ from app.core import ids
 from app.core.errors import BodyTooLarge, DatabaseUnavailable, StorageUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
-from app.datasets import multipart, receiving
+from app.datasets import multipart, receiving, spooling
 from app.datasets.errors import BadUpload, UploadStalled
 from app.http import problems
 from app.http.deps import ResourcesDep
@@ -134,7 +129,7 @@ async def _stored(
 ) -> InspectModelRequest:
     """Take the file in, and store it if it may be a model."""
     limit = resources.settings.max_model_bytes
-    async with _spool_folder() as folder:
+    async with spooling.folder() as folder:
         path = folder / "model"
         spool = receiving.Spool(
             path, limit_bytes=limit, too_large=ModelTooLarge(limit=limit), is_text=False, is_gzip=False
@@ -200,13 +195,3 @@ async def _judged(resources: Resources, row: asyncpg.Record, key: str) -> tuple[
     except (UnsafeModel, BrokenModel, InspectionCancelled):
         await storing.forget(resources.storage, [key])
         raise
-
-
-@asynccontextmanager
-async def _spool_folder() -> AsyncIterator[Path]:
-    # Of the same name as those for datasets, so that what dead processes leave is swept with theirs.
-    folder = Path(tempfile.mkdtemp(prefix=f"headrace-upload-{os.getpid()}-"))
-    try:
-        yield folder
-    finally:
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))

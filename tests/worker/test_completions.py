@@ -1,0 +1,120 @@
+"""What a job has made is there with the job's end, or not at all."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from app.core import background, ids
+from app.core.database import Database
+from app.core.files import StoredFile
+from app.core.resources import Resources
+from app.jobs.moves import Claimed
+from app.models import registry
+from app.models.errors import NameReserved
+from tests.support import invariants, jobs, rows
+from worker.ledger import Fenced, Ledger, Unstorable
+
+FILE = StoredFile("artifacts/a/1/model", 5, "00")
+
+
+@pytest.fixture
+def database(resources: Resources) -> Database:
+    return resources.database
+
+
+@pytest.fixture
+async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
+    opened = Ledger(resources.database, resources.hints, ids.new_id())
+    async with background.running(opened.write_forever()):
+        yield opened
+
+
+async def running(database: Database) -> Claimed:
+    """A job of which nothing is missing but its end."""
+    job = await jobs.running(database, rows=10)
+    await jobs.commit(database, job)
+    return job
+
+
+class Registering:
+    """A completion that registers a model, named so."""
+
+    def __init__(self, job: Claimed, name: str = "flowers") -> None:
+        self._job = job
+        self._name = name
+
+    async def __call__(self, connection: asyncpg.Connection, result: dict[str, Any]) -> dict[str, Any]:
+        version = await registry.register(
+            connection, owner_id=self._job.owner_id, name=self._name, runtime="sklearn", file=FILE
+        )
+        return {**result, "model": version.reference}
+
+
+async def models(database: Database) -> list[str]:
+    found = await rows.fetch(
+        database,
+        """SELECT m.name || '@' || v.version AS reference
+        FROM models m LEFT JOIN model_versions v ON v.model_id = m.id""",
+    )
+    return [row["reference"] for row in found]
+
+
+async def test_the_end_and_what_belongs_to_it_are_there_together(database: Database, ledger: Ledger) -> None:
+    job = await running(database)
+
+    await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+
+    stored = await rows.job(database, job.id)
+    assert (stored["status"], stored["result"]) == ("completed", {**jobs.RESULT, "model": "flowers@1"})
+    assert await models(database) == ["flowers@1"]
+    await invariants.all_hold(database)
+
+
+async def test_an_attempt_that_is_over_registers_nothing(database: Database, ledger: Ledger) -> None:
+    job = await running(database)
+    await jobs.release(database, job)
+
+    with pytest.raises(Fenced):
+        await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+
+    assert await models(database) == []
+
+
+async def test_a_job_whose_cancel_was_asked_for_registers_nothing(database: Database, ledger: Ledger) -> None:
+    job = await running(database)
+    await jobs.cancel(database, job.id)
+
+    await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+
+    assert (await rows.job(database, job.id))["status"] == "cancelled"
+    assert await models(database) == []
+    await invariants.all_hold(database)
+
+
+async def test_a_completion_that_is_refused_leaves_the_job_running_and_says_why(
+    database: Database, ledger: Ledger
+) -> None:
+    job = await running(database)
+
+    with pytest.raises(NameReserved):
+        await ledger.advance(
+            jobs.report(job, first=1, count=0, is_final=True), Registering(job, name="sentiment")
+        )
+
+    assert (await rows.job(database, job.id))["status"] == "running"
+
+
+async def test_a_completion_that_breaks_takes_nobody_with_it(database: Database, ledger: Ledger) -> None:
+    broken, fine = await running(database), await running(database)
+
+    async def breaks(_connection: asyncpg.Connection, result: dict[str, Any]) -> dict[str, Any]:
+        return {"missing": result["nothing of that name"]}
+
+    with pytest.raises(Unstorable):
+        await ledger.advance(jobs.report(broken, first=1, count=0, is_final=True), breaks)
+    await ledger.advance(jobs.report(fine, first=1, count=0, is_final=True))
+
+    assert (await rows.job(database, broken.id))["status"] == "running"
+    assert (await rows.job(database, fine.id))["status"] == "completed"
