@@ -1,6 +1,7 @@
 """The table of contents of the HTTP API."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from fastapi import APIRouter
 
@@ -24,14 +25,15 @@ from app.watch.routes import router as watch
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
     """Every router, in the order of the documentation. Each kind of job has a route of its own."""
+    creation, bulk = _of_kinds(tuple(kinds.values()))
     return (
         auth,
         datasets,
         models,
         uploads,
         predictions,
-        creation_router(kinds),
-        bulk_router(kinds),
+        creation,
+        bulk,
         # Before the jobs: `/jobs/stream` is no job of that name.
         streams,
         jobs,
@@ -42,3 +44,10 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         operations,
         watch,
     )
+
+
+# FastAPI takes a while over the models of all requests; whoever builds the API again need not wait for it.
+@lru_cache(maxsize=2)
+def _of_kinds(kinds: tuple[Kind, ...]) -> tuple[APIRouter, APIRouter]:
+    by_name = {kind.name: kind for kind in kinds}
+    return creation_router(by_name), bulk_router(by_name)

@@ -1,133 +1,196 @@
-"""How much memory an API process takes while a large dataset comes in: `python bench/dataset_memory.py`.
+"""How much memory API and worker take while a dataset of a gigabyte goes through them.
 
-A CSV of a gigabyte, made as it is sent, goes through a real API process on embedded servers, and comes back.
-What counts is the highest resident size of the API, read from the kernel, above what it was before.
+A CSV, made as it is sent, is uploaded, downloaded again, and run through the built-in model. What counts is
+the highest resident size of each process above what it was before, looked at all the time.
 """
 
-import argparse
 import asyncio
 import hashlib
-import sys
-import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Final
 
 import httpx
+import msgspec
 import psutil
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from bench import load, options, texts
+from bench.measuring import MIB, number
+from bench.options import Options
+from bench.pickup import until_ended
+from bench.results import Results
+from bench.stack import Api, Program, Stack, User, stack
 
-from app.cli.migrations import migrate
-from app.core.config import load_settings
-from app.core.database import open_database
-from app.embedded.servers import EmbeddedServers
-from tests.support import apis
+BLOCK_ROWS: Final = 1000
+BALLAST: Final = "what else was known about it, as tables have it, " * 20
+"""A column that the model does not look at: what is measured is how data passes, not how fast a model is."""
 
-LIMIT_BYTES = 100 * 1024 * 1024
-BLOCK_ROWS = 10_000
-
-
-async def csv_of(total_bytes: int, digest: "hashlib._Hash") -> AsyncIterator[bytes]:
-    """A table of texts and figures of about so many bytes."""
-    yield _counted(b"id,text,price,day,is_new\n", digest)
-    sent, row = 0, 0
-    while sent < total_bytes:
-        lines = (
-            f'{number},"The {number}th thing, which is ""quoted"" and goes on for a while",{number / 8},'
-            f"2024-0{number % 9 + 1}-1{number % 10},{'true' if number % 3 else 'false'}\n"
-            for number in range(row, row + BLOCK_ROWS)
-        )
-        block = "".join(lines).encode()
-        sent += len(block)
-        row += BLOCK_ROWS
-        yield _counted(block, digest)
+LOOK_SECONDS: Final = 0.02
+PATIENCE_SECONDS: Final = 3600.0
 
 
-def _counted(block: bytes, digest: "hashlib._Hash") -> bytes:
-    digest.update(block)
-    return block
-
-
+@dataclass
 class Highest:
-    """The highest resident size of a process, and of all it has started."""
+    """The highest resident sizes of a process and, added up, of those it has started."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
-        self.before = self._process.memory_info().rss
-        self.own = self.before
-        self.children = 0
+    before: int
+    own: int = 0
+    children_before: int = 0
+    children: int = 0
 
-    async def watch(self) -> None:
-        while True:
-            self.own = max(self.own, self._process.memory_info().rss)
-            for child in self._process.children():
-                try:
-                    self.children = max(self.children, child.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-            await asyncio.sleep(0.05)
+    @property
+    def growth_mib(self) -> float:
+        """Of the process itself."""
+        return (self.own - self.before) / MIB
+
+    @property
+    def children_growth_mib(self) -> float:
+        """Of what it has started."""
+        return (self.children - self.children_before) / MIB
 
 
-async def measure(folder: Path, servers: EmbeddedServers, total_bytes: int) -> int:
-    settings = load_settings(
-        _env_file=None,
-        database_url=servers.postgres.url,
-        redis_url=servers.valkey.url,
-        storage_url=(folder / "storage").as_uri(),
-        worker_port=None,
+@contextmanager
+def watched(program: Program) -> Iterator[Highest]:
+    """Look at a process during the body, in a thread of its own."""
+    process = psutil.Process(program.pid)
+    own, children = _sizes(process)
+    highest = Highest(own, own, children, children)
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(LOOK_SECONDS):
+            own, children = _sizes(process)
+            highest.own = max(highest.own, own)
+            highest.children = max(highest.children, children)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def _sizes(process: psutil.Process) -> tuple[int, int]:
+    children = 0
+    for child in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            children += child.memory_info().rss
+    return process.memory_info().rss, children
+
+
+class Table:
+    """A CSV of about so many bytes, made as it is read."""
+
+    def __init__(self, total_bytes: int) -> None:
+        self._total_bytes = total_bytes
+        self.digest = hashlib.sha256()
+        self.rows = 0
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._counted(b"id,text,price,notes\n")
+        some = [text.replace('"', '""') for text in texts.reviews(BLOCK_ROWS)]
+        while self.bytes < self._total_bytes:
+            numbers = range(self.rows, self.rows + BLOCK_ROWS)
+            self.rows += BLOCK_ROWS
+            lines = (
+                f'{row},"{text}",{row / 8},"{BALLAST}"\n' for row, text in zip(numbers, some, strict=True)
+            )
+            yield self._counted("".join(lines).encode())
+
+    def _counted(self, block: bytes) -> bytes:
+        self.digest.update(block)
+        self.bytes += len(block)
+        return block
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """Up, down, and through the model; once, for it is the same bytes each time."""
+    results = Results("dataset_memory", options)
+    table = Table(options.choose(1_000_000_000, 20_000_000))
+    user = await system.user()
+    with system.api() as api, system.worker(WORKER_SLOTS="1") as worker:
+        await _warm_up(api, user)
+        with watched(api.program) as of_api, watched(worker) as of_worker:
+            began = time.monotonic()
+            dataset_id = _upload(api, user, table)
+            stages = [("up", time.monotonic() - began, of_api.growth_mib)]
+            began = time.monotonic()
+            _download(api, user, dataset_id, table)
+            stages.append(("down", time.monotonic() - began, of_api.growth_mib))
+            began = time.monotonic()
+            await _run(api, user, {"dataset_id": dataset_id, "column": "text"})
+            stages.append(("through the model", time.monotonic() - began, of_api.growth_mib))
+    results.table(
+        f"A CSV of {number(table.bytes / 1e6)} MB, {number(float(table.rows))} rows",
+        ("", "before MiB", "at most MiB more", "what it started: before MiB", "at most MiB more"),
+        [
+            [
+                name,
+                one.before / MIB,
+                one.growth_mib,
+                one.children_before / MIB,
+                one.children_growth_mib,
+            ]
+            for name, one in (("API", of_api), ("worker", of_worker))
+        ],
+        "The API starts a process for each upload, the worker its fork server and one child; their sizes are"
+        " added up, pages that they share counted once for each.",
     )
-    async with open_database(settings.database_url, pool_size=2) as database:
-        headers = await apis.sign_in(settings, database)
-    async with apis.api(settings, folder / "api.log", headers) as api:
-        small = {"Content-Type": "text/csv"}
-        (await api.client.post("/datasets?name=small", content=b"a\n1\n", headers=small)).raise_for_status()
-        highest = Highest(api.process.pid)
-        watching = asyncio.create_task(highest.watch())
-        digest = hashlib.sha256()
-        started = time.perf_counter()
-        answer = await api.client.post(
-            "/datasets?name=large", content=csv_of(total_bytes, digest), headers=small, timeout=900
-        )
-        answer.raise_for_status()
-        dataset = answer.json()
-        seconds = time.perf_counter() - started
-        assert dataset["sha256"] == digest.hexdigest()
-        print(f"up:   {dataset['bytes'] / 1e6:.0f} MB, {dataset['rows']} rows in {seconds:.1f} s")
-        print("      " + ", ".join(f"{column['name']} {column['type']}" for column in dataset["columns"]))
-        started = time.perf_counter()
-        await _download(api.client, dataset)
-        print(f"down: {time.perf_counter() - started:.1f} s, byte for byte the same")
-        watching.cancel()
-    growth = highest.own - highest.before
-    print(f"API:  {highest.before / 1e6:.0f} MB before, at most {growth / 1e6:.0f} MB more")
-    print(f"      its conversion process {highest.children / 1e6:.0f} MB at most")
-    return growth
+    results.table("How it went", ("stage", "seconds", "API by then, at most MiB more"), stages)
+    results.at_most("API, more than before", of_api.growth_mib, 100.0, "MiB")
+    results.at_most("worker, more than before", of_worker.growth_mib, 100.0, "MiB")
+    results.at_most("the worker's child, more than before", of_worker.children_growth_mib, 100.0, "MiB")
+    results.rounds = {"api": asdict(of_api), "worker": asdict(of_worker)}
+    return results
 
 
-async def _download(client: httpx.AsyncClient, dataset: dict[str, object]) -> None:
+async def _warm_up(api: Api, user: User) -> None:
+    """Everything that is loaded at first use is loaded."""
+    small = Table(100_000)
+    dataset_id = _upload(api, user, small)
+    _download(api, user, dataset_id, small)
+    await _run(api, user, {"dataset_id": dataset_id, "column": "text"})
+
+
+def _upload(api: Api, user: User, table: Table) -> str:
+    headers = {**user.headers, "Content-Type": "text/csv"}
+    answer = httpx.post(
+        f"{api.url}/datasets?name=large", content=iter(table), headers=headers, timeout=PATIENCE_SECONDS
+    )
+    answer.raise_for_status()
+    dataset = answer.json()
+    assert dataset["rows"] == table.rows
+    assert dataset["sha256"] == table.digest.hexdigest()
+    return str(dataset["dataset_id"])
+
+
+def _download(api: Api, user: User, dataset_id: str, table: Table) -> None:
     digest = hashlib.sha256()
-    async with client.stream("GET", f"/datasets/{dataset['dataset_id']}/content", timeout=900) as answer:
-        async for block in answer.aiter_raw():
+    url = f"{api.url}/datasets/{dataset_id}/content"
+    with httpx.stream("GET", url, headers=user.headers, timeout=PATIENCE_SECONDS) as answer:
+        answer.raise_for_status()
+        for block in answer.iter_raw():
             digest.update(block)
-    assert digest.hexdigest() == dataset["sha256"]
+    assert digest.hexdigest() == table.digest.hexdigest()
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bytes", type=int, default=1_000_000_000)
-    total_bytes = parser.parse_args().bytes
-    with tempfile.TemporaryDirectory(prefix="headrace-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)  # root's Postgres is another user, who has to get through
-        with EmbeddedServers(folder / "servers") as servers:
-            migrate(servers.postgres.url)
-            growth = asyncio.run(measure(folder, servers, total_bytes))
-    if growth > LIMIT_BYTES:
-        print(f"That is more than {LIMIT_BYTES / 1e6:.0f} MB.")
-        return 1
-    return 0
+async def _run(api: Api, user: User, body: dict[str, str]) -> None:
+    job_id = api.call("POST", "/jobs/batch-predict", user.headers, msgspec.json.encode(body))["job_id"]
+    connection = await load.connect(api.port)
+    assert await until_ended(connection, user, job_id) == "completed"
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        asyncio.run(measure(system, chosen)).write()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

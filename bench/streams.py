@@ -3,6 +3,7 @@
 Beside them, in the same run, the design of tutorials: an endpoint that reads the row each second.
 """
 
+import asyncio
 import signal
 import socket
 import time
@@ -134,12 +135,12 @@ async def _follow(
     with _serving(system, design) as api:
         before = taken(api.program.pid)
         listener = Listener(Plan(api.port, [_stream(design, job) for job in jobs]))
-        time.sleep(SETTLE_SECONDS)  # noqa: ASYNC251  # the loop has nothing to do meanwhile
+        await asyncio.sleep(SETTLE_SECONDS)
         opened = taken(api.program.pid)
         committer = Committer(resources, jobs)
         await committer.run(seconds)
         busy = taken(api.program.pid)
-        time.sleep(SETTLE_SECONDS)  # noqa: ASYNC251  # what is under way may arrive
+        await asyncio.sleep(SETTLE_SECONDS)  # the last hints are sent, and arrive
         heard = listener.stop()
     waited = _waited(heard, committer.committed)
     cores = busy.cores_since(opened)

@@ -10,7 +10,7 @@ from worker.children import encoding
 from worker.children.encoding import NotJson, RowError
 from worker.context import BadInput, JobContext, JobError, UnserialisableOutput
 from worker.runtimes import cache
-from worker.runtimes.runtime import Model
+from worker.runtimes.runtime import Model, QuickModel
 
 TOO_MANY_ROW_ERRORS: Final = "too_many_row_errors"
 
@@ -38,15 +38,17 @@ def load(job: JobContext, reference: ModelReference) -> Model:
     return cache.load(reference, None if reference.id is None else job.file("model"))
 
 
-def predict(model: Model, rows: Sequence[Any], *, has_worked: bool) -> list[Any]:
-    """For each row a prediction, or a RowError.
+def predict(
+    model: Model, rows: Sequence[Any], *, has_worked: bool, is_only_written: bool = False
+) -> list[Any]:
+    """For each row a prediction, or a RowError. Those that are `is_only_written` need not be dicts.
 
     A model that raises over all rows together is asked for each of them, once, to find those that it raises
     for. If these are all of them, the fault is the model's: its first error passes. Of a single row that
     cannot be told; there it is the row's if the model `has_worked` for others.
     """
     try:
-        return _outputs(model, rows)
+        return _outputs(model, rows, is_only_written=is_only_written)
     except (MemoryError, WrongPredictionCount):
         raise
     except Exception as error:
@@ -80,8 +82,9 @@ def ensure_few_errors(job: JobContext, limit: int | None) -> None:
         )
 
 
-def _outputs(model: Model, rows: Sequence[Any]) -> list[Any]:
-    outputs = model.predict(rows)
+def _outputs(model: Model, rows: Sequence[Any], *, is_only_written: bool = False) -> list[Any]:
+    is_quick = is_only_written and isinstance(model, QuickModel)
+    outputs = model.predict_to_write(rows) if is_quick else model.predict(rows)
     if len(outputs) != len(rows):
         raise WrongPredictionCount(len(outputs), len(rows))
     return outputs

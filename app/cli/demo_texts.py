@@ -5,7 +5,7 @@ from typing import Final
 
 _OPENINGS: Final = (
     "I ordered {thing} last week.",
-    "My {thing} arrived today!",
+    "Today {thing} arrived!",
     "About {thing}:",
     "Second time I buy {thing} here.",
     "A gift for my sister, {thing}.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from app.cli import system
-from app.cli.serve import listen
+from app.cli.listening import listen
 
 
 async def run(*, port: int, slots: int | None, data_dir: Path) -> None:

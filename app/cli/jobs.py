@@ -23,7 +23,7 @@ from rich.table import Table
 from app.cli.errors import CannotStart
 from app.cli.watching import COLOURS, PATIENCE, Watching
 from app.client import Dataset, Headrace, HeadraceError, Job, MissingCredentials, transport
-from app.client.core import JobFilters, SubmitOptions, TrainOptions
+from app.client.options import JobFilters, SubmitOptions, TrainOptions
 
 WRONG_USAGE: Final = 2
 PAGE_SIZE: Final = 100

@@ -8,6 +8,7 @@ import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
 from app.cli.errors import CannotStart
+from app.cli.listening import listen
 from app.core import logging
 from app.core.config import load_settings
 from app.main import create_app
@@ -56,11 +57,3 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     server.run(sockets=[listener])
     if server.has_lost_application:
         raise CannotStart("the API ended with an error; the log says which")
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises CannotStart if the address cannot be had."""
-    try:
-        return socket.create_server((host, port), backlog=2048)
-    except OSError as error:
-        raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error

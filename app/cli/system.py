@@ -47,7 +47,12 @@ class System:
 
 @asynccontextmanager
 async def running(
-    data_dir: Path, *, listener: socket.socket, slots: int | None = None, logs: IO[bytes] | None = None
+    data_dir: Path,
+    *,
+    listener: socket.socket,
+    username: str = DEMO_USER,
+    slots: int | None = None,
+    logs: IO[bytes] | None = None,
 ) -> AsyncIterator[System]:
     """Run everything during the body. Without DATABASE_URL and REDIS_URL the servers are embedded ones.
 
@@ -63,7 +68,7 @@ async def running(
         if slots is not None:
             environment["WORKER_SLOTS"] = str(slots)
         await asyncio.to_thread(migrate, urls["DATABASE_URL"])
-        await _ensure_demo_user(urls, password)
+        await _ensure_user(urls, username, password)
         url = "http://{}:{}".format(*listener.getsockname()[:2])
         listener.set_inheritable(True)
         api = _Process(
@@ -73,7 +78,7 @@ async def running(
         async with background.running(api.keep_running(), worker.keep_running()):
             await _until_ready(url)
             api.is_needed = worker.is_needed = True
-            yield System(url, DEMO_USER, password, urls)
+            yield System(url, username, password, urls)
 
 
 class _servers:  # read as a verb: `with _servers(...)`
@@ -181,12 +186,12 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
-async def _ensure_demo_user(urls: Mapping[str, str], password: str) -> None:
+async def _ensure_user(urls: Mapping[str, str], username: str, password: str) -> None:
     settings = load_settings(database_url=urls["DATABASE_URL"], redis_url=urls["REDIS_URL"])
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:
-                await service.create_user(session, passwords, username=DEMO_USER, password=password)
+                await service.create_user(session, passwords, username=username, password=password)
         except UsernameTaken:
             return
 

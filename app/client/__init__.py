@@ -13,6 +13,7 @@ I/O themselves; `blocking` and `asynchronous` are only the hands that carry out 
 
 from app.client.asynchronous import AsyncHeadrace
 from app.client.blocking import Headrace
+from app.client.data import Dataset, Model, Predictions, Row, RowError
 from app.client.errors import (
     BadRequest,
     Conflict,
@@ -32,18 +33,7 @@ from app.client.errors import (
     WaitTimeout,
 )
 from app.client.patience import Patience
-from app.client.values import (
-    Dataset,
-    Event,
-    Explanation,
-    Job,
-    JobError,
-    Model,
-    Predictions,
-    Row,
-    RowError,
-    Submitted,
-)
+from app.client.values import Event, Explanation, Job, JobError, Submitted
 
 __all__ = [
     "AsyncHeadrace",

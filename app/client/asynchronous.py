@@ -5,31 +5,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Self, TypeVar, Unpack, assert_never
+from typing import Any, Self, TypeVar, Unpack, assert_never
 
 import httpx
 
 from app.client import steps, transport
-from app.client.core import Format, Instance, JobFilters, SubmitOptions, TrainOptions
+from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions
 from app.client.patience import Patience
+from app.client.reading import blocks
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
-from app.client.values import (
-    AnyDataset,
-    AnyJob,
-    Dataset,
-    Event,
-    Explanation,
-    Job,
-    Model,
-    Predictions,
-    Row,
-    Submitted,
-)
-
-BLOCK_BYTES: Final = 256 * 1024
+from app.client.values import AnyJob, Event, Explanation, Job, Submitted
 
 T = TypeVar("T")
 
@@ -251,13 +240,8 @@ class AsyncHeadrace(Client):
             response = await self._http.request(**arguments)
         else:
             with await asyncio.to_thread(request.file.open, "rb") as file:
-                response = await self._http.request(**{**arguments, "content": _blocks(file)})
+                response = await self._http.request(**{**arguments, "content": blocks(file)})
         return transport.answer(response, response.content)
-
-
-async def _blocks(file: IO[bytes]) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
-        yield block
 
 
 class _Opened:

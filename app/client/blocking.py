@@ -11,24 +11,14 @@ from typing import Any, Self, TypeVar, Unpack, assert_never
 import httpx
 
 from app.client import steps, transport
-from app.client.core import Format, Instance, JobFilters, SubmitOptions, TrainOptions
+from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions
 from app.client.patience import Patience
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
-from app.client.values import (
-    AnyDataset,
-    AnyJob,
-    Dataset,
-    Event,
-    Explanation,
-    Job,
-    Model,
-    Predictions,
-    Row,
-    Submitted,
-)
+from app.client.values import AnyJob, Event, Explanation, Job, Submitted
 
 T = TypeVar("T")
 

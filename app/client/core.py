@@ -2,46 +2,28 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from time import monotonic
-from typing import Any, Final, Literal, TypedDict
+from typing import Any, Final
 from urllib.parse import quote
 from uuid import uuid4
 
-from app.client import downloading
+from app.client import downloading, options
+from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import BadRequest, HeadraceError, WaitTimeout
 from app.client.exchange import Exchange, json_request, parsed
 from app.client.following import Following, OnInterruption, last_seq_of
+from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions
 from app.client.patience import Patience
 from app.client.session import Session
 from app.client.steps import Answer, Emit, Flow, Pause, Request
-from app.client.values import (
-    AnyDataset,
-    AnyJob,
-    Dataset,
-    Event,
-    Explanation,
-    Job,
-    Model,
-    Predictions,
-    Row,
-    Submitted,
-    dataset_id,
-    job_id,
-)
+from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
 
 HOLD_SECONDS: Final = 20.0
 """How long the server is asked to hold its answer while a job has not ended; it would up to 60."""
 
 EVENTS_AT_ONCE: Final = 500
 NEVER: Final = float("inf")
-
-Priority = Literal["low", "normal", "high", "critical"]
-Format = Literal["ndjson", "csv", "parquet"]
-Task = Literal["auto", "classification", "regression"]
-Instance = Mapping[str, Any] | Sequence[Any]
-"""A row for a model with columns: by their names, or in their order."""
 
 PREDICT_SECONDS: Final = 40.0
 """The server answers after 30 at the latest."""
@@ -55,56 +37,6 @@ _MEDIA_TYPES: Final = {
     ".ndjson": "application/x-ndjson",
     ".parquet": "application/vnd.apache.parquet",
 }
-
-
-class JobOptions(TypedDict, total=False):
-    """What can be said of every job; what is not said is for the server to choose."""
-
-    priority: Priority
-    queue: str
-    max_attempts: int
-    soft_limit_seconds: int
-    time_limit_seconds: int
-    run_at: datetime
-    delay_seconds: float
-    expires_in_seconds: int
-    metadata: Mapping[str, str]
-    idempotency_key: str
-
-
-class SubmitOptions(JobOptions, total=False):
-    """What can be said of predictions beside their rows."""
-
-    model: str
-    batch_size: int
-    column: str
-    id_column: str
-    max_row_errors: int
-
-
-class TrainOptions(JobOptions, total=False):
-    """What can be said of a training beside its rows and its target."""
-
-    features: Sequence[str]
-    task: Task
-    algorithm: str
-    params: Mapping[str, Any]
-    epochs: int
-    validation_fraction: float
-    seed: int
-    model: str
-
-
-class JobFilters(TypedDict, total=False):
-    """Which jobs are asked for; what is not said may be anything."""
-
-    status: str
-    kind: str
-    queue: str
-    model: str
-    metadata: Mapping[str, str]
-    created_after: datetime
-    created_before: datetime
 
 
 class Core:
@@ -127,29 +59,33 @@ class Core:
         texts: Sequence[str] | None,
         instances: Sequence[Instance] | None,
         dataset: AnyDataset | None,
-        options: SubmitOptions,
+        more: SubmitOptions,
     ) -> Flow[Submitted]:
         """Queue rows to be predicted."""
-        said, key = _said(options)
-        return self.create("batch-predict", {**_rows(texts, instances), **_of(dataset), **said}, key)
+        said, key = options.said(more)
+        return self.create(
+            "batch-predict", {**options.rows(texts, instances), **options.of_dataset(dataset), **said}, key
+        )
 
     def train(
         self,
         target: str,
         dataset: AnyDataset | None,
         rows: Sequence[Mapping[str, Any]] | None,
-        options: TrainOptions,
+        more: TrainOptions,
     ) -> Flow[Submitted]:
         """Queue a training."""
-        said, key = _said(options)
+        said, key = options.said(more)
         inline = {} if rows is None else {"rows": list(rows)}
-        return self.create("train-model", {**_of(dataset), **inline, "target": target, **said}, key)
+        return self.create(
+            "train-model", {**options.of_dataset(dataset), **inline, "target": target, **said}, key
+        )
 
     def predict(
         self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: str | None
     ) -> Flow[Predictions]:
         """Predictions at once. Where the server gives up waiting, its job is waited for."""
-        body = {**_rows(texts, instances), **({} if model is None else {"model": model})}
+        body = {**options.rows(texts, instances), **({} if model is None else {"model": model})}
         request = replace(json_request("POST", "/predict", body, {}), read_seconds=PREDICT_SECONDS)
         outage = self._exchange.outage()
         while True:
@@ -202,7 +138,7 @@ class Core:
 
     def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
         """Emit jobs, newest first, a page at a time as they are needed."""
-        return self._pages("/jobs", Job.parse, page_size, _filter_params(filters))
+        return self._pages("/jobs", Job.parse, page_size, options.filter_params(filters))
 
     def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
         """The job once it has ended; raises WaitTimeout."""
@@ -345,30 +281,6 @@ class Core:
         )
 
 
-def _said(options: JobOptions) -> tuple[dict[str, Any], str | None]:
-    """The options that are said, as JSON, and the idempotency key apart from them."""
-    said: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    key = said.pop("idempotency_key", None)
-    if isinstance(run_at := said.get("run_at"), datetime):
-        said["run_at"] = _written(run_at)
-    return said, key
-
-
-def _of(dataset: AnyDataset | None) -> dict[str, str]:
-    return {} if dataset is None else {"dataset_id": dataset_id(dataset)}
-
-
-def _rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:
-    if isinstance(texts, str):
-        raise TypeError("texts is a list of texts, not one text")
-    rows: dict[str, Any] = {}
-    if texts is not None:
-        rows["texts"] = list(texts)
-    if instances is not None:
-        rows["instances"] = list(instances)
-    return rows
-
-
 def _path(job: AnyJob) -> str:
     return f"/jobs/{quote(job_id(job), safe='')}"
 
@@ -376,19 +288,3 @@ def _path(job: AnyJob) -> str:
 def _submitted(document: Mapping[str, Any], answer: Answer) -> Submitted:
     is_replay = answer.headers.get("idempotent-replayed") == "true"
     return Submitted(document["job_id"], document["status"], is_replay, document)
-
-
-def _filter_params(filters: JobFilters) -> dict[str, str]:
-    params: dict[str, str] = {}
-    for name, value in filters.items():
-        if name == "metadata" and isinstance(value, Mapping):
-            params |= {f"metadata.{key}": str(wanted) for key, wanted in value.items()}
-        elif value is not None:
-            params[name] = _written(value) if isinstance(value, datetime) else str(value)
-    return params
-
-
-def _written(instant: datetime) -> str:
-    if instant.tzinfo is None:
-        raise ValueError("an instant needs a time zone: datetime.now(UTC)")
-    return instant.isoformat()

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from app.client import steps
+from app.client.data import Row
 from app.client.errors import HeadraceError, NotUnderstood
 from app.client.exchange import Exchange
 from app.client.steps import Emit, Flow, Pause, Request
-from app.client.values import Row
 
 NDJSON: Final = "application/x-ndjson"
 MEDIA_TYPES: Final = {

@@ -52,6 +52,13 @@ class InvalidEventId(BadRequest):
     title = "Invalid event id"
 
 
+class InputGone(Conflict):
+    """Job {job_id} cannot be tried again: its dataset, or its version of a model, was deleted."""
+
+    code = "input_gone"
+    title = "Input gone"
+
+
 class ResultsExpired(Conflict):
     """The results of job {job_id} expired and were removed."""
 

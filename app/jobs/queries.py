@@ -127,6 +127,18 @@ async def batches(
     return await connection.fetch(_BATCHES, job_id, from_index, limit)
 
 
+async def has_its_inputs(connection: asyncpg.Connection, job_id: UUID) -> bool:
+    """Whether the dataset and the version of a model that a job works with are still there."""
+    found: bool = await connection.fetchval(
+        """SELECT (dataset_id IS NULL OR EXISTS (SELECT FROM datasets d WHERE d.id = j.dataset_id))
+            AND (model_version_id IS NULL
+                OR EXISTS (SELECT FROM model_versions v WHERE v.id = j.model_version_id))
+        FROM jobs j WHERE j.id = $1""",
+        job_id,
+    )
+    return found
+
+
 async def standings(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, Standing]:
     """Where each of the jobs stands. What is asked after a reply was lost."""
     rows = await connection.fetch(

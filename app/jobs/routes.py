@@ -19,6 +19,7 @@ from app.jobs import explanations, queries, results, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import QuotaDep, WatcherDep
 from app.jobs.errors import (
+    InputGone,
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
@@ -182,6 +183,7 @@ async def cancel_job(
         *_OWN,
         JobNotRetryable(status="running"),
         ResultsExpired(job_id=_EXAMPLE_ID),
+        InputGone(job_id=_EXAMPLE_ID),
         TooManyActiveJobs(active=10, limit=10),
     ),
 )

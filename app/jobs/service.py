@@ -16,6 +16,7 @@ from app.datasets import queries as datasets
 from app.jobs import queries, transitions
 from app.jobs.errors import (
     IdempotencyKeyReused,
+    InputGone,
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
@@ -181,9 +182,11 @@ async def cancel(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -
 async def retry(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, from_start: bool) -> Moved:
     """Let a failed or cancelled job of this owner run again.
 
-    Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired.
+    Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired, InputGone.
     """
     found = await get_own(connection, owner_id, job_id)
+    if not await queries.has_its_inputs(connection, job_id):
+        raise InputGone(job_id=str(job_id))
     head_start = HEAD_START[Priority(found["priority"])]
     moved = await transitions.retry(connection, job_id=job_id, from_start=from_start, head_start=head_start)
     if moved is not None:

@@ -82,6 +82,35 @@ def test_a_file_of_rows_is_uploaded_predicted_and_read_as_parquet(run: Run, tmp_
     assert again.returncode == 0, again.stderr
 
 
+def test_a_model_is_learnt_from_a_file_and_each_epoch_is_shown(
+    run: Run, api: httpx.Client, tmp_path: Path
+) -> None:
+    file = tmp_path / "flowers.csv"
+    file.write_text("length,kind\n" + "".join(f"{n},{'ab'[n > 50]}\n" for n in range(100)))
+    options = ["--algorithm", "logistic_regression", "--param", "alpha=0.001", "--param", "penalty=l1"]
+    submitted = run(
+        *("train", "--dataset", str(file), "--target", "kind", "--feature", "length", *options),
+        *("--epochs", "3", "--seed", "4", "--model", "flowers", "--metadata", "team=garden", "--watch"),
+    )
+    job = api.get(f"/jobs/{submitted.stdout.strip()}").json()
+
+    assert submitted.returncode == 0, submitted.stderr
+    shown = [
+        f"Epoch {epoch['epoch']}/3  loss {epoch['train_loss']:.3f}, "
+        f"validation loss {epoch['valid_loss']:.3f}, accuracy {epoch['valid_accuracy']:.3f}"
+        for epoch in job["result"]["history"]
+    ]
+    assert len(shown) == 3
+    assert [line.partition("  ")[2] for line in submitted.stderr.splitlines() if "Epoch" in line] == shown
+    assert f"completed · flowers@1, accuracy {job['result']['accuracy']:.3f}" in submitted.stderr
+    assert job["metadata"] == {"team": "garden"}
+    assert (job["result"]["params"]["alpha"], job["result"]["params"]["penalty"]) == (0.001, "l1")
+    dataset_id = submitted.stderr.partition("dataset ")[2].partition(":")[0]
+    unknown = run("train", "--dataset", dataset_id, "--target", "colour")
+    assert unknown.returncode == 1
+    assert "colour" in unknown.stderr
+
+
 def test_jobs_are_listed_as_a_table_and_for_programs(run: Run, ada: User) -> None:
     made = [run("submit", "x", "--queue", "nobody").stdout.strip() for _ in range(3)]
     table = run("list", "--limit", "2").stdout.splitlines()
@@ -178,6 +207,8 @@ def _is_followed(api: httpx.Client, job_id: str) -> bool:
         (["submit", "--dataset", "/nowhere.csv"], {}, 1, "cannot read /nowhere.csv: No such file"),
         (["submit", "--dataset", "y.txt"], {}, 2, "y.txt is no dataset"),
         (["submit", "--dataset", UNKNOWN], {}, 1, "There is no dataset"),
+        (["train", "--dataset", "/nowhere.csv", "--target", "y"], {}, 1, "cannot read /nowhere.csv"),
+        (["train", "--dataset", UNKNOWN, "--target", "y"], {}, 1, "There is no dataset"),
         (["results", UNKNOWN], {}, 1, "There is no job"),
         (["explain", "no-id"], {}, 1, "not valid"),
     ],
@@ -201,6 +232,8 @@ def test_what_is_wrong_is_said_in_one_line(
         ["dance"],
         ["watch"],
         ["submit", "x", "--priority", "huge"],
+        ["train", "--dataset", "x.csv"],
+        ["train", "--dataset", "x.csv", "--target", "y", "--param", "alpha"],
         ["list", "--limit", "0"],
         ["list", "--metadata", "x"],
     ],

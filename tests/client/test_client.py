@@ -66,6 +66,8 @@ _WITHOUT_AWAIT = {
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
     "asyncio.sleep": "time.sleep",
+    'asyncio.to_thread(request.file.open, "rb")': 'request.file.open("rb")',
+    "blocks(file)": "file",
     "asyncio.Lock": "threading.Lock",
 }
 

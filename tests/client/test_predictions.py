@@ -1,4 +1,4 @@
-"""Predictions over datasets, over instances and at once, by both clients."""
+"""Predictions over datasets, over instances and at once, and models of one's own, by both clients."""
 
 import csv
 import io
@@ -72,6 +72,38 @@ async def test_predictions_come_at_once_with_an_error_for_a_row(client: AsyncHea
     assert invalid.value.code == "input_mismatch"
     with pytest.raises(NotFound):
         await client.predict(["x"], model="unheard-of")
+
+
+async def test_a_model_is_learnt_from_a_file_and_predicts(client: AsyncHeadrace, tmp_path: Path) -> None:
+    path = tmp_path / "flowers.csv"
+    path.write_text("length,width,kind\n" + "".join(f"{n},{n % 7},{'ab'[n > 50]}\n" for n in range(100)))
+    job = await client.train(
+        "kind", dataset=await client.upload(path), features=["length"], epochs=3, seed=1, model="flowers"
+    )
+    events = [event async for event in client.follow(job)]
+    done = await client.job(job)
+    said = await client.predict(instances=[{"length": 2}, {"length": 99}], model="flowers")
+
+    assert done.result is not None
+    measured = [event.metrics for event in events if event.metrics is not None]
+    assert [metrics["epoch"] for metrics in measured] == [1, 2, 3]
+    assert measured == done.result["history"]
+    assert (done.kind, done.result["model"], said.model) == ("train_model", "flowers@1", "flowers@1")
+    assert [prediction["label"] for prediction in said.predictions] == ["a", "b"]
+    assert "flowers" in [model.name async for model in client.models()]
+
+
+async def test_a_training_over_rows_is_one_job_under_one_key(client: AsyncHeadrace) -> None:
+    rows = [{"size": n, "price": 2 * n} for n in range(60)]
+    job = await client.train("price", rows=rows, algorithm="ridge", queue="nobody", idempotency_key="k")
+    again = await client.train("price", rows=rows, algorithm="ridge", queue="nobody", idempotency_key="k")
+
+    assert (again.id, job.is_replay, again.is_replay) == (job.id, False, True)
+    with pytest.raises(Invalid):
+        await client.train("price")
+    with pytest.raises(Invalid) as invalid:
+        await client.train("cost", rows=rows)
+    assert invalid.value.code == "unknown_column"
 
 
 async def test_the_models_are_listed(client: AsyncHeadrace) -> None:

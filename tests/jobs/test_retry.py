@@ -189,6 +189,20 @@ async def test_from_the_start_nothing_is_left_of_what_was_computed(
     await invariants.all_hold(store)
 
 
+@pytest.mark.parametrize("column", ["dataset_id", "model_version_id"])
+async def test_a_job_whose_input_was_deleted_is_not_tried_again(
+    client: httpx.AsyncClient, alice: Account, store: Database, column: str
+) -> None:
+    job = await jobs.running(store, alice.id)
+    await rows.execute(store, f"UPDATE jobs SET {column} = uuidv7()")
+    await fail_for_good(store, job)
+
+    answer = await client.post(f"/jobs/{job.id}/retry", headers=alice.headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "input_gone")
+    assert (await rows.job(store, job.id))["status"] == "failed"
+
+
 async def test_an_attempt_from_the_start_computes_every_row_again(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:

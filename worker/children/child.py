@@ -11,6 +11,8 @@ from pathlib import Path
 from traceback import TracebackException
 from typing import Final, assert_never
 
+import psutil
+
 from worker import context
 from worker.children import encoding, messages
 from worker.children.channel import Channel
@@ -22,7 +24,8 @@ DATA_LIMIT_FACTOR: Final = 1.5
 """How far above the memory limit the kernel itself refuses memory.
 
 The limit proper is on what is resident, and is watched by the worker. The kernel counts what is reserved,
-which harmless programs do lavishly; but it does stop the one allocation that is too large at once.
+which harmless programs do lavishly; but it does stop the one allocation that is too large at once. What the
+libraries have reserved before the first job does not count.
 """
 
 _OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}{os.sep}")
@@ -32,7 +35,7 @@ def confine(memory_limit_bytes: int) -> None:
     """Bound what this process can do to its machine. A limit once lowered cannot be raised by a handler."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the kernel does not count mapped memory
-        limit = int(memory_limit_bytes * DATA_LIMIT_FACTOR)
+        limit = psutil.Process().memory_info().data + int(memory_limit_bytes * DATA_LIMIT_FACTOR)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import repeat, starmap
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ class RowError(msgspec.Struct, frozen=True):
     message: str
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     """What is stored for a row. A member that is not set is not written."""
 
     id: Any = msgspec.UNSET
@@ -51,9 +52,11 @@ def json_lines(outputs: Sequence[Any], first_row: int, ids: Sequence[Any] | None
 
 
 def _lines(outputs: Sequence[Any], ids: Sequence[Any] | None) -> list[_Line]:
-    if ids is None:
-        return [_line(output, msgspec.UNSET) for output in outputs]
-    return [_line(output, row_id) for output, row_id in zip(outputs, ids, strict=True)]
+    row_ids = repeat(msgspec.UNSET, len(outputs)) if ids is None else ids
+    by_row = zip(row_ids, outputs, strict=True)
+    if RowError in map(type, outputs):
+        return [_line(output, row_id) for row_id, output in by_row]
+    return list(starmap(_Line, by_row))
 
 
 def _line(output: Any, row_id: Any) -> _Line:

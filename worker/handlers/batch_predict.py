@@ -21,7 +21,8 @@ def batch_predict(job: JobContext) -> Outcome:
             return Yielded()
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
-        outputs = predictions.predict(model, rows.given(batch, params.shape), has_worked=has_worked)
+        given = rows.given(batch, params.shape)
+        outputs = predictions.predict(model, given, has_worked=has_worked, is_only_written=True)
         send = partial(
             job.commit,
             ids=rows.ids(batch, params.shape),

@@ -66,11 +66,20 @@ class OnnxModel:
 
     def predict(self, rows: Sequence[Any]) -> list[Any]:
         """One prediction, or a RowError, for each row. Raises JobError `prediction_failed`."""
+        return self._for_each(rows, are_only_written=False)
+
+    def predict_to_write(self, rows: Sequence[Any]) -> list[Any]:
+        """As `predict`, for those who only write it down."""
+        return self._for_each(rows, are_only_written=True)
+
+    def _for_each(self, rows: Sequence[Any], *, are_only_written: bool) -> list[Any]:
         results: list[Any] = [None] * len(rows)
         for places, feed in self._inputs.feeds(rows, results) if rows else ():
             for first, part, count in _parts(feed, len(places), self._inputs.rows_at_a_time):
-                predictions = self._outputs.predictions(self._run(part), count)
-                for place, prediction in zip(places[first : first + count], predictions, strict=True):
+                said = self._outputs.predictions(self._run(part), count, are_only_written=are_only_written)
+                if count == len(rows):
+                    return said
+                for place, prediction in zip(places[first : first + count], said, strict=True):
                     results[place] = prediction
         return results
 

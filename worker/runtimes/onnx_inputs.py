@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from worker.context import RowError
 from worker.runtimes.runtime import BrokenModel
+from worker.tables import TableLists
 from worker.training import cells
 
 Array = npt.NDArray[Any]
@@ -86,6 +87,15 @@ class Input:
             read[np.isinf(read)] = np.nan
         with np.errstate(over="ignore"):
             return read.astype(self.dtype).reshape((len(values), *(read.shape[1:] or self._ones)))
+
+    def whole_matrix(self, matrix: npt.NDArray[np.float64]) -> Array | None:
+        """The numbers of all rows at once, a row a vector; None if the input takes something else."""
+        is_vector = len(self.dims) == 1 and self._fits(matrix.shape[1:])
+        if not is_vector or not issubclass(self.dtype, np.floating):
+            return None
+        matrix[np.isinf(matrix)] = np.nan
+        with np.errstate(over="ignore"):
+            return matrix.astype(self.dtype, copy=False)
 
     def one(self, value: Any) -> Array:
         """The value of one row. Raises ValueError that says what is wrong with it."""
@@ -184,6 +194,12 @@ class Inputs:
             )
 
     def _whole(self, rows: Sequence[Any]) -> dict[str, Array] | None:
+        if isinstance(rows, TableLists) and len(self._inputs) == 1:
+            known = self._inputs[0]
+            matrix = rows.numbers()
+            vectors = None if matrix is None else known.whole_matrix(matrix)
+            if vectors is not None:
+                return {known.name: vectors}
         try:
             columns = self._columns(rows)
             feed = {
@@ -207,7 +223,9 @@ class Inputs:
     def _columns(self, rows: Sequence[Any]) -> Iterable[Sequence[Any]]:
         """The values of each input in all rows. Raises ValueError."""
         if len(self._inputs) == 1 and not any(isinstance(row, dict) for row in rows):
-            return (rows,)
+            return (list(rows),)
+        if isinstance(rows, TableLists) and rows.width == len(self._inputs):
+            return rows.columns()
         return zip(*(self._values(row) for row in rows), strict=True)
 
     def _values(self, row: Any) -> list[Any]:

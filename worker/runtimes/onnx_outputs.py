@@ -17,6 +17,7 @@ from onnx import numpy_helper
 
 from app.models.versions import Task
 from worker.context import JobError, RowError
+from worker.runtimes import written
 from worker.runtimes.runtime import BrokenModel
 from worker.training import cells
 
@@ -35,35 +36,58 @@ class Outputs:
     task: Task | None
     classes: tuple[str, ...] | None
 
-    def predictions(self, values: Sequence[Any], count: int) -> list[Any]:
-        """The prediction of each of so many rows, a RowError where one is no number. Raises JobError."""
-        rows = zip(*(_by_row(value, count) for value in values), strict=True)
+    def predictions(self, values: Sequence[Any], count: int, *, are_only_written: bool = False) -> list[Any]:
+        """The prediction of each of so many rows, a RowError where one is no number. Raises JobError.
+
+        Those that `are_only_written` need not be dicts: see `worker.runtimes.written`.
+        """
+        for value in values:
+            _ensure_count(value, count)
+        said = self._written(values, count) if are_only_written else None
+        said = self._said(values, count) if said is None else said
         are_numbers = np.logical_and.reduce([_are_finite(value, count) for value in values])
+        if are_numbers.all():
+            return said
         return [
-            self._prediction(row) if is_fine else _NO_NUMBER
-            for row, is_fine in zip(rows, are_numbers.tolist(), strict=True)
+            one if is_fine else _NO_NUMBER for one, is_fine in zip(said, are_numbers.tolist(), strict=True)
         ]
 
-    def _prediction(self, row: tuple[Any, ...]) -> dict[str, Any]:
+    def _said(self, values: Sequence[Any], count: int) -> list[Any]:
         match self.task:
             case Task.CLASSIFICATION:
-                return self._class(*row)
+                labels, scores = values
+                return self._labelled(_texts(labels, count), scores, count)
             case Task.REGRESSION:
-                return {"value": _only(row[0])}
+                return [{"value": value} for value in _singles(values[0], count)]
             case None:
-                return {"outputs": dict(zip(self.names, row, strict=True))}
+                rows = zip(*(_by_row(value, count) for value in values), strict=True)
+                return [{"outputs": dict(zip(self.names, row, strict=True))} for row in rows]
             case never:
                 assert_never(never)
 
-    def _class(self, label: Any, scores: Any) -> dict[str, Any]:
-        name = cells.label(_only(label)) or ""
-        if isinstance(scores, list):
+    def _written(self, values: Sequence[Any], count: int) -> list[Any] | None:
+        if self.task is Task.REGRESSION:
+            return written.values(_singles(values[0], count))
+        if self.task is Task.CLASSIFICATION and isinstance(values[1], np.ndarray):
+            return written.labelled(_texts(values[0], count), values[1][:count], self.classes or ())
+        return None
+
+    def _labelled(self, labels: list[str], scores: Any, count: int) -> list[Any]:
+        if not isinstance(scores, np.ndarray):
+            by_row = _by_row(scores, count)
+        else:
             names = self.classes or ()
+            places = tuple(str(place) for place in range(scores.shape[1]))
             # A pipeline may hold other classifiers than the one that has the last word.
-            if len(names) != len(scores) or name not in names:
-                names = tuple(str(place) for place in range(len(scores)))
-            scores = dict(zip(names, scores, strict=True))
-        return {"label": name, "score": scores.get(name, max(scores.values(), default=0.0)), "scores": scores}
+            are_known = len(names) == len(places)
+            by_row = [
+                dict(zip(names if are_known and label in names else places, row, strict=True))
+                for label, row in zip(labels, scores[:count].tolist(), strict=True)
+            ]
+        return [
+            {"label": label, "score": row.get(label, max(row.values(), default=0.0)), "scores": row}
+            for label, row in zip(labels, by_row, strict=True)
+        ]
 
 
 _NO_NUMBER: Final = RowError(NOT_A_NUMBER, "the model gives no number for this row")
@@ -113,25 +137,35 @@ def _as_texts(labels: Sequence[Any]) -> tuple[str, ...]:
     )
 
 
+def _ensure_count(value: Any, count: int) -> None:
+    given = 0 if isinstance(value, np.ndarray) and not value.ndim else min(len(value), count)
+    if given != count:
+        raise JobError(
+            "wrong_prediction_count",
+            f"the model gave {given} predictions for {count} rows",
+            is_retryable=False,
+        )
+
+
 def _by_row(value: Any, count: int) -> list[Any]:
     """An output as a JSON value for each row, without those that only filled a batch."""
     if isinstance(value, np.ndarray):
-        rows = value[:count].tolist() if value.ndim else []
-    else:
-        rows = [
-            {cells.label(name) or "": float(score) for name, score in row.items()} for row in value[:count]
-        ]
-    if len(rows) != count:
-        raise JobError(
-            "wrong_prediction_count",
-            f"the model gave {len(rows)} predictions for {count} rows",
-            is_retryable=False,
-        )
-    return rows
+        rows: list[Any] = value[:count].tolist()
+        return rows
+    names = {name: cells.label(name) or "" for row in value[:count] for name in row}
+    return [{names[name]: float(score) for name, score in row.items()} for row in value[:count]]
 
 
-def _only(value: Any) -> Any:
-    return value[0] if isinstance(value, list) else value
+def _singles(value: Any, count: int) -> list[Any]:
+    """An output of one value a row."""
+    singles: list[Any] = value[:count].reshape(count, -1)[:, 0].tolist()
+    return singles
+
+
+def _texts(labels: Any, count: int) -> list[str]:
+    said = _singles(labels, count)
+    names = {label: cells.label(label) or "" for label in set(said)}
+    return [names[label] for label in said]
 
 
 def _are_finite(value: Any, count: int) -> npt.NDArray[np.bool_]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from app.jobs.params import ModelReference
 from app.models.versions import Signature
 from worker.context import JobError
 
-__all__ = ["BrokenModel", "FileRuntime", "Model", "Runtime", "Signature", "UnsafeModel"]
+__all__ = ["BrokenModel", "FileRuntime", "Model", "QuickModel", "Runtime", "Signature", "UnsafeModel"]
 
 MAX_NAMED_TYPES: Final = 20
 """An answer names so many of what it refuses; a hostile file may hold thousands."""
@@ -45,6 +45,18 @@ class Model(Protocol):
         """One prediction for each row and in the same order: a JSON value, or a RowError for a row at fault.
 
         Raises JobError `prediction_failed` if the model cannot be run on these rows, whichever is at fault.
+        """
+        ...
+
+
+@runtime_checkable
+class QuickModel(Model, Protocol):
+    """A model that is also asked in another way where its predictions are only to be stored."""
+
+    def predict_to_write(self, rows: Sequence[Any]) -> list[Any]:
+        """What `predict` says, to the byte once it is JSON, but in any form that msgspec writes so.
+
+        See `worker.runtimes.written`. Raises what `predict` raises.
         """
         ...
 

@@ -4,7 +4,6 @@ A file of ours says what each of its columns holds. Of another's we know what sc
 names of the columns if it was fitted on a table with names, else how many there are, called x0, x1, ….
 """
 
-import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +23,14 @@ from skops.io.exceptions import UntrustedTypesFoundException
 from app.jobs.params import ModelReference
 from app.models.versions import InputColumn, Task
 from worker.context import JobError, RowError
-from worker.runtimes import inspection
+from worker.runtimes import inspection, written
 from worker.runtimes.runtime import BrokenModel, Signature, UnsafeModel
 from worker.runtimes.trusted import TRUSTED
+from worker.tables import TableLists
 from worker.training import artifact, cells, outputs, threads
 from worker.training.artifact import Note
 from worker.training.cells import BadCell, Content
+from worker.training.outputs import Classified, Floats
 
 MAX_SCORES: Final = 100
 """A model with more classes gives the scores of as many as have the highest."""
@@ -89,6 +90,15 @@ class SklearnModel:
 
         Raises JobError `prediction_failed` for rows that can be read, but not predicted.
         """
+        return self._for_each(rows, self._said)
+
+    def predict_to_write(self, rows: Sequence[Any]) -> list[Any]:
+        """As `predict`, for those who only write it down."""
+        return self._for_each(rows, self._written)
+
+    def _for_each(self, rows: Sequence[Any], say: Callable[[Any], list[Any]]) -> list[Any]:
+        if (matrix := self._numbers(rows)) is not None:
+            return _said_by(say, matrix)
         read: list[Any] = []
         said: list[Any] = [None] * len(rows)
         places: list[int] = []
@@ -99,9 +109,23 @@ class SklearnModel:
             except BadCell as error:
                 said[place] = RowError("bad_row", str(error))
         if read:
-            for place, prediction in zip(places, self._predictions(read), strict=True):
+            for place, prediction in zip(places, _said_by(say, self._matrix(read)), strict=True):
                 said[place] = prediction
         return said
+
+    def _numbers(self, rows: Sequence[Any]) -> Any:
+        """The rows as they would be read one by one, if they lie in columns and each value is a number."""
+        if not isinstance(rows, TableLists) or not len(rows) or self._inputs.are_texts:
+            return None
+        if self._names is not None and len(self._names) != rows.width:
+            return None
+        readers = self._inputs.readers
+        if readers is not None and any(reader is not cells.number for reader in readers):
+            return None
+        matrix = rows.numbers()
+        if matrix is not None and readers is not None:
+            matrix[np.isinf(matrix)] = np.nan  # as `cells.number` has it
+        return matrix
 
     def _read(self, row: Any) -> Any:
         if self._inputs.are_texts:
@@ -142,32 +166,28 @@ class SklearnModel:
         except BadCell as error:
             raise BadCell(f"{names[place]!r}: {error}") from None
 
-    def _predictions(self, read: list[Any]) -> list[Any]:
-        with warnings.catch_warnings():
-            # Of categories that are new, names that are not given, versions that differ: nothing to do about
-            # it.
-            warnings.simplefilter("ignore")
-            try:
-                return self._said(read)
-            except MemoryError:
-                raise
-            except Exception as error:  # it may be somebody else's model: whatever it raises
-                said = f"{type(error).__name__}: {error}"
-                raise JobError("prediction_failed", said, is_retryable=False) from error
+    def _said(self, rows: Any) -> list[Any]:
+        said = self._asked(rows)
+        if isinstance(said, Classified):
+            return _in_place(_labels(said), said.scores)
+        return _in_place([{"value": value} for value in said.tolist()], said)
 
-    def _said(self, read: list[Any]) -> list[Any]:
-        rows = self._matrix(read)
+    def _written(self, rows: Any) -> list[Any]:
+        said = self._asked(rows)
+        if isinstance(said, Classified):
+            is_short = len(said.classes) <= MAX_SCORES
+            quick = written.labelled(said.labels.tolist(), said.scores, said.classes) if is_short else None
+            return _in_place(_labels(said) if quick is None else quick, said.scores)
+        return _in_place(written.values(said.tolist()), said)
+
+    def _asked(self, rows: Any) -> Classified | Floats:
         estimator = self._estimator
         if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
             # Once, though a label and its scores are asked for.
             rows, estimator = estimator[:-1].transform(rows), estimator.steps[-1][1]
-        if not is_classifier(estimator):
-            return [_value(value) for value in np.asarray(estimator.predict(rows), dtype=np.float64).tolist()]
-        said = outputs.classify(estimator, rows)
-        return [
-            _label(str(label), scores, said.classes)
-            for label, scores in zip(said.labels, said.scores.tolist(), strict=True)
-        ]
+        if is_classifier(estimator):
+            return outputs.classify(estimator, rows)
+        return np.asarray(estimator.predict(rows), dtype=np.float64)
 
     def _matrix(self, read: list[Any]) -> Any:
         if self._inputs.are_texts:
@@ -181,21 +201,42 @@ class SklearnModel:
         return matrix
 
 
-def _value(value: Any) -> Any:
-    numbers = value if isinstance(value, list) else [value]
-    if not all(map(math.isfinite, numbers)):
-        return RowError("not_a_number", "the model gives no number for this row")
-    return {"value": value}
+def _said_by(say: Callable[[Any], list[Any]], rows: Any) -> list[Any]:
+    with warnings.catch_warnings():
+        # Of categories that are new, names that are not given, versions that differ: nothing to do about it.
+        warnings.simplefilter("ignore")
+        try:
+            return say(rows)
+        except MemoryError:
+            raise
+        except Exception as error:  # it may be somebody else's model: whatever it raises
+            said = f"{type(error).__name__}: {error}"
+            raise JobError("prediction_failed", said, is_retryable=False) from error
 
 
-def _label(label: str, scores: list[float], classes: tuple[str, ...]) -> Any:
-    if not all(map(math.isfinite, scores)):
-        return RowError("not_a_number", "the model gives no number for this row")
-    by_class = dict(zip(classes, scores, strict=True))
-    score = by_class[label]
-    if len(by_class) > MAX_SCORES:
-        by_class = dict(sorted(by_class.items(), key=lambda pair: -pair[1])[:MAX_SCORES])
-    return {"label": label, "score": score, "scores": by_class}
+def _in_place(predictions: list[Any], numbers: Floats) -> list[Any]:
+    """The predictions, with an error in the place of each whose numbers are not all finite."""
+    are_finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
+    if are_finite.all():
+        return predictions
+    return [
+        said if is_finite else RowError("not_a_number", "the model gives no number for this row")
+        for said, is_finite in zip(predictions, are_finite.tolist(), strict=True)
+    ]
+
+
+def _labels(said: Classified) -> list[Any]:
+    return [
+        _label(label, dict(zip(said.classes, scores, strict=True)))
+        for label, scores in zip(said.labels.tolist(), said.scores.tolist(), strict=True)
+    ]
+
+
+def _label(label: str, scores: dict[str, float]) -> dict[str, Any]:
+    score = scores[label]
+    if len(scores) > MAX_SCORES:
+        scores = dict(sorted(scores.items(), key=lambda pair: -pair[1])[:MAX_SCORES])
+    return {"label": label, "score": score, "scores": scores}
 
 
 def _opened(path: Path) -> tuple[Any, Inputs]:

@@ -12,6 +12,9 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.jobs.params import ModelReference
 from worker.context import RowError
+from worker.training import cells
+
+BAD_ROW: Final = "bad_row"
 
 POSITIVE_FROM: Final = 0.05
 NEGATIVE_FROM: Final = -0.05
@@ -36,13 +39,14 @@ class VaderModel:
     """
 
     def predict(self, rows: Sequence[Any]) -> list[dict[str, Any] | RowError]:
-        """One prediction for each text, and a RowError for a row that is none, or has nothing in it."""
+        """One prediction for each text, a RowError for a row that is none: an empty cell, or something else."""
         return [_predict(text) for text in rows]
 
 
 def _predict(text: Any) -> dict[str, Any] | RowError:
     if not isinstance(text, str):
-        return RowError(BAD_ROW, f"the row is {cells.shown(text)}, not a text")
+        said = "there is no text" if text is None else f"{cells.shown(text)} is not a text"
+        return RowError(BAD_ROW, said)
     scores = _analyzer.polarity_scores(text)
     compound = scores["compound"]
     if compound >= POSITIVE_FROM:

@@ -54,7 +54,9 @@ def _likeliest(classes: tuple[str, ...], scores: Floats) -> npt.NDArray[Any]:
 
 
 def _labels(estimator: Any, rows: Any) -> npt.NDArray[Any]:
-    return np.asarray([cells.label(value) or "" for value in estimator.predict(rows).tolist()])
+    said = estimator.predict(rows).tolist()
+    written = {value: cells.label(value) or "" for value in set(said)}
+    return np.asarray([written[value] for value in said])
 
 
 def estimate(estimator: Any, rows: Any) -> Floats:

@@ -15,7 +15,7 @@ from app.jobs.announcements import announce
 from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
 from app.jobs.deps import QuotaDep
-from app.jobs.errors import DeadLetterNotFound, JobNotRetryable, ResultsExpired, TooManyActiveJobs
+from app.jobs.errors import DeadLetterNotFound, InputGone, JobNotRetryable, ResultsExpired, TooManyActiveJobs
 from app.jobs.schemas import JobPage
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
@@ -94,6 +94,7 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
         _UNKNOWN,
         JobNotRetryable(status="pending"),
         ResultsExpired(job_id=_UNKNOWN.facts["job_id"]),
+        InputGone(job_id=_UNKNOWN.facts["job_id"]),
         _TOO_MANY,
     ),
 )

@@ -77,9 +77,9 @@ class RetryPolicy:
     never: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Kind:
-    """A sort of job.
+    """A sort of job. Each is itself and equal to no other.
 
     `request` is the body of `POST /jobs/<kind>`. `references` says what one names, `plan` turns it and what
     was found into work, and raises AppErrors for what can be seen to be wrong before the job exists (those

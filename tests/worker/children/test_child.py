@@ -26,7 +26,7 @@ async def test_batches_come_in_order_and_are_what_the_model_says() -> None:
     assert [output["scores"]["compound"] for output in attempt.outputs] == [
         analyzer.polarity_scores(text)["compound"] for text in TEXTS
     ]
-    assert attempt.result == {"total": 35}
+    assert attempt.result == {"total": 35, "errors": 0}
 
 
 async def test_an_attempt_goes_on_where_the_last_one_stopped() -> None:
@@ -46,7 +46,7 @@ async def test_an_attempt_with_everything_committed_only_ends() -> None:
     )
 
     assert attempt.batches == []
-    assert attempt.result == {"total": 35}
+    assert attempt.result == {"total": 35, "errors": 0}
 
 
 async def test_a_handler_may_be_async() -> None:
@@ -131,7 +131,7 @@ async def test_a_stop_that_comes_too_late_does_not_stop_the_next_job() -> None:
 
         attempt = await attempts.run(child, attempts.start("batch_predict", TEXTS, params=PARAMS))
 
-        assert attempt.result == {"total": 35}
+        assert attempt.result == {"total": 35, "errors": 0}
 
 
 async def test_a_handler_that_yields_unasked_fails() -> None:

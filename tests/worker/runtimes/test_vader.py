@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, SentimentIntensityAnalyzer
 
 from app.jobs.params import ModelReference
-from worker.context import BadInput, JobError
+from worker.context import JobError, RowError
 from worker.runtimes import cache
 from worker.runtimes.vader import LinearAnalyzer, VaderModel
 
@@ -32,6 +32,7 @@ words = st.sampled_from(
 
 def _predict(text: str) -> dict[str, Any]:
     (prediction,) = VaderModel().predict([text])
+    assert not isinstance(prediction, RowError)
     return prediction
 
 
@@ -69,9 +70,18 @@ def test_a_text_of_100_000_characters_takes_seconds_at_most() -> None:
     assert time.process_time() - started < 5  # 41 s before `LinearAnalyzer`
 
 
-def test_a_row_that_is_no_text_is_bad_input() -> None:
-    with pytest.raises(BadInput):
-        VaderModel().predict(["fine", {"text": "not fine"}])
+def test_a_row_that_is_no_text_is_an_error_in_its_place_and_a_text_without_a_letter_is_none() -> None:
+    rows = ["fine", {"text": "not fine"}, None, 4, "", "fine"]
+
+    said = VaderModel().predict(rows)
+
+    assert said[0] == said[5]
+    assert said[1:4] == [
+        RowError("bad_row", "{'text': 'not fine'} is not a text"),
+        RowError("bad_row", "there is no text"),
+        RowError("bad_row", "4 is not a text"),
+    ]
+    assert said[4] == VaderModel().predict([""])[0] == _predict("")
 
 
 def test_a_model_is_loaded_once() -> None:

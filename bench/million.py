@@ -1,0 +1,260 @@
+"""A million rows of a CSV through a linear model: how fast beside a bare loop, how much memory, and exactly.
+
+The CSV is uploaded, the model too, and a job predicts with one over the other, as one would over HTTP. Then two
+at once, on two slots. Then a worker is killed in the middle, and another one takes over. Each time all
+results are read back as NDJSON and compared, in order, with what the model says that is loaded by hand.
+"""
+
+import asyncio
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psutil
+
+from app.datasets.storing import rows_key
+from bench import linear_rows, load, options
+from bench.linear_rows import BATCH_SIZE
+from bench.measuring import MIB, number, percentile, spread
+from bench.options import Options
+from bench.pickup import until_ended
+from bench.results import Results
+from bench.stack import ROOT, Api, Program, Stack, User, stack
+from tests.support.waiting import until
+
+SAMPLE_SECONDS: Final = 0.1
+WARM_SHARE: Final = 0.1
+"""So much of a phase passes before what a process holds counts as its beginning."""
+
+PATIENCE_SECONDS: Final = 600
+REACH: Final = 0.9
+GROWTH_MIB: Final = 50.0
+NDJSON: Final = "application/x-ndjson"
+
+_DONE: Final = """
+SELECT done, attempt, next_batch, extract(epoch FROM finished_at - started_at)::float8 AS seconds
+FROM jobs WHERE id = $1"""
+_TOGETHER: Final = """
+SELECT extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds, sum(done)::int AS done
+FROM jobs WHERE id = ANY ($1)"""
+
+
+class Memory:
+    """What processes hold, while something goes on: the API, and a worker's parent, fork server and children."""
+
+    def __init__(self, api: Program, worker: Program) -> None:
+        self._pids = {"API": api.pid, "worker": worker.pid}
+        self._samples: dict[str, list[int]] = defaultdict(list)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look at them all the while."""
+        is_over = Event()
+        watching = Thread(target=self._watch, args=(is_over,))
+        watching.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            watching.join()
+
+    def growth_bytes(self) -> dict[str, tuple[int, int]]:
+        """What each kind of process held once it was warm, and how much more it held at most afterwards."""
+        found = {}
+        for name, samples in self._samples.items():
+            warm = samples[int(len(samples) * WARM_SHARE)]
+            found[name] = (warm, max(samples[int(len(samples) * WARM_SHARE) :]) - warm)
+        return found
+
+    def _watch(self, is_over: Event) -> None:
+        while not is_over.wait(SAMPLE_SECONDS):
+            for name, held in self._held():
+                self._samples[name].append(held)
+
+    def _held(self) -> Iterator[tuple[str, int]]:
+        yield "API", _rss(self._pids["API"])
+        parent = psutil.Process(self._pids["worker"])
+        yield "worker", parent.memory_info().rss
+        for forker in parent.children():
+            yield "fork server", _rss(forker.pid)
+            yield "children together", sum(_rss(child.pid) for child in forker.children())
+
+
+async def measure(system: Stack, options: Options) -> Results:
+    """Rates in turns, then two at once, then the kill."""
+    results = Results("million", options)
+    rows = options.choose(1_000_000, 100_000)
+    table, model = system.folder / "rows.csv", system.folder / "model.skops"
+    linear_rows.write(table, model, rows)
+    user = await system.user()
+    bench = _Bench(system, user, table, model, rows)
+    with system.api() as api:
+        with system.worker(WORKER_SLOTS="1") as worker:
+            await bench.upload(api)
+            await bench.rates(api, worker, results, options.rounds)
+        with system.worker(WORKER_SLOTS="2"):
+            await bench.two_at_once(api, results)
+        await bench.kill(api, results)
+    return results
+
+
+class _Bench:
+    def __init__(self, system: Stack, user: User, table: Path, model: Path, rows: int) -> None:
+        self._system = system
+        self._user = user
+        self._table = table
+        self._model = model
+        self._rows = rows
+        self._dataset_id = ""
+
+    async def upload(self, api: Api) -> None:
+        """The CSV and the model, each from its file."""
+        self._send(api, "/models/linear/versions", self._model, "application/octet-stream")
+        dataset = self._send(api, "/datasets?name=rows", self._table, "text/csv")
+        assert dataset["rows"] == self._rows
+        self._dataset_id = dataset["dataset_id"]
+
+    async def rates(self, api: Api, worker: Program, results: Results, rounds: int) -> None:
+        """The job and the bare loop in turns; the memory of the first job and of reading its results."""
+        await self._wait(api, self._submit(api))  # the child has loaded what it needs
+        ours, bare = [], []
+        working, reading = Memory(api.program, worker), Memory(api.program, worker)
+        for turn in range(rounds):
+            with working.watched():
+                job_id = self._submit(api)
+                await self._wait(api, job_id)
+            [row] = await self._system.fetch(_DONE, job_id)
+            ours.append(row["done"] / row["seconds"])
+            bare.append(self._rows / self._bare_seconds())
+            if turn == 0:
+                with reading.watched():
+                    self._check(api, job_id)
+        share = percentile([one / two for one, two in zip(ours, bare, strict=True)], 0.5)
+        results.table(
+            f"{number(float(self._rows))} rows of ten numbers and an id, logistic regression, one slot",
+            ("batch", "Headrace rows/s", "bare loop rows/s", "share"),
+            [[str(BATCH_SIZE), str(spread(ours)), str(spread(bare)), number(share)]],
+            f"Median of {rounds} rounds, in brackets the lowest and the highest. Ours from the claim to the last"
+            " commit: reading the dataset, every prediction stored durably, every batch an event. The loop"
+            " reads the same Parquet file and keeps nothing.",
+        )
+        results.at_least("rows/s of a linear model, of the bare loop's", share, REACH)
+        self._tell_memory(results, {"the jobs": working, "reading the results as NDJSON": reading})
+        results.rounds |= {"ours_rows_per_second": ours, "bare_rows_per_second": bare}
+
+    async def two_at_once(self, api: Api, results: Results) -> None:
+        """Two jobs over the same rows, on a worker with two slots."""
+        warm = [self._submit(api), self._submit(api)]
+        for job_id in warm:
+            await self._wait(api, job_id)
+        job_ids = [self._submit(api), self._submit(api)]
+        for job_id in job_ids:
+            await self._wait(api, job_id)
+            self._check(api, job_id)
+        [row] = await self._system.fetch(_TOGETHER, job_ids)
+        rate = row["done"] / row["seconds"]
+        results.table(
+            "Two such jobs at once, one worker with two slots",
+            ("rows/s together",),
+            [[rate]],
+            "Both compared with the model loaded by hand, row by row.",
+        )
+        results.rounds["two_slots_rows_per_second"] = rate
+
+    async def kill(self, api: Api, results: Results) -> None:
+        """SIGKILL in the middle; another worker goes on."""
+        with self._system.worker(WORKER_SLOTS="1") as first:
+            job_id = self._submit(api)
+
+            async def is_half_done() -> bool:
+                [row] = await self._system.fetch(_DONE, job_id)
+                return bool(row["done"] > self._rows * 0.4)
+
+            await until(is_half_done, seconds=PATIENCE_SECONDS)
+            first.send(signal.SIGKILL)
+            first.wait()
+            [row] = await self._system.fetch(_DONE, job_id)
+        with self._system.worker(WORKER_SLOTS="1"):
+            await self._wait(api, job_id)
+        [end] = await self._system.fetch(_DONE, job_id)
+        assert (end["attempt"], end["next_batch"]) == (2, -(-self._rows // BATCH_SIZE))
+        self._check(api, job_id)
+        results.table(
+            "SIGKILL of the worker in the middle",
+            ("rows done when it was killed", "rows done by the next worker", "rows that differ"),
+            [[row["done"], self._rows - row["done"], 0]],
+            "All results, in order, are those of the model loaded by hand; no row is missing or there twice.",
+        )
+
+    def _submit(self, api: Api) -> str:
+        body = msgspec.json.encode({"dataset_id": self._dataset_id, "model": "linear"})
+        answer = api.call("POST", "/jobs/batch-predict", self._user.headers, body)
+        return str(answer["job_id"])
+
+    async def _wait(self, api: Api, job_id: str) -> None:
+        assert await until_ended(await load.connect(api.port), self._user, job_id) == "completed"
+
+    def _bare_seconds(self) -> float:
+        stored = self._system.folder / "storage" / rows_key(UUID(self._dataset_id))
+        arguments = ["-m", "bench.references.bare_linear", str(stored), str(self._model)]
+        done = subprocess.run([sys.executable, *arguments], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+        return float(done.stdout)
+
+    def _send(self, api: Api, path: str, file: Path, content_type: str) -> Any:
+        headers = {
+            **self._user.headers,
+            "Content-Type": content_type,
+            "Content-Length": str(file.stat().st_size),
+        }
+        with file.open("rb") as content:
+            request = urllib.request.Request(api.url + path, content, headers)  # noqa: S310  # our own URL
+            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+                return msgspec.json.decode(answer.read())
+
+    def _check(self, api: Api, job_id: str) -> None:
+        """Hold every line of the results against the model loaded by hand."""
+        headers = {**self._user.headers, "Accept": NDJSON}
+        request = urllib.request.Request(f"{api.url}/jobs/{job_id}/results", headers=headers)  # noqa: S310
+        expected = enumerate(linear_rows.by_hand(self._table, self._model))
+        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310  # our own URL
+            for line, (row, said) in zip(answer, expected, strict=True):
+                assert msgspec.json.decode(line) == {"index": row, "input_index": row, **said}, row
+
+    def _tell_memory(self, results: Results, phases: dict[str, Memory]) -> None:
+        table = []
+        for phase, memory in phases.items():
+            for name, (warm, growth) in memory.growth_bytes().items():
+                table.append([phase, name, warm / MIB, growth / MIB])
+        results.table(
+            "Resident memory, MiB",
+            ("during", "process", "once warm", "at most so much more"),
+            table,
+            f"Looked at every {SAMPLE_SECONDS:g} s; warm after a tenth of the time.",
+        )
+        results.at_most("growth of any process, one of them", max(row[3] for row in table), GROWTH_MIB, "MiB")
+
+
+def _rss(pid: int) -> int:
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def main() -> None:
+    chosen = options.parse(__doc__)
+    with stack() as system:
+        asyncio.run(measure(system, chosen)).write()
+
+
+if __name__ == "__main__":
+    main()
