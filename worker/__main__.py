@@ -1,7 +1,13 @@
 """`python -m worker`: one worker of the pool."""
 
+# ruff: noqa: E402  # the handler first, then the imports, which take a while
+
 import argparse
+import signal
 import sys
+
+# Whoever is told to stop while it is still importing has nothing to finish, and has not failed.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvloop
 
