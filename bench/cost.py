@@ -80,8 +80,8 @@ async def measure(system: Stack, options: Options) -> Results:
         ],
         f"Python's own start and all imports included; {options.rounds} starts each.",
     )
-    results.at_most("API idle, of a core", idle["API"].cores, 0.01)
-    results.at_most("worker idle, of a core", idle["worker"].cores, 0.01)
+    results.at_most("API idle", 100 * idle["API"].cores, 1.0, "% of a core")
+    results.at_most("worker idle", 100 * idle["worker"].cores, 1.0, "% of a core")
     worker_commands = max(0.0, together.redis_per_second - alone.redis_per_second)
     results.at_most("Redis commands/s of an idle worker", worker_commands, 5.0)
     results.rounds = {"alone": asdict(alone), "together": asdict(together)}

@@ -32,7 +32,11 @@ def run(table: str, model_path: str) -> float:
         predictions = [
             {
                 "id": row_id,
-                "prediction": {"label": label, "score": max(row), "scores": dict(zip(classes, row, strict=True))},
+                "prediction": {
+                    "label": label,
+                    "score": max(row),
+                    "scores": dict(zip(classes, row, strict=True)),
+                },
             }
             for row_id, label, row in zip(ids, labels, scores, strict=True)
         ]

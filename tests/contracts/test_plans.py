@@ -153,9 +153,9 @@ async def count_active(table: Table, connection: asyncpg.Connection) -> object:
     return await connection.fetchval(quota._COUNT, table.owner_id, 50_000)
 
 
-async def wake(table: Table, connection: asyncpg.Connection) -> object:
+async def wake(table: Table, connection: asyncpg.Connection) -> None:
     resources = table.resources
-    return await Wake(resources.redis_pool, resources.redis, resources.hints)(connection)
+    await Wake(resources.redis_pool, resources.redis, resources.hints)(connection)
 
 
 async def prune(table: Table, connection: asyncpg.Connection) -> object:

@@ -21,13 +21,16 @@ def chromium() -> Path:
 
 
 @pytest.fixture(scope="module")
-def site_settings(chromium: Path, servers: Servers) -> Iterator[Settings]:
+def site_settings(
+    chromium: Path, servers: Servers, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Settings]:
     """Settings of the system."""
     with servers.databases.one() as database_url:
         yield load_settings(
             _env_file=None,
             database_url=database_url,
             redis_url=servers.embedded.valkey.url,
+            storage_url=tmp_path_factory.mktemp("storage").as_uri(),
             worker_port=None,
             worker_slots=2,
         )

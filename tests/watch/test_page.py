@@ -149,6 +149,71 @@ async def test_a_job_can_be_left_and_opened_again(visit: Visit, ada: Person, tmp
     assert await visit.log() == await ada.events(job.id)
 
 
+async def test_a_row_in_error_is_shown_as_an_error_and_says_why(visit: Visit, ada: Person) -> None:
+    rows = [{"text": "great"}, {"text": 4}, {"text": "awful"}, {"text": None}]
+    created = await ada.ask("POST", "/jobs/batch-predict", json={"instances": rows})
+    await visit.sign_in(ada)
+    await visit.open_latest()
+
+    await expect(visit.status).to_have_text("completed")
+    await expect(visit.predictions).to_have_count(4)
+    labels = await visit.predictions.locator(".label").all_inner_texts()
+    assert labels == ["positive", "error", "negative", "error"]
+    found = await ada.ask("GET", f"/jobs/{created['job_id']}/results")
+    reasons = [row["error"]["message"] for row in found["items"] if "error" in row]
+    assert await visit.predictions.locator(".fault").all_inner_texts() == reasons
+    assert len(reasons) == 2
+    counts = await visit.page.locator("#label-counts").get_by_role("listitem").all_inner_texts()
+    assert sorted(counts) == ["1 negative", "1 positive", "2 errors"]
+    assert "undefined" not in await visit.page.locator("#job").inner_text()
+
+
+async def test_a_training_that_the_address_asks_for_shows_its_epochs_and_how_good_the_model_is(
+    visit: Visit, ada: Person
+) -> None:
+    sizes = [row * 7 % 60 + 0.5 for row in range(60)]
+    rows = [{"size": size, "kind": "large" if size > 30 else "small"} for size in sizes]
+    body = {
+        "rows": rows,
+        "target": "kind",
+        "algorithm": "logistic_regression",
+        "epochs": 3,
+        "params": {"patience": 0},
+        "model": "sizes",
+    }
+    job_id = (await ada.ask("POST", "/jobs/train-model", json=body))["job_id"]
+    await visit.page.goto(f"{visit.site.url}/watch?job={job_id}")
+    await visit.sign_in(ada)
+
+    await expect(visit.status).to_have_text("completed")
+    assert await visit.job_id() == job_id
+    assert await visit.log() == await ada.events(job_id)
+    await expect(visit.batches).to_have_count(3)
+    result = (await ada.ask("GET", f"/jobs/{job_id}"))["result"]
+    for line, epoch in zip(await visit.batches.all(), result["history"], strict=True):
+        facts = await line.locator(".facts").inner_text()
+        assert facts == " · ".join(
+            [
+                f"Epoch {epoch['epoch']}/3",
+                *(
+                    f"{name.replace('_', ' ')} {float(f'{epoch[name]:.4g}'):g}"
+                    for name in ("train_loss", "valid_loss", "valid_accuracy")
+                ),
+            ]
+        )
+    await expect(visit.page.locator("#step")).to_contain_text("sizes@1 · accuracy")
+    await expect(visit.predictions).to_have_count(0)
+    await expect(visit.page.get_by_role("heading", name="Predictions")).to_be_hidden()
+
+
+async def test_an_address_that_asks_for_a_job_that_is_not_there_says_so(visit: Visit, ada: Person) -> None:
+    await visit.page.goto(f"{visit.site.url}/watch?job=019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
+    await visit.sign_in(ada)
+
+    await expect(visit.problem).to_have_count(1)
+    await expect(visit.page.get_by_label("Texts")).to_be_visible()
+
+
 async def test_markup_in_a_text_is_shown_as_text(visit: Visit, ada: Person) -> None:
     texts = [
         "<img src=x onerror=\"document.title='owned'\">",

@@ -75,7 +75,21 @@ async function signIn() {
   byId("username").textContent = username;
   showDesk(true);
   byId("texts").focus();
-  await recent.refresh();
+  await Promise.all([recent.refresh(), openAsked()]);
+}
+
+/** Open the job that the address asks for: `?job=` and its id. */
+async function openAsked() {
+  const jobId = new URLSearchParams(location.search).get("job");
+  if (jobId === null) {
+    return;
+  }
+  try {
+    const { kind } = await api.job(encodeURIComponent(jobId));
+    await open(jobId, kind);
+  } catch (problem) {
+    say(byId("recent-problem"), problem.message);
+  }
 }
 
 /** Forget everything of the user who was here. */
