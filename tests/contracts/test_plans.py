@@ -321,7 +321,6 @@ async def test_no_page_of_a_users_jobs_reads_the_jobs_of_others(table: Table) ->
     assert {query: bad for query, bad in found.items() if bad} == {}
 
 
-@pytest.mark.xfail(reason="the condition on the job is planned as a hash of all jobs there are", strict=True)
 async def test_a_page_of_a_users_events_of_one_kind_looks_at_no_other_jobs(table: Table) -> None:
     async with table.database.connection() as connection:
         [statement] = await statements_of(connection, partial(owner_page_of_a_kind, table, connection))
