@@ -1,7 +1,7 @@
 """A million rows of a CSV through a linear model: how fast beside a bare loop, how much memory, and exactly.
 
-The CSV is uploaded, the model too, and a job predicts with one over the other, as one would over HTTP. Then two
-at once, on two slots. Then a worker is killed in the middle, and another one takes over. Each time all
+The CSV is uploaded, the model too, and a job predicts with one over the other, as one would over HTTP. Then
+two at once, on two slots. Then a worker is killed in the middle, and another one takes over. Each time all
 results are read back as NDJSON and compared, in order, with what the model says that is loaded by hand.
 """
 
@@ -49,7 +49,7 @@ FROM jobs WHERE id = ANY ($1)"""
 
 
 class Memory:
-    """What processes hold, while something goes on: the API, and a worker's parent, fork server and children."""
+    """What processes hold while something goes on: the API, and a worker's parent, fork server, children."""
 
     def __init__(self, api: Program, worker: Program) -> None:
         self._pids = {"API": api.pid, "worker": worker.pid}
@@ -143,8 +143,8 @@ class _Bench:
             f"{number(float(self._rows))} rows of ten numbers and an id, logistic regression, one slot",
             ("batch", "Headrace rows/s", "bare loop rows/s", "share"),
             [[str(BATCH_SIZE), str(spread(ours)), str(spread(bare)), number(share)]],
-            f"Median of {rounds} rounds, in brackets the lowest and the highest. Ours from the claim to the last"
-            " commit: reading the dataset, every prediction stored durably, every batch an event. The loop"
+            f"Median of {rounds} rounds, in brackets the lowest and the highest. Ours from the claim to the"
+            " last commit: reading the dataset, every prediction stored durably, every batch an event. The loop"
             " reads the same Parquet file and keeps nothing.",
         )
         results.at_least("rows/s of a linear model, of the bare loop's", share, REACH)

@@ -92,11 +92,21 @@ class Files:
 
     async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """The batches, the large outputs among them as part files in storage. Raises FileFault."""
-        return tuple(
-            await asyncio.gather(
-                *(self._offloaded(job, index, batch) for index, batch in enumerate(batches, first_batch))
-            )
-        )
+        kept: list[Batch] = []
+        parts: dict[str, bytes] = {}
+        for index, batch in enumerate(batches, first_batch):
+            if batch.output is None or job.rows is not None or len(batch.output) <= MAX_INLINE_OUTPUT_BYTES:
+                kept.append(batch)
+                continue
+            key = part_key(job.id, job.attempt, index)
+            parts[key] = batch.output
+            kept.append(replace(batch, output=None, part_key=key))
+        if parts:
+            try:
+                await self._storage.put_all(parts)
+            except StorageUnavailable as error:
+                raise _unavailable(error) from error
+        return tuple(kept)
 
     async def keep(self, job: Claimed, prefix: str, name: str, local_name: str) -> StoredFile:
         """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
@@ -111,18 +121,9 @@ class Files:
         with contextlib.suppress(StorageUnavailable):
             await self._storage.delete(list(keys))
 
-    async def _offloaded(self, job: Claimed, index: int, batch: Batch) -> Batch:
-        if batch.output is None or job.rows is not None or len(batch.output) <= MAX_INLINE_OUTPUT_BYTES:
-            return batch
-        key = part_key(job.id, job.attempt, index)
-        await self._put(key, batch.output)
-        return replace(batch, output=None, part_key=key)
-
-    async def _put(self, key: str, content: bytes | Path) -> StoredFile:
+    async def _put(self, key: str, path: Path) -> StoredFile:
         try:
-            if isinstance(content, Path):
-                return await self._storage.put_file(key, content)
-            return await self._storage.put(key, content)
+            return await self._storage.put_file(key, path)
         except StorageUnavailable as error:
             raise _unavailable(error) from error
 

@@ -1,8 +1,8 @@
 """Rows that lie in columns: sequences like any other, and to whoever asks for columns nothing is copied.
 
-A batch of a dataset comes as an Arrow table. To make a dict of each row, and an array of the dicts again, costs
-several times what a linear model takes for its answer. So the rows are made only for those who look at them
-one by one, and a model of numbers has its matrix at once.
+A batch of a dataset comes as an Arrow table. To make a dict of each row, and an array of the dicts again,
+costs several times what a linear model takes for its answer. So the rows are made only for those who look at
+them one by one, and a model of numbers has its matrix at once.
 """
 
 from collections.abc import Sequence

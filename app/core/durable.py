@@ -7,6 +7,7 @@ rename it, fsync the folder (https://lwn.net/Articles/457667/). Everything here 
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -41,13 +42,21 @@ class DurableFile:
 
     def finish(self) -> None:
         """Make it visible under its name; when this returns it is durable."""
+        if self.show():
+            _sync_folder(self._target.parent)
+
+    def show(self) -> bool:
+        """Make it visible under its name; False if it was discarded meanwhile.
+
+        What it holds is durable when this returns, its name only once the folder is.
+        """
         with self._lock:
             if self._descriptor is None:
-                return
+                return False
             os.fsync(self._descriptor)
             self._close()
             self._rename()
-            _sync_folder(self._target.parent)
+            return True
 
     def discard(self) -> None:
         """Forget it. Harmless after `finish`."""
@@ -71,6 +80,23 @@ class DurableFile:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def write_all(root: Path, contents: Mapping[str, bytes]) -> None:
+    """Write small files, by their keys below `root`. All are durable when this returns.
+
+    Their folders reach the disk once, and not once for each file. After an error some may be there.
+    """
+    for key, content in contents.items():
+        file = DurableFile(root, key)
+        try:
+            file.write(content)
+            file.show()
+        except BaseException:
+            file.discard()
+            raise
+    for folder in {(root / key).parent for key in contents}:
+        _sync_folder(folder)
 
 
 def remove(root: Path, key: str) -> None:

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,6 +104,16 @@ class Storage:
             async with _call():
                 await writer.finish()
         return StoredFile(key, size, digest.hexdigest())
+
+    async def put_all(self, contents: Mapping[str, bytes]) -> None:
+        """Store small files, together in less time than one by one. After an error some may be there."""
+        if self._folder is None:
+            await asyncio.gather(*(self.put(key, content) for key, content in contents.items()))
+            return
+        for key in contents:
+            _checked(key)
+        async with _call():
+            await asyncio.to_thread(durable.write_all, self._folder, contents)
 
     async def put_file(self, key: str, path: Path) -> StoredFile:
         """Store a copy of a local file."""

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core import ids
+from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.datasets import converting, queries, receiving, service, spooling, storing
@@ -27,6 +27,7 @@ class Intake:
 
     def __init__(self, resources: Resources) -> None:
         spooling.remove_those_of_the_dead()
+        memory.give_back_large_blocks()
         self._resources = resources
         self._turn = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
 

@@ -172,6 +172,17 @@ async def test_a_download_appears_whole_or_not_at_all(storage: Storage, tmp_path
     assert [path.name for path in folder.iterdir()] == ["model"]
 
 
+async def test_small_files_are_stored_together_and_a_wrong_key_stores_none(storage: Storage) -> None:
+    parts = {f"jobs/{job}/1/part-{part}": b"%d" % part * 1000 for job in (1, 2) for part in range(5)}
+
+    await storage.put_all(parts)
+
+    assert {key: await storage.get(key) for key in parts} == parts
+    with pytest.raises(ValueError, match="not a key"):
+        await storage.put_all({"jobs/3/1/part-0": b"x", "../part-1": b"x"})
+    assert [found.key async for found in storage.list("jobs/3")] == []
+
+
 async def test_what_is_missing_is_said_by_name(storage: Storage) -> None:
     with pytest.raises(FileMissing, match="no/such/file"):
         await storage.get("no/such/file")

@@ -201,7 +201,8 @@ async def test_a_training_that_the_address_asks_for_shows_its_epochs_and_how_goo
                 ),
             ]
         )
-    await expect(visit.page.locator("#step")).to_contain_text("sizes@1 · accuracy")
+    await expect(visit.page.locator("#step")).to_contain_text("sizes@1 · ")
+    await expect(visit.page.locator("#step")).to_contain_text(f" · accuracy {result['accuracy']:.4g}")
     await expect(visit.predictions).to_have_count(0)
     await expect(visit.page.get_by_role("heading", name="Predictions")).to_be_hidden()
 

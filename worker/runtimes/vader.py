@@ -39,7 +39,7 @@ class VaderModel:
     """
 
     def predict(self, rows: Sequence[Any]) -> list[dict[str, Any] | RowError]:
-        """One prediction for each text, a RowError for a row that is none: an empty cell, or something else."""
+        """One prediction for each text, a RowError for a row that is none: an empty cell, a number."""
         return [_predict(text) for text in rows]
 
 

@@ -1,7 +1,7 @@
 """Predictions that are only written down: what msgspec writes as the same JSON as dicts, made in less time.
 
-Two dicts for each row cost more than a linear model takes to answer, and the garbage collector looks at all of
-them. A struct holds its values in place, is left alone by the collector, and a column of them is made by `map`.
+Two dicts for each row cost more than a linear model takes to answer, and the garbage collector looks at all
+of them. A struct is left alone by the collector, and `map` makes a column of them.
 """
 
 from collections.abc import Sequence

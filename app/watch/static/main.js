@@ -75,7 +75,8 @@ async function signIn() {
   byId("username").textContent = username;
   showDesk(true);
   byId("texts").focus();
-  await Promise.all([recent.refresh(), openAsked()]);
+  await recent.refresh();
+  await openAsked();
 }
 
 /** Open the job that the address asks for: `?job=` and its id. */

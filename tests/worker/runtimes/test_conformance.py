@@ -9,17 +9,22 @@ from uuid import UUID
 
 import msgspec
 import onnxruntime
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import pytest_asyncio
 import skops.io
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from app.jobs.params import ModelReference
 from app.models.formats import runtime_of
 from tests.models import files
 from tests.worker.children import attempts
+from tests.worker.handlers.datasets import as_file
 from worker.children.messages import LocalFile, Start
 from worker.children.pool import Child
-from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime
+from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime, runtime
+from worker.runtimes.runtime import Model, QuickModel
 
 # All tests share a child: to start one with all libraries takes seconds.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -111,6 +116,14 @@ def start(folder: Path, case: Case, rows: list[Any]) -> Start:
     return msgspec.structs.replace(message, files=found)
 
 
+def loaded(case: Case, folder: Path) -> Model:
+    """The model of a case, in this process."""
+    path = None if case.content is None else files.written(folder, case.content)
+    found = runtime(case.runtime)
+    assert found is not None
+    return found.load(ModelReference("mine", 1, case.runtime), path)
+
+
 def core(prediction: Any) -> Any:
     """What a prediction says, in the words of its library."""
     if "value" in prediction:
@@ -132,6 +145,45 @@ async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp
         assert core(said) == pytest.approx(own, abs=1e-12)
         if "label" in said and case.content is not None:
             assert said["label"] == max(own, key=own.get)
+
+
+async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
+    case: Case, child: Child, tmp_path: Path
+) -> None:
+    names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
+    rows = [[row] if isinstance(row, str) else row for row in [*case.rows, *case.rows]]
+    missing = [None] * len(names)
+    path = tmp_path / "rows.parquet"
+    columns = zip(*[*rows, missing], strict=True)
+    table = pa.table({name: list(column) for name, column in zip(names, columns, strict=True)})
+    pq.write_table(table, path, row_group_size=len(case.rows) + 1)
+    shape = {"column": "text"} if case.runtime == "vader" else {"columns": names, "is_list": True}
+    inline = start(tmp_path, case, [row[0] if case.runtime == "vader" else row for row in [*rows, missing]])
+    params = {**msgspec.json.decode(inline.params), "shape": shape}
+    over_dataset = msgspec.structs.replace(
+        inline,
+        params=msgspec.json.encode(params),
+        payload=None,
+        files={**inline.files, "dataset": as_file(path)},
+    )
+
+    in_columns = await attempts.run(child, over_dataset)
+    one_by_one = await attempts.run(child, inline)
+
+    # To the byte, whatever the way that they were made in.
+    assert [batch.output for batch in in_columns.batches] == [batch.output for batch in one_by_one.batches]
+    assert in_columns.result == one_by_one.result
+    assert in_columns.result["total"] == len(rows) + 1
+
+
+async def test_what_is_only_written_is_the_same_json(case: Case, tmp_path: Path) -> None:
+    model = loaded(case, tmp_path)
+    if not isinstance(model, QuickModel):
+        return
+    rows = [*case.rows, case.wrong_row, case.rows[0]]
+
+    assert msgspec.json.encode(model.predict_to_write(rows)) == msgspec.json.encode(model.predict(rows))
+    assert model.predict_to_write([]) == model.predict([]) == []
 
 
 async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp_path: Path) -> None:
