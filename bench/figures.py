@@ -32,11 +32,6 @@ FIGURES: Final = (
         "a bare loop over the same model in one process",
     ),
     Figure(
-        "million",
-        "a million rows of a CSV through a linear model: rate, memory, exact after a kill",
-        "a bare loop over the same file in one process",
-    ),
-    Figure(
         "streams", "commit → client; 2000 open streams; the clock; the stop", "polling the row each second"
     ),
     Figure(

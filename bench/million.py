@@ -144,8 +144,8 @@ class _Bench:
             ("batch", "Headrace rows/s", "bare loop rows/s", "share"),
             [[str(BATCH_SIZE), str(spread(ours)), str(spread(bare)), number(share)]],
             f"Median of {rounds} rounds, in brackets the lowest and the highest. Ours from the claim to the"
-            " last commit: reading the dataset, every prediction stored durably, every batch an event. The loop"
-            " reads the same Parquet file and keeps nothing.",
+            " last commit: reading the dataset, every prediction stored durably, every batch an event. The"
+            " loop reads the same Parquet file and keeps nothing.",
         )
         results.at_least("rows/s of a linear model, of the bare loop's", share, REACH)
         self._tell_memory(results, {"the jobs": working, "reading the results as NDJSON": reading})
@@ -230,17 +230,19 @@ class _Bench:
                 assert msgspec.json.decode(line) == {"index": row, "input_index": row, **said}, row
 
     def _tell_memory(self, results: Results, phases: dict[str, Memory]) -> None:
-        table = []
+        table: list[list[object]] = []
+        largest = 0.0
         for phase, memory in phases.items():
             for name, (warm, growth) in memory.growth_bytes().items():
                 table.append([phase, name, warm / MIB, growth / MIB])
+                largest = max(largest, growth / MIB)
         results.table(
             "Resident memory, MiB",
             ("during", "process", "once warm", "at most so much more"),
             table,
             f"Looked at every {SAMPLE_SECONDS:g} s; warm after a tenth of the time.",
         )
-        results.at_most("growth of any process, one of them", max(row[3] for row in table), GROWTH_MIB, "MiB")
+        results.at_most("growth of any process, one of them", largest, GROWTH_MIB, "MiB")
 
 
 def _rss(pid: int) -> int:

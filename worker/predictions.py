@@ -83,8 +83,10 @@ def ensure_few_errors(job: JobContext, limit: int | None) -> None:
 
 
 def _outputs(model: Model, rows: Sequence[Any], *, is_only_written: bool = False) -> list[Any]:
-    is_quick = is_only_written and isinstance(model, QuickModel)
-    outputs = model.predict_to_write(rows) if is_quick else model.predict(rows)
+    if is_only_written and isinstance(model, QuickModel):
+        outputs = model.predict_to_write(rows)
+    else:
+        outputs = model.predict(rows)
     if len(outputs) != len(rows):
         raise WrongPredictionCount(len(outputs), len(rows))
     return outputs

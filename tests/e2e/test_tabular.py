@@ -11,16 +11,18 @@ import httpx
 import numpy as np
 import pytest
 import skops.io
-from sklearn.datasets import load_diabetes, load_iris
+from sklearn.datasets import load_diabetes, load_iris, load_wine
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import accuracy_score, confusion_matrix, r2_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, r2_score
 
 from app.core.resources import Resources
-from app.models import registry
+from app.jobs.params import TrainModelParams
+from app.models import queries, registry
 from app.models.versions import InputColumn, Task
 from tests.e2e.conftest import StartWorker
 from tests.e2e.support import wait_for_end
 from tests.support import invariants
+from worker.training import table, trainer
 
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
@@ -134,3 +136,54 @@ async def test_a_regressor_is_evaluated_on_rows_that_are_sent_along(
         [row["prediction"]["value"] for row in found], model.predict(data.data), rtol=1e-9
     )
     assert [row["prediction"]["target"] for row in found] == data.target.tolist()
+
+
+async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_that_were_held_out(
+    ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    data = load_wine()
+    names = tuple(data.feature_names)
+    rows = [
+        {**dict(zip(names, values, strict=True)), "kind": f"kind {kind}"}
+        for values, kind in zip(data.data.tolist(), data.target.tolist(), strict=True)
+    ]
+    dataset_id = await upload(ada, (*names, "kind"), [list(row.values()) for row in rows])
+    told: dict[str, Any] = {
+        "target": "kind",
+        "algorithm": "logistic_regression",
+        "validation_fraction": 0.4,
+        "seed": 5,
+    }
+
+    async with start_worker("one"):
+        training, _ = await run(
+            ada, "train-model", model="wine", dataset_id=dataset_id, epochs=3, params={"patience": 0}, **told
+        )
+        _, found = await run(ada, "batch-predict", model="wine@1", dataset_id=dataset_id, batch_size=50)
+
+    # The same split, made here.
+    held = trainer.plan(table.of(rows), TrainModelParams(**told)).held
+    truth = [rows[place]["kind"] for place in held]
+    said = [found[place]["prediction"] for place in held]
+    classes = sorted(set(truth))
+    scores = [[one["scores"][name] for name in classes] for one in said]
+    metrics = training["result"]["metrics"]
+    assert training["result"]["validation_rows"] == len(held) == len(set(held.tolist()))
+    assert metrics["accuracy"] == pytest.approx(accuracy_score(truth, [one["label"] for one in said]))
+    assert metrics["f1_macro"] == pytest.approx(
+        f1_score(truth, [one["label"] for one in said], average="macro")
+    )
+    assert metrics["log_loss"] == pytest.approx(log_loss(truth, scores, labels=classes))
+    # And what the job says is what the model says that is loaded by hand.
+    owner_id = UUID((await ada.get("/users/me")).json()["user_id"])
+    async with resources.database.connection() as connection:
+        version = await queries.get_version(connection, owner_id, "wine", 1)
+    path = resources.storage.local_path(version["artifact_key"])
+    model = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+    by_hand = model.predict_proba(data.data)
+    assert model.classes_.tolist() == classes
+    np.testing.assert_allclose(
+        [[row["prediction"]["scores"][name] for name in classes] for row in found], by_hand, rtol=1e-12
+    )
+    assert [row["prediction"]["label"] for row in found] == model.predict(data.data).tolist()
+    await invariants.all_hold(resources.database, storage=resources.storage)

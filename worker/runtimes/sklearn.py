@@ -216,7 +216,7 @@ def _said_by(say: Callable[[Any], list[Any]], rows: Any) -> list[Any]:
 
 def _in_place(predictions: list[Any], numbers: Floats) -> list[Any]:
     """The predictions, with an error in the place of each whose numbers are not all finite."""
-    are_finite = np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1)
+    are_finite = np.asarray(np.isfinite(numbers.reshape(len(numbers), -1)).all(axis=1))
     if are_finite.all():
         return predictions
     return [

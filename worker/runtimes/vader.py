@@ -38,7 +38,7 @@ class VaderModel:
     a probability.
     """
 
-    def predict(self, rows: Sequence[Any]) -> list[dict[str, Any] | RowError]:
+    def predict(self, rows: Sequence[Any]) -> list[Any]:
         """One prediction for each text, a RowError for a row that is none: an empty cell, a number."""
         return [_predict(text) for text in rows]
 

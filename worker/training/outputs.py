@@ -54,7 +54,10 @@ def _likeliest(classes: tuple[str, ...], scores: Floats) -> npt.NDArray[Any]:
 
 
 def _labels(estimator: Any, rows: Any) -> npt.NDArray[Any]:
-    said = estimator.predict(rows).tolist()
+    predicted: npt.NDArray[Any] = estimator.predict(rows)
+    if predicted.dtype.kind == "U":
+        return predicted
+    said = predicted.tolist()
     written = {value: cells.label(value) or "" for value in set(said)}
     return np.asarray([written[value] for value in said])
 
