@@ -107,11 +107,11 @@ class Storage:
 
     async def put_all(self, contents: Mapping[str, bytes]) -> None:
         """Store small files, together in less time than one by one. After an error some may be there."""
+        for key in contents:
+            _checked(key)
         if self._folder is None:
             await asyncio.gather(*(self.put(key, content) for key, content in contents.items()))
             return
-        for key in contents:
-            _checked(key)
         async with _call():
             await asyncio.to_thread(durable.write_all, self._folder, contents)
 

@@ -17,6 +17,7 @@ from app.embedded.postgres import EmbeddedPostgres
 from app.embedded.servers import EmbeddedServers
 from tests.embedded.conftest import NOT_DURABLE
 from tests.embedded.support import Watch, ask, note, read_note, tell
+from tests.support.waiting import until
 
 
 async def test_it_answers_a_query_of_asyncpg(running_servers: EmbeddedServers) -> None:
@@ -149,7 +150,10 @@ async def test_an_end_that_nobody_wanted_is_in_the_log(
     os.kill(pid, signal.SIGINT)
     assert postgres.wait(5)
 
-    assert f"Postgres (pid {pid}) ended by itself, exit code 0" in caplog.text
+    async def is_told() -> bool:
+        return f"Postgres (pid {pid}) ended by itself, exit code 0" in caplog.text
+
+    await until(is_told)
 
 
 async def test_it_stops_although_it_is_frozen_and_has_clients(postgres: EmbeddedPostgres) -> None:

@@ -31,8 +31,15 @@ libraries have reserved before the first job does not count.
 _OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}{os.sep}")
 
 
+class Limits:
+    """What this process was told that it may take; nothing before it is confined, or outside of a child."""
+
+    memory_bytes: int | None = None
+
+
 def confine(memory_limit_bytes: int) -> None:
     """Bound what this process can do to its machine. A limit once lowered cannot be raised by a handler."""
+    Limits.memory_bytes = memory_limit_bytes
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux":  # elsewhere the kernel does not count mapped memory
         limit = psutil.Process().memory_info().data + int(memory_limit_bytes * DATA_LIMIT_FACTOR)

@@ -1,12 +1,10 @@
 """Whether the work fits into this child. It is asked before: a child that is killed explains nothing."""
 
-import resource
-import sys
 from typing import Final
 
 import psutil
 
-from worker.children.child import DATA_LIMIT_FACTOR
+from worker.children.child import Limits
 from worker.context import JobError
 
 GIBIBYTE: Final = 1024**3
@@ -33,7 +31,6 @@ def ensure_room(what: str, needed_bytes: float) -> None:
 
 def left_bytes() -> float | None:
     """What may still be taken; None outside of a child, where there is no limit."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    if sys.platform != "linux" or soft == resource.RLIM_INFINITY:
+    if Limits.memory_bytes is None:
         return None
-    return float(soft / DATA_LIMIT_FACTOR - psutil.Process().memory_info().rss)
+    return float(Limits.memory_bytes - psutil.Process().memory_info().rss)

@@ -1,6 +1,7 @@
 """What a worker sees of children that die, and that none costs it a slot, a process or a descriptor."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -154,7 +155,8 @@ async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() 
         try:
             death = await attempts.receive_death(child)
         finally:
-            os.kill(grandchild, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(grandchild, signal.SIGKILL)
 
     assert death.exit_code == 5
 
