@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test faults check chaos mutants bench lint types imports browser format lock clean
+.PHONY: help demo run test long check chaos mutants bench lint types imports browser format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -28,12 +28,14 @@ run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 # Many tests wait for another process half of the time: three at once fill two cores.
 PYTEST := -m pytest -n 3 --dist worksteal -rs
 
-test: $(DEV) ## Run the tests, a minute of the drill among them (ARGS='-k cancel' chooses)
-	@$(PY) $(PYTEST) --ignore=tests/faults $(ARGS)
+# Each of these waits for real leases and time limits, or runs the whole system again and again.
+LONG := tests/faults tests/client/test_interruptions.py tests/client/test_docs.py tests/cli/test_demo.py
 
-# One fault after the other, each with real processes that wait for real leases and time limits.
-faults: $(DEV) ## Run the tests of single faults: killed, frozen and cut off processes and servers
-	@$(PY) $(PYTEST) tests/faults $(ARGS)
+test: $(DEV) ## Run the tests, a minute of the drill among them (ARGS='-k cancel' chooses)
+	@$(PY) $(PYTEST) $(LONG:%=--ignore=%) $(ARGS)
+
+long: $(DEV) ## Run the tests that take minutes: single faults, cut streams, the demo, the documents
+	@$(PY) $(PYTEST) $(LONG) $(ARGS)
 
 check: lint types imports test ## Everything CI runs: lint, types, imports, tests
 
@@ -97,9 +99,10 @@ $(PY):
 	echo 'If it is not on your PATH, say where it is: make PYTHON=/path/to/python3 ...' >&2; \
 	exit 1
 
-# The lock names every package, so pip need not resolve (--no-deps saves it a third of the time).
+# The lock names every package, so pip need not resolve (--no-deps saves it a third of the time), and what is
+# never imported need not be compiled (--no-compile saves another).
 $(VENV)/%.installed: requirements/%.txt $(PY)
 	@echo 'Installing requirements/$*.txt into $(VENV): up to a minute, once.'
 	@PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install -qq --disable-pip-version-check --no-input \
-	    --require-hashes --no-deps -r $<
+	    --require-hashes --no-deps --no-compile -r $<
 	@touch $@
