@@ -29,12 +29,13 @@ run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 PYTEST := -m pytest -n 3 --dist worksteal -rs
 
 # Each of these waits for real leases and time limits, or runs the whole system again and again.
-LONG := tests/faults tests/client/test_interruptions.py tests/client/test_docs.py tests/cli/test_demo.py
+LONG := tests/faults tests/cli/test_demo.py tests/cli/test_jobs.py tests/client/test_docs.py \
+    tests/client/test_interruptions.py tests/client/test_predictions.py tests/e2e/test_tabular.py
 
 test: $(DEV) ## Run the tests, a minute of the drill among them (ARGS='-k cancel' chooses)
 	@$(PY) $(PYTEST) $(LONG:%=--ignore=%) $(ARGS)
 
-long: $(DEV) ## Run the tests that take minutes: single faults, cut streams, the demo, the documents
+long: $(DEV) ## Run the tests that take minutes: single faults, cut streams, the command line
 	@$(PY) $(PYTEST) $(LONG) $(ARGS)
 
 check: lint types imports test ## Everything CI runs: lint, types, imports, tests
