@@ -85,6 +85,8 @@ class Listener:
     def stop(self) -> Heard:
         """Close what is still open, and say what was heard."""
         said, _ = self._process.communicate(timeout=SEEN_SECONDS)
+        if not said:
+            raise RuntimeError(f"the listener ended with {self._process.returncode}")
         return msgspec.json.decode(said, type=Heard)
 
 
