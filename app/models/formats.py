@@ -44,6 +44,13 @@ _UNSAFE: Final = (
 # How pickles of the first protocols, which are text, begin; they all end in a full stop.
 _TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
 
+_BAD_DIRECTORY: Final = (
+    zipfile.BadZipFile,  # its structure
+    UnicodeDecodeError,  # a name that is no UTF-8
+    NotImplementedError,  # a version of the format that zipfile does not know
+)
+"""What `zipfile` raises as it reads the list of members. They have nothing in common."""
+
 _END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
 _ZIP64_LOCATOR_BYTES: Final = 20
 
@@ -79,7 +86,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except _BAD_DIRECTORY as error:
         raise BrokenModel(reason=f"Its zip archive is damaged: {error}.") from None
     names = {member.filename for member in members}
     if _SKOPS_SCHEMA not in names:

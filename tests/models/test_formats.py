@@ -102,6 +102,22 @@ def test_what_is_no_model_is_said_to_be_broken(tmp_path: Path, content: bytes) -
         formats.runtime_of(files.written(tmp_path, content))
 
 
+@pytest.mark.parametrize("content", [SKOPS, ONNX, files.zipped({"schema.json": b"{}", "\u00fc.npy": b"1"})])
+def test_a_damaged_file_is_told_or_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "model"
+    told = refused = 0
+    for position in range(0, len(content), 1 + len(content) // 400):
+        for bit in (0x01, 0x80):
+            path.write_bytes(content[:position] + bytes([content[position] ^ bit]) + content[position + 1 :])
+            try:
+                told += formats.runtime_of(path) in (formats.SKLEARN, formats.ONNX)
+            except (BrokenModel, UnsafeModel):
+                refused += 1
+
+    assert told
+    assert refused
+
+
 def test_a_list_of_members_as_large_as_the_file_is_not_read(tmp_path: Path) -> None:
     """A thousand bytes for each of a hundred thousand members would be as many objects in the API."""
     name = b"a" * 18

@@ -8,7 +8,9 @@ to here.
 """
 
 import io
+import lzma
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -35,12 +37,27 @@ MAX_RATIO: Final = 100
 """A file may inflate to so many times its size, or to `FREE_BYTES`."""
 
 
+_DAMAGED: Final = (
+    zipfile.BadZipFile,  # its structure, or a checksum
+    EOFError,  # what is compressed ends too soon
+    zlib.error,  # what is deflated makes no sense
+    lzma.LZMAError,  # the same, by LZMA
+    OSError,  # the same, by bzip2; and a place before the start of the file
+    ValueError,  # a place before the start of an inner archive, or a name that is no UTF-8
+    RuntimeError,  # a member that is encrypted, or (NotImplementedError) made in a way zipfile does not know
+)
+"""What `zipfile` raises for a file that is damaged, or made up, each of them seen.
+
+They have nothing in common. The file has its SHA-256, so that none of them is the disk's fault.
+"""
+
+
 def check_file(path: Path) -> None:
     """Look at a file without loading it. Raises BrokenModel."""
     try:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, path.stat().st_size)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise BrokenModel(f"the file is no skops file: {error}") from None
 
 
