@@ -9,6 +9,9 @@
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
 PORT ?= 8000
 
+# What is imported is compiled once: hundreds of processes start in the tests, and each would compile it again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV := .venv
 PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/requirements.installed

@@ -209,8 +209,13 @@ async def _first_job(client: httpx.AsyncClient, who: Account) -> str | None:
 
 
 async def test_a_worker_that_is_killed_while_it_looks_changes_nothing(
-    client: httpx.AsyncClient, store: Database, alice: Account, start_worker: StartWorker
+    client: httpx.AsyncClient,
+    store: Database,
+    alice: Account,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(routes, "WAIT_SECONDS", 60.0)  # two workers start and a lease ends, wherever that is
     upload = asyncio.create_task(bring(client, alice, files.as_skops(files.classifier())))
     await until(lambda: _first_job(client, alice))
     async with start_worker() as first:

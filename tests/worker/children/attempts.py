@@ -14,7 +14,7 @@ from worker.children.pool import Child, ChildDied, ChildPool
 
 HANDLERS = "tests.worker.children.bad_handlers:HANDLERS"
 MEBIBYTE = 1024 * 1024
-SECONDS = 10.0
+SECONDS = 30.0
 
 End = Done | Yielded | Failed
 
