@@ -99,6 +99,7 @@ async def open_database(url: str, *, pool_size: int) -> AsyncIterator[Database]:
         timeout=CONNECT_SECONDS,
         command_timeout=STATEMENT_SECONDS,
         init=_prepare_connection,
+        reset=_leave_as_it_is,
         server_settings=_SERVER_SETTINGS,
     )
     engine = create_async_engine(
@@ -137,6 +138,7 @@ async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
 _SERVER_SETTINGS = {
     "application_name": "headrace",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
+    "plan_cache_mode": "force_generic_plan",
     "jit": "off",  # the hot statements take microseconds, compiling one takes milliseconds
     "timezone": "UTC",
 }
@@ -148,6 +150,14 @@ async def _prepare_connection(connection: Any) -> None:
         await connection.set_type_codec(
             json_type, encoder=_encode_json, decoder=msgspec.json.decode, schema="pg_catalog"
         )
+
+
+async def _leave_as_it_is(_connection: Any) -> None:
+    """Give a connection back without asyncpg's round trip for each use, which resets the session.
+
+    Nobody changes a session of the pool: what is set, locked or opened belongs to a transaction. One that was
+    left open is rolled back before this is called.
+    """
 
 
 def _encode_json(value: object) -> str:

@@ -8,7 +8,7 @@ from app.keeper.loop import Loop
 from app.keeper.prune import Prune
 from app.keeper.rescue import Rescue
 from app.keeper.sweep import Sweep, SweepLoop
-from app.keeper.wake import Wake
+from app.keeper.wake import Wake, WakeLoop
 
 WAKE_SECONDS: Final = 0.15
 PRUNE_SECONDS: Final = 60.0
@@ -24,7 +24,7 @@ class Keeper:
         self.loops = (
             # Among many processes a single one seldom gets to do it; in touch it is all the same.
             Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
-            Loop(
+            WakeLoop(
                 "wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)
             ),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),

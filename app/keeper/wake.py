@@ -10,6 +10,7 @@ from redis.asyncio import ConnectionPool, Redis
 from app.core import keys
 from app.core.hints import Hints
 from app.core.redis import UNREACHABLE, Availability, Use
+from app.keeper.loop import Loop
 
 TOKENS_AT_ONCE: Final = 1000
 
@@ -33,6 +34,8 @@ FROM queues q CROSS JOIN LATERAL (
     ) counted
 ) due
 WHERE due.jobs > 0"""
+
+_IS_ANY_DUE: Final = "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now())"
 
 log = structlog.get_logger(__name__)
 
@@ -61,3 +64,13 @@ class Wake:
         for row, present in zip(due, tokens, strict=True):
             if present < row["jobs"]:
                 self._hints.wake(row["queue"], row["jobs"] - present)
+
+
+class WakeLoop(Loop):
+    """Looks several times a second, mostly for nothing: one statement says so, without lock and transaction."""
+
+    async def _do_round(self) -> None:
+        async with self.database.connection() as connection:
+            is_any_due = await connection.fetchval(_IS_ANY_DUE)
+        if is_any_due:
+            await super()._do_round()

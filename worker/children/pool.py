@@ -1,6 +1,7 @@
 """The children of one worker: one for each slot, warm, watched and replaced."""
 
 import asyncio
+import itertools
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,6 +23,8 @@ HANDLERS: Final = "worker.handlers:HANDLERS"
 READY_SECONDS: Final = 10.0
 TAKE_SECONDS: Final = 30.0
 WATCH_SECONDS: Final = 0.1
+IDLE_WATCH_ROUNDS: Final = 10
+"""An idle child does not grow: what it kept of its last job is seen soon enough."""
 
 RECYCLE_SHARE: Final = 0.75
 """A child that keeps more than this of its memory limit between jobs has too little left for the next."""
@@ -198,11 +201,13 @@ class ChildPool:
 
     async def _watch_forever(self) -> None:
         """Kill the child that has too much memory, before the kernel or the container's limit chooses one."""
-        while True:
+        for round_ in itertools.count():
             await asyncio.sleep(WATCH_SECONDS)
             for child in tuple(self._busy):
                 if child.rss_bytes > self._memory_limit_bytes:
                     child.kill(KillReason.MEMORY_LIMIT)
+            if round_ % IDLE_WATCH_ROUNDS:
+                continue
             for child in tuple(self._idle):
                 if child.rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
                     self._idle.remove(child)
