@@ -7,6 +7,8 @@ A subclass of ARQ's worker that keeps its way of running a function and changes 
 -   ARQ leaves the ids of running jobs in its sorted set, where each idle worker tries each of them again;
     here a token leaves the set, atomically, when it is taken.
 -   ARQ counts a slot before a pipeline that may raise; here a slot is counted by its task.
+-   ARQ reads and clears up around each token; here a slot that is done takes the next token, if there is one,
+    by itself: whose it is says all that a token has to say.
 
 While Redis is away, free slots claim straight from Postgres once a second.
 """
@@ -19,6 +21,7 @@ from typing import Any, Final, cast
 
 import msgspec
 import structlog
+from arq.constants import job_key_prefix
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
@@ -53,6 +56,7 @@ class Consumer(Worker):
         self._slots = slots
         self._run_next = run_next
         self._slot_freed = asyncio.Event()
+        self._is_taking = False
         self._empty_claims = 0
         super().__init__(
             functions=[
@@ -81,6 +85,7 @@ class Consumer(Worker):
     async def consume_forever(self) -> None:
         """Take tokens while there are free slots, until cancelled. What runs then goes on running."""
         away = asyncio.create_task(self._claim_while_away())
+        self._is_taking = True
         try:
             while True:
                 await self._until_free()
@@ -94,6 +99,7 @@ class Consumer(Worker):
                 for token, score in tokens:
                     self._start(token, self.run_job(token, score))
         finally:
+            self._is_taking = False
             away.cancel()
             await asyncio.gather(away, return_exceptions=True)
 
@@ -113,17 +119,36 @@ class Consumer(Worker):
 
     async def _take_tokens(self, limit: int) -> list[tuple[str, int]]:
         """Wait up to a second for tokens and take at most `limit`; each has left the set when we have it."""
-        names = [keys.queue(name) for name in self._queues]
+        names = self._in_turn()
         # Typed as if it might answer at once: redis-py shares the signature with its blocking client.
         asked = cast(
             "Awaitable[Any]", self.pool.bzmpop(BLOCK_SECONDS, len(names), names, min=True, count=limit)
         )
         answer = await asked
-        # The first queue that has tokens is served, so let each be the first in its turn.
-        self._queues.append(self._queues.pop(0))
         if answer is None:
             return []
         return [(token.decode(), int(float(score))) for token, score in answer[1]]
+
+    def _in_turn(self) -> list[str]:
+        """The keys of the queues. The first that has tokens is served, so each is the first in its turn."""
+        self._queues.append(self._queues.pop(0))
+        return [keys.queue(name) for name in self._queues]
+
+    async def _take_next(self, done: bytes | None) -> tuple[str, bytes] | None:
+        """The queue of a token that is there, and the token, which has left the set; forgets the one done."""
+        if not self._is_taking:
+            return None
+        names = self._in_turn()
+        try:
+            async with self.pool.pipeline(transaction=False) as pipe:
+                pipe.zmpop(len(names), names, min=True)
+                if done is not None:
+                    pipe.unlink(job_key_prefix.encode() + done)
+                answer, *_ = await pipe.execute()
+        except UNREACHABLE as error:
+            self._availability.failed(error, Use.TAKE)
+            return None
+        return None if answer is None else (keys.queue_name(answer[0]), answer[1][0][0])
 
     async def _claim_while_away(self) -> None:
         """Claim from Postgres for every free slot once a second while Redis does not answer."""
@@ -158,7 +183,15 @@ class Consumer(Worker):
     async def _on_token(self, _context: dict[Any, Any], name: str) -> None:
         if name not in self._queues:
             metrics.TOKENS_REFUSED.inc()
-        elif await self._run_next(name):
+            return
+        await self._work_on(name)
+        done: bytes | None = None
+        while (taken := await self._take_next(done)) is not None:
+            name, done = taken
+            await self._work_on(name)
+
+    async def _work_on(self, name: str) -> None:
+        if await self._run_next(name):
             self._empty_claims = 0
         else:
             # Now and then a token is one too many. Many in a row mean jobs of a kind that this worker does

@@ -67,7 +67,7 @@ class Wake:
 
 
 class WakeLoop(Loop):
-    """Looks several times a second, mostly for nothing: one statement says so, without lock and transaction."""
+    """Looks several times a second, mostly for nothing: one statement says so, without a lock."""
 
     async def _do_round(self) -> None:
         async with self.database.connection() as connection:

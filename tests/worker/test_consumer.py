@@ -1,0 +1,119 @@
+"""How a worker's slots take tokens."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+
+from app.core import background, keys
+from app.core.resources import Resources
+from tests.support.waiting import until
+from worker.consumer import Consumer
+
+
+@asynccontextmanager
+async def consuming(
+    resources: Resources, run_next: Callable[[str], Awaitable[bool]], *, slots: int = 1
+) -> AsyncIterator[Consumer]:
+    consumer = Consumer(
+        pool=resources.redis_pool,
+        availability=resources.redis,
+        queues=("default", "gpu"),
+        slots=slots,
+        run_next=run_next,
+    )
+    async with background.running(consumer.consume_forever()):
+        yield consumer
+
+
+async def add(resources: Resources, queue: str, tokens: int) -> None:
+    resources.hints.wake(queue, tokens)
+    await resources.hints.flush()
+
+
+async def left(resources: Resources) -> list[bytes]:
+    """Every key that tokens leave in Redis."""
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+        return [key async for key in redis.scan_iter("arq:*")] + [
+            key async for key in redis.scan_iter(f"{keys.PREFIX}queue:*")
+        ]
+
+
+async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -> None:
+    taken: list[str] = []
+
+    async def run_next(queue: str) -> bool:
+        taken.append(queue)
+        return True
+
+    await add(resources, "default", 20)
+    await add(resources, "gpu", 3)
+    async with consuming(resources, run_next, slots=2) as consumer:
+        await until(lambda: _is(len(taken) == 23))
+        await consumer.until_idle()
+
+    assert (taken.count("default"), taken.count("gpu")) == (20, 3)
+    assert await left(resources) == []
+
+
+async def test_a_slot_that_goes_on_serves_the_queues_in_turn(resources: Resources) -> None:
+    taken: list[str] = []
+
+    async def run_next(queue: str) -> bool:
+        taken.append(queue)
+        return True
+
+    await add(resources, "default", 10)
+    await add(resources, "gpu", 2)
+    async with consuming(resources, run_next):
+        await until(lambda: _is(len(taken) == 12))
+
+    assert taken[:4].count("gpu") == 2
+
+
+async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> None:
+    running, most = 0, 0
+
+    async def run_next(_queue: str) -> bool:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        return True
+
+    await add(resources, "default", 20)
+    async with consuming(resources, run_next, slots=3) as consumer:
+        await until(lambda: _is(most == 3))
+        await until(lambda: _no_tokens(resources))
+        await consumer.until_idle()
+
+    assert most == 3
+
+
+async def test_a_slot_takes_no_more_when_the_worker_stops_taking(resources: Resources) -> None:
+    entered, may_end = asyncio.Event(), asyncio.Event()
+
+    async def run_next(_queue: str) -> bool:
+        entered.set()
+        await may_end.wait()
+        return True
+
+    await add(resources, "default", 5)
+    async with consuming(resources, run_next) as consumer:
+        await entered.wait()
+    may_end.set()
+    await consumer.until_idle()
+
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+        assert await redis.zcard(keys.queue("default")) == 4
+
+
+async def _is(fact: bool) -> bool:  # what `until` waits for
+    return fact
+
+
+async def _no_tokens(resources: Resources) -> bool:
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+        return not await redis.zcard(keys.queue("default"))
