@@ -24,19 +24,22 @@ from app.watch.routes import router as watch
 
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
-    """Every router, in the order of the documentation. Each kind of job has a route of its own."""
+    """Every router, in the order of the documentation, and of the search for a route: what is asked most, first.
+
+    Each kind of job has a route of its own.
+    """
     creation, bulk = _of_kinds(tuple(kinds.values()))
     return (
+        creation,
+        # Before the jobs: `/jobs/stream` is no job of that name.
+        streams,
+        jobs,
+        bulk,
+        predictions,
         auth,
         datasets,
         models,
         uploads,
-        predictions,
-        creation,
-        bulk,
-        # Before the jobs: `/jobs/stream` is no job of that name.
-        streams,
-        jobs,
         sockets,
         groups,
         dead_letters,

@@ -11,7 +11,8 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
 
-# All of them are `async def`: FastAPI runs a plain function in a thread, which costs more than most routes.
+# All of them are `async def`: FastAPI runs a plain function in a thread, which costs more than most routes. And
+# those that every request has ask for nothing in turn: to resolve a dependency costs more than to run it.
 
 
 async def get_resources(connection: HTTPConnection) -> Resources:
@@ -28,8 +29,9 @@ async def get_settings(resources: ResourcesDep) -> Settings:
     return resources.settings
 
 
-async def get_database(resources: ResourcesDep) -> Database:
+async def get_database(connection: HTTPConnection) -> Database:
     """The two doors to Postgres, for a route that decides itself when to hold a connection."""
+    resources: Resources = connection.app.state.resources
     return resources.database
 
 

@@ -32,8 +32,9 @@ async def get_watcher(connection: HTTPConnection) -> Watcher:
 WatcherDep = Annotated[Watcher, Depends(get_watcher)]
 
 
-async def refuse_while_stopping(watcher: WatcherDep) -> None:
+async def refuse_while_stopping(connection: HTTPConnection) -> None:
     """Take no new work when the process is about to stop; raises ShuttingDown."""
+    watcher: Watcher = connection.app.state.hub
     if watcher.is_closed:
         raise ShuttingDown
 
