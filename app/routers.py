@@ -24,7 +24,7 @@ from app.watch.routes import router as watch
 
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
-    """Every router, in the order of the documentation, and of the search for a route: what is asked most, first.
+    """Every router, in the order of the documentation and of the search: what is asked for most comes first.
 
     Each kind of job has a route of its own.
     """

@@ -25,8 +25,8 @@ class _Writer(structlog.WriteLogger):
 def configure(settings: Settings) -> None:
     """Give the records of structlog and of the standard library one form.
 
-    Ours are written at once: by way of the standard library each would take three times as long, and there is one
-    for every request.
+    Ours are written at once: by way of the standard library each would take three times as long, and there
+    is one for every request.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -11,8 +11,8 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
 
-# All of them are `async def`: FastAPI runs a plain function in a thread, which costs more than most routes. And
-# those that every request has ask for nothing in turn: to resolve a dependency costs more than to run it.
+# All of them are `async def`: FastAPI runs a plain function in a thread, which costs more than most routes.
+# What hot routes ask for asks for nothing in turn: to resolve a dependency takes longer than to run it.
 
 
 async def get_resources(connection: HTTPConnection) -> Resources:
