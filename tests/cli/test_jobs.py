@@ -154,7 +154,7 @@ def test_many_are_watched_and_one_that_is_unknown_does_not_spoil_it(run: Run) ->
 def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
     run: Run, environment: dict[str, str], api: httpx.Client
 ) -> None:
-    file = "\n".join(slow_texts(800)).encode()
+    file = "\n".join(slow_texts(1500)).encode()
     job_id = run("submit", "--batch-size", "1", stdin=file).stdout.strip()
     watching = subprocess.Popen(
         [sys.executable, "-m", "app", "jobs", "watch", job_id],

@@ -110,6 +110,10 @@ async def test_a_keeper_that_has_just_started_rescues_nobody(
 ) -> None:
     job = await jobs.running(database)
     await rows.execute(database, "DELETE FROM workers")
+    # A Postgres that has just started is reason enough by itself.
+    old = f"SELECT now() > pg_postmaster_start_time() + interval '{resources.settings.lease_seconds} s'"
+    await until(lambda: rows.value(database, old))
+
     async with database.transaction() as connection:
         await Rescue(resources.settings, resources.hints)(connection)
 
