@@ -15,7 +15,7 @@ import pytest
 
 from tests.cli.conftest import Run
 from tests.client.running import Running, User, free_port
-from tests.e2e.support import compounds, short_texts, slow_texts
+from tests.e2e.support import compounds, short_texts
 from tests.support.processes import ROOT
 
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -154,8 +154,7 @@ def test_many_are_watched_and_one_that_is_unknown_does_not_spoil_it(run: Run) ->
 def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
     run: Run, environment: dict[str, str], api: httpx.Client
 ) -> None:
-    file = "\n".join(slow_texts(1500)).encode()
-    job_id = run("submit", "--batch-size", "1", stdin=file).stdout.strip()
+    job_id = run("submit", *short_texts(10), "--delay-seconds", "600").stdout.strip()
     watching = subprocess.Popen(
         [sys.executable, "-m", "app", "jobs", "watch", job_id],
         env=environment,
@@ -163,7 +162,7 @@ def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
         stderr=subprocess.PIPE,
     )
     deadline = time.monotonic() + 20
-    while not _is_followed(api, job_id):
+    while not _is_a_stream_open(api):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     watching.send_signal(signal.SIGINT)
@@ -172,16 +171,14 @@ def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
     assert watching.returncode == 1
     assert b"Traceback" not in shown
     assert f"The job goes on; to watch again: python -m app jobs watch {job_id}" in shown.decode()
-    assert api.get(f"/jobs/{job_id}").json()["status"] in ("pending", "running")
+    assert api.get(f"/jobs/{job_id}").json()["status"] == "pending"
     assert api.post(f"/jobs/{job_id}/cancel").status_code in (200, 202)
 
 
-def _is_followed(api: httpx.Client, job_id: str) -> bool:
-    """Whether a stream is open and the job runs."""
+def _is_a_stream_open(api: httpx.Client) -> bool:
     metrics = api.get("/metrics").text
     lines = [line for line in metrics.splitlines() if "streams_open" in line and 'transport="sse"' in line]
-    is_open = any(float(line.rsplit(" ", 1)[1]) > 0 for line in lines)
-    return is_open and api.get(f"/jobs/{job_id}").json()["status"] == "running"
+    return any(float(line.rsplit(" ", 1)[1]) > 0 for line in lines)
 
 
 @pytest.mark.parametrize(
