@@ -2,7 +2,7 @@
 
 from app.core.hints import Hints
 from app.jobs.moves import Moved
-from app.jobs.states import Status
+from app.jobs.states import EventType, Status
 
 
 def announce(hints: Hints, moved: Moved) -> None:
@@ -10,5 +10,6 @@ def announce(hints: Hints, moved: Moved) -> None:
     hints.events(moved.owner_id, (event.encoded() for event in moved.events))
     if moved.status is Status.PENDING and moved.is_due:
         hints.wake(moved.queue)
-    if moved.status is Status.RUNNING and moved.worker_id is not None:
+    is_cancel = any(event.type is EventType.CANCEL_REQUESTED for event in moved.events)
+    if is_cancel and moved.worker_id is not None:
         hints.look_at(moved.worker_id, moved.job_id)

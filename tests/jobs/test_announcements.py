@@ -1,0 +1,45 @@
+"""Whom a committed transition is told to."""
+
+from redis.asyncio import Redis
+
+from app.core import keys
+from app.core.database import Database
+from app.core.resources import Resources
+from app.jobs.announcements import announce
+from app.jobs.moves import Moved
+from tests.support import jobs
+
+
+async def told_to_worker(resources: Resources, moved: Moved | None) -> list[bytes]:
+    """What the worker of a running job hears when this is announced."""
+    assert moved is not None
+    assert moved.worker_id is not None
+    async with Redis(connection_pool=resources.redis_pool).pubsub() as channel:
+        await channel.subscribe(keys.worker(moved.worker_id), "end")
+        announce(resources.hints, moved)
+        await resources.hints.flush()
+        async with Redis(connection_pool=resources.redis_pool) as redis:
+            await redis.publish("end", b"end")
+        heard: list[bytes] = []
+        while (message := await channel.get_message(ignore_subscribe_messages=True, timeout=10)) is None or (
+            message["data"] != b"end"
+        ):
+            if message is not None:
+                heard.append(message["data"])
+        return heard
+
+
+async def test_a_worker_hears_of_the_cancel_of_its_job(resources: Resources, database: Database) -> None:
+    job = await jobs.running(database)
+
+    moved = await jobs.cancel(database, job.id)
+
+    assert await told_to_worker(resources, moved) == [job.id.bytes]
+
+
+async def test_a_worker_is_not_told_what_it_does_itself(resources: Resources, database: Database) -> None:
+    job = await jobs.running(database)
+
+    moved = await jobs.commit(database, job)
+
+    assert await told_to_worker(resources, moved) == []
