@@ -29,17 +29,17 @@ async def told_to_worker(resources: Resources, moved: Moved | None) -> list[byte
         return heard
 
 
-async def test_a_worker_hears_of_the_cancel_of_its_job(resources: Resources, database: Database) -> None:
-    job = await jobs.running(database)
+async def test_a_worker_hears_of_the_cancel_of_its_job(resources: Resources, store: Database) -> None:
+    job = await jobs.running(store)
 
-    moved = await jobs.cancel(database, job.id)
+    moved = await jobs.cancel(store, job.id)
 
     assert await told_to_worker(resources, moved) == [job.id.bytes]
 
 
-async def test_a_worker_is_not_told_what_it_does_itself(resources: Resources, database: Database) -> None:
-    job = await jobs.running(database)
+async def test_a_worker_is_not_told_what_it_does_itself(resources: Resources, store: Database) -> None:
+    job = await jobs.running(store)
 
-    moved = await jobs.commit(database, job)
+    moved = await jobs.commit(store, job)
 
     assert await told_to_worker(resources, moved) == []
