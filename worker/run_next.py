@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import assert_never
+from typing import Final, assert_never
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,9 @@ from worker.context import CHECKPOINT_FILE
 from worker.files import FileFault, Files
 from worker.lease import Lease
 from worker.ledger import Fenced, Ledger, Unstorable
+
+GATHER_SECONDS: Final = 0.005
+"""A fraction of what a child may compute ahead, so that it does not stand still meanwhile."""
 
 log = structlog.get_logger(__name__)
 
@@ -346,9 +349,22 @@ End = messages.Done | messages.Yielded | messages.Failed
 
 
 async def _ready(child: Child) -> tuple[list[messages.Batch], End | None]:
-    """What the child has to say: waits for something, then takes all that is there, up to an end."""
+    """What the child has to say: waits for something, then takes all that is there, up to an end.
+
+    Batches that took less time than it takes to commit one are waited for a little, so that they go together.
+    """
     batches: list[messages.Batch] = []
-    message: messages.FromChild | None = await child.receive()
+    end = await _take(child, await child.receive(), batches)
+    if end is None and sum(batch.seconds for batch in batches) < GATHER_SECONDS:
+        await asyncio.sleep(GATHER_SECONDS)
+        end = await _take(child, child.receive_nowait(), batches)
+    return batches, end
+
+
+async def _take(
+    child: Child, message: messages.FromChild | None, batches: list[messages.Batch]
+) -> End | None:
+    """Add this message and all that are there already to the batches, at least one, up to an end."""
     while message is not None:
         match message:
             case messages.Batch():
@@ -356,13 +372,13 @@ async def _ready(child: Child) -> tuple[list[messages.Batch], End | None]:
             case messages.Log():
                 log.info("handler_log", level=message.level, text=message.text)
             case messages.Done() | messages.Yielded() | messages.Failed():
-                return batches, message
+                return message
             case messages.Ready():
                 raise ChildProtocolError("the child said Ready in mid-job")
             case never:
                 assert_never(never)
         message = child.receive_nowait() if batches else await child.receive()
-    return batches, None
+    return None
 
 
 def _local_files(wanted: Mapping[str, StoredFile], paths: Mapping[str, Path]) -> dict[str, LocalFile]:
