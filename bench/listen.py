@@ -85,7 +85,7 @@ class Listener:
     def stop(self) -> Heard:
         """Close what is still open, and say what was heard."""
         said, _ = self._process.communicate(timeout=SEEN_SECONDS)
-        if not said:
+        if self._process.returncode != 0:
             raise RuntimeError(f"the listener ended with {self._process.returncode}")
         return msgspec.json.decode(said, type=Heard)
 
@@ -225,7 +225,9 @@ def main() -> None:
     allow_many_files()
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
     heard = uvloop.run(_listen(plan))
-    sys.stdout.buffer.write(msgspec.json.encode(heard))
+    # Under PYTHONUNBUFFERED `sys.stdout.buffer` may write a part of it and say nothing.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as answer:
+        answer.write(msgspec.json.encode(heard))
 
 
 if __name__ == "__main__":

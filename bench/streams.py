@@ -53,7 +53,7 @@ async def measure(system: Stack, options: Options) -> Results:
     """The designs in turns, each time a fresh process; then the clock and the stop."""
     results = Results("streams", options)
     many, some = options.choose(2000, 200), options.choose(100, 20)
-    seconds = options.choose(30.0, 5.0)
+    seconds = options.choose(20.0, 5.0)
     owners = [await system.user() for _ in range(OWNERS)]
     rounds: list[Round] = []
     async with open_resources(system.settings) as resources:
