@@ -48,6 +48,7 @@ def run(*, host: str, port: int, fd: int | None) -> None:
         server_header=False,
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
+        ws_per_message_deflate=False,  # frames are small, and zlib would hold 30 KiB for each client
     )
     # When it has stopped, uvicorn raises the signal once more for whoever handled it before: that it was
     # asked to stop is no error, and the exit code should say so.

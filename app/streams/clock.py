@@ -20,8 +20,8 @@ log = structlog.get_logger(__name__)
 class Listeners(Protocol):
     """Everybody who wants to be told."""
 
-    def tick(self, frame: str) -> None:
-        """Take the frame of this second; must not wait."""
+    async def tick(self, frame: str) -> None:
+        """Take the frame of this second; must not wait for any of them."""
 
 
 class Clock:
@@ -44,7 +44,7 @@ class Clock:
             # The second that is meant, not the moment at which the task comes to run.
             second = math.floor(time.time() + EARLY_SECONDS) + 1
             await asyncio.sleep(second - time.time())
-            self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
+            await self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
 
 
 def time_frame(date: datetime) -> str:

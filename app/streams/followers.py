@@ -14,6 +14,7 @@ from app.core import metrics
 from app.core.errors import DatabaseUnavailable
 from app.jobs import queries
 from app.jobs.events import Event
+from app.streams.mailbox import Mailbox
 from app.streams.owner_log import EventFilter, OwnerPlace, Page, PlacedEvent
 
 MAX_WAITING_EVENTS: Final = 256
@@ -84,21 +85,18 @@ class JobFollower(Follower):
         self.job_id = job_id
         self.place = after
         self._logs = logs
-        self._waiting: asyncio.Queue[Event | None] = asyncio.Queue(MAX_WAITING_EVENTS)
+        self._waiting: Mailbox[Event | None] = Mailbox(MAX_WAITING_EVENTS)
         self._is_stale = True
 
     def offer(self, event: Event) -> None:
         """Take an event that was heard of; when there is no room for it the log will have to do."""
-        with suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(event)
-            return
-        self.look_again()
+        if not self._waiting.put_nowait(event):
+            self.look_again()
 
     def look_again(self) -> None:
         """Have the follower read the log: something may be missing."""
         self._is_stale = True
-        with suppress(asyncio.QueueFull):
-            self._waiting.put_nowait(None)
+        self._waiting.put_nowait(None)  # with no room for it, there is something to wake for already
 
     async def events(self) -> AsyncIterator[Event]:
         """Every event after the follower's place, in order, until the job's last one; raises StreamEnded."""

@@ -7,7 +7,7 @@ wait. A client that takes nothing at all for `STALLED_SECONDS` is sent away.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
 
@@ -26,11 +26,15 @@ from app.streams.admission import StreamUser
 from app.streams.commands import AnyCommand, Cancel, Ping, Subscribe, Unsubscribe
 from app.streams.followers import AccessEnded, HubClosed
 from app.streams.hub import Hub
+from app.streams.mailbox import Mailbox
 from app.streams.owner_log import EventFilter
 
 MAX_WAITING_FRAMES: Final = 64
 MAX_SUBSCRIPTIONS: Final = 100
 STALLED_SECONDS: Final = 30.0
+
+TICKS_AT_ONCE: Final = 50
+"""To send to thousands takes a good part of a second, and no event should wait for so long."""
 
 GOING_AWAY: Final = 1001
 NOT_TEXT: Final = 1003
@@ -68,10 +72,12 @@ class Sockets:
         """Whether there is none."""
         return not self._open
 
-    def tick(self, frame: str) -> None:
-        """Pass on the clock's frame of this second."""
-        for socket in tuple(self._open):
+    async def tick(self, frame: str) -> None:
+        """Pass on the clock's frame of this second, in between whatever else there is to do."""
+        for place, socket in enumerate(tuple(self._open), start=1):
             socket.tick(frame)
+            if place % TICKS_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def close(self) -> None:
         """Say goodbye to everybody."""
@@ -97,7 +103,7 @@ class Socket:
         self._connection = connection
         self._resources = resources
         self._hub = hub
-        self._frames: asyncio.Queue[str] = asyncio.Queue(MAX_WAITING_FRAMES)
+        self._frames: Mailbox[str] = Mailbox(MAX_WAITING_FRAMES)
         self._followed: dict[UUID | None, asyncio.Task[None]] = {}
         self._end: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
         self._is_conversing = False
@@ -156,8 +162,7 @@ class Socket:
     def tick(self, frame: str) -> None:
         """Take the clock's frame of this second, if there is room for it."""
         if self._is_conversing:
-            with suppress(asyncio.QueueFull):
-                self._frames.put_nowait(frame)
+            self._frames.put_nowait(frame)
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         for task in tasks:

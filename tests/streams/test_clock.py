@@ -39,7 +39,7 @@ class Listeners:
         self.seconds: list[float] = []
         self.errors: list[Exception] = []
 
-    def tick(self, frame: str) -> None:
+    async def tick(self, frame: str) -> None:
         if self.errors:
             raise self.errors.pop()
         told = json.loads(frame)
@@ -82,7 +82,7 @@ async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: Fa
             return not app.state.sockets.is_empty
 
         await until(is_there)
-        app.state.sockets.tick("{}")
+        await app.state.sockets.tick("{}")
         await talk.connection.send("nonsense")
         with pytest.raises(ConnectionClosed):
             await talk.hear_anything()
@@ -163,11 +163,11 @@ async def test_the_clock_of_a_process_survives_an_error_of_one_client(
     raised: list[str] = []
     tick = app.state.sockets.tick
 
-    def raise_once(frame: str) -> None:
+    async def raise_once(frame: str) -> None:
         if not raised:
             raised.append(frame)
             raise LookupError("boom")
-        tick(frame)
+        await tick(frame)
 
     monkeypatch.setattr(app.state.sockets, "tick", raise_once)
     async with websockets.opened(url, "/ws", alice.headers) as talk:

@@ -333,7 +333,7 @@ async def test_whose_job_it_is_is_settled_before_anything_is_said(
 
     async def tick_all_the_time() -> None:
         while True:
-            app.state.sockets.tick('{"event":"time_update"}')
+            await app.state.sockets.tick('{"event":"time_update"}')
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(tick_all_the_time())
