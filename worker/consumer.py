@@ -8,7 +8,7 @@ A subclass of ARQ's worker that keeps its way of running a function and changes 
     here a token leaves the set, atomically, when it is taken.
 -   ARQ counts a slot before a pipeline that may raise; here a slot is counted by its task.
 -   ARQ reads and clears up around each token; here a slot that is done takes the next token, if there is one,
-    by itself: whose it is says all that a token has to say.
+    by itself: which queue it was in is all that a token says.
 
 While Redis is away, free slots claim straight from Postgres once a second.
 """

@@ -138,7 +138,6 @@ async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
 _SERVER_SETTINGS = {
     "application_name": "headrace",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
-    "plan_cache_mode": "force_generic_plan",
     "jit": "off",  # the hot statements take microseconds, compiling one takes milliseconds
     "timezone": "UTC",
 }

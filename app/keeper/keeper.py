@@ -10,7 +10,7 @@ from app.keeper.rescue import Rescue
 from app.keeper.sweep import Sweep, SweepLoop
 from app.keeper.wake import Wake, WakeLoop
 
-WAKE_SECONDS: Final = 0.15
+WAKE_SECONDS: Final = 0.18
 PRUNE_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 3600.0
 
