@@ -10,8 +10,8 @@ QUEUES: Final = ("default", "gpu", "reports")
 PENDING_SHARE: Final = 0.1
 EXPIRED_SHARE: Final = 0.1
 
-# One row in ten waits, one in a hundred runs, one in a hundred has failed, the rest is done. Times go back as
-# the numbers do, a second for each job, and so do the ids: of a UUIDv7 the first 48 bits are the time.
+# One row in ten waits, two run on the one worker, one in a hundred has failed, the rest is done. Times go
+# back as the numbers do, a second a job, and so do the ids: of a UUIDv7 the first 48 bits are the time.
 # A hundred jobs in a row are one user's, so that each has all there is.
 _JOBS: Final = """
 INSERT INTO jobs (
@@ -41,7 +41,7 @@ FROM generate_series(1, $1::int) n CROSS JOIN LATERAL (
         (status <> 'pending')::int AS attempt, now() - make_interval(secs => n) AS at
     FROM (SELECT CASE
         WHEN n % 100 BETWEEN 50 AND 59 THEN 'pending'
-        WHEN n % 100 = 60 THEN 'running'
+        WHEN n IN (60, 160) THEN 'running'
         WHEN n % 100 = 61 THEN 'failed'
         ELSE 'completed' END AS status) decided
 ) s"""
