@@ -16,7 +16,7 @@ from uuid import uuid4
 INCOMING: Final = "incoming"
 """The folder below the root for what is not whole yet. What stays there was left by a crash."""
 
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 20
 
 
 class DurableFile:
@@ -66,11 +66,11 @@ class DurableFile:
 
     def _rename(self) -> None:
         for attempts_left in reversed(range(_ATTEMPTS)):
-            _ensure_folder(self._target.parent)
             try:
+                _ensure_folder(self._target.parent)
                 self._temporary.rename(self._target)
             except FileNotFoundError:
-                # `remove` has just taken the folder, because it was empty.
+                # `remove` has just taken the folder or one above it, because it was empty.
                 if not attempts_left:
                     raise
             else:
