@@ -47,7 +47,7 @@ _TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
 _BAD_DIRECTORY: Final = (
     zipfile.BadZipFile,  # its structure
     UnicodeDecodeError,  # a name that is no UTF-8
-    NotImplementedError,  # a version of the format that zipfile does not know
+    RuntimeError,  # a later version of the format than zipfile reads
 )
 """What `zipfile` raises as it reads the list of members. They have nothing in common."""
 

@@ -27,6 +27,16 @@ async def consuming(
         yield consumer
 
 
+def noting(taken: list[str]) -> Callable[[str], Awaitable[bool]]:
+    """Work that is done at once, and noted."""
+
+    async def run_next(queue: str) -> bool:
+        taken.append(queue)
+        return True
+
+    return run_next
+
+
 async def add(resources: Resources, queue: str, tokens: int) -> None:
     resources.hints.wake(queue, tokens)
     await resources.hints.flush()
@@ -42,14 +52,9 @@ async def left(resources: Resources) -> list[bytes]:
 
 async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -> None:
     taken: list[str] = []
-
-    async def run_next(queue: str) -> bool:
-        taken.append(queue)
-        return True
-
     await add(resources, "default", 20)
     await add(resources, "gpu", 3)
-    async with consuming(resources, run_next, slots=2) as consumer:
+    async with consuming(resources, noting(taken), slots=2) as consumer:
         await until(lambda: _is(len(taken) == 23))
         await consumer.until_idle()
 
@@ -59,14 +64,9 @@ async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -
 
 async def test_a_slot_that_goes_on_serves_the_queues_in_turn(resources: Resources) -> None:
     taken: list[str] = []
-
-    async def run_next(queue: str) -> bool:
-        taken.append(queue)
-        return True
-
     await add(resources, "default", 10)
     await add(resources, "gpu", 2)
-    async with consuming(resources, run_next):
+    async with consuming(resources, noting(taken)):
         await until(lambda: _is(len(taken) == 12))
 
     assert taken[:4].count("gpu") == 2

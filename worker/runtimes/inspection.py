@@ -44,7 +44,7 @@ _DAMAGED: Final = (
     lzma.LZMAError,  # the same, by LZMA
     OSError,  # the same, by bzip2; and a place before the start of the file
     ValueError,  # a place before the start of an inner archive, or a name that is no UTF-8
-    RuntimeError,  # a member that is encrypted, or (NotImplementedError) made in a way zipfile does not know
+    RuntimeError,  # a member that is encrypted, or of a later version of the format than zipfile reads
 )
 """What `zipfile` raises for a file that is damaged, or made up, each of them seen.
 
