@@ -58,7 +58,8 @@ def check_file(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             _check_archive(archive, path.stat().st_size)
     except _DAMAGED as error:
-        raise BrokenModel(f"the file is no skops file: {error}") from None
+        said = str(error) or "it ends too soon"  # EOFError says nothing
+        raise BrokenModel(f"the file is no skops file: {said}") from None
 
 
 def versions(path: Path) -> dict[str, str]:

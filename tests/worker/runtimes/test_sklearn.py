@@ -2,6 +2,7 @@
 
 import io
 import json
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -363,6 +364,28 @@ def test_a_damaged_file_is_refused_however_it_is_compressed(compression: int, pa
                 refused += 1
 
     assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("offset", "written", "said"),
+    [
+        (20, struct.pack("<2L", 5000, 5000), "ends too soon"),  # it claims to be longer than the file
+        (46, b"\xff", "codec"),  # its name is no UTF-8, though the flag before says so
+    ],
+)
+def test_a_list_of_members_that_is_made_up_is_refused(
+    offset: int, written: bytes, said: str, path: Path
+) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", "{}")
+    content = bytearray(path.read_bytes())
+    entry = content.index(b"PK\x01\x02")
+    content[entry + 8 : entry + 10] = struct.pack("<H", 0x800)
+    content[entry + offset : entry + offset + len(written)] = written
+    path.write_bytes(content)
+
+    with pytest.raises(BrokenModel, match=said):
+        RUNTIME.inspect(path)
 
 
 @pytest.mark.parametrize(
