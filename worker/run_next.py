@@ -38,6 +38,11 @@ from worker.files import FileFault, Files
 from worker.lease import Lease
 from worker.ledger import Fenced, Ledger, Unstorable
 
+MAX_RESULT_BYTES: Final = 1024 * 1024
+MAX_EVENT_BYTES: Final = 64 * 1024
+MAX_STEP_CHARACTERS: Final = 200
+"""A job's result and the data of its events are sent whole to everybody who looks at them."""
+
 GATHER_SECONDS: Final = 0.005
 """A fraction of what a child may compute ahead, so that it does not stand still meanwhile."""
 
@@ -273,12 +278,16 @@ class Runner:
                 batch.first_row,
                 batch.row_count,
                 batch.output,
-                batch.step,
+                batch.step[:MAX_STEP_CHARACTERS],
                 b"{}" if batch.data is None else msgspec.json.encode(batch.data),
                 errors=batch.errors,
             )
             for batch in batches
         ]
+        if any(len(batch.data) > MAX_EVENT_BYTES for batch in stored):
+            raise Unstorable(f"the data of a batch has more than {MAX_EVENT_BYTES} bytes")
+        if done is not None and len(done.result) > MAX_RESULT_BYTES:
+            raise Unstorable(f"the result has more than {MAX_RESULT_BYTES} bytes")
         return Report(
             job_id=job.id,
             attempt=job.attempt,

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
 
     # Datasets
     max_dataset_bytes: int = Field(default=2 * 1024**3, ge=1024)
+    max_dataset_rows: int = Field(default=50_000_000, ge=1)
     dataset_quota_bytes: int = Field(default=20 * 1024**3, ge=1024)
 
     # Models

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +13,29 @@ import structlog
 
 from app.core.errors import AppError
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
-from app.datasets.errors import BadFile, BadHeader, BadRow
+from app.datasets.errors import BadFile, BadHeader, BadRow, DatasetRowsTooLarge, TooManyDatasetRows
 from app.datasets.values import Format
 
 CONVERSION_SECONDS: Final = 900.0
 LAST_WORDS_BYTES: Final = 2000
+
+CPU_SECONDS: Final = 60
+"""The processor time of every conversion, and how much more each CPU_BYTES of the file give it."""
+
+CPU_BYTES: Final = 4 * 1024 * 1024
+
+MAX_GROWTH: Final = 20
+GROWTH_GRACE_BYTES: Final = 64 * 1024 * 1024
+"""Rows may take MAX_GROWTH times the bytes of their file, or this many."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a conversion may give: rows, and bytes of the Parquet file."""
+
+    rows: int
+    output_bytes: int
+
 
 _ROOT: Final = Path(__file__).parents[2]
 _MODULE: Final = "app.datasets.conversion"
@@ -23,9 +43,17 @@ _MODULE: Final = "app.datasets.conversion"
 log = structlog.get_logger(__name__)
 
 
-async def convert(source: Path, file_format: Format, target: Path) -> Converted:
-    """Write the rows of a file as Parquet. Raises BadFile, BadHeader and BadRow."""
-    task = msgspec.json.encode(Task(str(source), str(target), file_format))
+async def convert(source: Path, file_format: Format, target: Path, limits: Limits) -> Converted:
+    """Write the rows of a file as Parquet.
+
+    Raises BadFile, BadHeader, BadRow, TooManyDatasetRows and DatasetRowsTooLarge.
+    """
+    size = (await asyncio.to_thread(source.stat)).st_size
+    output_bytes = min(limits.output_bytes, GROWTH_GRACE_BYTES + MAX_GROWTH * size)
+    cpu_seconds = CPU_SECONDS + size // CPU_BYTES
+    task = msgspec.json.encode(
+        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds)
+    )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", _MODULE, task.decode()),
         cwd=_ROOT,
@@ -41,7 +69,9 @@ async def convert(source: Path, file_format: Format, target: Path) -> Converted:
         raise BadFile(reason=f"it takes longer than {CONVERSION_SECONDS:.0f} seconds") from None
     finally:
         await _end(process)
-    return _result(process.returncode, said, complaint)
+    if process.returncode == -signal.SIGXCPU:
+        raise BadFile(reason=f"it takes longer than {cpu_seconds} seconds of processor time")
+    return _result(process.returncode, said, complaint, limits.rows, output_bytes)
 
 
 def _environment() -> dict[str, str]:
@@ -67,7 +97,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-def _result(exit_code: int | None, said: bytes, complaint: bytes) -> Converted:
+def _result(
+    exit_code: int | None, said: bytes, complaint: bytes, max_rows: int, output_bytes: int
+) -> Converted:
     if exit_code != 0:
         # Killed by its own memory, or by a fault in a library: either way it is what is in the file.
         log.warning(
@@ -79,10 +111,10 @@ def _result(exit_code: int | None, said: bytes, complaint: bytes) -> Converted:
     answer = msgspec.json.decode(said, type=Answer)
     if isinstance(answer, Converted):
         return answer
-    raise _error(answer)
+    raise _error(answer, max_rows, output_bytes)
 
 
-def _error(refusal: Refusal) -> AppError:
+def _error(refusal: Refusal, max_rows: int, output_bytes: int) -> AppError:
     match refusal.code:
         case "bad_row":
             return BadRow(line=refusal.line, reason=refusal.reason)
@@ -90,3 +122,7 @@ def _error(refusal: Refusal) -> AppError:
             return BadHeader(line=refusal.line, reason=refusal.reason)
         case "bad_file":
             return BadFile(reason=refusal.reason)
+        case "too_many_rows":
+            return TooManyDatasetRows(limit=max_rows)
+        case "rows_too_large":
+            return DatasetRowsTooLarge(limit=output_bytes)

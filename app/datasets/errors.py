@@ -24,6 +24,20 @@ class DatasetTooLarge(TooLarge):
     title = "Dataset too large"
 
 
+class TooManyDatasetRows(TooLarge):
+    """The dataset has more than {limit} rows, the most that one may have. Upload it in parts."""
+
+    code = "too_many_dataset_rows"
+    title = "Too many dataset rows"
+
+
+class DatasetRowsTooLarge(TooLarge):
+    """The rows of the file take more than {limit} bytes as Parquet. Upload fewer rows, or shorter texts."""
+
+    code = "dataset_rows_too_large"
+    title = "Dataset rows too large"
+
+
 class DatasetQuotaExceeded(TooLarge):
     """Your datasets may have {limit} bytes together, and they have {used} without this one."""
 

@@ -3,7 +3,6 @@
 Whoever dies on the way leaves files that nothing refers to, in a spool folder or in storage; both are swept.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -16,7 +15,9 @@ from app.core.errors import AppError
 from app.core.resources import Resources
 from app.datasets import converting, queries, receiving, service, spooling, storing
 from app.datasets.conversion.answers import Converted
+from app.datasets.converting import Limits
 from app.datasets.errors import DatasetQuotaExceeded, DatasetTooLarge
+from app.datasets.turns import Turns
 from app.datasets.values import Format
 
 CONVERSIONS_AT_ONCE: Final = 2
@@ -29,7 +30,7 @@ class Intake:
         spooling.remove_those_of_the_dead()
         memory.give_back_large_blocks()
         self._resources = resources
-        self._turn = asyncio.Semaphore(CONVERSIONS_AT_ONCE)
+        self._turns = Turns(CONVERSIONS_AT_ONCE)
 
     async def take(
         self, owner_id: UUID, name: str, file_format: Format, chunks: AsyncIterator[bytes], *, is_gzip: bool
@@ -49,8 +50,9 @@ class Intake:
                 await receiving.receive(chunks, spool)
             finally:
                 spool.close()
-            async with self._turn:
-                converted = await converting.convert(content, file_format, rows)
+            limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
+            async with self._turns.turn(owner_id):
+                converted = await converting.convert(content, file_format, rows, limits)
             return await self._publish(owner_id, name, file_format, content, rows, converted)
 
     async def _limit(self, owner_id: UUID) -> tuple[int, AppError]:

@@ -6,14 +6,18 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from app.core import paging
 from app.core.files import StoredFile
 from app.datasets import storing
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import Column, Dataset, Format
 
-_PAGE: Final = """
-SELECT * FROM datasets WHERE owner_id = $1 AND ($2::uuid IS NULL OR id < $2)
-ORDER BY id DESC LIMIT $3"""
+_PAGE: Final = paging.bounded(
+    """SELECT * FROM datasets WHERE owner_id = $1 AND ($2::uuid IS NULL OR id < $2)
+    ORDER BY id DESC LIMIT $3""",
+    size="octet_length(columns::text)",
+    order="id DESC",
+)
 
 
 async def get_for_job(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) -> Dataset:

@@ -1,7 +1,7 @@
 """Reading the rows of a dataset by range. Pure: pyarrow and a file; children of workers import this too."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,9 @@ from app.datasets.conversion import columns
 from app.datasets.values import Column
 
 _decode: Final = msgspec.json.Decoder().decode
+_encode: Final = msgspec.json.Encoder().encode
+
+_ROWS_AT_ONCE: Final = 4
 
 
 class RowReader:
@@ -59,6 +62,28 @@ class RowReader:
         """
         return objects(self.table(first, count, columns))
 
+    def first_rows(self, count: int, max_bytes: int) -> list[msgspec.Raw]:
+        """The first rows, each as a JSON object: the first of all, and then as many as `max_bytes` hold.
+
+        No more than a row group and an answer are in memory, however large the rows are.
+        """
+        encoded: list[msgspec.Raw] = []
+        left = max_bytes
+        for row in self._encoded_rows(min(count, len(self))):
+            left -= len(row)
+            if left < 0 and encoded:
+                break
+            encoded.append(msgspec.Raw(row))
+        return encoded
+
+    def _encoded_rows(self, end: int) -> Iterator[bytes]:
+        for first in range(0, end, _ROWS_AT_ONCE):
+            part = self.table(first, min(_ROWS_AT_ONCE, end - first))
+            names = part.column_names
+            by_column = [_raw_values(part, place) for place in range(part.num_columns)]
+            for row in zip(*by_column, strict=True):
+                yield _encode(dict(zip(names, row, strict=True)))
+
     def table(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
         """At most `count` rows from row `first` on, of all columns or some.
 
@@ -94,6 +119,13 @@ def objects(table: pa.Table) -> list[dict[str, Any]]:
     names = table.column_names
     by_column = [values(table, place) for place in range(table.num_columns)]
     return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
+
+
+def _raw_values(table: pa.Table, place: int) -> list[Any]:
+    """One column of a table; what is JSON already stays as it is."""
+    if columns.json_type(table.schema.field(place)) is None:
+        return values(table, place)
+    return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(place).to_pylist()]
 
 
 def values(table: pa.Table, place: int) -> list[Any]:

@@ -27,8 +27,10 @@ from app.datasets.errors import (
     DatasetInUse,
     DatasetNotFound,
     DatasetQuotaExceeded,
+    DatasetRowsTooLarge,
     DatasetTooLarge,
     RangeNotSatisfiable,
+    TooManyDatasetRows,
     UnsupportedFormat,
     UploadStalled,
 )
@@ -42,6 +44,7 @@ from app.http.middleware import allow_body
 
 MAX_NAME_LENGTH: Final = 200
 MAX_PREVIEW_ROWS: Final = 100
+PREVIEW_BYTES: Final = 1024 * 1024
 _MAX_SHOWN: Final = 100
 MULTIPART: Final = "multipart/form-data"
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -112,6 +115,8 @@ class _Upload:
         **problems.responses(
             BodyTooLarge(limit=2 * 1024**3),
             DatasetTooLarge(limit=2 * 1024**3),
+            TooManyDatasetRows(limit=50_000_000),
+            DatasetRowsTooLarge(limit=2 * 1024**3),
             DatasetQuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
             UnsupportedFormat(got="application/pdf"),
             UploadStalled(seconds=30),
@@ -199,11 +204,14 @@ async def preview_dataset(
     resources: ResourcesDep,
     rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="How many rows.")] = 20,
 ) -> Response:
-    """The first rows with the types that were found: what is empty is null, days and moments are ISO 8601."""
+    """The first rows with the types that were found: what is empty is null, days and moments are ISO 8601.
+
+    Large rows are fewer: the first one, and as many more as 1 MiB holds.
+    """
     async with resources.database.connection() as connection:
         row = await queries.get_own(connection, user.id, dataset_id)
     found = await asyncio.to_thread(_first_rows, resources.storage, storing.rows_key(dataset_id), rows)
-    preview = DatasetPreview(columns=row["columns"], rows=found, total=row["rows"])
+    preview = {"columns": row["columns"], "rows": found, "total": row["rows"]}
     return Response(msgspec.json.encode(preview), media_type="application/json")
 
 
@@ -297,10 +305,10 @@ def _name_of(filename: str) -> str:
     return filename
 
 
-def _first_rows(storage: Storage, key: str, count: int) -> list[dict[str, Any]]:
+def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:
     try:
         with RowReader(storage.local_path(key) or storage.reader(key)) as reader:
-            return reader.rows(0, count)
+            return reader.first_rows(count, PREVIEW_BYTES)
     except FileNotFoundError as error:
         raise FileMissing(key=key) from error
     except OSError as error:

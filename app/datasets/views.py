@@ -27,8 +27,9 @@ def dataset(row: asyncpg.Record) -> DatasetView:
 
 def dataset_page(rows: Sequence[asyncpg.Record], limit: int) -> DatasetPage:
     """A page of at most `limit` datasets, from one row more than that if there are more."""
-    next_cursor = paging.encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return DatasetPage(items=[dataset(row) for row in rows[:limit]], next_cursor=next_cursor)
+    shown, is_last = paging.page(rows, limit)
+    next_cursor = None if is_last else paging.encode_cursor(shown[-1]["id"])
+    return DatasetPage(items=[dataset(row) for row in shown], next_cursor=next_cursor)
 
 
 def _links(dataset_id: UUID) -> DatasetLinks:

@@ -183,6 +183,13 @@ class PredictionFailed(AppError):
     title = "Prediction failed"
 
 
+class PredictionTooLarge(TooLarge):
+    """The predictions take more than {limit} bytes. Read them page by page with GET {url}."""
+
+    code = "prediction_too_large"
+    title = "Prediction too large"
+
+
 class PredictionCancelled(Conflict):
     """Nothing was predicted: job {job_id} was cancelled."""
 

@@ -8,29 +8,47 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, Text, cast, func, literal, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.core import paging
 from app.jobs.events import Event
 from app.jobs.states import EventType, Status
 from app.jobs.tables import Job
 
 EVENTS_AT_ONCE: Final = 500
 
+MAX_INLINE_BYTES: Final = 1024 * 1024
+"""A job carries its outputs with it if they have at most this many bytes together."""
+
+MAX_BATCH_BYTES: Final = 1024 * 1024
+"""A larger output is read in pieces."""
+
+# The lengths are known without reading the outputs, and a CASE reads only what it gives.
 _JOB: Final = """
-SELECT *, (
-    SELECT array_agg(output ORDER BY index) FROM job_batches
-    WHERE job_id = jobs.id AND jobs.status = 'completed' AND jobs.total <= $2
-) AS outputs
+SELECT *, CASE WHEN status = 'completed' AND total <= $2 AND (
+        SELECT sum(octet_length(output)) FROM job_batches WHERE job_id = jobs.id) <= $3
+    THEN (SELECT array_agg(output ORDER BY index) FROM job_batches WHERE job_id = jobs.id)
+    END AS outputs
 FROM jobs WHERE id = $1"""
 
-_EVENTS: Final = """
-SELECT job_id, seq, type, at, data::text AS data FROM job_events
-WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3"""
+_EVENTS: Final = paging.bounded(
+    """SELECT job_id, seq, type, at, data::text AS data FROM job_events
+    WHERE job_id = $1 AND seq > $2 ORDER BY seq LIMIT $3""",
+    size="octet_length(data)",
+    order="seq",
+)
 
-_BATCHES: Final = """
-SELECT index, first_row, output, part_key FROM job_batches
-WHERE job_id = $1 AND index >= $2 ORDER BY index LIMIT $3"""
+_BATCHES: Final = paging.bounded(
+    f"""SELECT index, first_row, part_key, octet_length(output) AS output_bytes,
+        CASE WHEN octet_length(output) <= {MAX_BATCH_BYTES} THEN output END AS output
+    FROM job_batches WHERE job_id = $1 AND index >= $2 ORDER BY index LIMIT $3""",
+    size="coalesce(octet_length(output), 0)",
+    order="index",
+)
+
+
+_LARGE: Final = ("params", "metadata", "result", "error")
 
 
 @dataclass(frozen=True)
@@ -47,6 +65,14 @@ class JobFilter:
 
 
 @dataclass(frozen=True)
+class EventPage:
+    """A part of a job's log, and whether the log ends with it."""
+
+    events: list[Event]
+    is_last: bool
+
+
+@dataclass(frozen=True)
 class Standing:
     """Where an attempt stands, as far as its worker needs to know."""
 
@@ -55,9 +81,15 @@ class Standing:
     next_batch: int
 
 
-async def job(connection: asyncpg.Connection, job_id: UUID, *, inline_rows: int = 0) -> asyncpg.Record | None:
-    """One job, with the outputs of its batches if it is completed and has at most `inline_rows` rows."""
-    return await connection.fetchrow(_JOB, job_id, inline_rows)
+async def job(
+    connection: asyncpg.Connection,
+    job_id: UUID,
+    *,
+    inline_rows: int = 0,
+    inline_bytes: int = MAX_INLINE_BYTES,
+) -> asyncpg.Record | None:
+    """One job, with the outputs of its batches if it is completed and they are no more than this."""
+    return await connection.fetchrow(_JOB, job_id, inline_rows, inline_bytes)
 
 
 async def job_of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:
@@ -89,7 +121,18 @@ async def jobs(
         conditions.append(table.created_at > wanted.created_after)
     if wanted.created_before is not None:
         conditions.append(table.created_at < wanted.created_before)
-    statement = select(*table).where(*conditions).order_by(table.id.desc()).limit(limit)
+    page = select(*table).where(*conditions).order_by(table.id.desc()).limit(limit).subquery("page")
+    # As `paging.bounded` does it for a text.
+    order = page.c.id.desc()
+    size = sum((func.coalesce(func.octet_length(cast(page.c[name], Text)), 0) for name in _LARGE), literal(0))
+    sized = select(
+        *page.c,
+        func.count().over().label("found"),
+        func.sum(size).over(order_by=order).label("bytes_through"),
+        func.row_number().over(order_by=order).label("place"),
+    ).subquery("sized")
+    fits = or_(sized.c.place == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
+    statement = select(sized).where(fits).order_by(sized.c.place)
     connection = await session.connection()
     return (await connection.execute(statement)).mappings().all()
 
@@ -105,13 +148,14 @@ async def attempts(connection: asyncpg.Connection, job_id: UUID) -> list[asyncpg
 
 async def events(
     connection: asyncpg.Connection, job_id: UUID, *, after: int, limit: int = EVENTS_AT_ONCE
-) -> list[Event]:
-    """A job's events from the one after `after` on, at most `limit`."""
+) -> EventPage:
+    """A job's events from the one after `after` on, at most `limit`, and bounded in bytes."""
     rows = await connection.fetch(_EVENTS, job_id, after, limit)
-    return [
+    found = [
         Event(row["job_id"], row["seq"], EventType(row["type"]), row["at"], msgspec.Raw(row["data"].encode()))
         for row in rows
     ]
+    return EventPage(found, is_last=not rows or len(rows) == rows[0]["found"] < limit)
 
 
 async def last_seqs(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, int]:
@@ -123,8 +167,20 @@ async def last_seqs(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> 
 async def batches(
     connection: asyncpg.Connection, job_id: UUID, *, from_index: int, limit: int
 ) -> list[asyncpg.Record]:
-    """Stored batches of a job, from the given one on, in order: index, first_row, and output or part_key."""
+    """Stored batches of a job, from the given one on, in order, at most `limit`, and bounded in bytes.
+
+    An output of more than MAX_BATCH_BYTES is left out; `output_piece` reads it.
+    """
     return await connection.fetch(_BATCHES, job_id, from_index, limit)
+
+
+async def output_piece(connection: asyncpg.Connection, job_id: UUID, index: int, start: int) -> bytes:
+    """At most MAX_BATCH_BYTES of the output of a batch, from byte `start` on; empty if the batch is gone."""
+    piece: bytes | None = await connection.fetchval(
+        "SELECT substring(output FROM $3 FOR $4) FROM job_batches WHERE job_id = $1 AND index = $2",
+        *(job_id, index, start + 1, MAX_BATCH_BYTES),
+    )
+    return piece or b""
 
 
 async def has_its_inputs(connection: asyncpg.Connection, job_id: UUID) -> bool:

@@ -1,6 +1,6 @@
-"""What jobs have computed, read back batch by batch, wherever it is kept."""
+"""What jobs have computed, read back piece by piece, wherever it is kept."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -18,11 +18,15 @@ BATCHES_AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class ResultBatch:
-    """One stored batch: the rows from `first_row` on, one JSON object a line, a line a row."""
+    """One stored batch, or a piece of a large one: rows from `first_row` on, one JSON object a line.
+
+    The first of them has the number `first_in_batch` within the batch `index`.
+    """
 
     index: int
     first_row: int
     output: bytes
+    first_in_batch: int = 0
 
     @property
     def lines(self) -> list[bytes]:
@@ -40,7 +44,8 @@ async def read(
 ) -> AsyncGenerator[ResultBatch, None]:
     """Every stored batch of a job from one on, in order, and before another if that is given.
 
-    No connection is held while the caller works on one. Raises ResultsExpired if they go meanwhile.
+    A large batch comes in pieces. No connection is held while the caller works on one. Raises ResultsExpired
+    if they go meanwhile.
     """
     while before_index is None or from_index < before_index:
         limit = BATCHES_AT_ONCE if before_index is None else min(BATCHES_AT_ONCE, before_index - from_index)
@@ -49,7 +54,13 @@ async def read(
         if not found:
             return
         for batch in found:
-            yield ResultBatch(batch["index"], batch["first_row"], await _output(storage, job_id, batch))
+            if batch["output"] is not None:
+                yield ResultBatch(batch["index"], batch["first_row"], batch["output"])
+                continue
+            rows = 0
+            async for output in _whole_lines(_blocks(database, storage, job_id, batch)):
+                yield ResultBatch(batch["index"], batch["first_row"] + rows, output, rows)
+                rows += output.count(b"\n") + (not output.endswith(b"\n"))
         from_index = found[-1]["index"] + 1
 
 
@@ -58,11 +69,36 @@ def files_prefix(job_id: UUID) -> str:
     return f"jobs/{job_id}"
 
 
-async def _output(storage: Storage, job_id: UUID, batch: asyncpg.Record) -> bytes:
-    if batch["output"] is not None:
-        output: bytes = batch["output"]
-        return output
+async def _blocks(
+    database: Database, storage: Storage, job_id: UUID, batch: asyncpg.Record
+) -> AsyncIterator[bytes]:
+    """An output that is in a part file, or too large to be read at once."""
     try:
-        return await storage.get(batch["part_key"])
+        if batch["part_key"] is not None:
+            async for block in storage.stream(batch["part_key"]):
+                yield block
+            return
     except FileMissing as error:
         raise ResultsExpired(job_id=str(job_id)) from error
+    start = 0
+    while start < batch["output_bytes"]:
+        async with database.connection() as connection:
+            piece = await queries.output_piece(connection, job_id, batch["index"], start)
+        if not piece:
+            raise ResultsExpired(job_id=str(job_id))
+        yield piece
+        start += len(piece)
+
+
+async def _whole_lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes, cut where lines end."""
+    begun: list[bytes] = []
+    async for block in blocks:
+        end = block.rfind(b"\n") + 1
+        if not end:
+            begun.append(block)
+            continue
+        yield b"".join([*begun, block[:end]])
+        begun = [block[end:]] if end < len(block) else []
+    if begun:
+        yield b"".join(begun)

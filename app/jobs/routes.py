@@ -1,6 +1,8 @@
 """Jobs over HTTP."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -32,6 +34,7 @@ from app.jobs.exports import answers
 from app.jobs.exports.answers import CSV, NDJSON, PARQUET
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
+from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
@@ -46,7 +49,7 @@ from app.jobs.states import Status
 
 CANCEL_WAIT_SECONDS: Final = 3.0
 MAX_INLINE_RESULTS: Final = 1000
-"""Up to so many rows a completed job carries its predictions with it."""
+"""Up to so many rows, and 1 MiB, a completed job carries its predictions with it."""
 
 JSON: Final = "application/json"
 _FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
@@ -271,11 +274,14 @@ async def get_job_events(
     after: Annotated[int, Query(ge=0, lt=10**18, description="Only events with a greater number.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
-    """What happened to a job, in order, numbered from 1 without a gap."""
+    """What happened to a job, in order, numbered from 1 without a gap.
+
+    A page ends early at 4 MiB. There is more while the last event's number is less than `last_seq`.
+    """
     async with database.connection() as connection:
         row = await service.get_own(connection, user.id, job_id)
         found = await queries.events(connection, job_id, after=min(after, 2**31 - 1), limit=limit)
-    items = b",".join(event.flat() for event in found)
+    items = b",".join(event.flat() for event in found.events)
     return Response(b'{"items":[%s],"last_seq":%d}' % (items, row["last_seq"]), media_type="application/json")
 
 
@@ -306,22 +312,36 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
     return int(place[1]), int(place[2])
 
 
+async def _rows(
+    pieces: AsyncIterator[ResultBatch], first: tuple[int, int]
+) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
+    """The rows from a place on, each with its own place: the batch, and the row within it."""
+    async for piece in pieces:
+        for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
+            if (piece.index, row) >= first:
+                yield (piece.index, row), line
+
+
 async def _result_page(
     resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
-    """The rows from a place on. While more may come there is always a place to go on from."""
-    index, skip = place
+    """The rows from a place on, at most `limit`, and bounded in bytes.
+
+    While more may come there is always a place to go on from.
+    """
     items: list[bytes] = []
+    left_bytes = paging.PAGE_BYTES
     next_place: tuple[int, int] | None = None if is_whole else place
-    async for batch in results.read(resources.database, resources.storage, job_id, from_index=index):
-        first = skip if batch.index == index else 0
-        rows = list(views.result_rows(batch, skip=first))
-        room = limit - len(items)
-        items += rows[:room]
-        if len(rows) > room:
-            next_place = batch.index, first + room
-            break
-        next_place = None if is_whole else (batch.index + 1, 0)
+    async with aclosing(
+        results.read(resources.database, resources.storage, job_id, from_index=place[0])
+    ) as pieces:
+        async for found_place, row in _rows(pieces, place):
+            left_bytes -= len(row)
+            if items and (len(items) == limit or left_bytes < 0):
+                next_place = found_place
+                break
+            items.append(row)
+            next_place = None if is_whole else (found_place[0], found_place[1] + 1)
     cursor = None if next_place is None else f"{next_place[0]}.{next_place[1]}"
     return Response(
         b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),

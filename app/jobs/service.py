@@ -155,10 +155,15 @@ def digest(what: str, request: BaseModel) -> bytes:
 
 
 async def get_own(
-    connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, inline_rows: int = 0
+    connection: asyncpg.Connection,
+    owner_id: UUID,
+    job_id: UUID,
+    *,
+    inline_rows: int = 0,
+    inline_bytes: int = queries.MAX_INLINE_BYTES,
 ) -> asyncpg.Record:
-    """A job of this owner; raises JobNotFound or NotYourJob."""
-    found = await queries.job(connection, job_id, inline_rows=inline_rows)
+    """A job of this owner, with its outputs if they are few; raises JobNotFound or NotYourJob."""
+    found = await queries.job(connection, job_id, inline_rows=inline_rows, inline_bytes=inline_bytes)
     if found is None:
         raise JobNotFound(job_id=str(job_id))
     if found["owner_id"] != owner_id:

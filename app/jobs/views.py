@@ -81,8 +81,9 @@ def job(row: Row) -> JobView:
 
 def job_page(rows: Sequence[Row], limit: int) -> JobPage:
     """A page of at most `limit` jobs, from one row more than that if there are more."""
-    next_cursor = paging.encode_cursor(rows[limit - 1]["id"]) if len(rows) > limit else None
-    return JobPage(items=[job(row) for row in rows[:limit]], next_cursor=next_cursor)
+    shown, is_last = paging.page(rows, limit)
+    next_cursor = None if is_last else paging.encode_cursor(shown[-1]["id"])
+    return JobPage(items=[job(row) for row in shown], next_cursor=next_cursor)
 
 
 def attempt(row: Row) -> AttemptView:
@@ -138,7 +139,7 @@ def _prediction(line: bytes) -> bytes:
     return encode(msgspec.json.decode(line).get("prediction"))
 
 
-def result_rows(batch: ResultBatch, *, skip: int = 0) -> Iterator[bytes]:
-    """The rows of one stored batch from the one numbered `skip` within it, each as a JSON object."""
-    for row, line in enumerate(batch.lines[skip:], start=batch.first_row + skip):
+def result_rows(batch: ResultBatch) -> Iterator[bytes]:
+    """The rows of a piece of a stored batch, each as a JSON object."""
+    for row, line in enumerate(batch.lines, start=batch.first_row):
         yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from app.core import paging
 from app.core.files import StoredFile
 from app.models import builtin
 from app.models.errors import ModelNotFound
@@ -42,17 +43,30 @@ SELECT m.*, m.owner_id = $1 AS is_own,
 FROM models m"""
 
 # A public model that one's own of the same name hides cannot be named, so it is not shown either.
-_PAGE: Final = f"""{_MODEL}
+_PAGE: Final = paging.bounded(
+    f"""{_MODEL}
 WHERE (m.owner_id = $1 OR m.visibility = 'public' AND NOT EXISTS (
         SELECT FROM models own WHERE own.owner_id = $1 AND own.name = m.name))
     AND ($2::uuid IS NULL OR m.id < $2)
-ORDER BY m.id DESC LIMIT $3"""
+ORDER BY m.id DESC LIMIT $3""",
+    size="octet_length(aliases::text)",
+    order="id DESC",
+)
 
 _SHOWN_VERSION: Final = """
 SELECT v.*, m.name, m.owner_id = $2 AS is_own,
     ARRAY(SELECT a.alias FROM model_aliases a WHERE a.version_id = v.id ORDER BY a.alias) AS aliases
 FROM model_versions v JOIN models m ON m.id = v.model_id
 WHERE v.model_id = $1"""
+
+_VERSIONS: Final = paging.bounded(
+    f"{_SHOWN_VERSION} AND ($3::int IS NULL OR v.version < $3) ORDER BY v.version DESC LIMIT $4",
+    size=" + ".join(
+        f"coalesce(octet_length({column}::text), 0)"
+        for column in ("aliases", "columns", "classes", "metrics", "params", "lineage")
+    ),
+    order="version DESC",
+)
 
 
 async def page(
@@ -74,10 +88,7 @@ async def versions(
     connection: asyncpg.Connection, model: asyncpg.Record, user_id: UUID, *, below: int | None, limit: int
 ) -> list[asyncpg.Record]:
     """The versions of a model, newest first, below the number `below`."""
-    return await connection.fetch(
-        f"{_SHOWN_VERSION} AND ($3::int IS NULL OR v.version < $3) ORDER BY v.version DESC LIMIT $4",
-        *(model["id"], user_id, below, limit),
-    )
+    return await connection.fetch(_VERSIONS, model["id"], user_id, below, limit)
 
 
 async def get_version(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
-from uuid import UUID
 
 import asyncpg
 import msgspec
@@ -47,12 +46,12 @@ def built_in_model(version: ModelVersion) -> ModelView:
 
 def model_page(rows: Sequence[asyncpg.Record], limit: int) -> ModelPage:
     """A page of at most `limit` models, from one row more than that if there are more."""
-    shown = [(row["id"], model(row)) for row in rows]
-    if len(rows) <= limit:
+    found, is_last = paging.page(rows, limit)
+    shown = [model(row) for row in found]
+    if is_last and len(shown) < limit:
         # After all others, as if it were the first there ever was.
-        shown.append((UUID(int=0), built_in_model(builtin.SENTIMENT)))
-    next_cursor = paging.encode_cursor(shown[limit - 1][0]) if len(shown) > limit else None
-    return ModelPage(items=[view for _, view in shown[:limit]], next_cursor=next_cursor)
+        return ModelPage(items=[*shown, built_in_model(builtin.SENTIMENT)], next_cursor=None)
+    return ModelPage(items=shown, next_cursor=paging.encode_cursor(found[-1]["id"]))
 
 
 def version(row: asyncpg.Record) -> VersionView:
@@ -111,8 +110,9 @@ def built_in_version(version: ModelVersion) -> VersionView:
 
 def version_page(rows: Sequence[asyncpg.Record], limit: int) -> VersionPage:
     """A page of at most `limit` versions, from one row more than that if there are more."""
-    next_cursor = str(rows[limit - 1]["version"]) if len(rows) > limit else None
-    return VersionPage(items=[version(row) for row in rows[:limit]], next_cursor=next_cursor)
+    shown, is_last = paging.page(rows, limit)
+    next_cursor = None if is_last else str(shown[-1]["version"])
+    return VersionPage(items=[version(row) for row in shown], next_cursor=next_cursor)
 
 
 def _model_links(name: str) -> ModelLinks:

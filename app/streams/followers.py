@@ -12,8 +12,8 @@ from uuid import UUID
 
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable
-from app.jobs import queries
 from app.jobs.events import Event
+from app.jobs.queries import EventPage
 from app.streams.mailbox import Mailbox
 from app.streams.owner_log import EventFilter, OwnerPlace, Page, PlacedEvent
 
@@ -44,7 +44,7 @@ class ClientLeft(StreamEnded):
 class Logs(Protocol):
     """Where followers read what they have not heard of; the hub does it for them."""
 
-    async def read_job(self, job_id: UUID, after: int) -> list[Event]:
+    async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """A part of a job's log; raises DatabaseUnavailable."""
 
     async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
@@ -132,10 +132,10 @@ class JobFollower(Follower):
             except DatabaseUnavailable:
                 await self.pause()
                 continue
-            for event in found:
+            for event in found.events:
                 self.place = event.seq
                 yield event
-            if len(found) < queries.EVENTS_AT_ONCE:
+            if found.is_last:
                 return
 
 
@@ -178,7 +178,7 @@ class OwnerFollower(Follower):
                 # Nobody says when an open transaction ends.
                 await self._wait(recheck_seconds)
                 recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)
-            elif len(page.events) < queries.EVENTS_AT_ONCE:
+            elif page.is_last:
                 await self._wait(None)
 
     async def _wait(self, seconds: float | None) -> None:

@@ -26,6 +26,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
 from app.jobs import events, queries
 from app.jobs.events import Event
+from app.jobs.queries import EventPage
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, OwnerPlace, Page
@@ -109,7 +110,7 @@ class Hub:
                 async for _ in self.follow(owner_id, job_id, after=after):
                     pass
 
-    async def read_job(self, job_id: UUID, after: int) -> list[Event]:
+    async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """A part of a job's log; raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)

@@ -9,12 +9,14 @@ transactions, which are a millisecond long.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
+from app.core import paging
 from app.core.errors import BadRequest
 from app.jobs.events import Event
 from app.jobs.queries import EVENTS_AT_ONCE
@@ -32,16 +34,18 @@ _AFTER: Final = """
 WHERE e.owner_id = $1 AND (e.xact_id, e.job_id, e.seq) > ($2, $3, $4)
 ORDER BY e.xact_id, e.job_id, e.seq LIMIT $5"""
 
-_LOG: Final = _EVENTS + _AFTER
+_SIZED: Final = partial(paging.bounded, size="octet_length(data)", order="xact_id, job_id, seq")
+
+_LOG: Final = _SIZED(_EVENTS + _AFTER)
 
 # LIMIT keeps the planner from hashing all jobs there are for a page of events.
-_LOG_OF_SOME: Final = f"""{_EVENTS}
+_LOG_OF_SOME: Final = _SIZED(f"""{_EVENTS}
 CROSS JOIN LATERAL (
     SELECT FROM jobs j
     WHERE j.id = e.job_id AND j.kind = coalesce($6, j.kind) AND j.queue = coalesce($7, j.queue)
         AND ($8::uuid IS NULL OR j.group_id = $8)
     LIMIT 1) wanted
-{_AFTER}"""
+{_AFTER}""")
 
 _MAX_SEQ: Final = 2**31 - 1
 
@@ -90,10 +94,15 @@ class PlacedEvent:
 
 @dataclass(frozen=True)
 class Page:
-    """A part of an owner's log, and whether more is committed that has to wait for open transactions."""
+    """A part of an owner's log.
+
+    `is_to_be_continued`: more is committed, and has to wait for open transactions. `is_last`: the log ended
+    with what was found.
+    """
 
     events: list[PlacedEvent]
     is_to_be_continued: bool
+    is_last: bool
 
 
 def parse_place(text: str) -> OwnerPlace:
@@ -114,7 +123,7 @@ def parse_place(text: str) -> OwnerPlace:
 async def read(
     connection: asyncpg.Connection, owner_id: UUID, after: OwnerPlace, wanted: EventFilter
 ) -> Page:
-    """The events after a place, as far as the log is complete, at most `EVENTS_AT_ONCE`."""
+    """The events after a place, as far as the log is complete: at most EVENTS_AT_ONCE, bounded in bytes."""
     place = (owner_id, after.xact_id, after.job_id, after.seq, EVENTS_AT_ONCE)
     if wanted == EVERYTHING:
         rows = await connection.fetch(_LOG, *place)
@@ -134,7 +143,11 @@ async def read(
         for row in rows
         if row["is_complete"]
     ]
-    return Page(events, is_to_be_continued=len(events) < len(rows))
+    return Page(
+        events,
+        is_to_be_continued=len(events) < len(rows),
+        is_last=not rows or len(rows) == rows[0]["found"] < EVENTS_AT_ONCE,
+    )
 
 
 async def present(connection: asyncpg.Connection) -> OwnerPlace:

@@ -54,7 +54,7 @@ async def end(store: Database, job: Claimed, *, at: int) -> Any:
 async def hints_of(store: Database, job_id: UUID, *, after: int = 0) -> list[bytes]:
     """The hints that the events of a job were announced with, or should have been."""
     async with store.connection() as connection:
-        return [event.encoded() for event in await queries.events(connection, job_id, after=after)]
+        return [event.encoded() for event in (await queries.events(connection, job_id, after=after)).events]
 
 
 async def publish(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) -> None:

@@ -5,6 +5,7 @@ import resource
 import sys
 import threading
 from collections.abc import Callable
+from errno import EFBIG
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +22,7 @@ MEMORY_BYTES: Final = 1024**3
 NICENESS: Final = 5
 """Requests go first."""
 
-CONVERT: Final[dict[Format, Callable[[Path, Path], pa.Schema]]] = {
+CONVERT: Final[dict[Format, Callable[..., pa.Schema]]] = {
     Format.CSV: from_csv.convert,
     Format.JSONL: from_jsonl.convert,
     Format.PARQUET: from_parquet.convert,
@@ -33,6 +34,11 @@ def main() -> None:
     task = msgspec.json.decode(sys.argv[1], type=Task)
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Python ignores SIGXFSZ, so that a write beyond the limit fails with EFBIG.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (task.max_output_bytes, task.max_output_bytes))
+    # SIGXCPU ends the process.
+    resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     sys.stdout.buffer.write(msgspec.json.encode(_answer(task)))
@@ -41,7 +47,7 @@ def main() -> None:
 def _answer(task: Task) -> Answer:
     target = Path(task.target)
     try:
-        schema = CONVERT[task.format](Path(task.source), target)
+        schema = CONVERT[task.format](Path(task.source), target, task.max_rows)
         rows = pq.read_metadata(target).num_rows
         if not rows:
             raise Fault("bad_file", "it has no rows")
@@ -49,6 +55,10 @@ def _answer(task: Task) -> Answer:
         return Refusal(fault.code, fault.reason, fault.line)
     except MemoryError:
         return Refusal("bad_file", "it takes too much memory", None)
+    except OSError as error:
+        if error.errno != EFBIG:
+            raise
+        return Refusal("rows_too_large", f"its rows take more than {task.max_output_bytes} bytes", None)
     return Converted(rows, tuple(columns.describe(schema)))
 
 

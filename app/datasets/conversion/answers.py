@@ -7,11 +7,14 @@ from app.datasets.values import Column, Format
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A file to read, what it is, and where to write its rows as Parquet."""
+    """A file to read, what it is, where to write its rows as Parquet, and how much of each is allowed."""
 
     source: str
     target: str
     format: Format
+    max_rows: int
+    max_output_bytes: int
+    cpu_seconds: int
 
 
 class Converted(msgspec.Struct, frozen=True, tag="converted"):

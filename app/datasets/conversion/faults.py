@@ -1,8 +1,12 @@
 """What is wrong with a file, as the process that reads it says it."""
 
-from typing import Literal
+from typing import Final, Literal
 
-Code = Literal["bad_row", "bad_header", "bad_file"]
+from app.datasets.conversion.row_sizes import MAX_ROW_BYTES
+
+Code = Literal["bad_row", "bad_header", "bad_file", "too_many_rows", "rows_too_large"]
+
+NO_LIMIT: Final = 2**63 - 1
 
 
 class Fault(Exception):
@@ -13,3 +17,13 @@ class Fault(Exception):
         self.code: Code = code
         self.reason = reason
         self.line = line
+
+
+def row_too_large(line: int) -> Fault:
+    """A row has more bytes than a row may have."""
+    return Fault("bad_row", f"the row is longer than {MAX_ROW_BYTES} bytes", line=line)
+
+
+def too_many_rows(limit: int) -> Fault:
+    """The file has more rows than a dataset may have."""
+    return Fault("too_many_rows", f"it has more than {limit} rows")

@@ -9,10 +9,10 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.csv
 
-from app.datasets.conversion import cells
+from app.datasets.conversion import cells, row_sizes
 from app.datasets.conversion.cells import ColumnType
 from app.datasets.conversion.columns import TEXT, check_names, field
-from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large
 from app.datasets.conversion.row_groups import RowGroups
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
@@ -22,7 +22,7 @@ _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _STRADDLES: Final = "straddling object"
 
 
-def convert(source: Path, target: Path) -> pa.Schema:
+def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
     """Write the rows of a CSV file as Parquet. It is read twice: for the types, then for the values.
 
     Raises a Fault.
@@ -35,7 +35,7 @@ def convert(source: Path, target: Path) -> pa.Schema:
     schema = pa.schema(
         [field(name, column_type.arrow_type) for name, column_type in zip(names, types, strict=True)]
     )
-    with RowGroups(target, schema) as groups:
+    with RowGroups(target, schema, max_rows) as groups:
         for batch in _batches(source, names):
             columns = [
                 cells.convert(column, wanted)
@@ -75,6 +75,8 @@ def _batches(source: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
         if reader.schema.names != names:
             raise Fault("bad_header", "its quotes do not match", line=1)
         for batch in reader:
+            if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
+                raise row_too_large(_line_of(source, rows + place + 1))
             rows += batch.num_rows
             yield batch
     except pa.ArrowInvalid as error:

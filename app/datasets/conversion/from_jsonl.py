@@ -23,7 +23,7 @@ from app.datasets.conversion.columns import (
     field,
     name_fault,
 )
-from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.faults import NO_LIMIT, Fault
 from app.datasets.conversion.row_groups import RowGroups
 
 BATCH_ROWS: Final = 2_500
@@ -34,7 +34,7 @@ _encode: Final = msgspec.json.Encoder().encode
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-def convert(source: Path, target: Path) -> pa.Schema:
+def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
     """Write the rows of a JSON Lines file as Parquet. It is read twice: for the types, then for the values.
 
     Raises a Fault.
@@ -52,7 +52,7 @@ def convert(source: Path, target: Path) -> pa.Schema:
         raise Fault("bad_file", "it has no columns")
     plans = {name: _plan(found - {type(None)}) for name, found in kinds.items()}
     schema = pa.schema([field(name, *plan[:2]) for name, plan in plans.items()])
-    with RowGroups(target, schema) as groups:
+    with RowGroups(target, schema, max_rows) as groups:
         for rows in _batches(source):
             arrays = [
                 pa.array([to_value(row.get(name)) for row in rows], arrow_type)

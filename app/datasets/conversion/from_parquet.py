@@ -5,6 +5,7 @@ the time of the process that reads it.
 """
 
 from collections.abc import Callable, Iterator
+from errno import EFBIG
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.conversion import json_values
+from app.datasets.conversion import json_values, row_sizes
 from app.datasets.conversion.columns import (
     BOOLEAN,
     DATE,
@@ -28,11 +29,11 @@ from app.datasets.conversion.columns import (
     check_names,
     field,
 )
-from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large, too_many_rows
 from app.datasets.conversion.row_groups import RowGroups
 
 BATCH_ROWS: Final = 2_500
-MAX_ROWS: Final = 1_000_000_000
+BATCH_VALUES: Final = 1_000_000
 MAX_CELL_BYTES: Final = 1024 * 1024
 MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
 
@@ -45,29 +46,26 @@ _LAST: Final = {
 """The last day and the last moment of the year 9999, as far as Python goes."""
 
 
-def convert(source: Path, target: Path) -> pa.Schema:
+def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
     """Write the rows of a Parquet file as one of ours. Raises a Fault."""
     try:
-        return _convert(source, target)
+        return _convert(source, target, max_rows)
     except (pa.ArrowException, OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.errno == EFBIG:
+            raise
         message = str(error).splitlines() or [type(error).__name__]
         raise Fault("bad_file", f"it is no whole Parquet file ({message[0][:200]})") from error
 
 
-def _convert(source: Path, target: Path) -> pa.Schema:
+def _convert(source: Path, target: Path, max_rows: int) -> pa.Schema:
     _check_footer(source)
-    # A buffered stream, so that a column of a large row group is not in memory as a whole.
-    with pq.ParquetFile(
-        source, buffer_size=1024 * 1024, pre_buffer=False, thrift_string_size_limit=MAX_FOOTER_BYTES
-    ) as file:
+    with _open(source) as file:
         check_names(file.schema_arrow.names, line=1)
-        if file.metadata.num_rows > MAX_ROWS:
-            raise Fault(
-                "bad_file", f"it says that it has {file.metadata.num_rows} rows, more than {MAX_ROWS}"
-            )
+        if file.metadata.num_rows > max_rows:
+            raise too_many_rows(max_rows)
         plans = [_Plan(column) for column in file.schema_arrow]
         schema = pa.schema([plan.field for plan in plans])
-        with RowGroups(target, schema) as groups:
+        with RowGroups(target, schema, max_rows) as groups:
             for first, batch in _batches(file):
                 columns = [
                     plan.convert(column, first) for plan, column in zip(plans, batch.columns, strict=True)
@@ -88,13 +86,40 @@ def _check_footer(source: Path) -> None:
         raise Fault("bad_file", f"its footer has {footer_bytes} bytes")
 
 
+def _open(source: Path) -> pq.ParquetFile:
+    """The file, its texts to be read as dictionaries: a text that repeats is in memory once."""
+    options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
+    with pq.ParquetFile(source, **options) as file:
+        metadata = file.metadata
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    texts = [column.path for column in columns if column.logical_type.type == "STRING"]
+    # A buffered stream, so that a column of a large row group is not in memory as a whole.
+    return pq.ParquetFile(
+        source, metadata=metadata, read_dictionary=texts, buffer_size=1024 * 1024, **options
+    )
+
+
 def _batches(file: pq.ParquetFile) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """All rows in batches, each with the number of rows before it."""
+    """All rows in batches that are bounded in bytes, each with the number of rows before it."""
     rows = 0
-    for batch in file.iter_batches(batch_size=BATCH_ROWS, use_threads=False):
+    for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
-        yield rows, batch
+        sizes = row_sizes.of(batch)
+        if (place := row_sizes.first_too_large(sizes)) is not None:
+            raise row_too_large(rows + place + 1)
+        for first, part in row_sizes.slices(batch, sizes):
+            yield rows + first, part
         rows += batch.num_rows
+
+
+def _batch_rows(metadata: pq.FileMetaData) -> int:
+    """How many rows to read at a time: fewer where the rows have many values, as in long lists."""
+    values_per_row = 1.0
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        values = sum(group.column(place).num_values for place in range(group.num_columns))
+        values_per_row = max(values_per_row, values / max(1, group.num_rows))
+    return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values_per_row)))
 
 
 class _Plan:

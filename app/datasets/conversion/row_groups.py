@@ -7,6 +7,8 @@ from typing import Final, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.datasets.conversion.faults import NO_LIMIT, too_many_rows
+
 MAX_ROWS: Final = 10_000
 MAX_BYTES: Final = 8 * 1024 * 1024
 _PIECE_ROWS: Final = 2_500
@@ -15,8 +17,9 @@ _PIECE_ROWS: Final = 2_500
 class RowGroups:
     """Writes batches of rows of one schema; a context manager."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, max_rows: int = NO_LIMIT) -> None:
         self._schema = schema
+        self._max_rows = max_rows
         self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
@@ -34,7 +37,9 @@ class RowGroups:
         self._writer.close()
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Append rows."""
+        """Append rows. Raises a Fault if there are too many."""
+        if self.rows + self._waiting_rows + batch.num_rows > self._max_rows:
+            raise too_many_rows(self._max_rows)
         for first in range(0, batch.num_rows, _PIECE_ROWS):
             self._add_piece(batch.slice(first, _PIECE_ROWS))
 

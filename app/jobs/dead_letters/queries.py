@@ -5,10 +5,15 @@ from uuid import UUID
 
 import asyncpg
 
-_LETTERS = """
-SELECT * FROM jobs
-WHERE owner_id = $1 AND status = 'failed' AND dismissed_at IS NULL AND ($2::uuid IS NULL OR id < $2)
-ORDER BY id DESC LIMIT $3"""
+from app.core import paging
+
+_LETTERS = paging.bounded(
+    """SELECT * FROM jobs
+    WHERE owner_id = $1 AND status = 'failed' AND dismissed_at IS NULL AND ($2::uuid IS NULL OR id < $2)
+    ORDER BY id DESC LIMIT $3""",
+    size="octet_length(params::text) + octet_length(metadata::text) + octet_length(error::text)",
+    order="id DESC",
+)
 
 _SELECTED = """
 SELECT id, priority FROM jobs

@@ -9,6 +9,7 @@ of JSON.
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +17,10 @@ import msgspec
 from app.jobs.results import ResultBatch
 
 SAMPLE_ROWS: Final = 1000
+SAMPLE_BYTES: Final = 4 * 1024 * 1024
+MAX_COLUMNS: Final = 1000
+"""With more columns than this, a prediction is one column of JSON."""
+
 INDEX: Final = ("index", "input_index")
 ID: Final = "id"
 ERROR: Final = ("error.code", "error.message")
@@ -65,7 +70,7 @@ class Layout:
 
 async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
     """The layout of a job's results, told from as many batches as it takes."""
-    seen = 0
+    seen = seen_bytes = 0
     has_ids = False
     shape = _Shape()
     async with aclosing(batches):
@@ -76,9 +81,13 @@ async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) ->
                 if "prediction" in row:
                     shape.add(row["prediction"])
                     seen += 1
-            if seen >= SAMPLE_ROWS:
+                    seen_bytes += len(line)
+                if seen_bytes >= SAMPLE_BYTES:
+                    break
+            if seen >= SAMPLE_ROWS or seen_bytes >= SAMPLE_BYTES:
                 break
-    return Layout(has_ids, has_errors, tuple(shape.paths()) if seen else ())
+    paths = tuple(islice(shape.paths(), MAX_COLUMNS + 1)) if seen else ()
+    return Layout(has_ids, has_errors, paths if len(paths) <= MAX_COLUMNS else ((),))
 
 
 @dataclass

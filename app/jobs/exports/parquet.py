@@ -23,6 +23,9 @@ GROUP_ROWS: Final = 20_000
 GROUP_CELLS: Final = 1_000_000
 """No group has more values than this, however many columns there are."""
 
+GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Nor more bytes of results, as they are stored, than about this many."""
+
 _INTEGERS: Final = range(-(2**63), 2**63)
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -87,6 +90,7 @@ class _Table:
         self._names = names
         self._columns: list[list[Any]] = [[] for _ in names]
         self._group_rows = max(1, min(GROUP_ROWS, GROUP_CELLS // len(names)))
+        self._bytes = 0
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, layout: Layout, batch: ResultBatch) -> bool:
@@ -98,7 +102,8 @@ class _Table:
                 if self._writer is not None:
                     return False
             self._columns[place] += values
-        while len(self._columns[0]) >= self._group_rows:
+        self._bytes += len(batch.output)
+        while len(self._columns[0]) >= self._group_rows or (self._columns[0] and self._bytes >= GROUP_BYTES):
             self._write_group()
         return True
 
@@ -121,6 +126,7 @@ class _Table:
         rows = self._group_rows
         group = [column[:rows] for column in self._columns]
         self._columns = [column[rows:] for column in self._columns]
+        self._bytes = 0
         arrays = [
             pa.array(_fitted(values, width), _TYPES[width])
             for values, width in zip(group, self.widths, strict=True)

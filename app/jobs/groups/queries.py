@@ -1,6 +1,6 @@
 """What can be asked about groups, and how one is stored."""
 
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -9,6 +9,17 @@ _GROUP = """
 SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
 FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
 WHERE g.id = $1 GROUP BY g.id, j.status"""
+
+MAX_METRICS_BYTES: Final = 4096
+
+_TRIALS = f"""
+SELECT j.id, j.status, j.progress, j.params->'params' AS params, j.result->>'model' AS model, j.error,
+    CASE WHEN octet_length((j.result->'metrics')::text) <= {MAX_METRICS_BYTES} THEN j.result->'metrics'
+        WHEN g.search->>'metric' IS NOT NULL AND j.result ? 'metrics' THEN jsonb_build_object(
+            g.search->>'metric', j.result->'metrics'->(g.search->>'metric'))
+    END AS metrics
+FROM jobs j JOIN job_groups g ON g.id = j.group_id
+WHERE j.group_id = $1 ORDER BY j.id"""  # a number of our own
 
 
 async def add(
@@ -40,13 +51,11 @@ async def note_search(connection: asyncpg.Connection, group_id: UUID, search: di
 
 
 async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[asyncpg.Record]:
-    """The jobs of a search with what each was told and has found."""
-    return await connection.fetch(
-        """SELECT id, status, progress, params->'params' AS params, result->'metrics' AS metrics,
-            result->>'model' AS model, error
-        FROM jobs WHERE group_id = $1 ORDER BY id""",
-        group_id,
-    )
+    """The jobs of a search with what each was told and has found.
+
+    Of metrics that take more than MAX_METRICS_BYTES only the one is given by which the search ranks.
+    """
+    return await connection.fetch(_TRIALS, group_id)
 
 
 async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:

@@ -19,6 +19,7 @@ from app.jobs.errors import (
     PredictionFailed,
     PredictionPending,
     PredictionRefused,
+    PredictionTooLarge,
     TextTooLong,
     TooManyActiveJobs,
     TooManyRows,
@@ -50,6 +51,9 @@ router = APIRouter(tags=["predictions"], dependencies=[Depends(refuse_while_stop
         PredictionRefused(reason="…", job_id=_EXAMPLE_ID, error=_EXAMPLE_ERROR),
         PredictionFailed(reason="…", job_id=_EXAMPLE_ID, error=_EXAMPLE_ERROR),
         PredictionCancelled(job_id=_EXAMPLE_ID),
+        PredictionTooLarge(
+            limit=predictions.MAX_ANSWER_BYTES, job_id=_EXAMPLE_ID, url=f"/jobs/{_EXAMPLE_ID}/results"
+        ),
         PredictionPending(seconds=30, job_id=_EXAMPLE_ID, poll_url=f"/jobs/{_EXAMPLE_ID}"),
         TooManyActiveJobs(active=10, limit=10),
         DatabaseUnavailable,
@@ -81,5 +85,11 @@ async def predict(
         JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
     await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=predictions.WAIT_SECONDS)
     async with resources.database.connection() as connection:
-        job = await service.get_own(connection, user.id, submitted.job_id, inline_rows=MAX_ROWS)
+        job = await service.get_own(
+            connection,
+            user.id,
+            submitted.job_id,
+            inline_rows=MAX_ROWS,
+            inline_bytes=predictions.MAX_ANSWER_BYTES,
+        )
     return views.respond(predictions.predicted(job))

@@ -9,6 +9,7 @@ from app.jobs.errors import (
     PredictionFailed,
     PredictionPending,
     PredictionRefused,
+    PredictionTooLarge,
     ResultsExpired,
     TooManyInstances,
     TooManyRows,
@@ -18,6 +19,7 @@ from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest, Pr
 from app.jobs.states import Priority, Status
 
 WAIT_SECONDS: Final = 30.0
+MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 RETENTION_SECONDS: Final = 3600
 """Whoever had to leave before the answer finds it here for so long."""
 
@@ -44,8 +46,8 @@ def job_request(request: PredictRequest) -> BatchPredictRequest:
 def predicted(job: Any) -> Predicted:
     """What came of the job, as it stands with its outputs.
 
-    Raises PredictionPending, PredictionCancelled, PredictionFailed, and PredictionRefused for rows or a model
-    that would fail again.
+    Raises PredictionPending, PredictionCancelled, PredictionTooLarge, PredictionFailed, and PredictionRefused
+    for rows or a model that would fail again.
     """
     status = Status(job["status"])
     if not status.is_final:
@@ -56,6 +58,10 @@ def predicted(job: Any) -> Predicted:
         raise PredictionCancelled(job_id=str(job["id"]))
     if status is Status.FAILED:
         raise _failure(job)
+    if job["outputs"] is None and job["pruned_at"] is None:
+        raise PredictionTooLarge(
+            limit=MAX_ANSWER_BYTES, job_id=str(job["id"]), url=f"/jobs/{job['id']}/results"
+        )
     if job["outputs"] is None:
         raise ResultsExpired(job_id=str(job["id"]))
     lines = [line for output in job["outputs"] for line in _decode_lines(output)]
