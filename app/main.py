@@ -17,6 +17,7 @@ from app.http.middleware import RequestMiddleware
 from app.jobs.kinds import registry
 from app.jobs.quota import Quota
 from app.keeper.keeper import Keeper
+from app.quotas.service import StorageQuota
 from app.routers import routers
 from app.streams import farewell
 from app.streams.admission import Admission
@@ -54,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as resources, open_gate(resources) as gate:
-            hub = Hub(resources.database, resources.redis_pool, resources.redis)
+            hub = Hub(resources.database, resources.redis_pool, resources.redis, resources.seal)
             keeper = Keeper(resources)
             sockets = Sockets()
             admission = Admission(
@@ -70,7 +71,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.sockets = sockets
             app.state.kinds = kinds
             app.state.intake = Intake(resources)
-            app.state.quota = Quota(resources.database, settings.max_active_jobs)
+            app.state.quota = Quota(
+                resources.database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)
+            )
             async with background.running(
                 hub.run_forever(),
                 keeper.run_forever(),

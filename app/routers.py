@@ -18,6 +18,7 @@ from app.jobs.routes import router as jobs
 from app.jobs.uploads.routes import router as uploads
 from app.models.routes import router as models
 from app.operations.routes import router as operations
+from app.quotas.routes import router as quotas
 from app.streams.routes import router as streams
 from app.streams.socket_routes import router as sockets
 from app.watch.routes import router as watch
@@ -37,6 +38,7 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         bulk,
         predictions,
         auth,
+        quotas,
         datasets,
         models,
         uploads,

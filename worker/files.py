@@ -100,7 +100,7 @@ class Files:
                 continue
             key = part_key(job.id, job.attempt, index)
             parts[key] = batch.output
-            kept.append(replace(batch, output=None, part_key=key))
+            kept.append(replace(batch, output=None, part_key=key, part_bytes=len(batch.output)))
         if parts:
             try:
                 await self._storage.put_all(parts)

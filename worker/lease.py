@@ -16,10 +16,11 @@ import asyncpg
 import structlog
 from redis.asyncio import ConnectionPool, Redis
 
-from app.core import database, keys
+from app.core import database, keys, metrics
 from app.core.backoff import delay_seconds
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
+from app.core.sealing import Seal
 from app.jobs import leases
 from app.jobs.leases import HeldJob, WorkerIdentity
 
@@ -118,7 +119,7 @@ class Lease:
         finally:
             self._disconnect()
 
-    async def listen_forever(self, pool: ConnectionPool, availability: Availability) -> None:
+    async def listen_forever(self, pool: ConnectionPool, availability: Availability, seal: Seal) -> None:
         """Look at once when a hint says that something about a job here has changed, until cancelled."""
         while True:
             try:
@@ -126,8 +127,16 @@ class Lease:
                     await channel.subscribe(keys.worker(self.worker.id))
                     availability.succeeded()
                     while True:
-                        if await channel.get_message(timeout=2.0) is not None:
+                        message = await channel.get_message(timeout=2.0)
+                        if message is None:
+                            continue
+                        await seal.load()
+                        if seal.open(message["channel"], message["data"]) is None:
+                            metrics.HINTS_REFUSED.inc()
+                        else:
                             self._look.set()
+            except DatabaseUnavailable:
+                await asyncio.sleep(self.heartbeat_seconds)
             except UNREACHABLE as error:
                 availability.failed(error)
                 await asyncio.sleep(self.heartbeat_seconds)

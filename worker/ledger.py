@@ -5,7 +5,8 @@ attempts with them, until it answers again and says what became of each.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from time import perf_counter
@@ -27,6 +28,8 @@ from app.jobs.completions import Completion
 from app.jobs.moves import Moved, Report
 from app.jobs.queries import Standing
 from app.jobs.states import FINAL, Status
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import StorageQuota
 
 MAX_REPORTS_AT_ONCE = 64
 
@@ -65,8 +68,11 @@ class _Waiting:
 class Ledger:
     """Commits batches and ends attempts, for all slots of one worker."""
 
-    def __init__(self, database: Database, hints: Hints, worker_id: UUID) -> None:
+    def __init__(
+        self, database: Database, hints: Hints, worker_id: UUID, quota: StorageQuota | None = None
+    ) -> None:
         self._database = database
+        self._quota = quota or StorageQuota(0)
         self._hints = hints
         self._worker_id = worker_id
         self._waiting: list[_Waiting] = []
@@ -92,11 +98,22 @@ class Ledger:
             del self._waiting[: len(group)]
             if not self._waiting:
                 self._has_waiting.clear()
-            if together := [waiting for waiting in group if waiting.completion is None]:
-                await self._write(together)
+            together: list[_Waiting] = []
+            alone: list[_Waiting] = []
             for waiting in group:
-                if waiting.completion is not None:
-                    await self._write([waiting])
+                (alone if self._is_alone(waiting) else together).append(waiting)
+            if together:
+                await self._write(together)
+            for waiting in alone:
+                await self._write([waiting])
+
+    def _is_alone(self, waiting: _Waiting) -> bool:
+        """Whether a report is written in a transaction of its own."""
+        return waiting.completion is not None or self._must_be_checked(waiting.report)
+
+    def _must_be_checked(self, report: Report) -> bool:
+        """Whether what a report stores may be more than its owner may store."""
+        return report.owner_id is not None and not self._quota.is_far_below(report.owner_id)
 
     async def fail(
         self,
@@ -156,6 +173,8 @@ class Ledger:
             await self._write_held(group)
         except asyncpg.PostgresError as error:
             await self._write_apart(group, error)
+        except QuotaExceeded as error:  # a report that is checked is written alone
+            self._refuse(group[0], error)
         except Exception as error:  # only a completion raises something else, and that is written alone
             if group[0].completion is None:
                 raise
@@ -166,15 +185,30 @@ class Ledger:
         started = perf_counter()
         failpoints.reach("advance:before")
         async with self._database.connection() as connection:
-            if group[0].completion is None:
-                moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+            if len(group) == 1:
+                async with self._checked(connection, reports[0]):
+                    moved = await self._advance(connection, group[0])
             else:
-                moved = await self._complete(connection, group[0].report, group[0].completion)
+                moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
         failpoints.reach("advance:after")
         metrics.COMMIT_SECONDS.observe(perf_counter() - started)
         metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
         for waiting in group:
             self._answer(waiting, moved.get(waiting.report.job_id))
+
+    @asynccontextmanager
+    async def _checked(self, connection: asyncpg.Connection, report: Report) -> AsyncIterator[None]:
+        """Hold what the body writes to the owner's quota. Raises QuotaExceeded, and nothing of it is kept."""
+        if report.owner_id is None or not self._must_be_checked(report):
+            yield
+            return
+        async with connection.transaction(), self._quota.checked(connection, report.owner_id):
+            yield
+
+    async def _advance(self, connection: asyncpg.Connection, waiting: _Waiting) -> dict[UUID, Moved]:
+        if waiting.completion is None:
+            return await transitions.advance(connection, worker_id=self._worker_id, reports=[waiting.report])
+        return await self._complete(connection, waiting.report, waiting.completion)
 
     async def _complete(
         self, connection: asyncpg.Connection, report: Report, completion: Completion

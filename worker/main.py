@@ -19,6 +19,7 @@ from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
 from app.jobs.leases import WorkerIdentity
 from app.keeper.keeper import Keeper
+from app.quotas.service import StorageQuota
 from worker import plugins, probe
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
@@ -76,7 +77,7 @@ async def _serve(
 ) -> None:
     structlog.contextvars.bind_contextvars(worker=identity.name)
     settings = resources.settings
-    ledger = Ledger(resources.database, resources.hints, identity.id)
+    ledger = Ledger(resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes))
     lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
     claimer = Claimer(resources.database, resources.hints, identity.id, identity.kinds)
     runner = Runner(settings, kinds, claimer, ledger, lease, children, files)
@@ -92,7 +93,7 @@ async def _serve(
             return
         log.info("worker_started", queues=identity.queues, kinds=identity.kinds, slots=identity.slots)
         async with background.running(
-            lease.keep_forever(), lease.listen_forever(resources.redis_pool, resources.redis)
+            lease.keep_forever(), lease.listen_forever(resources.redis_pool, resources.redis, resources.seal)
         ):
             async with background.running(consumer.consume_forever()):
                 await stopping.wait()

@@ -29,6 +29,7 @@ from app.jobs.completions import COMPLETIONS, Completion
 from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Batch, Claimed, Report
 from app.jobs.states import Outcome
+from app.quotas.errors import QuotaExceeded
 from worker.children import messages
 from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
@@ -171,6 +172,9 @@ class Runner:
                     except Unstorable as error:
                         child.kill(KillReason.PROTOCOL)
                         return await self._fail(job, Failure("unstorable_output", str(error), False))
+                    except QuotaExceeded as error:
+                        child.kill(KillReason.CLOSING)
+                        return await self._fail(job, Failure(error.code, error.detail, False))
                     except AppError as error:  # a completion was refused
                         return await self._fail(job, Failure(error.code, error.detail, False))
         except ChildStartFailed as error:
@@ -297,6 +301,7 @@ class Runner:
             checkpoint_file=checkpoint_file,
             result=None if done is None else done.result,
             is_early=done is not None and done.is_early,
+            owner_id=job.owner_id,
         )
 
     async def _completion(self, job: Claimed, done: messages.Done | None) -> Completion | None:

@@ -53,7 +53,11 @@ class Settings(BaseSettings):
     # Datasets
     max_dataset_bytes: int = Field(default=2 * 1024**3, ge=1024)
     max_dataset_rows: int = Field(default=50_000_000, ge=1)
-    dataset_quota_bytes: int = Field(default=20 * 1024**3, ge=1024)
+    max_spool_bytes: int = Field(default=8 * 1024**3, ge=1024)
+    max_user_spool_bytes: int = Field(default=4 * 1024**3, ge=1024)
+
+    # What users store
+    max_user_bytes: int = Field(default=20 * 1024**3, ge=0)
 
     # Models
     max_model_bytes: int = Field(default=1024**3, ge=1024)

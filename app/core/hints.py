@@ -13,7 +13,9 @@ from uuid import UUID
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
+from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.sealing import Seal
 
 MAX_WAITING = 10_000
 MAX_TOKENS_AT_ONCE = 1000
@@ -23,8 +25,9 @@ PROBE_SECONDS = 1.0
 class Hints:
     """Takes hints without waiting and sends all that wait in one pipeline."""
 
-    def __init__(self, pool: ConnectionPool, availability: Availability) -> None:
+    def __init__(self, pool: ConnectionPool, availability: Availability, seal: Seal) -> None:
         self._client = queue.client(pool)
+        self._seal = seal
         self._availability = availability
         self._messages: list[tuple[str, bytes]] = []
         self._tokens: Counter[str] = Counter()
@@ -52,6 +55,13 @@ class Hints:
             self._messages.append((channel, message))
         self._waiting.set()
 
+    async def _can_sign(self) -> bool:
+        try:
+            await self._seal.load()
+        except DatabaseUnavailable:
+            return False
+        return True
+
     async def send_forever(self) -> None:
         """Send whatever waits, until cancelled. While Redis is away, see each second whether it still is."""
         while True:
@@ -66,6 +76,9 @@ class Hints:
         messages, self._messages = self._messages, []
         tokens, self._tokens = self._tokens, Counter()
         is_away = not self._availability.is_up
+        if messages and not await self._can_sign():
+            metrics.HINTS_DROPPED.inc(len(messages))
+            messages = []
         if not messages and not tokens and not is_away:
             return
         try:
@@ -73,7 +86,7 @@ class Hints:
                 for name, count in tokens.items():
                     queue.add_tokens(pipe, name, count)
                 for channel, message in messages:
-                    pipe.publish(channel, message)
+                    pipe.publish(channel, self._seal.close(channel.encode(), message))
                 if is_away:
                     # A Redis that is read-only, or out of memory, still passes messages on.
                     pipe.psetex(keys.PROBE, keys.PROBE_LIFETIME_SECONDS * 1000, b"")

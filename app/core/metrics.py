@@ -53,6 +53,7 @@ JOBS_ACTIVE = Gauge("headrace_jobs_active", "Jobs that are pending or running, b
 WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers whose lease holds.")
 
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis answers this process.")
+HINTS_REFUSED = Counter("headrace_hints_refused", "Hints that none of our processes has signed.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(
     "headrace_loop_last_success_timestamp_seconds", "When a keeper loop last succeeded.", ("loop",)

@@ -11,6 +11,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.hints import Hints
 from app.core.redis import Availability
+from app.core.sealing import Seal
 from app.core.storage import Storage, open_storage
 
 REDIS_CONNECTIONS = 16
@@ -26,6 +27,7 @@ class Resources:
     redis: Availability
     hints: Hints
     storage: Storage
+    seal: Seal
 
 
 @asynccontextmanager
@@ -40,7 +42,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         database.open_database(settings.database_url, pool_size=settings.database_pool_size) as doors,
         redis.open_pool(settings.redis_url, max_connections=REDIS_CONNECTIONS) as redis_pool,
     ):
-        hints = Hints(redis_pool, availability)
+        seal = Seal(doors)
+        hints = Hints(redis_pool, availability, seal)
         async with background.running(hints.send_forever()):
-            yield Resources(settings, doors, redis_pool, availability, hints, storage)
+            yield Resources(settings, doors, redis_pool, availability, hints, storage, seal)
             await hints.flush()

@@ -38,11 +38,13 @@ class DatasetRowsTooLarge(TooLarge):
     title = "Dataset rows too large"
 
 
-class DatasetQuotaExceeded(TooLarge):
-    """Your datasets may have {limit} bytes together, and they have {used} without this one."""
+class SpoolFull(AppError):
+    """{whose} uploads in flight have {limit} bytes already. Send this one when another is done."""
 
-    code = "dataset_quota_exceeded"
-    title = "Dataset quota exceeded"
+    status = 429
+    code = "too_many_uploads"
+    title = "Too many uploads"
+    retry_after = 5
 
 
 class UnsupportedFormat(AppError):

@@ -3,7 +3,8 @@
 Whoever dies on the way leaves files that nothing refers to, in a spool folder or in storage; both are swept.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -13,12 +14,15 @@ import asyncpg
 from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.datasets import converting, queries, receiving, service, spooling, storing
+from app.datasets import converting, receiving, service, spooling, storing
 from app.datasets.conversion.answers import Converted
 from app.datasets.converting import Limits
-from app.datasets.errors import DatasetQuotaExceeded, DatasetTooLarge
+from app.datasets.errors import DatasetTooLarge
+from app.datasets.spooling import Spools
 from app.datasets.turns import Turns
 from app.datasets.values import Format
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import StorageQuota
 
 CONVERSIONS_AT_ONCE: Final = 2
 
@@ -31,13 +35,16 @@ class Intake:
         memory.give_back_large_blocks()
         self._resources = resources
         self._turns = Turns(CONVERSIONS_AT_ONCE)
+        settings = resources.settings
+        self._quota = StorageQuota(settings.max_user_bytes)
+        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_all=settings.max_spool_bytes)
 
     async def take(
         self, owner_id: UUID, name: str, file_format: Format, chunks: AsyncIterator[bytes], *, is_gzip: bool
     ) -> asyncpg.Record:
         """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
         limit_bytes, too_large = await self._limit(owner_id)
-        async with spooling.folder() as folder:
+        async with self._spool(owner_id) as (folder, reserve):
             content, rows = folder / "content", folder / "rows.parquet"
             spool = receiving.Spool(
                 content,
@@ -45,6 +52,7 @@ class Intake:
                 too_large=too_large,
                 is_text=file_format is not Format.PARQUET,
                 is_gzip=is_gzip,
+                reserve=reserve,
             )
             try:
                 await receiving.receive(chunks, spool)
@@ -55,15 +63,22 @@ class Intake:
                 converted = await converting.convert(content, file_format, rows, limits)
             return await self._publish(owner_id, name, file_format, content, rows, converted)
 
+    @asynccontextmanager
+    async def _spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
+        """A folder for one upload, and what each piece of it is told to."""
+        with self.spools.of(owner_id) as reserve:
+            async with spooling.folder() as folder:
+                yield folder, reserve
+
     async def _limit(self, owner_id: UUID) -> tuple[int, AppError]:
         """How large the next dataset of an owner may be, and what to say of one that is larger."""
-        settings = self._resources.settings
+        largest = self._resources.settings.max_dataset_bytes
         async with self._resources.database.connection() as connection:
-            used = await queries.used_bytes(connection, owner_id)
-        left = max(0, settings.dataset_quota_bytes - used)
-        if left < settings.max_dataset_bytes:
-            return left, DatasetQuotaExceeded(limit=settings.dataset_quota_bytes, used=used)
-        return settings.max_dataset_bytes, DatasetTooLarge(limit=settings.max_dataset_bytes)
+            left = await self._quota.left_bytes(connection, owner_id)
+        if left is not None and left < largest:
+            limit = self._quota.limit_bytes
+            return left, QuotaExceeded(limit=limit, used=limit - left)
+        return largest, DatasetTooLarge(limit=largest)
 
     async def _publish(
         self,
@@ -89,9 +104,9 @@ class Intake:
                     rows=stored_rows,
                     row_count=converted.rows,
                     columns=converted.columns,
-                    quota_bytes=resources.settings.dataset_quota_bytes,
+                    quota=self._quota,
                 )
-        except DatasetQuotaExceeded:
+        except QuotaExceeded:
             # Only here is it certain that there is no row. After a lost connection there may be one.
             await storing.forget(resources.storage, dataset_id)
             raise

@@ -47,14 +47,6 @@ async def page(
     return await connection.fetch(_PAGE, owner_id, before, limit)
 
 
-async def used_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:
-    """How large an owner's datasets are together, as they came."""
-    total: int = await connection.fetchval(
-        "SELECT coalesce(sum(bytes), 0)::bigint FROM datasets WHERE owner_id = $1", owner_id
-    )
-    return total
-
-
 def dataset(row: asyncpg.Record) -> Dataset:
     """A row of `datasets`."""
     return Dataset(

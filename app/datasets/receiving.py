@@ -7,7 +7,7 @@ endless line, is refused before most of it was sent.
 import asyncio
 import codecs
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -31,11 +31,20 @@ class Spool:
     """A file on the local disk that grows as an upload arrives. It blocks: use it in a thread."""
 
     def __init__(
-        self, path: Path, *, limit_bytes: int, too_large: AppError, is_text: bool, is_gzip: bool
+        self,
+        path: Path,
+        *,
+        limit_bytes: int,
+        too_large: AppError,
+        is_text: bool,
+        is_gzip: bool,
+        reserve: Callable[[int], None] = lambda _size: None,
     ) -> None:
+        """`reserve` is told the size of each piece before it is kept, and may refuse it."""
         self._file = path.open("xb")
         self._limit_bytes = limit_bytes
         self._too_large = too_large
+        self._reserve = reserve
         self._check = _TextCheck() if is_text else None
         self._inflate = _Inflate() if is_gzip else None
         self._bytes = 0
@@ -48,7 +57,7 @@ class Spool:
             self._file.close()
 
     def take(self, received: bytes) -> None:
-        """Take in what has arrived. Raises `too_large`, BadCompression and BadRow."""
+        """Take in what has arrived. Raises `too_large`, BadCompression, BadRow, and what `reserve` raises."""
         if self._inflate is None:
             self._append(received)
             return
@@ -67,6 +76,7 @@ class Spool:
         self._bytes += len(piece)
         if self._bytes > self._limit_bytes:
             raise self._too_large
+        self._reserve(len(piece))
         if self._check is not None:
             for start in range(0, len(piece), PIECE_BYTES):
                 self._check.take(piece[start : start + PIECE_BYTES])

@@ -26,10 +26,10 @@ from app.datasets.errors import (
     BadUpload,
     DatasetInUse,
     DatasetNotFound,
-    DatasetQuotaExceeded,
     DatasetRowsTooLarge,
     DatasetTooLarge,
     RangeNotSatisfiable,
+    SpoolFull,
     TooManyDatasetRows,
     UnsupportedFormat,
     UploadStalled,
@@ -41,6 +41,7 @@ from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
 from app.http.middleware import allow_body
+from app.quotas.errors import QuotaExceeded
 
 MAX_NAME_LENGTH: Final = 200
 MAX_PREVIEW_ROWS: Final = 100
@@ -117,7 +118,8 @@ class _Upload:
             DatasetTooLarge(limit=2 * 1024**3),
             TooManyDatasetRows(limit=50_000_000),
             DatasetRowsTooLarge(limit=2 * 1024**3),
-            DatasetQuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+            QuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+            SpoolFull(whose="Your", limit=4 * 1024**3),
             UnsupportedFormat(got="application/pdf"),
             UploadStalled(seconds=30),
             BadUpload(reason="there is no file in the form"),

@@ -9,9 +9,10 @@ import msgspec
 
 from app.core.errors import Unauthorized
 from app.core.files import StoredFile
-from app.datasets import queries
-from app.datasets.errors import DatasetInUse, DatasetNotFound, DatasetQuotaExceeded
+from app.datasets.errors import DatasetInUse, DatasetNotFound
 from app.datasets.values import Column, Format
+from app.quotas import queries as quotas
+from app.quotas.service import StorageQuota
 
 _ADD: Final = """
 INSERT INTO datasets (id, owner_id, name, format, bytes, sha256, rows, columns, rows_bytes, rows_sha256)
@@ -32,24 +33,20 @@ async def add(
     rows: StoredFile,
     row_count: int,
     columns: Sequence[Column],
-    quota_bytes: int,
+    quota: StorageQuota,
 ) -> asyncpg.Record:
     """Make a dataset of two files that are whole in storage; to be called in a transaction.
 
-    Raises DatasetQuotaExceeded. The owner's row is locked, so that of many at once none slips through.
+    Raises QuotaExceeded. The owner's row is locked, so that of many at once none slips through.
     """
-    # NO KEY: the lock that a new job's foreign key takes on this row does not wait for it.
-    owner = await connection.fetchrow("SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", owner_id)
-    if owner is None:
+    if not await quotas.lock(connection, owner_id):
         raise Unauthorized  # deleted while the file came in
-    used = await queries.used_bytes(connection, owner_id)
-    if used + content.bytes > quota_bytes:
-        raise DatasetQuotaExceeded(limit=quota_bytes, used=used)
-    row = await connection.fetchrow(
-        _ADD,
-        *(dataset_id, owner_id, name, file_format.value, content.bytes, content.sha256),
-        *(row_count, msgspec.to_builtins(columns), rows.bytes, rows.sha256),
-    )
+    async with quota.checked(connection, owner_id):
+        row = await connection.fetchrow(
+            _ADD,
+            *(dataset_id, owner_id, name, file_format.value, content.bytes, content.sha256),
+            *(row_count, msgspec.to_builtins(columns), rows.bytes, rows.sha256),
+        )
     assert row is not None  # noqa: S101  # RETURNING
     return row
 

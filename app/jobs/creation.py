@@ -20,6 +20,7 @@ from app.jobs.groups.schemas import GroupCreated
 from app.jobs.kinds.kind import Kind, no_spread
 from app.jobs.schemas import JobCreated
 from app.jobs.service import Submitted
+from app.quotas.errors import QuotaExceeded
 
 
 def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
@@ -40,6 +41,7 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
                 *kind.errors,
                 IdempotencyKeyReused,
                 TooManyActiveJobs(active=10, limit=10),
+                QuotaExceeded(used=20 * 1024**3, limit=20 * 1024**3),
                 DatabaseUnavailable,
             ),
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": kind.examples}}}},

@@ -35,6 +35,7 @@ class NewJob:
     files: dict[str, StoredFile] | None = None
     dataset_id: UUID | None = None
     model_version_id: UUID | None = None
+    upload_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Claimed:
 class Batch:
     """One computed batch. `output` holds one JSON object a line, a line a row.
 
-    A large output is in the part file `part_key` in storage instead.
+    A large output is in the part file `part_key` of `part_bytes` in storage instead.
     """
 
     first_row: int
@@ -78,6 +79,12 @@ class Batch:
     data: bytes = b"{}"
     part_key: str | None = None
     errors: int = 0
+    part_bytes: int = 0
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes are stored of it."""
+        return self.part_bytes if self.output is None else len(self.output)
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,19 @@ class Report:
     checkpoint_file: StoredFile | None = None
     result: bytes | None = None
     is_early: bool = False
+    owner_id: UUID | None = None
+
+    @property
+    def batch_bytes(self) -> int:
+        """How many bytes the batches store."""
+        return sum(batch.bytes for batch in self.batches)
+
+    @property
+    def checkpoint_bytes(self) -> int | None:
+        """How many bytes the checkpoint stores, which takes the place of the one before; None without one."""
+        if self.checkpoint_file is not None:
+            return self.checkpoint_file.bytes
+        return None if self.checkpoint is None else len(self.checkpoint)
 
     @property
     def is_final(self) -> bool:

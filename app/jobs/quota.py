@@ -1,4 +1,4 @@
-"""How many unfinished jobs a user may have: exact where it matters, free where it does not.
+"""How many unfinished jobs a user may have, and how many bytes: exact near the limit, free far below it.
 
 Counting first and inserting then lets parallel requests past any limit, so the count is made under a lock on
 the user's row. That lock would also make one user's requests wait for each other's commits. So far below the
@@ -7,6 +7,7 @@ limit, further than all requests of a second could bring anybody, the last count
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -15,6 +16,7 @@ import asyncpg
 
 from app.core.database import Database
 from app.jobs.errors import TooManyActiveJobs
+from app.quotas.service import StorageQuota
 
 SLACK: Final = 10_000
 COUNT_LIFETIME_SECONDS: Final = 1.0
@@ -27,29 +29,31 @@ SELECT count(*) FROM (
 
 
 class Quota:
-    """Lets a user's new jobs in, up to the limit."""
+    """Lets a user's new jobs in, up to the limits."""
 
-    def __init__(self, database: Database, limit: int) -> None:
+    def __init__(self, database: Database, limit: int, storage: StorageQuota | None = None) -> None:
         self._database = database
         self._limit = limit
+        self._storage = storage or StorageQuota(0)
         self._counts: dict[UUID, tuple[int, float]] = {}
 
     @asynccontextmanager
     async def admit(self, owner_id: UUID, jobs: int = 1) -> AsyncIterator[asyncpg.Connection]:
         """A connection on which to create so many jobs, in a transaction if there is more than one.
 
-        Raises TooManyActiveJobs.
+        Raises TooManyActiveJobs, and QuotaExceeded for what they store.
         """
-        if jobs == 1 and self._is_far_below(owner_id):
+        if jobs == 1 and self._is_far_below(owner_id) and self._storage.is_far_below(owner_id):
             async with self._database.connection() as connection:
                 yield connection
             return
         async with self._database.transaction() as connection:
             await self._check(connection, owner_id, jobs)
-            yield connection
+            async with self._storage.checked(connection, owner_id):
+                yield connection
 
     def _is_far_below(self, owner_id: UUID) -> bool:
-        count, counted_at = self._counts.get(owner_id, (0, 0.0))
+        count, counted_at = self._counts.get(owner_id, (0, -inf))
         return count + SLACK < self._limit and monotonic() - counted_at < COUNT_LIFETIME_SECONDS
 
     async def _check(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int) -> None:

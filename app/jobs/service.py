@@ -146,6 +146,7 @@ def new_job(
         files=dict(work.files) or None,
         dataset_id=work.dataset_id,
         model_version_id=work.model_version_id,
+        upload_bytes=work.upload_bytes,
     )
 
 

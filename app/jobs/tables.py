@@ -51,7 +51,11 @@ class JobGroup(SQLModel, table=True):
 
 
 class Job(SQLModel, table=True):
-    """One request for work. `attempt` is the fence, `next_batch` the cursor, `last_seq` the event counter."""
+    """One request for work. `attempt` is the fence, `next_batch` the cursor, `last_seq` the event counter.
+
+    `stored_bytes` are those of the payload, the batches and the checkpoint, `upload_bytes` those of a file
+    that the job holds until it ends; a trigger counts changes of their sum, `held_bytes`, for the owner.
+    """
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -139,6 +143,18 @@ class Job(SQLModel, table=True):
     dataset_id: UUID | None = None
     model_version_id: UUID | None = None
     errors: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    stored_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    checkpoint_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    upload_bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    held_bytes: int = Field(
+        sa_column=Column(
+            BigInteger,
+            Computed(
+                "stored_bytes + CASE WHEN finished_at IS NULL THEN upload_bytes ELSE 0 END", persisted=True
+            ),
+            nullable=False,
+        )
+    )
     created_at: datetime = Field(sa_column=instant(default_now=True))
     started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
@@ -172,6 +188,7 @@ class JobBatch(SQLModel, table=True):
     attempt: int
     output: bytes | None = Field(default=None, sa_type=LargeBinary)
     part_key: str | None = Field(default=None, sa_type=Text)
+    bytes: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
 
 
 class JobEvent(SQLModel, table=True):

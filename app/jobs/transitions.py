@@ -45,9 +45,9 @@ WITH moved AS (
     INSERT INTO jobs AS j (
         id, owner_id, kind, queue, priority, sort_key, params, metadata, max_attempts, total, run_at,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
-        group_id, files, dataset_id, model_version_id, last_seq)
+        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, last_seq)
     SELECT $1, $2, $3, $4, $5, due.at - $6::interval, $7, $8, $9, $10, due.at, $11, $12, $13, $14, $15, $19,
-        $20, $21, $22, 1
+        $20, $21, $22, coalesce(octet_length($18::bytea), 0), $23, 1
     -- `greatest` passes over NULL. A start in the past is no way to the head of the queue.
     FROM (SELECT greatest($16, now() + $17::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -95,13 +95,13 @@ ORDER BY j.sort_key, j.id"""
 _ADVANCE: Final = f"""
 WITH report AS (
     SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::text[], $7::bytea[],
-        $8::boolean[], $9::text[], $19::int[], $20::text[], $21::boolean[])
+        $8::boolean[], $9::text[], $19::int[], $20::text[], $21::boolean[], $23::bigint[], $24::bigint[])
         AS r (job_id, attempt, first_batch, batch_count, row_count, step, checkpoint, is_final, result,
-            error_count, checkpoint_file, is_early)
+            error_count, checkpoint_file, is_early, batch_bytes, checkpoint_bytes)
 ), batch AS (
     SELECT * FROM unnest($10::uuid[], $11::int[], $12::bigint[], $13::int[], $14::bigint[], $15::text[],
-        $16::bytea[], $17::text[], $22::text[])
-        AS b (job_id, position, first_row, row_count, rows_through, step, output, data, part_key)
+        $16::bytea[], $17::text[], $22::text[], $25::bigint[])
+        AS b (job_id, position, first_row, row_count, rows_through, step, output, data, part_key, bytes)
 ), moved AS (
     UPDATE jobs j SET
         next_batch = j.next_batch + r.batch_count,
@@ -109,6 +109,8 @@ WITH report AS (
         errors = j.errors + r.error_count,
         total = CASE WHEN r.is_early THEN j.done + r.row_count ELSE j.total END,
         step = coalesce(r.step, j.step),
+        stored_bytes = j.stored_bytes + r.batch_bytes + coalesce(r.checkpoint_bytes - j.checkpoint_bytes, 0),
+        checkpoint_bytes = coalesce(r.checkpoint_bytes, j.checkpoint_bytes),
         last_seq = j.last_seq + r.batch_count + r.is_final::int,
         -- Once its cancel was asked for, a job never completes, however near its end it was.
         status = CASE WHEN NOT r.is_final THEN j.status
@@ -124,8 +126,9 @@ WITH report AS (
         j.done - r.row_count AS done_before,
         j.last_seq - r.batch_count - r.is_final::int AS seq_before
 ), stored AS (
-    INSERT INTO job_batches (job_id, index, first_row, row_count, attempt, output, part_key)
-    SELECT j.id, j.first_batch + b.position, b.first_row, b.row_count, j.attempt, b.output, b.part_key
+    INSERT INTO job_batches (job_id, index, first_row, row_count, attempt, output, part_key, bytes)
+    SELECT j.id, j.first_batch + b.position, b.first_row, b.row_count, j.attempt, b.output, b.part_key,
+        b.bytes
     FROM batch b JOIN moved j ON j.id = b.job_id
 ), saved AS (
     INSERT INTO job_checkpoints (job_id, next_batch, data, file)
@@ -245,6 +248,10 @@ WITH moved AS (
         done = CASE WHEN $2 THEN 0 ELSE j.done END,
         errors = CASE WHEN $2 THEN 0 ELSE j.errors END,
         step = CASE WHEN $2 THEN NULL ELSE j.step END,
+        stored_bytes = CASE WHEN $2 THEN coalesce(
+            (SELECT octet_length(p.rows) FROM job_payloads p WHERE p.job_id = j.id), 0)
+            ELSE j.stored_bytes END,
+        checkpoint_bytes = CASE WHEN $2 THEN 0 ELSE j.checkpoint_bytes END,
         last_seq = j.last_seq + 1
     WHERE j.id = $1 AND j.status IN ('failed', 'cancelled') AND j.pruned_at IS NULL
     RETURNING j.*
@@ -289,6 +296,7 @@ async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
         None if job.files is None else msgspec.json.encode(job.files),
         job.dataset_id,
         job.model_version_id,
+        job.upload_bytes,
     )
     return _first(_moved(rows))
 
@@ -342,6 +350,9 @@ async def advance(
         [_json_or_none(report.checkpoint_file) for report in reports],
         [report.is_early for report in reports],
         [batch.part_key for _, _, batch in batches],
+        [report.batch_bytes for report in reports],
+        [report.checkpoint_bytes for report in reports],
+        [batch.bytes for _, _, batch in batches],
     )
     return {moved.job_id: moved for moved in _moved(rows)}
 

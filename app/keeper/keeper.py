@@ -9,8 +9,10 @@ from app.keeper.prune import Prune
 from app.keeper.rescue import Rescue
 from app.keeper.sweep import Sweep, SweepLoop
 from app.keeper.wake import Wake, WakeLoop
+from app.quotas import queries as quotas
 
 WAKE_SECONDS: Final = 0.18
+ADD_UP_SECONDS: Final = 5.0
 PRUNE_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 3600.0
 
@@ -28,6 +30,7 @@ class Keeper:
                 "wake", WAKE_SECONDS, database, Wake(resources.redis_pool, resources.redis, resources.hints)
             ),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
+            Loop("add_up", ADD_UP_SECONDS, database, quotas.add_up),
             SweepLoop(
                 "sweep",
                 SWEEP_SECONDS,

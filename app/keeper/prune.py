@@ -22,7 +22,7 @@ IDEMPOTENCY_KEY_LIFETIME: Final = timedelta(hours=24)
 
 _RESULTS: Final = """
 WITH expired AS (
-    UPDATE jobs SET pruned_at = now() WHERE id IN (
+    UPDATE jobs SET pruned_at = now(), stored_bytes = 0, checkpoint_bytes = 0 WHERE id IN (
         SELECT id FROM jobs
         -- A dead letter waits for a person: what it needs to be tried again goes when the job itself does.
         WHERE expires_at < now() AND pruned_at IS NULL AND (status <> 'failed' OR dismissed_at IS NOT NULL)

@@ -10,6 +10,10 @@ class ModelNotFound(NotFound):
     title = "Model not found"
 
 
+class NotYourModel(ModelNotFound):
+    """You have no model {model!r}. To use another user's public model, name its owner: {public}."""
+
+
 class AliasNotFound(NotFound):
     """The model {model!r} has no alias {alias!r}."""
 
@@ -29,13 +33,6 @@ class NameReserved(Conflict):
 
     code = "name_reserved"
     title = "Name reserved"
-
-
-class NameTaken(Conflict):
-    """There is another public model {model!r}."""
-
-    code = "name_taken"
-    title = "Name taken"
 
 
 class ModelInUse(Conflict):

@@ -9,3 +9,10 @@ PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_.-]{0,99}$"
 
 ModelName = Annotated[str, Field(pattern=PATTERN, description="A letter, then letters, digits and `_.-`.")]
 AliasName = Annotated[str, Field(pattern=PATTERN, description="A letter, then letters, digits and `_.-`.")]
+
+MAX_REFERENCE_LENGTH: Final = 700
+"""An owner as typed, a name and an alias."""
+
+MODEL_REFERENCE: Final = (
+    "`name`, `name@version` or `name@alias`; another user's public model is `owner/name`, likewise."
+)

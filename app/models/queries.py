@@ -8,45 +8,51 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
+from app.auth import usernames
 from app.core import paging
 from app.core.files import StoredFile
 from app.models import builtin
-from app.models.errors import ModelNotFound
+from app.models.errors import ModelNotFound, NotYourModel
 from app.models.versions import InputColumn, ModelVersion, Task
 
-_REFERENCE: Final = re.compile(r"([^@]+)(?:@(?:([0-9]{1,9})|([^@]+)))?")
+# A name has no slash, an owner's may have anything.
+_REFERENCE: Final = re.compile(r"(?:(.+)/)?([^@/]+)(?:@(?:([0-9]{1,9})|([^@/]+)))?", re.DOTALL)
 
-# The owner's own before a public one, whichever versions it has: a name must not mean another's model because
-# a version is missing.
+# A bare name means one's own model and never another's: a public one is named with its owner. So a name that
+# its owner gives up, or hides for a moment, never comes to mean somebody else's model.
 _MEANT: Final = """
-SELECT id FROM models WHERE name = $2 AND (owner_id = $1 OR visibility = 'public')
-ORDER BY owner_id = $1 DESC LIMIT 1"""
+SELECT m.id FROM models m JOIN users u ON u.id = m.owner_id
+WHERE m.name = $2 AND CASE WHEN $3::text IS NULL THEN m.owner_id = $1
+    ELSE u.username_key = $3 AND (m.owner_id = $1 OR m.visibility = 'public') END"""
 
 # FOR SHARE: what is found here is not deleted before the caller commits.
 _VERSION: Final = f"""
-SELECT v.*, m.name
-FROM models m JOIN model_versions v ON v.model_id = m.id
+SELECT v.*, m.name, u.username AS owner, m.owner_id = $1 AS is_own
+FROM models m JOIN users u ON u.id = m.owner_id JOIN model_versions v ON v.model_id = m.id
 WHERE m.id = ({_MEANT})
-    AND ($3::int IS NULL OR v.version = $3)
-    AND ($4::text IS NULL
-        OR v.id = (SELECT a.version_id FROM model_aliases a WHERE a.model_id = m.id AND a.alias = $4))
+    AND ($4::int IS NULL OR v.version = $4)
+    AND ($5::text IS NULL
+        OR v.id = (SELECT a.version_id FROM model_aliases a WHERE a.model_id = m.id AND a.alias = $5))
 ORDER BY v.version DESC
 LIMIT 1
 FOR SHARE OF v"""
 
 _MODEL: Final = """
-SELECT m.*, m.owner_id = $1 AS is_own,
+SELECT m.*, m.owner_id = $1 AS is_own, u.username AS owner,
     (SELECT count(*) FROM model_versions v WHERE v.model_id = m.id) AS versions,
     (SELECT max(v.version) FROM model_versions v WHERE v.model_id = m.id) AS latest_version,
     (SELECT coalesce(jsonb_object_agg(a.alias, v.version), '{}')
         FROM model_aliases a JOIN model_versions v ON v.id = a.version_id WHERE a.model_id = m.id) AS aliases
-FROM models m"""
+FROM models m JOIN users u ON u.id = m.owner_id"""
 
-# A public model that one's own of the same name hides cannot be named, so it is not shown either.
+# Models of this name that another user could name.
+_PUBLIC: Final = """
+SELECT u.username || '/' || m.name FROM models m JOIN users u ON u.id = m.owner_id
+WHERE m.name = $1 AND m.visibility = 'public' ORDER BY m.id LIMIT 5"""
+
 _PAGE: Final = paging.bounded(
     f"""{_MODEL}
-WHERE (m.owner_id = $1 OR m.visibility = 'public' AND NOT EXISTS (
-        SELECT FROM models own WHERE own.owner_id = $1 AND own.name = m.name))
+WHERE (m.owner_id = $1 OR m.visibility = 'public')
     AND ($2::uuid IS NULL OR m.id < $2)
 ORDER BY m.id DESC LIMIT $3""",
     size="octet_length(aliases::text)",
@@ -54,9 +60,9 @@ ORDER BY m.id DESC LIMIT $3""",
 )
 
 _SHOWN_VERSION: Final = """
-SELECT v.*, m.name, m.owner_id = $2 AS is_own,
+SELECT v.*, m.name, m.owner_id = $2 AS is_own, u.username AS owner,
     ARRAY(SELECT a.alias FROM model_aliases a WHERE a.version_id = v.id ORDER BY a.alias) AS aliases
-FROM model_versions v JOIN models m ON m.id = v.model_id
+FROM model_versions v JOIN models m ON m.id = v.model_id JOIN users u ON u.id = m.owner_id
 WHERE v.model_id = $1"""
 
 _VERSIONS: Final = paging.bounded(
@@ -76,12 +82,25 @@ async def page(
     return await connection.fetch(_PAGE, user_id, before, limit)
 
 
-async def get(connection: asyncpg.Connection, user_id: UUID, name: str) -> asyncpg.Record:
-    """The model that a name means to a user. Raises ModelNotFound."""
-    row = await connection.fetchrow(f"{_MODEL} WHERE m.id = ({_MEANT})", user_id, name)
+async def get(
+    connection: asyncpg.Connection, user_id: UUID, name: str, owner: str | None = None
+) -> asyncpg.Record:
+    """A user's own model of this name, or that of an owner who shows it. Raises ModelNotFound."""
+    owner_key = None if owner is None else usernames.key(owner)
+    row = await connection.fetchrow(f"{_MODEL} WHERE m.id = ({_MEANT})", user_id, name, owner_key)
     if row is None:
-        raise ModelNotFound(model=name)
+        raise await _not_found(connection, name, name, owner)
     return row
+
+
+async def _not_found(
+    connection: asyncpg.Connection, reference: str, name: str, owner: str | None
+) -> ModelNotFound:
+    """What to say of a model that is not there; for a bare name, whose public models have it."""
+    if owner is not None:
+        return ModelNotFound(model=reference)
+    public = [row[0] for row in await connection.fetch(_PUBLIC, name)]
+    return NotYourModel(model=reference, public=public) if public else ModelNotFound(model=reference)
 
 
 async def versions(
@@ -92,10 +111,10 @@ async def versions(
 
 
 async def get_version(
-    connection: asyncpg.Connection, user_id: UUID, name: str, number: int
+    connection: asyncpg.Connection, user_id: UUID, name: str, number: int, owner: str | None = None
 ) -> asyncpg.Record:
-    """One version of the model that a name means to a user. Raises ModelNotFound."""
-    model = await get(connection, user_id, name)
+    """One version of a model; see `get`. Raises ModelNotFound."""
+    model = await get(connection, user_id, name, owner)
     row = await connection.fetchrow(f"{_SHOWN_VERSION} AND v.version = $3", model["id"], user_id, number)
     if row is None:
         raise ModelNotFound(model=f"{name}@{number}")
@@ -114,6 +133,8 @@ async def jobs_in_need(connection: asyncpg.Connection, version_ids: Sequence[UUI
 async def get_for_job(connection: asyncpg.Connection, owner_id: UUID, reference: str) -> ModelVersion:
     """The version that `name`, `name@version` or `name@alias` means to a user; a bare name is the newest.
 
+    Another user's public model is `owner/name`, likewise.
+
     It stays until the caller's transaction ends. Raises ModelNotFound.
     """
     if (built_in := builtin.find(reference)) is not None:
@@ -121,17 +142,19 @@ async def get_for_job(connection: asyncpg.Connection, owner_id: UUID, reference:
     parsed = _REFERENCE.fullmatch(reference)
     if parsed is None:
         raise ModelNotFound(model=reference)
-    name, number, alias = parsed.groups()
-    row = await connection.fetchrow(_VERSION, owner_id, name, None if number is None else int(number), alias)
+    owner, name, number, alias = parsed.groups()
+    owner_key = None if owner is None else usernames.key(owner)
+    wanted = None if number is None else int(number)
+    row = await connection.fetchrow(_VERSION, owner_id, name, owner_key, wanted, alias)
     if row is None:
-        raise ModelNotFound(model=reference)
+        raise await _not_found(connection, reference, name, owner)
     return version(row)
 
 
 def version(row: asyncpg.Record) -> ModelVersion:
-    """A row of `model_versions`, with the `name` of its model."""
+    """A row of `model_versions`, with the `name` of its model, the `owner`, and whether it `is_own`."""
     return ModelVersion(
-        name=row["name"],
+        name=row["name"] if row["is_own"] else f"{row['owner']}/{row['name']}",
         version=row["version"],
         runtime=row["runtime"],
         id=row["id"],

@@ -16,7 +16,7 @@ import msgspec
 from app.core import ids
 from app.core.files import StoredFile
 from app.models import builtin, queries
-from app.models.errors import AliasNotFound, ModelInUse, ModelNotFound, NameReserved, NameTaken
+from app.models.errors import AliasNotFound, ModelInUse, ModelNotFound, NameReserved
 from app.models.versions import InputColumn, ModelVersion, Task, Visibility
 
 # The row is locked from here on, whether it was there or not.
@@ -107,12 +107,9 @@ async def drop_alias(connection: asyncpg.Connection, owner_id: UUID, name: str, 
 
 
 async def show(connection: asyncpg.Connection, owner_id: UUID, name: str, visibility: Visibility) -> None:
-    """Say who may use an owner's model. Raises ModelNotFound, NameTaken, NameReserved."""
+    """Say who may use an owner's model. Raises ModelNotFound, NameReserved."""
     model_id = await _lock_own(connection, owner_id, name)
-    try:
-        await connection.execute("UPDATE models SET visibility = $2 WHERE id = $1", model_id, visibility)
-    except asyncpg.UniqueViolationError:
-        raise NameTaken(model=name) from None
+    await connection.execute("UPDATE models SET visibility = $2 WHERE id = $1", model_id, visibility)
 
 
 async def delete_version(connection: asyncpg.Connection, owner_id: UUID, name: str, number: int) -> str:

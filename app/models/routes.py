@@ -7,10 +7,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Response, status
 from fastapi.responses import StreamingResponse
 
+from app.auth import usernames
 from app.auth.deps import CurrentUser
 from app.core import paging
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import problems
+from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.models import builtin, queries, registry, storing, views
 from app.models.errors import (
@@ -19,7 +21,6 @@ from app.models.errors import (
     ModelInUse,
     ModelNotFound,
     NameReserved,
-    NameTaken,
 )
 from app.models.names import AliasName, ModelName
 from app.models.schemas import AliasRequest, ModelChange, ModelPage, ModelView, VersionPage, VersionView
@@ -33,6 +34,14 @@ _UNKNOWN: Final = ModelNotFound(model="churn")
 _UNKNOWN_VERSION: Final = ModelNotFound(model="churn@3")
 _RESERVED: Final = NameReserved(model="sentiment")
 
+Owner = Annotated[
+    CleanStr | None,
+    Query(
+        min_length=1,
+        max_length=usernames.MAX_LENGTH_AS_TYPED,
+        description="Whose public model is meant; by default your own.",
+    ),
+]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 
 router = APIRouter(prefix="/models", tags=["models"])
@@ -65,12 +74,14 @@ async def list_models(
     response_model=ModelView,
     responses=problems.responses(_UNKNOWN),
 )
-async def get_model(name: ModelName, user: CurrentUser, database: DatabaseDep) -> ModelView:
-    """Its versions and aliases. A name means your own model before another's public one."""
-    if (built_in := builtin.find(name)) is not None:
+async def get_model(
+    name: ModelName, user: CurrentUser, database: DatabaseDep, owner: Owner = None
+) -> ModelView:
+    """Its versions and aliases. A name means your own model; another user's public one needs its `owner`."""
+    if owner is None and (built_in := builtin.find(name)) is not None:
         return views.built_in_model(built_in)
     async with database.connection() as connection:
-        return views.model(await queries.get(connection, user.id, name))
+        return views.model(await queries.get(connection, user.id, name, owner))
 
 
 @router.patch(
@@ -78,12 +89,12 @@ async def get_model(name: ModelName, user: CurrentUser, database: DatabaseDep) -
     operation_id="changeModel",
     summary="Show a model to all users, or only to you",
     response_model=ModelView,
-    responses=problems.responses(_UNKNOWN, NameTaken(model="churn"), _RESERVED),
+    responses=problems.responses(_UNKNOWN, _RESERVED),
 )
 async def change_model(
     name: ModelName, body: ModelChange, user: CurrentUser, database: DatabaseDep
 ) -> ModelView:
-    """Of all public models no two have the same name. Jobs that were sent before go on as they were."""
+    """Others name a public model with you as its owner. Jobs that were sent before go on as they were."""
     async with database.transaction() as connection:
         await registry.show(connection, user.id, name, body.visibility)
         return views.model(await queries.get(connection, user.id, name))
@@ -114,15 +125,16 @@ async def list_versions(
     name: ModelName,
     user: CurrentUser,
     database: DatabaseDep,
+    owner: Owner = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> VersionPage:
     """One page of versions, each with its metrics."""
     below = _number(cursor)
-    if (built_in := builtin.find(name)) is not None:
+    if owner is None and (built_in := builtin.find(name)) is not None:
         return VersionPage(items=[views.built_in_version(built_in)], next_cursor=None)
     async with database.connection() as connection:
-        model = await queries.get(connection, user.id, name)
+        model = await queries.get(connection, user.id, name, owner)
         rows = await queries.versions(connection, model, user.id, below=below, limit=limit + 1)
     return views.version_page(rows, limit)
 
@@ -135,13 +147,13 @@ async def list_versions(
     responses=problems.responses(_UNKNOWN_VERSION),
 )
 async def get_version(
-    name: ModelName, number: Number, user: CurrentUser, database: DatabaseDep
+    name: ModelName, number: Number, user: CurrentUser, database: DatabaseDep, owner: Owner = None
 ) -> VersionView:
     """What it takes and gives, how good it is, and where it comes from."""
-    if (built_in := builtin.find(f"{name}@{number}")) is not None:
+    if owner is None and (built_in := builtin.find(f"{name}@{number}")) is not None:
         return views.built_in_version(built_in)
     async with database.connection() as connection:
-        return views.version(await queries.get_version(connection, user.id, name, number))
+        return views.version(await queries.get_version(connection, user.id, name, number, owner))
 
 
 @router.delete(
@@ -174,13 +186,13 @@ async def delete_version(name: ModelName, number: Number, user: CurrentUser, res
     },
 )
 async def download_version(
-    name: ModelName, number: Number, user: CurrentUser, resources: ResourcesDep
+    name: ModelName, number: Number, user: CurrentUser, resources: ResourcesDep, owner: Owner = None
 ) -> Response:
     """As it was brought, or as a training job has written it: skops or ONNX. Its ETag is the SHA-256."""
-    if builtin.find(f"{name}@{number}") is not None:
+    if owner is None and builtin.find(f"{name}@{number}") is not None:
         raise ArtifactNotFound(model=name)
     async with resources.database.connection() as connection:
-        row = await queries.get_version(connection, user.id, name, number)
+        row = await queries.get_version(connection, user.id, name, number, owner)
     blocks = resources.storage.stream(row["artifact_key"])
     suffix = _SUFFIXES.get(row["runtime"], "bin")
     return StreamingResponse(

@@ -21,10 +21,13 @@ class ModelLinks(TypedDict):
 class ModelView(TypedDict):
     """A model: its name, and which versions it has. `latest_version` is what its bare name means.
 
-    `is_own` says whether it is yours to change. The one that is built in was not created by anybody.
+    `is_own` says whether it is yours to change. `reference` is how a job of any user names it, with its
+    owner. The one that is built in was not created by anybody.
     """
 
     name: str
+    owner: str | None
+    reference: str
     visibility: Visibility
     is_own: bool
     is_built_in: bool
@@ -68,6 +71,7 @@ class VersionView(TypedDict):
     model: str
     model_id: UUID | None
     name: str
+    owner: str | None
     version: int
     aliases: list[str]
     runtime: str

@@ -19,7 +19,7 @@ class Model(SQLModel, table=True):
     __table_args__ = (
         one_of("visibility", Visibility),
         Index("uq_models_of_owner", "owner_id", "name", unique=True),
-        Index("uq_models_public", "name", unique=True, postgresql_where=text("visibility = 'public'")),
+        Index("ix_models_public_of_name", "name", postgresql_where=text("visibility = 'public'")),
     )
 
     id: UUID = Field(primary_key=True)

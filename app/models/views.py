@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import quote
 
 import asyncpg
 import msgspec
@@ -18,6 +19,8 @@ def model(row: asyncpg.Record) -> ModelView:
     """A model as somebody sees it who may predict with it."""
     return ModelView(
         name=row["name"],
+        owner=row["owner"],
+        reference=f"{row['owner']}/{row['name']}",
         visibility=Visibility(row["visibility"]),
         is_own=row["is_own"],
         is_built_in=False,
@@ -25,7 +28,7 @@ def model(row: asyncpg.Record) -> ModelView:
         latest_version=row["latest_version"],
         aliases=row["aliases"],
         created_at=row["created_at"],
-        links=_model_links(row["name"]),
+        links=_model_links(row["name"], _query(row)),
     )
 
 
@@ -33,6 +36,8 @@ def built_in_model(version: ModelVersion) -> ModelView:
     """A model that is built in."""
     return ModelView(
         name=version.name,
+        owner=None,
+        reference=version.name,
         visibility=Visibility.PUBLIC,
         is_own=False,
         is_built_in=True,
@@ -58,10 +63,13 @@ def version(row: asyncpg.Record) -> VersionView:
     """A version as somebody sees it who may predict with it."""
     lineage: Mapping[str, Any] = row["lineage"]
     here = f"/models/{row['name']}/versions/{row['version']}"
+    query = _query(row)
+    named = row["name"] if row["is_own"] else f"{row['owner']}/{row['name']}"
     return VersionView(
-        model=f"{row['name']}@{row['version']}",
+        model=f"{named}@{row['version']}",
         model_id=row["id"],
         name=row["name"],
+        owner=row["owner"],
         version=row["version"],
         aliases=row["aliases"],
         runtime=row["runtime"],
@@ -77,7 +85,11 @@ def version(row: asyncpg.Record) -> VersionView:
         bytes=row["bytes"],
         sha256=row["sha256"],
         created_at=row["created_at"],
-        links=VersionLinks(self=here, model=f"/models/{row['name']}", artifact=f"{here}/artifact"),
+        links=VersionLinks(
+            self=f"{here}{query}",
+            model=f"/models/{row['name']}{query}",
+            artifact=f"{here}/artifact{query}",
+        ),
     )
 
 
@@ -87,6 +99,7 @@ def built_in_version(version: ModelVersion) -> VersionView:
         model=version.reference,
         model_id=None,
         name=version.name,
+        owner=None,
         version=version.version,
         aliases=[],
         runtime=version.runtime,
@@ -115,5 +128,10 @@ def version_page(rows: Sequence[asyncpg.Record], limit: int) -> VersionPage:
     return VersionPage(items=[version(row) for row in shown], next_cursor=next_cursor)
 
 
-def _model_links(name: str) -> ModelLinks:
-    return ModelLinks(self=f"/models/{name}", versions=f"/models/{name}/versions")
+def _query(row: asyncpg.Record) -> str:
+    """What a link to a model has at its end: whose it is, if it is another's."""
+    return "" if row["is_own"] else f"?owner={quote(row['owner'], safe='')}"
+
+
+def _model_links(name: str, query: str = "") -> ModelLinks:
+    return ModelLinks(self=f"/models/{name}{query}", versions=f"/models/{name}/versions{query}")

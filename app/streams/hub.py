@@ -1,7 +1,8 @@
 """One hub in each API process: hears of events over Redis, and hands them to whoever follows.
 
-Redis carries hints, so the hub trusts them only as far as their numbers fit. A follower that sees a gap, that
-fell behind, or whose Redis connection broke reads what it misses from the log in Postgres, by number. And
+Redis carries hints, so the hub takes only those that a process of ours has signed, and trusts them only as
+far as their numbers fit. A follower that sees a gap, that fell behind, or whose Redis connection broke reads
+what it misses from the log in Postgres, by number. And
 every few seconds the hub compares where its followers stand with Postgres, in two queries, so that even a
 hint lost without a trace is made good. What a follower yields is therefore the log: nothing lost, nothing
 twice.
@@ -11,6 +12,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from time import monotonic
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -20,10 +22,11 @@ import structlog
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.client import PubSub
 
-from app.core import background, keys
+from app.core import background, keys, metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
+from app.core.sealing import Seal
 from app.jobs import events, queries
 from app.jobs.events import Event
 from app.jobs.queries import EventPage
@@ -38,6 +41,7 @@ SUBSCRIBE_SECONDS: Final = 1.0
 RETRY_SECONDS: Final = 1.0
 PING_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 6.0
+REFUSAL_LOG_SECONDS: Final = 60.0
 
 # A channel nothing is ever published to.
 _NOBODY: Final = keys.PREFIX + "nobody"
@@ -50,8 +54,12 @@ AnyFollower = TypeVar("AnyFollower", JobFollower, OwnerFollower)
 class Hub:
     """Hands the events of one process' followed jobs to their followers."""
 
-    def __init__(self, database: Database, pool: ConnectionPool, availability: Availability) -> None:
+    def __init__(
+        self, database: Database, pool: ConnectionPool, availability: Availability, seal: Seal
+    ) -> None:
         self._database = database
+        self._seal = seal
+        self._refused_at = -inf
         self._pool = pool
         self._availability = availability
         self._of_jobs: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
@@ -158,8 +166,11 @@ class Hub:
     async def _listen_forever(self) -> None:
         while True:
             try:
+                await self._seal.load()
                 async with Redis(connection_pool=self._pool).pubsub() as pubsub:
                     await self._listen(pubsub)
+            except DatabaseUnavailable:
+                pass  # without the key nobody's hints can be told from ours
             except UNREACHABLE as error:
                 self._availability.failed(error)
             finally:
@@ -193,11 +204,22 @@ class Hub:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
-            self._hand_over(keys.events_owner(message["channel"]), message["data"])
+            hint = self._seal.open(message["channel"], message["data"])
+            if hint is None:
+                self._refuse(message["data"])
+            else:
+                self._hand_over(keys.events_owner(message["channel"]), hint)
         elif message["type"] == "subscribe" and message["channel"] != _NOBODY.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
                 owner.is_heard.set()
+
+    def _refuse(self, data: bytes) -> None:
+        """Not signed by us: from another, or from a process of an older version. Comparing makes it good."""
+        metrics.HINTS_REFUSED.inc()
+        if monotonic() - self._refused_at > REFUSAL_LOG_SECONDS:
+            self._refused_at = monotonic()
+            log.warning("hint_refused", size_bytes=len(data))
 
     def _hand_over(self, owner_id: UUID, data: bytes) -> None:
         try:

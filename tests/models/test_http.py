@@ -5,12 +5,14 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.core.database import Database
 from app.core.storage import Storage
 from app.models.versions import InputColumn, Task
 from tests.models import versions
-from tests.support.accounts import Account
+from tests.support import rows
+from tests.support.accounts import Account, sign_in
 
 Answer = httpx.Response
 
@@ -193,8 +195,11 @@ async def test_what_is_private_is_unknown_to_others_what_is_public_can_be_used_a
     await versions.register(
         store, alice.id, file=await versions.stored(storage, b"model"), lineage={"job_id": "j"}
     )
-    here = "/models/churn"
-    reads = [here, f"{here}/versions", f"{here}/versions/1", f"{here}/versions/1/artifact"]
+    here, query = "/models/churn", "?owner=alice"
+    reads = [
+        f"{path}{query}"
+        for path in (here, f"{here}/versions", f"{here}/versions/1", f"{here}/versions/1/artifact")
+    ]
     changes: list[tuple[str, str, Any]] = [
         ("PATCH", here, {"visibility": "public"}),
         ("PUT", f"{here}/aliases/best", {"version": 1}),
@@ -223,24 +228,77 @@ async def test_what_is_private_is_unknown_to_others_what_is_public_can_be_used_a
     assert await of_reads(mallory.headers) == {200}
     assert await of_changes(mallory.headers) == {404}
     assert await names(client, mallory) == ["churn", "sentiment"]
-    seen = (await client.get(f"{here}/versions/1", headers=mallory.headers)).json()
-    assert (seen["lineage"], seen["model"]) == (None, "churn@1")
-    assert not (await client.get(here, headers=mallory.headers)).json()["is_own"]
+    seen = (await client.get(f"{here}/versions/1{query}", headers=mallory.headers)).json()
+    assert (seen["lineage"], seen["model"], seen["owner"]) == (None, "alice/churn@1", "alice")
+    assert (await client.get(seen["links"]["artifact"], headers=mallory.headers)).content == b"model"
+    model = (await client.get(here + query, headers=mallory.headers)).json()
+    assert (model["is_own"], model["reference"]) == (False, "alice/churn")
+    assert (await client.get(model["links"]["versions"], headers=mallory.headers)).status_code == 200
+    without_owner = await client.get(here, headers=mallory.headers)
+    assert_problem(without_owner, 404, "model_not_found", public=["alice/churn"])
     assert await of_changes(alice.headers) <= {200, 204}
 
 
-async def test_of_public_models_no_two_have_the_same_name(
+async def test_public_models_of_one_name_are_told_apart_by_their_owners(
     client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
 ) -> None:
     await versions.register(store, alice.id)
     await versions.register(store, mallory.id)
 
     assert (await publish(client, alice)).status_code == 200
-    assert_problem(await publish(client, mallory), 409, "name_taken")
-    # What one's own hides is not listed either.
-    assert await names(client, mallory) == ["churn", "sentiment"]
-    await client.patch("/models/churn", json={"visibility": "private"}, headers=alice.headers)
     assert (await publish(client, mallory)).status_code == 200
+
+    for who in (alice, mallory):
+        listed = (await client.get("/models", headers=who.headers)).json()["items"]
+        assert [model["reference"] for model in listed] == ["mallory/churn", "alice/churn", "sentiment"]
+        for model in listed:
+            assert (await client.get(model["links"]["self"], headers=who.headers)).json() == model
+
+
+async def test_a_name_that_is_hidden_for_a_moment_never_comes_to_mean_another_users_model(
+    app: FastAPI, client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    carol = await sign_in(app, "carol")
+    theirs = await versions.of_texts(store, alice.id)
+    await publish(client, alice)
+
+    async def ask(model: str) -> httpx.Response:
+        body = {"texts": ["x"], "model": model}
+        return await client.post("/jobs/batch-predict", json=body, headers=carol.headers)
+
+    assert (await ask("alice/churn")).status_code == 202
+    assert (await ask("ALICE/churn@1")).status_code == 202
+    await client.patch("/models/churn", json={"visibility": "private"}, headers=alice.headers)
+    await versions.of_texts(store, mallory.id)
+    await publish(client, mallory)
+
+    for reference in ("alice/churn", "alice/churn@1", "churn", "churn@1", "churn@best", "nobody/churn"):
+        assert_problem(await ask(reference), 404, "model_not_found", model=reference)
+    refused = (await ask("churn")).json()
+    assert refused["public"] == ["mallory/churn"]
+    assert "mallory/churn" in refused["detail"]
+    used = await rows.fetch(store, "SELECT DISTINCT model_version_id FROM jobs")
+    assert [row[0] for row in used] == [theirs.id]
+    listed = (await client.get("/jobs", params={"model": "alice/churn"}, headers=carol.headers)).json()
+    assert [job["model"] for job in listed["items"]] == ["alice/churn@1"] * 2
+
+
+async def test_an_owner_may_have_any_name_in_a_reference(
+    app: FastAPI, client: httpx.AsyncClient, store: Database, alice: Account
+) -> None:
+    odd = await sign_in(app, "a/b@c d?&#%")
+    await versions.of_texts(store, odd.id)
+    await publish(client, odd)
+    model = (await client.get("/models", headers=alice.headers)).json()["items"][0]
+
+    sent = await client.post(
+        "/jobs/batch-predict",
+        json={"texts": ["x"], "model": f"{model['reference']}@1"},
+        headers=alice.headers,
+    )
+
+    assert sent.status_code == 202, sent.text
+    assert (await client.get(model["links"]["self"], headers=alice.headers)).json() == model
 
 
 async def test_what_is_built_in_cannot_be_changed(client: httpx.AsyncClient, alice: Account) -> None:
@@ -351,7 +409,7 @@ async def test_a_job_of_another_user_keeps_a_public_model_too(
     await versions.of_texts(store, alice.id)
     await publish(client, alice)
     sent = await client.post(
-        "/jobs/batch-predict", json={"texts": ["x"], "model": "churn"}, headers=mallory.headers
+        "/jobs/batch-predict", json={"texts": ["x"], "model": "alice/churn"}, headers=mallory.headers
     )
     assert sent.status_code == 202, sent.text
 

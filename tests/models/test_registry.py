@@ -17,7 +17,6 @@ from app.models.errors import ModelInUse, ModelNotFound, NameReserved
 from app.models.versions import ModelVersion, Visibility
 from tests.models import versions
 from tests.support import jobs, rows
-from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -105,54 +104,20 @@ async def test_a_bare_name_is_the_newest_a_number_that_one_an_alias_what_it_poin
             await meant(store, owner, unknown)
 
 
-async def test_ones_own_model_hides_a_public_one_with_all_its_versions(store: Database, owner: UUID) -> None:
-    other = await jobs.user(store)
-    for _ in range(2):
-        await versions.register(store, other)
+async def test_a_bare_name_never_means_another_users_model(store: Database, owner: UUID) -> None:
+    other = await jobs.user(store, "other")
+    public = await versions.register(store, other)
     async with store.transaction() as connection:
         await registry.show(connection, other, "churn", Visibility.PUBLIC)
-    public = await meant(store, owner, "churn@2")
+
+    assert (await meant(store, owner, "other/churn")).id == public.id
+    for unknown in ("churn", "churn@1"):
+        with pytest.raises(ModelNotFound):
+            await meant(store, owner, unknown)
     own = await versions.register(store, owner)
-
     assert (await meant(store, owner, "churn")).id == own.id
-    assert (await meant(store, other, "churn@2")).id == public.id
-    with pytest.raises(ModelNotFound):
-        await meant(store, owner, "churn@2")  # never the stranger's, only because one's own has no second one
-
-
-@pytest.mark.parametrize("what", ["model", "version"])
-async def test_a_deletion_waits_for_a_submit_and_then_sees_its_job(
-    store: Database, settings: Settings, owner: UUID, what: str
-) -> None:
-    await versions.of_texts(store, owner)
-    async with store.transaction() as submitting:
-        await submit(submitting, settings, owner, "churn")
-        deleting = asyncio.create_task(_delete(store, owner, what))
-        await until(lambda: waits_for_a_lock(store))
-
-    with pytest.raises(ModelInUse):
-        await deleting
-    assert await rows.value(store, "SELECT count(*) FROM model_versions") == 1
-
-
-@pytest.mark.parametrize("what", ["model", "version"])
-async def test_a_submit_waits_for_a_deletion_and_then_finds_no_model(
-    store: Database, settings: Settings, owner: UUID, what: str
-) -> None:
-    await versions.of_texts(store, owner)
-
-    async def submit_alone() -> None:
-        async with store.connection() as connection:
-            await submit(connection, settings, owner, "churn")
-
-    async with store.transaction() as deleting:
-        await _delete_on(deleting, owner, what)
-        submitting = asyncio.create_task(submit_alone())
-        await until(lambda: waits_for_a_lock(store))
-
-    with pytest.raises(ModelNotFound):
-        await submitting
-    assert await rows.value(store, "SELECT count(*) FROM jobs") == 0
+    assert (await meant(store, owner, "other/churn@1")).id == public.id
+    assert (await meant(store, other, "churn")).id == public.id
 
 
 async def test_no_job_ever_needs_a_version_that_was_deleted(

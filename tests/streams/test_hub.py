@@ -58,10 +58,12 @@ async def hints_of(store: Database, job_id: UUID, *, after: int = 0) -> list[byt
 
 
 async def publish(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) -> None:
-    """Send these hints, in this order."""
+    """Send these hints, in this order, signed as ours are."""
+    await resources.seal.load()
+    channel = keys.events(owner_id)
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for hint in hints:
-            await redis.publish(keys.events(owner_id), hint)
+            await redis.publish(channel, resources.seal.close(channel.encode(), hint))
 
 
 async def test_a_follower_gets_what_was_and_what_comes(

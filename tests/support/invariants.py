@@ -45,6 +45,7 @@ async def all_hold(
     await events_are_whole(database)
     await fence_held(database)
     await running_means_on_a_worker(database)
+    await bytes_are_counted(database, storage=storage)
 
 
 async def no_loss(database: Database, accepted: Iterable[UUID]) -> None:
@@ -149,3 +150,40 @@ async def running_means_on_a_worker(database: Database) -> None:
         database, "SELECT id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)"
     )
     assert not wrong, wrong
+
+
+async def bytes_are_counted(database: Database, *, storage: Storage | None = None) -> None:
+    """What is counted for each user is what is stored: in Postgres and, where it is given, in the storage."""
+    for batch in await rows.fetch(database, "SELECT * FROM job_batches"):
+        if batch["output"] is not None:
+            assert batch["bytes"] == len(batch["output"]), batch["job_id"]
+        elif storage is not None:
+            assert batch["bytes"] == len(await storage.get(batch["part_key"])), batch["part_key"]
+    wrong = await rows.fetch(database, _MISCOUNTED_JOBS)
+    assert not wrong, wrong
+    wrong = await rows.fetch(database, _MISCOUNTED_USERS)
+    assert not wrong, wrong
+
+
+_MISCOUNTED_JOBS: Final = """
+SELECT * FROM (
+    SELECT j.id, j.stored_bytes,
+        coalesce((SELECT octet_length(p.rows) FROM job_payloads p WHERE p.job_id = j.id), 0)
+        + coalesce((SELECT sum(b.bytes) FROM job_batches b WHERE b.job_id = j.id), 0)
+        + coalesce((SELECT coalesce(octet_length(c.data), (c.file ->> 'bytes')::bigint)
+            FROM job_checkpoints c WHERE c.job_id = j.id), 0) AS found
+    FROM jobs j) counted
+WHERE stored_bytes <> found"""
+
+_MISCOUNTED_USERS: Final = """
+WITH held AS (
+    SELECT owner_id, held_bytes AS bytes FROM jobs
+    UNION ALL SELECT owner_id, bytes + rows_bytes FROM datasets
+    UNION ALL SELECT m.owner_id, v.bytes FROM model_versions v JOIN models m ON m.id = v.model_id
+), stored AS (
+    SELECT owner_id, sum(bytes) AS bytes FROM held GROUP BY owner_id
+), counted AS (
+    SELECT owner_id, sum(bytes) AS bytes FROM stored_bytes GROUP BY owner_id
+)
+SELECT owner_id, coalesce(s.bytes, 0) AS stored, coalesce(c.bytes, 0) AS counted
+FROM stored s FULL JOIN counted c USING (owner_id) WHERE coalesce(s.bytes, 0) <> coalesce(c.bytes, 0)"""

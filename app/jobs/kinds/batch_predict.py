@@ -10,6 +10,7 @@ from app.jobs.kinds import inputs, over_rows
 from app.jobs.kinds.kind import Found, Kind, References, Work
 from app.jobs.kinds.over_rows import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
 from app.jobs.params import BatchPredictParams, RowShape
+from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 from app.models.versions import ModelVersion
 
 MAX_TEXT_CHARACTERS: Final = 100_000
@@ -27,7 +28,7 @@ class BatchPredictRequest(over_rows.RowsRequest):
         description="Rows for a model with columns: objects by the columns' names, or lists in their order.",
     )
     model: CleanStr = Field(
-        "sentiment", description="`name`, `name@version` or `name@alias`.", min_length=1, max_length=200
+        "sentiment", description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH
     )
 
     @model_validator(mode="before")

@@ -10,15 +10,14 @@ from app.jobs.kinds import inputs, over_rows
 from app.jobs.kinds.kind import Found, Kind, References, Work
 from app.jobs.kinds.over_rows import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
 from app.jobs.params import EvaluateModelParams, RowShape
+from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 from app.models.versions import ModelVersion
 
 
 class EvaluateModelRequest(over_rows.RowsRequest):
     """Compare what a model predicts with what is true, over a dataset or up to 1000 rows."""
 
-    model: CleanStr = Field(
-        description="`name`, `name@version` or `name@alias`.", min_length=1, max_length=200
-    )
+    model: CleanStr = Field(description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH)
     rows: list[CleanObject] | None = Field(None, min_length=1, description="Rows with the target among them.")
     target: CleanStr = Field(
         min_length=1, max_length=1000, description="The column with what should be predicted."

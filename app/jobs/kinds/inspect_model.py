@@ -35,6 +35,7 @@ def plan(request: InspectModelRequest, _found: Found) -> Work:
     return Work(
         params=msgspec.json.encode(InspectModelParams(request.name, request.runtime, request.alias)),
         files={FILE: StoredFile(request.key, request.bytes, request.sha256)},
+        upload_bytes=request.bytes,
     )
 
 

@@ -34,7 +34,8 @@ class Work:
 
     `params` is a JSON object, `rows` a JSON array; `total` is how many rows there are, if that is known.
     `files` are what the handler gets as local files, by the names under which it asks for them. The dataset
-    and the version of a model that are named here cannot be deleted while the job needs them.
+    and the version of a model that are named here cannot be deleted while the job needs them. `upload_bytes`
+    are those of files that are stored for this job only, until it ends.
     """
 
     params: bytes
@@ -43,6 +44,7 @@ class Work:
     files: Mapping[str, StoredFile] = field(default_factory=dict)
     dataset_id: UUID | None = None
     model_version_id: UUID | None = None
+    upload_bytes: int = 0
 
 
 @dataclass(frozen=True)

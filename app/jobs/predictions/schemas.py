@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
 from app.http.body import CleanJson, CleanStr, StrictBody
+from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 
 MAX_ROWS: Final = 100
 
@@ -21,7 +22,7 @@ class PredictRequest(StrictBody):
         description="Objects by the names of the model's columns, or lists in their order.",
     )
     model: CleanStr = Field(
-        "sentiment", description="`name`, `name@version` or `name@alias`.", min_length=1, max_length=200
+        "sentiment", description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ job, so nothing is lost when the client does not wait for it, or this process di
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -15,11 +15,12 @@ from fastapi import APIRouter, Depends, Query, Request, Response, status
 
 from app.auth.deps import CurrentUser
 from app.core import ids
-from app.core.errors import BodyTooLarge, DatabaseUnavailable, StorageUnavailable
+from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
 from app.datasets import multipart, receiving, spooling
-from app.datasets.errors import BadUpload, UploadStalled
+from app.datasets.deps import IntakeDep
+from app.datasets.errors import BadUpload, SpoolFull, UploadStalled
 from app.http import problems
 from app.http.deps import ResourcesDep
 from app.http.middleware import allow_body
@@ -47,6 +48,8 @@ from app.models.errors import (
 from app.models.names import AliasName, ModelName
 from app.models.routes import BINARY
 from app.models.schemas import VersionView
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import StorageQuota
 
 WAIT_SECONDS: Final = 30.0
 FORM: Final = "multipart/form-data"
@@ -75,6 +78,8 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
     responses=problems.responses(
         NameReserved(model="sentiment"),
         ModelTooLarge(limit=1024**3),
+        QuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+        SpoolFull(whose="Your", limit=4 * 1024**3),
         BodyTooLarge(limit=1024**3),
         BadUpload(reason="there is no file in the form"),
         UploadStalled(seconds=30),
@@ -97,6 +102,7 @@ async def create_model_version(
     resources: ResourcesDep,
     quota: QuotaDep,
     watcher: WatcherDep,
+    intake: IntakeDep,
     alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
     key: IdempotencyKey = None,
 ) -> Response:
@@ -108,7 +114,8 @@ async def create_model_version(
     if name in builtin.NAMES:
         raise NameReserved(model=name)
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
-    wanted = await _stored(request, resources, name, alias)
+    with intake.spools.of(user.id) as reserve:
+        wanted = await _stored(request, resources, user.id, name, alias, reserve)
     submitted = await _submit(resources, quota, user.id, wanted, key)
     row = await _wait(resources, watcher, user.id, submitted.job_id)
     model, number = await _judged(resources, row, wanted.key)
@@ -124,15 +131,31 @@ async def create_model_version(
     )
 
 
+async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
+    """How large the next model of an owner may be, and what to say of one that is larger."""
+    largest = resources.settings.max_model_bytes
+    quota = StorageQuota(resources.settings.max_user_bytes)
+    async with resources.database.connection() as connection:
+        left = await quota.left_bytes(connection, owner_id)
+    if left is not None and left < largest:
+        return left, QuotaExceeded(limit=quota.limit_bytes, used=quota.limit_bytes - left)
+    return largest, ModelTooLarge(limit=largest)
+
+
 async def _stored(
-    request: Request, resources: Resources, name: str, alias: str | None
+    request: Request,
+    resources: Resources,
+    owner_id: UUID,
+    name: str,
+    alias: str | None,
+    reserve: Callable[[int], None],
 ) -> InspectModelRequest:
     """Take the file in, and store it if it may be a model."""
-    limit = resources.settings.max_model_bytes
+    limit, too_large = await _limit(resources, owner_id)
     async with spooling.folder() as folder:
         path = folder / "model"
         spool = receiving.Spool(
-            path, limit_bytes=limit, too_large=ModelTooLarge(limit=limit), is_text=False, is_gzip=False
+            path, limit_bytes=limit, too_large=too_large, is_text=False, is_gzip=False, reserve=reserve
         )
         try:
             await receiving.receive(await _chunks(request), spool)
@@ -166,7 +189,7 @@ async def _submit(
     try:
         async with quota.admit(owner_id) as connection:
             submitted = await service.submit(connection, resources.settings, owner_id, kind, wanted, key)
-    except (TooManyActiveJobs, IdempotencyKeyReused):
+    except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
         # Only of these is it certain that there is no job. After a lost connection there may be one.
         await storing.forget(resources.storage, [wanted.key])
         raise

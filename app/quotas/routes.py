@@ -1,0 +1,18 @@
+"""Quotas over HTTP."""
+
+from fastapi import APIRouter
+
+from app.auth.deps import CurrentUser
+from app.http.deps import DatabaseDep, SettingsDep
+from app.quotas import queries
+from app.quotas.schemas import StorageView
+
+router = APIRouter(tags=["users"])
+
+
+@router.get("/quota", operation_id="getQuota", summary="How much you store", response_model=StorageView)
+async def get_quota(user: CurrentUser, database: DatabaseDep, settings: SettingsDep) -> StorageView:
+    """Datasets, models, payloads of jobs, their results and checkpoints, counted as they are stored."""
+    async with database.connection() as connection:
+        used = await queries.used_bytes(connection, user.id)
+    return StorageView(used_bytes=used, limit_bytes=settings.max_user_bytes or None)
