@@ -7,21 +7,23 @@ A subclass of ARQ's worker that keeps its way of running a function and changes 
 -   ARQ leaves the ids of running jobs in its sorted set, where each idle worker tries each of them again;
     here a token leaves the set, atomically, when it is taken.
 -   ARQ counts a slot before a pipeline that may raise; here a slot is counted by its task.
--   ARQ reads and clears up around each token; here a slot that is done takes the next token, if there is one,
-    by itself: which queue it was in is all that a token says.
+-   ARQ reads what a token says; here nobody does: whoever can write to Redis can say anything. Which queue
+    the token was in is all that counts. What else belongs to it is removed unread.
+-   ARQ takes tokens one by one; here a slot that is done takes the next one, if there is one, by itself, and
+    many at once where they turn out to be for nothing.
 
 While Redis is away, free slots claim straight from Postgres once a second.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import count
 from typing import Any, Final, cast
 
-import msgspec
 import structlog
-from arq.constants import job_key_prefix
+from arq.constants import job_key_prefix, retry_key_prefix
 from arq.typing import WorkerCoroutine
 from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
@@ -34,7 +36,9 @@ AWAY_SECONDS: Final = 1.0
 EMPTY_SECONDS: Final = 0.002
 MAX_EMPTY_SECONDS: Final = 0.5
 _LONGER_THAN_ANY_JOB_SECONDS: Final = 10 * 366 * 86_400
-_UNLIMITED_TRIES: Final = 1_000_000_000
+MANY_EMPTY: Final = 20
+TOKENS_AT_ONCE: Final = 1000
+_KEYS_OF_A_TOKEN: Final = (job_key_prefix.encode(), retry_key_prefix.encode())
 
 log = structlog.get_logger(__name__)
 
@@ -58,15 +62,9 @@ class Consumer(Worker):
         self._slot_freed = asyncio.Event()
         self._is_taking = False
         self._empty_claims = 0
+        self._numbers = count()
         super().__init__(
-            functions=[
-                func(
-                    cast("WorkerCoroutine", self._on_token),
-                    name=queue.FUNCTION,
-                    max_tries=_UNLIMITED_TRIES,
-                    keep_result=0,
-                )
-            ],
+            functions=[func(cast("WorkerCoroutine", self._on_token), name=queue.FUNCTION, keep_result=0)],
             redis_pool=queue.client(pool),
             queue_name=keys.queue(self._queues[0]),
             max_jobs=slots,
@@ -77,10 +75,8 @@ class Consumer(Worker):
             handle_signals=False,
             log_results=False,
             job_serializer=queue.serialize,
-            job_deserializer=_deserialize,
+            job_deserializer=queue.deserialize,
         )
-        # ARQ reports each token it runs; ours are hints, and the job's own log says what matters.
-        logging.getLogger("arq.worker").setLevel(logging.WARNING)
 
     async def consume_forever(self) -> None:
         """Take tokens while there are free slots, until cancelled. What runs then goes on running."""
@@ -92,12 +88,13 @@ class Consumer(Worker):
                 try:
                     tokens = await self._take_tokens(self._free)
                 except UNREACHABLE as error:
-                    self._availability.failed(error, Use.TAKE)
-                    await asyncio.sleep(AWAY_SECONDS)
+                    if not await self._is_mended(error):
+                        self._availability.failed(error, Use.TAKE)
+                        await asyncio.sleep(AWAY_SECONDS)
                     continue
                 self._availability.succeeded(Use.TAKE)
-                for token, score in tokens:
-                    self._start(token, self.run_job(token, score))
+                for name, token in tokens:
+                    self._start(self._on_token(name, token))
         finally:
             self._is_taking = False
             away.cancel()
@@ -117,8 +114,11 @@ class Consumer(Worker):
             self._slot_freed.clear()
             await self._slot_freed.wait()
 
-    async def _take_tokens(self, limit: int) -> list[tuple[str, int]]:
-        """Wait up to a second for tokens and take at most `limit`; each has left the set when we have it."""
+    async def _take_tokens(self, limit: int) -> list[tuple[str, bytes]]:
+        """Wait up to a second for tokens and take at most `limit`, each with its queue.
+
+        Each has left the set when we have it.
+        """
         names = self._in_turn()
         # Typed as if it might answer at once: redis-py shares the signature with its blocking client.
         asked = cast(
@@ -127,28 +127,51 @@ class Consumer(Worker):
         answer = await asked
         if answer is None:
             return []
-        return [(token.decode(), int(float(score))) for token, score in answer[1]]
+        name = keys.queue_name(answer[0])
+        return [(name, token) for token, _score in answer[1]]
 
     def _in_turn(self) -> list[str]:
         """The keys of the queues. The first that has tokens is served, so each is the first in its turn."""
         self._queues.append(self._queues.pop(0))
         return [keys.queue(name) for name in self._queues]
 
-    async def _take_next(self, done: bytes | None) -> tuple[str, bytes] | None:
-        """The queue of a token that is there, and the token, which has left the set; forgets the one done."""
+    async def _take_next(self, done: Sequence[bytes]) -> tuple[str, list[bytes]] | None:
+        """The queue of tokens that are there, and the tokens, which have left the set; forgets those done.
+
+        It is one token, unless many before it were for nothing.
+        """
         if not self._is_taking:
+            with suppress(*UNREACHABLE):
+                await self.pool.unlink(*_keys_of(done))
             return None
         names = self._in_turn()
         try:
             async with self.pool.pipeline(transaction=False) as pipe:
-                pipe.zmpop(len(names), names, min=True)
-                if done is not None:
-                    pipe.unlink(job_key_prefix.encode() + done)
+                limit = 1 if self._empty_claims < MANY_EMPTY else TOKENS_AT_ONCE
+                pipe.zmpop(len(names), names, min=True, count=limit)
+                pipe.unlink(*_keys_of(done))
                 answer, *_ = await pipe.execute()
         except UNREACHABLE as error:
-            self._availability.failed(error, Use.TAKE)
+            if not await self._is_mended(error):
+                self._availability.failed(error, Use.TAKE)
             return None
-        return None if answer is None else (keys.queue_name(answer[0]), answer[1][0][0])
+        if answer is None:
+            return None
+        return keys.queue_name(answer[0]), [token for token, _score in answer[1]]
+
+    async def _is_mended(self, error: Exception) -> bool:
+        """Remove what is no set of tokens from the names of our queues, if that is what was wrong."""
+        if not str(error).startswith("WRONGTYPE"):
+            return False
+        try:
+            for name in self._queues:
+                if await self.pool.type(keys.queue(name)) not in (b"zset", b"none"):
+                    await self.pool.unlink(keys.queue(name))
+        except UNREACHABLE:
+            return False
+        log.warning("queue_key_of_wrong_type", error=str(error)[:200])
+        metrics.TOKENS_REFUSED.inc()
+        return True
 
     async def _claim_while_away(self) -> None:
         """Claim from Postgres for every free slot once a second while Redis does not answer."""
@@ -158,13 +181,14 @@ class Consumer(Worker):
                 continue
             for slot in range(self._free):
                 name = self._queues[slot % len(self._queues)]
-                self._start(f"away:{slot}:{asyncio.get_running_loop().time()}", self._drain_queue(name))
+                self._start(self._drain_queue(name))
 
     async def _drain_queue(self, name: str) -> None:
         while not self._availability.is_up and await self._run_next(name):
             pass
 
-    def _start(self, key: str, work: Awaitable[None]) -> None:
+    def _start(self, work: Awaitable[None]) -> None:
+        key = str(next(self._numbers))
         task = asyncio.ensure_future(work)
         self.tasks[key] = task
         task.add_done_callback(partial(self._ended, key))
@@ -175,17 +199,15 @@ class Consumer(Worker):
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, UNREACHABLE):
-            # ARQ's own bookkeeping around the token; the job is settled in Postgres, or still waits there.
+            # The job is settled in Postgres, or still waits there.
             self._availability.failed(error, Use.TAKE)
         else:
             log.error("slot_failed", exc_info=error)
 
-    async def _on_token(self, _context: dict[Any, Any], name: str) -> None:
-        if name not in self._queues:
-            metrics.TOKENS_REFUSED.inc()
-            return
+    async def _on_token(self, name: str, token: bytes) -> None:
+        """Work on the queue of a token, and then on those of the next ones, until there is none."""
+        done = [token]
         await self._work_on(name)
-        done: bytes | None = None
         while (taken := await self._take_next(done)) is not None:
             name, done = taken
             await self._work_on(name)
@@ -200,10 +222,6 @@ class Consumer(Worker):
             await asyncio.sleep(min(MAX_EMPTY_SECONDS, EMPTY_SECONDS * self._empty_claims))
 
 
-def _deserialize(data: bytes) -> dict[str, Any]:
-    """Read a token; whatever is not ours is counted, and dropped by ARQ."""
-    try:
-        return queue.deserialize(data)
-    except msgspec.DecodeError:
-        metrics.TOKENS_REFUSED.inc()
-        raise
+def _keys_of(tokens: Sequence[bytes]) -> list[bytes]:
+    """What there may be in Redis of tokens that have left their set."""
+    return [prefix + token for token in tokens for prefix in _KEYS_OF_A_TOKEN]

@@ -118,16 +118,13 @@ CREATE TRIGGER count_version_bytes AFTER INSERT OR DELETE ON model_versions FOR 
 CREATE TRIGGER count_model_bytes BEFORE DELETE ON models FOR EACH ROW EXECUTE FUNCTION count_model_bytes()
 """
 
-# A random key: whoever can write to Redis cannot read it.
+# The processes make the key; whoever can write to Redis cannot read it.
 HINT_KEY = """
 CREATE TABLE hint_keys (
     is_current boolean NOT NULL DEFAULT true CONSTRAINT pk_hint_keys PRIMARY KEY
         CONSTRAINT ck_hint_keys_one CHECK (is_current),
     key bytea NOT NULL
-);
-
-INSERT INTO hint_keys (key)
-VALUES (decode(replace(gen_random_uuid()::text || gen_random_uuid()::text, '-', ''), 'hex'))
+)
 """
 
 MODELS = """

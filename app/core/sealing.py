@@ -6,13 +6,17 @@ hint is signed together with the channel it goes over, so that it is good for no
 
 import hashlib
 import hmac
+import secrets
 from typing import Final
 
 from app.core.database import Database
 
+KEY_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 16
 MAX_MESSAGE_BYTES: Final = 2 * 1024 * 1024
 """No event of ours is larger: a result has at most 1 MiB."""
+
+_MAKE: Final = "INSERT INTO hint_keys (key) VALUES ($1) ON CONFLICT DO NOTHING"
 
 
 class Seal:
@@ -23,9 +27,13 @@ class Seal:
         self._key: bytes | None = None
 
     async def load(self) -> None:
-        """Read the key, once; to be called before anything else. Raises DatabaseUnavailable."""
-        if self._key is None:
+        """Read the key, once, and make one if there is none; to be called before anything else.
+
+        Raises DatabaseUnavailable.
+        """
+        while self._key is None:
             async with self._database.connection() as connection:
+                await connection.execute(_MAKE, secrets.token_bytes(KEY_BYTES))
                 self._key = await connection.fetchval("SELECT key FROM hint_keys")
 
     def close(self, channel: bytes, message: bytes) -> bytes:

@@ -1,9 +1,9 @@
-"""The table of stream tickets."""
+"""The tables of stream tickets, and of the key that signs hints."""
 
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary
+from sqlalchemy import Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
 from app.core.schema import instant
@@ -19,3 +19,14 @@ class StreamTicket(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     job_id: UUID | None = None
     expires_at: datetime = Field(sa_column=instant())
+
+
+class HintKey(SQLModel, table=True):
+    """The one key by which hints are told from what others put into Redis: see app/core/sealing.py."""
+
+    __tablename__ = "hint_keys"
+
+    is_current: bool = Field(
+        default=True, primary_key=True, sa_column_kwargs={"server_default": text("true")}
+    )
+    key: bytes = Field(sa_type=LargeBinary)

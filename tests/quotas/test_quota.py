@@ -18,6 +18,7 @@ from app.datasets.errors import SpoolFull
 from app.datasets.spooling import Spools
 from app.jobs import transitions
 from app.jobs.moves import Batch, NewJob
+from app.jobs.states import Priority
 from app.keeper.prune import Prune
 from app.models import registry
 from app.quotas import queries
@@ -160,7 +161,7 @@ async def test_an_uploaded_file_counts_until_its_inspection_has_ended(
         owner_id=alice.id,
         kind=jobs.KIND,
         queue="default",
-        priority=jobs.Priority.NORMAL,
+        priority=Priority.NORMAL,
         head_start=jobs.LEASE,
         params=b"{}",
         rows=None,
@@ -304,8 +305,8 @@ def test_the_refusal_says_how_much_in_gib() -> None:
     refused = QuotaExceeded(used=round(21.4 * GIB), limit=20 * GIB)
 
     assert refused.detail == (
-        "Storage quota exceeded: 21.4 of 20 GiB used. Delete datasets or models, let results expire, or ask an"
-        " administrator to raise the quota."
+        "Storage quota exceeded: 21.4 of 20 GiB used. Delete datasets or models, let results expire, or ask"
+        " an administrator to raise the quota."
     )
 
 
