@@ -4,18 +4,31 @@ import asyncio
 from collections import defaultdict, deque
 from uuid import UUID
 
+import asyncpg
+
 from app.core import failpoints, metrics
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
+from app.jobs.events import Event
 from app.jobs.moves import Claimed
 
 
 class Claimer:
     """Takes the next due jobs of a queue."""
 
-    def __init__(self, database: Database, hints: Hints, worker_id: UUID, kinds: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        hints: Hints,
+        worker_id: UUID,
+        kinds: tuple[str, ...],
+        *,
+        max_running: int = 0,
+    ) -> None:
+        """No owner is given more than `max_running` jobs at a time; 0 is no limit."""
         self._database = database
+        self._max_running = max_running
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
@@ -38,13 +51,29 @@ class Claimer:
                 await self._claim_for(queue, group)
         return answer.result()
 
+    async def _take(
+        self, connection: asyncpg.Connection, queue: str, limit: int
+    ) -> list[tuple[Claimed, Event]]:
+        found: list[tuple[Claimed, Event]] = []
+        while len(found) < limit:
+            claimed = await transitions.claim(
+                connection,
+                queue=queue,
+                kinds=self._kinds,
+                worker_id=self._worker_id,
+                limit=limit,
+                max_running=self._max_running,
+            )
+            found += claimed
+            if not claimed or not self._max_running:
+                break
+        return found
+
     async def _claim_for(self, queue: str, group: list[asyncio.Future[Claimed | None]]) -> None:
         failpoints.reach("claim:before")
         try:
             async with self._database.connection() as connection:
-                found = await transitions.claim(
-                    connection, queue=queue, kinds=self._kinds, worker_id=self._worker_id, limit=len(group)
-                )
+                found = await self._take(connection, queue, len(group))
         except BaseException as error:
             for answer in group:
                 answer.set_exception(error)

@@ -79,7 +79,13 @@ async def _serve(
     settings = resources.settings
     ledger = Ledger(resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes))
     lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
-    claimer = Claimer(resources.database, resources.hints, identity.id, identity.kinds)
+    claimer = Claimer(
+        resources.database,
+        resources.hints,
+        identity.id,
+        identity.kinds,
+        max_running=settings.max_running_jobs_per_user,
+    )
     runner = Runner(settings, kinds, claimer, ledger, lease, children, files)
     consumer = Consumer(
         pool=resources.redis_pool,

@@ -4,7 +4,7 @@ import os
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -65,6 +65,10 @@ class Settings(BaseSettings):
     # Jobs
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
     max_active_jobs: int = Field(default=50_000, ge=1)
+    max_running_jobs_per_user: int = Field(default=0, ge=0)
+    max_job_seconds: int = Field(default=21_600, ge=1)
+    max_job_attempts: int = Field(default=20, ge=1)
+    max_job_priority: Literal["low", "normal", "high", "critical"] = "critical"
     result_retention_seconds: int = Field(default=86_400, ge=1)
     job_retention_seconds: int = Field(default=30 * 86_400, ge=1)
     retry_base_seconds: float = Field(default=1.0, gt=0)

@@ -293,18 +293,25 @@ async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Uplo
     if not content_type.lower().startswith(MULTIPART):
         if name is None:
             raise BadUpload(reason="say what to call it with ?name=")
-        return _Upload(name, formats.find(content_type, name), request.stream())
+        return _Upload(_printable(name), formats.find(content_type, name), request.stream())
     if is_gzip:
         raise UnsupportedFormat(got="a form with gzip")
     file = await multipart.open_file(content_type, request.stream())
     file_format = formats.find(file.media_type, file.filename)
-    return _Upload(name or _name_of(file.filename), file_format, file.chunks)
+    return _Upload(_printable(name or _name_of(file.filename)), file_format, file.chunks)
 
 
 def _name_of(filename: str) -> str:
     if not filename.strip() or len(filename) > MAX_NAME_LENGTH or not text.is_storable(filename):
         raise BadUpload(reason="the name of the file cannot be the dataset's; give one with ?name=")
     return filename
+
+
+def _printable(name: str) -> str:
+    """The name, which is shown in lists and logs. Raises BadUpload."""
+    if not name.isprintable() or not name.strip():
+        raise BadUpload(reason="the name has control characters or is empty; give another with ?name=")
+    return name
 
 
 def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:

@@ -11,10 +11,10 @@ from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
-from app.jobs import service, views
+from app.jobs import limits, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
-from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
+from app.jobs.errors import IdempotencyKeyReused, JobLimitExceeded, TooManyActiveJobs
 from app.jobs.groups import creation as groups
 from app.jobs.groups.schemas import GroupCreated
 from app.jobs.kinds.kind import Kind, no_spread
@@ -41,6 +41,7 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
                 *kind.errors,
                 IdempotencyKeyReused,
                 TooManyActiveJobs(active=10, limit=10),
+                JobLimitExceeded(field="time_limit_seconds", limit=21_600, got=86_400),
                 QuotaExceeded(used=20 * 1024**3, limit=20 * 1024**3),
                 DatabaseUnavailable,
             ),
@@ -54,6 +55,7 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        limits.ensure_allowed(resources.settings, user, [body])
         if (spread := kind.spread(body)) is not None:
             return await groups.create(
                 resources,

@@ -83,6 +83,13 @@ class TooManyActiveJobs(AppError):
     retry_after = 5
 
 
+class JobLimitExceeded(Unprocessable):
+    """`{field}` may be at most {limit} here, not {got}. Ask for less, or ask an administrator."""
+
+    code = "job_limit_exceeded"
+    title = "Job limit exceeded"
+
+
 class TooManyJobs(BadRequest):
     """Maximum {limit} jobs allowed at once"""
 

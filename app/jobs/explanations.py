@@ -36,6 +36,7 @@ SELECT now() AS now,
     (SELECT count(*) FROM serving) AS workers,
     (SELECT coalesce(sum(slots), 0) FROM serving) AS slots,
     (SELECT count(*) FROM jobs j JOIN serving s ON s.id = j.worker_id WHERE j.status = 'running') AS busy,
+    (SELECT count(*) FROM jobs WHERE status = 'running' AND owner_id = $4) AS mine_running,
     (SELECT count(*) FROM serving WHERE $6 = ANY (kinds)) AS able_workers,
     (SELECT extract(epoch FROM avg(duration))::float8 FROM recent) AS attempt_seconds"""  # noqa: S608  # two numbers of our own
 
@@ -48,7 +49,12 @@ class _Reason:
 
 
 async def explain(
-    connection: asyncpg.Connection, job: asyncpg.Record, *, lease_seconds: float, is_redis_up: bool
+    connection: asyncpg.Connection,
+    job: asyncpg.Record,
+    *,
+    lease_seconds: float,
+    is_redis_up: bool,
+    max_running: int = 0,
 ) -> Explanation:
     """Say why this job stands where it stands, and when it may go on."""
     if job["status"] != Status.PENDING:
@@ -66,14 +72,14 @@ async def explain(
     assert circumstances is not None  # noqa: S101  # a query without FROM has exactly one row
     return _explanation(
         job,
-        _why_waiting(job, circumstances, is_redis_up=is_redis_up),
+        _why_waiting(job, circumstances, is_redis_up=is_redis_up, max_running=max_running),
         position=circumstances["ahead"] + 1,
         jobs_of_mine_ahead=circumstances["mine_ahead"],
         estimated_start_at=_estimated_start(job, circumstances),
     )
 
 
-def _why_waiting(job: asyncpg.Record, now: asyncpg.Record, *, is_redis_up: bool) -> _Reason:
+def _why_waiting(job: asyncpg.Record, now: asyncpg.Record, *, is_redis_up: bool, max_running: int) -> _Reason:
     """The first reason that would have to go before the next one matters."""
     queue = job["queue"]
     if job["run_at"] > now["now"]:
@@ -92,6 +98,12 @@ def _why_waiting(job: asyncpg.Record, now: asyncpg.Record, *, is_redis_up: bool)
             "no_worker_knows_kind",
             f"No worker of the queue {queue!r} knows the kind {job['kind']!r}.",
             {"workers": now["workers"]},
+        )
+    if 0 < max_running <= now["mine_running"]:
+        return _Reason(
+            "owner_limit",
+            f"{now['mine_running']} of your jobs run, as many as may at a time; it waits for one to end.",
+            {"running": now["mine_running"], "limit": max_running},
         )
     facts = {name: now[name] for name in ("ahead", "workers", "slots", "busy")}
     if now["ahead"]:

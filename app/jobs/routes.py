@@ -218,7 +218,11 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
     async with resources.database.connection() as connection:
         row = await service.get_own(connection, user.id, job_id)
         explained = await explanations.explain(
-            connection, row, lease_seconds=resources.settings.lease_seconds, is_redis_up=resources.redis.is_up
+            connection,
+            row,
+            lease_seconds=resources.settings.lease_seconds,
+            is_redis_up=resources.redis.is_up,
+            max_running=resources.settings.max_running_jobs_per_user,
         )
     return views.respond(explained)
 

@@ -124,7 +124,7 @@ def new_job(
 ) -> NewJob:
     """The job that a request asks for; what it does not say is the kind's. Raises what the plan raises."""
     work = kind.plan(request, found)
-    time_limit = request.time_limit_seconds or kind.time_limit_seconds
+    time_limit = request.time_limit_seconds or min(kind.time_limit_seconds, settings.max_job_seconds)
     return NewJob(
         id=ids.new_id(),
         owner_id=owner_id,
@@ -136,7 +136,7 @@ def new_job(
         rows=work.rows,
         total=work.total,
         metadata=request.metadata,
-        max_attempts=request.max_attempts or kind.max_attempts,
+        max_attempts=request.max_attempts or min(kind.max_attempts, settings.max_job_attempts),
         soft_limit_seconds=min(request.soft_limit_seconds or kind.soft_limit_seconds, time_limit),
         time_limit_seconds=time_limit,
         retention_seconds=request.expires_in_seconds or settings.result_retention_seconds,

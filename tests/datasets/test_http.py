@@ -571,3 +571,8 @@ async def test_a_submit_that_comes_after_a_delete_finds_nothing(
             await asyncio.wait([submitting], timeout=0.1)
         with pytest.raises(DatasetNotFound):
             await submitting
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb", "\x1b[31m", "a\u202eb", "a\u2028b", "\x7f", "\u200b", " "])
+async def test_a_name_with_control_characters_is_refused(upload: Upload, name: str) -> None:
+    assert_problem(await upload(CSV, name=name), 422, "bad_upload")

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from app.core.database import Database
 from app.core.resources import Resources
 from app.http.accept import choose
-from app.jobs.exports import layout, parquet
+from app.jobs.exports import layout, lines, parquet
 from app.jobs.moves import Batch, Claimed
 from app.jobs.results import ResultBatch
 from tests.support import jobs
@@ -321,3 +321,43 @@ async def test_a_type_that_turns_out_to_be_too_narrow_late_is_made_wider() -> No
     assert str(table.schema.field("value").type) == "string"
     assert table.column("value")[-1].as_py() == "n/a"
     assert table.column("value")[7].as_py() == "1.0"
+
+
+# Cells that a spreadsheet would run
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1",
+        "+1",
+        "-1",
+        "@a",
+        " =1",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\u00a0=1",
+        "\u3000=1",
+        "\u200b=1",
+        "\ufeff=1",
+        "\x00=1",
+        "\x1f=1",
+        "  \t +1",
+        "\uff1d1",
+        "\uff0b1",
+        "\uff0d1",
+        "\uff20a",
+        " \uff1d1",
+        "\ttext",
+        "\rtext",
+        "\ntext",
+    ],
+)
+def test_a_cell_that_a_spreadsheet_would_run_is_a_text(text: str) -> None:
+    assert lines._cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=1", "1-1", "'=1", "ä", " a", "\u200ba", "1+1=2"])
+def test_any_other_cell_stays_as_it_is(text: str) -> None:
+    assert lines._cell(text) == text

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
@@ -15,8 +16,11 @@ from app.jobs.results import ResultBatch
 SMALL_BYTES: Final = 32 * 1024
 """What is not larger is written where it is; to hand it to a thread would take longer."""
 
-# A spreadsheet runs a cell that starts with one of these as a formula.
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs a cell that starts with one of these as a formula, or with its full-width sibling; some
+# pass over white space and what is invisible before it.
+_FORMULA: Final = re.compile(
+    r"[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]"
+)
 
 _PLAIN: Final = frozenset({int, float, type(None)})
 
@@ -66,7 +70,7 @@ def _cell(value: Any) -> Any:
     match value:
         case bool() | dict() | list():
             return _encode(value).decode()
-        case str() if value.startswith(_FORMULA_STARTS):
+        case str() if _FORMULA.match(value):
             return f"'{value}"
         case _:
             return value

@@ -10,7 +10,7 @@ from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
-from app.jobs import views
+from app.jobs import limits, views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
@@ -53,6 +53,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
     ) -> Response:
         """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
         service.ensure_not_too_many(body)
+        limits.ensure_allowed(resources.settings, user, body.jobs)
         return await creation.create(
             resources,
             quota,
