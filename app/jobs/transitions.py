@@ -92,8 +92,8 @@ LEFT JOIN job_payloads p ON p.job_id = j.id
 LEFT JOIN job_checkpoints c ON c.job_id = j.id
 ORDER BY j.sort_key, j.id"""
 
-# Few jobs run, and an index finds them. Jobs claimed elsewhere at the same moment are not seen, so an owner may
-# be over the limit by as many for a while.
+# Few jobs run, and an index finds them. Jobs claimed elsewhere at the same moment are not seen, so an owner
+# may be over the limit by as many for a while.
 _CLAIM_IN_TURN: Final = _CLAIM.replace(
     "WITH next AS (",
     """WITH served AS (

@@ -107,7 +107,8 @@ async def test_lists_of_jobs_and_dead_letters_end_early_and_none_is_lost(
         job = await jobs.running(store, alice.id, rows=1)
         await rows.execute(
             store,
-            "UPDATE jobs SET status = 'failed', worker_id = NULL, finished_at = now(), error = $2 WHERE id = $1",
+            """UPDATE jobs SET status = 'failed', worker_id = NULL, finished_at = now(), error = $2
+            WHERE id = $1""",
             job.id,
             {"code": "x", "message": TEXT * 2, "retryable": False, "attempt": 1},
         )
