@@ -59,7 +59,9 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id-column", metavar="NAME", help="the column whose value each result carries")
     parser.add_argument("--max-row-errors", type=int, metavar="N", help="with more the job fails")
     parser.add_argument("--watch", action="store_true", help="show its progress until it has ended")
-    parser.add_argument("--model", metavar="NAME", help="name, name@version or name@alias; default sentiment")
+    parser.add_argument(
+        "--model", metavar="NAME", help="name, name@version, name@alias or owner/name; default sentiment"
+    )
     parser.add_argument("--batch-size", type=int, metavar="N", help="how many rows are committed at a time")
     _add_job_options(parser)
 

@@ -116,13 +116,15 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that you can predict with. Its bare name means its latest version.
+    """A model that you can predict with. `reference` names it, with its owner, and means its latest version.
 
     >>> [model.name for model in client.models()]
     ['sentiment']
     """
 
     name: str
+    owner: str | None
+    reference: str
     latest_version: int | None
     aliases: Mapping[str, int]
     visibility: str | None
@@ -134,6 +136,8 @@ class Model:
         """Read it from JSON."""
         return cls(
             name=document["name"],
+            owner=document.get("owner"),
+            reference=document.get("reference", document["name"]),
             latest_version=document.get("latest_version"),
             aliases=document.get("aliases") or {},
             visibility=document.get("visibility"),

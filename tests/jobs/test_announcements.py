@@ -25,7 +25,9 @@ async def told_to_worker(resources: Resources, moved: Moved | None) -> list[byte
             message["data"] != b"end"
         ):
             if message is not None:
-                heard.append(message["data"])
+                opened = resources.seal.open(message["channel"], message["data"])
+                assert opened is not None
+                heard.append(opened)
         return heard
 
 

@@ -195,8 +195,11 @@ async def test_the_owner_hears_of_a_rescue(resources: Resources, database: Datab
     async with Redis(connection_pool=resources.redis_pool).pubsub() as pubsub:
         await pubsub.subscribe(keys.events(owner_id))
         async with background.running(rescuing(resources, eager).run_forever()):
-            heard = events.decode(await listen(pubsub))
+            sealed = await listen(pubsub)
 
+    opened = resources.seal.open(keys.events(owner_id).encode(), sealed)
+    assert opened is not None
+    heard = events.decode(opened)
     assert (heard.job_id, heard.seq, heard.type) == (job.id, 3, "rescued")
 
 
