@@ -40,7 +40,7 @@ _EVENTS: Final = paging.bounded(
 )
 
 _BATCHES: Final = paging.bounded(
-    f"""SELECT index, first_row, part_key, octet_length(output) AS output_bytes,
+    f"""SELECT index, first_row, part_key, bytes, octet_length(output) AS output_bytes,
         CASE WHEN octet_length(output) <= {MAX_BATCH_BYTES} THEN output END AS output
     FROM job_batches WHERE job_id = $1 AND index >= $2 ORDER BY index LIMIT $3""",
     size="coalesce(octet_length(output), 0)",

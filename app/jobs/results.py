@@ -74,6 +74,9 @@ async def _blocks(
 ) -> AsyncIterator[bytes]:
     """An output that is in a part file, or too large to be read at once."""
     try:
+        if batch["part_key"] is not None and 0 < batch["bytes"] <= queries.MAX_BATCH_BYTES:
+            yield await storage.get(batch["part_key"])  # in one call
+            return
         if batch["part_key"] is not None:
             async for block in storage.stream(batch["part_key"]):
                 yield block

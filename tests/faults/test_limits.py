@@ -81,3 +81,17 @@ async def test_the_soft_limit_cuts_a_long_job_into_slices_and_spends_no_attempt(
     assert last == "completed"
     assert computed_again(system.counter) == 0
     await in_order(database, [job_id])
+
+
+async def test_a_job_whose_results_exceed_its_owners_quota_fails_and_keeps_what_it_committed(
+    system: System, ada: httpx.AsyncClient, database: Database
+) -> None:
+    async with system.worker(MAX_USER_BYTES="3000") as worker:
+        job_id = await submit(ada, batches=100, work_ms=30, max_attempts=3)
+        job = await ended(database, job_id)
+        assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "quota_exceeded", 1)
+        assert 0 < job["next_batch"] < 100
+        assert job["held_bytes"] <= 3000
+        assert worker.is_running
+
+    await in_order(database, [job_id])
