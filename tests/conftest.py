@@ -22,6 +22,9 @@ PASSWORD = "a long enough passphrase"
 # the server all the same: it has been handed to the kernel.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
+CONNECT_SECONDS = 30.0
+"""Many requests at once share few connections, and how fast this machine is is not what tests ask."""
+
 SignUp = Callable[[str], Awaitable[dict[str, str]]]
 
 
@@ -81,6 +84,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return load_settings(
         _env_file=None,
         database_url=database_url,
+        database_connect_seconds=CONNECT_SECONDS,
         redis_url=redis_url,
         storage_url=(tmp_path / "storage").as_uri(),
         worker_port=None,

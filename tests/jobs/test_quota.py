@@ -7,9 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.core.config import Settings
 from app.core.database import Database
+from app.jobs.quota import Quota
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -30,12 +32,6 @@ def limit() -> int:
 @pytest.fixture
 def settings(settings: Settings, limit: int) -> Settings:
     return settings.model_copy(update={"max_active_jobs": limit})
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty requests at once share ten connections; how fast this machine is is not the question here."""
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)
 
 
 async def create(client: httpx.AsyncClient, who: Account, **headers: str) -> httpx.Response:
@@ -258,15 +254,15 @@ async def waits_for_the_lock(store: Database) -> bool:
 
 
 @pytest.fixture
-def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def remembered(app: FastAPI, store: Database, limit: int) -> None:
     """A count is remembered for as long as any test takes."""
-    monkeypatch.setattr("app.jobs.quota.COUNT_LIFETIME_SECONDS", 3600.0)
+    app.state.quota = Quota(store, limit, count_lifetime_seconds=3600.0)
 
 
 @pytest.fixture
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten(app: FastAPI, store: Database, limit: int) -> None:
     """No count is remembered."""
-    monkeypatch.setattr("app.jobs.quota.COUNT_LIFETIME_SECONDS", 0.0)
+    app.state.quota = Quota(store, limit, count_lifetime_seconds=0.0)
 
 
 @pytest.mark.usefixtures("remembered")
@@ -288,6 +284,21 @@ async def test_one_users_count_says_nothing_of_anothers(
     client: httpx.AsyncClient, alice: Account, mallory: Account, store: Database
 ) -> None:
     await create(client, mallory)
+
+    await assert_waits_its_turn(client, alice, store)
+
+
+@pytest.mark.parametrize("limit", [FAR_ABOVE])
+@pytest.mark.parametrize("uptime_seconds", [0.0, 0.5, 1e9])
+async def test_a_user_who_was_never_counted_is_counted_however_long_the_machine_has_been_up(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    alice: Account,
+    store: Database,
+    limit: int,
+    uptime_seconds: float,
+) -> None:
+    app.state.quota = Quota(store, limit, clock=lambda: uptime_seconds)
 
     await assert_waits_its_turn(client, alice, store)
 

@@ -58,6 +58,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
     return {
         **os.environ,
         "DATABASE_URL": settings.database_url,
+        "DATABASE_CONNECT_SECONDS": str(settings.database_connect_seconds),
         "REDIS_URL": settings.redis_url,
         "STORAGE_URL": settings.storage_url,
         "SECRET_KEY": settings.secret_key.get_secret_value(),
