@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,15 @@ from fastapi import FastAPI
 from redis import Redis
 
 from app.core.config import Settings, load_settings
+from app.core.database import Database
 from app.core.resources import Resources, open_resources
+from app.core.storage import Storage
 from app.embedded.servers import EmbeddedServers
 from app.main import create_app
+from tests.support import processes, selection
+from tests.support.accounts import Account, sign_in
 from tests.support.databases import Databases
+from tests.support.processes import Process
 
 PASSWORD = "a long enough passphrase"
 
@@ -26,6 +32,19 @@ CONNECT_SECONDS = 30.0
 """Many requests at once share few connections, and how fast this machine is is not what tests ask."""
 
 SignUp = Callable[[str], Awaitable[dict[str, str]]]
+StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test for what it needs."""
+    for item in items:
+        selection.mark(item)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `-m fast` would leave out."""
+    return selection.is_left_out(collection_path, config.option.markexpr) or None
 
 
 @dataclass(frozen=True)
@@ -131,3 +150,45 @@ def sign_up(client: httpx.AsyncClient) -> SignUp:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     return sign_up
+
+
+@pytest.fixture
+def store(app: FastAPI) -> Database:
+    """The database of the started API."""
+    resources: Resources = app.state.resources
+    return resources.database
+
+
+@pytest.fixture
+def storage(app: FastAPI) -> Storage:
+    """The storage of the started API."""
+    resources: Resources = app.state.resources
+    return resources.storage
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> Account:
+    """A user of the started API."""
+    return await sign_in(app, "alice")
+
+
+@pytest.fixture
+async def mallory(app: FastAPI) -> Account:
+    """Another user of the started API."""
+    return await sign_in(app, "mallory")
+
+
+@pytest.fixture
+def database(resources: Resources) -> Database:
+    """The database, for a test that starts no API."""
+    return resources.database
+
+
+@pytest.fixture
+def start_worker(settings: Settings, tmp_path: Path) -> StartWorker:
+    """Run a worker process, of this name, during a `with`."""
+
+    def start(name: str = "worker") -> AbstractAsyncContextManager[Process]:
+        return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name)
+
+    return start

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 from redis import Redis
 
 from app.core import ids
@@ -121,3 +122,16 @@ def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[su
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An API and a worker, each a process."""
+    with running(servers, tmp_path_factory.mktemp("system")) as found:
+        yield found
+
+
+@pytest.fixture
+def ada(system: Running) -> User:
+    """A user of the system, new for each test."""
+    return system.sign_up()

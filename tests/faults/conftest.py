@@ -30,10 +30,12 @@ TIME_LIMIT_SECONDS = 180
 """Some seconds are enough, but other tests may want the processors too, and these start many processes."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give these tests, and no others, more time."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.long)
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
 
 

@@ -20,11 +20,6 @@ FILE = StoredFile("artifacts/a/1/model", 5, "00")
 
 
 @pytest.fixture
-def database(resources: Resources) -> Database:
-    return resources.database
-
-
-@pytest.fixture
 async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
     opened = Ledger(resources.database, resources.hints, ids.new_id())
     async with background.running(opened.write_forever()):
