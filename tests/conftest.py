@@ -17,7 +17,7 @@ from app.core.resources import Resources, open_resources
 from app.core.storage import Storage
 from app.embedded.servers import EmbeddedServers
 from app.main import create_app
-from tests.support import processes, selection
+from tests.support import processes, selection, shared_postgres
 from tests.support.accounts import Account, sign_in
 from tests.support.databases import Databases
 from tests.support.processes import Process
@@ -76,9 +76,17 @@ def server_dir(server_root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def servers(server_root: Path) -> Iterator[Servers]:
-    """Started once per test process."""
-    with EmbeddedServers(server_root / "shared", postgres_options=NOT_DURABLE) as embedded:
-        yield Servers(embedded, Databases(embedded.postgres))
+    """Started once per test process, but for a Postgres that whoever started this process shares with us."""
+    folder = server_root / "shared"
+    running = (
+        shared_postgres.servers(folder)
+        if shared_postgres.is_there()
+        else EmbeddedServers(folder, postgres_options=NOT_DURABLE)
+    )
+    with running as embedded:
+        databases = Databases(embedded.postgres)
+        yield Servers(embedded, databases)
+        databases.close()
 
 
 @pytest.fixture

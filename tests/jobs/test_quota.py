@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -11,7 +11,9 @@ from fastapi import FastAPI
 
 from app.core.config import Settings
 from app.core.database import Database
+from app.jobs.errors import TooManyActiveJobs
 from app.jobs.quota import Quota
+from tests.machine.database import OneConnection
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -237,7 +239,7 @@ async def test_another_user_is_not_affected(
 @asynccontextmanager
 async def locked(store: Database, who: Account) -> AsyncIterator[None]:
     """Somebody else holds the lock on the user's row for as long as the body takes."""
-    async with store.transaction() as connection:
+    async with rows.transaction(store) as connection:
         await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", who.id)
         yield
 
@@ -387,3 +389,18 @@ async def test_dead_letters_are_tried_again_all_of_them_or_none(
         await jobs.complete(store, job)
     retried = await client.post("/dead-letters/retry", json={"all": True}, headers=alice.headers)
     assert (retried.status_code, len(retried.json()["job_ids"])) == (202, 5)
+
+
+async def test_requests_at_the_same_moment_do_not_get_past_the_quota(store: Database) -> None:
+    owner_id = await jobs.user(store)
+    quota = Quota(store, limit=5)
+
+    async def submit() -> None:
+        with suppress(TooManyActiveJobs):
+            async with quota.admit(owner_id) as connection:
+                await jobs.create(OneConnection(connection), owner_id)
+
+    await asyncio.gather(*(submit() for _ in range(8)))
+    await asyncio.gather(*(submit() for _ in range(8)))
+
+    assert await rows.value(store, "SELECT count(*) FROM jobs") == 5

@@ -14,6 +14,7 @@ from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources, open_resources
 from app.keeper.keeper import Keeper
 from app.keeper.loop import Loop
+from tests.support import rows
 from tests.support.waiting import until
 
 Duty = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -89,7 +90,7 @@ async def test_a_process_that_leaves_the_duty_to_another_is_in_touch_all_the_sam
     rounds, duty = counting([None])
     watching = Loop("test", 0.001, database, duty, in_touch=lambda: touches.append(1))
 
-    async with database.transaction() as busy:
+    async with rows.transaction(database) as busy:
         await busy.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:test'))")
         async with background.running(watching.run_forever()):
             await until(lambda: has_done(touches, 3))

@@ -226,7 +226,7 @@ async def test_what_is_committed_is_shown_as_soon_as_no_older_transaction_is_ope
         return await read_owner(owner_id, after, wanted)
 
     monkeypatch.setattr(hub, "read_owner", counted)
-    async with store.transaction() as stranger:
+    async with rows.transaction(store) as stranger:
         await stranger.execute("SELECT pg_current_xact_id()")
         job_id = await jobs.create(store, alice.id)
         async with sse.opened(served, f"{PATH}?after=0", alice.headers) as stream:

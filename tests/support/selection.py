@@ -10,8 +10,8 @@ import pytest
 
 TESTS: Final = Path(__file__).parents[1]
 
-SERVER_FIXTURE: Final = "server_root"
-"""Every fixture that starts a Postgres or a Valkey keeps its data there."""
+SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
+"""Every fixture that starts a Postgres or a Valkey keeps its data in the one, the other is a bucket."""
 
 SLOW_FOLDERS: Final = frozenset(
     {"chaos", "cli", "e2e", "embedded", "examples", "faults", "watch"}
@@ -24,7 +24,7 @@ FAST: Final = "fast"
 
 def mark(item: pytest.Item) -> None:
     """Mark a test `server` if it needs one, or `fast` if it needs neither a server nor seconds."""
-    if SERVER_FIXTURE in getattr(item, "fixturenames", ()):
+    if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.server)
     elif not _is_slow(item.path) and item.get_closest_marker("long") is None:
         item.add_marker(pytest.mark.fast)
