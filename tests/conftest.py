@@ -17,6 +17,7 @@ from app.core.resources import Resources, open_resources
 from app.core.storage import Storage
 from app.embedded.servers import EmbeddedServers
 from app.main import create_app
+from app.streams.times import StreamTimes
 from tests.support import processes, selection, shared_postgres
 from tests.support.accounts import Account, sign_in
 from tests.support.databases import Databases
@@ -131,9 +132,15 @@ async def resources(settings: Settings) -> AsyncIterator[Resources]:
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+def stream_times() -> StreamTimes:
+    """How long streams wait, as in production; a test that wants others parametrizes this."""
+    return StreamTimes()
+
+
+@pytest.fixture
+async def app(settings: Settings, stream_times: StreamTimes) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings)
+    application = create_app(settings, stream_times)
     async with application.router.lifespan_context(application):
         yield application
 

@@ -21,7 +21,7 @@ from tests.support.processes import ROOT
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
 # Each call of the command line is a process that imports everything anew.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

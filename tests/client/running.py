@@ -18,10 +18,9 @@ from redis import Redis
 from app.core import ids
 from app.core.config import Settings, load_settings
 from tests.conftest import PASSWORD, Servers
-from tests.support.processes import ROOT, environment
+from tests.support.processes import ROOT, START_SECONDS, environment
 
 HOST = "127.0.0.1"
-START_SECONDS = 90.0
 
 
 @dataclass(frozen=True)

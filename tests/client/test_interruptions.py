@@ -21,7 +21,7 @@ from tests.support import processes, rows
 from tests.support.processes import Process
 
 # Processes are started one after the other, and a busy machine takes its time for each.
-pytestmark = [pytest.mark.long, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.long
 
 SEEDS = (1, 2)
 

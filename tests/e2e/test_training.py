@@ -3,7 +3,6 @@
 from typing import Any
 
 import httpx
-import pytest
 from sklearn.datasets import load_iris, load_wine
 
 from app.core.resources import Resources
@@ -76,7 +75,6 @@ async def test_what_is_trained_is_there_to_predict_with(
     await invariants.all_hold(resources.database)
 
 
-@pytest.mark.timeout(120)
 async def test_a_training_whose_worker_is_killed_goes_on_and_gives_the_same_model(
     ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
 ) -> None:

@@ -21,7 +21,7 @@ from tests.support.processes import ROOT
 TIME_ZONE: Final = "Pacific/Chatham"
 UPTIME_SECONDS: Final = 10
 LOCALES: Final = ("tr_TR.UTF-8", "tr_TR.utf8", "de_DE.UTF-8", "de_DE.utf8", "C")
-TIMEOUT_SECONDS: Final = 360
+TIMEOUT_SECONDS: Final = 600
 
 # Ends by itself when its parent is gone.
 BUSY_PROGRAM: Final = (

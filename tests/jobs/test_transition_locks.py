@@ -35,7 +35,7 @@ async def test_a_rescue_passes_over_a_job_that_is_being_settled(database: Databa
     await rows.execute(database, "DELETE FROM workers")
     async with rows.transaction(database) as connection:
         await jobs.advance(OneConnection(connection), jobs.report(job, count=3, is_final=True))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             assert await jobs.rescue(database) == []
 
     assert (await rows.job(database, job.id))["status"] == Status.COMPLETED

@@ -51,7 +51,9 @@ def _run(mutants: Sequence[Mutant], folder: Path, jobs: int) -> int:
         ended for ended in run_all([Run(unchanged, found) for found in files], jobs) if ended.code != PASSED
     ]
     if failed:
-        print(*(ended.output for ended in failed), "The tests do not pass even without a mutant.", sep="\n")
+        for one in failed:
+            print(f"exit code {one.code}\n{one.output}")
+        print("The tests do not pass even without a mutant.")
         return 1
     runs = []
     for number, mutant in enumerate(mutants):

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,8 +110,13 @@ def _be_pytest(run: Run, output: Path) -> None:
         sys.path[:] = [str(run.root) if Path(entry or ".") == ROOT else entry for entry in sys.path]
         sys.path_importer_cache.clear()
         pytest = importlib.import_module("pytest")
-        options = ["-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        options = ["-x", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider"]
+        # Plugins are imported before pytest can rewrite their assertions; they make none for us.
+        options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
         code = int(pytest.main([*options, *run.tests]))
-        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)  # what the parent opened is the parent's to close

@@ -14,12 +14,11 @@ import httpx
 
 from app.core.config import Settings
 from tests.support import processes
-from tests.support.processes import Process
+from tests.support.processes import START_SECONDS, Process
 from tests.support.waiting import until
 from tests.watch.gated import PLUGIN
 
 HOST = "127.0.0.1"
-START_SECONDS = 60.0
 PASSWORD = "a long enough passphrase"
 
 

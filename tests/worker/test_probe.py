@@ -17,11 +17,10 @@ from app.core.config import Settings
 from app.core.database import Database
 from tests.conftest import Servers
 from tests.support import jobs, processes, proxy, rows
-from tests.support.processes import Process
+from tests.support.processes import START_SECONDS, Process
 from tests.support.waiting import until
 from worker import probe
 
-START_SECONDS = 90.0
 ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
 
 

@@ -17,7 +17,7 @@ async def test_a_worker_that_drains_takes_nothing_more(resources: Resources, run
     job_id = await jobs.create(resources.database)
     runner.drain()
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await runner.run_next("default") is False
     assert (await rows.job(resources.database, job_id))["attempt"] == 0
 
