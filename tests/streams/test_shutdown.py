@@ -268,14 +268,12 @@ async def test_the_server_hears_of_a_signal_when_the_streams_are_gone(
 
 
 async def test_a_stream_that_does_not_go_holds_up_the_server_for_a_bounded_time(
-    monkeypatch: pytest.MonkeyPatch, heard: list[str]
+    heard: list[str],
 ) -> None:
-    monkeypatch.setattr(farewell, "PATIENCE_SECONDS", 0.05)
-
     async def server_has_heard() -> bool:
         return heard == ["closed", "server SIGTERM"]
 
-    with farewell.before_the_server(lambda: heard.append("closed"), lambda: False):
+    with farewell.before_the_server(lambda: heard.append("closed"), lambda: False, patience_seconds=0.05):
         os.kill(os.getpid(), signal.SIGTERM)
         await until(server_has_heard)
 
