@@ -2,7 +2,7 @@
 
 Ten seconds after boot, by the clocks of a time namespace. On islands 12 h 45 min or 13 h 45 min east of
 Greenwich. In an order by chance, whose seed is printed and can be given as SEED. In another language, if the
-machine speaks one. With two processes beside them that never rest (BUSY says how many). Arguments are passed
+machine speaks one. In an empty home. With two processes beside them that never rest (BUSY says how many). Arguments are passed
 on to pytest.
 """
 
@@ -11,6 +11,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -34,16 +35,17 @@ def main() -> int:
     seed = os.environ.get("SEED") or str(random.randrange(2**32))
     busy = int(os.environ.get("BUSY") or 2)
     namespace = shortly_after_boot()
-    environment = {**os.environ, "TZ": TIME_ZONE, "LC_ALL": _locale(), "LANG": _locale()}
-    print(f"seed {seed}, TZ={TIME_ZONE}, LC_ALL={environment['LC_ALL']}, {busy} busy processes")
+    language = _locale()
+    environment = {**os.environ, "TZ": TIME_ZONE, "LC_ALL": language, "LANG": language}
+    print(f"seed {seed}, TZ={TIME_ZONE}, LC_ALL={language}, {busy} busy processes")
     if namespace:
         print(f"{UPTIME_SECONDS} s after boot: {' '.join(namespace)}")
     else:
         print("NOT shortly after boot: this machine does not permit time namespaces (unshare --time).")
     sys.stdout.flush()
     command = [*namespace, sys.executable, *_pytest(seed), *sys.argv[1:]]
-    with _busy(busy, environment):
-        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
+    with tempfile.TemporaryDirectory() as home, _busy(busy, environment):
+        return subprocess.run(command, cwd=ROOT, env=environment | {"HOME": home}, check=False).returncode
 
 
 def shortly_after_boot() -> list[str]:

@@ -62,6 +62,7 @@ def run_all(runs: Sequence[Run], jobs: int) -> list[Ended]:
                 if (found := fork.ended()) is not None:
                     ended[number] = found
                     del forks[number]
+                    print(".", end="", file=sys.stderr, flush=True)
     finally:
         for fork in forks.values():
             fork.kill()
