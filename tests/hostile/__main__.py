@@ -2,8 +2,8 @@
 
 Ten seconds after boot, by the clocks of a time namespace. On islands 12 h 45 min or 13 h 45 min east of
 Greenwich. In an order by chance, whose seed is printed and can be given as SEED. In another language, if the
-machine speaks one. In an empty home. With two processes beside them that never rest (BUSY says how many). Arguments are passed
-on to pytest.
+machine speaks one. In an empty home. With two processes beside them that never rest (BUSY says how many).
+Arguments are passed on to pytest.
 """
 
 import os
