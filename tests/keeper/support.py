@@ -1,18 +1,7 @@
-"""A clock for the grace rule."""
-
-from dataclasses import dataclass
+"""What the tests of the grace rule share."""
 
 from app.keeper.contact import Contact
-
-
-@dataclass
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now: float
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clocks import Clock
 
 
 def be_in_touch(contact: Contact, clock: Clock, seconds: int) -> None:

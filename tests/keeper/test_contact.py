@@ -3,7 +3,8 @@
 import pytest
 
 from app.keeper.contact import Contact
-from tests.keeper.support import Clock, be_in_touch
+from tests.keeper.support import be_in_touch
+from tests.support.clocks import Clock
 
 LEASE_SECONDS = 6.0
 

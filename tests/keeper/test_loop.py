@@ -14,8 +14,8 @@ from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources, open_resources
 from app.keeper.keeper import Keeper
 from app.keeper.loop import Loop
-from tests.keeper.support import Clock
 from tests.support import rows
+from tests.support.clocks import Clock
 from tests.support.waiting import until
 
 Duty = Callable[[asyncpg.Connection], Awaitable[None]]

@@ -20,8 +20,9 @@ from app.keeper.contact import Contact
 from app.keeper.keeper import Keeper
 from app.keeper.loop import Loop
 from app.keeper.rescue import Rescue
-from tests.keeper.support import Clock, be_in_touch
+from tests.keeper.support import be_in_touch
 from tests.support import invariants, jobs, rows
+from tests.support.clocks import Clock
 from tests.support.waiting import until
 
 LEASE_SECONDS = 6.0

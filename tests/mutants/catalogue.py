@@ -489,6 +489,30 @@ MUTANTS: Final = (
         ("tests/worker/test_lease.py::test_a_job_that_waits_for_its_child_is_not_given_back",),
     ),
     Mutant(
+        "lease: current for ever",
+        LEASE,
+        " and self.clock() - self._renewed_at < self.lease_seconds",
+        "",
+        ("tests/worker/test_lease.py::test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed",),
+    ),
+    Mutant(
+        "probe: ready without a lease",
+        "worker/probe.py",
+        "if self.holds_lease is None or not self.holds_lease():",
+        "if False:",
+        ("tests/worker/test_probe.py::test_a_worker_that_waits_for_postgres_is_alive_and_not_ready",),
+    ),
+    Mutant(
+        "claimer: claims for a slot that is gone",
+        "worker/claimer.py",
+        "            if answer in asking:",
+        "            if False:",
+        (
+            "tests/worker/test_claimer.py::"
+            "test_a_slot_that_is_cancelled_while_it_waits_takes_nothing_from_the_others",
+        ),
+    ),
+    Mutant(
         "transactions: a frozen process keeps its locks",
         DATABASE,
         '"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s"',

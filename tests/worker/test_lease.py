@@ -5,12 +5,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import asyncpg
+import pytest
 
+from app.core import ids
 from app.core.database import Database
+from app.core.resources import Resources
 from app.jobs import leases
+from app.jobs.leases import WorkerIdentity
 from app.jobs.states import Status
 from tests.support import invariants, jobs, rows
+from tests.support.clocks import Clock
 from worker.lease import Lease
+from worker.ledger import Ledger
 
 
 @dataclass
@@ -32,6 +38,27 @@ async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease
         assert await leases.alive(connection, timedelta(seconds=60)) == 0
         await lease.register()
         assert await leases.alive(connection, timedelta(seconds=60)) == 1
+
+
+@pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
+async def test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed(
+    resources: Resources, ledger: Ledger, uptime_seconds: float
+) -> None:
+    clock = Clock(uptime_seconds)
+    worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
+    url = resources.settings.database_url
+    lease = Lease(worker, url, 30.0, ledger, lease_seconds=6.0, clock=clock)
+    assert not lease.is_current
+
+    await lease.register()
+    clock.now += 5.9
+    assert lease.is_current
+    clock.now += 0.2
+    assert not lease.is_current
+
+    await lease.register()
+    assert lease.is_current
+    lease._disconnect()
 
 
 async def test_a_worker_hears_of_its_own_jobs_only(database: Database, lease: Lease) -> None:
