@@ -14,7 +14,7 @@ from typing import Final
 
 from tests.mutants.mutant import ROOT
 
-LIMIT_SECONDS: Final = 300.0
+LIMIT_SECONDS: Final = 600.0
 LOOK_SECONDS: Final = 0.02
 KILLED: Final = -signal.SIGKILL
 
