@@ -1,33 +1,38 @@
 """The marks by which the make targets choose: each test has them from its fixtures and its folder."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.support.processes import ROOT
-
-FILES = (
-    "tests/core/test_backoff.py",
-    "tests/faults/test_failpoints.py",
-    "tests/jobs/test_quota.py",
-    "tests/worker/children/test_hardening.py",
-)
+from tests.support import selection
 
 
-@pytest.mark.parametrize(
-    ("expression", "expected"),
-    [
-        ("fast", {"tests/core/test_backoff.py"}),
-        ("server", {"tests/jobs/test_quota.py"}),
-        ("long", {"tests/faults/test_failpoints.py"}),
-        ("not long", set(FILES) - {"tests/faults/test_failpoints.py"}),
-    ],
-)
-def test_a_mark_chooses_tests_by_what_they_need(expression: str, expected: set[str]) -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    said = subprocess.run(
-        [*command, "-m", expression, *FILES], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
+def marks_of(item: pytest.Item) -> set[str]:
+    return {mark.name for mark in item.iter_markers()} & {"fast", "server", "long"}
 
-    assert {line.partition("::")[0] for line in said.splitlines() if "::" in line} == expected
+
+def test_a_test_that_needs_nothing_is_fast(request: pytest.FixtureRequest) -> None:
+    assert marks_of(request.node) == {"fast"}
+
+
+@pytest.mark.usefixtures("database_url")
+def test_a_test_with_a_database_needs_a_server(request: pytest.FixtureRequest) -> None:
+    assert marks_of(request.node) == {"server"}
+
+
+def test_a_test_is_either_fast_or_needs_a_server_or_is_in_a_folder_of_slow_ones(
+    request: pytest.FixtureRequest,
+) -> None:
+    """Of all that were collected with this one."""
+    for item in request.session.items:
+        marks = marks_of(item)
+        assert not {"fast", "server"} <= marks, item.nodeid
+        assert not {"fast", "long"} <= marks, item.nodeid
+        assert marks or selection.is_left_out(item.path, selection.FAST), item.nodeid
+        if item.path.parent == selection.TESTS / "faults":
+            assert "long" in marks, item.nodeid
+
+
+def test_what_is_left_out_of_the_fast_ones_is_not_even_imported() -> None:
+    assert selection.is_left_out(selection.TESTS / "worker" / "training", "fast")
+    assert selection.is_left_out(selection.TESTS / "faults" / "test_fleet.py", "fast")
+    assert not selection.is_left_out(selection.TESTS / "worker" / "training", "not long")
+    assert not selection.is_left_out(selection.TESTS / "jobs", "fast")
