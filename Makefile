@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run test long check chaos mutants bench lint types imports browser format lock clean
+.PHONY: help demo run fast test long check hostile chaos mutants bench lint types imports browser format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -31,22 +31,26 @@ run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 # Many tests wait for another process half of the time: three at once fill two cores.
 PYTEST := -m pytest -n 3 --dist worksteal -rs
 
-# Each of these waits for real leases and time limits, or runs the whole system again and again.
-LONG := tests/faults tests/cli/test_demo.py tests/cli/test_jobs.py tests/client/test_docs.py \
-    tests/client/test_interruptions.py tests/client/test_predictions.py tests/e2e/test_tabular.py
+fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
+	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests, a minute of the drill among them (ARGS='-k cancel' chooses)
-	@$(PY) $(PYTEST) $(LONG:%=--ignore=%) $(ARGS)
+test: $(DEV) ## Run the tests for everyday use (about 6 minutes on two cores)
+	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
-long: $(DEV) ## Run the tests that take minutes: single faults, cut streams, the command line
-	@$(PY) $(PYTEST) $(LONG) $(ARGS)
+long: $(DEV) ## Run the rest: single faults, the drill, cut streams, the command line (about 8 minutes)
+	@$(PY) $(PYTEST) -m long $(ARGS)
 
-check: lint types imports test ## Everything CI runs: lint, types, imports, tests
+# The tests run last, so that their summary closes the log.
+check: lint types imports mutants ## Run everything CI runs: lint, types, imports, mutants, all tests (up to 25 minutes)
+	@$(PY) $(PYTEST) $(ARGS)
+
+hostile: $(DEV) ## Run the tests just after boot, in random order, under load, elsewhere (SEED=…, BUSY=2)
+	@SEED='$(SEED)' BUSY='$(BUSY)' $(PY) -m tests.hostile $(ARGS)
 
 chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3), and look for damage
 	@SEED='$(SEED)' MINUTES='$(MINUTES)' WORKERS='$(WORKERS)' RATE='$(RATE)' $(PY) -m tests.chaos
 
-mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (takes minutes)
+mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (2 minutes)
 	@$(PY) -m tests.mutants $(ARGS)
 
 bench: $(BENCH) ## Measure everything and write docs/performance.md (ARGS='streams --quick' chooses)

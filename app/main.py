@@ -24,6 +24,7 @@ from app.streams.admission import Admission
 from app.streams.clock import Clock
 from app.streams.hub import Hub
 from app.streams.socket import Sockets
+from app.streams.times import StreamTimes
 
 DESCRIPTION: Final = """
 Send texts, rows or a dataset; follow the work as it is done; keep the result.
@@ -42,7 +43,10 @@ class Api(FastAPI):
         return problems.describe(super().openapi())
 
 
-def create_app(settings: Settings | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None,
+    stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
+) -> FastAPI:
     """Build the API; what it needs is opened when it starts and closed when it stops.
 
     Raises ConfigurationError if the settings are not given and those of the environment are wrong.
@@ -55,13 +59,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_resources(settings) as resources, open_gate(resources) as gate:
-            hub = Hub(resources.database, resources.redis_pool, resources.redis, resources.seal)
+            hub = Hub(resources.database, resources.redis_pool, resources.redis, resources.seal, stream_times)
             keeper = Keeper(resources)
             sockets = Sockets()
             admission = Admission(
                 resources.database,
                 per_user=settings.max_streams_per_user,
                 per_process=settings.max_streams,
+                recheck_seconds=stream_times.recheck_seconds,
             )
             app.state.resources = resources
             app.state.gate = gate
@@ -69,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.keeper = keeper
             app.state.admission = admission
             app.state.sockets = sockets
+            app.state.stream_times = stream_times
             app.state.kinds = kinds
             app.state.intake = Intake(resources)
             app.state.quota = Quota(
@@ -78,7 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
                 hub.run_forever(),
                 keeper.run_forever(),
                 admission.recheck_forever(),
-                Clock(sockets).run_forever(),
+                Clock(sockets, retry_seconds=stream_times.clock_retry_seconds).run_forever(),
             ):
 
                 def say_goodbye() -> None:

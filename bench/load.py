@@ -5,6 +5,7 @@ measured. Reads one `Plan` from its standard input and writes one `Load` to its 
 """
 
 import asyncio
+import math
 import subprocess
 import sys
 import time
@@ -158,8 +159,8 @@ class _Client:
         self._requests: list[float] = []
         self._cycles: list[float] = []
         self._polls = 0
-        self._start = 0.0
-        self._end = 0.0
+        self._start = math.inf  # nothing counts before `run`
+        self._end = -math.inf
 
     async def run(self) -> Load:
         connections = await asyncio.gather(*(connect(self._plan.port) for _ in range(self._plan.connections)))

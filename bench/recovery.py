@@ -159,7 +159,7 @@ class _References:
     system: Stack
     _stack: ExitStack = field(default_factory=ExitStack)
     _programs: dict[str, list[Program]] = field(default_factory=dict)
-    _killed_at: float = 0.0
+    _killed_at: float | None = None
 
     def __enter__(self) -> "_References":
         socket = {"REDIS_SOCKET": self.system.redis_socket}
@@ -216,6 +216,7 @@ class _References:
 
     def seconds_until_restarted(self) -> dict[str, float | str]:
         """For each, how long until the job ran elsewhere, or for how long it did not."""
+        assert self._killed_at is not None, "nothing was killed"
         watched = time.time() - self._killed_at
         names = {"arq": "ARQ", "celery": "Celery"}
         found: dict[str, float | str] = {}

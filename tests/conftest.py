@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,16 @@ from fastapi import FastAPI
 from redis import Redis
 
 from app.core.config import Settings, load_settings
+from app.core.database import Database
 from app.core.resources import Resources, open_resources
+from app.core.storage import Storage
 from app.embedded.servers import EmbeddedServers
 from app.main import create_app
+from app.streams.times import StreamTimes
+from tests.support import processes, selection, shared_postgres
+from tests.support.accounts import Account, sign_in
 from tests.support.databases import Databases
+from tests.support.processes import Process
 
 PASSWORD = "a long enough passphrase"
 
@@ -22,7 +29,23 @@ PASSWORD = "a long enough passphrase"
 # the server all the same: it has been handed to the kernel.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
+CONNECT_SECONDS = 30.0
+"""Many requests at once share few connections, and how fast this machine is is not what tests ask."""
+
 SignUp = Callable[[str], Awaitable[dict[str, str]]]
+StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test for what it needs."""
+    for item in items:
+        selection.mark(item)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Do not even import what `-m fast` would leave out."""
+    return selection.is_left_out(collection_path, config.option.markexpr) or None
 
 
 @dataclass(frozen=True)
@@ -54,9 +77,17 @@ def server_dir(server_root: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def servers(server_root: Path) -> Iterator[Servers]:
-    """Started once per test process."""
-    with EmbeddedServers(server_root / "shared", postgres_options=NOT_DURABLE) as embedded:
-        yield Servers(embedded, Databases(embedded.postgres))
+    """Started once per test process, but for a Postgres that whoever started this process shares with us."""
+    folder = server_root / "shared"
+    running = (
+        shared_postgres.servers(folder)
+        if shared_postgres.is_there()
+        else EmbeddedServers(folder, postgres_options=NOT_DURABLE)
+    )
+    with running as embedded:
+        databases = Databases(embedded.postgres)
+        yield Servers(embedded, databases)
+        databases.close()
 
 
 @pytest.fixture
@@ -81,6 +112,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
     return load_settings(
         _env_file=None,
         database_url=database_url,
+        database_connect_seconds=CONNECT_SECONDS,
         redis_url=redis_url,
         storage_url=(tmp_path / "storage").as_uri(),
         worker_port=None,
@@ -100,9 +132,15 @@ async def resources(settings: Settings) -> AsyncIterator[Resources]:
 
 
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[FastAPI]:
+def stream_times() -> StreamTimes:
+    """How long streams wait, as in production; a test that wants others parametrizes this."""
+    return StreamTimes()
+
+
+@pytest.fixture
+async def app(settings: Settings, stream_times: StreamTimes) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings)
+    application = create_app(settings, stream_times)
     async with application.router.lifespan_context(application):
         yield application
 
@@ -127,3 +165,45 @@ def sign_up(client: httpx.AsyncClient) -> SignUp:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     return sign_up
+
+
+@pytest.fixture
+def store(app: FastAPI) -> Database:
+    """The database of the started API."""
+    resources: Resources = app.state.resources
+    return resources.database
+
+
+@pytest.fixture
+def storage(app: FastAPI) -> Storage:
+    """The storage of the started API."""
+    resources: Resources = app.state.resources
+    return resources.storage
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> Account:
+    """A user of the started API."""
+    return await sign_in(app, "alice")
+
+
+@pytest.fixture
+async def mallory(app: FastAPI) -> Account:
+    """Another user of the started API."""
+    return await sign_in(app, "mallory")
+
+
+@pytest.fixture
+def database(resources: Resources) -> Database:
+    """The database, for a test that starts no API."""
+    return resources.database
+
+
+@pytest.fixture
+def start_worker(settings: Settings, tmp_path: Path) -> StartWorker:
+    """Run a worker process, of this name, during a `with`."""
+
+    def start(name: str = "worker") -> AbstractAsyncContextManager[Process]:
+        return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name)
+
+    return start

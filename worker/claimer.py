@@ -44,11 +44,15 @@ class Claimer:
         answer: asyncio.Future[Claimed | None] = asyncio.get_running_loop().create_future()
         asking = self._asking[queue]
         asking.append(answer)
-        # Whoever gets the lock asks for all who have come meanwhile; they find their answer there.
-        async with self._locks[queue]:
-            if not answer.done():
-                group = [asking.popleft() for _ in range(len(asking))]
-                await self._claim_for(queue, group)
+        try:
+            # Whoever gets the lock asks for all who have come meanwhile; they find their answer there.
+            async with self._locks[queue]:
+                if not answer.done():
+                    group = [asking.popleft() for _ in range(len(asking))]
+                    await self._claim_for(queue, group)
+        finally:
+            if answer in asking:  # cancelled: a job must not be claimed for a slot that is gone
+                asking.remove(answer)
         return answer.result()
 
     async def _take(

@@ -6,9 +6,10 @@ of was claimed by a statement whose reply was lost, and is given back.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Protocol
 from uuid import UUID
 
@@ -52,12 +53,15 @@ class Lease:
     database_url: str
     heartbeat_seconds: float
     ledger: GiveBack
+    lease_seconds: float = field(kw_only=True)
+    clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
     _settling: set[tuple[UUID, int]] = field(default_factory=set)
     _claimed: set[tuple[UUID, int]] = field(default_factory=set)
     _unknown: set[tuple[UUID, int]] = field(default_factory=set)
     _look: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: asyncpg.Connection | None = None
+    _renewed_at: float | None = None
 
     @contextmanager
     def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
@@ -90,6 +94,11 @@ class Lease:
     def held(self) -> int:
         """How many attempts run here."""
         return len(self._held)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last renewal is recent enough for this worker to keep its jobs."""
+        return self._renewed_at is not None and self.clock() - self._renewed_at < self.lease_seconds
 
     async def register(self) -> None:
         """Make the worker known. It must be, before it claims: a job of an unknown worker is rescued."""
@@ -144,8 +153,10 @@ class Lease:
     async def _renew(self) -> None:
         # Only what was held before the question can be missing from the answer.
         asked = dict(self._held)
+        asked_at = self.clock()
         with database.unavailability():
             answer = await leases.renew(await self._connected(), self.worker)
+        self._renewed_at = asked_at
         listed = {(job.id, job.attempt): job for job in answer}
         for key, revocable in asked.items():
             if key not in self._held:

@@ -27,6 +27,7 @@ from worker.consumer import Consumer
 from worker.files import Files, default_folder
 from worker.lease import Lease
 from worker.ledger import Ledger
+from worker.probe import Readiness
 from worker.run_next import Runner
 
 RELEASE_SECONDS: Final = 4.0
@@ -38,12 +39,13 @@ log = structlog.get_logger(__name__)
 async def work(settings: Settings) -> None:
     """Be a worker until SIGTERM or SIGINT, then drain and return. Neither server has to be there yet."""
     stopping = asyncio.Event()
+    readiness = Readiness(is_stopping=stopping.is_set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     metrics.SLOTS.set(settings.worker_slots)
     kinds = registry.load(settings.plugins)
     async with (
-        probe.serving(settings.worker_port, is_ready=lambda: not stopping.is_set()),
+        probe.serving(settings.worker_port, readiness),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,
@@ -57,7 +59,7 @@ async def work(settings: Settings) -> None:
         ) as files,
     ):
         _ensure_all_handled(kinds, children)
-        await _serve(resources, _identity(settings, kinds), kinds, children, files, stopping)
+        await _serve(resources, _identity(settings, kinds), kinds, children, files, stopping, readiness)
     log.info("worker_stopped")
 
 
@@ -74,11 +76,19 @@ async def _serve(
     children: ChildPool,
     files: Files,
     stopping: asyncio.Event,
+    readiness: Readiness,
 ) -> None:
     structlog.contextvars.bind_contextvars(worker=identity.name)
     settings = resources.settings
     ledger = Ledger(resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes))
-    lease = Lease(identity, settings.database_url, settings.heartbeat_seconds, ledger)
+    lease = Lease(
+        identity,
+        settings.database_url,
+        settings.heartbeat_seconds,
+        ledger,
+        lease_seconds=settings.lease_seconds,
+    )
+    readiness.holds_lease = lambda: lease.is_current
     claimer = Claimer(
         resources.database,
         resources.hints,

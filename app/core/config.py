@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     # Servers
     database_url: str = Field(min_length=1)
     database_pool_size: int = Field(default=10, ge=2, le=200)
+    database_connect_seconds: float = Field(default=1.5, gt=0, le=60)
     redis_url: str = Field(min_length=1)
     storage_url: str = Field(default="file:.data/storage", min_length=1)
 

@@ -42,18 +42,21 @@ _encode = msgspec.json.Encoder().encode
 class Database:
     """The two doors to Postgres. Nothing connects before it is used."""
 
-    def __init__(self, pool: asyncpg.Pool, engine: AsyncEngine) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, engine: AsyncEngine, *, connect_seconds: float = CONNECT_SECONDS
+    ) -> None:
         self._pool = pool
         self._engine = engine
+        self._connect_seconds = connect_seconds
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection where each statement is its own transaction.
 
-        Raises DatabaseUnavailable when none can be had in `CONNECT_SECONDS`, or when it breaks.
+        Raises DatabaseUnavailable when none can be had in `connect_seconds`, or when it breaks.
         """
         with unavailability():
-            async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+            async with self._pool.acquire(timeout=self._connect_seconds) as connection:
                 # The pool's proxy does all that a connection does.
                 yield cast("asyncpg.Connection", connection)
 
@@ -90,13 +93,15 @@ def _driver_error(error: sqlalchemy.exc.DBAPIError) -> BaseException | None:
 
 
 @asynccontextmanager
-async def open_database(url: str, *, pool_size: int) -> AsyncIterator[Database]:
+async def open_database(
+    url: str, *, pool_size: int, connect_seconds: float = CONNECT_SECONDS
+) -> AsyncIterator[Database]:
     """The doors to the Postgres at `url`, closed at the end of the body."""
     pool = asyncpg.create_pool(
         asyncpg_dsn(url),
         min_size=0,
         max_size=pool_size,
-        timeout=CONNECT_SECONDS,
+        timeout=connect_seconds,
         command_timeout=STATEMENT_SECONDS,
         init=_prepare_connection,
         reset=_leave_as_it_is,
@@ -106,18 +111,18 @@ async def open_database(url: str, *, pool_size: int) -> AsyncIterator[Database]:
         sqlalchemy_url(url),
         pool_size=max(2, pool_size // 2),
         max_overflow=0,
-        pool_timeout=CONNECT_SECONDS,
+        pool_timeout=connect_seconds,
         pool_use_lifo=True,
         hide_parameters=True,  # an error's text goes into the log, and they may be secrets
         connect_args={
-            "timeout": CONNECT_SECONDS,
+            "timeout": connect_seconds,
             "command_timeout": STATEMENT_SECONDS,
             "server_settings": _SERVER_SETTINGS,
         },
     )
     await pool
     try:
-        yield Database(pool, engine)
+        yield Database(pool, engine, connect_seconds=connect_seconds)
     finally:
         await _close(pool)
         await engine.dispose()

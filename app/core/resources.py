@@ -39,7 +39,11 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
     availability = Availability()
     storage = open_storage(settings.storage_url)
     async with (
-        database.open_database(settings.database_url, pool_size=settings.database_pool_size) as doors,
+        database.open_database(
+            settings.database_url,
+            pool_size=settings.database_pool_size,
+            connect_seconds=settings.database_connect_seconds,
+        ) as doors,
         redis.open_pool(settings.redis_url, max_connections=REDIS_CONNECTIONS) as redis_pool,
     ):
         seal = Seal(doors)

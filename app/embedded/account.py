@@ -1,10 +1,13 @@
 """Who runs Postgres, which refuses to run as root, and how that user gets at its files."""
 
+import fcntl
 import logging
 import os
 import pwd
 import stat
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +15,8 @@ logger = logging.getLogger("headrace.embedded")
 
 ROOT = 0
 POSTGRES_USER = "pgserver"
+ACCOUNTS = "/etc"
+"""Where the machine keeps its accounts."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,12 @@ def for_cluster(cluster: Path) -> Account | None:
         return None
     if cluster.exists() and (status := cluster.stat()).st_uid != ROOT:
         return Account(status.st_uid, status.st_gid)
-    return _find(POSTGRES_USER) or _create(POSTGRES_USER)
+    return find_or_create(POSTGRES_USER)
+
+
+def find_or_create(name: str) -> Account:
+    """The account of this name, created if need be. Raises AccountMissing."""
+    return _find(name) or _create(name)
 
 
 def _find(name: str) -> Account | None:
@@ -48,12 +58,32 @@ def _find(name: str) -> Account | None:
 
 
 def _create(name: str) -> Account:
+    with _one_at_a_time():
+        # Another process may have created it while this one waited.
+        return _find(name) or _add(name)
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keep other processes of ours from creating the account during the body.
+
+    useradd looks for the name before it takes its own lock. Of two at once the second replaces the account
+    that the first has created, and gives it another uid: Postgres does not start as a uid without a name.
+    """
+    folder = os.open(ACCOUNTS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _add(name: str) -> Account:
     command = ["useradd", "--system", "--user-group", "--no-create-home", name]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
         raise AccountMissing(f"root needs the user {name!r} to run it, and {error}") from error
-    # Whatever the exit code: somebody else may have made the user at the same moment.
     account = _find(name)
     if account is None:
         said = result.stderr.strip()

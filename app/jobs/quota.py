@@ -5,9 +5,9 @@ the user's row. That lock would also make one user's requests wait for each othe
 limit, further than all requests of a second could bring anybody, the last count is good enough without.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from math import inf
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -28,14 +28,30 @@ SELECT count(*) FROM (
 ) active"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Count:
+    active: int
+    counted_at: float  # by the quota's clock
+
+
 class Quota:
     """Lets a user's new jobs in, up to the limits."""
 
-    def __init__(self, database: Database, limit: int, storage: StorageQuota | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        limit: int,
+        storage: StorageQuota | None = None,
+        *,
+        count_lifetime_seconds: float = COUNT_LIFETIME_SECONDS,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._database = database
         self._limit = limit
         self._storage = storage or StorageQuota(0)
-        self._counts: dict[UUID, tuple[int, float]] = {}
+        self._count_lifetime_seconds = count_lifetime_seconds
+        self._clock = clock
+        self._counts: dict[UUID, _Count] = {}
 
     @asynccontextmanager
     async def admit(self, owner_id: UUID, jobs: int = 1) -> AsyncIterator[asyncpg.Connection]:
@@ -53,8 +69,11 @@ class Quota:
                 yield connection
 
     def _is_far_below(self, owner_id: UUID) -> bool:
-        count, counted_at = self._counts.get(owner_id, (0, -inf))
-        return count + SLACK < self._limit and monotonic() - counted_at < COUNT_LIFETIME_SECONDS
+        count = self._counts.get(owner_id)
+        if count is None:
+            return False
+        is_recent = self._clock() - count.counted_at < self._count_lifetime_seconds
+        return is_recent and count.active + SLACK < self._limit
 
     async def _check(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int) -> None:
         # NO KEY: the lock that a new job's foreign key takes on this row does not wait for it.
@@ -64,4 +83,4 @@ class Quota:
             raise TooManyActiveJobs(active=active, limit=self._limit)
         if len(self._counts) >= MAX_REMEMBERED:
             self._counts.clear()
-        self._counts[owner_id] = (active, monotonic())
+        self._counts[owner_id] = _Count(active, self._clock())

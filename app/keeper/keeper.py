@@ -20,7 +20,7 @@ SWEEP_SECONDS: Final = 3600.0
 class Keeper:
     """Runs every duty beside whatever else its process does."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
         settings, database = resources.settings, resources.database
         rescue = Rescue(settings, resources.hints)
         self.loops = (
@@ -33,7 +33,7 @@ class Keeper:
             Loop("add_up", ADD_UP_SECONDS, database, quotas.add_up),
             SweepLoop(
                 "sweep",
-                SWEEP_SECONDS,
+                sweep_seconds,
                 database,
                 Sweep(resources.storage),
                 database_url=settings.database_url,

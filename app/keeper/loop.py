@@ -35,13 +35,18 @@ class Loop:
     in_touch: Callable[[], None] = lambda: None
     """Called whenever Postgres has answered, also when the duty is left to another process."""
 
-    _succeeded_at: float = field(default_factory=monotonic)
+    clock: Callable[[], float] = field(default=monotonic, kw_only=True)
+    _succeeded_at: float = field(init=False)
     _is_failing: bool = False
+
+    def __post_init__(self) -> None:
+        """Count the start as a success: a loop has some time to come to its first."""
+        self._succeeded_at = self.clock()
 
     @property
     def is_healthy(self) -> bool:
         """Whether the last success is recent enough."""
-        return monotonic() - self._succeeded_at < 10 * self.interval_seconds + 10
+        return self.clock() - self._succeeded_at < 10 * self.interval_seconds + 10
 
     async def run_forever(self) -> None:
         """Do the duty again and again, until cancelled."""
@@ -62,7 +67,7 @@ class Loop:
             log.exception("keeper_loop_raised", loop=self.name)
         else:
             self._is_failing = False
-            self._succeeded_at = monotonic()
+            self._succeeded_at = self.clock()
             metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
 
     async def _do_round(self) -> Afterwards | None:

@@ -71,18 +71,19 @@ log = structlog.get_logger(__name__)
 class Prune:
     """Removes what is expired: results, old jobs with all that hangs on them, keys, tickets, workers."""
 
-    def __init__(self, settings: Settings, storage: Storage) -> None:
+    def __init__(self, settings: Settings, storage: Storage, *, jobs_at_once: int = JOBS_AT_ONCE) -> None:
         self._settings = settings
         self._storage = storage
+        self._jobs_at_once = jobs_at_once
 
     async def __call__(self, connection: asyncpg.Connection) -> Callable[[], Awaitable[None]]:
         """Remove what is due now; files only after that is committed."""
         retention = timedelta(seconds=self._settings.job_retention_seconds)
-        with_files = await connection.fetch(_RESULTS, JOBS_AT_ONCE)
-        with_files += await connection.fetch(_JOBS, retention, JOBS_AT_ONCE)
-        await connection.execute(_KEYS, IDEMPOTENCY_KEY_LIFETIME, JOBS_AT_ONCE)
+        with_files = await connection.fetch(_RESULTS, self._jobs_at_once)
+        with_files += await connection.fetch(_JOBS, retention, self._jobs_at_once)
+        await connection.execute(_KEYS, IDEMPOTENCY_KEY_LIFETIME, self._jobs_at_once)
         await connection.execute(_GROUP_KEYS, IDEMPOTENCY_KEY_LIFETIME)
-        await connection.execute(_GROUPS, IDEMPOTENCY_KEY_LIFETIME, JOBS_AT_ONCE)
+        await connection.execute(_GROUPS, IDEMPOTENCY_KEY_LIFETIME, self._jobs_at_once)
         await tickets.prune(connection)
         await leases.prune(connection, timedelta(seconds=self._settings.lease_seconds))
         return partial(self._delete_files, {row["job_id"] for row in with_files})

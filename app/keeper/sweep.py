@@ -47,9 +47,10 @@ log = structlog.get_logger(__name__)
 class Sweep:
     """Goes through storage once, page by page, with one query for each."""
 
-    def __init__(self, storage: Storage, grace: timedelta = GRACE) -> None:
+    def __init__(self, storage: Storage, grace: timedelta = GRACE, *, page_size: int = PAGE) -> None:
         self._storage = storage
         self._grace = grace
+        self._page_size = page_size
 
     async def __call__(self, connection: asyncpg.Connection) -> None:
         """Delete what nothing refers to. Raises StorageUnavailable."""
@@ -87,7 +88,7 @@ class Sweep:
         async for found in self._storage.list(prefix):
             if found.modified_at < before:
                 page.append(found.key)
-            if len(page) == PAGE:
+            if len(page) == self._page_size:
                 yield page
                 page = []
         if page:

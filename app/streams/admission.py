@@ -41,8 +41,18 @@ class _Open:
 class Admission:
     """Counts the open streams of this process, and ends those whose right to be open is over."""
 
-    def __init__(self, database: Database, *, per_user: int, per_process: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        per_user: int,
+        per_process: int,
+        recheck_seconds: float = RECHECK_SECONDS,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._database = database
+        self._recheck_seconds = recheck_seconds
+        self._wall = wall
         self._per_user = per_user
         self._per_process = per_process
         self._open: set[_Open] = set()
@@ -86,7 +96,7 @@ class Admission:
     async def recheck_forever(self) -> None:
         """End what has lost its right to be open, until cancelled."""
         while True:
-            await asyncio.sleep(RECHECK_SECONDS)
+            await asyncio.sleep(self._recheck_seconds)
             with suppress(DatabaseUnavailable):
                 await self.recheck()
 
@@ -97,7 +107,7 @@ class Admission:
         async with self._database.connection() as connection:
             active = await _active(connection, list(self._of_user))
         for stream in tuple(self._open):
-            is_expired = stream.user.expires_at is not None and stream.user.expires_at < time.time()
+            is_expired = stream.user.expires_at is not None and stream.user.expires_at < self._wall()
             if is_expired or stream.user.id not in active:
                 stream.end()
 

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -10,6 +11,7 @@ import msgspec
 import structlog
 
 RETRY_SECONDS: Final = 5.0
+"""How long the clock pauses after an error."""
 
 EARLY_SECONDS: Final = 0.01
 """How much too early a timer may go off by the wall clock, which is not the one that timers run by."""
@@ -27,23 +29,33 @@ class Listeners(Protocol):
 class Clock:
     """Tells all listeners the time, from one task."""
 
-    def __init__(self, listeners: Listeners) -> None:
+    def __init__(
+        self,
+        listeners: Listeners,
+        *,
+        retry_seconds: float = RETRY_SECONDS,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._listeners = listeners
+        self._retry_seconds = retry_seconds
+        self._wall = wall
+        self._sleep = sleep
 
     async def run_forever(self) -> None:
-        """Tick until cancelled. An error is logged, and the clock goes on after five seconds."""
+        """Tick until cancelled. An error is logged, and the clock goes on after a pause."""
         while True:
             try:
                 await self._tick_forever()
             except Exception:
                 log.exception("clock_failed")
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
 
     async def _tick_forever(self) -> None:
         while True:
             # The second that is meant, not the moment at which the task comes to run.
-            second = math.floor(time.time() + EARLY_SECONDS) + 1
-            await asyncio.sleep(second - time.time())
+            second = math.floor(self._wall() + EARLY_SECONDS) + 1
+            await self._sleep(second - self._wall())
             await self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
 
 

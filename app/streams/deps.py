@@ -11,6 +11,7 @@ from app.http.deps import DatabaseDep
 from app.streams import tickets
 from app.streams.admission import Admission, StreamUser
 from app.streams.hub import Hub
+from app.streams.times import StreamTimes
 
 
 async def get_hub(connection: HTTPConnection) -> Hub:
@@ -25,8 +26,15 @@ async def get_admission(connection: HTTPConnection) -> Admission:
     return admission
 
 
+async def get_times(connection: HTTPConnection) -> StreamTimes:
+    """How long streams wait in this process."""
+    times: StreamTimes = connection.app.state.stream_times
+    return times
+
+
 HubDep = Annotated[Hub, Depends(get_hub)]
 AdmissionDep = Annotated[Admission, Depends(get_admission)]
+StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
 
 
 async def get_stream_user(

@@ -18,7 +18,9 @@ LOOK_SECONDS: Final = 0.01
 
 
 @contextmanager
-def before_the_server(close: Callable[[], None], is_done: Callable[[], bool]) -> Iterator[None]:
+def before_the_server(
+    close: Callable[[], None], is_done: Callable[[], bool], *, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[None]:
     """During the body, when the process is asked to stop: call `close`, and stop once `is_done`.
 
     The server itself hears of the signal last, for it would close the connections under whoever still says
@@ -34,7 +36,7 @@ def before_the_server(close: Callable[[], None], is_done: Callable[[], bool]) ->
     async def stop(number: int) -> None:
         close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience_seconds):
                 while not is_done():  # noqa: ASYNC110  # a few looks in the life of a process
                     await asyncio.sleep(LOOK_SECONDS)
         _call(earlier[signal.Signals(number)], number, None)

@@ -33,12 +33,10 @@ from app.jobs.queries import EventPage
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, OwnerPlace, Page
+from app.streams.times import StreamTimes
 
-COMPARE_SECONDS: Final = 3.0
-COMPARE_AWAY_SECONDS: Final = 0.5
 LINGER_SECONDS: Final = 30.0
 SUBSCRIBE_SECONDS: Final = 1.0
-RETRY_SECONDS: Final = 1.0
 PING_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 6.0
 REFUSAL_LOG_SECONDS: Final = 60.0
@@ -55,8 +53,14 @@ class Hub:
     """Hands the events of one process' followed jobs to their followers."""
 
     def __init__(
-        self, database: Database, pool: ConnectionPool, availability: Availability, seal: Seal
+        self,
+        database: Database,
+        pool: ConnectionPool,
+        availability: Availability,
+        seal: Seal,
+        times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     ) -> None:
+        self._times = times
         self._database = database
         self._seal = seal
         self._refused_at = -inf
@@ -178,7 +182,7 @@ class Hub:
                 for owner in self._owners.values():
                     owner.forget()
             self._everybody_look_again()
-            await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(self._times.retry_seconds)
 
     async def _listen(self, pubsub: PubSub) -> None:
         # A connection without a subscription cannot be read from.
@@ -247,7 +251,8 @@ class Hub:
     async def _compare_forever(self) -> None:
         """Find the followers whose place is behind the log although no hint has said so."""
         while True:
-            await asyncio.sleep(COMPARE_SECONDS if self._pubsub is not None else COMPARE_AWAY_SECONDS)
+            is_away = self._pubsub is None
+            await asyncio.sleep(self._times.compare_away_seconds if is_away else self._times.compare_seconds)
             if not self._of_jobs and not self._of_owners:
                 continue
             with suppress(DatabaseUnavailable):

@@ -18,7 +18,7 @@ from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.jobs.states import Status
 from app.streams import owner_log, sse, tickets
-from app.streams.deps import AdmissionDep, HubDep, StreamUserDep
+from app.streams.deps import AdmissionDep, HubDep, StreamTimesDep, StreamUserDep
 from app.streams.errors import TooManyStreams
 from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, InvalidPlace
@@ -98,7 +98,7 @@ async def get_owner_stream(
     responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
 )
 async def stream_jobs(
-    follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
+    follower: Annotated[OwnerFollower, Depends(get_owner_stream)], times: StreamTimesDep
 ) -> Response:
     """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
 
@@ -106,7 +106,7 @@ async def stream_jobs(
     """
     # With an id, so that a client that has seen nothing yet resumes here and not at a later "now".
     opening = sse.opening(event="ready", event_id=str(follower.place))
-    return EventStream(opening, follower, lambda placed: _frame(placed.event, str(placed.place)))
+    return EventStream(opening, follower, lambda placed: _frame(placed.event, str(placed.place)), times)
 
 
 async def get_job_stream(
@@ -150,7 +150,7 @@ async def get_job_stream(
     ),
 )
 async def stream_job(
-    follower: Annotated[JobFollower | None, Depends(get_job_stream)],
+    follower: Annotated[JobFollower | None, Depends(get_job_stream)], times: StreamTimesDep
 ) -> Response:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
@@ -158,7 +158,7 @@ async def stream_job(
     `shutdown` says that the server goes away: connect again, and nothing is lost. `error` that the token of
     this stream has expired.
     """
-    return EventStream(sse.opening(), follower, lambda event: _frame(event, str(event.seq)))
+    return EventStream(sse.opening(), follower, lambda event: _frame(event, str(event.seq)), times)
 
 
 @asynccontextmanager

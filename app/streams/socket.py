@@ -2,7 +2,7 @@
 
 Everything for the client goes through one bounded queue that one task empties. Events wait for a place in it,
 so a slow client slows down only its own followers, which then resume from the log; ticks of the clock do not
-wait. A client that takes nothing at all for `STALLED_SECONDS` is sent away.
+wait. A client that takes nothing at all for `stalled_seconds` is sent away.
 """
 
 import asyncio
@@ -99,7 +99,15 @@ class Socket:
 
     _user: StreamUser  # known once the conversation begins
 
-    def __init__(self, connection: WebSocket, resources: Resources, hub: Hub) -> None:
+    def __init__(
+        self,
+        connection: WebSocket,
+        resources: Resources,
+        hub: Hub,
+        *,
+        stalled_seconds: float = STALLED_SECONDS,
+    ) -> None:
+        self._stalled_seconds = stalled_seconds
         self._connection = connection
         self._resources = resources
         self._hub = hub
@@ -173,7 +181,7 @@ class Socket:
         while True:
             frame = await self._frames.get()
             try:
-                async with asyncio.timeout(STALLED_SECONDS):
+                async with asyncio.timeout(self._stalled_seconds):
                     await self._connection.send_text(frame)
             except TimeoutError:
                 raise Closing(TRY_AGAIN_LATER, "the client does not read") from None

@@ -29,8 +29,8 @@ from app.streams.socket import (
     Socket,
     Sockets,
 )
+from app.streams.times import StreamTimes
 
-FIRST_FRAME_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 0.5
 
 log = structlog.get_logger(__name__)
@@ -73,11 +73,12 @@ async def _converse(connection: WebSocket, resources: Resources, wanted: tuple[s
     hub: Hub = state.hub
     admission: Admission = state.admission
     sockets: Sockets = state.sockets
-    socket = Socket(connection, resources, hub)
+    times: StreamTimes = state.stream_times
+    socket = Socket(connection, resources, hub, stalled_seconds=times.stalled_seconds)
     with sockets.holding(socket):
         if hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
-        user = await socket.unless_ended(_identify(connection, socket))
+        user = await socket.unless_ended(_identify(connection, socket, times))
         first = None if wanted is None else _subscription(*wanted)
         with admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))):
             await socket.converse(user, first)
@@ -98,7 +99,7 @@ def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
         return False
 
 
-async def _identify(connection: WebSocket, socket: Socket) -> StreamUser:
+async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
     """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
     gate: Gate = connection.app.state.gate
     resources: Resources = connection.app.state.resources
@@ -111,12 +112,12 @@ async def _identify(connection: WebSocket, socket: Socket) -> StreamUser:
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.user_id, None, holder.job_id)
-    return await _user_of(gate, await _first_token(socket))
+    return await _user_of(gate, await _first_token(socket, times.first_frame_seconds))
 
 
-async def _first_token(socket: Socket) -> str:
+async def _first_token(socket: Socket, seconds: float) -> str:
     try:
-        async with asyncio.timeout(FIRST_FRAME_SECONDS):
+        async with asyncio.timeout(seconds):
             frame = await socket.receive_text()
         return commands.decode_authentication(frame).token
     except (TimeoutError, msgspec.DecodeError) as error:

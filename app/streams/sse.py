@@ -14,9 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.streams.followers import ClientLeft, HubClosed, StreamEnded
+from app.streams.times import StreamTimes
 
-KEEP_ALIVE_SECONDS: Final = 15.0
-STALLED_SECONDS: Final = 30.0
 GOODBYE_SECONDS: Final = 0.5
 """How long a client may take to read the last frame."""
 
@@ -44,14 +43,19 @@ class Followed(Protocol[Item_co]):
 class EventStream(Response, Generic[Item_co]):
     """The answer that follows a log until its end, or until the client, the server or the right to it goes.
 
-    A client that takes nothing for `STALLED_SECONDS` is given up.
+    A client that takes nothing for `times.stalled_seconds` is given up.
     """
 
     media_type = "text/event-stream"
 
     def __init__(
-        self, opening: bytes, followed: Followed[Item_co] | None, to_frame: Callable[[Item_co], bytes]
+        self,
+        opening: bytes,
+        followed: Followed[Item_co] | None,
+        to_frame: Callable[[Item_co], bytes],
+        times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     ) -> None:
+        self._times = times
         self.status_code = 200
         self.background = None
         self._opening = opening
@@ -66,7 +70,7 @@ class EventStream(Response, Generic[Item_co]):
         watching = asyncio.create_task(self._watch(receive, send))
         try:
             async with asyncio.timeout(None) as patience:
-                writer = _Writer(send, patience, self._followed)
+                writer = _Writer(send, patience, self._followed, self._times.stalled_seconds)
                 await self._write_log(writer)
         except TimeoutError:
             log.info("stream_stalled")
@@ -89,7 +93,7 @@ class EventStream(Response, Generic[Item_co]):
         """Notice that the client leaves, and show it and every proxy on the way that we are still there."""
         while True:
             try:
-                async with asyncio.timeout(KEEP_ALIVE_SECONDS):
+                async with asyncio.timeout(self._times.keep_alive_seconds):
                     message = await receive()
             except TimeoutError:
                 await send(_body(_KEEP_ALIVE))
@@ -103,10 +107,12 @@ class EventStream(Response, Generic[Item_co]):
 class _Writer:
     """Sends frames, each in bounded time; all that follow the end of the stream in a short one."""
 
-    def __init__(self, send: Send, patience: asyncio.Timeout, followed: Followed[Any] | None) -> None:
+    def __init__(
+        self, send: Send, patience: asyncio.Timeout, followed: Followed[Any] | None, limit_seconds: float
+    ) -> None:
         self._send = send
         self._patience = patience
-        self._limit_seconds = STALLED_SECONDS
+        self._limit_seconds = limit_seconds
         if followed is not None:
             followed.ended.add_done_callback(self._hurry)
 

@@ -22,7 +22,7 @@ from tests.chaos.world import STOP_SECONDS, Part, Server, World
 from tests.support import rows
 from tests.support.waiting import until
 
-START_SECONDS: Final = 30.0
+START_SECONDS: Final = 60.0
 LOST_REPLY_SECONDS: Final = 10.0
 """How long the worker may take to come to the statement whose reply is lost."""
 

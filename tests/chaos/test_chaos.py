@@ -6,7 +6,7 @@ from tests.chaos import drill, report
 from tests.chaos.options import Options
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.long
 async def test_a_minute_of_faults_breaks_no_promise() -> None:
     options = Options(seed=2029, minutes=1, jobs_per_second=5)
 

@@ -3,29 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pytest
 
-from tests.client.running import Running, User, running
-from tests.conftest import Servers
+from tests.client.running import Running, User, ada, system
 from tests.support.processes import ROOT
 
+__all__ = ["ada", "environment", "run", "system"]
+
 Run = Callable[..., CompletedProcess[str]]
-
-
-@pytest.fixture(scope="module")
-def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API and a worker, each a process."""
-    with running(servers, tmp_path_factory.mktemp("system")) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(system: Running) -> User:
-    """A user of the system, new for each test."""
-    return system.sign_up()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from app.core.resources import Resources
 from tests.support import processes
 
 # It starts a whole system, which imports everything several times.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.long
 
 DEMO = ("-m", "app", "demo", "--texts", "20")
 SECONDS = 150.0

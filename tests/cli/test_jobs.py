@@ -14,14 +14,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.conftest import Run
-from tests.client.running import Running, User, free_port
+from tests.client.running import Running, User
 from tests.e2e.support import compounds, short_texts
+from tests.support import ports
 from tests.support.processes import ROOT
 
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
 # Each call of the command line is a process that imports everything anew.
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture
@@ -257,7 +258,8 @@ def test_a_reader_that_has_had_enough_is_no_error(run: Run, environment: dict[st
 
 @pytest.mark.parametrize("arguments", [["list"], ["watch", UNKNOWN]])
 def test_a_server_that_is_away_is_said_to_be(run: Run, arguments: list[str]) -> None:
-    done = run(*arguments, "--url", f"http://127.0.0.1:{free_port()}")
+    with ports.reserved() as port:
+        done = run(*arguments, "--url", f"http://127.0.0.1:{port}")
 
     assert done.returncode == 1
     assert "headrace: cannot reach http://127.0.0.1:" in done.stderr

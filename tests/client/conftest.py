@@ -1,28 +1,16 @@
 """A running system, and clients of both kinds."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from app.client import AsyncHeadrace
 from tests.client import either
-from tests.client.running import Running, User, running
-from tests.conftest import Servers
+from tests.client.running import Running, User, ada, system
+
+__all__ = ["ada", "client", "connect", "system"]
 
 Connect = Callable[..., AsyncHeadrace]
-
-
-@pytest.fixture(scope="module")
-def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API and a worker, each a process."""
-    with running(servers, tmp_path_factory.mktemp("system")) as found:
-        yield found
-
-
-@pytest.fixture
-def ada(system: Running) -> User:
-    """A user of the system, new for each test."""
-    return system.sign_up()
 
 
 @pytest.fixture(params=["async", "blocking"])

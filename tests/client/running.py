@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import pytest
 from redis import Redis
 
 from app.core import ids
 from app.core.config import Settings, load_settings
 from tests.conftest import PASSWORD, Servers
-from tests.support.processes import ROOT, environment
-
-HOST = "127.0.0.1"
-START_SECONDS = 90.0
+from tests.support import ports
+from tests.support.processes import ROOT, START_SECONDS, environment
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     """Run everything during the body."""
     with Redis.from_url(servers.embedded.valkey.url) as redis:
         redis.flushall()
-    port = free_port()
     with servers.databases.one() as database_url:
         settings = load_settings(
             _env_file=None,
@@ -66,15 +64,21 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
             worker_port=None,
             worker_slots=2,
         )
-        yield from _running(settings, port, folder)
+        yield from _running(settings, folder)
 
 
-def _running(settings: Settings, port: int, folder: Path) -> Iterator[Running]:
+def _running(settings: Settings, folder: Path) -> Iterator[Running]:
+    listener = ports.bound(0)
+    url = "http://{}:{}".format(*listener.getsockname())
     with (
+        listener,
         _process(settings, folder / "worker.log", "-m", "worker") as worker,
-        _process(settings, folder / "api.log", "-m", "app", "serve", "--port", str(port)) as api,
+        _process(
+            *(settings, folder / "api.log", "-m", "app", "serve"),
+            *("--fd", str(listener.fileno())),
+            listener=listener,
+        ) as api,
     ):
-        url = f"http://{HOST}:{port}"
         _until_healthy(url, {folder / "worker.log": worker, folder / "api.log": api})
         yield Running(url, settings)
 
@@ -94,15 +98,12 @@ def _until_healthy(url: str, processes: dict[Path, subprocess.Popen[bytes]]) -> 
     raise AssertionError(f"nothing at {url}")
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @contextmanager
-def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def _process(
+    settings: Settings, log_path: Path, *arguments: str, listener: socket.socket | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    if listener is not None:
+        listener.listen(128)
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments],
@@ -111,7 +112,10 @@ def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[su
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            pass_fds=() if listener is None else (listener.fileno(),),
         )
+    if listener is not None:
+        listener.close()  # only the process may answer
     try:
         yield process
     finally:
@@ -121,3 +125,16 @@ def _process(settings: Settings, log_path: Path, *arguments: str) -> Iterator[su
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """An API and a worker, each a process."""
+    with running(servers, tmp_path_factory.mktemp("system")) as found:
+        yield found
+
+
+@pytest.fixture
+def ada(system: Running) -> User:
+    """A user of the system, new for each test."""
+    return system.sign_up()

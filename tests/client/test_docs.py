@@ -11,8 +11,7 @@ import pytest
 from tests.client.running import Running
 from tests.support.processes import ROOT
 
-# Every example is a process that imports everything anew.
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.long
 
 PAGE = (ROOT / "docs" / "client.md").read_text()
 USERNAME, PASSWORD = "ada", "correct horse battery"

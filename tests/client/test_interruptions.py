@@ -15,13 +15,14 @@ from app.core.resources import Resources
 from tests.client.conftest import Connect
 from tests.client.cutting import cutting
 from tests.client.either import HURRIED
-from tests.client.running import HOST, Running, User, free_port
+from tests.client.running import Running, User
 from tests.e2e.support import compounds, slow_texts
-from tests.support import processes, rows
-from tests.support.processes import Process
+from tests.support import ports, processes, rows
+from tests.support.ports import HOST
+from tests.support.processes import START_SECONDS, Process
 
 # Processes are started one after the other, and a busy machine takes its time for each.
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.long
 
 SEEDS = (1, 2)
 
@@ -103,11 +104,16 @@ async def test_a_wait_outlives_cuts(connect: Connect, system: Running, ada: User
 @asynccontextmanager
 async def serving_at(port: int, settings: Settings, log_path: Path, **more: str) -> AsyncIterator[Process]:
     """An API process at this port, ready to answer."""
-    command = ("-m", "app", "serve", "--port", str(port))
     env = processes.environment(settings, **more)
-    async with processes.python(*command, env=env, log_path=log_path) as process:
+    listener = ports.bound(port)
+    listener.listen(128)
+    command = ("-m", "app", "serve", "--fd", str(listener.fileno()))
+    async with processes.python(
+        *command, env=env, log_path=log_path, pass_fds=(listener.fileno(),)
+    ) as process:
+        listener.close()  # only the process may answer
         async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", trust_env=False) as client:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(START_SECONDS):
                 while True:
                     try:
                         (await client.get("/health/live")).raise_for_status()
@@ -123,12 +129,12 @@ async def own_system(
     settings: Settings, tmp_path: Path, **more: str
 ) -> AsyncIterator[tuple[Running, Process]]:
     """A system for one test, and its API's process."""
-    port = free_port()
-    async with (
-        processes.worker(settings, tmp_path / "worker.log"),
-        serving_at(port, settings, tmp_path / "api.log", **more) as api,
-    ):
-        yield Running(f"http://{HOST}:{port}", settings), api
+    with ports.reserved() as port:
+        async with (
+            processes.worker(settings, tmp_path / "worker.log"),
+            serving_at(port, settings, tmp_path / "api.log", **more) as api,
+        ):
+            yield Running(f"http://{HOST}:{port}", settings), api
 
 
 async def followed_to(stream: AsyncIterator[Event], events: list[Event], count: int) -> None:

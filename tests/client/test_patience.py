@@ -18,8 +18,8 @@ from app.client import (
 )
 from tests.client.conftest import Connect
 from tests.client.either import HURRIED
-from tests.client.running import free_port
 from tests.client.scripted import JOB_ID, STREAM_HEAD, Asked, answer, answering, frame, scripted
+from tests.support import ports
 
 BRIEF = Patience(retry_seconds=0.4, away_seconds=0.4, first_pause_seconds=0.02)
 CREATED = answer(202, {"job_id": JOB_ID, "status": "pending"})
@@ -59,13 +59,14 @@ async def test_patience_has_an_end(connect: Connect) -> None:
 
 
 async def test_a_server_that_is_not_there_is_unreachable(connect: Connect) -> None:
-    client = connect(f"http://127.0.0.1:{free_port()}", token="t", patience=BRIEF)
-    with pytest.raises(Unreachable, match="cannot reach http://127"):
-        await client.submit(["x"])
-    with pytest.raises(Unreachable):
-        [event async for event in client.follow(JOB_ID)]
-    with pytest.raises(Unreachable):
-        [row async for row in client.results(JOB_ID)]
+    with ports.reserved() as port:
+        client = connect(f"http://127.0.0.1:{port}", token="t", patience=BRIEF)
+        with pytest.raises(Unreachable, match="cannot reach http://127"):
+            await client.submit(["x"])
+        with pytest.raises(Unreachable):
+            [event async for event in client.follow(JOB_ID)]
+        with pytest.raises(Unreachable):
+            [row async for row in client.results(JOB_ID)]
 
 
 async def test_nobody_waits_longer_for_a_busy_server_than_patience_lasts(connect: Connect) -> None:

@@ -14,7 +14,7 @@ from tests.client.either import HURRIED
 from tests.client.scripted import JOB_ID, Asked, answer, answering, scripted
 from tests.e2e.support import compounds, short_texts
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture

@@ -21,8 +21,6 @@ from tests.client.conftest import Connect
 from tests.client.running import Running, User
 from tests.e2e.support import compounds, short_texts, slow_texts
 
-pytestmark = pytest.mark.timeout(120)  # the first one waits for the system to start
-
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
 

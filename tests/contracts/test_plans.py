@@ -28,7 +28,6 @@ from app.jobs.leases import WorkerIdentity
 from app.jobs.moves import Batch, Report
 from app.jobs.queries import JobFilter
 from app.jobs.states import Status
-from app.keeper import prune as keeper_prune
 from app.keeper.prune import Prune
 from app.keeper.wake import Wake
 from app.streams import owner_log
@@ -66,9 +65,7 @@ Question = Callable[[Table, asyncpg.Connection], Awaitable[object]]
 
 
 @pytest.fixture
-async def table(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> Table:
-    # As small a part of this table as a thousand are of a large one.
-    monkeypatch.setattr(keeper_prune, "JOBS_AT_ONCE", JOBS // 1000)
+async def table(resources: Resources) -> Table:
     owners = [await jobs.user(resources.database) for _ in range(OWNERS)]
     worker_id = ids.new_id()
     async with resources.database.connection() as connection:
@@ -160,7 +157,8 @@ async def wake(table: Table, connection: asyncpg.Connection) -> None:
 
 async def prune(table: Table, connection: asyncpg.Connection) -> object:
     resources = table.resources
-    return await Prune(resources.settings, resources.storage)(connection)
+    # As small a part of this table as a thousand are of a large one.
+    return await Prune(resources.settings, resources.storage, jobs_at_once=JOBS // 1000)(connection)
 
 
 async def dead_letter_page(table: Table, connection: asyncpg.Connection) -> object:

@@ -1,6 +1,9 @@
 """When Postgres is away that is said, and nothing else is taken for it."""
 
 import asyncio
+import os
+import signal
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -11,9 +14,10 @@ from sqlalchemy import text
 
 from app.core import database
 from app.core.config import Settings
-from app.core.database import Database, asyncpg_dsn, sqlalchemy_url
+from app.core.database import IDLE_IN_TRANSACTION_SECONDS, Database, asyncpg_dsn, sqlalchemy_url
 from app.core.errors import DatabaseUnavailable
 from app.core.resources import Resources
+from tests.support import rows
 from tests.support.waiting import until
 
 
@@ -163,3 +167,27 @@ def test_either_driver_may_be_named_in_the_setting() -> None:
         url = f"{scheme}://me:p%40ss@here:5/db?host=/run"
         assert asyncpg_dsn(url) == "postgresql://me:p%40ss@here:5/db?host=%2Frun"
         assert sqlalchemy_url(url).drivername == "postgresql+asyncpg"
+
+
+async def test_a_process_that_is_frozen_in_mid_transaction_loses_its_locks(doors: Database) -> None:
+    """Or the keeper that froze in the middle of a round would keep all others from theirs."""
+    limit = await rows.value(doors, "SHOW idle_in_transaction_session_timeout")
+
+    assert limit == f"{IDLE_IN_TRANSACTION_SECONDS}s"
+    assert 0 < IDLE_IN_TRANSACTION_SECONDS <= 5
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_a_connection_that_was_told_of_its_end_counts_as_away(doors: Database, rounds: int) -> None:
+    """Between a server's last words on an idle connection and its end asyncpg is beside itself."""
+
+    async def ask_a_dying_server() -> None:
+        async with doors.connection() as connection:
+            os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGTERM)
+            time.sleep(0.1)  # by now both have come, and our loop has read neither
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            await connection.fetchval("SELECT 1")
+
+    with pytest.raises(DatabaseUnavailable):
+        await ask_a_dying_server()

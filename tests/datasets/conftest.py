@@ -1,4 +1,4 @@
-"""The people of these tests, what they upload, and the database that the API works on."""
+"""Uploads of a user, and what jobs see of a file."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,15 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
-from app.core.database import Database
-from app.core.resources import Resources
-from app.core.storage import Storage
 from app.datasets.conversion.__main__ import CONVERT
 from app.datasets.reading import RowReader
 from app.datasets.values import Format
-from tests.support.accounts import Account, sign_in
+from tests.support.accounts import Account
 
 Upload = Callable[..., Awaitable[httpx.Response]]
 
@@ -36,31 +32,6 @@ MEDIA_TYPES = {
     "jsonl": "application/x-ndjson",
     "parquet": "application/vnd.apache.parquet",
 }
-
-
-@pytest.fixture
-def store(app: FastAPI) -> Database:
-    """The database of the started API."""
-    resources: Resources = app.state.resources
-    return resources.database
-
-
-@pytest.fixture
-def storage(app: FastAPI) -> Storage:
-    """The storage of the started API."""
-    resources: Resources = app.state.resources
-    return resources.storage
-
-
-@pytest.fixture
-async def alice(app: FastAPI) -> Account:
-    return await sign_in(app, "alice")
-
-
-@pytest.fixture
-async def mallory(app: FastAPI) -> Account:
-    """Somebody else."""
-    return await sign_in(app, "mallory")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.core.resources import Resources
-from tests.e2e.conftest import StartWorker
+from tests.conftest import StartWorker
 from tests.e2e.support import short_texts, until_done, wait_for_end
 from tests.support import invariants
 

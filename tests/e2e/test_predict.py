@@ -13,7 +13,7 @@ from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.moves import Claimed
 from app.jobs.predictions import service
-from tests.e2e.conftest import StartWorker
+from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
 

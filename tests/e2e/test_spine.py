@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from app.core.resources import Resources
-from tests.e2e.conftest import StartWorker
+from tests.conftest import StartWorker
 from tests.e2e.support import (
     compounds,
     follow,

@@ -19,10 +19,12 @@ from app.core.resources import Resources
 from app.jobs.params import TrainModelParams
 from app.models import queries, registry
 from app.models.versions import InputColumn, Task
-from tests.e2e.conftest import StartWorker
+from tests.conftest import StartWorker
 from tests.e2e.support import wait_for_end
 from tests.support import invariants
 from worker.training import table, trainer
+
+pytestmark = pytest.mark.long
 
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 

@@ -3,11 +3,10 @@
 from typing import Any
 
 import httpx
-import pytest
 from sklearn.datasets import load_iris, load_wine
 
 from app.core.resources import Resources
-from tests.e2e.conftest import StartWorker
+from tests.conftest import StartWorker
 from tests.e2e.support import follow, until_done, wait_for_end
 from tests.support import invariants
 
@@ -76,7 +75,6 @@ async def test_what_is_trained_is_there_to_predict_with(
     await invariants.all_hold(resources.database)
 
 
-@pytest.mark.timeout(120)
 async def test_a_training_whose_worker_is_killed_goes_on_and_gives_the_same_model(
     ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
 ) -> None:

@@ -256,7 +256,7 @@ def listens_on_tcp(postgres: EmbeddedPostgres) -> bool:
 
 async def a_sleeping_backend(postgres: EmbeddedPostgres) -> int:
     """The pid of the backend that runs `pg_sleep`, once it does."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
             pid = await ask(postgres.url, query)

@@ -11,7 +11,6 @@ from tests.conftest import SignUp
 from tests.support import invariants, processes
 
 PLUGIN = "examples.word_count"
-START_SECONDS = 40.0
 TEXTS = ["To be or not to be,", "that is the question.", "Let it be!"]
 
 
@@ -45,7 +44,7 @@ async def test_a_kind_from_a_plugin_is_in_the_api_and_runs_on_a_worker(
     assert created.status_code == 202, created.text
     environment = processes.environment(settings, PLUGINS=PLUGIN)
     async with processes.python("-m", "worker", env=environment, log_path=tmp_path / "worker.log") as worker:
-        await worker.wait_for_log("worker_started", seconds=START_SECONDS)
+        await worker.wait_for_log("worker_started")
         path = created.headers["Location"]
         job = (await client.get(path, params={"wait": 30}, timeout=40)).json()
         results = (await client.get(f"{path}/results")).json()["items"]

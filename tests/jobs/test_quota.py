@@ -2,14 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.core.config import Settings
 from app.core.database import Database
+from app.jobs.errors import TooManyActiveJobs
+from app.jobs.quota import Quota
+from tests.machine.database import OneConnection
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -30,12 +34,6 @@ def limit() -> int:
 @pytest.fixture
 def settings(settings: Settings, limit: int) -> Settings:
     return settings.model_copy(update={"max_active_jobs": limit})
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty requests at once share ten connections; how fast this machine is is not the question here."""
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)
 
 
 async def create(client: httpx.AsyncClient, who: Account, **headers: str) -> httpx.Response:
@@ -241,7 +239,7 @@ async def test_another_user_is_not_affected(
 @asynccontextmanager
 async def locked(store: Database, who: Account) -> AsyncIterator[None]:
     """Somebody else holds the lock on the user's row for as long as the body takes."""
-    async with store.transaction() as connection:
+    async with rows.transaction(store) as connection:
         await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", who.id)
         yield
 
@@ -258,15 +256,15 @@ async def waits_for_the_lock(store: Database) -> bool:
 
 
 @pytest.fixture
-def remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def remembered(app: FastAPI, store: Database, limit: int) -> None:
     """A count is remembered for as long as any test takes."""
-    monkeypatch.setattr("app.jobs.quota.COUNT_LIFETIME_SECONDS", 3600.0)
+    app.state.quota = Quota(store, limit, count_lifetime_seconds=3600.0)
 
 
 @pytest.fixture
-def forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+def forgotten(app: FastAPI, store: Database, limit: int) -> None:
     """No count is remembered."""
-    monkeypatch.setattr("app.jobs.quota.COUNT_LIFETIME_SECONDS", 0.0)
+    app.state.quota = Quota(store, limit, count_lifetime_seconds=0.0)
 
 
 @pytest.mark.usefixtures("remembered")
@@ -288,6 +286,21 @@ async def test_one_users_count_says_nothing_of_anothers(
     client: httpx.AsyncClient, alice: Account, mallory: Account, store: Database
 ) -> None:
     await create(client, mallory)
+
+    await assert_waits_its_turn(client, alice, store)
+
+
+@pytest.mark.parametrize("limit", [FAR_ABOVE])
+@pytest.mark.parametrize("uptime_seconds", [0.0, 0.5, 1e9])
+async def test_a_user_who_was_never_counted_is_counted_however_long_the_machine_has_been_up(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    alice: Account,
+    store: Database,
+    limit: int,
+    uptime_seconds: float,
+) -> None:
+    app.state.quota = Quota(store, limit, clock=lambda: uptime_seconds)
 
     await assert_waits_its_turn(client, alice, store)
 
@@ -376,3 +389,18 @@ async def test_dead_letters_are_tried_again_all_of_them_or_none(
         await jobs.complete(store, job)
     retried = await client.post("/dead-letters/retry", json={"all": True}, headers=alice.headers)
     assert (retried.status_code, len(retried.json()["job_ids"])) == (202, 5)
+
+
+async def test_requests_at_the_same_moment_do_not_get_past_the_quota(store: Database) -> None:
+    owner_id = await jobs.user(store)
+    quota = Quota(store, limit=5)
+
+    async def submit() -> None:
+        with suppress(TooManyActiveJobs):
+            async with quota.admit(owner_id) as connection:
+                await jobs.create(OneConnection(connection), owner_id)
+
+    await asyncio.gather(*(submit() for _ in range(8)))
+    await asyncio.gather(*(submit() for _ in range(8)))
+
+    assert await rows.value(store, "SELECT count(*) FROM jobs") == 5

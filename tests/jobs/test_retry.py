@@ -304,13 +304,8 @@ async def test_a_way_to_try_again_that_makes_no_sense_is_refused(
 
 @pytest.mark.parametrize("from_start", [False, True])
 async def test_of_fifty_retries_at_once_one_moves_the_job(
-    client: httpx.AsyncClient,
-    alice: Account,
-    store: Database,
-    monkeypatch: pytest.MonkeyPatch,
-    from_start: bool,
+    client: httpx.AsyncClient, alice: Account, store: Database, from_start: bool
 ) -> None:
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)  # many share few connections
     job = await ended_after_two_batches(store, alice, fail_for_good)
 
     answers = await asyncio.gather(

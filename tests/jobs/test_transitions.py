@@ -15,18 +15,12 @@ import pytest
 
 from app.core import ids
 from app.core.database import Database
-from app.core.resources import Resources
 from app.jobs import leases, transitions
 from app.jobs.moves import Claimed
 from app.jobs.states import MOVES, Priority, Status
 from tests.support import invariants, jobs, rows
 
 EVERY_STATE = list(Status)
-
-
-@pytest.fixture
-def database(resources: Resources) -> Database:
-    return resources.database
 
 
 # Creating and claiming

@@ -14,6 +14,8 @@ from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources, open_resources
 from app.keeper.keeper import Keeper
 from app.keeper.loop import Loop
+from tests.support import rows
+from tests.support.clocks import Clock
 from tests.support.waiting import until
 
 Duty = Callable[[asyncpg.Connection], Awaitable[None]]
@@ -89,7 +91,7 @@ async def test_a_process_that_leaves_the_duty_to_another_is_in_touch_all_the_sam
     rounds, duty = counting([None])
     watching = Loop("test", 0.001, database, duty, in_touch=lambda: touches.append(1))
 
-    async with database.transaction() as busy:
+    async with rows.transaction(database) as busy:
         await busy.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:test'))")
         async with background.running(watching.run_forever()):
             await until(lambda: has_done(touches, 3))
@@ -117,17 +119,16 @@ async def test_one_process_at_a_time_does_a_duty(database: Database) -> None:
     assert most == 1
 
 
-async def test_a_loop_that_keeps_failing_is_not_healthy(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
+async def test_a_loop_that_keeps_failing_is_not_healthy(database: Database, uptime_seconds: float) -> None:
+    clock = Clock(uptime_seconds)
     rounds, duty = counting([RuntimeError()])
-    loop = Loop("test", 0.001, database, duty)
+    loop = Loop("test", 0.001, database, duty, clock=clock)
     async with background.running(loop.run_forever()):
         await until(lambda: has_done(rounds, 2))
         assert loop.is_healthy
 
-        now = asyncio.get_running_loop().time()
-        monkeypatch.setattr("app.keeper.loop.monotonic", lambda: now + 11)
+        clock.now += 11
         assert not loop.is_healthy
 
 
@@ -140,11 +141,8 @@ async def test_a_success_is_noted_for_the_metrics(database: Database) -> None:
     assert LOOP_LAST_SUCCESS.labels("noted")._value.get() > 0
 
 
-async def test_the_keeper_does_each_of_its_duties(
-    resources: Resources, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("app.keeper.keeper.SWEEP_SECONDS", 0.05)
-    keeper = Keeper(resources)
+async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
+    keeper = Keeper(resources, sweep_seconds=0.05)
     for loop in keeper.loops:
         LOOP_LAST_SUCCESS.labels(loop.name).set(0)
 

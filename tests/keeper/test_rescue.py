@@ -1,10 +1,10 @@
 """Rescue: who may take the jobs of a silent worker, and who hears of it."""
 
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -15,81 +15,17 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import events, transitions
 from app.jobs.moves import Claimed
+from app.jobs.states import Status
 from app.keeper.contact import Contact
+from app.keeper.keeper import Keeper
 from app.keeper.loop import Loop
 from app.keeper.rescue import Rescue
+from tests.keeper.support import be_in_touch
 from tests.support import invariants, jobs, rows
+from tests.support.clocks import Clock
 from tests.support.waiting import until
 
 LEASE_SECONDS = 6.0
-
-
-@dataclass
-class Clock:
-    """A clock that goes when it is told to."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def contact(clock: Clock) -> Contact:
-    return Contact(LEASE_SECONDS, clock)
-
-
-def be_in_touch(contact: Contact, clock: Clock, seconds: int) -> None:
-    """So many seconds of unbroken contact."""
-    for _ in range(seconds):
-        clock.now += 1
-        contact.touch()
-
-
-def test_whoever_was_never_in_touch_may_not_rescue(contact: Contact) -> None:
-    assert not contact.is_long_enough
-
-
-def test_whoever_is_in_touch_for_two_leases_may_rescue(contact: Contact, clock: Clock) -> None:
-    contact.touch()
-
-    be_in_touch(contact, clock, 11)
-    assert not contact.is_long_enough
-
-    be_in_touch(contact, clock, 1)
-    assert contact.is_long_enough
-
-
-def test_a_break_starts_the_time_anew(contact: Contact, clock: Clock) -> None:
-    contact.touch()
-    be_in_touch(contact, clock, 12)
-
-    clock.now += 4  # Postgres was away, or this process was frozen
-    contact.touch()
-
-    assert not contact.is_long_enough
-    be_in_touch(contact, clock, 11)
-    assert not contact.is_long_enough
-    be_in_touch(contact, clock, 1)
-    assert contact.is_long_enough
-
-
-def test_a_slow_round_is_no_break(contact: Contact, clock: Clock) -> None:
-    contact.touch()
-    be_in_touch(contact, clock, 12)
-
-    clock.now += 3
-    contact.touch()
-
-    assert contact.is_long_enough
-
-
-# On real SQL
 
 
 @pytest.fixture
@@ -109,7 +45,7 @@ async def a_lost_job(database: Database, owner_id: UUID | None = None) -> Claime
 
 def entitled(resources: Resources, settings: Settings) -> Rescue:
     """Somebody who has been in touch for long enough, and stays so."""
-    clock = Clock()
+    clock = Clock(1000.0)
     rescue = Rescue(settings, resources.hints)
     rescue.contact = Contact(LEASE_SECONDS, clock)
     be_in_touch(rescue.contact, clock, 13)
@@ -170,7 +106,7 @@ async def test_two_keepers_at_once_harm_nobody(
 async def test_two_rescues_in_one_moment_take_each_job_once(database: Database) -> None:
     """Without the lock that keeps keepers apart: the rows themselves see to it."""
     lost = await a_lost_job(database)
-    async with database.transaction() as held:
+    async with rows.transaction(database) as held:
         first = await transitions.rescue(held, lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
         second = await jobs.rescue(database)
 
@@ -244,3 +180,41 @@ async def test_the_first_failure_of_a_rescued_job_costs_no_wait(
 
     assert again.failures == 1
     assert await rows.value(database, "SELECT run_at - now() > $1 FROM jobs", timedelta(minutes=2))
+
+
+async def test_a_keeper_that_has_just_started_rescues_nobody(
+    resources: Resources, database: Database
+) -> None:
+    job = await jobs.running(database)
+    await rows.execute(database, "DELETE FROM workers")
+    # A Postgres that has just started is reason enough by itself.
+    old = f"SELECT now() > pg_postmaster_start_time() + interval '{resources.settings.lease_seconds} s'"
+    await until(lambda: rows.value(database, old))
+
+    async with database.transaction() as connection:
+        await Rescue(resources.settings, resources.hints)(connection)
+
+    assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
+async def test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same(
+    resources: Resources, database: Database
+) -> None:
+    """Among hundreds of processes one seldom gets to do it, and none could ever be in touch for long."""
+    loop = next(loop for loop in Keeper(resources).loops if loop.name == "rescue")
+    assert isinstance(loop.duty, Rescue)
+    job = await jobs.running(database)
+    await rows.execute(database, "DELETE FROM workers")
+    loop.interval_seconds = 0.05
+
+    async with rows.transaction(database) as connection, background.running(loop.run_forever()):
+        # The other one, which asks now and then so that it is not taken for frozen.
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:rescue'))")
+        await until(lambda: _is_long_in_touch(loop, connection))
+    assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
+async def _is_long_in_touch(loop: Loop, other: asyncpg.Connection) -> bool:
+    await other.execute("SELECT")
+    assert isinstance(loop.duty, Rescue)
+    return loop.duty.contact.is_long_enough

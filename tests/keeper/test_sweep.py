@@ -21,9 +21,9 @@ from tests.support.waiting import until
 LONG_AGO = timedelta(hours=25)
 
 
-async def sweep(database: Database, storage: Storage) -> None:
+async def sweep(database: Database, storage: Storage, *, page_size: int = sweeping.PAGE) -> None:
     async with database.connection() as connection:
-        await Sweep(storage)(connection)
+        await Sweep(storage, page_size=page_size)(connection)
 
 
 async def put(storage: Storage, key: str, *, age: timedelta = LONG_AGO) -> str:
@@ -128,14 +128,11 @@ async def test_what_is_young_or_not_named_by_us_is_left_alone(database: Database
     assert await keys(storage) == kept
 
 
-async def test_there_may_be_more_than_a_page(
-    database: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sweeping, "PAGE", 3)
+async def test_there_may_be_more_than_a_page(database: Database, storage: Storage) -> None:
     for _ in range(10):
         await put(storage, f"jobs/{uuid4()}/1/part-0")
 
-    await sweep(database, storage)
+    await sweep(database, storage, page_size=3)
 
     assert await keys(storage) == set()
 

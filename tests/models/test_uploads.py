@@ -16,8 +16,8 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
 from app.jobs.uploads import routes
+from tests.conftest import StartWorker
 from tests.models import files
-from tests.models.conftest import StartWorker
 from tests.support import invariants, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until

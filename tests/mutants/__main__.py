@@ -1,25 +1,28 @@
 """`python -m tests.mutants`: take each guard away in turn, and see that a test notices.
 
-Works on a copy of the tree. Arguments choose mutants by a part of their names. Ends with 1 if a mutant
-survives, or if the tests do not pass without one.
+Works on copies of the tree, with one Postgres for all of them. Arguments choose mutants by a part of their
+names. Ends with 1 if a mutant survives, or if the tests do not pass without one.
 """
 
 import argparse
+import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
+from app.embedded.postgres import EmbeddedPostgres
 from tests.mutants.catalogue import MUTANTS
+from tests.mutants.forks import Ended, Run, run_all
 from tests.mutants.mutant import ROOT, Mutant
+from tests.support import shared_postgres
 
 PARTS: Final = ("app", "worker", "alembic", "tests", "alembic.ini", "pyproject.toml")
-LIMIT_SECONDS: Final = 300
+NOT_DURABLE: Final = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 PASSED, FAILED = 0, 1
 
 
@@ -27,61 +30,63 @@ def main() -> int:
     """Run the mutants and print who caught each of them."""
     arguments = _parse()
     mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in arguments.names or [""])]
+    with tempfile.TemporaryDirectory(prefix="headrace-mutants-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # Postgres, which is another user where we are root, passes through
+        postgres = EmbeddedPostgres(folder / "postgres", options=NOT_DURABLE)
+        postgres.start()
+        try:
+            os.environ.update(shared_postgres.environment(postgres))
+            return _run(mutants, folder, arguments.jobs)
+        finally:
+            postgres.stop()
+
+
+def _run(mutants: Sequence[Mutant], folder: Path, jobs: int) -> int:
+    # Copied once: changes made in the tree meanwhile must not disturb.
+    unchanged = _copy(ROOT, folder / "unchanged")
     tests = sorted({test for mutant in mutants for test in mutant.tests})
-    with tempfile.TemporaryDirectory(prefix="headrace-mutants-") as folder:
-        # Copied once: whoever works on the tree meanwhile shall not disturb.
-        unchanged = _copy(ROOT, Path(folder, "unchanged"))
-        exit_code, output = _run(unchanged, tests)
-        if exit_code != PASSED:
-            print(output, "The tests do not pass even without a mutant.", sep="\n")
-            return 1
-        with ThreadPoolExecutor(arguments.jobs) as pool:
-            catchers = list(pool.map(lambda mutant: _catch(mutant, unchanged), mutants))
+    files = [tuple(found) for _, found in groupby(tests, lambda test: test.partition("::")[0])]
+    failed = [
+        ended for ended in run_all([Run(unchanged, found) for found in files], jobs) if ended.code != PASSED
+    ]
+    if failed:
+        for one in failed:
+            print(f"exit code {one.code}\n{one.output}")
+        print("The tests do not pass even without a mutant.")
+        return 1
+    runs = []
+    for number, mutant in enumerate(mutants):
+        root = _copy(unchanged, folder / f"mutant-{number}", link=True)
+        mutant.apply(root)
+        runs.append(Run(root, mutant.tests))
+    ended = run_all(runs, jobs)
+    catchers = [_catcher(mutant, one) for mutant, one in zip(mutants, ended, strict=True)]
     _print_table(mutants, catchers)
     survivors = catchers.count(None)
     print(f"\n{len(mutants)} mutants, {len(mutants) - survivors} caught, {survivors} survived")
     return 1 if survivors else 0
 
 
-def _catch(mutant: Mutant, unchanged: Path) -> str | None:
-    """The test that fails because of this mutant; None if all pass."""
-    root = _copy(unchanged, unchanged.with_name(re.sub(r"\W+", "-", mutant.name)))
-    try:
-        mutant.apply(root)
-        exit_code, output = _run(root, mutant.tests)
-    finally:
-        shutil.rmtree(root)
-    print("." if exit_code == FAILED else f"\n{mutant.name} survived\n", end="", file=sys.stderr, flush=True)
-    if exit_code == PASSED:
+def _catcher(mutant: Mutant, ended: Ended) -> str | None:
+    """The test that failed because of this mutant; None if all passed."""
+    if ended.code == PASSED:
         return None
-    failed = re.search(r"^(?:FAILED|ERROR) \S+::(\S+)", output, re.MULTILINE)
-    if exit_code != FAILED or failed is None:
-        raise RuntimeError(f"{mutant.name}: pytest ended with {exit_code}\n{output}")
+    failed = re.search(r"^(?:FAILED|ERROR) \S+::(\S+)", ended.output, re.MULTILINE)
+    if ended.code != FAILED or failed is None:
+        raise RuntimeError(f"{mutant.name}: pytest ended with {ended.code}\n{ended.output}")
     return failed[1]
 
 
-def _copy(source: Path, root: Path) -> Path:
+def _copy(source: Path, root: Path, *, link: bool = False) -> Path:
+    """A copy of the tree with its compiled modules; of hard links if no file in it is written to."""
     root.mkdir()
     for part in PARTS:
         if (source / part).is_dir():
-            shutil.copytree(source / part, root / part, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source / part, root / part, copy_function=os.link if link else shutil.copy2)
         else:
             shutil.copy2(source / part, root / part)
     return root
-
-
-def _run(root: Path, tests: Sequence[str]) -> tuple[int, str]:
-    finished = subprocess.run(
-        [sys.executable, "-m", "pytest", "-x", "-q", "-rfE", "--tb=line", "-p", "no:cacheprovider", *tests],
-        cwd=root,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=LIMIT_SECONDS,
-        check=False,
-    )
-    return finished.returncode, finished.stdout
 
 
 def _print_table(mutants: Sequence[Mutant], catchers: Sequence[str | None]) -> None:
@@ -93,7 +98,7 @@ def _print_table(mutants: Sequence[Mutant], catchers: Sequence[str | None]) -> N
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of the mutants to run; default: all")
-    parser.add_argument("--jobs", type=int, default=2, help="how many at a time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="how many at a time")
     return parser.parse_args()
 
 

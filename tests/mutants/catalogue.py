@@ -31,17 +31,13 @@ def _transition(test: str) -> str:
     return f"tests/jobs/test_transitions.py::{test}"
 
 
-def _guard(test: str) -> str:
-    return f"tests/mutants/test_guards.py::{test}"
-
-
 _STALE: Final = _transition("test_a_write_of_an_attempt_that_is_over_changes_nothing")
 _REFUSED: Final = _transition("test_the_database_refuses_a_job_that_makes_no_sense")
 _ENDED: Final = _transition("test_a_job_that_has_ended_does_not_change")
 _MOVES: Final = _transition("test_the_database_accepts_the_legal_moves_and_no_others")
 _FALLS: Final = _transition("test_the_counters_of_a_job_never_fall")
-_ONCE: Final = _guard("test_the_database_itself_keeps_nothing_twice")
-_FATE: Final = _guard("test_the_standing_of_a_job_tells_what_became_of_a_report")
+_ONCE: Final = "tests/jobs/test_transition_locks.py::test_the_database_itself_keeps_nothing_twice"
+_FATE: Final = "tests/worker/test_ledger.py::test_the_standing_of_a_job_tells_what_became_of_a_report"
 
 
 def _sql(name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -94,7 +90,7 @@ MUTANTS: Final = (
         "claim: in no order",
         "ORDER BY sort_key, id\n    LIMIT $4",
         "ORDER BY id\n    LIMIT $4",
-        _guard("test_a_single_slot_gets_the_most_urgent_job"),
+        "tests/jobs/test_transition_locks.py::test_a_single_slot_gets_the_most_urgent_job",
     ),
     _sql(
         "claim: the same attempt again",
@@ -168,7 +164,7 @@ MUTANTS: Final = (
         "leave: without the row's lock",
         _LEAVE_ONE,
         _LEAVE_ONE.removesuffix(" FOR UPDATE"),
-        _guard("test_an_attempt_that_two_end_at_once_ends_once"),
+        "tests/jobs/test_transition_locks.py::test_an_attempt_that_two_end_at_once_ends_once",
     ),
     _sql(
         "leave: again after a cancel",
@@ -205,7 +201,7 @@ MUTANTS: Final = (
         "rescue: any status",
         "WHERE j.status = 'running'\n        AND now()",
         "WHERE now()",
-        _guard("test_a_rescue_leaves_alone_what_does_not_run"),
+        "tests/jobs/test_transition_locks.py::test_a_rescue_leaves_alone_what_does_not_run",
     ),
     _sql(
         "rescue: whoever was ever seen",
@@ -217,7 +213,7 @@ MUTANTS: Final = (
         "rescue: from the living",
         "WHERE w.id = j.worker_id AND w.seen_at > now() - $9::interval",
         "WHERE w.id = j.worker_id AND w.seen_at > now() + $9::interval",
-        _guard("test_a_worker_is_alive_until_a_lease_has_passed"),
+        "tests/jobs/test_transition_locks.py::test_a_worker_is_alive_until_a_lease_has_passed",
     ),
     _sql(
         "rescue: by anybody's lease",
@@ -235,13 +231,13 @@ MUTANTS: Final = (
         "rescue: waits for others' locks",
         "LIMIT $10\n    FOR UPDATE SKIP LOCKED",
         "LIMIT $10\n    FOR UPDATE",
-        _guard("test_a_rescue_passes_over_a_job_that_is_being_settled"),
+        "tests/jobs/test_transition_locks.py::test_a_rescue_passes_over_a_job_that_is_being_settled",
     ),
     _sql(
         "rescue: takes no locks",
         "LIMIT $10\n    FOR UPDATE SKIP LOCKED",
         "LIMIT $10",
-        _guard("test_a_rescue_passes_over_a_job_that_is_being_settled"),
+        "tests/jobs/test_transition_locks.py::test_a_rescue_passes_over_a_job_that_is_being_settled",
     ),
     # Cancel and retry
     _sql(
@@ -266,13 +262,13 @@ MUTANTS: Final = (
         "retry: with its rows gone",
         _RETRY,
         _RETRY.removesuffix(" AND j.pruned_at IS NULL"),
-        _guard("test_a_job_whose_rows_are_pruned_is_not_tried_again"),
+        "tests/jobs/test_transition_locks.py::test_a_job_whose_rows_are_pruned_is_not_tried_again",
     ),
     _sql(
         "retry: the cancel stays asked for",
         "status = 'pending', failures = 0, cancel_requested_at = NULL",
         "status = 'pending', failures = 0",
-        _guard("test_a_cancelled_job_that_is_tried_again_can_complete"),
+        "tests/jobs/test_transition_locks.py::test_a_cancelled_job_that_is_tried_again_can_complete",
     ),
     _sql(
         "retry: the old batches stay",
@@ -356,21 +352,38 @@ MUTANTS: Final = (
         QUOTA,
         '"SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE"',
         '"SELECT FROM users WHERE id = $1"',
-        (_guard("test_requests_at_the_same_moment_do_not_get_past_the_quota"),),
+        ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
     Mutant(
         "quota: one too many",
         QUOTA,
         "if active + jobs > self._limit:",
         "if active > self._limit:",
-        (_guard("test_requests_at_the_same_moment_do_not_get_past_the_quota"),),
+        ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
     Mutant(
         "quota: always far below",
         QUOTA,
-        "return count + SLACK < self._limit and",
-        "return",
-        (_guard("test_requests_at_the_same_moment_do_not_get_past_the_quota"),),
+        "return is_recent and count.active + SLACK < self._limit",
+        "return is_recent",
+        ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
+    ),
+    Mutant(
+        "quota: never counted is counted at 0.0",
+        QUOTA,
+        "            return False\n        is_recent",
+        "            count = _Count(0, 0.0)\n        is_recent",
+        (
+            "tests/jobs/test_quota.py::"
+            "test_a_user_who_was_never_counted_is_counted_however_long_the_machine_has_been_up",
+        ),
+    ),
+    Mutant(
+        "account: created by several processes at once",
+        "app/embedded/account.py",
+        "    with _one_at_a_time():",
+        "    if True:",
+        ("tests/embedded/test_account.py::test_processes_that_need_the_account_at_once_get_the_same_one",),
     ),
     # The lease, and who may judge it
     Mutant(
@@ -378,112 +391,140 @@ MUTANTS: Final = (
         LEASES,
         "DO UPDATE SET seen_at = now()",
         "DO NOTHING",
-        (_guard("test_a_renewal_says_that_the_worker_is_alive"),),
+        ("tests/worker/test_lease.py::test_a_renewal_says_that_the_worker_is_alive",),
     ),
     Mutant(
         "lease: hears of everybody's jobs",
         LEASES,
         "FROM jobs WHERE worker_id = $1 AND status = 'running'",
         "FROM jobs WHERE status = 'running'",
-        (_guard("test_a_worker_hears_of_its_own_jobs_only"),),
+        ("tests/worker/test_lease.py::test_a_worker_hears_of_its_own_jobs_only",),
     ),
     Mutant(
         "grace: none",
         CONTACT,
         "self.clock() - self._since >= 2 * self.lease_seconds",
         "self.clock() - self._since >= 0",
-        (_guard("test_whoever_has_just_come_may_not_judge"),),
+        ("tests/keeper/test_contact.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
     ),
     Mutant(
         "grace: one lease",
         CONTACT,
         ">= 2 * self.lease_seconds",
         ">= self.lease_seconds",
-        (_guard("test_whoever_has_just_come_may_not_judge"),),
+        ("tests/keeper/test_contact.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
     ),
     Mutant(
         "grace: in spite of a break",
         CONTACT,
         "if self._last is None or now - self._last > self.lease_seconds / 2:",
         "if self._last is None:",
-        (_guard("test_whoever_was_out_of_touch_starts_anew"),),
+        ("tests/keeper/test_contact.py::test_a_break_starts_the_time_anew",),
     ),
     Mutant(
         "grace: not asked for",
         RESCUE,
         "if not self.contact.is_long_enough:",
         "if False:",
-        (_guard("test_a_keeper_that_has_just_started_rescues_nobody"),),
+        ("tests/keeper/test_rescue.py::test_a_keeper_that_has_just_started_rescues_nobody",),
     ),
     Mutant(
         "grace: only whoever gets to do it is in touch",
         KEEPER,
         "rescue, rescue.contact.touch)",
         "rescue)",
-        (_guard("test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same"),),
+        (
+            "tests/keeper/test_rescue.py::test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same",
+        ),
     ),
     Mutant(
         "lease: fenced jobs run on",
         LEASE,
         "if key not in listed:",
         "if False:",
-        (_guard("test_a_job_that_was_taken_away_is_revoked"),),
+        ("tests/worker/test_lease.py::test_a_job_that_was_taken_away_is_revoked",),
     ),
     Mutant(
         "lease: cancels go unheard",
         LEASE,
         "elif listed[key].is_cancel_requested:",
         "elif False:",
-        (_guard("test_a_job_whose_cancel_was_asked_for_is_revoked"),),
+        ("tests/worker/test_lease.py::test_a_job_whose_cancel_was_asked_for_is_revoked",),
     ),
     Mutant(
         "lease: revokes what was not asked about",
         LEASE,
         "asked.items():",
         "list(self._held.items()):",
-        (_guard("test_a_job_claimed_while_the_question_was_on_its_way_stays"),),
+        ("tests/worker/test_lease.py::test_a_job_claimed_while_the_question_was_on_its_way_stays",),
     ),
     Mutant(
         "lease: revokes what has ended",
         LEASE,
         "if key not in self._held:",
         "if False:",
-        (_guard("test_a_job_that_ended_while_the_question_was_on_its_way_is_left_alone"),),
+        (
+            "tests/worker/test_lease.py::test_a_job_that_ended_while_the_question_was_on_its_way_is_left_alone",
+        ),
     ),
     Mutant(
         "lease: gives back what it does not know the first time",
         LEASE,
         "in unknown & self._unknown:",
         "in unknown:",
-        (_guard("test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time"),),
+        ("tests/worker/test_lease.py::test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time",),
     ),
     Mutant(
         "lease: never gives back what it does not know",
         LEASE,
         "in unknown & self._unknown:",
         "in unknown - unknown:",
-        (_guard("test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time"),),
+        ("tests/worker/test_lease.py::test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time",),
     ),
     Mutant(
         "lease: gives back what waits for its child",
         LEASE,
         " - self._held.keys() - self._claimed",
         " - self._held.keys()",
-        (_guard("test_a_job_that_waits_for_its_child_is_not_given_back"),),
+        ("tests/worker/test_lease.py::test_a_job_that_waits_for_its_child_is_not_given_back",),
+    ),
+    Mutant(
+        "lease: current for ever",
+        LEASE,
+        " and self.clock() - self._renewed_at < self.lease_seconds",
+        "",
+        ("tests/worker/test_lease.py::test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed",),
+    ),
+    Mutant(
+        "probe: ready without a lease",
+        "worker/probe.py",
+        "if self.holds_lease is None or not self.holds_lease():",
+        "if False:",
+        ("tests/worker/test_probe.py::test_a_worker_that_waits_for_postgres_is_alive_and_not_ready",),
+    ),
+    Mutant(
+        "claimer: claims for a slot that is gone",
+        "worker/claimer.py",
+        "            if answer in asking:",
+        "            if False:",
+        (
+            "tests/worker/test_claimer.py::"
+            "test_a_slot_that_is_cancelled_while_it_waits_takes_nothing_from_the_others",
+        ),
     ),
     Mutant(
         "transactions: a frozen process keeps its locks",
         DATABASE,
         '"idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s"',
         '"idle_in_transaction_session_timeout": "0"',
-        (_guard("test_a_process_that_is_frozen_in_mid_transaction_loses_its_locks"),),
+        ("tests/core/test_database.py::test_a_process_that_is_frozen_in_mid_transaction_loses_its_locks",),
     ),
     Mutant(
         "database: a dying connection is an error like any other",
         DATABASE,
         "    asyncpg.InternalClientError,  #",
         "    #",
-        (_guard("test_a_connection_that_was_told_of_its_end_counts_as_away"),),
+        ("tests/core/test_database.py::test_a_connection_that_was_told_of_its_end_counts_as_away",),
     ),
     # What a worker makes of a lost reply, of a drain and of its child
     Mutant(
@@ -540,35 +581,35 @@ MUTANTS: Final = (
         LEDGER,
         "                    again.append(waiting)",
         "                    waiting.answer.set_result(None)",
-        (_guard("test_a_report_that_was_lost_on_its_way_is_sent_again"),),
+        ("tests/worker/test_ledger.py::test_a_report_that_was_lost_on_its_way_is_sent_again",),
     ),
     Mutant(
         "ledger: whoever is fenced hears nothing of it",
         LEDGER,
         "waiting.answer.set_exception(Fenced())",
         "waiting.answer.set_result(None)",
-        (_guard("test_a_report_of_an_attempt_that_is_over_is_answered_as_fenced"),),
+        ("tests/worker/test_ledger.py::test_a_report_of_an_attempt_that_is_over_is_answered_as_fenced",),
     ),
     Mutant(
         "drain: jobs are still taken",
         RUN_NEXT,
         "        if self._is_draining:\n            return False",
         "        if False:\n            return False",
-        (_guard("test_a_worker_that_drains_takes_nothing_more"),),
+        ("tests/worker/test_run_next.py::test_a_worker_that_drains_takes_nothing_more",),
     ),
     Mutant(
         "worker: one attempt hides another at the same job",
         RUN_NEXT,
         "del self._running[job.id, job.attempt]",
         "self._running = {key: value for key, value in self._running.items() if key[0] != job.id}",
-        (_guard("test_two_attempts_at_one_job_on_one_worker_are_kept_apart"),),
+        ("tests/worker/test_run_next.py::test_two_attempts_at_one_job_on_one_worker_are_kept_apart",),
     ),
     Mutant(
         "child: batches in any order",
         RUN_NEXT,
         "if batch.index != first_batch + position:",
         "if False:",
-        (_guard("test_a_child_that_leaves_a_batch_out_is_not_believed"),),
+        ("tests/worker/test_run_next.py::test_a_child_that_leaves_a_batch_out_is_not_believed",),
     ),
     # Stored data
     Mutant(

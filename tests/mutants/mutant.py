@@ -24,4 +24,5 @@ class Mutant:
         file = root / self.path
         source = file.read_text()
         assert source.count(self.text) == 1, f"{self.name}: its text is not in {self.path} exactly once"
+        file.unlink()  # it may be a link to the file of another tree
         file.write_text(source.replace(self.text, self.replacement))

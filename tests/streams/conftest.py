@@ -1,4 +1,4 @@
-"""A served API, somebody who is signed in, and the database and hints behind it."""
+"""A served API, and the hub and resources behind it."""
 
 from collections.abc import AsyncIterator
 
@@ -6,10 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.core.database import Database
 from app.core.resources import Resources
 from app.streams.hub import Hub
-from tests.support.accounts import Account, sign_in
 from tests.support.serving import client_of, serving
 
 
@@ -21,27 +19,10 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def alice(app: FastAPI) -> Account:
-    return await sign_in(app, "alice")
-
-
-@pytest.fixture
-async def mallory(app: FastAPI) -> Account:
-    """Somebody else."""
-    return await sign_in(app, "mallory")
-
-
-@pytest.fixture
 def opened_resources(app: FastAPI) -> Resources:
     """What the API has opened."""
     resources: Resources = app.state.resources
     return resources
-
-
-@pytest.fixture
-def store(opened_resources: Resources) -> Database:
-    """The database of the API."""
-    return opened_resources.database
 
 
 @pytest.fixture

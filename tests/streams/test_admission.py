@@ -14,9 +14,10 @@ from app.core.config import Settings
 from app.core.metrics import STREAMS_OPEN
 from app.main import create_app
 from app.streams.admission import Admission
+from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account, sign_in
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ async def test_streams_end_when_the_token_has_expired(
     await admission.recheck()
     assert await streams.talks[0].is_quiet()
     later = time.time() + 900  # the token of mallory is good for longer
-    monkeypatch.setattr("app.streams.admission.time.time", lambda: later)
+    monkeypatch.setattr(admission, "_wall", lambda: later)
     await admission.recheck()
 
     assert (await streams.sse[0].all())[-1].event == "error"
@@ -190,9 +191,8 @@ async def test_streams_end_when_the_token_has_expired(
     assert await streams.talks[1].is_quiet()
 
 
-async def test_the_recheck_goes_on_by_itself(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.streams.admission.RECHECK_SECONDS", 0.05)
-    application = create_app(settings)
+async def test_the_recheck_goes_on_by_itself(settings: Settings) -> None:
+    application = create_app(settings, StreamTimes(recheck_seconds=0.05))
     async with (
         application.router.lifespan_context(application),
         websockets.serving(application) as url,
@@ -202,5 +202,5 @@ async def test_the_recheck_goes_on_by_itself(settings: Settings, monkeypatch: py
             assert await talk.is_quiet()
             store = application.state.resources.database
             await rows.execute(store, "UPDATE users SET is_active = false WHERE id = $1", alice.id)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 assert await talk.end() == (4401, "access_ended")

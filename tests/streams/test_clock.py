@@ -16,8 +16,9 @@ from websockets.exceptions import ConnectionClosed
 from app.core.config import Settings
 from app.core.database import Database
 from app.main import create_app
-from app.streams import clock, socket, socket_routes
+from app.streams import socket, socket_routes
 from app.streams.clock import Clock
+from app.streams.times import StreamTimes
 from tests.support import jobs, websockets
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -98,7 +99,7 @@ async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: Fa
     ],
 )
 async def test_no_second_is_told_twice_however_late_or_early_its_timer_is(
-    monkeypatch: pytest.MonkeyPatch, late_seconds: float, expected: list[float]
+    late_seconds: float, expected: list[float]
 ) -> None:
     wall = SimpleNamespace(now=10.5)
     listeners = Listeners()
@@ -109,17 +110,13 @@ async def test_no_second_is_told_twice_however_late_or_early_its_timer_is(
         if len(listeners.seconds) == len(expected):
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: wall.now))
-    monkeypatch.setattr(clock, "asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
-        await Clock(listeners).run_forever()
+        await Clock(listeners, wall=lambda: wall.now, sleep=sleep).run_forever()
 
     assert listeners.seconds == expected
 
 
-async def test_the_clock_follows_the_wall_clock_when_that_is_set_back(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_the_clock_follows_the_wall_clock_when_that_is_set_back() -> None:
     wall = SimpleNamespace(now=7210.5)
     listeners = Listeners()
 
@@ -131,19 +128,16 @@ async def test_the_clock_follows_the_wall_clock_when_that_is_set_back(
         if len(listeners.seconds) == 3:
             raise asyncio.CancelledError
 
-    monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: wall.now))
-    monkeypatch.setattr(clock, "asyncio", SimpleNamespace(sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
-        await Clock(listeners).run_forever()
+        await Clock(listeners, wall=lambda: wall.now, sleep=sleep).run_forever()
 
     assert listeners.seconds == [7211, 7212, 3613]
 
 
-async def test_the_clock_survives_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clock, "RETRY_SECONDS", 0.01)
+async def test_the_clock_survives_an_error() -> None:
     listeners = Listeners()
     listeners.errors.append(LookupError("boom"))
-    running = asyncio.create_task(Clock(listeners).run_forever())
+    running = asyncio.create_task(Clock(listeners, retry_seconds=0.01).run_forever())
 
     async def has_ticked() -> bool:
         return bool(listeners.seconds)
@@ -156,10 +150,10 @@ async def test_the_clock_survives_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     assert listeners.errors == []
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(clock_retry_seconds=0.01)])
 async def test_the_clock_of_a_process_survives_an_error_of_one_client(
     monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account
 ) -> None:
-    monkeypatch.setattr(clock, "RETRY_SECONDS", 0.01)
     raised: list[str] = []
     tick = app.state.sockets.tick
 
@@ -189,11 +183,11 @@ async def test_the_clock_is_stopped_and_awaited_with_the_process(settings: Setti
     assert clocks() == []
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(stalled_seconds=0.5)])
 async def test_a_client_that_does_not_read_is_sent_away_and_costs_little_until_then(
     monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account, store: Database
 ) -> None:
     """Ten of them, each with a log of six megabytes to read, and one that reads."""
-    monkeypatch.setattr("app.streams.socket.STALLED_SECONDS", 0.5)
     job = await jobs.running(store, alice.id, rows=600)
     await websockets.write_large_log(store, job)
     codes: list[int] = []

@@ -19,24 +19,21 @@ from app.jobs.moves import Claimed
 from app.main import create_app
 from app.streams.followers import HubClosed
 from app.streams.hub import Hub
+from app.streams.times import StreamTimes
 from tests.support import jobs
 from tests.support.accounts import Account
 from tests.support.following import following, listeners, tell
 from tests.support.waiting import until
 
+WITHOUT_COMPARISON = pytest.mark.parametrize(
+    "stream_times", [StreamTimes(compare_seconds=3600, compare_away_seconds=3600)]
+)
+"""The hub does not look into Postgres by itself."""
 
-@pytest.fixture
-def without_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub does not look into Postgres by itself: name it before the fixtures that start the API."""
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 3600)
-    monkeypatch.setattr("app.streams.hub.COMPARE_AWAY_SECONDS", 3600)
-
-
-@pytest.fixture
-def with_quick_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub looks into Postgres all the time: name it before the fixtures that start the API."""
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 0.05)
-    monkeypatch.setattr("app.streams.hub.COMPARE_AWAY_SECONDS", 0.05)
+WITH_QUICK_COMPARISON = pytest.mark.parametrize(
+    "stream_times", [StreamTimes(compare_seconds=0.05, compare_away_seconds=0.05)]
+)
+"""The hub looks into Postgres all the time."""
 
 
 @pytest.fixture
@@ -66,8 +63,9 @@ async def publish(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) 
             await redis.publish(channel, resources.seal.close(channel.encode(), hint))
 
 
+@WITHOUT_COMPARISON
 async def test_a_follower_gets_what_was_and_what_comes(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
     await jobs.commit(store, job, first=0)
@@ -82,8 +80,9 @@ async def test_a_follower_gets_what_was_and_what_comes(
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
 
+@WITHOUT_COMPARISON
 async def test_each_follower_starts_from_its_own_place(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
 
@@ -102,8 +101,9 @@ async def test_each_follower_starts_from_its_own_place(
     assert ahead.seen == [5, 6]
 
 
+@WITHOUT_COMPARISON
 async def test_a_gap_is_filled_from_the_log(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
 
@@ -117,8 +117,9 @@ async def test_a_gap_is_filled_from_the_log(
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
 
+@WITH_QUICK_COMPARISON
 async def test_hints_that_were_lost_without_a_trace_are_made_good(
-    with_quick_comparison: None, store: Database, hub: Hub, alice: Account
+    store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
 
@@ -129,8 +130,9 @@ async def test_hints_that_were_lost_without_a_trace_are_made_good(
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
 
+@WITHOUT_COMPARISON
 async def test_a_reader_that_falls_behind_gets_the_log_all_the_same(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     """More events than a follower has room for."""
     job = await jobs.running(store, alice.id, rows=6000)
@@ -154,8 +156,9 @@ async def heard_everything(redis: Redis) -> bool:
     return all(client["omem"] == "0" and client["qbuf"] == "0" for client in listening)
 
 
+@WITHOUT_COMPARISON
 async def test_hints_that_make_no_sense_are_passed_over(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
     [hint, _] = await hints_of(store, job.id)
@@ -169,9 +172,8 @@ async def test_hints_that_make_no_sense_are_passed_over(
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
 
-async def test_hints_may_come_in_any_order_any_number_of_times(
-    without_comparison: None, resources: Resources, hub: Hub
-) -> None:
+@WITHOUT_COMPARISON
+async def test_hints_may_come_in_any_order_any_number_of_times(resources: Resources, hub: Hub) -> None:
     seed = random.randrange(2**32)
     chance = random.Random(seed)
 
@@ -203,8 +205,9 @@ async def follow_through_made_up_hints(resources: Resources, hub: Hub, chance: r
     return reader.seen
 
 
+@WITHOUT_COMPARISON
 async def test_a_job_that_was_tried_again_is_followed_past_its_first_end(
-    without_comparison: None, resources: Resources, store: Database, hub: Hub, alice: Account
+    resources: Resources, store: Database, hub: Hub, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
     await jobs.fail(store, job, is_retryable=False)
@@ -235,8 +238,9 @@ async def test_a_closed_hub_ends_every_stream(hub: Hub, store: Database, alice: 
     assert len(ends) == 3
 
 
+@WITHOUT_COMPARISON
 async def test_a_wait_ends_with_the_job(
-    without_comparison: None, resources: Resources, hub: Hub, store: Database, alice: Account
+    resources: Resources, hub: Hub, store: Database, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id)
     waiting = asyncio.create_task(hub.wait_for_end(alice.id, job.id, after=2, timeout_seconds=3600))

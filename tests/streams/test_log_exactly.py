@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-import pytest
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
@@ -24,6 +23,7 @@ from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.moves import Claimed, Moved
 from app.main import create_app
+from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
 from tests.support.following import tell
 from tests.support.waiting import until
@@ -59,7 +59,7 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        application = create_app(self._settings)
+        application = create_app(self._settings, StreamTimes(compare_seconds=0.3, retry_seconds=0.1))
         async with (
             application.router.lifespan_context(application),
             websockets.serving(application) as self.url,
@@ -216,11 +216,7 @@ async def jobs_of(store: Database, owner_id: UUID) -> list[UUID]:
     return [row["id"] for row in found] if len(found) == JOBS else []
 
 
-async def test_what_a_client_saw_is_the_log(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, resources: Resources
-) -> None:
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 0.3)
-    monkeypatch.setattr("app.streams.hub.RETRY_SECONDS", 0.1)
+async def test_what_a_client_saw_is_the_log(settings: Settings, resources: Resources) -> None:
     seed = random.randrange(2**32)
     chance = Chance(seed)
     store = resources.database

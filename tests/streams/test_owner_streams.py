@@ -18,10 +18,11 @@ from app.jobs.kinds import batch_predict
 from app.streams import owner_log
 from app.streams.hub import Hub
 from app.streams.owner_log import BEGINNING, EventFilter, OwnerPlace
+from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
 from tests.support.following import listeners, tell
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 PATH = "/jobs/stream"
 
@@ -43,7 +44,7 @@ def numbered(event: sse.ServerSentEvent) -> Numbered:
 
 
 async def some(events: AsyncIterator[sse.ServerSentEvent], count: int) -> list[sse.ServerSentEvent]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         return [await anext(events) for _ in range(count)]
 
 
@@ -212,11 +213,11 @@ async def test_an_event_of_a_transaction_that_is_open_for_long_is_not_skipped(
     assert late in shown
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=3600)])
 async def test_what_is_committed_is_shown_as_soon_as_no_older_transaction_is_open(
     served: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, alice: Account, store: Database, hub: Hub
 ) -> None:
     """Nobody tells of the end of a transaction, least of all of one that wrote none of the owner's events."""
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 3600)
     reads = 0
     read_owner = hub.read_owner
 
@@ -226,7 +227,7 @@ async def test_what_is_committed_is_shown_as_soon_as_no_older_transaction_is_ope
         return await read_owner(owner_id, after, wanted)
 
     monkeypatch.setattr(hub, "read_owner", counted)
-    async with store.transaction() as stranger:
+    async with rows.transaction(store) as stranger:
         await stranger.execute("SELECT pg_current_xact_id()")
         job_id = await jobs.create(store, alice.id)
         async with sse.opened(served, f"{PATH}?after=0", alice.headers) as stream:
@@ -244,6 +245,7 @@ async def test_what_is_committed_is_shown_as_soon_as_no_older_transaction_is_ope
     assert numbered(shown) == (job_id, 1)
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=3600)])
 @pytest.mark.parametrize("wanted", ["", "?queue=gpu"])
 async def test_hints_that_lead_to_nothing_are_followed_once(
     served: httpx.AsyncClient,
@@ -255,7 +257,6 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
     wanted: str,
 ) -> None:
     """Doubled ones, and those of jobs that are filtered out: a stream is pushed, not polled."""
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 3600)
     reads: list[OwnerPlace] = []
     read_owner = hub.read_owner
 
@@ -278,11 +279,10 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
     assert 1 <= len(reads) <= 10
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=0.05)])
 async def test_hints_may_be_lost_without_a_trace(
-    monkeypatch: pytest.MonkeyPatch, served: httpx.AsyncClient, alice: Account, store: Database
+    served: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 0.05)
-
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()
         await anext(events)
@@ -352,15 +352,18 @@ async def test_a_stream_says_what_proxies_and_browsers_have_to_know(
     assert "content-encoding" not in headers
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(keep_alive_seconds=0.05)])
 @pytest.mark.parametrize("path", [PATH, "/jobs/{job_id}/stream"])
 async def test_a_quiet_stream_says_that_it_is_there(
-    monkeypatch: pytest.MonkeyPatch, served: httpx.AsyncClient, alice: Account, store: Database, path: str
+    served: httpx.AsyncClient, alice: Account, store: Database, path: str
 ) -> None:
-    monkeypatch.setattr("app.streams.sse.KEEP_ALIVE_SECONDS", 0.05)
     job = await jobs.running(store, alice.id)
     text = b""
 
-    async with asyncio.timeout(20), sse.opened(served, path.format(job_id=job.id), alice.headers) as stream:
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        sse.opened(served, path.format(job_id=job.id), alice.headers) as stream,
+    ):
         async for chunk in stream.response.aiter_bytes():
             text += chunk
             if text.count(b"\n\n: ping\n\n") == 2:
@@ -369,11 +372,11 @@ async def test_a_quiet_stream_says_that_it_is_there(
     assert text.startswith(b"retry: 2000\n")
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(stalled_seconds=0.3)])
 @pytest.mark.parametrize("path", [PATH, "/jobs/{job_id}/stream"])
 async def test_a_reader_that_does_not_read_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, app: FastAPI, alice: Account, store: Database, path: str
+    app: FastAPI, alice: Account, store: Database, path: str
 ) -> None:
-    monkeypatch.setattr("app.streams.sse.STALLED_SECONDS", 0.3)
     job = await jobs.running(store, alice.id, rows=600)
     await websockets.write_large_log(store, job)
 

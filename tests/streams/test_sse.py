@@ -28,7 +28,7 @@ from tests.support import jobs, rows, sse
 from tests.support.accounts import Account, sign_in
 from tests.support.following import listeners, tell
 from tests.support.serving import client_of, serving
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 
 async def log_of(store: Database, job_id: UUID) -> list[tuple[str, int]]:
@@ -186,7 +186,7 @@ async def test_a_client_that_is_cut_again_and_again_sees_the_log(
             async with sse.opened(served, f"/jobs/{job.id}/stream", headers) as stream:
                 seen.append(await anext(stream.events()))
 
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(work())
         group.create_task(follow())
 

@@ -19,6 +19,7 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.keeper.prune import Prune
 from app.streams import tickets
+from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
 from tests.support.accounts import Account
 from tests.support.websockets import Server
@@ -177,10 +178,10 @@ async def test_whose_job_a_ticket_is_for_is_asked_when_it_is_issued(
     assert (await client.post("/stream-tickets", headers=alice.headers, json={"a": 1})).status_code == 422
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(first_frame_seconds=0.05)])
 async def test_a_jwt_in_the_url_is_never_taken(
-    url: str, monkeypatch: pytest.MonkeyPatch, served: httpx.AsyncClient, alice: Account, store: Database
+    url: str, served: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.streams.socket_routes.FIRST_FRAME_SECONDS", 0.05)
     job_id = await jobs.create(store, alice.id)
     token = alice.headers["Authorization"].removeprefix("Bearer ")
 
@@ -200,10 +201,10 @@ async def test_what_is_no_ticket_is_refused(url: str, served: httpx.AsyncClient,
         assert await heard(url, f"/ws?ticket={ticket}") == 4401, ticket
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(first_frame_seconds=0.05)])
 async def test_a_ticket_needs_no_origin_and_an_origin_of_ours_needs_a_ticket(
     url: str, monkeypatch: pytest.MonkeyPatch, app: FastAPI, served: httpx.AsyncClient, alice: Account
 ) -> None:
-    monkeypatch.setattr("app.streams.socket_routes.FIRST_FRAME_SECONDS", 0.05)
     allowed = app.state.resources.settings.model_copy(update={"allowed_origins": ("https://ours.example",)})
     monkeypatch.setitem(vars(app.state.resources), "settings", allowed)
 

@@ -17,6 +17,7 @@ from app.core.resources import Resources
 from app.jobs.moves import Batch, Report
 from app.streams import socket
 from app.streams.commands import MAX_FRAME_BYTES
+from app.streams.times import StreamTimes
 from tests.support import jobs, rows, websockets
 from tests.support.accounts import Account
 from tests.support.following import listeners, tell
@@ -302,11 +303,8 @@ async def test_a_first_frame_that_is_no_token_is_refused(url: str, alice: Accoun
         assert code == expected, frame[:80]
 
 
-async def test_silence_instead_of_a_token_is_refused(
-    url: str, monkeypatch: pytest.MonkeyPatch, alice: Account
-) -> None:
-    monkeypatch.setattr("app.streams.socket_routes.FIRST_FRAME_SECONDS", 0.05)
-
+@pytest.mark.parametrize("stream_times", [StreamTimes(first_frame_seconds=0.05)])
+async def test_silence_instead_of_a_token_is_refused(url: str, alice: Account) -> None:
     async with websockets.opened(url, "/ws") as talk:
         assert await talk.end() == (4401, "invalid_token")
 

@@ -5,16 +5,19 @@ but for those in which a test has changed more than rows.
 """
 
 import asyncio
+import hashlib
 import itertools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import asyncpg
 
 from app.cli.migrations import migrate
 from app.embedded.postgres import EmbeddedPostgres
 
-TEMPLATE = "headrace_template"
+MIGRATIONS = Path(__file__).parents[2] / "alembic" / "versions"
 MAX_REUSED_BYTES = 16 * 1024 * 1024
 """About twice an empty one. What has grown further is full of dead rows, and of statistics about them."""
 
@@ -47,15 +50,19 @@ class Databases:
         self._postgres = postgres
         self._numbers = itertools.count(1)
         self._free: list[str] = []
-        asyncio.run(self._execute(f"CREATE DATABASE {TEMPLATE}"))
-        migrate(postgres.url_for(TEMPLATE))
-        asyncio.run(self._execute(_WATCH_SCHEMA, TEMPLATE))
+        self._template = _template_name()
+        asyncio.run(self._ensure_template())
 
     def blank(self) -> str:
         """The URL of a database in which there is nothing at all."""
-        name = f"blank_{next(self._numbers)}"
+        name = self._new_name("blank")
         asyncio.run(self._execute(f"CREATE DATABASE {name}"))
         return self._postgres.url_for(name)
+
+    def close(self) -> None:
+        """Drop the databases that nobody uses any more."""
+        while self._free:
+            asyncio.run(self._execute(f"DROP DATABASE {self._free.pop()} WITH (FORCE)"))
 
     @contextmanager
     def one(self) -> Iterator[str]:
@@ -68,9 +75,28 @@ class Databases:
             asyncio.run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
     def _created(self) -> str:
-        name = f"test_{next(self._numbers)}"
-        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
+        name = self._new_name("test")
+        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY"))
         return name
+
+    def _new_name(self, prefix: str) -> str:
+        """A name that no other process on this Postgres takes."""
+        return f"{prefix}_{os.getpid()}_{next(self._numbers)}"
+
+    async def _ensure_template(self) -> None:
+        """Create the template, unless another process on this Postgres has."""
+        connection = await asyncpg.connect(self._postgres.url)
+        try:
+            await connection.execute("SELECT pg_advisory_lock(hashtext($1))", self._template)
+            if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", self._template):
+                return
+            draft = self._new_name("draft")
+            await connection.execute(f"CREATE DATABASE {draft}")
+            await asyncio.to_thread(migrate, self._postgres.url_for(draft))
+            await self._execute(_WATCH_SCHEMA, draft)
+            await connection.execute(f"ALTER DATABASE {draft} RENAME TO {self._template}")
+        finally:
+            await connection.close()
 
     async def _is_emptied(self, name: str) -> bool:
         """Delete all rows; False if there is more to it than that."""
@@ -94,3 +120,9 @@ class Databases:
             await connection.execute(statements)
         finally:
             await connection.close()
+
+
+def _template_name() -> str:
+    """The name of a template that has been through these migrations."""
+    content = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.py")))
+    return f"template_{hashlib.sha256(content).hexdigest()[:16]}"

@@ -115,16 +115,21 @@ async def claim_all(
     return [job for job, _event in claimed]
 
 
-async def claim(database: Database, worker_id: UUID | None = None) -> Claimed:
+async def claim(database: Database, worker_id: UUID | None = None, *, queue: str = "default") -> Claimed:
     """The next job, running now on the worker (a new one unless given)."""
-    [claimed] = await claim_all(database, worker_id or await worker(database), limit=1)
+    [claimed] = await claim_all(database, worker_id or await worker(database), queue=queue, limit=1)
     return claimed
 
 
-async def running(database: Database, owner_id: UUID | None = None, *, rows: int = 25) -> Claimed:
-    """A job that runs, on a worker of its own. No other job may be waiting."""
-    await create(database, owner_id, rows=rows)
-    return await claim(database)
+async def running(
+    database: Database, owner_id: UUID | None = None, *, rows: int = 25, queue: str = "default"
+) -> Claimed:
+    """A job that runs, on a worker of its own. No other job of the queue may be waiting.
+
+    Where a real worker runs as well, name a queue that it does not serve, or it takes the job first.
+    """
+    await create(database, owner_id, rows=rows, queue=queue)
+    return await claim(database, queue=queue)
 
 
 def prediction(row: int) -> dict[str, object]:

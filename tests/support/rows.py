@@ -1,11 +1,14 @@
 """What Postgres says, read directly."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from app.core.database import Database
+from tests.support.waiting import until
 
 
 async def job(database: Database, job_id: UUID) -> asyncpg.Record:
@@ -52,3 +55,24 @@ async def execute(database: Database, statement: str, *arguments: Any) -> None:
     """Run a statement, and commit it."""
     async with database.connection() as connection:
         await connection.execute(statement, *arguments)
+
+
+async def until_a_lock_is_waited_for(database: Database) -> None:
+    """Return once a session of this database waits for a lock of another."""
+
+    async def look() -> bool:
+        waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+        return bool(await value(database, f"{waiting} AND wait_event_type = 'Lock')"))
+
+    await until(look)
+
+
+@asynccontextmanager
+async def transaction(database: Database) -> AsyncIterator[asyncpg.Connection]:
+    """A transaction that may hold its locks for as long as others take to run into them.
+
+    The product's own may not be idle for more than a few seconds, which a busy machine needs for nothing.
+    """
+    async with database.transaction() as connection:
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield connection

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 40.0
+PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.01
 
 Found = TypeVar("Found")

@@ -13,13 +13,11 @@ import asyncpg
 import httpx
 
 from app.core.config import Settings
-from tests.support import processes
-from tests.support.processes import Process
+from tests.support import ports, processes
+from tests.support.processes import START_SECONDS, Process
 from tests.support.waiting import until
 from tests.watch.gated import PLUGIN
 
-HOST = "127.0.0.1"
-START_SECONDS = 60.0
 PASSWORD = "a long enough passphrase"
 
 
@@ -38,7 +36,7 @@ class Site:
 
     async def start(self, **more: str) -> None:
         """Start the API, and wait until it answers."""
-        with _bound(self._address.getsockname()[1]) as listener:
+        with ports.bound(self._address.getsockname()[1]) as listener:
             listener.listen(128)
             self._api = await self._stack.enter_async_context(
                 processes.python(
@@ -84,19 +82,12 @@ class Site:
 async def running(settings: Settings, folder: Path) -> AsyncIterator[Site]:
     """Run the system during the body."""
     # Bound, but not listening: the port stays ours, and is closed to all while no API has it open.
-    with _bound(0) as address:
+    with ports.bound(0) as address:
         async with AsyncExitStack() as stack:
             site = Site(settings, folder, address, stack)
             await site.start()
             await stack.enter_async_context(processes.worker(settings, folder / "worker.log", PLUGINS=PLUGIN))
             yield site
-
-
-def _bound(port: int) -> socket.socket:
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind((HOST, port))
-    return bound
 
 
 @dataclass(frozen=True)

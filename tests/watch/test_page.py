@@ -15,8 +15,7 @@ from tests.watch.site import Person, Site, gated_job
 
 browser.skip_without()
 
-# The first story also waits for everything to start.
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEXTS = [
     "What a lovely day",

@@ -1,15 +1,12 @@
 """What a job has made is there with the job's end, or not at all."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
-from app.core import background, ids
 from app.core.database import Database
 from app.core.files import StoredFile
-from app.core.resources import Resources
 from app.jobs.moves import Claimed
 from app.models import registry
 from app.models.errors import NameReserved
@@ -17,18 +14,6 @@ from tests.support import invariants, jobs, rows
 from worker.ledger import Fenced, Ledger, Unstorable
 
 FILE = StoredFile("artifacts/a/1/model", 5, "00")
-
-
-@pytest.fixture
-def database(resources: Resources) -> Database:
-    return resources.database
-
-
-@pytest.fixture
-async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
-    opened = Ledger(resources.database, resources.hints, ids.new_id())
-    async with background.running(opened.write_forever()):
-        yield opened
 
 
 async def running(database: Database) -> Claimed:

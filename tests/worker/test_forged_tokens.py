@@ -180,7 +180,7 @@ async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(
 @pytest.mark.parametrize("hint", [b"", b"x" * 1_000_000, b"\x80\x04K\x01.", bytes(16), bytes(32), b"{}"])
 async def test_a_worker_looks_at_no_job_that_another_tells_it_to(resources: Resources, hint: bytes) -> None:
     identity = WorkerIdentity(ids.new_id(), "w", "here", 1, ("default",), (), 1)
-    lease = Lease(identity, resources.settings.database_url, 3600, _Nobody())
+    lease = Lease(identity, resources.settings.database_url, 3600, _Nobody(), lease_seconds=30)
     channel = keys.worker(identity.id)
     async with (
         Redis(connection_pool=resources.redis_pool) as redis,

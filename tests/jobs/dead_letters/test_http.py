@@ -168,9 +168,8 @@ async def test_all_letters_of_one_user_are_tried_again(
 
 
 async def test_of_many_who_try_all_again_at_once_each_letter_is_moved_by_one(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)  # many share few connections
     mine = [await dead_letter(store, alice) for _ in range(5)]
 
     answers = await asyncio.gather(

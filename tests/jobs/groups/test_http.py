@@ -10,13 +10,16 @@ from uuid import UUID
 import httpx
 import msgspec
 import pytest
+from fastapi import FastAPI
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from app.core import ids, keys
+from app.core.config import Settings
 from app.core.database import Database
 from app.jobs.groups.schemas import GroupCancelled, GroupCreated, GroupView
 from app.jobs.moves import Claimed
+from app.jobs.quota import Quota
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -57,10 +60,10 @@ async def group(client: httpx.AsyncClient, who: Account, group_id: UUID) -> dict
 
 @pytest.fixture
 async def far_below_the_quota(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, client: httpx.AsyncClient, alice: Account, store: Database, settings: Settings
 ) -> None:
     """Alice's jobs were counted a moment ago: a single one more is let in without a transaction."""
-    monkeypatch.setattr("app.jobs.quota.COUNT_LIFETIME_SECONDS", 3600.0)
+    app.state.quota = Quota(store, settings.max_active_jobs, count_lifetime_seconds=3600.0)
     counted = await client.post("/jobs/batch-predict", json=["x"], headers=alice.headers)
     assert counted.status_code == 202
     await rows.execute(store, "DELETE FROM jobs")
@@ -253,9 +256,8 @@ async def test_the_same_key_with_other_requests_is_refused(
 @pytest.mark.usefixtures("far_below_the_quota")
 @pytest.mark.parametrize("size", [1, 4])
 async def test_the_same_key_at_the_same_moment_gives_one_group(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch, size: int
+    client: httpx.AsyncClient, alice: Account, store: Database, size: int
 ) -> None:
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)  # many share few connections
     answers = await asyncio.gather(
         *(bulk(client, alice, numbered(size), **{"Idempotency-Key": "order-7"}) for _ in range(12))
     )

@@ -1,0 +1,40 @@
+"""Which tests are fast, which need a server and which take minutes, told from their fixtures and folders.
+
+`make fast` runs the fast ones, `make test` all but the long ones, `make check` everything.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+TESTS: Final = Path(__file__).parents[1]
+
+SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
+"""Every fixture that starts a Postgres or a Valkey keeps its data in the one, the other is a bucket."""
+
+SLOW_FOLDERS: Final = frozenset(
+    {"chaos", "cli", "e2e", "embedded", "examples", "faults", "watch"}
+    | {"worker/children", "worker/handlers", "worker/runtimes", "worker/training"}
+)
+"""Their tests start processes, train models, or at least import the ML libraries."""
+
+FAST: Final = "fast"
+
+
+def mark(item: pytest.Item) -> None:
+    """Mark a test `server` if it needs one, or `fast` if it needs neither a server nor seconds."""
+    if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.server)
+    elif not _is_slow(item.path) and item.get_closest_marker("long") is None:
+        item.add_marker(pytest.mark.fast)
+
+
+def is_left_out(path: Path, expression: str) -> bool:
+    """Whether `-m EXPRESSION` chooses nothing of this file or folder."""
+    return expression == FAST and _is_slow(path)
+
+
+def _is_slow(path: Path) -> bool:
+    folders = path.relative_to(TESTS).parts if path.is_relative_to(TESTS) else ()
+    return not SLOW_FOLDERS.isdisjoint({"/".join(folders[:1]), "/".join(folders[:2])})

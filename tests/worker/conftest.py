@@ -1,0 +1,53 @@
+"""The parts of a worker, on real servers."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from app.core import background, ids
+from app.core.resources import Resources
+from app.jobs.leases import WorkerIdentity
+from tests.support import jobs
+from worker.children.pool import ChildPool
+from worker.claimer import Claimer
+from worker.files import Files
+from worker.lease import Lease
+from worker.ledger import Ledger
+from worker.run_next import Runner
+
+
+@pytest.fixture
+async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
+    opened = Ledger(resources.database, resources.hints, ids.new_id())
+    async with background.running(opened.write_forever()):
+        yield opened
+
+
+@pytest.fixture
+async def files(resources: Resources, tmp_path: Path) -> AsyncIterator[Files]:
+    async with Files(resources.storage, tmp_path, 2**30) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def lease(resources: Resources, ledger: Ledger) -> AsyncIterator[Lease]:
+    """The lease of a worker that is registered; each `register` renews it once more."""
+    worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
+    opened = Lease(worker, resources.settings.database_url, 30.0, ledger, lease_seconds=90.0)
+    await opened.register()
+    yield opened
+    opened._disconnect()
+
+
+@pytest.fixture
+def claimer(resources: Resources, lease: Lease) -> Claimer:
+    """Claims for the worker of the lease."""
+    return Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
+
+
+@pytest.fixture
+def runner(resources: Resources, claimer: Claimer, ledger: Ledger, lease: Lease, files: Files) -> Runner:
+    """Runs jobs in children, of which none is started yet."""
+    children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
+    return Runner(resources.settings, {}, claimer, ledger, lease, children, files)

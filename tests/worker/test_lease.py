@@ -1,0 +1,160 @@
+"""The lease: what a worker says with it, and which of its jobs it hears about."""
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from app.core import ids
+from app.core.database import Database
+from app.core.resources import Resources
+from app.jobs import leases
+from app.jobs.leases import WorkerIdentity
+from app.jobs.states import Status
+from tests.support import invariants, jobs, rows
+from tests.support.clocks import Clock
+from worker.lease import Lease
+from worker.ledger import Ledger
+
+
+@dataclass
+class Revoked:
+    """Stands for a job that runs here, and notes what is asked of it."""
+
+    reasons: list[str] = field(default_factory=list)
+
+    def revoke_as_fenced(self) -> None:
+        self.reasons.append("fenced")
+
+    def revoke_as_cancelled(self) -> None:
+        self.reasons.append("cancelled")
+
+
+async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease: Lease) -> None:
+    await jobs.silence(database, lease.worker.id)
+    async with database.connection() as connection:
+        assert await leases.alive(connection, timedelta(seconds=60)) == 0
+        await lease.register()
+        assert await leases.alive(connection, timedelta(seconds=60)) == 1
+
+
+@pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
+async def test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed(
+    resources: Resources, ledger: Ledger, uptime_seconds: float
+) -> None:
+    clock = Clock(uptime_seconds)
+    worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
+    url = resources.settings.database_url
+    lease = Lease(worker, url, 30.0, ledger, lease_seconds=6.0, clock=clock)
+    assert not lease.is_current
+
+    await lease.register()
+    clock.now += 5.9
+    assert lease.is_current
+    clock.now += 0.2
+    assert not lease.is_current
+
+    await lease.register()
+    assert lease.is_current
+    lease._disconnect()
+
+
+async def test_a_worker_hears_of_its_own_jobs_only(database: Database, lease: Lease) -> None:
+    others = await jobs.running(database)
+    for _ in range(3):
+        await lease.register()
+
+    assert (await rows.job(database, others.id))["status"] == Status.RUNNING
+
+
+async def test_a_job_that_was_taken_away_is_revoked(database: Database, lease: Lease) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    revoked = Revoked()
+    with lease.holding(job.id, job.attempt, revoked):
+        await lease.register()
+        assert revoked.reasons == []
+        await jobs.release(database, job)
+        await lease.register()
+
+    assert revoked.reasons == ["fenced"]
+
+
+async def test_a_job_whose_cancel_was_asked_for_is_revoked(database: Database, lease: Lease) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    revoked = Revoked()
+    with lease.holding(job.id, job.attempt, revoked):
+        await jobs.cancel(database, job.id)
+        await lease.register()
+
+    assert revoked.reasons == ["cancelled"]
+
+
+async def test_a_job_claimed_while_the_question_was_on_its_way_stays(
+    database: Database, lease: Lease
+) -> None:
+    await jobs.create(database)
+    revoked = Revoked()
+    async with rows.transaction(database) as connection:
+        renewal = await _held_up(database, connection, lease)
+        job = await jobs.claim(database, lease.worker.id)
+        held = lease.holding(job.id, job.attempt, revoked)
+        held.__enter__()
+    await renewal
+
+    assert revoked.reasons == []
+    await lease.register()
+    assert revoked.reasons == []
+    held.__exit__(None, None, None)
+
+
+async def test_a_job_that_ended_while_the_question_was_on_its_way_is_left_alone(
+    database: Database, lease: Lease
+) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    await jobs.complete(database, job)
+    revoked = Revoked()
+    async with rows.transaction(database) as connection:
+        with lease.holding(job.id, job.attempt, revoked):
+            renewal = await _held_up(database, connection, lease)
+    await renewal
+
+    assert revoked.reasons == []
+
+
+async def test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time(
+    database: Database, lease: Lease
+) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+
+    await lease.register()
+    once = await rows.job(database, job.id)
+    await lease.register()
+    twice = await rows.job(database, job.id)
+
+    assert (once["status"], twice["status"]) == (Status.RUNNING, Status.PENDING)
+    assert twice["failures"] == 0
+    await invariants.all_hold(database)
+
+
+async def test_a_job_that_waits_for_its_child_is_not_given_back(database: Database, lease: Lease) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    with lease.knowing(job.id, job.attempt):
+        for _ in range(3):
+            await lease.register()
+
+    assert (await rows.job(database, job.id))["status"] == Status.RUNNING
+
+
+async def _held_up(database: Database, connection: asyncpg.Connection, lease: Lease) -> asyncio.Task[None]:
+    """A renewal that has been sent, and waits in Postgres for the end of this transaction."""
+    await connection.execute("SELECT FROM workers WHERE id = $1 FOR UPDATE", lease.worker.id)
+    renewal = asyncio.create_task(lease.register())
+    await rows.until_a_lock_is_waited_for(database)
+    return renewal

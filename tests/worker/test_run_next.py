@@ -1,0 +1,48 @@
+"""One slot's work: what a worker takes, and what it believes of its child."""
+
+import asyncio
+
+import pytest
+
+from app.core.resources import Resources
+from tests.support import jobs, rows
+from worker.children import messages
+from worker.children.child_handle import Child, Inbox
+from worker.children.errors import ChildProtocolError, KillReason
+from worker.lease import Lease
+from worker.run_next import Runner, Running
+
+
+async def test_a_worker_that_drains_takes_nothing_more(resources: Resources, runner: Runner) -> None:
+    job_id = await jobs.create(resources.database)
+    runner.drain()
+
+    async with asyncio.timeout(30):
+        assert await runner.run_next("default") is False
+    assert (await rows.job(resources.database, job_id))["attempt"] == 0
+
+
+async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
+    resources: Resources, lease: Lease, runner: Runner
+) -> None:
+    """A frozen worker that wakes up may claim a job again before it learns that it had lost it."""
+    await jobs.create(resources.database)
+    first = await jobs.claim(resources.database, lease.worker.id)
+    await jobs.release(resources.database, first)
+    second = await jobs.claim(resources.database, lease.worker.id)
+    child = Child(0, Inbox(), lambda _pid: None)
+
+    with runner._watched(Running(second, child)):
+        with runner._watched(Running(first, Child(0, Inbox(), lambda _pid: None))):
+            pass
+        runner.give_everything_back()
+
+    assert child.kill_reason is KillReason.RELEASED
+
+
+async def test_a_child_that_leaves_a_batch_out_is_not_believed(resources: Resources, runner: Runner) -> None:
+    job = await jobs.running(resources.database)
+    second = messages.Batch(index=1, first_row=10, row_count=1, output=b"1\n", step="", seconds=0.0)
+
+    with pytest.raises(ChildProtocolError):
+        await runner._report(job, 0, [second], None)
