@@ -1,0 +1,48 @@
+"""A class that is trusted, with the attributes that are constructed and the check that they go through."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sklearn.base import BaseEstimator
+
+from worker.runtimes.inspection.part import Part
+
+
+def accept(part: Part) -> None:
+    """The check of a class whose attributes are never followed by compiled code."""
+
+
+@dataclass(frozen=True)
+class TrustedType:
+    """One class.
+
+    Of an object only the parameters of its class, what is `fitted` and what is `kept` are constructed. An
+    object that has none of the fitted attributes predicts nothing: scikit-learn asks for them. If it has one,
+    it must have all. Then `check` looks at them, and raises BrokenModel or UnsafeModel.
+    """
+
+    type: type
+    fitted: str = ""
+    check: Callable[[Part], None] = accept
+    kept: str = ""
+    extra: Iterable[str] = field(default=())
+
+    @property
+    def name(self) -> str:
+        """The name that a file uses."""
+        return f"{self.type.__module__}.{self.type.__qualname__}"
+
+    @cached_property
+    def required(self) -> tuple[str, ...]:
+        """What a fitted object must have."""
+        return tuple(self.fitted.split())
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """What is constructed; all else in a file is passed over."""
+        is_estimator = issubclass(self.type, BaseEstimator)
+        params = self.type._get_param_names() if is_estimator else ()
+        names = {"n_features_in_", "feature_names_in_"} if is_estimator else set()
+        return frozenset({*params, *self.required, *self.kept.split(), *self.extra, *names})
