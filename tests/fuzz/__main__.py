@@ -20,8 +20,9 @@ def main() -> int:
     """Run the campaign and print what came of it."""
     arguments = _parse()
     reports: dict[str, Report] = {}
+    shown: dict[str, int] = {}
     with Arena() as arena:
-        for target in campaign.targets():
+        for target in list(campaign.targets())[arguments.skip :]:
             if not any(part in target.label for part in arguments.names or [""]):
                 continue
             report = reports.setdefault(target.kind, Report())
@@ -29,6 +30,8 @@ def main() -> int:
                 target.kind, target.label, target.rows, target.mutants(arguments.seed, arguments.mutants), report
             )
             print(report.row(target.label), file=sys.stderr, flush=True)
+            print(*report.findings[shown.get(target.kind, 0) :], sep="\n", file=sys.stderr, flush=True)
+            shown[target.kind] = len(report.findings)
     print("\n| files | mutants | refused | accepted | slow | escaped | crashed | differing |")
     print("|---|---|---|---|---|---|---|---|")
     for kind, report in reports.items():
@@ -42,6 +45,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of the models to mutate; default: all")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
+    parser.add_argument("--skip", type=int, default=0, help="how many models to pass over: to go on from there")
     parser.add_argument(
         "--mutants", type=int, default=int(os.environ.get("MUTANTS") or 250), help="how many of each model"
     )

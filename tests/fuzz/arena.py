@@ -17,6 +17,7 @@ import numpy as np
 
 BATCH: Final = 50
 PATTERNS: Final = (85, 170)
+UNCHECKED: Final = "unchecked"
 
 Mutant = tuple[str, Callable[[], bytes]]
 
@@ -35,9 +36,10 @@ class Report:
 
 
 class Arena:
-    """Runs mutants in two servers."""
+    """Runs mutants in two servers. Those that are not `is_checked` load skops files without any inspection."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_checked: bool = True) -> None:
+        self._arguments = [] if is_checked else [UNCHECKED]
         self._servers: list[subprocess.Popen[str]] = []
         self._folder = tempfile.TemporaryDirectory(prefix="headrace-fuzz-")
 
@@ -46,7 +48,7 @@ class Arena:
             environment = {**os.environ, "MALLOC_PERTURB_": str(pattern), "OMP_NUM_THREADS": "1"}
             self._servers.append(
                 subprocess.Popen(
-                    [sys.executable, "-m", "tests.fuzz.server"],
+                    [sys.executable, "-m", "tests.fuzz.server", *self._arguments],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,

@@ -14,7 +14,7 @@ CONVERTED = (
     *("logistic", "svc", "svc with probabilities", "tree", "forest", "boosting", "bagging", "ada boost"),
     *("network", "neighbours", "gaussian", "scaler", "min max", "polynomial", "pca", "normalizer", "imputer"),
     *("linear", "svr", "tree regressor", "forest regressor", "boosting regressor", "neighbours regressor"),
-    *("hist boosting regressor", "network regressor", "ordinal"),
+    *("network regressor", "ordinal"),
 )
 
 

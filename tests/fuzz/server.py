@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import skops.io
 
 from app.jobs.params import ModelReference
 from tests.fuzz import guard
 from worker.context import JobError, RowError
-from worker.runtimes import FILE_RUNTIMES, file_runtime
+from worker.runtimes import FILE_RUNTIMES, file_runtime, inspection
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
 SECONDS: Final = 20
@@ -29,9 +30,18 @@ def main() -> None:
     """Answer until the input ends."""
     for name in FILE_RUNTIMES:
         file_runtime(name)
+    if sys.argv[1:] == ["unchecked"]:
+        _load_anything()
     for line in sys.stdin:
         asked = json.loads(line)
         print(json.dumps(_outcomes(asked)), flush=True)
+
+
+def _load_anything() -> None:
+    def load(path: Path) -> Any:
+        return skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
+
+    inspection.load = load
 
 
 def _outcomes(asked: dict[str, Any]) -> list[Any]:
@@ -71,24 +81,22 @@ def _outcome(kind: str, path: Path, rows: list[Any]) -> list[Any]:
     runtime = file_runtime(kind)
     assert runtime is not None
     try:
-        runtime.inspect(path)
+        # What an inspection does, and in each child once more.
+        model = runtime.load(ModelReference(name="m", version=1, runtime=kind), path)
     except (BrokenModel, UnsafeModel) as error:
         return ["refused", error.code]
     except MemoryError:
         return ["refused", "memory"]
     except Exception as error:
         return ["escaped", f"{type(error).__name__}: {error}"[:200]]
-    model = runtime.load(ModelReference(name="m", version=1, runtime=kind), path)
-    said = []
-    for _ in range(2):
-        _dirty()
-        with guard.rows_before_a_guard():
-            try:
-                said = [str(one) if isinstance(one, RowError) else one for one in model.predict(rows)]
-            except JobError as error:
-                return ["accepted", error.code]
-            except MemoryError:
-                return ["accepted", "memory"]
+    _dirty()
+    with guard.rows_before_a_guard():
+        try:
+            said = [str(one) if isinstance(one, RowError) else one for one in model.predict(rows)]
+        except JobError as error:
+            return ["accepted", error.code]
+        except MemoryError:
+            return ["accepted", "memory"]
     return ["accepted", json.dumps(said, default=str)]
 
 

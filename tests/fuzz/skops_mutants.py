@@ -101,11 +101,11 @@ def _later(content: bytes, picks: list[tuple[int, int]]) -> Callable[[], bytes]:
         schema, members = unpacked(content)
         found = nodes(schema)
         for place, which in picks:
-            options = changes(found[place], members) if "__loader__" in found[place] else []
-            if which < len(options):
+            # An earlier change may have taken the place of a later one away.
+            with suppress(TypeError, KeyError, IndexError, ValueError, EOFError):
+                change = changes(found[place], members)[which][1]
                 found[place].pop("__id__", None)
-                with suppress(TypeError, KeyError, IndexError):  # an earlier change took its place away
-                    options[which][1](found[place], members)
+                change(found[place], members)
         return packed(schema, members)
 
     return make

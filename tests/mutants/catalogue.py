@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 
 TRANSITIONS: Final = "app/jobs/transitions.py"
@@ -570,4 +571,5 @@ MUTANTS: Final = (
         "if False:",
         (_guard("test_a_child_that_leaves_a_batch_out_is_not_believed"),),
     ),
+    *MODELS,
 )
