@@ -27,7 +27,11 @@ def main() -> int:
                 continue
             report = reports.setdefault(target.kind, Report())
             arena.run(
-                target.kind, target.label, target.rows, target.mutants(arguments.seed, arguments.mutants), report
+                target.kind,
+                target.label,
+                target.rows,
+                target.mutants(arguments.seed, arguments.mutants),
+                report,
             )
             print(report.row(target.label), file=sys.stderr, flush=True)
             print(*report.findings[shown.get(target.kind, 0) :], sep="\n", file=sys.stderr, flush=True)
@@ -45,7 +49,9 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of the models to mutate; default: all")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
-    parser.add_argument("--skip", type=int, default=0, help="how many models to pass over: to go on from there")
+    parser.add_argument(
+        "--skip", type=int, default=0, help="how many models to pass over: to go on from there"
+    )
     parser.add_argument(
         "--mutants", type=int, default=int(os.environ.get("MUTANTS") or 250), help="how many of each model"
     )

@@ -36,7 +36,7 @@ class Report:
 
 
 class Arena:
-    """Runs mutants in two servers. Those that are not `is_checked` load skops files without any inspection."""
+    """Runs mutants in two servers. If they are not `is_checked`, they inspect no skops file."""
 
     def __init__(self, *, is_checked: bool = True) -> None:
         self._arguments = [] if is_checked else [UNCHECKED]
@@ -71,7 +71,7 @@ class Arena:
     def run(self, kind: str, model: str, rows: list[Any], mutants: Iterable[Mutant], report: Report) -> None:
         """Load each mutant in both servers and predict these rows."""
         for batch in _batches(mutants):
-            named = []
+            named: list[tuple[str, str]] = []
             for name, make in batch:
                 path = Path(self._folder.name, f"{len(named)}")
                 path.write_bytes(make())

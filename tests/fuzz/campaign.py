@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import skops.io
@@ -50,9 +51,10 @@ class Target:
 def targets() -> Iterator[Target]:
     """Every good file, one of each kind of model."""
     for name in corpus.NAMES:
-        yield Target("sklearn", name, lambda name=name: _skops(name), skops_mutants.singles, skops_mutants.combined)
+        yield Target("sklearn", name, partial(_skops, name), skops_mutants.singles, skops_mutants.combined)
     for name in onnx_corpus.NAMES:
-        yield Target("onnx", name, lambda name=name: onnx_corpus.model(name), onnx_mutants.singles, onnx_mutants.combined)
+        load = partial(onnx_corpus.model, name)
+        yield Target("onnx", name, load, onnx_mutants.singles, onnx_mutants.combined)
 
 
 def _skops(name: str) -> tuple[bytes, list[Any]]:

@@ -17,8 +17,8 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 def guarded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """A copy of the array whose last byte is the last before a page that cannot be read.
 
-    The page before its first one cannot be read either. The pages are never given back: the array lives as long
-    as the process of the batch.
+    The page before its first one cannot be read either. The pages are never given back: the array lives as
+    long as the process of the batch.
     """
     pages = -(-max(array.nbytes, 1) // PAGE)
     memory = mmap.mmap(-1, (pages + 2) * PAGE)

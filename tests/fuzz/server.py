@@ -1,7 +1,7 @@
 """`python -m tests.fuzz.server`: loads mutants and predicts with them, each batch in a process of its own.
 
-Reads lines `{"kind", "rows", "files"}` and answers with a line of outcomes, one for each file. Memory that was
-freed is filled with a pattern (MALLOC_PERTURB_, and NumPy's own small blocks), another one in each server: a
+Reads lines `{"kind", "rows", "files"}` and answers with a line of outcomes, one for each file. Memory that
+was freed is filled with a pattern (MALLOC_PERTURB_, and NumPy's own small blocks), another one in each server: a
 prediction that differs between two servers was made of memory that is not the model's nor the rows'.
 """
 
@@ -97,6 +97,8 @@ def _outcome(kind: str, path: Path, rows: list[Any]) -> list[Any]:
             return ["accepted", error.code]
         except MemoryError:
             return ["accepted", "memory"]
+        except Exception as error:
+            return ["escaped", f"{type(error).__name__}: {error}"[:200]]
     return ["accepted", json.dumps(said, default=str)]
 
 

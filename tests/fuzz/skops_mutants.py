@@ -1,4 +1,4 @@
-"""Changes one field of a skops file, or a few: every array masked, cut, grown, retyped; every count changed."""
+"""Changes one field of a skops file, or a few: arrays masked, cut, grown, retyped; counts changed."""
 
 import io
 import json
@@ -16,7 +16,18 @@ Change = Callable[[Node, Members], None]
 
 COUNTS: tuple[Any, ...] = (0, 1, -1, 2, 7, 400, 2**31 - 1, 2**31, 2**63, -(2**63), True, 1.5, None, "3")
 FLOATS: tuple[Any, ...] = (float("nan"), float("inf"), -1.0, 0.0, 1e308, 3, True, None, "0.5")
-TEXTS: tuple[Any, ...] = ("", "precomputed", "passthrough", "drop", "filename", "zero", "brute", "ovo", None, 1)
+TEXTS: tuple[Any, ...] = (
+    "",
+    "precomputed",
+    "passthrough",
+    "drop",
+    "filename",
+    "zero",
+    "brute",
+    "ovo",
+    None,
+    1,
+)
 
 
 def unpacked(content: bytes) -> tuple[Node, Members]:

@@ -62,7 +62,9 @@ def read_sparse(content: bytes) -> Any:
     kind = _SPARSE.get((name, bool(members["_is_array"].item()) if "_is_array" in members else False))
     shape = members["shape"].tolist()
     if kind is None or not (isinstance(shape, list) and len(shape) == 2):
-        raise BrokenModel(f"a sparse matrix is {str(name)[:20]!r}; only csr and csc of two dimensions are read")
+        raise BrokenModel(
+            f"a sparse matrix is {str(name)[:20]!r}; only csr and csc of two dimensions are read"
+        )
     data, indices, indptr = members["data"], members["indices"], members["indptr"]
     if not all(type(length) is int and 0 <= length < 2**31 for length in shape):
         raise BrokenModel("a sparse matrix has a length that makes no sense")

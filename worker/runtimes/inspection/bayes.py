@@ -40,6 +40,8 @@ TRUSTED: Final = (
     TrustedType(MultinomialNB, _FITTED, _check_discrete, "class_count_ feature_count_"),
     TrustedType(BernoulliNB, _FITTED, _check_discrete, "class_count_ feature_count_"),
     TrustedType(ComplementNB, _FITTED, _check_discrete, "class_count_ feature_count_ feature_all_"),
-    TrustedType(CategoricalNB, f"{_FITTED} n_categories_", _check_categorical, "class_count_ category_count_"),
+    TrustedType(
+        CategoricalNB, f"{_FITTED} n_categories_", _check_categorical, "class_count_ category_count_"
+    ),
     TrustedType(GaussianNB, "n_features_in_ classes_ theta_ var_ class_prior_", _check_gaussian, "epsilon_"),
 )

@@ -62,7 +62,9 @@ def _check_infrequent(part: Part, sizes: list[int]) -> None:
             continue
         places = part.as_array(places, "_infrequent_indices", (None,), "iu")
         is_there = len(places) >= 1 and int(places.min()) >= 0 and int(places.max()) < size
-        part.ensure(is_there and len(set(places.tolist())) == len(places), "_infrequent_indices", "categories")
+        part.ensure(
+            is_there and len(set(places.tolist())) == len(places), "_infrequent_indices", "categories"
+        )
         mapping = part.as_array(mapping, "_default_to_infrequent_mappings", (size,), "iu")
         is_place = int(mapping.min()) >= 0 and int(mapping.max()) <= size - len(places)
         part.ensure(is_place, "_default_to_infrequent_mappings", "places of its categories")
@@ -74,14 +76,18 @@ def _check_one_hot(part: Part) -> None:
         dropped = part.array("_drop_idx_after_grouping", (len(sizes),), "O").tolist()
         for index, size in zip(dropped, sizes, strict=True):
             is_place = index is None or (isinstance(index, int | np.integer) and 0 <= index < size)
-            part.ensure(is_place and type(index) is not bool, "_drop_idx_after_grouping", "places of categories")
+            part.ensure(
+                is_place and type(index) is not bool, "_drop_idx_after_grouping", "places of categories"
+            )
     part.choice("handle_unknown", ("error", "ignore", "infrequent_if_exist", "warn"))
     if part.has("feature_name_combiner"):
         part.choice("feature_name_combiner", ("concat",))
     widths = part.sequence("_n_features_outs", len(sizes))
     counted = part.value._compute_n_features_outs()
     is_same = all(isinstance(width, int | np.integer) and type(width) is not bool for width in widths)
-    part.ensure(is_same and [int(width) for width in widths] == counted, "_n_features_outs", f"{counted[:20]}")
+    part.ensure(
+        is_same and [int(width) for width in widths] == counted, "_n_features_outs", f"{counted[:20]}"
+    )
     part.ensure(sum(counted) <= MAX_WIDTH, "_n_features_outs", "fewer")
 
 

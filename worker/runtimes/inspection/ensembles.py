@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-import numpy as np
 from sklearn import ensemble
 from sklearn.base import BaseEstimator
 from sklearn.feature_selection import SelectFromModel
@@ -40,7 +39,9 @@ def _check_bagging(part: Part) -> None:
 def _check_boosting(part: Part) -> None:
     part.columns()
     members = _members(part)
-    part.ensure(len(part.array("estimator_weights_", (None,))) >= len(members), "estimator_weights_", "for all")
+    part.ensure(
+        len(part.array("estimator_weights_", (None,))) >= len(members), "estimator_weights_", "for all"
+    )
     _check_count_of_classes(part)
 
 
@@ -52,7 +53,9 @@ def _check_count_of_classes(part: Part) -> None:
 def _check_voting(part: Part) -> None:
     _members(part)
     if part.has("weights"):
-        part.ensure(len(part.get("weights")) == len(part.get("estimators")), "weights", "one for each estimator")
+        part.ensure(
+            len(part.get("weights")) == len(part.get("estimators")), "weights", "one for each estimator"
+        )
     if part.has("le_"):
         part.object("le_", (LabelEncoder,))
 
@@ -96,9 +99,7 @@ _BOOSTING: Final = "n_features_in_ estimators_ estimator_weights_"
 _BOOSTING_KEPT: Final = "estimator_ estimator_params estimator_errors_"
 
 TRUSTED: Final = (
-    TrustedType(
-        ensemble.BaggingClassifier, f"{_BAGGING} classes_ n_classes_", _check_bagging, _BAGGING_KEPT
-    ),
+    TrustedType(ensemble.BaggingClassifier, f"{_BAGGING} classes_ n_classes_", _check_bagging, _BAGGING_KEPT),
     TrustedType(ensemble.BaggingRegressor, _BAGGING, _check_bagging, _BAGGING_KEPT),
     TrustedType(
         ensemble.AdaBoostClassifier, f"{_BOOSTING} classes_ n_classes_", _check_boosting, _BOOSTING_KEPT

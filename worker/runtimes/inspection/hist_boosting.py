@@ -109,7 +109,7 @@ def _check_asked(nodes: Any, columns: int, are_categorical: Any) -> None:
 
 
 def _check_preprocessor(part: Part, made: Part, columns: int) -> None:
-    """It moves the categories to the front. As many columns must come out as went in: the trees count on it."""
+    """It moves the categories to the front. The trees count on as many columns as went in."""
     part.ensure(made.has("transformers_") and made.columns() == columns, "_preprocessor", "for its columns")
     width = 0
     for name, step, chosen in made.get("transformers_"):

@@ -139,9 +139,7 @@ TRUSTED: Final = (
         _FITTED,
         _check_regressor,
     ),
-    *_of(
-        (models.PoissonRegressor, models.GammaRegressor), f"{_FITTED} _base_loss", _check_generalised
-    ),
+    *_of((models.PoissonRegressor, models.GammaRegressor), f"{_FITTED} _base_loss", _check_generalised),
     TrustedType(
         LinearDiscriminantAnalysis,
         f"{_FITTED} classes_",

@@ -60,7 +60,7 @@ class Loader:
         }
 
     def load(self) -> Any:
-        """What the file holds. Raises UnsafeModel, BrokenModel, and what a schema of another form leads to."""
+        """What the file holds. Raises UnsafeModel, BrokenModel, and what a schema of another form causes."""
         return self.build(self._schema)
 
     def build(self, node: Any) -> Any:
@@ -134,7 +134,8 @@ class Loader:
         empty = self.build(node["content"])
         if type(empty) is not np.ndarray or empty.size or empty.dtype.fields is not None:
             raise BrokenModel("its schema has a data type that is none")
-        return empty.dtype
+        kind: np.dtype[Any] = empty.dtype
+        return kind
 
     def _partial(self, node: Node) -> Any:
         """Only what histogram boosting has in it: `check_array` with plain keyword arguments."""
@@ -156,7 +157,7 @@ class Loader:
 
     def _object(self, node: Node) -> Any:
         trusted = TYPES[name_of(node)]
-        made = trusted.type.__new__(trusted.type)
+        made = object.__new__(trusted.type)
         state = node.get("content")
         if state is None or state.get("__loader__") == "JsonNode":
             return made  # an object without attributes

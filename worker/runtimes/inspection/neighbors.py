@@ -68,7 +68,9 @@ def _check_centroids(part: Part) -> None:
             part.array(name, shape)
 
 
-_FITTED: Final = "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_ _y"
+_FITTED: Final = (
+    "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_ _y"
+)
 
 TRUSTED: Final = (
     TrustedType(KNeighborsClassifier, f"{_FITTED} classes_ outputs_2d_", _check_classifier, "_tree"),

@@ -19,8 +19,8 @@ Shape = tuple[int | None, ...]
 class Part:
     """An object under inspection. Every question raises BrokenModel if the answer is not what it must be.
 
-    The loader constructs plain values, plain arrays and objects that passed their own check, so the exact type
-    of a value says all about it.
+    The loader constructs plain values, plain arrays and objects that passed their own check, so the exact
+    type of a value says all about it.
     """
 
     def __init__(self, value: Any) -> None:
@@ -47,7 +47,7 @@ class Part:
 
     def count(self, name: str, least: int = 1, most: int = MAX_COUNT) -> int:
         """A plain integer. One of NumPy's is replaced by a plain one."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if isinstance(value, np.integer):
             value = self._attributes[name] = int(value)
         if type(value) is not int or not least <= value <= most:
@@ -56,7 +56,7 @@ class Part:
 
     def number(self, name: str) -> float:
         """A finite number. One of NumPy's is replaced by a plain one."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if isinstance(value, np.floating | np.integer):
             value = self._attributes[name] = value.item()
         if type(value) not in (int, float) or not np.isfinite(float(value)):
@@ -65,7 +65,7 @@ class Part:
 
     def flag(self, name: str) -> bool:
         """True or False."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if isinstance(value, np.bool_):
             value = self._attributes[name] = bool(value)
         if type(value) is not bool:
@@ -74,7 +74,7 @@ class Part:
 
     def choice(self, name: str, choices: Collection[str]) -> str:
         """One of these texts."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if type(value) is not str or value not in choices:
             self.fail(name, f"one of {', '.join(sorted(choices))}")
         return str(value)
@@ -83,7 +83,9 @@ class Part:
         self, name: str, shape: Shape, kinds: str = "f", *, dtype: Any = None, contiguous: bool = False
     ) -> npt.NDArray[Any]:
         """A plain array of this shape; None stands for any length."""
-        return self.as_array(self._attributes.get(name), name, shape, kinds, dtype=dtype, contiguous=contiguous)
+        return self.as_array(
+            self._attributes.get(name), name, shape, kinds, dtype=dtype, contiguous=contiguous
+        )
 
     def as_array(
         self,
@@ -112,7 +114,7 @@ class Part:
 
     def matrix(self, name: str, shape: Shape) -> None:
         """A dense array of floats, or a sparse matrix."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if not sparse.issparse(value):
             self.array(name, shape)
         elif value.dtype.kind != "f" or any(
@@ -122,7 +124,7 @@ class Part:
 
     def sequence(self, name: str, length: int | None = None, types: Any = (list, tuple)) -> list[Any]:
         """The values of a list or tuple."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if type(value) not in types or (length is not None and len(value) != length):
             self.fail(name, "a list" if length is None else f"a list of {length}")
         return list(value)
@@ -143,7 +145,7 @@ class Part:
 
     def classes(self, name: str = "classes_") -> int:
         """How many classes an array of labels has, each once."""
-        value = self._attributes.get(name)
+        value: Any = self._attributes.get(name)
         if type(value) is list:
             raise BrokenModel(SEVERAL_OUTPUTS)
         labels = self.as_array(value, name, (None,), "biufUSO")
@@ -172,7 +174,9 @@ class Part:
         names = self.array("feature_names_in_", (None,), "OU")
         self.ensure(all(type(name) is str for name in names.tolist()), "feature_names_in_", "texts")
         if self.has("n_features_in_"):
-            self.ensure(len(names) == self.count("n_features_in_"), "feature_names_in_", "one for each column")
+            self.ensure(
+                len(names) == self.count("n_features_in_"), "feature_names_in_", "one for each column"
+            )
 
     def parts(self, values: Any) -> Iterator["Part"]:
         """Objects as parts."""

@@ -58,7 +58,9 @@ def _check_imputer(part: Part) -> None:
         part.plain_values(statistics.tolist(), "statistics_")
     if part.has("indicator_"):
         indicator = part.object("indicator_", (MissingIndicator,))
-        part.ensure(indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike")
+        part.ensure(
+            indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike"
+        )
     for name in ("_fit_dtype", "_fill_dtype"):
         is_type = not part.has(name) or isinstance(part.get(name), np.dtype)
         part.ensure(is_type, name, "a data type")
@@ -105,7 +107,9 @@ TRUSTED: Final = (
         "n_features_in_ _min_degree _max_degree n_output_features_ _n_out_full",
         _check_polynomial,
     ),
-    TrustedType(SimpleImputer, "n_features_in_ statistics_", _check_imputer, "indicator_ _fit_dtype _fill_dtype"),
+    TrustedType(
+        SimpleImputer, "n_features_in_ statistics_", _check_imputer, "indicator_ _fit_dtype _fill_dtype"
+    ),
     TrustedType(MissingIndicator, "n_features_in_ features_", _check_indicator, "_n_features _precomputed"),
     TrustedType(TruncatedSVD, "n_features_in_ components_", _check_components, "explained_variance_"),
     TrustedType(

@@ -1,6 +1,6 @@
-"""Support vector machines. libsvm takes all lengths from the support vectors, and reads and writes by them."""
+"""Support vector machines. libsvm takes all lengths from the support vectors, and reads by them."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
@@ -66,8 +66,8 @@ def _vectors(part: Part) -> int:
     return int(part.get("support_vectors_").shape[0])
 
 
-def _is_csr(matrix: object, shape: tuple[int | None, int]) -> bool:
-    return (
+def _is_csr(matrix: Any, shape: tuple[int | None, int]) -> bool:
+    return bool(
         type(matrix) in (sparse.csr_matrix, sparse.csr_array)
         and matrix.dtype == np.float64
         and matrix.indices.dtype == matrix.indptr.dtype == np.int32

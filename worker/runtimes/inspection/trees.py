@@ -1,10 +1,15 @@
-"""Decision trees. Compiled code walks from node to node and from there into the row, and looks at no limit."""
+"""Decision trees. Compiled code walks from node to node and from there into the row, without a limit."""
 
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier, ExtraTreeRegressor
+from sklearn.tree import (
+    DecisionTreeClassifier,
+    DecisionTreeRegressor,
+    ExtraTreeClassifier,
+    ExtraTreeRegressor,
+)
 from sklearn.tree._tree import Tree
 
 from worker.runtimes.inspection.part import MAX_COUNT, SEVERAL_OUTPUTS, Part
@@ -15,11 +20,12 @@ LEAF: Final = -1
 
 
 def tree(args: Any, state: Any) -> Tree:
-    """A tree, checked before it is made: `Tree` itself reads as many values as it is told. Raises BrokenModel."""
+    """A tree, checked before it is made: `Tree` reads as many values as it is told. Raises BrokenModel."""
     if type(args) is not tuple or len(args) != 3 or type(state) is not dict:
         raise BrokenModel("the model has a tree without its parts")
     columns, classes, outputs = args
-    nodes, values = state.get("nodes"), state.get("values")
+    nodes: Any = state.get("nodes")
+    values: Any = state.get("values")
     count = state.get("node_count")
     if not (_is_count(columns) and _is_count(outputs) and _is_count(count)):
         raise BrokenModel("the model has a tree whose counts make no sense")
@@ -42,7 +48,12 @@ def tree(args: Any, state: Any) -> Tree:
     ensure_columns(nodes["feature"][is_inner], columns)
     made = Tree(columns, classes.astype(np.intp), outputs)
     made.__setstate__(
-        {"max_depth": depth, "node_count": count, "nodes": np.ascontiguousarray(nodes), "values": values.astype(float)}
+        {
+            "max_depth": depth,
+            "node_count": count,
+            "nodes": np.ascontiguousarray(nodes),
+            "values": values.astype(float),
+        }
     )
     return made
 
@@ -91,7 +102,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and 1 <= value <= MAX_COUNT
 
 
-def _is_array(value: Any, kinds: str, dimensions: int) -> bool:
+def _is_array(value: Any, kinds: str, dimensions: int) -> TypeGuard[npt.NDArray[Any]]:
     return type(value) is np.ndarray and value.dtype.kind in kinds and value.ndim == dimensions
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from sklearn.base import BaseEstimator
 
@@ -43,6 +42,6 @@ class TrustedType:
     def attributes(self) -> frozenset[str]:
         """What is constructed; all else in a file is passed over."""
         is_estimator = issubclass(self.type, BaseEstimator)
-        params = self.type._get_param_names() if is_estimator else ()
+        params = self.type._get_param_names() if issubclass(self.type, BaseEstimator) else ()
         names = {"n_features_in_", "feature_names_in_"} if is_estimator else set()
         return frozenset({*params, *self.required, *self.kept.split(), *self.extra, *names})

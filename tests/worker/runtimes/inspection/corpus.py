@@ -36,7 +36,9 @@ PAIR = (KINDS == 1).astype(int)
 VALUES = ROWS @ np.array([1.0, 2.0, 0.5, 3.0]) + 1
 CODES = np.column_stack([KINDS, np.arange(60) % 5, ROWS[:, 0]])
 WITH_GAPS = np.where(_random.random(ROWS.shape) < 0.2, np.nan, ROWS)
-TEXTS = [("good fine", "bad slow", "so so it is")[kind] + f" word{place % 7}" for place, kind in enumerate(KINDS)]
+TEXTS = [
+    ("good fine", "bad slow", "so so it is")[kind] + f" word{place % 7}" for place, kind in enumerate(KINDS)
+]
 
 
 def _quietly(deprecated: Callable[[], Any]) -> Any:
@@ -67,7 +69,9 @@ NUMERIC_CLASSIFIERS: dict[str, Any] = {
     "hist boosting": ensemble.HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5),
     "bagging": ensemble.BaggingClassifier(tree.DecisionTreeClassifier(max_depth=2), 3, max_features=0.5),
     "ada boost": ensemble.AdaBoostClassifier(n_estimators=3),
-    "voting": ensemble.VotingClassifier([("a", _logistic()), ("b", tree.DecisionTreeClassifier(max_depth=2))]),
+    "voting": ensemble.VotingClassifier(
+        [("a", _logistic()), ("b", tree.DecisionTreeClassifier(max_depth=2))]
+    ),
     "stacking": ensemble.StackingClassifier([("a", _logistic())], _logistic(), cv=2),
     "one to rest": OneVsRestClassifier(_logistic()),
     "one to one": OneVsOneClassifier(_logistic()),

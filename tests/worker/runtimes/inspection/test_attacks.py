@@ -278,7 +278,9 @@ CASES: dict[str, Callable[[], Any]] = {
     "boosting: trees in a stage": _change("boosting", n_trees_per_iteration_=lambda _: 1),
     "boosting: first estimate": boosted_from_fewer_classes,
     "boosting: loss": boosted_by_another_loss,
-    "boosting: first estimate of another kind": _change("boosting", init_=lambda _: copied("logistic of two")),
+    "boosting: first estimate of another kind": _change(
+        "boosting", init_=lambda _: copied("logistic of two")
+    ),
     "histogram: baseline": _change("hist boosting", _baseline_prediction=lambda _: np.zeros((1, 1))),
     "histogram: stages": _change("hist boosting", n_trees_per_iteration_=lambda _: 1),
     "histogram: narrow step": hist_boosted_behind_a_narrow_step,
