@@ -1,8 +1,8 @@
 """`python -m tests.fuzz.server`: loads mutants and predicts with them, each batch in a process of its own.
 
-Reads lines `{"kind", "rows", "files"}` and answers with a line of outcomes, one for each file. Memory that
-was freed is filled with a pattern (MALLOC_PERTURB_, and NumPy's own small blocks), another one in each server: a
-prediction that differs between two servers was made of memory that is not the model's nor the rows'.
+Reads lines `{"kind", "rows", "files"}` and answers with a line of outcomes, one for each file. Freed memory
+is filled with a pattern (MALLOC_PERTURB_, and NumPy's own small blocks), another one in each server. If the
+predictions of two servers differ, they were made of memory that is neither the model's nor the rows'.
 """
 
 import json

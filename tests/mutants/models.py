@@ -11,8 +11,7 @@ def _attack(test: str) -> str:
     return f"tests/worker/runtimes/inspection/test_attacks.py::{test}"
 
 
-def _case(name: str) -> str:
-    return _attack(f"test_a_model_whose_parts_do_not_fit_together_is_refused[{name}]")
+_FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
 
 
 def _of(module: str, name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -25,8 +24,7 @@ MODELS: Final = (
         "an object goes unchecked",
         "        _check(made, trusted)\n",
         "",
-        _case("machine: intercepts"),
-        _case("boosting: loss"),
+        _FIT,
     ),
     _of(
         "loader",
@@ -47,8 +45,7 @@ MODELS: Final = (
         "an array of any shape",
         "        if not fits:\n",
         "        if False:\n",
-        _case("machine: intercepts"),
-        _case("network: matrices"),
+        _FIT,
     ),
     _of(
         "trees",
@@ -83,14 +80,14 @@ MODELS: Final = (
         "a first estimate for fewer classes",
         'part.ensure(first.count("n_classes_") == classes, "init_", "for as many classes")',
         "pass",
-        _case("boosting: first estimate"),
+        _FIT,
     ),
     _of(
         "hist_boosting",
         "a narrow step before the trees",
         'part.ensure(width == columns, "_preprocessor", "for all columns")',
         "pass",
-        _case("histogram: narrow step"),
+        _FIT,
     ),
     _of(
         "svm",
@@ -104,28 +101,28 @@ MODELS: Final = (
         "labels beyond the classes",
         'part.ensure(is_class, "_y", "places of its classes")',
         "pass",
-        _case("neighbours: labels"),
+        _FIT,
     ),
     _of(
         "encoders",
         "widths that are not counted",
         "is_same and [int(width) for width in widths] == counted",
         "is_same",
-        _case("one-hot: widths"),
+        _FIT,
     ),
     _of(
         "text",
         "places beyond the vocabulary",
         'part.ensure(is_each_once, "vocabulary_", "a place for each word, each once")',
         "pass",
-        _case("words: places"),
+        _FIT,
     ),
     _of(
         "arrays",
         "a sparse matrix with places beyond its shape",
         "    if not is_sound:\n",
         "    if False:\n",
-        _case("coefficients: sparse"),
+        _FIT,
     ),
     _of(
         "random_states",
@@ -133,5 +130,22 @@ MODELS: Final = (
         'or not _is_int(inner.get("pos"), MT19937_WORDS)',
         'or not _is_int(inner.get("pos"), 2**31)',
         _attack("test_a_random_state_that_stands_behind_its_end_is_refused"),
+    ),
+    Mutant(
+        "models: an ONNX node without an input",
+        "worker/runtimes/onnx_file.py",
+        "            ensure_inputs(part, versions)\n",
+        "            pass\n",
+        (
+            "tests/worker/runtimes/test_onnx_operators.py::"
+            "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
+        ),
+    ),
+    Mutant(
+        "models: an ONNX tree that leads back",
+        "worker/runtimes/onnx_file.py",
+        "            ensure_trees(part)\n",
+        "",
+        ("tests/worker/runtimes/test_onnx_trees.py::test_a_tree_that_leads_back_is_refused",),
     ),
 )

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from onnx.checker import ValidationError
 
 from worker.runtimes.onnx_operators import ensure_inputs
+from worker.runtimes.onnx_trees import ensure_trees
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
 DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -45,6 +46,7 @@ def read(path: Path) -> onnx.ModelProto:
     for part in _parts(model):
         if isinstance(part, onnx.NodeProto):
             ensure_inputs(part, versions)
+            ensure_trees(part)
     return model
 
 

@@ -1,5 +1,8 @@
-"""Checks that each operator of a model has the inputs that it needs. ONNX Runtime follows a pointer to an input
-that a node leaves out, and `onnx.checker` only counts the names."""
+"""Checks that each operator of a model has the inputs that it needs.
+
+ONNX Runtime follows a pointer to an input that a node leaves out. `onnx.checker` looks at single inputs, but
+only counts those of an operator that takes any number of them.
+"""
 
 from collections.abc import Mapping
 

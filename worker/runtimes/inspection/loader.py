@@ -157,7 +157,7 @@ class Loader:
 
     def _object(self, node: Node) -> Any:
         trusted = TYPES[name_of(node)]
-        made = object.__new__(trusted.type)
+        made: Any = object.__new__(trusted.type)
         state = node.get("content")
         if state is None or state.get("__loader__") == "JsonNode":
             return made  # an object without attributes

@@ -1,7 +1,7 @@
 """A class that is trusted, with the attributes that are constructed and the check that they go through."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 
 from sklearn.base import BaseEstimator
@@ -26,7 +26,6 @@ class TrustedType:
     fitted: str = ""
     check: Callable[[Part], None] = accept
     kept: str = ""
-    extra: Iterable[str] = field(default=())
 
     @property
     def name(self) -> str:
@@ -41,7 +40,8 @@ class TrustedType:
     @cached_property
     def attributes(self) -> frozenset[str]:
         """What is constructed; all else in a file is passed over."""
-        is_estimator = issubclass(self.type, BaseEstimator)
-        params = self.type._get_param_names() if issubclass(self.type, BaseEstimator) else ()
-        names = {"n_features_in_", "feature_names_in_"} if is_estimator else set()
-        return frozenset({*params, *self.required, *self.kept.split(), *self.extra, *names})
+        names = {*self.required, *self.kept.split()}
+        if issubclass(self.type, BaseEstimator):
+            params: list[str] = self.type._get_param_names()  # type: ignore[attr-defined]  # no types
+            names |= {*params, "n_features_in_", "feature_names_in_"}
+        return frozenset(names)
