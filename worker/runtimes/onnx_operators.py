@@ -19,6 +19,10 @@ def ensure_inputs(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
         schema = defs.get_schema(node.op_type, versions.get(domain, 1), domain)
     except defs.SchemaError:
         raise BrokenModel(f"the operator {node.op_type[:100]} is unknown in its version") from None
+    for attribute in node.attribute:
+        # ONNX Runtime counts up to it before it compares.
+        if attribute.name == "num_scan_inputs" and not 0 < attribute.i <= len(node.input):
+            raise BrokenModel(f"a node {node.op_type} scans {attribute.i} of its {len(node.input)} inputs")
     if not schema.inputs:
         return
     for place, name in enumerate(node.input):

@@ -71,3 +71,21 @@ def test_outputs_of_another_shape_than_declared_are_said_to_be() -> None:
 
     with pytest.raises(JobError, match="other shapes than it declares"):
         declared.predictions([np.array([0, 1]), np.array([0.5, 0.5])], 2)
+
+
+@pytest.mark.parametrize("count", [2**31 - 1, 0, -1, 3])
+def test_a_scan_over_inputs_that_are_not_there_is_refused(count: int, tmp_path: Path) -> None:
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["row"], ["out"])],
+        "body",
+        [files.floats("row", 4)],
+        [files.floats("out", 4)],
+    )
+    content = files.graph(
+        [helper.make_node("Scan", ["x"], ["y"], body=body, num_scan_inputs=count)],
+        [files.floats("x", "n", 4)],
+        [files.floats("y", "n", 4)],
+    )
+
+    with pytest.raises(BrokenModel):
+        OnnxRuntime().inspect(files.written(tmp_path, content))
