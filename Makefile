@@ -3,7 +3,8 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run fast test long check hostile chaos mutants bench lint types imports browser format lock clean
+.PHONY: help demo run fast test long check hostile chaos mutants fuzz bench lint types imports browser \
+    format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -52,6 +53,9 @@ chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3),
 
 mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (2 minutes)
 	@$(PY) -m tests.mutants $(ARGS)
+
+fuzz: $(DEV) ## Mutate model files field by field, and see that none harms a child (SEED=… MUTANTS=250 of each)
+	@SEED='$(SEED)' MUTANTS='$(MUTANTS)' $(PY) -m tests.fuzz $(ARGS)
 
 bench: $(BENCH) ## Measure everything and write docs/performance.md (ARGS='streams --quick' chooses)
 	@$(PY) -m bench $(ARGS)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 
 TRANSITIONS: Final = "app/jobs/transitions.py"
@@ -752,4 +753,5 @@ MUTANTS: Final = (
         "if False:",
         ("tests/jobs/test_limits.py::test_a_user_who_asks_for_too_much_is_told_what_the_limit_is",),
     ),
+    *MODELS,
 )

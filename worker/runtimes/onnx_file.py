@@ -13,6 +13,8 @@ import onnx
 from google.protobuf.message import DecodeError, Message
 from onnx.checker import ValidationError
 
+from worker.runtimes.onnx_operators import ensure_inputs
+from worker.runtimes.onnx_trees import ensure_trees
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
 DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
@@ -38,6 +40,13 @@ def read(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
     except (ValidationError, ValueError, RuntimeError) as error:
         raise BrokenModel(f"the file is no valid ONNX model: {first_line(error)}") from None
+    versions = {
+        "" if entry.domain == "ai.onnx" else entry.domain: entry.version for entry in model.opset_import
+    }
+    for part in _parts(model):
+        if isinstance(part, onnx.NodeProto):
+            ensure_inputs(part, versions)
+            ensure_trees(part)
     return model
 
 

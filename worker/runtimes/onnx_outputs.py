@@ -43,9 +43,15 @@ class Outputs:
         """
         for value in values:
             _ensure_count(value, count)
-        said = self._written(values, count) if are_only_written else None
-        said = self._said(values, count) if said is None else said
-        are_numbers = np.logical_and.reduce([_are_finite(value, count) for value in values])
+        try:
+            said = self._written(values, count) if are_only_written else None
+            said = self._said(values, count) if said is None else said
+            are_numbers = np.logical_and.reduce([_are_finite(value, count) for value in values])
+        except (IndexError, ValueError, TypeError, AttributeError) as error:
+            # What a file says of its outputs is a promise that ONNX Runtime does not keep for it.
+            raise JobError(
+                "prediction_failed", "the model gave other shapes than it declares", is_retryable=False
+            ) from error
         if are_numbers.all():
             return said
         return [

@@ -11,21 +11,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import skops.io
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.utils.validation import check_is_fitted
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from app.jobs.params import ModelReference
 from app.models.versions import InputColumn, Task
 from worker.context import JobError, RowError
 from worker.runtimes import inspection, written
-from worker.runtimes.runtime import BrokenModel, Signature, UnsafeModel
-from worker.runtimes.trusted import TRUSTED
+from worker.runtimes.inspection.part import SEVERAL_OUTPUTS
+from worker.runtimes.runtime import BrokenModel, Signature
 from worker.tables import TableLists
 from worker.training import artifact, cells, outputs, threads
 from worker.training.artifact import Note
@@ -241,9 +239,7 @@ def _label(label: str, scores: dict[str, float]) -> dict[str, Any]:
 
 def _opened(path: Path) -> tuple[Any, Inputs]:
     threads.use_one()
-    inspection.check_file(path)
-    estimator = _loaded(path)
-    inspection.check_model(estimator)
+    estimator = inspection.load(path)
     _ensure_predicts(estimator)
     note = artifact.read_note(path)
     if note is not None and _fits(note, estimator):
@@ -252,23 +248,6 @@ def _opened(path: Path) -> tuple[Any, Inputs]:
     if getattr(estimator, "feature_names_in_", None) is not None and inputs.columns is not None:
         _select_by_place(estimator, {column.name: place for place, column in enumerate(inputs.columns)})
     return estimator, inputs
-
-
-def _loaded(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # made with another version; whether it still works is seen below
-            return skops.io.load(path, trusted=TRUSTED)
-    except UntrustedTypesFoundException as error:
-        raise UnsafeModel(_untrusted(path) or [str(error)]) from None
-    except MemoryError:
-        raise BrokenModel("it does not fit into memory") from None
-    except Exception as error:  # skops raises whatever zip, JSON, NumPy and constructors do
-        raise BrokenModel(f"{type(error).__name__}: {error}") from None
-
-
-def _untrusted(path: Path) -> set[str]:
-    return set(skops.io.get_untrusted_types(file=path)) - set(TRUSTED)
 
 
 def _ensure_predicts(estimator: Any) -> None:
@@ -283,7 +262,7 @@ def _ensure_predicts(estimator: Any) -> None:
     if not predicts:
         raise BrokenModel(f"a {type(estimator).__name__} is neither a classifier nor a regressor")
     if is_classifier(estimator) and _classes(estimator) is None:
-        raise BrokenModel("it does not say which classes it tells apart, or predicts several things at once")
+        raise BrokenModel(SEVERAL_OUTPUTS)
 
 
 def _classes(estimator: Any) -> tuple[str, ...] | None:

@@ -1,8 +1,7 @@
 """What the next attempt needs to go on after an epoch, as bytes. Nothing in it is a pickle.
 
-What was learnt and what was fitted is kept by skops, and loaded with the same fixed list of types as an
-upload; the rest is msgpack. There is no state of a random generator in it: each epoch draws from the seed and
-its number.
+What was learnt and what was fitted is written by skops, and loaded with the same checks as an upload; the
+rest is msgpack. There is no state of a random generator in it: each epoch draws from the seed and its number.
 """
 
 from typing import Any
@@ -11,7 +10,7 @@ import msgspec
 import skops.io
 
 from worker.context import JobError
-from worker.runtimes.trusted import TRUSTED
+from worker.runtimes import inspection
 
 
 class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,6 +61,6 @@ def dumped(value: Any) -> bytes:
 def loaded(written: bytes) -> Any:
     """The same again. Raises BrokenCheckpoint."""
     try:
-        return skops.io.loads(written, trusted=TRUSTED)
-    except Exception as error:  # skops raises whatever zip, JSON and constructors do
-        raise BrokenCheckpoint(str(error)) from error
+        return inspection.loads(written)
+    except JobError as error:
+        raise BrokenCheckpoint(error.message) from error

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import pytest_asyncio
-import skops.io
 
 from tests.worker.children import attempts
 from tests.worker.children.attempts import Attempt
@@ -18,7 +17,7 @@ from tests.worker.training import data
 from worker.children.messages import Batch, Committed, Done, LocalFile, Start, Stop, StopReason, Yielded
 from worker.children.pool import ChildPool
 from worker.context import CHECKPOINT_FILE
-from worker.runtimes.trusted import TRUSTED
+from worker.runtimes import inspection
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -73,7 +72,7 @@ def run(children: ChildPool) -> Run:
 
 def model(attempt: Attempt, scratch: Path) -> Any:
     assert isinstance(attempt.end, Done), attempt.end
-    return skops.io.load(scratch / attempt.end.artifacts["model"], trusted=TRUSTED)
+    return inspection.load(scratch / attempt.end.artifacts["model"])
 
 
 async def test_each_epoch_is_a_batch_with_its_metrics_and_a_checkpoint(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Guards of the inspection of model files."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+_FOLDER: Final = "worker/runtimes/inspection"
+
+
+def _attack(test: str) -> str:
+    return f"tests/worker/runtimes/inspection/test_attacks.py::{test}"
+
+
+_FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
+
+
+def _of(module: str, name: str, text: str, replacement: str, *tests: str) -> Mutant:
+    return Mutant(f"models: {name}", f"{_FOLDER}/{module}.py", text, replacement, tests)
+
+
+MODELS: Final = (
+    _of(
+        "loader",
+        "an object goes unchecked",
+        "        _check(made, trusted)\n",
+        "",
+        _FIT,
+    ),
+    _of(
+        "loader",
+        "attributes that a class does not declare",
+        "            if name in trusted.attributes:\n                made",
+        "            if True:\n                made",
+        _attack("test_what_a_class_does_not_declare_is_not_constructed"),
+    ),
+    _of(
+        "part",
+        "a count of any type",
+        "if type(value) is not int or not least <= value <= most:",
+        "if not least <= value <= most:",
+        _attack("test_a_count_that_is_no_plain_integer_is_refused"),
+    ),
+    _of(
+        "part",
+        "an array of any shape",
+        "        if not fits:\n",
+        "        if False:\n",
+        _FIT,
+    ),
+    _of(
+        "trees",
+        "a tree for other columns than its estimator",
+        "if own != made.n_features or columns not in (None, own):",
+        "if columns not in (None, own):",
+        _attack("test_a_member_of_an_ensemble_is_checked_like_a_model_of_its_own"),
+    ),
+    _of(
+        "trees",
+        "more nodes than there are",
+        " and len(nodes) == count):",
+        "):",
+        _attack("test_a_tree_of_more_nodes_than_it_has_is_refused"),
+    ),
+    _of(
+        "trees",
+        "more outputs than numbers of classes",
+        " and len(classes) == outputs and",
+        " and",
+        _attack("test_a_tree_of_more_outputs_than_it_has_is_refused"),
+    ),
+    _of(
+        "forests",
+        "more trees in a stage than columns",
+        'part.array("estimators_", (None, per_stage), "O")',
+        'part.array("estimators_", (None, None), "O")',
+        _attack("test_more_trees_in_a_stage_than_columns_to_write_are_refused"),
+    ),
+    _of(
+        "forests",
+        "a first estimate for fewer classes",
+        'part.ensure(first.count("n_classes_") == classes, "init_", "for as many classes")',
+        "pass",
+        _FIT,
+    ),
+    _of(
+        "hist_boosting",
+        "a narrow step before the trees",
+        'part.ensure(width == columns, "_preprocessor", "for all columns")',
+        "pass",
+        _FIT,
+    ),
+    _of(
+        "svm",
+        "fewer coefficients than support vectors",
+        'part.array("_dual_coef_", (classes - 1, count), dtype',
+        'part.array("_dual_coef_", (classes - 1, None), dtype',
+        _attack("test_fewer_coefficients_than_support_vectors_are_refused"),
+    ),
+    _of(
+        "neighbors",
+        "labels beyond the classes",
+        'part.ensure(is_class, "_y", "places of its classes")',
+        "pass",
+        _FIT,
+    ),
+    _of(
+        "encoders",
+        "widths that are not counted",
+        "is_same and [int(width) for width in widths] == counted",
+        "is_same",
+        _FIT,
+    ),
+    _of(
+        "text",
+        "places beyond the vocabulary",
+        'part.ensure(is_each_once, "vocabulary_", "a place for each word, each once")',
+        "pass",
+        _FIT,
+    ),
+    _of(
+        "arrays",
+        "a sparse matrix with places beyond its shape",
+        "    if not is_sound:\n",
+        "    if False:\n",
+        _FIT,
+    ),
+    _of(
+        "random_states",
+        "a position behind the state",
+        'or not _is_int(inner.get("pos"), MT19937_WORDS)',
+        'or not _is_int(inner.get("pos"), 2**31)',
+        _attack("test_a_random_state_that_stands_behind_its_end_is_refused"),
+    ),
+    Mutant(
+        "models: an ONNX node without an input",
+        "worker/runtimes/onnx_file.py",
+        "            ensure_inputs(part, versions)\n",
+        "            pass\n",
+        (
+            "tests/worker/runtimes/test_onnx_operators.py::"
+            "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
+        ),
+    ),
+    Mutant(
+        "models: an ONNX tree that leads back",
+        "worker/runtimes/onnx_file.py",
+        "            ensure_trees(part)\n",
+        "",
+        ("tests/worker/runtimes/test_onnx_trees.py::test_a_tree_that_leads_back_is_refused",),
+    ),
+)

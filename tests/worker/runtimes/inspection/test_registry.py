@@ -1,0 +1,59 @@
+"""Every class that is trusted is loaded, and predicts as it does by hand."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+
+from tests.worker.runtimes.inspection import corpus
+from worker.runtimes import inspection
+from worker.runtimes.inspection.registry import TYPES
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.mark.parametrize("name", corpus.NAMES)
+def test_a_model_predicts_as_it_does_by_hand(name: str, tmp_path: Path) -> None:
+    model, rows = corpus.fitted(name)
+    skops.io.dump(model, tmp_path / "model.skops")
+
+    loaded = inspection.load(tmp_path / "model.skops")
+
+    matrix = rows if isinstance(rows[0], str) else np.asarray(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for method in ("predict", "predict_proba", "decision_function"):
+            if hasattr(model, method):
+                by_hand = getattr(model, method)(matrix)
+                assert np.array_equal(getattr(loaded, method)(matrix), by_hand), method
+
+
+def test_the_models_that_are_mutated_hold_every_trusted_class() -> None:
+    held: set[str] = set()
+    for name in corpus.NAMES:
+        model, _ = corpus.fitted(name)
+        held |= _types(inspection.loads(skops.io.dumps(model)))
+
+    assert set(TYPES) - held == set()
+
+
+def _types(value: Any) -> set[str]:
+    waiting, seen, found = [value], set(), set()
+    while waiting:
+        part = waiting.pop()
+        if id(part) in seen or isinstance(part, str | int | float | None):
+            continue
+        seen.add(id(part))
+        found.add(f"{type(part).__module__}.{type(part).__qualname__}")
+        if isinstance(part, dict):
+            waiting += part.values()
+        elif isinstance(part, list | tuple | set):
+            waiting += part
+        elif isinstance(part, np.ndarray):
+            waiting += part.ravel().tolist() if part.dtype == object else []
+        else:
+            waiting += getattr(part, "__dict__", {}).values()
+    return found

@@ -1,0 +1,97 @@
+"""A drawn part of the fuzzing campaign, and proof that it would notice what it looks for."""
+
+import copy
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn import ensemble, svm
+
+from tests.fuzz import campaign, guard
+from tests.fuzz.arena import Arena, Report
+from tests.worker.runtimes.inspection import corpus
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+SEED = 20
+MUTANTS_OF_EACH = 5
+
+
+@pytest.mark.parametrize("kind", ["sklearn", "onnx"])
+def test_no_mutant_that_is_accepted_harms_a_child(kind: str) -> None:
+    report = Report()
+    with Arena() as arena:
+        for target in campaign.targets():
+            if target.kind == kind:
+                arena.run(kind, target.label, target.rows, target.mutants(SEED, MUTANTS_OF_EACH), report)
+
+    assert report.findings == []
+    assert report.counts["refused"] > 50
+    assert report.counts["accepted"] > 50
+
+
+def test_the_campaign_draws_the_same_mutants_for_the_same_seed() -> None:
+    target = next(campaign.targets())
+
+    drawn = [[(name, len(make())) for name, make in target.mutants(seed, 20)] for seed in (1, 1, 2)]
+
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def more_trees_than_columns() -> Any:
+    model = ensemble.GradientBoostingRegressor(n_estimators=1).fit(corpus.ROWS, corpus.VALUES)
+    stages = np.empty((1, 400), dtype=object)
+    stages[:] = model.estimators_[0, 0]
+    model.estimators_ = stages
+    return model
+
+
+def fewer_coefficients_than_vectors() -> Any:
+    model = svm.SVR().fit(corpus.ROWS, corpus.VALUES)
+    more = len(model.support_vectors_) + 24
+    model.support_vectors_ = np.tile(corpus.ROWS[:1], (more, 1))
+    model.support_ = np.arange(more, dtype=np.int32)
+    model._n_support = np.array([more, more], dtype=np.int32)
+    return model
+
+
+def a_column_behind_the_row() -> Any:
+    model, _ = corpus.fitted("tree")
+    model = copy.deepcopy(model)
+    _, args, state = model.tree_.__reduce__()
+    nodes = state["nodes"].copy()
+    nodes["feature"][nodes["feature"] >= 0] = 100_000
+    model.tree_ = type(model.tree_)(*args)
+    model.tree_.__setstate__({**state, "nodes": nodes})
+    return model
+
+
+@pytest.mark.parametrize(
+    "make", [more_trees_than_columns, fewer_coefficients_than_vectors, a_column_behind_the_row]
+)
+def test_the_arena_notices_what_an_unchecked_model_does(make: Any, tmp_path: Path) -> None:
+    content = skops.io.dumps(make())
+    rows = corpus.ROWS[:4].tolist()
+    report = Report()
+
+    with Arena(is_checked=False) as arena:
+        arena.run("sklearn", "tampered", rows, [("as it is", lambda: content)], report)
+
+    assert len(report.findings) == 1
+
+
+def test_reading_behind_guarded_rows_is_a_crash() -> None:
+    child = os.fork()
+    if child == 0:
+        rows = guard.guarded(np.ones((3, 4)))
+        behind = np.lib.stride_tricks.as_strided(rows, shape=(3, 5))
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+        os._exit(int(behind.sum()) % 2)
+
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGSEGV

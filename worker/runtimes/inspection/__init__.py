@@ -1,0 +1,53 @@
+"""Opens skops files. Every file is an upload of unknown origin until it has passed all of this.
+
+A skops file is a zip archive: `schema.json` says what to construct, the other members hold the arrays.
+`archive` ensures that it does not inflate out of proportion. `names` finds the types that are not trusted.
+`loader` constructs the rest without skops: it imports nothing by name, and hands each object to the check of
+its own class, which `registry` lists. What a class does not declare is not constructed.
+"""
+
+import json
+import warnings
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from worker.runtimes.inspection import archive, names
+from worker.runtimes.inspection.archive import SCHEMA, check_file, versions
+from worker.runtimes.inspection.loader import Loader
+from worker.runtimes.runtime import BrokenModel, UnsafeModel
+
+__all__ = ["check_file", "load", "loads", "versions"]
+
+
+def load(path: Path) -> Any:
+    """Return the model in a file, checked. Raises UnsafeModel, BrokenModel."""
+    check_file(path)
+    with path.open("rb") as file:
+        return _loaded(file)
+
+
+def loads(content: bytes) -> Any:
+    """Return what the bytes of a skops file hold, checked. Raises UnsafeModel, BrokenModel."""
+    return _loaded(BytesIO(content))
+
+
+def _loaded(file: BinaryIO) -> Any:
+    try:
+        with zipfile.ZipFile(file) as opened:
+            schema = json.loads(opened.read(SCHEMA))
+            if unknown := names.unknown(schema):
+                raise UnsafeModel(unknown)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return Loader(opened, schema).load()
+    except (UnsafeModel, BrokenModel):
+        raise
+    except MemoryError:
+        raise BrokenModel("it does not fit into memory") from None
+    except archive.DAMAGED as error:
+        raise BrokenModel(f"the file is damaged: {error}") from None
+    except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
+        # A schema of another form than skops writes: a member is missing or of another type.
+        raise BrokenModel(f"its {SCHEMA} makes no sense: {type(error).__name__}: {error}") from None

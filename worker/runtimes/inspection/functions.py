@@ -1,0 +1,69 @@
+"""The functions, data types and losses that a file may name. They are looked up here and never imported."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from scipy import special
+from sklearn._loss import _loss
+from sklearn.linear_model import _sgd_fast
+from sklearn.utils.validation import check_array
+
+_NUMBERS: Final = (
+    *(np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64),
+    *(np.float16, np.float32, np.float64, np.bool_),
+)
+
+NUMBER_TYPES: Final[dict[str, type]] = {
+    **{f"numpy.{number.__name__}": number for number in _NUMBERS},
+    "numpy.bool_": np.bool_,
+    "numpy.str_": np.str_,
+}
+"""NumPy's own numbers, as single values."""
+
+DATA_TYPES: Final[dict[str, type]] = {
+    **NUMBER_TYPES,
+    **{f"builtins.{kind.__name__}": kind for kind in (bool, int, float, str, object)},
+}
+"""What a parameter `dtype` may be, and the keys of a dictionary."""
+
+CHECK_ARRAY: Final = "sklearn.utils.validation.check_array"
+
+
+def _elementwise() -> dict[str, Callable[..., Any]]:
+    """The universal functions of NumPy and SciPy that take one array and give one of the same shape."""
+    named: dict[str, Callable[..., Any]] = {}
+    for module, known_as in (
+        (np, ("numpy", "numpy._core._multiarray_umath", "numpy.core._multiarray_umath")),
+        (special, ("scipy.special", "scipy.special._ufuncs", "scipy.special._special_ufuncs")),
+    ):
+        for attribute in dir(module):
+            function = getattr(module, attribute)
+            if isinstance(function, np.ufunc) and (function.nin, function.nout) == (1, 1):
+                named |= {f"{name}.{attribute}": function for name in known_as}
+    return named
+
+
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {**_elementwise(), CHECK_ARRAY: check_array}
+
+LOSSES: Final[dict[str, Callable[..., Any]]] = {
+    f"{names}.{loss}": getattr(module, loss)
+    for module, names, losses in (
+        (
+            _sgd_fast,
+            "sklearn.linear_model._sgd_fast",
+            ("EpsilonInsensitive", "Hinge", "ModifiedHuber", "SquaredEpsilonInsensitive", "SquaredHinge"),
+        ),
+        (
+            _loss,
+            _loss.CyHalfSquaredError.__module__,
+            (
+                *("CyAbsoluteError", "CyExponentialLoss", "CyHalfBinomialLoss", "CyHalfGammaLoss"),
+                *("CyHalfMultinomialLoss", "CyHalfPoissonLoss", "CyHalfSquaredError", "CyHuberLoss"),
+                "CyPinballLoss",
+            ),
+        ),
+    )
+    for loss in losses
+}
+"""The compiled losses: each takes one number at most."""
