@@ -99,7 +99,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it records rejected bodies
     )
     problems.install(app)
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+
+    def is_stopping() -> bool:
+        hub: Hub | None = getattr(app.state, "hub", None)
+        return hub is not None and hub.is_closed
+
+    app.add_middleware(
+        RequestMiddleware, max_body_bytes=settings.max_body_bytes, is_stopping=is_stopping
+    )
     # Not included but taken as they are: FastAPI builds each route of an included router anew, at the first
     # request, which has to wait for that.
     for router in routers(kinds):

@@ -3,8 +3,11 @@
 One plain ASGI class: a request is wrapped once, and a stream flows through untouched.
 """
 
+import asyncio
+import contextlib
 import re
 import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -13,11 +16,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core import ids, metrics
-from app.core.errors import BodyTooLarge
+from app.core.errors import BodyTooLarge, ShuttingDown
 from app.http import problems
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
+SERVICE_RESTART: Final = 1012  # the close code of a WebSocket whose server restarts
 CLIENT_GONE: Final = 499  # nginx's number for a client that left before it was answered
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -30,9 +34,12 @@ log = structlog.get_logger(__name__)
 class RequestMiddleware:
     """Gives every request an id, and measures, bounds and logs those that are HTTP."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, is_stopping: Callable[[], bool] = lambda: False
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._is_stopping = is_stopping
         self._timers = _Timers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +56,7 @@ class RequestMiddleware:
             if scope["type"] == "http":
                 await self._serve(scope, headers, receive, send)
             else:
-                await self._app(scope, receive, send)
+                await self._converse(scope, receive, send)
         finally:
             structlog.contextvars.reset_contextvars(**bound)
 
@@ -62,7 +69,14 @@ class RequestMiddleware:
         except ClientDisconnect:
             if not exchange.is_answered:
                 exchange.record(CLIENT_GONE)
-        except Exception as error:
+        except (asyncio.CancelledError, Exception) as error:
+            if self._is_ended_by_the_server():
+                # Whatever a library made of the cancellation. Raised on, it would be a 500 and a traceback.
+                if not exchange.is_answered:
+                    await problems.answer(scope, ShuttingDown())(scope, receive, exchange.send)
+                return
+            if isinstance(error, asyncio.CancelledError):
+                raise
             if exchange.is_answered:
                 # To return without the rest makes the server close the connection: the client must not
                 # take half an answer for a whole one.
@@ -70,6 +84,31 @@ class RequestMiddleware:
                 return
             # Not left to Starlette, which would answer outside of here: without id, log and metric.
             await problems.answer(scope, error)(scope, receive, exchange.send)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except (asyncio.CancelledError, Exception):
+            if not self._is_ended_by_the_server():
+                raise
+            await _close_socket(scope, send)
+
+    def _is_ended_by_the_server(self) -> bool:
+        """Whether the server has cancelled the current request because the process stops."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0 and self._is_stopping()
+
+
+async def _close_socket(scope: Scope, send: Send) -> None:
+    """End a WebSocket because the process stops: with 503 in place of the handshake, or with 1012 after it."""
+    response = problems.answer(scope, ShuttingDown())
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    try:
+        await send({"type": "websocket.http.response.start", **start})
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    except RuntimeError:  # the handshake is over
+        with contextlib.suppress(Exception):  # and maybe the connection too
+            await send({"type": "websocket.close", "code": SERVICE_RESTART})
 
 
 def _drop_version(scope: Scope) -> None:
