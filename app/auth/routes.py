@@ -24,8 +24,9 @@ from app.core.config import Settings
 from app.core.errors import DatabaseUnavailable, Unauthorized
 from app.http import problems
 from app.http.deps import DatabaseDep, SessionDep, SettingsDep
+from app.http.routing import BoundedRoute
 
-router = APIRouter(tags=["Sign in"])
+router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
 
 
 @router.post(

@@ -11,6 +11,9 @@ from app.cli.errors import CannotStart
 from app.cli.listening import listen
 from app.core import logging
 from app.core.config import load_settings
+from app.http.addresses import parse_networks
+from app.http.connections import ConnectionCounter
+from app.http.protocol import bounded
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES
 
@@ -46,6 +49,16 @@ def run(*, host: str, port: int, fd: int | None) -> None:
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
+        http=bounded(
+            ConnectionCounter(
+                limit=settings.max_connections,
+                limit_per_address=settings.max_connections_per_address,
+                trusted=parse_networks(settings.trusted_proxies),
+            ),
+            max_head_bytes=settings.max_header_bytes,
+            head_seconds=settings.header_seconds,
+        ),
+        proxy_headers=False,  # by default it believes whoever connects from 127.0.0.1
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # frames are small, and zlib would hold 30 KiB for each client

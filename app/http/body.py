@@ -1,14 +1,19 @@
 """Building blocks of request bodies: whatever Postgres or JSON could not hold is refused at the border."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core import text
+from app.core.errors import AppError
 
 MAX_DEPTH: Final = 20
+MAX_UNKNOWN: Final = 20
+"""With more members than this that a body does not have, it is refused without naming each."""
+
 INTEGERS: Final = range(-(2**63), 2**63)
 
 
@@ -16,6 +21,18 @@ class StrictBody(BaseModel):
     """A request body that has no other fields than these, and no number that is not one."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_unknown_members(cls, body: Any) -> Any:
+        # An error object for each of a million members takes minutes.
+        if isinstance(body, dict) and len(body) > len(cls.model_fields) + MAX_UNKNOWN:
+            raise PydanticCustomError("too_many_members", "There are too many unknown members")
+        return body
+
+
+class LargeBody(StrictBody):
+    """A body that may have as many bytes as `MAX_BODY_BYTES` says, where others have 64 KiB."""
 
 
 def _clean(value: str) -> str:
@@ -29,9 +46,30 @@ def _clean_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _clean_json(value: Any) -> Any:
+def at_most(limit: int, too_many: Callable[[int], AppError] | None = None) -> BeforeValidator:
+    """Refuse a list or an object with more entries than this before it looks at any of them.
+
+    The error is what `too_many` makes of the number, or that of the field.
+    """
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > limit:
+            if too_many is not None:
+                raise too_many(len(value))
+            raise PydanticCustomError("too_long", "There should be at most {limit} entries", {"limit": limit})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _clean_row(row: Any) -> Any:
+    """Check the values of a row as if each stood alone."""
+    return _clean_json(row, depth=-1)
+
+
+def _clean_json(value: Any, depth: int = 0) -> Any:
     """Check free-form JSON without recursion: its depth is the client's choice."""
-    waiting = [(value, 0)]
+    waiting = [(value, depth)]
     while waiting:
         part, depth = waiting.pop()
         if isinstance(part, str):
@@ -61,3 +99,6 @@ CleanJson = Annotated[Any, AfterValidator(_clean_json)]
 
 CleanObject = Annotated[dict[str, Any], AfterValidator(_clean_json)]
 """A JSON object with the limits of `CleanJson`."""
+
+CleanRow = Annotated[dict[str, Any] | list[Any], AfterValidator(_clean_row)]
+"""A row: an object or a list of values with the limits of `CleanJson`, with one error at the most."""

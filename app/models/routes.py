@@ -12,6 +12,7 @@ from app.core import paging
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.routing import BoundedRoute
 from app.models import builtin, queries, registry, storing, views
 from app.models.errors import (
     AliasNotFound,
@@ -35,7 +36,7 @@ _RESERVED: Final = NameReserved(model="sentiment")
 
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(route_class=BoundedRoute, prefix="/models", tags=["models"])
 
 
 @router.get(

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, model_validator
 
-from app.http.body import CleanJson, CleanStr, StrictBody
+from app.http.body import CleanJson, CleanStr, StrictBody, at_most
 
 MAX_TRIALS: Final = 200
+MAX_PARAMS: Final = 20
+MAX_CHOICES: Final = 100
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "rmse", "mae"})
 METRICS: Final = (
@@ -51,15 +53,13 @@ class Range(StrictBody):
         )
 
 
-Choices = Annotated[list[CleanJson], Field(min_length=1, max_length=100)]
+Choices = Annotated[list[CleanJson], Field(min_length=1, fail_fast=True), at_most(MAX_CHOICES)]
 
 
 class Search(StrictBody):
     """Train once for each of many combinations of hyperparameters, and see which is the best."""
 
-    params: dict[CleanStr, Choices | Range] = Field(
-        min_length=1,
-        max_length=20,
+    params: Annotated[dict[CleanStr, Choices | Range], Field(min_length=1), at_most(MAX_PARAMS)] = Field(
         description="For each hyperparameter the values to try, or a range to draw from.",
     )
     trials: int | None = Field(

@@ -1,0 +1,40 @@
+"""How many values a JSON text has, counted before any of them becomes an object.
+
+A megabyte of `[1,1,1,…]` is half a million objects, and each costs time and memory many times its size. Text
+is cheap. So the number of values is bounded. What is counted are the commas and brackets outside of strings,
+piece by piece, so that the event loop is never held up for long.
+"""
+
+from typing import Final
+
+PIECE_BYTES: Final = 64 * 1024
+"""How much is counted at a time: at worst a few milliseconds."""
+
+_OPENING: Final = (b"[", b"{")
+
+
+class ValueCounter:
+    """Counts the values of a JSON text whose pieces are given one after the other.
+
+    The count is never too low, and exact for valid JSON but for empty arrays and objects.
+    """
+
+    def __init__(self) -> None:
+        self.values = 1
+        self._is_in_string = False
+        self._is_escaped = False
+
+    def take(self, piece: bytes) -> None:
+        """Count what is in the next piece."""
+        if self._is_escaped:
+            piece, self._is_escaped = piece[1:], False
+        # After this a backslash that is left stands before something else than a backslash.
+        piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
+        if piece.endswith(b"\\"):
+            self._is_escaped = True
+        parts = piece.split(b'"')
+        outside = b" ".join(parts[1 if self._is_in_string else 0 :: 2])
+        if len(parts) % 2 == 0:
+            self._is_in_string = not self._is_in_string
+        # A text that is not JSON may have strings one after the other without a comma.
+        self.values += max(outside.count(b",") + sum(map(outside.count, _OPENING)), len(parts) // 4)
