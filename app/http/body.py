@@ -10,11 +10,15 @@ from pydantic_core import PydanticCustomError
 from app.core import text
 from app.core.errors import AppError
 
+APP_ERROR: Final = "app_error"
+"""Under this name the context of a fault holds the AppError that is to be the answer."""
+
 MAX_DEPTH: Final = 20
 MAX_UNKNOWN: Final = 20
 """With more members than this that a body does not have, it is refused without naming each."""
 
-INTEGERS: Final = range(-(2**63), 2**63)
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**63 - 1
 
 
 class StrictBody(BaseModel):
@@ -55,7 +59,9 @@ def at_most(limit: int, too_many: Callable[[int], AppError] | None = None) -> Be
     def check(value: Any) -> Any:
         if isinstance(value, list | dict) and len(value) > limit:
             if too_many is not None:
-                raise too_many(len(value))
+                error = too_many(len(value))
+                # `problems` finds the error again; raised as it is, it would not know its place.
+                raise PydanticCustomError("too_many", "There are too many entries", {APP_ERROR: error})
             raise PydanticCustomError("too_long", "There should be at most {limit} entries", {"limit": limit})
         return value
 
@@ -69,23 +75,34 @@ def _clean_row(row: Any) -> Any:
 
 def _clean_json(value: Any, depth: int = 0) -> Any:
     """Check free-form JSON without recursion: its depth is the client's choice."""
+    if not isinstance(value, dict | list):
+        _clean_scalar(value)
+        return value
     waiting = [(value, depth)]
     while waiting:
         part, depth = waiting.pop()
-        if isinstance(part, str):
-            _clean(part)
-        elif isinstance(part, dict | list):
-            if depth == MAX_DEPTH:
-                raise PydanticCustomError("too_deep", "JSON must not be nested deeper than 20 levels")
-            if isinstance(part, dict):
-                waiting += ((name, depth) for name in part)
-                part = part.values()
-            waiting += ((inner, depth + 1) for inner in part)
-        elif isinstance(part, float) and not math.isfinite(part):
-            raise PydanticCustomError("finite_number", "Numbers must be finite")
-        elif isinstance(part, int) and part not in INTEGERS:
-            raise PydanticCustomError("integer_size", "Integers must fit into 64 bits")
+        if depth == MAX_DEPTH:
+            raise PydanticCustomError("too_deep", "JSON must not be nested deeper than 20 levels")
+        if isinstance(part, dict):
+            _clean("".join(part))
+        for inner in part.values() if isinstance(part, dict) else part:
+            if isinstance(inner, dict | list):
+                waiting.append((inner, depth + 1))
+            else:
+                _clean_scalar(inner)
     return value
+
+
+def _clean_scalar(value: Any) -> None:
+    # The exact types first: there may be a hundred thousand values, and all come from JSON.
+    kind = type(value)
+    if kind is str:
+        _clean(value)
+    elif kind is float:
+        if not math.isfinite(value):
+            raise PydanticCustomError("finite_number", "Numbers must be finite")
+    elif kind is int and not _SMALLEST <= value <= _LARGEST:
+        raise PydanticCustomError("integer_size", "Integers must fit into 64 bits")
 
 
 CleanStr = Annotated[str, AfterValidator(_clean)]

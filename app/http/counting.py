@@ -5,12 +5,14 @@ is cheap. So the number of values is bounded. What is counted are the commas and
 piece by piece, so that the event loop is never held up for long.
 """
 
+import re
 from typing import Final
 
 PIECE_BYTES: Final = 64 * 1024
 """How much is counted at a time: at worst a few milliseconds."""
 
 _OPENING: Final = (b"[", b"{")
+_DIGITS: Final = re.compile(rb"[0-9]{400}")
 
 
 class ValueCounter:
@@ -21,6 +23,7 @@ class ValueCounter:
 
     def __init__(self) -> None:
         self.values = 1
+        self.has_huge_number = False
         self._is_in_string = False
         self._is_escaped = False
 
@@ -36,5 +39,7 @@ class ValueCounter:
         outside = b" ".join(parts[1 if self._is_in_string else 0 :: 2])
         if len(parts) % 2 == 0:
             self._is_in_string = not self._is_in_string
+        # To parse a number takes the square of its length, and a finite one needs 309 digits at the most.
+        self.has_huge_number = self.has_huge_number or _DIGITS.search(outside) is not None
         # A text that is not JSON may have strings one after the other without a comma.
         self.values += max(outside.count(b",") + sum(map(outside.count, _OPENING)), len(parts) // 4)

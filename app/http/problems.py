@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.core.errors import AppError, NotFound, Unprocessable
+from app.http.body import APP_ERROR
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_FAULTS: Final = 50
@@ -76,7 +77,7 @@ def answer(scope: Scope, error: Exception) -> Response:
         case AppError():
             return _answer_app_error(scope, error)
         case RequestValidationError():
-            return _respond(scope, Unprocessable(), errors=_faults(error.errors()))
+            return _answer_invalid(scope, error.errors())
         case HTTPException():
             return _answer_http_exception(scope, error)
         case _:
@@ -92,6 +93,23 @@ def _answer_app_error(scope: Scope, error: AppError) -> Response:
     if error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_refused", code=error.code, cause=repr(error.__cause__))
     return _respond(scope, error)
+
+
+def _answer_invalid(scope: Scope, faults: Sequence[Any]) -> Response:
+    for fault in faults:
+        error = fault.get("ctx", {}).get(APP_ERROR)
+        if isinstance(error, AppError):
+            return _respond(scope, error, **_place(fault["loc"], error))
+    return _respond(scope, Unprocessable(), errors=_faults(faults))
+
+
+def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
+    """Which of several things in a request the error is about, if there are several."""
+    numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
+    if not numbers:
+        return {}
+    way = [_name(part) for part in location[: numbers[0] + 1]]
+    return {"errors": [{"loc": way, "msg": error.detail, "type": error.code}]}
 
 
 def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:

@@ -3,8 +3,8 @@
 A request's head is bounded in bytes and in time, connections are counted, and no more of a body is read than
 the application asks for. A request that is refused while its body still arrives is answered so that the
 client can read the answer ("lingering close"): the server closes its own side, reads and discards for a
-bounded time, and only then closes. When a socket is closed with unread data, the kernel sends a reset, and the
-client may lose the answer.
+bounded time, and only then closes. When a socket is closed with unread data, the kernel sends a reset, and
+the client may lose the answer.
 """
 
 import asyncio

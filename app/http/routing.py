@@ -25,6 +25,8 @@ SMALL_BODY_BYTES: Final = 64 * 1024
 MAX_VALUES: Final = 100_000
 """So many numbers, texts, arrays and objects may be in a large body: they take some 50 ms to be read."""
 
+_HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
+
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
@@ -104,7 +106,7 @@ async def _parse(request: Request, holding: _Holding) -> None:
         return
     request._body = b"{}"  # not empty, or FastAPI would say that there is none
     try:
-        request._json = pydantic_core.from_json(text, cache_strings="keys")
+        request._json = pydantic_core.from_json(text, cache_strings="none")
     except ValueError as error:
         fault = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
         raise RequestValidationError([fault]) from None
@@ -121,6 +123,8 @@ async def _read(request: Request, holding: _Holding) -> bytearray:
             counter.take(received[start : start + PIECE_BYTES])
             if counter.values > MAX_VALUES:
                 raise Carrier(TooManyValues(limit=MAX_VALUES))
+            if counter.has_huge_number:
+                raise RequestValidationError([_HUGE_NUMBER])
             await asyncio.sleep(0)
     return text
 
