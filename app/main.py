@@ -114,6 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             max_bytes=min(SMALL_BODY_BYTES, settings.max_body_bytes),
             seconds=settings.body_seconds,
             upload_seconds=settings.upload_seconds,
+            grace_seconds=settings.body_grace_seconds,
             bytes_per_second=settings.min_bytes_per_second,
         ),
         small_bodies=budget.small,

@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     max_header_bytes: int = Field(default=32 * 1024, ge=4096)
     header_seconds: float = Field(default=10.0, gt=0)
     body_seconds: float = Field(default=300.0, gt=0)
+    body_grace_seconds: float = Field(default=10.0, ge=0)
     upload_seconds: float = Field(default=7200.0, gt=0)
     min_bytes_per_second: int = Field(default=4096, ge=1)
     max_connections: int = Field(default=10_000, ge=1)

@@ -83,6 +83,12 @@ class TooManyActiveJobs(AppError):
     retry_after = 5
 
 
+class SearchTooLarge(TooLarge):
+    """The jobs of this search would hold {got} bytes of rows; the limit is {limit}. Upload a dataset."""
+
+    code = "search_too_large"
+
+
 class TooManyJobs(BadRequest):
     """Maximum {limit} jobs allowed at once"""
 

@@ -1,4 +1,4 @@
-"""The most expensive bodies that anybody can send, on a real server: others are served, and memory stays flat."""
+"""The most expensive bodies that anybody can send, on a real server: others are served meanwhile."""
 
 import asyncio
 import time
@@ -41,6 +41,9 @@ def members(size: int) -> bytes:
     return b"{" + b",".join(b'"k%07d":0' % number for number in range(count)) + b"}"
 
 
+ROW = b"{" + b",".join(b'"c%d":1.5' % number for number in range(99)) + b"}"
+
+
 def texts(text: bytes) -> bytes:
     """As many as are allowed of a text that is as long as it can be."""
     size = LIMIT_BYTES // 1000 - 10
@@ -77,7 +80,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
     "rows that are numbers": lambda: repeated(b'{"model":"sentiment","target":"a","rows":[', b"1", b"]}"),
     "rows with many values": lambda: repeated(
         b'{"target":"a","rows":[',
-        b"{" + b",".join(b'"c%d":1.5' % n for n in range(99)) + b"}",
+        ROW,
         b"]}",
         980_000,
     ),

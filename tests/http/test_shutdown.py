@@ -1,4 +1,4 @@
-"""A request that the server cancels because it stops is answered with 503 or with its own answer, never 500."""
+"""A request that the server cancels because it stops is answered with 503, never with 500."""
 
 import asyncio
 import json

@@ -12,7 +12,7 @@ from app.datasets.errors import DatasetNotFound
 from app.http.body import CleanObject, CleanStr, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
-from app.jobs.errors import SearchInBulk, TooManyInstances, UnknownColumn
+from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
 from app.jobs.kinds.kind import Found, Kind, References, Spread, Work
 from app.jobs.kinds.over_rows import MAX_INLINE_ROWS, Rows
 from app.jobs.params import TrainModelParams
@@ -23,6 +23,8 @@ from app.models.names import ModelName
 from app.models.versions import Task
 
 MAX_EPOCHS: Final = 1000
+MAX_SEARCH_BYTES: Final = 16 * 1024 * 1024
+"""How many bytes of rows the jobs of a search may hold together: each has them all."""
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -138,6 +140,10 @@ def spread(request: TrainModelRequest) -> Spread | None:
     """The trials of a search, which register the versions of one model."""
     if request.search is None:
         return None
+    if request.rows is not None:
+        stored_bytes = len(msgspec.json.encode(request.rows)) * request.search.count
+        if stored_bytes > MAX_SEARCH_BYTES:
+            raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
     trials = tuple(
         request.model_copy(update={"search": None, "model": model, "params": request.tried(params)})
@@ -195,6 +201,7 @@ KIND: Final = Kind(
     errors=(
         DatasetNotFound(dataset_id=_EXAMPLE_ID),
         TooManyInstances(limit=MAX_INLINE_ROWS, got=1001),
+        SearchTooLarge(limit=MAX_SEARCH_BYTES, got=17_000_000),
         UnknownColumn(option="target", column="labl", dataset="reviews", columns=["text", "label"]),
     ),
     examples={
