@@ -18,7 +18,14 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.core.errors import AppError, NotFound, Unprocessable
+from app.core.errors import (
+    AppError,
+    BodyTooLarge,
+    NotFound,
+    RequestHeadTooLarge,
+    RequestTimeout,
+    Unprocessable,
+)
 from app.http.body import APP_ERROR
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -227,8 +234,18 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         schemas[ours.__name__].pop("$defs", None)
     for path in document["paths"].values():
         for operation in path.values():
+            if "requestBody" in operation:
+                _describe_bounds(operation["responses"])
             _describe_operation(operation["responses"])
     return document
+
+
+def _describe_bounds(documented: dict[str, Any]) -> None:
+    """Say what any route with a body may answer before it looks at what the body says."""
+    for error in (RequestTimeout(seconds=10), BodyTooLarge(limit=65_536), RequestHeadTooLarge(limit=32_768)):
+        response = documented.setdefault(str(error.status), _documented([error]))
+        examples = response["content"][MEDIA_TYPE].setdefault("examples", {})
+        examples.setdefault(error.code, {"value": _example(error)})
 
 
 def _describe_operation(documented: dict[str, Any]) -> None:

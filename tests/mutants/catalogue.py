@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
+from tests.mutants.request_guards import REQUEST_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transitions.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
@@ -570,4 +571,5 @@ MUTANTS: Final = (
         "if False:",
         (_guard("test_a_child_that_leaves_a_batch_out_is_not_believed"),),
     ),
+    *REQUEST_GUARDS,
 )
