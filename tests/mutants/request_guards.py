@@ -41,8 +41,8 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "request: a head at any time",
         PROTOCOL,
-        "            return\n        self._timer = self.loop.call_later(self.head_seconds, self._head_is_late)\n",
-        "            return\n",
+        "self._refuse(TooManyConnections())\n            return\n        self._timer =",
+        "self._refuse(TooManyConnections())\n            return\n        _ =",
         (_lingering("test_a_head_that_does_not_come_is_a_408"),),
     ),
     Mutant(

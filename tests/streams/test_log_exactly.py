@@ -255,14 +255,16 @@ async def test_what_a_client_saw_is_the_log(
         background.running(api.keep_running(chance), forget_everything(settings.redis_url, chance)),
     ):
         await api.is_up.wait()
-        living = asyncio.create_task(live_all())
-        of_all = asyncio.create_task(follow(None))
-        await until(lambda: jobs_of(store, owner_id))
-        job_ids = await jobs_of(store, owner_id)
-        of_jobs = await asyncio.gather(*(follow(job_id) for job_id in job_ids))
-        await living
+        # A group: when one of them fails, none of the others is left behind in the middle of a connect.
+        async with asyncio.TaskGroup() as group:
+            group.create_task(live_all())
+            of_all = group.create_task(follow(None))
+            await until(lambda: jobs_of(store, owner_id))
+            job_ids = await jobs_of(store, owner_id)
+            of_jobs = [group.create_task(follow(job_id)) for job_id in job_ids]
         log = await log_of(store, owner_id)
-        assert (await of_all).seen == log, f"seed {seed}"
-        for job_id, client in zip(job_ids, of_jobs, strict=True):
+        assert of_all.result().seen == log, f"seed {seed}"
+        for job_id, following in zip(job_ids, of_jobs, strict=True):
+            client = following.result()
             last_seq = (await rows.job(store, job_id))["last_seq"]
             assert client.seen == [(job_id, seq) for seq in range(1, last_seq + 1)], f"seed {seed}"
