@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Text, text
 from sqlmodel import Field, Index, SQLModel
 
 from app.auth.roles import Role
@@ -55,6 +55,6 @@ class Attempts(SQLModel, table=True):
     __table_args__ = (Index("ix_attempts_expired", "expires_at"),)
 
     subject: bytes = Field(primary_key=True, sa_type=LargeBinary)
-    network: str = Field(primary_key=True)
+    network: str = Field(primary_key=True, sa_type=Text)
     at: list[datetime] = Field(sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False))
     expires_at: datetime = Field(sa_column=instant())

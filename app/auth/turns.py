@@ -8,7 +8,7 @@ from typing import Final
 
 from app.core.errors import AppError
 
-WAIT_SECONDS: Final = 10.0
+WAIT_SECONDS: Final = 30.0
 
 
 class Turns:
