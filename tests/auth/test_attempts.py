@@ -184,3 +184,31 @@ async def test_no_name_that_was_typed_is_kept(client: httpx.AsyncClient, databas
     await fail(client, 1, "my password by mistake")
 
     assert "mistake" not in str(await rows.fetch(database, "SELECT * FROM attempts"))
+
+
+async def test_a_flood_of_wrong_passwords_keeps_nobody_out(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"max_failed_sign_ins_per_address": 100_000}))
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("198.51.100.7", 1)), base_url="http://test"
+        ) as attacker,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app, client=("127.0.0.1", 1)), base_url="http://test"
+        ) as client,
+    ):
+        await create_user(client)
+
+        async def guess(number: int) -> None:
+            for attempt in range(1000):
+                await sign_in(attacker, f"user{number}-{attempt}", WRONG)
+                await asyncio.sleep(0.2)  # the attacker computes in this loop, too
+
+        async with asyncio.TaskGroup() as group:
+            flood = [group.create_task(guess(number)) for number in range(40)]
+            await asyncio.sleep(0)
+            statuses = [(await sign_in(client)).status_code for _ in range(12)]
+            for task in flood:
+                task.cancel()
+
+    assert statuses == [200] * 12
