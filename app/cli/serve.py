@@ -1,5 +1,6 @@
 """`python -m app serve`: the API alone."""
 
+import resource
 import signal
 import socket
 from typing import Final
@@ -19,6 +20,8 @@ from app.streams.commands import MAX_FRAME_BYTES
 
 STOP_SECONDS: Final = 1
 """How long requests that are under way may take once the process is asked to stop."""
+
+FILES_BESIDE_CONNECTIONS: Final = 1024
 
 
 class Server(uvicorn.Server):
@@ -41,6 +44,7 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken, or the API ends by itself."""
     settings = load_settings()
     logging.configure(settings)
+    _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(
         create_app(settings),
@@ -71,3 +75,11 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     server.run(sockets=[listener])
     if server.has_lost_application:
         raise CannotStart("the API ended with an error; the log says which")
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process open so many files, as far as it may decide that: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
