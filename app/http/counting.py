@@ -22,13 +22,22 @@ class ValueCounter:
     """
 
     def __init__(self) -> None:
-        self.values = 1
+        self._separators = 0
+        self._quotes = 0
         self.has_huge_number = False
         self._is_in_string = False
         self._is_escaped = False
 
+    @property
+    def values(self) -> int:
+        """How many values there are so far."""
+        # A text that is not JSON may have strings one after the other without a comma.
+        return 1 + max(self._separators, self._quotes // 4)
+
     def take(self, piece: bytes) -> None:
         """Count what is in the next piece."""
+        if not piece:
+            return
         if self._is_escaped:
             piece, self._is_escaped = piece[1:], False
         # After this a backslash that is left stands before something else than a backslash.
@@ -41,5 +50,5 @@ class ValueCounter:
             self._is_in_string = not self._is_in_string
         # To parse a number takes the square of its length, and a finite one needs 309 digits at the most.
         self.has_huge_number = self.has_huge_number or _DIGITS.search(outside) is not None
-        # A text that is not JSON may have strings one after the other without a comma.
-        self.values += max(outside.count(b",") + sum(map(outside.count, _OPENING)), len(parts) // 4)
+        self._separators += outside.count(b",") + sum(map(outside.count, _OPENING))
+        self._quotes += len(parts) - 1
