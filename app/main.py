@@ -13,7 +13,9 @@ from app.core.resources import open_resources
 from app.core.version import VERSION
 from app.datasets.intake import Intake
 from app.http import problems
-from app.http.middleware import RequestMiddleware
+from app.http.budget import BodyBudget
+from app.http.middleware import BodyBounds, RequestMiddleware
+from app.http.routing import SMALL_BODY_BYTES
 from app.jobs.kinds import registry
 from app.jobs.quota import Quota
 from app.keeper.keeper import Keeper
@@ -108,7 +110,25 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # it records rejected bodies
     )
     problems.install(app)
-    app.add_middleware(RequestMiddleware, max_body_bytes=settings.max_body_bytes)
+
+    def is_stopping() -> bool:
+        hub: Hub | None = getattr(app.state, "hub", None)
+        return hub is not None and hub.is_closed
+
+    budget = BodyBudget(settings.max_body_bytes)
+    app.state.body_budget = budget
+    app.add_middleware(
+        RequestMiddleware,
+        bounds=BodyBounds(
+            max_bytes=min(SMALL_BODY_BYTES, settings.max_body_bytes),
+            seconds=settings.body_seconds,
+            upload_seconds=settings.upload_seconds,
+            grace_seconds=settings.body_grace_seconds,
+            bytes_per_second=settings.min_bytes_per_second,
+        ),
+        small_bodies=budget.small,
+        is_stopping=is_stopping,
+    )
     # Not included but taken as they are: FastAPI builds each route of an included router anew, at the first
     # request, which has to wait for that.
     for router in routers(kinds):

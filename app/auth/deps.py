@@ -1,6 +1,7 @@
 """Who is asking, for routes: `CurrentUser` is the signed-in user, or the answer is 401."""
 
-from typing import Annotated
+from typing import Annotated, Final
+from uuid import UUID
 
 from fastapi import Depends
 from fastapi.security import OAuth2PasswordBearer
@@ -10,6 +11,8 @@ from starlette.requests import HTTPConnection, Request
 from app.auth.gate import Gate
 from app.auth.identities import Identity
 from app.core.errors import Unauthorized
+
+_IDENTITY: Final = "headrace.identity"
 
 
 async def get_gate(connection: HTTPConnection) -> Gate:
@@ -36,6 +39,15 @@ class SignedIn(SecurityBase):
 
     async def __call__(self, request: Request) -> Identity:
         """The identity behind the token."""
+        known: Identity | None = request.scope.get(_IDENTITY)
+        return known or await self._identify(request)
+
+    async def before_body(self, request: Request) -> UUID:
+        """Find out who is asking before the body is read (see `BeforeBody`)."""
+        identity = request.scope[_IDENTITY] = await self._identify(request)
+        return identity.id
+
+    async def _identify(self, request: Request) -> Identity:
         token = await bearer(request)
         if token is None:
             raise Unauthorized

@@ -1,6 +1,14 @@
 """What can go wrong when somebody signs up or in."""
 
-from app.core.errors import BadRequest, Conflict, Forbidden, Unauthorized, Unavailable, Unprocessable
+from app.core.errors import (
+    AppError,
+    BadRequest,
+    Conflict,
+    Forbidden,
+    Unauthorized,
+    Unavailable,
+    Unprocessable,
+)
 
 
 class UsernameTaken(Conflict):
@@ -35,6 +43,19 @@ class InactiveUser(BadRequest):
 
     code = "inactive_user"
     title = "Inactive user"
+
+
+class TooManyAttempts(AppError):
+    """Too many attempts from your network. Try again in {retry_after} seconds."""
+
+    status = 429
+    code = "too_many_attempts"
+    title = "Too many attempts"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Say for how long."""
+        return {"Retry-After": str(self.facts["retry_after"])}
 
 
 class TooManySignIns(Unavailable):

@@ -61,6 +61,10 @@ class Identities:
         self._remember(token, _Remembered(identity, now + LIFETIME_SECONDS, claims.expires_at))
         return identity
 
+    def forget(self) -> None:
+        """Ask the database again for everybody."""
+        self._remembered.clear()
+
     async def _load(self, claims: AccessClaims) -> Identity:
         async with self._database.connection() as connection:
             role = await connection.fetchval(

@@ -4,16 +4,18 @@ import asyncio
 import secrets
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
 from passlib.hash import argon2
 
+from app.auth import usernames
 from app.auth.errors import TooManySignIns, WeakPassword
+from app.auth.turns import Turns
 from app.core import metrics, text
 
 MIN_LENGTH: Final = 8
@@ -25,6 +27,9 @@ MAX_LENGTH_AS_TYPED: Final = 4 * MAX_LENGTH
 _LENGTH: Final = f"it needs {MIN_LENGTH} to {MAX_LENGTH} characters"
 
 THREADS: Final = 2
+TURNS: Final = THREADS + 1
+"""So many sign-ins are under way at a time: the database can answer one while others are hashed."""
+
 MAX_WAITING: Final = 20
 
 # OWASP's parameters for argon2id: about 17 ms and 19 MiB for each hash.
@@ -34,7 +39,7 @@ _common = frozenset(Path(__file__).with_name("common_passwords.txt").read_text()
 Answer = TypeVar("Answer")
 
 
-def accept(password: str) -> str:
+def accept(password: str, username: str = "") -> str:
     """The password in the form in which it is hashed; raises WeakPassword if it will not do."""
     if not text.is_storable(password):
         raise WeakPassword(reason="it has characters that are not text")
@@ -45,6 +50,8 @@ def accept(password: str) -> str:
         raise WeakPassword(reason=_LENGTH)
     if normal.casefold() in _common:
         raise WeakPassword(reason="it is one of the first that anybody would try")
+    if username and usernames.key(normal) == usernames.key(username):
+        raise WeakPassword(reason="it is the username")
     return normal
 
 
@@ -59,22 +66,17 @@ class Passwords:
     def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
         self._executor = executor
         self._decoy = decoy
-        self._turns = 0
+        self._turns = Turns(at_once=TURNS, waiting=MAX_WAITING, too_many=TooManySignIns)
 
-    @contextmanager
-    def turn(self) -> Iterator["Turn"]:
-        """A place among those who are served or wait; raises TooManySignIns at once when all are taken.
+    @asynccontextmanager
+    async def turn(self, network: str = "") -> AsyncIterator["Turn"]:
+        """A turn, after a wait; raises TooManySignIns when too many wait (see `Turns`).
 
-        Whoever has to ask Postgres first takes a turn before that: in a flood of sign-ins the database
-        does not notice those who are refused.
+        A caller that needs the database takes a turn before it asks for a connection: in a flood of sign-ins
+        the database does not notice those that are refused, and connections are left for others.
         """
-        if self._turns >= THREADS + MAX_WAITING:
-            raise TooManySignIns
-        self._turns += 1
-        try:
+        async with self._turns.turn(network):
             yield Turn(self._executor, self._decoy)
-        finally:
-            self._turns -= 1
 
 
 class Turn:
@@ -84,9 +86,9 @@ class Turn:
         self._executor = executor
         self._decoy = decoy
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, username: str = "") -> str:
         """The argon2id hash of a password; raises WeakPassword."""
-        accepted = accept(password)
+        accepted = accept(password, username)
         return await self._run(lambda: str(_hasher.hash(accepted)))
 
     async def check(self, password: str, password_hash: str | None) -> bool:

@@ -4,28 +4,33 @@ from datetime import timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Request, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
-from app.auth import service
+from app.auth import passwords, service
 from app.auth.deps import CurrentUser, GateDep
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
     RegistrationClosed,
+    TooManyAttempts,
     TooManySignIns,
     UsernameTaken,
     WeakPassword,
 )
+from app.auth.gate import Gate
 from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
 from app.auth.tokens import Tokens
 from app.core.config import Settings
+from app.core.database import Database
 from app.core.errors import DatabaseUnavailable, Unauthorized
 from app.http import problems
+from app.http.addresses import client_network
 from app.http.deps import DatabaseDep, SessionDep, SettingsDep
+from app.http.routing import BoundedRoute
 
-router = APIRouter(tags=["Sign in"])
+router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
 
 
 @router.post(
@@ -38,23 +43,30 @@ router = APIRouter(tags=["Sign in"])
         RegistrationClosed,
         UsernameTaken,
         WeakPassword(reason="it needs 8 to 128 characters"),
+        TooManyAttempts(retry_after=900),
         TooManySignIns,
         DatabaseUnavailable,
     ),
 )
 async def create_user(
-    body: CreateUser, settings: SettingsDep, gate: GateDep, session: SessionDep
+    body: CreateUser, request: Request, settings: SettingsDep, gate: GateDep, database: DatabaseDep
 ) -> UserView:
     """Sign up. A name that differs from another in upper and lower case only is the same name."""
     if not settings.registration_open:
         raise RegistrationClosed
-    user = await service.create_user(
-        session,
-        gate.passwords,
-        username=body.username,
-        password=body.password.get_secret_value(),
-        email=body.email,
-    )
+    network = client_network(request.scope, gate.trusted_proxies)
+    password = body.password.get_secret_value()
+    passwords.accept(password, body.username)
+    await _count_sign_up(gate, database, network)
+    async with database.session() as session:
+        user = await service.create_user(
+            session,
+            gate.passwords,
+            username=body.username,
+            password=password,
+            email=body.email,
+            network=network,
+        )
     return UserView.model_validate(user)
 
 
@@ -63,28 +75,44 @@ async def create_user(
     operation_id="createToken",
     summary="Sign in",
     response_description="Signed in",
-    responses=problems.responses(InvalidCredentials, InactiveUser, TooManySignIns, DatabaseUnavailable),
+    responses=problems.responses(
+        InvalidCredentials,
+        InactiveUser,
+        TooManyAttempts(retry_after=900),
+        TooManySignIns,
+        DatabaseUnavailable,
+    ),
 )
 async def create_token(
     form: Annotated[SignIn, Form()],
+    request: Request,
     settings: SettingsDep,
     gate: GateDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
     """Trade a username and a password for an access token and a refresh token."""
-    with gate.passwords.turn() as turn:
+    network = client_network(request.scope, gate.trusted_proxies)
+    rules = gate.attempts.sign_in(form.username)
+    gate.attempts.refuse_known(rules, network)
+    async with gate.passwords.turn(network) as turn:
+        async with database.connection() as connection:
+            await gate.attempts.refuse(connection, rules, network)
         async with database.session() as session:
             user = await service.find_user(session, form.username)
         # After that transaction: it is slow, and no connection is held meanwhile.
         known_hash = user.password_hash if user is not None else None
         is_right = await turn.check(form.password.get_secret_value(), known_hash)
-    if user is None or not is_right:
-        raise InvalidCredentials
-    if not user.is_active:
-        raise InactiveUser
-    async with database.session() as session:
-        return await _issue_pair(session, gate.tokens, settings, response, user.id)
+        if user is None or not is_right:
+            async with database.connection() as connection:
+                await gate.attempts.add(connection, rules, network)
+            raise InvalidCredentials
+        async with database.transaction() as connection:
+            await gate.attempts.clear(connection, rules[0], network)
+        if not user.is_active:
+            raise InactiveUser
+        async with database.session() as session:
+            return await _issue_pair(session, gate.tokens, settings, response, user.id)
 
 
 @router.post(
@@ -92,13 +120,19 @@ async def create_token(
     operation_id="refreshToken",
     summary="Stay signed in",
     response_description="Still signed in",
-    responses=problems.responses(Unauthorized, DatabaseUnavailable),
+    responses=problems.responses(Unauthorized, TooManySignIns, DatabaseUnavailable),
 )
 async def refresh_token(
-    body: Refresh, settings: SettingsDep, gate: GateDep, database: DatabaseDep, response: Response
+    body: Refresh,
+    request: Request,
+    settings: SettingsDep,
+    gate: GateDep,
+    database: DatabaseDep,
+    response: Response,
 ) -> TokenPair:
     """Trade a refresh token for a new pair. It is good once; a second use signs out its whole family."""
-    async with database.session() as session:
+    network = client_network(request.scope, gate.trusted_proxies)
+    async with gate.refreshes.turn(network), database.session() as session:
         spent = await service.spend_refresh_token(session, body.refresh_token.get_secret_value())
         if spent is not None:
             return await _issue_pair(session, gate.tokens, settings, response, spent.user_id, spent.family_id)
@@ -120,6 +154,14 @@ async def get_current_user(current: CurrentUser, gate: GateDep, session: Session
     if user is None:
         raise Unauthorized
     return UserView.model_validate(user)
+
+
+async def _count_sign_up(gate: Gate, database: Database, network: str) -> None:
+    rules = (gate.attempts.sign_up(),)
+    gate.attempts.refuse_known(rules, network)
+    async with database.connection() as connection:
+        await gate.attempts.refuse(connection, rules, network)
+        await gate.attempts.add(connection, rules, network)
 
 
 async def _issue_pair(

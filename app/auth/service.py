@@ -25,6 +25,7 @@ async def create_user(
     password: str,
     email: str | None = None,
     role: Role = Role.USER,
+    network: str = "",
 ) -> User:
     """Add an account.
 
@@ -39,8 +40,8 @@ async def create_user(
         "role": role,
     }
     # Before the first statement: the session takes a connection only then.
-    with passwords.turn() as turn:
-        values["password_hash"] = await turn.hash(password)
+    async with passwords.turn(network) as turn:
+        values["password_hash"] = await turn.hash(password, accepted)
     added = await session.exec(
         insert(User).values(values).on_conflict_do_nothing(index_elements=["username_key"]).returning(User)
     )

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, LargeBinary, text
+from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Text, text
 from sqlmodel import Field, Index, SQLModel
 
 from app.auth.roles import Role
@@ -46,3 +46,15 @@ class RefreshToken(SQLModel, table=True):
     used_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
     created_at: datetime = Field(default=None, sa_column=instant(default_now=True))
+
+
+class Attempts(SQLModel, table=True):
+    """When a network has tried something that is limited. What is tried is kept as a hash."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index("ix_attempts_expired", "expires_at"),)
+
+    subject: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    network: str = Field(primary_key=True, sa_type=Text)
+    at: list[datetime] = Field(sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False))
+    expires_at: datetime = Field(sa_column=instant())

@@ -1,5 +1,6 @@
 """`python -m app serve`: the API alone."""
 
+import resource
 import signal
 import socket
 from typing import Final
@@ -11,11 +12,16 @@ from app.cli.errors import CannotStart
 from app.cli.listening import listen
 from app.core import logging
 from app.core.config import load_settings
+from app.http.addresses import parse_networks
+from app.http.connections import ConnectionCounter
+from app.http.protocol import bounded
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES
 
 STOP_SECONDS: Final = 1
 """How long requests that are under way may take once the process is asked to stop."""
+
+FILES_BESIDE_CONNECTIONS: Final = 1024
 
 
 class Server(uvicorn.Server):
@@ -38,6 +44,7 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken, or the API ends by itself."""
     settings = load_settings()
     logging.configure(settings)
+    _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(
         create_app(settings),
@@ -46,6 +53,16 @@ def run(*, host: str, port: int, fd: int | None) -> None:
         access_log=False,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
+        http=bounded(
+            ConnectionCounter(
+                limit=settings.max_connections,
+                limit_per_address=settings.max_connections_per_address,
+                trusted=parse_networks(settings.trusted_proxies),
+            ),
+            max_head_bytes=settings.max_header_bytes,
+            head_seconds=settings.header_seconds,
+        ),
+        proxy_headers=False,  # by default it believes whoever connects from 127.0.0.1
         ws="websockets-sansio",
         ws_max_size=MAX_FRAME_BYTES,
         ws_per_message_deflate=False,  # frames are small, and zlib would hold 30 KiB for each client
@@ -58,3 +75,11 @@ def run(*, host: str, port: int, fd: int | None) -> None:
     server.run(sockets=[listener])
     if server.has_lost_application:
         raise CannotStart("the API ended with an error; the log says which")
+
+
+def _allow_files(wanted: int) -> None:
+    """Let the process open so many files, as far as it may decide that: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

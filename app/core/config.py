@@ -3,6 +3,7 @@
 import os
 from enum import StrEnum
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,6 +51,18 @@ class Settings(BaseSettings):
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    max_header_bytes: int = Field(default=32 * 1024, ge=4096)
+    header_seconds: float = Field(default=10.0, gt=0)
+    body_seconds: float = Field(default=300.0, gt=0)
+    body_grace_seconds: float = Field(default=10.0, ge=0)
+    upload_seconds: float = Field(default=7200.0, gt=0)
+    min_bytes_per_second: int = Field(default=4096, ge=1)
+    max_connections: int = Field(default=10_000, ge=1)
+    max_connections_per_address: int = Field(default=2500, ge=1)
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    max_failed_sign_ins: int = Field(default=5, ge=1)
+    max_failed_sign_ins_per_address: int = Field(default=50, ge=1)
+    max_sign_ups_per_address: int = Field(default=30, ge=1)
 
     # Datasets
     max_dataset_bytes: int = Field(default=2 * 1024**3, ge=1024)
@@ -91,12 +104,19 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(default=6.0, gt=0)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
 
-    @field_validator("worker_queues", "plugins", "allowed_origins", mode="before")
+    @field_validator("worker_queues", "plugins", "allowed_origins", "trusted_proxies", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            ip_network(name)  # raises ValueError
+        return names
 
     @field_validator("worker_port", "worker_dir", mode="before")
     @classmethod

@@ -127,6 +127,47 @@ class BodyTooLarge(TooLarge):
     code = "body_too_large"
 
 
+class TooManyValues(TooLarge):
+    """The body has more than {limit} JSON values. Send the rows as a dataset, or in several requests."""
+
+    code = "too_many_values"
+
+
+class RequestTimeout(AppError):
+    """The request did not arrive within {seconds} seconds, or too slowly. Send it again."""
+
+    status = 408
+    code = "request_timeout"
+    title = "Request timeout"
+
+
+class RequestHeadTooLarge(AppError):
+    """The request line and the headers have more than {limit} bytes together, or too many headers."""
+
+    status = 431
+    code = "request_head_too_large"
+    title = "Request header fields too large"
+
+
+class MalformedRequest(BadRequest):
+    """This is not a valid HTTP/1.1 request."""
+
+    code = "malformed_request"
+    title = "Malformed request"
+
+
+class TooManyConnections(Unavailable):
+    """Too many connections are open. Close some of them, or try again in a moment."""
+
+    code = "too_many_connections"
+
+
+class ServerBusy(Unavailable):
+    """The server has as many large requests in hand as it takes at a time. Try again in a moment."""
+
+    code = "server_busy"
+
+
 class FileMissing(NotFound):
     """The file {key} is not in storage any more."""
 

@@ -1,21 +1,42 @@
 """Building blocks of request bodies: whatever Postgres or JSON could not hold is refused at the border."""
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core import text
+from app.core.errors import AppError
+
+APP_ERROR: Final = "app_error"
+"""Under this name the context of a fault holds the AppError that is to be the answer."""
 
 MAX_DEPTH: Final = 20
-INTEGERS: Final = range(-(2**63), 2**63)
+MAX_UNKNOWN: Final = 20
+"""With more members than this that a body does not have, it is refused without naming each."""
+
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**63 - 1
 
 
 class StrictBody(BaseModel):
     """A request body that has no other fields than these, and no number that is not one."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_few_unknown_members(cls, body: Any) -> Any:
+        # An error object for each of a million members takes minutes.
+        if isinstance(body, dict) and len(body) > len(cls.model_fields) + MAX_UNKNOWN:
+            raise PydanticCustomError("too_many_members", "There are too many unknown members")
+        return body
+
+
+class LargeBody(StrictBody):
+    """A body that may have as many bytes as `MAX_BODY_BYTES` says, where others have 64 KiB."""
 
 
 def _clean(value: str) -> str:
@@ -29,25 +50,59 @@ def _clean_secret(value: SecretStr) -> SecretStr:
     return value
 
 
-def _clean_json(value: Any) -> Any:
+def at_most(limit: int, too_many: Callable[[int], AppError] | None = None) -> BeforeValidator:
+    """Refuse a list or an object with more entries than this before it looks at any of them.
+
+    The error is what `too_many` makes of the number, or that of the field.
+    """
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list | dict) and len(value) > limit:
+            if too_many is not None:
+                error = too_many(len(value))
+                # `problems` finds the error again; raised as it is, it would not know its place.
+                raise PydanticCustomError("too_many", "There are too many entries", {APP_ERROR: error})
+            raise PydanticCustomError("too_long", "There should be at most {limit} entries", {"limit": limit})
+        return value
+
+    return BeforeValidator(check)
+
+
+def _clean_row(row: Any) -> Any:
+    """Check the values of a row as if each stood alone."""
+    return _clean_json(row, depth=-1)
+
+
+def _clean_json(value: Any, depth: int = 0) -> Any:
     """Check free-form JSON without recursion: its depth is the client's choice."""
-    waiting = [(value, 0)]
+    if not isinstance(value, dict | list):
+        _clean_scalar(value)
+        return value
+    waiting = [(value, depth)]
     while waiting:
         part, depth = waiting.pop()
-        if isinstance(part, str):
-            _clean(part)
-        elif isinstance(part, dict | list):
-            if depth == MAX_DEPTH:
-                raise PydanticCustomError("too_deep", "JSON must not be nested deeper than 20 levels")
-            if isinstance(part, dict):
-                waiting += ((name, depth) for name in part)
-                part = part.values()
-            waiting += ((inner, depth + 1) for inner in part)
-        elif isinstance(part, float) and not math.isfinite(part):
-            raise PydanticCustomError("finite_number", "Numbers must be finite")
-        elif isinstance(part, int) and part not in INTEGERS:
-            raise PydanticCustomError("integer_size", "Integers must fit into 64 bits")
+        if depth == MAX_DEPTH:
+            raise PydanticCustomError("too_deep", "JSON must not be nested deeper than 20 levels")
+        if isinstance(part, dict):
+            _clean("".join(part))
+        for inner in part.values() if isinstance(part, dict) else part:
+            if isinstance(inner, dict | list):
+                waiting.append((inner, depth + 1))
+            else:
+                _clean_scalar(inner)
     return value
+
+
+def _clean_scalar(value: Any) -> None:
+    # The exact types first: there may be a hundred thousand values, and all come from JSON.
+    kind = type(value)
+    if kind is str:
+        _clean(value)
+    elif kind is float:
+        if not math.isfinite(value):
+            raise PydanticCustomError("finite_number", "Numbers must be finite")
+    elif kind is int and not _SMALLEST <= value <= _LARGEST:
+        raise PydanticCustomError("integer_size", "Integers must fit into 64 bits")
 
 
 CleanStr = Annotated[str, AfterValidator(_clean)]
@@ -61,3 +116,6 @@ CleanJson = Annotated[Any, AfterValidator(_clean_json)]
 
 CleanObject = Annotated[dict[str, Any], AfterValidator(_clean_json)]
 """A JSON object with the limits of `CleanJson`."""
+
+CleanRow = Annotated[dict[str, Any] | list[Any], AfterValidator(_clean_row)]
+"""A row: an object or a list of values with the limits of `CleanJson`, with one error at the most."""

@@ -3,8 +3,12 @@
 One plain ASGI class: a request is wrapped once, and a stream flows through untouched.
 """
 
+import asyncio
+import contextlib
 import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -13,11 +17,13 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core import ids, metrics
-from app.core.errors import BodyTooLarge
+from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
+from app.http.budget import FREE_BYTES, SmallBodies
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
+SERVICE_RESTART: Final = 1012  # the close code of a WebSocket whose server restarts
 CLIENT_GONE: Final = 499  # nginx's number for a client that left before it was answered
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -30,9 +36,18 @@ log = structlog.get_logger(__name__)
 class RequestMiddleware:
     """Gives every request an id, and measures, bounds and logs those that are HTTP."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        bounds: "BodyBounds",
+        small_bodies: SmallBodies | None = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._app = app
-        self._max_body_bytes = max_body_bytes
+        self._bounds = bounds
+        self._small_bodies = small_bodies or SmallBodies()
+        self._is_stopping = is_stopping
         self._timers = _Timers()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,12 +64,12 @@ class RequestMiddleware:
             if scope["type"] == "http":
                 await self._serve(scope, headers, receive, send)
             else:
-                await self._app(scope, receive, send)
+                await self._converse(scope, receive, send)
         finally:
             structlog.contextvars.reset_contextvars(**bound)
 
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        body = _Body(receive, _declared_bytes(headers), self._max_body_bytes)
+        body = _Body(receive, headers, self._bounds, self._small_bodies)
         scope[_BODY] = body
         exchange = _Exchange(scope, send, body, self._timers)
         try:
@@ -62,7 +77,14 @@ class RequestMiddleware:
         except ClientDisconnect:
             if not exchange.is_answered:
                 exchange.record(CLIENT_GONE)
-        except Exception as error:
+        except (asyncio.CancelledError, Exception) as error:
+            if self._is_ended_by_the_server():
+                # Whatever a library made of the cancellation. Raised on, it would be a 500 and a traceback.
+                if not exchange.is_answered:
+                    await problems.answer(scope, ShuttingDown())(scope, receive, exchange.send)
+                return
+            if isinstance(error, asyncio.CancelledError):
+                raise
             if exchange.is_answered:
                 # To return without the rest makes the server close the connection: the client must not
                 # take half an answer for a whole one.
@@ -70,6 +92,33 @@ class RequestMiddleware:
                 return
             # Not left to Starlette, which would answer outside of here: without id, log and metric.
             await problems.answer(scope, error)(scope, receive, exchange.send)
+        finally:
+            body.release()
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except (asyncio.CancelledError, Exception):
+            if not self._is_ended_by_the_server():
+                raise
+            await _close_socket(scope, send)
+
+    def _is_ended_by_the_server(self) -> bool:
+        """Whether the server has cancelled the current request because the process stops."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0 and self._is_stopping()
+
+
+async def _close_socket(scope: Scope, send: Send) -> None:
+    """End a WebSocket because the process stops: 503 in place of the handshake, or 1012 after it."""
+    response = problems.answer(scope, ShuttingDown())
+    start = {"status": response.status_code, "headers": response.raw_headers}
+    try:
+        await send({"type": "websocket.http.response.start", **start})
+        await send({"type": "websocket.http.response.body", "body": response.body})
+    except RuntimeError:  # the handshake is over
+        with contextlib.suppress(Exception):  # and maybe the connection too
+            await send({"type": "websocket.close", "code": SERVICE_RESTART})
 
 
 def _drop_version(scope: Scope) -> None:
@@ -80,9 +129,21 @@ def _drop_version(scope: Scope) -> None:
 
 
 def allow_body(scope: Scope, max_bytes: int) -> None:
+    """Let the body of this request be an upload of this size; to be called before any of it is read."""
+    body: _Body = scope[_BODY]
+    body.allow(max_bytes, body.bounds.upload_seconds)
+
+
+def allow_json(scope: Scope, max_bytes: int) -> None:
     """Set another limit for the body of this request; to be called before any of it is read."""
     body: _Body = scope[_BODY]
-    body.max_bytes = max_bytes
+    body.allow(max_bytes, body.bounds.seconds)
+
+
+def declared_bytes(scope: Scope) -> int:
+    """How long the body of this request is said to be; 0 if nothing is said."""
+    body: _Body = scope[_BODY]
+    return body.declared_bytes
 
 
 def _request_id(headers: dict[bytes, bytes]) -> str:
@@ -92,40 +153,106 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
     return ids.new_id().hex
 
 
-def _declared_bytes(headers: dict[bytes, bytes]) -> int:
-    length = headers.get(b"content-length", b"")
-    return int(length) if length.isdigit() else 0
+@dataclass(frozen=True)
+class BodyBounds:
+    """What the body of a request may be, unless its route asks for more, and how fast it has to come.
+
+    `seconds` and `upload_seconds` bound the time that is spent waiting for the client. After `grace_seconds`
+    the client must have sent `bytes_per_second` on average.
+    """
+
+    max_bytes: int
+    seconds: float = 300.0
+    upload_seconds: float = 7200.0
+    grace_seconds: float = 10.0
+    bytes_per_second: int = 4096
 
 
 class _Body:
-    """The body of one request, counted as it arrives.
+    """The body of one request, counted and timed as it arrives.
 
     Nothing is read before the route asks for it, so a client that sent `Expect: 100-continue` and means
     to send too much is refused without sending any of it.
     """
 
-    __slots__ = ("_declared_bytes", "_receive", "_received_bytes", "is_refused", "max_bytes")
+    __slots__ = (
+        "_counted_bytes",
+        "_is_expected",
+        "_max_bytes",
+        "_receive",
+        "_received_bytes",
+        "_seconds",
+        "_small_bodies",
+        "_waited_seconds",
+        "bounds",
+        "declared_bytes",
+        "is_refused",
+    )
 
-    def __init__(self, receive: Receive, declared_bytes: int, max_bytes: int) -> None:
-        self._receive = receive
-        self._declared_bytes = declared_bytes
-        self._received_bytes = 0
-        self.max_bytes = max_bytes
+    def __init__(
+        self, receive: Receive, headers: dict[bytes, bytes], bounds: BodyBounds, small_bodies: SmallBodies
+    ) -> None:
+        length = headers.get(b"content-length", b"")
+        self.declared_bytes = int(length) if length.isdigit() else 0
+        self.bounds = bounds
         self.is_refused = False
+        self._is_expected = self.declared_bytes > 0 or b"transfer-encoding" in headers
+        self._receive = receive
+        self._received_bytes = 0
+        self._counted_bytes = 0
+        self._small_bodies: SmallBodies | None = small_bodies
+        self._max_bytes = bounds.max_bytes
+        self._seconds = bounds.seconds
+        self._waited_seconds = 0.0
+
+    def allow(self, max_bytes: int, seconds: float) -> None:
+        """Allow more, or less. Whoever does sees to it that not too many come at a time."""
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+        self._small_bodies = None
 
     async def receive(self) -> Message:
-        """The next message; raises the 413 as soon as it is certain."""
-        if self._declared_bytes > self.max_bytes:
-            raise self._refusal()
-        message = await self._receive()
+        """The next message; raises the 413 and the 408 as soon as it is certain."""
+        if self.declared_bytes > self._max_bytes:
+            raise self._refusal(BodyTooLarge(limit=self._max_bytes))
+        if not self._is_expected:  # or no more
+            return await self._receive()
+        message = await self._receive_in_time()
+        self._is_expected = message.get("more_body", False)
         self._received_bytes += len(message.get("body", b""))
-        if self._received_bytes > self.max_bytes:
-            raise self._refusal()
+        if self._received_bytes > self._max_bytes:
+            raise self._refusal(BodyTooLarge(limit=self._max_bytes))
+        if self._small_bodies is not None and self._received_bytes > FREE_BYTES:
+            self._count(self._small_bodies, self._received_bytes - FREE_BYTES)
         return message
 
-    def _refusal(self) -> problems.Carrier:
+    async def _receive_in_time(self) -> Message:
+        bounds = self.bounds
+        allowed = min(self._seconds, bounds.grace_seconds + self._received_bytes / bounds.bytes_per_second)
+        started_at = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(allowed - self._waited_seconds):
+                return await self._receive()
+        except TimeoutError:
+            raise self._refusal(RequestTimeout(seconds=round(allowed))) from None
+        finally:
+            self._waited_seconds += asyncio.get_running_loop().time() - started_at
+
+    def release(self) -> None:
+        """Say that what was received is not held any longer."""
+        if self._small_bodies is not None and self._counted_bytes:
+            self._small_bodies.remove(self._counted_bytes)
+
+    def _count(self, small_bodies: SmallBodies, size: int) -> None:
+        more, self._counted_bytes = size - self._counted_bytes, size
+        try:
+            small_bodies.add(more)
+        except ServerBusy as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, error: AppError) -> problems.Carrier:
         self.is_refused = True
-        return problems.Carrier(BodyTooLarge(limit=self.max_bytes))
+        return problems.Carrier(error)
 
 
 class _Timers:

@@ -18,7 +18,15 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.core.errors import AppError, NotFound, Unprocessable
+from app.core.errors import (
+    AppError,
+    BodyTooLarge,
+    NotFound,
+    RequestHeadTooLarge,
+    RequestTimeout,
+    Unprocessable,
+)
+from app.http.body import APP_ERROR
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_FAULTS: Final = 50
@@ -76,7 +84,7 @@ def answer(scope: Scope, error: Exception) -> Response:
         case AppError():
             return _answer_app_error(scope, error)
         case RequestValidationError():
-            return _respond(scope, Unprocessable(), errors=_faults(error.errors()))
+            return _answer_invalid(scope, error.errors())
         case HTTPException():
             return _answer_http_exception(scope, error)
         case _:
@@ -92,6 +100,23 @@ def _answer_app_error(scope: Scope, error: AppError) -> Response:
     if error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_refused", code=error.code, cause=repr(error.__cause__))
     return _respond(scope, error)
+
+
+def _answer_invalid(scope: Scope, faults: Sequence[Any]) -> Response:
+    for fault in faults:
+        error = fault.get("ctx", {}).get(APP_ERROR)
+        if isinstance(error, AppError):
+            return _respond(scope, error, **_place(fault["loc"], error))
+    return _respond(scope, Unprocessable(), errors=_faults(faults))
+
+
+def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
+    """Which of several things in a request the error is about, if there are several."""
+    numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
+    if not numbers:
+        return {}
+    way = [_name(part) for part in location[: numbers[0] + 1]]
+    return {"errors": [{"loc": way, "msg": error.detail, "type": error.code}]}
 
 
 def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
@@ -209,8 +234,18 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         schemas[ours.__name__].pop("$defs", None)
     for path in document["paths"].values():
         for operation in path.values():
+            if "requestBody" in operation:
+                _describe_bounds(operation["responses"])
             _describe_operation(operation["responses"])
     return document
+
+
+def _describe_bounds(documented: dict[str, Any]) -> None:
+    """Say what any route with a body may answer before it looks at what the body says."""
+    for error in (RequestTimeout(seconds=10), BodyTooLarge(limit=65_536), RequestHeadTooLarge(limit=32_768)):
+        response = documented.setdefault(str(error.status), _documented([error]))
+        examples = response["content"][MEDIA_TYPE].setdefault("examples", {})
+        examples.setdefault(error.code, {"value": _example(error)})
 
 
 def _describe_operation(documented: dict[str, Any]) -> None:

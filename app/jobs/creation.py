@@ -11,6 +11,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
@@ -25,7 +26,9 @@ from app.quotas.errors import QuotaExceeded
 
 def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
     """`POST /jobs/<kind>` for every kind that users may ask for."""
-    router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[Depends(refuse_while_stopping)])
+    router = APIRouter(
+        route_class=BoundedRoute, prefix="/jobs", tags=["jobs"], dependencies=[Depends(refuse_while_stopping)]
+    )
     for kind in kinds.values():
         if kind.is_internal:
             continue

@@ -90,6 +90,12 @@ class JobLimitExceeded(Unprocessable):
     title = "Job limit exceeded"
 
 
+class SearchTooLarge(TooLarge):
+    """The jobs of this search would hold {got} bytes of rows; the limit is {limit}. Upload a dataset."""
+
+    code = "search_too_large"
+
+
 class TooManyJobs(BadRequest):
     """Maximum {limit} jobs allowed at once"""
 

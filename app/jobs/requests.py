@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from app.http.body import CleanStr, StrictBody
+from app.http.body import CleanStr, LargeBody, at_most
 from app.jobs.states import Priority
 
 MAX_METADATA_PAIRS: Final = 16
@@ -28,7 +28,7 @@ MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[CleanStr, Field(max_length=256)]
 
 
-class JobOptions(StrictBody):
+class JobOptions(LargeBody):
     """What can be said of every job, whatever its kind."""
 
     priority: Priority = Priority.NORMAL
@@ -49,7 +49,9 @@ class JobOptions(StrictBody):
     expires_in_seconds: int | None = Field(
         None, ge=1, le=366 * 86_400, description="How long the results are kept after the end."
     )
-    metadata: dict[MetadataKey, MetadataValue] = Field(default_factory=dict, max_length=MAX_METADATA_PAIRS)
+    metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MAX_METADATA_PAIRS)] = Field(
+        default_factory=dict, json_schema_extra={"maxProperties": MAX_METADATA_PAIRS}
+    )
 
     @model_validator(mode="after")
     def _start_is_said_once(self) -> "JobOptions":

@@ -17,6 +17,7 @@ from app.http import problems
 from app.http.accept import choose
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
+from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import QuotaDep, WatcherDep
@@ -58,7 +59,7 @@ _PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(route_class=BoundedRoute, prefix="/jobs", tags=["jobs"])
 
 
 @router.get(

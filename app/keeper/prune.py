@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from app.auth import attempts
 from app.core.config import Settings
 from app.core.errors import StorageUnavailable
 from app.core.storage import Storage
@@ -85,6 +86,7 @@ class Prune:
         await connection.execute(_GROUP_KEYS, IDEMPOTENCY_KEY_LIFETIME)
         await connection.execute(_GROUPS, IDEMPOTENCY_KEY_LIFETIME, self._jobs_at_once)
         await tickets.prune(connection)
+        await attempts.prune(connection)
         await leases.prune(connection, timedelta(seconds=self._settings.lease_seconds))
         return partial(self._delete_files, {row["job_id"] for row in with_files})
 

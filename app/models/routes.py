@@ -14,6 +14,7 @@ from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.routing import BoundedRoute
 from app.models import builtin, queries, registry, storing, views
 from app.models.errors import (
     AliasNotFound,
@@ -44,7 +45,7 @@ Owner = Annotated[
 ]
 Number = Annotated[int, Path(ge=1, lt=2**31, description="The version's number.")]
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(route_class=BoundedRoute, prefix="/models", tags=["models"])
 
 
 @router.get(

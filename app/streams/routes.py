@@ -13,6 +13,7 @@ from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
 from app.http.body import CleanStr, StrictBody
 from app.http.deps import DatabaseDep
+from app.http.routing import BoundedRoute
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
@@ -30,7 +31,7 @@ _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 LastEventId = Annotated[str | None, Header(description="The last event seen; what follows is sent.")]
 After = Annotated[str | None, Query(description="The same, for clients that cannot set headers.")]
 
-router = APIRouter(tags=["streams"])
+router = APIRouter(route_class=BoundedRoute, tags=["streams"])
 
 
 class TicketRequest(StrictBody):

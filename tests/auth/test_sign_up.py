@@ -102,10 +102,10 @@ async def test_a_password_that_is_no_text_is_refused(client: httpx.AsyncClient, 
 
 
 @pytest.mark.parametrize("field", ["username", "password"])
-async def test_a_megabyte_of_accents_is_refused_before_it_is_sorted(
+async def test_a_great_many_accents_are_refused_before_they_are_sorted(
     client: httpx.AsyncClient, field: str
 ) -> None:
-    body = {"username": "ada", "password": PASSWORD, field: "a" + "\u0301\u0316" * 500_000}
+    body = {"username": "ada", "password": PASSWORD, field: "a" + "\u0301\u0316" * 2500}
 
     assert (await client.post("/users", json=body)).status_code == 422
 

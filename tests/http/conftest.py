@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from app.http import problems
-from app.http.middleware import RequestMiddleware
+from app.http.middleware import BodyBounds, RequestMiddleware
 
 BODY_LIMIT = 2_000_000
 
@@ -16,7 +16,7 @@ BODY_LIMIT = 2_000_000
 def stand() -> FastAPI:
     application = FastAPI(redirect_slashes=False)
     problems.install(application)
-    application.add_middleware(RequestMiddleware, max_body_bytes=BODY_LIMIT)
+    application.add_middleware(RequestMiddleware, bounds=BodyBounds(max_bytes=BODY_LIMIT))
     return application
 
 

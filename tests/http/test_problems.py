@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.core.errors import AppError, BadRequest, DatabaseUnavailable, Unauthorized
 from app.http import problems
-from app.http.body import StrictBody
+from app.http.body import MAX_UNKNOWN, StrictBody
 
 SECRET = "canary-5f2c"
 
@@ -148,13 +148,25 @@ async def test_many_faults_with_monstrous_names_make_a_small_answer(
     @stand.post("/people")
     async def add(body: SignUp) -> None: ...
 
-    fields = ",".join(f'"{number}{"x" * 10_000}": 1' for number in range(100))
+    fields = ",".join(f'"{number}{"x" * 10_000}": 1' for number in range(MAX_UNKNOWN))
     body = "{" + fields + "}"
     response = await visitor.post("/people", content=body, headers={"Content-Type": "application/json"})
 
     errors = assert_is_problem(response, 422, "validation_error")["errors"]
-    assert len(errors) == problems.MAX_FAULTS
+    assert len(errors) > MAX_UNKNOWN
     assert len(response.content) < 20_000
+
+
+async def test_more_unknown_members_than_anybody_mistypes_are_one_fault(
+    stand: FastAPI, visitor: httpx.AsyncClient
+) -> None:
+    @stand.post("/people")
+    async def add(body: SignUp) -> None: ...
+
+    response = await visitor.post("/people", json={f"k{number}": 0 for number in range(MAX_UNKNOWN + 10)})
+
+    [fault] = assert_is_problem(response, 422, "validation_error")["errors"]
+    assert (fault["loc"], fault["type"]) == (["body"], "too_many_members")
 
 
 async def test_an_unforeseen_error_gives_away_nothing_and_is_logged_with_its_request(

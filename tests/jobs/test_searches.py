@@ -1,5 +1,7 @@
 """A search: many trainings that differ in their hyperparameters, as one group."""
 
+import math
+from itertools import product
 from typing import Any
 
 import httpx
@@ -7,6 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.database import Database
+from app.jobs.errors import SearchTooLarge
+from app.jobs.kinds import train_model
 from app.jobs.searches import leaderboard
 from app.jobs.searches.space import Search
 from tests.support import rows
@@ -85,6 +89,78 @@ def test_a_short_range_gives_no_combination_twice() -> None:
 def test_a_search_that_makes_no_sense_is_refused(search: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Search.model_validate(search)
+
+
+def test_more_combinations_than_any_memory_holds_are_drawn_without_being_listed() -> None:
+    grid = {f"p{number}": list(range(100)) for number in range(20)}
+    search = Search.model_validate({"params": grid, "trials": 200})
+
+    drawn = search.combinations(3)
+
+    assert drawn == search.combinations(3)
+    assert len({tuple(one.values()) for one in drawn}) == 200
+    assert all(list(one) == list(grid) for one in drawn)
+    assert len({one["p0"] for one in drawn}) > 50  # from all over the grid
+
+
+def test_a_grid_is_listed_in_the_order_of_its_lists() -> None:
+    search = Search.model_validate({"params": {"a": [1, 2], "b": [3], "c": [4, 5, 6]}})
+
+    assert [tuple(one.values()) for one in search.combinations(0)] == list(product([1, 2], [3], [4, 5, 6]))
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min": 1, "max": 10**400},
+        {"min": -(10**400), "max": 1},
+        {"min": 1, "max": 2**63},
+        {"min": 1, "max": math.inf},
+        {"min": -1.7e308, "max": 1.7e308},
+        {"min": 1, "max": math.nan},
+        {"min": -1, "max": 1, "log": True},
+        {"min": 0, "max": 1, "log": True},
+        {"min": "1" * 5000, "max": "2"},
+    ],
+    ids=range(9),
+)
+def test_a_range_that_no_number_can_be_drawn_from_is_refused(bounds: dict[str, Any]) -> None:
+    for scale in ({"log": True}, {}):
+        with pytest.raises(ValidationError):
+            Search.model_validate({"params": {"alpha": scale | bounds}, "trials": 3})
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"min": 1, "max": 2**63 - 1},
+        {"min": -(2**63), "max": 2**63 - 1},
+        {"min": 5e-324, "max": 1.7e308, "log": True},
+        {"min": 1, "max": 2**63 - 1, "log": True},
+        {"min": 1e300, "max": 1.7e308},
+    ],
+    ids=range(5),
+)
+def test_numbers_are_drawn_from_the_widest_ranges(bounds: dict[str, Any]) -> None:
+    search = Search.model_validate({"params": {"alpha": bounds}, "trials": 100})
+
+    drawn = [one["alpha"] for one in search.combinations(0)]
+
+    assert len(drawn) == 100
+    assert all(bounds["min"] <= number <= bounds["max"] for number in drawn)
+
+
+def test_a_search_over_rows_does_not_store_them_without_bound() -> None:
+    body = {
+        "rows": [{"text": "x" * 1000, "label": str(number % 2)} for number in range(1000)],
+        "target": "label",
+        "algorithm": "logistic_regression",
+        "search": {"params": {"alpha": {"min": 1e-6, "max": 1e-2}}, "trials": 200},
+    }
+    request = train_model.TrainModelRequest.model_validate(body)
+
+    with pytest.raises(SearchTooLarge):
+        train_model.spread(request)
 
 
 # Which is the best

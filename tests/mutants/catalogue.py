@@ -4,6 +4,7 @@ from typing import Final
 
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
+from tests.mutants.request_guards import REQUEST_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transitions.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
@@ -754,4 +755,5 @@ MUTANTS: Final = (
         ("tests/jobs/test_limits.py::test_a_user_who_asks_for_too_much_is_told_what_the_limit_is",),
     ),
     *MODELS,
+    *REQUEST_GUARDS,
 )

@@ -10,6 +10,7 @@ from app.core import paging
 from app.core.errors import InvalidCursor
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.routing import BoundedRoute
 from app.jobs import views
 from app.jobs.announcements import announce
 from app.jobs.dead_letters import queries, service
@@ -22,7 +23,7 @@ _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8
 
 _TOO_MANY: Final = TooManyActiveJobs(active=10, limit=10)
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+router = APIRouter(route_class=BoundedRoute, prefix="/dead-letters", tags=["dead letters"])
 
 
 @router.get(

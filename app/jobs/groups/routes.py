@@ -10,6 +10,7 @@ from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.routing import BoundedRoute
 from app.jobs import limits, views
 from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
@@ -22,12 +23,17 @@ from app.jobs.states import Status
 
 _UNKNOWN: Final = GroupNotFound(group_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
 
-router = APIRouter(prefix="/groups", tags=["groups"])
+router = APIRouter(route_class=BoundedRoute, prefix="/groups", tags=["groups"])
 
 
 def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
     """`POST /jobs/bulk`, for every kind that users may ask for."""
-    bulk = APIRouter(prefix="/jobs", tags=["groups"], dependencies=[Depends(refuse_while_stopping)])
+    bulk = APIRouter(
+        route_class=BoundedRoute,
+        prefix="/jobs",
+        tags=["groups"],
+        dependencies=[Depends(refuse_while_stopping)],
+    )
     bulk.add_api_route(
         "/bulk",
         _bulk_endpoint(kinds),
@@ -52,7 +58,6 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
-        service.ensure_not_too_many(body)
         limits.ensure_allowed(resources.settings, user, body.jobs)
         return await creation.create(
             resources,

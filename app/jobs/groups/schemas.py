@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, Field, create_model
 from typing_extensions import TypedDict
 
-from app.http.body import StrictBody
+from app.http.body import LargeBody, at_most
+from app.jobs.errors import TooManyJobs
 from app.jobs.kinds.kind import Kind
 from app.jobs.states import Status
 
@@ -71,13 +72,18 @@ class GroupCancelled(TypedDict):
 def bulk_request(kinds: Mapping[str, Kind]) -> type[BaseModel]:
     """The body of `POST /jobs/bulk`: a list of requests, each of which names its kind."""
     items = tuple(_item(kind) for kind in kinds.values() if not kind.is_internal)
-    item = Annotated[Union[items], Field(discriminator="kind")] if len(items) > 1 else items[0]  # noqa: UP007
+    item: Any = Annotated[Union[items], Field(discriminator="kind")] if len(items) > 1 else items[0]  # noqa: UP007
+    jobs: Any = Annotated[list[item], Field(min_length=1, fail_fast=True), at_most(MAX_JOBS, _too_many)]
     return create_model(
         "BulkRequest",
-        __base__=StrictBody,
+        __base__=LargeBody,
         __doc__="Many jobs, created all or none.",
-        jobs=(list[item], Field(min_length=1)),  # type: ignore[valid-type]  # the types are known at run time only
+        jobs=(jobs, ...),
     )
+
+
+def _too_many(got: int) -> TooManyJobs:
+    return TooManyJobs(limit=MAX_JOBS, got=got)
 
 
 def _item(kind: Kind) -> type[BaseModel]:

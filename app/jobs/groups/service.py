@@ -11,9 +11,9 @@ from app.core import ids
 from app.core.config import Settings
 from app.core.errors import AppError
 from app.jobs import service, transitions
-from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyJobs
+from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
 from app.jobs.groups import queries
-from app.jobs.groups.schemas import MAX_JOBS, GroupView
+from app.jobs.groups.schemas import GroupView
 from app.jobs.kinds.kind import Kind
 from app.jobs.moves import Moved, NewJob
 from app.jobs.requests import JobOptions
@@ -29,12 +29,6 @@ class GroupSubmitted:
     job_ids: list[UUID]
     moved: list[Moved]
     is_replay: bool = False
-
-
-def ensure_not_too_many(request: Any) -> None:
-    """Raise TooManyJobs if a bulk request asks for more jobs than can be had at once."""
-    if len(request.jobs) > MAX_JOBS:
-        raise TooManyJobs(limit=MAX_JOBS, got=len(request.jobs))
 
 
 async def submit(

@@ -4,7 +4,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
-from app.http.body import CleanJson, CleanStr
+from app.http.body import CleanStr
 from app.jobs.errors import TextTooLong, TooManyRows
 from app.jobs.kinds import inputs, over_rows
 from app.jobs.kinds.kind import Found, Kind, References, Work
@@ -19,12 +19,11 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 class BatchPredictRequest(over_rows.RowsRequest):
     """Run a model over up to 1000 texts or instances, or over all rows of a dataset."""
 
-    texts: list[CleanStr] | None = Field(
-        None, min_length=1, description="The texts, in the order in which the predictions will come."
+    texts: over_rows.Texts | None = Field(
+        None, description="The texts, in the order in which the predictions will come."
     )
-    instances: list[dict[str, CleanJson] | list[CleanJson]] | None = Field(
+    instances: over_rows.Instances | None = Field(
         None,
-        min_length=1,
         description="Rows for a model with columns: objects by the columns' names, or lists in their order.",
     )
     model: CleanStr = Field(
@@ -51,7 +50,7 @@ def references(request: BatchPredictRequest) -> References:
 
 
 def plan(request: BatchPredictRequest, found: Found) -> Work:
-    """Check that the model can take the rows. Raises TooManyRows, TextTooLong, and what `inputs` raises."""
+    """Check that the model can take the rows. Raises TextTooLong, and what `inputs` raises."""
     model = found.models[request.model]
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]
@@ -60,7 +59,6 @@ def plan(request: BatchPredictRequest, found: Found) -> Work:
     rows: list[Any]
     if request.instances is not None:
         rows = request.instances
-        over_rows.ensure_not_too_many(rows)
         shape = inputs.of_instances(model, rows, column=request.column, id_column=request.id_column)
     else:
         rows = request.texts or []
@@ -78,8 +76,6 @@ def _params(
 
 
 def _check_texts(texts: list[str]) -> None:
-    if len(texts) > MAX_INLINE_ROWS:
-        raise TooManyRows(limit=MAX_INLINE_ROWS, got=len(texts))
     for index, text in enumerate(texts):
         if len(text) > MAX_TEXT_CHARACTERS:
             raise TextTooLong(index=index, length=len(text), limit=MAX_TEXT_CHARACTERS)

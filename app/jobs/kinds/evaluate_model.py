@@ -4,7 +4,7 @@ from typing import Any, Final, Self
 
 from pydantic import Field, model_validator
 
-from app.http.body import CleanObject, CleanStr
+from app.http.body import CleanStr
 from app.jobs.errors import InputMismatch, TooManyInstances
 from app.jobs.kinds import inputs, over_rows
 from app.jobs.kinds.kind import Found, Kind, References, Work
@@ -18,7 +18,7 @@ class EvaluateModelRequest(over_rows.RowsRequest):
     """Compare what a model predicts with what is true, over a dataset or up to 1000 rows."""
 
     model: CleanStr = Field(description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH)
-    rows: list[CleanObject] | None = Field(None, min_length=1, description="Rows with the target among them.")
+    rows: over_rows.Rows | None = Field(None, description="Rows with the target among them.")
     target: CleanStr = Field(
         min_length=1, max_length=1000, description="The column with what should be predicted."
     )
@@ -40,7 +40,7 @@ def references(request: EvaluateModelRequest) -> References:
 def plan(request: EvaluateModelRequest, found: Found) -> Work:
     """Check that the model can take the rows, and does not need the target.
 
-    Raises TooManyInstances, and what `inputs` raises.
+    Raises what `inputs` raises.
     """
     model = found.models[request.model]
     needed = () if model.columns is None or inputs.text_column(model) else model.columns
@@ -55,7 +55,6 @@ def plan(request: EvaluateModelRequest, found: Found) -> Work:
         )
         return over_rows.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any] = request.rows or []
-    over_rows.ensure_not_too_many(rows)
     inputs.ensure_each_has(rows, (request.target,))
     shape = inputs.of_instances(
         model, rows, column=request.column, id_column=request.id_column, target=request.target

@@ -9,11 +9,12 @@ from pydantic_core import PydanticCustomError
 
 from app.core import ids
 from app.datasets.errors import DatasetNotFound
-from app.http.body import CleanObject, CleanStr
+from app.http.body import CleanObject, CleanStr, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
-from app.jobs.errors import SearchInBulk, TooManyInstances, UnknownColumn
+from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
 from app.jobs.kinds.kind import Found, Kind, References, Spread, Work
+from app.jobs.kinds.over_rows import MAX_INLINE_ROWS, Rows
 from app.jobs.params import TrainModelParams
 from app.jobs.requests import JobOptions
 from app.jobs.searches.space import Search
@@ -21,8 +22,9 @@ from app.models import builtin
 from app.models.names import ModelName
 from app.models.versions import Task
 
-MAX_INLINE_ROWS: Final = 1000
 MAX_EPOCHS: Final = 1000
+MAX_SEARCH_BYTES: Final = 16 * 1024 * 1024
+"""How many bytes of rows the jobs of a search may hold together: each has them all."""
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -33,14 +35,10 @@ class TrainModelRequest(JobOptions):
     """Train a model to predict one column of a dataset, or of up to 1000 rows, from the others."""
 
     dataset_id: UUID | None = Field(None, description="Learn from the rows of this dataset.")
-    rows: list[CleanObject] | None = Field(
-        None, min_length=1, description="Learn from these rows, objects by the names of the columns."
-    )
+    rows: Rows | None = Field(None, description="Learn from these rows, objects by the names of the columns.")
     target: ColumnName = Field(description="The column to predict.")
-    features: list[ColumnName] | None = Field(
+    features: Annotated[list[ColumnName], Field(min_length=1, fail_fast=True), at_most(1000)] | None = Field(
         None,
-        min_length=1,
-        max_length=1000,
         description="The columns to predict it from; default: all others that are of use."
         " Numbers, categories, texts, dates and yes-or-no are told apart by their content.",
     )
@@ -142,6 +140,10 @@ def spread(request: TrainModelRequest) -> Spread | None:
     """The trials of a search, which register the versions of one model."""
     if request.search is None:
         return None
+    if request.rows is not None:
+        stored_bytes = len(msgspec.json.encode(request.rows)) * request.search.count
+        if stored_bytes > MAX_SEARCH_BYTES:
+            raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
     trials = tuple(
         request.model_copy(update={"search": None, "model": model, "params": request.tried(params)})
@@ -152,7 +154,7 @@ def spread(request: TrainModelRequest) -> Spread | None:
 
 
 def plan(request: TrainModelRequest, found: Found) -> Work:
-    """Check that the columns are there. Raises TooManyInstances, UnknownColumn, SearchInBulk.
+    """Check that the columns are there. Raises UnknownColumn, SearchInBulk.
 
     The total is of epochs: each is a batch.
     """
@@ -176,8 +178,6 @@ def plan(request: TrainModelRequest, found: Found) -> Work:
         _ensure_columns(request, [column.name for column in dataset.columns], dataset.name)
         return Work(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
     rows = request.rows or []
-    if len(rows) > MAX_INLINE_ROWS:
-        raise TooManyInstances(limit=MAX_INLINE_ROWS, got=len(rows))
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
     return Work(params, rows=msgspec.json.encode(rows), total=request.epochs)
 
@@ -201,6 +201,7 @@ KIND: Final = Kind(
     errors=(
         DatasetNotFound(dataset_id=_EXAMPLE_ID),
         TooManyInstances(limit=MAX_INLINE_ROWS, got=1001),
+        SearchTooLarge(limit=MAX_SEARCH_BYTES, got=17_000_000),
         UnknownColumn(option="target", column="labl", dataset="reviews", columns=["text", "label"]),
     ),
     examples={

@@ -9,6 +9,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.routing import BoundedRoute
 from app.jobs import service, views
 from app.jobs.announcements import announce
 from app.jobs.deps import KindsDep, QuotaDep, WatcherDep, refuse_while_stopping
@@ -33,7 +34,9 @@ from app.models.errors import ModelNotFound
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _EXAMPLE_ERROR: Final = {"code": "bad_input", "message": "…", "retryable": False, "attempt": 1}
 
-router = APIRouter(tags=["predictions"], dependencies=[Depends(refuse_while_stopping)])
+router = APIRouter(
+    route_class=BoundedRoute, tags=["predictions"], dependencies=[Depends(refuse_while_stopping)]
+)
 
 
 @router.post(

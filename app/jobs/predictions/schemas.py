@@ -1,24 +1,36 @@
 """What predictions at once look like over HTTP."""
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
-from app.http.body import CleanJson, CleanStr, StrictBody
+from app.http.body import CleanRow, CleanStr, LargeBody, at_most
+from app.jobs.errors import TooManyInstances, TooManyRows
 from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 
 MAX_ROWS: Final = 100
 
 
-class PredictRequest(StrictBody):
+Texts = Annotated[
+    list[CleanStr],
+    Field(min_length=1, fail_fast=True),
+    at_most(MAX_ROWS, lambda got: TooManyRows(limit=MAX_ROWS, got=got)),
+]
+Instances = Annotated[
+    list[CleanRow],
+    Field(min_length=1, fail_fast=True),
+    at_most(MAX_ROWS, lambda got: TooManyInstances(limit=MAX_ROWS, got=got)),
+]
+
+
+class PredictRequest(LargeBody):
     """Up to 100 texts or instances to be predicted at once."""
 
-    texts: list[CleanStr] | None = Field(None, min_length=1)
-    instances: list[dict[str, CleanJson] | list[CleanJson]] | None = Field(
+    texts: Texts | None = None
+    instances: Instances | None = Field(
         None,
-        min_length=1,
         description="Objects by the names of the model's columns, or lists in their order.",
     )
     model: CleanStr = Field(

@@ -11,8 +11,6 @@ from app.jobs.errors import (
     PredictionRefused,
     PredictionTooLarge,
     ResultsExpired,
-    TooManyInstances,
-    TooManyRows,
 )
 from app.jobs.kinds.batch_predict import BatchPredictRequest
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest, PredictRowError
@@ -27,11 +25,7 @@ _decode_lines: Final = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
 def job_request(request: PredictRequest) -> BatchPredictRequest:
-    """The job that gives these predictions. Raises TooManyRows."""
-    if request.texts is not None and len(request.texts) > MAX_ROWS:
-        raise TooManyRows(limit=MAX_ROWS, got=len(request.texts))
-    if request.instances is not None and len(request.instances) > MAX_ROWS:
-        raise TooManyInstances(limit=MAX_ROWS, got=len(request.instances))
+    """The job that gives these predictions."""
     # What was checked once is not checked again.
     return BatchPredictRequest.model_construct(
         texts=request.texts,

@@ -1,15 +1,18 @@
 """What is searched: the combinations of hyperparameters that a request spans."""
 
-import itertools
 import math
 import random
+import sys
 from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
-from app.http.body import CleanJson, CleanStr, StrictBody
+from app.http.body import CleanJson, CleanStr, StrictBody, at_most
 
 MAX_TRIALS: Final = 200
+MAX_PARAMS: Final = 20
+MAX_CHOICES: Final = 100
 
 LOWER_IS_BETTER: Final = frozenset({"log_loss", "rmse", "mae"})
 METRICS: Final = (
@@ -25,11 +28,20 @@ METRICS: Final = (
 )
 
 
+def _in_64_bits(value: Any) -> Any:
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise PydanticCustomError("integer_size", "Integers must fit into 64 bits")
+    return value
+
+
+Bound = Annotated[int | float, BeforeValidator(_in_64_bits)]
+
+
 class Range(StrictBody):
     """Anything between two numbers; whole ones if both are. `log`: each order of magnitude alike."""
 
-    min: int | float
-    max: int | float
+    min: Bound
+    max: Bound
     log: bool = False
 
     @model_validator(mode="after")
@@ -38,6 +50,8 @@ class Range(StrictBody):
             raise ValueError("min must be less than max")
         if self.log and self.min <= 0:
             raise ValueError("on a logarithmic scale min must be greater than 0")
+        if not math.isfinite(self.max - self.min):
+            raise ValueError("min and max are too far apart")
         return self
 
     def draw(self, chance: random.Random) -> int | float:
@@ -45,21 +59,21 @@ class Range(StrictBody):
         is_whole = isinstance(self.min, int) and isinstance(self.max, int)
         if self.log:
             number = math.exp(chance.uniform(math.log(self.min), math.log(self.max)))
-            return round(number) if is_whole else number
+            # The exponential of a logarithm may be a little more, or less.
+            number = min(max(number, self.min), self.max)
+            return round(number) if is_whole else float(number)
         return (
             chance.randint(int(self.min), int(self.max)) if is_whole else chance.uniform(self.min, self.max)
         )
 
 
-Choices = Annotated[list[CleanJson], Field(min_length=1, max_length=100)]
+Choices = Annotated[list[CleanJson], Field(min_length=1, fail_fast=True), at_most(MAX_CHOICES)]
 
 
 class Search(StrictBody):
     """Train once for each of many combinations of hyperparameters, and see which is the best."""
 
-    params: dict[CleanStr, Choices | Range] = Field(
-        min_length=1,
-        max_length=20,
+    params: Annotated[dict[CleanStr, Choices | Range], Field(min_length=1), at_most(MAX_PARAMS)] = Field(
         description="For each hyperparameter the values to try, or a range to draw from.",
     )
     trials: int | None = Field(
@@ -87,6 +101,11 @@ class Search(StrictBody):
         return self
 
     @property
+    def count(self) -> int:
+        """How many trials there are at the most."""
+        return self._combinations if self.trials is None else self.trials
+
+    @property
     def _combinations(self) -> int:
         return math.prod(len(values) for values in self.params.values() if isinstance(values, list))
 
@@ -94,11 +113,22 @@ class Search(StrictBody):
         """The combinations to try; the same seed gives the same ones. None is there twice."""
         lists = [values for values in self.params.values() if isinstance(values, list)]
         if len(lists) == len(self.params):
-            grid = [dict(zip(self.params, chosen, strict=True)) for chosen in itertools.product(*lists)]
-            if self.trials is None or self.trials >= len(grid):
-                return grid
-            return random.Random(seed).sample(grid, self.trials)  # noqa: S311  # a search, not a secret
+            size = self._combinations
+            if self.trials is None or self.trials >= size:
+                return [self._combination(number) for number in range(size)]
+            # Numbers of combinations are drawn: all of them together may be more than any memory holds.
+            numbers = _sample(random.Random(seed), size, self.trials)  # noqa: S311  # a search, not a secret
+            return [self._combination(number) for number in numbers]
         return self._drawn(random.Random(seed))  # noqa: S311
+
+    def _combination(self, number: int) -> dict[str, Any]:
+        """The combination with this number, in the order of `itertools.product`."""
+        chosen: dict[str, Any] = {}
+        for name, values in reversed(self.params.items()):
+            if isinstance(values, list):
+                number, index = divmod(number, len(values))
+                chosen[name] = values[index]
+        return {name: chosen[name] for name in self.params}
 
     def _drawn(self, chance: random.Random) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
@@ -114,3 +144,13 @@ class Search(StrictBody):
             if drawn not in found:
                 found.append(drawn)
         return found
+
+
+def _sample(chance: random.Random, size: int, count: int) -> list[int]:
+    """So many different numbers below `size`, however large it is."""
+    if size <= sys.maxsize:
+        return chance.sample(range(size), count)
+    found: dict[int, None] = {}
+    while len(found) < count:
+        found[chance.randrange(size)] = None
+    return list(found)

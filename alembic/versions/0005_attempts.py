@@ -1,0 +1,28 @@
+"""Attempts at signing in and up, by network."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add attempts."""
+    op.execute(
+        """
+        CREATE TABLE attempts (
+            subject bytea NOT NULL,
+            network text NOT NULL,
+            at timestamptz[] NOT NULL,
+            expires_at timestamptz NOT NULL,
+            CONSTRAINT pk_attempts PRIMARY KEY (subject, network)
+        )"""
+    )
+    op.execute("CREATE INDEX ix_attempts_expired ON attempts (expires_at)")
+
+
+def downgrade() -> None:
+    """Drop them."""
+    op.execute("DROP TABLE attempts")

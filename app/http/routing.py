@@ -1,0 +1,135 @@
+"""Routes that take a body: they know who is asking before they read it, and bound it before they parse it."""
+
+import asyncio
+import typing
+from collections.abc import Callable, Coroutine, Hashable
+from contextlib import AsyncExitStack
+from typing import Any, Final, Protocol, runtime_checkable
+
+import pydantic_core
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.core.errors import TooManyValues
+from app.http.body import LargeBody
+from app.http.budget import BodyBudget
+from app.http.counting import PIECE_BYTES, ValueCounter
+from app.http.middleware import allow_json, declared_bytes
+from app.http.problems import Carrier
+
+SMALL_BODY_BYTES: Final = 64 * 1024
+"""The largest body of a route that does not ask for more."""
+
+MAX_VALUES: Final = 100_000
+"""So many numbers, texts, arrays and objects may be in a large body: they take some 50 ms to be read."""
+
+_HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@runtime_checkable
+class BeforeBody(Protocol):
+    """A dependency that is resolved before the body is read. It remembers its result for the request."""
+
+    async def before_body(self, request: Request) -> Hashable:
+        """Who is asking; raises what the dependency raises."""
+
+
+class BoundedRoute(APIRoute):
+    """The class of all routes that FastAPI reads a body for."""
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler, behind the checks."""
+        handler = super().get_route_handler()
+        if self.body_field is None:
+            return handler
+        calls: list[object] = [one.call for one in self.dependant.dependencies]
+        checks = [call for call in calls if isinstance(call, BeforeBody)]
+        is_large = _is_large(self.body_field.field_info.annotation)
+
+        async def bounded(request: Request) -> Response:
+            owner: Hashable = None
+            for check in checks:
+                owner = await check.before_body(request)
+            if not is_large or 0 < declared_bytes(request.scope) <= SMALL_BODY_BYTES:
+                return await handler(request)
+            limit: int = request.app.state.resources.settings.max_body_bytes
+            allow_json(request.scope, limit)
+            async with AsyncExitStack() as held:
+                await _parse(request, _Holding(request, owner, limit, held))
+                return await handler(request)
+
+        return bounded
+
+
+class _Holding:
+    """The place of one body in the budget, taken when it is certain that the body is large."""
+
+    def __init__(self, request: Request, owner: Hashable, limit: int, held: AsyncExitStack) -> None:
+        self._budget: BodyBudget = request.app.state.body_budget
+        self._owner = owner
+        self._size = declared_bytes(request.scope) or limit
+        self._limit = limit
+        self._held = held
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Wait for the place. A body that is refused for its size needs none."""
+        if not self._is_taken and self._size <= self._limit:
+            self._is_taken = True
+            await self._held.enter_async_context(self._budget.hold(self._owner, self._size))
+
+
+def _is_large(annotation: Any) -> bool:
+    return any(
+        isinstance(part, type) and issubclass(part, LargeBody)
+        for part in (annotation, *typing.get_args(annotation))
+    )
+
+
+async def _parse(request: Request, holding: _Holding) -> None:
+    """Read a body and parse it, and leave what it says where FastAPI looks for it.
+
+    FastAPI would hold three copies of it, one of them with four bytes for each character.
+    """
+    if not _is_json(request.headers.get("content-type", "")):
+        request._body = b"-"  # none of it is read: FastAPI says that it is no JSON
+        return
+    if declared_bytes(request.scope):
+        await holding.take()
+    text = await _read(request, holding)
+    if not text:
+        request._body = b""
+        return
+    request._body = b"{}"  # not empty, or FastAPI would say that there is none
+    try:
+        request._json = pydantic_core.from_json(text, cache_strings="none")
+    except ValueError as error:
+        fault = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
+        raise RequestValidationError([fault]) from None
+
+
+async def _read(request: Request, holding: _Holding) -> bytearray:
+    text = bytearray()
+    counter = ValueCounter()
+    async for received in request.stream():
+        text += received
+        if len(text) > SMALL_BODY_BYTES:
+            await holding.take()
+        for start in range(0, len(received), PIECE_BYTES):
+            counter.take(received[start : start + PIECE_BYTES])
+            if counter.values > MAX_VALUES:
+                raise Carrier(TooManyValues(limit=MAX_VALUES))
+            if counter.has_huge_number:
+                raise RequestValidationError([_HUGE_NUMBER])
+            await asyncio.sleep(0)
+    return text
+
+
+def _is_json(content_type: str) -> bool:
+    media_type = content_type.partition(";")[0].strip().lower()
+    main, _, sub = media_type.partition("/")
+    return main == "application" and (sub == "json" or sub.endswith("+json"))

@@ -1,0 +1,110 @@
+"""Who is asking is known before a body is read, and how much there is of it before it is parsed."""
+
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from app.http.body import LargeBody
+from app.http.routing import MAX_VALUES, SMALL_BODY_BYTES, BoundedRoute
+from tests.conftest import SignUp
+
+JSON = {"Content-Type": "application/json"}
+LARGE = ["/jobs/batch-predict", "/jobs/evaluate-model", "/jobs/train-model", "/jobs/bulk", "/predict"]
+
+
+def test_every_route_that_takes_a_body_is_bounded(app: FastAPI) -> None:
+    routes = [route for route in app.routes if isinstance(route, APIRoute) and route.body_field is not None]
+
+    assert len(routes) > 10
+    assert [route.path for route in routes if not isinstance(route, BoundedRoute)] == []
+
+
+def test_only_the_routes_that_take_rows_may_have_a_large_body(app: FastAPI) -> None:
+    large = [
+        route.path
+        for route in app.routes
+        if isinstance(route, APIRoute)
+        and route.body_field is not None
+        and isinstance(route.body_field.field_info.annotation, type)
+        and issubclass(route.body_field.field_info.annotation, LargeBody)
+    ]
+
+    assert sorted(large) == sorted(LARGE)
+
+
+@pytest.mark.parametrize("path", [*LARGE, "/stream-tickets", "/dead-letters/retry"])
+async def test_a_bad_token_is_refused_before_the_body_is_read(client: httpx.AsyncClient, path: str) -> None:
+    taken: list[bytes] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        taken.append(b"{")
+        yield b"{"
+
+    answer = await client.post(path, content=body(), headers={**JSON, "Authorization": "Bearer forged"})
+
+    assert answer.status_code == 401
+    assert taken == []
+
+
+@pytest.mark.parametrize("path", LARGE)
+async def test_more_values_than_are_allowed_are_refused_before_they_are_parsed(
+    client: httpx.AsyncClient, sign_up: SignUp, path: str
+) -> None:
+    headers = await sign_up("ada")
+    body = b'{"instances":[[' + b",".join([b"1"] * MAX_VALUES) + b"]]}"
+
+    answer = await client.post(path, content=body, headers={**JSON, **headers})
+
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_many_values"
+    assert answer.json()["limit"] == MAX_VALUES
+
+
+async def test_a_large_body_is_read_like_a_small_one(client: httpx.AsyncClient, sign_up: SignUp) -> None:
+    headers = {**await sign_up("ada"), **JSON}
+    text = 'Grüße, "so" \\ 🙂 ' * 5000
+    body = json.dumps({"texts": [text], "metadata": {"a": "ü"}}).encode()
+    assert len(body) > SMALL_BODY_BYTES
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1000):
+            yield body[start : start + 1000]
+
+    key = {"Idempotency-Key": "one"}
+    whole = await client.post("/jobs/batch-predict", content=body, headers={**headers, **key})
+    again = await client.post("/jobs/batch-predict", content=chunks(), headers={**headers, **key})
+
+    assert (whole.status_code, again.status_code) == (202, 200)
+    assert whole.json()["job_id"] == again.json()["job_id"]
+
+
+@pytest.mark.parametrize("size", [10, SMALL_BODY_BYTES + 10])
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_body_that_is_no_json_is_a_fault_of_the_body(
+    client: httpx.AsyncClient, sign_up: SignUp, size: int, is_chunked: bool
+) -> None:
+    headers = await sign_up("ada")
+    body = b'{"texts":["' + b"x" * size
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    content = chunks() if is_chunked else body
+    malformed = await client.post("/jobs/batch-predict", content=content, headers={**headers, **JSON})
+    plain = {**headers, "Content-Type": "text/plain"}
+    other = await client.post("/jobs/batch-predict", content=body, headers=plain)
+
+    assert malformed.status_code == other.status_code == 422
+    assert malformed.json()["errors"][0]["type"] == "json_invalid"
+    assert malformed.json()["errors"][0]["loc"][0] == "body"
+
+
+async def test_no_body_at_all_is_a_missing_body(client: httpx.AsyncClient, sign_up: SignUp) -> None:
+    answer = await client.post("/jobs/batch-predict", headers={**await sign_up("ada"), **JSON})
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"loc": ["body"], "msg": "Field required", "type": "missing"}]

@@ -1,0 +1,132 @@
+"""The guards of requests and of sign-ins."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+PROTOCOL: Final = "app/http/protocol.py"
+ROUTING: Final = "app/http/routing.py"
+MIDDLEWARE: Final = "app/http/middleware.py"
+COUNTING: Final = "app/http/counting.py"
+ADDRESSES: Final = "app/http/addresses.py"
+ATTEMPTS: Final = "app/auth/attempts.py"
+AUTH_ROUTES: Final = "app/auth/routes.py"
+TURNS: Final = "app/auth/turns.py"
+SPACE: Final = "app/jobs/searches/space.py"
+
+
+def _lingering(test: str) -> str:
+    return f"tests/http/test_lingering.py::{test}"
+
+
+def _attempts(test: str) -> str:
+    return f"tests/auth/test_attempts.py::{test}"
+
+
+REQUEST_GUARDS: Final = (
+    Mutant(
+        "request: no lingering close",
+        PROTOCOL,
+        "        if self.cycle.more_body and not self.cycle.disconnected:",
+        "        if False:",
+        (_lingering("test_a_raw_socket_reads_it_after_all_is_sent"),),
+    ),
+    Mutant(
+        "request: a head of any size",
+        PROTOCOL,
+        "        if self._head_bytes > self.max_head_bytes:",
+        "        if False:",
+        (_lingering("test_a_head_that_is_too_large_is_a_431"),),
+    ),
+    Mutant(
+        "request: a head at any time",
+        PROTOCOL,
+        "self._refuse(TooManyConnections())\n            return\n        self._timer =",
+        "self._refuse(TooManyConnections())\n            return\n        _ =",
+        (_lingering("test_a_head_that_does_not_come_is_a_408"),),
+    ),
+    Mutant(
+        "request: any number of connections",
+        "app/http/connections.py",
+        "self._of_network[network] >= self._limit_per_address",
+        "False",
+        (_lingering("test_one_address_may_not_hold_all_connections"),),
+    ),
+    Mutant(
+        "request: a body at any pace",
+        MIDDLEWARE,
+        "asyncio.timeout(allowed - self._waited_seconds)",
+        "asyncio.timeout(None)",
+        (_lingering("test_a_body_that_dribbles_is_a_408"),),
+    ),
+    Mutant(
+        "request: a cancellation of the server's is an error",
+        MIDDLEWARE,
+        "task.cancelling() > 0 and self._is_stopping()",
+        "False",
+        ("tests/http/test_shutdown.py::test_what_a_library_makes_of_the_cancellation_is_no_error_either",),
+    ),
+    Mutant(
+        "request: the body before the token",
+        ROUTING,
+        "owner = await check.before_body(request)",
+        "pass",
+        ("tests/http/test_routing.py::test_a_bad_token_is_refused_before_the_body_is_read",),
+    ),
+    Mutant(
+        "request: any number of values",
+        ROUTING,
+        "if counter.values > MAX_VALUES:",
+        "if False:",
+        ("tests/http/test_routing.py::test_more_values_than_are_allowed_are_refused_before_they_are_parsed",),
+    ),
+    Mutant(
+        "request: strings are not told from what is outside",
+        COUNTING,
+        "self._is_in_string = not self._is_in_string",
+        "pass",
+        ("tests/http/test_counting.py::test_it_does_not_matter_how_a_text_is_cut",),
+    ),
+    Mutant(
+        "sign-in: anybody's X-Forwarded-For",
+        ADDRESSES,
+        "    if trusted and is_trusted(host, trusted):",
+        "    if True:",
+        (_attempts("test_a_forged_address_is_no_new_network"),),
+    ),
+    Mutant(
+        "sign-in: any number of guesses",
+        AUTH_ROUTES,
+        "await gate.attempts.refuse(connection, rules, network)\n        async with",
+        "pass\n        async with",
+        (_attempts("test_the_sixth_guess_is_refused_and_so_is_the_right_password"),),
+    ),
+    Mutant(
+        "sign-in: guesses at the same time",
+        ATTEMPTS,
+        "            if counted[rule.subject] > rule.allowed:",
+        "            if False:",
+        (_attempts("test_guesses_at_the_same_time_are_no_more_guesses"),),
+    ),
+    Mutant(
+        "sign-in: an account is locked for all",
+        ATTEMPTS,
+        "    WHERE attempts.network = $4 AND",
+        "    WHERE $4::text IS NOT NULL AND",
+        (_attempts("test_strangers_cannot_lock_an_account"),),
+    ),
+    Mutant(
+        "sign-in: first come, first served",
+        TURNS,
+        "                self._queues.move_to_end(network)",
+        "                pass",
+        ("tests/auth/test_turns.py::test_a_flood_from_one_network_does_not_delay_another",),
+    ),
+    Mutant(
+        "search: numbers of any size",
+        SPACE,
+        "if isinstance(value, int) and not -(2**63) <= value < 2**63:",
+        "if False:",
+        ("tests/jobs/test_searches.py::test_a_range_that_no_number_can_be_drawn_from_is_refused",),
+    ),
+)
