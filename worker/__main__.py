@@ -11,10 +11,9 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvloop
 
-from app.core import logging
+from app.core import hardening, logging
 from app.core.config import load_settings
 from app.core.errors import ConfigurationError
-from worker.children import hardening
 from worker.children.errors import ChildStartFailed
 from worker.main import work
 

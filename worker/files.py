@@ -6,6 +6,7 @@ scratch folder; everything between those and storage is done here, by the worker
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import tempfile
@@ -51,6 +52,9 @@ class Files:
         self._cache_bytes = cache_bytes
         self._downloads = folder / "downloads"
         self._scratch = folder / "scratch" / str(os.getpid())
+        self._rooms: dict[int, Path] = {}
+        self._room_of: dict[tuple[UUID, int], Path] = {}
+        self._room_numbers = itertools.count()
         self._fetching: dict[Path, asyncio.Lock] = {}
         self._in_use: list[Path] = []
 
@@ -63,9 +67,24 @@ class Files:
         """Remove the scratch folders."""
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
+    def open_room(self, pid: int) -> Path:
+        """A new, empty folder in which one child writes: the scratch folders of its attempts, temporary files."""
+        room = self._scratch / f"{next(self._room_numbers)}-{pid}"
+        room.mkdir(mode=0o700)
+        self._rooms[pid] = room
+        return room
+
+    def close_room(self, pid: int) -> None:
+        """Remove a child's folder, when the child has ended."""
+        shutil.rmtree(self._rooms.pop(pid), ignore_errors=True)
+
+    def enter_room(self, job: Claimed, pid: int) -> None:
+        """Say in which child an attempt runs."""
+        self._room_of[job.id, job.attempt] = self._rooms[pid]
+
     def scratch(self, job: Claimed) -> Path:
         """Where an attempt may make its scratch folder."""
-        return self._scratch / f"{job.id.hex}-{job.attempt}"
+        return self._room_of.get((job.id, job.attempt), self._scratch) / f"{job.id.hex}-{job.attempt}"
 
     async def fetch(self, files: Mapping[str, StoredFile]) -> dict[str, Path]:
         """The files, on this machine, in use until they are given back. Raises FileFault."""
@@ -74,21 +93,28 @@ class Files:
             for name, file in files.items():
                 paths[name] = await self._local(name, file)
         except BaseException:
-            self.give_back(paths)
+            self.give_back(paths.values())
             raise
         return paths
 
-    def give_back(self, paths: Mapping[str, Path]) -> None:
+    def hold(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        """Keep files that are on this machine in use until they are given back; those it comes to."""
+        held = tuple(path for path in paths if path.parent == self._downloads)
+        self._in_use += held
+        return held
+
+    def give_back(self, paths: Iterable[Path]) -> None:
         """Say that the files are no longer in use."""
-        for path in paths.values():
+        for path in paths:
             with contextlib.suppress(ValueError):
                 self._in_use.remove(path)
 
     async def clear(self, job: Claimed) -> None:
-        """Remove the scratch folder of an attempt that is over, if it made one."""
-        scratch = self.scratch(job)
-        if scratch.exists():
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        """Remove all that an attempt that is over has written, temporary files too."""
+        room = self._room_of.pop((job.id, job.attempt), None)
+        if room is None or not any(room.iterdir()):
+            return
+        await asyncio.to_thread(_empty, room)
 
     async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """The batches, the large outputs among them as part files in storage. Raises FileFault."""
@@ -181,6 +207,14 @@ class Files:
                 used -= path.stat().st_size
                 path.unlink(missing_ok=True)
         return False
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def default_folder() -> Path:

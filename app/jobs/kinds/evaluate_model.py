@@ -95,4 +95,5 @@ KIND: Final = Kind(
         },
     },
     retry=over_rows.RETRY,
+    shares_children=True,
 )

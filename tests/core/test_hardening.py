@@ -17,7 +17,7 @@ async def test_no_child_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, CANARY)
     monkeypatch.setenv("HARMLESS", "seen")
 
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         told = (await attempts.run(child, attempts.start("tell_environment"))).result
         started_with = [
             Path(f"/proc/{pid}/environ").read_bytes().decode() for pid in (child.pid, told["parent"])
@@ -30,7 +30,7 @@ async def test_no_child_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 _HARDENED = """
 import ctypes, os
-from worker.children import hardening
+from app.core import hardening
 hardening.drop_secrets()
 hardening.make_undumpable()
 PR_GET_DUMPABLE = 3
