@@ -112,9 +112,9 @@ class Files:
     async def clear(self, job: Claimed) -> None:
         """Remove all that an attempt that is over has written, temporary files too."""
         room = self._room_of.pop((job.id, job.attempt), None)
-        if room is None or not any(room.iterdir()):
-            return
-        await asyncio.to_thread(_empty, room)
+        with contextlib.suppress(FileNotFoundError):  # the child has ended, and its room is gone with it
+            if room is not None and any(room.iterdir()):
+                await asyncio.to_thread(_empty, room)
 
     async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """The batches, the large outputs among them as part files in storage. Raises FileFault."""
