@@ -20,6 +20,7 @@ from worker.main import work
 
 def main() -> int:
     """Run a worker until it is asked to stop. 0 asked to stop, 1 could not start, 2 wrong usage."""
+    hardening.make_undumpable()  # before any setting is read
     arguments = _parse()
     overrides = {
         "worker_queues": arguments.queues,
@@ -33,7 +34,6 @@ def main() -> int:
     logging.configure(settings)
     # Before the first child: what it could read of us must hold nothing by then.
     hardening.drop_secrets()
-    hardening.make_undumpable()
     try:
         uvloop.run(work(settings))
     except (ConfigurationError, ChildStartFailed, OSError) as error:

@@ -9,8 +9,9 @@ import contextlib
 import itertools
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
@@ -19,9 +20,9 @@ from uuid import UUID
 import psutil
 import structlog
 
-from app.core.errors import FileMissing, StorageUnavailable
+from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
-from app.core.storage import Storage
+from app.core.storage import BLOCK_BYTES, Storage
 from app.jobs.moves import Batch, Claimed
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
@@ -68,7 +69,7 @@ class Files:
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
     def open_room(self, pid: int) -> Path:
-        """A new, empty folder in which one child writes: the scratch folders of its attempts, temporary files."""
+        """A new folder in which one child writes: the scratch folders of its attempts, temporary files."""
         room = self._scratch / f"{next(self._room_numbers)}-{pid}"
         room.mkdir(mode=0o700)
         self._rooms[pid] = room
@@ -136,20 +137,25 @@ class Files:
 
     async def keep(self, job: Claimed, prefix: str, name: str, local_name: str) -> StoredFile:
         """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
-        scratch = self.scratch(job).resolve()
-        path = (scratch / local_name).resolve()
-        if not path.is_relative_to(scratch) or not path.is_file():
-            raise FileFault("missing_file", f"the handler wrote no file for {name!r}", is_retryable=False)
-        return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", path)
+        try:
+            descriptor = _open_beneath(self.scratch(job), local_name)
+        except (OSError, ValueError):
+            raise FileFault(
+                "missing_file", f"the handler wrote no file for {name!r}", is_retryable=False
+            ) from None
+        try:
+            return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", descriptor)
+        finally:
+            os.close(descriptor)
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Delete files that nothing refers to any more. What fails is left to the sweep."""
         with contextlib.suppress(StorageUnavailable):
             await self._storage.delete(list(keys))
 
-    async def _put(self, key: str, path: Path) -> StoredFile:
+    async def _put(self, key: str, descriptor: int) -> StoredFile:
         try:
-            return await self._storage.put_file(key, path)
+            return await self._storage.put(key, _blocks(descriptor))
         except StorageUnavailable as error:
             raise _unavailable(error) from error
 
@@ -187,8 +193,9 @@ class Files:
             ) from error
 
     def _prepare(self) -> None:
-        self._downloads.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_folder(self._folder)
+        for folder in (self._downloads, self._scratch.parent, self._scratch):
+            own_folder(folder)
         for folder in self._scratch.parent.iterdir():
             if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -209,6 +216,36 @@ class Files:
         return False
 
 
+def _open_beneath(folder: Path, name: str) -> int:
+    """Open a regular file below a folder that a child can change meanwhile: no link in its path is followed.
+
+    Raises OSError, ValueError.
+    """
+    *folders, last = Path(name).parts
+    if Path(name).is_absolute() or ".." in folders or last == "..":
+        raise ValueError(name)
+    with contextlib.ExitStack() as opened:
+        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        opened.callback(os.close, here)
+        for part in folders:
+            here = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            opened.callback(os.close, here)
+        # Without O_NONBLOCK a pipe would be waited for.
+        descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+    status = os.fstat(descriptor)
+    if (
+        not stat.S_ISREG(status.st_mode) or status.st_nlink != 1
+    ):  # a link may lead to what the child cannot read
+        os.close(descriptor)
+        raise ValueError(name)
+    return descriptor
+
+
+async def _blocks(descriptor: int) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
+        yield block
+
+
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
@@ -218,8 +255,28 @@ def _empty(folder: Path) -> None:
 
 
 def default_folder() -> Path:
-    """The folder of all workers of this user on this machine."""
-    return Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
+    """The folder of all workers of this user on this machine; a new one if its name is taken by another user."""
+    folder = Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
+    try:
+        own_folder(folder)
+    except ConfigurationError as error:
+        log.warning("worker_folder_not_ours", reason=str(error))
+        return Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+    return folder
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder that is ours alone, or see that it is. Raises ConfigurationError if it is not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder")
+    if status.st_uid != os.getuid():
+        raise ConfigurationError(f"WORKER_DIR: {folder} belongs to the user {status.st_uid}")
+    if status.st_mode & 0o077:
+        raise ConfigurationError(f"WORKER_DIR: {folder} is open to other users; close it with chmod 700")
 
 
 def part_key(job_id: UUID, attempt: int, index: int) -> str:

@@ -203,11 +203,11 @@ class Runner:
             await self._files.clear(job)
 
     def _admit(self, job: Claimed, child: Child, paths: Mapping[str, Path]) -> None:
-        """Give the job its child's room; a fresh child gets a room, and is confined to it and to its files."""
+        """Give the job its child's room; a fresh child gets one, and is confined to it and to its files."""
         if not child.is_confined:
             room = self._files.open_room(child.pid)
             child.confine(paths, room)
-            # As long as the child lives they stay: a file that took their place would not be the one it may open.
+            # They stay as long as the child lives: it may open these, not what is downloaded in their place.
             held = self._files.hold(child.files.values())
             child.when_ended(partial(self._files.give_back, held))
             child.when_ended(partial(self._files.close_room, child.pid))

@@ -9,7 +9,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 from app.cli.errors import CannotStart
 from app.cli.listening import listen
-from app.core import logging
+from app.core import hardening, logging
 from app.core.config import load_settings
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES
@@ -37,6 +37,7 @@ class Server(uvicorn.Server):
 def run(*, host: str, port: int, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken, or the API ends by itself."""
     settings = load_settings()
+    hardening.drop_secrets()
     logging.configure(settings)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     config = uvicorn.Config(

@@ -1,9 +1,9 @@
 """What keeps other people's code away from our secrets, and ends it with the process that runs it.
 
-A handler runs models and libraries that we did not write. What is in a process' environment or memory can be read
-through /proc by every process of the same user, unless the kernel is told otherwise. So each of our processes drops
-its secrets once the settings are read, and makes itself undumpable as it starts. Root's children also lose the
-capability that reads undumpable processes.
+A handler runs models and libraries that we did not write. What is in a process' environment or memory can be
+read through /proc by every process of the same user, unless the kernel is told otherwise. So each of our
+processes drops its secrets once the settings are read, and makes itself undumpable as it starts. Root's
+children also lose the capability that reads undumpable processes.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ SECRETS: Final = frozenset({"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS
 """The settings that are secret."""
 
 _STORAGE_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
-"""Prefixes of the variables that give access to a bucket. The API and the worker need them as long as they live."""
+"""Prefixes of the variables that give access to a bucket, which the API and the worker need all the time."""
 
 _SECRET_NAME: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|TOKEN|(API|ACCESS|PRIVATE)_?KEY"
@@ -50,9 +50,9 @@ def drop_secrets() -> None:
 def clean_environment() -> dict[str, str]:
     """A copy of this process' environment for processes that run other people's code.
 
-    Without our secrets, and without what looks like anybody's: what is called a password, token or key, and URLs
-    with a password. BLAS and OpenMP get one thread: slots should not compete for cores, and a process that forks
-    should have no threads.
+    Without our secrets, and without what looks like anybody's: what is called a password, token or key, and
+    URLs with a password. BLAS and OpenMP get one thread: slots should not compete for cores, and a process
+    that forks should have no threads.
     """
     kept = {name: value for name, value in os.environ.items() if not _is_secret(name.upper(), value)}
     return {**kept, **_ONE_THREAD, **_NO_TELEMETRY}

@@ -1,4 +1,4 @@
-"""The child process: confines itself as it is told, then runs one job after another and reports their ends."""
+"""The child process: confines itself as it is told, then runs jobs and reports how each of them ended."""
 
 import asyncio
 import inspect

@@ -80,14 +80,14 @@ class Child:
         self._inbox.write(messages.frame(message))
 
     def bind(self, tenancy: Tenancy, files: Mapping[str, Path]) -> None:
-        """Give a fresh child its tenancy. `files`, by their keys, are such that it may be given beside its job's."""
+        """Give a fresh child its tenancy. It may read `files`, named by their keys, beside those of its job."""
         if self.tenancy is not None:
             raise RuntimeError("a child is bound once")
         self.tenancy = tenancy
         self.files = dict(files)
 
     def confine(self, files: Mapping[str, Path], scratch: Path) -> None:
-        """Have the child give up all but its files, these among them, the scratch folder and its permissions."""
+        """Have the child give up all but its files and these, the scratch folder and its permissions."""
         if self.is_confined or self.tenancy is None:
             raise RuntimeError("a child is confined once, when it has a tenancy")
         there = {key: path for key, path in self.files.items() if path.exists()}

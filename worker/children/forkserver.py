@@ -5,7 +5,8 @@ of imports for a worker), it has no public way to be stopped, and it lives on wi
 worker is killed. This one holds the other end of a socket that closes with the worker, and then ends the
 process group of every child, also of one that is deep in a C call and cannot look for itself.
 
-It never loads what users have sent, and neither do children before they are confined: so each child starts clean.
+It never loads what users have sent, and neither do children before they are confined: so each child starts
+clean.
 
 Worker and fork server exchange records of one size. A request to fork carries the child's end of its
 connection; it is answered by the child's process id, and when the child has ended by its exit code.
@@ -197,8 +198,8 @@ class _ForkServer:
     def _end_orphans(self) -> None:
         """End what children have started and left behind, in whatever group or session it is.
 
-        Each child adopts what its own descendants leave behind; so what comes to this process was a child's that
-        has ended. What was below one that is ended here comes next.
+        Each child adopts what its own descendants leave behind; so what comes to this process was a child's
+        that has ended. What was below one that is ended here comes next.
         """
         while orphans := _own_children() - self._children:
             # First they stop, so that none starts another while it is looked at.
@@ -222,7 +223,7 @@ def _own_children() -> set[int]:
 
 
 def _max_processes() -> int | None:
-    """How many processes and threads the user may have. None for root, whom the kernel does not hold to it."""
+    """How many processes and threads the user may have. None for root: the kernel ignores the limit."""
     uid = os.getuid()
     if uid == 0:
         return None

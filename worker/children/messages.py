@@ -38,8 +38,8 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 class Confine(Message, frozen=True):
     """Give up everything but what the jobs to come need; sent once, before the first `Start`.
 
-    `permissions` are values of `Permission`. `files` are all the files that the jobs may read, `scratch` is the
-    one folder in which they may write.
+    `permissions` are values of `Permission`. `files` are all the files that the jobs may read, `scratch` is
+    the one folder in which they may write.
     """
 
     permissions: tuple[str, ...]

@@ -1,8 +1,8 @@
 """The children of one worker: one for each slot and a fresh one, warm, watched and replaced.
 
-A child is fresh until its first job binds it to that job's tenancy: for good, and decided here, in the worker. A
-job goes to an idle child whose tenancy covers it, or else to a fresh one; then the idle child that was used last
-the longest ago makes room for it.
+A child is fresh until its first job binds it to that job's tenancy: for good, and decided here, in the
+worker. A job goes to an idle child whose tenancy covers it, or else to a fresh one; then the idle child that
+was used last the longest ago makes room for it.
 """
 
 import asyncio
@@ -102,8 +102,8 @@ class ChildPool:
     async def take(self, tenancy: Tenancy) -> AsyncIterator[Child]:
         """A child for one attempt, there must be a free slot. A warm one, or the next that is fresh.
 
-        One that is not confined yet has to be before its job starts. A child that still runs at the end of the
-        body is killed. Raises ChildStartFailed when none can be started.
+        One that is not confined yet has to be before its job starts. A child that still runs at the end of
+        the body is killed. Raises ChildStartFailed when none can be started.
         """
         if len(self._busy) >= self._slots:
             raise RuntimeError("there is no free slot")
@@ -140,7 +140,7 @@ class ChildPool:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
 
     def _files_in_use(self, tenancy: Tenancy) -> dict[str, Path]:
-        """The files of idle children of the same tenant: so jobs over different models come to share a child."""
+        """The files of idle children of the same owner, so that jobs over several models come to share a child."""
         if tenancy.owner_id is None:
             return {}
         files: dict[str, Path] = {}

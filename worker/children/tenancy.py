@@ -13,10 +13,10 @@ from app.jobs.moves import Claimed
 class Tenancy:
     """What a job asks of its child, and from its first job on what a child is bound to.
 
-    A child without an owner runs code of ours on rows that came with the job, and serves every owner. One that has
-    been given a file, a checkpoint or code that we did not write serves the owner of that job until it ends:
-    whatever such a file has made of the process, it meets no rows of another owner. `files` are keys of storage,
-    the only files that the child can open.
+    A child without an owner runs code of ours on rows that came with the job, and serves every owner. One
+    that has been given a file, a checkpoint or code that we did not write serves the owner of that job until
+    it ends: whatever such a file has made of the process, it meets no rows of another owner. `files` are keys
+    of storage, the only files that the child can open.
     """
 
     owner_id: UUID | None = None

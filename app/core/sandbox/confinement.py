@@ -20,8 +20,8 @@ def confine(
 ) -> None:
     """Let this process read the installation and `files`, write below `scratch`, and compute.
 
-    Beyond that only what the permissions say. Temporary files go to `scratch`. Raises OSError if the kernel has a
-    mechanism and does not apply it.
+    Beyond that only what the permissions say. Temporary files go to `scratch`. Raises OSError if the kernel
+    has a mechanism and does not apply it.
     """
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
     hardening.drop_capabilities()

@@ -1,7 +1,7 @@
 """Landlock: the files that a confined process may open, by the kernel's own check. See `landlock(7)`.
 
-A ruleset names what is allowed; everything else is refused, for good and for all that the process starts. Rules
-hold for files and folders themselves, not for their names: links and renamed parents change nothing.
+A ruleset names what is allowed; everything else is refused, for good and for all that the process starts.
+Rules hold for files and folders themselves, not for their names: links and renamed parents change nothing.
 """
 
 import contextlib

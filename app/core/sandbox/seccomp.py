@@ -1,9 +1,10 @@
 """A seccomp filter: system calls that a confined process is refused, with EPERM instead of its death.
 
 The filter is a list of what is refused, not of what is allowed: numerical libraries use whatever calls a new
-version of glibc likes, and an unforeseen refusal would be an outage. In return Landlock, the missing capabilities
-and the missing secrets do not depend on this list being complete. What is newer than the list is refused with
-ENOSYS, which glibc knows how to handle. See `seccomp(2)`, and `linux/filter.h` for the instructions.
+version of glibc likes, and an unforeseen refusal would be an outage. In return Landlock, the missing
+capabilities and the missing secrets do not depend on this list being complete. What is newer than the list is
+refused with ENOSYS, which glibc knows how to handle. See `seccomp(2)`, and `linux/filter.h` for the
+instructions.
 """
 
 import ctypes
@@ -90,7 +91,7 @@ _REFUSED_IOCTLS: Final = (0x5412, 0x541C, 0x8901, 0x8902)
 
 @dataclass(frozen=True)
 class _Test:
-    """Passes if the low half of an argument, under a mask, is one of the values (`is_refusal`: none of them)."""
+    """Passes if the low half of an argument, masked, is one of the values (`is_refusal`: none of them)."""
 
     argument: int
     values: tuple[int, ...]

@@ -1,7 +1,7 @@
 """Numbers of the system calls that the filter knows, from the kernel's headers.
 
-`asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64, of Linux 6.1. A number never changes; what
-is newer than `NEWEST` has no name here and is refused as a whole.
+`asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64, of Linux 6.1. A number never changes;
+what is newer than `NEWEST` has no name here and is refused as a whole.
 """
 
 from typing import Final

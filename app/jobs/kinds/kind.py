@@ -87,9 +87,9 @@ class Kind:
     in `errors` are in the OpenAPI document). A kind that `is_internal` has no such route: some other one, and
     nobody else, creates its jobs.
 
-    `permissions` are what its handler may do beyond computing, if the setting CHILD_PERMISSIONS agrees. A kind that
-    `shares_children` promises that its handler keeps nothing of a job: without files, such a job runs in a process
-    that goes on to serve other owners. Every other kind's processes serve one owner each.
+    `permissions` are what its handler may do beyond computing, if the setting CHILD_PERMISSIONS agrees. A
+    kind that `shares_children` promises that its handler keeps nothing of a job: without files, such a job
+    runs in a process that goes on to serve other owners. Every other kind's processes serve one owner each.
     """
 
     name: str
