@@ -255,7 +255,7 @@ def _empty(folder: Path) -> None:
 
 
 def default_folder() -> Path:
-    """The folder of all workers of this user on this machine; a new one if its name is taken by another user."""
+    """The folder of all workers of this user on this machine; a new one if another user has its name."""
     folder = Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
     try:
         own_folder(folder)

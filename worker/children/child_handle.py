@@ -80,7 +80,7 @@ class Child:
         self._inbox.write(messages.frame(message))
 
     def bind(self, tenancy: Tenancy, files: Mapping[str, Path]) -> None:
-        """Give a fresh child its tenancy. It may read `files`, named by their keys, beside those of its job."""
+        """Give a fresh child its tenancy. Beside those of its job it may read `files`, by their keys."""
         if self.tenancy is not None:
             raise RuntimeError("a child is bound once")
         self.tenancy = tenancy

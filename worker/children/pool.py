@@ -140,7 +140,7 @@ class ChildPool:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
 
     def _files_in_use(self, tenancy: Tenancy) -> dict[str, Path]:
-        """The files of idle children of the same owner, so that jobs over several models come to share a child."""
+        """The files of the same owner's idle children, so that several models come to share a child."""
         if tenancy.owner_id is None:
             return {}
         files: dict[str, Path] = {}
