@@ -58,7 +58,7 @@ _FOREIGN_FILES: Final = (
 _ALWAYS: Final = (
     # Other processes
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
-    *("pidfd_open", "pidfd_send_signal", "pidfd_getfd", "setpriority", "ioprio_set"),
+    *("pidfd_open", "pidfd_send_signal", "pidfd_getfd", "ioprio_set"),
     *("migrate_pages", "move_pages"),
     # Memory shared by name, also with a Postgres of the same user
     *("shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl"),
@@ -152,6 +152,7 @@ def _rules(pid: int, permissions: Collection[Permission]) -> Iterator[_Rule]:
     yield from map(_Rule, _ALWAYS)
     own = (_Test(0, (0, pid)),)
     yield _Rule("prlimit64", own)
+    yield _Rule("setpriority", (_Test(0, (os.PRIO_PROCESS,)), _Test(1, (0, pid))))
     yield from (
         _Rule(name, own)
         for name in ("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
