@@ -66,7 +66,7 @@ async def work(settings: Settings) -> None:
 def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None:
     """A kind that lacks what it declares would fail job after job. Raises ConfigurationError."""
     for kind in kinds.values():
-        if missing := kind.permissions - settings.child_permissions:
+        if missing := kind.permissions.difference(settings.child_permissions):
             names = ", ".join(sorted(missing))
             raise ConfigurationError(
                 f"CHILD_PERMISSIONS: the kind {kind.name!r} needs {names}; add it there or remove the plugin"

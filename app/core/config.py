@@ -75,10 +75,10 @@ class Settings(BaseSettings):
     worker_dir: Path | None = None
     worker_cache_bytes: int = Field(default=10 * 1024**3, ge=0)
     child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
-    child_max_jobs: int = Field(default=1000, ge=1)
     child_max_file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    child_max_jobs: int = Field(default=1000, ge=1)
+    child_permissions: Annotated[tuple[Permission, ...], NoDecode] = ()
     child_preload: bool = True
-    child_permissions: Annotated[frozenset[Permission], NoDecode] = frozenset()
 
     # Leases
     lease_seconds: float = Field(default=6.0, gt=0)

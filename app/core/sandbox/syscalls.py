@@ -146,6 +146,8 @@ _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "vhangup": (153, 58),
 }
 
+NAMES: Final = tuple(_NUMBERS)
+
 _COLUMNS: Final = {"x86_64": 0, "aarch64": 1}
 
 

@@ -1,4 +1,4 @@
-"""Handlers that try what a model in the wild would: each raises what the kernel answers, or says that it worked."""
+"""Handlers that try what a model in the wild would: each raises what the kernel says, or reports success."""
 
 import ctypes
 import mmap

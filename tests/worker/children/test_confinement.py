@@ -1,4 +1,4 @@
-"""A child may compute: what a hostile model tries beyond that fails, and neither worker nor sibling notices."""
+"""A child may compute: what a hostile model tries beyond that fails, and nothing else notices."""
 
 import os
 from collections.abc import AsyncIterator
@@ -20,7 +20,9 @@ from worker.children.tenancy import Tenancy
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not seccomp.is_available(), reason="seccomp filters exist on Linux, x86_64 and aarch64"),
+    pytest.mark.skipif(
+        not seccomp.is_available(), reason="seccomp filters exist on Linux, x86_64 and aarch64"
+    ),
 ]
 
 HANDLERS = "tests.worker.children.hostile_handlers:HANDLERS"
@@ -89,7 +91,9 @@ async def test_a_kind_gets_the_permission_it_declares_and_no_other(
     (tmp_path / "foreign").touch()
     for allowed in Permission:
         message = start("attempt", tmp_path, what=what, path=str(tmp_path / "foreign"))
-        async with attempts.take(children, allowed, tenancy=Tenancy(ids.new_id(), frozenset({allowed}))) as child:
+        async with attempts.take(
+            children, allowed, tenancy=Tenancy(ids.new_id(), frozenset({allowed}))
+        ) as child:
             end = (await attempts.run(child, message)).end
         has_worked = isinstance(end, attempts.Done)
         if what == "read a file" and not landlock.version():
@@ -190,4 +194,3 @@ async def test_no_job_starts_in_a_child_that_is_not_confined(children: ChildPool
     async with children.take(Tenancy(ids.new_id())) as fresh:
         with pytest.raises(RuntimeError, match="confined"):
             fresh.send(attempts.start("read_files", params={"names": []}))
-
