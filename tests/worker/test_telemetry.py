@@ -42,7 +42,7 @@ def _leave_the_machine(process: psutil.Process) -> list[str]:
             connections = member.net_connections(kind="inet")
         except psutil.NoSuchProcess:
             continue
-        addresses += [connection.raddr.ip for connection in connections if connection.raddr]
+        addresses += [connection.raddr.ip for connection in connections if len(connection.raddr)]
     return [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
 
 

@@ -14,7 +14,7 @@ from app.core.sandbox import landlock, seccomp
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts, hostile_handlers
 from tests.worker.handlers.datasets import as_file
-from worker.children.messages import Start
+from worker.children.messages import Done, Start
 from worker.children.pool import ChildPool
 from worker.children.tenancy import Tenancy
 
@@ -95,7 +95,7 @@ async def test_a_kind_gets_the_permission_it_declares_and_no_other(
             children, allowed, tenancy=Tenancy(ids.new_id(), frozenset({allowed}))
         ) as child:
             end = (await attempts.run(child, message)).end
-        has_worked = isinstance(end, attempts.Done)
+        has_worked = isinstance(end, Done)
         if what == "read a file" and not landlock.version():
             continue
         assert has_worked == (allowed is permission), (allowed, end)
