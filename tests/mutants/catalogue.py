@@ -681,4 +681,18 @@ MUTANTS: Final = (
         "",
         ("tests/worker/test_telemetry.py::test_the_import_of_onnx_runtime_stores_nothing",),
     ),
+    Mutant(
+        "postgres: the application is a superuser",
+        "app/embedded/roles.py",
+        "LOGIN NOSUPERUSER",
+        "LOGIN SUPERUSER",
+        ("tests/embedded/test_roles.py::test_the_applications_role_is_no_superuser_and_runs_no_program",),
+    ),
+    Mutant(
+        "postgres: whoever reaches the socket is trusted",
+        "app/embedded/roles.py",
+        "local all all scram-sha-256",
+        "local all all trust",
+        ("tests/embedded/test_roles.py::test_nobody_gets_in_without_the_password",),
+    ),
 )

@@ -13,6 +13,7 @@ import asyncpg
 
 from app.cli.migrations import migrate
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.roles import APPLICATION
 
 TEMPLATE = "headrace_template"
 MAX_REUSED_BYTES = 16 * 1024 * 1024
@@ -22,7 +23,7 @@ MAX_REUSED_BYTES = 16 * 1024 * 1024
 _WATCH_SCHEMA = """
 CREATE SCHEMA watched;
 CREATE TABLE watched.changes ();
-CREATE FUNCTION watched.note() RETURNS event_trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION watched.note() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO watched.changes DEFAULT VALUES;
 END $$;
@@ -47,14 +48,14 @@ class Databases:
         self._postgres = postgres
         self._numbers = itertools.count(1)
         self._free: list[str] = []
-        asyncio.run(self._execute(f"CREATE DATABASE {TEMPLATE}"))
+        asyncio.run(self._execute(f"CREATE DATABASE {TEMPLATE} OWNER {APPLICATION}"))
         migrate(postgres.url_for(TEMPLATE))
         asyncio.run(self._execute(_WATCH_SCHEMA, TEMPLATE))
 
     def blank(self) -> str:
         """The URL of a database in which there is nothing at all."""
         name = f"blank_{next(self._numbers)}"
-        asyncio.run(self._execute(f"CREATE DATABASE {name}"))
+        asyncio.run(self._execute(f"CREATE DATABASE {name} OWNER {APPLICATION}"))
         return self._postgres.url_for(name)
 
     @contextmanager
@@ -69,12 +70,16 @@ class Databases:
 
     def _created(self) -> str:
         name = f"test_{next(self._numbers)}"
-        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"))
+        asyncio.run(
+            self._execute(
+                f"CREATE DATABASE {name} OWNER {APPLICATION} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY"
+            )
+        )
         return name
 
     async def _is_emptied(self, name: str) -> bool:
         """Delete all rows; False if there is more to it than that."""
-        connection = await asyncpg.connect(self._postgres.url_for(name))
+        connection = await asyncpg.connect(self._postgres.admin_url_for(name))
         try:
             await connection.execute(_END_OTHERS)
             if not await connection.fetchval(_IS_AS_NEW, MAX_REUSED_BYTES):
@@ -89,7 +94,7 @@ class Databases:
         return True
 
     async def _execute(self, statements: str, database: str = "postgres") -> None:
-        connection = await asyncpg.connect(self._postgres.url_for(database))
+        connection = await asyncpg.connect(self._postgres.admin_url_for(database))
         try:
             await connection.execute(statements)
         finally:
