@@ -25,6 +25,7 @@ FIGURES: Final = (
         "small jobs end to end over HTTP, 16 connections, one worker",
         "FastAPI + Celery (prefork, two processes) + Redis as tutorials build it",
     ),
+    Figure("predict", "`POST /predict`: the built-in model, a user's, two users in turn", "none"),
     Figure("rows", "rows/s of a 100 000-row batch job", "a bare loop over the same model in one process"),
     Figure(
         "million",

@@ -116,6 +116,7 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
         redis_url=redis_url,
         storage_url=(tmp_path / "storage").as_uri(),
         worker_port=None,
+        child_permissions="files,processes",
         worker_slots=2,
         lease_seconds=1.5,
         heartbeat_seconds=0.25,

@@ -11,16 +11,16 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvloop
 
-from app.core import logging
+from app.core import hardening, logging
 from app.core.config import load_settings
 from app.core.errors import ConfigurationError
-from worker.children import hardening
 from worker.children.errors import ChildStartFailed
 from worker.main import work
 
 
 def main() -> int:
     """Run a worker until it is asked to stop. 0 asked to stop, 1 could not start, 2 wrong usage."""
+    hardening.make_undumpable()  # before any setting is read
     arguments = _parse()
     overrides = {
         "worker_queues": arguments.queues,
@@ -34,7 +34,6 @@ def main() -> int:
     logging.configure(settings)
     # Before the first child: what it could read of us must hold nothing by then.
     hardening.drop_secrets()
-    hardening.make_undumpable()
     try:
         uvloop.run(work(settings))
     except (ConfigurationError, ChildStartFailed, OSError) as error:

@@ -15,7 +15,17 @@ import msgspec
 from worker.children import encoding, messages
 from worker.children.channel import Channel
 from worker.children.encoding import NotJson, RowError
-from worker.children.messages import Batch, Committed, Done, Log, MessageTooLarge, Start, Stop, Yielded
+from worker.children.messages import (
+    Batch,
+    Committed,
+    Confine,
+    Done,
+    Log,
+    MessageTooLarge,
+    Start,
+    Stop,
+    Yielded,
+)
 
 __all__ = [
     "BadInput",
@@ -268,7 +278,7 @@ class JobContext:
                     self._unacknowledged.popleft()
             case Stop():
                 self._is_stop_requested = True
-            case Start():
+            case Start() | Confine():
                 raise RuntimeError("the worker started a job in the middle of another")
             case never:
                 assert_never(never)

@@ -6,10 +6,12 @@ scratch folder; everything between those and storage is done here, by the worker
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
@@ -18,9 +20,9 @@ from uuid import UUID
 import psutil
 import structlog
 
-from app.core.errors import FileMissing, StorageUnavailable
+from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
-from app.core.storage import Storage
+from app.core.storage import BLOCK_BYTES, Storage
 from app.jobs.moves import Batch, Claimed
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
@@ -51,6 +53,9 @@ class Files:
         self._cache_bytes = cache_bytes
         self._downloads = folder / "downloads"
         self._scratch = folder / "scratch" / str(os.getpid())
+        self._rooms: dict[int, Path] = {}
+        self._room_of: dict[tuple[UUID, int], Path] = {}
+        self._room_numbers = itertools.count()
         self._fetching: dict[Path, asyncio.Lock] = {}
         self._in_use: list[Path] = []
 
@@ -63,9 +68,24 @@ class Files:
         """Remove the scratch folders."""
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
+    def open_room(self, pid: int) -> Path:
+        """A new folder in which one child writes: the scratch folders of its attempts, temporary files."""
+        room = self._scratch / f"{next(self._room_numbers)}-{pid}"
+        room.mkdir(mode=0o700)
+        self._rooms[pid] = room
+        return room
+
+    def close_room(self, pid: int) -> None:
+        """Remove a child's folder, when the child has ended."""
+        shutil.rmtree(self._rooms.pop(pid), ignore_errors=True)
+
+    def enter_room(self, job: Claimed, pid: int) -> None:
+        """Say in which child an attempt runs."""
+        self._room_of[job.id, job.attempt] = self._rooms[pid]
+
     def scratch(self, job: Claimed) -> Path:
         """Where an attempt may make its scratch folder."""
-        return self._scratch / f"{job.id.hex}-{job.attempt}"
+        return self._room_of.get((job.id, job.attempt), self._scratch) / f"{job.id.hex}-{job.attempt}"
 
     async def fetch(self, files: Mapping[str, StoredFile]) -> dict[str, Path]:
         """The files, on this machine, in use until they are given back. Raises FileFault."""
@@ -74,21 +94,28 @@ class Files:
             for name, file in files.items():
                 paths[name] = await self._local(name, file)
         except BaseException:
-            self.give_back(paths)
+            self.give_back(paths.values())
             raise
         return paths
 
-    def give_back(self, paths: Mapping[str, Path]) -> None:
+    def hold(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        """Keep files that are on this machine in use until they are given back; those it comes to."""
+        held = tuple(path for path in paths if path.parent == self._downloads)
+        self._in_use += held
+        return held
+
+    def give_back(self, paths: Iterable[Path]) -> None:
         """Say that the files are no longer in use."""
-        for path in paths.values():
+        for path in paths:
             with contextlib.suppress(ValueError):
                 self._in_use.remove(path)
 
     async def clear(self, job: Claimed) -> None:
-        """Remove the scratch folder of an attempt that is over, if it made one."""
-        scratch = self.scratch(job)
-        if scratch.exists():
-            await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        """Remove all that an attempt that is over has written, temporary files too."""
+        room = self._room_of.pop((job.id, job.attempt), None)
+        with contextlib.suppress(FileNotFoundError):  # the child has ended, and its room is gone with it
+            if room is not None and any(room.iterdir()):
+                await asyncio.to_thread(_empty, room)
 
     async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """The batches, the large outputs among them as part files in storage. Raises FileFault."""
@@ -110,20 +137,25 @@ class Files:
 
     async def keep(self, job: Claimed, prefix: str, name: str, local_name: str) -> StoredFile:
         """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
-        scratch = self.scratch(job).resolve()
-        path = (scratch / local_name).resolve()
-        if not path.is_relative_to(scratch) or not path.is_file():
-            raise FileFault("missing_file", f"the handler wrote no file for {name!r}", is_retryable=False)
-        return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", path)
+        try:
+            descriptor = _open_beneath(self.scratch(job), local_name)
+        except (OSError, ValueError):
+            raise FileFault(
+                "missing_file", f"the handler wrote no file for {name!r}", is_retryable=False
+            ) from None
+        try:
+            return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", descriptor)
+        finally:
+            os.close(descriptor)
 
     async def forget(self, keys: Iterable[str]) -> None:
         """Delete files that nothing refers to any more. What fails is left to the sweep."""
         with contextlib.suppress(StorageUnavailable):
             await self._storage.delete(list(keys))
 
-    async def _put(self, key: str, path: Path) -> StoredFile:
+    async def _put(self, key: str, descriptor: int) -> StoredFile:
         try:
-            return await self._storage.put_file(key, path)
+            return await self._storage.put(key, _blocks(descriptor))
         except StorageUnavailable as error:
             raise _unavailable(error) from error
 
@@ -161,8 +193,9 @@ class Files:
             ) from error
 
     def _prepare(self) -> None:
-        self._downloads.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+        own_folder(self._folder)
+        for folder in (self._downloads, self._scratch.parent, self._scratch):
+            own_folder(folder)
         for folder in self._scratch.parent.iterdir():
             if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -183,9 +216,67 @@ class Files:
         return False
 
 
+def _open_beneath(folder: Path, name: str) -> int:
+    """Open a regular file below a folder that a child can change meanwhile: no link in its path is followed.
+
+    Raises OSError, ValueError.
+    """
+    *folders, last = Path(name).parts
+    if Path(name).is_absolute() or ".." in folders or last == "..":
+        raise ValueError(name)
+    with contextlib.ExitStack() as opened:
+        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        opened.callback(os.close, here)
+        for part in folders:
+            here = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            opened.callback(os.close, here)
+        # Without O_NONBLOCK a pipe would be waited for.
+        descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
+    status = os.fstat(descriptor)
+    if (
+        not stat.S_ISREG(status.st_mode) or status.st_nlink != 1
+    ):  # a link may lead to what the child cannot read
+        os.close(descriptor)
+        raise ValueError(name)
+    return descriptor
+
+
+async def _blocks(descriptor: int) -> AsyncIterator[bytes]:
+    while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
+        yield block
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def default_folder() -> Path:
-    """The folder of all workers of this user on this machine."""
-    return Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
+    """The folder of all workers of this user on this machine; a new one if another user has its name."""
+    folder = Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
+    try:
+        own_folder(folder)
+    except ConfigurationError as error:
+        log.warning("worker_folder_not_ours", reason=str(error))
+        return Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+    return folder
+
+
+def own_folder(folder: Path) -> None:
+    """Make a folder that is ours alone, or see that it is. Raises ConfigurationError if it is not."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder")
+    if status.st_uid != os.getuid():
+        raise ConfigurationError(f"WORKER_DIR: {folder} belongs to the user {status.st_uid}")
+    if status.st_mode & 0o077:
+        raise ConfigurationError(f"WORKER_DIR: {folder} is open to other users; close it with chmod 700")
 
 
 def part_key(job_id: UUID, attempt: int, index: int) -> str:

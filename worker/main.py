@@ -14,6 +14,7 @@ from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
+from app.core.sandbox import confinement
 from app.jobs import leases
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
@@ -44,12 +45,14 @@ async def work(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     metrics.SLOTS.set(settings.worker_slots)
     kinds = registry.load(settings.plugins)
+    _ensure_all_permitted(kinds, settings)
     async with (
         probe.serving(settings.worker_port, readiness),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,
             max_jobs_per_child=settings.child_max_jobs,
+            max_file_bytes=settings.child_max_file_bytes,
             handlers=plugins.handler_mappings(settings.plugins),
             preload=plugins.HEAVY if settings.child_preload else (),
         ) as children,
@@ -61,6 +64,16 @@ async def work(settings: Settings) -> None:
         _ensure_all_handled(kinds, children)
         await _serve(resources, _identity(settings, kinds), kinds, children, files, stopping, readiness)
     log.info("worker_stopped")
+
+
+def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None:
+    """A kind that lacks what it declares would fail job after job. Raises ConfigurationError."""
+    for kind in kinds.values():
+        if missing := kind.permissions.difference(settings.child_permissions):
+            names = ", ".join(sorted(missing))
+            raise ConfigurationError(
+                f"CHILD_PERMISSIONS: the kind {kind.name!r} needs {names}; add it there or remove the plugin"
+            )
 
 
 def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
@@ -107,6 +120,7 @@ async def _serve(
     async with background.running(ledger.write_forever(), Keeper(resources).run_forever()):
         if not await _register(lease, stopping):
             return
+        log.info("children_confined", **confinement.mechanisms())
         log.info("worker_started", queues=identity.queues, kinds=identity.kinds, slots=identity.slots)
         async with background.running(
             lease.keep_forever(), lease.listen_forever(resources.redis_pool, resources.redis, resources.seal)

@@ -33,6 +33,7 @@ from app.quotas.errors import QuotaExceeded
 from worker.children import messages
 from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
+from worker.children.tenancy import tenancy_of
 from worker.claimer import Claimer
 from worker.context import CHECKPOINT_FILE
 from worker.files import FileFault, Files
@@ -153,7 +154,7 @@ class Runner:
     async def _attempt(self, job: Claimed) -> Outcome | None:
         """Run one attempt and write down its end. None: it was taken from us, there is nothing to write."""
         try:
-            async with self._children.take() as child:
+            async with self._children.take(tenancy_of(job, self._kinds)) as child:
                 running = Running(job, child)
                 with self._lease.holding(job.id, job.attempt, running), self._watched(running):
                     try:
@@ -204,10 +205,22 @@ class Runner:
         )
         paths = await child.alive_during(self._files.fetch(wanted)) if wanted else {}
         try:
+            self._admit(job, child, {file.key: paths[name] for name, file in wanted.items()})
             return await self._converse(job, child, _local_files(wanted, paths))
         finally:
-            self._files.give_back(paths)
+            self._files.give_back(paths.values())
             await self._files.clear(job)
+
+    def _admit(self, job: Claimed, child: Child, paths: Mapping[str, Path]) -> None:
+        """Give the job its child's room; a fresh child gets one, and is confined to it and to its files."""
+        if not child.is_confined:
+            room = self._files.open_room(child.pid)
+            child.confine(paths, room)
+            # They stay as long as the child lives: it may open these, not what is downloaded in their place.
+            held = self._files.hold(child.files.values())
+            child.when_ended(partial(self._files.give_back, held))
+            child.when_ended(partial(self._files.close_room, child.pid))
+        self._files.enter_room(job, child.pid)
 
     async def _converse(self, job: Claimed, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Start the handler, commit what it computes, and write down how it ended."""

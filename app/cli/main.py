@@ -9,6 +9,7 @@ from typing import Final
 
 from app.cli import jobs_parser
 from app.cli.errors import CannotStart
+from app.core import hardening
 from app.core.errors import AppError, ConfigurationError
 from app.embedded.errors import EmbeddedServerError
 
@@ -20,6 +21,7 @@ Command = Callable[[argparse.Namespace], None]
 
 def main() -> int:
     """Run the command that was asked for."""
+    hardening.make_undumpable()  # before any setting is read
     arguments = _parser().parse_args()
     command: Command = arguments.command
     try:
@@ -96,7 +98,9 @@ def _migrate(_arguments: argparse.Namespace) -> None:
     from app.cli import migrations
     from app.core.config import load_settings
 
-    migrations.migrate(load_settings().database_url)
+    database_url = load_settings().database_url
+    hardening.drop_secrets()
+    migrations.migrate(database_url)
 
 
 def _create_user(arguments: argparse.Namespace) -> None:

@@ -10,7 +10,7 @@ from uvicorn.lifespan.on import LifespanOn
 
 from app.cli.errors import CannotStart
 from app.cli.listening import listen
-from app.core import logging
+from app.core import hardening, logging
 from app.core.config import load_settings
 from app.http.addresses import parse_networks
 from app.http.connections import ConnectionCounter
@@ -43,6 +43,7 @@ class Server(uvicorn.Server):
 def run(*, host: str, port: int, fd: int | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken, or the API ends by itself."""
     settings = load_settings()
+    hardening.drop_secrets()
     logging.configure(settings)
     _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)

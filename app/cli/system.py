@@ -20,7 +20,7 @@ from app.auth.errors import UsernameTaken
 from app.auth.passwords import open_passwords
 from app.cli.errors import CannotStart
 from app.cli.migrations import migrate
-from app.core import background
+from app.core import background, hardening
 from app.core.backoff import delay_seconds
 from app.core.config import load_settings
 from app.core.database import open_database
@@ -67,6 +67,7 @@ async def running(
         environment.setdefault("STORAGE_URL", (data_dir / "storage").as_uri())
         if slots is not None:
             environment["WORKER_SLOTS"] = str(slots)
+        hardening.drop_secrets()  # from here on only the environment of the parts has them
         await asyncio.to_thread(migrate, urls["DATABASE_URL"])
         await _ensure_user(urls, username, password)
         url = "http://{}:{}".format(*listener.getsockname()[:2])
@@ -187,7 +188,7 @@ def _kept_secret(path: Path) -> str:
 
 
 async def _ensure_user(urls: Mapping[str, str], username: str, password: str) -> None:
-    settings = load_settings(database_url=urls["DATABASE_URL"], redis_url=urls["REDIS_URL"])
+    settings = load_settings(**{name.lower(): url for name, url in urls.items()})
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:

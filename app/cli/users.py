@@ -6,6 +6,7 @@ import sys
 from app.auth import service
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
+from app.core import hardening
 from app.core.config import load_settings
 from app.core.database import open_database
 
@@ -13,6 +14,7 @@ from app.core.database import open_database
 async def create(name: str, role: str) -> None:
     """Create an account with a password that is read from the terminal, or from stdin if there is none."""
     settings = load_settings()
+    hardening.drop_secrets()
     password = (
         getpass.getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     )

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
+from app.core.sandbox.permissions import Permission
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # production refuses it
 MINIMUM_SECRET_BYTES = 32
@@ -97,14 +98,19 @@ class Settings(BaseSettings):
     worker_dir: Path | None = None
     worker_cache_bytes: int = Field(default=10 * 1024**3, ge=0)
     child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
+    child_max_file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
     child_max_jobs: int = Field(default=1000, ge=1)
+    child_permissions: Annotated[tuple[Permission, ...], NoDecode] = ()
     child_preload: bool = True
 
     # Leases
     lease_seconds: float = Field(default=6.0, gt=0)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
 
-    @field_validator("worker_queues", "plugins", "allowed_origins", "trusted_proxies", mode="before")
+    @field_validator(
+        *("worker_queues", "plugins", "allowed_origins", "trusted_proxies", "child_permissions"),
+        mode="before",
+    )
     @classmethod
     def _split_names(cls, value: object) -> object:
         if not isinstance(value, str):

@@ -13,21 +13,21 @@ import shutil
 import signal
 import socket
 import struct
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
-from app.embedded import account
+from app.embedded import account, roles
 from app.embedded.process import ServerProcess
 from app.embedded.server import EmbeddedServer, ServerSilent
 
-SUPERUSER = "postgres"
 PORT = 5432
 ANSWER_TIMEOUT_SECONDS = 5.0
 LEFTOVER_TIMEOUT_SECONDS = 10.0
-PROTOCOL_VERSION = 3 << 16
+SSL_REQUEST = 80_877_103
 
 DEFAULT_OPTIONS = {
     "max_connections": "100",
@@ -41,8 +41,9 @@ DEFAULT_OPTIONS = {
 class EmbeddedPostgres(EmbeddedServer):
     """A Postgres whose data survives stops, kills and crashes.
 
-    It listens on a socket that only this user can reach, and trusts who reaches it. Durable as in
-    production unless `options` say otherwise, e.g. `{"fsync": "off"}`. Root runs it as `pgserver`.
+    It listens on a socket that only this user can reach, and asks for passwords, which are kept in the data
+    directory. The application's role owns its databases and is no superuser. Durable as in production
+    unless `options` say otherwise, e.g. `{"fsync": "off"}`. Root runs it as `pgserver`.
     """
 
     name: ClassVar[str] = "Postgres"
@@ -56,8 +57,17 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def url_for(self, database: str) -> str:
         """The URL of one database, as asyncpg takes it; SQLAlchemy wants `postgresql+asyncpg`."""
+        return self._url(roles.APPLICATION, database)
+
+    def admin_url_for(self, database: str) -> str:
+        """The URL of one database for the superuser."""
+        return self._url(roles.SUPERUSER, database)
+
+    def _url(self, role: str, database: str) -> str:
+        self._create_data_dir()  # it holds the password
         where = f"host={quote(str(self.socket_dir))}&port={PORT}"
-        return f"postgresql://{SUPERUSER}@/{quote(database, safe='')}?{where}"
+        password = roles.password(self.data_dir, role)
+        return f"postgresql://{role}:{password}@/{quote(database, safe='')}?{where}"
 
     @property
     def _cluster(self) -> Path:
@@ -104,6 +114,30 @@ class EmbeddedPostgres(EmbeddedServer):
             self._create_cluster(owner, log)
         self._end_leftovers()
         self._pardon_lock_file()
+        if (self._cluster / "pg_hba.conf").read_text(encoding="utf-8") != roles.HBA:
+            self._require_passwords(owner, log)
+
+    def _require_passwords(self, owner: account.Account | None, log: BinaryIO) -> None:
+        """Make the roles, before anything can connect; a cluster of an older version is taken over."""
+        command = [
+            *(str(_find_installation() / "bin/postgres"), "--single", "-D", str(self._cluster)),
+            *("-c", "exit_on_error=true", "-c", "log_statement=none"),
+            *(["-F"] if self.options.get("fsync") == "off" else []),
+            "postgres",
+        ]
+        with tempfile.TemporaryFile() as statements:
+            statements.write(roles.statements(self.data_dir).encode())
+            statements.seek(0)
+            single = self._launch(command, owner, log, stdin=statements)
+            try:
+                if not single.wait(self.start_timeout_seconds):
+                    raise ServerSilent(f"its roles take more than {self.start_timeout_seconds:g} seconds")
+            finally:
+                single.end(signal.SIGKILL)
+        if single.exit_code != 0:
+            raise ServerSilent(f"its roles cannot be made (exit code {single.exit_code})")
+        # The old file stays the server's own; only what is in it changes.
+        (self._cluster / "pg_hba.conf").write_text(roles.HBA, encoding="utf-8")
 
     def _create_cluster(self, owner: account.Account | None, log: BinaryIO) -> None:
         """Make the cluster under another name, so that a half-made one is never taken for it."""
@@ -115,7 +149,7 @@ class EmbeddedPostgres(EmbeddedServer):
             os.chown(draft, owner.uid, owner.gid)
         command = [
             *(str(_find_installation() / "bin/initdb"), "-D", str(draft)),
-            *("--username", SUPERUSER, "--auth", "trust", "--encoding", "UTF8"),
+            *("--username", roles.SUPERUSER, "--auth", "trust", "--encoding", "UTF8"),
             # Postgres' own C.UTF-8 sorts alike everywhere and needs no locale of the machine's.
             *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             "--no-instructions",
@@ -167,15 +201,12 @@ class EmbeddedPostgres(EmbeddedServer):
         lines = (self._cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         if len(lines) < 8 or lines[0] != str(process.pid) or lines[7].strip() != "ready":
             return False
-        body = struct.pack("!i", PROTOCOL_VERSION) + f"user\0{SUPERUSER}\0\0".encode()
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(ANSWER_TIMEOUT_SECONDS)
             client.connect(str(self.socket_dir / f".s.PGSQL.{PORT}"))
-            client.sendall(struct.pack("!i", len(body) + 4) + body)
-            # R is an authentication message: we are in. Until it is ready it says E.
-            is_ready = client.recv(1) == b"R"
-            client.sendall(b"X" + struct.pack("!i", 4))
-        return is_ready
+            # It answers with one letter, and whoever leaves then leaves no line in the log.
+            client.sendall(struct.pack("!ii", 8, SSL_REQUEST))
+            return client.recv(1) in (b"N", b"S")
 
     def _kill(self, process: ServerProcess) -> None:
         # Stopped first, or it would start new children while the old ones are killed.

@@ -38,6 +38,7 @@ class ServerProcess:
         account: Account | None,
         death_signal: signal.Signals,
         log: BinaryIO,
+        stdin: BinaryIO | None = None,
     ) -> None:
         self.server = server
         self._exited = threading.Event()
@@ -54,6 +55,7 @@ class ServerProcess:
                     *command,
                 ],
                 log,
+                stdin,
                 started,
             ),
             name=f"embedded-{server}",
@@ -89,11 +91,17 @@ class ServerProcess:
         self._is_needed = False
         self._process.send_signal(with_signal)
 
-    def _run(self, command: list[str], log: BinaryIO, started: Future[subprocess.Popen[bytes]]) -> None:
+    def _run(
+        self,
+        command: list[str],
+        log: BinaryIO,
+        stdin: BinaryIO | None,
+        started: Future[subprocess.Popen[bytes]],
+    ) -> None:
         try:
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
                 stdout=log,
                 stderr=log,
                 cwd="/",

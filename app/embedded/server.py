@@ -138,8 +138,12 @@ class EmbeddedServer(ABC):
     def _kill(self, process: ServerProcess) -> None:
         process.end(signal.SIGKILL)
 
-    def _launch(self, command: list[str], account: Account | None, log: BinaryIO) -> ServerProcess:
-        return ServerProcess(self.name, command, account=account, death_signal=self.stop_signal, log=log)
+    def _launch(
+        self, command: list[str], account: Account | None, log: BinaryIO, stdin: BinaryIO | None = None
+    ) -> ServerProcess:
+        return ServerProcess(
+            self.name, command, account=account, death_signal=self.stop_signal, log=log, stdin=stdin
+        )
 
     def _await_answer(self, process: ServerProcess) -> None:
         deadline = time.monotonic() + self.start_timeout_seconds

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from pydantic import Field
 
+from app.core.sandbox.permissions import Permission
 from app.http.body import CleanStr
 from app.jobs.kinds.kind import Found, Kind, RetryPolicy, Work
 from app.jobs.requests import JobOptions
@@ -85,10 +86,26 @@ FAULTS: Final = {
 }
 """Each way to go wrong, by the name of its kind."""
 
+PERMISSIONS: Final = {"leave_helper": frozenset({Permission.PROCESSES})}
+
 KINDS: Final[dict[str, Kind]] = {
-    "count": Kind(name="count", summary="Count", request=CountRequest, plan=plan_count, retry=SHORT_RETRIES),
+    "count": Kind(
+        name="count",
+        summary="Count",
+        request=CountRequest,
+        plan=plan_count,
+        retry=SHORT_RETRIES,
+        permissions=frozenset({Permission.FILES}),  # for `counter_path`
+    ),
     **{
-        name: Kind(name=name, summary=summary, request=FaultRequest, plan=plan_fault, retry=SHORT_RETRIES)
+        name: Kind(
+            name=name,
+            summary=summary,
+            request=FaultRequest,
+            plan=plan_fault,
+            retry=SHORT_RETRIES,
+            permissions=PERMISSIONS.get(name, frozenset()),
+        )
         for name, summary in FAULTS.items()
     },
 }

@@ -17,6 +17,11 @@ KEEPER: Final = "app/keeper/keeper.py"
 LEASE: Final = "worker/lease.py"
 LEDGER: Final = "worker/ledger.py"
 RUN_NEXT: Final = "worker/run_next.py"
+TENANCY: Final = "worker/children/tenancy.py"
+
+_TENANCY_TESTS: Final = "tests/worker/children/test_tenancy.py"
+_CONFINED: Final = "tests/worker/children/test_confinement.py"
+_FOLDER: Final = "tests/worker/test_worker_folder.py"
 
 _FENCE = "AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch"
 _LEAVE_ONE = "WHERE id = $9 AND attempt = $10 AND status = 'running' FOR UPDATE"
@@ -756,4 +761,124 @@ MUTANTS: Final = (
     ),
     *MODELS,
     *REQUEST_GUARDS,
+    # Children
+    Mutant(
+        "tenancy: a child serves any owner",
+        TENANCY,
+        "return (self.owner_id, self.permissions) == (other.owner_id, other.permissions)",
+        "return self.permissions == other.permissions",
+        (f"{_TENANCY_TESTS}::test_a_child_is_covered_by_owner_permissions_and_files_alike",),
+    ),
+    Mutant(
+        "tenancy: a user's file binds nobody",
+        TENANCY,
+        "and not kind.permissions and not has_state",
+        "and not kind.permissions",
+        (f"{_TENANCY_TESTS}::test_whatever_comes_from_a_user_binds_the_child_to_the_owner",),
+    ),
+    Mutant(
+        "tenancy: every kind shares children",
+        TENANCY,
+        "is_shared = kind.shares_children and",
+        "is_shared =",
+        (f"{_TENANCY_TESTS}::test_a_plugins_kind_is_bound_unless_it_says_otherwise",),
+    ),
+    Mutant(
+        "pool: any idle child will do",
+        "worker/children/pool.py",
+        "child.tenancy is not None and child.tenancy.covers(tenancy)",
+        "child.tenancy is not None",
+        (f"{_CONFINED}::test_a_child_that_has_had_a_file_serves_one_owner",),
+    ),
+    Mutant(
+        "pool: a child that failed works on",
+        "worker/children/pool.py",
+        "if child.has_failed and tenancy.owner_id is not None:",
+        "if False:",
+        (f"{_CONFINED}::test_a_child_whose_attempt_failed_is_not_used_again",),
+    ),
+    Mutant(
+        "child: no filter of system calls",
+        "app/core/sandbox/confinement.py",
+        "    seccomp.apply(permissions)",
+        "    pass",
+        (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "child: no Landlock",
+        "app/core/sandbox/landlock.py",
+        "    if not version():\n        return",
+        "    if version():\n        return",
+        (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "child: files of any size",
+        "app/core/sandbox/confinement.py",
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))",
+        "    pass",
+        (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "fork server: orphans live on",
+        "worker/children/forkserver.py",
+        "while orphans := _own_children() - self._children:",
+        "while orphans := set[int]():",
+        (f"{_CONFINED}::test_no_process_outlives_its_job",),
+    ),
+    Mutant(
+        "child: starts before it is confined",
+        "worker/children/child_handle.py",
+        "            if not self.is_confined:\n                raise",
+        "            if False:\n                raise",
+        (f"{_CONFINED}::test_no_job_starts_in_a_child_that_is_not_confined",),
+    ),
+    Mutant(
+        "files: a child's link is followed",
+        "worker/files.py",
+        "os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)",
+        "os.open(last, os.O_RDONLY | os.O_NONBLOCK, dir_fd=here)",
+        (f"{_FOLDER}::test_only_a_plain_file_in_the_attempts_folder_is_kept",),
+    ),
+    Mutant(
+        "files: an open folder will do",
+        "worker/files.py",
+        "if status.st_mode & 0o077:",
+        "if False:",
+        (f"{_FOLDER}::test_a_folder_that_others_may_enter_is_refused",),
+    ),
+    Mutant(
+        "secrets: the worker is open to its user",
+        "worker/__main__.py",
+        "    hardening.make_undumpable()  # before any setting is read",
+        "",
+        ("tests/core/test_hardening.py::test_no_process_of_the_same_user_reads_the_secrets_of_ours",),
+    ),
+    Mutant(
+        "secrets: the API is open to its user",
+        "app/cli/main.py",
+        "    hardening.make_undumpable()  # before any setting is read",
+        "",
+        ("tests/core/test_hardening.py::test_no_process_of_the_same_user_reads_the_secrets_of_ours",),
+    ),
+    Mutant(
+        "telemetry is on",
+        "worker/__init__.py",
+        'os.environ["ORT_DISABLE_TELEMETRY"] = "1"',
+        "",
+        ("tests/worker/test_telemetry.py::test_the_import_of_onnx_runtime_stores_nothing",),
+    ),
+    Mutant(
+        "postgres: the application is a superuser",
+        "app/embedded/roles.py",
+        "LOGIN NOSUPERUSER",
+        "LOGIN SUPERUSER",
+        ("tests/embedded/test_roles.py::test_the_applications_role_is_no_superuser_and_runs_no_program",),
+    ),
+    Mutant(
+        "postgres: whoever reaches the socket is trusted",
+        "app/embedded/roles.py",
+        "local all all scram-sha-256",
+        "local all all trust",
+        ("tests/embedded/test_roles.py::test_nobody_gets_in_without_the_password",),
+    ),
 )

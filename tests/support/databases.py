@@ -16,6 +16,7 @@ import asyncpg
 
 from app.cli.migrations import migrate
 from app.embedded.postgres import EmbeddedPostgres
+from app.embedded.roles import APPLICATION
 
 MIGRATIONS = Path(__file__).parents[2] / "alembic" / "versions"
 MAX_REUSED_BYTES = 16 * 1024 * 1024
@@ -25,7 +26,7 @@ MAX_REUSED_BYTES = 16 * 1024 * 1024
 _WATCH_SCHEMA = """
 CREATE SCHEMA watched;
 CREATE TABLE watched.changes ();
-CREATE FUNCTION watched.note() RETURNS event_trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION watched.note() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO watched.changes DEFAULT VALUES;
 END $$;
@@ -56,7 +57,7 @@ class Databases:
     def blank(self) -> str:
         """The URL of a database in which there is nothing at all."""
         name = self._new_name("blank")
-        asyncio.run(self._execute(f"CREATE DATABASE {name}"))
+        asyncio.run(self._execute(f"CREATE DATABASE {name} OWNER {APPLICATION}"))
         return self._postgres.url_for(name)
 
     def close(self) -> None:
@@ -76,7 +77,11 @@ class Databases:
 
     def _created(self) -> str:
         name = self._new_name("test")
-        asyncio.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template} STRATEGY FILE_COPY"))
+        asyncio.run(
+            self._execute(
+                f"CREATE DATABASE {name} OWNER {APPLICATION} TEMPLATE {self._template} STRATEGY FILE_COPY"
+            )
+        )
         return name
 
     def _new_name(self, prefix: str) -> str:
@@ -91,7 +96,7 @@ class Databases:
             if await connection.fetchval("SELECT true FROM pg_database WHERE datname = $1", self._template):
                 return
             draft = self._new_name("draft")
-            await connection.execute(f"CREATE DATABASE {draft}")
+            await connection.execute(f"CREATE DATABASE {draft} OWNER {APPLICATION}")
             await asyncio.to_thread(migrate, self._postgres.url_for(draft))
             await self._execute(_WATCH_SCHEMA, draft)
             await connection.execute(f"ALTER DATABASE {draft} RENAME TO {self._template}")
@@ -100,7 +105,7 @@ class Databases:
 
     async def _is_emptied(self, name: str) -> bool:
         """Delete all rows; False if there is more to it than that."""
-        connection = await asyncpg.connect(self._postgres.url_for(name))
+        connection = await asyncpg.connect(self._postgres.admin_url_for(name))
         try:
             await connection.execute(_END_OTHERS)
             if not await connection.fetchval(_IS_AS_NEW, MAX_REUSED_BYTES):
@@ -115,7 +120,7 @@ class Databases:
         return True
 
     async def _execute(self, statements: str, database: str = "postgres") -> None:
-        connection = await asyncpg.connect(self._postgres.url_for(database))
+        connection = await asyncpg.connect(self._postgres.admin_url_for(database))
         try:
             await connection.execute(statements)
         finally:

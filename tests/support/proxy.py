@@ -15,7 +15,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Final, Self
 
-from app.embedded.postgres import PORT, SUPERUSER, EmbeddedPostgres
+from app.embedded.postgres import PORT, EmbeddedPostgres
 from app.embedded.valkey import EmbeddedValkey
 
 HOST: Final = "127.0.0.1"
@@ -332,8 +332,8 @@ async def before_postgres(postgres: EmbeddedPostgres) -> AsyncIterator[PostgresP
 
 def postgres_url(proxy: Proxy, direct_url: str) -> str:
     """The same database as at `direct_url`, through the proxy."""
-    database = direct_url.split("@/")[1].split("?")[0]
-    return f"postgresql://{SUPERUSER}@{HOST}:{proxy.port}/{database}"
+    who, where = direct_url.split("@/")
+    return f"{who}@{HOST}:{proxy.port}/{where.split('?')[0]}"
 
 
 @asynccontextmanager

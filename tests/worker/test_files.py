@@ -101,7 +101,7 @@ async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_
     oldest, older, held, new = [await stored(storage, name, tmp_path) for name in ("a", "b", "c", "d")]
     for age, file in ((300, oldest), (200, older)):
         paths = await files.fetch({"rows": file})
-        files.give_back(paths)
+        files.give_back(paths.values())
         moment = paths["rows"].stat().st_mtime - age
         os.utime(paths["rows"], (moment, moment))
     there = await files.fetch({"rows": held})

@@ -1,23 +1,34 @@
-"""The child process: runs one job after another, and tells the worker how each of them ended."""
+"""The child process: confines itself as it is told, then runs jobs and reports how each of them ended."""
 
 import asyncio
 import inspect
-import os
 import resource
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from traceback import TracebackException
 from typing import Final, assert_never
 
 import psutil
 
+from app.core.sandbox import confinement
+from app.core.sandbox.permissions import Permission
 from worker import context
 from worker.children import encoding, messages
 from worker.children.channel import Channel
 from worker.children.encoding import NotJson
-from worker.children.messages import Committed, Done, Failed, MessageTooLarge, Ready, Start, Stop, Yielded
+from worker.children.messages import (
+    Committed,
+    Confine,
+    Done,
+    Failed,
+    MessageTooLarge,
+    Ready,
+    Start,
+    Stop,
+    Yielded,
+)
 from worker.context import Handler, JobContext, JobError, UnserialisableOutput
 
 DATA_LIMIT_FACTOR: Final = 1.5
@@ -28,36 +39,56 @@ which harmless programs do lavishly; but it does stop the one allocation that is
 libraries have reserved before the first job does not count.
 """
 
-_OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}{os.sep}")
+_OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}/")
 
 
 class Limits:
-    """What this process was told that it may take; nothing before it is confined, or outside of a child."""
+    """What this process was told that it may take; nothing before it is limited, or outside of a child."""
 
     memory_bytes: int | None = None
 
 
-def confine(memory_limit_bytes: int) -> None:
-    """Bound what this process can do to its machine. A limit once lowered cannot be raised by a handler."""
-    Limits.memory_bytes = memory_limit_bytes
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def limit(*, memory_bytes: int, max_file_bytes: int, max_processes: int | None) -> None:
+    """Bound what this process can take of its machine. A limit once lowered cannot be raised by a handler.
+
+    `max_processes` counts the processes and threads of this user, ours or not.
+    """
+    Limits.memory_bytes = memory_bytes
+    confinement.limit_files(max_file_bytes)
+    if max_processes is not None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (max_processes, max_processes))
     if sys.platform == "linux":  # elsewhere the kernel does not count mapped memory
-        limit = psutil.Process().memory_info().data + int(memory_limit_bytes * DATA_LIMIT_FACTOR)
+        limit = psutil.Process().memory_info().data + int(memory_bytes * DATA_LIMIT_FACTOR)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
-def serve(connection: socket.socket, handlers: Mapping[str, Handler]) -> None:
-    """Run what the worker sends, until the worker is gone."""
+def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed: Iterable[Path]) -> None:
+    """Run what the worker sends, until the worker is gone; nothing before this process is confined."""
     channel = Channel(connection)
     channel.send(messages.frame(Ready(kinds=tuple(handlers))))
+    is_confined = False
     while True:
         match channel.receive():
+            case Confine() as limits:
+                _confine(limits, installed)
+                is_confined = True
             case Start() as start:
+                if not is_confined:
+                    raise RuntimeError("the worker sent a job before the confinement")
                 channel.send(_run(start, channel, handlers))
             case Committed() | Stop():
                 pass  # meant for the job that has just ended
             case never:
                 assert_never(never)
+
+
+def _confine(limits: Confine, installed: Iterable[Path]) -> None:
+    confinement.confine(
+        frozenset(map(Permission, limits.permissions)),
+        installed=installed,
+        files=map(Path, limits.files),
+        scratch=Path(limits.scratch),
+    )
 
 
 def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> bytes | bytearray:

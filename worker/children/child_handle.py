@@ -3,7 +3,9 @@
 import asyncio
 import signal
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import psutil
@@ -11,6 +13,7 @@ import psutil
 from worker.children import messages
 from worker.children.errors import ChildDied, ChildProtocolError, KillReason
 from worker.children.messages import (
+    Confine,
     Done,
     Failed,
     FromChild,
@@ -19,6 +22,7 @@ from worker.children.messages import (
     ToChild,
     Yielded,
 )
+from worker.children.tenancy import Tenancy
 
 MAX_UNREAD_BYTES: Final = 1024 * 1024
 """Past this a child has to wait until its messages are taken, so that it cannot fill the worker's memory."""
@@ -34,13 +38,21 @@ T = TypeVar("T")
 
 
 class Child:
-    """One child process: idle, or running one attempt."""
+    """One child process: fresh, idle, or running one attempt.
+
+    A fresh one has no tenancy yet and is not confined; from its first job on it has both, for good.
+    """
 
     def __init__(self, pid: int, inbox: "Inbox", request_kill: Callable[[int], None]) -> None:
         self.pid: Final = pid
         self.jobs_started = 0
         self.is_running = False
         self.kill_reason: KillReason | None = None
+        self.tenancy: Tenancy | None = None
+        self.is_confined = False
+        self.has_failed = False
+        self.files: dict[str, Path] = {}
+        self._when_ended: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
         self._exit_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -61,9 +73,33 @@ class Child:
     def send(self, message: ToChild) -> None:
         """Send a message; one that comes too late, to a child that is gone, is dropped."""
         if isinstance(message, Start):
+            if not self.is_confined:
+                raise RuntimeError("a job may start in a confined child only")
             self.is_running = True
             self.jobs_started += 1
         self._inbox.write(messages.frame(message))
+
+    def bind(self, tenancy: Tenancy, files: Mapping[str, Path]) -> None:
+        """Give a fresh child its tenancy. Beside those of its job it may read `files`, by their keys."""
+        if self.tenancy is not None:
+            raise RuntimeError("a child is bound once")
+        self.tenancy = tenancy
+        self.files = dict(files)
+
+    def confine(self, files: Mapping[str, Path], scratch: Path) -> None:
+        """Have the child give up all but its files and these, the scratch folder and its permissions."""
+        if self.is_confined or self.tenancy is None:
+            raise RuntimeError("a child is confined once, when it has a tenancy")
+        there = {key: path for key, path in self.files.items() if path.exists()}
+        self.files = {**there, **files}
+        self.tenancy = replace(self.tenancy, files=frozenset(self.files))
+        permissions = tuple(sorted(self.tenancy.permissions))
+        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), str(scratch)))
+        self.is_confined = True
+
+    def when_ended(self, callback: Callable[[], None]) -> None:
+        """Call this once the process is gone."""
+        self._when_ended.append(callback)
 
     async def receive(self) -> FromChild:
         """The next message, however long the child computes.
@@ -82,6 +118,7 @@ class Child:
         message = self._inbox.take()
         if isinstance(message, Done | Yielded | Failed):
             self.is_running = False
+            self.has_failed = self.has_failed or isinstance(message, Failed)
         return message
 
     async def alive_during(self, work: Coroutine[Any, Any, T]) -> T:
@@ -112,6 +149,8 @@ class Child:
     def ended(self, exit_code: int) -> None:
         """Note that the child has ended. Called by the pool."""
         self._exit_code.set_result(exit_code)
+        for callback in self._when_ended:
+            callback()
         # The end of the connection comes by itself, unless something that the child started and that
         # escaped from its group holds it open.
         asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self.close)

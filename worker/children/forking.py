@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
-from worker.children import hardening
+from app.core import hardening
 from worker.children.errors import ChildStartFailed
 from worker.children.forkserver import ENDED, FORK, FORKED, KILL, NOT_FORKED, READY, RECORD
 
@@ -53,6 +53,7 @@ class ForkServer(asyncio.Protocol):
         handlers: str,
         preload: Iterable[str],
         memory_limit_bytes: int,
+        max_file_bytes: int,
         on_end: Callable[[int, int], None],
     ) -> "ForkServer":
         """Start a fork server and wait until it has loaded the handlers, and the modules of `preload`.
@@ -63,7 +64,9 @@ class ForkServer(asyncio.Protocol):
         server = cls(ours, on_end)
         try:
             with theirs:
-                await server._start(theirs.fileno(), handlers, ",".join(preload), str(memory_limit_bytes))
+                await server._start(
+                    theirs.fileno(), handlers, ",".join(preload), str(memory_limit_bytes), str(max_file_bytes)
+                )
             await server._answered(LOAD_SECONDS)
         except BaseException:
             await server.close()

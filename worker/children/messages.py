@@ -35,6 +35,18 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 # Worker → child
 
 
+class Confine(Message, frozen=True):
+    """Give up everything but what the jobs to come need; sent once, before the first `Start`.
+
+    `permissions` are values of `Permission`. `files` are all the files that the jobs may read, `scratch` is
+    the one folder in which they may write.
+    """
+
+    permissions: tuple[str, ...]
+    files: tuple[str, ...]
+    scratch: str
+
+
 class LocalFile(msgspec.Struct, frozen=True):
     """A file for the handler, and the SHA-256, in hexadecimal, that it must have."""
 
@@ -139,7 +151,7 @@ class Failed(Message, frozen=True):
     traceback: str
 
 
-ToChild = Start | Committed | Stop
+ToChild = Confine | Start | Committed | Stop
 FromChild = Ready | Batch | Log | Done | Yielded | Failed
 
 _encode_into = msgspec.msgpack.Encoder().encode_into

@@ -1,10 +1,16 @@
-"""The children of one worker: one for each slot, warm, watched and replaced."""
+"""The children of one worker: one for each slot and a fresh one, warm, watched and replaced.
+
+A child is fresh until its first job binds it to that job's tenancy: for good, and decided here, in the
+worker. A job goes to an idle child whose tenancy covers it, or else to a fresh one; then the idle child that
+was used last the longest ago makes room for it.
+"""
 
 import asyncio
 import itertools
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -16,6 +22,7 @@ from worker.children.child_handle import Child, Inbox
 from worker.children.errors import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.forking import ForkServer
 from worker.children.messages import Ready
+from worker.children.tenancy import Tenancy
 
 __all__ = ["Child", "ChildDied", "ChildPool", "ChildProtocolError", "ChildStartFailed", "KillReason"]
 
@@ -26,6 +33,13 @@ WATCH_SECONDS: Final = 0.1
 IDLE_WATCH_ROUNDS: Final = 10
 """An idle child does not grow: what it kept of its last job is seen soon enough."""
 
+FRESH: Final = 1
+"""So many children beyond the slots wait for a job that no other may run: it need not wait for a fork."""
+
+MAX_INHERITED_FILES: Final = 16
+
+MAX_FILE_BYTES: Final = 2 * 1024**3
+
 RECYCLE_SHARE: Final = 0.75
 """A child that keeps more than this of its memory limit between jobs has too little left for the next."""
 
@@ -33,7 +47,7 @@ log = structlog.get_logger(__name__)
 
 
 class ChildPool:
-    """Keeps `slots` children warm. An asynchronous context manager; at its end every child is gone.
+    """Keeps children for `slots` jobs warm. An asynchronous context manager; at its end every child is gone.
 
     `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
     names with commas between them. They are loaded in the fork server; the worker itself never imports a
@@ -47,6 +61,7 @@ class ChildPool:
         slots: int,
         memory_limit_bytes: int,
         max_jobs_per_child: int,
+        max_file_bytes: int = MAX_FILE_BYTES,
         handlers: str = HANDLERS,
         preload: Sequence[str] = (),
     ) -> None:
@@ -54,12 +69,14 @@ class ChildPool:
         self._slots = slots
         self._memory_limit_bytes = memory_limit_bytes
         self._max_jobs_per_child = max_jobs_per_child
+        self._max_file_bytes = max_file_bytes
         self._handlers = handlers
         self._preload = preload
         self._children: dict[int, Child] = {}
-        self._idle: list[Child] = []
+        self._fresh: list[Child] = []
+        self._idle: list[Child] = []  # the one used last comes last
         self._busy: set[Child] = set()
-        self._is_one_idle = asyncio.Event()
+        self._is_one_fresh = asyncio.Event()
         self._is_one_missing = asyncio.Event()
         self._server: ForkServer | None = None
         self._stack = AsyncExitStack()
@@ -82,51 +99,78 @@ class ChildPool:
         return await self._stack.__aexit__(kind, error, trace)
 
     @asynccontextmanager
-    async def take(self) -> AsyncIterator[Child]:
-        """A child for one attempt, there must be a free slot. A warm one, or the next that is ready.
+    async def take(self, tenancy: Tenancy) -> AsyncIterator[Child]:
+        """A child for one attempt, there must be a free slot. A warm one, or the next that is fresh.
 
-        A child that still runs at the end of the body is killed. Raises ChildStartFailed when none can be
-        started.
+        One that is not confined yet has to be before its job starts. A child that still runs at the end of
+        the body is killed. Raises ChildStartFailed when none can be started.
         """
-        child = await self._next_idle()
+        if len(self._busy) >= self._slots:
+            raise RuntimeError("there is no free slot")
+        child = self._warm(tenancy) or await self._next_fresh()
+        if child.tenancy is None:
+            child.bind(tenancy, self._files_in_use(tenancy))
         self._busy.add(child)
+        self._make_room()
         try:
             yield child
         finally:
             self._busy.remove(child)
             await self._put_back(child)
 
-    async def _next_idle(self) -> Child:
-        if len(self._busy) >= self._slots:
-            raise RuntimeError("there is no free slot")
-        while True:
-            while self._idle:
-                child = self._idle.pop()  # the one used last: its models are loaded
-                if child.is_alive:
-                    return child
-            await self._wait_for_idle()
+    def _warm(self, tenancy: Tenancy) -> Child | None:
+        """The idle child used last among those that may run such a job: its models are loaded."""
+        for child in reversed(self._idle):
+            if child.is_alive and child.tenancy is not None and child.tenancy.covers(tenancy):
+                self._idle.remove(child)
+                return child
+        return None
 
-    async def _wait_for_idle(self) -> None:
+    async def _next_fresh(self) -> Child:
         try:
             async with asyncio.timeout(TAKE_SECONDS):
-                while not self._idle:
-                    self._is_one_idle.clear()
-                    await self._is_one_idle.wait()
+                while True:
+                    while self._fresh:
+                        child = self._fresh.pop()
+                        if child.is_alive:
+                            return child
+                    self._is_one_fresh.clear()
+                    await self._is_one_fresh.wait()
         except TimeoutError:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
 
+    def _files_in_use(self, tenancy: Tenancy) -> dict[str, Path]:
+        """The files of the same owner's idle children, so that several models come to share a child."""
+        if tenancy.owner_id is None:
+            return {}
+        files: dict[str, Path] = {}
+        for child in self._idle:
+            if child.tenancy is not None and child.tenancy.is_like(tenancy):
+                files |= child.files
+        return dict(list(files.items())[-MAX_INHERITED_FILES:])
+
+    def _make_room(self) -> None:
+        """End the idle children that are one too many, the one used last the longest ago first."""
+        while self._idle and len(self._busy) + len(self._idle) > self._slots:
+            self._idle.pop(0).kill(KillReason.CLOSING)
+
     async def _put_back(self, child: Child) -> None:
-        is_used_up = child.is_running or child.jobs_started >= self._max_jobs_per_child
-        if child.is_alive and not is_used_up:
-            self._give(child)
+        if child.is_alive and self._is_fit(child):
+            self._idle.append(child)
             return
         child.kill(KillReason.CLOSING)
         await child.wait_killed()
         child.close()
 
-    def _give(self, child: Child) -> None:
-        self._idle.append(child)
-        self._is_one_idle.set()
+    def _is_fit(self, child: Child) -> bool:
+        """Whether a child may run another job."""
+        tenancy = child.tenancy
+        if tenancy is None or tenancy.is_for_one_job or not child.is_confined or child.is_running:
+            return False
+        # What a user's file has left of a process that failed, nobody knows: not even its owner's next job.
+        if child.has_failed and tenancy.owner_id is not None:
+            return False
+        return child.jobs_started < self._max_jobs_per_child
 
     async def _replace_forever(self) -> None:
         failures = 0
@@ -144,8 +188,9 @@ class ChildPool:
     async def _start_missing(self) -> None:
         self._is_one_missing.clear()
         try:
-            while len(self._children) < self._slots:
-                self._give(await self._start_child())
+            while len(self._children) < self._slots + FRESH:
+                self._fresh.append(await self._start_child())
+                self._is_one_fresh.set()
         except (ChildStartFailed, OSError):  # OSError: out of descriptors, processes or memory
             self._is_one_missing.set()
             raise
@@ -182,6 +227,7 @@ class ChildPool:
             handlers=self._handlers,
             preload=self._preload,
             memory_limit_bytes=self._memory_limit_bytes,
+            max_file_bytes=self._max_file_bytes,
             on_end=self._ended,
         )
         return self._server
@@ -191,9 +237,10 @@ class ChildPool:
         if child is None:  # its start was given up
             return
         child.ended(exit_code)
-        if child in self._idle:
-            self._idle.remove(child)
-            child.close()
+        for waiting in (self._idle, self._fresh):
+            if child in waiting:
+                waiting.remove(child)
+                child.close()
         self._is_one_missing.set()
         if child.kill_reason is not KillReason.CLOSING:
             metrics.CHILD_DEATHS.labels(child.kill_reason or "died").inc()

@@ -13,6 +13,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.core import hardening
+from app.core.sandbox import confinement, readable
 from app.datasets.conversion import columns, from_csv, from_jsonl, from_parquet
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.conversion.faults import Fault
@@ -32,6 +34,7 @@ CONVERT: Final[dict[Format, Callable[..., pa.Schema]]] = {
 def main() -> None:
     """Do what the one argument says."""
     task = msgspec.json.decode(sys.argv[1], type=Task)
+    _confine(task)
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -42,6 +45,14 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     sys.stdout.buffer.write(msgspec.json.encode(_answer(task)))
+
+
+def _confine(task: Task) -> None:
+    """Before there is a thread: what parses the file reads and writes beside it only, and starts nothing."""
+    hardening.make_undumpable()
+    confinement.confine(
+        (), installed=readable.installed(), files=[Path(task.source)], scratch=Path(task.target).parent
+    )
 
 
 def _answer(task: Task) -> Answer:

@@ -102,4 +102,5 @@ KIND: Final = Kind(
         "a dataset": {"value": {"dataset_id": EXAMPLE_ID, "column": "review", "max_row_errors": 100}},
     },
     retry=over_rows.RETRY,
+    shares_children=True,
 )

@@ -93,4 +93,5 @@ KIND: Final = Kind(
         },
     },
     retry=over_rows.RETRY,
+    shares_children=True,
 )

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from app.core.errors import AppError
 from app.core.files import StoredFile
+from app.core.sandbox.permissions import Permission
 from app.datasets.values import Dataset
 from app.jobs.requests import JobOptions
 from app.models.versions import ModelVersion
@@ -87,6 +88,10 @@ class Kind:
     was found into work, and raises AppErrors for what can be seen to be wrong before the job exists (those
     in `errors` are in the OpenAPI document). A kind that `is_internal` has no such route: some other one, and
     nobody else, creates its jobs.
+
+    `permissions` are what its handler may do beyond computing, if the setting CHILD_PERMISSIONS agrees. A
+    kind that `shares_children` promises that its handler keeps nothing of a job: without files, such a job
+    runs in a process that goes on to serve other owners. Every other kind's processes serve one owner each.
     """
 
     name: str
@@ -104,6 +109,8 @@ class Kind:
     time_limit_seconds: int = 1800
     retry: RetryPolicy = RetryPolicy()
     is_internal: bool = False
+    permissions: frozenset[Permission] = frozenset()
+    shares_children: bool = False
 
     @property
     def path(self) -> str:

@@ -1,16 +1,21 @@
 """Attempts as tests need them: only the facts that matter, and a worker that acknowledges at once."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import psutil
 
 from app.core import ids
+from app.core.sandbox.permissions import Permission
 from worker.children.messages import Batch, Committed, Done, Failed, FromChild, Log, Start, Yielded
 from worker.children.pool import Child, ChildDied, ChildPool
+from worker.children.tenancy import Tenancy
 
 HANDLERS = "tests.worker.children.bad_handlers:HANDLERS"
 MEBIBYTE = 1024 * 1024
@@ -24,14 +29,33 @@ def pool(
     slots: int = 1,
     memory_limit_bytes: int = 1024 * MEBIBYTE,
     max_jobs_per_child: int = 1000,
+    max_file_bytes: int = 64 * MEBIBYTE,
     handlers: str = HANDLERS,
 ) -> ChildPool:
     return ChildPool(
         slots=slots,
         memory_limit_bytes=memory_limit_bytes,
         max_jobs_per_child=max_jobs_per_child,
+        max_file_bytes=max_file_bytes,
         handlers=handlers,
     )
+
+
+@asynccontextmanager
+async def take(
+    children: ChildPool,
+    *permissions: Permission,
+    tenancy: Tenancy | None = None,
+    files: Mapping[str, Path] | None = None,
+) -> AsyncIterator[Child]:
+    """A child, confined as the worker does it; its folder, below the system's temporary one, goes with it."""
+    wanted = tenancy or Tenancy(permissions=frozenset(permissions))
+    async with children.take(wanted) as child:
+        if not child.is_confined:
+            folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
+            child.when_ended(folder.cleanup)
+            child.confine(files or {}, Path(folder.name))
+        yield child
 
 
 def start(
@@ -101,10 +125,27 @@ async def run(child: Child, message: Start) -> Attempt:
                 raise AssertionError(other)
 
 
-async def run_alone(message: Start) -> Attempt:
+@asynccontextmanager
+async def take_for(children: ChildPool, message: Start) -> AsyncIterator[Child]:
+    """A child of an owner of its own, confined to the files and the scratch folder of an attempt."""
+    files = {file.path: Path(file.path) for file in message.files.values()}
+    tenancy = Tenancy(ids.new_id(), files=frozenset(files))
+    async with children.take(tenancy) as child:
+        with tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True) as folder:
+            room = Path(folder if message.scratch is None else message.scratch)
+            room.mkdir(parents=True, exist_ok=True)
+            child.confine(files, room)
+            yield child
+
+
+async def run_alone(message: Start, *permissions: Permission) -> Attempt:
     """Run an attempt in a pool of its own."""
-    async with pool() as children, children.take() as child:
-        return await run(child, message)
+    async with pool() as children:
+        if message.files:
+            async with take_for(children, message) as child:
+                return await run(child, message)
+        async with take(children, *permissions) as child:
+            return await run(child, message)
 
 
 async def receive(child: Child) -> FromChild:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from worker.children.messages import Batch, Committed, Done, Stop, StopReason, Yielded
 from worker.context import FREE_SECONDS, MAX_UNACKNOWLEDGED
@@ -56,7 +57,7 @@ async def test_a_handler_may_be_async() -> None:
 
 
 async def test_the_last_batch_travels_with_the_end() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("commit_last", [1]))
 
         assert isinstance(await attempts.receive(child), Batch)
@@ -68,7 +69,7 @@ async def test_the_last_batch_travels_with_the_end() -> None:
 
 async def test_a_child_computes_one_batch_beyond_the_one_it_waits_for(tmp_path: Path) -> None:
     computed = tmp_path / "computed"
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children, Permission.FILES) as child:
         child.send(attempts.start("commit_slowly", params={"computed": str(computed), "batches": 5}))
         assert [(await attempts.receive_batch(child)).index for _ in range(2)] == [0, 1]
 
@@ -83,7 +84,7 @@ async def test_a_child_computes_one_batch_beyond_the_one_it_waits_for(tmp_path: 
 
 async def test_batches_that_cost_nothing_run_ahead_but_not_without_bound(tmp_path: Path) -> None:
     computed = tmp_path / "computed"
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children, Permission.FILES) as child:
         child.send(attempts.start("commit_fast", params={"computed": str(computed), "batches": 500}))
         batches = [batch for batch in await attempts.receive_until_silent(child) if isinstance(batch, Batch)]
 
@@ -97,7 +98,7 @@ async def test_batches_that_cost_nothing_run_ahead_but_not_without_bound(tmp_pat
 
 @pytest.mark.parametrize("reason", StopReason)
 async def test_a_child_that_is_asked_to_stop_yields_after_its_commit(reason: StopReason) -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("work_until_stopped"))
         batch = await attempts.receive_batch(child)
         assert batch.checkpoint == b"0"
@@ -112,7 +113,7 @@ async def test_a_child_that_is_asked_to_stop_yields_after_its_commit(reason: Sto
 
 
 async def test_a_predict_job_that_is_asked_to_stop_yields_between_batches() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("batch_predict", TEXTS * 200, params=PARAMS))
         child.send(Stop(StopReason.DRAIN))
 
@@ -125,7 +126,7 @@ async def test_a_predict_job_that_is_asked_to_stop_yields_between_batches() -> N
 
 
 async def test_a_stop_that_comes_too_late_does_not_stop_the_next_job() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         await attempts.run(child, attempts.start("add_one", [1]))
         child.send(Stop(StopReason.SOFT_LIMIT))
 
@@ -173,7 +174,7 @@ async def test_logs_and_steps_arrive_as_the_database_can_store_them() -> None:
 async def test_a_handler_that_fails_is_a_failed_attempt_and_its_child_works_on(
     kind: str, code: str, is_retryable: bool
 ) -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         attempt = await attempts.run(child, attempts.start(kind))
 
         assert (attempt.failure.code, attempt.failure.is_retryable) == (code, is_retryable)
@@ -216,6 +217,6 @@ async def test_a_child_leaves_signals_to_its_worker() -> None:
 
 
 async def test_programs_that_a_handler_starts_can_be_terminated() -> None:
-    attempt = await attempts.run_alone(attempts.start("terminate_a_program"))
+    attempt = await attempts.run_alone(attempts.start("terminate_a_program"), Permission.PROCESSES)
 
     assert attempt.result == {"returncode": -15}

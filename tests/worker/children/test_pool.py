@@ -13,6 +13,7 @@ import psutil
 import pytest
 import uvloop
 
+from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from tests.worker.children.attempts import MEBIBYTE
 from worker.children.messages import MAX_FROM_CHILD_BYTES, Done
@@ -23,17 +24,17 @@ from worker.handlers import HANDLERS
 async def test_the_children_are_warm_and_say_what_they_can_do() -> None:
     async with attempts.pool(slots=2, handlers="worker.handlers:HANDLERS") as children:
         assert set(children.kinds) == set(HANDLERS)
-        async with children.take() as one, children.take() as other:
+        async with attempts.take(children) as one, attempts.take(children) as other:
             assert one.pid != other.pid
             with pytest.raises(RuntimeError):
-                await children.take().__aenter__()
+                await attempts.take(children).__aenter__()
 
 
 async def test_a_child_stays_for_many_jobs_but_not_for_ever() -> None:
     pids = []
     async with attempts.pool(max_jobs_per_child=2) as children:
         for _ in range(4):
-            async with children.take() as child:
+            async with attempts.take(children) as child:
                 pids.append((await attempts.run(child, attempts.start("add_one", [1]))).result["pid"])
 
     assert pids[0] == pids[1] != pids[2] == pids[3]
@@ -44,20 +45,20 @@ async def test_a_child_stays_for_many_jobs_but_not_for_ever() -> None:
 
 @pytest.mark.parametrize(("kind", "exit_code"), [("segfault", -signal.SIGSEGV), ("exit_at_once", 3)])
 async def test_a_child_that_dies_fails_its_attempt_and_is_replaced(kind: str, exit_code: int) -> None:
-    async with attempts.pool(slots=2) as children, children.take() as sibling:
-        async with children.take() as child:
+    async with attempts.pool(slots=2) as children, attempts.take(children) as sibling:
+        async with attempts.take(children) as child:
             child.send(attempts.start(kind))
             death = await attempts.receive_death(child)
         assert (death.reason, death.exit_code) == (None, exit_code)
 
-        async with children.take() as fresh:
+        async with attempts.take(children) as fresh:
             assert (await attempts.run(fresh, attempts.start("add_one", [1]))).result == {"pid": fresh.pid}
         assert fresh.pid != child.pid
         assert (await attempts.run(sibling, attempts.start("add_one", [1]))).result == {"pid": sibling.pid}
 
 
 async def test_what_a_child_committed_before_it_died_is_received() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("commit_then_exit"))
 
         assert (await attempts.receive_batch(child)).output == b'{"prediction":1}\n'
@@ -66,12 +67,12 @@ async def test_what_a_child_committed_before_it_died_is_received() -> None:
 
 async def test_a_child_that_dies_while_idle_is_replaced() -> None:
     async with attempts.pool() as children:
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             assert child.is_alive
         os.kill(child.pid, signal.SIGKILL)
         await attempts.eventually(lambda: not child.is_alive)
 
-        async with children.take() as fresh:
+        async with attempts.take(children) as fresh:
             assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
 
 
@@ -87,16 +88,16 @@ async def test_a_child_that_dies_while_idle_is_replaced() -> None:
 )
 async def test_garbage_on_the_wire_is_a_protocol_error(garbage: bytes) -> None:
     async with attempts.pool() as children:
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             child.send(attempts.start("write_into_the_protocol", params={"bytes": garbage.hex()}))
             with pytest.raises(ChildProtocolError):
                 await attempts.receive(child)
-        async with children.take() as fresh:
+        async with attempts.take(children) as fresh:
             assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
 
 
 async def test_a_child_that_closes_its_connection_is_killed() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("close_everything"))
 
         death = await attempts.receive_death(child)
@@ -105,7 +106,7 @@ async def test_a_child_that_closes_its_connection_is_killed() -> None:
 
 
 async def test_a_child_above_the_memory_limit_is_killed() -> None:
-    async with attempts.pool(memory_limit_bytes=128 * MEBIBYTE) as children, children.take() as child:
+    async with attempts.pool(memory_limit_bytes=128 * MEBIBYTE) as children, attempts.take(children) as child:
         child.send(attempts.start("allocate_bit_by_bit"))
 
         death = await attempts.receive_death(child)
@@ -116,7 +117,7 @@ async def test_a_child_above_the_memory_limit_is_killed() -> None:
 @pytest.mark.parametrize("kind", ["loop_forever", "hold_the_gil_forever"])
 async def test_a_child_that_never_comes_back_is_killed(kind: str) -> None:
     async with attempts.pool() as children:
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             child.send(attempts.start(kind))
             await attempts.eventually(lambda: _is_computing(child))
             child.kill(KillReason.CANCELLED)
@@ -132,7 +133,7 @@ def _is_computing(child: Child) -> bool:
 
 async def test_a_child_that_still_runs_when_its_slot_is_given_back_is_killed() -> None:
     async with attempts.pool() as children:
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             child.send(attempts.start("loop_forever"))
 
         assert attempts.is_gone(child.pid)
@@ -141,7 +142,7 @@ async def test_a_child_that_still_runs_when_its_slot_is_given_back_is_killed() -
 @pytest.mark.parametrize("then", ["exit", "loop"])
 async def test_what_a_handler_started_ends_with_its_child(then: str) -> None:
     async with attempts.pool() as children:
-        async with children.take() as child:
+        async with attempts.take(children, Permission.PROCESSES) as child:
             child.send(attempts.start("spawn_a_grandchild", params={"then": then}))
             grandchild = attempts.outputs_of(await attempts.receive_batch(child))[0]
 
@@ -149,7 +150,7 @@ async def test_what_a_handler_started_ends_with_its_child(then: str) -> None:
 
 
 async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() -> None:
-    async with attempts.pool() as children, children.take() as child:
+    async with attempts.pool() as children, attempts.take(children, Permission.PROCESSES) as child:
         child.send(attempts.start("fork_a_grandchild_that_holds_the_connection"))
         grandchild = attempts.outputs_of(await attempts.receive_batch(child))[0]
         try:
@@ -167,13 +168,13 @@ async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() 
 async def test_when_the_fork_server_dies_its_children_do_and_the_pool_recovers() -> None:
     async with attempts.pool() as children:
         (server,) = [process for process in attempts.descendants() if process.ppid() == os.getpid()]
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             child.send(attempts.start("loop_forever"))
             server.kill()
             await attempts.receive_death(child)
         await attempts.eventually(lambda: attempts.is_gone(child.pid))
 
-        async with children.take() as fresh:
+        async with attempts.take(children) as fresh:
             assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
 
 
@@ -183,7 +184,7 @@ from tests.worker.children import attempts
 
 async def work():
     async with attempts.pool(slots=3) as children:
-        async with children.take() as spawning, children.take() as computing:
+        async with attempts.take(children, "processes") as spawning, attempts.take(children) as computing:
             spawning.send(attempts.start("spawn_a_grandchild", params={"then": "loop"}))
             computing.send(attempts.start("hold_the_gil_forever"))
             await attempts.receive_batch(spawning)
@@ -200,7 +201,7 @@ def test_when_the_worker_is_killed_nothing_of_it_stays() -> None:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "working\n"
         family = psutil.Process(worker.pid).children(recursive=True)
-        assert len(family) == 5  # the fork server, three children, one grandchild
+        assert len(family) == 6  # the fork server, three children and a fresh one, one grandchild
 
         worker.kill()
 
@@ -211,9 +212,9 @@ def test_when_the_worker_is_killed_nothing_of_it_stays() -> None:
 async def test_no_process_and_no_descriptor_outlives_the_pool() -> None:
     descriptors = psutil.Process().num_fds()
     async with attempts.pool(slots=2) as children:
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             await attempts.run(child, attempts.start("add_one", [1]))
-        async with children.take() as child:
+        async with attempts.take(children) as child:
             child.send(attempts.start("segfault"))
             await attempts.receive_death(child)
         assert len(attempts.descendants()) >= 2
@@ -237,13 +238,13 @@ async def test_handlers_that_cannot_be_loaded_are_an_error_at_the_start(
 def test_every_loop_will_do(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     async def story() -> None:
         async with attempts.pool(slots=2) as children:
-            async with children.take() as child:
+            async with attempts.take(children) as child:
                 attempt = await attempts.run(child, attempts.start("add_one", list(range(100_000))))
                 assert len(attempt.outputs) == 100_000
                 child.send(attempts.start("loop_forever"))
                 child.kill(KillReason.TIME_LIMIT)
                 await attempts.receive_death(child)
-            async with children.take() as child:
+            async with attempts.take(children) as child:
                 assert isinstance((await attempts.run(child, attempts.start("add_one", [1]))).end, Done)
         assert attempts.descendants() == []
 

@@ -64,7 +64,7 @@ def run(children: ChildPool) -> Run:
     """Run an attempt in a child."""
 
     async def run(message: Start) -> Attempt:
-        async with children.take() as child:
+        async with attempts.take_for(children, message) as child:
             return await attempts.run(child, message)
 
     return run
@@ -147,7 +147,7 @@ async def test_a_killed_attempt_is_gone_on_with_from_its_last_epoch_to_the_same_
 
 async def test_asked_to_stop_it_yields_between_two_epochs(children: ChildPool, tmp_path: Path) -> None:
     message = start(tmp_path, data.customers(120), PARAMS | {"epochs": 1000})
-    async with children.take() as child:
+    async with attempts.take_for(children, message) as child:
         child.send(message)
         first = await attempts.receive(child)
         assert isinstance(first, Batch)
@@ -204,7 +204,7 @@ async def test_what_would_not_fit_into_the_child_is_refused_before_it_dies(tmp_p
 
     async with (
         attempts.pool(handlers=HANDLERS, memory_limit_bytes=limit) as children,
-        children.take() as child,
+        attempts.take_for(children, message) as child,
     ):
         attempt = await attempts.run(child, message)
 

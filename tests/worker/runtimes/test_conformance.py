@@ -16,6 +16,7 @@ import pytest_asyncio
 import skops.io
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from app.core.sandbox.permissions import Permission
 from app.jobs.params import ModelReference
 from app.models.formats import runtime_of
 from tests.models import files
@@ -98,7 +99,10 @@ def case(request: pytest.FixtureRequest) -> Case:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def child() -> AsyncIterator[Child]:
     """A child as a worker has them."""
-    async with attempts.pool(handlers=HANDLERS) as children, children.take() as taken:
+    async with (
+        attempts.pool(handlers=HANDLERS) as children,
+        attempts.take(children, Permission.FILES) as taken,  # each test brings another file
+    ):
         yield taken
 
 

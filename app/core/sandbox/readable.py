@@ -1,0 +1,73 @@
+"""The files that any Python process has to read: Python, its packages, and some of the system's."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+_SYSTEM: Final = (
+    *("/usr", "/lib", "/lib32", "/lib64", "/bin", "/opt/homebrew"),
+    *("/etc/ld.so.cache", "/etc/localtime", "/etc/timezone", "/etc/os-release", "/etc/mime.types"),
+    *("/etc/passwd", "/etc/group", "/etc/nsswitch.conf", "/etc/hosts", "/etc/host.conf", "/etc/gai.conf"),
+    *("/etc/resolv.conf", "/etc/services", "/etc/protocols", "/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
+    *("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/loadavg", "/proc/uptime"),
+    *("/proc/filesystems", "/proc/version", "/proc/sys/vm", "/proc/sys/kernel/random"),
+    *("/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/fs/cgroup"),
+    *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
+)
+
+OWN: Final = (Path("/proc/self"),)
+"""What is another file in each process."""
+
+WRITABLE_DEVICES: Final = (Path("/dev/null"),)
+
+_MODULE_SUFFIXES: Final = frozenset({".py", ".pyc", ".so"})
+
+
+def installed() -> tuple[Path, ...]:
+    """The system's files, the Python installation, and every package on the import path.
+
+    Not the folders on the import path themselves: a checkout also holds `.env` and `.data`.
+    """
+    prefixes = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
+    found = [*map(Path, _SYSTEM), *prefixes]
+    for entry in map(Path, filter(None, sys.path)):
+        if not any(entry.is_relative_to(prefix) for prefix in prefixes):
+            found += _packages(entry)
+    for name, module in list(sys.modules.items()):
+        if "." not in name:
+            found += _places(module)
+    return _outermost(path.resolve() for path in found if path.exists())
+
+
+def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
+    """The paths without those that are below another one."""
+    kept: list[Path] = []
+    for path in sorted(set(paths)):  # a folder comes right before what is in it
+        if not kept or not path.is_relative_to(kept[-1]):
+            kept.append(path)
+    return tuple(kept)
+
+
+def _packages(folder: Path) -> Iterator[Path]:
+    """What can be imported from a folder; the folder itself if it is an archive."""
+    if folder.is_file():
+        yield folder
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.suffix in _MODULE_SUFFIXES or (path / "__init__.py").exists():
+            yield path
+
+
+def _places(module: ModuleType) -> Iterator[Path]:
+    """Where a module that is loaded comes from: its folder if it is a package, else its file."""
+    try:
+        yield from map(Path, module.__path__)
+    except (AttributeError, TypeError):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str):
+            yield Path(file)

@@ -1,0 +1,81 @@
+"""The worker decides from the job whose jobs a child may run next."""
+
+from dataclasses import replace
+
+import pytest
+
+from app.core import ids
+from app.core.files import StoredFile
+from app.core.sandbox.permissions import Permission
+from app.jobs.kinds import registry
+from app.jobs.kinds.kind import Kind
+from app.jobs.moves import Claimed
+from worker.children.tenancy import Tenancy, tenancy_of
+
+KINDS = registry.load(())
+FILE = StoredFile("artifacts/model", 10, "0" * 64)
+ADA, BOB = ids.new_id(), ids.new_id()
+
+
+def claimed(kind: str = "batch_predict") -> Claimed:
+    return Claimed(
+        id=ids.new_id(),
+        attempt=1,
+        owner_id=ADA,
+        kind=kind,
+        queue="default",
+        params=b"{}",
+        rows=b"[]",
+        total=0,
+        next_batch=0,
+        done=0,
+        checkpoint=None,
+        soft_limit_seconds=1,
+        time_limit_seconds=1,
+        failures=0,
+        max_attempts=1,
+        waited_seconds=0.0,
+    )
+
+
+@pytest.mark.parametrize("kind", ["batch_predict", "evaluate_model"])
+def test_our_own_code_on_rows_of_the_request_serves_everybody(kind: str) -> None:
+    assert tenancy_of(claimed(kind), KINDS) == Tenancy()
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        replace(claimed(), files={"model": FILE}),
+        replace(claimed("evaluate_model"), files={"dataset": FILE}),
+        replace(claimed(), checkpoint=b"state"),
+        replace(claimed(), checkpoint_file=FILE),
+        claimed("train_model"),
+        claimed("inspect_model"),
+    ],
+    ids=["a model", "a dataset", "a checkpoint", "a checkpoint's file", "a training", "an inspection"],
+)
+def test_whatever_comes_from_a_user_binds_the_child_to_the_owner(job: Claimed) -> None:
+    tenancy = tenancy_of(job, KINDS)
+
+    assert tenancy.owner_id == ADA
+    assert tenancy.files == {FILE.key for file in (*job.files.values(), job.checkpoint_file) if file}
+
+
+def test_a_plugins_kind_is_bound_unless_it_says_otherwise() -> None:
+    ours = KINDS["batch_predict"]
+    plugin = Kind(name="plugin", summary="", request=ours.request, plan=ours.plan)
+    kinds = {"plugin": plugin, "sharing": replace(plugin, name="sharing", shares_children=True)}
+
+    assert tenancy_of(claimed("plugin"), kinds).owner_id == ADA
+    assert tenancy_of(claimed("sharing"), kinds).owner_id is None
+
+
+def test_a_child_is_covered_by_owner_permissions_and_files_alike() -> None:
+    bound = Tenancy(ADA, frozenset({Permission.FILES}), frozenset({"a", "b"}))
+
+    assert bound.covers(replace(bound, files=frozenset({"a"})))
+    assert not bound.covers(replace(bound, owner_id=BOB))
+    assert not bound.covers(replace(bound, owner_id=None))
+    assert not bound.covers(replace(bound, permissions=frozenset()))
+    assert not bound.covers(replace(bound, files=frozenset({"a", "c"})))

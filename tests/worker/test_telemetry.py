@@ -1,0 +1,69 @@
+"""No process of ours reports to anybody: ONNX Runtime would from the moment it is imported."""
+
+import ipaddress
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from app.core.config import Settings
+from tests.support import apis, processes
+
+LOOK_SECONDS = 2.0
+"""Longer than the telemetry takes to store its device id, and to look up its host."""
+
+_IMPORT = """
+import time
+import worker.runtimes.onnx
+time.sleep(2)
+"""
+
+
+def _home(tmp_path: Path) -> dict[str, str]:
+    home = tmp_path / "home"
+    home.mkdir(exist_ok=True)
+    cleared = dict.fromkeys(("XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"), str(home))
+    return {"HOME": str(home), **cleared}
+
+
+def _files_of(tmp_path: Path) -> list[Path]:
+    return [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
+
+
+def _leave_the_machine(process: psutil.Process) -> list[str]:
+    """The addresses of others that a process and those below it are connected to."""
+    family = [process, *process.children(recursive=True)]
+    addresses = []
+    for member in family:
+        try:
+            connections = member.net_connections(kind="inet")
+        except psutil.NoSuchProcess:
+            continue
+        addresses += [connection.raddr.ip for connection in connections if len(connection.raddr)]
+    return [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
+
+
+def test_the_import_of_onnx_runtime_stores_nothing(tmp_path: Path) -> None:
+    environment = {**os.environ, **_home(tmp_path)}
+    environment.pop("ORT_DISABLE_TELEMETRY", None)
+
+    subprocess.run([sys.executable, "-c", _IMPORT], env=environment, check=True)
+
+    assert _files_of(tmp_path) == []
+
+
+async def test_neither_api_nor_worker_connects_to_another_machine(settings: Settings, tmp_path: Path) -> None:
+    more = {**_home(tmp_path), "CHILD_PRELOAD": "true"}
+    async with (
+        apis.api(settings, tmp_path / "api.log", {}, **more),
+        processes.worker(settings, tmp_path / "worker.log", **more),
+    ):
+        ours = psutil.Process()
+        until = time.monotonic() + LOOK_SECONDS
+        while time.monotonic() < until:
+            assert _leave_the_machine(ours) == []
+
+    assert _files_of(tmp_path) == []

@@ -1,0 +1,93 @@
+"""The worker's folder is its user's alone, and takes from a child only what is a plain file."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from app.core.errors import ConfigurationError
+from app.core.resources import Resources
+from tests.worker.children.test_tenancy import claimed
+from worker import files as worker_files
+from worker.files import FileFault, Files, own_folder
+
+
+def test_a_folder_that_is_made_is_closed_to_others(tmp_path: Path) -> None:
+    own_folder(tmp_path / "new" / "folder")
+
+    assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_link_is_not_taken_for_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    (tmp_path / "planted").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(ConfigurationError, match="not a folder"):
+        own_folder(tmp_path / "planted")
+
+
+def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o755)
+
+    with pytest.raises(ConfigurationError, match="chmod 700"):
+        own_folder(tmp_path / "open")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "foreign").mkdir(mode=0o700)
+    os.chown(tmp_path / "foreign", 12_345, 12_345)
+
+    with pytest.raises(ConfigurationError, match="belongs to the user 12345"):
+        own_folder(tmp_path / "foreign")
+
+
+def test_where_the_name_is_taken_the_worker_makes_another_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    planted = worker_files.default_folder()
+    planted.rmdir()
+    planted.symlink_to(tmp_path)
+
+    chosen = worker_files.default_folder()
+
+    assert chosen != planted
+    assert not chosen.is_symlink()
+    assert chosen.stat().st_mode & 0o777 == 0o700
+
+
+async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resources, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("another owner's rows")
+    job = claimed("train_model")
+    async with Files(resources.storage, tmp_path / "worker", 2**20) as files:
+        files.open_room(4711)
+        files.enter_room(job, 4711)
+        scratch = files.scratch(job)
+        scratch.mkdir()
+        (scratch / "good").write_text("weights")
+        (scratch / "symbolic").symlink_to(secret)
+        (scratch / "hard").hardlink_to(secret)
+        (scratch / "folder").symlink_to(tmp_path)
+        os.mkfifo(scratch / "pipe")
+
+        kept = await files.keep(job, "artifacts", "model", "good")
+        assert await resources.storage.get(kept) == b"weights"
+        for name in (
+            "symbolic",
+            "hard",
+            "folder/secret",
+            "pipe",
+            "../../../secret",
+            str(secret),
+            "none",
+            ".",
+        ):
+            with pytest.raises(FileFault):
+                await files.keep(job, "artifacts", "model", name)
+        await files.clear(job)
+        files.close_room(4711)
+    assert secret.read_text() == "another owner's rows"
