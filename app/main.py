@@ -12,8 +12,9 @@ from app.core.config import Settings, load_settings
 from app.core.resources import open_resources
 from app.core.version import VERSION
 from app.datasets.intake import Intake
-from app.http import problems
+from app.http import methods, problems
 from app.http.budget import BodyBudget
+from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.jobs.kinds import registry
@@ -117,6 +118,7 @@ def create_app(
 
     budget = BodyBudget(settings.max_body_bytes)
     app.state.body_budget = budget
+    app.add_middleware(MethodsMiddleware)
     app.add_middleware(
         RequestMiddleware,
         bounds=BodyBounds(
@@ -131,6 +133,6 @@ def create_app(
     )
     # Not included but taken as they are: FastAPI builds each route of an included router anew, at the first
     # request, which has to wait for that.
-    for router in routers(kinds):
-        app.router.routes.extend(router.routes)
+    routes = [route for router in routers(kinds) for route in router.routes]
+    app.router.routes.extend(methods.with_refusals(routes))
     return app

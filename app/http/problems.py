@@ -26,6 +26,7 @@ from app.core.errors import (
     RequestTimeout,
     Unprocessable,
 )
+from app.http import methods
 from app.http.body import APP_ERROR
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -130,7 +131,10 @@ def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
         "detail": error.detail,
         "code": status.name.lower(),
     }
-    return _encode(scope, members, {}, error.headers)
+    headers = error.headers
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": methods.allowed(scope)}
+    return _encode(scope, members, {}, headers)
 
 
 def _respond(scope: Scope, error: AppError, **facts: Any) -> Response:

@@ -70,13 +70,13 @@ IfNoneMatch = Annotated[str | None, Header()]
 router = APIRouter(prefix="/watch", include_in_schema=False)
 
 
-@router.api_route("", methods=["GET", "HEAD"])
+@router.get("")
 async def get_page(if_none_match: IfNoneMatch = None) -> Response:
     """The page."""
     return _answer(FILES[PAGE], if_none_match)
 
 
-@router.api_route("/{name}", methods=["GET", "HEAD"])
+@router.get("/{name}")
 async def get_page_file(name: str, if_none_match: IfNoneMatch = None) -> Response:
     """One of the page's files; raises NotFound."""
     if name == PAGE or name not in FILES:  # the page's own links fit one address only

@@ -98,7 +98,7 @@ async def test_a_wrong_method_is_a_problem_and_keeps_the_allow_header(
     response = await visitor.delete("/trouble")
 
     assert_is_problem(response, 405, "method_not_allowed")
-    assert response.headers["allow"] == "GET"
+    assert response.headers["allow"] == "GET, HEAD, OPTIONS"
 
 
 async def test_what_the_framework_refuses_is_a_problem(stand: FastAPI, visitor: httpx.AsyncClient) -> None:

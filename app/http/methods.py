@@ -1,0 +1,116 @@
+"""What every resource owes to HTTP beside the methods that its routes name (RFC 9110, 9.3 and 15.5.6).
+
+HEAD is GET without the body, on every route that has GET. OPTIONS and the `Allow` of a 405 name all methods
+of the path. FastAPI has neither of the first two, and its `Allow` names the methods of a single route,
+although GET and DELETE of one path are two routes.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NoReturn
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match, Route
+from starlette.status import HTTP_204_NO_CONTENT, HTTP_405_METHOD_NOT_ALLOWED
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+class MethodsMiddleware:
+    """Answers HEAD and OPTIONS for all routes; stands inside the middleware that logs requests."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        method = scope.get("method")
+        if method == "HEAD":
+            await self._head(scope, receive, send)
+        elif method == "OPTIONS" and (allow := allowed(scope)):
+            await Response(status_code=HTTP_204_NO_CONTENT, headers={"Allow": allow})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the GET route answer, and send what it sends before the body."""
+
+        async def send_head(message: Message) -> None:
+            # The log and the server stand outside: for them the request is a HEAD.
+            scope["method"] = "HEAD"
+            if message["type"] != "http.response.body":
+                await send(message)
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if message.get("more_body", False):
+                raise _HeadSent
+
+        scope["method"] = "GET"
+        try:
+            await self._app(scope, receive, send_head)
+        except _HeadSent:
+            return
+        finally:
+            scope["method"] = "HEAD"
+
+
+class _HeadSent(Exception):
+    """Stops an answer whose body goes on: a stream of events would never end."""
+
+
+def allowed(scope: Scope) -> str:
+    """The methods of the requested path, as the header `Allow` lists them; empty if no route has the path.
+
+    A path that fits several templates (`/jobs/stream` and `/jobs/{job_id}`) belongs to the first of them.
+    """
+    routes: list[BaseRoute] = scope["app"].router.routes
+    found = next((route for route in routes if route.matches(scope)[0] is not Match.NONE), None)
+    if found is None:
+        return ""
+    path = getattr(found, "path", None)
+    return _listed(route for route in routes if getattr(route, "path", None) == path)
+
+
+def _listed(routes: Iterable[Any]) -> str:
+    methods = {"OPTIONS"}
+    for route in routes:
+        if not isinstance(route, Refusal):
+            methods |= getattr(route, "methods", None) or set()
+    if "GET" in methods:
+        methods.add("HEAD")
+    return ", ".join(method for method in _ORDER if method in methods)
+
+
+class Refusal(Route):
+    """Answers 405 for methods that a fixed path does not have, although a template would take them.
+
+    Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which answers that "bulk" is not an id.
+    """
+
+    def __init__(self, path: str, methods: set[str]) -> None:
+        super().__init__(path, _refuse, methods=sorted(methods), include_in_schema=False)
+
+
+async def _refuse(request: Request) -> NoReturn:
+    raise HTTPException(HTTP_405_METHOD_NOT_ALLOWED)
+
+
+def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """The same routes, with a Refusal before each template that would catch a fixed path's other methods."""
+    complete = list(routes)
+    methods: dict[str, set[str]] = {}
+    for route in routes:
+        if isinstance(route, Route) and not route.param_convertors:
+            methods.setdefault(route.path, set()).update(route.methods or ())
+    for path, own in methods.items():
+        templates = [
+            route
+            for route in routes
+            if isinstance(route, Route) and route.param_convertors and route.path_regex.match(path)
+        ]
+        caught = {method for template in templates for method in template.methods or ()} - own
+        if caught:
+            complete.insert(complete.index(templates[0]), Refusal(path, caught))
+    return complete

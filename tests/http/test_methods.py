@@ -1,0 +1,164 @@
+"""HEAD, OPTIONS and `Allow`: over every path of the OpenAPI document, on a real server."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.core.config import Settings
+from app.core.resources import Resources
+from app.main import create_app
+from tests.support import jobs
+from tests.support.accounts import Account, sign_in
+from tests.support.serving import client_of, serving
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+CHANGES_EACH_TIME = {"date", "x-request-id"}
+
+
+def _paths() -> dict[str, set[str]]:
+    """The methods of each path of the document, as HTTP has them."""
+    unstarted = create_app(Settings(_env_file=None, database_url="unused", redis_url="unused"))
+    found = {}
+    for path, operations in unstarted.openapi()["paths"].items():
+        found[path] = {name.upper() for name in operations} | {"OPTIONS"}
+        if "GET" in found[path]:
+            found[path].add("HEAD")
+    return found
+
+
+PATHS = _paths()
+READABLE = [path for path, methods in PATHS.items() if "GET" in methods]
+
+
+@pytest.fixture
+async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with serving(app) as url, client_of(url) as client:
+        yield client
+
+
+@pytest.fixture
+async def alice(app: FastAPI) -> Account:
+    return await sign_in(app, "alice")
+
+
+@pytest.fixture
+async def ids(app: FastAPI, served: httpx.AsyncClient, alice: Account) -> dict[str, object]:
+    """Something real for each name in a path."""
+    resources: Resources = app.state.resources
+    job = await jobs.running(resources.database, alice.id)
+    await jobs.complete(resources.database, job)
+    dataset = await served.post(
+        "/datasets?name=a", content=b"a,b\n1,2\n", headers={**alice.headers, "Content-Type": "text/csv"}
+    )
+    assert dataset.status_code == 201, dataset.text
+    bulk = {"jobs": [{"kind": "batch_predict", "texts": ["good"]}]}
+    group = await served.post("/jobs/bulk", json=bulk, headers=alice.headers)
+    assert group.status_code == 202, group.text
+    return {
+        "job_id": job.id,
+        "dataset_id": dataset.json()["dataset_id"],
+        "group_id": group.json()["group_id"],
+        "name": "sentiment",
+        "number": 1,
+        "alias": "best",
+    }
+
+
+async def head_and_get(
+    served: httpx.AsyncClient, path: str, headers: dict[str, str]
+) -> tuple[httpx.Response, httpx.Response]:
+    head = await served.head(path, headers=headers)
+    async with served.stream("GET", path, headers=headers) as get:
+        pass  # a stream of events has no end
+    return head, get
+
+
+def stable(answer: httpx.Response) -> dict[str, str]:
+    return {name: value for name, value in answer.headers.items() if name not in CHANGES_EACH_TIME}
+
+
+async def test_head_is_get_without_the_body(
+    served: httpx.AsyncClient, alice: Account, ids: dict[str, object]
+) -> None:
+    for path in READABLE:
+        head, get = await head_and_get(served, path.format(**ids), alice.headers)
+
+        assert head.status_code == get.status_code, path
+        assert head.status_code < 400 or "artifact" in path, path  # the built-in model has no file
+        assert head.content == b"", path
+        names = stable(get) | stable(head)
+        different = {name for name in names if stable(get).get(name) != stable(head).get(name)}
+        # What moves on between two requests: an estimate, the metrics, how often an account was used.
+        assert different <= {"transfer-encoding", "content-length", "etag"}, path
+        if "content-length" in get.headers:
+            assert "content-length" in head.headers, path
+
+
+async def test_head_is_refused_as_get_is(served: httpx.AsyncClient, ids: dict[str, object]) -> None:
+    for path in (path for path in READABLE if "{" in path):
+        head, get = await head_and_get(served, path.format(**ids), {})
+
+        assert head.status_code == get.status_code == 401, path
+        assert head.headers["www-authenticate"] == "Bearer"
+        assert head.content == b""
+
+
+async def test_head_says_how_large_a_file_is_and_takes_ranges(
+    served: httpx.AsyncClient, alice: Account, ids: dict[str, object]
+) -> None:
+    path = f"/datasets/{ids['dataset_id']}/content"
+
+    whole = await served.head(path, headers=alice.headers)
+    part = await served.head(path, headers={**alice.headers, "Range": "bytes=2-3"})
+
+    assert (whole.status_code, whole.headers["content-length"]) == (200, "8")
+    assert (part.status_code, part.headers["content-range"]) == (206, "bytes 2-3/8")
+
+
+async def test_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has(
+    served: httpx.AsyncClient, alice: Account, ids: dict[str, object]
+) -> None:
+    for path, has in PATHS.items():
+        allow = ", ".join(method for method in METHODS if method in has)
+        for method in ("TRACE", "MADE-UP", *(method for method in METHODS if method not in has)):
+            answer = await served.request(method, path.format(**ids), headers=alice.headers)
+            assert (answer.status_code, answer.headers.get("allow")) == (405, allow), (method, path)
+            if method != "HEAD":
+                assert answer.json()["code"] == "method_not_allowed"
+
+
+async def test_options_names_the_methods_to_anybody(
+    served: httpx.AsyncClient, ids: dict[str, object]
+) -> None:
+    for path, has in PATHS.items():
+        answer = await served.options(path.format(**ids))
+
+        assert (answer.status_code, answer.content) == (204, b""), path
+        assert answer.headers["allow"] == ", ".join(method for method in METHODS if method in has)
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_what_is_not_there_has_no_methods(served: httpx.AsyncClient) -> None:
+    for method in METHODS:
+        answer = await served.request(method, "/no/such/path")
+        assert (answer.status_code, answer.headers.get("allow")) == (404, None), method
+
+
+async def test_head_is_logged_and_counted_as_head(served: httpx.AsyncClient) -> None:
+    await served.head("/api/v1/health/live")
+    counted = await served.get("/metrics")
+
+    assert _count(counted.text, method="HEAD", route="/health/live") >= 1
+
+
+def _count(page: str, **labels: str) -> float:
+    wanted: list[Any] = [f'{name}="{value}"' for name, value in labels.items()]
+    lines = [
+        line
+        for line in page.splitlines()
+        if "request_seconds_count" in line and all(label in line for label in wanted)
+    ]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
