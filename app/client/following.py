@@ -14,6 +14,8 @@ from app.client.steps import Emit, Flow, Pause, Request
 from app.client.values import Event, Job
 
 EVENT_STREAM: Final = "text/event-stream"
+NO_CONTENT: Final = 204
+"""The job has ended, and there is nothing left of its log to send."""
 
 
 class Ending(Enum):
@@ -80,6 +82,8 @@ class Following:
                 read_seconds=self._exchange.patience.silence_seconds,
             )
         )
+        if answer.status == NO_CONTENT:
+            return Ending.PROPER
         if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
             raise NotUnderstood("What should be a stream is none: is the URL right?", status=answer.status)
         self._outage.answered()

@@ -18,7 +18,9 @@ import asyncpg
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
+from app.streams import tickets
 from app.streams.errors import TooManyStreams
+from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
 
@@ -30,6 +32,7 @@ class StreamUser:
     id: UUID
     expires_at: float | None
     only_job: UUID | None = None
+    resumable: Resumable | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +104,17 @@ class Admission:
                 await self.recheck()
 
     async def recheck(self) -> None:
-        """End the streams of expired tokens and of closed accounts; raises DatabaseUnavailable."""
+        """End the streams of expired tokens and of closed accounts, and keep the others resumable.
+
+        Raises DatabaseUnavailable.
+        """
         if not self._open:
             return
+        resumable = [stream.user.resumable.ticket_hash for stream in self._open if stream.user.resumable]
         async with self._database.connection() as connection:
             active = await _active(connection, list(self._of_user))
+            if resumable:
+                await tickets.renew(connection, resumable)
         for stream in tuple(self._open):
             is_expired = stream.user.expires_at is not None and stream.user.expires_at < self._wall()
             if is_expired or stream.user.id not in active:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Query
+from fastapi import Depends, Header, Query
 from starlette.requests import HTTPConnection
 
 from app.auth.deps import GateDep, bearer
@@ -35,28 +35,38 @@ async def get_times(connection: HTTPConnection) -> StreamTimes:
 HubDep = Annotated[Hub, Depends(get_hub)]
 AdmissionDep = Annotated[Admission, Depends(get_admission)]
 StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
+LastEventId = Annotated[str | None, Header(description="The last event seen; what follows is sent.")]
 
 
 async def get_stream_user(
+    connection: HTTPConnection,
     gate: GateDep,
     database: DatabaseDep,
     token: Annotated[str | None, Depends(bearer)],
     ticket: Annotated[
         str | None, Query(description="From `POST /stream-tickets`, instead of the token.")
     ] = None,
+    last_event_id: LastEventId = None,
 ) -> StreamUser:
-    """Who opens a stream, by a bearer token or by a ticket; raises Unauthorized."""
+    """Who opens a stream, by a bearer token, a ticket, or a resume token; raises Unauthorized."""
     if token is not None:
         identity = await gate.identities.identify(token)
         gate.usage.count(identity.id)
         return StreamUser(identity.id, identity.token_expires_at)
     if ticket is None:
         raise Unauthorized
-    async with database.connection() as connection:
-        holder = await tickets.spend(connection, ticket)
-    if holder is None:
+    path: str = connection.scope["path"]
+    _, resume_token = tickets.split_event_id(last_event_id or "")
+    async with database.connection() as postgres:
+        opened = None
+        if resume_token is not None:
+            opened = await tickets.resume_stream(postgres, ticket, path, resume_token)
+        if opened is None:
+            opened = await tickets.open_stream(postgres, ticket, path)
+    if opened is None:
         raise Unauthorized
-    return StreamUser(holder.user_id, None, holder.job_id)
+    holder, resumable = opened
+    return StreamUser(holder.user_id, None, holder.job_id, resumable)
 
 
 StreamUserDep = Annotated[StreamUser, Depends(get_stream_user)]

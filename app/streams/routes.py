@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response, status
 from typing_extensions import TypedDict
 
 from app.auth.deps import CurrentUser
@@ -19,7 +19,8 @@ from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.jobs.states import Status
 from app.streams import owner_log, sse, tickets
-from app.streams.deps import AdmissionDep, HubDep, StreamTimesDep, StreamUserDep
+from app.streams.admission import StreamUser
+from app.streams.deps import AdmissionDep, HubDep, LastEventId, StreamTimesDep, StreamUserDep
 from app.streams.errors import TooManyStreams
 from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, InvalidPlace
@@ -28,7 +29,6 @@ from app.streams.sse import EventStream
 MAX_EVENT_ID_DIGITS: Final = 18
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-LastEventId = Annotated[str | None, Header(description="The last event seen; what follows is sent.")]
 After = Annotated[str | None, Query(description="The same, for clients that cannot set headers.")]
 
 router = APIRouter(route_class=BoundedRoute, tags=["streams"])
@@ -57,7 +57,10 @@ class TicketIssued(TypedDict):
 async def create_stream_ticket(
     user: CurrentUser, database: DatabaseDep, response: Response, body: TicketRequest | None = None
 ) -> TicketIssued:
-    """For browsers, which cannot send a token with an EventSource or a WebSocket: `?ticket=`, once."""
+    """For browsers, which cannot send a token with an EventSource or a WebSocket: `?ticket=`.
+
+    It opens one stream, once. An EventSource that loses the connection resumes its stream with the same URL.
+    """
     job_id = None if body is None else body.job_id
     response.headers["Cache-Control"] = "no-store"
     async with database.connection() as connection:
@@ -81,7 +84,8 @@ async def get_owner_stream(
     """A follower of all of a user's jobs, open while the answer is; errors come before it starts."""
     if user.only_job is not None:
         raise Unauthorized  # the ticket opens the stream of one job, not this one
-    seen = last_event_id or after
+    place_seen, _ = tickets.split_event_id(last_event_id or "")
+    seen = place_seen or after
     async with database.connection() as connection:
         place = owner_log.parse_place(seen) if seen else await owner_log.present(connection)
     wanted = EventFilter(kind, queue, group_id)
@@ -99,15 +103,19 @@ async def get_owner_stream(
     responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
 )
 async def stream_jobs(
-    follower: Annotated[OwnerFollower, Depends(get_owner_stream)], times: StreamTimesDep
+    follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
+    user: StreamUserDep,
+    times: StreamTimesDep,
 ) -> Response:
     """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
 
     An event's id is good for this stream only; its `seq` is its number within its job.
     """
     # With an id, so that a client that has seen nothing yet resumes here and not at a later "now".
-    opening = sse.opening(event="ready", event_id=str(follower.place))
-    return EventStream(opening, follower, lambda placed: _frame(placed.event, str(placed.place)), times)
+    opening = sse.opening(event="ready", event_id=_identified(user, str(follower.place)))
+    return EventStream(
+        opening, follower, lambda placed: _frame(placed.event, _identified(user, str(placed.place))), times
+    )
 
 
 async def get_job_stream(
@@ -123,7 +131,8 @@ async def get_job_stream(
 
     Raises InvalidEventId, JobNotFound, NotYourJob, TooManyStreams, ShuttingDown.
     """
-    seen = _event_id(last_event_id or after)
+    place_seen, _ = tickets.split_event_id(last_event_id or "")
+    seen = _event_id(place_seen or after)
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
@@ -142,24 +151,39 @@ async def get_job_stream(
     summary="Follow a job",
     status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
-    responses=problems.responses(
-        JobNotFound(job_id=_EXAMPLE_ID),
-        NotYourJob(job_id=_EXAMPLE_ID),
-        InvalidEventId,
-        TooManyStreams(streams=5, limit=5),
-        ShuttingDown,
-    ),
+    responses={
+        204: {"description": "The job has ended and its last event was seen: do not reconnect"},
+        **problems.responses(
+            JobNotFound(job_id=_EXAMPLE_ID),
+            NotYourJob(job_id=_EXAMPLE_ID),
+            InvalidEventId,
+            TooManyStreams(streams=5, limit=5),
+            ShuttingDown,
+        ),
+    },
 )
 async def stream_job(
-    follower: Annotated[JobFollower | None, Depends(get_job_stream)], times: StreamTimesDep
+    follower: Annotated[JobFollower | None, Depends(get_job_stream)],
+    user: StreamUserDep,
+    times: StreamTimesDep,
 ) -> Response:
     """Every event of the job as it happens, from the start or after `Last-Event-ID`.
 
     `update` for each event before the end and `complete` for the last one, after which the stream ends.
     `shutdown` says that the server goes away: connect again, and nothing is lost. `error` that the token of
-    this stream has expired.
+    this stream has expired. 204 if the job has ended and its last event was seen.
     """
-    return EventStream(sse.opening(), follower, lambda event: _frame(event, str(event.seq)), times)
+    if follower is None:
+        # The standard's way to make an EventSource stop; after a 200 it would come back every two seconds.
+        return Response(status_code=status.HTTP_204_NO_CONTENT, headers={"Cache-Control": "no-cache"})
+    # With an id if there is a resume token: a client that is cut before its first event needs it too.
+    first_id = None if user.resumable is None else _identified(user, str(follower.place))
+    return EventStream(
+        sse.opening(event_id=first_id),
+        follower,
+        lambda event: _frame(event, _identified(user, str(event.seq))),
+        times,
+    )
 
 
 @asynccontextmanager
@@ -173,6 +197,11 @@ async def _opened() -> AsyncIterator[None]:
 
 def _frame(event: Event, event_id: str) -> bytes:
     return sse.frame("complete" if event.type.is_final else "update", event.flat(), event_id)
+
+
+def _identified(user: StreamUser, place: str) -> str:
+    """The id of an event in this user's stream."""
+    return place if user.resumable is None else user.resumable.event_id(place)
 
 
 def _event_id(text: str | None) -> int:

@@ -255,6 +255,8 @@ class Socket:
 
         async def follow() -> None:
             if is_over:
+                # The client may have come for the end alone, and would wait for it in vain.
+                await self._say("ended", {"job_id": job_id, "last_seq": row["last_seq"]})
                 return
             async for event in self._hub.follow(self._user.id, job_id, after=after):
                 await self._say_encoded("complete" if event.type.is_final else "update", event.flat())

@@ -132,15 +132,19 @@ class _Writer:
 
 def opening(*, event: str | None = None, event_id: str | None = None) -> bytes:
     """The first frame: how soon to come back, and what else there is to say."""
-    return b"retry: %d\n" % RETRY_MILLISECONDS + (
-        b": welcome\n\n" if event is None else frame(event, b"{}", event_id)
-    )
+    retry = b"retry: %d\n" % RETRY_MILLISECONDS
+    if event is not None:
+        return retry + frame(event, b"{}", event_id)
+    return retry + _id(event_id) + b": welcome\n\n"
 
 
 def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
     """One event. The data is one line; JSON as msgspec and Postgres write it always is."""
-    identified = b"" if event_id is None else b"id: %s\n" % event_id.encode()
-    return b"event: %s\ndata: %s\n%s\n" % (event.encode(), data, identified)
+    return b"event: %s\ndata: %s\n%s\n" % (event.encode(), data, _id(event_id))
+
+
+def _id(event_id: str | None) -> bytes:
+    return b"" if event_id is None else b"id: %s\n" % event_id.encode()
 
 
 def _farewell(end: StreamEnded) -> bytes:

@@ -10,7 +10,7 @@ from app.core.schema import instant
 
 
 class StreamTicket(SQLModel, table=True):
-    """The right of one user to open one stream, once. Only its hash is kept."""
+    """The right of one user to open one stream, once, and to resume it. Only hashes are kept."""
 
     __tablename__ = "stream_tickets"
     __table_args__ = (Index("ix_stream_tickets_expired", "expires_at"),)
@@ -18,6 +18,7 @@ class StreamTicket(SQLModel, table=True):
     ticket_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
     user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     job_id: UUID | None = None
+    resume_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
     expires_at: datetime = Field(sa_column=instant())
 
 

@@ -222,6 +222,23 @@ async def test_a_stream_that_ends_without_a_word_is_over_only_if_the_log_is(conn
     ]
 
 
+async def test_a_stream_that_is_answered_with_no_content_is_over(connect: Connect) -> None:
+    async def script(asked: Asked, writer: StreamWriter) -> None:
+        match asked.line.split()[1].removeprefix(f"/jobs/{JOB_ID}").split("?")[0]:
+            case "/stream":
+                writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            case "/events":
+                writer.write(answer(200, {"items": [], "last_seq": 3}))
+            case _:
+                writer.write(answer(200, {"job_id": JOB_ID, "status": "completed"}))
+
+    async with scripted(script) as server:
+        client = connect(server.url, token="t", patience=HURRIED)
+        assert [event.seq async for event in client.follow(JOB_ID, after=3)] == []
+
+    assert len([asked for asked in server.asked if "/stream" in asked.line]) == 1
+
+
 async def test_what_a_newer_server_says_beside_does_no_harm(connect: Connect) -> None:
     job = {"job_id": JOB_ID, "status": "paused", "mood": "good", "error": {"code": "x", "hint": "y"}}
     async with answering(answer(200, job)) as server:

@@ -1,5 +1,6 @@
 """HEAD, OPTIONS and `Allow`: over every path of the OpenAPI document, on a real server."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from app.main import create_app
 from tests.support import jobs
 from tests.support.accounts import Account, sign_in
 from tests.support.serving import client_of, serving
+from tests.support.waiting import PATIENCE_SECONDS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CHANGES_EACH_TIME = {"date", "x-request-id"}
@@ -104,6 +106,18 @@ async def test_head_is_refused_as_get_is(served: httpx.AsyncClient, ids: dict[st
         assert head.status_code == get.status_code == 401, path
         assert head.headers["www-authenticate"] == "Bearer"
         assert head.content == b""
+
+
+async def test_head_of_a_stream_that_never_ends_is_over_at_once(
+    client: httpx.AsyncClient, app: FastAPI, alice: Account
+) -> None:
+    """Over this transport an answer is there when the route is done."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        answer = await client.head("/jobs/stream", headers=alice.headers)
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert app.state.admission.is_empty
 
 
 async def test_head_says_how_large_a_file_is_and_takes_ranges(

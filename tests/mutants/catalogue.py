@@ -22,6 +22,9 @@ TENANCY: Final = "worker/children/tenancy.py"
 _TENANCY_TESTS: Final = "tests/worker/children/test_tenancy.py"
 _CONFINED: Final = "tests/worker/children/test_confinement.py"
 _FOLDER: Final = "tests/worker/test_worker_folder.py"
+TICKETS: Final = "app/streams/tickets.py"
+STREAM_ROUTES: Final = "app/streams/routes.py"
+METHODS: Final = "app/http/methods.py"
 
 _FENCE = "AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch"
 _LEAVE_ONE = "WHERE id = $9 AND attempt = $10 AND status = 'running' FOR UPDATE"
@@ -45,6 +48,10 @@ _MOVES: Final = _transition("test_the_database_accepts_the_legal_moves_and_no_ot
 _FALLS: Final = _transition("test_the_counters_of_a_job_never_fall")
 _ONCE: Final = "tests/jobs/test_transition_locks.py::test_the_database_itself_keeps_nothing_twice"
 _FATE: Final = "tests/worker/test_ledger.py::test_the_standing_of_a_job_tells_what_became_of_a_report"
+
+
+def _resuming(test: str) -> str:
+    return f"tests/streams/test_resuming.py::{test}"
 
 
 def _sql(name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -880,5 +887,60 @@ MUTANTS: Final = (
         "local all all scram-sha-256",
         "local all all trust",
         ("tests/embedded/test_roles.py::test_nobody_gets_in_without_the_password",),
+    ),
+    # Streams
+    Mutant(
+        "ticket: opens a second socket",
+        TICKETS,
+        "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
+        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "        _hash(ticket),",
+        "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
+        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "        _hash(ticket),",
+        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+    ),
+    Mutant(
+        "ticket: opens a second stream",
+        TICKETS,
+        "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
+        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "        resumable",
+        "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
+        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "        resumable",
+        ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
+    ),
+    Mutant(
+        "ticket: resumed with any token",
+        TICKETS,
+        "t.expires_at > now() AND t.resume_hash = $2\n",
+        "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
+        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+    ),
+    Mutant(
+        "ticket: resumes another stream",
+        TICKETS,
+        'f"{resume_token} {path}"',
+        "resume_token",
+        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+    ),
+    Mutant(
+        "stream: an ended one that was seen is opened again",
+        STREAM_ROUTES,
+        "    if follower is None:",
+        "    if False:",
+        (
+            "tests/streams/test_sse.py::"
+            "test_whoever_has_seen_a_finished_job_to_its_end_is_told_not_to_come_back",
+        ),
+    ),
+    # HTTP
+    Mutant(
+        "HEAD: the body goes on for ever",
+        METHODS,
+        '            if message.get("more_body", False):\n                raise _HeadSent',
+        "            return",
+        ("tests/http/test_methods.py::test_head_of_a_stream_that_never_ends_is_over_at_once",),
     ),
 )

@@ -145,7 +145,7 @@ async def test_a_finished_job_that_was_seen_to_its_end_takes_no_place(
 
     answer = await client.get(f"/jobs/{job.id}/stream?after=6", headers=alice.headers)
 
-    assert answer.status_code == 200
+    assert answer.status_code == 204
 
 
 async def test_streams_end_when_the_account_is_closed(

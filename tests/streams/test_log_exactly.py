@@ -182,7 +182,7 @@ class Client:
             websockets.client_of(self._api.url) as client,
             client.stream("GET", path, headers=headers) as response,
         ):
-            if response.status_code == 503:
+            if response.status_code in (503, 204):  # going away; ended, until the job is tried again
                 return
             assert response.status_code == 200
             async for event in sse.Stream(response).events():
@@ -198,6 +198,8 @@ class Client:
                 assert (await talk.hear())["event"] == "subscribed"
             while True:
                 frame = await talk.hear()
+                if frame["event"] == "ended":
+                    return
                 yield frame.get("id", str(frame["data"].get("seq"))), frame["data"]
                 if frame["event"] == "complete" and job_id is not None:
                     return

@@ -26,6 +26,7 @@ from app.main import create_app
 from app.streams.hub import Hub
 from tests.support import jobs, rows, sse
 from tests.support.accounts import Account, sign_in
+from tests.support.event_source import EventSource
 from tests.support.following import listeners, tell
 from tests.support.serving import client_of, serving
 from tests.support.waiting import PATIENCE_SECONDS, until
@@ -84,7 +85,7 @@ async def test_a_stream_says_how_soon_to_come_back(
     assert answer.headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("seen", range(7))
+@pytest.mark.parametrize("seen", range(6))
 async def test_a_stream_is_resumed_after_the_last_event_seen(
     served: httpx.AsyncClient, alice: Account, store: Database, seen: int
 ) -> None:
@@ -110,13 +111,51 @@ async def test_what_the_browser_remembers_wins_over_the_query(
 
 
 @pytest.mark.parametrize("seen", ["6", "7", "9" * 18])
-async def test_a_finished_job_that_was_seen_to_its_end_closes_at_once(
+async def test_whoever_has_seen_a_finished_job_to_its_end_is_told_not_to_come_back(
     served: httpx.AsyncClient, alice: Account, store: Database, seen: str
 ) -> None:
     job_id = await finished_job(store, alice.id)
+    path = f"/jobs/{job_id}/stream"
 
-    async with sse.opened(served, f"/jobs/{job_id}/stream?after={seen}", alice.headers) as stream:
-        assert await stream.all() == []
+    by_query = await served.get(f"{path}?after={seen}", headers=alice.headers)
+    by_header = await served.get(path, headers={**alice.headers, "Last-Event-ID": seen})
+
+    for answer in (by_query, by_header):
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert "content-type" not in answer.headers
+
+
+async def test_an_event_source_stops_when_the_job_has_ended(
+    served: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    job_id = await finished_job(store, alice.id)
+    served.headers.update(alice.headers)
+    source = EventSource(served, f"/jobs/{job_id}/stream")
+
+    async with asyncio.timeout(20):
+        events = [event async for event in source.events()]
+
+    assert shown(events) == await log_of(store, job_id)
+    assert source.statuses == [200, 204]
+
+
+async def test_a_job_that_is_tried_again_is_followed_again(
+    served: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    """What was its last event is not the last one any more."""
+    job_id = await jobs.create(store, alice.id)
+    path = f"/jobs/{job_id}/stream"
+    await served.post(f"/jobs/{job_id}/cancel", headers=alice.headers)
+    seen = len(await rows.events(store, job_id))
+    headers = {**alice.headers, "Last-Event-ID": str(seen)}
+    ended = await served.get(path, headers=headers)
+
+    await served.post(f"/jobs/{job_id}/retry", headers=alice.headers)
+    async with sse.opened(served, path, headers) as stream:
+        event = await anext(stream.events())
+
+    assert ended.status_code == 204
+    assert (event.event, event.id) == ("update", str(seen + 1))
 
 
 @pytest.mark.parametrize("seen", ["abc", "-1", "1" + "0" * 30, "1.5", "0x1", "²"])

@@ -67,8 +67,11 @@ async def test_the_job_in_the_path_is_followed_from_where_the_client_was(
     for seen in (1, 5, 6, 7):
         async with websockets.opened(url, f"/ws/jobs/{job.id}?after={seen}", alice.headers) as talk:
             frames = await talk.hear_many(max(0, 6 - seen))
+            ended = await talk.hear() if seen >= 6 else None
             assert await talk.is_quiet()
         assert shown(frames) == (await log_of(store, job.id))[seen:]
+        if seen >= 6:
+            assert ended == {"event": "ended", "data": {"job_id": str(job.id), "last_seq": 6}}
 
 
 async def test_events_arrive_as_they_happen(

@@ -39,6 +39,8 @@ class Stream:
 
     response: httpx.Response
     fields: list[tuple[str, str]] = field(default_factory=list)
+    last_id: str | None = None
+    """The last id that the stream has named, also in a block without an event."""
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
         """Each event as it comes, until the server closes the stream."""
@@ -56,6 +58,7 @@ class Stream:
             self.fields.append((name, value.removeprefix(" ")))
             return None
         fields, self.fields = self.fields, []
+        self.last_id = dict(fields).get("id", self.last_id)
         data = [value for name, value in fields if name == "data"]
         if not data:
             return None  # a comment, or the time to reconnect

@@ -1,0 +1,18 @@
+"""Tickets whose stream can be resumed."""
+
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the hash of the resume token."""
+    op.execute("ALTER TABLE stream_tickets ADD COLUMN resume_hash bytea")
+
+
+def downgrade() -> None:
+    """Drop it."""
+    op.execute("ALTER TABLE stream_tickets DROP COLUMN resume_hash")
