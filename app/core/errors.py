@@ -21,13 +21,21 @@ class AppError(Exception):
 
     def __init__(self, **facts: Any) -> None:
         self.facts = facts
-        self.detail = (type(self).__doc__ or "").format_map(facts)
+        self.detail = (type(self).__doc__ or "").format_map(_readable(facts))
         super().__init__(self.detail)
 
     @property
     def headers(self) -> dict[str, str]:
         """Headers that the answer carries because of this error."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+
+
+def _readable(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts as a sentence shows them: a list as its items, not as a list of Python's."""
+    return {
+        name: ", ".join(map(str, fact)) if isinstance(fact, list | tuple | set | frozenset) else fact
+        for name, fact in facts.items()
+    }
 
 
 class BadRequest(AppError):

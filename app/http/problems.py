@@ -4,7 +4,7 @@ Nothing a client sent is echoed: FastAPI's own answer to a bad body repeats it, 
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -21,9 +21,11 @@ from starlette.types import Scope
 from app.core.errors import (
     AppError,
     BodyTooLarge,
+    DatabaseUnavailable,
     NotFound,
     RequestHeadTooLarge,
     RequestTimeout,
+    Unauthorized,
     Unprocessable,
 )
 from app.http import methods
@@ -216,13 +218,13 @@ def _documented(examples: Sequence[AppError]) -> dict[str, Any]:
 
 
 def _example(error: AppError) -> dict[str, Any]:
-    example = {
+    ours = {
         "type": _type(error.code),
         **_members(error),
         "instance": "/the/path",
         "request_id": "019aa7c1f3e27bd08c5d3f1e2a4b6c8d",
-        **error.facts,
     }
+    example = ours | error.facts | ours
     if type(error) is Unprocessable:
         example["errors"] = [{"loc": ["body", "name"], "msg": "Field required", "type": "missing"}]
     return cast("dict[str, Any]", msgspec.to_builtins(example))
@@ -238,24 +240,38 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
         schemas[ours.__name__].pop("$defs", None)
     for path in document["paths"].values():
         for operation in path.values():
-            if "requestBody" in operation:
-                _describe_bounds(operation["responses"])
-            _describe_operation(operation["responses"])
+            _describe_operation(operation)
     return document
 
 
-def _describe_bounds(documented: dict[str, Any]) -> None:
-    """Say what any route with a body may answer before it looks at what the body says."""
-    for error in (RequestTimeout(seconds=10), BodyTooLarge(limit=65_536), RequestHeadTooLarge(limit=32_768)):
-        response = documented.setdefault(str(error.status), _documented([error]))
-        examples = response["content"][MEDIA_TYPE].setdefault("examples", {})
-        examples.setdefault(error.code, {"value": _example(error)})
+def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
+    """What any route of this sort may answer, whatever else it says of itself."""
+    if operation.get("security"):
+        yield Unauthorized()
+        yield DatabaseUnavailable()
+    if "requestBody" in operation:
+        yield RequestTimeout(seconds=10)
+        yield BodyTooLarge(limit=65_536)
+        yield RequestHeadTooLarge(limit=32_768)
 
 
-def _describe_operation(documented: dict[str, Any]) -> None:
+def _add(documented: dict[str, Any], error: AppError) -> None:
+    """Document one more error, beside others with the same status."""
+    added = _documented([error])
+    answer = documented.setdefault(str(error.status), added)
+    content = answer.setdefault("content", {}).setdefault(MEDIA_TYPE, added["content"][MEDIA_TYPE])
+    content.setdefault("examples", {}).setdefault(error.code, {"value": _example(error)})
+    if error.title not in answer["description"].split("; "):
+        answer["description"] += f"; {error.title}"
+
+
+def _describe_operation(operation: dict[str, Any]) -> None:
+    documented = operation["responses"]
     invalid = documented.get("422")
     if invalid is not None and MEDIA_TYPE not in invalid["content"]:
         documented["422"] = _documented([Unprocessable()])
+    for error in _implied(operation):
+        _add(documented, error)
     documented.setdefault(
         "default",
         {

@@ -14,7 +14,7 @@ from app.http.deps import ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
 from app.jobs.errors import IdempotencyKeyReused, JobLimitExceeded, TooManyActiveJobs
 from app.jobs.groups import creation as groups
 from app.jobs.groups.schemas import GroupCreated
@@ -39,18 +39,25 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
             operation_id=kind.operation_id,
             summary=kind.summary,
             status_code=status.HTTP_202_ACCEPTED,
-            response_model=JobCreated if kind.spread is no_spread else JobCreated | GroupCreated,
-            responses=problems.responses(
-                *kind.errors,
-                IdempotencyKeyReused,
-                TooManyActiveJobs(active=10, limit=10),
-                JobLimitExceeded(field="time_limit_seconds", limit=21_600, got=86_400),
-                QuotaExceeded(used=20 * 1024**3, limit=20 * 1024**3),
-                DatabaseUnavailable,
-            ),
+            response_model=_created(kind),
+            responses={
+                **replayed(_created(kind)),
+                **problems.responses(
+                    *kind.errors,
+                    IdempotencyKeyReused,
+                    TooManyActiveJobs(active=10, limit=10),
+                    JobLimitExceeded(field="time_limit_seconds", limit=21_600, got=86_400),
+                    QuotaExceeded(used=20 * 1024**3, limit=20 * 1024**3),
+                    DatabaseUnavailable,
+                ),
+            },
             openapi_extra={"requestBody": {"content": {"application/json": {"examples": kind.examples}}}},
         )
     return router
+
+
+def _created(kind: Kind) -> Any:
+    return JobCreated if kind.spread is no_spread else JobCreated | GroupCreated
 
 
 def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:

@@ -1,7 +1,7 @@
 """What the routes of jobs ask for beside what every route may ask for."""
 
 from collections.abc import Mapping
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 from uuid import UUID
 
 from fastapi import Depends, Header
@@ -53,6 +53,21 @@ async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
 
 QuotaDep = Annotated[Quota, Depends(get_quota)]
 KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
+
+
+def replayed(model: Any) -> dict[int | str, dict[str, Any]]:
+    """The `responses=` of a create that gives what an earlier request with the same key has created."""
+    return {
+        200: {
+            "model": model,
+            "description": "What an earlier request with the same `Idempotency-Key` created",
+            "headers": {
+                "Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}},
+                "Location": {"description": "Path to it", "schema": {"type": "string"}},
+            },
+        }
+    }
+
 
 IdempotencyKey = Annotated[
     str | None,

@@ -13,7 +13,7 @@ from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
@@ -42,13 +42,16 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
         summary="Create many jobs at once",
         status_code=status.HTTP_202_ACCEPTED,
         response_model=GroupCreated,
-        responses=problems.responses(
-            TooManyJobs(limit=MAX_JOBS, got=1001),
-            *(error for kind in kinds.values() if not kind.is_internal for error in kind.errors),
-            IdempotencyKeyReused,
-            TooManyActiveJobs(active=10, limit=10),
-            DatabaseUnavailable,
-        ),
+        responses={
+            **replayed(GroupCreated),
+            **problems.responses(
+                TooManyJobs(limit=MAX_JOBS, got=1001),
+                *(error for kind in kinds.values() if not kind.is_internal for error in kind.errors),
+                IdempotencyKeyReused,
+                TooManyActiveJobs(active=10, limit=10),
+                DatabaseUnavailable,
+            ),
+        },
     )
     return bulk
 

@@ -17,7 +17,10 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 
 
 class BatchPredictRequest(over_rows.RowsRequest):
-    """Run a model over up to 1000 texts or instances, or over all rows of a dataset."""
+    """Run a model over up to 1000 texts or instances, or over all rows of a dataset.
+
+    A bare list of texts is taken for `{"texts": […]}`.
+    """
 
     texts: over_rows.Texts | None = Field(
         None, description="The texts, in the order in which the predictions will come."
@@ -94,7 +97,6 @@ KIND: Final = Kind(
     ),
     examples={
         "texts": {"value": {"texts": ["What a lovely day", "I want my money back"]}},
-        "a bare list": {"value": ["What a lovely day", "I want my money back"]},
         "in small batches, urgently": {
             "value": {"texts": ["One", "Two", "Three"], "batch_size": 1, "priority": "high"}
         },

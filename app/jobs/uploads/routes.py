@@ -26,7 +26,7 @@ from app.http.deps import ResourcesDep
 from app.http.middleware import allow_body
 from app.jobs import service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep, Watcher, WatcherDep, refuse_while_stopping
+from app.jobs.deps import IdempotencyKey, QuotaDep, Watcher, WatcherDep, refuse_while_stopping, replayed
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
 from app.jobs.kinds import inspect_model
 from app.jobs.kinds.inspect_model import InspectModelRequest
@@ -75,24 +75,29 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
     summary="Bring a model: skops or ONNX",
     status_code=status.HTTP_201_CREATED,
     response_model=VersionView,
-    responses=problems.responses(
-        NameReserved(model="sentiment"),
-        ModelTooLarge(limit=1024**3),
-        QuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
-        SpoolFull(whose="Your", limit=4 * 1024**3),
-        BodyTooLarge(limit=1024**3),
-        BadUpload(reason="there is no file in the form"),
-        UploadStalled(seconds=30),
-        UnsafeModel(reason="The model is not safe to load: it needs what is not loaded here: posix.system."),
-        BrokenModel(reason="It is neither a skops file nor an ONNX model."),
-        InspectionPending(job_id=_EXAMPLE_ID),
-        InspectionCancelled(job_id=_EXAMPLE_ID),
-        InspectionFailed(reason="The storage of files cannot be reached right now."),
-        IdempotencyKeyReused,
-        TooManyActiveJobs(active=10, limit=10),
-        DatabaseUnavailable,
-        StorageUnavailable,
-    ),
+    responses={
+        **replayed(VersionView),
+        **problems.responses(
+            NameReserved(model="sentiment"),
+            ModelTooLarge(limit=1024**3),
+            QuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+            SpoolFull(whose="Your", limit=4 * 1024**3),
+            BodyTooLarge(limit=1024**3),
+            BadUpload(reason="there is no file in the form"),
+            UploadStalled(seconds=30),
+            UnsafeModel(
+                reason="The model is not safe to load: it needs what is not loaded here: posix.system."
+            ),
+            BrokenModel(reason="It is neither a skops file nor an ONNX model."),
+            InspectionPending(job_id=_EXAMPLE_ID),
+            InspectionCancelled(job_id=_EXAMPLE_ID),
+            InspectionFailed(reason="The storage of files cannot be reached right now."),
+            IdempotencyKeyReused,
+            TooManyActiveJobs(active=10, limit=10),
+            DatabaseUnavailable,
+            StorageUnavailable,
+        ),
+    },
     openapi_extra=_BODY,
 )
 async def create_model_version(

@@ -1,0 +1,60 @@
+"""Whatever a client may send, the answer is one that the OpenAPI document has, and never a 500.
+
+`FUZZING_EXAMPLES=200` sends that many requests of each operation; a few are enough to notice a route that has
+forgotten to document an answer.
+"""
+
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from schemathesis.core.failures import FailureGroup
+
+from tests.client.running import Running
+from tests.support.fuzzing import Fuzzer
+
+EXAMPLES = int(os.environ.get("FUZZING_EXAMPLES", "4"))
+
+pytestmark = pytest.mark.timeout(60 + 60 * EXAMPLES)
+
+
+@pytest.fixture(scope="module")
+def http(system: Running) -> Iterator[httpx.Client]:
+    """A client of a user with an account."""
+    user = system.sign_up()
+    with httpx.Client(base_url=system.url, trust_env=False, timeout=60) as client:
+        token = client.post("/token", data=user.credentials).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+@pytest.fixture(scope="module")
+def fuzzer(system: Running, http: httpx.Client) -> Fuzzer:
+    upload = http.post("/datasets?name=a", content=b"a,b\n1,2\n", headers={"Content-Type": "text/csv"})
+    bulk = {"jobs": [{"kind": "batch_predict", "texts": ["good"]}]}
+    group = http.post("/jobs/bulk", json=bulk).raise_for_status().json()
+    job = http.get(f"/jobs/{group['job_ids'][0]}", params={"wait": 30}).raise_for_status().json()
+    assert job["status"] == "completed"
+    known = {
+        "dataset_id": upload.raise_for_status().json()["dataset_id"],
+        "group_id": group["group_id"],
+        "job_id": job["job_id"],
+        "name": "sentiment",
+    }
+    document = http.get("/openapi.json").json()
+    return Fuzzer(system.url, document, {"Authorization": http.headers["Authorization"]}, known)
+
+
+def test_every_answer_is_one_of_the_document_and_none_is_a_500(fuzzer: Fuzzer) -> None:
+    operations = list(fuzzer.operations())
+    wrong = {}
+    for operation in operations:
+        try:
+            fuzzer.run(operation, examples=EXAMPLES)
+        except (AssertionError, FailureGroup) as error:
+            wrong[operation.label] = str(error)
+
+    assert not wrong, "\n\n".join(f"{label}: {error}" for label, error in wrong.items())
+    assert len(operations) >= 45
+    assert {200, 201, 404, 422} <= {status for _, status in fuzzer.statuses}
