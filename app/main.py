@@ -14,6 +14,7 @@ from app.core.version import VERSION
 from app.datasets.intake import Intake
 from app.http import methods, problems
 from app.http.budget import BodyBudget
+from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
 from app.http.routing import SMALL_BODY_BYTES
@@ -118,6 +119,7 @@ def create_app(
 
     budget = BodyBudget(settings.max_body_bytes)
     app.state.body_budget = budget
+    app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
     app.add_middleware(
         RequestMiddleware,

@@ -146,6 +146,18 @@ def declared_bytes(scope: Scope) -> int:
     return body.declared_bytes
 
 
+def body_limit(scope: Scope) -> int:
+    """How large the body of this request may be."""
+    body: _Body = scope[_BODY]
+    return body.max_bytes
+
+
+def forget_length(scope: Scope) -> None:
+    """Do not judge the body of this request by its declared length: it is encoded."""
+    body: _Body = scope[_BODY]
+    body.declared_bytes = 0
+
+
 def _request_id(headers: dict[bytes, bytes]) -> str:
     given = headers.get(b"x-request-id")
     if given is not None and _SANE_ID.fullmatch(given):
@@ -204,6 +216,11 @@ class _Body:
         self._max_bytes = bounds.max_bytes
         self._seconds = bounds.seconds
         self._waited_seconds = 0.0
+
+    @property
+    def max_bytes(self) -> int:
+        """How large the body may be."""
+        return self._max_bytes
 
     def allow(self, max_bytes: int, seconds: float) -> None:
         """Allow more, or less. Whoever does sees to it that not too many come at a time."""

@@ -28,8 +28,9 @@ from app.core.errors import (
     Unauthorized,
     Unprocessable,
 )
-from app.http import methods
+from app.http import methods, unreadable
 from app.http.body import APP_ERROR
+from app.http.errors import BadEncoding, MalformedJson, UnsupportedEncoding, UnsupportedMediaType
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_FAULTS: Final = 50
@@ -87,6 +88,8 @@ def answer(scope: Scope, error: Exception) -> Response:
         case AppError():
             return _answer_app_error(scope, error)
         case RequestValidationError():
+            if (wrong := unreadable.cause(scope, error)) is not None:
+                return _respond(scope, wrong)
             return _answer_invalid(scope, error.errors())
         case HTTPException():
             return _answer_http_exception(scope, error)
@@ -126,6 +129,8 @@ def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
     """Answer what the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())
+    if (unread := unreadable.cause_of_400(error)) is not None:
+        return _respond(scope, unread)
     status = HTTPStatus(error.status_code)
     members = {
         "title": status.phrase.capitalize(),
@@ -253,6 +258,14 @@ def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
         yield RequestTimeout(seconds=10)
         yield BodyTooLarge(limit=65_536)
         yield RequestHeadTooLarge(limit=32_768)
+    taken = operation.get("requestBody", {}).get("content", {})
+    for media_type in (unreadable.JSON, unreadable.FORM):
+        if media_type in taken:
+            yield UnsupportedMediaType(expected=media_type, got="text/plain")
+            yield UnsupportedEncoding(got="br")
+            yield BadEncoding(reason="it is cut off")
+    if unreadable.JSON in taken:
+        yield MalformedJson(reason="expecting value", line=3, column=14)
 
 
 def _add(documented: dict[str, Any], error: AppError) -> None:

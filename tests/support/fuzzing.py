@@ -1,6 +1,7 @@
 """Requests that schemathesis makes up from the OpenAPI document, and what each answer must be.
 
-The `default` answer ("any other error") is taken out of the document first: with it, each status is documented.
+The `default` answer ("any other error") is taken out of the document first: with it, any status would be
+documented.
 """
 
 import copy

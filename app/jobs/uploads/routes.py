@@ -20,9 +20,10 @@ from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
 from app.datasets import multipart, receiving, spooling
 from app.datasets.deps import IntakeDep
-from app.datasets.errors import BadUpload, SpoolFull, UploadStalled
+from app.datasets.errors import BadCompression, BadUpload, SpoolFull, UploadStalled
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.errors import UnsupportedEncoding
 from app.http.middleware import allow_body
 from app.jobs import service, views
 from app.jobs.announcements import announce
@@ -85,6 +86,8 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
             BodyTooLarge(limit=1024**3),
             BadUpload(reason="there is no file in the form"),
             UploadStalled(seconds=30),
+            UnsupportedEncoding(got="br"),
+            BadCompression(reason="it is cut off"),
             UnsafeModel(
                 reason="The model is not safe to load: it needs what is not loaded here: posix.system."
             ),
@@ -160,7 +163,12 @@ async def _stored(
     async with spooling.folder() as folder:
         path = folder / "model"
         spool = receiving.Spool(
-            path, limit_bytes=limit, too_large=too_large, is_text=False, is_gzip=False, reserve=reserve
+            path,
+            limit_bytes=limit,
+            too_large=too_large,
+            is_text=False,
+            is_gzip=_is_gzip(request),
+            reserve=reserve,
         )
         try:
             await receiving.receive(await _chunks(request), spool)
@@ -177,6 +185,16 @@ async def _stored(
         key=stored.key,
         priority=Priority.HIGH,
     )
+
+
+def _is_gzip(request: Request) -> bool:
+    encoding = request.headers.get("content-encoding", "").strip().lower()
+    if encoding in ("", "identity"):
+        return False
+    is_form = request.headers.get("content-type", "").lower().startswith(FORM)
+    if encoding not in ("gzip", "x-gzip") or is_form:
+        raise UnsupportedEncoding(got=f"{encoding[:100]}, in a form" if is_form else encoding[:100])
+    return True
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
