@@ -23,8 +23,8 @@ _HEAD: Final = """\
 
 Every error is a document of the type `application/problem+json` (RFC 9457). Programs decide by `code`, which
 does not change; people read `detail`. `request_id` finds the request in the logs. Facts such as `limit` or
-`job_id` are members beside these. A 422 with the code `validation_error` lists in `errors` what is wrong; `loc`
-is the path to the field.
+`job_id` are members beside these. A 422 with the code `validation_error` lists in `errors` what is wrong,
+each with its field in `loc`.
 
 ```json
 {"type": "urn:headrace:problem:job_not_found", "title": "Job not found", "status": 404,

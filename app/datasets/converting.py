@@ -13,7 +13,14 @@ import structlog
 
 from app.core.errors import AppError
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
-from app.datasets.errors import BadFile, BadHeader, BadRow, DatasetRowsTooLarge, TooManyDatasetRows
+from app.datasets.errors import (
+    BadColumns,
+    BadFile,
+    BadHeader,
+    BadRow,
+    DatasetRowsTooLarge,
+    TooManyDatasetRows,
+)
 from app.datasets.values import Format
 
 CONVERSION_SECONDS: Final = 900.0
@@ -119,6 +126,8 @@ def _error(refusal: Refusal, max_rows: int, output_bytes: int) -> AppError:
         case "bad_row":
             return BadRow(line=refusal.line, reason=refusal.reason)
         case "bad_header":
+            if refusal.line is None:
+                return BadColumns(reason=refusal.reason)
             return BadHeader(line=refusal.line, reason=refusal.reason)
         case "bad_file":
             return BadFile(reason=refusal.reason)

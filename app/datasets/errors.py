@@ -91,6 +91,10 @@ class BadHeader(Unprocessable):
     title = "Bad header"
 
 
+class BadColumns(BadHeader):
+    """The columns of the file cannot be taken: {reason}."""
+
+
 class BadRow(Unprocessable):
     """Line {line}: {reason}."""
 

@@ -13,7 +13,8 @@ from threading import Lock
 from typing import Final
 
 from app.core.errors import AppError, StorageUnavailable
-from app.datasets.errors import BadCompression, BadRow, UploadStalled
+from app.datasets import signatures
+from app.datasets.errors import BadCompression, BadFile, BadRow, UploadStalled
 
 STALL_SECONDS: Final = 30.0
 """How long the client may send nothing at all."""
@@ -57,7 +58,10 @@ class Spool:
             self._file.close()
 
     def take(self, received: bytes) -> None:
-        """Take in what has arrived. Raises `too_large`, BadCompression, BadRow, and what `reserve` raises."""
+        """Take in what has arrived.
+
+        Raises `too_large`, BadCompression, BadFile, BadRow, and what `reserve` raises.
+        """
         if self._inflate is None:
             self._append(received)
             return
@@ -119,11 +123,16 @@ class _TextCheck:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._is_at_start = True
         self._lines = 0
         self._line_bytes = 0
 
     def take(self, piece: bytes) -> None:
         """Check the next bytes, at most PIECE_BYTES of them."""
+        if self._is_at_start and piece:
+            self._is_at_start = False
+            if (reason := signatures.foreign(piece)) is not None:
+                raise BadFile(reason=reason)
         if (place := piece.find(b"\0")) >= 0:
             raise self._fault("there is a NUL character", piece, place)
         try:

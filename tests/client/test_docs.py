@@ -1,24 +1,28 @@
-"""What docs/client.md shows works as it is written there."""
+"""What docs/client.md and docs/streams.md show works as it is written there."""
 
 import os
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
 
+from app.streams import socket
+from app.streams.commands import AnyCommand
 from tests.client.running import Running
 from tests.support.processes import ROOT
 
 pytestmark = pytest.mark.long
 
 PAGE = (ROOT / "docs" / "client.md").read_text()
+STREAMS = (ROOT / "docs" / "streams.md").read_text()
 USERNAME, PASSWORD = "ada", "correct horse battery"
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+def blocks(language: str, page: str = PAGE) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -66,3 +70,39 @@ def test_the_examples_in_the_shell_run(environment: dict[str, str], tmp_path: Pa
     [script] = blocks("sh")
     assert run(["bash", "-euo", "pipefail", "-c", script], environment, tmp_path)
     assert (tmp_path / "predictions.csv").read_text().startswith("index,")
+
+
+def test_the_streams_are_followed_with_curl(
+    environment: dict[str, str], tmp_path: Path, system: Running
+) -> None:
+    [script] = blocks("sh", STREAMS)
+    script = script.replace("http://localhost:8000", system.url)
+
+    shown = run(["bash", "-euo", "pipefail", "-c", script], environment | {"NO_PROXY": "*"}, tmp_path)
+
+    ids = [line.removeprefix("id: ") for line in shown.splitlines() if line.startswith("id: ")]
+    events = [line.removeprefix("event: ") for line in shown.splitlines() if line.startswith("event: ")]
+    assert ids == ["1", "2", "3", "4", "3", "4"]
+    assert events == ["update", "update", "update", "complete", "update", "complete"]
+
+
+def test_the_streams_are_followed_over_a_websocket(
+    environment: dict[str, str], tmp_path: Path, system: Running
+) -> None:
+    [code] = blocks("python", STREAMS)
+
+    lines = run([sys.executable, "-W", "error", "-c", code], environment, tmp_path).splitlines()
+
+    assert lines == ["1 created", "2 started", "3 progress", "4 completed"]
+
+
+def test_the_page_of_streams_names_every_close_code_and_command() -> None:
+    codes = {
+        value
+        for name, value in vars(socket).items()
+        if name.isupper() and isinstance(value, int) and 1000 <= value < 5000
+    }
+
+    assert {int(code) for code in re.findall(r"^\| (\d{4}) \|", STREAMS, re.MULTILINE)} == codes
+    actions = {command.__struct_config__.tag for command in typing.get_args(AnyCommand)}
+    assert set(re.findall(r'"action": "(\w+)"', STREAMS)) == actions

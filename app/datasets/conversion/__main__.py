@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from app.core import hardening
 from app.core.sandbox import confinement, readable
-from app.datasets.conversion import columns, from_csv, from_jsonl, from_parquet
+from app.datasets.conversion import causes, columns, from_csv, from_jsonl, from_parquet
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.conversion.faults import Fault
 from app.datasets.values import Format
@@ -62,7 +62,8 @@ def _answer(task: Task) -> Answer:
         rows = pq.read_metadata(target).num_rows
         if not rows:
             raise Fault("bad_file", "it has no rows")
-    except Fault as fault:
+    except Fault as found:
+        fault = causes.explain(Path(task.source), task.format, found)
         return Refusal(fault.code, fault.reason, fault.line)
     except MemoryError:
         return Refusal("bad_file", "it takes too much memory", None)

@@ -1,0 +1,91 @@
+"""The cause of a fault, where a library names only the place at which it gave up."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from app.datasets import signatures
+from app.datasets.conversion.faults import Fault
+from app.datasets.values import Format
+
+_MAGIC: Final = b"PAR1"
+_ENCRYPTED: Final = b"PARE"
+_BOM: Final = b"\xef\xbb\xbf"
+_NOT_JSON: Final = re.compile(rb'(?<![\w"])(NaN|-?Infinity|None|True|False|undefined)(?![\w"])')
+_TEXTS: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_MAX_LINE_BYTES: Final = 1024 * 1024
+_WRITE: Final = {
+    b"NaN": "null",
+    b"Infinity": "null",
+    b"-Infinity": "null",
+    b"undefined": "null",
+    b"None": "null",
+    b"True": "true",
+    b"False": "false",
+}
+
+
+def explain(source: Path, file_format: Format, fault: Fault) -> Fault:
+    """The same fault, or one that says what is really wrong with the file."""
+    match file_format:
+        case Format.CSV:
+            return _explain_csv(fault)
+        case Format.JSONL:
+            return _explain_jsonl(source, fault)
+        case Format.PARQUET:
+            return _explain_parquet(source, fault)
+
+
+def _explain_csv(fault: Fault) -> Fault:
+    # Of a header without a line end Arrow says that the file is empty.
+    return Fault("bad_file", "it has no rows") if "Empty CSV file" in fault.reason else fault
+
+
+def _explain_jsonl(source: Path, fault: Fault) -> Fault:
+    if fault.code != "bad_row" or fault.line is None:
+        return fault
+    with source.open("rb") as file:
+        first = file.read(signatures.LOOKED_AT).removeprefix(_BOM).lstrip()
+    if first.startswith(b"[") and fault.line == 1:
+        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+    if first.startswith(b"[") and first[1:].lstrip().startswith(b"{"):
+        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+    line = _line(source, fault.line)
+    if line.strip() in (b"{", b"["):
+        return Fault(
+            "bad_row", "the JSON goes on on the next line; write each object on one line", line=fault.line
+        )
+    if (found := _NOT_JSON.search(_TEXTS.sub(b'""', line))) is not None:
+        word = found[1]
+        return Fault("bad_row", f"{word.decode()} is not JSON; write {_WRITE[word]}", line=fault.line)
+    return fault
+
+
+def _explain_parquet(source: Path, fault: Fault) -> Fault:
+    if fault.code == "bad_header":
+        # The columns of a Parquet file are not on a line.
+        return Fault("bad_header", fault.reason)
+    if fault.code != "bad_file":
+        return fault
+    with source.open("rb") as file:
+        first = file.read(signatures.LOOKED_AT)
+        size = file.seek(0, 2)
+        file.seek(max(0, size - len(_MAGIC)))
+        last = file.read()
+    if not size:
+        return Fault("bad_file", "it is empty")
+    if first.startswith(_ENCRYPTED):
+        return Fault("bad_file", "it is encrypted; write it without encryption")
+    if not first.startswith(_MAGIC):
+        return Fault("bad_file", signatures.foreign(first) or "it is not Parquet")
+    if last != _MAGIC:
+        return Fault("bad_file", "it is cut off; upload it again")
+    return fault
+
+
+def _line(source: Path, number: int) -> bytes:
+    with source.open("rb") as file:
+        for place, line in enumerate(file, start=1):
+            if place == number:
+                return line[:_MAX_LINE_BYTES]
+    return b""

@@ -1,0 +1,63 @@
+"""What a file is that was sent as a text and is none, by its first bytes; and what to do about it."""
+
+from typing import Final
+
+LOOKED_AT: Final = 4096
+"""How many of the first bytes are looked at."""
+
+_TEXT: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
+_WORKBOOK: Final = f"it is an Excel workbook; {_TEXT}"
+
+_BY_FIRST_BYTES: Final = (
+    (b"\x1f\x8b", "it is gzip; say so with Content-Encoding: gzip"),
+    (b"\xff\xfe\x00\x00", f"it is UTF-32; {_TEXT}"),
+    (b"\x00\x00\xfe\xff", f"it is UTF-32; {_TEXT}"),
+    (b"\xff\xfe", f"it is UTF-16; {_TEXT}"),
+    (b"\xfe\xff", f"it is UTF-16; {_TEXT}"),
+    (b"PAR1", "it is Parquet; say so with Content-Type: application/vnd.apache.parquet"),
+    (b"%PDF-", "it is a PDF; a dataset is CSV, JSON Lines or Parquet"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _WORKBOOK),
+    (b"BZh", "it is bzip2; send it plain or with gzip"),
+    (b"\xfd7zXZ\x00", "it is xz; send it plain or with gzip"),
+    (b"\x28\xb5\x2f\xfd", "it is Zstandard; send it plain or with gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7-Zip archive; send the file within, plain or with gzip"),
+    (b"ARROW1", "it is an Arrow file; write it as Parquet"),
+    (b"SQLite format 3\x00", "it is an SQLite database; export the table as CSV"),
+)
+_ZIP: Final = b"PK\x03\x04"
+_HTML: Final = (b"<!doctype html", b"<html", b"<?xml")
+_BLANK: Final = b" \t\r\n"
+_BOM: Final = b"\xef\xbb\xbf"
+_CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
+_BINARY_SHARE: Final = 0.05
+_FEWEST: Final = 8
+"""So many bytes it takes to tell UTF-16 without a mark, or a binary file, from a text with a flaw."""
+
+
+def foreign(start: bytes) -> str | None:
+    """What is wrong with a file that starts like this and should be a text; None if it may be one."""
+    start = start[:LOOKED_AT]
+    for first_bytes, reason in _BY_FIRST_BYTES:
+        if start.startswith(first_bytes):
+            return reason
+    if start.startswith(_ZIP):
+        is_workbook = b"[Content_Types].xml" in start or b"xl/" in start or b"_rels/" in start
+        return _WORKBOOK if is_workbook else "it is a zip archive; send the file within, plain or with gzip"
+    if start.removeprefix(_BOM).lstrip(_BLANK)[:20].lower().startswith(_HTML):
+        return "it is an HTML or XML page, perhaps an error page of the site that it was downloaded from"
+    if len(start) < _FEWEST:
+        return None
+    if _is_utf_16(start):
+        return f"it is UTF-16; {_TEXT}"
+    if len(start) - len(start.translate(None, _CONTROLS)) > _BINARY_SHARE * len(start):
+        return "it is a binary file and no text; a dataset is CSV, JSON Lines or Parquet"
+    return None
+
+
+def _is_utf_16(start: bytes) -> bool:
+    """Whether every other byte is NUL, as in UTF-16 of most texts in Latin letters."""
+    even, odd = start[::2], start[1::2]
+    for zeros, others in ((even, odd), (odd, even)):
+        if zeros.count(0) > 0.7 * len(zeros) and others.count(0) == 0:
+            return True
+    return False
