@@ -6,10 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
+from fastapi.responses import StreamingResponse
 
 from app.core.config import Settings
 from app.core.resources import Resources
+from app.http.methods import MethodsMiddleware
 from app.main import create_app
 from tests.support import jobs
 from tests.support.accounts import Account, sign_in
@@ -118,6 +120,30 @@ async def test_head_of_a_stream_that_never_ends_is_over_at_once(
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert app.state.admission.is_empty
+
+
+async def test_head_does_not_read_what_it_will_not_send() -> None:
+    read = 0
+
+    async def blocks() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1
+            yield b"block"
+
+    application = FastAPI()
+    application.add_middleware(MethodsMiddleware)
+
+    @application.get("/file")
+    async def file() -> Response:
+        return StreamingResponse(blocks(), headers={"Content-Length": "5000"})
+
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        answer = await client.head("/file")
+
+    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "5000", b"")
+    assert read == 1
 
 
 async def test_head_says_how_large_a_file_is_and_takes_ranges(

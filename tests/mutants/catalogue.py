@@ -25,6 +25,9 @@ _FOLDER: Final = "tests/worker/test_worker_folder.py"
 TICKETS: Final = "app/streams/tickets.py"
 STREAM_ROUTES: Final = "app/streams/routes.py"
 METHODS: Final = "app/http/methods.py"
+UNREADABLE: Final = "app/http/unreadable.py"
+ENCODINGS: Final = "app/http/encodings.py"
+RECEIVING: Final = "app/datasets/receiving.py"
 
 _FENCE = "AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch"
 _LEAVE_ONE = "WHERE id = $9 AND attempt = $10 AND status = 'running' FOR UPDATE"
@@ -52,6 +55,10 @@ _FATE: Final = "tests/worker/test_ledger.py::test_the_standing_of_a_job_tells_wh
 
 def _resuming(test: str) -> str:
     return f"tests/streams/test_resuming.py::{test}"
+
+
+def _unreadable(test: str) -> str:
+    return f"tests/http/test_unreadable.py::{test}"
 
 
 def _sql(name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -941,6 +948,34 @@ MUTANTS: Final = (
         METHODS,
         '            if message.get("more_body", False):\n                raise _HeadSent',
         "            return",
-        ("tests/http/test_methods.py::test_head_of_a_stream_that_never_ends_is_over_at_once",),
+        ("tests/http/test_methods.py::test_head_does_not_read_what_it_will_not_send",),
+    ),
+    Mutant(
+        "body: any content type",
+        UNREADABLE,
+        "    if (wrong := _wrong_media_type(scope)) is not None:",
+        "    if (wrong := None) is not None:",
+        (_unreadable("test_a_body_that_is_not_said_to_be_json_is_told_what_to_say"),),
+    ),
+    Mutant(
+        "body: inflates beyond its limit",
+        ENCODINGS,
+        "            if self._inflated_bytes > limit:",
+        "            if False:",
+        (_unreadable("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
+    ),
+    Mutant(
+        "body: inflates to any multiple",
+        ENCODINGS,
+        "            if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:",
+        "            if False:",
+        (_unreadable("test_a_body_that_inflates_to_far_more_than_was_sent_is_refused"),),
+    ),
+    Mutant(
+        "upload: what is no text is read as one",
+        RECEIVING,
+        "            if (reason := signatures.foreign(piece)) is not None:",
+        "            if (reason := None) is not None:",
+        ("tests/datasets/test_causes.py::test_what_is_no_text_is_named",),
     ),
 )

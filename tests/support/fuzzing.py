@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import load_all_checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks
 
 EVENT_STREAM = "text/event-stream"
@@ -55,6 +56,7 @@ class Fuzzer:
     def operations(self) -> Iterator[Any]:
         """Every operation of the document."""
         for result in self._schema.get_all_operations():
+            assert isinstance(result, Ok), result
             yield result.ok()
 
     def run(self, operation: Any, *, examples: int) -> None:
@@ -71,7 +73,7 @@ class Fuzzer:
         @given(st.data())
         def send_all(data: st.DataObject) -> None:
             mode = data.draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
-            case: Case = data.draw(operation.as_strategy(generation_mode=mode))
+            case: Case[Any] = data.draw(operation.as_strategy(generation_mode=mode))
             for name, value in self._known.items():
                 if name in (case.path_parameters or {}) and data.draw(st.booleans()):
                     case.path_parameters[name] = value
@@ -79,7 +81,7 @@ class Fuzzer:
 
         send_all()
 
-    def _send(self, case: Case) -> None:
+    def _send(self, case: Case[Any]) -> None:
         arguments = case.as_transport_kwargs(base_url=self._url, headers=self._headers)
         with self._session.request(**arguments, stream=True, timeout=ANSWER_SECONDS) as answer:
             self.statuses.add((case.operation.label, answer.status_code))
