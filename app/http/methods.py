@@ -1,4 +1,4 @@
-"""What every resource owes to HTTP beside the methods that its routes name (RFC 9110, 9.3 and 15.5.6).
+"""HEAD, OPTIONS and `Allow` for every path (RFC 9110, 9.3 and 15.5.6).
 
 HEAD is GET without the body, on every route that has GET. OPTIONS and the `Allow` of a 405 name all methods
 of the path. FastAPI has neither of the first two, and its `Allow` names the methods of a single route,

@@ -905,7 +905,7 @@ MUTANTS: Final = (
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
         '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
         "        _hash(ticket),",
-        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
     Mutant(
         "ticket: opens a second stream",
@@ -923,14 +923,14 @@ MUTANTS: Final = (
         TICKETS,
         "t.expires_at > now() AND t.resume_hash = $2\n",
         "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
-        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
     Mutant(
         "ticket: resumes another stream",
         TICKETS,
         'f"{resume_token} {path}"',
         "resume_token",
-        (_resuming("test_nobody_resumes_a_stream_without_its_resume_token"),),
+        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
     Mutant(
         "stream: an ended one that was seen is opened again",
@@ -939,7 +939,7 @@ MUTANTS: Final = (
         "    if False:",
         (
             "tests/streams/test_sse.py::"
-            "test_whoever_has_seen_a_finished_job_to_its_end_is_told_not_to_come_back",
+            "test_a_finished_job_that_was_seen_to_its_end_is_answered_with_no_content",
         ),
     ),
     # HTTP

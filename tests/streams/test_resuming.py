@@ -1,4 +1,4 @@
-"""An EventSource reconnects with the ticket that is used up: it may, and nobody else."""
+"""An EventSource reconnects with the spent ticket of its stream; no other client can."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -108,7 +108,7 @@ async def test_a_client_that_is_cut_before_its_first_event_resumes(
     assert await status(served, f"{path}&after=2", identified.removeprefix("id: ")) == 200
 
 
-async def test_nobody_resumes_a_stream_without_its_resume_token(
+async def test_a_stream_is_not_resumed_without_its_resume_token(
     url: str, served: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     job, other = await jobs.running(store, alice.id), await jobs.running(store, alice.id)
@@ -165,7 +165,7 @@ async def test_a_resume_token_is_taken_from_the_header_only_and_kept_as_a_hash(
     assert by_query.status_code == 401
     assert (by_another.status_code, by_another.json()["code"]) == (400, "invalid_event_id")
     assert event_id.partition(".")[2].encode() not in row["resume_hash"]
-    # The place alone is good for whoever has a right of their own.
+    # The place alone is good with a new ticket or a token.
     assert await status(served, f"/jobs/{job.id}/stream?ticket={await ticket_of(served, alice)}", "1") == 200
     async with sse.opened(
         served, f"/jobs/{job.id}/stream", {**alice.headers, "Last-Event-ID": event_id}

@@ -111,7 +111,7 @@ async def test_what_the_browser_remembers_wins_over_the_query(
 
 
 @pytest.mark.parametrize("seen", ["6", "7", "9" * 18])
-async def test_whoever_has_seen_a_finished_job_to_its_end_is_told_not_to_come_back(
+async def test_a_finished_job_that_was_seen_to_its_end_is_answered_with_no_content(
     served: httpx.AsyncClient, alice: Account, store: Database, seen: str
 ) -> None:
     job_id = await finished_job(store, alice.id)

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-revision = "0005"
+revision = "0008"
 down_revision = "0004"
 branch_labels = None
 depends_on = None
