@@ -15,7 +15,7 @@ from tests.client.running import Running, User
 from tests.e2e.support import slow_texts
 from tests.support.processes import ROOT
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.long
 
 [FOLLOW] = re.findall(r"^```js\n(.*?)^```$", (ROOT / "docs/streams.md").read_text(), re.DOTALL | re.MULTILINE)
 
