@@ -66,7 +66,10 @@ async def test_one_ticket_is_enough_for_a_job_over_a_line_that_is_cut(
     script = tmp_path / "follow.mjs"
     script.write_text(FOLLOW + HARNESS)
 
-    async with AsyncHeadrace(system.url, **ada.credentials) as client, cutting(system.url, seed=1) as proxy:
+    async with (
+        AsyncHeadrace(system.url, username=ada.name, password=ada.password) as client,
+        cutting(system.url, seed=1) as proxy,
+    ):
         job = await client.submit(slow_texts(20), batch_size=1)
         proxy.cut_between(2500, 4000)
         token = await _token(system, ada)

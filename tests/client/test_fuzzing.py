@@ -1,7 +1,7 @@
 """Whatever a client may send, the answer is one that the OpenAPI document has, and never a 500.
 
-A few requests of each operation are enough to notice an answer that a route does not document; `make long` sends
-more, and `FUZZING_EXAMPLES=200` as many as it says.
+A few requests of each operation are enough to notice an answer that a route does not document. `make long`
+sends more, and `FUZZING_EXAMPLES=200` as many as it says.
 """
 
 import os
