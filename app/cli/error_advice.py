@@ -55,7 +55,7 @@ ADVICE: Final[dict[str, str]] = {
     "prediction_pending": "Read the results of the job later, or use `POST /jobs/batch-predict`.",
     "prediction_refused": "Correct the rows as the reason says.",
     "prediction_too_large": "Read the results page by page: `GET /jobs/{job_id}/results`.",
-    "quota_exceeded": "Delete datasets or models, let results expire, or ask the operator for a larger quota.",
+    "quota_exceeded": "Delete datasets or models, let results expire, or ask for a larger quota.",
     "range_not_satisfiable": "Ask for a range within the file; `HEAD` says how large it is.",
     "registration_closed": "Ask the operator for an account.",
     "request_head_too_large": "Send fewer or shorter headers, or a shorter query.",
