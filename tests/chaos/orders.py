@@ -71,7 +71,7 @@ def _count(dice: random.Random, counter: Path) -> dict[str, Any]:
         "rows_per_batch": dice.randint(1, 3),
         "work_ms": 0 if dice.random() < 0.3 else dice.randint(REAL_WORK_MS, 60),
         "counter_path": str(counter),
-        "max_attempts": dice.choice([3, 10, 100]),
+        "max_attempts": dice.choice([3, 10, 20]),
         "priority": dice.choice([*["normal"] * 8, "low", "high", "critical"]),
     }
 
@@ -81,7 +81,7 @@ def _texts(dice: random.Random) -> dict[str, Any]:
     return {
         "texts": [" ".join(dice.choices(WORDS, k=4)) for _ in range(count)],
         "batch_size": dice.choice([1, 7, 10]),
-        "max_attempts": dice.choice([3, 10, 100]),
+        "max_attempts": dice.choice([3, 10, 20]),
     }
 
 
