@@ -14,6 +14,7 @@ import structlog
 from app.core.errors import AppError
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.errors import BadFile, BadHeader, BadRow, DatasetRowsTooLarge, TooManyDatasetRows
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Format
 
 CONVERSION_SECONDS: Final = 900.0
@@ -43,7 +44,9 @@ _MODULE: Final = "app.datasets.conversion"
 log = structlog.get_logger(__name__)
 
 
-async def convert(source: Path, file_format: Format, target: Path, limits: Limits) -> Converted:
+async def convert(
+    source: Path, file_format: Format, target: Path, limits: Limits, options: ReadOptions = AS_FOUND
+) -> Converted:
     """Write the rows of a file as Parquet.
 
     Raises BadFile, BadHeader, BadRow, TooManyDatasetRows and DatasetRowsTooLarge.
@@ -52,7 +55,7 @@ async def convert(source: Path, file_format: Format, target: Path, limits: Limit
     output_bytes = min(limits.output_bytes, GROWTH_GRACE_BYTES + MAX_GROWTH * size)
     cpu_seconds = CPU_SECONDS + size // CPU_BYTES
     task = msgspec.json.encode(
-        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds)
+        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds, options)
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", _MODULE, task.decode()),
