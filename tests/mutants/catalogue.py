@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.mutants import of_data
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.request_guards import REQUEST_GUARDS
@@ -881,4 +882,5 @@ MUTANTS: Final = (
         "local all all trust",
         ("tests/embedded/test_roles.py::test_nobody_gets_in_without_the_password",),
     ),
+    *of_data.MUTANTS,
 )
