@@ -23,7 +23,7 @@ LAST_WORDS_BYTES: Final = 2000
 CPU_SECONDS: Final = 60
 """The processor time of every conversion, and how much more each CPU_BYTES of the file give it."""
 
-CPU_BYTES: Final = 4 * 1024 * 1024
+CPU_BYTES: Final = 2 * 1024 * 1024
 
 MAX_GROWTH: Final = 20
 GROWTH_GRACE_BYTES: Final = 64 * 1024 * 1024
