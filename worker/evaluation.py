@@ -8,6 +8,7 @@ same rows are in it however often the evaluation was interrupted.
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, Final, Self
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from worker.context import BadInput, JobError, RowError
+from worker.labels import Labels
 from worker.training import cells
 from worker.training.cells import BadCell
 from worker.training.metrics import MAX_CONFUSED, OTHERS
@@ -67,16 +69,17 @@ class _State(msgspec.Struct):
 class Evaluation:
     """The comparison of predictions with what is true, row after row."""
 
-    def __init__(self, state: _State | None = None) -> None:
+    def __init__(self, state: _State | None = None, classes: Sequence[str] | None = None) -> None:
         self._state = state or _State()
+        self._known = None if classes is None else Labels(classes)
 
     @classmethod
-    def resumed(cls, checkpoint: bytes | None) -> Self:
-        """Go on after the rows that a checkpoint has seen. Raises BadInput."""
+    def resumed(cls, checkpoint: bytes | None, classes: Sequence[str] | None = None) -> Self:
+        """Go on after the rows that a checkpoint has seen. `classes` are the model's. Raises BadInput."""
         if checkpoint is None:
-            return cls()
+            return cls(None, classes)
         try:
-            return cls(msgspec.msgpack.decode(checkpoint, type=_State))
+            return cls(msgspec.msgpack.decode(checkpoint, type=_State), classes)
         except msgspec.MsgspecError as error:
             raise BadInput(f"the checkpoint cannot be read: {error}") from error
 
@@ -101,19 +104,28 @@ class Evaluation:
         """The metrics; one that is not defined is None. The confusion matrix has rows of truth."""
         state = self._state
         if state.values:
-            return {"metrics": self._of_values(), "confusion_matrix": None, "classes": None}
-        if not state.counts:
-            return {"metrics": {}, "confusion_matrix": None, "classes": None}
-        return {
-            "metrics": self._of_labels(),
-            "confusion_matrix": self._confusion_matrix(),
-            "classes": self._classes(),
-        }
+            found: dict[str, Any] = {"metrics": self._of_values(), "confusion_matrix": None, "classes": None}
+        elif not state.counts:
+            found = {"metrics": {}, "confusion_matrix": None, "classes": None}
+        else:
+            found = {
+                "metrics": self._of_labels(),
+                "confusion_matrix": self._confusion_matrix(),
+                "classes": self._classes(),
+            }
+        warnings = [] if self._known is None else self._known.doubts(self._support())
+        return {**found, "warnings": warnings}
+
+    def _support(self) -> dict[str, int]:
+        """How many rows there are of each true class."""
+        return {truth: sum(said.values()) for truth, said in self._state.counts.items()}
 
     def _classified(
         self, row: int, said: Any, prediction: dict[str, Any], target: Any
     ) -> dict[str, Any] | RowError:
         truth, label = cells.label(target), cells.label(said)
+        if truth and self._known is not None:
+            truth = self._known.label(truth)
         scores: dict[str, Any] = prediction.get("scores") or {}
         if not truth:
             return RowError("missing_target", "the row does not say what is true")
@@ -178,7 +190,7 @@ class Evaluation:
 
     def _of_labels(self) -> dict[str, Any]:
         state = self._state
-        support = {truth: sum(said.values()) for truth, said in state.counts.items()}
+        support = self._support()
         predicted: Counter[str] = Counter()
         for said in state.counts.values():
             predicted.update(said)

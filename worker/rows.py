@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from app.datasets.reading import RowReader
+from app.datasets.written import written as as_text
 from app.jobs.params import RowShape
 from worker.context import JobContext
 from worker.tables import TableRows
@@ -60,7 +61,7 @@ def of_job(job: JobContext, shape: RowShape, *others: str) -> Rows:
 def given(rows: Sequence[Any], shape: RowShape) -> Sequence[Any]:
     """What the model is given of each row. A value that is not there is None."""
     if shape.column is not None:
-        return _column_or_row(rows, shape.column)
+        return _column_or_row(rows, shape.column, is_text=shape.is_text)
     if shape.columns is not None:
         if shape.is_list and isinstance(rows, TableRows):
             return rows.lists(shape.columns)
@@ -73,19 +74,19 @@ def ids(rows: Sequence[Any], shape: RowShape) -> list[Any] | None:
     """The rows' own ids, None for a row without one; None altogether if they are not asked for."""
     if shape.id_column is None:
         return None
-    return column(rows, shape.id_column)
+    return written(rows, shape.id_column)
 
 
-def column(rows: Sequence[Any], name: str) -> list[Any]:
-    """One column of rows; a row that does not have it has None."""
+def written(rows: Sequence[Any], name: str) -> list[Any]:
+    """One column of rows as it was written; a row that does not have it has None."""
     if isinstance(rows, TableRows):
-        return rows.column(name)
+        return rows.written(name)
     return [row.get(name) if isinstance(row, dict) else None for row in rows]
 
 
-def _column_or_row(rows: Sequence[Any], name: str) -> list[Any]:
+def _column_or_row(rows: Sequence[Any], name: str, *, is_text: bool) -> list[Any]:
     if isinstance(rows, TableRows):
-        return rows.column(name)
+        return list(map(as_text, rows.written(name))) if is_text else rows.column(name)
     return [row.get(name) if isinstance(row, dict) else row for row in rows]
 
 

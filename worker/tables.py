@@ -5,7 +5,7 @@ costs several times what a linear model takes for its answer. So the rows are ma
 them one by one, and a model of numbers has its matrix at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, overload
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import types
 
 from app.datasets import reading
+from app.datasets.conversion.columns import NUMBER, view
 
 
 class TableRows(Sequence[dict[str, Any]]):
@@ -37,9 +38,16 @@ class TableRows(Sequence[dict[str, Any]]):
 
     def column(self, name: str) -> list[Any]:
         """The values of one column; None for each row if there is no such column."""
+        return self._column(name, reading.values)
+
+    def written(self, name: str) -> list[Any]:
+        """The values of one column as they were written, texts where the file has texts."""
+        return self._column(name, reading.written)
+
+    def _column(self, name: str, read: Callable[[pa.Table, int], list[Any]]) -> list[Any]:
         if name not in self._table.column_names:
             return [None] * len(self)
-        return reading.values(self._table, self._table.column_names.index(name))
+        return read(self._table, self._table.column_names.index(name))
 
     def lists(self, columns: Sequence[str]) -> "TableLists | list[list[Any]]":
         """Some columns of each row, as a list in this order; None for a column that is not there."""
@@ -79,18 +87,40 @@ class TableLists(Sequence[list[Any]]):
         """The values column by column."""
         return [reading.values(self._table, place) for place in range(self.width)]
 
+    def written(self, place: int) -> list[Any]:
+        """The values of one column as they were written, texts where the file has texts."""
+        return reading.written(self._table, place)
+
     def numbers(self) -> npt.NDArray[np.float64] | None:
         """The rows as a matrix of their own, NaN where nothing is; None unless all columns hold numbers."""
-        if not all(map(_is_number, self._table.schema.types)):
-            return None
         matrix = np.empty((len(self), self.width))
-        for place, column in enumerate(self._table.columns):
-            matrix[:, place] = column.cast(pa.float64(), safe=False).to_numpy()
+        for place, (field, stored) in enumerate(zip(self._table.schema, self._table.columns, strict=True)):
+            numbers = _numbers(field, stored)
+            if numbers is None:
+                return None
+            matrix[:, place] = numbers
         return matrix
+
+    def numbers_at(self, place: int) -> npt.NDArray[np.float64] | None:
+        """One column as numbers, NaN where nothing is; None if it holds something else."""
+        return _numbers(self._table.schema.field(place), self._table.column(place))
 
     @cached_property
     def _lists(self) -> list[list[Any]]:
         return [list(row) for row in zip(*self.columns(), strict=True)]
+
+
+def _numbers(field: pa.Field, stored: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
+    found: npt.NDArray[np.float64]
+    if stored.type == NUMBER:
+        found = stored.to_numpy()
+    elif _is_number(view(field)):
+        found = reading.typed(field, stored).cast(NUMBER, safe=False).to_numpy()
+    elif stored.null_count == len(stored):
+        found = np.full(len(stored), np.nan)
+    else:
+        return None
+    return found
 
 
 def _is_number(of_column: pa.DataType) -> bool:

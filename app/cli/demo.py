@@ -34,7 +34,7 @@ async def run(*, texts: int) -> None:
 
 _NEXT: Final = """\
   export HEADRACE_USERNAME=demo HEADRACE_PASSWORD=$(cat .data/demo-password)
-  .venv/bin/python -m app jobs submit "What a lovely day" "I want my money back" --watch
+  .venv/bin/python -m app jobs submit "What a lovely day" "The support was rude and useless" --watch
   gunzip -c app/cli/demo_digits.csv.gz > digits.csv
   .venv/bin/python -m app jobs train --dataset digits.csv --target digit --model digits --watch
 """

@@ -21,6 +21,7 @@ from app.datasets.errors import (
     DatasetRowsTooLarge,
     TooManyDatasetRows,
 )
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Format
 
 CONVERSION_SECONDS: Final = 900.0
@@ -29,7 +30,7 @@ LAST_WORDS_BYTES: Final = 2000
 CPU_SECONDS: Final = 60
 """The processor time of every conversion, and how much more each CPU_BYTES of the file give it."""
 
-CPU_BYTES: Final = 4 * 1024 * 1024
+CPU_BYTES: Final = 2 * 1024 * 1024
 
 MAX_GROWTH: Final = 20
 GROWTH_GRACE_BYTES: Final = 64 * 1024 * 1024
@@ -50,7 +51,9 @@ _MODULE: Final = "app.datasets.conversion"
 log = structlog.get_logger(__name__)
 
 
-async def convert(source: Path, file_format: Format, target: Path, limits: Limits) -> Converted:
+async def convert(
+    source: Path, file_format: Format, target: Path, limits: Limits, options: ReadOptions = AS_FOUND
+) -> Converted:
     """Write the rows of a file as Parquet.
 
     Raises BadFile, BadHeader, BadRow, TooManyDatasetRows and DatasetRowsTooLarge.
@@ -59,7 +62,7 @@ async def convert(source: Path, file_format: Format, target: Path, limits: Limit
     output_bytes = min(limits.output_bytes, GROWTH_GRACE_BYTES + MAX_GROWTH * size)
     cpu_seconds = CPU_SECONDS + size // CPU_BYTES
     task = msgspec.json.encode(
-        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds)
+        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds, options)
     )
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", _MODULE, task.decode()),

@@ -70,6 +70,13 @@ class BadUpload(Unprocessable):
     title = "Bad upload"
 
 
+class BadOptions(Unprocessable):
+    """The option {option} of the upload cannot be used: {reason}."""
+
+    code = "bad_options"
+    title = "Bad options"
+
+
 class BadCompression(Unprocessable):
     """The gzip stream cannot be inflated: {reason}."""
 

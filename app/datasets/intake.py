@@ -18,6 +18,7 @@ from app.datasets import converting, receiving, service, spooling, storing
 from app.datasets.conversion.answers import Converted
 from app.datasets.converting import Limits
 from app.datasets.errors import DatasetTooLarge
+from app.datasets.options import AS_FOUND, UTF_8, ReadOptions
 from app.datasets.spooling import Spools
 from app.datasets.turns import Turns
 from app.datasets.values import Format
@@ -40,7 +41,14 @@ class Intake:
         self.spools = Spools(per_user=settings.max_user_spool_bytes, in_all=settings.max_spool_bytes)
 
     async def take(
-        self, owner_id: UUID, name: str, file_format: Format, chunks: AsyncIterator[bytes], *, is_gzip: bool
+        self,
+        owner_id: UUID,
+        name: str,
+        file_format: Format,
+        chunks: AsyncIterator[bytes],
+        *,
+        is_gzip: bool,
+        options: ReadOptions = AS_FOUND,
     ) -> asyncpg.Record:
         """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
         limit_bytes, too_large = await self._limit(owner_id)
@@ -50,7 +58,7 @@ class Intake:
                 content,
                 limit_bytes=limit_bytes,
                 too_large=too_large,
-                is_text=file_format is not Format.PARQUET,
+                is_text=file_format is not Format.PARQUET and options.encoding in (None, UTF_8),
                 is_gzip=is_gzip,
                 reserve=reserve,
             )
@@ -60,7 +68,7 @@ class Intake:
                 spool.close()
             limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
             async with self._turns.turn(owner_id):
-                converted = await converting.convert(content, file_format, rows, limits)
+                converted = await converting.convert(content, file_format, rows, limits, options)
             return await self._publish(owner_id, name, file_format, content, rows, converted)
 
     @asynccontextmanager
@@ -104,6 +112,7 @@ class Intake:
                     rows=stored_rows,
                     row_count=converted.rows,
                     columns=converted.columns,
+                    options=converted.options,
                     quota=self._quota,
                 )
         except QuotaExceeded:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.conversion import columns
+from app.datasets.conversion import columns, forms
 from app.datasets.values import Column
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -130,20 +130,53 @@ def _raw_values(table: pa.Table, place: int) -> list[Any]:
 
 def values(table: pa.Table, place: int) -> list[Any]:
     """One column of a table as JSON has it."""
-    return _plain(table.schema.field(place))(table.column(place))
+    column = table.schema.field(place)
+    return _plain(column)(typed(column, table.column(place)))
+
+
+def written(table: pa.Table, place: int) -> list[Any]:
+    """One column of a table as it was written: texts where the file had texts."""
+    return written_values(table.schema.field(place), table.column(place))
+
+
+def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
+    """The values of one column as they were written."""
+    form = columns.form(column)
+    if form is not None:
+        return forms.texts_of(stored, form)
+    return _plain(column)(stored)
+
+
+def shown(table: pa.Table) -> pa.Table:
+    """The table with each column in the type in which it is shown."""
+    values = [typed(column, stored) for column, stored in zip(table.schema, table.columns, strict=True)]
+    fields = [
+        column if found.type == column.type else pa.field(column.name, found.type)
+        for column, found in zip(table.schema, values, strict=True)
+    ]
+    return pa.table(values, schema=pa.schema(fields))
+
+
+def typed(column: pa.Field, stored: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The values of a column in the type in which it is shown."""
+    view = columns.view(column)
+    if view == stored.type:
+        return stored
+    return pa.chunked_array([forms.convert(chunk, view) for chunk in stored.chunks], view)
 
 
 def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:
     if columns.json_type(column) is not None:
         return _parsed
+    return _listed
+
+
+def _listed(column: pa.ChunkedArray) -> list[Any]:
+    found: list[Any] = column.to_pylist()
     if types.is_temporal(column.type):
-        return _written
-    return pa.ChunkedArray.to_pylist  # type: ignore[no-any-return]  # pyarrow has no types
+        return [None if value is None else value.isoformat() for value in found]
+    return found
 
 
 def _parsed(column: pa.ChunkedArray) -> list[Any]:
     return [None if text is None else _decode(text) for text in column.to_pylist()]
-
-
-def _written(column: pa.ChunkedArray) -> list[Any]:
-    return [None if value is None else value.isoformat() for value in column.to_pylist()]

@@ -16,12 +16,13 @@ from app.auth.deps import CurrentUser
 from app.core import paging, text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
-from app.datasets import formats, multipart, queries, ranges, service, storing, views
+from app.datasets import asked, formats, multipart, options, queries, ranges, service, storing, views
 from app.datasets.deps import IntakeDep
 from app.datasets.errors import (
     BadCompression,
     BadFile,
     BadHeader,
+    BadOptions,
     BadRow,
     BadUpload,
     DatasetInUse,
@@ -56,6 +57,7 @@ _EXAMPLE: Final = {
     "bytes": 52,
     "rows": 2,
     "columns": [{"name": "text", "type": "text"}, {"name": "stars", "type": "integer"}],
+    "options": {"delimiter": ",", "encoding": "utf-8", "null_values": [], "columns": {}},
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "created_at": "2026-01-31T12:00:00Z",
     "links": {
@@ -123,6 +125,7 @@ class _Upload:
             UnsupportedFormat(got="application/pdf"),
             UploadStalled(seconds=30),
             BadUpload(reason="there is no file in the form"),
+            BadOptions(option="columns", reason="it is no JSON object"),
             BadCompression(reason="it is cut off"),
             BadFile(reason="it is empty"),
             BadHeader(line=1, reason="more than one column is called 'a'"),
@@ -149,12 +152,42 @@ async def create_dataset(
     content_encoding: Annotated[
         str, Header(description="`gzip` for a compressed body; what is kept is the file within.")
     ] = "identity",
+    delimiter: Annotated[
+        str | None,
+        Query(
+            description="What separates the cells of a CSV: `,` `;` `|` or a tab. Default: what the file has."
+        ),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        Query(max_length=50, description="Of a CSV or JSON Lines, like `windows-1252`. Default: UTF-8."),
+    ] = None,
+    null_values: Annotated[
+        list[CleanStr] | None,
+        Query(
+            max_length=options.MAX_NULL_VALUES,
+            description="Texts that count as missing, like `NA`; each once.",
+        ),
+    ] = None,
+    columns: Annotated[
+        CleanStr | None,
+        Query(
+            description="What columns are, as a JSON object: `number`, `category`, `text`, `boolean`,"
+            " `timestamp`, `id` or `ignore`.",
+            examples=['{"zip": "category"}'],
+        ),
+    ] = None,
 ) -> DatasetView:
-    """The body is the file, or a form with one file. One bad row, and nothing of it is kept."""
+    """The body is the file, or a form with one file. If any row is invalid, the whole upload is rejected."""
     allow_body(request.scope, settings.max_dataset_bytes + multipart.OVERHEAD_BYTES)
     is_gzip = _is_gzip(content_encoding)
     upload = await _upload(request, name, is_gzip=is_gzip)
-    row = await intake.take(user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip)
+    told = asked.options(
+        upload.file_format, delimiter=delimiter, encoding=encoding, null_values=null_values, columns=columns
+    )
+    row = await intake.take(
+        user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=told
+    )
     created = views.dataset(row)
     response.headers["Location"] = created["links"]["self"]
     return created

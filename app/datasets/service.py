@@ -10,13 +10,15 @@ import msgspec
 from app.core.errors import Unauthorized
 from app.core.files import StoredFile
 from app.datasets.errors import DatasetInUse, DatasetNotFound
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Column, Format
 from app.quotas import queries as quotas
 from app.quotas.service import StorageQuota
 
 _ADD: Final = """
-INSERT INTO datasets (id, owner_id, name, format, bytes, sha256, rows, columns, rows_bytes, rows_sha256)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING *"""
+INSERT INTO datasets (id, owner_id, name, format, bytes, sha256, rows, columns, options, rows_bytes,
+    rows_sha256)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING *"""
 
 _JOBS_IN_NEED: Final = """
 SELECT count(*) FROM jobs WHERE dataset_id = $1 AND status IN ('pending', 'running')"""
@@ -33,6 +35,7 @@ async def add(
     rows: StoredFile,
     row_count: int,
     columns: Sequence[Column],
+    options: ReadOptions = AS_FOUND,
     quota: StorageQuota,
 ) -> asyncpg.Record:
     """Make a dataset of two files that are whole in storage; to be called in a transaction.
@@ -45,7 +48,8 @@ async def add(
         row = await connection.fetchrow(
             _ADD,
             *(dataset_id, owner_id, name, file_format.value, content.bytes, content.sha256),
-            *(row_count, msgspec.to_builtins(columns), rows.bytes, rows.sha256),
+            *(row_count, msgspec.to_builtins(columns), msgspec.to_builtins(options)),
+            *(rows.bytes, rows.sha256),
         )
     assert row is not None  # noqa: S101  # RETURNING
     return row

@@ -16,7 +16,7 @@ class Dataset(SQLModel, table=True):
     """An uploaded file of rows. There is a row only once both of its files are whole in storage.
 
     `bytes` and `sha256` are of the file as it came, `rows_bytes` and `rows_sha256` of the Parquet file that
-    jobs read.
+    jobs read. `options` say how the file was read.
     """
 
     __tablename__ = "datasets"
@@ -33,6 +33,7 @@ class Dataset(SQLModel, table=True):
     sha256: str = Field(sa_type=Text)
     rows: int = Field(sa_type=BigInteger)
     columns: list[dict[str, Any]] = Field(sa_column=Column(JSONB, nullable=False))
+    options: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     rows_bytes: int = Field(sa_type=BigInteger)
     rows_sha256: str = Field(sa_type=Text)
     created_at: datetime = Field(sa_column=instant(default_now=True))

@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from app.core.files import StoredFile
+
+EMPTY: Final = "nothing"
+MOSTLY_NUMBERS: Final = "mostly numbers"
+"""What a column of texts may hold where it is not just texts."""
 
 
 class Format(StrEnum):
@@ -17,11 +22,18 @@ class Format(StrEnum):
     PARQUET = "parquet"
 
 
-class Column(msgspec.Struct, frozen=True):
-    """One column of a table: text, integer, number, boolean, date, timestamp, list or object."""
+class Column(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One column of a table: text, integer, number, boolean, date, timestamp, list or object.
+
+    `declared` is what the client said that it is, or `index` if pandas did. A text column may hold `nothing`
+    (all is missing) or `mostly numbers`. `note` says why the type is not the one that a reader may expect.
+    """
 
     name: str
     type: str
+    declared: str | None = None
+    holds: str | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,15 @@ class RowShape(msgspec.Struct, frozen=True):
     """What a model is given of a row: the value of one `column`, or several `columns`, or the row as it is.
 
     Several columns are given as an object, or, if `is_list`, as a list. A row that is no object is always
-    given as it is. `id_column` holds what its result is to carry.
+    given as it is. If the `column` `is_text`, its values are given as they were written. `id_column` holds
+    what its result is to carry.
     """
 
     column: str | None = None
     columns: tuple[str, ...] | None = None
     id_column: str | None = None
     is_list: bool = False
+    is_text: bool = False
 
 
 class BatchPredictParams(msgspec.Struct, frozen=True):
@@ -38,13 +40,17 @@ class BatchPredictParams(msgspec.Struct, frozen=True):
 
 
 class EvaluateModelParams(msgspec.Struct, frozen=True):
-    """For `evaluate_model`. `target` is the column that holds what should be predicted."""
+    """For `evaluate_model`. `target` is the column that holds what should be predicted.
+
+    `classes` are those of the model, if it says which it tells apart.
+    """
 
     model: ModelReference
     batch_size: int
     target: str
     shape: RowShape = RowShape()
     max_row_errors: int | None = None
+    classes: tuple[str, ...] | None = None
 
 
 class TrainModelParams(msgspec.Struct, frozen=True):
@@ -52,6 +58,7 @@ class TrainModelParams(msgspec.Struct, frozen=True):
 
     `task` and `algorithm` may be `auto`. `params` are those of the algorithm, checked and with its defaults;
     for `auto` only what every algorithm may be told. `model` is the name to register under; None: by the job.
+    `columns` is what the client says that columns hold, by the words of `app.datasets.options.Declared`.
     """
 
     target: str
@@ -63,6 +70,7 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     validation_fraction: float = 0.2
     seed: int = 0
     model: str | None = None
+    columns: dict[str, str] = {}
 
 
 class InspectModelParams(msgspec.Struct, frozen=True):

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
-from app.datasets.conversion.__main__ import CONVERT
+from app.datasets.conversion.__main__ import convert
+from app.datasets.options import ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Format
 from tests.support.accounts import Account
@@ -60,10 +62,10 @@ def upload(client: httpx.AsyncClient, alice: Account) -> Upload:
 def read(tmp_path: Path) -> Preview:
     """Convert a file, and give what jobs would see of it: types by column, and the rows."""
 
-    def read(content: bytes, file_format: str = "csv") -> Seen:
+    def read(content: bytes, file_format: str = "csv", **options: Any) -> Seen:
         source, target = tmp_path / "content", tmp_path / "rows.parquet"
         source.write_bytes(content)
-        CONVERT[Format(file_format)](source, target)
+        convert(source, target, Format(file_format), msgspec.convert(options, ReadOptions))
         with RowReader(target) as reader:
             types = {column.name: column.type for column in reader.columns}
             return Seen(types, reader.rows(0, 100), len(reader))

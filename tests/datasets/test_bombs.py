@@ -19,6 +19,7 @@ from app.core.storage import Storage
 from app.datasets import converting, queries
 from app.datasets.conversion.__main__ import CONVERT
 from app.datasets.conversion.faults import Fault
+from app.datasets.options import AS_FOUND
 from app.datasets.routes import PREVIEW_BYTES
 from app.datasets.values import Format
 from tests.datasets.conftest import Upload
@@ -132,10 +133,10 @@ def test_a_file_with_too_many_rows_is_refused_by_name(tmp_path: Path, file_forma
             source.write_bytes(b'{"a":1}\n' * 30)
         case _:
             pq.write_table(pa.table({"a": [1] * 30}), source)
-    CONVERT[Format(file_format)](source, target, 30)
+    CONVERT[Format(file_format)](source, target, AS_FOUND, 30)
 
     with pytest.raises(Fault) as refused:
-        CONVERT[Format(file_format)](source, target, 29)
+        CONVERT[Format(file_format)](source, target, AS_FOUND, 29)
 
     assert refused.value.code == "too_many_rows"
 

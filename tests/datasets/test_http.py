@@ -87,6 +87,7 @@ async def test_a_file_becomes_a_dataset(
         "bytes": len(CSV),
         "rows": 2,
         "columns": [{"name": "text", "type": "text"}, {"name": "stars", "type": "integer"}],
+        "options": {"delimiter": ",", "encoding": "utf-8", "null_values": [], "columns": {}},
         "sha256": hashlib.sha256(CSV).hexdigest(),
         "links": {
             "self": f"/datasets/{dataset_id}",

@@ -45,7 +45,7 @@ def refusal(read: Preview, content: bytes, file_format: str) -> tuple[str, int |
         (b"a,b\n1,2\n1,2,3\n", "bad_row", 3, "3 cells, but there are 2 columns"),
         (b"a,b\n1,2\n\n1\n", "bad_row", 4, "1 cells, but there are 2 columns"),
         (b'a,b\n"1\n2\n3",2\n\n"x\ny",2\n4,5,6\n', "bad_row", 8, "3 cells"),
-        (b'a,b\r\n1,2\r\n"never closed,2\r\n3,4\r\n', "bad_row", 3, "1 cells"),
+        (b'a,b\r\n1,2\r\n"never closed,2\r\n3,4\r\n', "bad_row", 3, "a quote is never closed"),
         (b'"a\nb",c\n1\n', "bad_row", 3, "1 cells"),
     ],
 )

@@ -226,7 +226,7 @@ async def test_predictions_that_are_no_objects_have_one_column(
 
     assert await fetch.csv() == (
         ["index", "input_index", "prediction"],
-        [["0", "0", "x"], ["1", "1", ""], ["2", "2", "'+1"]],
+        [["0", "0", "x"], ["1", "1", ""], ["2", "2", "+1"]],
     )
     assert (await fetch.parquet()).column("prediction").to_pylist() == ["x", None, "+1"]
 
@@ -330,8 +330,8 @@ async def test_a_type_that_turns_out_to_be_too_narrow_late_is_made_wider() -> No
     "text",
     [
         "=1",
-        "+1",
-        "-1",
+        "+a",
+        "-1+2",
         "@a",
         " =1",
         "\t=1",
@@ -358,6 +358,8 @@ def test_a_cell_that_a_spreadsheet_would_run_is_a_text(text: str) -> None:
     assert lines._cell(text) == f"'{text}"
 
 
-@pytest.mark.parametrize("text", ["", "a", "a=1", "1-1", "'=1", "ä", " a", "\u200ba", "1+1=2"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "a=1", "1-1", "-1", "+1", "-1.5e-05", "'=1", "ä", " a", "\u200ba", "1+1=2"]
+)
 def test_any_other_cell_stays_as_it_is(text: str) -> None:
     assert lines._cell(text) == text

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from tests.mutants import of_data
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.request_guards import REQUEST_GUARDS
@@ -978,4 +979,5 @@ MUTANTS: Final = (
         "            if (reason := None) is not None:",
         ("tests/datasets/test_causes.py::test_what_is_no_text_is_named",),
     ),
+    *of_data.MUTANTS,
 )

@@ -20,7 +20,7 @@ def evaluate_model(job: JobContext) -> Outcome:
     params = predictions.params_of(job, EvaluateModelParams)
     found = rows.of_job(job, params.shape, params.target)
     model = predictions.load(job, params.model)
-    evaluation = Evaluation.resumed(job.resume.checkpoint)
+    evaluation = Evaluation.resumed(job.resume.checkpoint, params.classes)
     predictions.ensure_few_errors(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
     for first_row in range(job.resume.done, len(found), params.batch_size):
@@ -29,7 +29,7 @@ def evaluate_model(job: JobContext) -> Outcome:
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
         said = predictions.predict(model, rows.given(batch, params.shape), has_worked=has_worked)
-        outputs = _compared(evaluation, first_row, said, rows.column(batch, params.target))
+        outputs = _compared(evaluation, first_row, said, rows.written(batch, params.target))
         job.commit(
             outputs,
             ids=rows.ids(batch, params.shape),

@@ -140,7 +140,7 @@ class Input:
         if self.dtype is np.bool_ and number in (0.0, 1.0):
             return np.array(number == 1.0)
         if self.dtype is not np.bool_ and number.is_integer():
-            whole = int(value) if isinstance(value, int) else int(number)
+            whole = _whole_number(value, number)
             limits: Any = np.iinfo(self.dtype)
             if limits.min <= whole <= limits.max:
                 return np.array(whole, dtype=self.dtype)
@@ -173,6 +173,7 @@ class Inputs:
 
         Where a row cannot be one there is a RowError in its place of the results.
         """
+        rows = self._as_written(rows)
         if (feed := self._whole(rows)) is not None:
             yield list(range(len(rows))), feed
             return
@@ -192,6 +193,19 @@ class Inputs:
                 places,
                 {known.name: np.stack(column) for known, column in zip(self._inputs, columns, strict=True)},
             )
+
+    def _as_written(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """Rows of a table as lists in which texts are as they were written; other rows as they are."""
+        if not isinstance(rows, TableLists) or not any(known.takes_text for known in self._inputs):
+            return rows
+        are_texts = [known.takes_text for known in self._inputs]
+        if len(are_texts) == 1:
+            are_texts *= rows.width
+        if len(are_texts) != rows.width:
+            return rows
+        columns = zip(rows.columns(), are_texts, strict=True)
+        read = [rows.written(place) if is_text else values for place, (values, is_text) in enumerate(columns)]
+        return [list(row) for row in zip(*read, strict=True)]
 
     def _whole(self, rows: Sequence[Any]) -> dict[str, Array] | None:
         if isinstance(rows, TableLists) and len(self._inputs) == 1:
@@ -258,6 +272,13 @@ class Inputs:
         if len(set(names)) != len(names) or length not in (None, len(names)):
             raise BrokenModel(f"the {FEATURE_NAMES} in its metadata do not name each place of its input once")
         return tuple(names)
+
+
+def _whole_number(value: Any, read: float) -> int:
+    """All digits of an integer: as a float it may have lost some."""
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal():
+        return int(value)
+    return int(value) if isinstance(value, int) else int(read)
 
 
 def _input(told: Any) -> Input:

@@ -24,9 +24,10 @@ from worker.context import JobError, RowError
 from worker.runtimes import inspection, written
 from worker.runtimes.inspection.part import SEVERAL_OUTPUTS
 from worker.runtimes.runtime import BrokenModel, Signature
+from worker.runtimes.sklearn_columns import BOUNDED, Reader, found_in, matrix_of, read_table
 from worker.tables import TableLists
 from worker.training import artifact, cells, outputs, threads
-from worker.training.artifact import Note
+from worker.training.artifact import Note, NotedColumn
 from worker.training.cells import BadCell, Content
 from worker.training.outputs import Classified, Floats
 
@@ -35,8 +36,6 @@ MAX_SCORES: Final = 100
 
 TEXT: Final = InputColumn("text", "text")
 """What the only column of somebody else's model is called that takes texts."""
-
-Read = Callable[[Any], Any]
 
 
 class SklearnRuntime:
@@ -66,7 +65,7 @@ class Inputs:
     """What a model takes; `readers` are there for each column if we know what it holds."""
 
     columns: tuple[InputColumn, ...] | None
-    readers: tuple[Read, ...] | None = None
+    readers: tuple[Reader, ...] | None = None
     are_texts: bool = False
 
 
@@ -95,35 +94,34 @@ class SklearnModel:
         return self._for_each(rows, self._written)
 
     def _for_each(self, rows: Sequence[Any], say: Callable[[Any], list[Any]]) -> list[Any]:
-        if (matrix := self._numbers(rows)) is not None:
+        places, matrix, faults = self._matrix(rows)
+        if matrix is None:
+            return [RowError("bad_row", faults[place]) for place in range(len(rows))]
+        if not faults:
             return _said_by(say, matrix)
+        said: list[Any] = [RowError("bad_row", faults.get(place, "")) for place in range(len(rows))]
+        for place, prediction in zip(places, _said_by(say, matrix), strict=True):
+            said[place] = prediction
+        return said
+
+    def _matrix(self, rows: Sequence[Any]) -> tuple[list[int], Any, dict[int, str]]:
+        """Of rows that can be read the places, and what the model takes; what is wrong with the others."""
+        readers, names = self._inputs.readers, self._names
+        if isinstance(rows, TableLists) and readers is not None and names is not None:  # noqa: SIM102
+            if not self._inputs.are_texts and len(names) == rows.width:
+                return read_table(rows, readers, names)
         read: list[Any] = []
-        said: list[Any] = [None] * len(rows)
         places: list[int] = []
+        faults: dict[int, str] = {}
         for place, row in enumerate(rows):
             try:
                 read.append(self._read(row))
                 places.append(place)
             except BadCell as error:
-                said[place] = RowError("bad_row", str(error))
-        if read:
-            for place, prediction in zip(places, _said_by(say, self._matrix(read)), strict=True):
-                said[place] = prediction
-        return said
-
-    def _numbers(self, rows: Sequence[Any]) -> Any:
-        """The rows as they would be read one by one, if they lie in columns and each value is a number."""
-        if not isinstance(rows, TableLists) or not len(rows) or self._inputs.are_texts:
-            return None
-        if self._names is not None and len(self._names) != rows.width:
-            return None
-        readers = self._inputs.readers
-        if readers is not None and any(reader is not cells.number for reader in readers):
-            return None
-        matrix = rows.numbers()
-        if matrix is not None and readers is not None:
-            matrix[np.isinf(matrix)] = np.nan  # as `cells.number` has it
-        return matrix
+                faults[place] = str(error)
+        if not read or self._inputs.are_texts:
+            return places, read or None, faults
+        return places, matrix_of(read, readers), faults
 
     def _read(self, row: Any) -> Any:
         if self._inputs.are_texts:
@@ -146,6 +144,8 @@ class SklearnModel:
                     if name not in row:
                         raise BadCell(f"the row has no {name!r}; where a value is missing, say null")
                 return [row[name] for name in self._names]
+            case str() if self._names is not None and len(self._names) == 1:
+                return [row]
             case list() | tuple() if self._names is None or len(row) == len(self._names):
                 return list(row)
             case list() | tuple():
@@ -160,7 +160,7 @@ class SklearnModel:
     def _cell(self, place: int, value: Any) -> Any:
         readers, names = self._inputs.readers or (), self._names or ()
         try:
-            return readers[place](value)
+            return readers[place].read(value)
         except BadCell as error:
             raise BadCell(f"{names[place]!r}: {error}") from None
 
@@ -186,17 +186,6 @@ class SklearnModel:
         if is_classifier(estimator):
             return outputs.classify(estimator, rows)
         return np.asarray(estimator.predict(rows), dtype=np.float64)
-
-    def _matrix(self, read: list[Any]) -> Any:
-        if self._inputs.are_texts:
-            return read
-        try:
-            return np.array(read, dtype=np.float64)
-        except (TypeError, ValueError):
-            pass
-        matrix = np.empty((len(read), len(read[0])), dtype=object)
-        matrix[:] = read
-        return matrix
 
 
 def _said_by(say: Callable[[Any], list[Any]], rows: Any) -> list[Any]:
@@ -244,10 +233,7 @@ def _opened(path: Path) -> tuple[Any, Inputs]:
     note = artifact.read_note(path)
     if note is not None and _fits(note, estimator):
         return estimator, _noted(note)
-    inputs = _found(estimator)
-    if getattr(estimator, "feature_names_in_", None) is not None and inputs.columns is not None:
-        _select_by_place(estimator, {column.name: place for place, column in enumerate(inputs.columns)})
-    return estimator, inputs
+    return estimator, _found(estimator)
 
 
 def _ensure_predicts(estimator: Any) -> None:
@@ -286,21 +272,38 @@ def _noted(note: Note) -> Inputs:
     are_texts = len(note.columns) == 1 and note.columns[0].content is Content.TEXT
     return Inputs(
         columns=tuple(InputColumn(column.name, column.type) for column in note.columns),
-        readers=tuple(cells.READERS[column.content] for column in note.columns),
+        readers=tuple(_reader(column) for column in note.columns),
         are_texts=are_texts,
     )
 
 
+def _reader(column: NotedColumn) -> Reader:
+    """How a column of a model that was trained here is read."""
+    if column.content in (Content.TEXT, Content.CATEGORY):
+        return Reader(cells.READERS[column.content], column.content)
+    if column.content is Content.DATE:
+        return Reader(cells.day, "number")
+    if not column.missing:
+        return BOUNDED
+    return Reader(cells.without(column.missing), "number", largest=cells.MAX_NUMBER)
+
+
 def _found(estimator: Any) -> Inputs:
+    """What somebody else's model takes. By the places of its columns: it takes arrays."""
     if _takes_texts(estimator):
         return Inputs(columns=(TEXT,), are_texts=True)
     names = getattr(estimator, "feature_names_in_", None)
-    if names is not None:
-        return Inputs(columns=tuple(InputColumn(str(name), "any") for name in names))
-    count = _column_count(estimator)
+    count = _column_count(estimator) if names is None else len(names)
     if count is None:
         return Inputs(columns=None)
-    return Inputs(columns=tuple(InputColumn(f"x{place}", "any") for place in range(count)))
+    named = [f"x{place}" for place in range(count)] if names is None else [str(name) for name in names]
+    if names is not None:
+        _select_by_place(estimator, {name: place for place, name in enumerate(named)})
+    readers = found_in(estimator, count)
+    return Inputs(
+        columns=tuple(InputColumn(name, reader.type) for name, reader in zip(named, readers, strict=True)),
+        readers=readers,
+    )
 
 
 def _column_count(estimator: Any) -> int | None:

@@ -20,11 +20,15 @@ MAX_NOTE_BYTES: Final = 4 * 1024 * 1024
 
 
 class NotedColumn(msgspec.Struct, frozen=True):
-    """One column that the pipeline takes. `type` is what it must be to fit, as an InputColumn has it."""
+    """One column that the pipeline takes. `type` is what it must be to fit, as an InputColumn has it.
+
+    `missing` are the texts that mark a missing number, like `NA`.
+    """
 
     name: str
     content: Content
     type: str
+    missing: tuple[str, ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True):

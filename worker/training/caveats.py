@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from app.models.versions import Task
-from worker.training import cells
+from worker.training import cells, doubts
 from worker.training.columns import Column, filled, plain
 from worker.training.target import Target
 
@@ -26,12 +26,14 @@ SAME: Final = 0.9999
 def find(table: pa.Table, told: Sequence[Column], target_name: str, target: Target) -> list[str]:
     """Sentences, the most telling first."""
     used = [column for column in told if column.content is not None]
+    doubted = doubts.find(table, told, target_name, target)
     kept = table.take(pa.array(target.rows))
     return [
         *_leaks(kept, used, target_name, target),
         *_missing_targets(table, target_name, target),
         *_classes(target),
         *_duplicates(kept, used, target_name),
+        *doubted,
         *_few_rows(target),
         *_unused(told),
     ]

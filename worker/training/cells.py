@@ -1,8 +1,7 @@
 """Single values, from JSON or a file, as models take them. Training and prediction read them here alike."""
 
 import math
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -10,11 +9,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from app.datasets.written import NUMBER, written
+
 SECONDS_OF_A_DAY: Final = 86_400
+MAX_NUMBER: Final = 1e38
+"""What is beyond is a mark for what is missing, like -1.797e308, or an accident: no algorithm squares it."""
+
 MAX_SHOWN_CHARACTERS: Final = 40
 
-# Not "007", which is a code, nor "1_000" and "nan", which Python would take.
-NUMBER: Final = re.compile(r"\s*[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 BOOLEANS: Final = {"true": 1.0, "false": 0.0}
 
 
@@ -46,6 +48,22 @@ def number(value: Any) -> float:
         case str() if value.strip().lower() in BOOLEANS:
             return BOOLEANS[value.strip().lower()]
     raise BadCell(f"{shown(value)} is not a number")
+
+
+def bounded(value: Any) -> float:
+    """A number as those that are trained here take it: one beyond ±MAX_NUMBER is missing. Raises BadCell."""
+    read = number(value)
+    return read if abs(read) <= MAX_NUMBER else math.nan
+
+
+def without(marks: Collection[str]) -> Callable[[Any], float]:
+    """How a number is read in a column where these texts mark one that is missing."""
+    missing = frozenset(marks)
+
+    def read(value: Any) -> float:
+        return math.nan if isinstance(value, str) and value.strip() in missing else bounded(value)
+
+    return read
 
 
 def day(value: Any) -> float:
@@ -83,20 +101,7 @@ def text(value: Any) -> str:
 
 def label(value: Any) -> str | None:
     """A class as it is written: 3 and 3.0 are "3", true is "true"; None if it is missing."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    match value:
-        case None:
-            return None
-        case str():
-            return value
-        case bool():
-            return "true" if value else "false"
-        case float() if math.isnan(value):
-            return None
-        case float() if value.is_integer():
-            return str(int(value))
-    return str(value)
+    return written(value.item() if isinstance(value, np.generic) else value)
 
 
 def shown(value: Any) -> str:
@@ -106,7 +111,7 @@ def shown(value: Any) -> str:
 
 
 READERS: Final[dict[Content, Callable[[Any], Any]]] = {
-    Content.NUMBER: number,
+    Content.NUMBER: bounded,
     Content.BOOLEAN: number,
     Content.DATE: day,
     Content.CATEGORY: category,

@@ -18,6 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from pydantic import ValidationError
 
+from app.datasets import reading
+from app.datasets.conversion.columns import declared as was_declared
+from app.datasets.options import Declared
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.choice import choose
 from app.jobs.algorithms.hyperparameters import Hyperparameters
@@ -27,6 +30,7 @@ from worker.context import BadInput, JobError
 from worker.training import (
     artifact,
     caveats,
+    cells,
     checkpoint,
     columns,
     features,
@@ -84,8 +88,9 @@ class Plan:
 def plan(table: pa.Table, params: TrainModelParams) -> Plan:
     """Look at the rows and decide. Raises BadInput and BadTarget for what cannot be learnt."""
     columns.ensure_there(table, params.target, params.features or ())
-    wanted = target.read(params.target, table.column(params.target), params.task)
-    told = columns.tell_apart(table, params.target, params.features)
+    shown = reading.shown(table)
+    wanted = _target(params, table, shown)
+    told = columns.tell_apart(shown, params.target, params.features, params.columns)
     splitting = split.of_labels if wanted.task is Task.CLASSIFICATION else split.of_numbers
     train, held = splitting(wanted.values, params.validation_fraction, params.seed)
     kept = pa.array(wanted.rows)
@@ -96,11 +101,16 @@ def plan(table: pa.Table, params: TrainModelParams) -> Plan:
         told=told,
         train=train,
         held=held,
-        cells={column.name: columns.read(column, table.column(column.name).take(kept)) for column in used},
+        cells={
+            column.name: columns.read(
+                column, table.column(column.name).take(kept), table.schema.field(column.name)
+            )
+            for column in used
+        },
         algorithm=name,
         why=why,
         params=_hyperparameters(name, params),
-        caveats=caveats.find(table, told, params.target, wanted),
+        caveats=caveats.find(shown, told, params.target, wanted),
     )
 
 
@@ -208,7 +218,7 @@ class Training:
         self._learner.restore(checkpoint.loaded(self.progress.best))
         pipeline = features.pipeline(self._transformer, self._learner.estimator())
         noted = tuple(
-            NotedColumn(column.name, column.content, column.expects)
+            NotedColumn(column.name, column.content, column.expects, column.missing)
             for column in self.plan.inputs
             if column.content is not None
         )
@@ -324,6 +334,19 @@ class Training:
             said = str(warning.message)
             if said not in self.progress.warnings and len(self.progress.warnings) < MAX_WARNINGS:
                 self.progress.warnings.append(said)
+
+
+def _target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> Target:
+    """What to predict: as it is shown, or as it was written if it is declared a category or a text."""
+    name = params.target
+    field = table.schema.field(name)
+    declared = params.columns.get(name) or was_declared(field)
+    values = shown.column(name)
+    if declared in (Declared.CATEGORY, Declared.TEXT):
+        values = pa.chunked_array(
+            [[cells.label(value) for value in reading.written_values(field, table.column(name))]], pa.string()
+        )
+    return target.read(name, values, params.task, declared)
 
 
 def _algorithm(

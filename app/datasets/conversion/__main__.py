@@ -15,20 +15,40 @@ import pyarrow.parquet as pq
 
 from app.core import hardening
 from app.core.sandbox import confinement, readable
-from app.datasets.conversion import causes, columns, from_csv, from_jsonl, from_parquet
+from app.datasets.conversion import causes, columns, encodings, from_csv, from_jsonl, from_parquet
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
-from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.faults import NO_LIMIT, Fault
+from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.values import Format
 
 MEMORY_BYTES: Final = 1024**3
 NICENESS: Final = 5
 """Requests go first."""
 
-CONVERT: Final[dict[Format, Callable[..., pa.Schema]]] = {
+Convert = Callable[[Path, Path, ReadOptions, int], tuple[pa.Schema, ReadOptions]]
+
+CONVERT: Final[dict[Format, Convert]] = {
     Format.CSV: from_csv.convert,
     Format.JSONL: from_jsonl.convert,
     Format.PARQUET: from_parquet.convert,
 }
+
+
+def convert(
+    source: Path, target: Path, file_format: Format, options: ReadOptions, max_rows: int = NO_LIMIT
+) -> tuple[pa.Schema, ReadOptions]:
+    """Write the rows of a file as Parquet; gives what they are, and the options that were used.
+
+    Raises a Fault.
+    """
+    if options.encoding is None or options.encoding == UTF_8:
+        return CONVERT[file_format](source, target, options, max_rows)
+    in_utf8 = target.with_name("in-utf-8")
+    try:
+        encodings.in_utf8(source, in_utf8, options.encoding)
+        return CONVERT[file_format](in_utf8, target, options, max_rows)
+    finally:
+        in_utf8.unlink(missing_ok=True)
 
 
 def main() -> None:
@@ -58,7 +78,7 @@ def _confine(task: Task) -> None:
 def _answer(task: Task) -> Answer:
     target = Path(task.target)
     try:
-        schema = CONVERT[task.format](Path(task.source), target, task.max_rows)
+        schema, used = convert(Path(task.source), target, task.format, task.options, task.max_rows)
         rows = pq.read_metadata(target).num_rows
         if not rows:
             raise Fault("bad_file", "it has no rows")
@@ -71,7 +91,7 @@ def _answer(task: Task) -> Answer:
         if error.errno != EFBIG:
             raise
         return Refusal("rows_too_large", f"its rows take more than {task.max_output_bytes} bytes", None)
-    return Converted(rows, tuple(columns.describe(schema)))
+    return Converted(rows, tuple(columns.describe(schema)), used)
 
 
 def _end_with_parent() -> None:

@@ -3,11 +3,12 @@
 import msgspec
 
 from app.datasets.conversion.faults import Code
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Column, Format
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A file to read, what it is, where to write its rows as Parquet, and how much of each is allowed."""
+    """A file to read, what it is and how to read it, where its rows go, and how much of each is allowed."""
 
     source: str
     target: str
@@ -15,13 +16,15 @@ class Task(msgspec.Struct, frozen=True):
     max_rows: int
     max_output_bytes: int
     cpu_seconds: int
+    options: ReadOptions = AS_FOUND
 
 
 class Converted(msgspec.Struct, frozen=True, tag="converted"):
-    """The rows are written."""
+    """The rows are written. `options` are those that were used, found or told."""
 
     rows: int
     columns: tuple[Column, ...]
+    options: ReadOptions = AS_FOUND
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):

@@ -3,7 +3,10 @@
 A type is settled over the whole file, block by block: it starts with the narrowest type of the first block
 that has any text, and is widened when a later block does not fit. What began with integers may turn out to be
 numbers, and numbers texts; nothing is ever narrowed. Where a value would not come back as it was written, it
-is text: `007`, `0x1F`, and integers of more than 64 bits.
+is text: `007`, `+47…`, `3.10` beside `3.1`, and integers of more than 64 bits.
+
+What a column is shown as is one thing, how it is stored another: cells are stored in their type only if that
+gives each of them back as it was written, and else as texts.
 """
 
 from typing import Final
@@ -11,73 +14,187 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.datasets.conversion.columns import BOOLEAN, DATE, INSTANT, INTEGER, NUMBER, TEXT, TIMESTAMP
+from app.datasets.conversion import numbers
+from app.datasets.conversion.columns import (
+    BOOLEAN,
+    DATE,
+    INSTANT,
+    INTEGER,
+    NUMBER,
+    TEXT,
+    TIMESTAMP,
+    field,
+)
+from app.datasets.conversion.forms import convert
+from app.datasets.conversion.numbers import MAX_DISTINCT, Numbers
+from app.datasets.options import Declared
+from app.datasets.values import EMPTY, MOSTLY_NUMBERS
+from app.datasets.written import NUMBER as READS_AS_NUMBER
+from app.datasets.written import number_fault
 
 _NARROWEST_FIRST: Final = (BOOLEAN, INTEGER, NUMBER, DATE, TIMESTAMP, INSTANT)
 _WIDER: Final = {INTEGER: NUMBER, DATE: TIMESTAMP}
+TYPED: Final = {
+    Declared.NUMBER: (INTEGER, NUMBER),
+    Declared.BOOLEAN: (BOOLEAN,),
+    Declared.TIMESTAMP: (DATE, TIMESTAMP, INSTANT),
+}
 
 _BOOLEANS: Final = pa.array(["true", "false", "True", "False", "TRUE", "FALSE"])
-_TRUE: Final = pa.array(["true", "True", "TRUE"])
-_NOT_AS_WRITTEN: Final = r"^[+-]?(0[0-9xX]|[0-9]{19,}$)"
-_ASKED_FIRST: Final = (16, 1024, 32_768)
+_CANONICAL: Final = pa.array(["true", "false"])
+_ALSO_BOOLEANS: Final = pa.array([*_BOOLEANS.to_pylist(), "0", "1"])
+_ASKED_FIRST: Final = (16, 1024)
+"""A few cells are asked before all: a cast composes an error for each misfit."""
+
+SAMPLED: Final = 200
 _FIRST_DAY: Final = -719_162
 """0001-01-01, the first day that Python knows, in days since 1970."""
 
 _MICROSECONDS_OF_A_DAY: Final = 86_400_000_000
 
 
+class Misfit(ValueError):
+    """A cell that is not what the client declared its column to be; `place` is its place in the block."""
+
+    def __init__(self, place: int, cell: str) -> None:
+        super().__init__(cell)
+        self.place = place
+        self.cell = cell
+
+
 class ColumnType:
     """What is known of the type of one column of texts."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: Declared | None = None, max_distinct: int = MAX_DISTINCT) -> None:
+        self._declared = declared
         self._type: pa.DataType | None = None
-
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The type of the column; text if there was nothing in it."""
-        return TEXT if self._type is None else self._type
+        self._numbers = Numbers(max_distinct)
+        self._are_canonical = True
+        self._is_filled = False
+        self._sample: list[str] = []
+        self._note: str | None = None
 
     def see(self, texts: pa.Array) -> None:
-        """Take in a block of the column."""
-        if self._type == TEXT or texts.null_count == len(texts):
+        """Take in a block of the column. Raises Misfit for a cell that is not what was declared."""
+        if texts.null_count == len(texts):
             return
-        if self._type is None:
-            self._type = next((wanted for wanted in _NARROWEST_FIRST if _fits(texts, wanted)), TEXT)
-        while self._type != TEXT and not _fits(texts, self._type):
-            self._type = _WIDER.get(self._type, TEXT)
+        self._is_filled = True
+        wanted = None if self._declared is None else TYPED.get(self._declared)
+        if self._type == TEXT or (self._declared is not None and wanted is None):
+            self._type = TEXT
+            return
+        filled = texts.drop_null() if texts.null_count else texts
+        if not self._sample:
+            self._sample = filled.slice(0, SAMPLED).to_pylist()
+        if wanted is not None:
+            self._see_declared(texts, filled, wanted)
+            return
+        for kind in _NARROWEST_FIRST if self._type is None else _no_narrower(self._type):
+            values = _read(filled, kind)
+            if values is not None:
+                self._type = kind
+                self._learn(filled, values)
+                return
+        if self._type in (INTEGER, NUMBER):
+            self._note = _no_number(filled.to_pylist())
+        self._type = TEXT
+
+    def field(self, name: str) -> pa.Field:
+        """How the column is kept and shown; text if there was nothing in it."""
+        declared = None if self._declared is None else self._declared.value
+        if self._type is None or not self._is_filled:
+            return field(name, TEXT, declared=declared, holds=EMPTY)
+        view, reason = self._type, None
+        if self._declared is Declared.NUMBER:
+            return field(name, self._type, declared=declared)
+        if view == NUMBER:
+            reason = self._numbers.fault()
+            view = NUMBER if reason is None else TEXT
+        if view == TEXT and self._declared is None:
+            return text_field(name, self._sample, reason or self._note)
+        form = self._numbers.form if view == NUMBER else None
+        is_kept = {NUMBER: form is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
+        stored = view if is_kept.get(view, False) else TEXT
+        return field(name, stored, view=view, declared=declared, form=form)
+
+    def _learn(self, filled: pa.Array, values: pa.Array) -> None:
+        if self._type == NUMBER:
+            self._numbers.see(filled, values)
+        elif self._type == INTEGER:  # it may yet turn out to be numbers
+            self._numbers.see_integers(filled, values)
+        elif self._type == BOOLEAN and self._are_canonical:
+            self._are_canonical = _all(pc.is_in(filled, _CANONICAL))
+
+    def _see_declared(self, texts: pa.Array, filled: pa.Array, wanted: tuple[pa.DataType, ...]) -> None:
+        left = wanted if self._type is None else wanted[wanted.index(self._type) :]
+        for kind in left:
+            if _can_be(filled, kind):
+                self._type = kind
+                self._are_canonical = False
+                return
+        for place, cell in enumerate(texts.to_pylist()):
+            if cell is not None and not _can_be(pa.array([cell]), left[-1]):
+                raise Misfit(place, cell)
+        raise Misfit(0, filled[0].as_py())
 
 
-def convert(texts: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """The texts as values of a type that they fit. Raises ArrowInvalid."""
-    if wanted == TEXT:
-        return texts
-    if wanted == BOOLEAN:
-        return pc.if_else(pc.is_null(texts), pa.scalar(None, BOOLEAN), pc.is_in(texts, _TRUE))
-    return pc.cast(texts, wanted)
+def text_field(name: str, sample: list[str], reason: str | None = None) -> pa.Field:
+    """A column of texts that begins with these; `reason` is why they are no numbers, if it is known."""
+    numeric = sum(READS_AS_NUMBER.fullmatch(cell) is not None for cell in sample)
+    if not numeric or 2 * numeric < len(sample):
+        return field(name, TEXT)
+    reason = reason or _no_number(sample) or number_fault(dict.fromkeys(sample))
+    note = None if reason is None else f"text, because {reason}"
+    return field(name, TEXT, holds=MOSTLY_NUMBERS, note=note)
 
 
-def _fits(texts: pa.Array, wanted: pa.DataType) -> bool:
-    """Whether all texts have the type. A few are asked first: a cast composes an error for each misfit."""
-    first = 0
-    for end in (*_ASKED_FIRST, len(texts)):
-        if first < end and not _all_fit(texts.slice(first, end - first), wanted):
-            return False
-        first = end
-    return True
+def _no_narrower(kind: pa.DataType) -> tuple[pa.DataType, ...]:
+    return (kind, _WIDER[kind]) if kind in _WIDER else (kind,)
 
 
-def _all_fit(texts: pa.Array, wanted: pa.DataType) -> bool:
-    if wanted == BOOLEAN:
-        return _all(pc.is_in(pc.drop_null(texts), _BOOLEANS))
+def _read(filled: pa.Array, wanted: pa.DataType) -> pa.Array | None:
+    """The cells as values of a type that all of them have; None if they have not."""
+    for end in _ASKED_FIRST:
+        if end < len(filled) and _converted(filled.slice(0, end), wanted) is None:
+            return None
+    values = _converted(filled, wanted)
+    return values if values is not None and _are_kept(filled, values, wanted) else None
+
+
+def _converted(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
+    if wanted == BOOLEAN and not _all(pc.is_in(cells, _BOOLEANS)):
+        return None
     try:
-        values = convert(texts, wanted)
+        return convert(cells, wanted)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _are_kept(filled: pa.Array, values: pa.Array, wanted: pa.DataType) -> bool:
+    """Whether the values say all that the cells say."""
+    if wanted == BOOLEAN:
+        return True
+    if wanted == INTEGER:
+        return not numbers.has_zeros(filled)
+    if wanted == NUMBER:
+        return numbers.fault_of(filled, values) is None
+    return _is_in_range(values, wanted)
+
+
+def _can_be(filled: pa.Array, wanted: pa.DataType) -> bool:
+    """Whether cells can be read in a type that the client declared: 007 is a number then, and 1 is true."""
+    if wanted == BOOLEAN:
+        return _all(pc.is_in(filled, _ALSO_BOOLEANS))
+    try:
+        values = convert(filled, wanted)
     except pa.ArrowInvalid:
         return False
     if wanted == INTEGER:
-        # Nineteen digits may be within 64 bits, and then they are kept as they are.
-        return not _any(pc.match_substring_regex(texts, r"^-?0[0-9xX]"))
-    if wanted == NUMBER:
-        return _all(pc.is_finite(values)) and not _any(pc.match_substring_regex(texts, _NOT_AS_WRITTEN))
+        return not _any(pc.match_substring_regex(filled, "[xX]"))
+    return _all(pc.is_finite(values)) if wanted == NUMBER else _is_in_range(values, wanted)
+
+
+def _is_in_range(values: pa.Array, wanted: pa.DataType) -> bool:
     if wanted == DATE:
         return _is_from(pc.cast(values, pa.int32()), _FIRST_DAY)
     return _is_from(pc.cast(values, pa.int64()), _FIRST_DAY * _MICROSECONDS_OF_A_DAY)
@@ -86,6 +203,12 @@ def _all_fit(texts: pa.Array, wanted: pa.DataType) -> bool:
 def _is_from(values: pa.Array, first: int) -> bool:
     least: int | None = pc.min(values).as_py()
     return least is None or least >= first
+
+
+def _no_number(cells: list[str]) -> str | None:
+    """What is said of the first cell that is no number."""
+    found = next((cell for cell in cells if not READS_AS_NUMBER.fullmatch(cell)), None)
+    return None if found is None else f"{found[:40]!r} is not a number"
 
 
 def _all(flags: pa.Array) -> bool:

@@ -1,108 +1,188 @@
-"""CSV: RFC 4180 in UTF-8, with a header; commas, quotes, line breaks within quotes. An empty cell is null."""
+"""CSV: RFC 4180 with a header; quotes, line breaks within quotes. An empty cell is null."""
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.csv
 
-from app.datasets.conversion import cells, row_sizes
-from app.datasets.conversion.cells import ColumnType
-from app.datasets.conversion.columns import TEXT, check_names, field
+from app.datasets.conversion import delimiters, forms, quotes, row_sizes
+from app.datasets.conversion.cells import ColumnType, Misfit
+from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_are_there
+from app.datasets.conversion.delimiters import Dialect
 from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large
+from app.datasets.conversion.numbers import MAX_DISTINCT
 from app.datasets.conversion.row_groups import RowGroups
+from app.datasets.options import Declared, ReadOptions
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""How much is parsed at a time. A row is never longer."""
+"""How much is parsed at a time at most. A row is never longer."""
+
+LEAST_BLOCK_BYTES: Final = 64 * 1024
+CELLS_BYTES: Final = 48 * 1024 * 1024
+"""Arrow reserves as much as it parses at a time for each column, whatever is in it."""
+
+DISTINCT_CELLS: Final = 1_000_000
+"""So many different cells are remembered of all columns together."""
+
+GATHERED_BYTES: Final = 4 * 1024 * 1024
+"""How much of a wide table is looked at at a time."""
 
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _STRADDLES: Final = "straddling object"
 
 
-def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
+def convert(
+    source: Path, target: Path, options: ReadOptions, max_rows: int = NO_LIMIT
+) -> tuple[pa.Schema, ReadOptions]:
     """Write the rows of a CSV file as Parquet. It is read twice: for the types, then for the values.
 
-    Raises a Fault.
+    Gives the options as they were used. Raises a Fault.
     """
-    names = _header(source)
-    types = [ColumnType() for _ in names]
-    for batch in _batches(source, names):
-        for column, column_type in zip(batch.columns, types, strict=True):
-            column_type.see(column)
-    schema = pa.schema(
-        [field(name, column_type.arrow_type) for name, column_type in zip(names, types, strict=True)]
-    )
+    dialect = delimiters.find(source, options.delimiter)
+    file = _File(source, dialect, _header(source, dialect), options)
+    ensure_declared_are_there(options.columns, file.names)
+    kept = [name for name in file.names if options.columns.get(name) is not Declared.IGNORE]
+    if not kept:
+        raise Fault("bad_header", "all columns are to be ignored", line=1)
+    block_bytes = _block_bytes(file)
+    max_distinct = min(MAX_DISTINCT, DISTINCT_CELLS // len(kept))
+    types = [ColumnType(options.columns.get(name), max_distinct) for name in kept]
+    rows = 0
+    for batch in file.batches(kept, block_bytes):
+        for name, column, column_type in zip(kept, batch.columns, types, strict=True):
+            try:
+                column_type.see(column)
+            except Misfit as misfit:
+                raise file.misfit(name, misfit, rows) from None
+        rows += batch.num_rows
+    schema = pa.schema([column_type.field(name) for name, column_type in zip(kept, types, strict=True)])
     with RowGroups(target, schema, max_rows) as groups:
-        for batch in _batches(source, names):
+        for batch in file.batches(kept, block_bytes):
             columns = [
-                cells.convert(column, wanted)
+                forms.convert(column, wanted)
                 for column, wanted in zip(batch.columns, schema.types, strict=True)
             ]
             groups.add(pa.RecordBatch.from_arrays(columns, schema=schema))
-    return schema
+    return schema, msgspec.structs.replace(options, delimiter=dialect.delimiter)
 
 
-def _header(source: Path) -> list[str]:
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        names = next((row for row in reader if row), None)
+def _header(source: Path, dialect: Dialect) -> list[str]:
+    try:
+        line, names = next((row for row in dialect.rows(source) if row[1]), (1, None))
+    except csv.Error as error:
+        raise Fault("bad_header", str(error), line=1) from None
     if names is None:
         raise Fault("bad_file", "it is empty")
-    check_names(names, line=reader.line_num)
+    check_names(names, line=line)
     return names
 
 
-def _batches(source: Path, names: list[str]) -> Iterator[pa.RecordBatch]:
-    """All rows, every cell a text or null."""
-    rows = 1  # the header
-    try:
-        reader = pyarrow.csv.open_csv(
-            source,
-            # With more threads than one it cannot say which row it is that is wrong.
-            read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
-            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, TEXT),
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=True,
-                check_utf8=False,  # checked as it arrived
-            ),
-        )
-        if reader.schema.names != names:
-            raise Fault("bad_header", "its quotes do not match", line=1)
-        for batch in reader:
-            if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
-                raise row_too_large(_line_of(source, rows + place + 1))
-            rows += batch.num_rows
-            yield batch
-    except pa.ArrowInvalid as error:
-        raise _fault(source, rows, str(error)) from error
+@dataclass(frozen=True)
+class _File:
+    """A CSV file whose header was read."""
 
+    source: Path
+    dialect: Dialect
+    names: list[str]
+    options: ReadOptions
 
-def _fault(source: Path, rows: int, message: str) -> Fault:
-    if ragged := _RAGGED.search(message):
-        row, expected, got = (int(number) for number in ragged.groups())
-        reason = f"{got} cells, but there are {expected} columns"
-        return Fault("bad_row", reason, line=_line_of(source, row))
-    if _STRADDLES in message:
-        reason = f"a row longer than {BLOCK_BYTES} bytes; perhaps a quote is never closed"
-        return Fault("bad_row", reason, line=_line_of(source, rows + 1))
-    return Fault("bad_row", message.splitlines()[0], line=_line_of(source, rows + 1))
+    def batches(self, kept: list[str], block_bytes: int) -> Iterator[pa.RecordBatch]:
+        """All rows, every cell a text or null, only the columns that are kept."""
+        rows = 1  # the header
+        try:
+            reader = pyarrow.csv.open_csv(
+                self.source,
+                # With more threads than one it cannot say which row it is that is wrong.
+                read_options=pyarrow.csv.ReadOptions(
+                    use_threads=False, block_size=block_bytes, skip_rows=self.dialect.lines_before
+                ),
+                parse_options=pyarrow.csv.ParseOptions(
+                    newlines_in_values=True, delimiter=self.dialect.delimiter
+                ),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(self.names, TEXT),
+                    include_columns=kept,
+                    null_values=["", *self.options.null_values],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=True,
+                    check_utf8=False,  # checked as it arrived
+                ),
+            )
+            if reader.schema.names != kept:
+                raise Fault("bad_header", "its quotes do not match", line=1)
+            for batch in _gathered(reader, GATHERED_BYTES if block_bytes < BLOCK_BYTES else 0):
+                if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
+                    raise row_too_large(self._line_of(rows + place + 1))
+                rows += batch.num_rows
+                yield batch
+        except pa.ArrowKeyError:
+            raise Fault("bad_header", "its quotes do not match", line=1) from None
+        except pa.ArrowInvalid as error:
+            raise self._fault(rows, str(error)) from error
 
+    def misfit(self, name: str, misfit: Misfit, rows_before: int) -> Fault:
+        """What is said of a cell that is not what its column was declared to be."""
+        declared = self.options.columns[name]
+        reason = f"column {name[:50]!r} is declared a {declared}, and {misfit.cell[:50]!r} is none"
+        return Fault("bad_row", reason, line=self._line_of(rows_before + misfit.place + 2))
 
-def _line_of(source: Path, row: int) -> int:
-    """The line on which a row starts; the header is row 1. Slow, for a file that is refused anyhow."""
-    csv.field_size_limit(2**31 - 1)  # a cell that never ends is what we may be looking for
-    with source.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file)
-        line = 0
-        for cells_of_row in reader:
+    def _fault(self, rows: int, message: str) -> Fault:
+        if ragged := _RAGGED.search(message):
+            row, expected, got = (int(number) for number in ragged.groups())
+            reason = f"{got} cells, but there are {expected} columns"
+            if self.dialect.delimiter != ",":
+                reason += f" (separated by {self.dialect.delimiter!r})"
+            return Fault("bad_row", reason, line=self._line_of(row - self.dialect.lines_before))
+        if _STRADDLES in message:
+            reason = f"a row longer than {BLOCK_BYTES} bytes; perhaps a quote is never closed"
+            return Fault("bad_row", reason, line=self._line_of(rows + 1))
+        return Fault("bad_row", message.splitlines()[0], line=self._line_of(rows + 1))
+
+    def _line_of(self, row: int) -> int:
+        """The line on which a row starts; the header is row 1. Slow, for a file that is refused anyhow."""
+        csv.field_size_limit(2**31 - 1)  # a cell that never ends is what we may be looking for
+        line = self.dialect.lines_before
+        for last_line, cells_of_row in self.dialect.rows(self.source):
             row -= bool(cells_of_row)  # a blank line is no row
             if row == 0:
                 break
-            line = reader.line_num
+            line = last_line
         return line + 1
+
+
+def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """The batches, small ones together: to look at each column of each of them would take far longer."""
+    waiting: list[pa.RecordBatch] = []
+    waiting_bytes = 0
+    for batch in batches:
+        waiting.append(_compact(batch) if size else batch)
+        waiting_bytes += batch.nbytes if size else 0
+        if waiting_bytes >= size:
+            yield waiting[0] if len(waiting) == 1 else pa.concat_batches(waiting)
+            waiting, waiting_bytes = [], 0
+    if waiting:
+        yield pa.concat_batches(waiting)
+
+
+def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same batch in one piece of memory: as Arrow reads it each column holds far more than it needs."""
+    return pa.ipc.read_record_batch(batch.serialize(), batch.schema)
+
+
+def _block_bytes(file: _File) -> int:
+    """How much to parse at a time, so that wide tables do not take more memory than narrow ones.
+
+    Raises a Fault for a quote that is out of place.
+    """
+    where = file.source, file.dialect.delimiter, file.dialect.first_byte
+    enough = CELLS_BYTES // len(file.names)
+    if enough >= BLOCK_BYTES:
+        quotes.check(*where)
+        return BLOCK_BYTES
+    return min(BLOCK_BYTES, max(LEAST_BLOCK_BYTES, enough, quotes.longest_row(*where) + 2))

@@ -1,17 +1,20 @@
 """JSON Lines: an object a line. What a row does not have is null; JSON itself says what is a number.
 
 A column of integers and numbers is one of numbers; one in which other things are mixed is text, each value as
-JSON writes it.
+models read categories: 3.0 is `3`, true is `true`, lists and objects are their JSON.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pyarrow as pa
 
-from app.datasets.conversion import json_values
+from app.datasets.conversion import cells, forms, json_values
+from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, Misfit
 from app.datasets.conversion.columns import (
     BOOLEAN,
     INTEGER,
@@ -20,25 +23,66 @@ from app.datasets.conversion.columns import (
     NUMBER,
     OBJECT,
     TEXT,
+    ensure_declared_are_there,
     field,
     name_fault,
 )
 from app.datasets.conversion.faults import NO_LIMIT, Fault
 from app.datasets.conversion.row_groups import RowGroups
+from app.datasets.options import Declared, ReadOptions
+from app.datasets.values import EMPTY, MOSTLY_NUMBERS
+from app.datasets.written import MAX_EXACT, written
 
 BATCH_ROWS: Final = 2_500
 BATCH_BYTES: Final = 4 * 1024 * 1024
 
 _decode: Final = msgspec.json.Decoder().decode
 _encode: Final = msgspec.json.Encoder().encode
+_KINDS: Final = {
+    bool: "booleans",
+    int: "integers",
+    float: "numbers",
+    str: "texts",
+    list: "lists",
+    dict: "objects",
+}
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
+def convert(
+    source: Path, target: Path, options: ReadOptions, max_rows: int = NO_LIMIT
+) -> tuple[pa.Schema, ReadOptions]:
     """Write the rows of a JSON Lines file as Parquet. It is read twice: for the types, then for the values.
 
-    Raises a Fault.
+    Gives the options as they were used. Raises a Fault.
     """
+    kinds = _kinds(source)
+    ensure_declared_are_there(options.columns, kinds)
+    told = _told(source, [name for name in options.columns if options.columns[name] in TYPED], options)
+    samples = _samples(source, options)
+    plans: list[_Plan] = []
+    for name, found in kinds.items():
+        declared = options.columns.get(name)
+        if declared is Declared.IGNORE:
+            continue
+        if declared is not None:
+            plans.append(
+                _Plan(name, told.get(name, ColumnType(declared)).field(name), _to_text, is_told=True)
+            )
+        else:
+            plans.append(_plan(name, found - {type(None)}, samples.get(name, [])))
+    if not plans:
+        raise Fault("bad_file", "it has no columns")
+    schema = pa.schema([plan.field for plan in plans])
+    nulls = frozenset(options.null_values)
+    with RowGroups(target, schema, max_rows) as groups:
+        for _, rows in _batches(source):
+            groups.add(pa.RecordBatch.from_arrays([plan.array(rows, nulls) for plan in plans], schema=schema))
+    return schema, options
+
+
+def _kinds(source: Path) -> dict[str, set[type]]:
+    """Which types of values each column has; an integer that a double may not keep is a type of its own."""
     kinds: dict[str, set[type]] = {}
     for line, row in _rows(source):
         if (reason := json_values.fault(row)) is not None:
@@ -47,19 +91,39 @@ def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
             known = kinds.get(name)
             if known is None:
                 known = kinds[name] = _new_column(name, kinds, line)
-            known.add(type(value))
+            kind = type(value)
+            known.add(kind)
+            if kind is int and not -MAX_EXACT <= value <= MAX_EXACT:
+                known.add(_Large)
     if not kinds:
         raise Fault("bad_file", "it has no columns")
-    plans = {name: _plan(found - {type(None)}) for name, found in kinds.items()}
-    schema = pa.schema([field(name, *plan[:2]) for name, plan in plans.items()])
-    with RowGroups(target, schema, max_rows) as groups:
-        for rows in _batches(source):
-            arrays = [
-                pa.array([to_value(row.get(name)) for row in rows], arrow_type)
-                for name, (arrow_type, _, to_value) in plans.items()
-            ]
-            groups.add(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    return schema
+    return kinds
+
+
+def _told(source: Path, names: list[str], options: ReadOptions) -> dict[str, ColumnType]:
+    """The types of columns that the client declares. Raises a Fault for a value that is none of it."""
+    types = {name: ColumnType(options.columns[name]) for name in names}
+    nulls = frozenset(options.null_values)
+    for lines, rows in _batches(source) if names else ():
+        for name, column_type in types.items():
+            texts = pa.array([_present(_to_text(row.get(name)), nulls) for row in rows], TEXT)
+            try:
+                column_type.see(texts)
+            except Misfit as misfit:
+                reason = f"column {name[:50]!r} is declared a {options.columns[name]}, and"
+                reason += f" {misfit.cell[:50]!r} is none"
+                raise Fault("bad_row", reason, line=lines[misfit.place]) from None
+    return types
+
+
+def _samples(source: Path, options: ReadOptions) -> dict[str, list[str]]:
+    """The first texts of each column."""
+    found: dict[str, list[str]] = {}
+    for _, row in islice(_rows(source), SAMPLED):
+        for name, value in row.items():
+            if type(value) is str and value and value not in options.null_values:
+                found.setdefault(name, []).append(value)
+    return found
 
 
 def _lines(source: Path) -> Iterator[tuple[int, bytes]]:
@@ -83,17 +147,20 @@ def _rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         yield number, row
 
 
-def _batches(source: Path) -> Iterator[list[dict[str, Any]]]:
+def _batches(source: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
+    """The rows, each batch with the numbers of its lines."""
+    lines: list[int] = []
     rows: list[dict[str, Any]] = []
     size = 0
-    for _, line in _lines(source):
+    for number, line in _lines(source):
+        lines.append(number)
         rows.append(_decode(line))
         size += len(line)
         if len(rows) == BATCH_ROWS or size > BATCH_BYTES:
-            yield rows
-            rows, size = [], 0
+            yield lines, rows
+            lines, rows, size = [], [], 0
     if rows:
-        yield rows
+        yield lines, rows
 
 
 def _reason(error: msgspec.MsgspecError) -> str:
@@ -111,24 +178,53 @@ def _new_column(name: str, kinds: dict[str, set[type]], line: int) -> set[type]:
     return set()
 
 
-Plan = tuple[pa.DataType, str | None, Callable[[Any], Any]]
+class _Large:
+    """The type of an integer that a double may not keep."""
 
 
-def _plan(kinds: set[type]) -> Plan:
-    """How a column that holds these kinds of values is kept: its type, its type in JSON, and each value."""
-    if kinds == {bool}:
-        return BOOLEAN, None, _as_it_is
-    if kinds == {int}:
-        return INTEGER, None, _as_it_is
-    if kinds in ({float}, {int, float}):
-        return NUMBER, None, _to_float
-    if kinds == {list}:
-        return TEXT, LIST, _to_json
-    if kinds == {dict}:
-        return TEXT, OBJECT, _to_json
-    if kinds <= {str}:
-        return TEXT, None, _as_it_is
-    return TEXT, None, _to_text
+@dataclass(frozen=True)
+class _Plan:
+    """How one column is kept. `is_told` says that its type is that of its texts, by the client's word."""
+
+    name: str
+    field: pa.Field
+    to_value: Callable[[Any], Any]
+    is_told: bool = False
+
+    def array(self, rows: list[dict[str, Any]], nulls: frozenset[str]) -> pa.Array:
+        """The values of the column in some rows."""
+        name, to_value = self.name, self.to_value
+        values = [to_value(row.get(name)) for row in rows]
+        if (nulls and self.field.type == TEXT) or self.is_told:
+            values = [_present(value, nulls) for value in values]
+        if self.is_told:
+            return forms.convert(pa.array(values, TEXT), self.field.type)
+        return pa.array(values, self.field.type)
+
+
+def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
+    """How a column that holds these kinds of values is kept."""
+    match kinds:
+        case _ if not kinds:
+            return _Plan(name, field(name, TEXT, holds=EMPTY), _as_it_is)
+        case _ if kinds == {bool}:
+            return _Plan(name, field(name, BOOLEAN), _as_it_is)
+        case _ if kinds - {_Large} == {int}:
+            return _Plan(name, field(name, INTEGER), _as_it_is)
+        case _ if kinds <= {float, int}:
+            return _Plan(name, field(name, NUMBER), _to_float)
+        case _ if kinds == {list}:
+            return _Plan(name, field(name, TEXT, LIST), _to_json)
+        case _ if kinds == {dict}:
+            return _Plan(name, field(name, TEXT, OBJECT), _to_json)
+        case _ if kinds == {str}:
+            return _Plan(name, cells.text_field(name, sample), _as_it_is)
+    if _Large in kinds and kinds <= {float, int, _Large}:
+        note = f"text, because integers beyond {MAX_EXACT} would not come back beside decimals"
+        return _Plan(name, field(name, TEXT, holds=MOSTLY_NUMBERS, note=note), _to_text)
+    several = ", ".join(sorted(_KINDS[kind] for kind in kinds - {_Large}))
+    note = f"text, because it holds values of several kinds: {several}"
+    return _Plan(name, field(name, TEXT, note=note), _to_text)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -144,4 +240,8 @@ def _to_json(value: Any) -> str | None:
 
 
 def _to_text(value: Any) -> str | None:
-    return value if isinstance(value, str) else _to_json(value)
+    return _to_json(value) if isinstance(value, list | dict) else written(value)
+
+
+def _present(value: Any, nulls: frozenset[str]) -> Any:
+    return None if value in nulls else value

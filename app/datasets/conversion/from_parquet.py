@@ -15,10 +15,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.conversion import json_values, row_sizes
+from app.datasets.conversion import cells, forms, json_values, row_sizes
+from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, Misfit
 from app.datasets.conversion.columns import (
     BOOLEAN,
     DATE,
+    INDEX,
     INSTANT,
     INTEGER,
     LIST,
@@ -27,15 +29,30 @@ from app.datasets.conversion.columns import (
     TEXT,
     TIMESTAMP,
     check_names,
+    ensure_declared_are_there,
     field,
+    json_type,
 )
 from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large, too_many_rows
 from app.datasets.conversion.row_groups import RowGroups
+from app.datasets.options import Declared, ReadOptions
+from app.datasets.values import EMPTY, MOSTLY_NUMBERS
+from app.datasets.written import written
 
 BATCH_ROWS: Final = 2_500
-BATCH_VALUES: Final = 1_000_000
 MAX_CELL_BYTES: Final = 1024 * 1024
 MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
+
+BATCH_VALUES: Final = 1_000_000
+BUFFERS_BYTES: Final = 64 * 1024 * 1024
+"""What the buffers of all columns take together, as far as each has the least that makes sense."""
+
+LEAST_BUFFER_BYTES: Final = 64 * 1024
+
+EXACT_DIGITS: Final = 15
+"""So many digits of a decimal each double gives back."""
+
+CUT: Final = "kept to the microsecond"
 
 _FIRST: Final = {DATE: -719_162, TIMESTAMP: -719_162 * 86_400_000_000, INSTANT: -719_162 * 86_400_000_000}
 _LAST: Final = {
@@ -46,10 +63,12 @@ _LAST: Final = {
 """The last day and the last moment of the year 9999, as far as Python goes."""
 
 
-def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
+def convert(
+    source: Path, target: Path, options: ReadOptions, max_rows: int = NO_LIMIT
+) -> tuple[pa.Schema, ReadOptions]:
     """Write the rows of a Parquet file as one of ours. Raises a Fault."""
     try:
-        return _convert(source, target, max_rows)
+        return _convert(source, target, options, max_rows), options
     except (pa.ArrowException, OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno == EFBIG:
             raise
@@ -57,21 +76,92 @@ def convert(source: Path, target: Path, max_rows: int = NO_LIMIT) -> pa.Schema:
         raise Fault("bad_file", f"it is no whole Parquet file ({message[0][:200]})") from error
 
 
-def _convert(source: Path, target: Path, max_rows: int) -> pa.Schema:
+def _convert(source: Path, target: Path, options: ReadOptions, max_rows: int) -> pa.Schema:
     _check_footer(source)
     with _open(source) as file:
         check_names(file.schema_arrow.names, line=1)
+        ensure_declared_are_there(options.columns, file.schema_arrow.names)
         if file.metadata.num_rows > max_rows:
             raise too_many_rows(max_rows)
-        plans = [_Plan(column) for column in file.schema_arrow]
+        kept = [
+            column for column in file.schema_arrow if options.columns.get(column.name) is not Declared.IGNORE
+        ]
+        index = _index_of_pandas(file.schema_arrow)
+        plans = [_Plan(column, options, is_index=column.name in index) for column in kept]
+        _look_at_all(source, plans)
+        _look_at_some(file, plans)
         schema = pa.schema([plan.field for plan in plans])
+        names = [plan.name for plan in plans]
         with RowGroups(target, schema, max_rows) as groups:
-            for first, batch in _batches(file):
+            for first, batch in _batches(file, names):
                 columns = [
                     plan.convert(column, first) for plan, column in zip(plans, batch.columns, strict=True)
                 ]
                 groups.add(pa.RecordBatch.from_arrays(columns, schema=schema))
         return schema
+
+
+def _open(source: Path) -> pq.ParquetFile:
+    """The file, its texts to be read as dictionaries: a text that repeats is in memory once."""
+    options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
+    with pq.ParquetFile(source, **options) as file:
+        metadata = file.metadata
+    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    texts = [column.path for column in columns if column.logical_type.type == "STRING"]
+    # A buffered stream, so that a column of a large row group is not in memory as a whole.
+    buffer_bytes = max(LEAST_BUFFER_BYTES, min(1024 * 1024, BUFFERS_BYTES // max(1, len(columns))))
+    return pq.ParquetFile(
+        source, metadata=metadata, read_dictionary=texts, buffer_size=buffer_bytes, **options
+    )
+
+
+def _index_of_pandas(schema: pa.Schema) -> frozenset[str]:
+    """The columns that were the index of a frame, by what pandas wrote into the file."""
+    try:
+        told = schema.pandas_metadata
+        names = () if told is None else told.get("index_columns", ())
+        return frozenset(name for name in names if isinstance(name, str))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return frozenset()
+
+
+def _look_at_all(source: Path, plans: "list[_Plan]") -> None:
+    """Settle what depends on every value of a column. Raises a Fault."""
+    unsettled = [plan for plan in plans if plan.is_unsettled]
+    if not unsettled:
+        return
+    with _open(source) as file:
+        for first, batch in _batches(file, [plan.name for plan in unsettled]):
+            for plan, column in zip(unsettled, batch.columns, strict=True):
+                plan.see(column, first)
+    for plan in unsettled:
+        plan.settle()
+
+
+def _look_at_some(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
+    """Note what columns of texts hold, by the first rows and by what the footer says."""
+    texts = [plan for plan in plans if plan.is_plain_text]
+    if not texts or not file.metadata.num_row_groups:
+        return
+    for _, batch in _batches(file, [plan.name for plan in texts]):
+        for plan, column in zip(texts, batch.columns, strict=True):
+            plan.sample(column)
+        break
+    for plan in texts:
+        if plan.is_sample_empty and _is_empty(file.metadata, plan.name):
+            plan.field = field(plan.name, TEXT, holds=EMPTY)
+
+
+def _is_empty(metadata: pq.FileMetaData, name: str) -> bool:
+    """Whether no row has a value, as far as the footer says."""
+    place = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
+    if place is None:
+        return False
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        statistics = group.column(place).statistics
+        if statistics is None or statistics.null_count != group.num_rows:
+            return False
+    return True
 
 
 def _check_footer(source: Path) -> None:
@@ -86,29 +176,16 @@ def _check_footer(source: Path) -> None:
         raise Fault("bad_file", f"its footer has {footer_bytes} bytes")
 
 
-def _open(source: Path) -> pq.ParquetFile:
-    """The file, its texts to be read as dictionaries: a text that repeats is in memory once."""
-    options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
-    with pq.ParquetFile(source, **options) as file:
-        metadata = file.metadata
-    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
-    texts = [column.path for column in columns if column.logical_type.type == "STRING"]
-    # A buffered stream, so that a column of a large row group is not in memory as a whole.
-    return pq.ParquetFile(
-        source, metadata=metadata, read_dictionary=texts, buffer_size=1024 * 1024, **options
-    )
-
-
-def _batches(file: pq.ParquetFile) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """All rows in batches that are bounded in bytes, each with the number of rows before it."""
     rows = 0
-    for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False):
+    for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False, columns=names):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
         sizes = row_sizes.of(batch)
         if (place := row_sizes.first_too_large(sizes)) is not None:
             raise row_too_large(rows + place + 1)
         for first, part in row_sizes.slices(batch, sizes):
-            yield rows + first, part
+            yield rows + first, part.select(names)
         rows += batch.num_rows
 
 
@@ -125,16 +202,34 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
 class _Plan:
     """How one column is taken over."""
 
-    def __init__(self, column: pa.Field) -> None:
-        self._name = column.name
+    def __init__(self, column: pa.Field, options: ReadOptions, *, is_index: bool) -> None:
+        self.name = column.name
         self._values: Callable[[pa.Array], pa.Array] = _as_it_is
+        self._nulls = pa.array(options.null_values, TEXT)
+        self._declared = options.columns.get(column.name)
+        self._type: ColumnType | None = None
+        self._digits = 0
+        self.is_unsettled = False
+        self.is_sample_empty = False
         arrow_type = column.type
         if types.is_dictionary(arrow_type):
             arrow_type = arrow_type.value_type
             self._values = _decoded
+        declared = INDEX if is_index and self._declared is None else None
         target = _target(arrow_type)
-        if target is not None:
-            self.field = field(column.name, target)
+        if self._declared is not None and target is not None:
+            self._type = ColumnType(self._declared)
+            self.is_unsettled = self._declared in TYPED
+            self.field = self._type.field(column.name)
+        elif target is not None and types.is_decimal(arrow_type):
+            self.is_unsettled = arrow_type.precision > EXACT_DIGITS
+            self.field = field(column.name, TEXT, view=NUMBER, declared=declared)
+        elif target is not None:
+            empty = EMPTY if types.is_null(arrow_type) else None
+            is_cut = types.is_timestamp(arrow_type) and arrow_type.unit == "ns"
+            self.field = field(
+                column.name, target, declared=declared, holds=empty, note=CUT if is_cut else None
+            )
         elif types.is_map(arrow_type) or types.is_struct(arrow_type):
             self._ensure_not_deep(arrow_type)
             self.field = field(column.name, TEXT, OBJECT)
@@ -146,11 +241,64 @@ class _Plan:
                 "bad_header", f"column {column.name!r} is of the type {arrow_type}, which has no JSON", line=1
             )
 
+    @property
+    def is_plain_text(self) -> bool:
+        """Whether it is a column of texts of which nothing else is known."""
+        return self.field.type == TEXT and self.field.metadata is None
+
+    def see(self, column: pa.Array, first: int) -> None:
+        """Take in values that decide what the column is; `first` rows came before. Raises a Fault."""
+        texts = self._texts(self._values(column))
+        if self._type is None:
+            digits = pc.binary_length(pc.utf8_rtrim(texts, "0")) if len(texts) else texts
+            self._digits = max(self._digits, pc.max(digits).as_py() or 0)
+            return
+        try:
+            self._type.see(texts)
+        except Misfit as misfit:
+            reason = f"is declared a {self._declared}, and {misfit.cell[:50]!r} is none"
+            raise self._fault(reason, first + misfit.place) from None
+
+    def settle(self) -> None:
+        """Say what the column is, now that all values were seen."""
+        if self._type is not None:
+            self.field = self._type.field(self.name)
+        elif self._digits > EXACT_DIGITS + len("-0."):
+            note = f"text, because its decimals have more than {EXACT_DIGITS} digits"
+            self.field = field(self.name, TEXT, holds=MOSTLY_NUMBERS, note=note)
+
+    def sample(self, column: pa.Array) -> None:
+        """Look at the first values of a column of texts."""
+        filled = [text for text in self._values(column.slice(0, SAMPLED)).to_pylist() if text]
+        self.is_sample_empty = not filled
+        self.field = cells.text_field(self.name, filled)
+
+    def _texts(self, values: pa.Array) -> pa.Array:
+        """The values as they would be written, without those that count as missing."""
+        if types.is_decimal(values.type):
+            texts = pc.cast(values, TEXT)
+        elif types.is_string(values.type) or types.is_large_string(values.type):
+            texts = values.cast(TEXT)
+        else:
+            texts = pa.array([written(value) for value in values.to_pylist()], TEXT)
+        return self._without_nulls(texts)
+
+    def _without_nulls(self, texts: pa.Array) -> pa.Array:
+        if not len(self._nulls):
+            return texts
+        return pc.if_else(pc.is_in(texts, self._nulls), pa.scalar(None, TEXT), texts)
+
     def convert(self, column: pa.Array, first: int) -> pa.Array:
         """The column's values as they are kept; `first` rows came before. Raises a Fault."""
         values = self._values(column)
         wanted = self.field.type
-        if self.field.metadata is not None:
+        if self._type is not None:
+            texts = self._texts(values)
+            self._refuse(texts, TEXT, first)
+            return forms.convert(texts, wanted)
+        if types.is_decimal(values.type):
+            return self._texts(values)
+        if json_type(self.field) is not None:
             return pa.array([self._json(value, first + row) for row, value in enumerate(values)], TEXT)
         try:
             # Finer than a microsecond is more than Python knows of; to go beyond its years is a fault.
@@ -158,7 +306,7 @@ class _Plan:
         except pa.ArrowInvalid as error:
             raise self._fault(f"does not fit: {str(error).splitlines()[0]}", first) from error
         self._refuse(values, wanted, first)
-        return values
+        return self._without_nulls(values) if wanted == TEXT else values
 
     def _refuse(self, values: pa.Array, wanted: pa.DataType, first: int) -> None:
         if wanted == NUMBER:
@@ -178,7 +326,7 @@ class _Plan:
             raise self._fault(reason, first + place)
 
     def _fault(self, reason: str, row: int) -> Fault:
-        return Fault("bad_row", f"column {self._name!r} {reason}", line=row + 1)
+        return Fault("bad_row", f"column {self.name!r} {reason}", line=row + 1)
 
     def _json(self, value: pa.Scalar, row: int) -> str | None:
         try:
@@ -201,7 +349,7 @@ class _Plan:
             if depth > json_values.MAX_DEPTH:
                 raise Fault(
                     "bad_header",
-                    f"column {self._name!r} is nested deeper than {json_values.MAX_DEPTH} levels",
+                    f"column {self.name!r} is nested deeper than {json_values.MAX_DEPTH} levels",
                     line=1,
                 )
             waiting += ((part.field(index).type, depth + 1) for index in range(part.num_fields))

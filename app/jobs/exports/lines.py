@@ -22,6 +22,9 @@ _FORMULA: Final = re.compile(
     r"[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]"
 )
 
+_PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""The class -1 and the phone number +4791234567 are no formulas."""
+
 _PLAIN: Final = frozenset({int, float, type(None)})
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -70,7 +73,7 @@ def _cell(value: Any) -> Any:
     match value:
         case bool() | dict() | list():
             return _encode(value).decode()
-        case str() if _FORMULA.match(value):
+        case str() if _FORMULA.match(value) and not _PLAIN_NUMBER.fullmatch(value):
             return f"'{value}"
         case _:
             return value

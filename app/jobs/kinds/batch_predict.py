@@ -96,7 +96,7 @@ KIND: Final = Kind(
         *over_rows.INPUT_ERRORS,
     ),
     examples={
-        "texts": {"value": {"texts": ["What a lovely day", "I want my money back"]}},
+        "texts": {"value": {"texts": ["What a lovely day", "The support was rude and useless"]}},
         "in small batches, urgently": {
             "value": {"texts": ["One", "Two", "Three"], "batch_size": 1, "priority": "high"}
         },

@@ -71,6 +71,7 @@ def _params(
         target=request.target,
         shape=shape,
         max_row_errors=request.max_row_errors,
+        classes=model.classes,
     )
 
 

@@ -23,10 +23,11 @@ dataset, the only one that is a text. If there are several left it is `ambiguous
 The *id* that a row's result carries is in `id_column`; or else in the column `id`, unless the model takes it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from app.datasets.values import Dataset
+from app.datasets.options import Declared
+from app.datasets.values import EMPTY, MOSTLY_NUMBERS, Column, Dataset
 from app.jobs.errors import (
     AmbiguousColumn,
     ColumnMismatch,
@@ -42,17 +43,15 @@ from app.models.versions import InputColumn, ModelVersion
 TEXT: Final = "text"
 ID: Final = "id"
 
-# What can stand in a column that is expected to hold this. Dates count as numbers: they are days.
-_FITS: Final = {
-    "number": frozenset({"integer", "number", "boolean", "date", "timestamp"}),
-    "text": frozenset({"text"}),
-    "category": frozenset({"text", "integer", "number", "boolean", "date", "timestamp"}),
-}
+# What can stand in a column that is expected to hold this. Dates count as numbers: they are days. Whatever is
+# one value can be read as a text: as it was written.
+_FLAT: Final = frozenset({"text", "integer", "number", "boolean", "date", "timestamp"})
+_FITS: Final = {"number": _FLAT - {"text"}, "text": _FLAT, "category": _FLAT}
 
 
 def of_texts(model: ModelVersion) -> RowShape:
     """Texts, each a row. Raises InputMismatch."""
-    if model.columns is not None and text_column(model) is None:
+    if model.columns is not None and not _takes_one_text(model):
         raise InputMismatch(model=model.reference, takes="instances with columns", got="texts")
     return RowShape()
 
@@ -105,15 +104,15 @@ def of_dataset(
 
     Raises MissingColumns, ColumnMismatch, AmbiguousColumn, UnknownColumn, InputMismatch.
     """
-    types = {found.name: found.type for found in dataset.columns}
+    types = {found.name: found for found in dataset.columns}
     for option, name in (("column", column), ("id_column", id_column), ("target", target)):
         if name is not None and name not in types:
             raise UnknownColumn(option=option, column=name, dataset=dataset.name, columns=list(types))
-    identity = id_column or (ID if ID in types and ID not in _names(model) and target != ID else None)
+    identity = id_column or _id_of_dataset(model, dataset, target)
     if text_column(model) is not None:
         text = column or _text_of_dataset(model, types, {identity, target})
         _ensure_fits(InputColumn(text, TEXT), types)
-        return RowShape(column=text, id_column=identity)
+        return RowShape(column=text, id_column=identity, is_text=True)
     if model.columns is None:
         if column is not None:
             return RowShape(column=column, id_column=identity)
@@ -135,6 +134,15 @@ def text_column(model: ModelVersion) -> str | None:
             return name
         case _:
             return None
+
+
+def _takes_one_text(model: ModelVersion) -> bool:
+    """Whether a text alone is a row of a model."""
+    match model.columns:
+        case (InputColumn(type="text" | "category"),):
+            return True
+        case _:
+            return False
 
 
 def ensure_each_has(rows: Sequence[Any], names: Sequence[str]) -> None:
@@ -173,13 +181,28 @@ def _text_of_objects(model: ModelVersion, rows: Sequence[dict[str, Any]]) -> str
     raise MissingColumns(missing=[own], expected=[own])
 
 
-def _text_of_dataset(model: ModelVersion, types: dict[str, str], others: Collection[str | None]) -> str:
-    for name in (text_column(model), TEXT):
-        if name is not None and types.get(name) == TEXT and name not in others:
+def _id_of_dataset(model: ModelVersion, dataset: Dataset, target: str | None) -> str | None:
+    """The column that is declared an id, if it is one, or the one that is called so."""
+    free = [found for found in dataset.columns if found.name not in _names(model) and found.name != target]
+    declared = [found.name for found in free if found.declared == Declared.ID]
+    if len(declared) == 1:
+        return declared[0]
+    return ID if any(found.name == ID for found in free) else None
+
+
+def _text_of_dataset(model: ModelVersion, types: Mapping[str, Column], others: Collection[str | None]) -> str:
+    own = text_column(model)
+    free = {name: found for name, found in types.items() if name not in others}
+    texts = [name for name, found in free.items() if found.type == TEXT]
+    for name in (own, TEXT):
+        if name is not None and name in texts:
             return name
-    candidates = [name for name, found in types.items() if found == TEXT and name not in others]
+    # Digits are a text to a model that was made with a text of this name.
+    if own in free and (own != TEXT or not texts):
+        return own
+    candidates = texts
     if not candidates:
-        raise MissingColumns(missing=[text_column(model)], expected=[text_column(model)])
+        raise MissingColumns(missing=[own], expected=[own])
     if len(candidates) > 1:
         raise AmbiguousColumn(candidates=candidates)
     return candidates[0]
@@ -196,7 +219,11 @@ def _ensure_length(rows: Sequence[Any], length: int) -> None:
         raise WrongRowLength(row=bad[0], rows=len(bad), got=len(rows[bad[0]]), expected=length)
 
 
-def _ensure_fits(expected: InputColumn, types: dict[str, str]) -> None:
-    fitting = _FITS.get(expected.type)
-    if fitting is not None and types[expected.name] not in fitting:
-        raise ColumnMismatch(column=expected.name, expected=expected.type, found=types[expected.name])
+def _ensure_fits(expected: InputColumn, types: Mapping[str, Column]) -> None:
+    """Raise ColumnMismatch for a column that as a whole is not what is expected; cells come later."""
+    fitting, found = _FITS.get(expected.type), types[expected.name]
+    if fitting is None or found.type in fitting or found.holds == EMPTY:
+        return
+    if expected.type == "number" and found.holds == MOSTLY_NUMBERS:
+        return
+    raise ColumnMismatch(column=expected.name, expected=expected.type, found=found.type)

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from app.core import ids
 from app.datasets.errors import DatasetNotFound
+from app.datasets.options import Declared
 from app.http.body import CleanObject, CleanStr, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
@@ -55,6 +56,12 @@ class TrainModelRequest(JobOptions):
         0.2, ge=0.01, le=0.9, description="The share of rows that is held out to measure the model by."
     )
     seed: int = Field(0, ge=0, lt=2**32, description="The same seed and rows give the same model.")
+    columns: dict[ColumnName, Declared] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="What columns hold, where it is not what they look like. It goes before what was said of"
+        " them at the upload.",
+    )
     model: ModelName | None = Field(
         None, description="The name to register it under, as its next version. Default: by the job."
     )
@@ -99,6 +106,8 @@ class TrainModelRequest(JobOptions):
     def _all_goes_together(self) -> Self:
         if self.features is not None and self.target in self.features:
             raise ValueError(f"the target {self.target!r} cannot be one of the features")
+        if self.columns.get(self.target) in (Declared.ID, Declared.IGNORE):
+            raise ValueError(f"the target {self.target!r} cannot be an id or ignored")
         if self.algorithm is Name.AUTO:
             return self
         algorithm = ALGORITHMS[self.algorithm]
@@ -171,6 +180,7 @@ def plan(request: TrainModelRequest, found: Found) -> Work:
             validation_fraction=request.validation_fraction,
             seed=request.seed,
             model=request.model,
+            columns={name: declared.value for name, declared in request.columns.items()},
         )
     )
     if request.dataset_id is not None:
@@ -184,7 +194,12 @@ def plan(request: TrainModelRequest, found: Found) -> Work:
 
 def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
     known = set(there)
-    for option, names in (("target", [request.target]), ("features", request.features or [])):
+    told = (
+        ("target", [request.target]),
+        ("features", request.features or []),
+        ("columns", list(request.columns)),
+    )
+    for option, names in told:
         for name in names:
             if name not in known:
                 raise UnknownColumn(option=option, column=name, dataset=dataset, columns=there)

@@ -67,7 +67,7 @@ async def predict(
         PredictRequest,
         Body(
             openapi_examples={
-                "texts": {"value": {"texts": ["What a lovely day", "I want my money back"]}},
+                "texts": {"value": {"texts": ["What a lovely day", "The support was rude and useless"]}},
                 "instances": {"value": {"model": "houses", "instances": [{"rooms": 3, "year": 1931}]}},
             }
         ),

@@ -1,5 +1,6 @@
 """Which part of a row a model is given: every combination of a model and an input has an answer."""
 
+import dataclasses
 from typing import Any
 from uuid import UUID
 
@@ -52,6 +53,12 @@ def test_texts_are_given_as_they_are(model: ModelVersion) -> None:
 
 def test_a_model_with_columns_takes_no_texts() -> None:
     assert refusal("input_mismatch", inputs.of_texts, HOUSES)["model"] == "houses@2"
+
+
+def test_a_model_of_one_category_takes_texts() -> None:
+    model = ModelVersion("towns", 1, "sklearn", columns=(InputColumn("town", "category"),))
+
+    assert inputs.of_texts(model) == RowShape()
 
 
 # Instances
@@ -134,13 +141,14 @@ def test_instances_that_a_model_cannot_take_are_refused(
 @pytest.mark.parametrize(
     ("model", "columns", "options", "shape"),
     [
-        (TEXTS, {"a": "text"}, {}, RowShape(column="a")),
-        (TEXTS, {"a": "text", "text": "text"}, {}, RowShape(column="text")),
-        (TEXTS, {"text": "text", "review": "text"}, {}, RowShape(column="review")),
-        (TEXTS, {"review": "integer", "b": "text"}, {}, RowShape(column="b")),
-        (TEXTS, {"a": "text", "b": "text"}, {"column": "b"}, RowShape(column="b")),
-        (TEXTS, {"id": "text", "b": "text"}, {}, RowShape(column="b", id_column="id")),
-        (TEXTS, {"mood": "text", "b": "text"}, {"target": "mood"}, RowShape(column="b")),
+        (TEXTS, {"a": "text"}, {}, RowShape(column="a", is_text=True)),
+        (TEXTS, {"a": "text", "text": "text"}, {}, RowShape(column="text", is_text=True)),
+        (TEXTS, {"text": "text", "review": "text"}, {}, RowShape(column="review", is_text=True)),
+        (TEXTS, {"review": "integer", "b": "text"}, {}, RowShape(column="review", is_text=True)),
+        (TEXTS, {"review": "integer"}, {"column": "review"}, RowShape(column="review", is_text=True)),
+        (TEXTS, {"a": "text", "b": "text"}, {"column": "b"}, RowShape(column="b", is_text=True)),
+        (TEXTS, {"id": "text", "b": "text"}, {}, RowShape(column="b", id_column="id", is_text=True)),
+        (TEXTS, {"mood": "text", "b": "text"}, {"target": "mood"}, RowShape(column="b", is_text=True)),
         (
             HOUSES,
             {"town": "text", "rooms": "date", "x": "list"},
@@ -168,6 +176,21 @@ def test_of_a_dataset_the_model_is_given_what_it_takes(
     assert inputs.of_dataset(model, dataset(**columns), **options) == shape
 
 
+@pytest.mark.parametrize("holds", ["nothing", "mostly numbers"])
+def test_a_column_of_texts_that_may_be_read_as_numbers_fits_a_number(holds: str) -> None:
+    columns = (Column("rooms", "text", holds=holds), Column("town", "text"))
+    found = dataclasses.replace(dataset(), columns=columns)
+
+    assert inputs.of_dataset(HOUSES, found).columns == ("rooms", "town")
+
+
+def test_the_column_that_was_declared_an_id_is_the_id() -> None:
+    columns = (Column("phone", "text", declared="id"), Column("a", "number"), Column("id", "integer"))
+    found = dataclasses.replace(dataset(), columns=columns)
+
+    assert inputs.of_dataset(UNKNOWN, found, column="a").id_column == "phone"
+
+
 def test_a_column_called_id_that_the_model_takes_is_no_id() -> None:
     model = ModelVersion("ids", 1, "sklearn", columns=(InputColumn("id", "any"), InputColumn("x", "any")))
 
@@ -191,7 +214,7 @@ def test_several_texts_are_told_as_candidates() -> None:
     ("code", "model", "columns", "options"),
     [
         ("missing_columns", TEXTS, {"a": "number"}, {}),
-        ("column_mismatch", TEXTS, {"a": "number", "b": "text"}, {"column": "a"}),
+        ("column_mismatch", TEXTS, {"a": "list", "b": "text"}, {"column": "a"}),
         ("unknown_column", TEXTS, {"b": "text"}, {"column": "a"}),
         ("unknown_column", HOUSES, {"rooms": "number", "town": "text"}, {"id_column": "a"}),
         ("unknown_column", HOUSES, {"rooms": "number", "town": "text"}, {"target": "price"}),

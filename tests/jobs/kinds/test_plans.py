@@ -59,6 +59,7 @@ def test_a_dataset_travels_as_a_file_and_its_rows_are_counted() -> None:
         "columns": ["rooms", "year"],
         "id_column": "id",
         "is_list": True,
+        "is_text": False,
     }
 
 

@@ -101,4 +101,4 @@ def test_the_balance_of_the_classes_adds_up(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dotted", ["a.b", "", "count"])
 def test_columns_may_be_called_anything(dotted: str) -> None:
-    assert found(rows_with(**{dotted: lambda _, place: place % 7})) == []
+    assert found(rows_with(**{dotted: lambda _, place: place % 7 + 0.5})) == []

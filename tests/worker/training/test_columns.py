@@ -33,7 +33,7 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
     [
         ([1, 2, None, 4] * 5, Content.NUMBER),
         ([1.5, float("nan"), 2.0, 3.0] * 5, Content.NUMBER),
-        (["1.5", "-2", "3e4", ""] * 5, Content.NUMBER),
+        (["1.5", "-2", "3e+4", ""] * 5, Content.NUMBER),
         ([True, False, None, True] * 5, Content.BOOLEAN),
         (["true", "FALSE", "True", "false"] * 5, Content.BOOLEAN),
         (["2024-01-31", "2024-02-01T10:00:00Z", None, "2023-01-01"] * 5, Content.DATE),

@@ -1,0 +1,198 @@
+"""Cells that read as numbers: whether they may be kept as numbers, and in which form they come back.
+
+Whether a column is one of numbers is settled over the whole file. It is not if a cell has a plus or is a code
+like `1E5`, if an integer has more digits than a double keeps, or if two cells that are written differently
+are the same number, as the versions `3.1` and `3.10` are.
+"""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from app.datasets.conversion.forms import Form, texts_of
+from app.datasets.written import CODE, MAX_DIGITS, MAX_EXACT, number_fault, significant_digits
+
+MAX_DISTINCT: Final = 10_000
+"""Codes and versions repeat. A column with more different values than that is measured."""
+
+_PLAIN_CHARACTERS: Final = 16
+"""A point and 15 digits, which every double gives back."""
+
+_LEAST: Final = 1e-4
+_MOST: Final = 1e10
+"""Between these all forms write a number without an exponent."""
+
+_ZEROS: Final = ("0.", "-0.", "0e", "-0e", "0E", "-0E")
+
+
+class Numbers:
+    """What is known of the cells of a column that are all numbers."""
+
+    def __init__(self, max_distinct: int = MAX_DISTINCT) -> None:
+        self._max_distinct = max_distinct
+        self._forms = set(Form)
+        self._distinct: pa.Array | None = pa.array([], pa.string())
+        self._has_large_integers = False
+
+    def see(self, texts: pa.Array, values: pa.Array) -> None:
+        """Take in cells, none of them missing, and what they are as doubles."""
+        self._collect(texts)
+        if not self._has_large_integers:
+            self._has_large_integers = _has_large_integers(texts, values)
+        if self._forms:
+            self._compare(texts, values)
+
+    def see_integers(self, texts: pa.Array, values: pa.Array) -> None:
+        """Take in cells, none of them missing, and what they are as integers."""
+        self._collect(texts)
+        bounds = pc.min_max(values).as_py()
+        largest = max(-bounds["min"], bounds["max"])
+        self._has_large_integers |= largest > MAX_EXACT
+        self._forms -= {Form.PYTHON, Form.ARROW} if largest >= _MOST else {Form.PYTHON}
+
+    @property
+    def form(self) -> Form | None:
+        """The form in which all cells are written; None if there is no such form."""
+        return next((form for form in Form if form in self._forms), None)
+
+    def fault(self) -> str | None:
+        """Why these are no numbers after all, although each cell reads as one."""
+        if self._has_large_integers:
+            return f"integers beyond {MAX_EXACT} would not come back beside decimals"
+        return None if self._distinct is None else number_fault(self._distinct.to_pylist())
+
+    def _collect(self, texts: pa.Array) -> None:
+        if self._distinct is None:
+            return
+        if len(pc.unique(texts.slice(0, 2 * self._max_distinct))) > self._max_distinct:
+            self._distinct = None
+            return
+        self._distinct = pc.unique(pa.concat_arrays([self._distinct, pc.unique(texts)]))
+        if len(self._distinct) > self._max_distinct:
+            self._distinct = None
+
+    def _compare(self, texts: pa.Array, values: pa.Array) -> None:
+        length = pc.binary_length(texts).to_numpy()
+        point = pc.find_substring(texts, ".").to_numpy()
+        has_point = point >= 0
+        decimals = np.where(has_point, length - point - 1, 0)
+        ends_in_zero = has_point & _flags(pc.ends_with(texts, "0"))
+        if (has_point & (decimals == 0)).any() or (ends_in_zero & (decimals > 1)).any():
+            self._forms.clear()
+            return
+        if not has_point.all():
+            self._forms.discard(Form.PYTHON)
+        if ends_in_zero.any():
+            self._forms -= {Form.SHORT, Form.ARROW}
+        if not self._forms or self._distinct is None:
+            return  # nobody takes what is measured for a category, so its last digits need not come back
+        sizes = np.abs(values.to_numpy())
+        is_odd = ((sizes < _LEAST) & (sizes > 0)) | (sizes >= _MOST)
+        is_odd |= (sizes == 0) & _flags(pc.starts_with(texts, "-"))
+        is_odd |= _flags(pc.starts_with(texts, ".")) | _flags(pc.starts_with(texts, "-."))
+        if (has_exponent := _has_exponent(texts)) is not None:
+            is_odd |= has_exponent
+        is_long = (length > _PLAIN_CHARACTERS) & ~is_odd
+        if is_long.any():
+            mask = pa.array(is_long)
+            if not _equal(pc.cast(values.filter(mask), pa.string()), texts.filter(mask)):
+                self._forms.clear()
+                return
+        if is_odd.any():
+            mask = pa.array(is_odd)
+            self._compare_odd(texts.filter(mask), values.filter(mask))
+
+    def _compare_odd(self, texts: pa.Array, values: pa.Array) -> None:
+        expected = texts.to_pylist()
+        for form in tuple(self._forms):
+            if texts_of(values, form) != expected:
+                self._forms.discard(form)
+
+
+def fault_of(texts: pa.Array, values: pa.Array) -> str | None:
+    """Why cells that all read as doubles are no numbers, as far as single cells tell."""
+    finite = pc.is_finite(values)
+    if not pc.all(finite).as_py():
+        return "is no finite number"
+    if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):
+        return "would not come back as it was written"
+    is_exponent = _has_exponent(texts)
+    if is_exponent is not None and any(
+        CODE.fullmatch(text) for text in texts.filter(pa.array(is_exponent)).to_pylist()
+    ):
+        return "would not come back as it was written"
+    if _have_more_digits(texts, values):
+        return "has more digits than a number keeps"
+    return None
+
+
+def _have_more_digits(texts: pa.Array, values: pa.Array) -> bool:
+    """Whether a cell has more significant digits than any double needs."""
+    length = pc.binary_length(texts)
+    if pc.max(length).as_py() <= MAX_DIGITS:
+        return False
+    is_long = pc.greater(length, MAX_DIGITS)
+    long, sizes = texts.filter(is_long), np.abs(values.filter(is_long).to_numpy())
+    with np.errstate(divide="ignore"):
+        zeros = np.where(sizes < 1, np.floor(-np.log10(sizes)) + 1, 0)  # before the first other digit
+    others = _flags(pc.starts_with(long, "-")).astype(int) + (pc.find_substring(long, ".").to_numpy() >= 0)
+    # As far as it is quick to tell; only those that are in doubt are looked at one by one.
+    doubtful = long.filter(pa.array(pc.binary_length(long).to_numpy() - others - zeros > MAX_DIGITS))
+    return any(significant_digits(text) > MAX_DIGITS for text in doubtful.to_pylist())
+
+
+def has_zeros(texts: pa.Array) -> bool:
+    """Whether there are integers that would lose a zero: 007, -0, 0x1F."""
+    return _has_zeros(texts) or _any(pc.equal(texts, "-0"))
+
+
+def _has_zeros(texts: pa.Array) -> bool:
+    """Whether there are cells like 007 and 0x1F: a zero, and then neither a point nor an exponent."""
+    begun = texts.filter(pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "-0")))
+    known = sum(_count(pc.starts_with(begun, start)) for start in _ZEROS) if len(begun) else 0
+    if known == len(begun):
+        return False
+    return len(begun) > known + _count(pc.equal(begun, "0")) + _count(pc.equal(begun, "-0"))
+
+
+def _has_large_integers(texts: pa.Array, values: pa.Array) -> bool:
+    """Whether there are integers, written without a point, that a double may not keep."""
+    is_large = pc.greater(pc.abs(values), float(MAX_EXACT))
+    return _any(is_large) and any(text.lstrip("-").isdecimal() for text in texts.filter(is_large).to_pylist())
+
+
+def _has_exponent(texts: pa.Array) -> npt.NDArray[np.bool_] | None:
+    """Which cells have an exponent; None if none has one."""
+    if not any(letter in part for part in _buffers(texts) for letter in (b"e", b"E")):
+        return None
+    return _flags(pc.or_(pc.match_substring(texts, "e"), pc.match_substring(texts, "E")))
+
+
+def _buffers(texts: pa.Array) -> list[bytes]:
+    """The characters of all cells, one after the other."""
+    if not len(texts):
+        return []
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)
+    first, last = offsets[texts.offset], offsets[texts.offset + len(texts)]
+    return [texts.buffers()[2].slice(int(first), int(last - first)).to_pybytes()]
+
+
+def _flags(flags: pa.Array) -> npt.NDArray[np.bool_]:
+    found: npt.NDArray[np.bool_] = flags.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _equal(one: pa.Array, two: pa.Array) -> bool:
+    return pc.all(pc.equal(one, two)).as_py() is not False
+
+
+def _any(flags: pa.Array) -> bool:
+    return pc.any(flags).as_py() is True
+
+
+def _count(flags: pa.Array) -> int:
+    found: int = pc.sum(flags).as_py() or 0
+    return found

@@ -1,0 +1,132 @@
+"""That the quotes of a CSV are those of RFC 4180. Arrow's reader takes others too, and loses characters.
+
+A quote opens a cell only at its beginning; elsewhere in a cell without quotes it is a character like any
+other. Within quotes two of them are one, and after the closing one comes a delimiter or the end of the line.
+In `"He said \\"hi\\""` there are characters after a closing quote: read on, it would be another text.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.datasets.conversion.faults import Fault
+
+PIECE_BYTES: Final = 4 * 1024 * 1024
+
+_NONE: Final = np.array([], dtype=np.intp)
+_QUOTE: Final = ord('"')
+_LINE_FEED: Final = ord("\n")
+
+Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.intp]
+
+
+def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
+    """Raise a Fault for a quote that is out of place.
+
+    The first `first_byte` bytes of the file are no rows: a byte order mark, a line that names the delimiter.
+    """
+    try:
+        _scanned(source, delimiter, first_byte, has_rows=False)
+    except Fault:
+        # Once more, to say on which line.
+        _scanned(source, delimiter, first_byte, has_rows=True)
+        raise
+
+
+def longest_row(source: Path, delimiter: str, first_byte: int = 0) -> int:
+    """How many bytes the longest row has. Raises a Fault for a quote that is out of place."""
+    return _scanned(source, delimiter, first_byte, has_rows=True)
+
+
+def _scanned(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
+    scan = _Scan(delimiter, first_byte, has_rows=has_rows)
+    with source.open("rb") as file:
+        scan.lines = file.read(first_byte).count(b"\n")
+        while piece := file.read(PIECE_BYTES):
+            # Ends with a line, so that what stands before and after a quote is always there.
+            scan.take(piece + file.readline())
+    return scan.finish()
+
+
+class _Scan:
+    """Goes through a file piece by piece; knows whether it is within quotes and, if asked, where rows end."""
+
+    def __init__(self, delimiter: str, first_byte: int, *, has_rows: bool) -> None:
+        self._is_end = np.zeros(256, dtype=bool)
+        self._is_end[[ord(delimiter), _LINE_FEED, ord("\r")]] = True
+        self._has_rows = has_rows
+        self._is_open = False
+        self._start = first_byte
+        self._row_start = first_byte
+        self._row_line = 0
+        self._longest_row = 0
+        self.lines = 0
+
+    def take(self, piece: bytes) -> None:
+        """Look at the next lines."""
+        read = np.frombuffer(piece, np.uint8)
+        quotes = np.flatnonzero(read == _QUOTE) if b'"' in piece else _NONE
+        line_ends = np.flatnonzero(read == _LINE_FEED) if self._has_rows else _NONE
+        changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)
+        self._end_rows(line_ends, changes)
+        self._is_open ^= bool(len(changes) % 2)
+        self._start += len(piece)
+        self.lines += len(line_ends)
+
+    def finish(self) -> int:
+        """The longest row, now that all was seen. Raises a Fault if it ends within quotes."""
+        if self._is_open:
+            raise Fault("bad_row", "a quote is never closed", line=self._row_line + 1)
+        return max(self._longest_row, self._start - self._row_start)
+
+    def _is_plain(self, read: Bytes, quotes: Places) -> bool:
+        """Whether each quote opens or closes in turn, and stands where it may."""
+        if not len(quotes):
+            return True
+        before = np.where(quotes > 0, read[quotes - 1], _LINE_FEED)
+        after = np.where(quotes < len(read) - 1, read[np.minimum(quotes + 1, len(read) - 1)], _LINE_FEED)
+        first = int(self._is_open)
+        beside = np.concatenate((before[first::2], after[1 - first :: 2]))
+        return bool((self._is_end[beside] | (beside == _QUOTE)).all())
+
+    def _walked(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
+        """The quotes that open or close a cell, found one by one. Raises a Fault."""
+        changes: list[int] = []
+        is_open = self._is_open
+        skipped = -1
+        for place in quotes.tolist():
+            if place == skipped:
+                continue
+            if not is_open:
+                is_change = place == 0 or bool(self._is_end[read[place - 1]])
+            else:
+                following = int(read[place + 1]) if place + 1 < len(read) else _LINE_FEED
+                is_change = bool(self._is_end[following])
+                if following == _QUOTE:
+                    skipped = place + 1
+                elif not is_change:
+                    self._end_rows(line_ends[line_ends < place], np.array(changes, dtype=np.intp))
+                    reason = (
+                        'there are characters after a closing quote; a quote within quotes is doubled: ""'
+                    )
+                    raise Fault("bad_row", reason, line=self._row_line + 1)
+            if is_change:
+                is_open = not is_open
+                changes.append(place)
+        return np.array(changes, dtype=np.intp)
+
+    def _end_rows(self, line_ends: Places, changes: Places) -> None:
+        """Note where rows end: at each line end that is not within quotes."""
+        places = np.arange(len(line_ends))
+        if len(changes) or self._is_open:
+            is_outside = (np.searchsorted(changes, line_ends) + self._is_open) % 2 == 0
+            line_ends, places = line_ends[is_outside], places[is_outside]
+        if len(line_ends):
+            starts = self._start + line_ends + 1
+            longest = max(int(starts[0]) - self._row_start, int(np.diff(starts).max(initial=0)))
+            self._longest_row = max(self._longest_row, longest)
+            self._row_start = int(starts[-1])
+            self._row_line = self.lines + int(places[-1]) + 1

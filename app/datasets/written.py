@@ -1,0 +1,64 @@
+"""Values of JSON and of tables as texts: the one way in which a number or a boolean becomes a category."""
+
+import math
+import re
+from collections.abc import Collection
+from datetime import date, time
+from typing import Any, Final
+
+
+def written(value: Any) -> str | None:
+    """A value as a text: 3 and 3.0 are "3", true is "true", a moment is ISO 8601; None if it is missing."""
+    match value:
+        case None:
+            return None
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float() if math.isnan(value):
+            return None
+        case float() if value.is_integer():
+            return str(int(value))
+        case date() | time():
+            return value.isoformat()
+    return str(value)
+
+
+NUMBER: Final = re.compile(r"\s*[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
+"""A text that reads as a number: not "007", which is a code, nor "1_000" and "nan", which Python takes."""
+
+CODE: Final = re.compile(r"\s*(\+.*|[0-9]+[eE][0-9]+)\s*")
+"""A text that reads as a number, and yet is more likely a phone number or a code: +4791234567, 1E5."""
+
+MAX_EXACT: Final = 2**53
+"""Integers beyond are not all there in a column of doubles."""
+
+MAX_DIGITS: Final = 17
+"""No double needs more significant digits."""
+
+
+def number_fault(texts: Collection[str]) -> str | None:
+    """Why texts, each given once, are not to be taken for numbers although they read so; None if they are."""
+    by_value: dict[float, str] = {}
+    has_decimals = any("." in text or "e" in text or "E" in text for text in texts)
+    for text in texts:
+        if CODE.fullmatch(text):
+            return f"{text[:40]!r} would not come back as it was written"
+        value = float(text)
+        if has_decimals and abs(value) > MAX_EXACT and text.strip().lstrip("-").isdecimal():
+            return f"{text[:40]!r} has too many digits for a column with decimals"
+        if len(text) > MAX_DIGITS and significant_digits(text) > MAX_DIGITS:
+            return f"{text[:40]!r} has more digits than a number keeps"
+        other = by_value.setdefault(value, text)
+        if other != text and value != 0:
+            return f"{other[:40]!r} and {text[:40]!r} would be the same number"
+    return None
+
+
+def significant_digits(text: str) -> int:
+    """How many digits of a number matter."""
+    mantissa = re.split("[eE]", text.strip().lstrip("+-"), maxsplit=1)[0]
+    whole, _, decimals = mantissa.partition(".")
+    digits = (whole + decimals).lstrip("0")
+    return len(digits if decimals else digits.rstrip("0"))

@@ -1,0 +1,99 @@
+"""Guards of what is read: by its column, as it was written, and never in silence."""
+
+from typing import Final
+
+from tests.mutants.mutant import Mutant
+
+
+def _by_column(test: str) -> tuple[str, ...]:
+    return (f"tests/cases/test_by_column.py::{test}",)
+
+
+def _as_written(test: str) -> tuple[str, ...]:
+    return (f"tests/cases/test_as_written.py::{test}",)
+
+
+def _doubts(test: str) -> tuple[str, ...]:
+    return (f"tests/cases/test_doubts.py::{test}",)
+
+
+MUTANTS: Final = (
+    Mutant(
+        "rows: a batch of digits is numbers",
+        "worker/runtimes/sklearn_columns.py",
+        "    is_untold = readers is None or all(reader.is_number or reader is ANY for reader in readers)\n"
+        "    if is_untold and not any(isinstance(value, str) for row in read for value in row):",
+        "    if True:",
+        _by_column("test_01_a_category_of_digits_is_a_category_in_any_batch"),
+    ),
+    Mutant(
+        "rows: a category is the value as it is shown",
+        "worker/runtimes/sklearn_columns.py",
+        "rows.columns()[place] if reader is ANY else rows.written(place)",
+        "rows.columns()[place]",
+        _by_column("test_05_a_category_is_the_cell_as_it_was_written"),
+    ),
+    Mutant(
+        "rows: a text is the value as it is shown",
+        "worker/rows.py",
+        "list(map(as_text, rows.written(name))) if is_text else rows.column(name)",
+        "rows.column(name)",
+        _by_column("test_11_a_column_of_digits_is_a_text_to_a_model_of_texts"),
+    ),
+    Mutant(
+        "csv: two cells may be the same number",
+        "app/datasets/written.py",
+        "if other != text and value != 0:",
+        "if False:",
+        _as_written("test_12_what_would_not_come_back_is_text"),
+    ),
+    Mutant(
+        "csv: a plus is lost",
+        "app/datasets/conversion/numbers.py",
+        'if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):',
+        "if _has_zeros(texts):",
+        _as_written("test_12_what_would_not_come_back_is_text"),
+    ),
+    Mutant(
+        "csv: quotes as Arrow takes them",
+        "app/datasets/conversion/quotes.py",
+        "changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)",
+        "changes = quotes",
+        _as_written("test_14_the_file_of_the_case"),
+    ),
+    Mutant(
+        "results: a number is a formula",
+        "app/jobs/exports/lines.py",
+        "if _FORMULA.match(value) and not _PLAIN_NUMBER.fullmatch(value):",
+        "if _FORMULA.match(value):",
+        _as_written("test_16_a_number_is_no_formula"),
+    ),
+    Mutant(
+        "evaluation: labels as they are written",
+        "worker/evaluation.py",
+        "truth = self._known.label(truth)",
+        "pass",
+        _as_written("test_18_true_and_True_are_one_class"),
+    ),
+    Mutant(
+        "training: one row of each class",
+        "worker/training/target.py",
+        "if len(found) == len(rows):",
+        "if False:",
+        _doubts("test_06_one_row_in_each_class_cannot_be_learnt"),
+    ),
+    Mutant(
+        "training: a value beyond all bounds",
+        "worker/training/columns.py",
+        "found[~(np.abs(found) <= cells.MAX_NUMBER)] = np.nan",
+        "found[~np.isfinite(found)] = np.nan",
+        _doubts("test_a_value_beyond_all_bounds_is_missing_and_said"),
+    ),
+    Mutant(
+        "training: the index of pandas is learnt from",
+        "worker/training/columns.py",
+        "if not is_asked_for and _ROW_INDEX.fullmatch(name):",
+        "if False:",
+        _doubts("test_09_siblings"),
+    ),
+)
