@@ -138,7 +138,10 @@ MODELS: Final = {
     "histogram_boosting": lambda: _of(HistGradientBoostingClassifier(max_iter=9), "xy", takes_missing=True),
     "svm": lambda: _of(make_pipeline(StandardScaler(), SVC()), "xy"),
     "network": lambda: _of(
-        make_pipeline(StandardScaler(), MLPClassifier(5, max_iter=600, random_state=0)), "xy"
+        make_pipeline(
+            StandardScaler(), MLPClassifier(5, solver="lbfgs", alpha=1.0, max_iter=5000, random_state=0)
+        ),
+        "xy",
     ),
     "one_hot": lambda: _of(
         _by_columns(OneHotEncoder(handle_unknown="ignore"), LogisticRegression()), "xyc", takes_missing=True
