@@ -12,7 +12,7 @@ from app.core.files import StoredFile
 from app.datasets.values import Column, Dataset, Format
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.choice import choose
-from app.jobs.errors import TooManyInstances, UnknownColumn
+from app.jobs.errors import UnknownColumn
 from app.jobs.kinds.kind import Found, Work
 from app.jobs.kinds.train_model import KIND, TrainModelRequest, plan, references
 from app.jobs.params import TrainModelParams
@@ -179,11 +179,6 @@ def test_a_column_that_the_dataset_does_not_have_is_named(wanted: dict[str, Any]
 
     assert refused.value.facts["column"] == column
     assert refused.value.facts["columns"] == ["text", "stars"]
-
-
-def test_more_rows_than_can_be_sent_along_are_refused() -> None:
-    with pytest.raises(TooManyInstances):
-        planned(dataset_id=None, rows=[{"x": 1, "stars": 1}] * 1001)
 
 
 def test_the_examples_of_the_documentation_are_valid() -> None:

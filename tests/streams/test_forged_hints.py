@@ -17,6 +17,7 @@ from app.core.sealing import MAX_MESSAGE_BYTES, SIGNATURE_BYTES, Seal
 from app.jobs.events import Event
 from app.jobs.states import EventType
 from app.streams.hub import Hub
+from app.streams.times import StreamTimes
 from tests.streams.test_hub import hints_of
 from tests.support import jobs
 from tests.support.accounts import Account
@@ -24,10 +25,10 @@ from tests.support.following import following, listeners, tell
 from tests.support.waiting import until
 
 
-@pytest.fixture(autouse=True)
-def without_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.streams.hub.COMPARE_SECONDS", 3600)
-    monkeypatch.setattr("app.streams.hub.COMPARE_AWAY_SECONDS", 3600)
+@pytest.fixture
+def stream_times() -> StreamTimes:
+    """No comparison with Postgres, which would show what the hints do not."""
+    return StreamTimes(compare_seconds=3600, compare_away_seconds=3600)
 
 
 @pytest.fixture

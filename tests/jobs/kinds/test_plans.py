@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from app.core.errors import AppError
 from app.core.files import StoredFile
 from app.datasets.values import Column, Dataset, Format
-from app.jobs.kinds import batch_predict, evaluate_model
+from app.http.body import APP_ERROR
+from app.jobs.kinds import batch_predict, evaluate_model, train_model
 from app.jobs.kinds.kind import Found, References, Work
 from app.models import builtin
 from app.models.versions import InputColumn, ModelVersion
@@ -108,9 +109,26 @@ def test_a_request_that_makes_no_sense_is_refused(kind: Any, body: dict[str, Any
 
 
 @pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (batch_predict, {"instances": [[1]] * 1001}),
+        (evaluate_model, {"model": "houses", "target": "price", "rows": [{"x": 1}] * 1001}),
+        (train_model, {"target": "price", "rows": [{"x": 1, "price": 1}] * 1001}),
+    ],
+)
+def test_too_many_rows_are_refused_by_their_number(kind: Any, body: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as raised:
+        kind.KIND.request.model_validate(body)
+
+    [fault] = raised.value.errors()
+    error = fault["ctx"][APP_ERROR]
+    assert (error.status, error.code) == (400, "too_many_rows")
+    assert error.detail.startswith("Maximum 1000 instances allowed")
+
+
+@pytest.mark.parametrize(
     ("kind", "body", "status", "code", "said"),
     [
-        (batch_predict, {"instances": [[1]] * 1001}, 400, "too_many_rows", "Maximum 1000 instances allowed"),
         (batch_predict, {"model": "houses", "texts": ["x"]}, 422, "input_mismatch", "not texts"),
         (
             batch_predict,
@@ -119,7 +137,6 @@ def test_a_request_that_makes_no_sense_is_refused(kind: Any, body: dict[str, Any
             "input_mismatch",
             "houses@2",
         ),
-        (evaluate_model, {"rows": [{"x": 1}] * 1001}, 400, "too_many_rows", "1000 instances"),
         (evaluate_model, {"rows": [{"rooms": 1, "year": 2}]}, 422, "missing_columns", "price"),
         (evaluate_model, {"rows": [{"price": 1, "year": 2}]}, 422, "missing_columns", "rooms"),
         (
