@@ -21,8 +21,8 @@ from app.datasets.values import Format
 ROOT = Path(__file__).parents[2]
 _BLOCK_ROWS = 1000
 
-# Runs the conversion, and adds how much memory it took at most, in KiB, to what it says. Not by `getrusage`: its
-# maximum outlives the exec, and is that of the process of the tests.
+# Runs the conversion, and adds how much memory it took at most, in KiB, to what it says. Not by `getrusage`:
+# its maximum outlives the exec, and is that of the process of the tests.
 _MEASURED = """
 import re, runpy, sys
 status = open("/proc/self/status")
