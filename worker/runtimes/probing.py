@@ -7,6 +7,7 @@ from app.models.versions import Task
 from worker.context import JobError, RowError
 from worker.runtimes.runtime import BrokenModel, Model
 
+BAD_ROW: Final = "bad_row"
 WAY_OUT: Final = "test it on rows of your own, as arrays without column names, or export it as ONNX"
 
 
@@ -25,7 +26,8 @@ def prediction_of(model: Model, rows: Iterable[Any]) -> Any:
             continue
         if not isinstance(said, RowError):
             return said
-        has_answered = True
+        # A row that does not fit says nothing about the model.
+        has_answered = has_answered or said.code != BAD_ROW
     if reason is not None and not has_answered:
         raise BrokenModel(f"it cannot predict: {reason.rstrip('.')}; {WAY_OUT}")
     return None
