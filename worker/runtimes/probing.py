@@ -8,7 +8,7 @@ from worker.context import JobError, RowError
 from worker.runtimes.runtime import BrokenModel, Model
 
 BAD_ROW: Final = "bad_row"
-WAY_OUT: Final = "test it on rows of your own, as arrays without column names, or export it as ONNX"
+WAY_OUT: Final = "test it on rows of your own, as arrays without column names, before you save it"
 
 
 def prediction_of(model: Model, rows: Iterable[Any]) -> Any:
