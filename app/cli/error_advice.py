@@ -13,6 +13,7 @@ ADVICE: Final[dict[str, str]] = {
     "bad_upload": "Send the file as the body with `?name=`, or as the field `file` of a form.",
     "body_too_large": "Send less at a time; upload many rows as a dataset.",
     "broken_model": "Save the model again as the reason says.",
+    "classes_not_taken": "Leave out `classes`: they are in the file.",
     "column_mismatch": "Correct the column in the file, or use a model that takes what it holds.",
     "database_unavailable": "Send the request again after `Retry-After` seconds.",
     "dataset_in_use": "Wait for the jobs that use it, or cancel them.",

@@ -63,6 +63,13 @@ class BrokenModel(Unprocessable):
     title = "Broken model"
 
 
+class ClassesNotTaken(Unprocessable):
+    """A skops file names its own classes. Leave out `classes`, which is for ONNX models."""
+
+    code = "classes_not_taken"
+    title = "Classes not taken"
+
+
 class InspectionPending(AppError):
     """The model is still being looked at. If it is fine it is there once job {job_id} has completed."""
 

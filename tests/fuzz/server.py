@@ -81,7 +81,9 @@ def _outcome(kind: str, path: Path, rows: list[Any]) -> list[Any]:
     runtime = file_runtime(kind)
     assert runtime is not None
     try:
-        # What an inspection does, and in each child once more.
+        # What an upload does, and then each child that predicts.
+        if sys.argv[1:] != ["unchecked"]:
+            runtime.inspect(path)
         model = runtime.load(ModelReference(name="m", version=1, runtime=kind), path)
     except (BrokenModel, UnsafeModel) as error:
         return ["refused", error.code]

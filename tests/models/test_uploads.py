@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
 
 from app.core.config import Settings
 from app.core.database import Database
@@ -259,6 +262,33 @@ async def test_what_is_too_large_is_refused_as_it_arrives(
 def settings(settings: Settings) -> Settings:
     """Small models only."""
     return settings.model_copy(update={"max_model_bytes": 1_000_000})
+
+
+async def test_classes_are_named_at_the_upload_and_what_cannot_predict_is_refused(
+    client: httpx.AsyncClient, storage: Storage, alice: Account, start_worker: StartWorker
+) -> None:
+    numbered = LogisticRegression(max_iter=500).fit(files.FLOWERS, files.KINDS)
+    several = OneVsRestClassifier(LogisticRegression()).fit(
+        files.FLOWERS, np.column_stack([files.KINDS == 0, files.KINDS == 1])
+    )
+    named = f"{HERE}?classes=setosa&classes=versicolor&classes=Iris+%C3%A9toil%C3%A9e"
+    content = files.as_onnx(numbered, zipmap=False)
+
+    async with start_worker():
+        taken = await bring(client, alice, content, named)
+        said = await predict(client, alice, "flowers", files.FLOWERS[::50].tolist())
+        refused = await bring(client, alice, files.as_skops(several))
+        too_many = await bring(client, alice, content, f"{named}&classes=rose")
+
+    assert taken.status_code == 201, taken.text
+    assert taken.json()["classes"] == ["setosa", "versicolor", "Iris étoilée"]
+    assert [row["label"] for row in said] == ["setosa", "versicolor", "Iris étoilée"]
+    assert "fit one model for each output" in assert_problem(refused, 422, "broken_model")
+    assert "4 classes are named" in assert_problem(too_many, 422, "broken_model")
+    of_skops = await bring(client, alice, files.as_skops(numbered), named)
+    assert_problem(of_skops, 422, "classes_not_taken")
+    assert_problem(await bring(client, alice, content, f"{HERE}?classes=one"), 422, "validation_error")
+    assert len(await stored_keys(storage)) == 1
 
 
 async def test_a_form_without_a_file_is_refused(client: httpx.AsyncClient, alice: Account) -> None:

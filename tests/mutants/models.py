@@ -11,6 +11,8 @@ def _attack(test: str) -> str:
     return f"tests/worker/runtimes/inspection/test_attacks.py::{test}"
 
 
+_TESTS: Final = "tests/worker/runtimes"
+_REBUILT: Final = f"{_TESTS}/inspection/test_rebuilt.py::test_a_part_that_does_not_fit_is_refused"
 _FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
 
 
@@ -147,5 +149,50 @@ MODELS: Final = (
         "            ensure_trees(part)\n",
         "",
         ("tests/worker/runtimes/test_onnx_trees.py::test_a_tree_that_leads_back_is_refused",),
+    ),
+    _of(
+        "outliers",
+        "columns behind the row",
+        '        part.ensure(is_column, "estimators_features_", "places of its columns")\n',
+        "",
+        _REBUILT,
+    ),
+    _of(
+        "splines",
+        "room for fewer splines than there are",
+        'part.count("n_features_out_", 0) == width * columns,',
+        'part.count("n_features_out_", 0) >= 0,',
+        _REBUILT,
+    ),
+    _of(
+        "clusters",
+        "centres of other columns",
+        "(None, columns))",
+        "(None, None))",
+        _REBUILT,
+    ),
+    _of(
+        "compose",
+        "a function of another class for a transformer",
+        "isinstance(part.get(name), np.ufunc | partial)",
+        "callable(part.get(name))",
+        f"{_TESTS}/inspection/test_rebuilt.py::test_a_metric_is_no_function_for_a_transformer",
+    ),
+    Mutant(
+        "models: one that cannot predict is accepted",
+        "worker/runtimes/probing.py",
+        "if reason is not None and not has_answered:",
+        "if False:",
+        (f"{_TESTS}/test_probing.py::test_a_model_that_fails_on_every_row_is_refused_with_the_reason",),
+    ),
+    Mutant(
+        "models: several values as one",
+        "worker/runtimes/onnx_outputs.py",
+        "return self.task if _width(values[0], count) == 1 else None",
+        "return self.task",
+        (
+            f"{_TESTS}/test_onnx_outputs.py"
+            "::test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares",
+        ),
     ),
 )

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -11,7 +12,7 @@ import onnxruntime as ort
 from app.jobs.params import ModelReference
 from app.models.versions import InputColumn
 from worker.context import JobError
-from worker.runtimes import onnx_file
+from worker.runtimes import onnx_file, probing
 from worker.runtimes.onnx_inputs import Array, Inputs
 from worker.runtimes.onnx_outputs import Outputs, outputs
 from worker.runtimes.runtime import BrokenModel, Signature
@@ -33,7 +34,16 @@ class OnnxRuntime:
 
     def inspect(self, path: Path) -> Signature:
         """What a file says of itself. Raises UnsafeModel, BrokenModel."""
-        return _open(path).signature
+        model = _open(path)
+        told = model.signature
+        said = probing.prediction_of(model, model.examples())
+        if said is None:  # it takes other rows than those that were tried
+            return told
+        task = probing.task_of(said)
+        if told.classes is not None and task is None and model.outputs.are_named:
+            names = len(told.classes)
+            raise BrokenModel(f"{names} classes are named for it, but it has scores of another number")
+        return msgspec.structs.replace(told, task=task, classes=None if task is None else told.classes)
 
 
 class OnnxModel:
@@ -48,7 +58,7 @@ class OnnxModel:
     ) -> None:
         self._session = session
         self._inputs = inputs
-        self._outputs = outputs
+        self.outputs = outputs
         self._versions = versions
 
     @property
@@ -56,13 +66,17 @@ class OnnxModel:
         """What the model takes and gives."""
         columns = self._inputs.columns
         return Signature(
-            task=self._outputs.task,
+            task=self.outputs.task,
             columns=None
             if columns is None
             else tuple(InputColumn(name, "text" if is_text else "number") for name, is_text in columns),
-            classes=self._outputs.classes,
+            classes=self.outputs.classes,
             library_versions=self._versions,
         )
+
+    def examples(self) -> Iterator[Any]:
+        """Rows to try it with; none if it takes rows of any length, which are not to be guessed."""
+        return self._inputs.examples()
 
     def predict(self, rows: Sequence[Any]) -> list[Any]:
         """One prediction, or a RowError, for each row. Raises JobError `prediction_failed`."""
@@ -76,7 +90,7 @@ class OnnxModel:
         results: list[Any] = [None] * len(rows)
         for places, feed in self._inputs.feeds(rows, results) if rows else ():
             for first, part, count in _parts(feed, len(places), self._inputs.rows_at_a_time):
-                said = self._outputs.predictions(self._run(part), count, are_only_written=are_only_written)
+                said = self.outputs.predictions(self._run(part), count, are_only_written=are_only_written)
                 if count == len(rows):
                     return said
                 for place, prediction in zip(places[first : first + count], said, strict=True):
@@ -85,7 +99,7 @@ class OnnxModel:
 
     def _run(self, feed: dict[str, Array]) -> list[Any]:
         try:
-            given: list[Any] = self._session.run(list(self._outputs.names), feed)
+            given: list[Any] = self._session.run(list(self.outputs.names), feed)
         except Exception as error:  # its exceptions have no base of their own
             raise JobError(
                 "prediction_failed", f"The model failed: {_told(error)}", is_retryable=False

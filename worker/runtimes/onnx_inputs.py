@@ -8,6 +8,7 @@ as everywhere else (`worker.training.cells`).
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,9 @@ FEATURE_NAMES: Final = "feature_names"
 
 MAX_COLUMNS: Final = 10_000
 """A vector that is longer has no names for its places unless the file gives them."""
+
+MAX_EXAMPLE: Final = 1_000_000
+"""A larger row is not made up, only to be tried: as lists it would take too much memory."""
 
 BAD_ROW: Final = "bad_row"
 
@@ -119,6 +123,13 @@ class Input:
             return f"a {what}"
         return f"a list of {_by(self.dims)} {what}s"
 
+    def filled(self, number: int) -> Any:
+        """A value of one row with this number, or a text, in each place."""
+        filled: Any = "a" if self.takes_text else number
+        for length in () if self.takes_one_value else reversed(self.dims):
+            filled = [filled] * (length or 0)
+        return filled
+
     @property
     def _ones(self) -> tuple[int, ...]:
         return (1,) * len(self.dims)
@@ -167,6 +178,15 @@ class Inputs:
         if all(known.takes_one_value for known in self._inputs):
             return tuple((known.name, known.takes_text) for known in self._inputs)
         return None
+
+    def examples(self) -> Iterator[Any]:
+        """Rows that fit: numbers and texts in the shapes of the inputs; none if those go by any length."""
+        sizes = [math.prod(dim or 0 for dim in known.dims) for known in self._inputs]
+        if not all(1 <= size <= MAX_EXAMPLE for size in sizes):
+            return
+        for number in (1, 0):
+            values = [known.filled(number) for known in self._inputs]
+            yield values[0] if len(values) == 1 else values
 
     def feeds(self, rows: Sequence[Any], results: list[Any]) -> Iterator[tuple[list[int], dict[str, Array]]]:
         """The rows as tensors, those of one shape together, each time with their places.

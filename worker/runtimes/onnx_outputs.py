@@ -2,11 +2,14 @@
 
 Nothing in a file says that a model is a classifier. But the converters of scikit-learn, XGBoost and their
 like all give two outputs then: the label of each row, and the scores of the classes, as a map by class
-(ZipMap) or as a matrix. The classes of a matrix are told from the operators that know them.
+(ZipMap) or as a matrix. The classes of a matrix are those of the operator that the labels come from, or those
+that the file's metadata names: `classes`, a JSON list. A matrix of classes that nothing names is no scores:
+it may as well hold the distances of a KMeans. Then the outputs are given as they are.
 """
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -22,19 +25,31 @@ from worker.runtimes.runtime import BrokenModel
 from worker.training import cells
 
 NOT_A_NUMBER: Final = "not_a_number"
+CLASSES: Final = "classes"
+"""The member of a file's metadata that may name the classes of its scores: a JSON list of texts."""
 
 _LABELS: Final = frozenset({"tensor(int64)", "tensor(int32)", "tensor(string)"})
 _FLOATS: Final = frozenset({"tensor(float)", "tensor(double)", "tensor(float16)"})
+_SAME: Final = frozenset({"Cast", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
+"""Operators that hand on what they are given, in another type or shape."""
+
 _CLASSES: Final = frozenset({"classlabels_strings", "classlabels_ints", "classlabels_int64s"})
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The outputs of a model, and what they mean. `classes` are in the order of the scores."""
+    """The outputs of a model, and what they mean. `classes` are in the order of the scores.
+
+    What a file declares is a promise: where an output has another number of values for a row, all outputs
+    are given as they are. `are_named` classes take the place of the model's `own` ones, in the same order;
+    if it has none of its own, integer labels are places.
+    """
 
     names: tuple[str, ...]
     task: Task | None
     classes: tuple[str, ...] | None
+    are_named: bool = False
+    own: tuple[str, ...] | None = None
 
     def predictions(self, values: Sequence[Any], count: int, *, are_only_written: bool = False) -> list[Any]:
         """The prediction of each of so many rows, a RowError where one is no number. Raises JobError.
@@ -59,10 +74,10 @@ class Outputs:
         ]
 
     def _said(self, values: Sequence[Any], count: int) -> list[Any]:
-        match self.task:
+        match self._task_of(values, count):
             case Task.CLASSIFICATION:
-                labels, scores = values
-                return self._labelled(_texts(labels, count), scores, count)
+                renamed = self._renamed(values[0])
+                return self._labelled(self._labels(values, count), values[-1], count, renamed)
             case Task.REGRESSION:
                 return [{"value": value} for value in _singles(values[0], count)]
             case None:
@@ -71,29 +86,63 @@ class Outputs:
             case never:
                 assert_never(never)
 
-    def _written(self, values: Sequence[Any], count: int) -> list[Any] | None:
+    def _task_of(self, values: Sequence[Any], count: int) -> Task | None:
+        """The task, as far as the outputs have the shapes of it."""
         if self.task is Task.REGRESSION:
-            return written.values(_singles(values[0], count))
-        if self.task is Task.CLASSIFICATION and isinstance(values[1], np.ndarray):
-            return written.labelled(_texts(values[0], count), values[1][:count], self.classes or ())
+            return self.task if _width(values[0], count) == 1 else None
+        if self.task is Task.CLASSIFICATION:
+            has_labels = len(values) == 1 or _width(values[0], count) == 1
+            is_map = not isinstance(values[-1], np.ndarray)
+            has_scores = is_map or _width(values[-1], count) == len(self.classes or ())
+            return self.task if has_labels and has_scores else None
         return None
 
-    def _labelled(self, labels: list[str], scores: Any, count: int) -> list[Any]:
+    def _labels(self, values: Sequence[Any], count: int) -> list[str]:
+        """The labels; by the highest score if the model gives none, by place if they are places."""
+        names = self.classes or ()
+        if len(values) == 1:
+            places = values[0][:count].reshape(count, -1).argmax(axis=1).tolist()
+            return [names[place] for place in places]
+        renamed = self._renamed(values[0])
+        return [renamed.get(label, label) for label in _texts(values[0], count)]
+
+    def _renamed(self, labels: Any) -> dict[str, str]:
+        """What the model's labels are called instead; by the model alone, whatever labels a batch has."""
+        if not self.are_named or self.classes is None:
+            return {}
+        if self.own is not None:
+            return dict(zip(self.own, self.classes, strict=True))
+        is_place = isinstance(labels, np.ndarray) and labels.dtype.kind in "iu"
+        return {str(place): name for place, name in enumerate(self.classes)} if is_place else {}
+
+    def _written(self, values: Sequence[Any], count: int) -> list[Any] | None:
+        task = self._task_of(values, count)
+        if task is Task.REGRESSION:
+            return written.values(_singles(values[0], count))
+        if task is Task.CLASSIFICATION and isinstance(values[-1], np.ndarray):
+            scores = values[-1][:count].reshape(count, -1)
+            return written.labelled(self._labels(values, count), scores, self.classes or ())
+        return None
+
+    def _labelled(self, labels: list[str], scores: Any, count: int, renamed: Mapping[str, str]) -> list[Any]:
         if not isinstance(scores, np.ndarray):
-            by_row = _by_row(scores, count)
+            by_row = [
+                {renamed.get(name, name): score for name, score in row.items()}
+                for row in _by_row(scores, count)
+            ]
         else:
             names = self.classes or ()
-            places = tuple(str(place) for place in range(scores.shape[1]))
-            # A pipeline may hold other classifiers than the one that has the last word.
-            are_known = len(names) == len(places)
             by_row = [
-                dict(zip(names if are_known and label in names else places, row, strict=True))
-                for label, row in zip(labels, scores[:count].tolist(), strict=True)
+                dict(zip(names, row, strict=True)) for row in scores[:count].reshape(count, -1).tolist()
             ]
         return [
-            {"label": label, "score": row.get(label, max(row.values(), default=0.0)), "scores": row}
+            {"label": label, "score": row[label], "scores": row} if label in row else _unknown(label)
             for label, row in zip(labels, by_row, strict=True)
         ]
+
+
+def _unknown(label: str) -> RowError:
+    return RowError("unknown_label", f"the model gives the label {label[:100]!r}, and no score for it")
 
 
 _NO_NUMBER: Final = RowError(NOT_A_NUMBER, "the model gives no number for this row")
@@ -101,12 +150,22 @@ _NO_NUMBER: Final = RowError(NOT_A_NUMBER, "the model gives no number for this r
 
 def outputs(told: Sequence[Any], model: onnx.ModelProto) -> Outputs:
     """The outputs of a model, as ONNX Runtime tells of them. Raises BrokenModel."""
+    named = _named_classes(model)
     for output in told:
         if not output.type.startswith(("tensor(", "seq(map(")):
             raise BrokenModel(f"its output {output.name!r} is a {output.type}, which is no prediction")
     names = tuple(output.name for output in told)
     if _is_classifier(told):
-        return Outputs(names, Task.CLASSIFICATION, _classes(model))
+        own = _classes(model)
+        if named is not None and own is not None and len(own) != len(named):
+            said = f"{len(named)} classes are named for it, but it has scores of another number: {len(own)}"
+            raise BrokenModel(said)
+        classes = named or own
+        if classes is not None or told[1].type.startswith("seq(map("):
+            return Outputs(names, Task.CLASSIFICATION, classes, are_named=named is not None, own=own)
+        return Outputs(names, None, None)
+    if named is not None and len(told) == 1 and told[0].type in _FLOATS and len(told[0].shape) == 2:
+        return Outputs(names, Task.CLASSIFICATION, named, are_named=True)
     if len(told) == 1 and told[0].type in _FLOATS and _has_one_value(told[0]):
         return Outputs(names, Task.REGRESSION, None)
     return Outputs(names, None, None)
@@ -123,16 +182,48 @@ def _has_one_value(output: Any) -> bool:
     return len(output.shape) == 1 or (len(output.shape) == 2 and output.shape[1] == 1)
 
 
+def _named_classes(model: onnx.ModelProto) -> tuple[str, ...] | None:
+    """Those that the metadata names; the last member of that name counts."""
+    written = {entry.key: entry.value for entry in model.metadata_props}.get(CLASSES)
+    if written is None:
+        return None
+    try:
+        names = json.loads(written)
+    except (ValueError, RecursionError):
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str | int) for name in names):
+        raise BrokenModel(f"the {CLASSES} in its metadata are no JSON list of texts")
+    texts = _as_texts(names)
+    if len(set(texts)) != len(texts) or len(texts) < 2:
+        raise BrokenModel(f"the {CLASSES} in its metadata are not two or more, each once")
+    return texts
+
+
 def _classes(model: onnx.ModelProto) -> tuple[str, ...] | None:
-    """Those of the last operator that knows some; else those that skl2onnx picks a label from."""
-    for node in reversed(model.graph.node):
-        for attribute in node.attribute:
-            labels: Sequence[Any] = attribute.strings or attribute.ints
-            if attribute.name in _CLASSES and labels:
-                return _as_texts(labels)
-    for tensor in model.graph.initializer:
-        if tensor.name == "classes" or tensor.name.startswith("classes_"):
-            return _as_texts(numpy_helper.to_array(tensor).reshape(-1).tolist())
+    """Those of the operator that the labels come from; else those that the model has, if it has but some."""
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = model.graph.output[0].name
+    for _ in range(len(model.graph.node)):
+        node = made_by.get(name)
+        if node is None or not node.input:
+            break
+        if node.op_type == "ArrayFeatureExtractor" and node.input[0] in constants:
+            return _as_texts(numpy_helper.to_array(constants[node.input[0]]).reshape(-1).tolist())
+        if node.op_type not in _SAME:
+            if (found := _classes_of(node)) is not None:
+                return found
+            break
+        name = node.input[0]
+    known = {found for node in model.graph.node if (found := _classes_of(node)) is not None}
+    return known.pop() if len(known) == 1 else None
+
+
+def _classes_of(node: onnx.NodeProto) -> tuple[str, ...] | None:
+    for attribute in node.attribute:
+        labels: Sequence[Any] = attribute.strings or attribute.ints
+        if attribute.name in _CLASSES and labels:
+            return _as_texts(labels)
     return None
 
 
@@ -160,6 +251,11 @@ def _by_row(value: Any, count: int) -> list[Any]:
         return rows
     names = {name: cells.label(name) or "" for row in value[:count] for name in row}
     return [{names[name]: float(score) for name, score in row.items()} for row in value[:count]]
+
+
+def _width(value: Any, count: int) -> int:
+    """How many values an output has for a row."""
+    return int(value[:count].size // max(count, 1))
 
 
 def _singles(value: Any, count: int) -> list[Any]:

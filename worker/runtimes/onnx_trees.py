@@ -10,6 +10,7 @@ from worker.runtimes.runtime import BrokenModel
 
 OPERATORS: Final = ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble")
 LEAF: Final = b"LEAF"
+MAX_NUMBER: Final = 2**31
 
 Numbers = npt.NDArray[np.int64]
 Attributes = dict[str, onnx.AttributeProto]
@@ -39,7 +40,17 @@ def _of_places(found: Attributes, yes: Numbers, no: Numbers) -> tuple[Numbers, N
     if any(len(each) != len(yes) for each in are_leaves):
         raise BrokenModel("its trees have nodes that are not described in full")
     children = np.concatenate([yes[are_leaves[0] == 0], no[are_leaves[1] == 0]])
-    return _ints(found, "tree_roots")[:, None], children[:, None]
+    roots = _ints(found, "tree_roots")
+    _ensure_places(np.concatenate([roots, children]), len(yes))
+    weights = found["leaf_weights"].t.dims if "leaf_weights" in found else ()
+    leaves = np.concatenate([yes[are_leaves[0] != 0], no[are_leaves[1] != 0]])
+    _ensure_places(leaves, weights[0] if weights else 0)
+    return roots[:, None], children[:, None]
+
+
+def _ensure_places(places: Numbers, count: int) -> None:
+    if places.size and (int(places.min()) < 0 or int(places.max()) >= count):
+        raise BrokenModel("its trees have branches that lead nowhere")
 
 
 def _of_numbers(found: Attributes, yes: Numbers, no: Numbers) -> tuple[Numbers, Numbers]:
@@ -49,12 +60,16 @@ def _of_numbers(found: Attributes, yes: Numbers, no: Numbers) -> tuple[Numbers, 
     if not len(trees) == len(numbers) == len(modes) == len(yes):
         raise BrokenModel("its trees have nodes that are not described in full")
     is_inner = np.array([mode != LEAF for mode in modes], dtype=np.bool_)
-    children = [np.column_stack([trees[is_inner], side[is_inner]]) for side in (yes, no)]
+    children = np.concatenate([np.column_stack([trees[is_inner], side[is_inner]]) for side in (yes, no)])
     nodes = np.column_stack([trees, numbers])
+    # ONNX Runtime keeps 32 bits of a number: a larger one would be another node.
+    _ensure_places(nodes.ravel(), MAX_NUMBER)
     if len(np.unique(nodes, axis=0)) != len(nodes):
         raise BrokenModel("its trees have two nodes of the same number")
+    if len(np.unique(np.concatenate([nodes, children]), axis=0)) != len(nodes):
+        raise BrokenModel("its trees have branches that lead nowhere")
     _, first = np.unique(trees, return_index=True)
-    return nodes[first], np.concatenate(children)
+    return nodes[first], children
 
 
 def _ints(found: Attributes, name: str) -> Numbers:

@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from sklearn.base import is_classifier, is_regressor
-from sklearn.compose import ColumnTransformer
+from scipy import sparse
+from sklearn.base import is_classifier
 from sklearn.exceptions import NotFittedError
-from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
-from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from app.jobs.params import ModelReference
 from app.models.versions import InputColumn, Task
 from worker.context import JobError, RowError
-from worker.runtimes import inspection, written
+from worker.runtimes import estimators, inspection, probing, written
+from worker.runtimes.estimators import Kind
 from worker.runtimes.inspection.part import SEVERAL_OUTPUTS
 from worker.runtimes.runtime import BrokenModel, Signature
 from worker.runtimes.sklearn_columns import BOUNDED, Reader, found_in, matrix_of, read_table
@@ -33,6 +33,9 @@ from worker.training.outputs import Classified, Floats
 
 MAX_SCORES: Final = 100
 """A model with more classes gives the scores of as many as have the highest."""
+
+MAX_VALUES: Final = 10_000
+"""A transformer gives at most so many values for a row."""
 
 TEXT: Final = InputColumn("text", "text")
 """What the only column of somebody else's model is called that takes texts."""
@@ -51,13 +54,26 @@ class SklearnRuntime:
     def inspect(self, path: Path) -> Signature:
         """What a file says of itself. Raises UnsafeModel, BrokenModel."""
         estimator, inputs = _opened(path)
-        task = Task.CLASSIFICATION if is_classifier(estimator) else Task.REGRESSION
+        said = _probed(estimator, inputs)
+        kinds: dict[Kind | None, Task] = {
+            Kind.CLASSIFIER: Task.CLASSIFICATION,
+            Kind.REGRESSOR: Task.REGRESSION,
+        }
+        task = kinds.get(estimators.kind_of(estimator)) if said is None else probing.task_of(said)
         return Signature(
             task=task,
             columns=inputs.columns,
             classes=_classes(estimator) if task is Task.CLASSIFICATION else None,
             library_versions=inspection.versions(path),
         )
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The predictions of what is neither classifier nor regressor of one value, and the numbers in them."""
+
+    rows: list[dict[str, Any]]
+    numbers: Floats
 
 
 @dataclass(frozen=True)
@@ -74,11 +90,12 @@ class SklearnModel:
 
     A row is an object by the columns' names, a list in their order, or a text for a model that takes texts. A
     prediction is `{"label", "score", "scores"}`, where scores are probabilities, or margins if the model has
-    none; or `{"value"}`.
+    none; or `{"value"}`; or `{"outputs"}` of what is neither classifier nor regressor: see `_outputs`.
     """
 
     def __init__(self, estimator: Any, inputs: Inputs) -> None:
         self._estimator = estimator
+        self._kind = estimators.kind_of(estimator)
         self._inputs = inputs
         self._names = None if inputs.columns is None else [column.name for column in inputs.columns]
 
@@ -168,6 +185,8 @@ class SklearnModel:
         said = self._asked(rows)
         if isinstance(said, Classified):
             return _in_place(_labels(said), said.scores)
+        if isinstance(said, Outputs):
+            return _in_place([{"outputs": row} for row in said.rows], said.numbers)
         return _in_place([{"value": value} for value in said.tolist()], said)
 
     def _written(self, rows: Any) -> list[Any]:
@@ -176,16 +195,43 @@ class SklearnModel:
             is_short = len(said.classes) <= MAX_SCORES
             quick = written.labelled(said.labels.tolist(), said.scores, said.classes) if is_short else None
             return _in_place(_labels(said) if quick is None else quick, said.scores)
+        if isinstance(said, Outputs):
+            return _in_place([{"outputs": row} for row in said.rows], said.numbers)
         return _in_place(written.values(said.tolist()), said)
 
-    def _asked(self, rows: Any) -> Classified | Floats:
+    def _asked(self, rows: Any) -> Classified | Outputs | Floats:
         estimator = self._estimator
+        if self._kind is not Kind.CLASSIFIER and self._kind is not Kind.REGRESSOR:
+            return _outputs(self._kind, estimator, rows)
         if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
             # Once, though a label and its scores are asked for.
             rows, estimator = estimator[:-1].transform(rows), estimator.steps[-1][1]
         if is_classifier(estimator):
             return outputs.classify(estimator, rows)
-        return np.asarray(estimator.predict(rows), dtype=np.float64)
+        values = np.asarray(estimator.predict(rows), dtype=np.float64)
+        if values.ndim > 1 and values.shape[1] != 1:
+            return Outputs([{"values": row} for row in values.tolist()], values)
+        return values.reshape(-1)
+
+
+def _outputs(kind: Kind | None, estimator: Any, rows: Any) -> Outputs:
+    """`{"cluster"}`, `{"outlier", "score"}` with a score below 0 for an outlier, or `{"values"}`."""
+    match kind:
+        case Kind.CLUSTERER:
+            clusters = np.asarray(estimator.predict(rows))
+            return Outputs([{"cluster": cluster} for cluster in clusters.tolist()], clusters)
+        case Kind.OUTLIER_DETECTOR:
+            scores = np.asarray(estimator.decision_function(rows), dtype=np.float64).reshape(-1)
+            are_out = np.asarray(estimator.predict(rows)).reshape(-1) < 0
+            pairs = zip(are_out.tolist(), scores.tolist(), strict=True)
+            return Outputs([{"outlier": is_out, "score": score} for is_out, score in pairs], scores)
+    values = estimator.transform(rows)
+    if values.ndim == 2 and values.shape[1] > MAX_VALUES:
+        raise ValueError(f"it gives {values.shape[1]} values for a row, more than {MAX_VALUES}")
+    values = np.asarray(values.toarray() if sparse.issparse(values) else values)
+    if values.dtype.kind not in "fiub":
+        raise ValueError("it gives other values than numbers")
+    return Outputs([{"values": row} for row in values.tolist()], values)
 
 
 def _said_by(say: Callable[[Any], list[Any]], rows: Any) -> list[Any]:
@@ -238,7 +284,7 @@ def _opened(path: Path) -> tuple[Any, Inputs]:
 
 def _ensure_predicts(estimator: Any) -> None:
     try:
-        predicts = is_classifier(estimator) or is_regressor(estimator)
+        predicts = estimators.kind_of(estimator) is not None
         if predicts:
             check_is_fitted(estimator)
     except NotFittedError:
@@ -246,9 +292,18 @@ def _ensure_predicts(estimator: Any) -> None:
     except Exception:  # the object is of a trusted type, but what it holds is anybody's
         predicts = False
     if not predicts:
-        raise BrokenModel(f"a {type(estimator).__name__} is neither a classifier nor a regressor")
+        raise BrokenModel(f"a {type(estimator).__name__} neither predicts nor transforms single rows")
     if is_classifier(estimator) and _classes(estimator) is None:
         raise BrokenModel(SEVERAL_OUTPUTS)
+
+
+def _probed(estimator: Any, inputs: Inputs) -> Any:
+    """A prediction for a row that was made up. Raises BrokenModel if there is none, whatever the row."""
+    model = SklearnModel(estimator, inputs)
+    if inputs.are_texts:
+        return probing.prediction_of(model, ["a good day", ""])
+    width = _column_count(estimator) or (None if inputs.columns is None else len(inputs.columns)) or 1
+    return probing.prediction_of(model, estimators.example_rows(estimator, width))
 
 
 def _classes(estimator: Any) -> tuple[str, ...] | None:
@@ -265,7 +320,9 @@ def _fits(note: Note, estimator: Any) -> bool:
     """Whether the note is about this model: anybody can put one into a file."""
     count = _column_count(estimator)
     is_of_task = is_classifier(estimator) == (note.task is Task.CLASSIFICATION)
-    return is_of_task and (count == len(note.columns) or (_takes_texts(estimator) and len(note.columns) == 1))
+    return is_of_task and (
+        count == len(note.columns) or (estimators.takes_texts(estimator) and len(note.columns) == 1)
+    )
 
 
 def _noted(note: Note) -> Inputs:
@@ -290,15 +347,13 @@ def _reader(column: NotedColumn) -> Reader:
 
 def _found(estimator: Any) -> Inputs:
     """What somebody else's model takes. By the places of its columns: it takes arrays."""
-    if _takes_texts(estimator):
+    if estimators.takes_texts(estimator):
         return Inputs(columns=(TEXT,), are_texts=True)
     names = getattr(estimator, "feature_names_in_", None)
     count = _column_count(estimator) if names is None else len(names)
     if count is None:
         return Inputs(columns=None)
     named = [f"x{place}" for place in range(count)] if names is None else [str(name) for name in names]
-    if names is not None:
-        _select_by_place(estimator, {name: place for place, name in enumerate(named)})
     readers = found_in(estimator, count)
     return Inputs(
         columns=tuple(InputColumn(name, reader.type) for name, reader in zip(named, readers, strict=True)),
@@ -309,32 +364,3 @@ def _found(estimator: Any) -> Inputs:
 def _column_count(estimator: Any) -> int | None:
     count = getattr(estimator, "n_features_in_", None)
     return int(count) if isinstance(count, int | np.integer) and 0 < count < 1_000_000 else None
-
-
-def _takes_texts(estimator: Any) -> bool:
-    first = estimator
-    while isinstance(first, Pipeline) and first.steps:
-        first = first.steps[0][1]
-    return isinstance(first, CountVectorizer | HashingVectorizer)
-
-
-def _select_by_place(estimator: Any, places: dict[str, int]) -> None:
-    """Have what was fitted on a table with names take arrays, whose columns have none."""
-    match estimator:
-        case Pipeline(steps=[(_, first), *_]):
-            _select_by_place(first, places)
-        case FeatureUnion():
-            for _, part in estimator.transformer_list:
-                _select_by_place(part, places)
-        case ColumnTransformer():
-            estimator.transformers_ = [
-                (name, part, _places(columns, places)) for name, part, columns in estimator.transformers_
-            ]
-
-
-def _places(columns: Any, places: dict[str, int]) -> Any:
-    if isinstance(columns, str):
-        return places[columns]
-    if isinstance(columns, list | tuple | np.ndarray):
-        return [places.get(column, column) if isinstance(column, str) else column for column in columns]
-    return columns

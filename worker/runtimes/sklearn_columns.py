@@ -20,6 +20,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
+from worker.runtimes.estimators import first_parts
 from worker.tables import TableLists
 from worker.training import cells
 from worker.training.cells import BadCell
@@ -179,6 +180,9 @@ def _look_at_categories(part: Any, places: list[int], found: list[Reader | None]
     preprocessor = getattr(part, "_preprocessor", None)  # of histogram boosting with categories
     if isinstance(preprocessor, ColumnTransformer):
         _look(preprocessor, places, found, depth - 1)
+    elif parts := list(first_parts(part)):  # a search, a vote, a calibration, …
+        for inner in parts:
+            _look(inner, places, found, depth - 1)
     else:
         _note(found, places, [NUMBER] * len(places))
 

@@ -55,6 +55,8 @@ def _likeliest(classes: tuple[str, ...], scores: Floats) -> npt.NDArray[Any]:
 
 def _labels(estimator: Any, rows: Any) -> npt.NDArray[Any]:
     predicted: npt.NDArray[Any] = estimator.predict(rows)
+    if predicted.ndim != 1:
+        raise ValueError("it predicts several labels at once")
     if predicted.dtype.kind == "U":
         return predicted
     said = predicted.tolist()

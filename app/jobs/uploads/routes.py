@@ -6,12 +6,13 @@ job, so nothing is lost when the client does not wait for it, or this process di
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response, status
+from pydantic import StringConstraints
 
 from app.auth.deps import CurrentUser
 from app.core import ids
@@ -22,6 +23,7 @@ from app.datasets import multipart, receiving, spooling
 from app.datasets.deps import IntakeDep
 from app.datasets.errors import BadCompression, BadUpload, SpoolFull, UploadStalled
 from app.http import problems
+from app.http.body import CleanStr
 from app.http.deps import ResourcesDep
 from app.http.errors import UnsupportedEncoding
 from app.http.middleware import allow_body
@@ -35,10 +37,11 @@ from app.jobs.quota import Quota
 from app.jobs.service import Submitted
 from app.jobs.states import Priority, Status
 from app.jobs.uploads.verdicts import model_of
-from app.models import builtin, formats, queries, storing
+from app.models import builtin, formats, naming, queries, storing
 from app.models import views as model_views
 from app.models.errors import (
     BrokenModel,
+    ClassesNotTaken,
     InspectionCancelled,
     InspectionFailed,
     InspectionPending,
@@ -51,6 +54,19 @@ from app.models.routes import BINARY
 from app.models.schemas import VersionView
 from app.quotas.errors import QuotaExceeded
 from app.quotas.service import StorageQuota
+
+MAX_CLASSES: Final = 1000
+MAX_CLASS_CHARACTERS: Final = 200
+
+ClassName = Annotated[CleanStr, StringConstraints(min_length=1, max_length=MAX_CLASS_CHARACTERS)]
+Classes = Annotated[
+    list[ClassName] | None,
+    Query(
+        min_length=2,
+        max_length=MAX_CLASSES,
+        description="The classes of an ONNX model that does not name them, in the order of its scores.",
+    ),
+]
 
 WAIT_SECONDS: Final = 30.0
 FORM: Final = "multipart/form-data"
@@ -92,6 +108,7 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
                 reason="The model is not safe to load: it needs what is not loaded here: posix.system."
             ),
             BrokenModel(reason="It is neither a skops file nor an ONNX model."),
+            ClassesNotTaken,
             InspectionPending(job_id=_EXAMPLE_ID),
             InspectionCancelled(job_id=_EXAMPLE_ID),
             InspectionFailed(reason="The storage of files cannot be reached right now."),
@@ -112,18 +129,19 @@ async def create_model_version(
     watcher: WatcherDep,
     intake: IntakeDep,
     alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
+    classes: Classes = None,
     key: IdempotencyKey = None,
 ) -> Response:
     """The body is the file, or a form with one file. A worker looks at it before it becomes a version.
 
     What could run code when it is loaded (pickle, joblib, PyTorch, HDF5) is refused, and so is a skops file
-    with types that are not known to be safe. The answer names them.
+    with types that are not known to be safe. The answer names them. So is a model that cannot predict.
     """
     if name in builtin.NAMES:
         raise NameReserved(model=name)
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
     with intake.spools.of(user.id) as reserve:
-        wanted = await _stored(request, resources, user.id, name, alias, reserve)
+        wanted = await _stored(request, resources, user.id, name, alias, classes, reserve)
     submitted = await _submit(resources, quota, user.id, wanted, key)
     row = await _wait(resources, watcher, user.id, submitted.job_id)
     model, number = await _judged(resources, row, wanted.key)
@@ -156,6 +174,7 @@ async def _stored(
     owner_id: UUID,
     name: str,
     alias: str | None,
+    classes: Sequence[str] | None,
     reserve: Callable[[int], None],
 ) -> InspectModelRequest:
     """Take the file in, and store it if it may be a model."""
@@ -175,6 +194,10 @@ async def _stored(
         finally:
             spool.close()
         runtime = await asyncio.to_thread(formats.runtime_of, path)
+        if classes is not None:
+            if runtime != formats.ONNX:
+                raise ClassesNotTaken
+            await asyncio.to_thread(naming.name_classes, path, classes)
         stored = await resources.storage.put_file(storing.upload_key(ids.new_id()), path)
     return InspectModelRequest(
         name=name,

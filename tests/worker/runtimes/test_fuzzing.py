@@ -18,7 +18,7 @@ from tests.worker.runtimes.inspection import corpus
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SEED = 20
-MUTANTS_OF_EACH = 5
+MUTANTS_OF_EACH = 3
 
 
 @pytest.mark.parametrize("kind", ["sklearn", "onnx"])

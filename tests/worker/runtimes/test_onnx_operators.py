@@ -70,7 +70,15 @@ def test_outputs_of_another_shape_than_declared_are_said_to_be() -> None:
     declared = Outputs(("label", "scores"), Task.CLASSIFICATION, ("a", "b"))
 
     with pytest.raises(JobError, match="other shapes than it declares"):
-        declared.predictions([np.array([0, 1]), np.array([0.5, 0.5])], 2)
+        declared.predictions([np.array([0, 1]), [0.5, 0.5]], 2)  # neither a matrix nor maps
+
+
+def test_scores_of_fewer_classes_than_declared_are_given_as_they_are() -> None:
+    declared = Outputs(("label", "scores"), Task.CLASSIFICATION, ("a", "b"))
+
+    said = declared.predictions([np.array([0, 1]), np.array([0.5, 0.25])], 2)
+
+    assert said == [{"outputs": {"label": 0, "scores": 0.5}}, {"outputs": {"label": 1, "scores": 0.25}}]
 
 
 @pytest.mark.parametrize("count", [2**31 - 1, 0, -1, 3])

@@ -30,6 +30,11 @@ def changed(name: str, place: int, value: int) -> bytes:
         ("nodes_falsenodeids", 0, 0, "lead back"),
         ("nodes_truenodeids", 0, 2, "lead back"),
         ("nodes_nodeids", 1, 0, "two nodes of the same number"),
+        ("nodes_truenodeids", 0, 7, "lead nowhere"),
+        ("nodes_falsenodeids", 0, -1, "lead nowhere"),
+        ("nodes_truenodeids", 2, -(2**62), "lead nowhere"),  # in 32 bits it is 0, the root
+        ("nodes_nodeids", 4, 2**32 + 4, "lead nowhere"),
+        ("nodes_treeids", 0, -1, "lead nowhere"),
     ],
 )
 def test_a_tree_that_leads_back_is_refused(
@@ -72,10 +77,15 @@ def test_a_tree_of_the_later_operator_is_taken(tmp_path: Path) -> None:
         {"nodes_truenodeids": [0, 0]},
         {"nodes_trueleafs": [0, 0], "nodes_truenodeids": [1, 1]},
         {"nodes_trueleafs": [0]},
+        {"nodes_truenodeids": [2, 0]},
+        {"nodes_truenodeids": [-1, 0]},
+        {"nodes_truenodeids": [1, 2**40]},
+        {"nodes_falsenodeids": [3, 1]},
+        {"tree_roots": [5]},
     ],
 )
 def test_a_tree_of_the_later_operator_that_leads_back_is_refused(
     attributes: dict[str, Any], tmp_path: Path
 ) -> None:
-    with pytest.raises(BrokenModel, match=r"lead back|not described in full"):
+    with pytest.raises(BrokenModel, match=r"lead back|lead nowhere|not described in full"):
         OnnxRuntime().inspect(files.written(tmp_path, ensemble(**attributes)))

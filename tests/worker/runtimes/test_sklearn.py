@@ -392,9 +392,9 @@ def test_a_list_of_members_that_is_made_up_is_refused(
     ("model", "said"),
     [
         (LogisticRegression(), "it is not fitted"),
-        (StandardScaler().fit(iris[0]), "a StandardScaler is neither a classifier nor a regressor"),
-        (Pipeline([]), "neither a classifier nor a regressor"),
-        ([1, 2], "a list is neither"),
+        (StandardScaler(), "it is not fitted"),
+        (Pipeline([]), "a Pipeline neither predicts nor transforms"),
+        ([1, 2], "a list neither predicts nor transforms"),
         (RandomForestClassifier(2).fit(iris[0], np.column_stack([iris[1]] * 2)), "several things at once"),
     ],
 )

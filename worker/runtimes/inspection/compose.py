@@ -1,5 +1,6 @@
 """Pipelines and what else puts estimators together. Their parts have passed checks of their own."""
 
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -31,7 +32,10 @@ def _check_union(part: Part) -> None:
 
 
 def _check_columns(part: Part) -> None:
+    """Columns that were chosen by name are chosen by place: rows come as arrays, and those have no names."""
     columns = part.columns()
+    if part.has("feature_names_in_"):
+        _choose_by_place(part, part.get("feature_names_in_").tolist())
     _check_named(part, "transformers_", 3)
     for _, _, chosen in part.get("transformers_"):
         _check_chosen(part, chosen, columns)
@@ -45,6 +49,31 @@ def _check_columns(part: Part) -> None:
     part.ensure(type(indices) is dict, "_transformer_to_input_indices", "a dictionary")
     for chosen in indices.values():
         _check_chosen(part, chosen, columns)
+
+
+def _choose_by_place(part: Part, names: list[str]) -> None:
+    places = {name: place for place, name in enumerate(names)}
+    _check_named(part, "transformers_", 3)
+    part.value.transformers_ = [
+        (name, step, _place_of(part, chosen, places)) for name, step, chosen in part.get("transformers_")
+    ]
+
+
+def _place_of(part: Part, chosen: Any, places: dict[str, int]) -> Any:
+    """The places of columns, however they were chosen. A slice of names includes its last one."""
+    match chosen:
+        case str():
+            part.ensure(chosen in places, "transformers_", "for columns of its input")
+            return places[chosen]
+        case slice(start=str(), stop=_) | slice(start=_, stop=str()):
+            part.ensure({chosen.start, chosen.stop} <= {*places, None}, "transformers_", "for its columns")
+            stop = None if chosen.stop is None else places[chosen.stop] + 1
+            return slice(places.get(chosen.start), stop, chosen.step)
+        case list() | tuple() | np.ndarray():
+            return [
+                _place_of(part, column, places) if isinstance(column, str) else column for column in chosen
+            ]
+    return chosen
 
 
 def _check_chosen(part: Part, chosen: Any, columns: int) -> None:
@@ -72,7 +101,10 @@ def _check_function(part: Part) -> None:
     for name in ("kw_args", "inv_kw_args"):
         part.ensure(not part.get(name), name, "None")
     for name in ("func", "inverse_func"):
-        part.ensure(part.get(name) is None or callable(part.get(name)), name, "a function")
+        # The other functions that a file may name are for other classes. A partial is one of `check_array`,
+        # which histogram boosting has.
+        is_elementwise = part.get(name) is None or isinstance(part.get(name), np.ufunc | partial)
+        part.ensure(is_elementwise, name, "an elementwise function of NumPy or SciPy")
 
 
 def _check_frozen(part: Part) -> None:
@@ -92,7 +124,9 @@ TRUSTED: Final = (
         ColumnTransformer,
         "n_features_in_ transformers_ sparse_output_ _transformer_to_input_indices",
         _check_columns,
-        "_columns _remainder output_indices_ _n_features verbose_feature_names_out",
+        "_remainder output_indices_ _n_features verbose_feature_names_out",
+        # As they were before they were fitted, with functions that choose columns (`make_column_selector`).
+        "transformers",
     ),
     TrustedType(FunctionTransformer, "", _check_function),
     TrustedType(FrozenEstimator, "", _check_frozen),

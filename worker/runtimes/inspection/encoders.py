@@ -14,10 +14,12 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 
-from worker.runtimes.inspection.part import Part
+from worker.runtimes.inspection.part import SEVERAL_OUTPUTS, Part
 from worker.runtimes.inspection.trusted_type import TrustedType
+from worker.runtimes.runtime import BrokenModel
 
 MAX_WIDTH: Final = 2**31 - 1
+SEVERAL_LABELS: Final = "multilabel-indicator"
 
 
 def _check_categories(part: Part) -> list[int]:
@@ -132,7 +134,8 @@ def _check_label_binarizer(part: Part) -> None:
     part.classes()
     for name in ("neg_label", "pos_label"):
         part.count(name, -MAX_WIDTH)
-    part.choice("y_type_", ("binary", "multiclass", "multilabel-indicator"))
+    if part.choice("y_type_", ("binary", "multiclass", SEVERAL_LABELS)) == SEVERAL_LABELS:
+        raise BrokenModel(SEVERAL_OUTPUTS)
     part.flag("sparse_input_")
 
 

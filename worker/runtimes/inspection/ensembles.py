@@ -4,10 +4,10 @@ from typing import Any, Final
 
 from sklearn import ensemble
 from sklearn.base import BaseEstimator
-from sklearn.feature_selection import SelectFromModel
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
 
 from worker.runtimes.inspection.part import Part
@@ -80,13 +80,14 @@ def _check_one_to_one(part: Part) -> None:
     part.ensure(not part.has("pairwise_indices_"), "pairwise_indices_", "None")
 
 
+def _check_outputs(part: Part) -> None:
+    _members(part)
+
+
 def _check_search(part: Part) -> None:
     part.ensure(isinstance(part.get("best_estimator_"), BaseEstimator), "best_estimator_", "an estimator")
-
-
-def _check_selection(part: Part) -> None:
-    part.ensure(isinstance(part.get("estimator_"), BaseEstimator), "estimator_", "an estimator")
-    part.choice("importance_getter", ("auto", "coef_", "feature_importances_"))
+    # It may be a function; that there is a best estimator says the same.
+    part.value.refit = True
 
 
 def _check_consensus(part: Part) -> None:
@@ -97,6 +98,7 @@ _BAGGING: Final = "n_features_in_ estimators_ estimators_features_"
 _BAGGING_KEPT: Final = "estimator_ estimator_params _max_features _max_samples _n_samples _seeds"
 _BOOSTING: Final = "n_features_in_ estimators_ estimator_weights_"
 _BOOSTING_KEPT: Final = "estimator_ estimator_params estimator_errors_"
+_SEARCH: Final = "scoring cv refit error_score"
 
 TRUSTED: Final = (
     TrustedType(ensemble.BaggingClassifier, f"{_BAGGING} classes_ n_classes_", _check_bagging, _BAGGING_KEPT),
@@ -115,8 +117,10 @@ TRUSTED: Final = (
     TrustedType(ensemble.StackingRegressor, "estimators_ final_estimator_ stack_method_", _check_stacking),
     TrustedType(OneVsRestClassifier, "estimators_ label_binarizer_", _check_one_to_rest, "classes_"),
     TrustedType(OneVsOneClassifier, "estimators_ classes_", _check_one_to_one, "pairwise_indices_"),
-    TrustedType(GridSearchCV, "best_estimator_", _check_search, "multimetric_"),
-    TrustedType(RandomizedSearchCV, "best_estimator_", _check_search, "multimetric_"),
-    TrustedType(SelectFromModel, "estimator_", _check_selection, "threshold_ max_features_"),
+    TrustedType(GridSearchCV, "best_estimator_", _check_search, "multimetric_", f"{_SEARCH} param_grid"),
+    TrustedType(
+        RandomizedSearchCV, "best_estimator_", _check_search, "multimetric_", f"{_SEARCH} param_distributions"
+    ),
+    TrustedType(MultiOutputRegressor, "estimators_", _check_outputs),
     TrustedType(RANSACRegressor, "estimator_", _check_consensus),
 )

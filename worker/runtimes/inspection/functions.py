@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 from scipy import special
+from sklearn import metrics
 from sklearn._loss import _loss
 from sklearn.linear_model import _sgd_fast
 from sklearn.utils.validation import check_array
@@ -29,6 +30,16 @@ DATA_TYPES: Final[dict[str, type]] = {
 
 CHECK_ARRAY: Final = "sklearn.utils.validation.check_array"
 
+METRICS: Final[dict[str, Callable[..., Any]]] = {
+    f"{metric.__module__}.{metric.__name__}": metric
+    for metric in (
+        *(metrics.accuracy_score, metrics.balanced_accuracy_score, metrics.f1_score, metrics.fbeta_score),
+        *(metrics.precision_score, metrics.recall_score, metrics.jaccard_score, metrics.matthews_corrcoef),
+        metrics.cohen_kappa_score,
+    )
+}
+"""A tuned threshold asks its metric for the positive class; it is never called."""
+
 
 def _elementwise() -> dict[str, Callable[..., Any]]:
     """The universal functions of NumPy and SciPy that take one array and give one of the same shape."""
@@ -44,7 +55,7 @@ def _elementwise() -> dict[str, Callable[..., Any]]:
     return named
 
 
-FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {**_elementwise(), CHECK_ARRAY: check_array}
+FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {**_elementwise(), **METRICS, CHECK_ARRAY: check_array}
 
 LOSSES: Final[dict[str, Callable[..., Any]]] = {
     f"{names}.{loss}": getattr(module, loss)

@@ -176,6 +176,7 @@ def _check(made: Any, trusted: Any) -> None:
     for name in ("n_jobs", "memory"):
         if name in attributes:
             attributes[name] = None
+    attributes |= dict.fromkeys(trusted.emptied)
     part = Part(made)
     if trusted.required and not any(name in attributes for name in trusted.required):
         part.feature_names()

@@ -1,32 +1,43 @@
-"""Nearest neighbours by brute force. Search trees are compiled objects that nothing can look into."""
+"""Nearest neighbours. Nothing can look into search trees, which are compiled objects: they are built anew."""
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+from sklearn.impute import KNNImputer, MissingIndicator
+from sklearn.neighbors import (
+    BallTree,
+    KDTree,
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestCentroid,
+)
 
-from worker.runtimes.inspection.part import FLOATS, Part
+from worker.runtimes.inspection.part import FLOATS, MAX_COUNT, Part
 from worker.runtimes.inspection.trusted_type import TrustedType
-from worker.runtimes.runtime import UnsafeModel
 
 METRICS: Final = (
     *("euclidean", "sqeuclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "cosine", "minkowski"),
 )
 
+TREES: Final[dict[str, Any]] = {"kd_tree": KDTree, "ball_tree": BallTree}
+TREE_METRICS: Final = ("euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "minkowski")
+
 
 def _check_rows(part: Part) -> int:
     """Compiled code takes the nearest rows by their places: there are as many rows as it asks for."""
     columns = part.columns()
-    if part.get("_fit_method") != "brute" or part.has("_tree"):
-        raise UnsafeModel([part.name], f"a {part.name} is loaded with algorithm='brute' only")
+    method = part.choice("_fit_method", ("brute", *TREES))
     for name in ("metric", "effective_metric_"):
         part.choice(name, METRICS)
-    part.choice("weights", ("uniform", "distance"))
+    if part.has("weights"):
+        part.choice("weights", ("uniform", "distance"))
     if part.get("metric_params"):
         part.fail("metric_params", "None")
     keywords = part.get("effective_metric_params_")
-    part.ensure(type(keywords) is dict and keywords.keys() <= {"p"}, "effective_metric_params_", "p at most")
+    is_power = type(keywords) is dict and keywords.keys() <= {"p", "w"} and keywords.get("w") is None
+    part.ensure(is_power, "effective_metric_params_", "p at most")
     for power in (part.get("p"), keywords.get("p", 2)):
         is_power = type(power) in (int, float) and 0 < power < 1000
         part.ensure(is_power, "p", "a number from 0 to 1000")
@@ -38,8 +49,49 @@ def _check_rows(part: Part) -> int:
         part.array("_fit_X", (None, columns), "fiu", contiguous=True)
     count = int(rows.shape[0])
     part.ensure(part.count("n_samples_fit_") == count, "n_samples_fit_", "the number of its rows")
-    part.count("n_neighbors", 1, count)
+    part.count("n_neighbors", 1, count if part.name.startswith("KNeighbors") else MAX_COUNT)
+    part.value._tree = None
+    if method != "brute":
+        _build_tree(part, method)
     return count
+
+
+def _build_tree(part: Part, method: str) -> None:
+    """The tree that scikit-learn built: of the same rows, by the same rule."""
+    part.choice("effective_metric_", TREE_METRICS)
+    rows = part.get("_fit_X")
+    is_dense = isinstance(rows, np.ndarray) and len(rows) >= 1 and bool(np.isfinite(rows).all())
+    part.ensure(is_dense, "_fit_X", "an array of finite numbers")
+    keywords = part.get("effective_metric_params_")
+    part.ensure(keywords.get("p", 2) >= 1, "p", "1 or more, to be searched for in a tree")
+    size = part.count("leaf_size")
+    part.value._tree = TREES[method](rows, size, metric=part.get("effective_metric_"), **keywords)
+
+
+def _check_novelty(part: Part) -> None:
+    """The neighbours of a row are compared with theirs: arrays with a value for each row."""
+    rows = _check_rows(part)
+    part.ensure(part.flag("novelty"), "novelty", "true: otherwise it is only for the rows it was fitted on")
+    neighbours = part.count("n_neighbors_", 1, rows)
+    part.array("_lrd", (rows,))
+    distances = part.array("_distances_fit_X_", (rows, None))
+    part.ensure(distances.shape[1] >= neighbours, "_distances_fit_X_", "for each neighbour")
+    part.number("offset_")
+
+
+def _check_imputer(part: Part) -> None:
+    columns = part.columns()
+    rows = part.array("_fit_X", (None, columns))
+    part.array("_mask_fit_X", rows.shape, "b")
+    part.array("_valid_mask", (columns,), "b")
+    part.count("n_neighbors")
+    part.choice("weights", ("uniform", "distance"))
+    part.choice("metric", ("nan_euclidean",))
+    if part.has("indicator_"):
+        indicator = part.object("indicator_", (MissingIndicator,))
+        part.ensure(
+            indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike"
+        )
 
 
 def _check_classifier(part: Part) -> None:
@@ -68,13 +120,18 @@ def _check_centroids(part: Part) -> None:
             part.array(name, shape)
 
 
-_FITTED: Final = (
-    "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_ _y"
-)
+_FITTED: Final = "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_"
 
 TRUSTED: Final = (
-    TrustedType(KNeighborsClassifier, f"{_FITTED} classes_ outputs_2d_", _check_classifier, "_tree"),
-    TrustedType(KNeighborsRegressor, _FITTED, _check_regressor, "_tree"),
+    TrustedType(KNeighborsClassifier, f"{_FITTED} _y classes_ outputs_2d_", _check_classifier),
+    TrustedType(KNeighborsRegressor, f"{_FITTED} _y", _check_regressor),
+    TrustedType(
+        LocalOutlierFactor,
+        f"{_FITTED} n_neighbors_ _lrd _distances_fit_X_ offset_",
+        _check_novelty,
+        "negative_outlier_factor_",
+    ),
+    TrustedType(KNNImputer, "n_features_in_ _fit_X _mask_fit_X _valid_mask", _check_imputer, "indicator_"),
     TrustedType(
         NearestCentroid,
         "n_features_in_ classes_ centroids_",

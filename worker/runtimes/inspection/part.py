@@ -11,7 +11,10 @@ from worker.runtimes.runtime import BrokenModel
 
 MAX_COUNT: Final = 2**31 - 1
 FLOATS: Final = (np.dtype(np.float64), np.dtype(np.float32))
-SEVERAL_OUTPUTS: Final = "it does not say which classes it tells apart, or predicts several things at once"
+SEVERAL_OUTPUTS: Final = (
+    "it does not say which classes it tells apart, or predicts several things at once; fit one model for each"
+    " output, and upload each"
+)
 
 Shape = tuple[int | None, ...]
 

@@ -4,8 +4,7 @@ from typing import Final
 
 import numpy as np
 from sklearn import preprocessing as steps
-from sklearn.decomposition import PCA, TruncatedSVD
-from sklearn.feature_selection import VarianceThreshold
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.impute import MissingIndicator, SimpleImputer
 
 from worker.runtimes.inspection.part import Part
@@ -83,11 +82,6 @@ def _check_components(part: Part) -> None:
             part.array(name, (length,))
 
 
-def _check_variances(part: Part) -> None:
-    part.array("variances_", (part.columns(),))
-    part.number("threshold")
-
-
 _SCALES: Final = "scale_ mean_ var_ center_ min_ data_min_ data_max_ data_range_ max_abs_"
 _SCALER: Final = ("n_features_in_", _check_scaler, f"{_SCALES} n_samples_seen_")
 
@@ -118,5 +112,5 @@ TRUSTED: Final = (
         _check_components,
         "n_components_ noise_variance_",
     ),
-    TrustedType(VarianceThreshold, "n_features_in_ variances_", _check_variances),
+    TrustedType(IncrementalPCA, "n_features_in_ components_ mean_", _check_components),
 )

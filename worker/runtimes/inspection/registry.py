@@ -4,6 +4,8 @@ from typing import Final
 
 from worker.runtimes.inspection import (
     bayes,
+    calibration,
+    clusters,
     compose,
     encoders,
     ensembles,
@@ -13,7 +15,11 @@ from worker.runtimes.inspection import (
     losses,
     neighbors,
     network,
+    outliers,
     preprocessing,
+    processes,
+    selection,
+    splines,
     svm,
     text,
     trees,
@@ -22,7 +28,8 @@ from worker.runtimes.inspection.trusted_type import TrustedType
 
 _FAMILIES: Final = (
     *(trees, forests, hist_boosting, losses, svm, linear, bayes, network, neighbors),
-    *(preprocessing, encoders, text, compose, ensembles),
+    *(preprocessing, splines, selection, encoders, text, compose, ensembles, calibration, clusters),
+    *(outliers, processes),
 )
 
 TYPES: Final[dict[str, TrustedType]] = {

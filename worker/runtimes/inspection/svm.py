@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import numpy as np
 from scipy import sparse
-from sklearn.svm import SVC, SVR, NuSVC, NuSVR
+from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 
 from worker.runtimes.inspection.part import Part
 from worker.runtimes.inspection.trusted_type import TrustedType
@@ -23,6 +23,11 @@ def _check_classifier(part: Part) -> None:
 def _check_regressor(part: Part) -> None:
     counts = _check_machine(part, 2)
     part.ensure(int(counts[0]) == _vectors(part), "_n_support", "the number of its support vectors")
+
+
+def _check_one_class(part: Part) -> None:
+    _check_regressor(part)
+    part.array("offset_", (1,))
 
 
 def _check_machine(part: Part, classes: int) -> np.ndarray:
@@ -87,4 +92,5 @@ TRUSTED: Final = (
     TrustedType(NuSVC, f"{_FITTED} classes_", _check_classifier, _KEPT),
     TrustedType(SVR, _FITTED, _check_regressor, _KEPT),
     TrustedType(NuSVR, _FITTED, _check_regressor, _KEPT),
+    TrustedType(OneClassSVM, f"{_FITTED} offset_", _check_one_class, _KEPT),
 )

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn import ensemble, linear_model, naive_bayes, preprocessing, svm, tree
+from sklearn import feature_selection as selection
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_extraction.text import (
@@ -20,11 +23,24 @@ from sklearn.feature_extraction.text import (
 )
 from sklearn.feature_selection import SelectFromModel, VarianceThreshold
 from sklearn.frozen import FrozenEstimator
-from sklearn.impute import SimpleImputer
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
+from sklearn.impute import KNNImputer, SimpleImputer
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    RandomizedSearchCV,
+    TunedThresholdClassifierCV,
+)
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.naive_bayes import MultinomialNB
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestCentroid
+from sklearn.neighbors import (
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestCentroid,
+)
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder, StandardScaler
@@ -105,6 +121,40 @@ NUMERIC_CLASSIFIERS: dict[str, Any] = {
     "selection": make_pipeline(SelectFromModel(_logistic()), _logistic()),
     "function": make_pipeline(FunctionTransformer(np.log1p), _logistic()),
     "union": make_pipeline(FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]), _logistic()),
+    "calibrated": CalibratedClassifierCV(_logistic(), cv=2),
+    "calibrated, isotonic": CalibratedClassifierCV(svm.LinearSVC(), method="isotonic", cv=2),
+    "calibrated by temperature": CalibratedClassifierCV(_logistic(), method="temperature", cv=2),
+    "neighbours in a tree": KNeighborsClassifier(3, algorithm="kd_tree", weights="distance"),
+    "neighbours in a ball tree": KNeighborsClassifier(3, algorithm="ball_tree", metric="manhattan"),
+    "neighbours as they come": KNeighborsClassifier(3, p=3),
+    "neighbours for gaps": make_pipeline(KNNImputer(n_neighbors=2, add_indicator=True), _logistic()),
+    "best columns": make_pipeline(selection.SelectKBest(k=2), _logistic()),
+    "best by chi2": make_pipeline(selection.SelectKBest(selection.chi2, k="all"), _logistic()),
+    "best share": make_pipeline(selection.SelectPercentile(percentile=50), _logistic()),
+    "false positives": make_pipeline(selection.SelectFpr(), _logistic()),
+    "false discoveries": make_pipeline(selection.SelectFdr(), _logistic()),
+    "family-wise": make_pipeline(selection.SelectFwe(), _logistic()),
+    "univariate": make_pipeline(selection.GenericUnivariateSelect(mode="k_best", param=2), _logistic()),
+    "elimination": selection.RFE(_logistic(), n_features_to_select=2),
+    "elimination in a pipeline": make_pipeline(selection.RFECV(_logistic(), cv=2), _logistic()),
+    "sequential": make_pipeline(
+        selection.SequentialFeatureSelector(_logistic(), cv=2, n_features_to_select=2), _logistic()
+    ),
+    "splines": make_pipeline(preprocessing.SplineTransformer(), _logistic()),
+    "splines, sparse": make_pipeline(
+        preprocessing.SplineTransformer(
+            degree=2, sparse_output=True, extrapolation="linear", include_bias=False
+        ),
+        _logistic(),
+    ),
+    "splines, periodic": make_pipeline(
+        preprocessing.SplineTransformer(extrapolation="periodic"), _logistic()
+    ),
+    "batches of components": make_pipeline(IncrementalPCA(2), _logistic()),
+    "process of classes": GaussianProcessClassifier(1.0 * kernels.RBF(1.0), optimizer=None),
+    "grid of scores": GridSearchCV(
+        _logistic(), {"C": [1.0]}, cv=2, scoring=make_scorer(f1_score, average="macro")
+    ),
     "frozen": Pipeline([("a", FrozenEstimator(StandardScaler().fit(ROWS))), ("b", _logistic())]),
 }
 
@@ -158,6 +208,15 @@ NUMERIC_REGRESSORS: dict[str, Any] = {
     ),
     "network regressor": MLPRegressor(hidden_layer_sizes=(5,), max_iter=5),
     "neighbours regressor": KNeighborsRegressor(3, algorithm="brute"),
+    "neighbours regressor in a tree": KNeighborsRegressor(3, algorithm="ball_tree", leaf_size=5),
+    "process": GaussianProcessRegressor(
+        2.0 * kernels.RBF(np.ones(4)) + kernels.WhiteKernel(0.1), optimizer=None, normalize_y=True
+    ),
+    "process of Matern": GaussianProcessRegressor(
+        kernels.Matern(nu=1.5) + kernels.RationalQuadratic() + kernels.ExpSineSquared(),
+        alpha=1000.0,
+        optimizer=None,
+    ),
     "dummy regressor": DummyRegressor(),
     "target": TransformedTargetRegressor(linear_model.Ridge(), transformer=StandardScaler()),
     "target by function": TransformedTargetRegressor(
@@ -173,13 +232,28 @@ TWO_CLASSES: dict[str, Any] = {
         n_estimators=2, max_depth=2, loss="exponential"
     ),
     "hist boosting of two": ensemble.HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5),
+    "fixed threshold": FixedThresholdClassifier(_logistic(), threshold=0.3),
+    "tuned threshold": TunedThresholdClassifierCV(_logistic(), cv=2, scoring="f1"),
+    "calibrated of two": CalibratedClassifierCV(svm.LinearSVC(), cv=2),
+    "process of two": GaussianProcessClassifier(kernels.DotProduct(1.0), optimizer=None),
     "network of two": MLPClassifier((5,), max_iter=5),
 }
 
 SEVERAL_VALUES: dict[str, Any] = {
     "multi task lasso": linear_model.MultiTaskLasso(),
+    "several regressors": MultiOutputRegressor(linear_model.Ridge()),
     "multi task elastic net": linear_model.MultiTaskElasticNet(),
     "forest of several values": ensemble.RandomForestRegressor(2, max_depth=2),
+}
+
+NO_TARGET: dict[str, Any] = {
+    "clusters": KMeans(3, random_state=1, n_init=1),
+    "clusters by batches": MiniBatchKMeans(3, random_state=1, n_init=1),
+    "isolation forest": ensemble.IsolationForest(n_estimators=3, max_features=0.5, random_state=1),
+    "isolation of all columns": ensemble.IsolationForest(n_estimators=3, random_state=1),
+    "local outliers": LocalOutlierFactor(5, novelty=True),
+    "one class": make_pipeline(StandardScaler(), svm.OneClassSVM()),
+    "components": make_pipeline(StandardScaler(), PCA(2)),
 }
 
 OF_CODES: dict[str, Any] = {
@@ -220,6 +294,10 @@ OF_TEXTS: dict[str, Any] = {
     "hashing": make_pipeline(
         HashingVectorizer(n_features=64), TfidfTransformer(), linear_model.SGDClassifier(random_state=1)
     ),
+    "union of texts": make_pipeline(
+        FeatureUnion([("words", TfidfVectorizer()), ("letters", CountVectorizer(analyzer="char"))]),
+        _logistic(),
+    ),
     "svc of texts": make_pipeline(TfidfVectorizer(), svm.SVC()),
     "neighbours of texts": make_pipeline(TfidfVectorizer(), KNeighborsClassifier(3)),
     "forest of texts": make_pipeline(CountVectorizer(), ensemble.RandomForestClassifier(2, max_depth=3)),
@@ -233,6 +311,7 @@ _GROUPS: tuple[tuple[dict[str, Any], Any, Any], ...] = (
     (TWO_CLASSES, ROWS, PAIR),
     (NUMERIC_REGRESSORS, ROWS, VALUES),
     (SEVERAL_VALUES, ROWS, np.column_stack([VALUES, -VALUES])),
+    (NO_TARGET, ROWS, None),
     (OF_CODES, CODES, KINDS),
     (OF_GAPS, WITH_GAPS, KINDS),
     (OF_TEXTS, TEXTS, KINDS),

@@ -13,8 +13,10 @@ import pytest
 import skops.io
 from scipy import sparse
 from sklearn import ensemble, linear_model, svm
+from sklearn.cluster import DBSCAN
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
+from sklearn.mixture import GaussianMixture
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
@@ -368,8 +370,8 @@ def test_a_random_state_that_stands_behind_its_end_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "model",
     [
-        svm.OneClassSVM(),
-        ensemble.IsolationForest(n_estimators=2),
+        GaussianMixture(2),
+        DBSCAN(),
     ],
     ids=lambda model: type(model).__name__,
 )
