@@ -3,13 +3,11 @@
 import copy
 import os
 import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import skops.io
-from sklearn import ensemble, svm
 
 from tests.fuzz import campaign, guard
 from tests.fuzz.arena import Arena, Report
@@ -42,23 +40,6 @@ def test_the_campaign_draws_the_same_mutants_for_the_same_seed() -> None:
     assert drawn[0] == drawn[1] != drawn[2]
 
 
-def more_trees_than_columns() -> Any:
-    model = ensemble.GradientBoostingRegressor(n_estimators=1).fit(corpus.ROWS, corpus.VALUES)
-    stages = np.empty((1, 400), dtype=object)
-    stages[:] = model.estimators_[0, 0]
-    model.estimators_ = stages
-    return model
-
-
-def fewer_coefficients_than_vectors() -> Any:
-    model = svm.SVR().fit(corpus.ROWS, corpus.VALUES)
-    more = len(model.support_vectors_) + 24
-    model.support_vectors_ = np.tile(corpus.ROWS[:1], (more, 1))
-    model.support_ = np.arange(more, dtype=np.int32)
-    model._n_support = np.array([more, more], dtype=np.int32)
-    return model
-
-
 def a_column_behind_the_row() -> Any:
     model, _ = corpus.fitted("tree")
     model = copy.deepcopy(model)
@@ -70,11 +51,10 @@ def a_column_behind_the_row() -> Any:
     return model
 
 
-@pytest.mark.parametrize(
-    "make", [more_trees_than_columns, fewer_coefficients_than_vectors, a_column_behind_the_row]
-)
-def test_the_arena_notices_what_an_unchecked_model_does(make: Any, tmp_path: Path) -> None:
-    content = skops.io.dumps(make())
+def test_the_arena_notices_what_an_unchecked_model_does() -> None:
+    # Only what is read behind the rows is sure to show. What C code reads or writes elsewhere shows if that memory
+    # happens to matter; test_attacks.py has such models, and their checks.
+    content = skops.io.dumps(a_column_behind_the_row())
     rows = corpus.ROWS[:4].tolist()
     report = Report()
 
