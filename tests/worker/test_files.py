@@ -187,13 +187,17 @@ async def test_nothing_outside_the_scratch_folder_is_kept(
 
 
 async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: Claimed) -> None:
-    files.scratch(job).mkdir()
-    (files.scratch(job) / "draft").write_bytes(b"half")
+    room = files.open_room(pid=1)
+    files.enter_room(job, pid=1)
+    scratch = files.scratch(job)
+    scratch.mkdir()
+    (scratch / "draft").write_bytes(b"half")
 
     await files.clear(job)
     await files.clear(job)  # a second time does nothing
 
-    assert not files.scratch(job).exists()
+    assert scratch.parent == room
+    assert list(room.iterdir()) == []
 
 
 async def test_what_dead_workers_have_left_is_removed_and_what_living_ones_use_stays(
@@ -202,6 +206,7 @@ async def test_what_dead_workers_have_left_is_removed_and_what_living_ones_use_s
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     scratch = tmp_path / "worker" / "scratch"
+    scratch.parent.mkdir(mode=0o700)
     for pid in (dead.pid, os.getppid()):
         (scratch / str(pid) / "attempt").mkdir(parents=True)
 

@@ -52,8 +52,8 @@ def a_column_behind_the_row() -> Any:
 
 
 def test_the_arena_notices_what_an_unchecked_model_does() -> None:
-    # Only what is read behind the rows is sure to show. What C code reads or writes elsewhere shows if that memory
-    # happens to matter; test_attacks.py has such models, and their checks.
+    # Only what is read behind the rows is sure to show. What is read or written elsewhere shows if that
+    # memory happens to matter; test_attacks.py has such models, and their checks.
     content = skops.io.dumps(a_column_behind_the_row())
     rows = corpus.ROWS[:4].tolist()
     report = Report()
