@@ -207,6 +207,7 @@ async def test_what_dead_workers_have_left_is_removed_and_what_living_ones_use_s
     dead.wait()
     scratch = tmp_path / "worker" / "scratch"
     scratch.parent.mkdir(mode=0o700)
+    scratch.mkdir(mode=0o700)
     for pid in (dead.pid, os.getppid()):
         (scratch / str(pid) / "attempt").mkdir(parents=True)
 
