@@ -26,13 +26,18 @@ def mark(item: pytest.Item) -> None:
     """Mark a test `server` if it needs one, or `fast` if it needs neither a server nor seconds."""
     if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.server)
-    elif not _is_slow(item.path) and item.get_closest_marker("long") is None:
+    elif not _is_slow(item.path) and not _is_marked(item):
         item.add_marker(pytest.mark.fast)
 
 
 def is_left_out(path: Path, expression: str) -> bool:
     """Whether `-m EXPRESSION` chooses nothing of this file or folder."""
     return expression == FAST and _is_slow(path)
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    """Whether the test says itself what it needs, as one does that asks for its fixture only as it runs."""
+    return any(item.get_closest_marker(name) is not None for name in ("server", "long"))
 
 
 def _is_slow(path: Path) -> bool:
