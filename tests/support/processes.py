@@ -66,6 +66,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key.get_secret_value(),
         "WORKER_PORT": "off" if settings.worker_port is None else str(settings.worker_port),
         "CHILD_PRELOAD": "false",
+        "MAX_SIGN_UPS_PER_ADDRESS": "10000",  # the users of all tests sign up from here
         "CHILD_PERMISSIONS": "files,processes",  # for the kinds of the tests; ours declare none
         "WORKER_SLOTS": str(settings.worker_slots),
         "WORKER_QUEUES": ",".join(settings.worker_queues),
