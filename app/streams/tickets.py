@@ -2,7 +2,7 @@
 
 A ticket opens one stream, once, within 30 seconds. An EventSource reconnects by itself, with the same URL and
 so with a spent ticket. A resume token lets it in again: the stream sends the token with the ids of its
-events, the client returns it in `Last-Event-ID`, and it is never in a URL (decision 0020).
+events, the client returns it in `Last-Event-ID`, and it is never in a URL (decision 0014).
 """
 
 import hashlib
