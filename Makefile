@@ -35,14 +35,14 @@ PYTEST := -m pytest -n 3 --dist worksteal -rs
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 6 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 12 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
 long: $(DEV) ## Run the rest: single faults, the drill, cut streams, the command line (about 8 minutes)
 	@$(PY) $(PYTEST) -m long $(ARGS)
 
 # The tests run last, so that their summary closes the log.
-check: lint types imports mutants ## Run everything CI runs: lint, types, imports, mutants, all tests (up to 25 minutes)
+check: lint types imports mutants ## Run everything CI runs: lint, types, imports, mutants, all tests (about 40 minutes on two cores)
 	@$(PY) $(PYTEST) $(ARGS)
 
 hostile: $(DEV) ## Run the tests just after boot, in random order, under load, elsewhere (SEED=…, BUSY=2)
@@ -51,7 +51,7 @@ hostile: $(DEV) ## Run the tests just after boot, in random order, under load, e
 chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3), and look for damage
 	@SEED='$(SEED)' MINUTES='$(MINUTES)' WORKERS='$(WORKERS)' RATE='$(RATE)' $(PY) -m tests.chaos
 
-mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (2 minutes)
+mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (15 minutes on two cores)
 	@$(PY) -m tests.mutants $(ARGS)
 
 fuzz: $(DEV) ## Mutate model files field by field, and see that none harms a child (SEED=… MUTANTS=250 of each)

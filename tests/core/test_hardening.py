@@ -1,6 +1,7 @@
 """What a child can learn of its worker: nothing that is secret."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -75,19 +76,24 @@ _COMMANDS = {
 @pytest.mark.parametrize("command", _COMMANDS)
 def test_no_process_of_the_same_user_reads_the_secrets_of_ours(command: str) -> None:
     """Neither has capabilities, so that for root, too, only what is undumpable is closed."""
+    silent = socket.create_server(("127.0.0.1", 0))  # the process waits for its answer as long as we look
     environment = os.environ | {
-        "DATABASE_URL": f"postgresql://me:{CANARY}@127.0.0.1:1/none",
+        "DATABASE_URL": f"postgresql://me:{CANARY}@127.0.0.1:{silent.getsockname()[1]}/none",
+        "DATABASE_CONNECT_SECONDS": "60",
         "REDIS_URL": "redis://127.0.0.1:1",
         "SECRET_KEY": CANARY * 4,
         "WORKER_PORT": "off",
         "CHILD_PRELOAD": "false",
     }
-    with subprocess.Popen(
-        [sys.executable, "-c", _WITHOUT_CAPABILITIES, *_COMMANDS[command]],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as process:
+    with (
+        silent,
+        subprocess.Popen(
+            [sys.executable, "-c", _WITHOUT_CAPABILITIES, *_COMMANDS[command]],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ) as process,
+    ):
         try:
             _await_undumpable(process)
             looked = subprocess.run(
@@ -122,6 +128,10 @@ def _await_undumpable(process: subprocess.Popen[bytes]) -> None:
     look = [sys.executable, "-c", _LOOK, str(process.pid)]
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
+        # Until it has dropped its capabilities and become the program, it is closed to those who have none.
+        command = Path(f"/proc/{process.pid}/cmdline").read_bytes()  # empty for a moment
+        if not command or b"drop_capabilities" in command:
+            continue
         if "PermissionError" in subprocess.run(look, check=True, capture_output=True, text=True).stdout:
             return
     raise AssertionError("the process stayed open to its user")

@@ -701,16 +701,6 @@ MUTANTS: Final = (
         ("tests/jobs/test_pages.py::test_a_page_of_results_ends_early_and_none_is_lost",),
     ),
     Mutant(
-        "quota: without a lock",
-        "app/quotas/service.py",
-        "        await queries.lock(connection, owner_id)\n",
-        "",
-        (
-            "tests/quotas/test_quota.py::test_of_fifty_at_once_exactly_as_many_are_taken_as_fit",
-            "tests/quotas/test_quota.py::test_a_batch_beyond_the_quota_is_refused_and_nothing_of_it_is_kept",
-        ),
-    ),
-    Mutant(
         "quota: whoever was never counted is far below",
         "app/quotas/service.py",
         "if (counted := self._counts.get(owner_id)) is None:\n            return False",
@@ -852,7 +842,7 @@ MUTANTS: Final = (
         "worker/files.py",
         "os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)",
         "os.open(last, os.O_RDONLY | os.O_NONBLOCK, dir_fd=here)",
-        (f"{_FOLDER}::test_only_a_plain_file_in_the_attempts_folder_is_kept",),
+        ("tests/worker/test_files.py::test_nothing_outside_the_scratch_folder_is_kept",),
     ),
     Mutant(
         "files: an open folder will do",

@@ -41,8 +41,8 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "request: a head at any time",
         PROTOCOL,
-        "self._refuse(TooManyConnections())\n            return\n        self._timer =",
-        "self._refuse(TooManyConnections())\n            return\n        _ =",
+        "            self._refuse(RequestTimeout(seconds=int(self.head_seconds)))",
+        "            pass",
         (_lingering("test_a_head_that_does_not_come_is_a_408"),),
     ),
     Mutant(
