@@ -23,7 +23,7 @@ from tests.support import shared_postgres
 
 PARTS: Final = ("app", "worker", "alembic", "tests", "alembic.ini", "pyproject.toml")
 NOT_DURABLE: Final = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
-PASSED, FAILED = 0, 1
+PASSED: Final = 0
 
 
 def main() -> int:
@@ -73,7 +73,8 @@ def _catcher(mutant: Mutant, ended: Ended) -> str | None:
     if ended.code == PASSED:
         return None
     failed = re.search(r"^(?:FAILED|ERROR) \S+::(\S+)", ended.output, re.MULTILINE)
-    if ended.code != FAILED or failed is None:
+    # What a failed test leaves open may end pytest itself with another code.
+    if failed is None:
         raise RuntimeError(f"{mutant.name}: pytest ended with {ended.code}\n{ended.output}")
     return failed[1]
 
