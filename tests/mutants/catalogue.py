@@ -910,13 +910,6 @@ MUTANTS: Final = (
         ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
     ),
     Mutant(
-        "ticket: resumed with any token",
-        TICKETS,
-        "t.expires_at > now() AND t.resume_hash = $2\n",
-        "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
-        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
-    ),
-    Mutant(
         "ticket: resumes another stream",
         TICKETS,
         'f"{resume_token} {path}"',
