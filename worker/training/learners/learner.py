@@ -6,6 +6,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 
 from app.models.versions import Task
@@ -16,6 +17,9 @@ EPOCH_ROWS: Final = 2000
 
 A hundred rows once are too few steps for anything to be seen.
 """
+
+PASS_ROWS: Final = 250
+"""Tables with fewer rows are repeated within a pass: a call of scikit-learn costs as much as hundreds of rows."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,24 @@ class Lessons:
 
     def seeds_of_passes(self, epoch: int) -> list[int]:
         """What each pass of an epoch draws from. With few rows an epoch is several passes."""
-        return self._seeds(epoch, max(1, EPOCH_ROWS // len(self.truth)))
+        return self._seeds(epoch, max(1, EPOCH_ROWS // (self._repeats * len(self.truth))))
+
+    @cached_property
+    def rows_of_pass(self) -> Matrix:
+        """The rows that one pass learns from: all of them, and each as often as the others."""
+        if self._repeats == 1:
+            return self.rows
+        if sparse.issparse(self.rows):
+            return sparse.vstack([self.rows] * self._repeats, format="csr")
+        return np.tile(self.rows, (self._repeats, 1))
+
+    def repeated(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Values of the rows, for the rows of a pass."""
+        return np.tile(values, self._repeats)
+
+    @cached_property
+    def _repeats(self) -> int:
+        return max(1, PASS_ROWS // len(self.truth))
 
     def share(self, whole: int, epoch: int) -> int:
         """How much of a whole there is after this epoch."""

@@ -40,7 +40,8 @@ class LinearLearner:
         loss = LOSSES[name, lessons.task]
         is_classifier = lessons.task is Task.CLASSIFICATION
         self._lessons = lessons
-        self._weights = lessons.weights(balance=params.balance_classes)
+        weights = lessons.weights(balance=params.balance_classes)
+        self._weights = None if weights is None else lessons.repeated(weights)
         self._sgd: Any = (SGDClassifier if is_classifier else SGDRegressor)(
             loss=loss,
             penalty=params.penalty,
@@ -58,9 +59,10 @@ class LinearLearner:
         for seed in lessons.seeds_of_passes(epoch):
             self._sgd.set_params(random_state=seed)
             if lessons.task is Task.CLASSIFICATION:
-                self._sgd.partial_fit(lessons.rows, lessons.truth, lessons.classes, self._weights)
+                truth = lessons.repeated(lessons.truth)
+                self._sgd.partial_fit(lessons.rows_of_pass, truth, lessons.classes, self._weights)
             else:
-                self._sgd.partial_fit(lessons.rows, lessons.scaled)
+                self._sgd.partial_fit(lessons.rows_of_pass, lessons.repeated(lessons.scaled))
 
     def state(self) -> Any:
         """The estimator."""

@@ -35,9 +35,10 @@ class NetworkLearner:
         for seed in lessons.seeds_of_passes(epoch):
             self._network.set_params(random_state=seed)
             if lessons.task is Task.CLASSIFICATION:
-                self._network.partial_fit(lessons.rows, lessons.truth, classes=lessons.classes)
+                truth = lessons.repeated(lessons.truth)
+                self._network.partial_fit(lessons.rows_of_pass, truth, classes=lessons.classes)
             else:
-                self._network.partial_fit(lessons.rows, lessons.scaled)
+                self._network.partial_fit(lessons.rows_of_pass, lessons.repeated(lessons.scaled))
 
     def state(self) -> Any:
         """The estimator, without the generator that the next epoch replaces."""
