@@ -1,7 +1,8 @@
 """`python -m tests.mutants`: take each guard away in turn, and see that a test notices.
 
 Works on copies of the tree, with one Postgres for all of them. Arguments choose mutants by a part of their
-names. Ends with 1 if a mutant survives, or if the tests do not pass without one.
+names. Ends with 1 if a mutant survives, or if the tests do not pass without one (`--no-baseline` leaves that
+run out, for `make check`, which runs every test anyway).
 """
 
 import argparse
@@ -37,24 +38,30 @@ def main() -> int:
         postgres.start()
         try:
             os.environ.update(shared_postgres.environment(postgres))
-            return _run(mutants, folder, arguments.jobs)
+            # Copied once: changes made in the tree meanwhile must not disturb.
+            unchanged = _copy(ROOT, folder / "unchanged")
+            if arguments.baseline and not _passes(unchanged, mutants, arguments.jobs):
+                return 1
+            return _run(unchanged, mutants, folder, arguments.jobs)
         finally:
             postgres.stop()
 
 
-def _run(mutants: Sequence[Mutant], folder: Path, jobs: int) -> int:
-    # Copied once: changes made in the tree meanwhile must not disturb.
-    unchanged = _copy(ROOT, folder / "unchanged")
+def _passes(unchanged: Path, mutants: Sequence[Mutant], jobs: int) -> bool:
+    """Whether the tests of these mutants pass without one."""
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     files = [tuple(found) for _, found in groupby(tests, lambda test: test.partition("::")[0])]
     failed = [
         ended for ended in run_all([Run(unchanged, found) for found in files], jobs) if ended.code != PASSED
     ]
+    for one in failed:
+        print(f"exit code {one.code}\n{one.output}")
     if failed:
-        for one in failed:
-            print(f"exit code {one.code}\n{one.output}")
         print("The tests do not pass even without a mutant.")
-        return 1
+    return not failed
+
+
+def _run(unchanged: Path, mutants: Sequence[Mutant], folder: Path, jobs: int) -> int:
     runs = []
     for number, mutant in enumerate(mutants):
         root = _copy(unchanged, folder / f"mutant-{number}", link=True)
@@ -99,7 +106,9 @@ def _print_table(mutants: Sequence[Mutant], catchers: Sequence[str | None]) -> N
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of the mutants to run; default: all")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2, help="how many at a time")
+    # Many tests wait for another process half of the time.
+    parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) + 1, help="how many at a time")
+    parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="only run the mutants")
     return parser.parse_args()
 
 
