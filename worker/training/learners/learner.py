@@ -19,7 +19,7 @@ A hundred rows once are too few steps for anything to be seen.
 """
 
 PASS_ROWS: Final = 250
-"""Tables with fewer rows are repeated within a pass: a call of scikit-learn costs as much as hundreds of rows."""
+"""Smaller tables are repeated within a pass: one call of scikit-learn costs as much as hundreds of rows."""
 
 
 @dataclass(frozen=True)
