@@ -42,6 +42,7 @@ FIGURES: Final = (
     Figure("growth", "lists, claim, explain, prune at 1 000 000 jobs", "the same at 1 000"),
     Figure("cost", "an idle system: processor, Redis, memory, start", "none"),
     Figure("dataset_memory", "memory while a 1 GB dataset goes through", "none"),
+    Figure("bodies", "`/health/live` and memory beside the largest and worst bodies", "an idle API"),
     Figure("text_memory", "memory of the API for a 25 MiB CSV: upload, prediction, downloads", "none"),
 )
 """In the order of docs/performance.md."""

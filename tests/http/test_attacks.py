@@ -1,7 +1,7 @@
 """The most expensive bodies that anybody can send, on a real server: others are served meanwhile."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
@@ -13,90 +13,16 @@ from app.core.database import open_database
 from app.http.routing import SMALL_BODY_BYTES
 from tests.support import apis
 from tests.support.apis import Api
+from tests.support.bodies import ANONYMOUS, JSON, LARGE, LIMIT_BYTES, MIB, SIGNED_IN, SMALL, members
 
 pytestmark = pytest.mark.timeout(300)
 """Others may want the processors too."""
 
-MIB = 1024 * 1024
-LIMIT_BYTES = 16 * MIB - 1024
 MAX_GROWTH_BYTES = 100 * MIB
 MAX_BUSY_SECONDS = 0.5
 """How much processor time the API may use between two answers to others; what is measured is below 0.1."""
 
 ANSWERS = (202, 400, 401, 413, 422)
-
-JSON = {"Content-Type": "application/json"}
-FORM = {"Content-Type": "application/x-www-form-urlencoded"}
-
-
-def repeated(
-    start: bytes, part: bytes, end: bytes, size: int = LIMIT_BYTES, separator: bytes = b","
-) -> bytes:
-    """A body of about this size out of many of the same."""
-    count = (size - len(start) - len(end)) // (len(part) + len(separator))
-    return start + separator.join([part] * count) + end
-
-
-def members(size: int) -> bytes:
-    """An object of many unknown members."""
-    count = size // 14
-    return b"{" + b",".join(b'"k%07d":0' % number for number in range(count)) + b"}"
-
-
-ROW = b"{" + b",".join(b'"c%d":1.5' % number for number in range(99)) + b"}"
-
-
-def texts(text: bytes) -> bytes:
-    """As many as are allowed of a text that is as long as it can be."""
-    size = LIMIT_BYTES // 1000 - 10
-    return repeated(b'{"texts":[', b'"%s"' % (text * (size // len(text))), b"]}")
-
-
-SMALL: dict[str, Callable[[int], bytes]] = {
-    "members": members,
-    "numbers": lambda size: repeated(b"[", b"1", b"]", size),
-    "objects": lambda size: repeated(b"[", b"{}", b"]", size),
-    "brackets": lambda size: b"[" * size,
-    "escapes": lambda size: repeated(b'{"username":"', b"\\u00e9", b'"}', size, b""),
-}
-ANONYMOUS = [("/users", JSON), ("/token", FORM), ("/token/refresh", JSON)]
-SIGNED_IN = ["/jobs/batch-predict", "/jobs/evaluate-model", "/jobs/train-model", "/jobs/bulk", "/predict"]
-
-LARGE: dict[str, Callable[[], bytes]] = {
-    "unknown members": lambda: members(LIMIT_BYTES),
-    "a bare list of numbers": lambda: repeated(b"[", b"1", b"]"),
-    "a bare list of objects": lambda: repeated(b"[", b"{}", b"]"),
-    "instances that are numbers": lambda: repeated(b'{"instances":[', b"1", b"]}"),
-    "instances that are empty": lambda: repeated(b'{"instances":[', b"{}", b"]}"),
-    "instances with bad values": lambda: repeated(b'{"instances":[{"a":[', b"NaN", b"]}]}", 390_000),
-    "instances with huge values": lambda: repeated(b'{"instances":[[', b"9" * 4000, b"]]}"),
-    "a number without an end": lambda: b'{"instances":[[' + b"9" * LIMIT_BYTES + b"]]}",
-    "texts that are numbers": lambda: repeated(b'{"texts":[', b"1", b"]}"),
-    "texts that are long": lambda: texts(b"a"),
-    "texts with commas": lambda: texts(b"a, "),
-    "texts with one wide character": lambda: texts(b"a").replace(b"aaaa", "🙂".encode(), 900),
-    "texts of wide characters": lambda: texts("🙂".encode()),
-    "texts of escapes": lambda: texts(rb"\u00e9"),
-    "texts of quotes": lambda: texts(rb"\""),
-    "texts of backslashes": lambda: texts(rb"\\"),
-    "rows that are numbers": lambda: repeated(b'{"model":"sentiment","target":"a","rows":[', b"1", b"]}"),
-    "rows with many values": lambda: repeated(
-        b'{"target":"a","rows":[',
-        ROW,
-        b"]}",
-        980_000,
-    ),
-    "jobs that are numbers": lambda: repeated(b'{"jobs":[', b"1", b"]}"),
-    "jobs that are empty": lambda: repeated(b'{"jobs":[', b"{}", b"]}"),
-    "jobs with a bad list": lambda: repeated(
-        b'{"jobs":[{"kind":"batch_predict","texts":[', b"1", b"]}]}", 190_000
-    ),
-    "bad metadata": lambda: b'{"texts":["a"],"metadata":' + members(1_300_000) + b"}",
-    "a search of many": lambda: b'{"target":"a","search":{"params":' + members(1_300_000) + b"}}",
-    "brackets": lambda: b"[" * LIMIT_BYTES,
-    "strings without commas": lambda: b'""' * (LIMIT_BYTES // 2),
-    "spaces": lambda: b" " * LIMIT_BYTES,
-}
 
 
 class Watch:
