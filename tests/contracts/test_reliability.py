@@ -1,4 +1,4 @@
-"""docs/reliability.md names the tests that prove each promise; they exist, and `make check` runs them all."""
+"""The pages on reliability and security name the tests of each promise, and `make check` runs them all."""
 
 import re
 import subprocess
@@ -7,15 +7,33 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "reliability.md").read_text()
-NAMED = sorted(set(re.findall(r"`(tests/[^`\s]+)`", PAGE)))
-PROMISES = re.findall(r"^\d+\. \*\*.*?(?=^\d+\. |\n\n)", PAGE, re.MULTILINE | re.DOTALL)
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
+SECURITY = (ROOT / "docs" / "security.md").read_text()
+NAMED = sorted(set(re.findall(r"`(tests/[^`\s]+)`", RELIABILITY + SECURITY)))
+PROMISES = re.findall(r"^\d+\. \*\*.*?(?=^\d+\. |\n\n)", RELIABILITY, re.MULTILINE | re.DOTALL)
+SECTIONS = dict(re.findall(r"^##+ ([^\n]+)\n\n(.*?)(?=^##|\Z)", SECURITY, re.MULTILINE | re.DOTALL))
+WITHOUT_PROMISES = {
+    "Threat model",
+    "Children and model files",
+    "What an operator must do",
+    "What is not promised",
+}
+"""Headings of docs/security.md; the second has only sections of its own."""
 
 
 def test_every_promise_names_its_tests() -> None:
     assert len(PROMISES) == 7
     for promise in PROMISES:
         assert re.search(r"\*Tests:\* `tests/.*test_\w+\.py", promise, re.DOTALL), promise
+
+
+@pytest.mark.parametrize("heading", sorted(set(SECTIONS) - WITHOUT_PROMISES))
+def test_every_section_on_security_names_its_tests(heading: str) -> None:
+    assert re.search(r"`tests/[^`]+`", SECTIONS[heading])
+
+
+def test_the_headings_without_promises_are_there() -> None:
+    assert set(SECTIONS) > WITHOUT_PROMISES
 
 
 @pytest.mark.parametrize("named", NAMED)
