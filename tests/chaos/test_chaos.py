@@ -1,12 +1,9 @@
 """A minute of the drill, always the same one."""
 
-import pytest
-
 from tests.chaos import drill, report
 from tests.chaos.options import Options
 
 
-@pytest.mark.long
 async def test_a_minute_of_faults_breaks_no_promise() -> None:
     options = Options(seed=2029, minutes=1, jobs_per_second=5)
 

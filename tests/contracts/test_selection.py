@@ -31,6 +31,11 @@ def test_a_test_is_either_fast_or_needs_a_server_or_is_in_a_folder_of_slow_ones(
             assert "long" in marks, item.nodeid
 
 
+@pytest.mark.parametrize("path", sorted(selection.LONG_PATHS | selection.EVERY_DAY))
+def test_the_paths_of_long_tests_are_there(path: str) -> None:
+    assert (selection.TESTS / path).exists()
+
+
 def test_what_is_left_out_of_the_fast_ones_is_not_even_imported() -> None:
     assert selection.is_left_out(selection.TESTS / "worker" / "training", "fast")
     assert selection.is_left_out(selection.TESTS / "faults" / "test_fleet.py", "fast")

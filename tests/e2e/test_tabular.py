@@ -24,8 +24,6 @@ from tests.e2e.support import wait_for_end
 from tests.support import invariants
 from worker.training import table, trainer
 
-pytestmark = pytest.mark.long
-
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
 

@@ -34,7 +34,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give these tests, and no others, more time."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.long)
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
 
 

@@ -19,11 +19,28 @@ SLOW_FOLDERS: Final = frozenset(
 )
 """Their tests start processes, train models, or at least import the ML libraries."""
 
+LONG_PATHS: Final = frozenset(
+    {"chaos", "e2e", "faults", "watch"}
+    | {
+        "cases/test_properties.py",
+        "datasets/test_wide.py",
+        "http/test_attacks.py",
+        "streams/test_shutdown.py",
+    }
+    | {"worker/runtimes/test_fuzzing.py"}
+)
+"""Folders and files whose tests take minutes: whole systems, a browser, the largest inputs."""
+
+EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
+"""What `make test` runs of these nevertheless: a job from its request to its result."""
+
 FAST: Final = "fast"
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test `server` if it needs one, or `fast` if it needs neither a server nor seconds."""
+    """Mark a test for its path and its fixtures: `long`, `server`, or `fast` for those that are neither."""
+    if _is_long(item.path):
+        item.add_marker(pytest.mark.long)
     if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.server)
     elif not _is_slow(item.path) and not _is_marked(item):
@@ -41,5 +58,17 @@ def _is_marked(item: pytest.Item) -> bool:
 
 
 def _is_slow(path: Path) -> bool:
-    folders = path.relative_to(TESTS).parts if path.is_relative_to(TESTS) else ()
-    return not SLOW_FOLDERS.isdisjoint({"/".join(folders[:1]), "/".join(folders[:2])})
+    return not SLOW_FOLDERS.isdisjoint(_within(path))
+
+
+def _is_long(path: Path) -> bool:
+    within = _within(path)
+    return not LONG_PATHS.isdisjoint(within) and EVERY_DAY.isdisjoint(within)
+
+
+def _within(path: Path) -> set[str]:
+    """The path below the tests, and the folders that it is in."""
+    if not path.is_relative_to(TESTS):
+        return set()
+    below = path.relative_to(TESTS)
+    return {below.as_posix(), *(parent.as_posix() for parent in below.parents)}
