@@ -701,6 +701,13 @@ MUTANTS: Final = (
         ("tests/jobs/test_pages.py::test_a_page_of_results_ends_early_and_none_is_lost",),
     ),
     Mutant(
+        "quota: without a lock",
+        "app/quotas/service.py",
+        "        await queries.lock(connection, owner_id)\n",
+        "",
+        ("tests/quotas/test_quota.py::test_of_two_at_once_the_second_is_counted_after_the_first",),
+    ),
+    Mutant(
         "quota: whoever was never counted is far below",
         "app/quotas/service.py",
         "if (counted := self._counts.get(owner_id)) is None:\n            return False",
@@ -908,6 +915,13 @@ MUTANTS: Final = (
         '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
         "        resumable",
         ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
+    ),
+    Mutant(
+        "ticket: resumed with any token",
+        TICKETS,
+        "t.expires_at > now() AND t.resume_hash = $2\n",
+        "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
+        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
     Mutant(
         "ticket: resumes another stream",

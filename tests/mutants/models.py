@@ -85,6 +85,13 @@ MODELS: Final = (
         _FIT,
     ),
     _of(
+        "hist_boosting",
+        "a narrow step before the trees",
+        'part.ensure(width == columns, "_preprocessor", "for all columns")',
+        "pass",
+        _FIT,
+    ),
+    _of(
         "svm",
         "fewer coefficients than support vectors",
         'part.array("_dual_coef_", (classes - 1, count), dtype',
