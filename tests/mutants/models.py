@@ -144,6 +144,22 @@ MODELS: Final = (
         ),
     ),
     Mutant(
+        "models: an ONNX file with data elsewhere",
+        "worker/runtimes/onnx_file.py",
+        "            case onnx.TensorProto() if _is_external(part):",
+        "            case onnx.TensorProto() if False:",
+        ("tests/worker/runtimes/test_onnx.py::test_external_data_is_refused_wherever_it_hides",),
+    ),
+    Mutant(
+        "models: an ONNX file with options of its session",
+        "worker/__init__.py",
+        'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
+        "",
+        (
+            "tests/worker/runtimes/test_onnx.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
+        ),
+    ),
+    Mutant(
         "models: an ONNX tree that leads back",
         "worker/runtimes/onnx_file.py",
         "            ensure_trees(part)\n",
