@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from app.core import ids
 from app.core.database import Database
 from app.jobs.schemas import CancelAnswer, EventPage, JobCreated, JobPage, JobView, ResultPage
+from app.jobs.times import JobTimes
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.following import listeners, tell
@@ -641,10 +642,10 @@ async def test_the_cancel_of_a_running_job_is_answered_when_it_is_true(
     await invariants.all_hold(store)
 
 
+@pytest.mark.parametrize("job_times", [JobTimes(cancel_seconds=0.05)])
 async def test_a_cancel_that_takes_long_is_accepted_and_can_be_asked_for_again(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.jobs.routes.CANCEL_WAIT_SECONDS", 0.05)
     job = await jobs.running(store, alice.id)
 
     answers = [await client.delete(f"/jobs/{job.id}", headers=alice.headers) for _ in range(2)]

@@ -44,13 +44,8 @@ def limit_bytes() -> int:
 
 @pytest.fixture
 def settings(settings: Settings, limit_bytes: int) -> Settings:
-    return settings.model_copy(update={"max_user_bytes": limit_bytes})
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty requests at once share ten connections; how fast this machine is is not the question here."""
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 60.0)
+    # Fifty requests at once share ten connections; how fast this machine is is not the question here.
+    return settings.model_copy(update={"max_user_bytes": limit_bytes, "database_connect_seconds": 60.0})
 
 
 async def submit(client: httpx.AsyncClient, who: Account, **headers: str) -> httpx.Response:
