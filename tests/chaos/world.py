@@ -244,6 +244,7 @@ def _world(
     api_ports: Sequence[int],
 ) -> World:
     more = {"PLUGINS": PLUGIN, "DATABASE_POOL_SIZE": str(settings.database_pool_size)}
+    more["MAX_JOB_PRIORITY"] = "critical"
     more["RETRY_MAX_SECONDS"] = str(settings.retry_max_seconds)
     postgres, valkey = Server(servers.postgres), Server(servers.valkey)
     world = World(settings, postgres, valkey, database, network, headers, folder, [], [], [])

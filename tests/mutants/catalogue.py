@@ -771,6 +771,13 @@ MUTANTS: Final = (
         "if False:",
         ("tests/jobs/test_limits.py::test_a_user_who_asks_for_too_much_is_told_what_the_limit_is",),
     ),
+    Mutant(
+        "limits: any priority by default",
+        "app/core/config.py",
+        '"critical"] = "high"',
+        '"critical"] = "critical"',
+        ("tests/jobs/test_http.py::test_only_an_administrator_goes_before_everybody_else_by_default",),
+    ),
     *MODELS,
     *REQUEST_GUARDS,
     # Children
