@@ -100,6 +100,7 @@ class Settings(BaseSettings):
     worker_cache_bytes: int = Field(default=10 * 1024**3, ge=0)
     child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     child_max_file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    child_max_scratch_bytes: int = Field(default=8 * 1024**3, ge=1024**2)
     child_max_jobs: int = Field(default=1000, ge=1)
     child_permissions: Annotated[tuple[Permission, ...], NoDecode] = ()
     child_preload: bool = True

@@ -838,6 +838,27 @@ MUTANTS: Final = (
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
     ),
     Mutant(
+        "child: many files of any size together",
+        "worker/children/usage.py",
+        "if size > max_bytes or files > max_files:",
+        "if files > max_files:",
+        ("tests/worker/children/test_usage.py::test_the_room_that_files_take_is_counted_in_all_folders",),
+    ),
+    Mutant(
+        "child: any number of files",
+        "worker/children/usage.py",
+        "if size > max_bytes or files > max_files:",
+        "if size > max_bytes:",
+        ("tests/worker/children/test_usage.py::test_files_without_content_are_counted_too",),
+    ),
+    Mutant(
+        "child: nobody looks at what it writes",
+        "worker/children/pool.py",
+        "                    usage.is_beyond, child.room, self._max_scratch_bytes\n",
+        "                    usage.is_beyond, child.room, 2**62, 2**62\n",
+        ("tests/worker/children/test_pool.py::test_a_child_whose_files_are_too_much_together_is_killed",),
+    ),
+    Mutant(
         "fork server: orphans live on",
         "worker/children/forkserver.py",
         "while orphans := _own_children() - self._children:",

@@ -52,6 +52,7 @@ class Child:
         self.is_confined = False
         self.has_failed = False
         self.files: dict[str, Path] = {}
+        self.room: Path | None = None
         self._when_ended: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
@@ -95,6 +96,7 @@ class Child:
         self.tenancy = replace(self.tenancy, files=frozenset(self.files))
         permissions = tuple(sorted(self.tenancy.permissions))
         self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), str(scratch)))
+        self.room = scratch
         self.is_confined = True
 
     def when_ended(self, callback: Callable[[], None]) -> None:

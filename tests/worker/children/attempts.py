@@ -30,6 +30,7 @@ def pool(
     memory_limit_bytes: int = 1024 * MEBIBYTE,
     max_jobs_per_child: int = 1000,
     max_file_bytes: int = 64 * MEBIBYTE,
+    max_scratch_bytes: int = 1024 * MEBIBYTE,
     handlers: str = HANDLERS,
 ) -> ChildPool:
     return ChildPool(
@@ -37,6 +38,7 @@ def pool(
         memory_limit_bytes=memory_limit_bytes,
         max_jobs_per_child=max_jobs_per_child,
         max_file_bytes=max_file_bytes,
+        max_scratch_bytes=max_scratch_bytes,
         handlers=handlers,
     )
 
