@@ -238,7 +238,7 @@ class Runner:
                 checkpoint=job.checkpoint,
                 errors=job.errors,
                 files=files,
-                scratch=str(self._files.scratch(job)),
+                scratch=None if child.room is None else str(self._files.scratch(job)),
             )
         )
         if self._is_draining:  # it was claimed while the drain began

@@ -51,7 +51,7 @@ async def take(
     files: Mapping[str, Path] | None = None,
 ) -> AsyncIterator[Child]:
     """A child, confined as the worker does it; its folder, below the system's temporary one, goes with it."""
-    wanted = tenancy or Tenancy(permissions=frozenset(permissions))
+    wanted = tenancy or Tenancy(permissions=frozenset(permissions), may_write=True)
     async with children.take(wanted) as child:
         if not child.is_confined:
             folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
@@ -131,7 +131,7 @@ async def run(child: Child, message: Start) -> Attempt:
 async def take_for(children: ChildPool, message: Start) -> AsyncIterator[Child]:
     """A child of an owner of its own, confined to the files and the scratch folder of an attempt."""
     files = {file.path: Path(file.path) for file in message.files.values()}
-    tenancy = Tenancy(ids.new_id(), files=frozenset(files))
+    tenancy = Tenancy(ids.new_id(), files=frozenset(files), may_write=True)
     async with children.take(tenancy) as child:
         with tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True) as folder:
             room = Path(folder if message.scratch is None else message.scratch)
