@@ -882,8 +882,8 @@ MUTANTS: Final = (
     Mutant(
         "child: nobody looks at what it writes",
         "worker/children/pool.py",
-        "                    usage.is_beyond, child.room, self._max_scratch_bytes\n",
-        "                    usage.is_beyond, child.room, 2**62, 2**62\n",
+        "usage.is_beyond, child.room, self._max_scratch_bytes)",
+        "usage.is_beyond, child.room, 2**62, 2**62)",
         ("tests/worker/children/test_pool.py::test_a_child_whose_files_are_too_much_together_is_killed",),
     ),
     Mutant(

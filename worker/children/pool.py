@@ -91,7 +91,9 @@ class ChildPool:
             stack.push_async_callback(self._close)
             await self._start_missing()
             await stack.enter_async_context(
-                background.running(self._replace_forever(), self._watch_forever())
+                background.running(
+                    self._replace_forever(), self._watch_forever(), self._watch_files_forever()
+                )
             )
             self._stack = stack.pop_all()
         return self
@@ -251,25 +253,31 @@ class ChildPool:
             log.warning("child_died", pid=pid, reason=child.kill_reason, exit_code=exit_code)
 
     async def _watch_forever(self) -> None:
-        """Kill the child that has too much memory, before the kernel or the container's limit chooses one.
-
-        And the one that has written too much, before the disk is full for all.
-        """
+        """Kill the child that has too much memory, before the kernel or the container's limit chooses one."""
         for round_ in itertools.count():
             await asyncio.sleep(WATCH_SECONDS)
             for child in tuple(self._busy):
                 if child.rss_bytes > self._memory_limit_bytes:
                     child.kill(KillReason.MEMORY_LIMIT)
-                if child.room is not None and await asyncio.to_thread(
-                    usage.is_beyond, child.room, self._max_scratch_bytes
-                ):
-                    child.kill(KillReason.DISK_LIMIT)
             if round_ % IDLE_WATCH_ROUNDS:
                 continue
             for child in tuple(self._idle):
                 if child.rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
                     self._idle.remove(child)
                     child.kill(KillReason.CLOSING)
+
+    async def _watch_files_forever(self) -> None:
+        """Kill the child that has written too much, before the disk is full for all. A disk may be slow."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for child in tuple(self._busy):
+                if child.room is None:
+                    continue
+                job = child.jobs_started
+                is_beyond = await asyncio.to_thread(usage.is_beyond, child.room, self._max_scratch_bytes)
+                # The next job is not to blame for what the one before has written.
+                if is_beyond and child in self._busy and child.jobs_started == job:
+                    child.kill(KillReason.DISK_LIMIT)
 
     async def _close(self) -> None:
         children = tuple(self._children.values())
