@@ -11,6 +11,7 @@ from app.core import background, logging
 from app.core.config import Settings, load_settings
 from app.core.resources import open_resources
 from app.core.version import VERSION
+from app.datasets.bounds import IntakeBounds
 from app.datasets.intake import Intake
 from app.http import methods, problems
 from app.http.budget import BodyBudget
@@ -20,6 +21,7 @@ from app.http.middleware import BodyBounds, RequestMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.jobs.kinds import registry
 from app.jobs.quota import Quota
+from app.jobs.times import JobTimes
 from app.keeper.keeper import Keeper
 from app.quotas.service import StorageQuota
 from app.routers import routers
@@ -50,6 +52,8 @@ class Api(FastAPI):
 def create_app(
     settings: Settings | None = None,
     stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
+    job_times: JobTimes = JobTimes(),  # noqa: B008  # frozen
+    intake_bounds: IntakeBounds = IntakeBounds(),  # noqa: B008  # frozen
 ) -> FastAPI:
     """Build the API; what it needs is opened when it starts and closed when it stops.
 
@@ -79,8 +83,9 @@ def create_app(
             app.state.admission = admission
             app.state.sockets = sockets
             app.state.stream_times = stream_times
+            app.state.job_times = job_times
             app.state.kinds = kinds
-            app.state.intake = Intake(resources)
+            app.state.intake = Intake(resources, intake_bounds)
             app.state.quota = Quota(
                 resources.database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)
             )

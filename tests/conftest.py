@@ -15,7 +15,9 @@ from app.core.config import Settings, load_settings
 from app.core.database import Database
 from app.core.resources import Resources, open_resources
 from app.core.storage import Storage
+from app.datasets.bounds import IntakeBounds
 from app.embedded.servers import EmbeddedServers
+from app.jobs.times import JobTimes
 from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import processes, selection, shared_postgres
@@ -139,9 +141,23 @@ def stream_times() -> StreamTimes:
 
 
 @pytest.fixture
-async def app(settings: Settings, stream_times: StreamTimes) -> AsyncIterator[FastAPI]:
+def job_times() -> JobTimes:
+    """How long requests wait for jobs, as in production; a test that wants others parametrizes this."""
+    return JobTimes()
+
+
+@pytest.fixture
+def intake_bounds() -> IntakeBounds:
+    """What an upload may take, as in production; a test that wants others parametrizes this."""
+    return IntakeBounds()
+
+
+@pytest.fixture
+async def app(
+    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, intake_bounds: IntakeBounds
+) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings, stream_times)
+    application = create_app(settings, stream_times, job_times, intake_bounds)
     async with application.router.lifespan_context(application):
         yield application
 

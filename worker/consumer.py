@@ -34,7 +34,6 @@ from app.core.redis import UNREACHABLE, Availability, Use
 BLOCK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 1.0
 EMPTY_SECONDS: Final = 0.002
-MAX_EMPTY_SECONDS: Final = 0.5
 _LONGER_THAN_ANY_JOB_SECONDS: Final = 10 * 366 * 86_400
 MANY_EMPTY: Final = 20
 TOKENS_AT_ONCE: Final = 1000
@@ -54,11 +53,14 @@ class Consumer(Worker):
         queues: Sequence[str],
         slots: int,
         run_next: Callable[[str], Awaitable[bool]],
+        max_empty_seconds: float = 0.5,
     ) -> None:
+        """`max_empty_seconds` is the longest pause of a slot whose tokens turn out to be for nothing."""
         self._availability = availability
         self._queues = list(queues)
         self._slots = slots
         self._run_next = run_next
+        self._max_empty_seconds = max_empty_seconds
         self._slot_freed = asyncio.Event()
         self._is_taking = False
         self._empty_claims = 0
@@ -219,7 +221,7 @@ class Consumer(Worker):
             # Now and then a token is one too many. Many in a row mean jobs of a kind that this worker does
             # not know: the keeper gives each of them a new token as often as this takes one.
             self._empty_claims += 1
-            await asyncio.sleep(min(MAX_EMPTY_SECONDS, EMPTY_SECONDS * self._empty_claims))
+            await asyncio.sleep(min(self._max_empty_seconds, EMPTY_SECONDS * self._empty_claims))
 
 
 def _keys_of(tokens: Sequence[bytes]) -> list[bytes]:

@@ -53,6 +53,7 @@ async def work(settings: Settings) -> None:
             memory_limit_bytes=settings.child_memory_limit_bytes,
             max_jobs_per_child=settings.child_max_jobs,
             max_file_bytes=settings.child_max_file_bytes,
+            max_scratch_bytes=settings.child_max_scratch_bytes,
             handlers=plugins.handler_mappings(settings.plugins),
             preload=plugins.HEAVY if settings.child_preload else (),
         ) as children,

@@ -35,7 +35,7 @@ def params_of(job: JobContext, kind: type[P]) -> P:
 
 def load(job: JobContext, reference: ModelReference) -> Model:
     """The model of a job, from its file if it is not built in."""
-    return cache.load(reference, None if reference.id is None else job.file("model"))
+    return cache.OF_THIS_CHILD.load(reference, None if reference.id is None else job.file("model"))
 
 
 def predict(

@@ -34,6 +34,7 @@ from worker.children import messages
 from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.tenancy import tenancy_of
+from worker.children.usage import MAX_FILES
 from worker.claimer import Claimer
 from worker.context import CHECKPOINT_FILE
 from worker.files import FileFault, Files
@@ -237,7 +238,7 @@ class Runner:
                 checkpoint=job.checkpoint,
                 errors=job.errors,
                 files=files,
-                scratch=str(self._files.scratch(job)),
+                scratch=None if child.room is None else str(self._files.scratch(job)),
             )
         )
         if self._is_draining:  # it was claimed while the drain began
@@ -348,6 +349,10 @@ class Runner:
                 return await self._fail(
                     job, Failure("memory_limit", f"The attempt used more than {limit} bytes of memory.", True)
                 )
+            case KillReason.DISK_LIMIT:
+                limit = self._settings.child_max_scratch_bytes
+                message = f"The attempt wrote more than {limit} bytes, or {MAX_FILES} files, into its folder."
+                return await self._fail(job, Failure("disk_limit", message, False))
             case KillReason.PROTOCOL | KillReason.CLOSING | None:
                 return await self._fail(job, Failure("child_died", str(death), True))
             case never:

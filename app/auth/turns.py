@@ -4,11 +4,8 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
 
 from app.core.errors import AppError
-
-WAIT_SECONDS: Final = 30.0
 
 
 class Turns:
@@ -19,10 +16,19 @@ class Turns:
     that holds the most.
     """
 
-    def __init__(self, *, at_once: int, waiting: int, too_many: Callable[[], AppError]) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        waiting: int,
+        too_many: Callable[[], AppError],
+        wait_seconds: float = 30.0,
+    ) -> None:
+        """`waiting` may wait, each of them for `wait_seconds`."""
         self._free = at_once
         self._max_waiting = waiting
         self._too_many = too_many
+        self._wait_seconds = wait_seconds
         self._queues: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
         self._waiting = 0
 
@@ -45,7 +51,7 @@ class Turns:
         self._queues.setdefault(network, deque()).append(place)
         self._waiting += 1
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await place
         except TimeoutError:
             raise self._too_many() from None

@@ -5,7 +5,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -73,6 +73,7 @@ class Settings(BaseSettings):
 
     # What users store
     max_user_bytes: int = Field(default=20 * 1024**3, ge=0)
+    dataset_quota_bytes: int | None = Field(default=None, ge=0)
 
     # Models
     max_model_bytes: int = Field(default=1024**3, ge=1024)
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     max_running_jobs_per_user: int = Field(default=0, ge=0)
     max_job_seconds: int = Field(default=21_600, ge=1)
     max_job_attempts: int = Field(default=20, ge=1)
-    max_job_priority: Literal["low", "normal", "high", "critical"] = "critical"
+    max_job_priority: Literal["low", "normal", "high", "critical"] = "high"
     result_retention_seconds: int = Field(default=86_400, ge=1)
     job_retention_seconds: int = Field(default=30 * 86_400, ge=1)
     retry_base_seconds: float = Field(default=1.0, gt=0)
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     worker_cache_bytes: int = Field(default=10 * 1024**3, ge=0)
     child_memory_limit_bytes: int = Field(default=2 * 1024**3, ge=64 * 1024**2)
     child_max_file_bytes: int = Field(default=2 * 1024**3, ge=1024**2)
+    child_max_scratch_bytes: int = Field(default=8 * 1024**3, ge=1024**2)
     child_max_jobs: int = Field(default=1000, ge=1)
     child_permissions: Annotated[tuple[Permission, ...], NoDecode] = ()
     child_preload: bool = True
@@ -128,6 +130,14 @@ class Settings(BaseSettings):
     @classmethod
     def _off_is_none(cls, value: object) -> object:
         return None if value in ("off", "") else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _former_names_count(cls, values: dict[str, Any]) -> dict[str, Any]:
+        former = values.get("dataset_quota_bytes")
+        if former in (None, "") or "max_user_bytes" in values:
+            return {**values, "dataset_quota_bytes": None}
+        return {**values, "max_user_bytes": former}
 
     @model_validator(mode="after")
     def _secrets_are_strong(self) -> "Settings":

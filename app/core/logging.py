@@ -53,6 +53,10 @@ def configure(settings: Settings) -> None:
     root.setLevel(level)
     for name, quiet_level in _NOISY.items():
         logging.getLogger(name).setLevel(max(quiet_level, level))
+    if settings.dataset_quota_bytes is not None:
+        structlog.get_logger(__name__).warning(
+            "setting_deprecated", setting="DATASET_QUOTA_BYTES", use="MAX_USER_BYTES"
+        )
 
 
 def _rendering(settings: Settings) -> list[Processor]:

@@ -45,13 +45,14 @@ PARTS_AT_ONCE: Final = 2
 CALL_SECONDS: Final = 30.0
 """How long one call may take, retries included: a block, a page of a listing, the end of an upload."""
 
+KEYS_AT_ONCE: Final = 1000
+
 # Plain HTTP happens only where the endpoint says http://.
 _CLIENT: Final["ClientConfig"] = {"connect_timeout": "2s", "timeout": "20s", "allow_http": True}
 _RETRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(seconds=15)}
 
 _T = TypeVar("_T")
 
-KEYS_AT_ONCE: Final = 1000
 _KEY: Final = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9_.=@-]+(/[A-Za-z0-9_.=@-]+)*")
 
 
@@ -84,9 +85,19 @@ class Storage:
     ValueError for a key that is none.
     """
 
-    def __init__(self, *, folder: Path | None, bucket: ObjectStore | None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path | None,
+        bucket: ObjectStore | None,
+        call_seconds: float = CALL_SECONDS,
+        keys_at_once: int = KEYS_AT_ONCE,
+    ) -> None:
+        """`keys_at_once` go into one page of a listing, and into one call that deletes."""
         self._folder = folder
         self._bucket = bucket
+        self._call_seconds = call_seconds
+        self._keys_at_once = keys_at_once
 
     async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> StoredFile:
         """Store a file, whole or not at all. What is streamed is never in memory as a whole.
@@ -98,10 +109,10 @@ class Storage:
         async with self._writer(_checked(key)) as writer:
             async for block in _blocks(content):
                 await asyncio.to_thread(digest.update, block)
-                async with _call():
+                async with self._call():
                     await writer.write(block)
                 size += len(block)
-            async with _call():
+            async with self._call():
                 await writer.finish()
         return StoredFile(key, size, digest.hexdigest())
 
@@ -112,7 +123,7 @@ class Storage:
         if self._folder is None:
             await asyncio.gather(*(self.put(key, content) for key, content in contents.items()))
             return
-        async with _call():
+        async with self._call():
             await asyncio.to_thread(durable.write_all, self._folder, contents)
 
     async def put_file(self, key: str, path: Path) -> StoredFile:
@@ -122,7 +133,7 @@ class Storage:
     async def get(self, file: StoredFile | str) -> bytes:
         """All of a file; for those that are known to be small. Raises FileMissing."""
         key = _checked(file if isinstance(file, str) else file.key)
-        async with _call(key):
+        async with self._call(key):
             found = await obstore.get_async(self._store, key)
             return bytes(await found.bytes_async())
 
@@ -132,12 +143,12 @@ class Storage:
         Each block is a request of its own: whoever reads slowly holds no connection, and one that breaks is
         retried for its block only.
         """
-        async with _call(_checked(key)):
+        async with self._call(_checked(key)):
             size = (await obstore.head_async(self._store, key))["size"]
         end = size if end is None else min(end, size)
         while start < end:
             block_end = min(start + BLOCK_BYTES, end)
-            async with _call(key):
+            async with self._call(key):
                 block = await obstore.get_range_async(self._store, key, start=start, end=block_end)
             yield bytes(block)
             start = block_end
@@ -177,9 +188,9 @@ class Storage:
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete files. What is not there is fine."""
-        for first in range(0, len(keys), KEYS_AT_ONCE):
-            page = [_checked(key) for key in keys[first : first + KEYS_AT_ONCE]]
-            async with _call():
+        for first in range(0, len(keys), self._keys_at_once):
+            page = [_checked(key) for key in keys[first : first + self._keys_at_once]]
+            async with self._call():
                 if self._folder is not None:
                     await asyncio.to_thread(_remove_all, self._folder, page)
                 else:
@@ -187,12 +198,12 @@ class Storage:
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
         """All files whose keys start with `prefix` and a slash, in no order."""
-        async with _call():
+        async with self._call():
             if not await self._is_there():
                 return
-            pages = obstore.list(self._store, _checked(prefix.rstrip("/")), chunk_size=KEYS_AT_ONCE)
+            pages = obstore.list(self._store, _checked(prefix.rstrip("/")), chunk_size=self._keys_at_once)
         while True:
-            async with _call():
+            async with self._call():
                 page = await anext(pages, None)
             if page is None:
                 return
@@ -216,7 +227,7 @@ class Storage:
         if self._folder is None:
             writer = _ObjectWriter(self._store, key)
         else:
-            async with _call():
+            async with self._call():
                 folder = self._folder
                 file = await _acquire(lambda: durable.DurableFile(folder, key), durable.DurableFile.discard)
                 writer = _DiskWriter(file)
@@ -224,7 +235,7 @@ class Storage:
             yield writer
         except BaseException:
             with contextlib.suppress(StorageUnavailable):
-                async with _call():
+                async with self._call():
                     await writer.discard()
             raise
 
@@ -236,6 +247,21 @@ class Storage:
             for key in keys:
                 with contextlib.suppress(FileNotFoundError):
                     await obstore.delete_async(self._store, key)
+
+    @asynccontextmanager
+    async def _call(self, key: str | None = None) -> AsyncIterator[None]:
+        """Bound one call to the store, and turn the many ways in which it can fail into our errors.
+
+        That something is missing is an answer where a file is read; elsewhere it is the bucket that is
+        missing.
+        """
+        try:
+            async with asyncio.timeout(self._call_seconds):
+                yield
+        except FileNotFoundError as error:
+            raise (StorageUnavailable() if key is None else FileMissing(key=key)) from error
+        except (BaseError, OSError) as error:
+            raise StorageUnavailable from error
 
 
 class _Reader(io.RawIOBase):
@@ -309,7 +335,9 @@ class _ObjectWriter:
         """Leave it open: to close it would publish it, and obstore cannot abort."""
 
 
-def open_storage(url: str) -> Storage:
+def open_storage(
+    url: str, *, call_seconds: float = CALL_SECONDS, keys_at_once: int = KEYS_AT_ONCE
+) -> Storage:
     """The storage at `url`. Raises ConfigurationError if there can be none."""
     scheme, _, rest = url.partition(":")
     if scheme == "file":
@@ -320,7 +348,9 @@ def open_storage(url: str) -> Storage:
             )
         if path == Path():
             raise ConfigurationError("STORAGE_URL: file: needs a folder")
-        return Storage(folder=path.absolute(), bucket=None)
+        return Storage(
+            folder=path.absolute(), bucket=None, call_seconds=call_seconds, keys_at_once=keys_at_once
+        )
     if scheme not in ("s3", "gs", "az"):
         raise ConfigurationError("STORAGE_URL: must start with file:, s3://, gs:// or az://")
     try:
@@ -328,22 +358,7 @@ def open_storage(url: str) -> Storage:
     except (BaseError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigurationError(f"STORAGE_URL: {reason}") from None
-    return Storage(folder=None, bucket=bucket)
-
-
-@asynccontextmanager
-async def _call(key: str | None = None) -> AsyncIterator[None]:
-    """Bound one call to the store, and turn the many ways in which it can fail into our errors.
-
-    That something is missing is an answer where a file is read; elsewhere it is the bucket that is missing.
-    """
-    try:
-        async with asyncio.timeout(CALL_SECONDS):
-            yield
-    except FileNotFoundError as error:
-        raise (StorageUnavailable() if key is None else FileMissing(key=key)) from error
-    except (BaseError, OSError) as error:
-        raise StorageUnavailable from error
+    return Storage(folder=None, bucket=bucket, call_seconds=call_seconds, keys_at_once=keys_at_once)
 
 
 def _checked(key: str) -> str:

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 
 from app.core.errors import AppError
+from app.datasets.bounds import IntakeBounds
 from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.errors import (
     BadColumns,
@@ -24,17 +25,7 @@ from app.datasets.errors import (
 from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Format
 
-CONVERSION_SECONDS: Final = 900.0
 LAST_WORDS_BYTES: Final = 2000
-
-CPU_SECONDS: Final = 60
-"""The processor time of every conversion, and how much more each CPU_BYTES of the file give it."""
-
-CPU_BYTES: Final = 2 * 1024 * 1024
-
-MAX_GROWTH: Final = 20
-GROWTH_GRACE_BYTES: Final = 64 * 1024 * 1024
-"""Rows may take MAX_GROWTH times the bytes of their file, or this many."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +43,20 @@ log = structlog.get_logger(__name__)
 
 
 async def convert(
-    source: Path, file_format: Format, target: Path, limits: Limits, options: ReadOptions = AS_FOUND
+    source: Path,
+    file_format: Format,
+    target: Path,
+    limits: Limits,
+    bounds: IntakeBounds,
+    options: ReadOptions = AS_FOUND,
 ) -> Converted:
     """Write the rows of a file as Parquet.
 
     Raises BadFile, BadHeader, BadRow, TooManyDatasetRows and DatasetRowsTooLarge.
     """
     size = (await asyncio.to_thread(source.stat)).st_size
-    output_bytes = min(limits.output_bytes, GROWTH_GRACE_BYTES + MAX_GROWTH * size)
-    cpu_seconds = CPU_SECONDS + size // CPU_BYTES
+    output_bytes = min(limits.output_bytes, bounds.output_bytes(size))
+    cpu_seconds = bounds.cpu_seconds_for(size)
     task = msgspec.json.encode(
         Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds, options)
     )
@@ -73,10 +69,10 @@ async def convert(
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(CONVERSION_SECONDS):
+        async with asyncio.timeout(bounds.conversion_seconds):
             said, complaint = await _listen(process)
     except TimeoutError:
-        raise BadFile(reason=f"it takes longer than {CONVERSION_SECONDS:.0f} seconds") from None
+        raise BadFile(reason=f"it takes longer than {bounds.conversion_seconds:.0f} seconds") from None
     finally:
         await _end(process)
     if process.returncode == -signal.SIGXCPU:

@@ -15,6 +15,7 @@ from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.datasets import converting, receiving, service, spooling, storing
+from app.datasets.bounds import IntakeBounds
 from app.datasets.conversion.answers import Converted
 from app.datasets.converting import Limits
 from app.datasets.errors import DatasetTooLarge
@@ -31,10 +32,11 @@ CONVERSIONS_AT_ONCE: Final = 2
 class Intake:
     """Takes in the uploads of one API process."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, bounds: IntakeBounds) -> None:
         spooling.remove_those_of_the_dead()
         memory.give_back_large_blocks()
         self._resources = resources
+        self.bounds = bounds
         self._turns = Turns(CONVERSIONS_AT_ONCE)
         settings = resources.settings
         self._quota = StorageQuota(settings.max_user_bytes)
@@ -52,7 +54,7 @@ class Intake:
     ) -> asyncpg.Record:
         """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
         limit_bytes, too_large = await self._limit(owner_id)
-        async with self._spool(owner_id) as (folder, reserve):
+        async with self.spool(owner_id) as (folder, reserve):
             content, rows = folder / "content", folder / "rows.parquet"
             spool = receiving.Spool(
                 content,
@@ -63,16 +65,16 @@ class Intake:
                 reserve=reserve,
             )
             try:
-                await receiving.receive(chunks, spool)
+                await receiving.receive(chunks, spool, stall_seconds=self.bounds.stall_seconds)
             finally:
                 spool.close()
             limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
             async with self._turns.turn(owner_id):
-                converted = await converting.convert(content, file_format, rows, limits, options)
+                converted = await converting.convert(content, file_format, rows, limits, self.bounds, options)
             return await self._publish(owner_id, name, file_format, content, rows, converted)
 
     @asynccontextmanager
-    async def _spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
+    async def spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
         """A folder for one upload, and what each piece of it is told to."""
         with self.spools.of(owner_id) as reserve:
             async with spooling.folder() as folder:

@@ -16,9 +16,6 @@ from app.core.errors import AppError, StorageUnavailable
 from app.datasets import signatures
 from app.datasets.errors import BadCompression, BadFile, BadRow, UploadStalled
 
-STALL_SECONDS: Final = 30.0
-"""How long the client may send nothing at all."""
-
 GATHERED_BYTES: Final = 512 * 1024
 """What arrives is gathered to about this size, before a thread is asked to take it in."""
 
@@ -89,11 +86,11 @@ class Spool:
                 self._file.write(piece)
 
 
-async def receive(chunks: AsyncIterator[bytes], spool: Spool) -> None:
+async def receive(chunks: AsyncIterator[bytes], spool: Spool, *, stall_seconds: float) -> None:
     """Take in all that arrives. Raises what the Spool raises, UploadStalled, and what `chunks` raises."""
     gathered: list[bytes] = []
     size = 0
-    while (chunk := await _next(chunks)) is not None:
+    while (chunk := await _next(chunks, stall_seconds)) is not None:
         gathered.append(chunk)
         size += len(chunk)
         if size >= GATHERED_BYTES:
@@ -103,12 +100,12 @@ async def receive(chunks: AsyncIterator[bytes], spool: Spool) -> None:
     await asyncio.to_thread(spool.finish)
 
 
-async def _next(chunks: AsyncIterator[bytes]) -> bytes | None:
+async def _next(chunks: AsyncIterator[bytes], stall_seconds: float) -> bytes | None:
     try:
-        async with asyncio.timeout(STALL_SECONDS):
+        async with asyncio.timeout(stall_seconds):
             return await anext(chunks, None)
     except TimeoutError:
-        raise UploadStalled(seconds=int(STALL_SECONDS)) from None
+        raise UploadStalled(seconds=int(stall_seconds)) from None
 
 
 async def _in_thread(spool: Spool, received: bytes) -> None:

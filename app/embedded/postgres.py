@@ -15,7 +15,7 @@ import socket
 import struct
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote
@@ -26,7 +26,6 @@ from app.embedded.server import EmbeddedServer, ServerSilent
 
 PORT = 5432
 ANSWER_TIMEOUT_SECONDS = 5.0
-LEFTOVER_TIMEOUT_SECONDS = 10.0
 SSL_REQUEST = 80_877_103
 
 DEFAULT_OPTIONS = {
@@ -49,6 +48,24 @@ class EmbeddedPostgres(EmbeddedServer):
     name: ClassVar[str] = "Postgres"
     # A fast shutdown: open connections are ended, the data is checkpointed.
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        options: Mapping[str, str] | None = None,
+        start_timeout_seconds: float = 60.0,
+        stop_timeout_seconds: float = 30.0,
+        leftover_timeout_seconds: float = 10.0,
+    ) -> None:
+        """`leftover_timeout_seconds` is how long processes of a dead server may take to end by themselves."""
+        super().__init__(
+            data_dir,
+            options=options,
+            start_timeout_seconds=start_timeout_seconds,
+            stop_timeout_seconds=stop_timeout_seconds,
+        )
+        self.leftover_timeout_seconds = leftover_timeout_seconds
 
     @property
     def url(self) -> str:
@@ -171,11 +188,11 @@ class EmbeddedPostgres(EmbeddedServer):
         The claim is ours, so whoever started them is dead. A server without its owner is about to
         stop by itself; a backend without its server may sit in a long query, and bars the start.
         """
-        if _wait_until_gone(self._tag, LEFTOVER_TIMEOUT_SECONDS):
+        if _wait_until_gone(self._tag, self.leftover_timeout_seconds):
             return
         with _watch(self._tag) as family:
             _kill_all(family)
-        if not _wait_until_gone(self._tag, LEFTOVER_TIMEOUT_SECONDS):
+        if not _wait_until_gone(self._tag, self.leftover_timeout_seconds):
             raise ServerSilent(f"an earlier server survived SIGKILL: {_find_processes(self._tag)}")
 
     def _pardon_lock_file(self) -> None:
@@ -214,7 +231,7 @@ class EmbeddedPostgres(EmbeddedServer):
         with _watch(self._tag) as family:
             _kill_all(family)
             process.end(signal.SIGKILL)
-            _wait_for_end(family, time.monotonic() + LEFTOVER_TIMEOUT_SECONDS)
+            _wait_for_end(family, time.monotonic() + self.leftover_timeout_seconds)
 
 
 def _find_installation() -> Path:

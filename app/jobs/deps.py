@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from app.core.errors import ShuttingDown
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
+from app.jobs.times import JobTimes
 
 
 class Watcher(Protocol):
@@ -51,6 +52,13 @@ async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
     return kinds
 
 
+async def get_times(connection: HTTPConnection) -> JobTimes:
+    """How long requests of this process wait for jobs."""
+    times: JobTimes = connection.app.state.job_times
+    return times
+
+
+JobTimesDep = Annotated[JobTimes, Depends(get_times)]
 QuotaDep = Annotated[Quota, Depends(get_quota)]
 KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 

@@ -20,7 +20,7 @@ from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
 from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import QuotaDep, WatcherDep
+from app.jobs.deps import JobTimesDep, QuotaDep, WatcherDep
 from app.jobs.errors import (
     InputGone,
     JobAlreadyFinished,
@@ -48,7 +48,6 @@ from app.jobs.schemas import (
 )
 from app.jobs.states import Status
 
-CANCEL_WAIT_SECONDS: Final = 3.0
 MAX_INLINE_RESULTS: Final = 1000
 """Up to so many rows, and 1 MiB, a completed job carries its predictions with it."""
 
@@ -155,7 +154,7 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep
+    job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
 ) -> Response:
     """Stop a job. What it has committed is kept. 200 once it has stopped, 202 if that takes a while."""
     async with resources.database.connection() as connection:
@@ -165,7 +164,7 @@ async def cancel_job(
     row = await _read_own(resources.database, user.id, job_id)
     if not Status(row["status"]).is_final:
         await watcher.wait_for_end(
-            user.id, job_id, after=row["last_seq"], timeout_seconds=CANCEL_WAIT_SECONDS
+            user.id, job_id, after=row["last_seq"], timeout_seconds=times.cancel_seconds
         )
         row = await _read_own(resources.database, user.id, job_id)
     if row["status"] == Status.CANCELLED:

@@ -122,10 +122,8 @@ async def test_a_form_in_an_encoding_that_hides_surrogates_is_no_way_in(client: 
 
 
 async def test_two_hundred_at_once_neither_fill_the_memory_nor_hold_anybody_up(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient,
 ) -> None:
-    # They share ten connections; how fast this machine is is not the question here.
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 30.0)
     await create_user(client)
     token = (await tokens_of(client))["access_token"]
     process = psutil.Process()

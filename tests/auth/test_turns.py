@@ -11,8 +11,10 @@ from app.auth.turns import Turns
 class Served:
     """Who was served, in order."""
 
-    def __init__(self, *, at_once: int = 1, waiting: int = 6) -> None:
-        self.turns = Turns(at_once=at_once, waiting=waiting, too_many=TooManySignIns)
+    def __init__(self, *, at_once: int = 1, waiting: int = 6, wait_seconds: float = 30.0) -> None:
+        self.turns = Turns(
+            at_once=at_once, waiting=waiting, too_many=TooManySignIns, wait_seconds=wait_seconds
+        )
         self.names: list[str] = []
         self.go_on = asyncio.Semaphore(0)
 
@@ -80,9 +82,8 @@ async def test_a_turn_whose_request_is_cancelled_goes_to_the_next(moment: str) -
         pass
 
 
-async def test_whoever_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.auth.turns.WAIT_SECONDS", 0.01)
-    served = Served()
+async def test_whoever_waits_too_long_is_refused() -> None:
+    served = Served(wait_seconds=0.01)
     first, second = await served.begin("a", "b")
 
     with pytest.raises(TooManySignIns):

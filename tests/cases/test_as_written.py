@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.numbers import MAX_DISTINCT
+from app.datasets.reading import RowReader
 from app.datasets.values import Format
 from app.jobs.exports import lines
 from app.models.builtin import SENTIMENT
@@ -37,6 +39,20 @@ def test_12_what_would_not_come_back_is_text(bench: Workbench, name: str, of: st
     assert found.types[of] == "text"
     assert column(found, of) == cells
     assert next(one.note for one in found.dataset.columns if one.name == of)
+
+
+def test_12_sibling_a_plus_is_kept_however_many_different_cells_there_are(bench: Workbench) -> None:
+    """A column of more different values than are compared one by one is taken as measured."""
+    count = MAX_DISTINCT + 1
+    phones = [f"+47{number:08}" for number in range(count)]
+    scores = [*map(str, range(count - 1)), "+7"]
+    lines = [f"{phone},{score}" for phone, score in zip(phones, scores, strict=True)]
+    found = bench.upload("\n".join(["phone,score", *lines]).encode())
+
+    assert found.types == {"phone": "text", "score": "text"}
+    assert column(found, "phone")[:2] == ["+4700000000", "+4700000001"]
+    with RowReader(found.path) as reader:
+        assert reader.rows(count - 1, 1) == [{"phone": phones[-1], "score": "+7"}]
 
 
 def test_12_an_id_comes_back_as_it_was_written(bench: Workbench) -> None:

@@ -3,11 +3,10 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,12 +22,12 @@ from app.embedded.server import EmbeddedServer
 from app.embedded.servers import EmbeddedServers
 from tests.chaos.options import Options
 from tests.kinds_for_tests import PLUGIN
-from tests.support import apis, processes, proxy
+from tests.support import apis, ports, processes, proxy
+from tests.support.ports import HOST
 from tests.support.processes import ROOT
 from tests.support.proxy import PostgresProxy
 from tests.support.waiting import until
 
-HOST: Final = "127.0.0.1"
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 WORKER_STARTED: Final = b"worker_started"
@@ -79,11 +78,20 @@ class Part:
     async def start(self) -> None:
         """Start it. Should the drill be killed, the kernel kills it too; a Ctrl+C does not reach it."""
         program = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "-1", "-1"]
-        with self.log_path.open("ab") as log:
+        with ExitStack() as stack:
+            log = stack.enter_context(self.log_path.open("ab"))
             self._log_start = log.tell()
+            arguments = list(self._arguments)
+            files: tuple[int, ...] = ()
+            if self._port is not None:
+                # Bound, but not listening: that is left to the process, so that `is_up` tells the truth.
+                address = stack.enter_context(ports.bound(self._port))
+                arguments += ["--fd", str(address.fileno())]
+                files = (address.fileno(),)
             self._process = await asyncio.create_subprocess_exec(
                 *program,
-                *(str(int(signal.SIGKILL)), sys.executable, *self._arguments),
+                *(str(int(signal.SIGKILL)), sys.executable, *arguments),
+                pass_fds=files,
                 env=self.environment,
                 cwd=ROOT,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -180,8 +188,9 @@ async def running(
 
     Leases are short, and still longer than a busy machine lets a living worker wait.
     """
-    with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name:
+    with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name, ExitStack() as reservations:
         folder = Path(name)
+        api_ports = [reservations.enter_context(ports.reserved()) for _ in range(options.apis)]
         # Durable as in production: what was acknowledged has to outlive a killed Postgres.
         servers = EmbeddedServers(folder / "servers")
         try:
@@ -193,7 +202,7 @@ async def running(
                 open_database(settings.database_url, pool_size=4) as database,
             ):
                 headers = await apis.sign_in(settings, database)
-                world = _world(options, settings, servers, database, network, headers, folder)
+                world = _world(options, settings, servers, database, network, headers, folder, api_ports)
                 try:
                     await _start(world)
                     yield world
@@ -232,17 +241,17 @@ def _world(
     network: PostgresProxy,
     headers: dict[str, str],
     folder: Path,
+    api_ports: Sequence[int],
 ) -> World:
     more = {"PLUGINS": PLUGIN, "DATABASE_POOL_SIZE": str(settings.database_pool_size)}
+    more["MAX_JOB_PRIORITY"] = "critical"
     more["RETRY_MAX_SECONDS"] = str(settings.retry_max_seconds)
-    ports = [_free_port() for _ in range(options.apis)]
     postgres, valkey = Server(servers.postgres), Server(servers.valkey)
     world = World(settings, postgres, valkey, database, network, headers, folder, [], [], [])
-    for number, port in enumerate(ports, 1):
+    for number, port in enumerate(api_ports, 1):
         environment = processes.environment(settings, **more)
         name = f"api-{number}"
-        arguments = ["-m", "app", "serve", "--host", HOST, "--port", str(port)]
-        world.apis.append(Part(name, arguments, environment, folder / f"{name}.log", port))
+        world.apis.append(Part(name, ["-m", "app", "serve"], environment, folder / f"{name}.log", port))
         world.urls.append(f"http://{HOST}:{port}")
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"
@@ -251,12 +260,6 @@ def _world(
     far_url = proxy.postgres_url(network, settings.database_url)
     world.far_worker.environment["DATABASE_URL"] = far_url
     return world
-
-
-def _free_port() -> int:
-    with socket.create_server((HOST, 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 async def _start(world: World) -> None:

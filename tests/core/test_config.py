@@ -96,6 +96,23 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.worker_port is None
 
 
+def test_a_former_name_of_a_setting_counts_unless_its_new_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings().max_user_bytes == 20 * 1024**3
+    monkeypatch.setenv("DATASET_QUOTA_BYTES", "")
+    assert settings().max_user_bytes == 20 * 1024**3
+
+    monkeypatch.setenv("DATASET_QUOTA_BYTES", "5000")
+    alone = settings()
+    monkeypatch.setenv("MAX_USER_BYTES", "7000")
+    both = settings()
+
+    assert (alone.max_user_bytes, alone.dataset_quota_bytes) == (5000, 5000)
+    assert (both.max_user_bytes, both.dataset_quota_bytes) == (7000, None)
+    monkeypatch.delenv("MAX_USER_BYTES")
+    monkeypatch.setenv("DATASET_QUOTA_BYTES", "many")
+    assert "DATASET_QUOTA_BYTES" in fault_of()
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings().worker_slots = 7  # type: ignore[misc]  # that it cannot be done is the point

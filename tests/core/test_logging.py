@@ -105,3 +105,15 @@ def test_records_below_the_level_are_not_written(configure: Configure) -> None:
     structlog.get_logger("test").debug("details")
 
     assert written.getvalue() == ""
+
+
+def test_a_setting_by_its_former_name_is_warned_of(configure: Configure, settings: Settings) -> None:
+    written = configure("production")
+    assert written.getvalue() == ""
+
+    logs.configure(settings.model_copy(update={"dataset_quota_bytes": 5000}))
+
+    [line] = written.getvalue().splitlines()
+    assert "setting_deprecated" in line
+    assert "DATASET_QUOTA_BYTES" in line
+    assert "MAX_USER_BYTES" in line

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.core import storage as storage_module
 from app.core.durable import INCOMING
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
@@ -38,14 +37,20 @@ def environment(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["file", pytest.param("s3", marks=pytest.mark.server)])
-def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """One of each kind."""
     if request.param == "file":
-        yield open_storage((tmp_path / "storage").as_uri())
+        yield (tmp_path / "storage").as_uri()
         return
     request.getfixturevalue("environment")
     with buckets.bucket() as url:
-        yield open_storage(url)
+        yield url
+
+
+@pytest.fixture
+def storage(url: str) -> Storage:
+    """The storage there."""
+    return open_storage(url)
 
 
 async def in_pieces(content: bytes, *, piece_bytes: int = 100_000) -> AsyncIterator[bytes]:
@@ -216,8 +221,8 @@ async def test_a_listing_is_by_whole_names_and_knows_sizes_and_times(storage: St
     assert await keys_in(storage, "nothing/here") == set()
 
 
-async def test_a_listing_has_more_pages_than_one(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_module, "KEYS_AT_ONCE", 7)
+async def test_a_listing_has_more_pages_than_one(url: str) -> None:
+    storage = open_storage(url, keys_at_once=7)
     keys = {f"many/{number}" for number in range(30)}
     await asyncio.gather(*(storage.put(key, b"x") for key in keys))
 
@@ -321,11 +326,10 @@ async def test_a_store_that_does_not_answer_is_unavailable_in_time(
         finally:
             writer.close()
 
-    monkeypatch.setattr(storage_module, "CALL_SECONDS", 0.2)
     async with await asyncio.start_server(swallow, HOST, 0) as silent:
         port = silent.sockets[0].getsockname()[1]
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{HOST}:{port}")
-        storage = open_storage(f"s3://{BUCKET}")
+        storage = open_storage(f"s3://{BUCKET}", call_seconds=0.2)
 
         for call in (
             storage.put("key", b"x"),

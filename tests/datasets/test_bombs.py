@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.core import paging
 from app.core.config import Settings
 from app.core.database import Database, open_database
+from app.core.paging import PAGE_BYTES
 from app.core.storage import Storage
-from app.datasets import converting, queries
+from app.datasets.bounds import IntakeBounds
 from app.datasets.conversion.__main__ import CONVERT
 from app.datasets.conversion.faults import Fault
 from app.datasets.options import AS_FOUND
@@ -30,6 +31,9 @@ from tests.support.apis import Api
 PARQUET = {"Content-Type": "application/vnd.apache.parquet"}
 ROWS = 100
 GROWTH_BYTES = 100 * 1024 * 1024
+
+_COPIES = """INSERT INTO datasets SELECT copy.* FROM datasets d, generate_series(1, $1::int) number,
+    jsonb_populate_record(d, jsonb_build_object('id', gen_random_uuid(), 'number', number)) copy"""
 
 
 def repeated(text_bytes: int, *, columns: int, rows: int = ROWS) -> bytes:
@@ -84,11 +88,13 @@ async def test_a_preview_has_as_many_rows_as_fit(api: Api) -> None:
 
 
 async def test_a_list_of_datasets_ends_early_where_their_columns_take_much(
-    upload: Upload, client: httpx.AsyncClient, alice: Account, monkeypatch: pytest.MonkeyPatch
+    upload: Upload, client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     header = ",".join(f"{n:04}" + "x" * 400 for n in range(1000))
-    monkeypatch.setattr(queries, "_PAGE", queries._PAGE.replace(str(paging.PAGE_BYTES), "1000000"))
-    created = [(await upload(f"{header}\n{',' * 999}\n".encode())).json()["dataset_id"] for _ in range(4)]
+    created = await upload(f"{header}\n{',' * 999}\n".encode())
+    assert created.status_code == 201, created.text
+    await rows.execute(store, _COPIES, 19)
+    size = int(await rows.value(store, "SELECT octet_length(columns::text) FROM datasets LIMIT 1"))
 
     listed: list[str] = []
     pages = 0
@@ -101,15 +107,16 @@ async def test_a_list_of_datasets_ends_early_where_their_columns_take_much(
         cursor = page["next_cursor"]
         pages += 1
 
-    assert listed == created[::-1]
-    assert pages == 2
+    stored = await rows.fetch(store, "SELECT id FROM datasets ORDER BY id DESC")
+    assert listed == [str(row["id"]) for row in stored]
+    assert (len(listed), pages) == (20, math.ceil(20 / (PAGE_BYTES // size)))
+    assert pages > 1
 
 
+@pytest.mark.parametrize("intake_bounds", [IntakeBounds(growth_grace_bytes=0, max_growth=2)])
 async def test_rows_that_grow_beyond_measure_are_refused_by_name(
-    upload: Upload, store: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    upload: Upload, store: Database, storage: Storage
 ) -> None:
-    monkeypatch.setattr(converting, "GROWTH_GRACE_BYTES", 0)
-    monkeypatch.setattr(converting, "MAX_GROWTH", 2)
     texts = pa.array([os.urandom(50_000).hex() for _ in range(20)])
     column = pa.DictionaryArray.from_arrays(pa.array([n % 20 for n in range(300)], pa.int32()), texts)
     file = io.BytesIO()
@@ -141,11 +148,8 @@ def test_a_file_with_too_many_rows_is_refused_by_name(tmp_path: Path, file_forma
     assert refused.value.code == "too_many_rows"
 
 
-async def test_a_conversion_that_takes_too_much_processor_time_is_refused(
-    upload: Upload, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(converting, "CPU_SECONDS", 1)
-    monkeypatch.setattr(converting, "CPU_BYTES", 2**40)
+@pytest.mark.parametrize("intake_bounds", [IntakeBounds(cpu_seconds=1, cpu_bytes=2**40)])
+async def test_a_conversion_that_takes_too_much_processor_time_is_refused(upload: Upload) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({f"c{n}": [0] * 1_000_000 for n in range(40)}), file)
 

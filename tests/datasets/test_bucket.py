@@ -1,12 +1,14 @@
 """Datasets whose files are in a bucket: the same story."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from app.core.config import Settings
-from app.core.storage import Storage
+from app.core.storage import Storage, open_storage
 from tests.datasets.conftest import Upload
 from tests.support import buckets
 from tests.support.accounts import Account
@@ -42,10 +44,11 @@ async def test_a_dataset_in_a_bucket_is_seen_fetched_and_deleted(
 
 
 async def test_a_bucket_that_is_away_is_said_to_be(
-    client: httpx.AsyncClient, alice: Account, upload: Upload, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, client: httpx.AsyncClient, alice: Account, upload: Upload, settings: Settings
 ) -> None:
     links = (await upload(b"a\n1\n")).json()["links"]
-    monkeypatch.setattr("app.core.storage.CALL_SECONDS", 0.001)
+    away = open_storage(settings.storage_url, call_seconds=0.0)
+    app.state.resources = replace(app.state.resources, storage=away)
 
     answer = await client.get(links["content"], headers=alice.headers)
 

@@ -22,7 +22,8 @@ from pydantic import TypeAdapter
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.datasets import converting, queries, receiving, service, spooling
+from app.datasets import queries, service, spooling
+from app.datasets.bounds import IntakeBounds
 from app.datasets.errors import DatasetInUse, DatasetNotFound
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
 from app.datasets.values import Column
@@ -308,11 +309,8 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert not list(tmp_path.glob("headrace-upload-*"))
 
 
-async def test_a_client_that_sends_nothing_is_not_waited_for(
-    upload: Upload, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(receiving, "STALL_SECONDS", 0.1)
-
+@pytest.mark.parametrize("intake_bounds", [IntakeBounds(stall_seconds=0.1)])
+async def test_a_client_that_sends_nothing_is_not_waited_for(upload: Upload) -> None:
     async def stalling() -> AsyncIterator[bytes]:
         yield b"a,b\n"
         await asyncio.sleep(5)
@@ -335,11 +333,10 @@ async def test_a_refusal_is_heard_while_most_of_the_file_is_still_to_come(
     assert_problem(answer, 422, "bad_row", line=1)
 
 
+@pytest.mark.parametrize("intake_bounds", [IntakeBounds(conversion_seconds=0.01)])
 async def test_a_conversion_that_takes_too_long_is_ended(
-    upload: Upload, store: Database, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    upload: Upload, store: Database, storage: Storage
 ) -> None:
-    monkeypatch.setattr(converting, "CONVERSION_SECONDS", 0.01)
-
     assert_problem(await upload(CSV), 422, "bad_file")
     await assert_nothing_is_kept(store, storage)
 

@@ -13,6 +13,7 @@ from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.moves import Claimed
 from app.jobs.predictions import service
+from app.jobs.times import JobTimes
 from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
@@ -110,11 +111,8 @@ async def claimed(resources: Resources) -> Claimed:
     return await jobs.claim(resources.database)
 
 
-async def test_a_job_that_takes_too_long_goes_on_and_is_named(
-    ada: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "WAIT_SECONDS", 0.1)
-
+@pytest.mark.parametrize("job_times", [JobTimes(prediction_seconds=0.1)])
+async def test_a_job_that_takes_too_long_goes_on_and_is_named(ada: httpx.AsyncClient) -> None:
     answer = await predict(ada, texts=["x"])
 
     problem = answer.json()

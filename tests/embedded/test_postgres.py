@@ -119,9 +119,9 @@ async def test_a_kill_ends_its_children_too(postgres: EmbeddedPostgres) -> None:
 
 
 async def test_a_start_ends_the_children_of_a_server_that_was_killed_by_somebody_else(
-    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    postgres: EmbeddedPostgres,
 ) -> None:
-    monkeypatch.setattr("app.embedded.postgres.LEFTOVER_TIMEOUT_SECONDS", 0.5)
+    postgres.leftover_timeout_seconds = 0.5
     postgres.start()
     await note(postgres, "kept")
     connection = await asyncpg.connect(postgres.url)

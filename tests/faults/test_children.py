@@ -21,6 +21,7 @@ CODES = {
     "kill_itself": "child_died",
     "grow": "memory_limit",
     "grow_at_once": "memory_limit",
+    "fill": "disk_limit",
     "scribble": "child_protocol_error",
     "return_nonsense": "unserialisable_output",
     "commit_nonsense": "unserialisable_output",
@@ -35,9 +36,11 @@ async def test_every_way_to_go_wrong_ends_its_own_attempt_and_nothing_else(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     assert CODES.keys() | HARMLESS | ENDLESS == FAULTS.keys()
-    async with system.worker(
-        "worker", WORKER_SLOTS="3", CHILD_MEMORY_LIMIT_BYTES=str(MEMORY_LIMIT_BYTES)
-    ) as worker:
+    limits = {
+        "CHILD_MEMORY_LIMIT_BYTES": str(MEMORY_LIMIT_BYTES),
+        "CHILD_MAX_SCRATCH_BYTES": str(32 * 1024**2),
+    }
+    async with system.worker("worker", WORKER_SLOTS="3", **limits) as worker:
         sibling = await submit(ada, batches=100, work_ms=40)
         wrong = {kind: await submit(ada, kind, batches=2, max_attempts=1) for kind in CODES}
         harmless = [await submit(ada, kind, batches=2) for kind in HARMLESS]

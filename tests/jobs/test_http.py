@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from app.core import ids
 from app.core.database import Database
 from app.jobs.schemas import CancelAnswer, EventPage, JobCreated, JobPage, JobView, ResultPage
+from app.jobs.times import JobTimes
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.following import listeners, tell
@@ -218,12 +219,25 @@ async def test_a_body_that_is_not_utf_8_is_refused(client: httpx.AsyncClient, al
 
 
 async def test_an_early_start_does_no_harm(client: httpx.AsyncClient, alice: Account) -> None:
-    body = {"texts": ["x"], "run_at": "0001-01-01T00:00:00Z", "priority": "critical"}
+    body = {"texts": ["x"], "run_at": "0001-01-01T00:00:00Z", "priority": "high"}
 
     answer = await client.post(CREATE, json=body, headers=alice.headers)
 
     assert answer.status_code == 202
     assert (await client.get("/jobs", headers=alice.headers)).status_code == 200
+
+
+async def test_only_an_administrator_goes_before_everybody_else_by_default(
+    client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    await rows.execute(store, "UPDATE users SET role = 'admin' WHERE id = $1", mallory.id)
+
+    async def ask(who: Account, priority: str) -> int:
+        body = {"texts": ["x"], "priority": priority}
+        return (await client.post(CREATE, json=body, headers=who.headers)).status_code
+
+    assert [await ask(alice, priority) for priority in ("high", "critical")] == [202, 422]
+    assert await ask(mallory, "critical") == 202
 
 
 async def test_a_body_over_the_limit_is_too_large(client: httpx.AsyncClient, alice: Account) -> None:
@@ -641,10 +655,10 @@ async def test_the_cancel_of_a_running_job_is_answered_when_it_is_true(
     await invariants.all_hold(store)
 
 
+@pytest.mark.parametrize("job_times", [JobTimes(cancel_seconds=0.05)])
 async def test_a_cancel_that_takes_long_is_accepted_and_can_be_asked_for_again(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.jobs.routes.CANCEL_WAIT_SECONDS", 0.05)
     job = await jobs.running(store, alice.id)
 
     answers = [await client.delete(f"/jobs/{job.id}", headers=alice.headers) for _ in range(2)]

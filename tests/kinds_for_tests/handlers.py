@@ -1,6 +1,7 @@
 """The other half: what really counts, loops, crashes and scribbles, in a child process."""
 
 import ctypes
+import itertools
 import os
 import signal
 import subprocess
@@ -106,6 +107,13 @@ def _grow_at_once(_job: JobContext) -> Outcome:
     return {"size": len(b"\1" * (1024 * 1024 * MIB))}
 
 
+def _fill(job: JobContext) -> NoReturn:
+    for number in itertools.count():
+        (job.scratch / f"part-{number}").write_bytes(os.urandom(MIB))
+        time.sleep(0.005)
+    raise AssertionError
+
+
 def _print_garbage(_job: JobContext) -> Outcome:
     for descriptor in (1, 2):
         os.write(descriptor, GARBAGE)
@@ -149,6 +157,7 @@ _FAULTS: Final[dict[str, Callable[[JobContext], Outcome]]] = {
     "kill_itself": _kill_itself,
     "grow": _grow,
     "grow_at_once": _grow_at_once,
+    "fill": _fill,
     "print_garbage": _print_garbage,
     "scribble": _scribble,
     "return_nonsense": _return_nonsense,

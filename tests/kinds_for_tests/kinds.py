@@ -78,6 +78,7 @@ FAULTS: Final = {
     "kill_itself": "Die as if the kernel had run out of memory",
     "grow": "Take more and more memory",
     "grow_at_once": "Ask for far too much memory in one piece",
+    "fill": "Write one file after the other",
     "print_garbage": "Print what is no text",
     "scribble": "Write garbage to every open descriptor",
     "return_nonsense": "Return what is no JSON",

@@ -278,7 +278,12 @@ async def test_a_name_that_is_hidden_for_a_moment_never_comes_to_mean_another_us
         assert_problem(await ask(reference), 404, "model_not_found")
     refused = (await ask("churn")).json()
     assert refused["public"] == ["mallory/churn"]
-    assert "mallory/churn" in refused["detail"]
+    assert refused["detail"] == (
+        "You have no model 'churn'. To use another user's public model, name its owner: mallory/churn."
+    )
+    await publish(client, alice)
+    of_two = (await ask("churn")).json()
+    assert of_two["detail"].endswith("name its owner: alice/churn, mallory/churn.")
     used = await rows.fetch(store, "SELECT DISTINCT model_version_id FROM jobs")
     assert [row[0] for row in used] == [theirs.id]
     listed = (await client.get("/jobs", params={"model": "alice/churn"}, headers=carol.headers)).json()

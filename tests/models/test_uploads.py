@@ -18,7 +18,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.jobs.uploads import routes
+from app.jobs.times import JobTimes
 from tests.conftest import StartWorker
 from tests.models import files
 from tests.support import invariants, rows
@@ -67,12 +67,6 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> str:
     assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
     detail: str = answer.json()["detail"]
     return detail
-
-
-@pytest.fixture
-def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client is told sooner that it takes long."""
-    monkeypatch.setattr(routes, "WAIT_SECONDS", 0.2)
 
 
 async def test_a_model_is_brought_and_predicts_as_it_does_by_hand(
@@ -161,8 +155,9 @@ def _object_array(mark: Path) -> bytes:
     )
 
 
+@pytest.mark.parametrize("job_times", [JobTimes(inspection_seconds=0.2)])
 async def test_whoever_does_not_wait_finds_the_version_later(
-    client: httpx.AsyncClient, store: Database, alice: Account, start_worker: StartWorker, short_wait: None
+    client: httpx.AsyncClient, store: Database, alice: Account, start_worker: StartWorker
 ) -> None:
     answer = await bring(client, alice, files.as_onnx(files.regressor()))
 
@@ -211,14 +206,11 @@ async def _first_job(client: httpx.AsyncClient, who: Account) -> str | None:
     return items[0]["job_id"] if items else None
 
 
+# Two workers start and a lease ends, wherever that is.
+@pytest.mark.parametrize("job_times", [JobTimes(inspection_seconds=60.0)])
 async def test_a_worker_that_is_killed_while_it_looks_changes_nothing(
-    client: httpx.AsyncClient,
-    store: Database,
-    alice: Account,
-    start_worker: StartWorker,
-    monkeypatch: pytest.MonkeyPatch,
+    client: httpx.AsyncClient, store: Database, alice: Account, start_worker: StartWorker
 ) -> None:
-    monkeypatch.setattr(routes, "WAIT_SECONDS", 60.0)  # two workers start and a lease ends, wherever that is
     upload = asyncio.create_task(bring(client, alice, files.as_skops(files.classifier())))
     await until(lambda: _first_job(client, alice))
     async with start_worker() as first:

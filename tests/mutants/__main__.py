@@ -57,7 +57,8 @@ def _passes(unchanged: Path, mutants: Sequence[Mutant], jobs: int) -> bool:
     for one in failed:
         print(f"exit code {one.code}\n{one.output}")
     if failed:
-        print("The tests do not pass even without a mutant.")
+        names = "; ".join(name for one in failed for name in _failed(one) or ("one that did not end",))
+        print(f"The tests do not pass even without a mutant: {names}")
     return not failed
 
 
@@ -68,22 +69,31 @@ def _run(unchanged: Path, mutants: Sequence[Mutant], folder: Path, jobs: int) ->
         mutant.apply(root)
         runs.append(Run(root, mutant.tests))
     ended = run_all(runs, jobs)
-    catchers = [_catcher(mutant, one) for mutant, one in zip(mutants, ended, strict=True)]
+    catchers = [catcher(one) for one in ended]
     _print_table(mutants, catchers)
-    survivors = catchers.count(None)
-    print(f"\n{len(mutants)} mutants, {len(mutants) - survivors} caught, {survivors} survived")
+    survivors = [mutant.name for mutant, catcher in zip(mutants, catchers, strict=True) if catcher is None]
+    print(f"\n{summary(len(mutants), survivors)}")
     return 1 if survivors else 0
 
 
-def _catcher(mutant: Mutant, ended: Ended) -> str | None:
-    """The test that failed because of this mutant; None if all passed."""
-    if ended.code == PASSED:
-        return None
-    failed = re.search(r"^(?:FAILED|ERROR) \S+::(\S+)", ended.output, re.MULTILINE)
-    # What a failed test leaves open may end pytest itself with another code.
-    if failed is None:
-        raise RuntimeError(f"{mutant.name}: pytest ended with {ended.code}\n{ended.output}")
-    return failed[1]
+def summary(count: int, survivors: Sequence[str]) -> str:
+    """One line, the last one printed, that names each survivor: a log of CI may keep no more than its end."""
+    told = f"{count} mutants, {count - len(survivors)} caught, {len(survivors)} survived"
+    return f"{told}: {'; '.join(survivors)}" if survivors else told
+
+
+def catcher(ended: Ended) -> str | None:
+    """The test that failed; None if all passed, or if pytest ended before one of them could fail."""
+    # What a failed test leaves open may end pytest itself with any code.
+    if ended.code != PASSED and (failed := _failed(ended)):
+        return failed[0]
+    if ended.code != PASSED:
+        print(f"pytest ended with {ended.code}\n{ended.output}")
+    return None
+
+
+def _failed(ended: Ended) -> list[str]:
+    return re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", ended.output, re.MULTILINE)
 
 
 def _copy(source: Path, root: Path, *, link: bool = False) -> Path:

@@ -701,6 +701,13 @@ MUTANTS: Final = (
         ("tests/jobs/test_pages.py::test_a_page_of_results_ends_early_and_none_is_lost",),
     ),
     Mutant(
+        "quota: without a lock",
+        "app/quotas/service.py",
+        "        await queries.lock(connection, owner_id)\n",
+        "",
+        ("tests/quotas/test_quota.py::test_of_two_at_once_the_second_is_counted_after_the_first",),
+    ),
+    Mutant(
         "quota: whoever was never counted is far below",
         "app/quotas/service.py",
         "if (counted := self._counts.get(owner_id)) is None:\n            return False",
@@ -764,15 +771,50 @@ MUTANTS: Final = (
         "if False:",
         ("tests/jobs/test_limits.py::test_a_user_who_asks_for_too_much_is_told_what_the_limit_is",),
     ),
+    Mutant(
+        "limits: any priority by default",
+        "app/core/config.py",
+        '"critical"] = "high"',
+        '"critical"] = "critical"',
+        ("tests/jobs/test_http.py::test_only_an_administrator_goes_before_everybody_else_by_default",),
+    ),
     *MODELS,
     *REQUEST_GUARDS,
     # Children
     Mutant(
         "tenancy: a child serves any owner",
         TENANCY,
-        "return (self.owner_id, self.permissions) == (other.owner_id, other.permissions)",
-        "return self.permissions == other.permissions",
+        "return mine == (other.owner_id, other.permissions, other.may_write)",
+        "return mine[1:] == (other.permissions, other.may_write)",
         (f"{_TENANCY_TESTS}::test_a_child_is_covered_by_owner_permissions_and_files_alike",),
+    ),
+    Mutant(
+        "tenancy: a child that may write serves those that may not",
+        TENANCY,
+        "return mine == (other.owner_id, other.permissions, other.may_write)",
+        "return mine[:2] == (other.owner_id, other.permissions)",
+        (f"{_TENANCY_TESTS}::test_a_child_is_covered_by_owner_permissions_and_files_alike",),
+    ),
+    Mutant(
+        "tenancy: predictions may write",
+        "app/jobs/kinds/batch_predict.py",
+        "    writes_files=False,\n",
+        "",
+        (f"{_TENANCY_TESTS}::test_only_what_keeps_files_may_write",),
+    ),
+    Mutant(
+        "child: a folder for those that may not write",
+        "worker/children/child_handle.py",
+        "self.room = scratch if self.tenancy.may_write else None",
+        "self.room = scratch",
+        (f"{_CONFINED}::test_a_child_that_may_not_write_has_no_place_to_write",),
+    ),
+    Mutant(
+        "child: files grow where Landlock does not look",
+        "app/core/sandbox/confinement.py",
+        "        limit_files(0)\n",
+        "        pass\n",
+        (f"{_CONFINED}::test_a_child_that_may_not_write_has_no_place_to_write",),
     ),
     Mutant(
         "tenancy: a user's file binds nobody",
@@ -822,6 +864,27 @@ MUTANTS: Final = (
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))",
         "    pass",
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "child: many files of any size together",
+        "worker/children/usage.py",
+        "if size > max_bytes or files > max_files:",
+        "if files > max_files:",
+        ("tests/worker/children/test_usage.py::test_the_room_that_files_take_is_counted_in_all_folders",),
+    ),
+    Mutant(
+        "child: any number of files",
+        "worker/children/usage.py",
+        "if size > max_bytes or files > max_files:",
+        "if size > max_bytes:",
+        ("tests/worker/children/test_usage.py::test_files_without_content_are_counted_too",),
+    ),
+    Mutant(
+        "child: nobody looks at what it writes",
+        "worker/children/pool.py",
+        "usage.is_beyond, child.room, self._max_scratch_bytes)",
+        "usage.is_beyond, child.room, 2**62, 2**62)",
+        ("tests/worker/children/test_pool.py::test_a_child_whose_files_are_too_much_together_is_killed",),
     ),
     Mutant(
         "fork server: orphans live on",
@@ -908,6 +971,13 @@ MUTANTS: Final = (
         '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
         "        resumable",
         ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
+    ),
+    Mutant(
+        "ticket: resumed with any token",
+        TICKETS,
+        "t.expires_at > now() AND t.resume_hash = $2\n",
+        "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
+        (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
     Mutant(
         "ticket: resumes another stream",

@@ -85,6 +85,13 @@ MODELS: Final = (
         _FIT,
     ),
     _of(
+        "hist_boosting",
+        "a narrow step before the trees",
+        'part.ensure(width == columns, "_preprocessor", "for all columns")',
+        "pass",
+        _FIT,
+    ),
+    _of(
         "svm",
         "fewer coefficients than support vectors",
         'part.array("_dual_coef_", (classes - 1, count), dtype',
@@ -134,6 +141,22 @@ MODELS: Final = (
         (
             "tests/worker/runtimes/test_onnx_operators.py::"
             "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
+        ),
+    ),
+    Mutant(
+        "models: an ONNX file with data elsewhere",
+        "worker/runtimes/onnx_file.py",
+        "            case onnx.TensorProto() if _is_external(part):",
+        "            case onnx.TensorProto() if False:",
+        ("tests/worker/runtimes/test_onnx.py::test_external_data_is_refused_wherever_it_hides",),
+    ),
+    Mutant(
+        "models: an ONNX file with options of its session",
+        "worker/__init__.py",
+        'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
+        "",
+        (
+            "tests/worker/runtimes/test_onnx.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
         ),
     ),
     Mutant(

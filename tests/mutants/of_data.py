@@ -48,6 +48,13 @@ MUTANTS: Final = (
         _as_written("test_12_what_would_not_come_back_is_text"),
     ),
     Mutant(
+        "csv: a plus is lost",
+        "app/datasets/conversion/numbers.py",
+        'if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):',
+        "if _has_zeros(texts):",
+        _as_written("test_12_sibling_a_plus_is_kept_however_many_different_cells_there_are"),
+    ),
+    Mutant(
         "csv: quotes as Arrow takes them",
         "app/datasets/conversion/quotes.py",
         "changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)",

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from tests.mutants.__main__ import catcher, summary
 from tests.mutants.catalogue import MUTANTS
+from tests.mutants.forks import KILLED, Ended
 from tests.mutants.mutant import ROOT, Mutant
 
 
@@ -20,3 +22,24 @@ def test_the_guard_is_in_the_source_and_its_tests_are_there(mutant: Mutant) -> N
 
 def test_no_two_mutants_have_one_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_the_last_line_names_who_survived() -> None:
+    assert summary(183, []) == "183 mutants, 183 caught, 0 survived"
+    assert summary(183, ["csv: a plus is lost"]) == "183 mutants, 182 caught, 1 survived: csv: a plus is lost"
+    assert summary(3, ["one, two", "three"]) == "3 mutants, 1 caught, 2 survived: one, two; three"
+
+
+@pytest.mark.parametrize(
+    ("code", "output", "caught_by"),
+    [
+        (0, "1 passed", None),
+        (1, "FAILED tests/a/test_b.py::test_c[1] - assert False\n1 failed", "test_c[1]"),
+        (KILLED, "FAILED tests/a/test_b.py::test_c - assert False\n", "test_c"),
+        (KILLED, "", None),
+    ],
+)
+def test_a_mutant_is_caught_by_a_test_that_fails_and_not_by_one_that_never_ends(
+    code: int, output: str, caught_by: str | None
+) -> None:
+    assert catcher(Ended(code, output)) == caught_by

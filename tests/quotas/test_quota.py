@@ -27,11 +27,14 @@ from app.quotas.service import SLACK_BYTES, StorageQuota
 from tests.models import versions
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account, sign_in
+from tests.support.waiting import until
 from worker.ledger import Ledger
 
 TEXT = "x" * 1000
 PAYLOAD_BYTES = len(TEXT) + 4
 FIT = 10
+
+_STORE = "INSERT INTO stored_bytes (owner_id, bytes) VALUES ($1, $2)"
 
 
 @pytest.fixture
@@ -41,13 +44,8 @@ def limit_bytes() -> int:
 
 @pytest.fixture
 def settings(settings: Settings, limit_bytes: int) -> Settings:
-    return settings.model_copy(update={"max_user_bytes": limit_bytes})
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fifty requests at once share ten connections; how fast this machine is is not the question here."""
-    monkeypatch.setattr("app.core.database.CONNECT_SECONDS", 60.0)
+    # Fifty requests at once share ten connections; how fast this machine is is not the question here.
+    return settings.model_copy(update={"max_user_bytes": limit_bytes, "database_connect_seconds": 60.0})
 
 
 async def submit(client: httpx.AsyncClient, who: Account, **headers: str) -> httpx.Response:
@@ -208,7 +206,7 @@ async def ledger(resources: Resources, limit_bytes: int) -> AsyncIterator[Ledger
 
 
 async def fill(store: Database, owner_id: UUID, size: int) -> None:
-    await rows.execute(store, "INSERT INTO stored_bytes (owner_id, bytes) VALUES ($1, $2)", owner_id, size)
+    await rows.execute(store, _STORE, owner_id, size)
 
 
 async def test_a_batch_beyond_the_quota_is_refused_and_nothing_of_it_is_kept(
@@ -276,6 +274,30 @@ async def test_one_owner_over_the_quota_does_not_hold_up_another(
 
 
 # The quota itself
+
+
+async def test_of_two_at_once_the_second_is_counted_after_the_first(
+    store: Database, alice: Account, limit_bytes: int
+) -> None:
+    """Each of them fits, and both do not: the second waits for the first, or neither sees the other."""
+    size = limit_bytes // 2 + 1
+    quota = StorageQuota(limit_bytes)
+
+    async def upload() -> None:
+        async with rows.transaction(store) as connection, quota.checked(connection, alice.id):
+            await connection.execute(_STORE, alice.id, size)
+
+    async def is_settled() -> bool:
+        return second.done() or await rows.is_a_lock_waited_for(store)
+
+    async with rows.transaction(store) as connection, quota.checked(connection, alice.id):
+        await connection.execute(_STORE, alice.id, size)
+        second = asyncio.create_task(upload())
+        await until(is_settled)
+
+    with pytest.raises(QuotaExceeded):
+        await second
+    assert await rows.value(store, "SELECT sum(bytes) FROM stored_bytes") == size
 
 
 @pytest.mark.parametrize("limit_bytes", [0])

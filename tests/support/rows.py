@@ -59,12 +59,13 @@ async def execute(database: Database, statement: str, *arguments: Any) -> None:
 
 async def until_a_lock_is_waited_for(database: Database) -> None:
     """Return once a session of this database waits for a lock of another."""
+    await until(lambda: is_a_lock_waited_for(database))
 
-    async def look() -> bool:
-        waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
-        return bool(await value(database, f"{waiting} AND wait_event_type = 'Lock')"))
 
-    await until(look)
+async def is_a_lock_waited_for(database: Database) -> bool:
+    """Whether a session of this database waits for a lock of another."""
+    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()"
+    return bool(await value(database, f"{waiting} AND wait_event_type = 'Lock')"))
 
 
 @asynccontextmanager

@@ -16,7 +16,6 @@ from app.core import background, ids, keys
 from app.core.resources import Resources
 from app.jobs.leases import WorkerIdentity
 from tests.support.waiting import until
-from worker import consumer as consuming_module
 from worker.consumer import Consumer
 from worker.lease import Lease
 
@@ -83,7 +82,7 @@ async def put(redis: Redis, kind: str, key: str) -> None:
 
 @asynccontextmanager
 async def consuming(
-    resources: Resources, taken: list[str], *, is_work_there: bool = True
+    resources: Resources, taken: list[str], *, is_work_there: bool = True, max_empty_seconds: float = 0.5
 ) -> AsyncIterator[Consumer]:
     async def run_next(queue: str) -> bool:
         taken.append(queue)
@@ -95,6 +94,7 @@ async def consuming(
         queues=("default", "gpu"),
         slots=2,
         run_next=run_next,
+        max_empty_seconds=max_empty_seconds,
     )
     async with background.running(consumer.consume_forever()):
         yield consumer
@@ -163,15 +163,12 @@ async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resou
         assert not await redis.exists("arq:job:a-token", "arq:retry:a-token")
 
 
-async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(
-    resources: Resources, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(consuming_module, "MAX_EMPTY_SECONDS", 0.01)
+async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(resources: Resources) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for first in range(0, MANY, 10_000):
             await redis.zadd(QUEUE, dict.fromkeys(map(str, range(first, first + 10_000)), 1))
-        async with consuming(resources, taken, is_work_there=False) as consumer:
+        async with consuming(resources, taken, is_work_there=False, max_empty_seconds=0.01) as consumer:
             await until(lambda: _is_empty(redis))
             await consumer.until_idle()
     assert len(taken) < MANY / 100

@@ -87,7 +87,7 @@ def _confine(limits: Confine, installed: Iterable[Path]) -> None:
         frozenset(map(Permission, limits.permissions)),
         installed=installed,
         files=map(Path, limits.files),
-        scratch=Path(limits.scratch),
+        scratch=None if limits.scratch is None else Path(limits.scratch),
     )
 
 

@@ -52,6 +52,7 @@ class Child:
         self.is_confined = False
         self.has_failed = False
         self.files: dict[str, Path] = {}
+        self.room: Path | None = None
         self._when_ended: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
@@ -87,14 +88,16 @@ class Child:
         self.files = dict(files)
 
     def confine(self, files: Mapping[str, Path], scratch: Path) -> None:
-        """Have the child give up all but its files and these, the scratch folder and its permissions."""
+        """Have the child give up all but its files, these, its permissions and, if it may write, a folder."""
         if self.is_confined or self.tenancy is None:
             raise RuntimeError("a child is confined once, when it has a tenancy")
         there = {key: path for key, path in self.files.items() if path.exists()}
         self.files = {**there, **files}
         self.tenancy = replace(self.tenancy, files=frozenset(self.files))
         permissions = tuple(sorted(self.tenancy.permissions))
-        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), str(scratch)))
+        self.room = scratch if self.tenancy.may_write else None
+        room = None if self.room is None else str(self.room)
+        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), room))
         self.is_confined = True
 
     def when_ended(self, callback: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ class KillReason(StrEnum):
     RELEASED = "released"
     TIME_LIMIT = "time_limit"
     MEMORY_LIMIT = "memory_limit"
+    DISK_LIMIT = "disk_limit"
     PROTOCOL = "protocol"
     CLOSING = "closing"
 

@@ -39,12 +39,12 @@ class Confine(Message, frozen=True):
     """Give up everything but what the jobs to come need; sent once, before the first `Start`.
 
     `permissions` are values of `Permission`. `files` are all the files that the jobs may read, `scratch` is
-    the one folder in which they may write.
+    the one folder in which they may write; None if they may not.
     """
 
     permissions: tuple[str, ...]
     files: tuple[str, ...]
-    scratch: str
+    scratch: str | None
 
 
 class LocalFile(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ import structlog
 
 from app.core import background, metrics
 from app.core.backoff import delay_seconds
+from worker.children import usage
 from worker.children.child_handle import Child, Inbox
 from worker.children.errors import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.forking import ForkServer
@@ -39,6 +40,7 @@ FRESH: Final = 1
 MAX_INHERITED_FILES: Final = 16
 
 MAX_FILE_BYTES: Final = 2 * 1024**3
+MAX_SCRATCH_BYTES: Final = 8 * 1024**3
 
 RECYCLE_SHARE: Final = 0.75
 """A child that keeps more than this of its memory limit between jobs has too little left for the next."""
@@ -62,6 +64,7 @@ class ChildPool:
         memory_limit_bytes: int,
         max_jobs_per_child: int,
         max_file_bytes: int = MAX_FILE_BYTES,
+        max_scratch_bytes: int = MAX_SCRATCH_BYTES,
         handlers: str = HANDLERS,
         preload: Sequence[str] = (),
     ) -> None:
@@ -70,6 +73,7 @@ class ChildPool:
         self._memory_limit_bytes = memory_limit_bytes
         self._max_jobs_per_child = max_jobs_per_child
         self._max_file_bytes = max_file_bytes
+        self._max_scratch_bytes = max_scratch_bytes
         self._handlers = handlers
         self._preload = preload
         self._children: dict[int, Child] = {}
@@ -87,7 +91,9 @@ class ChildPool:
             stack.push_async_callback(self._close)
             await self._start_missing()
             await stack.enter_async_context(
-                background.running(self._replace_forever(), self._watch_forever())
+                background.running(
+                    self._replace_forever(), self._watch_forever(), self._watch_files_forever()
+                )
             )
             self._stack = stack.pop_all()
         return self
@@ -259,6 +265,19 @@ class ChildPool:
                 if child.rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
                     self._idle.remove(child)
                     child.kill(KillReason.CLOSING)
+
+    async def _watch_files_forever(self) -> None:
+        """Kill the child that has written too much, before the disk is full for all. A disk may be slow."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            for child in tuple(self._busy):
+                if child.room is None:
+                    continue
+                job = child.jobs_started
+                is_beyond = await asyncio.to_thread(usage.is_beyond, child.room, self._max_scratch_bytes)
+                # The next job is not to blame for what the one before has written.
+                if is_beyond and child in self._busy and child.jobs_started == job:
+                    child.kill(KillReason.DISK_LIMIT)
 
     async def _close(self) -> None:
         children = tuple(self._children.values())

@@ -16,20 +16,22 @@ class Tenancy:
     A child without an owner runs code of ours on rows that came with the job, and serves every owner. One
     that has been given a file, a checkpoint or code that we did not write serves the owner of that job until
     it ends: whatever such a file has made of the process, it meets no rows of another owner. `files` are keys
-    of storage, the only files that the child can open.
+    of storage, the only files that the child can open. One that may write does so in a folder of its own.
     """
 
     owner_id: UUID | None = None
     permissions: frozenset[Permission] = frozenset()
     files: frozenset[str] = frozenset()
+    may_write: bool = False
 
     def covers(self, wanted: "Tenancy") -> bool:
         """Whether a child that is bound to this may run a job that asks for that."""
         return self.is_like(wanted) and wanted.files <= self.files
 
     def is_like(self, other: "Tenancy") -> bool:
-        """Whether both have the same owner and permissions, whatever their files."""
-        return (self.owner_id, self.permissions) == (other.owner_id, other.permissions)
+        """Whether both have the same owner and permissions, whatever the files they read."""
+        mine = (self.owner_id, self.permissions, self.may_write)
+        return mine == (other.owner_id, other.permissions, other.may_write)
 
     @property
     def is_for_one_job(self) -> bool:
@@ -45,4 +47,5 @@ def tenancy_of(job: Claimed, kinds: Mapping[str, Kind]) -> Tenancy:
         files.add(job.checkpoint_file.key)
     has_state = bool(files) or job.checkpoint is not None
     is_shared = kind.shares_children and not kind.permissions and not has_state
-    return Tenancy(None if is_shared else job.owner_id, kind.permissions, frozenset(files))
+    owner_id = None if is_shared else job.owner_id
+    return Tenancy(owner_id, kind.permissions, frozenset(files), kind.writes_files)

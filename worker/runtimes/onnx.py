@@ -123,14 +123,20 @@ def _open(path: Path) -> OnnxModel:
 
 
 def _options() -> ort.SessionOptions:
-    """One thread: a slot is meant to be one core. And what is written to disk, nobody would look for."""
+    """One thread: a slot is meant to be one core. And what is written to disk, nobody would look for.
+
+    Strict inference of shapes is not asked for, nor by onnx' full check: skl2onnx itself declares one column
+    for a model of several targets.
+    """
     options = ort.SessionOptions()
+    options.enable_profiling = False
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = FATAL
     # What was looked at is a protobuf; it must not be read as anything else.
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.allow_released_opsets_only", "1")
     return options
 
 

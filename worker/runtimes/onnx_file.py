@@ -25,7 +25,7 @@ MAX_NODES: Final = 100_000
 MAX_SHOWN_CHARACTERS: Final = 200
 
 
-def read(path: Path) -> onnx.ModelProto:
+def read(path: Path, *, max_nodes: int = MAX_NODES) -> onnx.ModelProto:
     """The model in a file, without what other files may hold. Raises UnsafeModel, BrokenModel."""
     size = path.stat().st_size
     if size > MAX_BYTES:
@@ -34,7 +34,7 @@ def read(path: Path) -> onnx.ModelProto:
         model = onnx.load_model(path, format="protobuf", load_external_data=False)
     except (DecodeError, ValueError, RecursionError) as error:
         raise BrokenModel(f"the file is no ONNX model: {error}") from None
-    if refused := sorted(set(_refused(model))):
+    if refused := sorted(set(_refused(model, max_nodes))):
         raise UnsafeModel(refused)
     try:
         onnx.checker.check_model(model)
@@ -50,7 +50,7 @@ def read(path: Path) -> onnx.ModelProto:
     return model
 
 
-def _refused(model: onnx.ModelProto) -> Iterator[str]:
+def _refused(model: onnx.ModelProto, max_nodes: int) -> Iterator[str]:
     """What the model asks for and does not get. Raises BrokenModel if it is too large to go through."""
     nodes = 0
     for part in _parts(model):
@@ -59,8 +59,8 @@ def _refused(model: onnx.ModelProto) -> Iterator[str]:
                 yield f"external data {_location(part)}"
             case onnx.NodeProto():
                 nodes += 1
-                if nodes > MAX_NODES:
-                    raise BrokenModel(f"the model has more than {MAX_NODES} nodes")
+                if nodes > max_nodes:
+                    raise BrokenModel(f"the model has more than {max_nodes} nodes")
                 if part.domain not in DOMAINS:
                     yield f"operator {shown(part.domain)}.{shown(part.op_type)}"
             case onnx.FunctionProto():

@@ -16,19 +16,23 @@ def confine(
     *,
     installed: Iterable[Path],
     files: Iterable[Path],
-    scratch: Path,
+    scratch: Path | None,
 ) -> None:
     """Let this process read the installation and `files`, write below `scratch`, and compute.
 
-    Beyond that only what the permissions say. Temporary files go to `scratch`. Raises OSError if the kernel
-    has a mechanism and does not apply it.
+    Beyond that only what the permissions say. Temporary files go to `scratch`; without it the process writes
+    none. Raises OSError if the kernel has a mechanism and does not apply it.
     """
-    os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    if scratch is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    elif Permission.FILES in permissions or not landlock.version():
+        # Where Landlock refuses to open files, those that are open may grow: the worker's log may be one.
+        limit_files(0)
     hardening.drop_capabilities()
     landlock.apply(
         permissions,
         readable=(*installed, *readable.OWN, *files),
-        writable=(scratch, *readable.WRITABLE_DEVICES),
+        writable=(*(() if scratch is None else (scratch,)), *readable.WRITABLE_DEVICES),
     )
     # Last: from here on this process cannot change what holds for it.
     seccomp.apply(permissions)

@@ -69,7 +69,7 @@ _ALWAYS: Final = (
     # Large or rarely used parts of the kernel
     *("bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key"),
     *("io_uring_setup", "io_uring_enter", "io_uring_register", "fanotify_init", "fanotify_mark"),
-    *("open_by_handle_at", "name_to_handle_at", "memfd_secret", "personality", "modify_ldt"),
+    *("open_by_handle_at", "name_to_handle_at", "memfd_create", "memfd_secret", "personality", "modify_ldt"),
     # The machine
     *("init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load", "reboot"),
     *("swapon", "swapoff", "acct", "settimeofday", "clock_settime", "clock_adjtime", "adjtimex"),

@@ -18,10 +18,10 @@ Letter = TypeVar("Letter")
 
 
 async def retryable(
-    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
+    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, *, limit: int = MAX_JOBS
 ) -> list[asyncpg.Record]:
     """The dead letters that can be tried again; None means all. Those that are none are left out."""
-    return await queries.selected(connection, owner_id, job_ids, MAX_JOBS, only_retryable=True)
+    return await queries.selected(connection, owner_id, job_ids, limit, only_retryable=True)
 
 
 async def retry(connection: asyncpg.Connection, letters: Sequence[asyncpg.Record]) -> list[Moved]:

@@ -105,4 +105,5 @@ KIND: Final = Kind(
     },
     retry=over_rows.RETRY,
     shares_children=True,
+    writes_files=False,
 )

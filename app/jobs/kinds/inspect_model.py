@@ -48,4 +48,5 @@ KIND: Final = Kind(
     soft_limit_seconds=300,
     time_limit_seconds=300,
     is_internal=True,
+    writes_files=False,
 )

@@ -92,6 +92,8 @@ class Kind:
     `permissions` are what its handler may do beyond computing, if the setting CHILD_PERMISSIONS agrees. A
     kind that `shares_children` promises that its handler keeps nothing of a job: without files, such a job
     runs in a process that goes on to serve other owners. Every other kind's processes serve one owner each.
+    `writes_files` says whether the handler writes files, temporary ones too, or commits large checkpoints. If
+    not, its processes cannot write any.
     """
 
     name: str
@@ -111,6 +113,7 @@ class Kind:
     is_internal: bool = False
     permissions: frozenset[Permission] = frozenset()
     shares_children: bool = False
+    writes_files: bool = True
 
     @property
     def path(self) -> str:

@@ -12,7 +12,7 @@ from app.http.deps import ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import KindsDep, QuotaDep, WatcherDep, refuse_while_stopping
+from app.jobs.deps import JobTimesDep, KindsDep, QuotaDep, WatcherDep, refuse_while_stopping
 from app.jobs.errors import (
     InputMismatch,
     MissingColumns,
@@ -77,6 +77,7 @@ async def predict(
     quota: QuotaDep,
     watcher: WatcherDep,
     kinds: KindsDep,
+    times: JobTimesDep,
 ) -> Response:
     """Runs as a job of high priority, and answers when it is done. Its results stay for an hour."""
     kind = kinds[batch_predict.KIND.name]
@@ -86,7 +87,8 @@ async def predict(
     if submitted.moved is not None:
         announce(resources.hints, submitted.moved)
         JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
-    await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=predictions.WAIT_SECONDS)
+    seconds = times.prediction_seconds
+    await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:
         job = await service.get_own(
             connection,
@@ -95,4 +97,4 @@ async def predict(
             inline_rows=MAX_ROWS,
             inline_bytes=predictions.MAX_ANSWER_BYTES,
         )
-    return views.respond(predictions.predicted(job))
+    return views.respond(predictions.predicted(job, seconds))

@@ -16,7 +16,6 @@ from app.jobs.kinds.batch_predict import BatchPredictRequest
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest, PredictRowError
 from app.jobs.states import Priority, Status
 
-WAIT_SECONDS: Final = 30.0
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 RETENTION_SECONDS: Final = 3600
 """Whoever had to leave before the answer finds it here for so long."""
@@ -37,8 +36,8 @@ def job_request(request: PredictRequest) -> BatchPredictRequest:
     )
 
 
-def predicted(job: Any) -> Predicted:
-    """What came of the job, as it stands with its outputs.
+def predicted(job: Any, waited_seconds: float) -> Predicted:
+    """What came of the job, as it stands with its outputs after so long.
 
     Raises PredictionPending, PredictionCancelled, PredictionTooLarge, PredictionFailed, and PredictionRefused
     for rows or a model that would fail again.
@@ -46,7 +45,7 @@ def predicted(job: Any) -> Predicted:
     status = Status(job["status"])
     if not status.is_final:
         raise PredictionPending(
-            seconds=int(WAIT_SECONDS), job_id=str(job["id"]), poll_url=f"/jobs/{job['id']}"
+            seconds=int(waited_seconds), job_id=str(job["id"]), poll_url=f"/jobs/{job['id']}"
         )
     if status is Status.CANCELLED:
         raise PredictionCancelled(job_id=str(job["id"]))

@@ -6,7 +6,7 @@ job, so nothing is lost when the client does not wait for it, or this process di
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -19,9 +19,10 @@ from app.core import ids
 from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
-from app.datasets import multipart, receiving, spooling
+from app.datasets import multipart, receiving
 from app.datasets.deps import IntakeDep
 from app.datasets.errors import BadCompression, BadUpload, SpoolFull, UploadStalled
+from app.datasets.intake import Intake
 from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import ResourcesDep
@@ -29,7 +30,15 @@ from app.http.errors import UnsupportedEncoding
 from app.http.middleware import allow_body
 from app.jobs import service, views
 from app.jobs.announcements import announce
-from app.jobs.deps import IdempotencyKey, QuotaDep, Watcher, WatcherDep, refuse_while_stopping, replayed
+from app.jobs.deps import (
+    IdempotencyKey,
+    JobTimesDep,
+    QuotaDep,
+    Watcher,
+    WatcherDep,
+    refuse_while_stopping,
+    replayed,
+)
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
 from app.jobs.kinds import inspect_model
 from app.jobs.kinds.inspect_model import InspectModelRequest
@@ -68,7 +77,6 @@ Classes = Annotated[
     ),
 ]
 
-WAIT_SECONDS: Final = 30.0
 FORM: Final = "multipart/form-data"
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -128,6 +136,7 @@ async def create_model_version(
     quota: QuotaDep,
     watcher: WatcherDep,
     intake: IntakeDep,
+    times: JobTimesDep,
     alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
     classes: Classes = None,
     key: IdempotencyKey = None,
@@ -140,10 +149,9 @@ async def create_model_version(
     if name in builtin.NAMES:
         raise NameReserved(model=name)
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
-    with intake.spools.of(user.id) as reserve:
-        wanted = await _stored(request, resources, user.id, name, alias, classes, reserve)
+    wanted = await _stored(request, resources, intake, user.id, name, alias, classes)
     submitted = await _submit(resources, quota, user.id, wanted, key)
-    row = await _wait(resources, watcher, user.id, submitted.job_id)
+    row = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
     model, number = await _judged(resources, row, wanted.key)
     async with resources.database.connection() as connection:
         version = model_views.version(await queries.get_version(connection, user.id, model, number))
@@ -171,15 +179,15 @@ async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
 async def _stored(
     request: Request,
     resources: Resources,
+    intake: Intake,
     owner_id: UUID,
     name: str,
     alias: str | None,
     classes: Sequence[str] | None,
-    reserve: Callable[[int], None],
 ) -> InspectModelRequest:
     """Take the file in, and store it if it may be a model."""
     limit, too_large = await _limit(resources, owner_id)
-    async with spooling.folder() as folder:
+    async with intake.spool(owner_id) as (folder, reserve):
         path = folder / "model"
         spool = receiving.Spool(
             path,
@@ -190,7 +198,7 @@ async def _stored(
             reserve=reserve,
         )
         try:
-            await receiving.receive(await _chunks(request), spool)
+            await receiving.receive(await _chunks(request), spool, stall_seconds=intake.bounds.stall_seconds)
         finally:
             spool.close()
         runtime = await asyncio.to_thread(formats.runtime_of, path)
@@ -247,9 +255,11 @@ async def _submit(
     return submitted
 
 
-async def _wait(resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID) -> asyncpg.Record:
+async def _wait(
+    resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID, seconds: float
+) -> asyncpg.Record:
     """The job, once it has ended. Raises InspectionPending."""
-    await watcher.wait_for_end(owner_id, job_id, after=0, timeout_seconds=WAIT_SECONDS)
+    await watcher.wait_for_end(owner_id, job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:
         row = await service.get_own(connection, owner_id, job_id)
     if not Status(row["status"]).is_final:

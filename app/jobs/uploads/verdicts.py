@@ -10,6 +10,7 @@ from app.models.errors import BrokenModel, InspectionCancelled, InspectionFailed
 _CRASHES: Final = frozenset(
     {
         "child_died",
+        "disk_limit",
         "handler_error",
         "memory_limit",
         "message_too_large",

@@ -9,6 +9,7 @@ import pytest
 
 from app.core import ids
 from app.core.database import Database
+from app.jobs.dead_letters import service
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 
@@ -183,17 +184,19 @@ async def test_of_many_who_try_all_again_at_once_each_letter_is_moved_by_one(
 
 
 async def test_letters_whose_rows_were_removed_do_not_stand_in_the_way_of_the_others(
-    client: httpx.AsyncClient, alice: Account, store: Database, monkeypatch: pytest.MonkeyPatch
+    client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
-    monkeypatch.setattr("app.jobs.dead_letters.service.MAX_JOBS", 1)
     expired = await dead_letter(store, alice)
     await rows.execute(store, "UPDATE jobs SET pruned_at = now()")
     fresh = await dead_letter(store, alice)
 
+    async with store.connection() as connection:
+        first = await service.retryable(connection, alice.id, None, limit=1)
     one = await client.post(f"{LETTERS}/{expired}/retry", headers=alice.headers)
     named = await client.post(f"{LETTERS}/retry", json=names(expired), headers=alice.headers)
     everything = await client.post(f"{LETTERS}/retry", json={"all": True}, headers=alice.headers)
 
+    assert [row["id"] for row in first] == [fresh]
     assert (one.status_code, one.json()["code"]) == (410, "results_expired")
     assert handled(named) == []
     assert handled(everything) == [fresh]

@@ -103,7 +103,7 @@ async def test_each_request_of_many_says_what_it_wants(
 ) -> None:
     wanted: list[dict[str, Any]] = [
         {"priority": "low", "metadata": {"team": "blue"}},
-        {"priority": "critical", "queue": "gpu", "max_attempts": 7, "time_limit_seconds": 30},
+        {"priority": "normal", "queue": "gpu", "max_attempts": 7, "time_limit_seconds": 30},
         {"delay_seconds": 3600, "expires_in_seconds": 60, "batch_size": 3},
         {"priority": "high"},
     ]
@@ -111,7 +111,7 @@ async def test_each_request_of_many_says_what_it_wants(
     _, job_ids = await created(client, alice, [job(**options) for options in wanted])
 
     found = [await rows.job(store, job_id) for job_id in job_ids]
-    assert [row["priority"] for row in found] == ["low", "critical", "normal", "high"]
+    assert [row["priority"] for row in found] == ["low", "normal", "normal", "high"]
     assert [row["queue"] for row in found] == ["default", "gpu", "default", "default"]
     assert [row["max_attempts"] for row in found] == [3, 7, 3, 3]
     assert (found[1]["time_limit_seconds"], found[1]["soft_limit_seconds"]) == (30, 30)

@@ -30,6 +30,7 @@ def pool(
     memory_limit_bytes: int = 1024 * MEBIBYTE,
     max_jobs_per_child: int = 1000,
     max_file_bytes: int = 64 * MEBIBYTE,
+    max_scratch_bytes: int = 1024 * MEBIBYTE,
     handlers: str = HANDLERS,
 ) -> ChildPool:
     return ChildPool(
@@ -37,6 +38,7 @@ def pool(
         memory_limit_bytes=memory_limit_bytes,
         max_jobs_per_child=max_jobs_per_child,
         max_file_bytes=max_file_bytes,
+        max_scratch_bytes=max_scratch_bytes,
         handlers=handlers,
     )
 
@@ -49,7 +51,7 @@ async def take(
     files: Mapping[str, Path] | None = None,
 ) -> AsyncIterator[Child]:
     """A child, confined as the worker does it; its folder, below the system's temporary one, goes with it."""
-    wanted = tenancy or Tenancy(permissions=frozenset(permissions))
+    wanted = tenancy or Tenancy(permissions=frozenset(permissions), may_write=True)
     async with children.take(wanted) as child:
         if not child.is_confined:
             folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
@@ -129,7 +131,7 @@ async def run(child: Child, message: Start) -> Attempt:
 async def take_for(children: ChildPool, message: Start) -> AsyncIterator[Child]:
     """A child of an owner of its own, confined to the files and the scratch folder of an attempt."""
     files = {file.path: Path(file.path) for file in message.files.values()}
-    tenancy = Tenancy(ids.new_id(), files=frozenset(files))
+    tenancy = Tenancy(ids.new_id(), files=frozenset(files), may_write=True)
     async with children.take(tenancy) as child:
         with tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True) as folder:
             room = Path(folder if message.scratch is None else message.scratch)

@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -172,6 +173,15 @@ def allocate_bit_by_bit(job: JobContext) -> dict[str, Any]:
         time.sleep(0.001)
 
 
+def write_files_and_wait(job: JobContext) -> dict[str, Any]:
+    folders = [Path(tempfile.gettempdir(), str(number)) for number in range(10)]
+    for folder in folders:
+        folder.mkdir()
+    for number in range(job.params["files"]):
+        (folders[number % 10] / str(number)).write_bytes(os.urandom(job.params["bytes"]))
+    return loop_forever(job)
+
+
 def loop_forever(job: JobContext) -> dict[str, Any]:
     while True:
         pass
@@ -267,6 +277,7 @@ HANDLERS: dict[str, Handler] = GOOD_HANDLERS | {
         commit_then_exit,
         allocate_at_once,
         allocate_bit_by_bit,
+        write_files_and_wait,
         loop_forever,
         hold_the_gil_forever,
         write_into_the_protocol,

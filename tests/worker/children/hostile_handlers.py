@@ -113,6 +113,7 @@ ATTEMPTS: Final[dict[str, Callable[[JobContext], object]]] = {
     "link to a file": lambda job: (job.scratch / "link").symlink_to(job.params["path"]),
     "link a file": lambda job: (job.scratch / "link").hardlink_to(job.params["path"]),
     "write a large file": _write_much,
+    "make a file in memory": lambda _: os.memfd_create("uncounted"),
 }
 
 

@@ -101,6 +101,24 @@ async def test_a_kind_gets_the_permission_it_declares_and_no_other(
         assert has_worked == (allowed is permission), (allowed, end)
 
 
+@pytest.mark.parametrize("permissions", [(), (Permission.FILES,)], ids=["confined", "by the limit alone"])
+async def test_a_child_that_may_not_write_has_no_place_to_write(
+    permissions: tuple[Permission, ...], children: ChildPool, tmp_path: Path
+) -> None:
+    if not permissions and not landlock.version():
+        pytest.skip("this kernel has no Landlock")
+    room = tmp_path / "room"
+    room.mkdir()
+    async with children.take(Tenancy(ids.new_id(), frozenset(permissions))) as child:
+        child.confine({}, room)
+
+        message = start("attempt", tmp_path, what="write a file", path=str(room / "file"))
+        failure = (await attempts.run(child, message)).failure
+
+    assert "File too large" in failure.message if permissions else "Permission denied" in failure.message
+    assert not any(path.stat().st_size for path in room.iterdir())
+
+
 @pytest.mark.parametrize("then", ["exit", "return"])
 async def test_no_process_outlives_its_job(then: str, children: ChildPool, tmp_path: Path) -> None:
     async with attempts.take(children, Permission.PROCESSES) as child:

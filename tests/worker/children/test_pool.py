@@ -18,6 +18,7 @@ from tests.worker.children import attempts
 from tests.worker.children.attempts import MEBIBYTE
 from worker.children.messages import MAX_FROM_CHILD_BYTES, Done
 from worker.children.pool import Child, ChildProtocolError, ChildStartFailed, KillReason
+from worker.children.usage import MAX_FILES
 from worker.handlers import HANDLERS
 
 
@@ -112,6 +113,17 @@ async def test_a_child_above_the_memory_limit_is_killed() -> None:
         death = await attempts.receive_death(child)
 
     assert death.reason is KillReason.MEMORY_LIMIT
+
+
+@pytest.mark.parametrize(("count", "size"), [(32, MEBIBYTE), (MAX_FILES + 1, 0)], ids=["large", "many"])
+async def test_a_child_whose_files_are_too_much_together_is_killed(count: int, size: int) -> None:
+    """Each is far below the limit on a file."""
+    async with attempts.pool(max_scratch_bytes=16 * MEBIBYTE) as children, attempts.take(children) as child:
+        child.send(attempts.start("write_files_and_wait", params={"files": count, "bytes": size}))
+
+        death = await attempts.receive_death(child)
+
+    assert death.reason is KillReason.DISK_LIMIT
 
 
 @pytest.mark.parametrize("kind", ["loop_forever", "hold_the_gil_forever"])

@@ -40,7 +40,18 @@ def claimed(kind: str = "batch_predict") -> Claimed:
 
 @pytest.mark.parametrize("kind", ["batch_predict", "evaluate_model"])
 def test_our_own_code_on_rows_of_the_request_serves_everybody(kind: str) -> None:
-    assert tenancy_of(claimed(kind), KINDS) == Tenancy()
+    assert replace(tenancy_of(claimed(kind), KINDS), may_write=False) == Tenancy()
+
+
+def test_only_what_keeps_files_may_write() -> None:
+    ours = {kind: tenancy_of(claimed(kind), KINDS).may_write for kind in KINDS}
+
+    assert ours == {
+        "batch_predict": False,
+        "evaluate_model": True,
+        "inspect_model": False,
+        "train_model": True,
+    }
 
 
 @pytest.mark.parametrize(
@@ -78,4 +89,5 @@ def test_a_child_is_covered_by_owner_permissions_and_files_alike() -> None:
     assert not bound.covers(replace(bound, owner_id=BOB))
     assert not bound.covers(replace(bound, owner_id=None))
     assert not bound.covers(replace(bound, permissions=frozenset()))
+    assert not bound.covers(replace(bound, may_write=True))
     assert not bound.covers(replace(bound, files=frozenset({"a", "c"})))

@@ -24,6 +24,7 @@ from tests.worker.children import attempts
 from tests.worker.handlers.datasets import as_file
 from worker.children.messages import LocalFile, Start
 from worker.children.pool import Child
+from worker.children.tenancy import Tenancy
 from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime, runtime
 from worker.runtimes.runtime import Model, QuickModel
 
@@ -101,7 +102,8 @@ async def child() -> AsyncIterator[Child]:
     """A child as a worker has them."""
     async with (
         attempts.pool(handlers=HANDLERS) as children,
-        attempts.take(children, Permission.FILES) as taken,  # each test brings another file
+        # Each test brings another file; that no runtime writes one holds for all of them.
+        attempts.take(children, tenancy=Tenancy(permissions=frozenset({Permission.FILES}))) as taken,
     ):
         yield taken
 

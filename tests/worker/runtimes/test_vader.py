@@ -10,7 +10,7 @@ from vaderSentiment.vaderSentiment import BOOSTER_DICT, NEGATE, SPECIAL_CASES, S
 
 from app.jobs.params import ModelReference
 from worker.context import JobError, RowError
-from worker.runtimes import cache
+from worker.runtimes.cache import ModelCache
 from worker.runtimes.vader import LinearAnalyzer, VaderModel
 
 SENTIMENT = ModelReference(name="sentiment", version=1, runtime="vader")
@@ -87,11 +87,13 @@ def test_a_row_that_is_no_text_is_an_error_in_its_place_and_a_text_without_a_let
 def test_a_model_is_loaded_once() -> None:
     again = ModelReference(name="sentiment", version=1, runtime="vader")
 
+    cache = ModelCache()
+
     assert cache.load(SENTIMENT, None) is cache.load(again, None)
 
 
 def test_a_runtime_that_this_worker_lacks_is_said() -> None:
     with pytest.raises(JobError) as error:
-        cache.load(ModelReference(name="sentiment", version=1, runtime="abacus"), None)
+        ModelCache().load(ModelReference(name="sentiment", version=1, runtime="abacus"), None)
 
     assert error.value.code == "unknown_runtime"

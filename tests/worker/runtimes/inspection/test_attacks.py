@@ -185,6 +185,16 @@ def hist_boosted_behind_a_narrow_step() -> Any:
     return model
 
 
+def hist_boosted_behind_a_step_that_leaves_out_columns() -> Any:
+    """Each of the steps is whole: it is their sum that is too narrow for the trees."""
+    model = copied("categories")
+    narrow = copy.copy(model._preprocessor)
+    narrow.transformers_ = [step for step in narrow.transformers_ if step[0] == "encoder"]
+    assert sum(narrow.transformers_[0][2]) == 2
+    model._preprocessor = narrow
+    return model
+
+
 def hist_boosted_with_a_category_of_another_kind() -> Any:
     model = copied("categories")
     model._bin_mapper.is_categorical_ = np.zeros(3, np.uint8)
@@ -291,6 +301,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "histogram: baseline": _change("hist boosting", _baseline_prediction=lambda _: np.zeros((1, 1))),
     "histogram: stages": _change("hist boosting", n_trees_per_iteration_=lambda _: 1),
     "histogram: narrow step": hist_boosted_behind_a_narrow_step,
+    "histogram: a step less": hist_boosted_behind_a_step_that_leaves_out_columns,
     "histogram: categories": hist_boosted_with_a_category_of_another_kind,
     "network: matrices": _change("network", coefs_=lambda arrays: [arrays[0][:, :-1], *arrays[1:]]),
     "network: layers": _change("network", n_layers_=lambda _: 9),

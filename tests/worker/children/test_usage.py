@@ -1,0 +1,49 @@
+"""What a child has written is measured while it may change, and without following it anywhere."""
+
+from pathlib import Path
+
+import pytest
+
+from worker.children import usage
+
+KIB = 1024
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Path:
+    """Two files of 64 KiB, one of them three folders down."""
+    room = tmp_path / "room"
+    deep = room / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    for folder in (room, deep):
+        (folder / "file").write_bytes(b"x" * 64 * KIB)
+    return room
+
+
+def test_the_room_that_files_take_is_counted_in_all_folders(room: Path) -> None:
+    assert usage.is_beyond(room, 120 * KIB)
+    assert not usage.is_beyond(room, 1024 * KIB)
+
+
+def test_files_without_content_are_counted_too(room: Path) -> None:
+    for number in range(20):
+        (room / str(number)).touch()
+
+    assert usage.is_beyond(room, 1024 * KIB, max_files=20)
+    assert not usage.is_beyond(room, 1024 * KIB, max_files=30)
+
+
+def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
+    (tmp_path / "foreign").write_bytes(b"x" * 1024 * KIB)
+    (room / "file of others").symlink_to(tmp_path / "foreign")
+    (room / "round and round").symlink_to(room)
+
+    assert not usage.is_beyond(room, 512 * KIB)
+
+
+def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> None:
+    with (room / "hole").open("wb") as file:
+        file.truncate(1024**3)
+
+    assert not usage.is_beyond(room, 1024 * KIB)
+    assert not usage.is_beyond(room / "gone", 0)
