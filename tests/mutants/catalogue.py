@@ -812,8 +812,8 @@ MUTANTS: Final = (
     Mutant(
         "child: no Landlock",
         "app/core/sandbox/landlock.py",
-        "    if not version():\n        return",
-        "    if version():\n        return",
+        "        if not version():\n            return",
+        "        if version():\n            return",
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
     ),
     Mutant(
@@ -822,6 +822,20 @@ MUTANTS: Final = (
         "    resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))",
         "    pass",
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "child: the rules of every child are without permissions",
+        "app/core/sandbox/confinement.py",
+        "        if permissions:\n",
+        "        if False:\n",
+        (f"{_CONFINED}::test_a_kind_gets_the_permission_it_declares_and_no_other",),
+    ),
+    Mutant(
+        "child: the folders of all files are readable",
+        "app/core/sandbox/confinement.py",
+        "        ruleset.allow_reading(files)\n",
+        "        ruleset.allow_reading(path.parent for path in files)\n",
+        (f"{_CONFINED}::test_what_one_child_may_read_its_neighbour_may_not",),
     ),
     Mutant(
         "fork server: orphans live on",
