@@ -838,6 +838,13 @@ MUTANTS: Final = (
         (f"{_CONFINED}::test_what_one_child_may_read_its_neighbour_may_not",),
     ),
     Mutant(
+        "fork server: nothing is run before the first child",
+        "worker/children/forkserver.py",
+        "        if callable(preloaded):\n",
+        "        if False:\n",
+        ("tests/worker/children/test_pool.py::test_what_is_preloaded_runs_once_in_the_fork_server",),
+    ),
+    Mutant(
         "fork server: orphans live on",
         "worker/children/forkserver.py",
         "while orphans := _own_children() - self._children:",

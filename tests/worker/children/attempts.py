@@ -31,6 +31,7 @@ def pool(
     max_jobs_per_child: int = 1000,
     max_file_bytes: int = 64 * MEBIBYTE,
     handlers: str = HANDLERS,
+    preload: Sequence[str] = (),
 ) -> ChildPool:
     return ChildPool(
         slots=slots,
@@ -38,6 +39,7 @@ def pool(
         max_jobs_per_child=max_jobs_per_child,
         max_file_bytes=max_file_bytes,
         handlers=handlers,
+        preload=preload,
     )
 
 
