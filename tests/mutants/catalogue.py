@@ -22,6 +22,7 @@ TENANCY: Final = "worker/children/tenancy.py"
 
 _TENANCY_TESTS: Final = "tests/worker/children/test_tenancy.py"
 _CONFINED: Final = "tests/worker/children/test_confinement.py"
+_LANDLOCK: Final = "tests/core/sandbox/test_landlock.py"
 _FOLDER: Final = "tests/worker/test_worker_folder.py"
 TICKETS: Final = "app/streams/tickets.py"
 STREAM_ROUTES: Final = "app/streams/routes.py"
@@ -815,6 +816,20 @@ MUTANTS: Final = (
         "        if not version():\n            return",
         "        if version():\n            return",
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "sandbox: rules that were given up pass for enforced",
+        "app/core/sandbox/landlock.py",
+        "        if self._is_closed:\n",
+        "        if False:\n",
+        (f"{_LANDLOCK}::test_rules_that_were_given_up_are_not_enforced_in_silence",),
+    ),
+    Mutant(
+        "sandbox: rules with the descriptor 0 are none",
+        "app/core/sandbox/landlock.py",
+        "        if self._descriptor is not None:\n            _checked",
+        "        if self._descriptor:\n            _checked",
+        (f"{_LANDLOCK}::test_rules_hold_in_a_process_whose_first_descriptor_they_are",),
     ),
     Mutant(
         "child: files of any size",

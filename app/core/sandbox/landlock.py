@@ -72,11 +72,14 @@ def version() -> int:
 class Ruleset:
     """What one process will be allowed: put together with `allow_…`, nothing holds before `enforce`.
 
-    `no_new_privs` has to be set. Does nothing where there is no Landlock. Its methods raise OSError.
+    It is enforced once, or closed. `no_new_privs` has to be set. Does nothing where there is no Landlock. Its
+    methods raise OSError.
     """
 
     def __init__(self, permissions: Collection[Permission]) -> None:
-        self._files = self._descriptor = 0
+        self._files = 0
+        self._descriptor: int | None = None
+        self._is_closed = False
         if not version():
             return
         self._files = 0 if Permission.FILES in permissions else _file_rights()
@@ -95,18 +98,21 @@ class Ruleset:
 
     def enforce(self) -> None:
         """Hold the calling thread, and what it starts, to the rules; for good."""
-        if self._descriptor:
+        if self._is_closed:
+            raise RuntimeError("a ruleset is enforced once")
+        if self._descriptor is not None:
             _checked(_libc.syscall(_RESTRICT_SELF, self._descriptor, 0))
-            self.close()
+        self.close()
 
     def close(self) -> None:
         """Give the rules up."""
-        if self._descriptor:
+        self._is_closed = True
+        if self._descriptor is not None:
             os.close(self._descriptor)
-            self._descriptor = 0
+            self._descriptor = None
 
     def _allow(self, paths: Iterable[Path], rights: int) -> None:
-        if self._files:
+        if self._files and self._descriptor is not None:
             for path in paths:
                 _add(self._descriptor, path, rights & self._files)
 
