@@ -12,8 +12,9 @@ HEAVY: Final = (
     "worker.runtimes.onnx",
     "worker.runtimes.sklearn",
     "worker.runtimes.vader",
+    "worker.runtimes.warm_up:warm_up",
 )
-"""What takes seconds to import. In the fork server it is done once, and the children share the memory."""
+"""What takes long to import or to run for the first time. The fork server does it once, for all children."""
 
 
 def handler_mappings(plugins: Iterable[str]) -> str:

@@ -22,6 +22,7 @@ TENANCY: Final = "worker/children/tenancy.py"
 
 _TENANCY_TESTS: Final = "tests/worker/children/test_tenancy.py"
 _CONFINED: Final = "tests/worker/children/test_confinement.py"
+_LANDLOCK: Final = "tests/core/sandbox/test_landlock.py"
 _FOLDER: Final = "tests/worker/test_worker_folder.py"
 TICKETS: Final = "app/streams/tickets.py"
 STREAM_ROUTES: Final = "app/streams/routes.py"
@@ -854,9 +855,23 @@ MUTANTS: Final = (
     Mutant(
         "child: no Landlock",
         "app/core/sandbox/landlock.py",
-        "    if not version():\n        return",
-        "    if version():\n        return",
+        "        if not version():\n            return",
+        "        if version():\n            return",
         (f"{_CONFINED}::test_what_a_job_does_not_need_is_refused",),
+    ),
+    Mutant(
+        "sandbox: rules that were given up pass for enforced",
+        "app/core/sandbox/landlock.py",
+        "        if self._is_closed:\n",
+        "        if False:\n",
+        (f"{_LANDLOCK}::test_rules_that_were_given_up_are_not_enforced_in_silence",),
+    ),
+    Mutant(
+        "sandbox: rules with the descriptor 0 are none",
+        "app/core/sandbox/landlock.py",
+        "        if self._descriptor is not None:\n            _checked",
+        "        if self._descriptor:\n            _checked",
+        (f"{_LANDLOCK}::test_rules_hold_in_a_process_whose_first_descriptor_they_are",),
     ),
     Mutant(
         "child: files of any size",
@@ -885,6 +900,27 @@ MUTANTS: Final = (
         "usage.is_beyond, child.room, self._max_scratch_bytes)",
         "usage.is_beyond, child.room, 2**62, 2**62)",
         ("tests/worker/children/test_pool.py::test_a_child_whose_files_are_too_much_together_is_killed",),
+    ),
+    Mutant(
+        "child: the rules of every child are without permissions",
+        "app/core/sandbox/confinement.py",
+        "        if permissions:\n",
+        "        if False:\n",
+        (f"{_CONFINED}::test_a_kind_gets_the_permission_it_declares_and_no_other",),
+    ),
+    Mutant(
+        "child: the folders of all files are readable",
+        "app/core/sandbox/confinement.py",
+        "        ruleset.allow_reading(files)\n",
+        "        ruleset.allow_reading(path.parent for path in files)\n",
+        (f"{_CONFINED}::test_what_one_child_may_read_its_neighbour_may_not",),
+    ),
+    Mutant(
+        "fork server: nothing is run before the first child",
+        "worker/children/forkserver.py",
+        "        if callable(preloaded):\n",
+        "        if False:\n",
+        ("tests/worker/children/test_pool.py::test_what_is_preloaded_runs_once_in_the_fork_server",),
     ),
     Mutant(
         "fork server: orphans live on",

@@ -65,12 +65,17 @@ def limit(*, memory_bytes: int, max_file_bytes: int, max_processes: int | None) 
 def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed: Iterable[Path]) -> None:
     """Run what the worker sends, until the worker is gone; nothing before this process is confined."""
     channel = Channel(connection)
+    prepared = confinement.Confinement(installed)
     channel.send(messages.frame(Ready(kinds=tuple(handlers))))
     is_confined = False
     while True:
         match channel.receive():
             case Confine() as limits:
-                _confine(limits, installed)
+                prepared.apply(
+                    frozenset(map(Permission, limits.permissions)),
+                    files=map(Path, limits.files),
+                    scratch=None if limits.scratch is None else Path(limits.scratch),
+                )
                 is_confined = True
             case Start() as start:
                 if not is_confined:
@@ -80,15 +85,6 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
                 pass  # meant for the job that has just ended
             case never:
                 assert_never(never)
-
-
-def _confine(limits: Confine, installed: Iterable[Path]) -> None:
-    confinement.confine(
-        frozenset(map(Permission, limits.permissions)),
-        installed=installed,
-        files=map(Path, limits.files),
-        scratch=None if limits.scratch is None else Path(limits.scratch),
-    )
 
 
 def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> bytes | bytearray:

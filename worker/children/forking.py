@@ -56,7 +56,7 @@ class ForkServer(asyncio.Protocol):
         max_file_bytes: int,
         on_end: Callable[[int, int], None],
     ) -> "ForkServer":
-        """Start a fork server and wait until it has loaded the handlers, and the modules of `preload`.
+        """Start a fork server and wait until it has loaded the handlers, and what `preload` names.
 
         `on_end(pid, exit_code)` is called for each child that ends. Raises ChildStartFailed.
         """

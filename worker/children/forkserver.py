@@ -15,7 +15,6 @@ connection; it is answered by the child's process id, and when the child has end
 import errno
 import faulthandler
 import gc
-import importlib
 import io
 import os
 import pkgutil
@@ -71,8 +70,10 @@ def main() -> None:
     handlers: dict[str, Handler] = {}
     for name in handlers_names.split(","):
         handlers |= pkgutil.resolve_name(name)
-    for module in filter(None, preload.split(",")):
-        importlib.import_module(module)
+    for name in filter(None, preload.split(",")):
+        preloaded = pkgutil.resolve_name(name)
+        if callable(preloaded):
+            preloaded()
     hardening.drop_capabilities()  # for all children
     limits = _Limits(int(memory_limit_bytes), int(max_file_bytes), _max_processes())
     installed = readable.installed()

@@ -53,8 +53,8 @@ class ChildPool:
 
     `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
     names with commas between them. They are loaded in the fork server; the worker itself never imports a
-    handler or an ML library. `preload` names modules that are imported there as well. Entering raises
-    ChildStartFailed when they cannot be loaded.
+    handler or an ML library. `preload` names modules that are imported there as well, and functions
+    (`module:function`) that are called. Entering raises ChildStartFailed when one of these fails.
     """
 
     def __init__(

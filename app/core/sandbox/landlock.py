@@ -4,14 +4,13 @@ A ruleset names what is allowed; everything else is refused, for good and for al
 Rules hold for files and folders themselves, not for their names: links and renamed parents change nothing.
 """
 
-import contextlib
 import ctypes
 import errno
 import functools
 import os
 import struct
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -70,41 +69,62 @@ def version() -> int:
     return max(0, found)
 
 
-def apply(permissions: Collection[Permission], *, readable: Iterable[Path], writable: Iterable[Path]) -> None:
-    """Let the calling thread, and what it starts, open these files and what is below these folders only.
+class Ruleset:
+    """What one process will be allowed: put together with `allow_…`, nothing holds before `enforce`.
 
-    `no_new_privs` has to be set. What does not exist is passed over. Does nothing where there is no Landlock.
-    Raises OSError.
+    It is enforced once, or closed. `no_new_privs` has to be set. Does nothing where there is no Landlock. Its
+    methods raise OSError.
     """
-    if not version():
-        return
-    files = 0 if Permission.FILES in permissions else _file_rights()
-    network = 0 if Permission.NETWORK in permissions or version() < _TCP_FROM else _TCP
-    scopes = _SCOPES if version() >= _SCOPES_FROM else 0
-    if not files | network | scopes:
-        return
-    with _ruleset(files, network, scopes) as ruleset:
-        if files:
-            for path in readable:
-                _add(ruleset, path, READ & files)
-            for path in writable:
-                _add(ruleset, path, WRITE & files)
-        _checked(_libc.syscall(_RESTRICT_SELF, ruleset, 0))
+
+    def __init__(self, permissions: Collection[Permission]) -> None:
+        self._files = 0
+        self._descriptor: int | None = None
+        self._is_closed = False
+        if not version():
+            return
+        self._files = 0 if Permission.FILES in permissions else _file_rights()
+        network = 0 if Permission.NETWORK in permissions or version() < _TCP_FROM else _TCP
+        scopes = _SCOPES if version() >= _SCOPES_FROM else 0
+        if self._files | network | scopes:
+            self._descriptor = _new(self._files, network, scopes)
+
+    def allow_reading(self, paths: Iterable[Path]) -> None:
+        """Let the process read these files, and below these folders. What does not exist is skipped."""
+        self._allow(paths, READ)
+
+    def allow_writing(self, paths: Iterable[Path]) -> None:
+        """Let the process write these files, and below these folders. What does not exist is skipped."""
+        self._allow(paths, WRITE)
+
+    def enforce(self) -> None:
+        """Hold the calling thread, and what it starts, to the rules; for good."""
+        if self._is_closed:
+            raise RuntimeError("a ruleset is enforced once")
+        if self._descriptor is not None:
+            _checked(_libc.syscall(_RESTRICT_SELF, self._descriptor, 0))
+        self.close()
+
+    def close(self) -> None:
+        """Give the rules up."""
+        self._is_closed = True
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _allow(self, paths: Iterable[Path], rights: int) -> None:
+        if self._files and self._descriptor is not None:
+            for path in paths:
+                _add(self._descriptor, path, rights & self._files)
 
 
 def _file_rights() -> int:
     return sum(rights for since, rights in _RIGHTS_BY_VERSION.items() if since <= version())
 
 
-@contextlib.contextmanager
-def _ruleset(files: int, network: int, scopes: int) -> Iterator[int]:
+def _new(files: int, network: int, scopes: int) -> int:
     attributes = struct.pack("=QQQ", files, network, scopes)
     # An old kernel knows a shorter structure, and accepts a longer one if the rest is zero.
-    ruleset = _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
-    try:
-        yield ruleset
-    finally:
-        os.close(ruleset)
+    return _checked(_libc.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0))
 
 
 def _add(ruleset: int, path: Path, rights: int) -> None:

@@ -9,6 +9,7 @@ instructions.
 
 import ctypes
 import errno
+import functools
 import os
 import platform
 import socket
@@ -120,13 +121,20 @@ def apply(permissions: Collection[Permission]) -> None:
     """
     if not is_available():
         return
-    program = compiled(platform.machine(), os.getpid(), permissions)
+    program = compiled(platform.machine(), os.getpid(), frozenset(permissions))
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HP", len(program) // _INSTRUCTION.size, ctypes.addressof(buffer))
     prctl.call(prctl.SET_SECCOMP, _SECCOMP_MODE_FILTER, header)
 
 
-def compiled(machine: str, pid: int, permissions: Collection[Permission]) -> bytes:
+def prepare() -> None:
+    """Compile the filter of this process for no permissions, so that `apply` takes no time."""
+    if is_available():
+        compiled(platform.machine(), os.getpid(), frozenset())
+
+
+@functools.lru_cache(maxsize=1)
+def compiled(machine: str, pid: int, permissions: frozenset[Permission]) -> bytes:
     """The program for one architecture and process."""
     return b"".join(_program(machine, pid, permissions))
 

@@ -70,9 +70,8 @@ def main() -> None:
 def _confine(task: Task) -> None:
     """Before there is a thread: what parses the file reads and writes beside it only, and starts nothing."""
     hardening.make_undumpable()
-    confinement.confine(
-        (), installed=readable.installed(), files=[Path(task.source)], scratch=Path(task.target).parent
-    )
+    prepared = confinement.Confinement(readable.installed())
+    prepared.apply((), files=[Path(task.source)], scratch=Path(task.target).parent)
 
 
 def _answer(task: Task) -> Answer:

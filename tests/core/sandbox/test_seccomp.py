@@ -33,9 +33,9 @@ def test_the_numbers_are_those_of_the_headers(machine: str) -> None:
 
 
 @pytest.mark.parametrize("machine", HEADERS)
-@pytest.mark.parametrize("permissions", [(), tuple(Permission)], ids=["none", "all"])
+@pytest.mark.parametrize("permissions", [frozenset(), frozenset(Permission)], ids=["none", "all"])
 def test_every_jump_lands_within_the_program_and_every_path_returns(
-    machine: str, permissions: tuple[Permission, ...]
+    machine: str, permissions: frozenset[Permission]
 ) -> None:
     program = list(struct.iter_unpack("=HBBI", seccomp.compiled(machine, 4711, permissions)))
 

@@ -32,6 +32,7 @@ def pool(
     max_file_bytes: int = 64 * MEBIBYTE,
     max_scratch_bytes: int = 1024 * MEBIBYTE,
     handlers: str = HANDLERS,
+    preload: Sequence[str] = (),
 ) -> ChildPool:
     return ChildPool(
         slots=slots,
@@ -40,6 +41,7 @@ def pool(
         max_file_bytes=max_file_bytes,
         max_scratch_bytes=max_scratch_bytes,
         handlers=handlers,
+        preload=preload,
     )
 
 

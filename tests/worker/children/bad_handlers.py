@@ -19,6 +19,21 @@ from worker.handlers import HANDLERS as GOOD_HANDLERS
 MEBIBYTE = 1024 * 1024
 
 
+PRELOADED_IN: list[int] = []
+
+
+def note_preload() -> None:
+    PRELOADED_IN.append(os.getpid())
+
+
+def fail_to_preload() -> None:
+    raise RuntimeError("a broken installation")
+
+
+def tell_preload(job: JobContext) -> dict[str, Any]:
+    return {"in": PRELOADED_IN, "parent": os.getppid()}
+
+
 def add_one(job: JobContext) -> dict[str, Any]:
     job.commit([row + 1 for row in job.rows()])
     return {"pid": os.getpid()}
@@ -248,6 +263,7 @@ def terminate_a_program(job: JobContext) -> dict[str, Any]:
 HANDLERS: dict[str, Handler] = GOOD_HANDLERS | {
     handler.__name__: handler
     for handler in (
+        tell_preload,
         add_one,
         add_one_later,
         tell_environment,

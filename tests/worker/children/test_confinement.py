@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts, hostile_handlers
 from tests.worker.handlers.datasets import as_file
 from worker.children.messages import Done, Start
-from worker.children.pool import ChildPool
+from worker.children.pool import Child, ChildPool
 from worker.children.tenancy import Tenancy
 
 pytestmark = [
@@ -173,6 +174,26 @@ async def test_a_child_that_has_had_a_file_serves_one_owner(children: ChildPool,
     assert second != first
     shared = await pid_of(children, Tenancy(), {}, start("read_files", tmp_path, names=[]))
     assert shared not in {first, second}
+
+
+async def test_what_one_child_may_read_its_neighbour_may_not(children: ChildPool, tmp_path: Path) -> None:
+    if not landlock.version():
+        pytest.skip("this kernel has no Landlock")
+    paths = [tmp_path / name for name in ("ada", "bob")]
+    for path in paths:
+        path.write_text(path.name)
+    own, foreign = (reading(path, "model", folder=tmp_path) for path in paths)
+
+    def taken(path: Path) -> AbstractAsyncContextManager[Child]:
+        tenancy = Tenancy(ids.new_id(), files=frozenset({path.name}))
+        return attempts.take(children, tenancy=tenancy, files={path.name: path})
+
+    async with taken(paths[0]) as ada, taken(paths[1]) as bob:
+        assert (await attempts.run(ada, own)).result["model"] == "ada"
+        assert (await attempts.run(bob, foreign)).result["model"] == "bob"
+        failure = (await attempts.run(ada, foreign)).failure
+
+    assert "Permission denied" in failure.message
 
 
 async def test_a_child_that_no_file_has_touched_serves_everybody(children: ChildPool, tmp_path: Path) -> None:

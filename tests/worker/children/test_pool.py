@@ -235,6 +235,27 @@ async def test_no_process_and_no_descriptor_outlives_the_pool() -> None:
     assert psutil.Process().num_fds() == descriptors
 
 
+async def test_what_is_preloaded_runs_once_in_the_fork_server() -> None:
+    preload = ["json", "tests.worker.children.bad_handlers:note_preload"]
+    async with (
+        attempts.pool(slots=2, preload=preload) as children,
+        attempts.take(children) as one,
+        attempts.take(children) as other,
+    ):
+        told = [(await attempts.run(child, attempts.start("tell_preload"))).result for child in (one, other)]
+
+    assert [result["in"] for result in told] == [[result["parent"]] for result in told]
+
+
+async def test_a_preload_that_fails_is_an_error_at_the_start(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ChildStartFailed):
+        async with attempts.pool(preload=["tests.worker.children.bad_handlers:fail_to_preload"]):
+            pass
+
+    assert "a broken installation" in capfd.readouterr().err
+    assert attempts.descendants() == []
+
+
 async def test_handlers_that_cannot_be_loaded_are_an_error_at_the_start(
     capfd: pytest.CaptureFixture[str],
 ) -> None:

@@ -336,6 +336,25 @@ def test_a_schema_that_is_none_is_refused(schema: bytes, path: Path) -> None:
         RUNTIME.inspect(path)
 
 
+def test_a_schema_nested_deeper_than_any_model_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", b'{"a":' * 201 + b"{}" + b"}" * 201)
+
+    with pytest.raises(BrokenModel, match="nested deeper than 200"):
+        RUNTIME.inspect(path)
+
+
+def test_a_refusal_names_every_type_at_once_wherever_it_is(path: Path) -> None:
+    nodes = [{"__loader__": "ObjectNode", "__module__": "os", "__class__": name} for name in ("a", "b", "c")]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("schema.json", json.dumps({"content": [nodes[:2]], "more": {"inner": nodes[2]}}))
+
+    with pytest.raises(UnsafeModel) as refused:
+        RUNTIME.inspect(path)
+
+    assert refused.value.types == ("os.a", "os.b", "os.c")
+
+
 def test_a_flipped_byte_is_noticed(path: Path) -> None:
     content = bytearray(saved(LogisticRegression(max_iter=500).fit(*iris), path).read_bytes())
     content[len(content) // 3] ^= 0xFF

@@ -6,42 +6,46 @@ A skops file is a zip archive: `schema.json` says what to construct, the other m
 its own class, which `registry` lists. What a class does not declare is not constructed.
 """
 
-import json
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from worker.runtimes.inspection import archive, names
-from worker.runtimes.inspection.archive import SCHEMA, check_file, versions
+from worker.runtimes.inspection.archive import SCHEMA, versions
 from worker.runtimes.inspection.loader import Loader
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
-__all__ = ["check_file", "load", "loads", "versions"]
+__all__ = ["load", "loads", "versions"]
 
 
 def load(path: Path) -> Any:
     """Return the model in a file, checked. Raises UnsafeModel, BrokenModel."""
-    check_file(path)
-    with path.open("rb") as file:
-        return _loaded(file)
+    with archive.opened(path) as (file, schema), _told_as_broken():
+        return _constructed(file, schema)
 
 
 def loads(content: bytes) -> Any:
     """Return what the bytes of a skops file hold, checked. Raises UnsafeModel, BrokenModel."""
-    return _loaded(BytesIO(content))
+    with _told_as_broken(), zipfile.ZipFile(BytesIO(content)) as file:
+        return _constructed(file, archive.schema_of(file))
 
 
-def _loaded(file: BinaryIO) -> Any:
+def _constructed(file: zipfile.ZipFile, schema: dict[str, Any]) -> Any:
+    if unknown := names.unknown(schema):
+        raise UnsafeModel(unknown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return Loader(file, schema).load()
+
+
+@contextmanager
+def _told_as_broken() -> Iterator[None]:
     try:
-        with zipfile.ZipFile(file) as opened:
-            schema = json.loads(opened.read(SCHEMA))
-            if unknown := names.unknown(schema):
-                raise UnsafeModel(unknown)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return Loader(opened, schema).load()
+        yield
     except (UnsafeModel, BrokenModel):
         raise
     except MemoryError:

@@ -5,7 +5,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,11 +40,18 @@ They have nothing in common. The file has its SHA-256, so that none of them is t
 """
 
 
-def check_file(path: Path) -> None:
-    """Look at a file without loading it. Raises BrokenModel."""
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+    """A file during the body, and its schema, both checked before anything is loaded. Raises BrokenModel."""
+    with ExitStack() as stack:
+        archive, schema = _checked(path, stack)
+        yield archive, schema
+
+
+def _checked(path: Path, stack: ExitStack) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            _check_archive(archive, path.stat().st_size)
+        archive = stack.enter_context(zipfile.ZipFile(path))
+        return archive, _checked_schema(archive, path.stat().st_size)
     except DAMAGED as error:
         said = str(error) or "it ends too soon"  # EOFError says nothing
         raise BrokenModel(f"the file is no skops file: {said}") from None
@@ -61,7 +68,7 @@ def versions(path: Path) -> dict[str, str]:
     return {library: said for library, said in found.items() if isinstance(said, str) and len(said) < 100}
 
 
-def _check_archive(archive: zipfile.ZipFile, file_bytes: int) -> None:
+def _checked_schema(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, Any]:
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
         raise BrokenModel(f"the file has {len(members)} members, more than {MAX_MEMBERS}")
@@ -74,12 +81,14 @@ def _check_archive(archive: zipfile.ZipFile, file_bytes: int) -> None:
         raise BrokenModel(f"its {SCHEMA} has {sizes[SCHEMA]} bytes, more than {MAX_SCHEMA_BYTES}")
     limit = min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * file_bytes))
     _ensure_inflates_to(sum(sizes.values()), limit)
+    schema = schema_of(archive)
     # A schema may name the same member again and again, and each time it is read.
-    named = list(_members_named(archive.read(SCHEMA)))
+    named = list(_members_named(schema))
     _ensure_inflates_to(sum(sizes.get(name, 0) for name in named), limit)
     for name in {name for name in named if name.endswith(".npz") and name in sizes}:
         with zipfile.ZipFile(io.BytesIO(archive.read(name))) as inner:
             _ensure_inflates_to(sum(member.file_size for member in inner.infolist()), limit)
+    return schema
 
 
 def _ensure_inflates_to(inflated_bytes: int, limit: int) -> None:
@@ -87,20 +96,29 @@ def _ensure_inflates_to(inflated_bytes: int, limit: int) -> None:
         raise BrokenModel(f"the file would inflate to {inflated_bytes} bytes, more than {limit}")
 
 
-def _members_named(schema: bytes) -> Iterator[str]:
+def schema_of(archive: zipfile.ZipFile) -> dict[str, Any]:
+    """What the file says that it holds. Raises BrokenModel, KeyError, and DAMAGED."""
     try:
-        waiting: list[tuple[Any, int]] = [(msgspec.json.decode(schema), 0)]
+        decoded = msgspec.json.decode(archive.read(SCHEMA))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BrokenModel(f"its {SCHEMA} cannot be read: {error}") from None
-    if not isinstance(waiting[0][0], dict):
+    if not isinstance(decoded, dict):
         raise BrokenModel(f"its {SCHEMA} is no JSON object")
-    while waiting:
-        part, depth = waiting.pop()
-        if depth > MAX_DEPTH:
-            raise BrokenModel(f"its {SCHEMA} is nested deeper than {MAX_DEPTH} levels")
-        if isinstance(part, dict):
-            if isinstance(named := part.get("file"), str):
-                yield named
-            waiting += ((inner, depth + 1) for inner in part.values())
-        elif isinstance(part, list):
-            waiting += ((inner, depth + 1) for inner in part)
+    return decoded
+
+
+def _members_named(schema: dict[str, Any]) -> Iterator[str]:
+    level: list[Any] = [schema]
+    for _ in range(MAX_DEPTH + 1):
+        deeper: list[Any] = []
+        for part in level:
+            if isinstance(part, dict):
+                if isinstance(named := part.get("file"), str):
+                    yield named
+                part = part.values()
+            # Nine values in ten are texts and numbers, and lead no deeper.
+            deeper += [inner for inner in part if isinstance(inner, (dict, list))]
+        if not deeper:
+            return
+        level = deeper
+    raise BrokenModel(f"its {SCHEMA} is nested deeper than {MAX_DEPTH} levels")

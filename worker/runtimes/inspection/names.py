@@ -1,6 +1,6 @@
 """Finds the types in a schema that are not trusted, so that a refusal can name all of them at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from worker.runtimes.inspection import functions
@@ -44,7 +44,7 @@ def _unknown(schema: Any) -> Iterator[str]:
     while waiting:
         part = waiting.pop()
         if isinstance(part, list):
-            waiting += part
+            waiting += _containers(part)
             continue
         if not isinstance(part, dict):
             continue
@@ -56,7 +56,12 @@ def _unknown(schema: Any) -> Iterator[str]:
             if loader == "ObjectNode":
                 waiting += _constructed(part, TYPES[name].attributes)
                 continue
-        waiting += part.values()
+        waiting += _containers(part.values())
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    """What may hold types: nine values in ten are texts and numbers."""
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 def _constructed(node: dict[str, Any], attributes: frozenset[str]) -> list[Any]:

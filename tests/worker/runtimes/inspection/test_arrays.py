@@ -1,11 +1,13 @@
 """Arrays of a file: what a header claims is there, and nothing that it holds is out of its type."""
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.tree._tree import NODE_DTYPE
 
 from worker.runtimes.inspection import arrays
 from worker.runtimes.runtime import BrokenModel
@@ -28,6 +30,7 @@ def written(array: Any) -> bytes:
         np.array([b"a", b"bc"]),
         np.array([True, False]),
         np.arange(3, dtype=">f8"),
+        np.zeros(3, NODE_DTYPE),
     ],
 )
 def test_an_array_is_read_as_it_was_written(array: Any) -> None:
@@ -37,6 +40,38 @@ def test_an_array_is_read_as_it_was_written(array: Any) -> None:
     assert read.dtype.isnative
     assert read.flags.writeable
     assert read.flags.f_contiguous == array.flags.f_contiguous
+
+
+def with_header(header: bytes, numbers: bytes) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + numbers
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (2,), }\n",
+        b"{'shape': (2,), 'fortran_order': False, 'descr': '<f8'}\n",
+        b"{'descr': '<f8','fortran_order': False,'shape': (2,)}   \n",
+    ],
+)
+def test_a_header_is_read_however_it_is_written(header: bytes) -> None:
+    assert arrays.read(with_header(header, struct.pack("<2d", 1.5, 2.5))).tolist() == [1.5, 2.5]
+
+
+def test_a_header_that_claims_another_length_is_refused() -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\n"
+    content = with_header(header, bytes(8))
+
+    with pytest.raises(BrokenModel, match="ends too soon"):
+        arrays.read(content.replace(struct.pack("<H", len(header)), struct.pack("<H", len(header) - 4), 1))
+
+
+@pytest.mark.parametrize("descr", [b"'<f3'", b"'|U-1'", b"[('a', '<f3')]", b"[('a', '<f8'), ('a', '<f8')]"])
+def test_a_type_that_numpy_does_not_have_is_refused(descr: bytes) -> None:
+    header = b"{'descr': " + descr + b", 'fortran_order': False, 'shape': (1,), }\n"
+
+    with pytest.raises((BrokenModel, ValueError)):
+        arrays.read(with_header(header, bytes(16)))
 
 
 @pytest.mark.parametrize("shape", [b"(9,)", b"(1,)", b"(0,)", b"(-3,)", b"(2, 3)", b"(3, 0)"])

@@ -1,0 +1,50 @@
+"""A ruleset holds whatever its descriptor is, and is never passed over in silence."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.core.sandbox import landlock
+
+_WITHOUT_STDIN = """
+import os, sys
+from pathlib import Path
+from app.core import hardening
+from app.core.sandbox import landlock
+
+os.close(0)
+ruleset = landlock.Ruleset(())
+hardening.forbid_privileges()
+ruleset.allow_reading([Path(sys.argv[1])])
+ruleset.enforce()
+print(Path(sys.argv[1]).read_text())
+try:
+    print(Path(sys.argv[2]).read_text())
+except PermissionError:
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_rules_hold_in_a_process_whose_first_descriptor_they_are(tmp_path: Path) -> None:
+    for name in ("own", "foreign"):
+        (tmp_path / name).write_text(name)
+
+    told = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_STDIN, tmp_path / "own", tmp_path / "foreign"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert told.stdout.split() == ["own", "refused"]
+
+
+def test_rules_that_were_given_up_are_not_enforced_in_silence() -> None:
+    ruleset = landlock.Ruleset(())
+    ruleset.close()
+
+    with pytest.raises(RuntimeError, match="once"):
+        ruleset.enforce()

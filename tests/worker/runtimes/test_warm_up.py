@@ -1,0 +1,59 @@
+"""The fork server runs a model of each runtime, and hands nothing of it but speed to its children."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from app.core import hardening
+from worker import context, plugins
+from worker.runtimes import RUNTIMES, cache, warm_up
+
+_FORK_SERVER = """
+import os, pkgutil
+from worker import plugins
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+*modules, warm_up = map(pkgutil.resolve_name, plugins.HEAVY)
+before = threads()
+warm_up()
+print(threads() - before)
+"""
+
+
+def test_each_runtime_is_warmed_up_and_none_of_its_models_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    run: list[str] = []
+    predict = warm_up._predict
+
+    def noting(name: str, *arguments: object) -> None:
+        run.append(name)
+        predict(name, *arguments)  # type: ignore[arg-type]  # passed on as they are
+
+    monkeypatch.setattr(warm_up, "_predict", noting)
+    kept, hashes = dict(cache.OF_THIS_CHILD._loaded), context._sha256.cache_info().currsize
+
+    warm_up.warm_up()
+
+    assert set(run) == set(RUNTIMES)
+    assert dict(cache.OF_THIS_CHILD._loaded) == kept
+    assert context._sha256.cache_info().currsize == hashes
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_is_left_that_a_fork_would_not_copy() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _FORK_SERVER],
+        env=hardening.clean_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(told.stdout) == 0
+
+
+def test_what_a_worker_preloads_ends_with_the_warm_up() -> None:
+    assert plugins.HEAVY[-1] == f"{warm_up.__name__}:{warm_up.warm_up.__name__}"
