@@ -891,10 +891,14 @@ MUTANTS: Final = (
         "ticket: opens a second socket",
         TICKETS,
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        _hash(ticket),",
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        _hash(ticket),",
         (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
@@ -902,12 +906,64 @@ MUTANTS: Final = (
         "ticket: opens a second stream",
         TICKETS,
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        resumable",
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        resumable",
         ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
+    ),
+    Mutant(
+        "ticket: opens a socket after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        _hash(ticket),',
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        _hash(ticket),',
+        ("tests/streams/test_tickets.py::test_a_ticket_is_worth_nothing_once_its_token_has_expired",),
+    ),
+    Mutant(
+        "ticket: opens a stream after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resumable.resume_token",
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resumable.resume_token",
+        ("tests/streams/test_tickets.py::test_a_ticket_is_worth_nothing_once_its_token_has_expired",),
+    ),
+    Mutant(
+        "ticket: resumes a stream after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resume_token",
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resume_token",
+        (_resuming("test_a_stream_is_not_resumed_once_the_token_of_its_ticket_has_expired"),),
+    ),
+    Mutant(
+        "stream: one by a ticket outlives its token",
+        "app/streams/deps.py",
+        "StreamUser(holder.user_id, holder.token_expires_at, holder.job_id, resumable)",
+        "StreamUser(holder.user_id, None, holder.job_id, resumable)",
+        (
+            "tests/streams/test_admission.py"
+            "::test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired",
+        ),
+    ),
+    Mutant(
+        "socket: one by a ticket outlives its token",
+        "app/streams/socket_routes.py",
+        "StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)",
+        "StreamUser(holder.user_id, None, holder.job_id)",
+        (
+            "tests/streams/test_admission.py"
+            "::test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired",
+        ),
     ),
     Mutant(
         "ticket: resumes another stream",
