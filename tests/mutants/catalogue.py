@@ -1005,6 +1005,20 @@ MUTANTS: Final = (
         (_unreadable("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
     ),
     Mutant(
+        "body: what it inflates to is not counted",
+        ENCODINGS,
+        "            self._hold(self._inflated_bytes)\n",
+        "",
+        ("tests/http/test_held_bodies.py::test_a_body_counts_with_what_is_held_of_it",),
+    ),
+    Mutant(
+        "body: one that may be large is not counted as a small one",
+        "app/http/middleware.py",
+        "body.allow(max_bytes, body.bounds.seconds, counted_bytes=body.bounds.max_bytes)",
+        "body.allow(max_bytes, body.bounds.seconds)",
+        ("tests/http/test_held_bodies.py::test_a_body_counts_with_what_is_held_of_it",),
+    ),
+    Mutant(
         "body: inflates to any multiple",
         ENCODINGS,
         "            if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:",
