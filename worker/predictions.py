@@ -44,8 +44,8 @@ def predict(
     """For each row a prediction, or a RowError. Those that are `is_only_written` need not be dicts.
 
     A model that raises over all rows together is asked for each of them, once, to find those that it raises
-    for. If these are all of them, the fault is the model's: its first error passes. Of a single row that
-    cannot be told; there it is the row's if the model `has_worked` for others.
+    for. If these are all of them, the fault is theirs if the model `has_worked` for others, however large the
+    batch is. Else it is the model's: its first error passes.
     """
     try:
         return _outputs(model, rows, is_only_written=is_only_written)
@@ -53,7 +53,7 @@ def predict(
         raise
     except Exception as error:
         outputs = [_row_error(error)] if len(rows) == 1 else [_output(model, row) for row in rows]
-        if _are_all_errors(outputs) and not (has_worked and len(rows) == 1):
+        if _are_all_errors(outputs) and not has_worked:
             raise
         return outputs
 
@@ -61,13 +61,13 @@ def predict(
 def commit(send: Callable[[list[Any]], None], outputs: list[Any], *, has_worked: bool) -> None:
     """Send outputs; one that is not JSON, like NaN for one row in a million, goes as a RowError in its place.
 
-    Raises UnserialisableOutput if that would be all of them.
+    Raises UnserialisableOutput if that would be all of them, and the model has not worked for others.
     """
     try:
         send(outputs)
     except UnserialisableOutput:
         checked = [_checked(output) for output in outputs]
-        if _are_all_errors(checked) and not (has_worked and len(outputs) == 1):
+        if _are_all_errors(checked) and not has_worked:
             raise
         send(checked)
 

@@ -9,7 +9,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
@@ -23,10 +23,16 @@ from rich.table import Table
 from app.cli.errors import CannotStart
 from app.cli.watching import COLOURS, PATIENCE, Watching
 from app.client import Dataset, Headrace, HeadraceError, Job, MissingCredentials, transport
-from app.client.options import JobFilters, SubmitOptions, TrainOptions
+from app.client.options import JobFilters, SubmitOptions, TrainOptions, UploadOptions
 
 WRONG_USAGE: Final = 2
 PAGE_SIZE: Final = 100
+_SHOWN: Final = {
+    "delimiter": "--delimiter",
+    "encoding": "--encoding",
+    "null_values": "--null-value",
+    "columns": "--column-type",
+}
 ID_WIDTH: Final = 36
 
 
@@ -48,10 +54,11 @@ def _submit(arguments: argparse.Namespace) -> None:
     """Queue texts or a dataset; print the job's id. With `--watch`, stay until it has ended."""
     if arguments.dataset is not None and (arguments.texts or arguments.file):
         _refuse("Give texts or a dataset, not both.")
+    _ensure_file(arguments, UploadOptions.__annotations__)
     texts = _texts(arguments) if arguments.dataset is None else None
     options = cast("SubmitOptions", _options(arguments, SubmitOptions))
     with _client(arguments) as client:
-        dataset = None if arguments.dataset is None else _dataset(client, arguments.dataset)
+        dataset = None if arguments.dataset is None else _dataset(client, arguments)
         job = client.submit(texts, dataset=dataset, **options)
     print(job.id, flush=True)
     if arguments.watch:
@@ -60,9 +67,10 @@ def _submit(arguments: argparse.Namespace) -> None:
 
 def _train(arguments: argparse.Namespace) -> None:
     """Queue a training; print the job's id. With `--watch`, stay until it has ended."""
+    _ensure_file(arguments, ("delimiter", "encoding", "null_values"))
     options = cast("TrainOptions", _options(arguments, TrainOptions))
     with _client(arguments) as client:
-        job = client.train(arguments.target, dataset=_dataset(client, arguments.dataset), **options)
+        job = client.train(arguments.target, dataset=_dataset(client, arguments), **options)
     print(job.id, flush=True)
     if arguments.watch:
         _watch_all(arguments, [job.id])
@@ -73,12 +81,30 @@ def _options(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
     return {name: getattr(arguments, name) for name in kind.__annotations__}
 
 
-def _dataset(client: Headrace, said: str) -> Dataset | UUID:
-    """A dataset by its id, or a new one from a file."""
+def _ensure_file(arguments: argparse.Namespace, names: Iterable[str]) -> None:
+    """Refuse options that say how a file is read if there is no file to upload."""
+    is_file = arguments.dataset is not None and _dataset_id(arguments.dataset) is None
+    said = [name for name in names if getattr(arguments, name) is not None]
+    if said and not is_file:
+        shown = ", ".join(_SHOWN[name] for name in said)
+        _refuse(f"{shown}: that is how a file is read. Give the file with --dataset.")
+
+
+def _dataset_id(said: str | None) -> UUID | None:
+    """The id that is meant, if it is one."""
     with suppress(ValueError):
-        return UUID(said)
+        return None if said is None else UUID(said)
+    return None
+
+
+def _dataset(client: Headrace, arguments: argparse.Namespace) -> Dataset | UUID:
+    """A dataset by its id, or a new one from a file."""
+    said = arguments.dataset
+    if (dataset_id := _dataset_id(said)) is not None:
+        return dataset_id
+    options = cast("UploadOptions", _options(arguments, UploadOptions))
     try:
-        dataset = client.upload(said)
+        dataset = client.upload(said, **options)
     except OSError as error:
         raise CannotStart(f"cannot read {said}: {error.strerror}") from error
     print(f"dataset {dataset.id}: {dataset.rows} rows", file=sys.stderr)

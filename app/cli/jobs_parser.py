@@ -5,7 +5,9 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+COLUMN_TYPES: Final = ("number", "category", "text", "boolean", "timestamp", "id", "ignore")
 
 
 def add(commands: Any) -> None:
@@ -55,6 +57,7 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset", metavar="FILE", help="all rows of this file, or of the dataset with this id"
     )
+    _add_upload_options(parser)
     parser.add_argument("--column", metavar="NAME", help="the dataset's column with the text")
     parser.add_argument("--id-column", metavar="NAME", help="the column whose value each result carries")
     parser.add_argument("--max-row-errors", type=int, metavar="N", help="with more the job fails")
@@ -70,6 +73,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset", required=True, metavar="FILE", help="this file, or the dataset with this id"
     )
+    _add_upload_options(parser)
     parser.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict")
     parser.add_argument(
         "--feature",
@@ -94,6 +98,27 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="what to call it; default: by the job")
     parser.add_argument("--watch", action="store_true", help="show its epochs until it has ended")
     _add_job_options(parser)
+
+
+def _add_upload_options(parser: argparse.ArgumentParser) -> None:
+    upload = parser.add_argument_group("how the file is read", "default: as the server finds it")
+    upload.add_argument("--delimiter", metavar="CHARACTER", help="of a CSV: , ; | or a tab")
+    upload.add_argument("--encoding", metavar="NAME", help="like windows-1252; default UTF-8")
+    upload.add_argument(
+        "--null-value",
+        dest="null_values",
+        action="append",
+        metavar="TEXT",
+        help="counts as missing, like NA; again for each",
+    )
+    upload.add_argument(
+        "--column-type",
+        dest="columns",
+        type=_declared,
+        action=_Pairs,
+        metavar="COLUMN=TYPE",
+        help=f"what a column holds: {', '.join(COLUMN_TYPES)}; again for each",
+    )
 
 
 def _add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +170,14 @@ def _pair(text: str) -> tuple[str, str]:
     if not (key and sign):
         raise argparse.ArgumentTypeError("a pair is written KEY=VALUE")
     return key, value
+
+
+def _declared(text: str) -> tuple[str, str]:
+    """A column, whose name may have a `=`, and what it holds."""
+    column, _, kind = text.rpartition("=")
+    if not column or kind not in COLUMN_TYPES:
+        raise argparse.ArgumentTypeError(f"write COLUMN=TYPE, with a type out of {', '.join(COLUMN_TYPES)}")
+    return column, kind
 
 
 def _param(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from app.client import steps, transport
 from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
-from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions
+from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.patience import Patience
 from app.client.reading import blocks
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
@@ -167,12 +167,16 @@ class AsyncHeadrace(Client):
         """Why a job is where it is."""
         return await self._run(self._core.explain(job))
 
-    async def upload(self, path: str | Path, *, name: str | None = None) -> Dataset:
+    async def upload(
+        self, path: str | Path, *, name: str | None = None, **options: Unpack[UploadOptions]
+    ) -> Dataset:
         """A new dataset from a file: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
+
+            dataset = await client.upload("sales.csv", delimiter=";", columns={"zip": "category"})
 
         Sent once: whether it arrived if the connection breaks, `datasets` tells.
         """
-        return await self._run(self._core.upload(path, name))
+        return await self._run(self._core.upload(path, name, options))
 
     def datasets(self, *, page_size: int = 100) -> AsyncIterator[Dataset]:
         """Your datasets, newest first."""

@@ -13,7 +13,7 @@ from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import BadRequest, HeadraceError, WaitTimeout
 from app.client.exchange import Exchange, json_request, parsed
 from app.client.following import Following, OnInterruption, last_seq_of
-from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions
+from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.patience import Patience
 from app.client.session import Session
 from app.client.steps import Answer, Emit, Flow, Pause, Request
@@ -98,7 +98,7 @@ class Core:
             else:
                 return parsed(Predictions.parse, answer)
 
-    def upload(self, path: str | Path, name: str | None) -> Flow[Dataset]:
+    def upload(self, path: str | Path, name: str | None, more: UploadOptions) -> Flow[Dataset]:
         """Send a file, once."""
         path = Path(path)
         media_type = _MEDIA_TYPES.get(path.suffix.lower())
@@ -107,7 +107,7 @@ class Core:
         request = Request(
             "POST",
             "/datasets",
-            params={"name": name or path.name},
+            params={"name": name or path.name, **options.upload_params(more)},
             headers={"content-type": media_type},
             file=path,
             read_seconds=UPLOAD_SECONDS,

@@ -1,5 +1,6 @@
-"""What can be said of jobs, and how it is written down for the server."""
+"""What can be said of jobs and uploads, and how it is written down for the server."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypedDict
@@ -9,6 +10,8 @@ from app.client.data import AnyDataset, dataset_id
 Priority = Literal["low", "normal", "high", "critical"]
 Format = Literal["ndjson", "csv", "parquet"]
 Task = Literal["auto", "classification", "regression"]
+Declared = Literal["number", "category", "text", "boolean", "timestamp", "id", "ignore"]
+"""What a column holds."""
 Instance = Mapping[str, Any] | Sequence[Any]
 """A row for a model with columns: by their names, or in their order."""
 
@@ -49,6 +52,16 @@ class TrainOptions(JobOptions, total=False):
     validation_fraction: float
     seed: int
     model: str
+    columns: Mapping[str, Declared]
+
+
+class UploadOptions(TypedDict, total=False):
+    """How a file is read; what is not said is for the server to find."""
+
+    delimiter: str
+    encoding: str
+    null_values: Sequence[str]
+    columns: Mapping[str, Declared]
 
 
 class JobFilters(TypedDict, total=False):
@@ -87,6 +100,21 @@ def rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> d
     if instances is not None:
         members["instances"] = list(instances)
     return members
+
+
+def upload_params(options: UploadOptions) -> dict[str, str | Sequence[str]]:
+    """The query that says how a file is read. Raises TypeError for null values that are one text."""
+    params: dict[str, str | Sequence[str]] = {}
+    for name in ("delimiter", "encoding"):
+        if (value := options.get(name)) is not None:
+            params[name] = str(value)
+    if (null_values := options.get("null_values")) is not None:
+        if isinstance(null_values, str):
+            raise TypeError("null_values is a list of texts, not one text")
+        params["null_values"] = list(null_values)
+    if (columns := options.get("columns")) is not None:
+        params["columns"] = json.dumps(dict(columns), ensure_ascii=False)
+    return params
 
 
 def filter_params(filters: JobFilters) -> dict[str, str]:

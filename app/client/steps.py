@@ -4,7 +4,7 @@ A *flow* is a generator that says what it needs, one step after the other, and i
 does no I/O, so the same flow serves the blocking and the asynchronous client, and a test needs no network.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,12 +16,12 @@ T = TypeVar("T")
 class Request:
     """What is asked of the server. `read_seconds` is how long it may be silent before it counts as gone.
 
-    With a `file` its content is the body, read as it is sent.
+    With a `file` its content is the body, read as it is sent. Each value of a parameter is sent.
     """
 
     method: str
     path: str
-    params: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     read_seconds: float | None = None

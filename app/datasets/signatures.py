@@ -6,14 +6,15 @@ LOOKED_AT: Final = 4096
 """How many of the first bytes are looked at."""
 
 _TEXT: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
+_UTF_16: Final = "it is UTF-16; say so with ?encoding={}, or " + _TEXT
 _WORKBOOK: Final = f"it is an Excel workbook; {_TEXT}"
 
 _BY_FIRST_BYTES: Final = (
     (b"\x1f\x8b", "it is gzip; say so with Content-Encoding: gzip"),
     (b"\xff\xfe\x00\x00", f"it is UTF-32; {_TEXT}"),
     (b"\x00\x00\xfe\xff", f"it is UTF-32; {_TEXT}"),
-    (b"\xff\xfe", f"it is UTF-16; {_TEXT}"),
-    (b"\xfe\xff", f"it is UTF-16; {_TEXT}"),
+    (b"\xff\xfe", _UTF_16.format("utf-16")),
+    (b"\xfe\xff", _UTF_16.format("utf-16")),
     (b"PAR1", "it is Parquet; say so with Content-Type: application/vnd.apache.parquet"),
     (b"%PDF-", "it is a PDF; a dataset is CSV, JSON Lines or Parquet"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _WORKBOOK),
@@ -47,17 +48,17 @@ def foreign(start: bytes) -> str | None:
         return "it is an HTML or XML page, perhaps an error page of the site that it was downloaded from"
     if len(start) < _FEWEST:
         return None
-    if _is_utf_16(start):
-        return f"it is UTF-16; {_TEXT}"
+    if (encoding := _utf_16(start)) is not None:
+        return _UTF_16.format(encoding)
     if len(start) - len(start.translate(None, _CONTROLS)) > _BINARY_SHARE * len(start):
         return "it is a binary file and no text; a dataset is CSV, JSON Lines or Parquet"
     return None
 
 
-def _is_utf_16(start: bytes) -> bool:
-    """Whether every other byte is NUL, as in UTF-16 of most texts in Latin letters."""
+def _utf_16(start: bytes) -> str | None:
+    """The encoding without a mark of which every other byte is NUL, as of most texts in Latin letters."""
     even, odd = start[::2], start[1::2]
-    for zeros, others in ((even, odd), (odd, even)):
+    for encoding, zeros, others in (("utf-16-be", even, odd), ("utf-16-le", odd, even)):
         if zeros.count(0) > 0.7 * len(zeros) and others.count(0) == 0:
-            return True
-    return False
+            return encoding
+    return None

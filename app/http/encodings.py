@@ -1,6 +1,6 @@
 """Bodies of JSON and of forms that come with `Content-Encoding: gzip`; uploads see to theirs themselves.
 
-The limit of a body holds for what it inflates to.
+The limit of a body holds for what it inflates to, and so does the limit on all bodies together.
 """
 
 import zlib
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import BodyTooLarge
 from app.http.errors import BadEncoding, UnsupportedEncoding
-from app.http.middleware import body_limit, forget_length
+from app.http.middleware import body_limit, forget_length, hold_body
 from app.http.problems import Carrier
 from app.http.unreadable import FORM, is_json
 
@@ -50,6 +50,7 @@ class _Inflated:
 
     def __init__(self, scope: Scope, encoding: str, receive: Receive) -> None:
         self._limit: Callable[[], int] = lambda: body_limit(scope)
+        self._hold: Callable[[int], None] = lambda size: hold_body(scope, size)
         self._encoding = encoding
         self._receive = receive
         self._inflater = _new_inflater()
@@ -87,6 +88,7 @@ class _Inflated:
                 raise Carrier(BodyTooLarge(limit=limit))
             if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:
                 raise Carrier(BadEncoding(reason=f"it inflates to more than {MAX_RATIO} times its size"))
+            self._hold(self._inflated_bytes)
             pieces.append(piece)
             received = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
         return b"".join(pieces)

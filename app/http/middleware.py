@@ -135,9 +135,12 @@ def allow_body(scope: Scope, max_bytes: int) -> None:
 
 
 def allow_json(scope: Scope, max_bytes: int) -> None:
-    """Set another limit for the body of this request; to be called before any of it is read."""
+    """Set another limit for the body of this request; to be called before any of it is read.
+
+    What it has as a small one is still counted; whoever calls this counts the rest.
+    """
     body: _Body = scope[_BODY]
-    body.allow(max_bytes, body.bounds.seconds)
+    body.allow(max_bytes, body.bounds.seconds, counted_bytes=body.bounds.max_bytes)
 
 
 def declared_bytes(scope: Scope) -> int:
@@ -150,6 +153,12 @@ def body_limit(scope: Scope) -> int:
     """How large the body of this request may be."""
     body: _Body = scope[_BODY]
     return body.max_bytes
+
+
+def hold_body(scope: Scope, size: int) -> None:
+    """Say that the body of this request, which is encoded, is held with this many bytes by now."""
+    body: _Body = scope[_BODY]
+    body.hold(size)
 
 
 def forget_length(scope: Scope) -> None:
@@ -191,6 +200,7 @@ class _Body:
         "_counted_bytes",
         "_is_expected",
         "_max_bytes",
+        "_max_counted_bytes",
         "_receive",
         "_received_bytes",
         "_seconds",
@@ -212,8 +222,8 @@ class _Body:
         self._receive = receive
         self._received_bytes = 0
         self._counted_bytes = 0
-        self._small_bodies: SmallBodies | None = small_bodies
-        self._max_bytes = bounds.max_bytes
+        self._small_bodies = small_bodies
+        self._max_bytes = self._max_counted_bytes = bounds.max_bytes
         self._seconds = bounds.seconds
         self._waited_seconds = 0.0
 
@@ -222,11 +232,11 @@ class _Body:
         """How large the body may be."""
         return self._max_bytes
 
-    def allow(self, max_bytes: int, seconds: float) -> None:
-        """Allow more, or less. Whoever does sees to it that not too many come at a time."""
+    def allow(self, max_bytes: int, seconds: float, *, counted_bytes: int = 0) -> None:
+        """Allow more, or less. What is beyond `counted_bytes` the caller has to bound."""
         self._max_bytes = max_bytes
         self._seconds = seconds
-        self._small_bodies = None
+        self._max_counted_bytes = counted_bytes
 
     async def receive(self) -> Message:
         """The next message; raises the 413 and the 408 as soon as it is certain."""
@@ -239,8 +249,7 @@ class _Body:
         self._received_bytes += len(message.get("body", b""))
         if self._received_bytes > self._max_bytes:
             raise self._refusal(BodyTooLarge(limit=self._max_bytes))
-        if self._small_bodies is not None and self._received_bytes > FREE_BYTES:
-            self._count(self._small_bodies, self._received_bytes - FREE_BYTES)
+        self.hold(self._received_bytes)
         return message
 
     async def _receive_in_time(self) -> Message:
@@ -255,17 +264,21 @@ class _Body:
         finally:
             self._waited_seconds += asyncio.get_running_loop().time() - started_at
 
-    def release(self) -> None:
-        """Say that what was received is not held any longer."""
-        if self._small_bodies is not None and self._counted_bytes:
-            self._small_bodies.remove(self._counted_bytes)
-
-    def _count(self, small_bodies: SmallBodies, size: int) -> None:
-        more, self._counted_bytes = size - self._counted_bytes, size
+    def hold(self, size: int) -> None:
+        """Count this much of the body among those that are held. Raises the 503."""
+        counted = min(size, self._max_counted_bytes) - FREE_BYTES
+        if counted <= self._counted_bytes:
+            return
+        more, self._counted_bytes = counted - self._counted_bytes, counted
         try:
-            small_bodies.add(more)
+            self._small_bodies.add(more)
         except ServerBusy as error:
             raise self._refusal(error) from None
+
+    def release(self) -> None:
+        """Say that what was received is not held any longer."""
+        if self._counted_bytes:
+            self._small_bodies.remove(self._counted_bytes)
 
     def _refusal(self, error: AppError) -> problems.Carrier:
         self.is_refused = True

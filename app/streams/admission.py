@@ -27,7 +27,10 @@ RECHECK_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class StreamUser:
-    """Who opens a stream. `expires_at` is that of the token, by the wall clock; None for a ticket."""
+    """Who opens a stream. `expires_at` is that of the token, or of the one that a ticket was issued for.
+
+    By the wall clock; None if it is not known.
+    """
 
     id: UUID
     expires_at: float | None

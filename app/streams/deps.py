@@ -66,7 +66,7 @@ async def get_stream_user(
     if opened is None:
         raise Unauthorized
     holder, resumable = opened
-    return StreamUser(holder.user_id, None, holder.job_id, resumable)
+    return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id, resumable)
 
 
 StreamUserDep = Annotated[StreamUser, Depends(get_stream_user)]

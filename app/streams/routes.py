@@ -66,7 +66,7 @@ async def create_stream_ticket(
     async with database.connection() as connection:
         if job_id is not None:
             await service.get_own(connection, user.id, job_id)
-        ticket = await tickets.issue(connection, user.id, job_id)
+        ticket = await tickets.issue(connection, user.id, user.token_expires_at, job_id)
     return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
 
 

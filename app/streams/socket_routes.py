@@ -111,7 +111,7 @@ async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
-        return StreamUser(holder.user_id, None, holder.job_id)
+        return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)
     return await _user_of(gate, await _first_token(socket, times.first_frame_seconds))
 
 

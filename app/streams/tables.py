@@ -20,6 +20,7 @@ class StreamTicket(SQLModel, table=True):
     job_id: UUID | None = None
     resume_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
     expires_at: datetime = Field(sa_column=instant())
+    token_expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
 
 
 class HintKey(SQLModel, table=True):

@@ -3,6 +3,8 @@
 A ticket opens one stream, once, within 30 seconds. An EventSource reconnects by itself, with the same URL and
 so with a spent ticket. A resume token lets it in again: the stream sends the token with the ids of its
 events, the client returns it in `Last-Event-ID`, and it is never in a URL (decision 0014).
+
+A ticket is good for no longer than the access token that it was issued for, and so is its stream.
 """
 
 import hashlib
@@ -28,9 +30,13 @@ _RESUMABLE_ID: Final = re.compile(r"([^.]*)\.([A-Za-z0-9_-]{22})")
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose ticket it was, and for which job; None is for all of the user's."""
+    """Whose ticket it was, until when their token is good, and for which job; None is for all of the user's.
+
+    `token_expires_at` is in seconds since 1970; None for a ticket of a process that did not note it yet.
+    """
 
     user_id: UUID
+    token_expires_at: float | None
     job_id: UUID | None
 
 
@@ -52,16 +58,19 @@ def split_event_id(event_id: str) -> tuple[str, str | None]:
     return (event_id, None) if found is None else (found[1], found[2])
 
 
-async def issue(connection: asyncpg.Connection, user_id: UUID, job_id: UUID | None) -> str:
+async def issue(
+    connection: asyncpg.Connection, user_id: UUID, token_expires_at: float, job_id: UUID | None
+) -> str:
     """A new ticket. A ticket for a job opens streams of that job only."""
     ticket = secrets.token_urlsafe(TICKET_BYTES)
     await connection.execute(
-        """INSERT INTO stream_tickets (ticket_hash, user_id, job_id, expires_at)
-        VALUES ($1, $2, $3, now() + $4::interval)""",
+        """INSERT INTO stream_tickets (ticket_hash, user_id, job_id, expires_at, token_expires_at)
+        VALUES ($1, $2, $3, now() + $4::interval, to_timestamp($5))""",
         _hash(ticket),
         user_id,
         job_id,
         LIFETIME,
+        token_expires_at,
     )
     return ticket
 
@@ -69,7 +78,7 @@ async def issue(connection: asyncpg.Connection, user_id: UUID, job_id: UUID | No
 async def spend(connection: asyncpg.Connection, ticket: str) -> Holder | None:
     """Use a ticket up, for a stream that cannot be resumed with it.
 
-    None if it is unknown, spent or too old, or if its user's account is closed.
+    None if it is unknown, spent or too old, if its token has expired, or if its user's account is closed.
     """
     if not _may_be_a_ticket(ticket):
         return None
@@ -77,7 +86,8 @@ async def spend(connection: asyncpg.Connection, ticket: str) -> Holder | None:
         """DELETE FROM stream_tickets t USING users u
         WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL
             AND u.id = t.user_id AND u.is_active
-        RETURNING t.user_id, t.job_id""",
+            AND coalesce(t.token_expires_at > now(), true)
+        RETURNING t.user_id, t.job_id, t.token_expires_at""",
         _hash(ticket),
     )
     return _holder(row)
@@ -94,7 +104,8 @@ async def open_stream(
         """UPDATE stream_tickets t SET resume_hash = $2, expires_at = now() + $3::interval FROM users u
         WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL
             AND u.id = t.user_id AND u.is_active
-        RETURNING t.user_id, t.job_id""",
+            AND coalesce(t.token_expires_at > now(), true)
+        RETURNING t.user_id, t.job_id, t.token_expires_at""",
         resumable.ticket_hash,
         _resume_hash(resumable.resume_token, path),
         RESUME_WINDOW,
@@ -106,7 +117,10 @@ async def open_stream(
 async def resume_stream(
     connection: asyncpg.Connection, ticket: str, path: str, resume_token: str
 ) -> tuple[Holder, Resumable] | None:
-    """Let the client of a stream reconnect to it. None if the token is not that of this ticket and path."""
+    """Let the client of a stream reconnect to it.
+
+    None as `spend`, and if the resume token is not that of this ticket and path.
+    """
     if not _may_be_a_ticket(ticket):
         return None
     resumable = Resumable(_hash(ticket), resume_token)
@@ -114,7 +128,8 @@ async def resume_stream(
         """UPDATE stream_tickets t SET expires_at = now() + $3::interval FROM users u
         WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash = $2
             AND u.id = t.user_id AND u.is_active
-        RETURNING t.user_id, t.job_id""",
+            AND coalesce(t.token_expires_at > now(), true)
+        RETURNING t.user_id, t.job_id, t.token_expires_at""",
         resumable.ticket_hash,
         _resume_hash(resume_token, path),
         RESUME_WINDOW,
@@ -138,7 +153,10 @@ async def prune(connection: asyncpg.Connection) -> None:
 
 
 def _holder(row: asyncpg.Record | None) -> Holder | None:
-    return None if row is None else Holder(row["user_id"], row["job_id"])
+    if row is None:
+        return None
+    expires_at = row["token_expires_at"]
+    return Holder(row["user_id"], None if expires_at is None else expires_at.timestamp(), row["job_id"])
 
 
 def _may_be_a_ticket(text: str) -> bool:

@@ -83,6 +83,32 @@ def test_a_file_of_rows_is_uploaded_predicted_and_read_as_parquet(run: Run, tmp_
     assert again.returncode == 0, again.stderr
 
 
+def test_a_file_is_read_as_the_options_say(run: Run, api: httpx.Client, tmp_path: Path) -> None:
+    file = tmp_path / "visits.csv"
+    file.write_bytes("zip=no;review;sold\n01067;Schön, good;n/a\n8001;bad;-\n".encode("windows-1252"))
+    how = ["--delimiter", ";", "--encoding", "windows-1252", "--null-value", "n/a", "--null-value", "-"]
+    types = ["--column-type", "zip=no=category", "--column-type", "sold=number"]
+    submitted = run("submit", "--dataset", str(file), *how, *types, "--column", "review", "--watch")
+
+    assert submitted.returncode == 0, submitted.stderr
+    dataset_id = submitted.stderr.partition("dataset ")[2].partition(":")[0]
+    assert api.get(f"/datasets/{dataset_id}").json()["options"] == {
+        "delimiter": ";",
+        "encoding": "cp1252",
+        "null_values": ["n/a", "-"],
+        "columns": {"zip=no": "category", "sold": "number"},
+    }
+    preview = api.get(f"/datasets/{dataset_id}/preview").json()
+    assert preview["rows"][0] == {"zip=no": "01067", "review": "Schön, good", "sold": None}
+    for refused in (
+        run("submit", "--dataset", dataset_id, *how),
+        run("submit", "good", "--null-value", "NA"),
+        run("train", "--dataset", dataset_id, "--target", "sold", "--encoding", "latin-1"),
+        run("submit", "--dataset", str(file), "--column-type", "zip=postcode"),
+    ):
+        assert (refused.returncode, refused.stdout) == (2, "")
+
+
 def test_a_model_is_learnt_from_a_file_and_each_epoch_is_shown(
     run: Run, api: httpx.Client, tmp_path: Path
 ) -> None:

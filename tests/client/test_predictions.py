@@ -49,6 +49,44 @@ async def test_a_file_is_uploaded_predicted_and_read_in_every_format(
     assert table.column("id").to_pylist() == [row.id for row in rows]
 
 
+async def test_a_file_is_read_as_the_upload_says(client: AsyncHeadrace, tmp_path: Path) -> None:
+    path = tmp_path / "sales.csv"
+    path.write_bytes("zip,no|town|sold|note\n01067|Zürich|n/a|a\n8001|Köln|-|b\n".encode("windows-1252"))
+
+    dataset = await client.upload(
+        path,
+        delimiter="|",
+        encoding="windows-1252",
+        null_values=["n/a", "-"],
+        columns={"zip,no": "category", "sold": "number", "note": "ignore"},
+    )
+    rows = [(await client.submit(dataset=dataset, column="town", model="sentiment")).id]
+    await client.wait(rows[0], timeout=60)
+
+    assert list(dataset.columns) == ["zip,no", "town", "sold"]
+    assert dataset.raw["options"] == {
+        "delimiter": "|",
+        "encoding": "cp1252",
+        "null_values": ["n/a", "-"],
+        "columns": {"zip,no": "category", "sold": "number", "note": "ignore"},
+    }
+    with pytest.raises(TypeError):
+        await client.upload(path, null_values="NA")
+    with pytest.raises(Invalid) as invalid:
+        await client.upload(path, delimiter="x")
+    assert invalid.value.code == "bad_options"
+
+
+async def test_a_training_is_told_what_a_column_holds(client: AsyncHeadrace) -> None:
+    rows = [{"floor": n % 5, "kind": "ab"[n % 5 == 2]} for n in range(60)]
+
+    job = await client.train("kind", rows=rows, columns={"floor": "category"}, epochs=2, model="floors")
+    done = await client.wait(job, timeout=60)
+
+    assert done.result is not None
+    assert [(found["name"], found["used_as"]) for found in done.result["columns"]] == [("floor", "category")]
+
+
 async def test_rows_with_columns_are_submitted_as_instances(client: AsyncHeadrace) -> None:
     job = await client.submit(instances=[{"text": "good", "id": 5}, {"text": "bad"}])
     await client.wait(job, timeout=60)

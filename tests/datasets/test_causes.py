@@ -14,6 +14,7 @@ import pytest
 
 from app.datasets import signatures
 from tests.datasets.conftest import MEDIA_TYPES, Upload
+from tests.support.accounts import Account
 
 TEXT = "text,stars\nIt works.,5\nGrüße,2\n"
 
@@ -35,10 +36,19 @@ def archive(*names: str) -> bytes:
 WORKBOOK = archive("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
 
 NO_TEXTS = {
-    "UTF-16 as Excel writes it": (TEXT.encode("utf-16"), "it is UTF-16; save it as UTF-8"),
-    "UTF-16, the other end first": (b"\xfe\xff" + TEXT.encode("utf-16-be"), "it is UTF-16; save it as UTF-8"),
-    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "it is UTF-16; save it as UTF-8"),
-    "UTF-16-BE without a mark": (TEXT.encode("utf-16-be"), "it is UTF-16; save it as UTF-8"),
+    "UTF-16 as Excel writes it": (
+        TEXT.encode("utf-16"),
+        "it is UTF-16; say so with ?encoding=utf-16, or save",
+    ),
+    "UTF-16, the other end first": (
+        b"\xfe\xff" + TEXT.encode("utf-16-be"),
+        "it is UTF-16; say so with ?encoding=utf-16, or save it as UTF-8",
+    ),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "it is UTF-16; say so with ?encoding=utf-16-le, or"),
+    "UTF-16-BE without a mark": (
+        TEXT.encode("utf-16-be"),
+        "it is UTF-16; say so with ?encoding=utf-16-be, or",
+    ),
     "UTF-32": (TEXT.encode("utf-32"), "it is UTF-32; save it as UTF-8"),
     "a workbook": (WORKBOOK, "it is an Excel workbook; save it as UTF-8"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "it is an Excel workbook"),
@@ -203,6 +213,22 @@ async def test_a_flaw_in_a_text_is_still_told_with_its_line(upload: Upload) -> N
     rows = b"a,b\n" + b"1,2\n" * 100
     for flaw in (b"1,\0\n", b"\xff,2\n"):
         assert (await refused(await upload(rows + flaw), "bad_row"))["line"] == 102
+
+
+@pytest.mark.parametrize("name", [name for name in NO_TEXTS if name.startswith("UTF-16")])
+async def test_utf_16_is_read_with_the_encoding_that_its_refusal_names(
+    client: httpx.AsyncClient, alice: Account, upload: Upload, name: str
+) -> None:
+    content, _ = NO_TEXTS[name]
+    reason = (await refused(await upload(content), "bad_file"))["reason"]
+    encoding = reason.partition("?encoding=")[2].partition(",")[0]
+
+    headers = {**alice.headers, "Content-Type": MEDIA_TYPES["csv"]}
+    path = f"/datasets?name=rows&encoding={encoding}"
+    answer = await client.post(path, content=content, headers=headers)
+
+    assert answer.status_code == 201, answer.text
+    assert [column["name"] for column in answer.json()["columns"]] == ["text", "stars"]
 
 
 async def test_a_file_in_gzip_is_judged_by_what_is_within(upload: Upload) -> None:

@@ -990,10 +990,14 @@ MUTANTS: Final = (
         "ticket: opens a second socket",
         TICKETS,
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        _hash(ticket),",
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        _hash(ticket),",
         (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
     ),
@@ -1001,10 +1005,14 @@ MUTANTS: Final = (
         "ticket: opens a second stream",
         TICKETS,
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        resumable",
         "        WHERE t.ticket_hash = $1 AND t.expires_at > now()\n"
-        '            AND u.id = t.user_id AND u.is_active\n        RETURNING t.user_id, t.job_id""",\n'
+        "            AND u.id = t.user_id AND u.is_active\n"
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n'
         "        resumable",
         ("tests/streams/test_tickets.py::test_of_fifty_streams_with_a_ticket_at_once_one_is_opened",),
     ),
@@ -1014,6 +1022,52 @@ MUTANTS: Final = (
         "t.expires_at > now() AND t.resume_hash = $2\n",
         "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
         (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
+        "ticket: opens a socket after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        _hash(ticket),',
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        _hash(ticket),',
+        ("tests/streams/test_tickets.py::test_a_ticket_is_worth_nothing_once_its_token_has_expired",),
+    ),
+    Mutant(
+        "ticket: opens a stream after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resumable.resume_token",
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resumable.resume_token",
+        ("tests/streams/test_tickets.py::test_a_ticket_is_worth_nothing_once_its_token_has_expired",),
+    ),
+    Mutant(
+        "ticket: resumes a stream after its token has expired",
+        TICKETS,
+        "            AND coalesce(t.token_expires_at > now(), true)\n"
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resume_token",
+        '        RETURNING t.user_id, t.job_id, t.token_expires_at""",\n        resumable.ticket_hash,\n'
+        "        _resume_hash(resume_token",
+        (_resuming("test_a_stream_is_not_resumed_once_the_token_of_its_ticket_has_expired"),),
+    ),
+    Mutant(
+        "stream: one by a ticket outlives its token",
+        "app/streams/deps.py",
+        "StreamUser(holder.user_id, holder.token_expires_at, holder.job_id, resumable)",
+        "StreamUser(holder.user_id, None, holder.job_id, resumable)",
+        (
+            "tests/streams/test_admission.py"
+            "::test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired",
+        ),
+    ),
+    Mutant(
+        "socket: one by a ticket outlives its token",
+        "app/streams/socket_routes.py",
+        "StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)",
+        "StreamUser(holder.user_id, None, holder.job_id)",
+        (
+            "tests/streams/test_admission.py"
+            "::test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired",
+        ),
     ),
     Mutant(
         "ticket: resumes another stream",
@@ -1053,6 +1107,20 @@ MUTANTS: Final = (
         "            if self._inflated_bytes > limit:",
         "            if False:",
         (_unreadable("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
+    ),
+    Mutant(
+        "body: what it inflates to is not counted",
+        ENCODINGS,
+        "            self._hold(self._inflated_bytes)\n",
+        "",
+        ("tests/http/test_held_bodies.py::test_a_body_counts_with_what_is_held_of_it",),
+    ),
+    Mutant(
+        "body: one that may be large is not counted as a small one",
+        "app/http/middleware.py",
+        "body.allow(max_bytes, body.bounds.seconds, counted_bytes=body.bounds.max_bytes)",
+        "body.allow(max_bytes, body.bounds.seconds)",
+        ("tests/http/test_held_bodies.py::test_a_body_counts_with_what_is_held_of_it",),
     ),
     Mutant(
         "body: inflates to any multiple",

@@ -195,6 +195,42 @@ MODELS: Final = (
         ("tests/worker/runtimes/test_onnx_trees.py::test_a_tree_that_leads_back_is_refused",),
     ),
     _of(
+        "mixtures",
+        "a mixture of other columns",
+        '    part.array("means_", (count, columns))\n',
+        "",
+        _FIT,
+    ),
+    _of(
+        "factors",
+        "factors by the batch",
+        "    part.value.__class__ = RowByRow\n",
+        "",
+        f"{_TESTS}/inspection/test_registry.py"
+        "::test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it",
+    ),
+    _of(
+        "factors",
+        "factors of other columns",
+        'part.array("components_", (None, columns))',
+        'part.array("components_", (None, None))',
+        _FIT,
+    ),
+    _of(
+        "neighbors",
+        "a label of no class for rows without neighbours",
+        'part.plain_values([label.item() if isinstance(label, np.generic) else label], "outlier_label_")',
+        "pass",
+        _FIT,
+    ),
+    _of(
+        "linear",
+        "a generalised model by the loss of another",
+        "_GENERALISED[type(part.value)])",
+        "[kind for kinds in _GENERALISED.values() for kind in kinds])",
+        _FIT,
+    ),
+    _of(
         "outliers",
         "columns behind the row",
         '        part.ensure(is_column, "estimators_features_", "places of its columns")\n',

@@ -19,6 +19,26 @@ def _doubts(test: str) -> tuple[str, ...]:
 
 MUTANTS: Final = (
     Mutant(
+        "rows: several that a model raises for fail a job that has worked",
+        "worker/predictions.py",
+        "        if _are_all_errors(outputs) and not has_worked:",
+        "        if _are_all_errors(outputs) and not (has_worked and len(rows) == 1):",
+        (
+            "tests/worker/handlers/test_batch_predict.py"
+            "::test_the_rows_are_at_fault_where_the_model_has_worked_before",
+        ),
+    ),
+    Mutant(
+        "rows: several without JSON fail a job that has worked",
+        "worker/predictions.py",
+        "        if _are_all_errors(checked) and not has_worked:",
+        "        if _are_all_errors(checked) and not (has_worked and len(outputs) == 1):",
+        (
+            "tests/worker/handlers/test_batch_predict.py"
+            "::test_the_rows_are_at_fault_where_the_model_has_worked_before",
+        ),
+    ),
+    Mutant(
         "rows: a batch of digits is numbers",
         "worker/runtimes/sklearn_columns.py",
         "    is_untold = readers is None or all(reader.is_number or reader is ANY for reader in readers)\n"

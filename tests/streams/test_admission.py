@@ -62,10 +62,25 @@ class Streams:
         stream = await self.stack.enter_async_context(sse.opened(self._client, path, who.headers))
         self.sse.append(stream)
 
+    async def open_sse_by_ticket(self, who: Account) -> None:
+        path = f"/jobs/stream?ticket={await self._ticket(who)}"
+        self.sse.append(await self.stack.enter_async_context(sse.opened(self._client, path, {})))
+
     async def open_socket(self, who: Account) -> None:
-        talk = await self.stack.enter_async_context(websockets.opened(self._url, "/ws", who.headers))
+        await self._converse("/ws", who.headers)
+
+    async def open_socket_by_ticket(self, who: Account) -> None:
+        await self._converse(f"/ws?ticket={await self._ticket(who)}", {})
+
+    async def _converse(self, path: str, headers: dict[str, str]) -> None:
+        talk = await self.stack.enter_async_context(websockets.opened(self._url, path, headers))
         assert await talk.is_quiet()
         self.talks.append(talk)
+
+    async def _ticket(self, who: Account) -> str:
+        answer = await self._client.post("/stream-tickets", headers=who.headers)
+        ticket: str = answer.json()["ticket"]
+        return ticket
 
 
 @pytest.fixture
@@ -187,6 +202,28 @@ async def test_streams_end_when_the_token_has_expired(
     await admission.recheck()
 
     assert (await streams.sse[0].all())[-1].event == "error"
+    assert await streams.talks[0].end() == (4401, "access_ended")
+    assert await streams.talks[1].is_quiet()
+
+
+async def test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired(
+    app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
+) -> None:
+    gate: Gate = app.state.gate
+    monkeypatch.setattr(gate.tokens, "_lifetime_seconds", 600)
+    alice = await sign_in(app, "alice")
+    await streams.open_sse_by_ticket(alice)
+    await streams.open_socket_by_ticket(alice)
+    await streams.open_socket_by_ticket(mallory)
+
+    await admission.recheck()
+    assert await streams.talks[0].is_quiet()
+    later = time.time() + 900  # the token of mallory is good for longer
+    monkeypatch.setattr(admission, "_wall", lambda: later)
+    await admission.recheck()
+
+    last = (await streams.sse[0].all())[-1]
+    assert (last.event, last.data) == ("error", '{"code":"access_ended"}')
     assert await streams.talks[0].end() == (4401, "access_ended")
     assert await streams.talks[1].is_quiet()
 

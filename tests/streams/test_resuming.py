@@ -229,3 +229,14 @@ async def test_a_stream_is_not_resumed_after_its_window_or_once_the_account_is_c
 
     assert (closed, again) == (401, 200)
     assert await status(served, path, event_id) == 401
+
+
+async def test_a_stream_is_not_resumed_once_the_token_of_its_ticket_has_expired(
+    served: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    path = f"/jobs/stream?ticket={await ticket_of(served, alice)}"
+    last_id = await opened(served, path)
+
+    assert await status(served, path, last_id) == 200
+    await rows.execute(store, "UPDATE stream_tickets SET token_expires_at = now() - interval '1 millisecond'")
+    assert await status(served, path, last_id) == 401

@@ -1,6 +1,7 @@
 """Tickets: how a browser opens a stream, once, for half a minute, and no JWT ever in a URL."""
 
 import asyncio
+import hashlib
 import re
 import signal
 from collections import Counter
@@ -134,6 +135,25 @@ async def test_a_ticket_expires(
         await Prune(opened_resources.settings, opened_resources.storage)(connection)
     assert await rows.value(store, "SELECT count(*) FROM stream_tickets") == 1
     assert await heard(url, f"/ws?ticket={fresh}") == "ready"
+
+
+async def test_a_ticket_is_worth_nothing_once_its_token_has_expired(
+    url: str, served: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    for_sse, for_socket = await ticket_of(served, alice), await ticket_of(served, alice)
+    of_a_version_before = await ticket_of(served, alice)
+    await rows.execute(store, "UPDATE stream_tickets SET token_expires_at = now() - interval '1 millisecond'")
+    fresh = await ticket_of(served, alice)
+    await rows.execute(
+        store,
+        "UPDATE stream_tickets SET token_expires_at = NULL WHERE ticket_hash = $1",
+        hashlib.sha256(of_a_version_before.encode()).digest(),
+    )
+
+    assert (await served.get(f"/jobs/stream?ticket={for_sse}")).status_code == 401
+    assert await heard(url, f"/ws?ticket={for_socket}") == 4401
+    assert await heard(url, f"/ws?ticket={fresh}") == "ready"
+    assert await heard(url, f"/ws?ticket={of_a_version_before}") == "ready"
 
 
 async def test_a_ticket_is_worth_nothing_once_the_account_is_closed(

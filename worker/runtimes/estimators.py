@@ -35,11 +35,17 @@ def kind_of(estimator: Any) -> Kind | None:
         return Kind.CLASSIFIER
     if is_regressor(estimator):
         return Kind.REGRESSOR
-    if is_clusterer(estimator) and hasattr(estimator, "predict"):
+    if (is_clusterer(estimator) or _is_mixture(estimator)) and hasattr(estimator, "predict"):
         return Kind.CLUSTERER
     if is_outlier_detector(estimator) and hasattr(estimator, "predict"):
         return Kind.OUTLIER_DETECTOR
     return Kind.TRANSFORMER if hasattr(estimator, "transform") else None
+
+
+def _is_mixture(estimator: Any) -> bool:
+    """Whether it estimates densities; one that also predicts tells which component a row belongs to."""
+    tags = getattr(estimator, "__sklearn_tags__", None)
+    return tags is not None and tags().estimator_type == "density_estimator"
 
 
 def takes_texts(estimator: Any) -> bool:

@@ -63,7 +63,7 @@ def convert(
         rows += batch.num_rows
     schema = pa.schema([column_type.field(name) for name, column_type in zip(kept, types, strict=True)])
     with RowGroups(target, schema, max_rows) as groups:
-        for batch in file.batches(kept, block_bytes):
+        for batch in file.batches(kept, block_bytes, are_measured=True):
             columns = [
                 forms.convert(column, wanted)
                 for column, wanted in zip(batch.columns, schema.types, strict=True)
@@ -92,8 +92,13 @@ class _File:
     names: list[str]
     options: ReadOptions
 
-    def batches(self, kept: list[str], block_bytes: int) -> Iterator[pa.RecordBatch]:
-        """All rows, every cell a text or null, only the columns that are kept."""
+    def batches(
+        self, kept: list[str], block_bytes: int, *, are_measured: bool = False
+    ) -> Iterator[pa.RecordBatch]:
+        """All rows, every cell a text or null, only the columns that are kept.
+
+        Unless they `are_measured`, looks whether a row is too large.
+        """
         rows = 1  # the header
         try:
             reader = pyarrow.csv.open_csv(
@@ -117,14 +122,18 @@ class _File:
             if reader.schema.names != kept:
                 raise Fault("bad_header", "its quotes do not match", line=1)
             for batch in _gathered(reader, GATHERED_BYTES if block_bytes < BLOCK_BYTES else 0):
-                if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
-                    raise row_too_large(self._line_of(rows + place + 1))
+                if not are_measured:
+                    self._measure(batch, rows)
                 rows += batch.num_rows
                 yield batch
         except pa.ArrowKeyError:
             raise Fault("bad_header", "its quotes do not match", line=1) from None
         except pa.ArrowInvalid as error:
             raise self._fault(rows, str(error)) from error
+
+    def _measure(self, batch: pa.RecordBatch, rows_before: int) -> None:
+        if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
+            raise row_too_large(self._line_of(rows_before + place + 1))
 
     def misfit(self, name: str, misfit: Misfit, rows_before: int) -> Fault:
         """What is said of a cell that is not what its column was declared to be."""

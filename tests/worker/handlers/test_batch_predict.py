@@ -165,11 +165,14 @@ def test_a_model_that_raises_for_every_row_fails_the_attempt() -> None:
             predictions.predict(Odd(), rows, has_worked=False)
 
 
-def test_a_single_row_is_at_fault_where_the_model_has_worked_before() -> None:
-    assert outcome(["raise"], has_worked=True) == [
-        RowError("prediction_failed", "ValueError: cannot take that")
-    ]
-    assert [error.code for error in outcome(["nan"], has_worked=True)] == ["unserialisable_output"]
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_rows_are_at_fault_where_the_model_has_worked_before(count: int) -> None:
+    assert (
+        outcome(["raise"] * count, has_worked=True)
+        == [RowError("prediction_failed", "ValueError: cannot take that")] * count
+    )
+    codes = [error.code for error in outcome(["nan"] * count, has_worked=True)]
+    assert codes == ["unserialisable_output"] * count
 
 
 def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:

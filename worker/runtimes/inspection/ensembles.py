@@ -4,8 +4,14 @@ from typing import Any, Final
 
 from sklearn import ensemble
 from sklearn.base import BaseEstimator
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # or the two cannot be imported
 from sklearn.linear_model import RANSACRegressor
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
+    RandomizedSearchCV,
+)
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.preprocessing import LabelBinarizer, LabelEncoder
@@ -99,6 +105,7 @@ _BAGGING_KEPT: Final = "estimator_ estimator_params _max_features _max_samples _
 _BOOSTING: Final = "n_features_in_ estimators_ estimator_weights_"
 _BOOSTING_KEPT: Final = "estimator_ estimator_params estimator_errors_"
 _SEARCH: Final = "scoring cv refit error_score"
+_HALVING: Final = "factor resource min_resources max_resources aggressive_elimination"
 
 TRUSTED: Final = (
     TrustedType(ensemble.BaggingClassifier, f"{_BAGGING} classes_ n_classes_", _check_bagging, _BAGGING_KEPT),
@@ -120,6 +127,20 @@ TRUSTED: Final = (
     TrustedType(GridSearchCV, "best_estimator_", _check_search, "multimetric_", f"{_SEARCH} param_grid"),
     TrustedType(
         RandomizedSearchCV, "best_estimator_", _check_search, "multimetric_", f"{_SEARCH} param_distributions"
+    ),
+    TrustedType(
+        HalvingGridSearchCV,
+        "best_estimator_",
+        _check_search,
+        "multimetric_",
+        f"{_SEARCH} {_HALVING} param_grid",
+    ),
+    TrustedType(
+        HalvingRandomSearchCV,
+        "best_estimator_",
+        _check_search,
+        "multimetric_",
+        f"{_SEARCH} {_HALVING} param_distributions n_candidates",
     ),
     TrustedType(MultiOutputRegressor, "estimators_", _check_outputs),
     TrustedType(RANSACRegressor, "estimator_", _check_consensus),

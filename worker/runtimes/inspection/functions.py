@@ -71,7 +71,7 @@ LOSSES: Final[dict[str, Callable[..., Any]]] = {
             (
                 *("CyAbsoluteError", "CyExponentialLoss", "CyHalfBinomialLoss", "CyHalfGammaLoss"),
                 *("CyHalfMultinomialLoss", "CyHalfPoissonLoss", "CyHalfSquaredError", "CyHuberLoss"),
-                "CyPinballLoss",
+                *("CyPinballLoss", "CyHalfTweedieLoss", "CyHalfTweedieLossIdentity"),
             ),
         ),
     )

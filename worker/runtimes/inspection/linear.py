@@ -53,7 +53,14 @@ def _check_regressor(part: Part) -> None:
 
 def _check_generalised(part: Part) -> None:
     _check_regressor(part)
-    part.object("_base_loss", (loss.HalfPoissonLoss, loss.HalfGammaLoss))
+    part.object("_base_loss", _GENERALISED[type(part.value)])
+
+
+_GENERALISED: Final[dict[type, tuple[type, ...]]] = {
+    models.PoissonRegressor: (loss.HalfPoissonLoss,),
+    models.GammaRegressor: (loss.HalfGammaLoss,),
+    models.TweedieRegressor: (loss.HalfTweedieLoss, loss.HalfTweedieLossIdentity),
+}
 
 
 def _check_intercept(part: Part, outputs: int) -> None:
@@ -139,7 +146,7 @@ TRUSTED: Final = (
         _FITTED,
         _check_regressor,
     ),
-    *_of((models.PoissonRegressor, models.GammaRegressor), f"{_FITTED} _base_loss", _check_generalised),
+    *_of(_GENERALISED, f"{_FITTED} _base_loss", _check_generalised),
     TrustedType(
         LinearDiscriminantAnalysis,
         f"{_FITTED} classes_",

@@ -24,6 +24,8 @@ _LOSSES: Final[dict[type, type]] = {
     loss.HalfMultinomialLoss: link.MultinomialLogit,
     loss.HalfPoissonLoss: link.LogLink,
     loss.HalfSquaredError: link.IdentityLink,
+    loss.HalfTweedieLoss: link.LogLink,
+    loss.HalfTweedieLossIdentity: link.IdentityLink,
     loss.HuberLoss: link.IdentityLink,
     loss.PinballLoss: link.IdentityLink,
 }

@@ -12,6 +12,8 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     LocalOutlierFactor,
     NearestCentroid,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
 )
 
 from worker.runtimes.inspection.part import FLOATS, MAX_COUNT, Part
@@ -49,7 +51,10 @@ def _check_rows(part: Part) -> int:
         part.array("_fit_X", (None, columns), "fiu", contiguous=True)
     count = int(rows.shape[0])
     part.ensure(part.count("n_samples_fit_") == count, "n_samples_fit_", "the number of its rows")
-    part.count("n_neighbors", 1, count if part.name.startswith("KNeighbors") else MAX_COUNT)
+    if type(part.value) in _BY_RADIUS:
+        part.ensure(part.number("radius") >= 0, "radius", "a number of 0 or more")
+    else:
+        part.count("n_neighbors", 1, count if part.name.startswith("KNeighbors") else MAX_COUNT)
     part.value._tree = None
     if method != "brute":
         _build_tree(part, method)
@@ -102,6 +107,19 @@ def _check_classifier(part: Part) -> None:
     part.ensure(is_class, "_y", "places of its classes")
 
 
+def _check_radius_classifier(part: Part) -> None:
+    """Also what a row without neighbours is called: compiled code looks for its place among the labels."""
+    _check_classifier(part)
+    label = part.get("outlier_label")
+    part.plain_values([label], "outlier_label")
+    if part.has("outlier_label_"):
+        (label,) = part.sequence("outlier_label_", 1)
+        part.plain_values([label.item() if isinstance(label, np.generic) else label], "outlier_label_")
+    else:
+        part.ensure(label is None, "outlier_label", "None")
+        part.value.outlier_label_ = None
+
+
 def _check_regressor(part: Part) -> None:
     rows, values = _check_rows(part), part.get("_y")
     part.array("_y", (rows,) if getattr(values, "ndim", 1) == 1 else (rows, None), "fiu")
@@ -120,11 +138,20 @@ def _check_centroids(part: Part) -> None:
             part.array(name, shape)
 
 
+_BY_RADIUS: Final = (RadiusNeighborsClassifier, RadiusNeighborsRegressor)
+
 _FITTED: Final = "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_"
 
 TRUSTED: Final = (
     TrustedType(KNeighborsClassifier, f"{_FITTED} _y classes_ outputs_2d_", _check_classifier),
     TrustedType(KNeighborsRegressor, f"{_FITTED} _y", _check_regressor),
+    TrustedType(
+        RadiusNeighborsClassifier,
+        f"{_FITTED} _y classes_ outputs_2d_",
+        _check_radius_classifier,
+        "outlier_label_",
+    ),
+    TrustedType(RadiusNeighborsRegressor, f"{_FITTED} _y", _check_regressor),
     TrustedType(
         LocalOutlierFactor,
         f"{_FITTED} n_neighbors_ _lrd _distances_fit_X_ offset_",

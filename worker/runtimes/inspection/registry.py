@@ -9,10 +9,12 @@ from worker.runtimes.inspection import (
     compose,
     encoders,
     ensembles,
+    factors,
     forests,
     hist_boosting,
     linear,
     losses,
+    mixtures,
     neighbors,
     network,
     outliers,
@@ -29,7 +31,7 @@ from worker.runtimes.inspection.trusted_type import TrustedType
 _FAMILIES: Final = (
     *(trees, forests, hist_boosting, losses, svm, linear, bayes, network, neighbors),
     *(preprocessing, splines, selection, encoders, text, compose, ensembles, calibration, clusters),
-    *(outliers, processes),
+    *(outliers, processes, mixtures, factors),
 )
 
 TYPES: Final[dict[str, TrustedType]] = {

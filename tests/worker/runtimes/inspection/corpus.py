@@ -12,9 +12,10 @@ from sklearn import feature_selection as selection
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
-from sklearn.decomposition import PCA, IncrementalPCA, TruncatedSVD
+from sklearn.decomposition import NMF, PCA, IncrementalPCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
 from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # or the two cannot be imported
 from sklearn.feature_extraction.text import (
     CountVectorizer,
     HashingVectorizer,
@@ -26,9 +27,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor, kernels
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.metrics import f1_score, make_scorer
+from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import (
     FixedThresholdClassifier,
     GridSearchCV,
+    HalvingGridSearchCV,
+    HalvingRandomSearchCV,
     RandomizedSearchCV,
     TunedThresholdClassifierCV,
 )
@@ -40,6 +44,8 @@ from sklearn.neighbors import (
     KNeighborsRegressor,
     LocalOutlierFactor,
     NearestCentroid,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
 )
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
@@ -127,6 +133,16 @@ NUMERIC_CLASSIFIERS: dict[str, Any] = {
     "neighbours in a tree": KNeighborsClassifier(3, algorithm="kd_tree", weights="distance"),
     "neighbours in a ball tree": KNeighborsClassifier(3, algorithm="ball_tree", metric="manhattan"),
     "neighbours as they come": KNeighborsClassifier(3, p=3),
+    "neighbours within a radius": RadiusNeighborsClassifier(1.5, weights="distance", outlier_label=2),
+    "neighbours within a radius, by hand": RadiusNeighborsClassifier(
+        1.5, algorithm="brute", outlier_label="most_frequent"
+    ),
+    "neighbours within a radius, in a tree": RadiusNeighborsClassifier(9.0, algorithm="ball_tree"),
+    "halving": HalvingGridSearchCV(_logistic(), {"C": [1.0, 2.0]}, cv=2, min_resources=30, random_state=1),
+    "halving at random": HalvingRandomSearchCV(
+        _logistic(), {"C": [1.0, 2.0]}, cv=2, n_candidates=2, min_resources=30, random_state=1
+    ),
+    "factors": make_pipeline(NMF(2, init="nndsvda", max_iter=500), _logistic()),
     "neighbours for gaps": make_pipeline(KNNImputer(n_neighbors=2, add_indicator=True), _logistic()),
     "best columns": make_pipeline(selection.SelectKBest(k=2), _logistic()),
     "best by chi2": make_pipeline(selection.SelectKBest(selection.chi2, k="all"), _logistic()),
@@ -180,6 +196,9 @@ NUMERIC_REGRESSORS: dict[str, Any] = {
     "theil sen": linear_model.TheilSenRegressor(),
     "poisson": linear_model.PoissonRegressor(),
     "gamma": linear_model.GammaRegressor(),
+    "tweedie": linear_model.TweedieRegressor(power=1.5),
+    "tweedie by identity": linear_model.TweedieRegressor(power=0),
+    "tweedie by logarithm": linear_model.TweedieRegressor(power=3, link="log"),
     "sgd regressor": linear_model.SGDRegressor(average=5),
     "passive regressor": _quietly(linear_model.PassiveAggressiveRegressor),
     "consensus": linear_model.RANSACRegressor(random_state=1),
@@ -209,6 +228,8 @@ NUMERIC_REGRESSORS: dict[str, Any] = {
     "network regressor": MLPRegressor(hidden_layer_sizes=(5,), max_iter=5),
     "neighbours regressor": KNeighborsRegressor(3, algorithm="brute"),
     "neighbours regressor in a tree": KNeighborsRegressor(3, algorithm="ball_tree", leaf_size=5),
+    "neighbours regressor within a radius": RadiusNeighborsRegressor(2.0, weights="distance"),
+    "neighbours regressor within a radius, by hand": RadiusNeighborsRegressor(9.0, algorithm="brute"),
     "process": GaussianProcessRegressor(
         2.0 * kernels.RBF(np.ones(4)) + kernels.WhiteKernel(0.1), optimizer=None, normalize_y=True
     ),
@@ -249,6 +270,14 @@ SEVERAL_VALUES: dict[str, Any] = {
 NO_TARGET: dict[str, Any] = {
     "clusters": KMeans(3, random_state=1, n_init=1),
     "clusters by batches": MiniBatchKMeans(3, random_state=1, n_init=1),
+    "mixture": GaussianMixture(3, random_state=1),
+    "mixture, tied": GaussianMixture(2, covariance_type="tied", random_state=1),
+    "mixture, diagonal": GaussianMixture(2, covariance_type="diag", random_state=1),
+    "mixture, spherical": GaussianMixture(2, covariance_type="spherical", random_state=1),
+    "factors alone": NMF(2, max_iter=1000, random_state=1),
+    "factors by divergence": NMF(
+        3, solver="mu", beta_loss="kullback-leibler", alpha_W=0.01, max_iter=1000, random_state=1
+    ),
     "isolation forest": ensemble.IsolationForest(n_estimators=3, max_features=0.5, random_state=1),
     "isolation of all columns": ensemble.IsolationForest(n_estimators=3, random_state=1),
     "local outliers": LocalOutlierFactor(5, novelty=True),
@@ -316,6 +345,9 @@ _GROUPS: tuple[tuple[dict[str, Any], Any, Any], ...] = (
     (OF_GAPS, WITH_GAPS, KINDS),
     (OF_TEXTS, TEXTS, KINDS),
 )
+
+BY_THE_BATCH = frozenset({"factors", "factors alone", "factors by divergence"})
+"""In scikit-learn the factors of a row depend on the rows beside it; here it has those that it has alone."""
 
 NAMES = [name for group, _, _ in _GROUPS for name in group]
 

@@ -15,8 +15,9 @@ from scipy import sparse
 from sklearn import ensemble, linear_model, svm
 from sklearn.cluster import DBSCAN
 from sklearn.compose import ColumnTransformer
+from sklearn.decomposition import MiniBatchNMF
 from sklearn.dummy import DummyClassifier
-from sklearn.mixture import GaussianMixture
+from sklearn.mixture import BayesianGaussianMixture
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
@@ -279,6 +280,12 @@ def fewer_than_its_classes() -> Any:
     return model
 
 
+def tweedie_by_another_link() -> Any:
+    model = copied("tweedie")
+    model._base_loss.link = copied("boosting")._loss.link
+    return model
+
+
 CASES: dict[str, Callable[[], Any]] = {
     "machine: intercepts": _change("svc", _intercept_=_cut),
     "machine: probabilities": _change("svc with probabilities", _probA=_cut, _probB=_cut),
@@ -308,6 +315,37 @@ CASES: dict[str, Callable[[], Any]] = {
     "neighbours: labels": _change("neighbours", _y=lambda labels: labels + 1_000_000),
     "neighbours: rows": _change("neighbours", n_samples_fit_=lambda _: 10_000),
     "neighbours: how many": _change("neighbours", n_neighbors=lambda _: 10_000),
+    "neighbours within a radius: labels": _change("neighbours within a radius", _y=lambda known: known + 99),
+    "neighbours within a radius: negative labels": _change(
+        "neighbours within a radius, by hand", _y=lambda known: known - 99
+    ),
+    "neighbours within a radius: rows": _change("neighbours within a radius, by hand", _fit_X=_cut),
+    "neighbours within a radius: radius": _change("neighbours within a radius", radius=lambda _: np.nan),
+    "neighbours within a radius: other label": _change(
+        "neighbours within a radius", outlier_label_=lambda _: [np.arange(3)]
+    ),
+    "neighbours within a radius: no label": _change(
+        "neighbours within a radius, by hand", outlier_label_=lambda _: None
+    ),
+    "neighbours within a radius: values": _change("neighbours regressor within a radius", _y=_cut),
+    "mixture: means": _change("mixture", means_=_cut),
+    "mixture: weights": _change("mixture", weights_=_cut),
+    "mixture: no weight": _change("mixture", weights_=lambda known: known * np.nan),
+    "mixture: precisions": _change("mixture", precisions_cholesky_=_cut),
+    "mixture: another kind": _change("mixture", covariance_type=lambda _: "diag"),
+    "mixture: columns": _change("mixture, tied", n_features_in_=lambda _: 40),
+    "mixture: precisions of a column": _change("mixture, spherical", precisions_cholesky_=_cut),
+    "factors: components": _change("factors alone", components_=_cut),
+    "factors: how many": _change("factors alone", n_components_=lambda _: 9),
+    "factors: below zero": _change("factors alone", components_=lambda known: -known),
+    "factors: for ever": _change("factors alone", max_iter=lambda _: 2**31 - 1),
+    "factors: solver": _change("factors alone", solver=lambda _: "magic"),
+    "factors: loss": _change("factors by divergence", beta_loss=lambda _: [2]),
+    "tweedie: loss": _change("tweedie", _base_loss=lambda _: copied("gamma")._base_loss),
+    "poisson: loss": _change("poisson", _base_loss=lambda _: copied("gamma")._base_loss),
+    "tweedie: link": tweedie_by_another_link,
+    "tweedie: columns": _change("tweedie by logarithm", coef_=_cut),
+    "halving: no estimator": _change("halving", best_estimator_=lambda _: "magic"),
     "bagging: columns": _change("bagging", estimators_features_=lambda found: [each + 90 for each in found]),
     "forest: members": _change("forest", estimators_=lambda found: [*found, copied("logistic")]),
     "words: places": with_words_beyond_the_vocabulary,
@@ -386,7 +424,8 @@ def test_a_random_state_that_stands_behind_its_end_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "model",
     [
-        GaussianMixture(2),
+        BayesianGaussianMixture(n_components=2),
+        MiniBatchNMF(2),
         DBSCAN(),
     ],
     ids=lambda model: type(model).__name__,
