@@ -1022,6 +1022,8 @@ MUTANTS: Final = (
         "t.expires_at > now() AND t.resume_hash = $2\n",
         "t.expires_at > now() AND $2::bytea IS NOT NULL\n",
         (_resuming("test_a_stream_is_not_resumed_without_its_resume_token"),),
+    ),
+    Mutant(
         "ticket: opens a socket after its token has expired",
         TICKETS,
         "            AND coalesce(t.token_expires_at > now(), true)\n"
