@@ -5,6 +5,7 @@ is filled with a pattern (MALLOC_PERTURB_, and NumPy's own small blocks), anothe
 predictions of two servers differ, they were made of memory that is neither the model's nor the rows'.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -34,7 +35,9 @@ def main() -> None:
         _load_anything()
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(_outcomes(asked)), flush=True)
+        with contextlib.redirect_stdout(sys.stderr):  # a mutant may have its model say what it does
+            outcomes = _outcomes(asked)
+        print(json.dumps(outcomes), flush=True)
 
 
 def _load_anything() -> None:

@@ -27,7 +27,7 @@ BODIES = {
 
 
 class Stand:
-    """An application that holds each body until it may answer."""
+    """An application that holds the first body until it may answer."""
 
     def __init__(self) -> None:
         self.may_answer = asyncio.Event()
@@ -49,8 +49,9 @@ class Stand:
 
     async def _read(self, request: Request) -> int:
         size = len(await request.body())
-        self.is_read.set()
-        await self.may_answer.wait()
+        if not self.is_read.is_set():
+            self.is_read.set()
+            await self.may_answer.wait()
         return size
 
 

@@ -61,6 +61,9 @@ class Fuzzer:
 
     def run(self, operation: Any, *, examples: int) -> None:
         """Send so many valid and invalid requests of an operation."""
+        # Made once: to make a strategy takes longer than to draw from it.
+        modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        strategies = {mode: operation.as_strategy(generation_mode=mode) for mode in modes}
 
         @settings(
             max_examples=examples,
@@ -72,8 +75,8 @@ class Fuzzer:
         )
         @given(st.data())
         def send_all(data: st.DataObject) -> None:
-            mode = data.draw(st.sampled_from([GenerationMode.POSITIVE, GenerationMode.NEGATIVE]))
-            case: Case[Any] = data.draw(operation.as_strategy(generation_mode=mode))
+            mode = data.draw(st.sampled_from(modes))
+            case: Case[Any] = data.draw(strategies[mode])
             for name, value in self._known.items():
                 if name in (case.path_parameters or {}) and data.draw(st.booleans()):
                     case.path_parameters[name] = value
