@@ -6,13 +6,13 @@ from collections.abc import Callable, Coroutine, Hashable
 from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol, runtime_checkable
 
-import pydantic_core
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from app.core.errors import TooManyValues
+from app.http import parsing
 from app.http.body import LargeBody
 from app.http.budget import BodyBudget
 from app.http.counting import PIECE_BYTES, ValueCounter
@@ -26,6 +26,12 @@ MAX_VALUES: Final = 100_000
 """So many numbers, texts, arrays and objects may be in a large body: they take some 50 ms to be read."""
 
 _HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
+
+_LONG_STRING: Final = {
+    "type": "string_size",
+    "loc": ("body",),
+    "msg": f"A string has more than {parsing.MAX_STRING_BYTES // 1024 // 1024} MiB",
+}
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -106,10 +112,13 @@ async def _parse(request: Request, holding: _Holding) -> None:
         return
     request._body = b"{}"  # not empty, or FastAPI would say that there is none
     try:
-        request._json = pydantic_core.from_json(text, cache_strings="none")
-    except ValueError as error:
-        fault = {"type": "json_invalid", "loc": ("body",), "msg": f"JSON decode error: {error}"}
+        request._json = await parsing.parse(text)
+    except parsing.StringTooLong:
+        raise RequestValidationError([_LONG_STRING]) from None
+    except parsing.NotJson as error:
+        fault = {"type": "json_invalid", "loc": ("body",), "msg": str(error)}
         raise RequestValidationError([fault]) from None
+    await asyncio.sleep(0)  # others take their turn before the fields are checked
 
 
 async def _read(request: Request, holding: _Holding) -> bytearray:

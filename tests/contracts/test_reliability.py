@@ -48,7 +48,7 @@ def test_what_the_page_names_is_there(named: str) -> None:
 def test_make_check_runs_every_test_and_every_mutant() -> None:
     """Nothing is chosen and nothing is left out, and no mark of a module or folder skips anything."""
     said = subprocess.run(
-        ["make", "--dry-run", "--always-make", "check", "ARGS="],
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "check", "ARGS="],
         cwd=ROOT,
         capture_output=True,
         text=True,

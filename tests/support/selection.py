@@ -20,16 +20,18 @@ SLOW_FOLDERS: Final = frozenset(
 """Their tests start processes, train models, or at least import the ML libraries."""
 
 LONG_PATHS: Final = frozenset(
-    {"chaos", "e2e", "faults", "watch"}
+    {"chaos", "e2e", "examples", "faults", "worker/handlers"}
     | {
         "cases/test_properties.py",
-        "datasets/test_wide.py",
+        "contracts/test_plans.py",
         "http/test_attacks.py",
-        "streams/test_shutdown.py",
+        "models/test_uploads.py",
     }
-    | {"worker/runtimes/test_fuzzing.py"}
+    | {"client/test_fuzzing.py", "client/test_generated.py", "streams/test_shutdown.py", "watch/test_page.py"}
+    | {"datasets/test_memory.py", "datasets/test_wide.py"}
+    | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )
-"""Folders and files whose tests take minutes: whole systems, a browser, the largest inputs."""
+"""Folders and files whose tests take minutes: whole systems, a browser, trainings, the largest inputs."""
 
 EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
 """What `make test` runs of these nevertheless: a job from its request to its result."""
