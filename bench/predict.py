@@ -60,7 +60,6 @@ async def measure(system: Stack, options: Options) -> Results:
         [["a fresh child, which loads the model", in_turn / one_user, in_turn - one_user]],
     )
     results.at_most("`POST /predict`, built-in model, p50", built_in, 30.0, "ms")
-    results.at_most("`POST /predict`, a switch of owner, p50", in_turn, 60.0, "ms")
     results.rounds = {"seconds": measured}
     return results
 

@@ -63,7 +63,7 @@ def _split(piece: memoryview, shape: type[_T], text: bytearray) -> _T:
     except msgspec.DecodeError as error:
         if (found := _BYTE.fullmatch(str(error))) is None:
             raise NotJson("a value or an escape sequence is incomplete") from None
-        raise _fault(found[1], text, max(text.find(piece), 0) + int(found[2])) from None
+        raise _fault(found[1], text, _start(piece, text) + int(found[2])) from None
 
 
 def _parsed(piece: memoryview, text: bytearray) -> Any:
@@ -73,11 +73,15 @@ def _parsed(piece: memoryview, text: bytearray) -> Any:
         found = _PLACE.fullmatch(str(error))
         if found is None:
             raise NotJson(str(error)) from None
-        # Only the piece is known, and the same one elsewhere has the same fault.
-        start = max(text.find(piece), 0)
+        start = _start(piece, text)
         for _ in range(int(found[2]) - 1):
             start = text.find(b"\n", start) + 1
         raise _fault(found[1], text, start + int(found[3]) - 1) from None
+
+
+def _start(piece: memoryview, text: bytearray) -> int:
+    """Where a piece is. If there is another one like it, both have the same fault."""
+    return 0 if len(piece) == len(text) else max(text.find(piece), 0)
 
 
 def _fault(reason: str, text: bytearray, place: int) -> NotJson:

@@ -81,6 +81,13 @@ REQUEST_GUARDS: Final = (
         ("tests/http/test_routing.py::test_more_values_than_are_allowed_are_refused_before_they_are_parsed",),
     ),
     Mutant(
+        "request: a string of any length",
+        "app/http/parsing.py",
+        "case b'\"' if len(piece) > MAX_STRING_BYTES:",
+        "case b'\"' if False:",
+        ("tests/http/test_parsing.py::test_a_string_that_would_hold_others_up_is_refused",),
+    ),
+    Mutant(
         "request: strings are not told from what is outside",
         COUNTING,
         "self._is_in_string = not self._is_in_string",
