@@ -14,8 +14,11 @@ import pydantic_core
 PIECE_BYTES: Final = 1024 * 1024
 """So much is parsed at once: 7 ms of processor time at most."""
 
-MAX_STRING_BYTES: Final = 4 * PIECE_BYTES
-"""A string is one piece. No field takes one as long as this."""
+MAX_DEPTH: Final = 4
+"""So many arrays and objects within each other are divided: enough for the texts of many jobs."""
+
+MAX_INDIVISIBLE_BYTES: Final = 4 * PIECE_BYTES
+"""A string is one piece, and so is what lies deeper. No field takes one as large as this."""
 
 _PLACE: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _BYTE: Final = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)", re.DOTALL)
@@ -27,30 +30,31 @@ class NotJson(ValueError):
     """What is wrong with a text, and where if that is known: "… at line 3 column 17"."""
 
 
-class StringTooLong(ValueError):
-    """A string has more than MAX_STRING_BYTES."""
+class Indivisible(ValueError):
+    """A string, or a value that lies deep, has more than MAX_INDIVISIBLE_BYTES."""
 
 
 async def parse(text: bytearray) -> Any:
-    """The value of a JSON text. Raises NotJson and StringTooLong."""
+    """The value of a JSON text. Raises NotJson and Indivisible."""
     if len(text) <= PIECE_BYTES:
         return _parsed(memoryview(text), text)
     return await asyncio.to_thread(_value, memoryview(text), text)
 
 
-def _value(piece: memoryview, text: bytearray) -> Any:
+def _value(piece: memoryview, text: bytearray, depth: int = 0) -> Any:
     """The value of a piece of the text."""
     if len(piece) <= PIECE_BYTES:
         return _parsed(piece, text)
-    match bytes(piece[:PIECE_BYTES]).lstrip()[:1]:
-        case b"{":
-            members = _split(piece, dict[str, msgspec.Raw], text)
-            return {name: _value(memoryview(member), text) for name, member in members.items()}
-        case b"[":
-            return [_value(memoryview(element), text) for element in _split(piece, list[msgspec.Raw], text)]
-        case b'"' if len(piece) > MAX_STRING_BYTES:
-            _split(piece, msgspec.Raw, text)
-            raise StringTooLong
+    opening = bytes(piece[:PIECE_BYTES]).lstrip()[:1]
+    if opening == b"{" and depth < MAX_DEPTH:
+        members = _split(piece, dict[str, msgspec.Raw], text)
+        return {name: _value(memoryview(member), text, depth + 1) for name, member in members.items()}
+    if opening == b"[" and depth < MAX_DEPTH:
+        elements = _split(piece, list[msgspec.Raw], text)
+        return [_value(memoryview(element), text, depth + 1) for element in elements]
+    if opening in (b'"', b"{", b"[") and len(piece) > MAX_INDIVISIBLE_BYTES:
+        _split(piece, msgspec.Raw, text)
+        raise Indivisible
     return _parsed(piece, text)
 
 

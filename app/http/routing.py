@@ -27,10 +27,11 @@ MAX_VALUES: Final = 100_000
 
 _HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
 
-_LONG_STRING: Final = {
-    "type": "string_size",
+_INDIVISIBLE: Final = {
+    "type": "value_size",
     "loc": ("body",),
-    "msg": f"A string has more than {parsing.MAX_STRING_BYTES // 1024 // 1024} MiB",
+    "msg": f"A string has more than {parsing.MAX_INDIVISIBLE_BYTES // 1024 // 1024} MiB, or a value "
+    f"within {parsing.MAX_DEPTH} others",
 }
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -113,8 +114,8 @@ async def _parse(request: Request, holding: _Holding) -> None:
     request._body = b"{}"  # not empty, or FastAPI would say that there is none
     try:
         request._json = await parsing.parse(text)
-    except parsing.StringTooLong:
-        raise RequestValidationError([_LONG_STRING]) from None
+    except parsing.Indivisible:
+        raise RequestValidationError([_INDIVISIBLE]) from None
     except parsing.NotJson as error:
         fault = {"type": "json_invalid", "loc": ("body",), "msg": str(error)}
         raise RequestValidationError([fault]) from None

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.http import parsing
-from app.http.parsing import MAX_STRING_BYTES, PIECE_BYTES, NotJson, StringTooLong
+from app.http.parsing import MAX_DEPTH, MAX_INDIVISIBLE_BYTES, PIECE_BYTES, Indivisible, NotJson
 
 FILLER = " " * PIECE_BYTES
 LONG = "y" * PIECE_BYTES
@@ -24,7 +24,7 @@ def parse(text: str | bytes) -> Any:
         [LONG, {"a": [LONG, {"b": [None, True, False, 1, -2.5, 1e300]}]}, [], {}],
         {"a": {"b": {"c": [LONG, LONG]}}, "d": 12345678901234567890123},
         {"": "", " ": LONG, "é": [LONG]},
-        "a" * (MAX_STRING_BYTES - 2),
+        "a" * (MAX_INDIVISIBLE_BYTES - 2),
         [[0] * 600_000, [1]],
     ],
     ids=["texts", "lists", "objects", "names", "a string", "numbers"],
@@ -68,15 +68,32 @@ def test_what_is_incomplete_is_called_so(text: str) -> None:
         parse(text)
 
 
-@pytest.mark.parametrize("text", [f'"{"a" * MAX_STRING_BYTES}"', f'{{"a": ["{"b" * MAX_STRING_BYTES}"]}}'])
-def test_a_string_that_would_hold_others_up_is_refused(text: str) -> None:
-    with pytest.raises(StringTooLong):
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'"{"a" * MAX_INDIVISIBLE_BYTES}"',
+        f'{{"a": ["{"b" * MAX_INDIVISIBLE_BYTES}"]}}',
+        "[" * (MAX_DEPTH + 1) + f'"{LONG}",' * 5 + "1" + "]" * (MAX_DEPTH + 1),
+        '{"a":' * MAX_DEPTH + f'{{"b": ["{LONG}","{LONG}","{LONG}","{LONG}"]}}' + "}" * MAX_DEPTH,
+    ],
+    ids=["a string", "a string within", "lists", "objects"],
+)
+def test_a_value_that_would_hold_others_up_is_refused(text: str) -> None:
+    with pytest.raises(Indivisible):
         parse(text)
+
+
+def test_what_lies_deep_and_is_not_large_is_parsed() -> None:
+    value: Any = [LONG, LONG]
+    for _ in range(2 * MAX_DEPTH):
+        value = [value]
+
+    assert parse(json.dumps(value)) == value
 
 
 def test_strings_one_after_the_other_are_no_long_string() -> None:
     with pytest.raises(NotJson):
-        parse('""' * MAX_STRING_BYTES)
+        parse('""' * MAX_INDIVISIBLE_BYTES)
 
 
 @pytest.mark.parametrize("before", ["", FILLER], ids=["small", "large"])

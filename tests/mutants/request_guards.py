@@ -83,9 +83,16 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "request: a string of any length",
         "app/http/parsing.py",
-        "case b'\"' if len(piece) > MAX_STRING_BYTES:",
-        "case b'\"' if False:",
-        ("tests/http/test_parsing.py::test_a_string_that_would_hold_others_up_is_refused",),
+        " and len(piece) > MAX_INDIVISIBLE_BYTES:",
+        " and False:",
+        ("tests/http/test_parsing.py::test_a_value_that_would_hold_others_up_is_refused",),
+    ),
+    Mutant(
+        "request: a large text is divided at any depth",
+        "app/http/parsing.py",
+        'opening == b"[" and depth < MAX_DEPTH',
+        'opening == b"["',
+        ("tests/http/test_parsing.py::test_a_value_that_would_hold_others_up_is_refused",),
     ),
     Mutant(
         "request: strings are not told from what is outside",
