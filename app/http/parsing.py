@@ -20,6 +20,7 @@ MAX_DEPTH: Final = 4
 MAX_INDIVISIBLE_BYTES: Final = 4 * PIECE_BYTES
 """A string is one piece, and so is what lies deeper. No field takes one as large as this."""
 
+_NO_SPACE: Final = re.compile(rb"[^ \t\r\n]")
 _PLACE: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _BYTE: Final = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)", re.DOTALL)
 
@@ -45,7 +46,8 @@ def _value(piece: memoryview, text: bytearray, depth: int = 0) -> Any:
     """The value of a piece of the text."""
     if len(piece) <= PIECE_BYTES:
         return _parsed(piece, text)
-    opening = bytes(piece[:PIECE_BYTES]).lstrip()[:1]
+    first = _NO_SPACE.search(piece)
+    opening = b"" if first is None else first[0]
     if opening == b"{" and depth < MAX_DEPTH:
         members = _split(piece, dict[str, msgspec.Raw], text)
         return {name: _value(memoryview(member), text, depth + 1) for name, member in members.items()}

@@ -73,10 +73,11 @@ def test_what_is_incomplete_is_called_so(text: str) -> None:
     [
         f'"{"a" * MAX_INDIVISIBLE_BYTES}"',
         f'{{"a": ["{"b" * MAX_INDIVISIBLE_BYTES}"]}}',
+        FILLER * 2 + f'["{"b" * MAX_INDIVISIBLE_BYTES}"]',
         "[" * (MAX_DEPTH + 1) + f'"{LONG}",' * 5 + "1" + "]" * (MAX_DEPTH + 1),
         '{"a":' * MAX_DEPTH + f'{{"b": ["{LONG}","{LONG}","{LONG}","{LONG}"]}}' + "}" * MAX_DEPTH,
     ],
-    ids=["a string", "a string within", "lists", "objects"],
+    ids=["a string", "a string within", "behind spaces", "lists", "objects"],
 )
 def test_a_value_that_would_hold_others_up_is_refused(text: str) -> None:
     with pytest.raises(Indivisible):
