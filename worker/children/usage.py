@@ -15,18 +15,24 @@ _BLOCK_BYTES: Final = 512
 def is_beyond(folder: Path, max_bytes: int, max_files: int = MAX_FILES) -> bool:
     """Whether what is below a folder takes more room than that, or is more files and folders.
 
-    No link is followed. What disappears during the look does not count.
+    No link is followed. What disappears during the look does not count. A folder that cannot be looked into
+    (closed to others, or too deep for its path to have a name) is beyond any limit.
     """
     files = size = 0
     waiting = [str(folder)]
     while waiting:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                files += 1
-                with suppress(FileNotFoundError):
-                    size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-                if size > max_bytes or files > max_files:
-                    return True
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    with suppress(FileNotFoundError):
+                        size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
+                    if size > max_bytes or files > max_files:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            return True
     return False

@@ -1,5 +1,6 @@
 """What a child has written is measured while it may change, and without following it anywhere."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,21 @@ def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> 
 
     assert not usage.is_beyond(room, 1024 * KIB)
     assert not usage.is_beyond(room / "gone", 0)
+
+
+def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_path: Path) -> None:
+    """A child that goes down step by step gets deeper than any path that the worker could open."""
+    top = os.open(tmp_path, os.O_RDONLY)
+    name = "d" * 200
+    folders = [top]
+    try:
+        for _ in range(30):
+            os.mkdir(name, dir_fd=folders[-1])
+            folders.append(os.open(name, os.O_RDONLY, dir_fd=folders[-1]))
+
+        assert usage.is_beyond(tmp_path, 2**40)
+    finally:
+        for parent in reversed(folders[:-1]):
+            os.rmdir(name, dir_fd=parent)
+        for folder in folders:
+            os.close(folder)
