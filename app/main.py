@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
-from app.auth.gate import open_gate
+from app.auth.services import open_auth_services
 from app.core import background, logging
 from app.core.config import Settings, load_settings
 from app.core.resources import open_resources
 from app.core.version import VERSION
-from app.datasets.bounds import IntakeBounds
-from app.datasets.intake import Intake
+from app.datasets.import_limits import ImportLimits
+from app.datasets.importer import DatasetImporter
 from app.http import methods, problems
 from app.http.budget import BodyBudget
 from app.http.encodings import EncodingMiddleware
@@ -22,10 +22,10 @@ from app.http.routing import SMALL_BODY_BYTES
 from app.jobs.kinds import registry
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
-from app.keeper.keeper import Keeper
+from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
 from app.routers import routers
-from app.streams import farewell
+from app.streams import shutdown
 from app.streams.admission import Admission
 from app.streams.clock import Clock
 from app.streams.hub import Hub
@@ -53,7 +53,7 @@ def create_app(
     settings: Settings | None = None,
     stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     job_times: JobTimes = JobTimes(),  # noqa: B008  # frozen
-    intake_bounds: IntakeBounds = IntakeBounds(),  # noqa: B008  # frozen
+    intake_bounds: ImportLimits = ImportLimits(),  # noqa: B008  # frozen
 ) -> FastAPI:
     """Build the API; what it needs is opened when it starts and closed when it stops.
 
@@ -66,9 +66,11 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_resources(settings) as resources, open_gate(resources) as gate:
-            hub = Hub(resources.database, resources.redis_pool, resources.redis, resources.seal, stream_times)
-            keeper = Keeper(resources)
+        async with open_resources(settings) as resources, open_auth_services(resources) as auth:
+            hub = Hub(
+                resources.database, resources.redis_pool, resources.redis, resources.signer, stream_times
+            )
+            maintenance = Maintenance(resources)
             sockets = Sockets()
             admission = Admission(
                 resources.database,
@@ -77,21 +79,21 @@ def create_app(
                 recheck_seconds=stream_times.recheck_seconds,
             )
             app.state.resources = resources
-            app.state.gate = gate
+            app.state.auth = auth
             app.state.hub = hub
-            app.state.keeper = keeper
+            app.state.maintenance = maintenance
             app.state.admission = admission
             app.state.sockets = sockets
             app.state.stream_times = stream_times
             app.state.job_times = job_times
             app.state.kinds = kinds
-            app.state.intake = Intake(resources, intake_bounds)
+            app.state.importer = DatasetImporter(resources, intake_bounds)
             app.state.quota = Quota(
                 resources.database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)
             )
             async with background.running(
                 hub.run_forever(),
-                keeper.run_forever(),
+                maintenance.run_forever(),
                 admission.recheck_forever(),
                 Clock(sockets, retry_seconds=stream_times.clock_retry_seconds).run_forever(),
             ):
@@ -103,7 +105,7 @@ def create_app(
                 def is_alone() -> bool:
                     return admission.is_empty and sockets.is_empty
 
-                with farewell.before_the_server(say_goodbye, is_alone):
+                with shutdown.close_streams_first(say_goodbye, is_alone):
                     yield
                 say_goodbye()
 

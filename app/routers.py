@@ -13,9 +13,9 @@ from app.jobs.dead_letters.routes import router as dead_letters
 from app.jobs.groups.routes import bulk_router
 from app.jobs.groups.routes import router as groups
 from app.jobs.kinds.kind import Kind
+from app.jobs.model_uploads.routes import router as uploads
 from app.jobs.predictions.routes import router as predictions
 from app.jobs.routes import router as jobs
-from app.jobs.uploads.routes import router as uploads
 from app.models.routes import router as models
 from app.operations.routes import router as operations
 from app.quotas.routes import router as quotas

@@ -13,11 +13,11 @@ import msgspec
 from app.core import ids
 from app.core.resources import Resources
 from app.jobs import leases, transitions
-from app.jobs.announcements import announce
 from app.jobs.kinds import batch_predict
 from app.jobs.leases import WorkerIdentity
-from app.jobs.moves import Batch, NewJob, Report
+from app.jobs.publishing import publish_transition
 from app.jobs.states import HEAD_START, Priority
+from app.jobs.transition_types import Batch, NewJob, Report
 from bench.stack import Stack, User
 
 KIND: Final = batch_predict.KIND.name
@@ -88,14 +88,14 @@ class Committer:
             for job in jobs
         ]
         async with self._resources.database.connection() as connection:
-            moved = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+            transition = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
         now = time.time()
-        assert len(moved) == len(jobs)
+        assert len(transition) == len(jobs)
         for job in jobs:
             job.next_batch += 1
-            for event in moved[job.id].events:
+            for event in transition[job.id].events:
                 self.committed[places[job.id], event.seq] = now
-            announce(self._resources.hints, moved[job.id])
+            publish_transition(self._resources.hints, transition[job.id])
 
 
 def _new(owner_id: UUID) -> NewJob:

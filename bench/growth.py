@@ -19,10 +19,10 @@ from app.jobs import explanations, leases, queries, quota, transitions
 from app.jobs.events import Event
 from app.jobs.kinds import batch_predict
 from app.jobs.leases import WorkerIdentity
-from app.jobs.moves import Claimed
 from app.jobs.queries import JobFilter
 from app.jobs.states import Status
-from app.keeper import prune, wake
+from app.jobs.transition_types import ClaimedJob
+from app.maintenance import prune, token_refill
 from bench import options, population
 from bench.measuring import milliseconds, number, percentile
 from bench.options import Options
@@ -171,7 +171,7 @@ async def _jobs(size: Size) -> dict[str, Question]:
         some = [row["id"] for row in await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 200")]
         near, far = await _waiting(connection, NEAR), await _waiting(connection, None)
 
-    async def give_back(claimed: list[tuple[Claimed, Event]]) -> None:
+    async def give_back(claimed: list[tuple[ClaimedJob, Event]]) -> None:
         async with size.database.connection() as connection:
             for job, _ in claimed:
                 await transitions.release(connection, job_id=job.id, attempt=job.attempt)
@@ -206,7 +206,7 @@ def _duties(size: Size) -> dict[str, Question]:
     identity = WorkerIdentity(size.worker_id, "bench", "here", 1, population.QUEUES, (KIND,), 2)
     asks: dict[str, Callable[[asyncpg.Connection], Awaitable[Any]]] = {
         "quota count": lambda connection: connection.fetchval(quota._COUNT, size.owner_id, 50_000),
-        "keeper: wake": lambda connection: connection.fetch(wake._DUE, wake.TOKENS_AT_ONCE),
+        "keeper: wake": lambda connection: connection.fetch(token_refill._DUE, token_refill.TOKENS_AT_ONCE),
         "keeper: rescue, none lost": lambda connection: transitions.rescue(
             connection, lease=LEASE, delays_seconds=[0.0], limit=1000
         ),
@@ -263,7 +263,7 @@ async def _plans(size: Size) -> list[list[str]]:
     """What the planner does with the hot statements, in a transaction that is rolled back."""
     asked: dict[str, tuple[str, list[Any]]] = {
         "claim": (transitions._CLAIM, ["default", [KIND], size.worker_id, 1]),
-        "wake": (wake._DUE, [wake.TOKENS_AT_ONCE]),
+        "wake": (token_refill._DUE, [token_refill.TOKENS_AT_ONCE]),
         "quota count": (quota._COUNT, [size.owner_id, 50_000]),
         "prune results": (prune._RESULTS, [10]),
     }

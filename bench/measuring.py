@@ -22,7 +22,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(frozen=True)
-class Spread:
+class FanOut:
     """One number, measured once a round."""
 
     median: float
@@ -35,12 +35,12 @@ class Spread:
         return f"{number(self.median)} ({number(self.lowest)} to {number(self.highest)})"
 
 
-def spread(values: Iterable[float]) -> Spread:
+def spread(values: Iterable[float]) -> FanOut:
     """Median and extremes over the rounds."""
     found = list(values)
     if not found:
-        return Spread(math.nan, math.nan, math.nan)
-    return Spread(statistics.median(found), min(found), max(found))
+        return FanOut(math.nan, math.nan, math.nan)
+    return FanOut(statistics.median(found), min(found), max(found))
 
 
 def number(value: float) -> str:

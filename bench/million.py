@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 import psutil
 
-from app.datasets.storing import rows_key
+from app.datasets.storage_keys import rows_key
 from bench import linear_rows, load, options
 from bench.linear_rows import BATCH_SIZE
 from bench.measuring import MIB, number, percentile, spread

@@ -15,7 +15,7 @@ from app.core.config import Settings, load_settings
 from app.core.database import Database
 from app.core.resources import Resources, open_resources
 from app.core.storage import Storage
-from app.datasets.bounds import IntakeBounds
+from app.datasets.import_limits import ImportLimits
 from app.embedded.servers import EmbeddedServers
 from app.jobs.times import JobTimes
 from app.main import create_app
@@ -147,14 +147,14 @@ def job_times() -> JobTimes:
 
 
 @pytest.fixture
-def intake_bounds() -> IntakeBounds:
+def intake_bounds() -> ImportLimits:
     """What an upload may take, as in production; a test that wants others parametrizes this."""
-    return IntakeBounds()
+    return ImportLimits()
 
 
 @pytest.fixture
 async def app(
-    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, intake_bounds: IntakeBounds
+    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, intake_bounds: ImportLimits
 ) -> AsyncIterator[FastAPI]:
     """The API, started."""
     application = create_app(settings, stream_times, job_times, intake_bounds)

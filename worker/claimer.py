@@ -11,7 +11,7 @@ from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
 from app.jobs.events import Event
-from app.jobs.moves import Claimed
+from app.jobs.transition_types import ClaimedJob
 
 
 class Claimer:
@@ -32,16 +32,16 @@ class Claimer:
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
-        self._asking: defaultdict[str, deque[asyncio.Future[Claimed | None]]] = defaultdict(deque)
+        self._asking: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def claim(self, queue: str) -> Claimed | None:
+    async def claim(self, queue: str) -> ClaimedJob | None:
         """The next job of this queue, now running on this worker; None when there is none.
 
         Raises DatabaseUnavailable. If only the reply was lost, the job is ours without our knowledge: the
         lease notices and gives it back.
         """
-        answer: asyncio.Future[Claimed | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[ClaimedJob | None] = asyncio.get_running_loop().create_future()
         asking = self._asking[queue]
         asking.append(answer)
         try:
@@ -57,8 +57,8 @@ class Claimer:
 
     async def _take(
         self, connection: asyncpg.Connection, queue: str, limit: int
-    ) -> list[tuple[Claimed, Event]]:
-        found: list[tuple[Claimed, Event]] = []
+    ) -> list[tuple[ClaimedJob, Event]]:
+        found: list[tuple[ClaimedJob, Event]] = []
         while len(found) < limit:
             claimed = await transitions.claim(
                 connection,
@@ -73,7 +73,7 @@ class Claimer:
                 break
         return found
 
-    async def _claim_for(self, queue: str, group: list[asyncio.Future[Claimed | None]]) -> None:
+    async def _claim_for(self, queue: str, group: list[asyncio.Future[ClaimedJob | None]]) -> None:
         failpoints.reach("claim:before")
         try:
             async with self._database.connection() as connection:

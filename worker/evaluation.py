@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
+from worker import cells
+from worker.cells import BadCell
 from worker.context import BadInput, JobError, RowError
 from worker.labels import Labels
-from worker.training import cells
-from worker.training.cells import BadCell
 from worker.training.metrics import MAX_CONFUSED, OTHERS
 
 MAX_CLASSES: Final = 1000

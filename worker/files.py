@@ -23,7 +23,7 @@ import structlog
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage import BLOCK_BYTES, Storage
-from app.jobs.moves import Batch, Claimed
+from app.jobs.transition_types import Batch, ClaimedJob
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
 """The output of a batch over a dataset that is larger than this becomes a part file."""
@@ -79,11 +79,11 @@ class Files:
         """Remove a child's folder, when the child has ended."""
         shutil.rmtree(self._rooms.pop(pid), ignore_errors=True)
 
-    def enter_room(self, job: Claimed, pid: int) -> None:
+    def enter_room(self, job: ClaimedJob, pid: int) -> None:
         """Say in which child an attempt runs."""
         self._room_of[job.id, job.attempt] = self._rooms[pid]
 
-    def scratch(self, job: Claimed) -> Path:
+    def scratch(self, job: ClaimedJob) -> Path:
         """Where an attempt may make its scratch folder."""
         return self._room_of.get((job.id, job.attempt), self._scratch) / f"{job.id.hex}-{job.attempt}"
 
@@ -110,14 +110,14 @@ class Files:
             with contextlib.suppress(ValueError):
                 self._in_use.remove(path)
 
-    async def clear(self, job: Claimed) -> None:
+    async def clear(self, job: ClaimedJob) -> None:
         """Remove all that an attempt that is over has written, temporary files too."""
         room = self._room_of.pop((job.id, job.attempt), None)
         with contextlib.suppress(FileNotFoundError):  # the child has ended, and its room is gone with it
             if room is not None and any(room.iterdir()):
                 await asyncio.to_thread(_empty, room)
 
-    async def offload(self, job: Claimed, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
+    async def offload(self, job: ClaimedJob, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """The batches, the large outputs among them as part files in storage. Raises FileFault."""
         kept: list[Batch] = []
         parts: dict[str, bytes] = {}
@@ -135,7 +135,7 @@ class Files:
                 raise _unavailable(error) from error
         return tuple(kept)
 
-    async def keep(self, job: Claimed, prefix: str, name: str, local_name: str) -> StoredFile:
+    async def keep(self, job: ClaimedJob, prefix: str, name: str, local_name: str) -> StoredFile:
         """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
         try:
             descriptor = _open_beneath(self.scratch(job), local_name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from app.datasets.written import NUMBER, written
+from app.datasets.canonical_text import NUMBER, written
 
 MAX_NAMED: Final = 5
 

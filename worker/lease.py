@@ -21,7 +21,7 @@ from app.core import database, keys, metrics
 from app.core.backoff import delay_seconds
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
-from app.core.sealing import Seal
+from app.core.signing import HintSigner
 from app.jobs import leases
 from app.jobs.leases import HeldJob, WorkerIdentity
 
@@ -52,7 +52,7 @@ class Lease:
     worker: WorkerIdentity
     database_url: str
     heartbeat_seconds: float
-    ledger: GiveBack
+    report_writer: GiveBack
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
@@ -128,7 +128,9 @@ class Lease:
         finally:
             self._disconnect()
 
-    async def listen_forever(self, pool: ConnectionPool, availability: Availability, seal: Seal) -> None:
+    async def listen_forever(
+        self, pool: ConnectionPool, availability: Availability, signer: HintSigner
+    ) -> None:
         """Look at once when a hint says that something about a job here has changed, until cancelled."""
         while True:
             try:
@@ -139,8 +141,8 @@ class Lease:
                         message = await channel.get_message(timeout=2.0)
                         if message is None:
                             continue
-                        await seal.load()
-                        if seal.open(message["channel"], message["data"]) is None:
+                        await signer.load()
+                        if signer.verify(message["channel"], message["data"]) is None:
                             metrics.HINTS_REFUSED.inc()
                         else:
                             self._look.set()
@@ -175,7 +177,7 @@ class Lease:
         unknown = listed.keys() - self._held.keys() - self._claimed
         for job_id, attempt in unknown & self._unknown:
             log.warning("claim_reply_lost", job_id=job_id, attempt=attempt)
-            await self.ledger.release(job_id, attempt)
+            await self.report_writer.release(job_id, attempt)
         self._unknown = unknown - self._unknown
 
     async def _connected(self) -> asyncpg.Connection:

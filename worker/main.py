@@ -19,16 +19,16 @@ from app.jobs import leases
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
 from app.jobs.leases import WorkerIdentity
-from app.keeper.keeper import Keeper
+from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
-from worker import plugins, probe
+from worker import health_server, plugins
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
 from worker.files import Files, default_folder
+from worker.health_server import Readiness
 from worker.lease import Lease
-from worker.ledger import Ledger
-from worker.probe import Readiness
+from worker.report_writer import ReportWriter
 from worker.run_next import Runner
 
 RELEASE_SECONDS: Final = 4.0
@@ -47,7 +47,7 @@ async def work(settings: Settings) -> None:
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
     async with (
-        probe.serving(settings.worker_port, readiness),
+        health_server.serving(settings.worker_port, readiness),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,
@@ -94,12 +94,14 @@ async def _serve(
 ) -> None:
     structlog.contextvars.bind_contextvars(worker=identity.name)
     settings = resources.settings
-    ledger = Ledger(resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes))
+    report_writer = ReportWriter(
+        resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes)
+    )
     lease = Lease(
         identity,
         settings.database_url,
         settings.heartbeat_seconds,
-        ledger,
+        report_writer,
         lease_seconds=settings.lease_seconds,
     )
     readiness.holds_lease = lambda: lease.is_current
@@ -110,7 +112,7 @@ async def _serve(
         identity.kinds,
         max_running=settings.max_running_jobs_per_user,
     )
-    runner = Runner(settings, kinds, claimer, ledger, lease, children, files)
+    runner = Runner(settings, kinds, claimer, report_writer, lease, children, files)
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,
@@ -118,13 +120,14 @@ async def _serve(
         slots=identity.slots,
         run_next=runner.run_next,
     )
-    async with background.running(ledger.write_forever(), Keeper(resources).run_forever()):
+    async with background.running(report_writer.write_forever(), Maintenance(resources).run_forever()):
         if not await _register(lease, stopping):
             return
         log.info("children_confined", **confinement.mechanisms())
         log.info("worker_started", queues=identity.queues, kinds=identity.kinds, slots=identity.slots)
         async with background.running(
-            lease.keep_forever(), lease.listen_forever(resources.redis_pool, resources.redis, resources.seal)
+            lease.keep_forever(),
+            lease.listen_forever(resources.redis_pool, resources.redis, resources.signer),
         ):
             async with background.running(consumer.consume_forever()):
                 await stopping.wait()

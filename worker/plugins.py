@@ -9,8 +9,8 @@ HEAVY: Final = (
     "worker.handlers.evaluate_model",
     "worker.handlers.inspect_model",
     "worker.handlers.train_model",
-    "worker.runtimes.onnx",
-    "worker.runtimes.sklearn",
+    "worker.runtimes.onnx.runtime",
+    "worker.runtimes.sklearn.runtime",
     "worker.runtimes.vader",
     "worker.runtimes.warm_up:warm_up",
 )

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from app.datasets.canonical_text import written as as_text
 from app.datasets.reading import RowReader
-from app.datasets.written import written as as_text
 from app.jobs.params import RowShape
+from worker.columnar import TableRows
 from worker.context import JobContext
-from worker.tables import TableRows
 
 DATASET = "dataset"
 

@@ -27,8 +27,8 @@ from app.core.errors import AppError, DatabaseUnavailable
 from app.core.files import StoredFile
 from app.jobs.completions import COMPLETIONS, Completion
 from app.jobs.kinds.kind import Kind
-from app.jobs.moves import Batch, Claimed, Report
 from app.jobs.states import Outcome
+from app.jobs.transition_types import Batch, ClaimedJob, Report
 from app.quotas.errors import QuotaExceeded
 from worker.children import messages
 from worker.children.messages import LocalFile, StopReason
@@ -39,7 +39,7 @@ from worker.claimer import Claimer
 from worker.context import CHECKPOINT_FILE
 from worker.files import FileFault, Files
 from worker.lease import Lease
-from worker.ledger import Fenced, Ledger, Unstorable
+from worker.report_writer import Fenced, ReportWriter, Unstorable
 
 MAX_RESULT_BYTES: Final = 1024 * 1024
 MAX_EVENT_BYTES: Final = 64 * 1024
@@ -66,7 +66,7 @@ class Failure:
 class Running:
     """One attempt that runs here, and the handle by which it is stopped from outside."""
 
-    job: Claimed
+    job: ClaimedJob
     child: Child
 
     def revoke_as_fenced(self) -> None:
@@ -94,7 +94,7 @@ class Runner:
         settings: Settings,
         kinds: Mapping[str, Kind],
         claimer: Claimer,
-        ledger: Ledger,
+        report_writer: ReportWriter,
         lease: Lease,
         children: ChildPool,
         files: Files,
@@ -102,7 +102,7 @@ class Runner:
         self._settings = settings
         self._kinds = kinds
         self._claimer = claimer
-        self._ledger = ledger
+        self._report_writer = report_writer
         self._lease = lease
         self._children = children
         self._files = files
@@ -138,7 +138,7 @@ class Runner:
         for running in self._running.values():
             running.give_back()
 
-    async def _run(self, job: Claimed) -> None:
+    async def _run(self, job: ClaimedJob) -> None:
         started = perf_counter()
         metrics.SLOTS_BUSY.inc()
         try:
@@ -152,7 +152,7 @@ class Runner:
         metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds)
         log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
 
-    async def _attempt(self, job: Claimed) -> Outcome | None:
+    async def _attempt(self, job: ClaimedJob) -> Outcome | None:
         """Run one attempt and write down its end. None: it was taken from us, there is nothing to write."""
         try:
             async with self._children.take(tenancy_of(job, self._kinds)) as child:
@@ -199,7 +199,7 @@ class Runner:
             for timer in timers:
                 timer.cancel()
 
-    async def _with_files(self, job: Claimed, child: Child) -> Outcome:
+    async def _with_files(self, job: ClaimedJob, child: Child) -> Outcome:
         """Bring the job's files, run it, and take away what it left."""
         wanted = (
             job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
@@ -212,7 +212,7 @@ class Runner:
             self._files.give_back(paths.values())
             await self._files.clear(job)
 
-    def _admit(self, job: Claimed, child: Child, paths: Mapping[str, Path]) -> None:
+    def _admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
         """Give the job its child's room; a fresh child gets one, and is confined to it and to its files."""
         if not child.is_confined:
             room = self._files.open_room(child.pid)
@@ -223,7 +223,7 @@ class Runner:
             child.when_ended(partial(self._files.close_room, child.pid))
         self._files.enter_room(job, child.pid)
 
-    async def _converse(self, job: Claimed, child: Child, files: dict[str, LocalFile]) -> Outcome:
+    async def _converse(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Start the handler, commit what it computes, and write down how it ended."""
         child.send(
             messages.Start(
@@ -254,7 +254,7 @@ class Runner:
                 failpoints.reach("complete:before")
             if batches or done is not None:
                 report = await self._report(job, next_batch, batches, done)
-                await self._ledger.advance(report, await self._completion(job, done))
+                await self._report_writer.advance(report, await self._completion(job, done))
                 next_batch += len(batches)
                 if checkpoint_file is not None and report.checkpoint_file is not None:
                     await self._files.forget([checkpoint_file.key])
@@ -268,7 +268,7 @@ class Runner:
                     failpoints.reach("complete:after")
                     return Outcome.COMPLETED
                 case messages.Yielded():
-                    await self._ledger.release(job.id, job.attempt)
+                    await self._report_writer.release(job.id, job.attempt)
                     return Outcome.RELEASED
                 case messages.Failed():
                     return await self._fail(
@@ -278,7 +278,7 @@ class Runner:
                     assert_never(never)
 
     async def _report(
-        self, job: Claimed, first_batch: int, batches: list[messages.Batch], done: messages.Done | None
+        self, job: ClaimedJob, first_batch: int, batches: list[messages.Batch], done: messages.Done | None
     ) -> Report:
         """What the batches say, with what is large in storage already."""
         for position, batch in enumerate(batches):
@@ -318,7 +318,7 @@ class Runner:
             owner_id=job.owner_id,
         )
 
-    async def _completion(self, job: Claimed, done: messages.Done | None) -> Completion | None:
+    async def _completion(self, job: ClaimedJob, done: messages.Done | None) -> Completion | None:
         """What else is to be written when the job completes, in the same transaction."""
         complete = COMPLETIONS.get(job.kind)
         if done is None or complete is None:
@@ -329,15 +329,15 @@ class Runner:
         }
         return partial(complete, job=job, artifacts=artifacts)
 
-    async def _settle_death(self, job: Claimed, death: ChildDied) -> Outcome | None:
+    async def _settle_death(self, job: ClaimedJob, death: ChildDied) -> Outcome | None:
         match death.reason:
             case KillReason.FENCED:
                 return None
             case KillReason.CANCELLED:
-                await self._ledger.stop(job.id, job.attempt)
+                await self._report_writer.stop(job.id, job.attempt)
                 return Outcome.CANCELLED
             case KillReason.RELEASED:
-                await self._ledger.release(job.id, job.attempt)
+                await self._report_writer.release(job.id, job.attempt)
                 return Outcome.RELEASED
             case KillReason.TIME_LIMIT:
                 seconds = job.time_limit_seconds
@@ -358,11 +358,11 @@ class Runner:
             case never:
                 assert_never(never)
 
-    async def _fail(self, job: Claimed, failure: Failure) -> Outcome:
+    async def _fail(self, job: ClaimedJob, failure: Failure) -> Outcome:
         log.warning("attempt_failed", code=failure.code, reason=failure.message, traceback=failure.traceback)
         policy = self._kinds[job.kind].retry
         is_retryable = failure.is_retryable and failure.code not in policy.never
-        await self._ledger.fail(
+        await self._report_writer.fail(
             job_id=job.id,
             attempt=job.attempt,
             error={"code": failure.code, "message": failure.message, "retryable": is_retryable},

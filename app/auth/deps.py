@@ -8,23 +8,23 @@ from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
-from app.auth.gate import Gate
 from app.auth.identities import Identity
+from app.auth.services import AuthServices
 from app.core.errors import Unauthorized
 
 _IDENTITY: Final = "headrace.identity"
 
 
-async def get_gate(connection: HTTPConnection) -> Gate:
+async def get_auth_services(connection: HTTPConnection) -> AuthServices:
     """What this process needs to know who is asking."""
-    gate: Gate = connection.app.state.gate
-    return gate
+    auth: AuthServices = connection.app.state.auth
+    return auth
 
 
 # We raise our own error, so that whatever is wrong with a token gets the same answer.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 
-GateDep = Annotated[Gate, Depends(get_gate)]
+GateDep = Annotated[AuthServices, Depends(get_auth_services)]
 
 
 class SignedIn(SecurityBase):
@@ -51,9 +51,9 @@ class SignedIn(SecurityBase):
         token = await bearer(request)
         if token is None:
             raise Unauthorized
-        gate: Gate = request.app.state.gate
-        identity = await gate.identities.identify(token)
-        gate.usage.count(identity.id)
+        auth: AuthServices = request.app.state.auth
+        identity = await auth.identities.identify(token)
+        auth.usage.count(identity.id)
         return identity
 
 

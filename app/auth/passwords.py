@@ -14,8 +14,8 @@ from typing import Final, TypeVar
 from passlib.hash import argon2
 
 from app.auth import usernames
+from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns, WeakPassword
-from app.auth.turns import Turns
 from app.core import metrics, text
 
 MIN_LENGTH: Final = 8
@@ -66,7 +66,7 @@ class Passwords:
     def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
         self._executor = executor
         self._decoy = decoy
-        self._turns = Turns(at_once=TURNS, waiting=MAX_WAITING, too_many=TooManySignIns)
+        self._queue = ConcurrencyLimiter(at_once=TURNS, waiting=MAX_WAITING, too_many=TooManySignIns)
 
     @asynccontextmanager
     async def turn(self, network: str = "") -> AsyncIterator["Turn"]:
@@ -75,7 +75,7 @@ class Passwords:
         A caller that needs the database takes a turn before it asks for a connection: in a flood of sign-ins
         the database does not notice those that are refused, and connections are left for others.
         """
-        async with self._turns.turn(network):
+        async with self._queue.turn(network):
             yield Turn(self._executor, self._decoy)
 
 

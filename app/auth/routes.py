@@ -19,8 +19,8 @@ from app.auth.errors import (
     UsernameTaken,
     WeakPassword,
 )
-from app.auth.gate import Gate
 from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
+from app.auth.services import AuthServices
 from app.auth.tokens import Tokens
 from app.core.config import Settings
 from app.core.database import Database
@@ -49,19 +49,19 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
     ),
 )
 async def create_user(
-    body: CreateUser, request: Request, settings: SettingsDep, gate: GateDep, database: DatabaseDep
+    body: CreateUser, request: Request, settings: SettingsDep, auth: GateDep, database: DatabaseDep
 ) -> UserView:
     """Sign up. A name that differs from another in upper and lower case only is the same name."""
     if not settings.registration_open:
         raise RegistrationClosed
-    network = client_network(request.scope, gate.trusted_proxies)
+    network = client_network(request.scope, auth.trusted_proxies)
     password = body.password.get_secret_value()
     passwords.accept(password, body.username)
-    await _count_sign_up(gate, database, network)
+    await _count_sign_up(auth, database, network)
     async with database.session() as session:
         user = await service.create_user(
             session,
-            gate.passwords,
+            auth.passwords,
             username=body.username,
             password=password,
             email=body.email,
@@ -87,17 +87,17 @@ async def create_token(
     form: Annotated[SignIn, Form()],
     request: Request,
     settings: SettingsDep,
-    gate: GateDep,
+    auth: GateDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
     """Trade a username and a password for an access token and a refresh token."""
-    network = client_network(request.scope, gate.trusted_proxies)
-    rules = gate.attempts.sign_in(form.username)
-    gate.attempts.refuse_known(rules, network)
-    async with gate.passwords.turn(network) as turn:
+    network = client_network(request.scope, auth.trusted_proxies)
+    rules = auth.attempts.sign_in(form.username)
+    auth.attempts.refuse_known(rules, network)
+    async with auth.passwords.turn(network) as turn:
         async with database.connection() as connection:
-            await gate.attempts.refuse(connection, rules, network)
+            await auth.attempts.refuse(connection, rules, network)
         async with database.session() as session:
             user = await service.find_user(session, form.username)
         # After that transaction: it is slow, and no connection is held meanwhile.
@@ -105,14 +105,14 @@ async def create_token(
         is_right = await turn.check(form.password.get_secret_value(), known_hash)
         if user is None or not is_right:
             async with database.connection() as connection:
-                await gate.attempts.add(connection, rules, network)
+                await auth.attempts.add(connection, rules, network)
             raise InvalidCredentials
         async with database.transaction() as connection:
-            await gate.attempts.clear(connection, rules[0], network)
+            await auth.attempts.clear(connection, rules[0], network)
         if not user.is_active:
             raise InactiveUser
         async with database.session() as session:
-            return await _issue_pair(session, gate.tokens, settings, response, user.id)
+            return await _issue_pair(session, auth.tokens, settings, response, user.id)
 
 
 @router.post(
@@ -126,16 +126,16 @@ async def refresh_token(
     body: Refresh,
     request: Request,
     settings: SettingsDep,
-    gate: GateDep,
+    auth: GateDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
     """Trade a refresh token for a new pair. It is good once; a second use signs out its whole family."""
-    network = client_network(request.scope, gate.trusted_proxies)
-    async with gate.refreshes.turn(network), database.session() as session:
+    network = client_network(request.scope, auth.trusted_proxies)
+    async with auth.refreshes.turn(network), database.session() as session:
         spent = await service.spend_refresh_token(session, body.refresh_token.get_secret_value())
         if spent is not None:
-            return await _issue_pair(session, gate.tokens, settings, response, spent.user_id, spent.family_id)
+            return await _issue_pair(session, auth.tokens, settings, response, spent.user_id, spent.family_id)
     # Only here: an error inside would roll back that the family of a stolen token was revoked.
     raise Unauthorized
 
@@ -147,21 +147,21 @@ async def refresh_token(
     response_description="The signed-in user",
     responses=problems.responses(Unauthorized, DatabaseUnavailable),
 )
-async def get_current_user(current: CurrentUser, gate: GateDep, session: SessionDep) -> UserView:
+async def get_current_user(current: CurrentUser, auth: GateDep, session: SessionDep) -> UserView:
     """The account whose token this is, with how much it was used."""
-    await gate.usage.write()  # so that the count has everything before this, and this
+    await auth.usage.write()  # so that the count has everything before this, and this
     user = await service.get_user(session, current.id)
     if user is None:
         raise Unauthorized
     return UserView.model_validate(user)
 
 
-async def _count_sign_up(gate: Gate, database: Database, network: str) -> None:
-    rules = (gate.attempts.sign_up(),)
-    gate.attempts.refuse_known(rules, network)
+async def _count_sign_up(auth: AuthServices, database: Database, network: str) -> None:
+    rules = (auth.attempts.sign_up(),)
+    auth.attempts.refuse_known(rules, network)
     async with database.connection() as connection:
-        await gate.attempts.refuse(connection, rules, network)
-        await gate.attempts.add(connection, rules, network)
+        await auth.attempts.refuse(connection, rules, network)
+        await auth.attempts.add(connection, rules, network)
 
 
 async def _issue_pair(

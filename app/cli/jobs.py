@@ -192,7 +192,7 @@ def _account(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _client(arguments: argparse.Namespace) -> Headrace:
-    return Headrace(**_account(arguments), patience=PATIENCE)
+    return Headrace(**_account(arguments), retry_config=PATIENCE)
 
 
 def _texts(arguments: argparse.Namespace) -> list[str]:

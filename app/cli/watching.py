@@ -17,9 +17,9 @@ from rich.progress import (
 )
 
 from app.cli import learning
-from app.client import AsyncHeadrace, Event, HeadraceError, Patience
+from app.client import AsyncHeadrace, Event, HeadraceError, RetryConfig
 
-PATIENCE: Final = Patience(retry_seconds=5.0)
+PATIENCE: Final = RetryConfig(retry_seconds=5.0)
 """Somebody sits before the screen, and the URL may be wrong; once a job is watched, there is time."""
 
 WIDE: Final = 200
@@ -48,7 +48,7 @@ class Watching:
 
     async def run(self, job_ids: Sequence[str]) -> Mapping[str, Event | HeadraceError]:
         """Watch until each job has ended; what each ended with."""
-        async with AsyncHeadrace(**self._account, patience=PATIENCE) as client:
+        async with AsyncHeadrace(**self._account, retry_config=PATIENCE) as client:
             with self._progress:
                 ends = await asyncio.gather(*(self._watch(client, job_id) for job_id in job_ids))
         return dict(zip(job_ids, ends, strict=True))

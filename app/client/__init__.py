@@ -23,16 +23,16 @@ from app.client.errors import (
     Invalid,
     MissingCredentials,
     NotFound,
-    NotUnderstood,
     ServerError,
     TooLarge,
     TooManyRequests,
     Unauthorized,
     Unavailable,
+    UnexpectedResponse,
     Unreachable,
     WaitTimeout,
 )
-from app.client.patience import Patience
+from app.client.retry import RetryConfig
 from app.client.values import Event, Explanation, Job, JobError, Submitted
 
 __all__ = [
@@ -52,9 +52,8 @@ __all__ = [
     "MissingCredentials",
     "Model",
     "NotFound",
-    "NotUnderstood",
-    "Patience",
     "Predictions",
+    "RetryConfig",
     "Row",
     "RowError",
     "ServerError",
@@ -63,6 +62,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
+    "UnexpectedResponse",
     "Unreachable",
     "WaitTimeout",
 ]

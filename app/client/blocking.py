@@ -15,7 +15,7 @@ from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
-from app.client.patience import Patience
+from app.client.retry import RetryConfig
 from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
 from app.client.values import AnyJob, Event, Explanation, Job, Submitted
@@ -39,25 +39,25 @@ class Headrace(Client):
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
-        patience: Patience | None = None,
+        retry_config: RetryConfig | None = None,
         http: httpx.Client | None = None,
     ) -> None:
         """A client of the server at `url`, by a username and its password, or by a token alone.
 
         `http` is a client of your own, with its certificates or proxies; whoever made it closes it.
         """
-        super().__init__(url, username=username, password=password, token=token, patience=patience)
+        super().__init__(url, username=username, password=password, token=token, retry_config=retry_config)
         self._is_ours = http is None
         self._http = http or httpx.Client(limits=transport.limits(), mounts=transport.direct())
         self._lock = threading.Lock()
 
     @classmethod
-    def from_environment(cls, *, patience: Patience | None = None, **given: Unpack[Account]) -> Self:
+    def from_environment(cls, *, retry_config: RetryConfig | None = None, **given: Unpack[Account]) -> Self:
         """A client by HEADRACE_URL and HEADRACE_TOKEN, or HEADRACE_USERNAME and HEADRACE_PASSWORD.
 
         What is given goes before the environment. Raises MissingCredentials.
         """
-        return cls(**transport.account(given), patience=patience)
+        return cls(**transport.account(given), retry_config=retry_config)
 
     def submit(
         self,

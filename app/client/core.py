@@ -14,7 +14,7 @@ from app.client.errors import BadRequest, HeadraceError, WaitTimeout
 from app.client.exchange import Exchange, json_request, parsed
 from app.client.following import Following, OnInterruption, last_seq_of
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
-from app.client.patience import Patience
+from app.client.retry import RetryConfig
 from app.client.session import Session
 from app.client.steps import Answer, Emit, Flow, Pause, Request
 from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
@@ -48,11 +48,11 @@ class Core:
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
-        patience: Patience | None = None,
+        retry_config: RetryConfig | None = None,
     ) -> None:
-        self.patience = patience or Patience()
+        self.retry_config = retry_config or RetryConfig()
         session = Session(username=username, password=password, token=token)
-        self._exchange = Exchange(session, self.patience)
+        self._exchange = Exchange(session, self.retry_config)
 
     def submit(
         self,
@@ -87,14 +87,14 @@ class Core:
         """Predictions at once. Where the server gives up waiting, its job is waited for."""
         body = {**options.rows(texts, instances), **({} if model is None else {"model": model})}
         request = replace(json_request("POST", "/predict", body, {}), read_seconds=PREDICT_SECONDS)
-        outage = self._exchange.outage()
+        retry_state = self._exchange.retry_state()
         while True:
             try:
                 answer = yield from self._exchange.once(request)
             except HeadraceError as error:
                 if error.code == "prediction_pending":
                     return (yield from self._late_predictions(error.facts["job_id"]))
-                yield Pause(outage.pause_seconds(error))
+                yield Pause(retry_state.pause_seconds(error))
             else:
                 return parsed(Predictions.parse, answer)
 
@@ -147,24 +147,24 @@ class Core:
             asked_at = monotonic()
             left = max(0.0, deadline - asked_at)
             hold = min(HOLD_SECONDS, left)
-            standing = yield from self._exchange.read(
+            latest = yield from self._exchange.read(
                 Job.parse,
                 Request(
                     "GET",
                     _path(job),
                     params={"wait": f"{hold:.3f}"},
-                    read_seconds=hold + self.patience.request_seconds,
+                    read_seconds=hold + self.retry_config.request_seconds,
                 ),
-                self._exchange.outage(min(left, self.patience.away_seconds)),
+                self._exchange.retry_state(min(left, self.retry_config.away_seconds)),
             )
-            if standing.is_final:
-                return standing
+            if latest.is_final:
+                return latest
             now = monotonic()
             if now >= deadline:
-                raise WaitTimeout(standing)
+                raise WaitTimeout(latest)
             if now - asked_at < hold / 2:
                 # Answered early: the server goes away, and its successor may not be there yet.
-                yield Pause(min(self.patience.first_pause_seconds, deadline - now))
+                yield Pause(min(self.retry_config.first_pause_seconds, deadline - now))
 
     def follow(self, job: AnyJob, after: int, on_interruption: OnInterruption | None) -> Flow[None]:
         """Emit every event of a job after a number, until its last one."""
@@ -197,28 +197,28 @@ class Core:
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
         """Cancel a job. That an attempt whose answer was lost has done it already is no error."""
-        outage = self._exchange.outage()
+        retry_state = self._exchange.retry_state()
         try:
-            answer = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), outage)
+            answer = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)
         except BadRequest as error:
-            if not outage.failures or error.code != "job_already_finished":
+            if not retry_state.failures or error.code != "job_already_finished":
                 raise
-            standing = yield from self.job(job)
-            if standing.status != "cancelled":
+            latest = yield from self.job(job)
+            if latest.status != "cancelled":
                 raise
-            return standing
+            return latest
         return parsed(lambda document: Job.parse(document["job"]), answer)
 
     def retry(self, job: AnyJob, from_start: bool) -> Flow[Job]:
         """Have a job tried again, once: after a lost answer the log says whether it was heard."""
         before = yield from self._last_seq(job)
         request = json_request("POST", f"{_path(job)}/retry", {"from_start": from_start}, {})
-        outage = self._exchange.outage()
+        retry_state = self._exchange.retry_state()
         while True:
             try:
                 answer = yield from self._exchange.once(request)
             except HeadraceError as error:
-                yield Pause(outage.pause_seconds(error))
+                yield Pause(retry_state.pause_seconds(error))
                 if (yield from self._was_retried(job, before)):
                     return (yield from self.job(job))
             else:
@@ -250,13 +250,13 @@ class Core:
 
     def _late_predictions(self, job: str) -> Flow[Predictions]:
         """What a job that took longer gives in the end, as `predict` would have."""
-        standing = yield from self.wait(job, None)
-        if standing.status != "completed":
-            reason = standing.status if standing.error is None else standing.error.message
+        latest = yield from self.wait(job, None)
+        if latest.status != "completed":
+            reason = latest.status if latest.error is None else latest.error.message
             raise HeadraceError(
                 f"Nothing was predicted: {reason}",
                 code="prediction_failed",
-                facts={"job_id": job, "error": standing.raw.get("error")},
+                facts={"job_id": job, "error": latest.raw.get("error")},
             )
         page = yield from self._exchange.read(
             lambda page: [Row.parse(item) for item in page["items"]],
@@ -265,9 +265,9 @@ class Core:
         return Predictions(
             predictions=[row.prediction for row in page],
             row_errors=[row.error for row in page if row.error is not None],
-            model=standing.model,
+            model=latest.model,
             job_id=job,
-            raw=standing.raw,
+            raw=latest.raw,
         )
 
     def _last_seq(self, job: AnyJob) -> Flow[int]:

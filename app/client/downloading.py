@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from app.client import steps
 from app.client.data import Row
-from app.client.errors import HeadraceError, NotUnderstood
+from app.client.errors import HeadraceError, UnexpectedResponse
 from app.client.exchange import Exchange
 from app.client.steps import Emit, Flow, Pause, Request
 
@@ -39,16 +39,18 @@ def _download(
     one each time; its ETag says so, and then there is nothing to go on with.
     """
     request = Request("GET", f"{path}/results", headers={"accept": media_type})
-    outage = exchange.outage(exchange.patience.away_seconds)
+    retry_state = exchange.retry_state(exchange.retry_config.away_seconds)
     place = 0
     etag: str | None = None
     while True:
         try:
             answer = yield from exchange.open_once(request)
             if not answer.headers.get("content-type", "").startswith(media_type):
-                raise NotUnderstood("What should be results is none: is the URL right?", status=answer.status)
+                raise UnexpectedResponse(
+                    "What should be results is none: is the URL right?", status=answer.status
+                )
             if place and answer.headers.get("etag") != etag:
-                raise NotUnderstood("The results changed while they were read: there are more now.")
+                raise UnexpectedResponse("The results changed while they were read: there are more now.")
             etag = answer.headers.get("etag")
             seen = 0
             while piece := (yield from steps.read()):
@@ -57,14 +59,14 @@ def _download(
                 if not fresh:
                     continue
                 place = seen
-                outage.progressed()
+                retry_state.progressed()
                 for item in read(fresh):
                     yield Emit(item)
         except HeadraceError as error:
-            yield Pause(outage.pause_seconds(error))
+            yield Pause(retry_state.pause_seconds(error))
             continue
         if seen < place:
-            raise NotUnderstood("The results became fewer while they were read.")
+            raise UnexpectedResponse("The results became fewer while they were read.")
         return
 
 
@@ -88,4 +90,4 @@ def _row(line: bytes) -> Row:
     try:
         return Row.parse(json.loads(line))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotUnderstood("The results have a row that is none of Headrace's.") from error
+        raise UnexpectedResponse("The results have a row that is none of Headrace's.") from error

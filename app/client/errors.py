@@ -112,7 +112,7 @@ class Unreachable(HeadraceError):
     is_passing = True
 
 
-class NotUnderstood(HeadraceError):
+class UnexpectedResponse(HeadraceError):
     """There was an answer, but not one that Headrace gives: is the URL right?"""
 
 
@@ -154,7 +154,13 @@ def of(answer: Answer) -> HeadraceError:
     problem = _problem(answer)
     kind = _BY_STATUS.get(answer.status)
     if kind is None:
-        kind = ServerError if answer.status >= 500 else BadRequest if answer.status >= 400 else NotUnderstood
+        kind = (
+            ServerError
+            if answer.status >= 500
+            else BadRequest
+            if answer.status >= 400
+            else UnexpectedResponse
+        )
     detail = problem.get("detail") or problem.get("title") or _phrase(answer.status)
     return kind(
         str(detail),

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from app.client import errors, steps
-from app.client.errors import HeadraceError, NotUnderstood
-from app.client.patience import Outage, Patience
+from app.client.errors import HeadraceError, UnexpectedResponse
+from app.client.retry import RetryConfig, RetryState
 from app.client.session import Session
 from app.client.steps import Answer, Ask, Flow, Pause, Request
 
@@ -21,32 +21,34 @@ T = TypeVar("T")
 class Exchange:
     """Sends requests in the name of a session."""
 
-    def __init__(self, session: Session, patience: Patience) -> None:
-        self.patience = patience
+    def __init__(self, session: Session, retry_config: RetryConfig) -> None:
+        self.retry_config = retry_config
         self._session = session
 
-    def outage(self, give_up_seconds: float | None = None) -> Outage:
+    def retry_state(self, give_up_seconds: float | None = None) -> RetryState:
         """The failures of what is about to be asked; None: with the patience that one request deserves."""
-        seconds = self.patience.retry_seconds if give_up_seconds is None else give_up_seconds
-        return Outage(self.patience, give_up_seconds=seconds)
+        seconds = self.retry_config.retry_seconds if give_up_seconds is None else give_up_seconds
+        return RetryState(self.retry_config, give_up_seconds=seconds)
 
-    def ask(self, request: Request, outage: Outage | None = None) -> Flow[Answer]:
+    def ask(self, request: Request, retry_state: RetryState | None = None) -> Flow[Answer]:
         """The answer to a request that does no harm when sent twice; raises the error that it tells of."""
-        return (yield from self.persist(lambda: self.once(request), outage))
+        return (yield from self.persist(lambda: self.once(request), retry_state))
 
-    def read(self, parse: Callable[[Any], T], request: Request, outage: Outage | None = None) -> Flow[T]:
+    def read(
+        self, parse: Callable[[Any], T], request: Request, retry_state: RetryState | None = None
+    ) -> Flow[T]:
         """What a request gives, read from its JSON."""
-        answer = yield from self.ask(request, outage)
+        answer = yield from self.ask(request, retry_state)
         return parsed(parse, answer)
 
-    def persist(self, attempt: Callable[[], Flow[T]], outage: Outage | None = None) -> Flow[T]:
+    def persist(self, attempt: Callable[[], Flow[T]], retry_state: RetryState | None = None) -> Flow[T]:
         """Make attempts until one works, with pauses, as long as patience lasts."""
-        outage = outage or self.outage()
+        retry_state = retry_state or self.retry_state()
         while True:
             try:
                 return (yield from attempt())
             except HeadraceError as error:
-                yield Pause(outage.pause_seconds(error))
+                yield Pause(retry_state.pause_seconds(error))
 
     def once(self, request: Request) -> Flow[Answer]:
         """Send a request, with a new token if the old one is refused."""
@@ -74,7 +76,7 @@ def parsed(parse: Callable[[Any], T], answer: Answer) -> T:
     try:
         return parse(json.loads(answer.body))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotUnderstood(
+        raise UnexpectedResponse(
             "The answer is not one of Headrace: is the URL right?",
             status=answer.status,
             request_id=answer.headers.get("x-request-id"),

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 from app.client import steps
-from app.client.errors import HeadraceError, NotUnderstood
+from app.client.errors import HeadraceError, UnexpectedResponse
 from app.client.exchange import Exchange, parsed
 from app.client.sse import Frame, Parser
 from app.client.steps import Emit, Flow, Pause, Request
@@ -47,7 +47,7 @@ class Following:
         self._path = path
         self._place = after
         self._is_at_end = False
-        self._outage = exchange.outage(exchange.patience.away_seconds)
+        self._retry_state = exchange.retry_state(exchange.retry_config.away_seconds)
         self._on_interruption = on_interruption
 
     def run(self) -> Flow[None]:
@@ -60,10 +60,10 @@ class Following:
                     return
             except HeadraceError as error:
                 failure = error
-            if ending is Ending.REFUSED and not self._outage.failures:
-                self._outage.failures += 1
+            if ending is Ending.REFUSED and not self._retry_state.failures:
+                self._retry_state.failures += 1
                 continue  # with a new token; nothing is broken
-            seconds = self._outage.pause_seconds(failure)
+            seconds = self._retry_state.pause_seconds(failure)
             if self._on_interruption is not None:
                 self._on_interruption(self._place, seconds)
             yield Pause(seconds)
@@ -79,14 +79,16 @@ class Following:
                     "cache-control": "no-store",
                     "last-event-id": str(self._place),
                 },
-                read_seconds=self._exchange.patience.silence_seconds,
+                read_seconds=self._exchange.retry_config.silence_seconds,
             )
         )
         if answer.status == NO_CONTENT:
             return Ending.PROPER
         if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
-            raise NotUnderstood("What should be a stream is none: is the URL right?", status=answer.status)
-        self._outage.answered()
+            raise UnexpectedResponse(
+                "What should be a stream is none: is the URL right?", status=answer.status
+            )
+        self._retry_state.answered()
         opened_at = monotonic()
         parser = Parser(str(self._place))
         while piece := (yield from steps.read()):
@@ -100,15 +102,15 @@ class Following:
                     continue
                 self._place = event.seq
                 self._is_at_end = event.is_final
-                self._outage.progressed()
+                self._retry_state.progressed()
                 yield Emit(event)
         return Ending.PROPER
 
     def _take_in(self, parser: Parser, open_seconds: float) -> None:
         if parser.retry_seconds is not None:
-            self._outage.ask_for(parser.retry_seconds)
-        if open_seconds > self._exchange.patience.longest_pause_seconds:
-            self._outage.progressed()  # a quiet job, not a broken line
+            self._retry_state.ask_for(parser.retry_seconds)
+        if open_seconds > self._exchange.retry_config.longest_pause_seconds:
+            self._retry_state.progressed()  # a quiet job, not a broken line
 
     def _is_over(self) -> Flow[bool]:
         """Whether the job has ended and its log too: asked when a stream ended without a word."""
@@ -131,4 +133,4 @@ def _event(frame: Frame) -> Event | None:
     try:
         return Event.parse(json.loads(frame.data))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise NotUnderstood("The stream has an event that is none of Headrace's.") from error
+        raise UnexpectedResponse("The stream has an event that is none of Headrace's.") from error

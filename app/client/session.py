@@ -5,7 +5,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from app.client import errors, steps
-from app.client.errors import HeadraceError, MissingCredentials, NotUnderstood
+from app.client.errors import HeadraceError, MissingCredentials, UnexpectedResponse
 from app.client.steps import Answer, Flow, Request
 
 OK: Final = 200
@@ -73,7 +73,7 @@ class Session:
             access: str = pair["access_token"]
             self._refresh = pair.get("refresh_token")
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise NotUnderstood(
+            raise UnexpectedResponse(
                 "The answer to the sign-in is not one of Headrace: is the URL right?"
             ) from None
         self._access = access

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 
 from app.client.core import Core
-from app.client.errors import HeadraceError, MissingCredentials, NotUnderstood, Unreachable
-from app.client.patience import Patience
+from app.client.errors import HeadraceError, MissingCredentials, UnexpectedResponse, Unreachable
+from app.client.retry import RetryConfig
 from app.client.steps import Answer, Request
 
 DEFAULT_URL: Final = "http://localhost:8000"
@@ -36,13 +36,13 @@ class Client:
         username: str | None,
         password: str | None,
         token: str | None,
-        patience: Patience | None,
+        retry_config: RetryConfig | None,
     ) -> None:
         self.url = _checked(url)
-        self._core = Core(username=username, password=password, token=token, patience=patience)
+        self._core = Core(username=username, password=password, token=token, retry_config=retry_config)
 
     def _httpx_arguments(self, request: Request) -> dict[str, Any]:
-        patience = self._core.patience
+        retry_config = self._core.retry_config
         return {
             "method": request.method,
             "url": self.url + request.path,
@@ -50,15 +50,15 @@ class Client:
             "headers": {"accept": "application/json", "user-agent": USER_AGENT, **request.headers},
             "content": request.body,
             "timeout": httpx.Timeout(
-                patience.request_seconds,
-                connect=patience.connect_seconds,
-                read=request.read_seconds or patience.request_seconds,
+                retry_config.request_seconds,
+                connect=retry_config.connect_seconds,
+                read=request.read_seconds or retry_config.request_seconds,
             ),
         }
 
     def _failure(self, error: httpx.RequestError) -> HeadraceError:
         if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.DecodingError):
-            return NotUnderstood(f"cannot talk to {self.url}: {_said(error)}")
+            return UnexpectedResponse(f"cannot talk to {self.url}: {_said(error)}")
         return Unreachable(f"cannot reach {self.url}: {_said(error)}")
 
 

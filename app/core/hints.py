@@ -15,7 +15,7 @@ from redis.asyncio import ConnectionPool
 from app.core import keys, metrics, queue
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability, Use
-from app.core.sealing import Seal
+from app.core.signing import HintSigner
 
 MAX_WAITING = 10_000
 MAX_TOKENS_AT_ONCE = 1000
@@ -25,9 +25,9 @@ PROBE_SECONDS = 1.0
 class Hints:
     """Takes hints without waiting and sends all that wait in one pipeline."""
 
-    def __init__(self, pool: ConnectionPool, availability: Availability, seal: Seal) -> None:
+    def __init__(self, pool: ConnectionPool, availability: Availability, signer: HintSigner) -> None:
         self._client = queue.client(pool)
-        self._seal = seal
+        self._signer = signer
         self._availability = availability
         self._messages: list[tuple[str, bytes]] = []
         self._tokens: Counter[str] = Counter()
@@ -57,7 +57,7 @@ class Hints:
 
     async def _can_sign(self) -> bool:
         try:
-            await self._seal.load()
+            await self._signer.load()
         except DatabaseUnavailable:
             return False
         return True
@@ -86,7 +86,7 @@ class Hints:
                 for name, count in tokens.items():
                     queue.add_tokens(pipe, name, count)
                 for channel, message in messages:
-                    pipe.publish(channel, self._seal.close(channel.encode(), message))
+                    pipe.publish(channel, self._signer.sign(channel.encode(), message))
                 if is_away:
                     # A Redis that is read-only, or out of memory, still passes messages on.
                     pipe.psetex(keys.PROBE, keys.PROBE_LIFETIME_SECONDS * 1000, b"")

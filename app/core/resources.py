@@ -11,7 +11,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.hints import Hints
 from app.core.redis import Availability
-from app.core.sealing import Seal
+from app.core.signing import HintSigner
 from app.core.storage import Storage, open_storage
 
 REDIS_CONNECTIONS = 16
@@ -27,7 +27,7 @@ class Resources:
     redis: Availability
     hints: Hints
     storage: Storage
-    seal: Seal
+    signer: HintSigner
 
 
 @asynccontextmanager
@@ -46,8 +46,8 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
         ) as doors,
         redis.open_pool(settings.redis_url, max_connections=REDIS_CONNECTIONS) as redis_pool,
     ):
-        seal = Seal(doors)
-        hints = Hints(redis_pool, availability, seal)
+        signer = HintSigner(doors)
+        hints = Hints(redis_pool, availability, signer)
         async with background.running(hints.send_forever()):
-            yield Resources(settings, doors, redis_pool, availability, hints, storage, seal)
+            yield Resources(settings, doors, redis_pool, availability, hints, storage, signer)
             await hints.flush()

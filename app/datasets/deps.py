@@ -5,13 +5,13 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from app.datasets.intake import Intake
+from app.datasets.importer import DatasetImporter
 
 
-async def get_intake(connection: HTTPConnection) -> Intake:
+async def get_importer(connection: HTTPConnection) -> DatasetImporter:
     """What takes in uploads."""
-    intake: Intake = connection.app.state.intake
-    return intake
+    importer: DatasetImporter = connection.app.state.importer
+    return importer
 
 
-IntakeDep = Annotated[Intake, Depends(get_intake)]
+IntakeDep = Annotated[DatasetImporter, Depends(get_importer)]

@@ -1,6 +1,6 @@
-"""What can be wrong with a dataset, or with what somebody sends as one."""
+"""Errors of datasets."""
 
-from app.core.errors import AppError, BadRequest, Conflict, NotFound, TooLarge, Unprocessable
+from app.core.errors import AppError, Conflict, NotFound, TooLarge, Unprocessable
 
 
 class DatasetNotFound(NotFound):
@@ -38,15 +38,6 @@ class DatasetRowsTooLarge(TooLarge):
     title = "Dataset rows too large"
 
 
-class SpoolFull(AppError):
-    """{whose} uploads in flight have {limit} bytes already. Send this one when another is done."""
-
-    status = 429
-    code = "too_many_uploads"
-    title = "Too many uploads"
-    retry_after = 5
-
-
 class UnsupportedFormat(AppError):
     """A dataset is CSV, JSON Lines or Parquet in UTF-8, plain or with gzip; this is {got}."""
 
@@ -55,40 +46,11 @@ class UnsupportedFormat(AppError):
     title = "Unsupported format"
 
 
-class UploadStalled(AppError):
-    """Nothing of the file arrived for {seconds} seconds."""
-
-    status = 408
-    code = "upload_stalled"
-    title = "Upload stalled"
-
-
-class BadUpload(Unprocessable):
-    """The request does not carry a file: {reason}."""
-
-    code = "bad_upload"
-    title = "Bad upload"
-
-
 class BadOptions(Unprocessable):
     """The option {option} of the upload cannot be used: {reason}."""
 
     code = "bad_options"
     title = "Bad options"
-
-
-class BadCompression(Unprocessable):
-    """The gzip stream cannot be inflated: {reason}."""
-
-    code = "bad_compression"
-    title = "Bad compression"
-
-
-class BadFile(Unprocessable):
-    """The file cannot be read: {reason}."""
-
-    code = "bad_file"
-    title = "Bad file"
 
 
 class BadHeader(Unprocessable):
@@ -100,18 +62,3 @@ class BadHeader(Unprocessable):
 
 class BadColumns(BadHeader):
     """The columns of the file cannot be taken: {reason}."""
-
-
-class BadRow(Unprocessable):
-    """Line {line}: {reason}."""
-
-    code = "bad_row"
-    title = "Bad row"
-
-
-class RangeNotSatisfiable(BadRequest):
-    """The file has {bytes} bytes, and none of them are in that range."""
-
-    status = 416
-    code = "range_not_satisfiable"
-    title = "Range not satisfiable"

@@ -8,7 +8,7 @@ import msgspec
 
 from app.core import paging
 from app.core.files import StoredFile
-from app.datasets import storing
+from app.datasets import storage_keys
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import Column, Dataset, Format
 
@@ -56,7 +56,7 @@ def dataset(row: asyncpg.Record) -> Dataset:
         rows=row["rows"],
         columns=msgspec.convert(row["columns"], tuple[Column, ...]),
         sha256=row["sha256"],
-        file=StoredFile(storing.rows_key(row["id"]), row["rows_bytes"], row["rows_sha256"]),
+        file=StoredFile(storage_keys.rows_key(row["id"]), row["rows_bytes"], row["rows_sha256"]),
     )
 
 

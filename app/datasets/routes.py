@@ -16,33 +16,29 @@ from app.auth.deps import CurrentUser
 from app.core import paging, text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
-from app.datasets import asked, formats, multipart, options, queries, ranges, service, storing, views
+from app.datasets import formats, options, queries, service, storage_keys, upload_options, views
 from app.datasets.deps import IntakeDep
 from app.datasets.errors import (
-    BadCompression,
-    BadFile,
     BadHeader,
     BadOptions,
-    BadRow,
-    BadUpload,
     DatasetInUse,
     DatasetNotFound,
     DatasetRowsTooLarge,
     DatasetTooLarge,
-    RangeNotSatisfiable,
-    SpoolFull,
     TooManyDatasetRows,
     UnsupportedFormat,
-    UploadStalled,
 )
 from app.datasets.reading import RowReader
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
 from app.datasets.values import Format
-from app.http import problems
+from app.http import problems, ranges
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
+from app.http.errors import RangeNotSatisfiable
 from app.http.middleware import allow_body
 from app.quotas.errors import QuotaExceeded
+from app.uploads import multipart
+from app.uploads.errors import BadCompression, BadFile, BadRow, BadUpload, SpoolFull, UploadStalled
 
 MAX_NAME_LENGTH: Final = 200
 MAX_PREVIEW_ROWS: Final = 100
@@ -139,7 +135,7 @@ async def create_dataset(
     request: Request,
     user: CurrentUser,
     settings: SettingsDep,
-    intake: IntakeDep,
+    importer: IntakeDep,
     response: Response,
     name: Annotated[
         CleanStr | None,
@@ -182,10 +178,10 @@ async def create_dataset(
     allow_body(request.scope, settings.max_dataset_bytes + multipart.OVERHEAD_BYTES)
     is_gzip = _is_gzip(content_encoding)
     upload = await _upload(request, name, is_gzip=is_gzip)
-    told = asked.options(
+    told = upload_options.options(
         upload.file_format, delimiter=delimiter, encoding=encoding, null_values=null_values, columns=columns
     )
-    row = await intake.take(
+    row = await importer.take(
         user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=told
     )
     created = views.dataset(row)
@@ -245,7 +241,7 @@ async def preview_dataset(
     """
     async with resources.database.connection() as connection:
         row = await queries.get_own(connection, user.id, dataset_id)
-    found = await asyncio.to_thread(_first_rows, resources.storage, storing.rows_key(dataset_id), rows)
+    found = await asyncio.to_thread(_first_rows, resources.storage, storage_keys.rows_key(dataset_id), rows)
     preview = {"columns": row["columns"], "rows": found, "total": row["rows"]}
     return Response(msgspec.json.encode(preview), media_type="application/json")
 
@@ -287,7 +283,7 @@ async def download_dataset(
     }
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    blocks = resources.storage.stream(storing.content_key(dataset_id), start=start, end=end)
+    blocks = resources.storage.stream(storage_keys.content_key(dataset_id), start=start, end=end)
     return StreamingResponse(
         await _begun(blocks),
         status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
@@ -307,7 +303,7 @@ async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: Re
     """Delete a dataset and its files. Not while a job that has not ended needs it."""
     async with resources.database.transaction() as connection:
         await service.delete(connection, user.id, dataset_id)
-    await storing.forget(resources.storage, dataset_id)
+    await storage_keys.forget(resources.storage, dataset_id)
 
 
 def _is_gzip(content_encoding: str) -> bool:

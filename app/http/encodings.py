@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core.errors import BodyTooLarge
 from app.http.errors import BadEncoding, UnsupportedEncoding
 from app.http.middleware import body_limit, forget_length, hold_body
-from app.http.problems import Carrier
+from app.http.problems import ProblemHTTPException
 from app.http.unreadable import FORM, is_json
 
 MAX_RATIO: Final = 200
@@ -62,14 +62,14 @@ class _Inflated:
     async def receive(self) -> Message:
         """The next message, inflated."""
         if self._encoding not in _GZIP:
-            raise Carrier(UnsupportedEncoding(got=self._encoding[:_MAX_SHOWN]))
+            raise ProblemHTTPException(UnsupportedEncoding(got=self._encoding[:_MAX_SHOWN]))
         message = await self._receive()
         if message["type"] != "http.request" or self._has_ended:
             return message
         self._has_ended = not message.get("more_body", False)
         inflated = self._inflate(message.get("body", b""))
         if self._has_ended and self._received_bytes and not self._inflater.eof:
-            raise Carrier(BadEncoding(reason="it is cut off"))
+            raise ProblemHTTPException(BadEncoding(reason="it is cut off"))
         return {**message, "body": inflated}
 
     def _inflate(self, received: bytes) -> bytes:
@@ -82,12 +82,14 @@ class _Inflated:
             try:
                 piece = self._inflater.decompress(received, limit - self._inflated_bytes + 1)
             except zlib.error:
-                raise Carrier(BadEncoding(reason="it is not gzip")) from None
+                raise ProblemHTTPException(BadEncoding(reason="it is not gzip")) from None
             self._inflated_bytes += len(piece)
             if self._inflated_bytes > limit:
-                raise Carrier(BodyTooLarge(limit=limit))
+                raise ProblemHTTPException(BodyTooLarge(limit=limit))
             if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:
-                raise Carrier(BadEncoding(reason=f"it inflates to more than {MAX_RATIO} times its size"))
+                raise ProblemHTTPException(
+                    BadEncoding(reason=f"it inflates to more than {MAX_RATIO} times its size")
+                )
             self._hold(self._inflated_bytes)
             pieces.append(piece)
             received = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail

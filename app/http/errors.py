@@ -45,3 +45,11 @@ class BadEncoding(Unprocessable):
 
     code = "bad_compression"
     title = "Bad compression"
+
+
+class RangeNotSatisfiable(BadRequest):
+    """The file has {bytes} bytes, and none of them are in that range."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = "Range not satisfiable"

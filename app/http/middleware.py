@@ -280,9 +280,9 @@ class _Body:
         if self._counted_bytes:
             self._small_bodies.remove(self._counted_bytes)
 
-    def _refusal(self, error: AppError) -> problems.Carrier:
+    def _refusal(self, error: AppError) -> problems.ProblemHTTPException:
         self.is_refused = True
-        return problems.Carrier(error)
+        return problems.ProblemHTTPException(error)
 
 
 class _Timers:

@@ -62,7 +62,7 @@ class Problem(BaseModel):
     errors: list[Fault] | None = Field(default=None, description="What is wrong with it, one by one.")
 
 
-class Carrier(HTTPException):
+class ProblemHTTPException(HTTPException):
     """Takes an AppError through the places where FastAPI turns all but HTTPException into a 400."""
 
     def __init__(self, error: AppError) -> None:
@@ -83,7 +83,7 @@ async def _handle(connection: HTTPConnection, error: Exception) -> Response:
 def answer(scope: Scope, error: Exception) -> Response:
     """The answer to a request that ended in this error, whichever it is."""
     match error:
-        case Carrier(error=carried):
+        case ProblemHTTPException(error=carried):
             return answer(scope, carried)
         case AppError():
             return _answer_app_error(scope, error)

@@ -15,9 +15,9 @@ from app.core.errors import TooManyValues
 from app.http import parsing
 from app.http.body import LargeBody
 from app.http.budget import BodyBudget
-from app.http.counting import PIECE_BYTES, ValueCounter
 from app.http.middleware import allow_json, declared_bytes
-from app.http.problems import Carrier
+from app.http.problems import ProblemHTTPException
+from app.http.value_counter import PIECE_BYTES, ValueCounter
 
 SMALL_BODY_BYTES: Final = 64 * 1024
 """The largest body of a route that does not ask for more."""
@@ -132,7 +132,7 @@ async def _read(request: Request, holding: _Holding) -> bytearray:
         for start in range(0, len(received), PIECE_BYTES):
             counter.take(received[start : start + PIECE_BYTES])
             if counter.values > MAX_VALUES:
-                raise Carrier(TooManyValues(limit=MAX_VALUES))
+                raise ProblemHTTPException(TooManyValues(limit=MAX_VALUES))
             if counter.has_huge_number:
                 raise RequestValidationError([_HUGE_NUMBER])
             await asyncio.sleep(0)

@@ -9,9 +9,9 @@ from typing import Any, Final, Protocol
 import asyncpg
 
 from app.core.files import StoredFile
-from app.jobs.moves import Claimed
+from app.jobs.model_uploads import completion as uploads
 from app.jobs.trainings import completion as trainings
-from app.jobs.uploads import completion as uploads
+from app.jobs.transition_types import ClaimedJob
 
 Completion = Callable[[asyncpg.Connection, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Writes what belongs to a job's completion; takes the handler's result, gives the one to be stored."""
@@ -25,7 +25,7 @@ class KindCompletion(Protocol):
         connection: asyncpg.Connection,
         result: dict[str, Any],
         *,
-        job: Claimed,
+        job: ClaimedJob,
         artifacts: Mapping[str, StoredFile],
     ) -> dict[str, Any]:
         """Write it. Raises AppErrors, which fail the attempt for good."""

@@ -13,12 +13,12 @@ from app.http import problems
 from app.http.deps import ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
-from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
 from app.jobs.errors import IdempotencyKeyReused, JobLimitExceeded, TooManyActiveJobs
 from app.jobs.groups import creation as groups
 from app.jobs.groups.schemas import GroupCreated
-from app.jobs.kinds.kind import Kind, no_spread
+from app.jobs.kinds.kind import Kind, no_fan_out
+from app.jobs.publishing import publish_transition
 from app.jobs.schemas import JobCreated
 from app.jobs.service import Submitted
 from app.quotas.errors import QuotaExceeded
@@ -57,7 +57,7 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
 
 
 def _created(kind: Kind) -> Any:
-    return JobCreated if kind.spread is no_spread else JobCreated | GroupCreated
+    return JobCreated if kind.fan_out is no_fan_out else JobCreated | GroupCreated
 
 
 def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
@@ -66,16 +66,16 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
     ) -> Response:
         """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
         limits.ensure_allowed(resources.settings, user, [body])
-        if (spread := kind.spread(body)) is not None:
+        if (fan_out := kind.fan_out(body)) is not None:
             return await groups.create(
                 resources,
                 quota,
                 user.id,
-                [(kind, request) for request in spread.requests],
+                [(kind, request) for request in fan_out.requests],
                 key=key,
                 digest=service.digest(kind.name, body),
-                message=spread.message,
-                search=spread.search,
+                message=fan_out.message,
+                search=fan_out.search,
             )
         failpoints.reach("create:before")
         try:
@@ -88,9 +88,9 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
                 raise
             submitted = earlier
         failpoints.reach("create:after")
-        if submitted.moved is not None:
-            announce(resources.hints, submitted.moved)
-            JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
+        if submitted.transition is not None:
+            publish_transition(resources.hints, submitted.transition)
+            JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
         return _answer(kind, submitted)
 
     # FastAPI reads the body's type from here; each kind has its own.

@@ -73,7 +73,7 @@ class EventPage:
 
 
 @dataclass(frozen=True)
-class Standing:
+class AttemptState:
     """Where an attempt stands, as far as its worker needs to know."""
 
     status: Status
@@ -195,12 +195,12 @@ async def has_its_inputs(connection: asyncpg.Connection, job_id: UUID) -> bool:
     return found
 
 
-async def standings(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, Standing]:
+async def attempt_states(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, AttemptState]:
     """Where each of the jobs stands. What is asked after a reply was lost."""
     rows = await connection.fetch(
         "SELECT id, status, attempt, next_batch FROM jobs WHERE id = ANY ($1)", list(job_ids)
     )
-    return {row["id"]: Standing(Status(row["status"]), row["attempt"], row["next_batch"]) for row in rows}
+    return {row["id"]: AttemptState(Status(row["status"]), row["attempt"], row["next_batch"]) for row in rows}
 
 
 async def backlog(connection: asyncpg.Connection) -> list[asyncpg.Record]:

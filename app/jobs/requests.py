@@ -54,7 +54,7 @@ class JobOptions(LargeBody):
     )
 
     @model_validator(mode="after")
-    def _start_is_said_once(self) -> "JobOptions":
+    def _check_one_start_time(self) -> "JobOptions":
         if self.run_at is not None and self.delay_seconds is not None:
             raise ValueError("give run_at or delay_seconds, not both")
         return self

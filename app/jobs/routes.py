@@ -19,7 +19,6 @@ from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
 from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
-from app.jobs.announcements import announce
 from app.jobs.deps import JobTimesDep, QuotaDep, WatcherDep
 from app.jobs.errors import (
     InputGone,
@@ -33,6 +32,7 @@ from app.jobs.errors import (
 )
 from app.jobs.exports import answers
 from app.jobs.exports.answers import CSV, NDJSON, PARQUET
+from app.jobs.publishing import publish_transition
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
@@ -158,9 +158,9 @@ async def cancel_job(
 ) -> Response:
     """Stop a job. What it has committed is kept. 200 once it has stopped, 202 if that takes a while."""
     async with resources.database.connection() as connection:
-        moved = await service.cancel(connection, user.id, job_id)
-    if moved is not None:
-        announce(resources.hints, moved)
+        transition = await service.cancel(connection, user.id, job_id)
+    if transition is not None:
+        publish_transition(resources.hints, transition)
     row = await _read_own(resources.database, user.id, job_id)
     if not Status(row["status"]).is_final:
         await watcher.wait_for_end(
@@ -200,8 +200,8 @@ async def retry_job(
     """It goes on after its last commit, or with `from_start` begins anew. It has its whole budget again."""
     from_start = body is not None and body.from_start
     async with quota.admit(user.id) as connection:
-        moved = await service.retry(connection, user.id, job_id, from_start=from_start)
-    announce(resources.hints, moved)
+        transition = await service.retry(connection, user.id, job_id, from_start=from_start)
+    publish_transition(resources.hints, transition)
     row = await _read_own(resources.database, user.id, job_id)
     return views.respond(views.job(row), status_code=status.HTTP_202_ACCEPTED)
 

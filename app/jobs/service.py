@@ -23,10 +23,10 @@ from app.jobs.errors import (
     NotYourJob,
     ResultsExpired,
 )
-from app.jobs.kinds.kind import Found, Kind, References
-from app.jobs.moves import Moved, NewJob
+from app.jobs.kinds.kind import Kind, References, ResolvedReferences
 from app.jobs.requests import JobOptions
 from app.jobs.states import HEAD_START, Priority, Status
+from app.jobs.transition_types import NewJob, TransitionResult
 from app.models import builtin
 from app.models import queries as models
 
@@ -39,12 +39,12 @@ class Submitted:
 
     job_id: UUID
     status: Status
-    moved: Moved | None
+    transition: TransitionResult | None
 
     @property
     def is_replay(self) -> bool:
         """Whether the job was there already."""
-        return self.moved is None
+        return self.transition is None
 
 
 async def submit(
@@ -68,12 +68,12 @@ async def submit(
     return await _submit(connection, settings, owner_id, kind, request, found, key)
 
 
-async def find(connection: asyncpg.Connection, owner_id: UUID, references: References) -> Found:
+async def find(connection: asyncpg.Connection, owner_id: UUID, references: References) -> ResolvedReferences:
     """What a user's request refers to, held until the caller's transaction ends.
 
     Raises ModelNotFound and DatasetNotFound.
     """
-    return Found(
+    return ResolvedReferences(
         models={model: await models.get_for_job(connection, owner_id, model) for model in references.models},
         datasets={
             dataset_id: await datasets.get_for_job(connection, owner_id, dataset_id)
@@ -88,18 +88,18 @@ async def _submit(
     owner_id: UUID,
     kind: Kind,
     request: JobOptions,
-    found: Found,
+    found: ResolvedReferences,
     key: str | None,
 ) -> Submitted:
     new = new_job(settings, owner_id, kind, request, found)
     if key is not None:
         new = replace(new, idempotency_key=key, request_digest=digest(kind.name, request))
-    while (moved := await transitions.create(connection, new)) is None:
+    while (transition := await transitions.create(connection, new)) is None:
         earlier = await find_earlier(connection, owner_id, kind, request, key)
         if earlier is not None:
             return earlier
         # The key was let go between the two statements: it is free again.
-    return Submitted(new.id, Status.PENDING, moved)
+    return Submitted(new.id, Status.PENDING, transition)
 
 
 async def find_earlier(
@@ -118,7 +118,7 @@ def new_job(
     owner_id: UUID,
     kind: Kind,
     request: JobOptions,
-    found: Found,
+    found: ResolvedReferences,
     *,
     group_id: UUID | None = None,
 ) -> NewJob:
@@ -172,20 +172,22 @@ async def get_own(
     return found
 
 
-async def cancel(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> Moved | None:
+async def cancel(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> TransitionResult | None:
     """Cancel an owner's job, or ask for it if it runs. None when that was asked for before.
 
     Raises JobNotFound, NotYourJob, JobAlreadyFinished.
     """
     found = await get_own(connection, owner_id, job_id)
-    moved = await transitions.cancel(connection, job_id=job_id)
-    if moved is None:
+    transition = await transitions.cancel(connection, job_id=job_id)
+    if transition is None:
         found = await get_own(connection, owner_id, job_id)
         ensure_can_be_cancelled(found)
-    return moved
+    return transition
 
 
-async def retry(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, from_start: bool) -> Moved:
+async def retry(
+    connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, from_start: bool
+) -> TransitionResult:
     """Let a failed or cancelled job of this owner run again.
 
     Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired, InputGone.
@@ -194,9 +196,11 @@ async def retry(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *,
     if not await queries.has_its_inputs(connection, job_id):
         raise InputGone(job_id=str(job_id))
     head_start = HEAD_START[Priority(found["priority"])]
-    moved = await transitions.retry(connection, job_id=job_id, from_start=from_start, head_start=head_start)
-    if moved is not None:
-        return moved
+    transition = await transitions.retry(
+        connection, job_id=job_id, from_start=from_start, head_start=head_start
+    )
+    if transition is not None:
+        return transition
     found = await get_own(connection, owner_id, job_id)
     if found["pruned_at"] is not None:
         raise ResultsExpired(job_id=str(job_id))

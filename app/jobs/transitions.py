@@ -24,8 +24,8 @@ import msgspec
 
 from app.core.files import StoredFile
 from app.jobs.events import Event
-from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
 from app.jobs.states import EventType, Outcome, Status
+from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
 
 # Parts that the statements share. `j` is the row as the UPDATE leaves it.
 
@@ -279,7 +279,7 @@ WITH moved AS (
 {_ANSWER}"""
 
 
-async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
+async def create(connection: asyncpg.Connection, job: NewJob) -> TransitionResult | None:
     """Store a new job with its payload and its first event.
 
     None when the owner's idempotency key is taken already: by which job, `queries` tells.
@@ -310,7 +310,7 @@ async def create(connection: asyncpg.Connection, job: NewJob) -> Moved | None:
         job.model_version_id,
         job.upload_bytes,
     )
-    return _first(_moved(rows))
+    return _first(_transition_result(rows))
 
 
 async def claim(
@@ -321,7 +321,7 @@ async def claim(
     worker_id: UUID,
     limit: int,
     max_running: int = 0,
-) -> list[tuple[Claimed, Event]]:
+) -> list[tuple[ClaimedJob, Event]]:
     """Take the first due jobs of a queue for a worker, each with the event that says so.
 
     Those of owners of whom `max_running` jobs run already are passed over; 0 is no limit. With a limit, jobs
@@ -339,7 +339,7 @@ async def claim(
 
 async def advance(
     connection: asyncpg.Connection, *, worker_id: UUID, reports: Sequence[Report]
-) -> dict[UUID, Moved]:
+) -> dict[UUID, TransitionResult]:
     """Commit what attempts have computed, and settle those that are done. At most one report a job.
 
     Each report stands for itself: it is applied whole, or, if the attempt is fenced off or its first batch
@@ -378,7 +378,7 @@ async def advance(
         [report.checkpoint_bytes for report in reports],
         [batch.bytes for _, _, batch in batches],
     )
-    return {moved.job_id: moved for moved in _moved(rows)}
+    return {transition.job_id: transition for transition in _transition_result(rows)}
 
 
 async def fail(
@@ -390,7 +390,7 @@ async def fail(
     traceback: str | None,
     is_retryable: bool,
     delay_seconds: float,
-) -> Moved | None:
+) -> TransitionResult | None:
     """End an attempt that failed: the job waits for its next attempt, or has failed for good.
 
     `error` has `code`, `message` and `retryable`; the number of the attempt is added here.
@@ -408,10 +408,10 @@ async def fail(
         job_id,
         attempt,
     )
-    return _first(_moved(rows))
+    return _first(_transition_result(rows))
 
 
-async def release(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> Moved | None:
+async def release(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> TransitionResult | None:
     """Give a job back unfinished, through no fault of its own: progress kept, budget untouched."""
     rows = await connection.fetch(
         _LEAVE_ONE,
@@ -426,10 +426,10 @@ async def release(connection: asyncpg.Connection, *, job_id: UUID, attempt: int)
         job_id,
         attempt,
     )
-    return _first(_moved(rows))
+    return _first(_transition_result(rows))
 
 
-async def stop(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> Moved | None:
+async def stop(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) -> TransitionResult | None:
     """End an attempt whose child was stopped because the job's cancel was asked for."""
     rows = await connection.fetch(
         _LEAVE_ONE,
@@ -444,12 +444,12 @@ async def stop(connection: asyncpg.Connection, *, job_id: UUID, attempt: int) ->
         job_id,
         attempt,
     )
-    return _first(_moved(rows))
+    return _first(_transition_result(rows))
 
 
 async def rescue(
     connection: asyncpg.Connection, *, lease: timedelta, delays_seconds: Sequence[float], limit: int
-) -> list[Moved]:
+) -> list[TransitionResult]:
     """Take the running jobs of workers that were not seen for a lease.
 
     A failure is counted, for the job may be what killed its worker. `delays_seconds[n - 1]` is the wait
@@ -470,26 +470,26 @@ async def rescue(
         lease,
         limit,
     )
-    return _moved(rows)
+    return _transition_result(rows)
 
 
-async def cancel(connection: asyncpg.Connection, *, job_id: UUID) -> Moved | None:
+async def cancel(connection: asyncpg.Connection, *, job_id: UUID) -> TransitionResult | None:
     """Cancel a pending job, or ask for the cancel of a running one.
 
     None when there is nothing to do: the job has ended, or its cancel was asked for before.
     """
-    return _first(_moved(await connection.fetch(_CANCEL, job_id)))
+    return _first(_transition_result(await connection.fetch(_CANCEL, job_id)))
 
 
 async def retry(
     connection: asyncpg.Connection, *, job_id: UUID, from_start: bool, head_start: timedelta
-) -> Moved | None:
+) -> TransitionResult | None:
     """Let a failed or cancelled job run again, with its whole budget, due now.
 
     From its last commit, or with everything it has computed cleared. None when the job is in no state to be
     tried again, or its rows were pruned.
     """
-    return _first(_moved(await connection.fetch(_RETRY, job_id, from_start, head_start)))
+    return _first(_transition_result(await connection.fetch(_RETRY, job_id, from_start, head_start)))
 
 
 def _running_sums(batches: Sequence[Batch]) -> list[int]:
@@ -504,8 +504,8 @@ def _json_or_none(file: StoredFile | None) -> str | None:
     return None if file is None else msgspec.json.encode(file).decode()
 
 
-def _claimed(row: asyncpg.Record) -> Claimed:
-    return Claimed(
+def _claimed(row: asyncpg.Record) -> ClaimedJob:
+    return ClaimedJob(
         id=row["id"],
         attempt=row["attempt"],
         owner_id=row["owner_id"],
@@ -534,7 +534,7 @@ def _event(row: asyncpg.Record) -> Event:
     return Event(row["id"], row["seq"], EventType(row["type"]), row["at"], msgspec.Raw(row["data"].encode()))
 
 
-def _moved(rows: Sequence[asyncpg.Record]) -> list[Moved]:
+def _transition_result(rows: Sequence[asyncpg.Record]) -> list[TransitionResult]:
     """Gather the rows of an answer, one for each event, into one value a job."""
     events: dict[UUID, list[Event]] = {}
     jobs: dict[UUID, asyncpg.Record] = {}
@@ -542,7 +542,7 @@ def _moved(rows: Sequence[asyncpg.Record]) -> list[Moved]:
         jobs[row["id"]] = row
         events.setdefault(row["id"], []).append(_event(row))
     return [
-        Moved(
+        TransitionResult(
             job_id=job_id,
             owner_id=row["owner_id"],
             queue=row["queue"],
@@ -556,5 +556,5 @@ def _moved(rows: Sequence[asyncpg.Record]) -> list[Moved]:
     ]
 
 
-def _first(moved: Sequence[Moved]) -> Moved | None:
-    return moved[0] if moved else None
+def _first(transition: Sequence[TransitionResult]) -> TransitionResult | None:
+    return transition[0] if transition else None

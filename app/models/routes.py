@@ -1,4 +1,4 @@
-"""Models over HTTP. How they are brought here is in `app.jobs.uploads`: a job has to look at them first."""
+"""Routes of models. Uploading one is in `app.jobs.model_uploads`: a job inspects the file first."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.routing import BoundedRoute
-from app.models import builtin, queries, registry, storing, views
+from app.models import builtin, queries, registry, storage_keys, views
 from app.models.errors import (
     AliasNotFound,
     ArtifactNotFound,
@@ -112,7 +112,7 @@ async def delete_model(name: ModelName, user: CurrentUser, resources: ResourcesD
     """Not while a job that has not ended needs one of them."""
     async with resources.database.transaction() as connection:
         keys = await registry.delete(connection, user.id, name)
-    await storing.forget(resources.storage, keys)
+    await storage_keys.forget(resources.storage, keys)
 
 
 @router.get(
@@ -168,7 +168,7 @@ async def delete_version(name: ModelName, number: Number, user: CurrentUser, res
     """With it go the aliases that mean it; its number is not given again. Not while a job needs it."""
     async with resources.database.transaction() as connection:
         key = await registry.delete_version(connection, user.id, name, number)
-    await storing.forget(resources.storage, [key])
+    await storage_keys.forget(resources.storage, [key])
 
 
 @router.get(

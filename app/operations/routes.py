@@ -17,7 +17,7 @@ from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
 from app.jobs import leases, queries
-from app.keeper.keeper import Keeper
+from app.maintenance.maintenance import Maintenance
 from app.streams.deps import HubDep
 
 PROBE_SECONDS: Final = 1.0
@@ -59,10 +59,10 @@ class FrontPage(TypedDict):
     links: dict[str, str]
 
 
-async def get_keeper(connection: HTTPConnection) -> Keeper:
+async def get_maintenance(connection: HTTPConnection) -> Maintenance:
     """The keeper of this process."""
-    keeper: Keeper = connection.app.state.keeper
-    return keeper
+    maintenance: Maintenance = connection.app.state.maintenance
+    return maintenance
 
 
 @router.get("/", operation_id="getFrontPage", summary="What this is")
@@ -102,13 +102,13 @@ async def ready(response: Response, hub: HubDep) -> Liveness:
     responses={503: {"model": Health, "description": "Postgres is away"}},
 )
 async def health(
-    response: Response, resources: ResourcesDep, keeper: Annotated[Keeper, Depends(get_keeper)]
+    response: Response, resources: ResourcesDep, maintenance: Annotated[Maintenance, Depends(get_maintenance)]
 ) -> Health:
     """Each part by itself. 503 only while Postgres is away: without Redis everything still works."""
     workers, is_redis_up = await asyncio.gather(_count_workers(resources), _answers(resources))
     if workers is None:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    is_well = workers and is_redis_up and all(keeper.health().values())
+    is_well = workers and is_redis_up and all(maintenance.health().values())
     return Health(
         status="unavailable" if workers is None else "ok" if is_well else "degraded",
         version=VERSION,
@@ -117,7 +117,7 @@ async def health(
         workers=workers,
         # The built-in model is part of every worker: it is loaded where a worker is alive.
         model_loaded=bool(workers),
-        loops=keeper.health(),
+        loops=maintenance.health(),
     )
 
 

@@ -40,7 +40,7 @@ LastEventId = Annotated[str | None, Header(description="The last event seen; wha
 
 async def get_stream_user(
     connection: HTTPConnection,
-    gate: GateDep,
+    auth: GateDep,
     database: DatabaseDep,
     token: Annotated[str | None, Depends(bearer)],
     ticket: Annotated[
@@ -50,8 +50,8 @@ async def get_stream_user(
 ) -> StreamUser:
     """Who opens a stream, by a bearer token, a ticket, or a resume token; raises Unauthorized."""
     if token is not None:
-        identity = await gate.identities.identify(token)
-        gate.usage.count(identity.id)
+        identity = await auth.identities.identify(token)
+        auth.usage.count(identity.id)
         return StreamUser(identity.id, identity.token_expires_at)
     if ticket is None:
         raise Unauthorized

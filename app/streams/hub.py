@@ -26,7 +26,7 @@ from app.core import background, keys, metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
-from app.core.sealing import Seal
+from app.core.signing import HintSigner
 from app.jobs import events, queries
 from app.jobs.events import Event
 from app.jobs.queries import EventPage
@@ -57,12 +57,12 @@ class Hub:
         database: Database,
         pool: ConnectionPool,
         availability: Availability,
-        seal: Seal,
+        signer: HintSigner,
         times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     ) -> None:
         self._times = times
         self._database = database
-        self._seal = seal
+        self._signer = signer
         self._refused_at = -inf
         self._pool = pool
         self._availability = availability
@@ -170,7 +170,7 @@ class Hub:
     async def _listen_forever(self) -> None:
         while True:
             try:
-                await self._seal.load()
+                await self._signer.load()
                 async with Redis(connection_pool=self._pool).pubsub() as pubsub:
                     await self._listen(pubsub)
             except DatabaseUnavailable:
@@ -208,7 +208,7 @@ class Hub:
 
     def _take(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
-            hint = self._seal.open(message["channel"], message["data"])
+            hint = self._signer.verify(message["channel"], message["data"])
             if hint is None:
                 self._refuse(message["data"])
             else:

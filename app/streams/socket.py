@@ -18,8 +18,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
-from app.jobs.announcements import announce
 from app.jobs.errors import InvalidEventId, NotYourJob
+from app.jobs.publishing import publish_transition
 from app.jobs.states import Status
 from app.streams import commands, owner_log
 from app.streams.admission import StreamUser
@@ -190,13 +190,13 @@ class Socket:
         while True:
             text = await self.receive_text()
             try:
-                await self._obey(commands.decode_command(text))
+                await self._dispatch(commands.decode_command(text))
             except msgspec.DecodeError as error:
                 await self._say("error", {"code": "invalid_command", "detail": str(error)})
             except AppError as error:
                 await self._say("error", {"code": error.code, "detail": error.detail, **error.facts})
 
-    async def _obey(self, command: AnyCommand) -> None:
+    async def _dispatch(self, command: AnyCommand) -> None:
         match command:
             case Subscribe():
                 await self._subscribe(command)
@@ -283,9 +283,9 @@ class Socket:
     async def _cancel(self, job_id: UUID) -> None:
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
-            moved = await service.cancel(connection, self._user.id, job_id)
-        if moved is not None:
-            announce(self._resources.hints, moved)
+            transition = await service.cancel(connection, self._user.id, job_id)
+        if transition is not None:
+            publish_transition(self._resources.hints, transition)
         await self._say("cancel_requested", {"job_id": job_id})
 
     def _ensure_ticket_is_for(self, job_id: UUID) -> None:

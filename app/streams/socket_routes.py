@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from app.auth.gate import Gate
+from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
 from app.streams import commands, tickets
@@ -101,18 +101,18 @@ def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
     """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
-    gate: Gate = connection.app.state.gate
+    auth: AuthServices = connection.app.state.auth
     resources: Resources = connection.app.state.resources
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await _user_of(gate, token.strip())
+        return await _user_of(auth, token.strip())
     if ticket := connection.query_params.get("ticket"):
         async with resources.database.connection() as database:
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)
-    return await _user_of(gate, await _first_token(socket, times.first_frame_seconds))
+    return await _user_of(auth, await _first_token(socket, times.first_frame_seconds))
 
 
 async def _first_token(socket: Socket, seconds: float) -> str:
@@ -124,9 +124,9 @@ async def _first_token(socket: Socket, seconds: float) -> str:
         raise Unauthorized from error
 
 
-async def _user_of(gate: Gate, token: str) -> StreamUser:
-    identity = await gate.identities.identify(token)
-    gate.usage.count(identity.id)
+async def _user_of(auth: AuthServices, token: str) -> StreamUser:
+    identity = await auth.identities.identify(token)
+    auth.usage.count(identity.id)
     return StreamUser(identity.id, identity.token_expires_at)
 
 

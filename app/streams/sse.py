@@ -69,8 +69,8 @@ class EventStream(Response, Generic[Item_co]):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         watching = asyncio.create_task(self._watch(receive, send))
         try:
-            async with asyncio.timeout(None) as patience:
-                writer = _Writer(send, patience, self._followed, self._times.stalled_seconds)
+            async with asyncio.timeout(None) as timeout:
+                writer = _Writer(send, timeout, self._followed, self._times.stalled_seconds)
                 await self._write_log(writer)
         except TimeoutError:
             log.info("stream_stalled")
@@ -108,10 +108,10 @@ class _Writer:
     """Sends frames, each in bounded time; all that follow the end of the stream in a short one."""
 
     def __init__(
-        self, send: Send, patience: asyncio.Timeout, followed: Followed[Any] | None, limit_seconds: float
+        self, send: Send, timeout: asyncio.Timeout, followed: Followed[Any] | None, limit_seconds: float
     ) -> None:
         self._send = send
-        self._patience = patience
+        self._timeout = timeout
         self._limit_seconds = limit_seconds
         if followed is not None:
             followed.ended.add_done_callback(self._hurry)
@@ -119,15 +119,15 @@ class _Writer:
     async def write(self, data: bytes, *, is_last: bool = False) -> None:
         self._allow(self._limit_seconds)
         await self._send(_body(data, more=not is_last))
-        self._patience.reschedule(None)
+        self._timeout.reschedule(None)
 
     def _hurry(self, _: object) -> None:
         self._limit_seconds = GOODBYE_SECONDS
-        if self._patience.when() is not None:
+        if self._timeout.when() is not None:
             self._allow(GOODBYE_SECONDS)
 
     def _allow(self, seconds: float) -> None:
-        self._patience.reschedule(asyncio.get_running_loop().time() + seconds)
+        self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def opening(*, event: str | None = None, event_id: str | None = None) -> bytes:

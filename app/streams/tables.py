@@ -24,7 +24,7 @@ class StreamTicket(SQLModel, table=True):
 
 
 class HintKey(SQLModel, table=True):
-    """The one key by which hints are told from what others put into Redis: see app/core/sealing.py."""
+    """The one key by which hints are told from what others put into Redis: see app/core/signing.py."""
 
     __tablename__ = "hint_keys"
 

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Found, Kind, RetryPolicy, Work
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences, RetryPolicy
 from app.jobs.requests import JobOptions
 
 
@@ -25,9 +25,9 @@ class Params(msgspec.Struct, frozen=True):
     top: int
 
 
-def plan(request: WordCountRequest, _found: Found) -> Work:
+def plan(request: WordCountRequest, _found: ResolvedReferences) -> JobPlan:
     """What is stored. An AppError raised here answers the request, and there is no job."""
-    return Work(
+    return JobPlan(
         params=msgspec.json.encode(Params(request.batch_size, request.top)),
         rows=msgspec.json.encode(request.texts),
         total=len(request.texts),

@@ -8,8 +8,8 @@ import pytest
 from fastapi import FastAPI
 
 from app.auth import identities
-from app.auth.gate import Gate
 from app.auth.identities import Identities
+from app.auth.services import AuthServices
 from app.auth.tokens import Tokens
 from app.core.config import Settings
 from app.core.errors import Unauthorized
@@ -71,9 +71,9 @@ async def test_a_user_who_was_just_here_is_refused_within_the_second(
 async def test_a_token_of_somebody_who_never_was_is_refused(
     client: httpx.AsyncClient, app: FastAPI, token: str
 ) -> None:
-    gate: Gate = app.state.gate
+    auth: AuthServices = app.state.auth
 
-    assert await refused(client, gate.tokens.issue_access(uuid4()))
+    assert await refused(client, auth.tokens.issue_access(uuid4()))
 
 
 async def test_within_the_second_postgres_is_not_asked_again(

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 
 from app.auth import service
 from app.auth.errors import UsernameTaken, WeakPassword
-from app.auth.gate import Gate
 from app.auth.roles import Role
+from app.auth.services import AuthServices
 from app.core.config import Settings
 from app.core.resources import Resources
 from app.main import create_app
@@ -149,10 +149,10 @@ async def test_registration_can_be_closed(settings: Settings) -> None:
 
 async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.AsyncClient) -> None:
     resources: Resources = app.state.resources
-    gate: Gate = app.state.gate
+    auth: AuthServices = app.state.auth
     async with resources.database.session() as session:
         created = await service.create_user(
-            session, gate.passwords, username="root", password=PASSWORD, role=Role.ADMIN
+            session, auth.passwords, username="root", password=PASSWORD, role=Role.ADMIN
         )
 
     assert created.role is Role.ADMIN
@@ -161,11 +161,11 @@ async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.
 
 async def test_the_service_holds_to_the_rules_whoever_calls(app: FastAPI) -> None:
     resources: Resources = app.state.resources
-    gate: Gate = app.state.gate
+    auth: AuthServices = app.state.auth
 
     async def create(username: str, password: str) -> None:
         async with resources.database.session() as session:
-            await service.create_user(session, gate.passwords, username=username, password=password)
+            await service.create_user(session, auth.passwords, username=username, password=password)
 
     await create("ada", PASSWORD)
     with pytest.raises(UsernameTaken):

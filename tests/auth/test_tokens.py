@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from jose import jwt
 
-from app.auth.gate import Gate
+from app.auth.services import AuthServices
 from app.auth.tokens import AUDIENCE, ISSUER, Tokens
 from app.core.config import Settings, load_settings
 from app.core.errors import ConfigurationError, Unauthorized
@@ -272,8 +272,8 @@ async def test_a_token_with_another_signature_is_refused(client: httpx.AsyncClie
 async def test_a_token_of_another_service_with_the_same_secret_is_refused(
     client: httpx.AsyncClient, app: FastAPI, settings: Settings, token: str
 ) -> None:
-    gate: Gate = app.state.gate
-    own = gate.tokens.verify_access(token)
+    auth: AuthServices = app.state.auth
+    own = auth.tokens.verify_access(token)
     foreign = jwt.encode(
         claims(sub=str(own.user_id), iss="another-service"), settings.secret_key.get_secret_value()
     )

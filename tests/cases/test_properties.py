@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.datasets import reading
+from app.datasets.canonical_text import written
 from app.datasets.reading import RowReader
 from app.datasets.values import Format
-from app.datasets.written import written
 from tests.cases.pipelines import CATEGORIES, MODELS, Model, Row
 from tests.cases.workbench import (
     Loaded,

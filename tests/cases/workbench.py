@@ -22,9 +22,9 @@ from app.models.versions import ModelVersion, Signature
 from worker import predictions, rows
 from worker.children import encoding
 from worker.evaluation import Evaluation
-from worker.runtimes.onnx import OnnxRuntime
+from worker.runtimes.onnx.runtime import OnnxRuntime
 from worker.runtimes.runtime import FileRuntime, Model
-from worker.runtimes.sklearn import SklearnRuntime
+from worker.runtimes.sklearn.runtime import SklearnRuntime
 from worker.training import table
 from worker.training.trainer import Training
 

@@ -126,15 +126,15 @@ class Clients:
         """Every event until the end, over as many connections as it takes; some are cut on purpose."""
         seen = self.followed[job_id] = []
         while not (seen and seen[-1]["status"] in ("completed", "failed", "cancelled")):
-            patience = self._dice.choice([1, 3, 1000])
+            events_to_read = self._dice.choice([1, 3, 1000])
             try:
-                await self._follow_for(job_id, seen, patience)
+                await self._follow_for(job_id, seen, events_to_read)
             except (httpx.TransportError, UnicodeDecodeError) as error:
                 self.answers[f"stream {type(error).__name__}"] += 1
             self.reconnects += 1
             await asyncio.sleep(self._dice.uniform(*AGAIN_SECONDS))
 
-    async def _follow_for(self, job_id: UUID, seen: list[dict[str, Any]], patience: int) -> None:
+    async def _follow_for(self, job_id: UUID, seen: list[dict[str, Any]], events_to_read: int) -> None:
         url = f"{self._dice.choice(self._world.urls)}/jobs/{job_id}/stream"
         headers = {"Last-Event-ID": str(seen[-1]["seq"])} if seen else {}
         timeout = httpx.Timeout(REQUEST_SECONDS, read=20.0)
@@ -146,6 +146,6 @@ class Clients:
             async for event in sse.Stream(response).events():
                 if event.event in ("update", "complete"):
                     seen.append(event.json())
-                patience -= 1
-                if event.event == "complete" or not patience:
+                events_to_read -= 1
+                if event.event == "complete" or not events_to_read:
                     return

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any, cast
 
-from app.client import AsyncHeadrace, Headrace, Patience
+from app.client import AsyncHeadrace, Headrace, RetryConfig
 
 ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets", "models"})
 _END = object()
 
-HURRIED = Patience(first_pause_seconds=0.01, longest_pause_seconds=0.05)
+HURRIED = RetryConfig(first_pause_seconds=0.01, longest_pause_seconds=0.05)
 """Comes back at once, whatever a stream asks for: for stories with many cuts."""
 
 

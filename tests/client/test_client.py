@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.client import AsyncHeadrace, Headrace, HeadraceError, MissingCredentials, errors, transport
-from app.client.patience import Outage, Patience
+from app.client.retry import RetryConfig, RetryState
 from app.client.steps import Answer
 from tests.support.processes import ROOT
 
@@ -142,18 +142,20 @@ def test_a_single_text_is_no_list_of_texts() -> None:
 
 
 def test_pauses_double_up_to_the_longest_and_are_never_shorter_than_asked() -> None:
-    outage = Outage(Patience(first_pause_seconds=1, longest_pause_seconds=8), give_up_seconds=1000)
-    pauses = [outage.pause_seconds() for _ in range(10)]
+    retry_state = RetryState(
+        RetryConfig(first_pause_seconds=1, longest_pause_seconds=8), give_up_seconds=1000
+    )
+    pauses = [retry_state.pause_seconds() for _ in range(10)]
     for pause, ceiling in zip(pauses, [1, 2, 4, 8, 8, 8, 8, 8, 8, 8], strict=True):
         assert ceiling / 2 <= pause <= ceiling
     assert len(set(pauses)) == len(pauses)
 
-    outage.progressed()
-    outage.ask_for(2)
-    assert 2 < outage.pause_seconds() <= 3.5
+    retry_state.progressed()
+    retry_state.ask_for(2)
+    assert 2 < retry_state.pause_seconds() <= 3.5
     busy = HeadraceError("busy", retry_after_seconds=5)
     with pytest.raises(HeadraceError):
-        outage.pause_seconds(busy)
+        retry_state.pause_seconds(busy)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.client import AsyncHeadrace, Event, Patience, Submitted
+from app.client import AsyncHeadrace, Event, RetryConfig, Submitted
 from app.core.config import Settings
 from app.core.resources import Resources
 from tests.client.conftest import Connect
@@ -33,7 +33,7 @@ async def test_what_is_followed_over_a_line_that_is_cut_at_random_is_the_log(
 ) -> None:
     direct = connect(system.url, **ada.credentials)
     async with cutting(system.url, seed=seed) as proxy:
-        shaky = connect(proxy.url, **ada.credentials, patience=HURRIED)
+        shaky = connect(proxy.url, **ada.credentials, retry_config=HURRIED)
         job = await shaky.submit(slow_texts(80), batch_size=1)
         proxy.cut_between(200, 4000)
         followed = [event async for event in shaky.follow(job)]
@@ -48,7 +48,7 @@ async def test_results_read_over_a_line_that_is_cut_at_random_are_all_there_once
 ) -> None:
     texts = [f"{number} good things" for number in range(400)]
     async with cutting(system.url) as proxy:
-        shaky = connect(proxy.url, **ada.credentials, patience=HURRIED)
+        shaky = connect(proxy.url, **ada.credentials, retry_config=HURRIED)
         job = await shaky.submit(texts, batch_size=100)
         await shaky.wait(job, timeout=30)
         whole = b"".join([piece async for piece in shaky.export(job, "ndjson")])
@@ -94,7 +94,7 @@ async def test_a_cancel_and_a_retry_whose_answers_are_lost_are_heard_once(
 
 async def test_a_wait_outlives_cuts(connect: Connect, system: Running, ada: User) -> None:
     async with cutting(system.url) as proxy:
-        client = connect(proxy.url, **ada.credentials, patience=HURRIED)
+        client = connect(proxy.url, **ada.credentials, retry_config=HURRIED)
         job = await client.submit(slow_texts(60), batch_size=1)
         proxy.lose_answer_to("wait=")
         assert (await client.wait(job, timeout=30)).status == "completed"
@@ -146,11 +146,11 @@ async def followed_to(stream: AsyncIterator[Event], events: list[Event], count: 
 async def test_a_stream_goes_on_when_the_api_is_stopped_and_killed_and_is_back_on_its_port(
     connect: Connect, settings: Settings, tmp_path: Path
 ) -> None:
-    patience = Patience(longest_pause_seconds=0.5)
+    retry_config = RetryConfig(longest_pause_seconds=0.5)
     async with own_system(settings, tmp_path) as (system, api):
         ada = await asyncio.to_thread(system.sign_up)
         port = int(system.url.rsplit(":", 1)[1])
-        client = connect(system.url, **ada.credentials, patience=patience)
+        client = connect(system.url, **ada.credentials, retry_config=retry_config)
         job = await client.submit(slow_texts(250), batch_size=1)
         events: list[Event] = []
         interruptions: list[int] = []

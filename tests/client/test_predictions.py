@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from app.client import AsyncHeadrace, HeadraceError, Invalid, NotFound, NotUnderstood, RowError
+from app.client import AsyncHeadrace, HeadraceError, Invalid, NotFound, RowError, UnexpectedResponse
 from tests.client.conftest import Connect
 from tests.client.either import HURRIED
 from tests.client.scripted import JOB_ID, Asked, answer, answering, scripted
@@ -203,11 +203,11 @@ async def test_a_table_that_was_cut_is_read_on_only_while_it_is_the_same(
 
     read = b""
     async with scripted(script) as server:
-        export = connect(server.url, token="t", patience=HURRIED).export(JOB_ID, "csv")
+        export = connect(server.url, token="t", retry_config=HURRIED).export(JOB_ID, "csv")
         try:
             async for piece in export:
                 read += piece
-        except NotUnderstood as error:
+        except UnexpectedResponse as error:
             read += str(error).encode()
 
     changed = b"The results changed while they were read: there are more now."

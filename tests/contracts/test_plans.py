@@ -25,11 +25,11 @@ from app.jobs import explanations, leases, queries, quota, transitions
 from app.jobs.dead_letters import queries as dead_letters
 from app.jobs.kinds import batch_predict
 from app.jobs.leases import WorkerIdentity
-from app.jobs.moves import Batch, Report
 from app.jobs.queries import JobFilter
 from app.jobs.states import Status
-from app.keeper.prune import Prune
-from app.keeper.wake import Wake
+from app.jobs.transition_types import Batch, Report
+from app.maintenance.prune import Prune
+from app.maintenance.token_refill import TokenRefill
 from app.streams import owner_log
 from app.streams.owner_log import BEGINNING, EventFilter
 from bench import population
@@ -152,7 +152,7 @@ async def count_active(table: Table, connection: asyncpg.Connection) -> object:
 
 async def wake(table: Table, connection: asyncpg.Connection) -> None:
     resources = table.resources
-    await Wake(resources.redis_pool, resources.redis, resources.hints)(connection)
+    await TokenRefill(resources.redis_pool, resources.redis, resources.hints)(connection)
 
 
 async def prune(table: Table, connection: asyncpg.Connection) -> object:

@@ -16,7 +16,7 @@ from tests.support.waiting import until
 @pytest.fixture
 def quiet(resources: Resources) -> Hints:
     """Hints that are sent when the test says so."""
-    return Hints(resources.redis_pool, resources.redis, resources.seal)
+    return Hints(resources.redis_pool, resources.redis, resources.signer)
 
 
 def count_of(counter: Counter) -> float:
@@ -48,7 +48,7 @@ async def test_an_event_reaches_whoever_listens(resources: Resources, quiet: Hin
         async def has_heard_all() -> bool:
             message = await pubsub.get_message(ignore_subscribe_messages=True)
             if message is not None:
-                opened = resources.seal.open(message["channel"], message["data"])
+                opened = resources.signer.verify(message["channel"], message["data"])
                 assert opened is not None
                 heard.append(opened)
             return len(heard) == 3
@@ -74,7 +74,7 @@ async def test_without_redis_hints_are_dropped_and_nobody_waits(resources: Resou
     before = count_of(metrics.HINTS_DROPPED)
     async with open_pool("unix:///nowhere/at/all.sock", max_connections=2) as pool:
         availability = Availability()
-        lost = Hints(pool, availability, resources.seal)
+        lost = Hints(pool, availability, resources.signer)
 
         lost.wake("default")
         lost.events(ids.new_id(), [b"one", b"two"])
@@ -90,7 +90,7 @@ async def test_while_redis_is_away_it_is_asked_although_there_is_nothing_to_send
 ) -> None:
     now = 0.0
     availability = Availability(lambda: now)
-    quiet = Hints(resources.redis_pool, availability, resources.seal)
+    quiet = Hints(resources.redis_pool, availability, resources.signer)
     availability.failed(ConnectionError("away"), Use.SEND)
 
     now += STEADY_SECONDS

@@ -17,9 +17,9 @@ from app.core.config import Settings
 from app.core.database import Database, open_database
 from app.core.paging import PAGE_BYTES
 from app.core.storage import Storage
-from app.datasets.bounds import IntakeBounds
 from app.datasets.conversion.__main__ import CONVERT
 from app.datasets.conversion.faults import Fault
+from app.datasets.import_limits import ImportLimits
 from app.datasets.options import AS_FOUND
 from app.datasets.routes import PREVIEW_BYTES
 from app.datasets.values import Format
@@ -113,7 +113,7 @@ async def test_a_list_of_datasets_ends_early_where_their_columns_take_much(
     assert pages > 1
 
 
-@pytest.mark.parametrize("intake_bounds", [IntakeBounds(growth_grace_bytes=0, max_growth=2)])
+@pytest.mark.parametrize("intake_bounds", [ImportLimits(growth_grace_bytes=0, max_growth=2)])
 async def test_rows_that_grow_beyond_measure_are_refused_by_name(
     upload: Upload, store: Database, storage: Storage
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_file_with_too_many_rows_is_refused_by_name(tmp_path: Path, file_forma
     assert refused.value.code == "too_many_rows"
 
 
-@pytest.mark.parametrize("intake_bounds", [IntakeBounds(cpu_seconds=1, cpu_bytes=2**40)])
+@pytest.mark.parametrize("intake_bounds", [ImportLimits(cpu_seconds=1, cpu_bytes=2**40)])
 async def test_a_conversion_that_takes_too_much_processor_time_is_refused(upload: Upload) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({f"c{n}": [0] * 1_000_000 for n in range(40)}), file)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from app.datasets import signatures
+from app.uploads import signatures
 from tests.datasets.conftest import MEDIA_TYPES, Upload
 from tests.support.accounts import Account
 

@@ -22,11 +22,12 @@ from pydantic import TypeAdapter
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.datasets import queries, service, spooling
-from app.datasets.bounds import IntakeBounds
+from app.datasets import queries, service
 from app.datasets.errors import DatasetInUse, DatasetNotFound
+from app.datasets.import_limits import ImportLimits
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
 from app.datasets.values import Column
+from app.uploads import spooling
 from tests.datasets.conftest import MEDIA_TYPES, Upload
 from tests.support import jobs, rows
 from tests.support.accounts import Account
@@ -309,7 +310,7 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert not list(tmp_path.glob("headrace-upload-*"))
 
 
-@pytest.mark.parametrize("intake_bounds", [IntakeBounds(stall_seconds=0.1)])
+@pytest.mark.parametrize("intake_bounds", [ImportLimits(stall_seconds=0.1)])
 async def test_a_client_that_sends_nothing_is_not_waited_for(upload: Upload) -> None:
     async def stalling() -> AsyncIterator[bytes]:
         yield b"a,b\n"
@@ -333,7 +334,7 @@ async def test_a_refusal_is_heard_while_most_of_the_file_is_still_to_come(
     assert_problem(answer, 422, "bad_row", line=1)
 
 
-@pytest.mark.parametrize("intake_bounds", [IntakeBounds(conversion_seconds=0.01)])
+@pytest.mark.parametrize("intake_bounds", [ImportLimits(conversion_seconds=0.01)])
 async def test_a_conversion_that_takes_too_long_is_ended(
     upload: Upload, store: Database, storage: Storage
 ) -> None:

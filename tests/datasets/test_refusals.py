@@ -15,8 +15,9 @@ import pytest
 from app.core.errors import AppError
 from app.datasets.conversion import columns
 from app.datasets.conversion.faults import Fault
-from app.datasets.errors import BadCompression, BadRow, DatasetTooLarge
-from app.datasets.receiving import MAX_LINE_BYTES, RATIO_GRACE_BYTES, Spool
+from app.datasets.errors import DatasetTooLarge
+from app.uploads.errors import BadCompression, BadRow
+from app.uploads.receiving import MAX_LINE_BYTES, RATIO_GRACE_BYTES, Spool
 from tests.datasets.conftest import Preview
 
 

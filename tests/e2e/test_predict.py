@@ -8,12 +8,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.gate import Gate
+from app.auth.services import AuthServices
 from app.core.resources import Resources
 from app.jobs import transitions
-from app.jobs.moves import Claimed
 from app.jobs.predictions import service
 from app.jobs.times import JobTimes
+from app.jobs.transition_types import ClaimedJob
 from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
@@ -39,8 +39,8 @@ async def test_texts_are_answered_with_their_predictions_in_order(
     row = await rows.job(resources.database, UUID(found["job_id"]))
     assert row["retention_seconds"] == service.RETENTION_SECONDS
     # Counted for its user, like every request.
-    gate: Gate = app.state.gate
-    await gate.usage.write()
+    auth: AuthServices = app.state.auth
+    await auth.usage.write()
     assert (await ada.get("/users/me")).json()["request_count"] >= 2
     await invariants.all_hold(resources.database)
 
@@ -101,7 +101,7 @@ async def test_nobody_predicts_without_signing_in(client: httpx.AsyncClient) -> 
 # Without a worker, so that the story says what becomes of the job
 
 
-async def claimed(resources: Resources) -> Claimed:
+async def claimed(resources: Resources) -> ClaimedJob:
     """The job of the request that waits, running."""
 
     async def is_there() -> bool:

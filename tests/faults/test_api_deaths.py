@@ -86,7 +86,7 @@ async def test_an_api_whose_loops_have_died_ends_and_does_not_answer_as_if_nothi
 ) -> None:
     """A process that only answers looks healthy; one that has ended is started again."""
     program = (
-        "import asyncio, sys; from app.cli import main; from app.keeper.keeper import Keeper\n"
+        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Keeper\n"
         "async def die(_):\n"
         "    await asyncio.sleep(0.5)\n"
         "    raise RuntimeError('this loop has died')\n"

@@ -36,7 +36,7 @@ AWAY_SECONDS: Final = 1.5 * LEASE_SECONDS
 ANSWER_SECONDS: Final = 15.0
 """Far more than an answer takes, unless it waits for a connection that nobody has told it is dead."""
 
-Outage = Callable[[EmbeddedPostgres, PostgresProxy], AbstractAsyncContextManager[None]]
+RetryState = Callable[[EmbeddedPostgres, PostgresProxy], AbstractAsyncContextManager[None]]
 
 
 def through(network: PostgresProxy, system: System) -> System:
@@ -74,7 +74,7 @@ async def test_an_outage_is_answered_with_503_and_takes_no_job_from_its_worker(
     database: Database,
     postgres: EmbeddedPostgres,
     postgres_proxy: PostgresProxy,
-    outage: Outage,
+    outage: RetryState,
 ) -> None:
     behind = through(postgres_proxy, system)
     async with behind.api() as api, behind.worker("worker", WORKER_SLOTS="4") as worker:

@@ -10,7 +10,7 @@ import skops.io
 
 from tests.fuzz import onnx_corpus, onnx_mutants, skops_mutants
 from tests.fuzz.arena import Mutant
-from tests.worker.runtimes.inspection import corpus
+from tests.worker.runtimes.sklearn.inspection import corpus
 
 COMBINED_SHARE: Final = 0.25
 ROWS: Final = 4

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import to_onnx
 
-from tests.worker.runtimes.inspection import corpus
+from tests.worker.runtimes.sklearn.inspection import corpus
 
 CONVERTED = (
     *("logistic", "svc", "svc with probabilities", "tree", "forest", "boosting", "bagging", "ada boost"),

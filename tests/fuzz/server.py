@@ -20,8 +20,9 @@ import skops.io
 from app.jobs.params import ModelReference
 from tests.fuzz import guard
 from worker.context import JobError, RowError
-from worker.runtimes import FILE_RUNTIMES, file_runtime, inspection
+from worker.runtimes import FILE_RUNTIMES, file_runtime
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
+from worker.runtimes.sklearn import inspection
 
 SECONDS: Final = 20
 PATTERN: Final = int(os.environ.get("MALLOC_PERTURB_", "85"))

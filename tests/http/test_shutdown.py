@@ -85,7 +85,7 @@ async def test_a_request_that_is_cancelled_at_any_moment_of_a_shutdown_is_no_err
     app.state.hub.close()
     statuses = set()
     for turns in MOMENTS:
-        app.state.gate.identities.forget()
+        app.state.auth.identities.forget()
         with capture_logs() as records:
             start, *rest = await cancelled(app, method, target, headers, body, turns)
         statuses.add(start["status"])

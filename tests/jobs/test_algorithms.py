@@ -13,7 +13,7 @@ from app.datasets.values import Column, Dataset, Format
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.choice import choose
 from app.jobs.errors import UnknownColumn
-from app.jobs.kinds.kind import Found, Work
+from app.jobs.kinds.kind import JobPlan, ResolvedReferences
 from app.jobs.kinds.train_model import KIND, TrainModelRequest, plan, references
 from app.jobs.params import TrainModelParams
 from app.models.versions import Task
@@ -35,11 +35,11 @@ def ask(**wanted: Any) -> TrainModelRequest:
     return TrainModelRequest.model_validate({"dataset_id": str(DATASET.id), "target": "stars"} | wanted)
 
 
-def planned(**wanted: Any) -> Work:
-    return plan(ask(**wanted), Found(datasets={DATASET.id: DATASET}))
+def planned(**wanted: Any) -> JobPlan:
+    return plan(ask(**wanted), ResolvedReferences(datasets={DATASET.id: DATASET}))
 
 
-def params_of(work: Work) -> TrainModelParams:
+def params_of(work: JobPlan) -> TrainModelParams:
     return msgspec.json.decode(work.params, type=TrainModelParams)
 
 

@@ -18,8 +18,8 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.http.accept import choose
 from app.jobs.exports import layout, lines, parquet
-from app.jobs.moves import Batch, Claimed
 from app.jobs.results import ResultBatch
+from app.jobs.transition_types import Batch, ClaimedJob
 from tests.support import jobs
 from tests.support.accounts import Account
 
@@ -45,7 +45,7 @@ def encoded(rows: Sequence[Any]) -> bytes:
 
 
 async def commit(
-    app: FastAPI, job: Claimed, *batches: Sequence[Any], parts: Sequence[int] = (), is_final: bool = True
+    app: FastAPI, job: ClaimedJob, *batches: Sequence[Any], parts: Sequence[int] = (), is_final: bool = True
 ) -> None:
     """Store batches with these rows, those in `parts` as part files."""
     resources: Resources = app.state.resources
@@ -67,7 +67,7 @@ async def commit(
 class Fetch:
     """Gets results in a format."""
 
-    def __init__(self, client: httpx.AsyncClient, who: Account, job: Claimed) -> None:
+    def __init__(self, client: httpx.AsyncClient, who: Account, job: ClaimedJob) -> None:
         self._client = client
         self._who = who
         self._job = job

@@ -9,7 +9,7 @@ import pytest
 from app.core import paging
 from app.core.database import Database
 from app.jobs import queries, results
-from app.jobs.moves import Batch, Report
+from app.jobs.transition_types import Batch, Report
 from tests.support import jobs, rows
 from tests.support.accounts import Account
 

@@ -13,19 +13,19 @@ from pydantic import TypeAdapter
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs.moves import Batch, Claimed, Report
 from app.jobs.schemas import JobView
+from app.jobs.transition_types import Batch, ClaimedJob, Report
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 
-Ending = Callable[[Database, Claimed], Awaitable[object]]
+Ending = Callable[[Database, ClaimedJob], Awaitable[object]]
 
 
-async def fail_for_good(store: Database, job: Claimed) -> None:
+async def fail_for_good(store: Database, job: ClaimedJob) -> None:
     await jobs.fail(store, job, is_retryable=False)
 
 
-async def stop(store: Database, job: Claimed) -> None:
+async def stop(store: Database, job: ClaimedJob) -> None:
     await jobs.cancel(store, job.id)
     await jobs.stop(store, job)
 
@@ -39,7 +39,7 @@ async def retry(
     return await client.post(f"/jobs/{job_id}/retry", json=body, headers=who.headers)
 
 
-async def ended_after_two_batches(store: Database, owner: Account, end: Ending) -> Claimed:
+async def ended_after_two_batches(store: Database, owner: Account, end: Ending) -> ClaimedJob:
     """A job over 25 rows that came to a bad end with 20 of them committed, and a checkpoint."""
     job = await jobs.running(store, owner.id, rows=25)
     await jobs.advance(store, jobs.report(job, count=2, checkpoint=b"two done"))

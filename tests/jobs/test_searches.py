@@ -160,7 +160,7 @@ def test_a_search_over_rows_does_not_store_them_without_bound() -> None:
     request = train_model.TrainModelRequest.model_validate(body)
 
     with pytest.raises(SearchTooLarge):
-        train_model.spread(request)
+        train_model.fan_out(request)
 
 
 # Which is the best

@@ -78,9 +78,9 @@ async def test_a_cancelled_job_that_is_tried_again_can_complete(database: Databa
     await jobs.stop(database, job)
     assert await jobs.retry(database, job.id) is not None
 
-    moved = await jobs.complete(database, await jobs.claim(database))
+    transition = await jobs.complete(database, await jobs.claim(database))
 
-    assert moved.status is Status.COMPLETED
+    assert transition.status is Status.COMPLETED
     await invariants.all_hold(database)
 
 

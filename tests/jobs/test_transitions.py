@@ -16,8 +16,8 @@ import pytest
 from app.core import ids
 from app.core.database import Database
 from app.jobs import leases, transitions
-from app.jobs.moves import Claimed
 from app.jobs.states import MOVES, Priority, Status
+from app.jobs.transition_types import ClaimedJob
 from tests.support import invariants, jobs, rows
 
 EVERY_STATE = list(Status)
@@ -182,9 +182,9 @@ async def test_each_batch_moves_progress_on_and_the_result_completes_the_job(dat
 
     for index in range(3):
         await jobs.commit(database, job, first=index)
-    [moved] = (await jobs.advance(database, jobs.report(job, first=3, count=0, is_final=True))).values()
+    [transition] = (await jobs.advance(database, jobs.report(job, first=3, count=0, is_final=True))).values()
 
-    assert moved.status is Status.COMPLETED
+    assert transition.status is Status.COMPLETED
     log = await rows.events(database, job.id)
     assert [event["type"] for event in log] == ["created", "started", *["progress"] * 3, "completed"]
     assert [event["data"]["progress"] for event in log] == [0, 0, 40, 80, 100, 100]
@@ -197,9 +197,9 @@ async def test_each_batch_moves_progress_on_and_the_result_completes_the_job(dat
 async def test_batches_that_go_together_have_an_event_each(database: Database) -> None:
     job = await jobs.running(database, rows=25)
 
-    moved = await jobs.complete(database, job)
+    transition = await jobs.complete(database, job)
 
-    assert [event.seq for event in moved.events] == [3, 4, 5, 6]
+    assert [event.seq for event in transition.events] == [3, 4, 5, 6]
     assert [event["data"].get("batch") for event in await rows.events(database, job.id)] == [
         *(None, None),
         *(0, 1, 2),
@@ -217,7 +217,7 @@ async def test_reports_of_several_jobs_go_in_one_statement_and_each_stands_for_i
     one, done, fenced, ahead = await jobs.claim_all(database, worker_id)
     await jobs.release(database, fenced)
 
-    moved = await jobs.advance(
+    transition = await jobs.advance(
         database,
         jobs.report(fenced, count=2),
         jobs.report(one, count=1),
@@ -226,7 +226,7 @@ async def test_reports_of_several_jobs_go_in_one_statement_and_each_stands_for_i
         worker_id=worker_id,
     )
 
-    assert {job_id: move.status for job_id, move in moved.items()} == {
+    assert {job_id: move.status for job_id, move in transition.items()} == {
         one.id: Status.RUNNING,
         done.id: Status.COMPLETED,
     }
@@ -309,10 +309,10 @@ async def test_a_job_of_unknown_length_completes_with_what_it_has(database: Data
 async def test_a_failed_attempt_is_tried_again_after_its_delay(database: Database) -> None:
     job = await jobs.running(database)
 
-    moved = await jobs.fail(database, job, delay_seconds=3600)
+    transition = await jobs.fail(database, job, delay_seconds=3600)
 
-    assert moved is not None
-    assert (moved.status, moved.is_due) == (Status.PENDING, False)
+    assert transition is not None
+    assert (transition.status, transition.is_due) == (Status.PENDING, False)
     row = await rows.job(database, job.id)
     assert (row["failures"], row["error"]["code"], row["error"]["attempt"]) == (1, "boom", 1)
     assert await rows.value(database, "SELECT run_at > now() + interval '59 minutes' FROM jobs")
@@ -338,10 +338,10 @@ async def test_a_job_whose_budget_is_used_up_has_failed(database: Database) -> N
 async def test_an_error_that_is_never_retried_fails_the_job_at_once(database: Database) -> None:
     job = await jobs.running(database)
 
-    moved = await jobs.fail(database, job, is_retryable=False)
+    transition = await jobs.fail(database, job, is_retryable=False)
 
-    assert moved is not None
-    assert moved.status is Status.FAILED
+    assert transition is not None
+    assert transition.status is Status.FAILED
     assert (await rows.job(database, job.id))["failures"] == 1
     await invariants.all_hold(database)
 
@@ -370,9 +370,9 @@ async def test_a_release_costs_nothing_of_the_budget(database: Database) -> None
     job_id = await jobs.create(database, max_attempts=1)
 
     for _ in range(3):
-        moved = await jobs.release(database, await jobs.claim(database))
-        assert moved is not None
-        assert (moved.status, moved.is_due) == (Status.PENDING, True)
+        transition = await jobs.release(database, await jobs.claim(database))
+        assert transition is not None
+        assert (transition.status, transition.is_due) == (Status.PENDING, True)
 
     row = await rows.job(database, job_id)
     assert (row["failures"], row["attempt"], row["error"]) == (0, 3, None)
@@ -394,10 +394,10 @@ async def test_a_stopped_job_is_cancelled_with_what_it_has_committed(database: D
     await jobs.commit(database, job)
     await jobs.cancel(database, job.id)
 
-    moved = await jobs.stop(database, job)
+    transition = await jobs.stop(database, job)
 
-    assert moved is not None
-    assert moved.status is Status.CANCELLED
+    assert transition is not None
+    assert transition.status is Status.CANCELLED
     assert (await rows.job(database, job.id))["done"] == 10
     assert [attempt["outcome"] for attempt in await rows.attempts(database, job.id)] == ["cancelled"]
     await invariants.all_hold(database, predict=jobs.prediction)
@@ -409,10 +409,10 @@ async def test_a_stopped_job_is_cancelled_with_what_it_has_committed(database: D
 async def test_a_cancelled_pending_job_never_runs(database: Database) -> None:
     job_id = await jobs.create(database)
 
-    moved = await jobs.cancel(database, job_id)
+    transition = await jobs.cancel(database, job_id)
 
-    assert moved is not None
-    assert moved.status is Status.CANCELLED
+    assert transition is not None
+    assert transition.status is Status.CANCELLED
     assert await rows.event_types(database, job_id) == ["created", "cancelled"]
     assert await jobs.claim_all(database, await jobs.worker(database)) == []
     await invariants.all_hold(database)
@@ -444,9 +444,9 @@ async def test_a_job_never_completes_once_its_cancel_was_asked_for(database: Dat
     job = await jobs.running(database)
     await jobs.cancel(database, job.id)
 
-    moved = await jobs.complete(database, job)
+    transition = await jobs.complete(database, job)
 
-    assert moved.status is Status.CANCELLED
+    assert transition.status is Status.CANCELLED
     row = await rows.job(database, job.id)
     assert (row["status"], row["result"], row["done"]) == ("cancelled", None, 25)
     await invariants.all_hold(database, predict=jobs.prediction)
@@ -454,7 +454,7 @@ async def test_a_job_never_completes_once_its_cancel_was_asked_for(database: Dat
 
 @pytest.mark.parametrize("leave", [jobs.fail, jobs.release])
 async def test_a_job_whose_cancel_was_asked_for_does_not_wait_for_another_attempt(
-    database: Database, leave: Callable[[Database, Claimed], Awaitable[Any]]
+    database: Database, leave: Callable[[Database, ClaimedJob], Awaitable[Any]]
 ) -> None:
     job = await jobs.running(database)
     await jobs.cancel(database, job.id)
@@ -475,9 +475,9 @@ async def test_the_jobs_of_a_silent_worker_go_on_elsewhere(database: Database) -
     await jobs.commit(database, job)
     await jobs.silence(database, worker_id)
 
-    [moved] = await jobs.rescue(database)
+    [transition] = await jobs.rescue(database)
 
-    assert (moved.job_id, moved.status, moved.is_due) == (job.id, Status.PENDING, True)
+    assert (transition.job_id, transition.status, transition.is_due) == (job.id, Status.PENDING, True)
     assert (await rows.job(database, job.id))["failures"] == 1
     assert (await rows.event_types(database, job.id))[-1] == "rescued"
     assert (await jobs.claim(database)).next_batch == 1
@@ -488,7 +488,7 @@ async def test_a_worker_that_nobody_knows_counts_as_gone(database: Database) -> 
     await jobs.create(database)
     job = await jobs.claim(database, ids.new_id())
 
-    assert [moved.job_id for moved in await jobs.rescue(database)] == [job.id]
+    assert [transition.job_id for transition in await jobs.rescue(database)] == [job.id]
 
 
 async def test_a_worker_that_stopped_in_good_order_is_gone_at_once(database: Database) -> None:
@@ -498,7 +498,7 @@ async def test_a_worker_that_stopped_in_good_order_is_gone_at_once(database: Dat
     async with database.connection() as connection:
         await leases.remove(connection, worker_id)
 
-    assert [moved.job_id for moved in await jobs.rescue(database)] == [job.id]
+    assert [transition.job_id for transition in await jobs.rescue(database)] == [job.id]
 
 
 async def test_the_jobs_of_a_living_worker_are_left_alone(database: Database) -> None:
@@ -511,7 +511,7 @@ async def test_the_jobs_of_a_living_worker_are_left_alone(database: Database) ->
 
     rescued = await jobs.rescue(database)
 
-    assert [moved.job_id for moved in rescued] == [lost.id]
+    assert [transition.job_id for transition in rescued] == [lost.id]
     assert (await rows.job(database, kept.id))["status"] == "running"
 
 
@@ -532,9 +532,9 @@ async def test_a_rescued_job_whose_cancel_was_asked_for_is_cancelled(database: D
     job = await jobs.claim(database, ids.new_id())
     await jobs.cancel(database, job.id)
 
-    [moved] = await jobs.rescue(database)
+    [transition] = await jobs.rescue(database)
 
-    assert moved.status is Status.CANCELLED
+    assert transition.status is Status.CANCELLED
     await invariants.all_hold(database)
 
 
@@ -579,12 +579,12 @@ async def test_a_failed_job_that_is_tried_again_goes_on_with_its_whole_budget(da
     await jobs.commit(database, first)
     await jobs.fail(database, first)
 
-    moved = await jobs.retry(database, job_id)
+    transition = await jobs.retry(database, job_id)
     second = await jobs.claim(database)
     await jobs.fail(database, second)
 
-    assert moved is not None
-    assert (moved.status, moved.is_due) == (Status.PENDING, True)
+    assert transition is not None
+    assert (transition.status, transition.is_due) == (Status.PENDING, True)
     assert (second.attempt, second.next_batch, second.failures) == (2, 1, 0)
     assert (await rows.event_types(database, job_id))[-4:] == ["failed", "retried", "started", "failed"]
     await invariants.all_hold(database, predict=jobs.prediction)
@@ -615,54 +615,54 @@ async def test_only_a_job_that_ended_badly_is_tried_again(database: Database, st
 
 # The stale-write matrix: whoever has lost an attempt writes into the void.
 
-Takeover = Callable[[Database, Claimed, UUID], Awaitable[None]]
-Write = Callable[[Database, Claimed], Awaitable[object]]
+Takeover = Callable[[Database, ClaimedJob, UUID], Awaitable[None]]
+Write = Callable[[Database, ClaimedJob], Awaitable[object]]
 
 
-async def _is_rescued(database: Database, _job: Claimed, worker_id: UUID) -> None:
+async def _is_rescued(database: Database, _job: ClaimedJob, worker_id: UUID) -> None:
     await jobs.silence(database, worker_id)
     assert len(await jobs.rescue(database)) == 1
 
 
-async def _is_claimed_again_by_another_worker(database: Database, job: Claimed, worker_id: UUID) -> None:
+async def _is_claimed_again_by_another_worker(database: Database, job: ClaimedJob, worker_id: UUID) -> None:
     await _is_rescued(database, job, worker_id)
     assert (await jobs.claim(database)).attempt == 2
 
 
-async def _is_claimed_again_by_the_same_worker(database: Database, job: Claimed, worker_id: UUID) -> None:
+async def _is_claimed_again_by_the_same_worker(database: Database, job: ClaimedJob, worker_id: UUID) -> None:
     await _is_rescued(database, job, worker_id)
     assert (await jobs.claim(database, worker_id)).attempt == 2
 
 
-async def _is_final(database: Database, job: Claimed, _worker_id: UUID) -> None:
+async def _is_final(database: Database, job: ClaimedJob, _worker_id: UUID) -> None:
     await jobs.cancel(database, job.id)
     assert await jobs.stop(database, job) is not None
 
 
-async def _is_tried_again_from_the_start(database: Database, job: Claimed, worker_id: UUID) -> None:
+async def _is_tried_again_from_the_start(database: Database, job: ClaimedJob, worker_id: UUID) -> None:
     await _is_final(database, job, worker_id)
     await jobs.retry(database, job.id, from_start=True)
     again = await jobs.claim(database, worker_id)
     await jobs.commit(database, again)  # so that its cursor stands where the old attempt's did
 
 
-async def _batch(database: Database, job: Claimed) -> object:
+async def _batch(database: Database, job: ClaimedJob) -> object:
     return await jobs.advance(database, jobs.report(job, first=1))
 
 
-async def _settle_ok(database: Database, job: Claimed) -> object:
+async def _settle_ok(database: Database, job: ClaimedJob) -> object:
     return await jobs.advance(database, jobs.report(job, first=1, count=2, is_final=True))
 
 
-async def _settle_failed(database: Database, job: Claimed) -> object:
+async def _settle_failed(database: Database, job: ClaimedJob) -> object:
     return await jobs.fail(database, job)
 
 
-async def _release(database: Database, job: Claimed) -> object:
+async def _release(database: Database, job: ClaimedJob) -> object:
     return await jobs.release(database, job)
 
 
-async def _stop(database: Database, job: Claimed) -> object:
+async def _stop(database: Database, job: ClaimedJob) -> object:
     return await jobs.stop(database, job)
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from app.core.sandbox.permissions import Permission
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Found, Kind, RetryPolicy, Work
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences, RetryPolicy
 from app.jobs.requests import JobOptions
 
 SHORT_RETRIES: Final = RetryPolicy(base_seconds=0.05, maximum_seconds=0.2, never=frozenset({"refused"}))
@@ -35,12 +35,12 @@ class CountParams(msgspec.Struct, frozen=True):
     counter_path: str | None
 
 
-def plan_count(request: CountRequest, _found: Found) -> Work:
+def plan_count(request: CountRequest, _found: ResolvedReferences) -> JobPlan:
     """Nothing can be wrong with it."""
     params = CountParams(
         request.batches, request.rows_per_batch, request.work_ms, request.heeds_stop, request.counter_path
     )
-    return Work(msgspec.json.encode(params), total=request.batches * request.rows_per_batch)
+    return JobPlan(msgspec.json.encode(params), total=request.batches * request.rows_per_batch)
 
 
 def prediction(row: int) -> dict[str, int]:
@@ -62,9 +62,9 @@ class FaultParams(msgspec.Struct, frozen=True):
     bad_attempts: int
 
 
-def plan_fault(request: FaultRequest, _found: Found) -> Work:
+def plan_fault(request: FaultRequest, _found: ResolvedReferences) -> JobPlan:
     """Nothing can be wrong with it, yet."""
-    return Work(msgspec.json.encode(FaultParams(request.batches, request.bad_attempts)))
+    return JobPlan(msgspec.json.encode(FaultParams(request.batches, request.bad_attempts)))
 
 
 FAULTS: Final = {

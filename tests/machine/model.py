@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from app.jobs.moves import Report
 from app.jobs.states import EventType, Outcome, Status
+from app.jobs.transition_types import Report
 
 
 class Event(NamedTuple):

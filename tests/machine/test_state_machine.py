@@ -29,8 +29,8 @@ from app.core import database as doors
 from app.core import ids
 from app.jobs import leases, transitions
 from app.jobs.leases import WorkerIdentity
-from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
 from app.jobs.states import HEAD_START, Priority, Status
+from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
 from tests.machine import model
 from tests.machine.database import OneConnection
 from tests.machine.model import Model, NotWhole
@@ -65,7 +65,7 @@ class Machine(RuleBasedStateMachine):
             for number in range(3)
         ]
         # Every attempt there ever was, as its worker remembers it: most of them are over.
-        self.claims: list[tuple[UUID, Claimed]] = []
+        self.claims: list[tuple[UUID, ClaimedJob]] = []
         self.owner_id: UUID
 
     @initialize()
@@ -128,7 +128,7 @@ class Machine(RuleBasedStateMachine):
         due = self.model.now + delay
 
         async def create(connection: asyncpg.Connection) -> None:
-            moved = await transitions.create(connection, new)
+            transition = await transitions.create(connection, new)
             job = model.Job(
                 id=new.id,
                 kind=kind,
@@ -140,7 +140,7 @@ class Machine(RuleBasedStateMachine):
                 sort_key=due - head_start.total_seconds(),
             )
             self.model.jobs[new.id] = job
-            self._check_answer(moved, job, events=1)
+            self._check_answer(transition, job, events=1)
 
         self._step(create)
 
@@ -150,8 +150,8 @@ class Machine(RuleBasedStateMachine):
         job = self._job(which)
 
         async def cancel(connection: asyncpg.Connection) -> None:
-            moved = await transitions.cancel(connection, job_id=job.id)
-            self._check_answer(moved, job, events=int(job.cancel()))
+            transition = await transitions.cancel(connection, job_id=job.id)
+            self._check_answer(transition, job, events=int(job.cancel()))
 
         self._step(cancel)
 
@@ -161,14 +161,14 @@ class Machine(RuleBasedStateMachine):
         job = self._job(which)
 
         async def retry(connection: asyncpg.Connection) -> None:
-            moved = await transitions.retry(
+            transition = await transitions.retry(
                 connection,
                 job_id=job.id,
                 from_start=from_start,
                 head_start=timedelta(seconds=job.head_start),
             )
             changed = job.retry(from_start=from_start, now=self.model.now)
-            self._check_answer(moved, job, events=int(changed))
+            self._check_answer(transition, job, events=int(changed))
 
         self._step(retry)
 
@@ -297,7 +297,7 @@ class Machine(RuleBasedStateMachine):
         job, attempt = self.model.jobs[claimed.id], claimed.attempt + slip
 
         async def fail(connection: asyncpg.Connection) -> None:
-            moved = await transitions.fail(
+            transition = await transitions.fail(
                 connection,
                 job_id=job.id,
                 attempt=attempt,
@@ -309,7 +309,7 @@ class Machine(RuleBasedStateMachine):
             changed = job.fail(
                 attempt, code="boom", is_retryable=is_retryable, delay=delay, now=self.model.now
             )
-            self._check_answer(moved, job, events=int(changed))
+            self._check_answer(transition, job, events=int(changed))
 
         self._step(fail)
 
@@ -320,8 +320,8 @@ class Machine(RuleBasedStateMachine):
         job, attempt = self.model.jobs[claimed.id], claimed.attempt + slip
 
         async def release(connection: asyncpg.Connection) -> None:
-            moved = await transitions.release(connection, job_id=job.id, attempt=attempt)
-            self._check_answer(moved, job, events=int(job.release(attempt, now=self.model.now)))
+            transition = await transitions.release(connection, job_id=job.id, attempt=attempt)
+            self._check_answer(transition, job, events=int(job.release(attempt, now=self.model.now)))
 
         self._step(release)
 
@@ -332,8 +332,8 @@ class Machine(RuleBasedStateMachine):
         job, attempt = self.model.jobs[claimed.id], claimed.attempt + slip
 
         async def stop(connection: asyncpg.Connection) -> None:
-            moved = await transitions.stop(connection, job_id=job.id, attempt=attempt)
-            self._check_answer(moved, job, events=int(job.stop(attempt)))
+            transition = await transitions.stop(connection, job_id=job.id, attempt=attempt)
+            self._check_answer(transition, job, events=int(job.stop(attempt)))
 
         self._step(stop)
 
@@ -347,11 +347,11 @@ class Machine(RuleBasedStateMachine):
             answer = await transitions.rescue(
                 connection, lease=timedelta(seconds=LEASE), delays_seconds=DELAYS, limit=100
             )
-            assert {moved.job_id for moved in answer} == abandoned.keys()
-            for moved in answer:
-                job = abandoned[moved.job_id]
+            assert {transition.job_id for transition in answer} == abandoned.keys()
+            for transition in answer:
+                job = abandoned[transition.job_id]
                 job.rescue(delays=DELAYS, now=self.model.now)
-                self._check_answer(moved, job, events=1)
+                self._check_answer(transition, job, events=1)
 
         self._step(rescue)
 
@@ -379,21 +379,25 @@ class Machine(RuleBasedStateMachine):
     def _job(self, which: int) -> model.Job:
         return list(self.model.jobs.values())[which % len(self.model.jobs)]
 
-    def _claim(self, which: int) -> tuple[UUID, Claimed]:
+    def _claim(self, which: int) -> tuple[UUID, ClaimedJob]:
         """One of the attempts there were, counted from the youngest."""
         return self.claims[-1 - which % len(self.claims)]
 
-    def _check_answer(self, moved: Moved | None, job: model.Job, *, events: int) -> None:
+    def _check_answer(self, transition: TransitionResult | None, job: model.Job, *, events: int) -> None:
         """The answer says exactly what changed, and nothing if nothing did."""
         if not events:
-            assert moved is None
+            assert transition is None
             return
-        assert moved is not None
-        assert (moved.job_id, moved.status, moved.worker_id) == (job.id, job.status, job.worker_id)
-        assert moved.is_due == (job.run_at <= self.model.now)
+        assert transition is not None
+        assert (transition.job_id, transition.status, transition.worker_id) == (
+            job.id,
+            job.status,
+            job.worker_id,
+        )
+        assert transition.is_due == (job.run_at <= self.model.now)
         last_seq = len(job.events)
-        assert [event.seq for event in moved.events] == list(range(last_seq - events + 1, last_seq + 1))
-        assert [event.type for event in moved.events] == [event.type for event in job.events[-events:]]
+        assert [event.seq for event in transition.events] == list(range(last_seq - events + 1, last_seq + 1))
+        assert [event.type for event in transition.events] == [event.type for event in job.events[-events:]]
 
     async def _check_database(self) -> None:
         await self._check_rows()

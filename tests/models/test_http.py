@@ -153,11 +153,11 @@ async def test_an_alias_is_set_moved_and_forgotten(
     best = "/models/churn/aliases/best"
 
     first = await client.put(best, json={"version": 1}, headers=alice.headers)
-    moved = await client.put(best, json={"version": 2}, headers=alice.headers)
+    transition = await client.put(best, json={"version": 2}, headers=alice.headers)
     version = await client.get("/models/churn/versions/2", headers=alice.headers)
     unknown = await client.put(best, json={"version": 3}, headers=alice.headers)
 
-    assert (first.json()["aliases"], moved.json()["aliases"]) == ({"best": 1}, {"best": 2})
+    assert (first.json()["aliases"], transition.json()["aliases"]) == ({"best": 1}, {"best": 2})
     assert version.json()["aliases"] == ["best"]
     assert_problem(unknown, 404, "model_not_found")
     assert (await client.delete(best, headers=alice.headers)).status_code == 204

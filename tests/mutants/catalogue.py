@@ -12,11 +12,11 @@ MIGRATION: Final = "alembic/versions/0002_jobs.py"
 LEASES: Final = "app/jobs/leases.py"
 QUOTA: Final = "app/jobs/quota.py"
 DATABASE: Final = "app/core/database.py"
-CONTACT: Final = "app/keeper/contact.py"
-RESCUE: Final = "app/keeper/rescue.py"
-KEEPER: Final = "app/keeper/keeper.py"
+CONTACT: Final = "app/maintenance/connectivity.py"
+RESCUE: Final = "app/maintenance/rescue.py"
+KEEPER: Final = "app/maintenance/maintenance.py"
 LEASE: Final = "worker/lease.py"
-LEDGER: Final = "worker/ledger.py"
+LEDGER: Final = "worker/report_writer.py"
 RUN_NEXT: Final = "worker/run_next.py"
 TENANCY: Final = "worker/children/tenancy.py"
 
@@ -29,7 +29,7 @@ STREAM_ROUTES: Final = "app/streams/routes.py"
 METHODS: Final = "app/http/methods.py"
 UNREADABLE: Final = "app/http/unreadable.py"
 ENCODINGS: Final = "app/http/encodings.py"
-RECEIVING: Final = "app/datasets/receiving.py"
+RECEIVING: Final = "app/uploads/receiving.py"
 
 _FENCE = "AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch"
 _LEAVE_ONE = "WHERE id = $9 AND attempt = $10 AND status = 'running' FOR UPDATE"
@@ -52,7 +52,7 @@ _ENDED: Final = _transition("test_a_job_that_has_ended_does_not_change")
 _MOVES: Final = _transition("test_the_database_accepts_the_legal_moves_and_no_others")
 _FALLS: Final = _transition("test_the_counters_of_a_job_never_fall")
 _ONCE: Final = "tests/jobs/test_transition_locks.py::test_the_database_itself_keeps_nothing_twice"
-_FATE: Final = "tests/worker/test_ledger.py::test_the_standing_of_a_job_tells_what_became_of_a_report"
+_FATE: Final = "tests/worker/test_report_writer.py::test_the_standing_of_a_job_tells_what_became_of_a_report"
 
 
 def _resuming(test: str) -> str:
@@ -428,28 +428,28 @@ MUTANTS: Final = (
         CONTACT,
         "self.clock() - self._since >= 2 * self.lease_seconds",
         "self.clock() - self._since >= 0",
-        ("tests/keeper/test_contact.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
+        ("tests/maintenance/test_connectivity.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
     ),
     Mutant(
         "grace: one lease",
         CONTACT,
         ">= 2 * self.lease_seconds",
         ">= self.lease_seconds",
-        ("tests/keeper/test_contact.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
+        ("tests/maintenance/test_connectivity.py::test_whoever_is_in_touch_for_two_leases_may_rescue",),
     ),
     Mutant(
         "grace: in spite of a break",
         CONTACT,
         "if self._last is None or now - self._last > self.lease_seconds / 2:",
         "if self._last is None:",
-        ("tests/keeper/test_contact.py::test_a_break_starts_the_time_anew",),
+        ("tests/maintenance/test_connectivity.py::test_a_break_starts_the_time_anew",),
     ),
     Mutant(
         "grace: not asked for",
         RESCUE,
         "if not self.contact.is_long_enough:",
         "if False:",
-        ("tests/keeper/test_rescue.py::test_a_keeper_that_has_just_started_rescues_nobody",),
+        ("tests/maintenance/test_rescue.py::test_a_keeper_that_has_just_started_rescues_nobody",),
     ),
     Mutant(
         "grace: only whoever gets to do it is in touch",
@@ -457,7 +457,7 @@ MUTANTS: Final = (
         "rescue, rescue.contact.touch)",
         "rescue)",
         (
-            "tests/keeper/test_rescue.py::test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same",
+            "tests/maintenance/test_rescue.py::test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same",
         ),
     ),
     Mutant(
@@ -520,10 +520,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "probe: ready without a lease",
-        "worker/probe.py",
+        "worker/health_server.py",
         "if self.holds_lease is None or not self.holds_lease():",
         "if False:",
-        ("tests/worker/test_probe.py::test_a_worker_that_waits_for_postgres_is_alive_and_not_ready",),
+        ("tests/worker/test_health_server.py::test_a_worker_that_waits_for_postgres_is_alive_and_not_ready",),
     ),
     Mutant(
         "claimer: claims for a slot that is gone",
@@ -553,65 +553,67 @@ MUTANTS: Final = (
     Mutant(
         "fate: any attempt",
         LEDGER,
-        "if standing is None or standing.attempt != report.attempt:",
-        "if standing is None:",
+        "if state is None or state.attempt != report.attempt:",
+        "if state is None:",
         (_FATE,),
     ),
     Mutant(
         "fate: any end is ours",
         LEDGER,
-        "if report.is_final and standing.status in FINAL:",
-        "if standing.status in FINAL:",
+        "if report.is_final and state.status in FINAL:",
+        "if state.status in FINAL:",
         (_FATE,),
     ),
     Mutant(
         "fate: no end is ours",
         LEDGER,
-        "if report.is_final and standing.status in FINAL:",
+        "if report.is_final and state.status in FINAL:",
         "if False:",
         (_FATE,),
     ),
     Mutant(
         "fate: whether it runs or not",
         LEDGER,
-        "if standing.status is not Status.RUNNING:",
+        "if state.status is not Status.RUNNING:",
         "if False:",
         (_FATE,),
     ),
     Mutant(
         "fate: never sent again",
         LEDGER,
-        "if standing.next_batch == report.first_batch:",
+        "if state.next_batch == report.first_batch:",
         "if False:",
         (_FATE,),
     ),
     Mutant(
         "fate: always sent again",
         LEDGER,
-        "if standing.next_batch == report.first_batch:",
-        "if standing.next_batch >= report.first_batch:",
+        "if state.next_batch == report.first_batch:",
+        "if state.next_batch >= report.first_batch:",
         (_FATE,),
     ),
     Mutant(
         "fate: an end is applied in part",
         LEDGER,
-        "if not report.is_final and standing.next_batch == report.first_batch + len(report.batches):",
-        "if standing.next_batch == report.first_batch + len(report.batches):",
+        "if not report.is_final and state.next_batch == report.first_batch + len(report.batches):",
+        "if state.next_batch == report.first_batch + len(report.batches):",
         (_FATE,),
     ),
     Mutant(
-        "ledger: what was not applied counts as applied",
+        "report_writer: what was not applied counts as applied",
         LEDGER,
         "                    again.append(waiting)",
         "                    waiting.answer.set_result(None)",
-        ("tests/worker/test_ledger.py::test_a_report_that_was_lost_on_its_way_is_sent_again",),
+        ("tests/worker/test_report_writer.py::test_a_report_that_was_lost_on_its_way_is_sent_again",),
     ),
     Mutant(
-        "ledger: whoever is fenced hears nothing of it",
+        "report_writer: whoever is fenced hears nothing of it",
         LEDGER,
         "waiting.answer.set_exception(Fenced())",
         "waiting.answer.set_result(None)",
-        ("tests/worker/test_ledger.py::test_a_report_of_an_attempt_that_is_over_is_answered_as_fenced",),
+        (
+            "tests/worker/test_report_writer.py::test_a_report_of_an_attempt_that_is_over_is_answered_as_fenced",
+        ),
     ),
     Mutant(
         "drain: jobs are still taken",
@@ -672,10 +674,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "conversion: one owner takes every place",
-        "app/datasets/turns.py",
+        "app/datasets/fair_queue.py",
         "if owner_id in self._inside:",
         "if False:",
-        ("tests/datasets/test_turns.py::test_one_owner_never_holds_every_place",),
+        ("tests/datasets/test_fair_queue.py::test_one_owner_never_holds_every_place",),
     ),
     Mutant(
         "preview: any number of bytes",
@@ -730,7 +732,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "hints: no signature",
-        "app/core/sealing.py",
+        "app/core/signing.py",
         "return message if hmac.compare_digest(signature, self._signature(channel, message)) else None",
         "return message",
         ("tests/streams/test_forged_hints.py::test_a_forged_event_is_not_shown_and_ends_no_stream",),
@@ -738,7 +740,7 @@ MUTANTS: Final = (
     Mutant(
         "hints: a worker looks whoever says so",
         "worker/lease.py",
-        'if seal.open(message["channel"], message["data"]) is None:',
+        'if signer.verify(message["channel"], message["data"]) is None:',
         "if False:",
         ("tests/worker/test_forged_tokens.py::test_a_worker_looks_at_no_job_that_another_tells_it_to",),
     ),

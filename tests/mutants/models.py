@@ -4,15 +4,15 @@ from typing import Final
 
 from tests.mutants.mutant import Mutant
 
-_FOLDER: Final = "worker/runtimes/inspection"
+_FOLDER: Final = "worker/runtimes/sklearn/inspection"
 
 
 def _attack(test: str) -> str:
-    return f"tests/worker/runtimes/inspection/test_attacks.py::{test}"
+    return f"tests/worker/runtimes/sklearn/inspection/test_attacks.py::{test}"
 
 
 _TESTS: Final = "tests/worker/runtimes"
-_REBUILT: Final = f"{_TESTS}/inspection/test_rebuilt.py::test_a_part_that_does_not_fit_is_refused"
+_REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_fit_is_refused"
 _FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
 
 
@@ -124,28 +124,28 @@ MODELS: Final = (
         "a header of another length than it claims",
         "usual is not None and usual.end() == 10 + int.from_bytes",
         "usual is not None or 10 + int.from_bytes",
-        f"{_TESTS}/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
     ),
     _of(
         "arrays",
         "a header that ends too soon is an error of ours",
         "except tokenize.TokenError:",
         "except ImportError:",
-        f"{_TESTS}/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
     ),
     _of(
         "archive",
         "a schema of any depth",
         "    for _ in range(MAX_DEPTH + 1):\n",
         "    while True:\n",
-        f"{_TESTS}/test_sklearn.py::test_a_schema_nested_deeper_than_any_model_is_refused",
+        f"{_TESTS}/sklearn/test_runtime.py::test_a_schema_nested_deeper_than_any_model_is_refused",
     ),
     _of(
         "names",
         "types in lists",
         "if isinstance(value, (dict, list))]",
         "if isinstance(value, dict)]",
-        f"{_TESTS}/test_sklearn.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
+        f"{_TESTS}/sklearn/test_runtime.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
     ),
     _of(
         "arrays",
@@ -163,20 +163,20 @@ MODELS: Final = (
     ),
     Mutant(
         "models: an ONNX node without an input",
-        "worker/runtimes/onnx_file.py",
+        "worker/runtimes/onnx/file.py",
         "            ensure_inputs(part, versions)\n",
         "            pass\n",
         (
-            "tests/worker/runtimes/test_onnx_operators.py::"
+            "tests/worker/runtimes/onnx/test_operators.py::"
             "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
         ),
     ),
     Mutant(
         "models: an ONNX file with data elsewhere",
-        "worker/runtimes/onnx_file.py",
+        "worker/runtimes/onnx/file.py",
         "            case onnx.TensorProto() if _is_external(part):",
         "            case onnx.TensorProto() if False:",
-        ("tests/worker/runtimes/test_onnx.py::test_external_data_is_refused_wherever_it_hides",),
+        ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_hides",),
     ),
     Mutant(
         "models: an ONNX file with options of its session",
@@ -184,15 +184,15 @@ MODELS: Final = (
         'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
         "",
         (
-            "tests/worker/runtimes/test_onnx.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
+            "tests/worker/runtimes/onnx/test_runtime.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
         ),
     ),
     Mutant(
         "models: an ONNX tree that leads back",
-        "worker/runtimes/onnx_file.py",
+        "worker/runtimes/onnx/file.py",
         "            ensure_trees(part)\n",
         "",
-        ("tests/worker/runtimes/test_onnx_trees.py::test_a_tree_that_leads_back_is_refused",),
+        ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_that_leads_back_is_refused",),
     ),
     _of(
         "mixtures",
@@ -206,7 +206,7 @@ MODELS: Final = (
         "factors by the batch",
         "    part.value.__class__ = RowByRow\n",
         "",
-        f"{_TESTS}/inspection/test_registry.py"
+        f"{_TESTS}/sklearn/inspection/test_registry.py"
         "::test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it",
     ),
     _of(
@@ -256,7 +256,7 @@ MODELS: Final = (
         "a function of another class for a transformer",
         "isinstance(part.get(name), np.ufunc | partial)",
         "callable(part.get(name))",
-        f"{_TESTS}/inspection/test_rebuilt.py::test_a_metric_is_no_function_for_a_transformer",
+        f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_metric_is_no_function_for_a_transformer",
     ),
     Mutant(
         "models: one that cannot predict is accepted",
@@ -267,11 +267,11 @@ MODELS: Final = (
     ),
     Mutant(
         "models: several values as one",
-        "worker/runtimes/onnx_outputs.py",
+        "worker/runtimes/onnx/outputs.py",
         "return self.task if _width(values[0], count) == 1 else None",
         "return self.task",
         (
-            f"{_TESTS}/test_onnx_outputs.py"
+            f"{_TESTS}/onnx/test_outputs.py"
             "::test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares",
         ),
     ),

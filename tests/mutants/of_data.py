@@ -40,7 +40,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "rows: a batch of digits is numbers",
-        "worker/runtimes/sklearn_columns.py",
+        "worker/runtimes/sklearn/columns.py",
         "    is_untold = readers is None or all(reader.is_number or reader is ANY for reader in readers)\n"
         "    if is_untold and not any(isinstance(value, str) for row in read for value in row):",
         "    if True:",
@@ -48,7 +48,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "rows: a category is the value as it is shown",
-        "worker/runtimes/sklearn_columns.py",
+        "worker/runtimes/sklearn/columns.py",
         "rows.columns()[place] if reader is ANY else rows.written(place)",
         "rows.columns()[place]",
         _by_column("test_05_a_category_is_the_cell_as_it_was_written"),
@@ -62,7 +62,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "csv: two cells may be the same number",
-        "app/datasets/written.py",
+        "app/datasets/canonical_text.py",
         "if other != text and value != 0:",
         "if False:",
         _as_written("test_12_what_would_not_come_back_is_text"),

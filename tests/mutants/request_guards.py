@@ -7,11 +7,11 @@ from tests.mutants.mutant import Mutant
 PROTOCOL: Final = "app/http/protocol.py"
 ROUTING: Final = "app/http/routing.py"
 MIDDLEWARE: Final = "app/http/middleware.py"
-COUNTING: Final = "app/http/counting.py"
+COUNTING: Final = "app/http/value_counter.py"
 ADDRESSES: Final = "app/http/addresses.py"
 ATTEMPTS: Final = "app/auth/attempts.py"
 AUTH_ROUTES: Final = "app/auth/routes.py"
-TURNS: Final = "app/auth/turns.py"
+TURNS: Final = "app/auth/concurrency_limit.py"
 SPACE: Final = "app/jobs/searches/space.py"
 
 
@@ -99,7 +99,7 @@ REQUEST_GUARDS: Final = (
         COUNTING,
         "self._is_in_string = not self._is_in_string",
         "pass",
-        ("tests/http/test_counting.py::test_it_does_not_matter_how_a_text_is_cut",),
+        ("tests/http/test_value_counter.py::test_it_does_not_matter_how_a_text_is_cut",),
     ),
     Mutant(
         "sign-in: anybody's X-Forwarded-For",
@@ -111,7 +111,7 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "sign-in: any number of guesses",
         AUTH_ROUTES,
-        "await gate.attempts.refuse(connection, rules, network)\n        async with",
+        "await auth.attempts.refuse(connection, rules, network)\n        async with",
         "pass\n        async with",
         (_attempts("test_the_sixth_guess_is_refused_and_so_is_the_right_password"),),
     ),
@@ -134,7 +134,7 @@ REQUEST_GUARDS: Final = (
         TURNS,
         "                self._queues.move_to_end(network)",
         "                pass",
-        ("tests/auth/test_turns.py::test_a_flood_from_one_network_does_not_delay_another",),
+        ("tests/auth/test_concurrency_limit.py::test_a_flood_from_one_network_does_not_delay_another",),
     ),
     Mutant(
         "search: numbers of any size",

@@ -14,21 +14,21 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.files import StoredFile
 from app.core.resources import Resources
-from app.datasets.errors import SpoolFull
-from app.datasets.spooling import Spools
 from app.jobs import transitions
-from app.jobs.moves import Batch, NewJob
 from app.jobs.states import Priority
-from app.keeper.prune import Prune
+from app.jobs.transition_types import Batch, NewJob
+from app.maintenance.prune import Prune
 from app.models import registry
 from app.quotas import queries
 from app.quotas.errors import GIB, QuotaExceeded
 from app.quotas.service import SLACK_BYTES, StorageQuota
+from app.uploads.errors import SpoolFull
+from app.uploads.spooling import Spools
 from tests.models import versions
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account, sign_in
 from tests.support.waiting import until
-from worker.ledger import Ledger
+from worker.report_writer import ReportWriter
 
 TEXT = "x" * 1000
 PAYLOAD_BYTES = len(TEXT) + 4
@@ -199,8 +199,8 @@ async def test_many_changes_are_added_up_and_the_sum_stays(store: Database, alic
 
 
 @pytest.fixture
-async def ledger(resources: Resources, limit_bytes: int) -> AsyncIterator[Ledger]:
-    opened = Ledger(resources.database, resources.hints, ids.new_id(), StorageQuota(limit_bytes))
+async def report_writer(resources: Resources, limit_bytes: int) -> AsyncIterator[ReportWriter]:
+    opened = ReportWriter(resources.database, resources.hints, ids.new_id(), StorageQuota(limit_bytes))
     async with background.running(opened.write_forever()):
         yield opened
 
@@ -210,27 +210,27 @@ async def fill(store: Database, owner_id: UUID, size: int) -> None:
 
 
 async def test_a_batch_beyond_the_quota_is_refused_and_nothing_of_it_is_kept(
-    store: Database, ledger: Ledger, alice: Account, limit_bytes: int
+    store: Database, report_writer: ReportWriter, alice: Account, limit_bytes: int
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
     report = replace(jobs.report(job), owner_id=alice.id)
-    await ledger.advance(report)
+    await report_writer.advance(report)
     await fill(store, alice.id, limit_bytes)
 
     with pytest.raises(QuotaExceeded) as refused:
-        await ledger.advance(replace(jobs.report(job, first=1), owner_id=alice.id))
+        await report_writer.advance(replace(jobs.report(job, first=1), owner_id=alice.id))
 
     assert refused.value.facts["limit"] == limit_bytes
     stored = await rows.job(store, job.id)
     assert (stored["status"], stored["next_batch"], stored["done"]) == ("running", 1, 10)
     assert len(await rows.batches(store, job.id)) == 1
     await rows.execute(store, "DELETE FROM stored_bytes WHERE bytes = $1", limit_bytes)
-    await ledger.advance(replace(jobs.report(job, first=1), owner_id=alice.id))
+    await report_writer.advance(replace(jobs.report(job, first=1), owner_id=alice.id))
     await invariants.all_hold(store)
 
 
 async def test_a_model_beyond_the_quota_is_refused_with_the_end_of_its_job(
-    store: Database, ledger: Ledger, alice: Account, limit_bytes: int
+    store: Database, report_writer: ReportWriter, alice: Account, limit_bytes: int
 ) -> None:
     job = await jobs.running(store, alice.id, rows=10)
     await jobs.commit(store, job)
@@ -247,7 +247,7 @@ async def test_a_model_beyond_the_quota_is_refused_with_the_end_of_its_job(
         return result
 
     with pytest.raises(QuotaExceeded):
-        await ledger.advance(
+        await report_writer.advance(
             replace(jobs.report(job, first=1, count=0, is_final=True), owner_id=alice.id), complete
         )
 
@@ -256,7 +256,7 @@ async def test_a_model_beyond_the_quota_is_refused_with_the_end_of_its_job(
 
 
 async def test_one_owner_over_the_quota_does_not_hold_up_another(
-    store: Database, ledger: Ledger, alice: Account, mallory: Account, limit_bytes: int
+    store: Database, report_writer: ReportWriter, alice: Account, mallory: Account, limit_bytes: int
 ) -> None:
     await fill(store, alice.id, limit_bytes)
     await jobs.create(store, alice.id)
@@ -264,7 +264,7 @@ async def test_one_owner_over_the_quota_does_not_hold_up_another(
     claimed = await jobs.claim_all(store, await jobs.worker(store, slots=2))
 
     answers = await asyncio.gather(
-        *(ledger.advance(replace(jobs.report(job), owner_id=job.owner_id)) for job in claimed),
+        *(report_writer.advance(replace(jobs.report(job), owner_id=job.owner_id)) for job in claimed),
         return_exceptions=True,
     )
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.gate import Gate
+from app.auth.services import AuthServices
 from app.core.config import Settings
 from app.core.metrics import STREAMS_OPEN
 from app.main import create_app
@@ -188,8 +188,8 @@ async def test_streams_end_when_the_account_is_closed(
 async def test_streams_end_when_the_token_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    gate: Gate = app.state.gate
-    monkeypatch.setattr(gate.tokens, "_lifetime_seconds", 600)
+    auth: AuthServices = app.state.auth
+    monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse(alice)
     await streams.open_socket(alice)
@@ -209,8 +209,8 @@ async def test_streams_end_when_the_token_has_expired(
 async def test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    gate: Gate = app.state.gate
-    monkeypatch.setattr(gate.tokens, "_lifetime_seconds", 600)
+    auth: AuthServices = app.state.auth
+    monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse_by_ticket(alice)
     await streams.open_socket_by_ticket(alice)

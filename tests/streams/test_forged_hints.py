@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from app.core import ids, keys
 from app.core.database import Database
 from app.core.resources import Resources
-from app.core.sealing import MAX_MESSAGE_BYTES, SIGNATURE_BYTES, Seal
+from app.core.signing import MAX_MESSAGE_BYTES, SIGNATURE_BYTES, HintSigner
 from app.jobs.events import Event
 from app.jobs.states import EventType
 from app.streams.hub import Hub
@@ -42,18 +42,18 @@ def forged(job_id: UUID, seq: int, kind: EventType) -> bytes:
     return Event(job_id, seq, kind, datetime(2026, 1, 1, tzinfo=UTC), data).encoded()
 
 
-FORGERIES: dict[str, Callable[[Seal, bytes, bytes], bytes]] = {
-    "unsigned": lambda _seal, _channel, message: message,
-    "signed with nothing": lambda _seal, _channel, message: bytes(SIGNATURE_BYTES) + message,
-    "signed for another channel": lambda seal, _channel, message: seal.close(
+FORGERIES: dict[str, Callable[[HintSigner, bytes, bytes], bytes]] = {
+    "unsigned": lambda _signer, _channel, message: message,
+    "signed with nothing": lambda _signer, _channel, message: bytes(SIGNATURE_BYTES) + message,
+    "signed for another channel": lambda signer, _channel, message: signer.sign(
         keys.events(ids.new_id()).encode(), message
     ),
-    "signed, then changed": lambda seal, channel, message: (
-        seal.close(channel, b"another")[:SIGNATURE_BYTES] + message
+    "signed, then changed": lambda signer, channel, message: (
+        signer.sign(channel, b"another")[:SIGNATURE_BYTES] + message
     ),
-    "cut off": lambda seal, channel, message: seal.close(channel, message)[: SIGNATURE_BYTES - 1],
-    "empty": lambda _seal, _channel, _message: b"",
-    "huge": lambda _seal, _channel, message: message + b" " * MAX_MESSAGE_BYTES,
+    "cut off": lambda signer, channel, message: signer.sign(channel, message)[: SIGNATURE_BYTES - 1],
+    "empty": lambda _signer, _channel, _message: b"",
+    "huge": lambda _signer, _channel, message: message + b" " * MAX_MESSAGE_BYTES,
 }
 
 
@@ -67,9 +67,9 @@ async def test_a_forged_event_is_not_shown_and_ends_no_stream(
     async with following(hub, alice.id, job.id) as reader:
         await reader.saw(2)
         await until(lambda: listeners(resources, alice.id))
-        await resources.seal.load()
+        await resources.signer.load()
         async with Redis(connection_pool=resources.redis_pool) as redis:
-            hint = FORGERIES[forgery](resources.seal, channel.encode(), forged(job.id, 3, kind))
+            hint = FORGERIES[forgery](resources.signer, channel.encode(), forged(job.id, 3, kind))
             assert await redis.publish(channel, hint) == 1
         tell(resources, await jobs.commit(store, job))
         assert await reader.saw(3) == [1, 2, 3]
@@ -86,14 +86,14 @@ async def test_what_was_said_before_changes_nothing_when_it_is_said_again_in_any
     async with following(hub, alice.id, job.id) as reader:
         await reader.saw(2)
         await until(lambda: listeners(resources, alice.id))
-        moved = await jobs.commit(store, job, count=2)
-        await resources.seal.load()
-        hints = [resources.seal.close(channel.encode(), hint) for hint in await hints_of(store, job.id)]
+        transition = await jobs.commit(store, job, count=2)
+        await resources.signer.load()
+        hints = [resources.signer.sign(channel.encode(), hint) for hint in await hints_of(store, job.id)]
         async with Redis(connection_pool=resources.redis_pool) as redis:
             for hint in [*reversed(hints), *hints, *hints]:
                 await redis.publish(channel, hint)
         assert await reader.saw(4) == [1, 2, 3, 4]
-        tell(resources, moved)
+        tell(resources, transition)
         tell(resources, await jobs.complete(store, replace(job, next_batch=2)))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]

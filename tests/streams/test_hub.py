@@ -15,7 +15,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import queries
-from app.jobs.moves import Claimed
+from app.jobs.transition_types import ClaimedJob
 from app.main import create_app
 from app.streams.followers import HubClosed
 from app.streams.hub import Hub
@@ -43,7 +43,7 @@ def resources(app: FastAPI) -> Resources:
     return opened
 
 
-async def end(store: Database, job: Claimed, *, at: int) -> Any:
+async def end(store: Database, job: ClaimedJob, *, at: int) -> Any:
     """The transition that completes a job whose batches are all there."""
     return (await jobs.advance(store, jobs.report(job, first=at, count=0, is_final=True)))[job.id]
 
@@ -56,11 +56,11 @@ async def hints_of(store: Database, job_id: UUID, *, after: int = 0) -> list[byt
 
 async def publish(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) -> None:
     """Send these hints, in this order, signed as ours are."""
-    await resources.seal.load()
+    await resources.signer.load()
     channel = keys.events(owner_id)
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for hint in hints:
-            await redis.publish(channel, resources.seal.close(channel.encode(), hint))
+            await redis.publish(channel, resources.signer.sign(channel.encode(), hint))
 
 
 @WITHOUT_COMPARISON

@@ -22,7 +22,7 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import transitions
-from app.jobs.moves import Claimed, Moved
+from app.jobs.transition_types import ClaimedJob, TransitionResult
 from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
@@ -91,19 +91,19 @@ class Hints:
     def __init__(self, resources: Resources, chance: Chance) -> None:
         self._resources = resources
         self._chance = chance
-        self._held: list[Moved] = []
+        self._held: list[TransitionResult] = []
 
-    def tell(self, moved: Moved | None) -> None:
-        if moved is None:
+    def tell(self, transition: TransitionResult | None) -> None:
+        if transition is None:
             return
         match self._chance.choice(["now", "now", "lost", "doubled", "late"]):
             case "now":
-                tell(self._resources, moved)
+                tell(self._resources, transition)
             case "doubled":
-                tell(self._resources, moved)
-                tell(self._resources, moved)
+                tell(self._resources, transition)
+                tell(self._resources, transition)
             case "late":
-                self._held.append(moved)
+                self._held.append(transition)
         if self._held and self._chance.one_in(3):
             tell(self._resources, self._held.pop(self._chance.randrange(len(self._held))))
 
@@ -127,7 +127,7 @@ class Life:
                 await self._chance.rest(0.2)
                 self._hints.tell(await jobs.retry(self._store, job_id))
 
-    async def _advance(self, job: Claimed) -> bool:
+    async def _advance(self, job: ClaimedJob) -> bool:
         """Commit what is missing; False if the attempt fails on the way."""
         batch = job.next_batch
         while batch < BATCHES:
@@ -137,10 +137,10 @@ class Life:
             is_final = batch + count == BATCHES and self._chance.one_in(2)
             report = jobs.report(job, first=batch, count=count, is_final=is_final)
             async with self._store.transaction() as connection:
-                moved = await transitions.advance(connection, worker_id=job.id, reports=[report])
+                transition = await transitions.advance(connection, worker_id=job.id, reports=[report])
                 if self._chance.one_in(4):
                     await self._chance.rest(0.2)  # transactions that are begun later are committed earlier
-            self._hints.tell(moved[job.id])
+            self._hints.tell(transition[job.id])
             if is_final:
                 return True
             batch += count

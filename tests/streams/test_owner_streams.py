@@ -266,13 +266,13 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
 
     monkeypatch.setattr(hub, "read_owner", counted)
     job = await jobs.running(store, alice.id, rows=25)
-    moved = await jobs.commit(store, job)
+    transition = await jobs.commit(store, job)
 
     async with sse.opened(served, PATH + wanted, alice.headers) as stream:
         await anext(stream.events())
         await until(lambda: listeners(opened_resources, alice.id))
         for _ in range(3):
-            tell(opened_resources, moved)
+            tell(opened_resources, transition)
             await opened_resources.hints.flush()
         await asyncio.sleep(0.5)  # a hundred looks, if it looked each five milliseconds
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.core.database import Database
 from app.core.resources import Resources
-from app.keeper.prune import Prune
+from app.maintenance.prune import Prune
 from app.streams import tickets
 from app.streams.admission import Admission
 from tests.support import jobs, rows, sse, websockets

@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
-from app.jobs.moves import Claimed
-from app.streams import farewell
+from app.jobs.transition_types import ClaimedJob
+from app.streams import shutdown
 from app.streams.hub import Hub
 from tests.support import apis, jobs, processes, rows, sse, websockets
 from tests.support.accounts import Account
@@ -72,7 +72,7 @@ class Listener:
                     return "complete"
 
 
-async def running_job(settings: Settings, store: Database) -> tuple[dict[str, str], Claimed]:
+async def running_job(settings: Settings, store: Database) -> tuple[dict[str, str], ClaimedJob]:
     """A job with two events, and what its owner sends to be known."""
     headers = await apis.sign_in(settings, store)
     owner_id = await rows.value(store, "SELECT id FROM users")
@@ -243,14 +243,14 @@ def heard() -> Iterator[list[str]]:
         number: signal.signal(
             number, lambda number, _: events.append(f"server {signal.Signals(number).name}")
         )
-        for number in farewell.SIGNALS
+        for number in shutdown.SIGNALS
     }
     yield events
     for number, handler in earlier.items():
         signal.signal(number, handler)
 
 
-@pytest.mark.parametrize("number", farewell.SIGNALS, ids=str)
+@pytest.mark.parametrize("number", shutdown.SIGNALS, ids=str)
 async def test_the_server_hears_of_a_signal_when_the_streams_are_gone(
     heard: list[str], number: signal.Signals
 ) -> None:
@@ -261,7 +261,7 @@ async def test_the_server_hears_of_a_signal_when_the_streams_are_gone(
     async def server_has_heard() -> bool:
         return any(event.startswith("server") for event in heard)
 
-    with farewell.before_the_server(lambda: heard.append("closed"), gone):
+    with shutdown.close_streams_first(lambda: heard.append("closed"), gone):
         os.kill(os.getpid(), number)
         await until(server_has_heard)
 
@@ -274,7 +274,7 @@ async def test_a_stream_that_does_not_go_holds_up_the_server_for_a_bounded_time(
     async def server_has_heard() -> bool:
         return heard == ["closed", "server SIGTERM"]
 
-    with farewell.before_the_server(lambda: heard.append("closed"), lambda: False, patience_seconds=0.05):
+    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False, patience_seconds=0.05):
         os.kill(os.getpid(), signal.SIGTERM)
         await until(server_has_heard)
 
@@ -283,7 +283,7 @@ async def test_a_second_signal_reaches_the_server_at_once(heard: list[str]) -> N
     async def is_closed() -> bool:
         return "closed" in heard
 
-    with farewell.before_the_server(lambda: heard.append("closed"), lambda: False):
+    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False):
         os.kill(os.getpid(), signal.SIGTERM)
         await until(is_closed)
         os.kill(os.getpid(), signal.SIGINT)

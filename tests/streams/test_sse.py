@@ -20,8 +20,8 @@ from app.core.database import Database
 from app.core.metrics import STREAMS_OPEN
 from app.core.resources import Resources
 from app.jobs.events import Event
-from app.jobs.moves import Batch, Report
 from app.jobs.states import EventType
+from app.jobs.transition_types import Batch, Report
 from app.main import create_app
 from app.streams.hub import Hub
 from tests.support import jobs, rows, sse

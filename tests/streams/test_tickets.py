@@ -18,7 +18,7 @@ from app.core import ids
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
-from app.keeper.prune import Prune
+from app.maintenance.prune import Prune
 from app.streams import tickets
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets

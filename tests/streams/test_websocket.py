@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from app.core import ids
 from app.core.database import Database
 from app.core.resources import Resources
-from app.jobs.moves import Batch, Report
+from app.jobs.transition_types import Batch, Report
 from app.streams import socket
 from app.streams.commands import MAX_FRAME_BYTES
 from app.streams.times import StreamTimes

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import FastAPI
 
-from app.auth.gate import Gate
+from app.auth.services import AuthServices
 from app.core.resources import Resources
 from tests.support import jobs
 
@@ -21,6 +21,6 @@ class Account:
 async def sign_in(app: FastAPI, name: str) -> Account:
     """A new user with a token of the API's own."""
     resources: Resources = app.state.resources
-    gate: Gate = app.state.gate
+    auth: AuthServices = app.state.auth
     user_id = await jobs.user(resources.database, name)
-    return Account(user_id, {"Authorization": f"Bearer {gate.tokens.issue_access(user_id)}"})
+    return Account(user_id, {"Authorization": f"Bearer {auth.tokens.issue_access(user_id)}"})

@@ -9,8 +9,8 @@ from redis.asyncio import Redis
 
 from app.core import keys
 from app.core.resources import Resources
-from app.jobs.announcements import announce
-from app.jobs.moves import Moved
+from app.jobs.publishing import publish_transition
+from app.jobs.transition_types import TransitionResult
 from app.streams.hub import Hub
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -55,7 +55,7 @@ async def listeners(resources: Resources, owner_id: UUID) -> int:
     return int(count)
 
 
-def tell(resources: Resources, moved: Moved | None) -> None:
+def tell(resources: Resources, transition: TransitionResult | None) -> None:
     """Announce a transition, as whoever made it would."""
-    assert moved is not None
-    announce(resources.hints, moved)
+    assert transition is not None
+    publish_transition(resources.hints, transition)

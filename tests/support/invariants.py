@@ -109,11 +109,11 @@ async def events_are_whole(database: Database) -> None:
 def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
     types = [EventType(event["type"]) for event in events]
     assert [event["seq"] for event in events] == list(range(1, job["last_seq"] + 1)), job["id"]
-    standing: Status | None = None
+    state: Status | None = None
     for happened in types:
-        assert (standing, happened) in _STORY, f"{job['id']}: {happened} while {standing} in {types}"
-        standing = _STORY[standing, happened]
-    assert standing == job["status"], job["id"]
+        assert (state, happened) in _STORY, f"{job['id']}: {happened} while {state} in {types}"
+        state = _STORY[state, happened]
+    assert state == job["status"], job["id"]
     assert events[-1]["data"]["status"] == job["status"], job["id"]
     ends = [happened for happened in types if happened.is_final]
     assert len(ends) == types.count(EventType.RETRIED) + (job["status"] in FINAL), job["id"]

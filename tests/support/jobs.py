@@ -11,8 +11,8 @@ from app.core.database import Database
 from app.jobs import leases, transitions
 from app.jobs.kinds import batch_predict
 from app.jobs.leases import WorkerIdentity
-from app.jobs.moves import Batch, Claimed, Moved, NewJob, Report
 from app.jobs.states import HEAD_START, Priority
+from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
 
 KIND = batch_predict.KIND.name
 BATCH_SIZE = 10
@@ -106,7 +106,7 @@ async def claim_all(
     queue: str = "default",
     kinds: Sequence[str] = (KIND,),
     limit: int = 1000,
-) -> list[Claimed]:
+) -> list[ClaimedJob]:
     """What the worker gets when it asks for so many jobs."""
     async with database.connection() as connection:
         claimed = await transitions.claim(
@@ -115,7 +115,7 @@ async def claim_all(
     return [job for job, _event in claimed]
 
 
-async def claim(database: Database, worker_id: UUID | None = None, *, queue: str = "default") -> Claimed:
+async def claim(database: Database, worker_id: UUID | None = None, *, queue: str = "default") -> ClaimedJob:
     """The next job, running now on the worker (a new one unless given)."""
     [claimed] = await claim_all(database, worker_id or await worker(database), queue=queue, limit=1)
     return claimed
@@ -123,7 +123,7 @@ async def claim(database: Database, worker_id: UUID | None = None, *, queue: str
 
 async def running(
     database: Database, owner_id: UUID | None = None, *, rows: int = 25, queue: str = "default"
-) -> Claimed:
+) -> ClaimedJob:
     """A job that runs, on a worker of its own. No other job of the queue may be waiting.
 
     Where a real worker runs as well, name a queue that it does not serve, or it takes the job first.
@@ -143,7 +143,7 @@ def output(first_row: int, row_count: int) -> bytes:
     return b"".join(msgspec.json.encode({"prediction": prediction(row)}) + b"\n" for row in rows)
 
 
-def batches(job: Claimed, *, first: int, count: int, size: int = BATCH_SIZE) -> tuple[Batch, ...]:
+def batches(job: ClaimedJob, *, first: int, count: int, size: int = BATCH_SIZE) -> tuple[Batch, ...]:
     """So many batches of a job from the given one on; the last one of the job may be smaller."""
     made = []
     for index in range(first, first + count):
@@ -154,7 +154,7 @@ def batches(job: Claimed, *, first: int, count: int, size: int = BATCH_SIZE) -> 
 
 
 def report(
-    job: Claimed,
+    job: ClaimedJob,
     *,
     first: int | None = None,
     count: int = 1,
@@ -175,18 +175,22 @@ def report(
     )
 
 
-async def advance(database: Database, *reports: Report, worker_id: UUID | None = None) -> dict[UUID, Moved]:
+async def advance(
+    database: Database, *reports: Report, worker_id: UUID | None = None
+) -> dict[UUID, TransitionResult]:
     """Commit the reports in one statement."""
     async with database.connection() as connection:
         return await transitions.advance(connection, worker_id=worker_id or ids.new_id(), reports=reports)
 
 
-async def commit(database: Database, job: Claimed, *, first: int | None = None, count: int = 1) -> Moved:
+async def commit(
+    database: Database, job: ClaimedJob, *, first: int | None = None, count: int = 1
+) -> TransitionResult:
     """Commit the next batches of a job."""
     return (await advance(database, report(job, first=first, count=count)))[job.id]
 
 
-async def complete(database: Database, job: Claimed) -> Moved:
+async def complete(database: Database, job: ClaimedJob) -> TransitionResult:
     """Commit all batches that are missing, and the result."""
     assert job.total is not None
     count = -(-job.total // BATCH_SIZE) - job.next_batch
@@ -194,8 +198,8 @@ async def complete(database: Database, job: Claimed) -> Moved:
 
 
 async def fail(
-    database: Database, job: Claimed, *, is_retryable: bool = True, delay_seconds: float = 0.0
-) -> Moved | None:
+    database: Database, job: ClaimedJob, *, is_retryable: bool = True, delay_seconds: float = 0.0
+) -> TransitionResult | None:
     """End the attempt with an error."""
     async with database.connection() as connection:
         return await transitions.fail(
@@ -209,25 +213,25 @@ async def fail(
         )
 
 
-async def release(database: Database, job: Claimed) -> Moved | None:
+async def release(database: Database, job: ClaimedJob) -> TransitionResult | None:
     """Give the job back."""
     async with database.connection() as connection:
         return await transitions.release(connection, job_id=job.id, attempt=job.attempt)
 
 
-async def stop(database: Database, job: Claimed) -> Moved | None:
+async def stop(database: Database, job: ClaimedJob) -> TransitionResult | None:
     """End the attempt because the job is to be cancelled."""
     async with database.connection() as connection:
         return await transitions.stop(connection, job_id=job.id, attempt=job.attempt)
 
 
-async def cancel(database: Database, job_id: UUID) -> Moved | None:
+async def cancel(database: Database, job_id: UUID) -> TransitionResult | None:
     """Ask for the cancel."""
     async with database.connection() as connection:
         return await transitions.cancel(connection, job_id=job_id)
 
 
-async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -> Moved | None:
+async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -> TransitionResult | None:
     """Let a job that failed or was cancelled run again."""
     async with database.connection() as connection:
         return await transitions.retry(
@@ -235,7 +239,7 @@ async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -
         )
 
 
-async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[Moved]:
+async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[TransitionResult]:
     """Take the jobs of the workers that are silent; they are due again at once."""
     async with database.connection() as connection:
         return await transitions.rescue(connection, lease=lease, delays_seconds=[0.0], limit=1000)

@@ -19,7 +19,7 @@ from websockets.typing import Origin
 
 from app.core.config import Settings
 from app.core.database import Database
-from app.jobs.moves import Batch, Claimed, Report
+from app.jobs.transition_types import Batch, ClaimedJob, Report
 from app.streams.commands import MAX_FRAME_BYTES
 from tests.support import jobs, processes
 from tests.support.processes import Process
@@ -157,7 +157,7 @@ def deaf(url: str, path: str, headers: Mapping[str, str], *, upgrade: bool = Fal
         yield
 
 
-async def write_large_log(store: Database, job: Claimed) -> None:
+async def write_large_log(store: Database, job: ClaimedJob) -> None:
     """Commit a batch for each row, with more to say of them than a network holds on its way."""
     assert job.total is not None
     batches = tuple(Batch(row, 1, b"{}", f"{row}" + 10_000 * ".") for row in range(job.total))

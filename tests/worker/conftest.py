@@ -13,13 +13,13 @@ from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.files import Files
 from worker.lease import Lease
-from worker.ledger import Ledger
+from worker.report_writer import ReportWriter
 from worker.run_next import Runner
 
 
 @pytest.fixture
-async def ledger(resources: Resources) -> AsyncIterator[Ledger]:
-    opened = Ledger(resources.database, resources.hints, ids.new_id())
+async def report_writer(resources: Resources) -> AsyncIterator[ReportWriter]:
+    opened = ReportWriter(resources.database, resources.hints, ids.new_id())
     async with background.running(opened.write_forever()):
         yield opened
 
@@ -31,10 +31,10 @@ async def files(resources: Resources, tmp_path: Path) -> AsyncIterator[Files]:
 
 
 @pytest.fixture
-async def lease(resources: Resources, ledger: Ledger) -> AsyncIterator[Lease]:
+async def lease(resources: Resources, report_writer: ReportWriter) -> AsyncIterator[Lease]:
     """The lease of a worker that is registered; each `register` renews it once more."""
     worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
-    opened = Lease(worker, resources.settings.database_url, 30.0, ledger, lease_seconds=90.0)
+    opened = Lease(worker, resources.settings.database_url, 30.0, report_writer, lease_seconds=90.0)
     await opened.register()
     yield opened
     opened._disconnect()
@@ -47,7 +47,9 @@ def claimer(resources: Resources, lease: Lease) -> Claimer:
 
 
 @pytest.fixture
-def runner(resources: Resources, claimer: Claimer, ledger: Ledger, lease: Lease, files: Files) -> Runner:
+def runner(
+    resources: Resources, claimer: Claimer, report_writer: ReportWriter, lease: Lease, files: Files
+) -> Runner:
     """Runs jobs in children, of which none is started yet."""
     children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
-    return Runner(resources.settings, {}, claimer, ledger, lease, children, files)
+    return Runner(resources.settings, {}, claimer, report_writer, lease, children, files)

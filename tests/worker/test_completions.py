@@ -7,16 +7,16 @@ import pytest
 
 from app.core.database import Database
 from app.core.files import StoredFile
-from app.jobs.moves import Claimed
+from app.jobs.transition_types import ClaimedJob
 from app.models import registry
 from app.models.errors import NameReserved
 from tests.support import invariants, jobs, rows
-from worker.ledger import Fenced, Ledger, Unstorable
+from worker.report_writer import Fenced, ReportWriter, Unstorable
 
 FILE = StoredFile("artifacts/a/1/model", 5, "00")
 
 
-async def running(database: Database) -> Claimed:
+async def running(database: Database) -> ClaimedJob:
     """A job of which nothing is missing but its end."""
     job = await jobs.running(database, rows=10)
     await jobs.commit(database, job)
@@ -26,7 +26,7 @@ async def running(database: Database) -> Claimed:
 class Registering:
     """A completion that registers a model, named so."""
 
-    def __init__(self, job: Claimed, name: str = "flowers") -> None:
+    def __init__(self, job: ClaimedJob, name: str = "flowers") -> None:
         self._job = job
         self._name = name
 
@@ -46,10 +46,12 @@ async def models(database: Database) -> list[str]:
     return [row["reference"] for row in found]
 
 
-async def test_the_end_and_what_belongs_to_it_are_there_together(database: Database, ledger: Ledger) -> None:
+async def test_the_end_and_what_belongs_to_it_are_there_together(
+    database: Database, report_writer: ReportWriter
+) -> None:
     job = await running(database)
 
-    await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+    await report_writer.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
 
     stored = await rows.job(database, job.id)
     assert (stored["status"], stored["result"]) == ("completed", {**jobs.RESULT, "model": "flowers@1"})
@@ -57,21 +59,25 @@ async def test_the_end_and_what_belongs_to_it_are_there_together(database: Datab
     await invariants.all_hold(database)
 
 
-async def test_an_attempt_that_is_over_registers_nothing(database: Database, ledger: Ledger) -> None:
+async def test_an_attempt_that_is_over_registers_nothing(
+    database: Database, report_writer: ReportWriter
+) -> None:
     job = await running(database)
     await jobs.release(database, job)
 
     with pytest.raises(Fenced):
-        await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+        await report_writer.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
 
     assert await models(database) == []
 
 
-async def test_a_job_whose_cancel_was_asked_for_registers_nothing(database: Database, ledger: Ledger) -> None:
+async def test_a_job_whose_cancel_was_asked_for_registers_nothing(
+    database: Database, report_writer: ReportWriter
+) -> None:
     job = await running(database)
     await jobs.cancel(database, job.id)
 
-    await ledger.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
+    await report_writer.advance(jobs.report(job, first=1, count=0, is_final=True), Registering(job))
 
     assert (await rows.job(database, job.id))["status"] == "cancelled"
     assert await models(database) == []
@@ -79,27 +85,29 @@ async def test_a_job_whose_cancel_was_asked_for_registers_nothing(database: Data
 
 
 async def test_a_completion_that_is_refused_leaves_the_job_running_and_says_why(
-    database: Database, ledger: Ledger
+    database: Database, report_writer: ReportWriter
 ) -> None:
     job = await running(database)
 
     with pytest.raises(NameReserved):
-        await ledger.advance(
+        await report_writer.advance(
             jobs.report(job, first=1, count=0, is_final=True), Registering(job, name="sentiment")
         )
 
     assert (await rows.job(database, job.id))["status"] == "running"
 
 
-async def test_a_completion_that_breaks_takes_nobody_with_it(database: Database, ledger: Ledger) -> None:
+async def test_a_completion_that_breaks_takes_nobody_with_it(
+    database: Database, report_writer: ReportWriter
+) -> None:
     broken, fine = await running(database), await running(database)
 
     async def breaks(_connection: asyncpg.Connection, result: dict[str, Any]) -> dict[str, Any]:
         return {"missing": result["nothing of that name"]}
 
     with pytest.raises(Unstorable):
-        await ledger.advance(jobs.report(broken, first=1, count=0, is_final=True), breaks)
-    await ledger.advance(jobs.report(fine, first=1, count=0, is_final=True))
+        await report_writer.advance(jobs.report(broken, first=1, count=0, is_final=True), breaks)
+    await report_writer.advance(jobs.report(fine, first=1, count=0, is_final=True))
 
     assert (await rows.job(database, broken.id))["status"] == "running"
     assert (await rows.job(database, fine.id))["status"] == "completed"

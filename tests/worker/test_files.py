@@ -12,7 +12,7 @@ import pytest
 from app.core import ids
 from app.core.files import StoredFile
 from app.core.storage import Storage, open_storage
-from app.jobs.moves import Batch, Claimed
+from app.jobs.transition_types import Batch, ClaimedJob
 from tests.support import buckets
 from worker.files import MAX_INLINE_OUTPUT_BYTES, FileFault, Files
 
@@ -44,9 +44,9 @@ async def files(storage: Storage, tmp_path: Path) -> AsyncIterator[Files]:
 
 
 @pytest.fixture
-def job() -> Claimed:
+def job() -> ClaimedJob:
     """A running job over a dataset."""
-    return Claimed(
+    return ClaimedJob(
         id=ids.new_id(),
         attempt=3,
         owner_id=ids.new_id(),
@@ -146,7 +146,7 @@ async def test_a_file_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
 
 
 async def test_large_outputs_of_a_dataset_become_part_files_of_the_attempt(
-    storage: Storage, files: Files, job: Claimed
+    storage: Storage, files: Files, job: ClaimedJob
 ) -> None:
     batches = [Batch(0, 10, b"small", ""), Batch(10, 10, LARGE, "")]
 
@@ -160,7 +160,7 @@ async def test_large_outputs_of_a_dataset_become_part_files_of_the_attempt(
 
 
 async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
-    storage: Storage, files: Files, job: Claimed
+    storage: Storage, files: Files, job: ClaimedJob
 ) -> None:
     files.scratch(job).mkdir()
     (files.scratch(job) / "model").write_bytes(b"weights")
@@ -173,7 +173,7 @@ async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
 
 @pytest.mark.parametrize("name", ["none", "../outside", "link", "folder", "/etc/hostname"])
 async def test_nothing_outside_the_scratch_folder_is_kept(
-    files: Files, job: Claimed, tmp_path: Path, name: str
+    files: Files, job: ClaimedJob, tmp_path: Path, name: str
 ) -> None:
     scratch = files.scratch(job)
     (scratch / "folder").mkdir(parents=True)
@@ -186,7 +186,7 @@ async def test_nothing_outside_the_scratch_folder_is_kept(
     assert (fault.value.code, fault.value.is_retryable) == ("missing_file", False)
 
 
-async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: Claimed) -> None:
+async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: ClaimedJob) -> None:
     room = files.open_room(pid=1)
     files.enter_room(job, pid=1)
     scratch = files.scratch(job)

@@ -181,7 +181,7 @@ async def test_a_worker_looks_at_no_job_that_another_tells_it_to(resources: Reso
     channel = keys.worker(identity.id)
     async with (
         Redis(connection_pool=resources.redis_pool) as redis,
-        background.running(lease.listen_forever(resources.redis_pool, resources.redis, resources.seal)),
+        background.running(lease.listen_forever(resources.redis_pool, resources.redis, resources.signer)),
     ):
         await until(lambda: _has_listener(redis, channel))
         assert await redis.publish(channel, hint) == 1

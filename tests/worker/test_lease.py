@@ -16,7 +16,7 @@ from app.jobs.states import Status
 from tests.support import invariants, jobs, rows
 from tests.support.clocks import Clock
 from worker.lease import Lease
-from worker.ledger import Ledger
+from worker.report_writer import ReportWriter
 
 
 @dataclass
@@ -42,12 +42,12 @@ async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease
 
 @pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
 async def test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed(
-    resources: Resources, ledger: Ledger, uptime_seconds: float
+    resources: Resources, report_writer: ReportWriter, uptime_seconds: float
 ) -> None:
     clock = Clock(uptime_seconds)
     worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
     url = resources.settings.database_url
-    lease = Lease(worker, url, 30.0, ledger, lease_seconds=6.0, clock=clock)
+    lease = Lease(worker, url, 30.0, report_writer, lease_seconds=6.0, clock=clock)
     assert not lease.is_current
 
     await lease.register()

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.core.sandbox.permissions import Permission
 from app.jobs.kinds.kind import Kind
-from app.jobs.moves import Claimed
+from app.jobs.transition_types import ClaimedJob
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Tenancy:
         return Permission.PROCESSES in self.permissions
 
 
-def tenancy_of(job: Claimed, kinds: Mapping[str, Kind]) -> Tenancy:
+def tenancy_of(job: ClaimedJob, kinds: Mapping[str, Kind]) -> Tenancy:
     """What a job asks of its child."""
     kind = kinds[job.kind]
     files = {file.key for file in job.files.values()}

@@ -7,8 +7,8 @@ from typing import Final, cast
 from worker.runtimes.runtime import FileRuntime, Runtime
 
 FILE_RUNTIMES: Final = {
-    "onnx": "worker.runtimes.onnx:OnnxRuntime",
-    "sklearn": "worker.runtimes.sklearn:SklearnRuntime",
+    "onnx": "worker.runtimes.onnx.runtime:OnnxRuntime",
+    "sklearn": "worker.runtimes.sklearn.runtime:SklearnRuntime",
 }
 """Those whose models users may bring as files. Named, not imported: that takes seconds for some."""
 

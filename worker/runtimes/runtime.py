@@ -56,7 +56,7 @@ class QuickModel(Model, Protocol):
     def predict_to_write(self, rows: Sequence[Any]) -> list[Any]:
         """What `predict` says, to the byte once it is JSON, but in any form that msgspec writes so.
 
-        See `worker.runtimes.written`. Raises what `predict` raises.
+        See `worker.runtimes.prediction_structs`. Raises what `predict` raises.
         """
         ...
 

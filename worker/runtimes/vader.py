@@ -11,8 +11,8 @@ from typing import Any, Final
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.jobs.params import ModelReference
+from worker import cells
 from worker.context import RowError
-from worker.training import cells
 
 BAD_ROW: Final = "bad_row"
 

@@ -13,7 +13,7 @@ import msgspec
 import skops.io
 
 from app.models.versions import Task
-from worker.training.cells import Content
+from worker.cells import Content
 
 NOTE: Final = "headrace.json"
 MAX_NOTE_BYTES: Final = 4 * 1024 * 1024

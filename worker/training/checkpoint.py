@@ -10,7 +10,7 @@ import msgspec
 import skops.io
 
 from worker.context import JobError
-from worker.runtimes import inspection
+from worker.runtimes.sklearn import inspection
 
 
 class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.datasets import reading
+from app.datasets.canonical_text import NUMBER, number_fault
 from app.datasets.conversion.columns import INDEX, json_type
 from app.datasets.conversion.columns import declared as was_declared
 from app.datasets.options import Declared
-from app.datasets.written import NUMBER, number_fault
+from worker import cells
+from worker.cells import BadCell, Content
 from worker.context import BadInput
-from worker.training import cells
-from worker.training.cells import BadCell, Content
 
 FEW_CATEGORIES: Final = 20
 MAX_CATEGORIES: Final = 1000

@@ -21,8 +21,8 @@ from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
 
+from worker.cells import Content
 from worker.training import memory
-from worker.training.cells import Content
 from worker.training.columns import Column
 
 Cells = Mapping[str, npt.NDArray[Any]]

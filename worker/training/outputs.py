@@ -10,7 +10,7 @@ from sklearn.ensemble._forest import ForestClassifier
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neural_network import MLPClassifier
 
-from worker.training import cells
+from worker import cells
 
 LIKELIEST: Final = (ForestClassifier, HistGradientBoostingClassifier, MLPClassifier, MultinomialNB)
 """Those whose `predict` takes the highest probability, at the price of computing them all again.

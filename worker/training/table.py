@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from worker import cells
 from worker.context import BadInput
-from worker.training import cells
 
 MAX_COLUMNS: Final = 5000
 

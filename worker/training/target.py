@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 
 from app.datasets.options import Declared
 from app.models.versions import Task
+from worker import cells
+from worker.cells import BadCell
 from worker.context import JobError
-from worker.training import cells, columns
-from worker.training.cells import BadCell
+from worker.training import columns
 
 FEW_NUMBERS: Final = 20
 """Up to so many different whole numbers are taken for classes, if each is there twice on average."""

@@ -26,13 +26,13 @@ from app.jobs.algorithms.choice import choose
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.params import TrainModelParams
 from app.models.versions import Task
+from worker import cells
 from worker.context import BadInput, JobError
 from worker.training import (
     artifact,
-    caveats,
-    cells,
     checkpoint,
     columns,
+    data_warnings,
     features,
     learners,
     metrics,
@@ -44,7 +44,7 @@ from worker.training.artifact import Note, NotedColumn
 from worker.training.checkpoint import Checkpoint, EpochRecord
 from worker.training.columns import Column
 from worker.training.features import Cells, Matrix
-from worker.training.learners import Learner, Lessons
+from worker.training.learners import Learner, TrainingData
 from worker.training.target import Target
 
 SAMPLE_ROWS: Final = 10_000
@@ -110,7 +110,7 @@ def plan(table: pa.Table, params: TrainModelParams) -> Plan:
         algorithm=name,
         why=why,
         params=_hyperparameters(name, params),
-        caveats=caveats.find(shown, told, params.target, wanted),
+        caveats=data_warnings.find(shown, told, params.target, wanted),
     )
 
 
@@ -153,8 +153,8 @@ class Training:
             )
         self._held_rows = self._transformed(self.plan.held)
         self._held_truth = self.plan.target.values[self.plan.held]
-        self._lessons = self._made_lessons()
-        self._learner: Learner = learners.start(self.plan.algorithm, self.plan.params, self._lessons)
+        self._training_data = self._build_training_data()
+        self._learner: Learner = learners.start(self.plan.algorithm, self.plan.params, self._training_data)
         if saved is not None:
             self._learner.restore(checkpoint.loaded(saved.state))
 
@@ -236,7 +236,7 @@ class Training:
             "accuracy": found["accuracy"],
             "metrics": found,
             "classes": list(self.plan.target.classes),
-            "class_balance": caveats.class_balance(self.plan.target, self.plan.train),
+            "class_balance": data_warnings.class_balance(self.plan.target, self.plan.train),
             "confusion_matrix": metrics.confusion_matrix(self._held_truth, said.labels),
         }
 
@@ -291,10 +291,10 @@ class Training:
             warnings.simplefilter("ignore")  # a category that was not among the rows learnt from
             return features.transform(self._transformer, self.plan.inputs, self.plan.cells, rows)
 
-    def _made_lessons(self) -> Lessons:
+    def _build_training_data(self) -> TrainingData:
         plan = self.plan
         is_binned = learners.SHAPES[plan.algorithm] is features.Shape.BINS
-        return Lessons(
+        return TrainingData(
             task=plan.target.task,
             rows=self._transformed(plan.train),
             truth=plan.target.values[plan.train],
@@ -304,11 +304,11 @@ class Training:
         )
 
     def _measured(self, epoch: int, started: float) -> EpochRecord:
-        lessons, estimator = self._lessons, self._learner.estimator()
+        training_data, estimator = self._training_data, self._learner.estimator()
         # The rows to learn from are in random order already.
-        sample, sample_truth = lessons.rows[:SAMPLE_ROWS], lessons.truth[:SAMPLE_ROWS]
+        sample, sample_truth = training_data.rows[:SAMPLE_ROWS], training_data.truth[:SAMPLE_ROWS]
         accuracy = r2 = None
-        if lessons.task is Task.CLASSIFICATION:
+        if training_data.task is Task.CLASSIFICATION:
             said = outputs.classify(estimator, self._held_rows)
             loss = metrics.log_loss if said.are_probabilities else metrics.hinge_loss
             losses = loss(sample_truth, outputs.classify(estimator, sample)), loss(self._held_truth, said)

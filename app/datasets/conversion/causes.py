@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from app.datasets import signatures
 from app.datasets.conversion.faults import Fault
 from app.datasets.values import Format
+from app.uploads import signatures
 
 _MAGIC: Final = b"PAR1"
 _ENCRYPTED: Final = b"PARE"

@@ -14,6 +14,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.canonical_text import NUMBER as READS_AS_NUMBER
+from app.datasets.canonical_text import number_fault
 from app.datasets.conversion import numbers
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -29,8 +31,6 @@ from app.datasets.conversion.forms import convert
 from app.datasets.conversion.numbers import MAX_DISTINCT, Numbers
 from app.datasets.options import Declared
 from app.datasets.values import EMPTY, MOSTLY_NUMBERS
-from app.datasets.written import NUMBER as READS_AS_NUMBER
-from app.datasets.written import number_fault
 
 _NARROWEST_FIRST: Final = (BOOLEAN, INTEGER, NUMBER, DATE, TIMESTAMP, INSTANT)
 _WIDER: Final = {INTEGER: NUMBER, DATE: TIMESTAMP}
@@ -53,7 +53,7 @@ _FIRST_DAY: Final = -719_162
 _MICROSECONDS_OF_A_DAY: Final = 86_400_000_000
 
 
-class Misfit(ValueError):
+class TypeMismatch(ValueError):
     """A cell that is not what the client declared its column to be; `place` is its place in the block."""
 
     def __init__(self, place: int, cell: str) -> None:
@@ -134,8 +134,8 @@ class ColumnType:
                 return
         for place, cell in enumerate(texts.to_pylist()):
             if cell is not None and not _can_be(pa.array([cell]), left[-1]):
-                raise Misfit(place, cell)
-        raise Misfit(0, filled[0].as_py())
+                raise TypeMismatch(place, cell)
+        raise TypeMismatch(0, filled[0].as_py())
 
 
 def text_field(name: str, sample: list[str], reason: str | None = None) -> pa.Field:

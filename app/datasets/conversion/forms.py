@@ -6,8 +6,8 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.canonical_text import written
 from app.datasets.conversion.columns import BOOLEAN, TEXT
-from app.datasets.written import written
 
 _TRUE: Final = pa.array(["true", "True", "TRUE", "1"])
 

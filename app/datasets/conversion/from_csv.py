@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from app.datasets.conversion import delimiters, forms, quotes, row_sizes
-from app.datasets.conversion.cells import ColumnType, Misfit
+from app.datasets.conversion.cells import ColumnType, TypeMismatch
 from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_are_there
 from app.datasets.conversion.delimiters import Dialect
 from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large
@@ -58,7 +58,7 @@ def convert(
         for name, column, column_type in zip(kept, batch.columns, types, strict=True):
             try:
                 column_type.see(column)
-            except Misfit as misfit:
+            except TypeMismatch as misfit:
                 raise file.misfit(name, misfit, rows) from None
         rows += batch.num_rows
     schema = pa.schema([column_type.field(name) for name, column_type in zip(kept, types, strict=True)])
@@ -135,7 +135,7 @@ class _File:
         if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
             raise row_too_large(self._line_of(rows_before + place + 1))
 
-    def misfit(self, name: str, misfit: Misfit, rows_before: int) -> Fault:
+    def misfit(self, name: str, misfit: TypeMismatch, rows_before: int) -> Fault:
         """What is said of a cell that is not what its column was declared to be."""
         declared = self.options.columns[name]
         reason = f"column {name[:50]!r} is declared a {declared}, and {misfit.cell[:50]!r} is none"

@@ -13,8 +13,9 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
+from app.datasets.canonical_text import MAX_EXACT, written
 from app.datasets.conversion import cells, forms, json_values
-from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, Misfit
+from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
     INTEGER,
@@ -31,7 +32,6 @@ from app.datasets.conversion.faults import NO_LIMIT, Fault
 from app.datasets.conversion.row_groups import RowGroups
 from app.datasets.options import Declared, ReadOptions
 from app.datasets.values import EMPTY, MOSTLY_NUMBERS
-from app.datasets.written import MAX_EXACT, written
 
 BATCH_ROWS: Final = 2_500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -109,7 +109,7 @@ def _told(source: Path, names: list[str], options: ReadOptions) -> dict[str, Col
             texts = pa.array([_present(_to_text(row.get(name)), nulls) for row in rows], TEXT)
             try:
                 column_type.see(texts)
-            except Misfit as misfit:
+            except TypeMismatch as misfit:
                 reason = f"column {name[:50]!r} is declared a {options.columns[name]}, and"
                 reason += f" {misfit.cell[:50]!r} is none"
                 raise Fault("bad_row", reason, line=lines[misfit.place]) from None

@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
+from app.datasets.canonical_text import written
 from app.datasets.conversion import cells, forms, json_values, row_sizes
-from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, Misfit
+from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
     DATE,
@@ -37,7 +38,6 @@ from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large, too_m
 from app.datasets.conversion.row_groups import RowGroups
 from app.datasets.options import Declared, ReadOptions
 from app.datasets.values import EMPTY, MOSTLY_NUMBERS
-from app.datasets.written import written
 
 BATCH_ROWS: Final = 2_500
 MAX_CELL_BYTES: Final = 1024 * 1024
@@ -255,7 +255,7 @@ class _Plan:
             return
         try:
             self._type.see(texts)
-        except Misfit as misfit:
+        except TypeMismatch as misfit:
             reason = f"is declared a {self._declared}, and {misfit.cell[:50]!r} is none"
             raise self._fault(reason, first + misfit.place) from None
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from app.datasets.canonical_text import CODE, MAX_DIGITS, MAX_EXACT, number_fault, significant_digits
 from app.datasets.conversion.forms import Form, texts_of
-from app.datasets.written import CODE, MAX_DIGITS, MAX_EXACT, number_fault, significant_digits
 
 MAX_DISTINCT: Final = 10_000
 """Codes and versions repeat. A column with more different values than that is measured."""

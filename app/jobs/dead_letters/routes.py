@@ -12,11 +12,11 @@ from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import views
-from app.jobs.announcements import announce
 from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
 from app.jobs.deps import QuotaDep
 from app.jobs.errors import DeadLetterNotFound, InputGone, JobNotRetryable, ResultsExpired, TooManyActiveJobs
+from app.jobs.publishing import publish_transition
 from app.jobs.schemas import JobPage
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
@@ -61,14 +61,14 @@ async def retry_dead_letters(
     wanted = None if body.all else body.job_ids
     async with resources.database.connection() as connection:
         letters = await service.retryable(connection, user.id, wanted)
-    moved = []
+    transition = []
     if letters:
         async with quota.admit(user.id, len(letters)) as connection:
-            moved = await service.retry(connection, letters)
-    for retried in moved:
-        announce(resources.hints, retried)
+            transition = await service.retry(connection, letters)
+    for retried in transition:
+        publish_transition(resources.hints, retried)
     return views.respond(
-        Handled(job_ids=[retried.job_id for retried in moved]), status_code=status.HTTP_202_ACCEPTED
+        Handled(job_ids=[retried.job_id for retried in transition]), status_code=status.HTTP_202_ACCEPTED
     )
 
 
@@ -105,7 +105,7 @@ async def retry_dead_letter(
     """It goes on after its last commit, with its whole budget again."""
     async with quota.admit(user.id) as connection:
         retried = await service.retry_one(connection, user.id, job_id)
-    announce(resources.hints, retried)
+    publish_transition(resources.hints, retried)
     return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)
 
 

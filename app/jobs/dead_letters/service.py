@@ -11,8 +11,8 @@ from app.jobs import transitions
 from app.jobs.dead_letters import queries
 from app.jobs.dead_letters.schemas import MAX_JOBS
 from app.jobs.errors import DeadLetterNotFound
-from app.jobs.moves import Moved
 from app.jobs.states import HEAD_START, Priority
+from app.jobs.transition_types import TransitionResult
 
 Letter = TypeVar("Letter")
 
@@ -24,18 +24,18 @@ async def retryable(
     return await queries.selected(connection, owner_id, job_ids, limit, only_retryable=True)
 
 
-async def retry(connection: asyncpg.Connection, letters: Sequence[asyncpg.Record]) -> list[Moved]:
+async def retry(connection: asyncpg.Connection, letters: Sequence[asyncpg.Record]) -> list[TransitionResult]:
     """Let dead letters run again from their last commit. Those that are none any more are left out."""
-    moved = [
+    transition = [
         await transitions.retry(
             connection, job_id=row["id"], from_start=False, head_start=HEAD_START[Priority(row["priority"])]
         )
         for row in letters
     ]
-    return [retried for retried in moved if retried is not None]
+    return [retried for retried in transition if retried is not None]
 
 
-async def retry_one(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> Moved:
+async def retry_one(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> TransitionResult:
     """Let one dead letter run again. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
     the_only(await queries.selected(connection, owner_id, [job_id], 1), job_id)
     return await jobs.retry(connection, owner_id, job_id, from_start=False)

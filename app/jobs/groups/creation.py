@@ -9,11 +9,11 @@ from fastapi import Response, status
 from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
 from app.jobs import views
-from app.jobs.announcements import announce
 from app.jobs.errors import TooManyActiveJobs
 from app.jobs.groups import service
 from app.jobs.groups.schemas import GroupCreated
 from app.jobs.kinds.kind import Kind
+from app.jobs.publishing import publish_transition
 from app.jobs.quota import Quota
 from app.jobs.requests import JobOptions
 
@@ -42,9 +42,9 @@ async def create(
         if earlier is None:
             raise
         submitted = earlier
-    for moved in submitted.moved:
-        announce(resources.hints, moved)
-        JOBS_CREATED.labels(moved.kind, moved.queue).inc()
+    for transition in submitted.transition:
+        publish_transition(resources.hints, transition)
+        JOBS_CREATED.labels(transition.kind, transition.queue).inc()
     here = f"/groups/{submitted.group_id}"
     headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
     created = GroupCreated(

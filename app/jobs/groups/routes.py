@@ -12,12 +12,12 @@ from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
-from app.jobs.announcements import announce
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
 from app.jobs.kinds.kind import Kind
+from app.jobs.publishing import publish_transition
 from app.jobs.service import digest
 from app.jobs.states import Status
 
@@ -100,12 +100,12 @@ async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) ->
 async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
     """Those that wait are cancelled at once, those that run are told to stop; what has ended stays."""
     async with resources.database.connection() as connection:
-        moved = await service.cancel(connection, user.id, group_id)
-    for cancelled in moved:
-        announce(resources.hints, cancelled)
-    at_once = sum(cancelled.status is Status.CANCELLED for cancelled in moved)
+        transition = await service.cancel(connection, user.id, group_id)
+    for cancelled in transition:
+        publish_transition(resources.hints, cancelled)
+    at_once = sum(cancelled.status is Status.CANCELLED for cancelled in transition)
     return views.respond(
         GroupCancelled(
-            message="Cancellation requested", cancelled=at_once, cancel_requested=len(moved) - at_once
+            message="Cancellation requested", cancelled=at_once, cancel_requested=len(transition) - at_once
         )
     )

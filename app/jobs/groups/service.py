@@ -15,10 +15,10 @@ from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
 from app.jobs.groups import queries
 from app.jobs.groups.schemas import GroupView
 from app.jobs.kinds.kind import Kind
-from app.jobs.moves import Moved, NewJob
 from app.jobs.requests import JobOptions
 from app.jobs.searches import leaderboard
 from app.jobs.states import Status
+from app.jobs.transition_types import NewJob, TransitionResult
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class GroupSubmitted:
 
     group_id: UUID
     job_ids: list[UUID]
-    moved: list[Moved]
+    transition: list[TransitionResult]
     is_replay: bool = False
 
 
@@ -53,13 +53,13 @@ async def submit(
         # The key was let go between the two statements: it is free again.
     if search is not None:
         await queries.note_search(connection, group_id, dict(search))
-    moved = []
+    transition = []
     for index, (kind, request) in enumerate(jobs):
         new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
         created = await transitions.create(connection, new)
         assert created is not None  # noqa: S101  # it is refused only for its key, and it has none
-        moved.append(created)
-    return GroupSubmitted(group_id, [created.job_id for created in moved], moved)
+        transition.append(created)
+    return GroupSubmitted(group_id, [created.job_id for created in transition], transition)
 
 
 async def _new_job(
@@ -111,11 +111,11 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID
     return view
 
 
-async def cancel(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> list[Moved]:
+async def cancel(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> list[TransitionResult]:
     """Cancel every job of a group that has not ended; raises GroupNotFound."""
     await get_own(connection, owner_id, group_id)
-    moved = [
+    transition = [
         await transitions.cancel(connection, job_id=job_id)
         for job_id in await queries.job_ids(connection, group_id)
     ]
-    return [cancelled for cancelled in moved if cancelled is not None]
+    return [cancelled for cancelled in transition if cancelled is not None]

@@ -6,9 +6,9 @@ from pydantic import Field, model_validator
 
 from app.http.body import CleanStr
 from app.jobs.errors import TextTooLong, TooManyRows
-from app.jobs.kinds import inputs, over_rows
-from app.jobs.kinds.kind import Found, Kind, References, Work
-from app.jobs.kinds.over_rows import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
+from app.jobs.kinds import inputs, row_based
+from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences
+from app.jobs.kinds.row_based import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
 from app.jobs.params import BatchPredictParams, RowShape
 from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 from app.models.versions import ModelVersion
@@ -16,16 +16,16 @@ from app.models.versions import ModelVersion
 MAX_TEXT_CHARACTERS: Final = 100_000
 
 
-class BatchPredictRequest(over_rows.RowsRequest):
+class BatchPredictRequest(row_based.RowsRequest):
     """Run a model over up to 1000 texts or instances, or over all rows of a dataset.
 
     A bare list of texts is taken for `{"texts": […]}`.
     """
 
-    texts: over_rows.Texts | None = Field(
+    texts: row_based.Texts | None = Field(
         None, description="The texts, in the order in which the predictions will come."
     )
-    instances: over_rows.Instances | None = Field(
+    instances: row_based.Instances | None = Field(
         None,
         description="Rows for a model with columns: objects by the columns' names, or lists in their order.",
     )
@@ -39,7 +39,7 @@ class BatchPredictRequest(over_rows.RowsRequest):
         return {"texts": body} if isinstance(body, list) else body
 
     @model_validator(mode="after")
-    def _rows_are_said_once(self) -> Self:
+    def _check_one_row_source(self) -> Self:
         if [self.texts, self.instances, self.dataset_id].count(None) != 2:
             raise ValueError("give one of texts, instances and dataset_id")
         if self.texts is not None and (self.column is not None or self.id_column is not None):
@@ -49,16 +49,16 @@ class BatchPredictRequest(over_rows.RowsRequest):
 
 def references(request: BatchPredictRequest) -> References:
     """The model, and the dataset if there is one."""
-    return over_rows.references(request.model, request)
+    return row_based.references(request.model, request)
 
 
-def plan(request: BatchPredictRequest, found: Found) -> Work:
+def plan(request: BatchPredictRequest, found: ResolvedReferences) -> JobPlan:
     """Check that the model can take the rows. Raises TextTooLong, and what `inputs` raises."""
     model = found.models[request.model]
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]
         shape = inputs.of_dataset(model, dataset, column=request.column, id_column=request.id_column)
-        return over_rows.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
+        return row_based.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any]
     if request.instances is not None:
         rows = request.instances
@@ -67,14 +67,14 @@ def plan(request: BatchPredictRequest, found: Found) -> Work:
         rows = request.texts or []
         _check_texts(rows)
         shape = inputs.of_texts(model)
-    return over_rows.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
+    return row_based.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
 
 
 def _params(
     request: BatchPredictRequest, model: ModelVersion, shape: RowShape, batch_size: int
 ) -> BatchPredictParams:
     return BatchPredictParams(
-        over_rows.reference(model), request.batch_size or batch_size, shape, request.max_row_errors
+        row_based.reference(model), request.batch_size or batch_size, shape, request.max_row_errors
     )
 
 
@@ -93,7 +93,7 @@ KIND: Final = Kind(
     errors=(
         TooManyRows(limit=MAX_INLINE_ROWS, got=1001),
         TextTooLong(index=3, length=100_001, limit=MAX_TEXT_CHARACTERS),
-        *over_rows.INPUT_ERRORS,
+        *row_based.INPUT_ERRORS,
     ),
     examples={
         "texts": {"value": {"texts": ["What a lovely day", "The support was rude and useless"]}},
@@ -103,7 +103,7 @@ KIND: Final = Kind(
         "instances": {"value": {"model": "houses", "instances": [{"rooms": 3, "year": 1931}]}},
         "a dataset": {"value": {"dataset_id": EXAMPLE_ID, "column": "review", "max_row_errors": 100}},
     },
-    retry=over_rows.RETRY,
+    retry=row_based.RETRY,
     shares_children=True,
     writes_files=False,
 )

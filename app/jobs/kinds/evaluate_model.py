@@ -6,25 +6,25 @@ from pydantic import Field, model_validator
 
 from app.http.body import CleanStr
 from app.jobs.errors import InputMismatch, TooManyInstances
-from app.jobs.kinds import inputs, over_rows
-from app.jobs.kinds.kind import Found, Kind, References, Work
-from app.jobs.kinds.over_rows import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
+from app.jobs.kinds import inputs, row_based
+from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences
+from app.jobs.kinds.row_based import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
 from app.jobs.params import EvaluateModelParams, RowShape
 from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
 from app.models.versions import ModelVersion
 
 
-class EvaluateModelRequest(over_rows.RowsRequest):
+class EvaluateModelRequest(row_based.RowsRequest):
     """Compare what a model predicts with what is true, over a dataset or up to 1000 rows."""
 
     model: CleanStr = Field(description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH)
-    rows: over_rows.Rows | None = Field(None, description="Rows with the target among them.")
+    rows: row_based.Rows | None = Field(None, description="Rows with the target among them.")
     target: CleanStr = Field(
         min_length=1, max_length=1000, description="The column with what should be predicted."
     )
 
     @model_validator(mode="after")
-    def _rows_are_said_once(self) -> Self:
+    def _check_one_row_source(self) -> Self:
         if (self.rows is None) == (self.dataset_id is None):
             raise ValueError("give one of rows and dataset_id")
         if self.target in (self.column, self.id_column):
@@ -34,10 +34,10 @@ class EvaluateModelRequest(over_rows.RowsRequest):
 
 def references(request: EvaluateModelRequest) -> References:
     """The model, and the dataset if there is one."""
-    return over_rows.references(request.model, request)
+    return row_based.references(request.model, request)
 
 
-def plan(request: EvaluateModelRequest, found: Found) -> Work:
+def plan(request: EvaluateModelRequest, found: ResolvedReferences) -> JobPlan:
     """Check that the model can take the rows, and does not need the target.
 
     Raises what `inputs` raises.
@@ -53,20 +53,20 @@ def plan(request: EvaluateModelRequest, found: Found) -> Work:
         shape = inputs.of_dataset(
             model, dataset, column=request.column, id_column=request.id_column, target=request.target
         )
-        return over_rows.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
+        return row_based.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any] = request.rows or []
     inputs.ensure_each_has(rows, (request.target,))
     shape = inputs.of_instances(
         model, rows, column=request.column, id_column=request.id_column, target=request.target
     )
-    return over_rows.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
+    return row_based.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
 
 
 def _params(
     request: EvaluateModelRequest, model: ModelVersion, shape: RowShape, batch_size: int
 ) -> EvaluateModelParams:
     return EvaluateModelParams(
-        model=over_rows.reference(model),
+        model=row_based.reference(model),
         batch_size=request.batch_size or batch_size,
         target=request.target,
         shape=shape,
@@ -82,7 +82,7 @@ KIND: Final = Kind(
     references=references,
     plan=plan,
     message="Evaluation job created",
-    errors=(TooManyInstances(limit=MAX_INLINE_ROWS, got=1001), *over_rows.INPUT_ERRORS),
+    errors=(TooManyInstances(limit=MAX_INLINE_ROWS, got=1001), *row_based.INPUT_ERRORS),
     examples={
         "a dataset": {"value": {"model": "houses@2", "dataset_id": EXAMPLE_ID, "target": "price"}},
         "rows": {
@@ -93,6 +93,6 @@ KIND: Final = Kind(
             }
         },
     },
-    retry=over_rows.RETRY,
+    retry=row_based.RETRY,
     shares_children=True,
 )

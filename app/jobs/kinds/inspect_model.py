@@ -11,7 +11,7 @@ import msgspec
 from pydantic import Field
 
 from app.core.files import StoredFile
-from app.jobs.kinds.kind import Found, Kind, Work
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences
 from app.jobs.params import InspectModelParams
 from app.jobs.requests import JobOptions
 
@@ -30,9 +30,9 @@ class InspectModelRequest(JobOptions):
     key: str = Field(exclude=True)
 
 
-def plan(request: InspectModelRequest, _found: Found) -> Work:
+def plan(request: InspectModelRequest, _found: ResolvedReferences) -> JobPlan:
     """What the handler is told."""
-    return Work(
+    return JobPlan(
         params=msgspec.json.encode(InspectModelParams(request.name, request.runtime, request.alias)),
         files={FILE: StoredFile(request.key, request.bytes, request.sha256)},
         upload_bytes=request.bytes,

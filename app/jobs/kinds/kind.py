@@ -22,7 +22,7 @@ class References:
 
 
 @dataclass(frozen=True)
-class Found:
+class ResolvedReferences:
     """What a request's references mean, by what was written there."""
 
     models: Mapping[str, ModelVersion] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Work:
+class JobPlan:
     """What is stored of a request: what the handler is told, and the rows it works on.
 
     `params` is a JSON object, `rows` a JSON array; `total` is how many rows there are, if that is known.
@@ -49,7 +49,7 @@ class Work:
 
 
 @dataclass(frozen=True)
-class Spread:
+class FanOut:
     """What a request becomes that asks for many jobs at once: a group, and what is said of it."""
 
     requests: tuple[JobOptions, ...]
@@ -57,7 +57,7 @@ class Spread:
     message: str
 
 
-def no_spread(_request: Any) -> Spread | None:
+def no_fan_out(_request: Any) -> FanOut | None:
     """For a kind whose requests are each one job."""
     return None
 
@@ -99,9 +99,9 @@ class Kind:
     name: str
     summary: str
     request: type[JobOptions]
-    plan: Callable[[Any, Found], Work]
+    plan: Callable[[Any, ResolvedReferences], JobPlan]
     references: Callable[[Any], References] = no_references
-    spread: Callable[[Any], Spread | None] = no_spread
+    fan_out: Callable[[Any], FanOut | None] = no_fan_out
     message: str = "Job created successfully"
     errors: tuple[AppError | type[AppError], ...] = ()
     examples: dict[str, Any] = field(default_factory=dict)

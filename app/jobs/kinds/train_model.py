@@ -14,8 +14,8 @@ from app.http.body import CleanObject, CleanStr, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
-from app.jobs.kinds.kind import Found, Kind, References, Spread, Work
-from app.jobs.kinds.over_rows import MAX_INLINE_ROWS, Rows
+from app.jobs.kinds.kind import FanOut, JobPlan, Kind, References, ResolvedReferences
+from app.jobs.kinds.row_based import MAX_INLINE_ROWS, Rows
 from app.jobs.params import TrainModelParams
 from app.jobs.requests import JobOptions
 from app.jobs.searches.space import Search
@@ -74,7 +74,7 @@ class TrainModelRequest(JobOptions):
 
     @field_validator("params")
     @classmethod
-    def _params_are_the_algorithms(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _check_params(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if "algorithm" not in info.data:  # it is at fault itself
             return params
         name = info.data["algorithm"]
@@ -84,26 +84,26 @@ class TrainModelRequest(JobOptions):
 
     @field_validator("features")
     @classmethod
-    def _features_differ(cls, features: list[str] | None) -> list[str] | None:
+    def _check_features_are_unique(cls, features: list[str] | None) -> list[str] | None:
         if features is not None and len(set(features)) < len(features):
             raise ValueError("a feature is named twice")
         return features
 
     @field_validator("model")
     @classmethod
-    def _model_is_not_built_in(cls, model: str | None) -> str | None:
+    def _check_model_name(cls, model: str | None) -> str | None:
         if model in builtin.NAMES:
             raise PydanticCustomError("reserved_name", "The name of a model that is built in")
         return model
 
     @model_validator(mode="after")
-    def _rows_are_said_once(self) -> Self:
+    def _check_one_row_source(self) -> Self:
         if (self.dataset_id is None) == (self.rows is None):
             raise ValueError("give one of dataset_id and rows")
         return self
 
     @model_validator(mode="after")
-    def _all_goes_together(self) -> Self:
+    def _check_options_together(self) -> Self:
         if self.features is not None and self.target in self.features:
             raise ValueError(f"the target {self.target!r} cannot be one of the features")
         if self.columns.get(self.target) in (Declared.ID, Declared.IGNORE):
@@ -119,7 +119,7 @@ class TrainModelRequest(JobOptions):
         return self
 
     @model_validator(mode="after")
-    def _search_fits(self) -> Self:
+    def _check_search(self) -> Self:
         if self.search is None:
             return self
         if self.algorithm is Name.AUTO:
@@ -145,7 +145,7 @@ def references(request: TrainModelRequest) -> References:
     return References(datasets=() if request.dataset_id is None else (request.dataset_id,))
 
 
-def spread(request: TrainModelRequest) -> Spread | None:
+def fan_out(request: TrainModelRequest) -> FanOut | None:
     """The trials of a search, which register the versions of one model."""
     if request.search is None:
         return None
@@ -159,10 +159,10 @@ def spread(request: TrainModelRequest) -> Spread | None:
         for params in request.search.combinations(request.seed)
     )
     search = {"metric": request.search.metric, "model": model}
-    return Spread(trials, search, f"Search of {len(trials)} trials created")
+    return FanOut(trials, search, f"Search of {len(trials)} trials created")
 
 
-def plan(request: TrainModelRequest, found: Found) -> Work:
+def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
     """Check that the columns are there. Raises UnknownColumn, SearchInBulk.
 
     The total is of epochs: each is a batch.
@@ -186,10 +186,10 @@ def plan(request: TrainModelRequest, found: Found) -> Work:
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]
         _ensure_columns(request, [column.name for column in dataset.columns], dataset.name)
-        return Work(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
+        return JobPlan(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
     rows = request.rows or []
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
-    return Work(params, rows=msgspec.json.encode(rows), total=request.epochs)
+    return JobPlan(params, rows=msgspec.json.encode(rows), total=request.epochs)
 
 
 def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
@@ -211,7 +211,7 @@ KIND: Final = Kind(
     request=TrainModelRequest,
     plan=plan,
     references=references,
-    spread=spread,
+    fan_out=fan_out,
     message="Training job created",
     errors=(
         DatasetNotFound(dataset_id=_EXAMPLE_ID),

@@ -11,7 +11,6 @@ from app.http import problems
 from app.http.deps import ResourcesDep
 from app.http.routing import BoundedRoute
 from app.jobs import service, views
-from app.jobs.announcements import announce
 from app.jobs.deps import JobTimesDep, KindsDep, QuotaDep, WatcherDep, refuse_while_stopping
 from app.jobs.errors import (
     InputMismatch,
@@ -29,6 +28,7 @@ from app.jobs.errors import (
 from app.jobs.kinds import batch_predict
 from app.jobs.predictions import service as predictions
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest
+from app.jobs.publishing import publish_transition
 from app.models.errors import ModelNotFound
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -84,9 +84,9 @@ async def predict(
     request = predictions.job_request(body)
     async with quota.admit(user.id) as connection:
         submitted = await service.submit(connection, resources.settings, user.id, kind, request)
-    if submitted.moved is not None:
-        announce(resources.hints, submitted.moved)
-        JOBS_CREATED.labels(submitted.moved.kind, submitted.moved.queue).inc()
+    if submitted.transition is not None:
+        publish_transition(resources.hints, submitted.transition)
+        JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
     seconds = times.prediction_seconds
     await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:

@@ -38,7 +38,7 @@ class PredictRequest(LargeBody):
     )
 
     @model_validator(mode="after")
-    def _rows_are_said_once(self) -> "PredictRequest":
+    def _check_one_row_source(self) -> "PredictRequest":
         if (self.texts is None) == (self.instances is None):
             raise ValueError("give one of texts and instances")
         return self

@@ -9,9 +9,9 @@ import msgspec
 from app.core.files import StoredFile
 from app.core.version import VERSION
 from app.datasets import queries as datasets
-from app.jobs.moves import Claimed
 from app.jobs.params import TrainModelParams
 from app.jobs.searches import leader
+from app.jobs.transition_types import ClaimedJob
 from app.models import registry
 from app.models.versions import Signature
 
@@ -23,7 +23,7 @@ async def complete(
     connection: asyncpg.Connection,
     result: dict[str, Any],
     *,
-    job: Claimed,
+    job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
     """Register the model; the result then names its version. In a search it may be the best so far."""
@@ -58,7 +58,7 @@ async def complete(
     return {"model": version.reference, "model_id": str(version.id), **shown}
 
 
-async def _dataset(connection: asyncpg.Connection, job: Claimed) -> dict[str, Any]:
+async def _dataset(connection: asyncpg.Connection, job: ClaimedJob) -> dict[str, Any]:
     if job.dataset_id is None:
         return {}
     sha256 = await datasets.sha256(connection, job.dataset_id)

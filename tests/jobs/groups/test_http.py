@@ -18,8 +18,8 @@ from app.core import ids, keys
 from app.core.config import Settings
 from app.core.database import Database
 from app.jobs.groups.schemas import GroupCancelled, GroupCreated, GroupView
-from app.jobs.moves import Claimed
 from app.jobs.quota import Quota
+from app.jobs.transition_types import ClaimedJob
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -345,7 +345,7 @@ async def test_a_group_tells_how_far_its_jobs_are_together(
         assert (found["group_id"], found["jobs"]) == (str(group_id), 4)
         return found["progress"], found["is_finished"], found["statuses"]
 
-    async def claim() -> Claimed:
+    async def claim() -> ClaimedJob:
         return await jobs.claim(store, worker)
 
     assert await stands() == (0.0, False, {"pending": 4})

@@ -12,7 +12,7 @@ from app.core.files import StoredFile
 from app.datasets.values import Column, Dataset, Format
 from app.http.body import APP_ERROR
 from app.jobs.kinds import batch_predict, evaluate_model, train_model
-from app.jobs.kinds.kind import Found, References, Work
+from app.jobs.kinds.kind import JobPlan, References, ResolvedReferences
 from app.models import builtin
 from app.models.versions import InputColumn, ModelVersion
 
@@ -34,12 +34,12 @@ SOLD = Dataset(
     sha256="b" * 64,
     file=StoredFile("datasets/7/rows.parquet", 6, "c" * 64),
 )
-FOUND = Found({"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD})
+FOUND = ResolvedReferences({"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD})
 
 
-def planned(kind: Any, **body: Any) -> Work:
+def planned(kind: Any, **body: Any) -> JobPlan:
     """The work that a request makes."""
-    work: Work = kind.KIND.plan(kind.KIND.request.model_validate(body), FOUND)
+    work: JobPlan = kind.KIND.plan(kind.KIND.request.model_validate(body), FOUND)
     return work
 
 

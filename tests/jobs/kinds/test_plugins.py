@@ -18,7 +18,7 @@ import msgspec
 from pydantic import Field
 
 from app.core.errors import Unprocessable
-from app.jobs.kinds.kind import Kind, RetryPolicy, Work
+from app.jobs.kinds.kind import Kind, RetryPolicy, JobPlan
 from app.jobs.requests import JobOptions
 
 
@@ -40,7 +40,7 @@ def plan(request, found):
     words = len(request.text.split())
     if words > 5:
         raise TooWordy(words=words, limit=5)
-    return Work(msgspec.json.encode({"text": request.text, "model": request.model}), total=1)
+    return JobPlan(msgspec.json.encode({"text": request.text, "model": request.model}), total=1)
 
 
 KINDS = {

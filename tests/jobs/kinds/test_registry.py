@@ -9,11 +9,11 @@ from app.main import create_app
 from tests.jobs.kinds.conftest import MakePlugin
 
 GOOD = """
-from app.jobs.kinds.kind import Kind, Work
+from app.jobs.kinds.kind import Kind, JobPlan
 from app.jobs.requests import JobOptions
 
 def plan(request, found):
-    return Work(b"{{}}")
+    return JobPlan(b"{{}}")
 
 
 KINDS = {{{listed!r}: Kind(name={name!r}, summary="Something", request=JobOptions, plan=plan)}}

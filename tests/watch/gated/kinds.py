@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import Found, Kind, Work
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences
 from app.jobs.requests import JobOptions
 
 
@@ -24,9 +24,11 @@ class GatedParams(msgspec.Struct, frozen=True):
     gate_path: str
 
 
-def plan(request: GatedRequest, _found: Found) -> Work:
+def plan(request: GatedRequest, _found: ResolvedReferences) -> JobPlan:
     """Nothing can be wrong with it."""
-    return Work(msgspec.json.encode(GatedParams(request.batches, request.gate_path)), total=request.batches)
+    return JobPlan(
+        msgspec.json.encode(GatedParams(request.batches, request.gate_path)), total=request.batches
+    )
 
 
 KINDS: Final[dict[str, Kind]] = {

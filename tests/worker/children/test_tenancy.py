@@ -9,7 +9,7 @@ from app.core.files import StoredFile
 from app.core.sandbox.permissions import Permission
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from app.jobs.moves import Claimed
+from app.jobs.transition_types import ClaimedJob
 from worker.children.tenancy import Tenancy, tenancy_of
 
 KINDS = registry.load(())
@@ -17,8 +17,8 @@ FILE = StoredFile("artifacts/model", 10, "0" * 64)
 ADA, BOB = ids.new_id(), ids.new_id()
 
 
-def claimed(kind: str = "batch_predict") -> Claimed:
-    return Claimed(
+def claimed(kind: str = "batch_predict") -> ClaimedJob:
+    return ClaimedJob(
         id=ids.new_id(),
         attempt=1,
         owner_id=ADA,
@@ -66,7 +66,7 @@ def test_only_what_keeps_files_may_write() -> None:
     ],
     ids=["a model", "a dataset", "a checkpoint", "a checkpoint's file", "a training", "an inspection"],
 )
-def test_whatever_comes_from_a_user_binds_the_child_to_the_owner(job: Claimed) -> None:
+def test_whatever_comes_from_a_user_binds_the_child_to_the_owner(job: ClaimedJob) -> None:
     tenancy = tenancy_of(job, KINDS)
 
     assert tenancy.owner_id == ADA

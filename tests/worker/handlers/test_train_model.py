@@ -17,7 +17,7 @@ from tests.worker.training import data
 from worker.children.messages import Batch, Committed, Done, LocalFile, Start, Stop, StopReason, Yielded
 from worker.children.pool import ChildPool
 from worker.context import CHECKPOINT_FILE
-from worker.runtimes import inspection
+from worker.runtimes.sklearn import inspection
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -11,7 +11,7 @@ import skops.io
 
 from tests.fuzz import campaign, guard
 from tests.fuzz.arena import Arena, Report
-from tests.worker.runtimes.inspection import corpus
+from tests.worker.runtimes.sklearn.inspection import corpus
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -25,11 +25,11 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from app.jobs.params import ModelReference
 from app.models.versions import Signature, Task
-from tests.worker.runtimes.inspection import corpus
+from tests.worker.runtimes.sklearn.inspection import corpus
 from worker.context import JobError, RowError
 from worker.runtimes import probing
 from worker.runtimes.runtime import BrokenModel
-from worker.runtimes.sklearn import SklearnRuntime
+from worker.runtimes.sklearn.runtime import SklearnRuntime
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

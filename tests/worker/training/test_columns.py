@@ -6,9 +6,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from worker import cells
+from worker.cells import BadCell, Content
 from worker.context import BadInput
-from worker.training import cells, columns, table
-from worker.training.cells import BadCell, Content
+from worker.training import columns, table
 
 WORDS = ["red", "green", "blue"]
 

@@ -17,7 +17,7 @@ from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.models.versions import Task
 from tests.worker.training import data
 from worker.context import BadInput
-from worker.runtimes import inspection
+from worker.runtimes.sklearn import inspection
 from worker.training import checkpoint, features, table, trainer
 from worker.training.trainer import Diverged, Training
 

@@ -9,12 +9,12 @@ from worker.training.features import Shape
 from worker.training.learners.bayes import BayesLearner
 from worker.training.learners.boosting import BoostingLearner
 from worker.training.learners.forest import ForestLearner
-from worker.training.learners.learner import Learner, Lessons
+from worker.training.learners.learner import Learner, TrainingData
 from worker.training.learners.linear import LinearLearner
 from worker.training.learners.network import NetworkLearner
 from worker.training.learners.ridge import RidgeLearner
 
-__all__ = ["SHAPES", "Learner", "Lessons", "start"]
+__all__ = ["SHAPES", "Learner", "TrainingData", "start"]
 
 SHAPES: Final = {
     Name.LOGISTIC_REGRESSION: Shape.SCALED,
@@ -27,11 +27,11 @@ SHAPES: Final = {
 }
 """What each algorithm wants its rows to be."""
 
-_LEARNERS: Final[dict[Name, Callable[[Any, Lessons], Learner]]] = {
-    Name.LOGISTIC_REGRESSION: lambda params, lessons: LinearLearner(
-        Name.LOGISTIC_REGRESSION, params, lessons
+_LEARNERS: Final[dict[Name, Callable[[Any, TrainingData], Learner]]] = {
+    Name.LOGISTIC_REGRESSION: lambda params, training_data: LinearLearner(
+        Name.LOGISTIC_REGRESSION, params, training_data
     ),
-    Name.LINEAR_SVM: lambda params, lessons: LinearLearner(Name.LINEAR_SVM, params, lessons),
+    Name.LINEAR_SVM: lambda params, training_data: LinearLearner(Name.LINEAR_SVM, params, training_data),
     Name.MULTINOMIAL_NB: BayesLearner,
     Name.RANDOM_FOREST: ForestLearner,
     Name.HIST_GRADIENT_BOOSTING: BoostingLearner,
@@ -40,6 +40,6 @@ _LEARNERS: Final[dict[Name, Callable[[Any, Lessons], Learner]]] = {
 }
 
 
-def start(name: Name, params: Hyperparameters, lessons: Lessons) -> Learner:
+def start(name: Name, params: Hyperparameters, training_data: TrainingData) -> Learner:
     """A learner that has learnt nothing yet. Raises TooLargeToTrain."""
-    return _LEARNERS[name](params, lessons)
+    return _LEARNERS[name](params, training_data)

@@ -5,20 +5,20 @@ from typing import Any
 from sklearn.naive_bayes import MultinomialNB
 
 from app.jobs.algorithms.hyperparameters import MultinomialBayes
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 
 
 class BayesLearner:
     """Counts once; a second pass would count the same rows again."""
 
-    def __init__(self, params: MultinomialBayes, lessons: Lessons) -> None:
-        self._lessons = lessons
-        self._weights = lessons.weights(balance=params.balance_classes)
+    def __init__(self, params: MultinomialBayes, training_data: TrainingData) -> None:
+        self._training_data = training_data
+        self._weights = training_data.weights(balance=params.balance_classes)
         self._counter: Any = MultinomialNB(alpha=params.alpha, fit_prior=params.fit_prior)
 
     def learn(self, epoch: int) -> None:
         """The pass."""
-        self._counter.fit(self._lessons.rows, self._lessons.truth, self._weights)
+        self._counter.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
         """The estimator."""

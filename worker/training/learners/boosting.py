@@ -6,7 +6,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 
 from app.jobs.algorithms.hyperparameters import HistGradientBoosting
 from app.models.versions import Task
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 
 
 class BoostingLearner:
@@ -18,12 +18,12 @@ class BoostingLearner:
 
     ended = None
 
-    def __init__(self, params: HistGradientBoosting, lessons: Lessons) -> None:
-        is_classifier = lessons.task is Task.CLASSIFICATION
+    def __init__(self, params: HistGradientBoosting, training_data: TrainingData) -> None:
+        is_classifier = training_data.task is Task.CLASSIFICATION
         of_task = HistGradientBoostingClassifier if is_classifier else HistGradientBoostingRegressor
-        self._lessons = lessons
+        self._training_data = training_data
         self._rounds = params.max_iter
-        self._weights = lessons.weights(balance=params.balance_classes)
+        self._weights = training_data.weights(balance=params.balance_classes)
         self._boosting: Any = of_task(
             max_iter=1,
             learning_rate=params.learning_rate,
@@ -32,16 +32,16 @@ class BoostingLearner:
             min_samples_leaf=params.min_samples_leaf,
             l2_regularization=params.l2_regularization,
             max_features=params.max_features,
-            categorical_features=list(lessons.categorical) or None,
+            categorical_features=list(training_data.categorical) or None,
             early_stopping=False,  # the trainer does that, on the rows that it holds out
-            random_state=lessons.seed_of(0),
+            random_state=training_data.seed_of(0),
             warm_start=True,
         )
 
     def learn(self, epoch: int) -> None:
         """Add this epoch's rounds."""
-        self._boosting.set_params(max_iter=self._lessons.share(self._rounds, epoch))
-        self._boosting.fit(self._lessons.rows, self._lessons.truth, self._weights)
+        self._boosting.set_params(max_iter=self._training_data.share(self._rounds, epoch))
+        self._boosting.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
         """The estimator."""

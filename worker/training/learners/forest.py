@@ -7,7 +7,7 @@ from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from app.jobs.algorithms.hyperparameters import RandomForest
 from app.models.versions import Task
 from worker.training import memory
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 
 NODE_BYTES: Final = 64
 COPIES: Final = 3
@@ -19,26 +19,28 @@ class ForestLearner:
 
     ended = None
 
-    def __init__(self, params: RandomForest, lessons: Lessons) -> None:
-        _ensure_room(params, lessons)
-        of_task = RandomForestClassifier if lessons.task is Task.CLASSIFICATION else RandomForestRegressor
-        self._lessons = lessons
+    def __init__(self, params: RandomForest, training_data: TrainingData) -> None:
+        _ensure_room(params, training_data)
+        of_task = (
+            RandomForestClassifier if training_data.task is Task.CLASSIFICATION else RandomForestRegressor
+        )
+        self._training_data = training_data
         self._trees = params.n_estimators
-        self._weights = lessons.weights(balance=params.balance_classes)
+        self._weights = training_data.weights(balance=params.balance_classes)
         self._forest: Any = of_task(
             n_estimators=1,
             max_depth=params.max_depth,
             min_samples_leaf=params.min_samples_leaf,
             max_features=None if params.max_features == "all" else params.max_features,
-            random_state=lessons.seed_of(0),
+            random_state=training_data.seed_of(0),
             warm_start=True,
             n_jobs=1,
         )
 
     def learn(self, epoch: int) -> None:
         """Grow this epoch's trees."""
-        self._forest.set_params(n_estimators=self._lessons.share(self._trees, epoch))
-        self._forest.fit(self._lessons.rows, self._lessons.truth, self._weights)
+        self._forest.set_params(n_estimators=self._training_data.share(self._trees, epoch))
+        self._forest.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
         """The estimator."""
@@ -53,14 +55,14 @@ class ForestLearner:
         return self._forest
 
 
-def _ensure_room(params: RandomForest, lessons: Lessons) -> None:
+def _ensure_room(params: RandomForest, training_data: TrainingData) -> None:
     """A forest without bounds grows with the rows; seen: a leaf for three rows of a class, two of numbers."""
-    is_classifier = lessons.task is Task.CLASSIFICATION
-    rows = len(lessons.truth)
+    is_classifier = training_data.task is Task.CLASSIFICATION
+    rows = len(training_data.truth)
     leaves = rows / max(3 if is_classifier else 2, params.min_samples_leaf)
     if params.max_depth is not None:
         leaves = min(leaves, 2.0**params.max_depth)
-    values = 8 * (len(lessons.classes) if is_classifier else 1)
+    values = 8 * (len(training_data.classes) if is_classifier else 1)
     needed = params.n_estimators * 2 * leaves * (NODE_BYTES + values) * COPIES
     trees = f"a forest of {params.n_estimators} trees over {rows} rows (bound max_depth or min_samples_leaf)"
     memory.ensure_room(trees, needed)

@@ -23,7 +23,7 @@ PASS_ROWS: Final = 250
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingData:
     """What a learner learns from, the same in every attempt at a job.
 
     `categorical` are the places of categories that are numbered, not encoded.

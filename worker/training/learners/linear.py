@@ -11,7 +11,7 @@ from app.jobs.algorithms.catalogue import Name
 from app.jobs.algorithms.hyperparameters import Linear
 from app.models.versions import Task
 from worker.training.features import Matrix
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 
 # All with a bounded gradient: a row far out, as scaling makes them of rare values, cannot throw the model
 # away.
@@ -36,33 +36,35 @@ class LinearLearner:
 
     ended = None
 
-    def __init__(self, name: Name, params: Linear, lessons: Lessons) -> None:
-        loss = LOSSES[name, lessons.task]
-        is_classifier = lessons.task is Task.CLASSIFICATION
-        self._lessons = lessons
-        weights = lessons.weights(balance=params.balance_classes)
-        self._weights = None if weights is None else lessons.repeated(weights)
+    def __init__(self, name: Name, params: Linear, training_data: TrainingData) -> None:
+        loss = LOSSES[name, training_data.task]
+        is_classifier = training_data.task is Task.CLASSIFICATION
+        self._training_data = training_data
+        weights = training_data.weights(balance=params.balance_classes)
+        self._weights = None if weights is None else training_data.repeated(weights)
         self._sgd: Any = (SGDClassifier if is_classifier else SGDRegressor)(
             loss=loss,
             penalty=params.penalty,
             alpha=params.alpha,
             l1_ratio=params.l1_ratio,
             learning_rate="constant",
-            eta0=params.step / _mean_squared_length(lessons.rows),
-            average=False if loss == "log_loss" else len(lessons.truth),
+            eta0=params.step / _mean_squared_length(training_data.rows),
+            average=False if loss == "log_loss" else len(training_data.truth),
             **({} if is_classifier else {"epsilon": EPSILON}),
         )
 
     def learn(self, epoch: int) -> None:
         """The passes of one epoch."""
-        lessons = self._lessons
-        for seed in lessons.seeds_of_passes(epoch):
+        training_data = self._training_data
+        for seed in training_data.seeds_of_passes(epoch):
             self._sgd.set_params(random_state=seed)
-            if lessons.task is Task.CLASSIFICATION:
-                truth = lessons.repeated(lessons.truth)
-                self._sgd.partial_fit(lessons.rows_of_pass, truth, lessons.classes, self._weights)
+            if training_data.task is Task.CLASSIFICATION:
+                truth = training_data.repeated(training_data.truth)
+                self._sgd.partial_fit(training_data.rows_of_pass, truth, training_data.classes, self._weights)
             else:
-                self._sgd.partial_fit(lessons.rows_of_pass, lessons.repeated(lessons.scaled))
+                self._sgd.partial_fit(
+                    training_data.rows_of_pass, training_data.repeated(training_data.scaled)
+                )
 
     def state(self) -> Any:
         """The estimator."""
@@ -74,9 +76,9 @@ class LinearLearner:
 
     def estimator(self) -> Any:
         """The estimator; a regressor's coefficients are put into the units of the target."""
-        if self._lessons.task is Task.CLASSIFICATION:
+        if self._training_data.task is Task.CLASSIFICATION:
             return self._sgd
-        mean, spread = self._lessons.scale
+        mean, spread = self._training_data.scale
         fitted = copy.copy(self._sgd)
         fitted.coef_ = self._sgd.coef_ * spread
         fitted.intercept_ = self._sgd.intercept_ * spread + mean

@@ -7,7 +7,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from app.jobs.algorithms.hyperparameters import Network
 from app.models.versions import Task
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 
 NEVER: Final = 2**31 - 1
 
@@ -17,28 +17,30 @@ class NetworkLearner:
 
     ended = None
 
-    def __init__(self, params: Network, lessons: Lessons) -> None:
-        self._lessons = lessons
-        self._network: Any = (MLPClassifier if lessons.task is Task.CLASSIFICATION else MLPRegressor)(
+    def __init__(self, params: Network, training_data: TrainingData) -> None:
+        self._training_data = training_data
+        self._network: Any = (MLPClassifier if training_data.task is Task.CLASSIFICATION else MLPRegressor)(
             hidden_layer_sizes=tuple(params.hidden_layer_sizes),
             activation=params.activation,
             alpha=params.alpha,
             learning_rate_init=params.learning_rate,
-            batch_size=min(params.batch_size, len(lessons.truth)),
+            batch_size=min(params.batch_size, len(training_data.truth)),
             # It would count epochs of its own, and stop silently.
             n_iter_no_change=NEVER,
         )
 
     def learn(self, epoch: int) -> None:
         """The passes of one epoch."""
-        lessons = self._lessons
-        for seed in lessons.seeds_of_passes(epoch):
+        training_data = self._training_data
+        for seed in training_data.seeds_of_passes(epoch):
             self._network.set_params(random_state=seed)
-            if lessons.task is Task.CLASSIFICATION:
-                truth = lessons.repeated(lessons.truth)
-                self._network.partial_fit(lessons.rows_of_pass, truth, classes=lessons.classes)
+            if training_data.task is Task.CLASSIFICATION:
+                truth = training_data.repeated(training_data.truth)
+                self._network.partial_fit(training_data.rows_of_pass, truth, classes=training_data.classes)
             else:
-                self._network.partial_fit(lessons.rows_of_pass, lessons.repeated(lessons.scaled))
+                self._network.partial_fit(
+                    training_data.rows_of_pass, training_data.repeated(training_data.scaled)
+                )
 
     def state(self) -> Any:
         """The estimator, without the generator that the next epoch replaces."""
@@ -56,8 +58,8 @@ class NetworkLearner:
         # What only matters for learning on would be half of the artifact.
         for name in ("_optimizer", "_random_state"):
             fitted.__dict__.pop(name, None)
-        if self._lessons.task is Task.REGRESSION:
-            mean, spread = self._lessons.scale
+        if self._training_data.task is Task.REGRESSION:
+            mean, spread = self._training_data.scale
             fitted.coefs_ = [*self._network.coefs_[:-1], self._network.coefs_[-1] * spread]
             fitted.intercepts_ = [
                 *self._network.intercepts_[:-1],

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.linear_model import Ridge as RidgeEstimator
 
 from app.jobs.algorithms.hyperparameters import Ridge
-from worker.training.learners.learner import Lessons
+from worker.training.learners.learner import TrainingData
 from worker.training.outputs import Floats
 
 EXACT: Final = 1e-12
@@ -22,17 +22,17 @@ EXACT: Final = 1e-12
 class RidgeLearner:
     """An epoch is `steps` steps."""
 
-    def __init__(self, params: Ridge, lessons: Lessons) -> None:
+    def __init__(self, params: Ridge, training_data: TrainingData) -> None:
         self._params = params
-        self._rows = lessons.rows
-        self._mean, self._spread = lessons.scale
+        self._rows = training_data.rows
+        self._mean, self._fan_out = training_data.scale
         width = self._rows.shape[1] + 1
         self._penalty = np.full(width, params.alpha)
         self._penalty[-1] = 0.0
         self._diagonal = self._squares() + self._penalty
         self._diagonal[self._diagonal == 0.0] = 1.0
         self._weights = np.zeros(width)
-        self._left = self._transposed(lessons.scaled)
+        self._left = self._transposed(training_data.scaled)
         self._start = float(self._left @ (self._left / self._diagonal))
         self._direction = self._left / self._diagonal
 
@@ -54,8 +54,8 @@ class RidgeLearner:
     def estimator(self) -> Any:
         """scikit-learn's own ridge, with these coefficients."""
         fitted = RidgeEstimator(alpha=self._params.alpha, solver="cholesky")
-        fitted.coef_ = self._weights[:-1] * self._spread
-        fitted.intercept_ = float(self._weights[-1] * self._spread + self._mean)
+        fitted.coef_ = self._weights[:-1] * self._fan_out
+        fitted.intercept_ = float(self._weights[-1] * self._fan_out + self._mean)
         fitted.n_features_in_ = len(fitted.coef_)
         return fitted
 

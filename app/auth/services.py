@@ -1,0 +1,52 @@
+"""What a process needs to know who is asking, opened once beside the resources."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from app.auth.attempts import Attempts
+from app.auth.concurrency_limit import ConcurrencyLimiter
+from app.auth.errors import TooManySignIns
+from app.auth.identities import Identities
+from app.auth.passwords import Passwords, open_passwords
+from app.auth.tokens import Tokens
+from app.auth.usage import Usage, open_usage
+from app.core.resources import Resources
+from app.http.addresses import Network, parse_networks
+
+REFRESHES_AT_ONCE: Final = 2
+"""Many refreshes of one token wait for each other in the database: they may not hold all connections."""
+
+MAX_WAITING_REFRESHES: Final = 200
+
+
+@dataclass(frozen=True)
+class AuthServices:
+    """Where everybody passes who wants something."""
+
+    tokens: Tokens
+    passwords: Passwords
+    identities: Identities
+    usage: Usage
+    attempts: Attempts
+    refreshes: ConcurrencyLimiter
+    trusted_proxies: tuple[Network, ...]
+
+
+@asynccontextmanager
+async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices]:
+    """Open the gate, and close it at the end of the body. Postgres does not have to be there yet."""
+    tokens = Tokens(resources.settings)
+    async with open_passwords() as passwords, open_usage(resources.database) as usage:
+        yield AuthServices(
+            tokens=tokens,
+            passwords=passwords,
+            identities=Identities(tokens, resources.database),
+            usage=usage,
+            attempts=Attempts(resources.settings),
+            refreshes=ConcurrencyLimiter(
+                at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
+            ),
+            trusted_proxies=parse_networks(resources.settings.trusted_proxies),
+        )

@@ -1,0 +1,130 @@
+"""The conversion of one file, seen from the API: a process that has nothing of ours, and not for ever."""
+
+import asyncio
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from app.core.errors import AppError
+from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
+from app.datasets.errors import BadColumns, BadHeader, DatasetRowsTooLarge, TooManyDatasetRows
+from app.datasets.import_limits import ImportLimits
+from app.datasets.options import AS_FOUND, ReadOptions
+from app.datasets.values import Format
+from app.uploads.errors import BadFile, BadRow
+
+LAST_WORDS_BYTES: Final = 2000
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much a conversion may give: rows, and bytes of the Parquet file."""
+
+    rows: int
+    output_bytes: int
+
+
+_ROOT: Final = Path(__file__).parents[2]
+_MODULE: Final = "app.datasets.conversion"
+
+log = structlog.get_logger(__name__)
+
+
+async def convert(
+    source: Path,
+    file_format: Format,
+    target: Path,
+    limits: Limits,
+    bounds: ImportLimits,
+    options: ReadOptions = AS_FOUND,
+) -> Converted:
+    """Write the rows of a file as Parquet.
+
+    Raises BadFile, BadHeader, BadRow, TooManyDatasetRows and DatasetRowsTooLarge.
+    """
+    size = (await asyncio.to_thread(source.stat)).st_size
+    output_bytes = min(limits.output_bytes, bounds.output_bytes(size))
+    cpu_seconds = bounds.cpu_seconds_for(size)
+    task = msgspec.json.encode(
+        Task(str(source), str(target), file_format, limits.rows, output_bytes, cpu_seconds, options)
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _MODULE, task.decode()),
+        cwd=_ROOT,
+        env=_environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(bounds.conversion_seconds):
+            said, complaint = await _listen(process)
+    except TimeoutError:
+        raise BadFile(reason=f"it takes longer than {bounds.conversion_seconds:.0f} seconds") from None
+    finally:
+        await _end(process)
+    if process.returncode == -signal.SIGXCPU:
+        raise BadFile(reason=f"it takes longer than {cpu_seconds} seconds of processor time")
+    return _result(process.returncode, said, complaint, limits.rows, output_bytes)
+
+
+def _environment() -> dict[str, str]:
+    """What the process needs of our environment, which holds secrets."""
+    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
+    # The usual pool reserves more than it uses, and would be stopped by the limit on memory.
+    return {**kept, "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+async def _listen(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """All that the process says. Not by `communicate`: it closes stdin, which is taken for our end."""
+    assert process.stdout is not None  # noqa: S101  # they are pipes
+    assert process.stderr is not None  # noqa: S101
+    said, complaint, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+    return said, complaint
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    if process.stdin is not None:
+        process.stdin.close()
+    await process.wait()
+
+
+def _result(
+    exit_code: int | None, said: bytes, complaint: bytes, max_rows: int, output_bytes: int
+) -> Converted:
+    if exit_code != 0:
+        # Killed by its own memory, or by a fault in a library: either way it is what is in the file.
+        log.warning(
+            "conversion_died",
+            exit_code=exit_code,
+            error=complaint[-LAST_WORDS_BYTES:].decode(errors="replace"),
+        )
+        raise BadFile(reason="reading it failed")
+    answer = msgspec.json.decode(said, type=Answer)
+    if isinstance(answer, Converted):
+        return answer
+    raise _error(answer, max_rows, output_bytes)
+
+
+def _error(refusal: Refusal, max_rows: int, output_bytes: int) -> AppError:
+    match refusal.code:
+        case "bad_row":
+            return BadRow(line=refusal.line, reason=refusal.reason)
+        case "bad_header":
+            if refusal.line is None:
+                return BadColumns(reason=refusal.reason)
+            return BadHeader(line=refusal.line, reason=refusal.reason)
+        case "bad_file":
+            return BadFile(reason=refusal.reason)
+        case "too_many_rows":
+            return TooManyDatasetRows(limit=max_rows)
+        case "rows_too_large":
+            return DatasetRowsTooLarge(limit=output_bytes)

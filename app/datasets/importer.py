@@ -1,0 +1,126 @@
+"""How an upload becomes a dataset: received, converted, stored, and only then known.
+
+Whoever dies on the way leaves files that nothing refers to, in a spool folder or in storage; both are swept.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core import ids, memory
+from app.core.errors import AppError
+from app.core.resources import Resources
+from app.datasets import conversion_process, service, storage_keys
+from app.datasets.conversion.answers import Converted
+from app.datasets.conversion_process import Limits
+from app.datasets.errors import DatasetTooLarge
+from app.datasets.fair_queue import FairQueue
+from app.datasets.import_limits import ImportLimits
+from app.datasets.options import AS_FOUND, UTF_8, ReadOptions
+from app.datasets.values import Format
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import StorageQuota
+from app.uploads import receiving, spooling
+from app.uploads.spooling import Spools
+
+CONVERSIONS_AT_ONCE: Final = 2
+
+
+class DatasetImporter:
+    """Takes in the uploads of one API process."""
+
+    def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
+        spooling.remove_those_of_the_dead()
+        memory.give_back_large_blocks()
+        self._resources = resources
+        self.bounds = bounds
+        self._queue = FairQueue(CONVERSIONS_AT_ONCE)
+        settings = resources.settings
+        self._quota = StorageQuota(settings.max_user_bytes)
+        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_all=settings.max_spool_bytes)
+
+    async def take(
+        self,
+        owner_id: UUID,
+        name: str,
+        file_format: Format,
+        chunks: AsyncIterator[bytes],
+        *,
+        is_gzip: bool,
+        options: ReadOptions = AS_FOUND,
+    ) -> asyncpg.Record:
+        """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
+        limit_bytes, too_large = await self._limit(owner_id)
+        async with self.spool(owner_id) as (folder, reserve):
+            content, rows = folder / "content", folder / "rows.parquet"
+            spool = receiving.Spool(
+                content,
+                limit_bytes=limit_bytes,
+                too_large=too_large,
+                is_text=file_format is not Format.PARQUET and options.encoding in (None, UTF_8),
+                is_gzip=is_gzip,
+                reserve=reserve,
+            )
+            try:
+                await receiving.receive(chunks, spool, stall_seconds=self.bounds.stall_seconds)
+            finally:
+                spool.close()
+            limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
+            async with self._queue.turn(owner_id):
+                converted = await conversion_process.convert(
+                    content, file_format, rows, limits, self.bounds, options
+                )
+            return await self._publish(owner_id, name, file_format, content, rows, converted)
+
+    @asynccontextmanager
+    async def spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
+        """A folder for one upload, and what each piece of it is told to."""
+        with self.spools.of(owner_id) as reserve:
+            async with spooling.folder() as folder:
+                yield folder, reserve
+
+    async def _limit(self, owner_id: UUID) -> tuple[int, AppError]:
+        """How large the next dataset of an owner may be, and what to say of one that is larger."""
+        largest = self._resources.settings.max_dataset_bytes
+        async with self._resources.database.connection() as connection:
+            left = await self._quota.left_bytes(connection, owner_id)
+        if left is not None and left < largest:
+            limit = self._quota.limit_bytes
+            return left, QuotaExceeded(limit=limit, used=limit - left)
+        return largest, DatasetTooLarge(limit=largest)
+
+    async def _publish(
+        self,
+        owner_id: UUID,
+        name: str,
+        file_format: Format,
+        content: Path,
+        rows: Path,
+        converted: Converted,
+    ) -> asyncpg.Record:
+        resources = self._resources
+        dataset_id = ids.new_id()
+        stored_content, stored_rows = await storage_keys.store(resources.storage, dataset_id, content, rows)
+        try:
+            async with resources.database.transaction() as connection:
+                return await service.add(
+                    connection,
+                    dataset_id,
+                    owner_id,
+                    name=name,
+                    file_format=file_format,
+                    content=stored_content,
+                    rows=stored_rows,
+                    row_count=converted.rows,
+                    columns=converted.columns,
+                    options=converted.options,
+                    quota=self._quota,
+                )
+        except QuotaExceeded:
+            # Only here is it certain that there is no row. After a lost connection there may be one.
+            await storage_keys.forget(resources.storage, dataset_id)
+            raise

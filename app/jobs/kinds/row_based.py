@@ -1,0 +1,132 @@
+"""What the kinds share that give rows to a model: those sent along, or those of a dataset."""
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from pydantic import Field
+
+from app.core.files import StoredFile
+from app.datasets.errors import DatasetNotFound
+from app.datasets.values import Dataset
+from app.http.body import CleanObject, CleanRow, CleanStr, at_most
+from app.jobs.errors import (
+    AmbiguousColumn,
+    ColumnMismatch,
+    InputMismatch,
+    MissingColumns,
+    TooManyInstances,
+    TooManyRows,
+    UnknownColumn,
+    WrongRowLength,
+)
+from app.jobs.kinds.kind import JobPlan, References, RetryPolicy
+from app.jobs.params import ModelReference
+from app.jobs.requests import JobOptions
+from app.models.errors import ModelNotFound
+from app.models.versions import ModelVersion
+
+MAX_INLINE_ROWS: Final = 1000
+INLINE_BATCH_SIZE: Final = 10
+DATASET_BATCH_SIZE: Final = 1000
+
+# Nothing in a list that is too long is looked at, and of several faults in one the first is told: an error
+# object for each of a million rows takes minutes.
+Texts = Annotated[
+    list[CleanStr],
+    Field(min_length=1, fail_fast=True),
+    at_most(MAX_INLINE_ROWS, lambda got: TooManyRows(limit=MAX_INLINE_ROWS, got=got)),
+]
+Instances = Annotated[
+    list[CleanRow],
+    Field(min_length=1, fail_fast=True),
+    at_most(MAX_INLINE_ROWS, lambda got: TooManyInstances(limit=MAX_INLINE_ROWS, got=got)),
+]
+Rows = Annotated[
+    list[CleanObject],
+    Field(min_length=1, fail_fast=True),
+    at_most(MAX_INLINE_ROWS, lambda got: TooManyInstances(limit=MAX_INLINE_ROWS, got=got)),
+]
+
+EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+
+# With another attempt they would be as many.
+RETRY: Final = RetryPolicy(never=frozenset({"too_many_row_errors"}))
+
+
+class RowsRequest(JobOptions):
+    """What can be said of every job that gives rows to a model."""
+
+    dataset_id: UUID | None = Field(None, description="Every row of this dataset, however many there are.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=10_000,
+        description="How many rows are committed at a time."
+        f" Default {INLINE_BATCH_SIZE}, of a dataset {DATASET_BATCH_SIZE}.",
+    )
+    column: CleanStr | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="The column with the text, for a model that takes texts.",
+    )
+    id_column: CleanStr | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="The column whose value each result carries as its `id`; default `id`, if there is one.",
+    )
+    max_row_errors: int | None = Field(
+        None, ge=0, description="With more rows in error than this the job fails, for good."
+    )
+
+
+def references(model: str, request: RowsRequest) -> References:
+    """The model, and the dataset if there is one."""
+    datasets = () if request.dataset_id is None else (request.dataset_id,)
+    return References(models=(model,), datasets=datasets)
+
+
+def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
+    """The work over all rows of a dataset."""
+    return JobPlan(
+        params=msgspec.json.encode(params),
+        total=dataset.rows,
+        files={**_files(model), "dataset": dataset.file},
+        dataset_id=dataset.id,
+        model_version_id=model.id,
+    )
+
+
+def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
+    """The work over rows that are sent along."""
+    return JobPlan(
+        params=msgspec.json.encode(params),
+        rows=msgspec.json.encode(rows),
+        total=len(rows),
+        files=_files(model),
+        model_version_id=model.id,
+    )
+
+
+def reference(model: ModelVersion) -> ModelReference:
+    """The model as a handler is told of it."""
+    return ModelReference(model.name, model.version, model.runtime, model.id)
+
+
+def _files(model: ModelVersion) -> dict[str, StoredFile]:
+    return {} if model.file is None else {"model": model.file}
+
+
+INPUT_ERRORS: Final = (
+    ModelNotFound(model="sentimental"),
+    DatasetNotFound(dataset_id=EXAMPLE_ID),
+    InputMismatch(model="houses@2", takes="instances with columns", got="texts"),
+    MissingColumns(missing=["rooms"], expected=["rooms", "year"]),
+    WrongRowLength(row=3, rows=1, got=2, expected=3),
+    ColumnMismatch(column="rooms", expected="number", found="text"),
+    AmbiguousColumn(candidates=["title", "review"]),
+    UnknownColumn(option="column", column="reviews", dataset="reviews.csv", columns=["id", "review"]),
+)
+"""What may be wrong with the rows that a model is to be given."""

@@ -1,0 +1,15 @@
+"""What follows from a committed transition: the hints that tell other processes of it."""
+
+from app.core.hints import Hints
+from app.jobs.states import EventType, Status
+from app.jobs.transition_types import TransitionResult
+
+
+def publish_transition(hints: Hints, transition: TransitionResult) -> None:
+    """Pass on the events, wake a worker for a job that waits, and the job's worker for a cancel."""
+    hints.events(transition.owner_id, (event.encoded() for event in transition.events))
+    if transition.status is Status.PENDING and transition.is_due:
+        hints.wake(transition.queue)
+    is_cancel = any(event.type is EventType.CANCEL_REQUESTED for event in transition.events)
+    if is_cancel and transition.worker_id is not None:
+        hints.look_at(transition.worker_id, transition.job_id)

@@ -1,0 +1,52 @@
+"""The keeper of one process: all its loops."""
+
+import asyncio
+from typing import Final
+
+from app.core.resources import Resources
+from app.maintenance.loop import Loop
+from app.maintenance.prune import Prune
+from app.maintenance.rescue import Rescue
+from app.maintenance.sweep import Sweep, SweepLoop
+from app.maintenance.token_refill import TokenRefill, TokenRefillLoop
+from app.quotas import queries as quotas
+
+WAKE_SECONDS: Final = 0.18
+ADD_UP_SECONDS: Final = 5.0
+PRUNE_SECONDS: Final = 60.0
+SWEEP_SECONDS: Final = 3600.0
+
+
+class Maintenance:
+    """Runs every duty beside whatever else its process does."""
+
+    def __init__(self, resources: Resources, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
+        settings, database = resources.settings, resources.database
+        rescue = Rescue(settings, resources.hints)
+        self.loops = (
+            # Among many processes a single one seldom gets to do it; in touch it is all the same.
+            Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
+            TokenRefillLoop(
+                "wake",
+                WAKE_SECONDS,
+                database,
+                TokenRefill(resources.redis_pool, resources.redis, resources.hints),
+            ),
+            Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
+            Loop("add_up", ADD_UP_SECONDS, database, quotas.add_up),
+            SweepLoop(
+                "sweep",
+                sweep_seconds,
+                database,
+                Sweep(resources.storage),
+                database_url=settings.database_url,
+            ),
+        )
+
+    async def run_forever(self) -> None:
+        """Run all loops until cancelled."""
+        await asyncio.gather(*(loop.run_forever() for loop in self.loops))
+
+    def health(self) -> dict[str, bool]:
+        """For each loop, whether it succeeded lately."""
+        return {loop.name: loop.is_healthy for loop in self.loops}

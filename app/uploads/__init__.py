@@ -1,0 +1,1 @@
+"""Takes in uploaded files: reads the request body, checks it and writes it to local disk."""

@@ -1,0 +1,172 @@
+"""A keeper's loop: it goes on, whatever its duty raises, and says how it is."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from app.core import background
+from app.core.config import Settings
+from app.core.database import Database
+from app.core.errors import DatabaseUnavailable
+from app.core.metrics import LOOP_LAST_SUCCESS
+from app.core.resources import Resources, open_resources
+from app.maintenance.loop import Loop
+from app.maintenance.maintenance import Maintenance
+from tests.support import rows
+from tests.support.clocks import Clock
+from tests.support.waiting import until
+
+Duty = Callable[[asyncpg.Connection], Awaitable[None]]
+
+
+def counting(outcomes: list[Exception | None]) -> tuple[list[int], Duty]:
+    """A duty that does these things in turn, the last one again and again, and its rounds."""
+    rounds: list[int] = []
+
+    async def duty(connection: asyncpg.Connection) -> None:
+        outcome = outcomes[min(len(rounds), len(outcomes) - 1)]
+        rounds.append(len(rounds))
+        if outcome is not None:
+            raise outcome
+
+    return rounds, duty
+
+
+async def has_done(rounds: list[int], count: int) -> bool:
+    return len(rounds) >= count
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), DatabaseUnavailable(), TimeoutError()])
+async def test_an_error_does_not_end_the_loop(database: Database, error: Exception) -> None:
+    rounds, duty = counting([error, error, None])
+    loop = Loop("test", 0.001, database, duty)
+
+    async with background.running(loop.run_forever()):
+        await until(lambda: has_done(rounds, 4))
+
+    assert loop.is_healthy
+
+
+async def test_a_duty_that_raises_leaves_nothing_behind(database: Database) -> None:
+    done = asyncio.Event()
+
+    async def half_do_it(connection: asyncpg.Connection) -> None:
+        await connection.execute("CREATE TABLE half_done ()")
+        done.set()
+        raise RuntimeError
+
+    async with background.running(Loop("test", 0.001, database, half_do_it).run_forever()):
+        await asyncio.wait_for(done.wait(), 20)
+
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT to_regclass('half_done')") is None
+
+
+async def test_what_is_told_to_others_is_committed(database: Database) -> None:
+    told: list[bool] = []
+    tasks: list[asyncio.Task[bool]] = []
+
+    async def is_committed() -> bool:
+        async with database.connection() as connection:
+            return bool(await connection.fetchval("SELECT to_regclass('done') IS NOT NULL"))
+
+    async def do_it(connection: asyncpg.Connection) -> Callable[[], None]:
+        await connection.execute("CREATE TABLE IF NOT EXISTS done ()")
+        return lambda: tasks.append(asyncio.create_task(is_committed()))
+
+    async def has_told() -> bool:
+        return bool(tasks)
+
+    async with background.running(Loop("test", 0.001, database, do_it).run_forever()):
+        await until(has_told)
+    told = await asyncio.gather(*tasks)
+
+    assert all(told)
+
+
+async def test_a_process_that_leaves_the_duty_to_another_is_in_touch_all_the_same(database: Database) -> None:
+    touches: list[int] = []
+    rounds, duty = counting([None])
+    watching = Loop("test", 0.001, database, duty, in_touch=lambda: touches.append(1))
+
+    async with rows.transaction(database) as busy:
+        await busy.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:test'))")
+        async with background.running(watching.run_forever()):
+            await until(lambda: has_done(touches, 3))
+
+    assert rounds == []
+
+
+async def test_one_process_at_a_time_does_a_duty(database: Database) -> None:
+    at_it = 0
+    most = 0
+    rounds: list[int] = []
+
+    async def duty(connection: asyncpg.Connection) -> None:
+        nonlocal at_it, most
+        at_it += 1
+        most = max(most, at_it)
+        await connection.execute("SELECT pg_sleep(0.002)")
+        rounds.append(1)
+        at_it -= 1
+
+    loops = [Loop("test", 0.001, database, duty) for _ in range(3)]
+    async with background.running(*(loop.run_forever() for loop in loops)):
+        await until(lambda: has_done(rounds, 20))
+
+    assert most == 1
+
+
+@pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
+async def test_a_loop_that_keeps_failing_is_not_healthy(database: Database, uptime_seconds: float) -> None:
+    clock = Clock(uptime_seconds)
+    rounds, duty = counting([RuntimeError()])
+    loop = Loop("test", 0.001, database, duty, clock=clock)
+    async with background.running(loop.run_forever()):
+        await until(lambda: has_done(rounds, 2))
+        assert loop.is_healthy
+
+        clock.now += 11
+        assert not loop.is_healthy
+
+
+async def test_a_success_is_noted_for_the_metrics(database: Database) -> None:
+    rounds, duty = counting([None])
+
+    async with background.running(Loop("noted", 0.001, database, duty).run_forever()):
+        await until(lambda: has_done(rounds, 2))
+
+    assert LOOP_LAST_SUCCESS.labels("noted")._value.get() > 0
+
+
+async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
+    maintenance = Maintenance(resources, sweep_seconds=0.05)
+    for loop in maintenance.loops:
+        LOOP_LAST_SUCCESS.labels(loop.name).set(0)
+
+    async def every_duty_succeeded() -> bool:
+        return all(LOOP_LAST_SUCCESS.labels(loop.name)._value.get() for loop in maintenance.loops)
+
+    async with background.running(maintenance.run_forever()):
+        await until(every_duty_succeeded)
+
+    assert set(maintenance.health()) >= {"rescue", "wake", "prune", "sweep"}
+    assert all(maintenance.health().values())
+
+
+async def test_the_keeper_waits_for_a_postgres_that_is_away(settings: Settings) -> None:
+    away = settings.model_copy(update={"database_url": "postgresql://nobody@/nothing?host=/nowhere"})
+    async with open_resources(away) as resources:
+        rounds, duty = counting([None])
+        loop = Loop("test", 0.001, resources.database, duty)
+
+        async with background.running(loop.run_forever()):
+            await until(lambda: is_failing(loop))
+
+        assert rounds == []
+
+
+async def is_failing(loop: Loop) -> bool:
+    return loop._is_failing

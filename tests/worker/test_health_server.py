@@ -1,0 +1,198 @@
+"""A worker's own port, asked over HTTP while a real worker runs behind it."""
+
+import asyncio
+import re
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import structlog
+import structlog.testing
+
+from app.core.config import Settings
+from app.core.database import Database
+from tests.conftest import Servers
+from tests.support import jobs, processes, proxy, rows
+from tests.support.processes import START_SECONDS, Process
+from tests.support.waiting import until
+from worker import health_server
+
+ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
+
+
+@asynccontextmanager
+async def a_worker(
+    settings: Settings, folder: Path, *, is_started: bool = True, **more: str
+) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
+    """A worker process, and a client of its port, which the kernel chooses."""
+    environment = processes.environment(settings, WORKER_PORT="0", LOG_LEVEL="INFO", **more)
+    environment["ENVIRONMENT"] = "development"
+    log_path = folder / "worker.log"
+    async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+        await process.wait_for_log("probe_listening", seconds=START_SECONDS)
+        if is_started:
+            await process.wait_for_log("worker_started", seconds=START_SECONDS)
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{_port(process)}", timeout=START_SECONDS, trust_env=False
+        ) as client:
+            yield process, client
+
+
+def _port(process: Process) -> int:
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", process.log)
+    found = re.search(r"probe_listening.*?port\W+(\d+)", plain)
+    assert found is not None, plain
+    return int(found[1])
+
+
+async def test_a_worker_at_work_is_alive_ready_and_counted(
+    settings: Settings, database: Database, tmp_path: Path
+) -> None:
+    job_id = await jobs.create(database)
+    async with a_worker(settings, tmp_path) as (_, client):
+        await until(lambda: rows.value(database, ENDED, job_id))
+        live, ready = await client.get("/health/live"), await client.get("/health/ready")
+        metrics = await client.get("/metrics")
+
+    for answer in (live, ready):
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+        assert answer.headers["content-type"] == "application/json"
+    assert metrics.headers["content-type"].startswith("text/plain")
+    assert re.search(r"^headrace_worker_slots(\{.*\})? 2\.0$", metrics.text, re.MULTILINE)
+    assert 'headrace_wait_seconds_count{queue="default"} 1.0' in metrics.text
+    assert "headrace_commit_seconds_count" in metrics.text
+
+
+async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_it_is_back(
+    settings: Settings, servers: Servers, tmp_path: Path
+) -> None:
+    async with proxy.before_postgres(servers.embedded.postgres) as network:
+        through = settings.model_copy(
+            update={"database_url": proxy.postgres_url(network, settings.database_url)}
+        )
+        async with a_worker(through, tmp_path) as (process, client):
+            await until(lambda: is_ready(client))
+
+            await network.refuse()
+            await until(lambda: says(client, 503, "no_lease"))
+            assert (await client.get("/health/live")).status_code == 200
+            assert (await client.get("/metrics")).status_code == 200
+
+            await network.accept()
+            await until(lambda: is_ready(client))
+            assert process.is_running
+
+
+async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
+    settings: Settings, servers: Servers, tmp_path: Path
+) -> None:
+    async with proxy.before_postgres(servers.embedded.postgres) as network:
+        await network.refuse()
+        through = settings.model_copy(
+            update={"database_url": proxy.postgres_url(network, settings.database_url)}
+        )
+        async with a_worker(through, tmp_path, is_started=False) as (process, client):
+            await process.wait_for_log("waiting_for_postgres", seconds=START_SECONDS)
+            assert (await client.get("/health/live")).status_code == 200
+            assert await says(client, 503, "no_lease")
+
+            await network.accept()
+            await until(lambda: is_ready(client))
+
+
+async def test_bad_requests_and_slow_clients_disturb_neither_the_others_nor_the_worker(
+    settings: Settings, tmp_path: Path
+) -> None:
+    async with a_worker(settings, tmp_path) as (process, client):
+        port = _port(process)
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(100)]
+        for _, writer in slow:
+            writer.write(b"GET /health/live HTTP/1.1\r\nHost: wor")
+
+        statuses = {sent[:24]: await answer_to(port, sent) for sent in BAD}
+        assert statuses == {sent[:24]: status for sent, status in BAD.items()}
+        assert (await client.head("/health/ready")).content == b""
+        assert await is_ready(client)
+
+        process.send(signal.SIGTERM)
+        assert await process.wait(START_SECONDS) == 0
+        for _, writer in slow:
+            writer.close()
+        assert "Traceback" not in process.log
+
+
+async def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(
+    settings: Settings, tmp_path: Path
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        port = taken.getsockname()[1]
+        environment = processes.environment(settings, WORKER_PORT=str(port))
+        log_path = tmp_path / "worker.log"
+        async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+            assert await process.wait(START_SECONDS) == 1
+
+    assert "The worker cannot start: " in process.log
+    assert "Traceback" not in process.log
+
+
+async def test_a_worker_that_is_about_to_stop_is_not_ready() -> None:
+    readiness = health_server.Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
+
+    async with served(readiness) as client:
+        assert await says(client, 503, "stopping")
+        assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_without_a_port_nothing_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+    async with health_server.serving(None, health_server.Readiness(is_stopping=lambda: False)):
+        pass
+
+    assert "probe_listening" not in "".join(capsys.readouterr())
+
+
+BAD = {
+    b"GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n": 404,
+    b"GET /metrics/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n": 404,
+    b"POST /health/ready HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 0\r\n\r\n": 405,
+    b"\x16\x03\x01 a handshake of TLS\r\n\r\n": 400,
+    b"what is this\r\n\r\n": 400,
+    b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, close\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n": 200,
+}
+
+
+async def answer_to(port: int, sent: bytes) -> int:
+    """The status of the answer to these bytes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(START_SECONDS):
+            return int((await reader.readline()).split()[1])
+    finally:
+        writer.close()
+
+
+async def says(client: httpx.AsyncClient, status_code: int, status: str) -> bool:
+    """Whether that is what the worker says of itself."""
+    answer = await client.get("/health/ready")
+    return (answer.status_code, answer.json()) == (status_code, {"status": status})
+
+
+async def is_ready(client: httpx.AsyncClient) -> bool:
+    return await says(client, 200, "ok")
+
+
+@asynccontextmanager
+async def served(readiness: health_server.Readiness) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a probe in this process."""
+    with structlog.testing.capture_logs() as records:
+        async with health_server.serving(0, readiness):
+            [record] = [record for record in records if record["event"] == "probe_listening"]
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{record['port']}", trust_env=False
+            ) as client:
+                yield client

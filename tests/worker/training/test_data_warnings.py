@@ -1,0 +1,104 @@
+"""What is said of the data before anybody trusts the metrics."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.worker.training import data
+from worker.training import columns, data_warnings, table, target
+
+
+def found(rows: list[dict[str, Any]], task: str = "auto") -> list[str]:
+    read = table.of(rows)
+    told = columns.tell_apart(read, "target", None)
+    return data_warnings.find(read, told, "target", target.read("target", read.column("target"), task))
+
+
+def rows_with(**made: Any) -> list[dict[str, Any]]:
+    """Two hundred rows of chance, and columns made from the label."""
+    chance = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = [
+        {"x": float(chance.normal()), "target": str(chance.choice(["a", "b", "c"]))} for _ in range(200)
+    ]
+    for name, make in made.items():
+        for place, row in enumerate(rows):
+            row[name] = make(row, place)
+    return rows
+
+
+def test_of_plain_rows_there_is_nothing_to_say() -> None:
+    assert found(rows_with()) == []
+
+
+def test_a_column_that_equals_the_target_is_suspected() -> None:
+    (said,) = found(rows_with(copy=lambda row, _: row["target"]))
+
+    assert said.startswith("Leakage? The column 'copy' says the same as the target 'target'")
+
+
+def test_a_column_that_determines_the_target_is_suspected() -> None:
+    (said,) = found(rows_with(code=lambda row, place: f"{row['target']}{place % 3}"))
+
+    assert said.startswith("Leakage? Each value of the column 'code' comes with one class only")
+
+
+def test_a_column_that_only_helps_is_not_suspected() -> None:
+    assert found(rows_with(hint=lambda row, place: row["target"] if place % 10 else "a")) == []
+
+
+def test_a_number_that_is_the_target_in_other_units_is_suspected() -> None:
+    rows = rows_with(
+        target=lambda row, place: row["x"] * 3 + place % 5, cents=lambda row, _: row["target"] * 100
+    )
+
+    (said,) = found(rows)
+
+    assert "'cents'" in said
+
+
+def test_tiny_classes_rows_without_a_target_and_copies_are_told() -> None:
+    rows = rows_with()
+    rows += [dict(rows[0]), {"x": 1.5, "target": "rare"}, {"x": 1.7, "target": None}]
+
+    said = " ".join(found(rows))
+
+    assert "1 rows have no 'target'" in said
+    assert "'rare' (1)" in said
+    assert "1 of the rows are copies" in said
+
+
+def test_a_rare_class_is_told() -> None:
+    chance = np.random.default_rng(0)
+    rows = [{"x": chance.normal(), "target": "rare" if place % 160 == 0 else "b"} for place in range(960)]
+
+    assert any("'rare' has 0.62%" in said for said in found(rows))
+
+
+def test_few_rows_are_told() -> None:
+    assert any("Only 20 rows" in said for said in found(rows_with()[:20]))
+
+
+def test_columns_that_are_left_out_are_told_by_their_reason() -> None:
+    rows = rows_with(a=lambda *_: 1, b=lambda *_: 1, c=lambda *_: None)
+
+    assert found(rows) == [
+        "Columns not used: constant, the same in every row: 'a', 'b'.",
+        "Columns not used: all values are missing: 'c'.",
+    ]
+
+
+def test_the_balance_of_the_classes_adds_up(tmp_path: Path) -> None:
+    _, result = data.trained(table.of(rows_with()), tmp_path / "model.skops", epochs=1)
+
+    balance = result["class_balance"]
+    assert sum(row["rows"] for row in balance) == 200
+    assert sum(row["train_rows"] for row in balance) == result["train_rows"]
+    assert sum(row["validation_rows"] for row in balance) == result["validation_rows"]
+    assert result["warnings"] == []
+
+
+@pytest.mark.parametrize("dotted", ["a.b", "", "count"])
+def test_columns_may_be_called_anything(dotted: str) -> None:
+    assert found(rows_with(**{dotted: lambda _, place: place % 7 + 0.5})) == []

@@ -1,0 +1,1 @@
+"""Runs scikit-learn models from skops files."""

@@ -1,0 +1,29 @@
+"""Clusters: the row goes to the nearest centre."""
+
+from typing import Final
+
+import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+
+from worker.runtimes.sklearn.inspection.part import Part
+from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
+
+
+def _check_centres(part: Part) -> None:
+    """Compiled code takes centres of the same type as rows, and rows are float64 here."""
+    columns = part.columns()
+    centres = part.array("cluster_centers_", (None, columns))
+    part.ensure(len(centres) >= 1, "cluster_centers_", "at least one centre")
+    part.ensure(np.isfinite(centres).all(), "cluster_centers_", "finite numbers")
+    part.value.cluster_centers_ = np.ascontiguousarray(centres, dtype=np.float64)
+    part.value.n_clusters = len(centres)
+    # One thread: a slot is meant to be one core.
+    part.value._n_threads = 1
+
+
+_FITTED: Final = "n_features_in_ cluster_centers_"
+
+TRUSTED: Final = (
+    TrustedType(KMeans, _FITTED, _check_centres, "_n_threads", "init"),
+    TrustedType(MiniBatchKMeans, _FITTED, _check_centres, "_n_threads", "init"),
+)

@@ -1,0 +1,168 @@
+"""Nearest neighbours. Nothing can look into search trees, which are compiled objects: they are built anew."""
+
+from typing import Any, Final
+
+import numpy as np
+from scipy import sparse
+from sklearn.impute import KNNImputer, MissingIndicator
+from sklearn.neighbors import (
+    BallTree,
+    KDTree,
+    KNeighborsClassifier,
+    KNeighborsRegressor,
+    LocalOutlierFactor,
+    NearestCentroid,
+    RadiusNeighborsClassifier,
+    RadiusNeighborsRegressor,
+)
+
+from worker.runtimes.sklearn.inspection.part import FLOATS, MAX_COUNT, Part
+from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
+
+METRICS: Final = (
+    *("euclidean", "sqeuclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "cosine", "minkowski"),
+)
+
+TREES: Final[dict[str, Any]] = {"kd_tree": KDTree, "ball_tree": BallTree}
+TREE_METRICS: Final = ("euclidean", "l2", "manhattan", "cityblock", "l1", "chebyshev", "minkowski")
+
+
+def _check_rows(part: Part) -> int:
+    """Compiled code takes the nearest rows by their places: there are as many rows as it asks for."""
+    columns = part.columns()
+    method = part.choice("_fit_method", ("brute", *TREES))
+    for name in ("metric", "effective_metric_"):
+        part.choice(name, METRICS)
+    if part.has("weights"):
+        part.choice("weights", ("uniform", "distance"))
+    if part.get("metric_params"):
+        part.fail("metric_params", "None")
+    keywords = part.get("effective_metric_params_")
+    is_power = type(keywords) is dict and keywords.keys() <= {"p", "w"} and keywords.get("w") is None
+    part.ensure(is_power, "effective_metric_params_", "p at most")
+    for power in (part.get("p"), keywords.get("p", 2)):
+        is_power = type(power) in (int, float) and 0 < power < 1000
+        part.ensure(is_power, "p", "a number from 0 to 1000")
+    rows = part.get("_fit_X")
+    if sparse.issparse(rows):
+        part.ensure(rows.format == "csr" and rows.shape[1] == columns, "_fit_X", "csr, for its columns")
+        part.ensure(rows.dtype in FLOATS and rows.indices.dtype == np.int32, "_fit_X", "floats")
+    else:
+        part.array("_fit_X", (None, columns), "fiu", contiguous=True)
+    count = int(rows.shape[0])
+    part.ensure(part.count("n_samples_fit_") == count, "n_samples_fit_", "the number of its rows")
+    if type(part.value) in _BY_RADIUS:
+        part.ensure(part.number("radius") >= 0, "radius", "a number of 0 or more")
+    else:
+        part.count("n_neighbors", 1, count if part.name.startswith("KNeighbors") else MAX_COUNT)
+    part.value._tree = None
+    if method != "brute":
+        _build_tree(part, method)
+    return count
+
+
+def _build_tree(part: Part, method: str) -> None:
+    """The tree that scikit-learn built: of the same rows, by the same rule."""
+    part.choice("effective_metric_", TREE_METRICS)
+    rows = part.get("_fit_X")
+    is_dense = isinstance(rows, np.ndarray) and len(rows) >= 1 and bool(np.isfinite(rows).all())
+    part.ensure(is_dense, "_fit_X", "an array of finite numbers")
+    keywords = part.get("effective_metric_params_")
+    part.ensure(keywords.get("p", 2) >= 1, "p", "1 or more, to be searched for in a tree")
+    size = part.count("leaf_size")
+    part.value._tree = TREES[method](rows, size, metric=part.get("effective_metric_"), **keywords)
+
+
+def _check_novelty(part: Part) -> None:
+    """The neighbours of a row are compared with theirs: arrays with a value for each row."""
+    rows = _check_rows(part)
+    part.ensure(part.flag("novelty"), "novelty", "true: otherwise it is only for the rows it was fitted on")
+    neighbours = part.count("n_neighbors_", 1, rows)
+    part.array("_lrd", (rows,))
+    distances = part.array("_distances_fit_X_", (rows, None))
+    part.ensure(distances.shape[1] >= neighbours, "_distances_fit_X_", "for each neighbour")
+    part.number("offset_")
+
+
+def _check_imputer(part: Part) -> None:
+    columns = part.columns()
+    rows = part.array("_fit_X", (None, columns))
+    part.array("_mask_fit_X", rows.shape, "b")
+    part.array("_valid_mask", (columns,), "b")
+    part.count("n_neighbors")
+    part.choice("weights", ("uniform", "distance"))
+    part.choice("metric", ("nan_euclidean",))
+    if part.has("indicator_"):
+        indicator = part.object("indicator_", (MissingIndicator,))
+        part.ensure(
+            indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike"
+        )
+
+
+def _check_classifier(part: Part) -> None:
+    rows, classes = _check_rows(part), part.classes()
+    part.ensure(part.flag("outputs_2d_") is False, "outputs_2d_", "false")
+    labels = part.array("_y", (rows,), "i", dtype=np.intp, contiguous=True)
+    is_class = int(labels.min()) >= 0 and int(labels.max()) < classes
+    part.ensure(is_class, "_y", "places of its classes")
+
+
+def _check_radius_classifier(part: Part) -> None:
+    """Also what a row without neighbours is called: compiled code looks for its place among the labels."""
+    _check_classifier(part)
+    label = part.get("outlier_label")
+    part.plain_values([label], "outlier_label")
+    if part.has("outlier_label_"):
+        (label,) = part.sequence("outlier_label_", 1)
+        part.plain_values([label.item() if isinstance(label, np.generic) else label], "outlier_label_")
+    else:
+        part.ensure(label is None, "outlier_label", "None")
+        part.value.outlier_label_ = None
+
+
+def _check_regressor(part: Part) -> None:
+    rows, values = _check_rows(part), part.get("_y")
+    part.array("_y", (rows,) if getattr(values, "ndim", 1) == 1 else (rows, None), "fiu")
+
+
+def _check_centroids(part: Part) -> None:
+    columns, classes = part.columns(), part.classes()
+    part.choice("metric", ("euclidean", "manhattan"))
+    part.array("centroids_", (classes, columns), contiguous=True)
+    for name, shape in (
+        ("class_prior_", (classes,)),
+        ("within_class_std_dev_", (columns,)),
+        ("deviations_", (classes, columns)),
+    ):
+        if part.has(name):
+            part.array(name, shape)
+
+
+_BY_RADIUS: Final = (RadiusNeighborsClassifier, RadiusNeighborsRegressor)
+
+_FITTED: Final = "n_features_in_ _fit_X _fit_method n_samples_fit_ effective_metric_ effective_metric_params_"
+
+TRUSTED: Final = (
+    TrustedType(KNeighborsClassifier, f"{_FITTED} _y classes_ outputs_2d_", _check_classifier),
+    TrustedType(KNeighborsRegressor, f"{_FITTED} _y", _check_regressor),
+    TrustedType(
+        RadiusNeighborsClassifier,
+        f"{_FITTED} _y classes_ outputs_2d_",
+        _check_radius_classifier,
+        "outlier_label_",
+    ),
+    TrustedType(RadiusNeighborsRegressor, f"{_FITTED} _y", _check_regressor),
+    TrustedType(
+        LocalOutlierFactor,
+        f"{_FITTED} n_neighbors_ _lrd _distances_fit_X_ offset_",
+        _check_novelty,
+        "negative_outlier_factor_",
+    ),
+    TrustedType(KNNImputer, "n_features_in_ _fit_X _mask_fit_X _valid_mask", _check_imputer, "indicator_"),
+    TrustedType(
+        NearestCentroid,
+        "n_features_in_ classes_ centroids_",
+        _check_centroids,
+        "class_prior_ within_class_std_dev_ deviations_",
+    ),
+)

@@ -1,0 +1,40 @@
+"""The classes that are trusted. To add one, write its check and list it in the module of its family."""
+
+from typing import Final
+
+from worker.runtimes.sklearn.inspection import (
+    bayes,
+    calibration,
+    clusters,
+    compose,
+    encoders,
+    ensembles,
+    factors,
+    forests,
+    hist_boosting,
+    linear,
+    losses,
+    mixtures,
+    neighbors,
+    network,
+    outliers,
+    preprocessing,
+    processes,
+    selection,
+    splines,
+    svm,
+    text,
+    trees,
+)
+from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
+
+_FAMILIES: Final = (
+    *(trees, forests, hist_boosting, losses, svm, linear, bayes, network, neighbors),
+    *(preprocessing, splines, selection, encoders, text, compose, ensembles, calibration, clusters),
+    *(outliers, processes, mixtures, factors),
+)
+
+TYPES: Final[dict[str, TrustedType]] = {
+    trusted.name: trusted for family in _FAMILIES for trusted in family.TRUSTED
+}
+"""Each by the name that a file has for it."""
