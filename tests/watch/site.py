@@ -13,10 +13,10 @@ import asyncpg
 import httpx
 
 from app.core.config import Settings
+from tests.gated import PLUGIN
 from tests.support import ports, processes
 from tests.support.processes import START_SECONDS, Process
 from tests.support.waiting import until
-from tests.watch.gated import PLUGIN
 
 PASSWORD = "a long enough passphrase"
 

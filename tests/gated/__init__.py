@@ -2,4 +2,4 @@
 
 from typing import Final
 
-PLUGIN: Final = "tests.watch.gated"
+PLUGIN: Final = "tests.gated"

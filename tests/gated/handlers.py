@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tests.watch.gated.kinds import GatedParams
+from tests.gated.kinds import GatedParams
 from worker.context import Handler, JobContext, Outcome, Yielded
 
 LOOK_SECONDS: Final = 0.01
