@@ -1,0 +1,56 @@
+"""Named parameters become the numbered ones of Postgres."""
+
+from uuid import uuid4
+
+import pytest
+
+from app.core.resources import Resources
+from app.core.sql import RowSet, Statement
+
+
+def test_each_name_gets_a_number_in_the_order_in_which_it_appears() -> None:
+    statement = Statement("SELECT :second, :first, :second")
+
+    assert statement.text == "SELECT $1, $2, $1"
+    assert statement.arguments({"first": 1, "second": 2}) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT id::text, data :: jsonb FROM jobs",
+        "SELECT ':name', 'it''s :name'",
+        'SELECT ":name"',
+        "SELECT 1 -- of :name",
+        "SELECT 1 /* of\n:name */",
+        "SELECT ARRAY[1, 2][1:2]",
+    ],
+)
+def test_what_is_no_parameter_is_left_alone(text: str) -> None:
+    assert Statement(text).text == text
+
+
+@pytest.mark.parametrize("parameters", [{}, {"job_id": 1, "jobid": 2}, {"jobid": 1}])
+def test_parameters_that_are_missing_or_unknown_are_named(parameters: dict[str, int]) -> None:
+    with pytest.raises(TypeError, match=r"missing or unknown parameters: (job_id|jobid)"):
+        Statement("SELECT * FROM jobs WHERE id = :job_id").arguments(parameters)
+
+
+async def test_a_statement_runs_with_values_and_with_rows(resources: Resources) -> None:
+    pairs = RowSet("pair", id="uuid", number="int")
+    statement = Statement(
+        f"SELECT pair.id, pair.number * :factor::int AS product FROM {pairs.sql} ORDER BY pair.number"
+    )
+    first, second = uuid4(), uuid4()
+
+    async with resources.database.connection() as connection:
+        rows = await statement.fetch(connection, factor=10, **pairs.parameters([(first, 1), (second, 2)]))
+        none = await statement.fetchrow(connection, factor=10, **pairs.parameters([]))
+
+    assert [tuple(row) for row in rows] == [(first, 10), (second, 20)]
+    assert none is None
+
+
+def test_a_row_of_another_width_is_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        RowSet("pair", id="uuid", number="int").parameters([(uuid4(),)])
