@@ -56,7 +56,7 @@ BEGIN
 END;
 $$"""
 
-# Roles belong to the server, and k8s/roles.sql creates them: before the first migration, or after it.
+# Roles belong to the server, and k8s/database/roles.sql creates them: before the first migration, or after it.
 GRANTS = """
 DO $$
 BEGIN

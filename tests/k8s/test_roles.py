@@ -1,4 +1,4 @@
-"""The database roles of `k8s/roles.sql`: each may do its own work, and nothing else."""
+"""The database roles of `k8s/database/roles.sql`: each may do its own work, and nothing else."""
 
 import asyncio
 import tempfile
@@ -20,7 +20,7 @@ from tests.conftest import NOT_DURABLE
 from tests.support import jobs
 from tests.support.processes import ROOT
 
-ROLES = (ROOT / "k8s" / "roles.sql").read_text(encoding="utf-8")
+ROLES = (ROOT / "k8s" / "database" / "roles.sql").read_text(encoding="utf-8")
 NAMES = ("headrace_owner", "headrace_app", "headrace_autoscaler", "headrace_readonly")
 PASSWORD = "made-up-for-tests"
 

@@ -1,6 +1,6 @@
 -- The database roles of Headrace. An administrator runs this once, before or after the first migration, on the
 -- database that Headrace uses:
---     psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f k8s/roles.sql
+--     psql "$ADMIN_URL" -v ON_ERROR_STOP=1 -f k8s/database/roles.sql
 -- Running it again changes nothing. It sets no passwords: set them with \password, or with ALTER ROLE.
 
 DO $$

@@ -1,0 +1,132 @@
+"""Each overlay renders: always the same, with what it should have, of this version."""
+
+import pytest
+
+from app.core.version import VERSION
+from tests.k8s.rendering import (
+    K8S,
+    RENDERINGS,
+    WITH_GPU,
+    Manifest,
+    build,
+    name_of,
+    of_kind,
+    ours,
+    pod,
+    rendered,
+    rendered_text,
+    workloads,
+)
+
+NAMESPACED = {
+    "ServiceAccount/headrace-api",
+    "ServiceAccount/headrace-migrate",
+    "ServiceAccount/headrace-worker",
+    "ConfigMap/headrace",
+    "Service/headrace-api",
+    "Deployment/headrace-api",
+    "Deployment/headrace-worker",
+    f"Job/headrace-migrate-{VERSION.replace('.', '-')}",
+    "PodDisruptionBudget/headrace-api",
+    "PodDisruptionBudget/headrace-worker",
+    "NetworkPolicy/default-deny",
+    "NetworkPolicy/dns",
+    "NetworkPolicy/api-ingress",
+    "NetworkPolicy/metrics",
+    "NetworkPolicy/stores",
+    "NetworkPolicy/hints",
+}
+STORES = {
+    "StatefulSet/postgres",
+    "Deployment/valkey",
+    "Service/postgres",
+    "Service/valkey",
+    "PersistentVolumeClaim/storage",
+    "ConfigMap/database-roles",
+    "ConfigMap/database-passwords",
+    "NetworkPolicy/postgres",
+    "NetworkPolicy/valkey",
+    "Secret/headrace",
+    "Secret/headrace-owner",
+    "Secret/postgres",
+    "Secret/valkey-acl",
+}
+EXTERNAL = {"NetworkPolicy/object-store", "NetworkPolicy/telemetry", "Ingress/headrace-api"}
+KEDA = {"ScaledObject/headrace-worker", "TriggerAuthentication/headrace-worker"}
+API_SCALER = "HorizontalPodAutoscaler/headrace-api"
+GPU = {
+    "Deployment/headrace-worker-gpu",
+    "PodDisruptionBudget/headrace-worker-gpu",
+    "ScaledObject/headrace-worker-gpu",
+}
+EXPECTED = {
+    "dev": NAMESPACED | STORES,
+    "production": NAMESPACED | EXTERNAL | KEDA | {API_SCALER},
+    "production-hpa": NAMESPACED | EXTERNAL | {API_SCALER, "HorizontalPodAutoscaler/headrace-worker"},
+    WITH_GPU: NAMESPACED | EXTERNAL | KEDA | {API_SCALER} | GPU,
+}
+
+
+def identity(manifest: Manifest) -> str:
+    name = name_of(manifest)
+    generated = manifest["kind"] in ("ConfigMap", "Secret")
+    return f"{manifest['kind']}/{name.rpartition('-')[0] if generated else name}"
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_it_holds_what_it_should_and_nothing_else(rendering: str) -> None:
+    namespaces, others = [], []
+    for manifest in rendered(rendering):
+        (namespaces if manifest["kind"] == "Namespace" else others).append(manifest)
+
+    assert [name_of(namespace) for namespace in namespaces] == ["headrace"]
+    assert {identity(manifest) for manifest in others} == EXPECTED[rendering]
+    assert len(others) == len(EXPECTED[rendering])
+    assert {manifest["metadata"]["namespace"] for manifest in others} == {"headrace"}
+
+
+@pytest.mark.parametrize("overlay", ["dev", "production", "production-hpa"])
+def test_it_renders_to_the_same_bytes_again(overlay: str) -> None:
+    assert build(K8S / "overlays" / overlay) == rendered_text(overlay)
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_the_version_is_that_of_the_code_everywhere(rendering: str) -> None:
+    manifests = rendered(rendering)
+    for manifest in manifests:
+        assert manifest["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION, identity(manifest)
+    for workload in ours(manifests):
+        template = workload["spec"]["template"]
+        assert template["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION
+        for container in [*pod(workload).get("initContainers", []), *pod(workload)["containers"]]:
+            name, _, tag = container["image"].partition(":")
+            assert name.rpartition("/")[2] in ("headrace", "headrace-gpu")
+            assert tag == VERSION
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_no_image_is_whatever_happens_to_be_the_newest(rendering: str) -> None:
+    for workload in workloads(rendered(rendering)):
+        for container in pod(workload)["containers"]:
+            assert ":" in container["image"]
+            assert not container["image"].endswith(":latest")
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_only_dev_brings_secrets(rendering: str) -> None:
+    secrets = of_kind(rendered(rendering), "Secret")
+
+    assert bool(secrets) == (rendering == "dev")
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_one_owner_decides_how_many_pods_there_are(rendering: str) -> None:
+    manifests = rendered(rendering)
+    scaled = [
+        scaler["spec"]["scaleTargetRef"]["name"]
+        for scaler in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject")
+    ]
+
+    assert len(scaled) == len(set(scaled)), "two autoscalers would fight"
+    for deployment in of_kind(manifests, "Deployment"):
+        assert (name_of(deployment) in scaled) != ("replicas" in deployment["spec"]), name_of(deployment)
