@@ -6,15 +6,25 @@
 # STORAGE_URL names, so its root file system may be read-only. Files go to /var/lib/headrace unless STORAGE_URL
 # names a bucket: mount a volume there that the API and all workers share.
 
-FROM python:3.11-slim AS packages
+# Another image with Python 3.11 and the same user space, for clusters that build on their own.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS packages
 RUN python -m venv --without-pip /opt/venv
 COPY requirements/runtime.txt /tmp/runtime.txt
 RUN python -m pip --python /opt/venv/bin/python install --quiet --no-cache-dir --disable-pip-version-check \
     --require-hashes --no-deps --only-binary :all: --requirement /tmp/runtime.txt
 
-FROM python:3.11-slim
-RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace
-RUN install --directory --owner headrace --group headrace --mode 0750 /var/lib/headrace
+FROM ${BASE}
+ARG VERSION=0.2.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Headrace" \
+    org.opencontainers.image.description="An ML job service: batch predictions and training, queued and resumable" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace \
+    && install --directory --owner headrace --group headrace --mode 0750 /var/lib/headrace
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/headrace
 COPY alembic.ini ./
@@ -28,7 +38,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     ENVIRONMENT=production \
     STORAGE_URL=file:///var/lib/headrace
 USER 10001:10001
-# 8000: the API. 9000: a worker's health and metrics.
+# 8000: the API. 9000: health and metrics of the API and of a worker.
 EXPOSE 8000 9000
 ENTRYPOINT ["python", "-m"]
 CMD ["app", "serve", "--host", "0.0.0.0", "--port", "8000"]
