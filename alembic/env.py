@@ -6,7 +6,8 @@ in one calls `alembic.command` through `asyncio.to_thread`.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import Any
 
 from alembic import context
 from alembic.migration import MigrationContext
@@ -21,6 +22,9 @@ from app.tables import metadata
 
 # Any number will do that no other user of the database's advisory locks has chosen.
 MIGRATION_LOCK = 4_721_001
+LOCK_SECONDS = 5
+FLOOR_SINCE = "0011"
+"""The revision that has created `schema_floor`."""
 
 
 def database_url() -> str:
@@ -38,18 +42,39 @@ def number_revision(
     directives[0].rev_id = f"{int(head or 0) + 1:04d}"
 
 
+def write_floor(*, ctx: MigrationContext, heads: Collection[Any], **_unused: Any) -> None:
+    """Record the oldest revision whose code works on the schema, in the transaction of the revision itself.
+
+    Each revision says so of the schema that it leaves behind, as `compatible_with`; the highest counts.
+    """
+    if not heads or max(heads) < FLOOR_SINCE:
+        return
+    applied = context.script.iterate_revisions(max(heads), FLOOR_SINCE, inclusive=True)
+    floor = max(revision.module.compatible_with for revision in applied)
+    ctx.execute("DELETE FROM schema_floor")
+    ctx.execute(f"INSERT INTO schema_floor (revision) VALUES ('{floor}')")  # noqa: S608  # of our own file
+
+
 def migrate(connection: Connection) -> None:
-    """Run the migrations in one transaction."""
+    """Run the migrations, each in a transaction of its own.
+
+    So one of them can build an index concurrently, in an `autocommit_block`.
+    """
+    # Replicas that start together migrate one after the other; the second finds nothing to do.
+    connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    # Every other statement queues behind a migration that waits for a lock: better it fails and is run again.
+    connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+    connection.commit()
     context.configure(
         connection=connection,
         target_metadata=metadata,
         compare_type=True,
         compare_server_default=True,
         process_revision_directives=number_revision,
+        transaction_per_migration=True,
+        on_version_apply=write_floor,  # type: ignore[arg-type]  # it is called with keywords, as documented
     )
     with context.begin_transaction():
-        # Replicas that start together migrate one after the other; the second finds nothing to do.
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         context.run_migrations()
 
 
@@ -68,6 +93,7 @@ def print_sql() -> None:
         target_metadata=metadata,
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
+        on_version_apply=write_floor,  # type: ignore[arg-type]  # it is called with keywords, as documented
     )
     with context.begin_transaction():
         context.run_migrations()

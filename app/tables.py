@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 import app.auth.tables
+import app.core.tables
 import app.datasets.tables
 import app.jobs.tables
 import app.models.tables

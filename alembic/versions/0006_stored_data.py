@@ -11,6 +11,7 @@ revision = "0006"
 down_revision = "0005"
 branch_labels = None
 depends_on = None
+compatible_with = "0006"
 
 # Changes are only ever appended, so that writers never wait for each other; the keeper adds them up.
 COUNTED = """

@@ -6,6 +6,7 @@ revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+compatible_with = "0006"
 
 
 def upgrade() -> None:

@@ -10,6 +10,7 @@ revision = "0010"
 down_revision = "0009"
 branch_labels = None
 depends_on = None
+compatible_with = "0006"
 
 # Both walk the index and the conditions of the claim. Without its ORDER BY the planner reads the whole index.
 # The running and the due jobs of the queues, counted up to at_most. Running jobs count as well: a scaler that
@@ -56,7 +57,7 @@ BEGIN
 END;
 $$"""
 
-# Roles belong to the server, and k8s/database/roles.sql creates them: before the first migration, or after it.
+# Roles belong to the server: k8s/database/roles.sql creates them, before the first migration or after it.
 GRANTS = """
 DO $$
 BEGIN

@@ -75,9 +75,9 @@ def identity(manifest: Manifest) -> str:
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
 def test_it_holds_what_it_should_and_nothing_else(rendering: str) -> None:
-    namespaces, others = [], []
-    for manifest in rendered(rendering):
-        (namespaces if manifest["kind"] == "Namespace" else others).append(manifest)
+    manifests = rendered(rendering)
+    namespaces = of_kind(manifests, "Namespace")
+    others = [manifest for manifest in manifests if manifest not in namespaces]
 
     assert [name_of(namespace) for namespace in namespaces] == ["headrace"]
     assert {identity(manifest) for manifest in others} == EXPECTED[rendering]

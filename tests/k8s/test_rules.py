@@ -57,7 +57,7 @@ def settings_of(
     for name, value in values.items():
         assert name in known or name.startswith(NOT_SETTINGS), f"{name} is no setting"
         monkeypatch.setenv(name, value)
-    return Settings(_env_file=None), found  # type: ignore[call-arg]  # from the environment
+    return Settings(_env_file=None), found
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
