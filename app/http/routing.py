@@ -16,6 +16,7 @@ from app.http import parsing
 from app.http.body import LargeBody
 from app.http.budget import BodyBudget
 from app.http.middleware import allow_json, declared_bytes
+from app.http.offloading import offloading
 from app.http.problems import ProblemHTTPException
 from app.http.value_counter import PIECE_BYTES, ValueCounter
 
@@ -66,8 +67,9 @@ class BoundedRoute(APIRoute):
             limit: int = request.app.state.resources.settings.max_body_bytes
             allow_json(request.scope, limit)
             async with AsyncExitStack() as held:
-                await _parse(request, _Holding(request, owner, limit, held))
-                return await handler(request)
+                size = await _parse(request, _Holding(request, owner, limit, held))
+                with offloading(size > parsing.PIECE_BYTES):
+                    return await handler(request)
 
         return bounded
 
@@ -97,21 +99,21 @@ def _is_large(annotation: Any) -> bool:
     )
 
 
-async def _parse(request: Request, holding: _Holding) -> None:
-    """Read a body and parse it, and leave what it says where FastAPI looks for it.
+async def _parse(request: Request, holding: _Holding) -> int:
+    """Read and parse the body, store its value where FastAPI looks for it, and return its size in bytes.
 
-    FastAPI would hold three copies of it, one of them with four bytes for each character.
+    FastAPI would hold three copies of the body, one of them with four bytes for each character.
     """
     if not _is_json(request.headers.get("content-type", "")):
-        request._body = b"-"  # none of it is read: FastAPI says that it is no JSON
-        return
+        request._body = b"-"  # not read: FastAPI refuses it for its media type
+        return 0
     if declared_bytes(request.scope):
         await holding.take()
     text = await _read(request, holding)
     if not text:
         request._body = b""
-        return
-    request._body = b"{}"  # not empty, or FastAPI would say that there is none
+        return 0
+    request._body = b"{}"  # an empty one would be a missing body to FastAPI
     try:
         request._json = await parsing.parse(text)
     except parsing.Indivisible:
@@ -119,7 +121,8 @@ async def _parse(request: Request, holding: _Holding) -> None:
     except parsing.NotJson as error:
         fault = {"type": "json_invalid", "loc": ("body",), "msg": str(error)}
         raise RequestValidationError([fault]) from None
-    await asyncio.sleep(0)  # others take their turn before the fields are checked
+    await asyncio.sleep(0)  # other requests run before the fields are validated
+    return len(text)
 
 
 async def _read(request: Request, holding: _Holding) -> bytearray:

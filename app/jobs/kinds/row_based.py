@@ -9,6 +9,7 @@ from pydantic import Field
 from app.core.files import StoredFile
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import Dataset
+from app.http import serializing
 from app.http.body import CleanObject, CleanRow, CleanStr, at_most
 from app.jobs.errors import (
     AmbiguousColumn,
@@ -103,7 +104,7 @@ def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> Job
     """The work over rows that are sent along."""
     return JobPlan(
         params=msgspec.json.encode(params),
-        rows=msgspec.json.encode(rows),
+        rows=serializing.encode(rows),
         total=len(rows),
         files=_files(model),
         model_version_id=model.id,
