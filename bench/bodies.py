@@ -8,8 +8,9 @@ import asyncio
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from app.http.routing import SMALL_BODY_BYTES
@@ -70,14 +71,14 @@ async def measure(system: Stack, options: Options) -> Results:
         names = list(bodies.LARGE)[:: options.choose(1, 6)]
         for path in bodies.SIGNED_IN:
             headers = {**user.headers, **bodies.JSON}
-            rows.append(_send(api, path, headers, {name: bodies.LARGE[name]() for name in names}))
+            rows.append(_send(api, path, headers, {name: bodies.LARGE[name] for name in names}))
         for path, headers in bodies.ANONYMOUS:
             small = {
-                f"{name}, {size} bytes": make(size)
+                f"{name}, {size} bytes": partial(make, size)
                 for name, make in bodies.SMALL.items()
                 for size in (SMALL_BODY_BYTES, bodies.LIMIT_BYTES)
             }
-            rows.append(_send(api, f"{path}", headers, small, suffix=", not signed in"))
+            rows.append(_send(api, path, headers, small, suffix=", not signed in"))
     results.table(
         f"Latency of `GET /health/live`; the API had {memory.before / MIB:.0f} MiB before",
         ("bodies to", "bodies", "p50 ms", "p99 ms", "max ms", "worst body"),
@@ -89,12 +90,17 @@ async def measure(system: Stack, options: Options) -> Results:
 
 
 def _send(
-    api: Api, path: str, headers: Mapping[str, str], contents: Mapping[str, bytes], suffix: str = ""
+    api: Api,
+    path: str,
+    headers: Mapping[str, str],
+    contents: Mapping[str, Callable[[], bytes]],
+    suffix: str = "",
 ) -> tuple[str, int, float, float, float, str]:
     """Send each body on a connection of its own."""
     seconds: list[float] = []
     worst: tuple[float, str] = (0.0, "")
-    for name, content in contents.items():
+    for name, make in contents.items():
+        content = make()
         health = Health(api)
         with health.polled():
             connection = http.client.HTTPConnection(HOST, api.port, timeout=TIMEOUT_SECONDS)

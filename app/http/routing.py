@@ -24,7 +24,7 @@ SMALL_BODY_BYTES: Final = 64 * 1024
 """Limit for the body of a route unless its type is a LargeBody."""
 
 MAX_VALUES: Final = 100_000
-"""Limit for the numbers, strings, arrays and objects in a large body. Validation takes about 20 ms for all."""
+"""Limit for the numbers, strings, arrays and objects in a large body. Validation takes 20 ms for all."""
 
 _HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
 

@@ -32,6 +32,10 @@ def texts(text: bytes) -> bytes:
     return repeated(b'{"texts":[', b'"%s"' % (text * (size // len(text))), b"]}")
 
 
+INSTANCE = b'{"batch_size":1,"instances":[{"text":"a","more":['
+"""`/predict` has no batch size: it would wait for a worker before it answers."""
+
+
 def rows_of_quotes(start: bytes) -> bytes:
     """As many rows as are allowed, together as long as they can be."""
     return repeated(start, b'{"text":"%s","mood":"a"}' % (rb"\"" * 8370), b"]}")
@@ -64,11 +68,9 @@ LARGE: dict[str, Callable[[], bytes]] = {
     "texts of escapes": lambda: texts(rb"\u00e9"),
     "texts of quotes": lambda: texts(rb"\""),
     "texts of backslashes": lambda: texts(rb"\\"),
-    "instances of many lists": lambda: repeated(b'{"instances":[{"text":[', b"[]", b"]}]}", 147_000),
-    "instances of long numbers": lambda: repeated(b'{"instances":[{"text":[', b"9" * 399, b"]}]}"),
-    "instances of long strings": lambda: repeated(
-        b'{"instances":[{"text":"a","more":[', b'"%s"' % (rb"\"" * (2 * MIB - 1)), b"]}]}"
-    ),
+    "an instance of many lists": lambda: repeated(INSTANCE, b"[]", b"]}]}", 147_000),
+    "an instance of long numbers": lambda: repeated(INSTANCE, b"9" * 399, b"]}]}"),
+    "an instance of long strings": lambda: repeated(INSTANCE, b'"%s"' % (rb"\"" * (2 * MIB - 1)), b"]}]}"),
     "rows of quotes": lambda: rows_of_quotes(b'{"model":"sentiment","target":"mood","rows":['),
     "rows of quotes to learn from": lambda: rows_of_quotes(b'{"target":"mood","rows":['),
     "jobs with quotes": lambda: repeated(
