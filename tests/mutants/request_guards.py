@@ -95,6 +95,15 @@ REQUEST_GUARDS: Final = (
         ("tests/http/test_parsing.py::test_a_value_that_would_hold_others_up_is_refused",),
     ),
     Mutant(
+        "request: work on a large body holds the event loop",
+        ROUTING,
+        "with offloading(size > parsing.PIECE_BYTES):",
+        "with offloading(False):",
+        (
+            "tests/http/test_routing.py::test_the_work_on_a_body_that_is_parsed_in_pieces_leaves_the_event_loop",
+        ),
+    ),
+    Mutant(
         "request: strings are not told from what is outside",
         COUNTING,
         "self._is_in_string = not self._is_in_string",
