@@ -12,7 +12,8 @@ PIECE_BYTES: Final = 64 * 1024
 """How much is counted at a time: at worst a few milliseconds."""
 
 _OPENING: Final = (b"[", b"{")
-_DIGITS: Final = re.compile(rb"[0-9]{400}")
+# Only from the start of a number: to try again from each digit takes the square of their number.
+_DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{400}")
 
 
 class ValueCounter:

@@ -11,6 +11,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
@@ -66,14 +67,14 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
     ) -> Response:
         """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
         limits.ensure_allowed(resources.settings, user, [body])
-        if (fan_out := kind.fan_out(body)) is not None:
+        if (fan_out := await offload(kind.fan_out, body)) is not None:
             return await groups.create(
                 resources,
                 quota,
                 user.id,
                 [(kind, request) for request in fan_out.requests],
                 key=key,
-                digest=service.digest(kind.name, body),
+                digest=await offload(service.digest, kind.name, body),
                 message=fan_out.message,
                 search=fan_out.search,
             )

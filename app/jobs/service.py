@@ -7,12 +7,13 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from pydantic import BaseModel
 
 from app.core import ids
 from app.core.config import Settings
 from app.datasets import queries as datasets
+from app.http import serializing
+from app.http.offloading import offload
 from app.jobs import queries, transitions
 from app.jobs.errors import (
     IdempotencyKeyReused,
@@ -29,8 +30,6 @@ from app.jobs.states import HEAD_START, Priority, Status
 from app.jobs.transition_types import NewJob, TransitionResult
 from app.models import builtin
 from app.models import queries as models
-
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True)
@@ -91,9 +90,10 @@ async def _submit(
     found: ResolvedReferences,
     key: str | None,
 ) -> Submitted:
-    new = new_job(settings, owner_id, kind, request, found)
+    new = await offload(new_job, settings, owner_id, kind, request, found)
     if key is not None:
-        new = replace(new, idempotency_key=key, request_digest=digest(kind.name, request))
+        request_digest = await offload(digest, kind.name, request)
+        new = replace(new, idempotency_key=key, request_digest=request_digest)
     while (transition := await transitions.create(connection, new)) is None:
         earlier = await find_earlier(connection, owner_id, kind, request, key)
         if earlier is not None:
@@ -108,7 +108,7 @@ async def find_earlier(
     """The job that the same request made before under this key; raises IdempotencyKeyReused."""
     if key is None or (earlier := await queries.job_of_key(connection, owner_id, key)) is None:
         return None
-    if earlier["request_digest"] != digest(kind.name, request):
+    if earlier["request_digest"] != await offload(digest, kind.name, request):
         raise IdempotencyKeyReused
     return Submitted(earlier["id"], Status(earlier["status"]), None)
 
@@ -152,7 +152,10 @@ def new_job(
 
 def digest(what: str, request: BaseModel) -> bytes:
     """What tells one request from another under the same idempotency key."""
-    return hashlib.sha256(_encode_sorted([what, request.model_dump(mode="json")])).digest()
+    hashed = hashlib.sha256()
+    for piece in serializing.encode_sorted([what, request.model_dump(mode="json")]):
+        hashed.update(piece)
+    return hashed.digest()
 
 
 async def get_own(

@@ -32,6 +32,15 @@ def texts(text: bytes) -> bytes:
     return repeated(b'{"texts":[', b'"%s"' % (text * (size // len(text))), b"]}")
 
 
+INSTANCE = b'{"batch_size":1,"instances":[{"text":"a","more":['
+"""`/predict` has no batch size: it would wait for a worker before it answers."""
+
+
+def rows_of_quotes(start: bytes) -> bytes:
+    """As many rows as are allowed, together as long as they can be."""
+    return repeated(start, b'{"text":"%s","mood":"a"}' % (rb"\"" * 8370), b"]}")
+
+
 SMALL: dict[str, Callable[[int], bytes]] = {
     "members": members,
     "numbers": lambda size: repeated(b"[", b"1", b"]", size),
@@ -59,6 +68,16 @@ LARGE: dict[str, Callable[[], bytes]] = {
     "texts of escapes": lambda: texts(rb"\u00e9"),
     "texts of quotes": lambda: texts(rb"\""),
     "texts of backslashes": lambda: texts(rb"\\"),
+    "an instance of many lists": lambda: repeated(INSTANCE, b"[]", b"]}]}", 147_000),
+    "an instance of long numbers": lambda: repeated(INSTANCE, b"9" * 399, b"]}]}"),
+    "an instance of long strings": lambda: repeated(INSTANCE, b'"%s"' % (rb"\"" * (2 * MIB - 1)), b"]}]}"),
+    "rows of quotes": lambda: rows_of_quotes(b'{"model":"sentiment","target":"mood","rows":['),
+    "rows of quotes to learn from": lambda: rows_of_quotes(b'{"target":"mood","rows":['),
+    "jobs with quotes": lambda: repeated(
+        b'{"jobs":[', b'{"kind":"batch_predict","texts":["%s"]}' % (rb"\"" * 8370), b"]}"
+    ),
+    "newlines": lambda: b"\n" * (LIMIT_BYTES - 1) + b"x",
+    "few newlines": lambda: b"\n" * (MIB - 2) + b"x",
     "rows that are numbers": lambda: repeated(b'{"model":"sentiment","target":"a","rows":[', b"1", b"]}"),
     "rows with many values": lambda: repeated(
         b'{"target":"a","rows":[',

@@ -10,6 +10,7 @@ from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
@@ -68,7 +69,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
             user.id,
             [(kinds[job.kind], job) for job in body.jobs],
             key=key,
-            digest=digest("bulk", body),
+            digest=await offload(digest, "bulk", body),
             message=f"{len(body.jobs)} jobs created successfully",
         )
 

@@ -10,6 +10,7 @@ import asyncpg
 from app.core import ids
 from app.core.config import Settings
 from app.core.errors import AppError
+from app.http.offloading import offload
 from app.jobs import service, transitions
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
 from app.jobs.groups import queries
@@ -73,7 +74,7 @@ async def _new_job(
 ) -> NewJob:
     try:
         found = await service.find(connection, owner_id, kind.references(request))
-        return service.new_job(settings, owner_id, kind, request, found, group_id=group_id)
+        return await offload(service.new_job, settings, owner_id, kind, request, found, group_id=group_id)
     except AppError as error:
         # Which one of the many it was, said as for a fault in the body's shape.
         error.facts["errors"] = [{"loc": ["body", "jobs", index], "msg": error.detail, "type": error.code}]

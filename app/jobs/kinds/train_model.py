@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from app.core import ids
 from app.datasets.errors import DatasetNotFound
 from app.datasets.options import Declared
+from app.http import serializing
 from app.http.body import CleanObject, CleanStr, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
@@ -150,7 +151,7 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
     if request.search is None:
         return None
     if request.rows is not None:
-        stored_bytes = len(msgspec.json.encode(request.rows)) * request.search.count
+        stored_bytes = len(serializing.encode(request.rows)) * request.search.count
         if stored_bytes > MAX_SEARCH_BYTES:
             raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
@@ -189,7 +190,7 @@ def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
         return JobPlan(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
     rows = request.rows or []
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
-    return JobPlan(params, rows=msgspec.json.encode(rows), total=request.epochs)
+    return JobPlan(params, rows=serializing.encode(rows), total=request.epochs)
 
 
 def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
