@@ -57,6 +57,7 @@ ADVICE: Final[dict[str, str]] = {
     "prediction_refused": "Correct the rows as the reason says.",
     "prediction_too_large": "Read the results page by page: `GET /jobs/{job_id}/results`.",
     "quota_exceeded": "Delete datasets or models, let results expire, or ask for a larger quota.",
+    "precondition_failed": "Download the file again from its start; `ETag` names the current version.",
     "range_not_satisfiable": "Ask for a range within the file; `HEAD` says how large it is.",
     "registration_closed": "Ask the operator for an account.",
     "request_head_too_large": "Send fewer or shorter headers, or a shorter query.",

@@ -4,13 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
-from fastapi.responses import StreamingResponse
 
 from app.auth.deps import CurrentUser
 from app.core import paging, text
@@ -31,10 +29,12 @@ from app.datasets.errors import (
 from app.datasets.reading import RowReader
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
 from app.datasets.values import Format
-from app.http import problems, ranges
+from app.http import files, problems
 from app.http.body import CleanStr
+from app.http.conditional import ConditionsDep
 from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
-from app.http.errors import RangeNotSatisfiable
+from app.http.errors import PreconditionFailed, RangeNotSatisfiable
+from app.http.files import ServedFile
 from app.http.middleware import allow_body
 from app.quotas.errors import QuotaExceeded
 from app.uploads import multipart
@@ -249,46 +249,32 @@ async def preview_dataset(
 @router.get(
     "/{dataset_id}/content",
     operation_id="downloadDataset",
-    summary="The file as it came",
+    summary="Download the uploaded file",
     response_class=Response,
     responses={
-        200: {"content": dict.fromkeys(formats.MEDIA_TYPES.values(), _BINARY)},
-        206: {"description": "The range of bytes that was asked for"},
-        304: {"description": "The file is the one of `If-None-Match`"},
-        **problems.responses(_NOT_FOUND, _FILE_MISSING, RangeNotSatisfiable(bytes=52), StorageUnavailable),
+        **files.responses(*formats.MEDIA_TYPES.values()),
+        **problems.responses(
+            _NOT_FOUND,
+            _FILE_MISSING,
+            PreconditionFailed(etag=f'"{_EXAMPLE["sha256"]}"'),
+            RangeNotSatisfiable(bytes=52),
+            StorageUnavailable,
+        ),
     },
 )
 async def download_dataset(
-    dataset_id: DatasetId,
-    user: CurrentUser,
-    resources: ResourcesDep,
-    byte_range: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header()] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep, conditions: ConditionsDep
 ) -> Response:
-    """All of it or one range, byte for byte. Its ETag is the SHA-256."""
+    """Sends the whole file or one range, byte for byte as it was uploaded. The `ETag` is its SHA-256."""
     async with resources.database.connection() as connection:
         row = await queries.get_own(connection, user.id, dataset_id)
-    etag = f'"{row["sha256"]}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes"}
-    if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    size: int = row["bytes"]
-    part = ranges.find(byte_range, size) if if_range in (None, etag) else None
-    start, end = part or (0, size)
-    headers |= {
-        "Content-Length": str(end - start),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(_filename(row), safe='')}",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    blocks = resources.storage.stream(storage_keys.content_key(dataset_id), start=start, end=end)
-    return StreamingResponse(
-        await _begun(blocks),
-        status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
-        headers=headers,
-        media_type=formats.MEDIA_TYPES[Format(row["format"])],
+    media_type = formats.MEDIA_TYPES[Format(row["format"])]
+    key = storage_keys.content_key(dataset_id)
+    return await files.respond(
+        ServedFile(f'"{row["sha256"]}"', row["bytes"], media_type),
+        lambda start, end: resources.storage.stream(key, start=start, end=end),
+        conditions,
+        content_headers=files.attachment(_filename(row)),
     )
 
 
@@ -351,18 +337,6 @@ def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:
         raise FileMissing(key=key) from error
     except OSError as error:
         raise StorageUnavailable from error
-
-
-async def _begun(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same blocks, the first of them read: what is wrong with the file is known before the answer."""
-    first = await anext(blocks, b"")
-
-    async def all_blocks() -> AsyncIterator[bytes]:
-        yield first
-        async for block in blocks:
-            yield block
-
-    return all_blocks()
 
 
 def _filename(row: asyncpg.Record) -> str:

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.status import HTTP_204_NO_CONTENT, HTTP_405_METHOD_NOT_ALLOWED
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HEAD: Final = "headrace.head"
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
@@ -38,7 +39,7 @@ class MethodsMiddleware:
         """Let the GET route answer, and send what it sends before the body."""
 
         async def send_head(message: Message) -> None:
-            # The log and the server stand outside: for them the request is a HEAD.
+            # The log and the server are outside of this middleware: for them the request is a HEAD.
             scope["method"] = "HEAD"
             if message["type"] != "http.response.body":
                 await send(message)
@@ -48,6 +49,7 @@ class MethodsMiddleware:
                 raise _HeadSent
 
         scope["method"] = "GET"
+        scope[_HEAD] = True
         try:
             await self._app(scope, receive, send_head)
         except _HeadSent:
@@ -58,6 +60,11 @@ class MethodsMiddleware:
 
 class _HeadSent(Exception):
     """Stops an answer whose body goes on: a stream of events would never end."""
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether a request that a GET route answers is a HEAD request."""
+    return scope.get(_HEAD, False) is True
 
 
 def allowed(scope: Scope) -> str:

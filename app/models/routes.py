@@ -1,19 +1,20 @@
 """Routes of models. Uploading one is in `app.jobs.model_uploads`: a job inspects the file first."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query, Response, status
-from fastapi.responses import StreamingResponse
 
 from app.auth import usernames
 from app.auth.deps import CurrentUser
 from app.core import paging
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
-from app.http import problems
+from app.http import files, problems
 from app.http.body import CleanStr
+from app.http.conditional import ConditionsDep
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.errors import PreconditionFailed, RangeNotSatisfiable
+from app.http.files import ServedFile
 from app.http.routing import BoundedRoute
 from app.models import builtin, queries, registry, storage_keys, views
 from app.models.errors import (
@@ -33,6 +34,7 @@ _SUFFIXES: Final = {"sklearn": "skops", "onnx": "onnx"}
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _UNKNOWN: Final = ModelNotFound(model="churn")
 _UNKNOWN_VERSION: Final = ModelNotFound(model="churn@3")
+_EXAMPLE_SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _RESERVED: Final = NameReserved(model="sentiment")
 
 Owner = Annotated[
@@ -174,37 +176,43 @@ async def delete_version(name: ModelName, number: Number, user: CurrentUser, res
 @router.get(
     "/{name}/versions/{number}/artifact",
     operation_id="downloadModelVersion",
-    summary="The file of a version",
+    summary="Download the file of a version",
     response_class=Response,
     responses={
-        200: {"content": {BINARY: {"schema": {"type": "string", "format": "binary"}}}},
+        **files.responses(BINARY),
         **problems.responses(
             _UNKNOWN_VERSION,
             ArtifactNotFound(model="sentiment"),
             FileMissing(key="artifacts/…/model"),
+            PreconditionFailed(etag=f'"{_EXAMPLE_SHA256}"'),
+            RangeNotSatisfiable(bytes=48_213),
             StorageUnavailable,
         ),
     },
 )
 async def download_version(
-    name: ModelName, number: Number, user: CurrentUser, resources: ResourcesDep, owner: Owner = None
+    name: ModelName,
+    number: Number,
+    user: CurrentUser,
+    resources: ResourcesDep,
+    conditions: ConditionsDep,
+    owner: Owner = None,
 ) -> Response:
-    """As it was brought, or as a training job has written it: skops or ONNX. Its ETag is the SHA-256."""
+    """Sends the whole file or one range: skops or ONNX, as it was uploaded or as the training job wrote it.
+
+    The `ETag` is its SHA-256.
+    """
     if owner is None and builtin.find(f"{name}@{number}") is not None:
         raise ArtifactNotFound(model=name)
     async with resources.database.connection() as connection:
         row = await queries.get_version(connection, user.id, name, number, owner)
-    blocks = resources.storage.stream(row["artifact_key"])
+    key = row["artifact_key"]
     suffix = _SUFFIXES.get(row["runtime"], "bin")
-    return StreamingResponse(
-        await _begun(blocks),
-        headers={
-            "ETag": f'"{row["sha256"]}"',
-            "Content-Length": str(row["bytes"]),
-            "Content-Disposition": f'attachment; filename="{name}-{number}.{suffix}"',
-            "X-Content-Type-Options": "nosniff",
-        },
-        media_type=BINARY,
+    return await files.respond(
+        ServedFile(f'"{row["sha256"]}"', row["bytes"], BINARY),
+        lambda start, end: resources.storage.stream(key, start=start, end=end),
+        conditions,
+        content_headers=files.attachment(f"{name}-{number}.{suffix}"),
     )
 
 
@@ -243,15 +251,3 @@ def _number(cursor: str | None) -> int | None:
     if not _NUMBER.fullmatch(cursor):
         raise InvalidCursor
     return int(cursor)
-
-
-async def _begun(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same blocks, the first of them read: what is wrong with the file is known before the answer."""
-    first = await anext(blocks, b"")
-
-    async def all_blocks() -> AsyncIterator[bytes]:
-        yield first
-        async for block in blocks:
-            yield block
-
-    return all_blocks()

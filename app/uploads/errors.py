@@ -28,7 +28,7 @@ class BadUpload(Unprocessable):
 
 
 class BadCompression(Unprocessable):
-    """The gzip stream cannot be inflated: {reason}."""
+    """The gzip data cannot be decompressed: {reason}."""
 
     code = "bad_compression"
     title = "Bad compression"
