@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
 from app.auth import passwords, service
-from app.auth.deps import CurrentUser, GateDep
+from app.auth.deps import AuthDep, CurrentUser
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
@@ -49,7 +49,7 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
     ),
 )
 async def create_user(
-    body: CreateUser, request: Request, settings: SettingsDep, auth: GateDep, database: DatabaseDep
+    body: CreateUser, request: Request, settings: SettingsDep, auth: AuthDep, database: DatabaseDep
 ) -> UserView:
     """Sign up. A name that differs from another in upper and lower case only is the same name."""
     if not settings.registration_open:
@@ -87,7 +87,7 @@ async def create_token(
     form: Annotated[SignIn, Form()],
     request: Request,
     settings: SettingsDep,
-    auth: GateDep,
+    auth: AuthDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
@@ -126,7 +126,7 @@ async def refresh_token(
     body: Refresh,
     request: Request,
     settings: SettingsDep,
-    auth: GateDep,
+    auth: AuthDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
@@ -147,7 +147,7 @@ async def refresh_token(
     response_description="The signed-in user",
     responses=problems.responses(Unauthorized, DatabaseUnavailable),
 )
-async def get_current_user(current: CurrentUser, auth: GateDep, session: SessionDep) -> UserView:
+async def get_current_user(current: CurrentUser, auth: AuthDep, session: SessionDep) -> UserView:
     """The account whose token this is, with how much it was used."""
     await auth.usage.write()  # so that the count has everything before this, and this
     user = await service.get_user(session, current.id)

@@ -15,7 +15,7 @@ from app.core import paging, text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
 from app.datasets import formats, options, queries, service, storage_keys, upload_options, views
-from app.datasets.deps import IntakeDep
+from app.datasets.deps import ImporterDep
 from app.datasets.errors import (
     BadHeader,
     BadOptions,
@@ -135,7 +135,7 @@ async def create_dataset(
     request: Request,
     user: CurrentUser,
     settings: SettingsDep,
-    importer: IntakeDep,
+    importer: ImporterDep,
     response: Response,
     name: Annotated[
         CleanStr | None,

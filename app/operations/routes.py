@@ -2,12 +2,11 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import APIRouter, Response, status
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from redis.asyncio import Redis
-from starlette.requests import HTTPConnection
 from typing_extensions import TypedDict
 
 from app.core import metrics
@@ -17,7 +16,7 @@ from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
 from app.jobs import leases, queries
-from app.maintenance.maintenance import Maintenance
+from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
 PROBE_SECONDS: Final = 1.0
@@ -59,12 +58,6 @@ class FrontPage(TypedDict):
     links: dict[str, str]
 
 
-async def get_maintenance(connection: HTTPConnection) -> Maintenance:
-    """The keeper of this process."""
-    maintenance: Maintenance = connection.app.state.maintenance
-    return maintenance
-
-
 @router.get("/", operation_id="getFrontPage", summary="What this is")
 async def front_page() -> FrontPage:
     """Name, version and the most useful links."""
@@ -101,9 +94,7 @@ async def ready(response: Response, hub: HubDep) -> Liveness:
     summary="How the system is",
     responses={503: {"model": Health, "description": "Postgres is away"}},
 )
-async def health(
-    response: Response, resources: ResourcesDep, maintenance: Annotated[Maintenance, Depends(get_maintenance)]
-) -> Health:
+async def health(response: Response, resources: ResourcesDep, maintenance: MaintenanceDep) -> Health:
     """Each part by itself. 503 only while Postgres is away: without Redis everything still works."""
     workers, is_redis_up = await asyncio.gather(_count_workers(resources), _answers(resources))
     if workers is None:
