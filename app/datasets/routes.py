@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
 from app.auth.deps import CurrentUser
-from app.core import paging, text
+from app.core import text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
-from app.datasets import formats, options, queries, service, storage_keys, upload_options, views
+from app.datasets import (
+    commands,
+    formats,
+    options,
+    queries,
+    storage_keys,
+    stored_files,
+    upload_options,
+    views,
+)
 from app.datasets.deps import ImporterDep
 from app.datasets.errors import (
     BadHeader,
@@ -28,7 +36,7 @@ from app.datasets.errors import (
 )
 from app.datasets.reading import RowReader
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
-from app.datasets.values import Format
+from app.datasets.values import Dataset, Format
 from app.http import files, problems
 from app.http.body import CleanStr
 from app.http.conditional import ConditionsDep
@@ -36,6 +44,7 @@ from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
 from app.http.errors import PreconditionFailed, RangeNotSatisfiable
 from app.http.files import ServedFile
 from app.http.middleware import allow_body
+from app.http.paging import PageQueryDep
 from app.quotas.errors import QuotaExceeded
 from app.uploads import multipart
 from app.uploads.errors import BadCompression, BadFile, BadRow, BadUpload, SpoolFull, UploadStalled
@@ -178,13 +187,13 @@ async def create_dataset(
     allow_body(request.scope, settings.max_dataset_bytes + multipart.OVERHEAD_BYTES)
     is_gzip = _is_gzip(content_encoding)
     upload = await _upload(request, name, is_gzip=is_gzip)
-    told = upload_options.options(
+    read_options = upload_options.options(
         upload.file_format, delimiter=delimiter, encoding=encoding, null_values=null_values, columns=columns
     )
-    row = await importer.take(
-        user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=told
+    dataset = await importer.take(
+        user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=read_options
     )
-    created = views.dataset(row)
+    created = views.dataset_view(dataset)
     response.headers["Location"] = created["links"]["self"]
     return created
 
@@ -199,14 +208,13 @@ async def create_dataset(
 async def list_datasets(
     user: CurrentUser,
     database: DatabaseDep,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    wanted: PageQueryDep,
 ) -> DatasetPage:
-    """One page of your datasets."""
-    before = None if cursor is None else paging.decode_cursor(cursor)
+    """Returns one page of your datasets."""
+    before = wanted.before
     async with database.connection() as connection:
-        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
-    return views.dataset_page(rows, limit)
+        page = await queries.page(connection, user.id, before=before, limit=wanted.limit)
+    return views.dataset_page(page)
 
 
 @router.get(
@@ -219,7 +227,7 @@ async def list_datasets(
 async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: DatabaseDep) -> DatasetView:
     """What a dataset is, with the columns and their types."""
     async with database.connection() as connection:
-        return views.dataset(await queries.get_own(connection, user.id, dataset_id))
+        return views.dataset_view(await queries.get(connection, user.id, dataset_id))
 
 
 @router.get(
@@ -240,9 +248,9 @@ async def preview_dataset(
     Large rows are fewer: the first one, and as many more as 1 MiB holds.
     """
     async with resources.database.connection() as connection:
-        row = await queries.get_own(connection, user.id, dataset_id)
-    found = await asyncio.to_thread(_first_rows, resources.storage, storage_keys.rows_key(dataset_id), rows)
-    preview = {"columns": row["columns"], "rows": found, "total": row["rows"]}
+        dataset = await queries.get(connection, user.id, dataset_id)
+    first_rows = await asyncio.to_thread(_first_rows, resources.storage, dataset.file.key, rows)
+    preview = {"columns": dataset.columns, "rows": first_rows, "total": dataset.rows}
     return Response(msgspec.json.encode(preview), media_type="application/json")
 
 
@@ -267,14 +275,14 @@ async def download_dataset(
 ) -> Response:
     """Sends the whole file or one range, byte for byte as it was uploaded. The `ETag` is its SHA-256."""
     async with resources.database.connection() as connection:
-        row = await queries.get_own(connection, user.id, dataset_id)
-    media_type = formats.MEDIA_TYPES[Format(row["format"])]
+        dataset = await queries.get(connection, user.id, dataset_id)
+    media_type = formats.MEDIA_TYPES[dataset.format]
     key = storage_keys.content_key(dataset_id)
     return await files.respond(
-        ServedFile(f'"{row["sha256"]}"', row["bytes"], media_type),
+        ServedFile(f'"{dataset.sha256}"', dataset.bytes, media_type),
         lambda start, end: resources.storage.stream(key, start=start, end=end),
         conditions,
-        content_headers=files.attachment(_filename(row)),
+        content_headers=files.attachment(_filename(dataset)),
     )
 
 
@@ -288,8 +296,8 @@ async def download_dataset(
 async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep) -> None:
     """Delete a dataset and its files. Not while a job that has not ended needs it."""
     async with resources.database.transaction() as connection:
-        await service.delete(connection, user.id, dataset_id)
-    await storage_keys.forget(resources.storage, dataset_id)
+        await commands.delete(connection, user.id, dataset_id)
+    await stored_files.delete(resources.storage, dataset_id)
 
 
 def _is_gzip(content_encoding: str) -> bool:
@@ -339,7 +347,6 @@ def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:
         raise StorageUnavailable from error
 
 
-def _filename(row: asyncpg.Record) -> str:
-    suffix = f".{row['format']}"
-    name: str = row["name"]
-    return name if name.endswith(suffix) else f"{name}{suffix}"
+def _filename(dataset: Dataset) -> str:
+    suffix = f".{dataset.format}"
+    return dataset.name if dataset.name.endswith(suffix) else f"{dataset.name}{suffix}"

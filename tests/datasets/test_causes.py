@@ -122,7 +122,7 @@ async def test_a_column_of_parquet_that_cannot_be_taken_is_on_no_line(upload: Up
     problem = await refused(answer, "bad_header")
     assert "line" not in problem
     assert problem["detail"].startswith(
-        "The columns of the file cannot be taken: column 'opens' is of the type"
+        "The columns of the file are not supported: column 'opens' is of the type"
     )
 
 

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.datasets import queries, service
+from app.datasets import commands, queries
 from app.datasets.errors import DatasetInUse, DatasetNotFound
 from app.datasets.import_limits import ImportLimits
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
@@ -542,7 +542,7 @@ async def test_of_a_delete_and_a_submit_at_once_only_one_goes_through(
 
     async def delete() -> None:
         async with store.transaction() as connection:
-            await service.delete(connection, alice.id, dataset_id)
+            await commands.delete(connection, alice.id, dataset_id)
 
     submitting = asyncio.create_task(submit())
     await is_held.wait()
@@ -565,7 +565,7 @@ async def test_a_submit_that_comes_after_a_delete_finds_nothing(
 
     async with store.transaction() as connection:
         async with store.transaction() as other:
-            await service.delete(other, alice.id, dataset_id)
+            await commands.delete(other, alice.id, dataset_id)
             submitting = asyncio.create_task(submit(connection))
             await asyncio.wait([submitting], timeout=0.1)
         with pytest.raises(DatasetNotFound):

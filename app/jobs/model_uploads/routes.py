@@ -154,7 +154,7 @@ async def create_model_version(
     row = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
     model, number = await _judged(resources, row, wanted.key)
     async with resources.database.connection() as connection:
-        version = model_views.version(await queries.get_version(connection, user.id, model, number))
+        version = model_views.version_view(await queries.get_version(connection, user.id, model, number))
     headers = {"Location": version["links"]["self"]}
     if submitted.is_replay:
         headers["Idempotent-Replayed"] = "true"
