@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth import service
+from app.auth import commands
 from app.auth.errors import UsernameTaken, WeakPassword
 from app.auth.roles import Role
 from app.core.config import Settings
@@ -150,7 +150,7 @@ async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.
     resources = state_of(app).resources
     auth = state_of(app).auth
     async with resources.database.session() as session:
-        created = await service.create_user(
+        created = await commands.create_user(
             session, auth.passwords, username="root", password=PASSWORD, role=Role.ADMIN
         )
 
@@ -164,7 +164,7 @@ async def test_the_service_holds_to_the_rules_whoever_calls(app: FastAPI) -> Non
 
     async def create(username: str, password: str) -> None:
         async with resources.database.session() as session:
-            await service.create_user(session, auth.passwords, username=username, password=password)
+            await commands.create_user(session, auth.passwords, username=username, password=password)
 
     await create("ada", PASSWORD)
     with pytest.raises(UsernameTaken):
