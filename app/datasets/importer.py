@@ -32,14 +32,14 @@ class DatasetImporter:
     """Imports the uploads of one API process."""
 
     def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
-        spooling.remove_those_of_the_dead()
+        spooling.remove_orphaned_folders()
         memory.give_back_large_blocks()
         self._resources = resources
         self.bounds = bounds
         self._queue = FairQueue(CONVERSIONS_AT_ONCE)
         settings = resources.settings
         self._quota = StorageQuota(settings.max_user_bytes)
-        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_all=settings.max_spool_bytes)
+        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
 
     async def take(
         self,

@@ -1,4 +1,4 @@
-"""Datasets over HTTP."""
+"""Routes of datasets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -98,14 +98,14 @@ _BODY: Final[dict[str, Any]] = {
     }
 }
 
-DatasetId = Annotated[UUID, Path(description="The id that the upload was answered with.")]
+DatasetId = Annotated[UUID, Path(description="Id of the dataset.")]
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 
 @dataclass(frozen=True)
 class _Upload:
-    """A file on its way here."""
+    """An upload that is about to be received."""
 
     name: str
     file_format: Format
@@ -130,7 +130,7 @@ class _Upload:
             UnsupportedFormat(got="application/pdf"),
             UploadStalled(seconds=30),
             BadUpload(reason="there is no file in the form"),
-            BadOptions(option="columns", reason="it is no JSON object"),
+            BadOptions(option="columns", reason="it is not a JSON object"),
             BadCompression(reason="it is cut off"),
             BadFile(reason="it is empty"),
             BadHeader(line=1, reason="more than one column is called 'a'"),
@@ -151,34 +151,35 @@ async def create_dataset(
         Query(
             min_length=1,
             max_length=MAX_NAME_LENGTH,
-            description="What to call it; by default as the file of the form is called.",
+            description="Name of the dataset. Default: the file name in the form.",
         ),
     ] = None,
     content_encoding: Annotated[
-        str, Header(description="`gzip` for a compressed body; what is kept is the file within.")
+        str, Header(description="`gzip` for a compressed body. The decompressed file is stored.")
     ] = "identity",
     delimiter: Annotated[
         str | None,
-        Query(
-            description="What separates the cells of a CSV: `,` `;` `|` or a tab. Default: what the file has."
-        ),
+        Query(description="Delimiter of a CSV file: `,` `;` `|` or a tab. Default: detected."),
     ] = None,
     encoding: Annotated[
         str | None,
-        Query(max_length=50, description="Of a CSV or JSON Lines, like `windows-1252`. Default: UTF-8."),
+        Query(
+            max_length=50,
+            description="Encoding of CSV or JSON Lines, such as `windows-1252`. Default: UTF-8.",
+        ),
     ] = None,
     null_values: Annotated[
         list[CleanStr] | None,
         Query(
             max_length=options.MAX_NULL_VALUES,
-            description="Texts that count as missing, like `NA`; each once.",
+            description="Texts that count as missing, such as `NA`. Repeat the parameter for several.",
         ),
     ] = None,
     columns: Annotated[
         CleanStr | None,
         Query(
-            description="What columns are, as a JSON object: `number`, `category`, `text`, `boolean`,"
-            " `timestamp`, `id` or `ignore`.",
+            description="Types of columns, as a JSON object: `number`, `category`, `text`, `boolean`,"
+            " `timestamp`, `id` or `ignore`. Default: detected.",
             examples=['{"zip": "category"}'],
         ),
     ] = None,
@@ -220,12 +221,12 @@ async def list_datasets(
 @router.get(
     "/{dataset_id}",
     operation_id="getDataset",
-    summary="One dataset",
+    summary="Get a dataset",
     response_model=DatasetView,
     responses=problems.responses(_NOT_FOUND),
 )
 async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: DatabaseDep) -> DatasetView:
-    """What a dataset is, with the columns and their types."""
+    """Returns a dataset with its columns and their types."""
     async with database.connection() as connection:
         return views.dataset_view(await queries.get(connection, user.id, dataset_id))
 
@@ -233,7 +234,7 @@ async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: Databa
 @router.get(
     "/{dataset_id}/preview",
     operation_id="previewDataset",
-    summary="The first rows, as jobs see them",
+    summary="Preview the first rows",
     response_model=DatasetPreview,
     responses=problems.responses(_NOT_FOUND, _FILE_MISSING, StorageUnavailable),
 )
@@ -241,11 +242,11 @@ async def preview_dataset(
     dataset_id: DatasetId,
     user: CurrentUser,
     resources: ResourcesDep,
-    rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="How many rows.")] = 20,
+    rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="Number of rows.")] = 20,
 ) -> Response:
-    """The first rows with the types that were found: what is empty is null, days and moments are ISO 8601.
+    """Returns the first rows as jobs see them: empty cells are null, dates and timestamps are ISO 8601.
 
-    Large rows are fewer: the first one, and as many more as 1 MiB holds.
+    Of large rows it returns fewer: at least one, then as many as fit in 1 MiB.
     """
     async with resources.database.connection() as connection:
         dataset = await queries.get(connection, user.id, dataset_id)
@@ -294,7 +295,7 @@ async def download_dataset(
     responses=problems.responses(_NOT_FOUND, DatasetInUse(dataset_id=_EXAMPLE_ID, jobs=1)),
 )
 async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep) -> None:
-    """Delete a dataset and its files. Not while a job that has not ended needs it."""
+    """Deletes a dataset and its files. Fails with `dataset_in_use` while an unfinished job uses it."""
     async with resources.database.transaction() as connection:
         await commands.delete(connection, user.id, dataset_id)
     await stored_files.delete(resources.storage, dataset_id)
@@ -311,11 +312,11 @@ def _is_gzip(content_encoding: str) -> bool:
 
 
 async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Upload:
-    """The file that a request carries, and what it is. Nothing of a body that is the file is read here."""
+    """The file of a request, and its format. A body that is the file itself is not read yet."""
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith(MULTIPART):
         if name is None:
-            raise BadUpload(reason="say what to call it with ?name=")
+            raise BadUpload(reason="name the dataset with ?name=")
         return _Upload(_printable(name), formats.find(content_type, name), request.stream())
     if is_gzip:
         raise UnsupportedFormat(got="a form with gzip")
@@ -326,14 +327,14 @@ async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Uplo
 
 def _name_of(filename: str) -> str:
     if not filename.strip() or len(filename) > MAX_NAME_LENGTH or not text.is_storable(filename):
-        raise BadUpload(reason="the name of the file cannot be the dataset's; give one with ?name=")
+        raise BadUpload(reason="the file name cannot be the name of a dataset; set one with ?name=")
     return filename
 
 
 def _printable(name: str) -> str:
-    """The name, which is shown in lists and logs. Raises BadUpload."""
+    """The name, if it can be shown in lists and logs. Raises BadUpload."""
     if not name.isprintable() or not name.strip():
-        raise BadUpload(reason="the name has control characters or is empty; give another with ?name=")
+        raise BadUpload(reason="the name has control characters or is empty; set another with ?name=")
     return name
 
 

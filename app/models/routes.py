@@ -1,4 +1,4 @@
-"""Routes of models. Uploading one is in `app.jobs.model_uploads`: a job inspects the file first."""
+"""Routes of models. Uploads are in `app.jobs.model_uploads`, because a job inspects each file first."""
 
 import re
 from typing import Annotated, Final
@@ -30,7 +30,7 @@ from app.models.schemas import AliasRequest, ModelChange, ModelPage, ModelView, 
 BINARY: Final = "application/octet-stream"
 
 _SUFFIXES: Final = {"sklearn": "skops", "onnx": "onnx"}
-# Nine digits always fit into the column.
+# Nine digits always fit in the column.
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _UNKNOWN: Final = ModelNotFound(model="churn")
 _UNKNOWN_VERSION: Final = ModelNotFound(model="churn@3")

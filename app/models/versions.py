@@ -14,21 +14,21 @@ from app.core.paging import Row
 
 
 class Visibility(StrEnum):
-    """Who may predict with a model: its owner, or every user."""
+    """Who may use a model: its owner, or all users."""
 
     PRIVATE = "private"
     PUBLIC = "public"
 
 
 class Task(StrEnum):
-    """What a model predicts."""
+    """The kind of prediction that a model makes."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
 
 class InputColumn(msgspec.Struct, frozen=True):
-    """One column that a model expects. `type` is `text`, `number`, `category` or, if unknown, `any`."""
+    """One input column of a model. `type` is `text`, `number`, `category` or, if unknown, `any`."""
 
     name: str
     type: str

@@ -156,4 +156,4 @@ async def test_a_conversion_that_takes_too_much_processor_time_is_refused(upload
     answer = await upload(file.getvalue(), "parquet")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_file"), answer.text
-    assert "seconds of processor time" in answer.json()["detail"]
+    assert "seconds of CPU time" in answer.json()["detail"]

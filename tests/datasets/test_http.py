@@ -350,7 +350,7 @@ def test_spools_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.Monk
         folder.mkdir()
         (folder / "content").touch()
 
-    spooling.remove_those_of_the_dead()
+    spooling.remove_orphaned_folders()
 
     assert list(tmp_path.iterdir()) == [ours]
 

@@ -336,7 +336,7 @@ def test_the_refusal_says_how_much_in_gib() -> None:
 
 
 def test_uploads_in_flight_are_bounded_for_each_user_and_in_all() -> None:
-    spools = Spools(per_user=100, in_all=150)
+    spools = Spools(per_user=100, in_total=150)
     alice, bob = ids.new_id(), ids.new_id()
     with spools.of(alice) as first, spools.of(alice) as second, spools.of(bob) as third:
         first(60)
