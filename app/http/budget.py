@@ -32,7 +32,7 @@ class BodyBudget:
     @asynccontextmanager
     async def hold(self, owner: Hashable, size: int) -> AsyncIterator[None]:
         """Reserve memory for a body during the `with`. Raises ServerBusy if none becomes free in time."""
-        if not self._fits(owner, size):
+        if not self._has_room(owner, size):
             await self._wait(owner, size)
         self._held[owner] += size
         try:
@@ -45,7 +45,7 @@ class BodyBudget:
                 if not waiting.done():
                     waiting.set_result(None)
 
-    def _fits(self, owner: Hashable, size: int) -> bool:
+    def _has_room(self, owner: Hashable, size: int) -> bool:
         return self._held[owner] + size <= self._share and self._held.total() + size <= self._total
 
     async def _wait(self, owner: Hashable, size: int) -> None:
@@ -53,7 +53,7 @@ class BodyBudget:
             raise ServerBusy
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not self._fits(owner, size):
+                while not self._has_room(owner, size):
                     waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiting.append(waiting)
                     try:

@@ -2,10 +2,10 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from fastapi import APIRouter, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from redis.asyncio import Redis
 from typing_extensions import TypedDict
 
@@ -177,7 +177,7 @@ async def _measure_queues(resources: Resources) -> None:
     metrics.WORKERS_ALIVE.set(alive)
 
 
-def _set_all(gauge: Any, values: dict[tuple[str, ...], float]) -> None:
+def _set_all(gauge: Gauge, values: dict[tuple[str, ...], float]) -> None:
     """Set a gauge to these values only, so that a queue that has become empty disappears."""
     gauge.clear()
     for labels, value in values.items():

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-LOOKED_AT: Final = 4096
+CHECKED_BYTES: Final = 4096
 """How many of the first bytes are checked."""
 
 _TEXT: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
@@ -37,7 +37,7 @@ _FEWEST: Final = 8
 
 def foreign(start: bytes) -> str | None:
     """Why a file that starts like this is not a text file; None if it may be one."""
-    start = start[:LOOKED_AT]
+    start = start[:CHECKED_BYTES]
     for first_bytes, reason in _BY_FIRST_BYTES:
         if start.startswith(first_bytes):
             return reason

@@ -102,7 +102,7 @@ async def test_what_is_no_parquet_is_named(upload: Upload, name: str) -> None:
         (parquet()[:-200], "it is cut off; upload it again"),
         (parquet()[: len(parquet()) // 2], "it is cut off; upload it again"),
         (parquet() + b"\n", "it is cut off; upload it again"),
-        (b"PAR1", "it is no Parquet file"),
+        (b"PAR1", "it is not a Parquet file"),
         (b"PARE" + parquet()[4:-4] + b"PARE", "it is encrypted; write it without encryption"),
         (TEXT.encode(), "it is not Parquet"),
         (b"", "it is empty"),
@@ -187,7 +187,7 @@ async def test_json_over_several_lines_is_told_from_lines_of_json(upload: Upload
 
     problem = await refused(await upload(content, **{"Content-Type": MEDIA_TYPES["jsonl"]}), "bad_row")
 
-    assert problem["reason"] == "the JSON goes on on the next line; write each object on one line"
+    assert problem["reason"] == "the object continues on the next line; write each object on one line"
 
 
 @pytest.mark.parametrize(
