@@ -22,6 +22,7 @@ from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import processes, selection, shared_postgres
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.databases import Databases
 from tests.support.processes import Process
 
@@ -147,17 +148,17 @@ def job_times() -> JobTimes:
 
 
 @pytest.fixture
-def intake_bounds() -> ImportLimits:
+def import_limits() -> ImportLimits:
     """What an upload may take, as in production; a test that wants others parametrizes this."""
     return ImportLimits()
 
 
 @pytest.fixture
 async def app(
-    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, intake_bounds: ImportLimits
+    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, import_limits: ImportLimits
 ) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings, stream_times, job_times, intake_bounds)
+    application = create_app(settings, stream_times, job_times, import_limits)
     async with application.router.lifespan_context(application):
         yield application
 
@@ -187,14 +188,14 @@ def sign_up(client: httpx.AsyncClient) -> SignUp:
 @pytest.fixture
 def store(app: FastAPI) -> Database:
     """The database of the started API."""
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     return resources.database
 
 
 @pytest.fixture
 def storage(app: FastAPI) -> Storage:
     """The storage of the started API."""
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     return resources.storage
 
 

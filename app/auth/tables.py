@@ -1,4 +1,4 @@
-"""Users, and the refresh tokens that keep them signed in."""
+"""Tables of users, refresh tokens and failed attempts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -19,7 +19,7 @@ class User(SQLModel, table=True):
 
     id: UUID = Field(default_factory=ids.new_id, primary_key=True)
     username: str
-    username_key: str = Field(unique=True)  # what makes it unique: see `usernames.key`
+    username_key: str = Field(unique=True)  # `usernames.key` of the name: unique in any spelling
     email: str | None = None
     password_hash: str
     role: Role = Field(default=Role.USER, sa_column=word(Role, default=Role.USER))
@@ -30,7 +30,7 @@ class User(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """One refresh token, by its hash. Each use retires it and adds its successor to the same family."""
+    """One refresh token, by its hash. Each use spends it and adds a successor to the same family."""
 
     __tablename__ = "refresh_tokens"
     __table_args__ = (
@@ -49,7 +49,7 @@ class RefreshToken(SQLModel, table=True):
 
 
 class Attempts(SQLModel, table=True):
-    """When a network has tried something that is limited. What is tried is kept as a hash."""
+    """When a network attempted something that is rate-limited. The subject is stored as a hash."""
 
     __tablename__ = "attempts"
     __table_args__ = (Index("ix_attempts_expired", "expires_at"),)

@@ -3,7 +3,7 @@
 import getpass
 import sys
 
-from app.auth import service
+from app.auth import commands
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
 from app.core import hardening
@@ -23,5 +23,5 @@ async def create(name: str, role: str) -> None:
         open_database(settings.database_url, pool_size=2) as database,
         database.session() as session,
     ):
-        await service.create_user(session, passwords, username=name, password=password, role=Role(role))
+        await commands.create_user(session, passwords, username=name, password=password, role=Role(role))
     print(f"Created {name} ({role}).")

@@ -1,4 +1,4 @@
-"""The table of datasets, as SQLModel sees it."""
+"""The table of datasets."""
 
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,10 @@ from app.datasets.values import Format
 
 
 class Dataset(SQLModel, table=True):
-    """An uploaded file of rows. There is a row only once both of its files are whole in storage.
+    """A dataset. Its row is inserted only after both of its files are complete in storage.
 
-    `bytes` and `sha256` are of the file as it came, `rows_bytes` and `rows_sha256` of the Parquet file that
-    jobs read. `options` say how the file was read.
+    `bytes` and `sha256` are those of the uploaded file, `rows_bytes` and `rows_sha256` those of the Parquet
+    file that jobs read. `options` say how the upload was read.
     """
 
     __tablename__ = "datasets"

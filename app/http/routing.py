@@ -14,10 +14,10 @@ from starlette.responses import Response
 from app.core.errors import TooManyValues
 from app.http import parsing
 from app.http.body import LargeBody
-from app.http.budget import BodyBudget
 from app.http.middleware import allow_json, declared_bytes
 from app.http.offloading import offloading
 from app.http.problems import ProblemHTTPException
+from app.http.state import HttpState, state_of
 from app.http.value_counter import PIECE_BYTES, ValueCounter
 
 SMALL_BODY_BYTES: Final = 64 * 1024
@@ -64,7 +64,7 @@ class BoundedRoute(APIRoute):
                 owner = await check.before_body(request)
             if not is_large or 0 < declared_bytes(request.scope) <= SMALL_BODY_BYTES:
                 return await handler(request)
-            limit: int = request.app.state.resources.settings.max_body_bytes
+            limit = state_of(request, HttpState).resources.settings.max_body_bytes
             allow_json(request.scope, limit)
             async with AsyncExitStack() as held:
                 size = await _parse(request, _Reservation(request, owner, limit, held))
@@ -78,7 +78,7 @@ class _Reservation:
     """Reserves memory for one body in the budget, once it is certain that the body is large."""
 
     def __init__(self, request: Request, owner: Hashable, limit: int, held: AsyncExitStack) -> None:
-        self._budget: BodyBudget = request.app.state.body_budget
+        self._budget = state_of(request, HttpState).body_budget
         self._owner = owner
         self._size = declared_bytes(request.scope) or limit
         self._limit = limit

@@ -9,7 +9,7 @@ from app.maintenance.prune import Prune
 from app.maintenance.rescue import Rescue
 from app.maintenance.sweep import Sweep, SweepLoop
 from app.maintenance.token_refill import TokenRefill, TokenRefillLoop
-from app.quotas import queries as quotas
+from app.quotas import commands as quotas
 
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0

@@ -1,4 +1,4 @@
-"""The tables of models, as SQLModel sees them."""
+"""Tables of models, their versions and aliases."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from app.models.versions import Visibility
 
 
 class Model(SQLModel, table=True):
-    """A name under which versions are kept. `last_version` only grows: a number is never given twice."""
+    """A model. `last_version` never decreases, so that a version number is never reused."""
 
     __tablename__ = "models"
     __table_args__ = (
@@ -31,7 +31,7 @@ class Model(SQLModel, table=True):
 
 
 class ModelVersion(SQLModel, table=True):
-    """One version: its artifact in storage, what it expects and gives, and where it comes from."""
+    """One version: its file in storage, its inputs and outputs, and its lineage."""
 
     __tablename__ = "model_versions"
     __table_args__ = (UniqueConstraint("model_id", "version"),)
@@ -53,7 +53,7 @@ class ModelVersion(SQLModel, table=True):
 
 
 class ModelAlias(SQLModel, table=True):
-    """A name for one version of a model that can be moved to another."""
+    """A name that points to one version of a model and can be moved to another."""
 
     __tablename__ = "model_aliases"
     __table_args__ = (Index("ix_model_aliases_of_version", "version_id"),)

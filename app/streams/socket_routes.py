@@ -13,11 +13,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
+from app.http.state import state_of
 from app.streams import commands, tickets
-from app.streams.admission import Admission, StreamUser
+from app.streams.admission import StreamUser
 from app.streams.commands import Subscribe
+from app.streams.deps import StreamsState
 from app.streams.errors import TooManyStreams
-from app.streams.hub import Hub
 from app.streams.socket import (
     FORBIDDEN,
     GOING_AWAY,
@@ -27,7 +28,6 @@ from app.streams.socket import (
     UNAUTHORIZED,
     Closing,
     Socket,
-    Sockets,
 )
 from app.streams.times import StreamTimes
 
@@ -50,7 +50,7 @@ async def follow_job(connection: WebSocket, job_id: str, after: str = "0") -> No
 
 
 async def _serve(connection: WebSocket, wanted: tuple[str, str] | None) -> None:
-    resources: Resources = connection.app.state.resources
+    resources = state_of(connection, StreamsState).resources
     if not _is_welcome(connection, resources.settings.allowed_origins):
         await connection.close()  # before the handshake this is a 403
         return
@@ -69,18 +69,16 @@ async def _serve(connection: WebSocket, wanted: tuple[str, str] | None) -> None:
 
 
 async def _converse(connection: WebSocket, resources: Resources, wanted: tuple[str, str] | None) -> None:
-    state = connection.app.state
-    hub: Hub = state.hub
-    admission: Admission = state.admission
-    sockets: Sockets = state.sockets
-    times: StreamTimes = state.stream_times
-    socket = Socket(connection, resources, hub, stalled_seconds=times.stalled_seconds)
-    with sockets.holding(socket):
-        if hub.is_closed:
+    state = state_of(connection, StreamsState)
+    times = state.stream_times
+    socket = Socket(connection, resources, state.hub, stalled_seconds=times.stalled_seconds)
+    with state.sockets.holding(socket):
+        if state.hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
         user = await socket.unless_ended(_identify(connection, socket, times))
         first = None if wanted is None else _subscription(*wanted)
-        with admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))):
+        end = Closing(UNAUTHORIZED, "access_ended")
+        with state.admission.admit(user, "websocket", lambda: socket.end(end)):
             await socket.converse(user, first)
 
 
@@ -101,18 +99,17 @@ def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
     """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
-    auth: AuthServices = connection.app.state.auth
-    resources: Resources = connection.app.state.resources
+    state = state_of(connection, StreamsState)
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await _user_of(auth, token.strip())
+        return await _user_of(state.auth, token.strip())
     if ticket := connection.query_params.get("ticket"):
-        async with resources.database.connection() as database:
+        async with state.resources.database.connection() as database:
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)
-    return await _user_of(auth, await _first_token(socket, times.first_frame_seconds))
+    return await _user_of(state.auth, await _first_token(socket, times.first_frame_seconds))
 
 
 async def _first_token(socket: Socket, seconds: float) -> str:

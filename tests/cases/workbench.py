@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import skops.io
 from app.core.files import StoredFile
 from app.datasets.conversion.__main__ import convert
 from app.datasets.conversion.columns import describe
-from app.datasets.options import ReadOptions
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Dataset, Format
 from app.jobs.kinds import inputs
@@ -97,7 +98,18 @@ class Workbench:
             count = len(reader)
         file = StoredFile("datasets/rows.parquet", target.stat().st_size, "0" * 64)
         columns = tuple(describe(schema))
-        dataset = Dataset(UUID(int=1), "rows", file_format, count, columns, "0" * 64, file)
+        dataset = Dataset(
+            id=UUID(int=1),
+            name="rows",
+            format=file_format,
+            bytes=file.bytes,
+            sha256="0" * 64,
+            rows=count,
+            columns=columns,
+            options=AS_FOUND,
+            file=file,
+            created_at=datetime(2026, 1, 31, tzinfo=UTC),
+        )
         return Uploaded(dataset, target, used)
 
     def train(self, data: Uploaded | list[dict[str, Any]], target: str, **params: Any) -> Trained:

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.services import AuthServices
 from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.predictions import service
@@ -17,6 +16,7 @@ from app.jobs.transition_types import ClaimedJob
 from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
+from tests.support.app_state import state_of
 
 
 async def predict(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
@@ -39,7 +39,7 @@ async def test_texts_are_answered_with_their_predictions_in_order(
     row = await rows.job(resources.database, UUID(found["job_id"]))
     assert row["retention_seconds"] == service.RETENTION_SECONDS
     # Counted for its user, like every request.
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     await auth.usage.write()
     assert (await ada.get("/users/me")).json()["request_count"] >= 2
     await invariants.all_hold(resources.database)

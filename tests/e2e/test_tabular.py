@@ -17,7 +17,7 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
 from app.core.resources import Resources
 from app.jobs.params import TrainModelParams
-from app.models import queries, registry
+from app.models import commands, queries
 from app.models.versions import InputColumn, Task
 from tests.conftest import StartWorker
 from tests.e2e.support import wait_for_end
@@ -41,7 +41,7 @@ async def register(
     file = await resources.storage.put_file(f"artifacts/tests/{name}", path)
     owner_id = UUID((await client.get("/users/me")).json()["user_id"])
     async with resources.database.transaction() as connection:
-        await registry.register(
+        await commands.register(
             connection,
             owner_id=owner_id,
             name=name,
@@ -178,7 +178,7 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
     owner_id = UUID((await ada.get("/users/me")).json()["user_id"])
     async with resources.database.connection() as connection:
         version = await queries.get_version(connection, owner_id, "wine", 1)
-    path = resources.storage.local_path(version["artifact_key"])
+    path = resources.storage.local_path(version.file.key)
     model = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
     by_hand = model.predict_proba(data.data)
     assert model.classes_.tolist() == classes

@@ -12,7 +12,7 @@ from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.kinds import batch_predict
 from app.jobs.kinds.batch_predict import BatchPredictRequest
-from app.models import queries, registry
+from app.models import commands, queries
 from app.models.errors import ModelInUse, ModelNotFound, NameReserved
 from app.models.versions import ModelVersion, Visibility
 from tests.models import versions
@@ -63,7 +63,7 @@ async def test_twenty_registrations_at_once_get_the_numbers_one_to_twenty(
 async def test_a_registration_that_is_rolled_back_leaves_no_hole(store: Database, owner: UUID) -> None:
     async def fail_after_it() -> None:
         async with store.transaction() as connection:
-            await registry.register(
+            await commands.register(
                 connection, owner_id=owner, name="churn", runtime="onnx", file=versions.FILE
             )
             raise ZeroDivisionError
@@ -83,7 +83,7 @@ async def test_a_number_is_not_given_twice_even_after_a_deletion(store: Database
     await versions.register(store, owner)
     await versions.register(store, owner)
     async with store.transaction() as connection:
-        await registry.delete_version(connection, owner, "churn", 2)
+        await commands.delete_version(connection, owner, "churn", 2)
 
     assert (await versions.register(store, owner)).version == 3
 
@@ -94,7 +94,7 @@ async def test_a_bare_name_is_the_newest_a_number_that_one_an_alias_what_it_poin
     for _ in range(3):
         await versions.register(store, owner)
     async with store.transaction() as connection:
-        await registry.point_own(connection, owner, "churn", "best", 2)
+        await commands.set_own_alias(connection, owner, "churn", "best", 2)
 
     assert (await meant(store, owner, "churn")).version == 3
     assert (await meant(store, owner, "churn@1")).version == 1
@@ -108,7 +108,7 @@ async def test_a_bare_name_never_means_another_users_model(store: Database, owne
     other = await jobs.user(store, "other")
     public = await versions.register(store, other)
     async with store.transaction() as connection:
-        await registry.show(connection, other, "churn", Visibility.PUBLIC)
+        await commands.set_visibility(connection, other, "churn", Visibility.PUBLIC)
 
     assert (await meant(store, owner, "other/churn")).id == public.id
     for unknown in ("churn", "churn@1"):
@@ -149,17 +149,17 @@ async def test_all_that_can_happen_to_a_model_at_once_ends_without_a_deadlock(
         async with store.transaction() as connection:
             match number % 5:
                 case 0:
-                    await registry.register(
+                    await commands.register(
                         connection, owner_id=owner, name="churn", runtime="onnx", file=versions.FILE
                     )
                 case 1:
-                    await registry.point_own(connection, owner, "churn", "best", number // 5 + 1)
+                    await commands.set_own_alias(connection, owner, "churn", "best", number // 5 + 1)
                 case 2:
-                    await registry.delete_version(connection, owner, "churn", number // 5 + 1)
+                    await commands.delete_version(connection, owner, "churn", number // 5 + 1)
                 case 3:
-                    await registry.show(connection, owner, "churn", Visibility.PUBLIC)
+                    await commands.set_visibility(connection, owner, "churn", Visibility.PUBLIC)
                 case _:
-                    await registry.delete(connection, owner, "churn")
+                    await commands.delete(connection, owner, "churn")
 
     ends = await asyncio.gather(*(change(number) for number in range(50)), return_exceptions=True)
 
@@ -173,6 +173,6 @@ async def _delete(store: Database, owner: UUID, what: str) -> None:
 
 async def _delete_on(connection: asyncpg.Connection, owner: UUID, what: str) -> None:
     if what == "model":
-        await registry.delete(connection, owner, "churn")
+        await commands.delete(connection, owner, "churn")
     else:
-        await registry.delete_version(connection, owner, "churn", 1)
+        await commands.delete_version(connection, owner, "churn", 1)

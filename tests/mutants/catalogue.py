@@ -747,15 +747,15 @@ MUTANTS: Final = (
     Mutant(
         "models: a bare name means a public model",
         "app/models/queries.py",
-        "CASE WHEN $3::text IS NULL THEN m.owner_id = $1",
-        "CASE WHEN $3::text IS NULL THEN m.owner_id = $1 OR m.visibility = 'public'",
+        "CASE WHEN :owner_key::text IS NULL THEN m.owner_id = :user_id",
+        "CASE WHEN :owner_key::text IS NULL THEN m.owner_id = :user_id OR m.visibility = 'public'",
         ("tests/models/test_registry.py::test_a_bare_name_never_means_another_users_model",),
     ),
     Mutant(
         "models: another's private model",
         "app/models/queries.py",
-        "ELSE u.username_key = $3 AND (m.owner_id = $1 OR m.visibility = 'public') END",
-        "ELSE u.username_key = $3 END",
+        "ELSE u.username_key = :owner_key AND (m.owner_id = :user_id OR m.visibility = 'public') END",
+        "ELSE u.username_key = :owner_key END",
         (
             "tests/models/test_http.py"
             "::test_a_name_that_is_hidden_for_a_moment_never_comes_to_mean_another_users_model",

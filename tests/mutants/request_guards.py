@@ -134,8 +134,8 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "sign-in: an account is locked for all",
         ATTEMPTS,
-        "    WHERE attempts.network = $4 AND",
-        "    WHERE $4::text IS NOT NULL AND",
+        "    WHERE attempts.network = :network AND",
+        "    WHERE :network::text IS NOT NULL AND",
         (_attempts("test_strangers_cannot_lock_an_account"),),
     ),
     Mutant(

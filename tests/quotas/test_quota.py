@@ -18,8 +18,8 @@ from app.jobs import transitions
 from app.jobs.states import Priority
 from app.jobs.transition_types import Batch, NewJob
 from app.maintenance.prune import Prune
-from app.models import registry
-from app.quotas import queries
+from app.models import commands as models
+from app.quotas import commands, queries
 from app.quotas.errors import GIB, QuotaExceeded
 from app.quotas.service import SLACK_BYTES, StorageQuota
 from app.uploads.errors import SpoolFull
@@ -143,10 +143,10 @@ async def test_every_way_to_store_and_to_delete_is_counted(
     await versions.register(store, alice.id)
     await versions.register(store, alice.id)
     async with store.transaction() as connection:
-        await registry.delete_version(connection, alice.id, "churn", 1)
+        await models.delete_version(connection, alice.id, "churn", 1)
     await invariants.bytes_are_counted(store)
     async with store.transaction() as connection:
-        await registry.delete(connection, alice.id, "churn")
+        await models.delete(connection, alice.id, "churn")
     await invariants.bytes_are_counted(store)
     assert await rows.value(store, "SELECT sum(bytes) FROM stored_bytes") == 0
 
@@ -182,13 +182,13 @@ async def test_an_uploaded_file_counts_until_its_inspection_has_ended(
 
 
 async def test_many_changes_are_added_up_and_the_sum_stays(store: Database, alice: Account) -> None:
-    for _ in range(queries.MANY_ROWS + 5):
+    for _ in range(commands.MANY_ROWS + 5):
         await jobs.create(store, alice.id, rows=1)
     async with store.connection() as connection:
         before = await queries.used_bytes(connection, alice.id)
 
-        await asyncio.gather(jobs.create(store, alice.id, rows=1), queries.add_up(connection))
-        await queries.add_up(connection)
+        await asyncio.gather(jobs.create(store, alice.id, rows=1), commands.add_up(connection))
+        await commands.add_up(connection)
 
         assert await queries.used_bytes(connection, alice.id) > before
     assert await rows.value(store, "SELECT count(*) FROM stored_bytes") <= 3
@@ -237,7 +237,7 @@ async def test_a_model_beyond_the_quota_is_refused_with_the_end_of_its_job(
     await fill(store, alice.id, limit_bytes)
 
     async def complete(connection: object, result: dict[str, object]) -> dict[str, object]:
-        await registry.register(
+        await models.register(
             connection,  # type: ignore[arg-type]  # asyncpg has no types
             owner_id=alice.id,
             name="flowers",
@@ -336,15 +336,15 @@ def test_the_refusal_says_how_much_in_gib() -> None:
 
 
 def test_uploads_in_flight_are_bounded_for_each_user_and_in_all() -> None:
-    spools = Spools(per_user=100, in_all=150)
+    spools = Spools(per_user=100, in_total=150)
     alice, bob = ids.new_id(), ids.new_id()
     with spools.of(alice) as first, spools.of(alice) as second, spools.of(bob) as third:
         first(60)
         second(40)
-        with pytest.raises(SpoolFull, match="Your uploads in flight have 100 bytes"):
+        with pytest.raises(SpoolFull, match="Your uploads in progress have reached 100 bytes"):
             first(1)
         third(50)
-        with pytest.raises(SpoolFull, match="All users' uploads in flight have 150 bytes"):
+        with pytest.raises(SpoolFull, match="All users' uploads in progress have reached 150 bytes"):
             third(1)
     with spools.of(bob) as again:
         again(100)

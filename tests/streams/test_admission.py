@@ -9,7 +9,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.services import AuthServices
 from app.core.config import Settings
 from app.core.metrics import STREAMS_OPEN
 from app.main import create_app
@@ -17,6 +16,7 @@ from app.streams.admission import Admission
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 
@@ -44,8 +44,7 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def admission(app: FastAPI) -> Admission:
-    counted: Admission = app.state.admission
-    return counted
+    return state_of(app).admission
 
 
 class Streams:
@@ -152,7 +151,7 @@ async def test_a_closed_stream_makes_room(
 async def test_a_finished_job_that_was_seen_to_its_end_takes_no_place(
     app: FastAPI, client: httpx.AsyncClient, streams: Streams, alice: Account
 ) -> None:
-    store = app.state.resources.database
+    store = state_of(app).resources.database
     job = await jobs.running(store, alice.id)
     await jobs.complete(store, job)
     for _ in range(3):
@@ -166,7 +165,7 @@ async def test_a_finished_job_that_was_seen_to_its_end_takes_no_place(
 async def test_streams_end_when_the_account_is_closed(
     app: FastAPI, admission: Admission, streams: Streams, alice: Account, mallory: Account
 ) -> None:
-    store = app.state.resources.database
+    store = state_of(app).resources.database
     job = await jobs.running(store, alice.id)
     await streams.open_sse(alice)
     await streams.open_sse(alice, f"/jobs/{job.id}/stream?after=2")
@@ -188,7 +187,7 @@ async def test_streams_end_when_the_account_is_closed(
 async def test_streams_end_when_the_token_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse(alice)
@@ -209,7 +208,7 @@ async def test_streams_end_when_the_token_has_expired(
 async def test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse_by_ticket(alice)
@@ -237,7 +236,7 @@ async def test_the_recheck_goes_on_by_itself(settings: Settings) -> None:
         alice = await sign_in(application, "alice")
         async with websockets.opened(url, "/ws", alice.headers) as talk:
             assert await talk.is_quiet()
-            store = application.state.resources.database
+            store = state_of(application).resources.database
             await rows.execute(store, "UPDATE users SET is_active = false WHERE id = $1", alice.id)
             async with asyncio.timeout(PATIENCE_SECONDS):
                 assert await talk.end() == (4401, "access_ended")

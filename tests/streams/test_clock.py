@@ -21,6 +21,7 @@ from app.streams.clock import Clock
 from app.streams.times import StreamTimes
 from tests.support import jobs, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -80,10 +81,10 @@ async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: Fa
     async with websockets.opened(url, "/ws") as talk:
 
         async def is_there() -> bool:
-            return not app.state.sockets.is_empty
+            return not state_of(app).sockets.is_empty
 
         await until(is_there)
-        await app.state.sockets.tick("{}")
+        await state_of(app).sockets.tick("{}")
         await talk.connection.send("nonsense")
         with pytest.raises(ConnectionClosed):
             await talk.hear_anything()
@@ -155,7 +156,7 @@ async def test_the_clock_of_a_process_survives_an_error_of_one_client(
     monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account
 ) -> None:
     raised: list[str] = []
-    tick = app.state.sockets.tick
+    tick = state_of(app).sockets.tick
 
     async def raise_once(frame: str) -> None:
         if not raised:
@@ -163,7 +164,7 @@ async def test_the_clock_of_a_process_survives_an_error_of_one_client(
             raise LookupError("boom")
         await tick(frame)
 
-    monkeypatch.setattr(app.state.sockets, "tick", raise_once)
+    monkeypatch.setattr(state_of(app).sockets, "tick", raise_once)
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         frame = await talk.hear_anything()
 
@@ -201,7 +202,7 @@ async def test_a_client_that_does_not_read_is_sent_away_and_costs_little_until_t
         return codes == [socket.TRY_AGAIN_LATER] * 10
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
+        return bool(state_of(app).admission.is_empty and state_of(app).sockets.is_empty)
 
     monkeypatch.setattr(socket_routes, "_close", noted)
     path = f"/ws/jobs/{job.id}"

@@ -21,6 +21,7 @@ from app.streams.times import StreamTimes
 from tests.streams.test_hub import hints_of
 from tests.support import jobs
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.following import following, listeners, tell
 from tests.support.waiting import until
 
@@ -33,8 +34,7 @@ def stream_times() -> StreamTimes:
 
 @pytest.fixture
 def resources(app: FastAPI) -> Resources:
-    opened: Resources = app.state.resources
-    return opened
+    return state_of(app).resources
 
 
 def forged(job_id: UUID, seq: int, kind: EventType) -> bytes:

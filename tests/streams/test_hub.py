@@ -22,6 +22,7 @@ from app.streams.hub import Hub
 from app.streams.times import StreamTimes
 from tests.support import jobs
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.following import following, listeners, tell
 from tests.support.waiting import until
 
@@ -39,8 +40,7 @@ WITH_QUICK_COMPARISON = pytest.mark.parametrize(
 @pytest.fixture
 def resources(app: FastAPI) -> Resources:
     """What the API has opened."""
-    opened: Resources = app.state.resources
-    return opened
+    return state_of(app).resources
 
 
 async def end(store: Database, job: ClaimedJob, *, at: int) -> Any:
@@ -267,11 +267,11 @@ async def test_a_wait_ends_when_the_process_goes_away(hub: Hub, store: Database,
 async def test_without_redis_a_stream_is_fed_from_postgres(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"redis_url": "unix:///nowhere/at/all.sock"}))
     async with app.router.lifespan_context(app):
-        store = app.state.resources.database
+        store = state_of(app).resources.database
         owner_id = await jobs.user(store)
         job = await jobs.running(store, owner_id, rows=25)
 
-        async with following(app.state.hub, owner_id, job.id) as reader:
+        async with following(state_of(app).hub, owner_id, job.id) as reader:
             await reader.saw(2)
             for index in range(3):
                 await jobs.commit(store, job, first=index)

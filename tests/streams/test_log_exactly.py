@@ -26,6 +26,7 @@ from app.jobs.transition_types import ClaimedJob, TransitionResult
 from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
+from tests.support.app_state import state_of
 from tests.support.following import tell
 from tests.support.waiting import until
 
@@ -71,8 +72,8 @@ class Api:
         ):
             self.is_up.set()
             yield
-            application.state.hub.close()
-            application.state.sockets.close()
+            state_of(application).hub.close()
+            state_of(application).sockets.close()
 
     async def keep_running(self, chance: Chance) -> None:
         while True:

@@ -21,6 +21,7 @@ from app.streams.owner_log import BEGINNING, EventFilter, OwnerPlace
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.following import listeners, tell
 from tests.support.waiting import PATIENCE_SECONDS, until
 
@@ -381,10 +382,10 @@ async def test_a_reader_that_does_not_read_is_given_up(
     await websockets.write_large_log(store, job)
 
     async def somebody_is_there() -> bool:
-        return not app.state.admission.is_empty
+        return not state_of(app).admission.is_empty
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty)
+        return bool(state_of(app).admission.is_empty)
 
     async with websockets.serving(app) as url:
         with websockets.deaf(url, f"{path.format(job_id=job.id)}?after=0", alice.headers):

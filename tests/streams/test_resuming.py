@@ -12,9 +12,9 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.maintenance.prune import Prune
 from app.streams import tickets
-from app.streams.admission import Admission
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.event_source import EventSource
 from tests.support.following import tell
 from tests.support.waiting import until
@@ -185,7 +185,7 @@ async def test_a_resume_token_is_taken_from_the_header_only_and_kept_as_a_hash(
 async def test_a_stream_can_be_resumed_for_a_while_after_it_was_open(
     served: httpx.AsyncClient, alice: Account, app: FastAPI, store: Database, opened_resources: Resources
 ) -> None:
-    admission: Admission = app.state.admission
+    admission = state_of(app).admission
     job = await jobs.running(store, alice.id)
     ticket, forgotten = await ticket_of(served, alice), await ticket_of(served, alice)
     path = f"/jobs/{job.id}/stream?ticket={ticket}"

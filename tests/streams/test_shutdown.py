@@ -23,6 +23,7 @@ from app.streams import shutdown
 from app.streams.hub import Hub
 from tests.support import apis, jobs, processes, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.following import listeners, tell
 from tests.support.processes import Process
 from tests.support.waiting import until
@@ -224,7 +225,7 @@ async def test_streams_of_all_jobs_are_told_too(
         events = stream.events()
         shown = [await anext(events) for _ in range(3)]
         hub.close()
-        app.state.sockets.close()
+        state_of(app).sockets.close()
         last = [event async for event in events]
 
         assert [event.event for event in shown] == ["ready", "update", "complete"]

@@ -26,6 +26,7 @@ from app.main import create_app
 from app.streams.hub import Hub
 from tests.support import jobs, rows, sse
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.event_source import EventSource
 from tests.support.following import listeners, tell
 from tests.support.serving import client_of, serving
@@ -296,7 +297,7 @@ async def test_a_hundred_open_streams_leave_the_connections_to_the_others(
     app_with_five_connections: FastAPI,
 ) -> None:
     app = app_with_five_connections
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     who = await sign_in(app, "alice")
     job = await jobs.running(resources.database, who.id)
 

@@ -23,6 +23,7 @@ from app.streams import tickets
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.websockets import Server
 
 
@@ -238,8 +239,10 @@ async def test_what_is_no_ticket_is_refused(url: str, served: httpx.AsyncClient,
 async def test_a_ticket_needs_no_origin_and_an_origin_of_ours_needs_a_ticket(
     url: str, monkeypatch: pytest.MonkeyPatch, app: FastAPI, served: httpx.AsyncClient, alice: Account
 ) -> None:
-    allowed = app.state.resources.settings.model_copy(update={"allowed_origins": ("https://ours.example",)})
-    monkeypatch.setitem(vars(app.state.resources), "settings", allowed)
+    allowed = state_of(app).resources.settings.model_copy(
+        update={"allowed_origins": ("https://ours.example",)}
+    )
+    monkeypatch.setitem(vars(state_of(app).resources), "settings", allowed)
 
     for origin in (None, url, "https://ours.example"):
         ticket = await ticket_of(served, alice)

@@ -20,6 +20,7 @@ from app.streams.commands import MAX_FRAME_BYTES
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.following import listeners, tell
 from tests.support.waiting import until
 from tests.support.websockets import Frame
@@ -334,7 +335,7 @@ async def test_whose_job_it_is_is_settled_before_anything_is_said(
 
     async def tick_all_the_time() -> None:
         while True:
-            await app.state.sockets.tick('{"event":"time_update"}')
+            await state_of(app).sockets.tick('{"event":"time_update"}')
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(tick_all_the_time())
@@ -363,12 +364,12 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
     tasks_before = len(asyncio.all_tasks())
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
+        return bool(state_of(app).admission.is_empty and state_of(app).sockets.is_empty)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
         await talk.say("subscribe")
         await talk.hear_many(3)
-        assert not app.state.admission.is_empty
+        assert not state_of(app).admission.is_empty
         talk.connection.transport.abort()
 
     await until(nobody_is_left)

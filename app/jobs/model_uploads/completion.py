@@ -11,7 +11,7 @@ from app.core.version import VERSION
 from app.jobs.kinds.inspect_model import FILE
 from app.jobs.params import InspectModelParams
 from app.jobs.transition_types import ClaimedJob
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import Signature
 
 
@@ -27,7 +27,7 @@ async def complete(
         return result
     params = msgspec.json.decode(job.params, type=InspectModelParams)
     signature = msgspec.convert(result["signature"], Signature)
-    version = await registry.register(
+    version = await models.register(
         connection,
         owner_id=job.owner_id,
         name=params.name,
@@ -45,5 +45,5 @@ async def complete(
     )
     assert version.id is not None  # noqa: S101  # only what is built in has none
     if params.alias is not None:
-        await registry.point(connection, version.id, params.alias)
+        await models.set_alias(connection, version.id, params.alias)
     return {"model": version.reference, "model_id": str(version.id), "runtime": version.runtime}

@@ -19,7 +19,7 @@ from app.core import ids
 from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
 from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
-from app.datasets.deps import IntakeDep
+from app.datasets.deps import ImporterDep
 from app.datasets.importer import DatasetImporter
 from app.http import problems
 from app.http.body import CleanStr
@@ -135,7 +135,7 @@ async def create_model_version(
     resources: ResourcesDep,
     quota: QuotaDep,
     watcher: WatcherDep,
-    importer: IntakeDep,
+    importer: ImporterDep,
     times: JobTimesDep,
     alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
     classes: Classes = None,
@@ -154,7 +154,7 @@ async def create_model_version(
     row = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
     model, number = await _judged(resources, row, wanted.key)
     async with resources.database.connection() as connection:
-        version = model_views.version(await queries.get_version(connection, user.id, model, number))
+        version = model_views.version_view(await queries.get_version(connection, user.id, model, number))
     headers = {"Location": version["links"]["self"]}
     if submitted.is_replay:
         headers["Idempotent-Replayed"] = "true"

@@ -8,7 +8,7 @@ import asyncpg
 
 from app.jobs.groups import queries as groups
 from app.jobs.searches.space import LOWER_IS_BETTER
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import ModelVersion
 
 ALIAS: Final = "best"
@@ -33,7 +33,7 @@ async def challenge(
         return
     found = {"best_job_id": str(job_id), "best_model": version.reference, "best_value": value}
     await groups.note_search(connection, group_id, {**search, "metric": metric, **found})
-    await registry.point(connection, version_id, ALIAS)
+    await models.set_alias(connection, version_id, ALIAS)
 
 
 def default_metric(metrics: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Which part of a row a model is given: every combination of a model and an input has an answer."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 
 from app.core.errors import AppError
 from app.core.files import StoredFile
+from app.datasets.options import AS_FOUND
 from app.datasets.values import Column, Dataset, Format
 from app.jobs.kinds import inputs
 from app.jobs.params import RowShape
@@ -30,6 +32,9 @@ def dataset(**columns: str) -> Dataset:
         rows=3,
         columns=tuple(Column(name, kind) for name, kind in columns.items()),
         sha256="0" * 64,
+        bytes=1,
+        options=AS_FOUND,
+        created_at=datetime(2026, 1, 31, tzinfo=UTC),
         file=StoredFile("datasets/1/rows.parquet", 1, "0" * 64),
     )
 

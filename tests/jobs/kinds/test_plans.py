@@ -1,5 +1,6 @@
 """What becomes of a request to predict or to evaluate: the work that is stored, or why there is none."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from app.core.errors import AppError
 from app.core.files import StoredFile
+from app.datasets.options import AS_FOUND
 from app.datasets.values import Column, Dataset, Format
 from app.http.body import APP_ERROR
 from app.jobs.kinds import batch_predict, evaluate_model, train_model
@@ -32,6 +34,9 @@ SOLD = Dataset(
     rows=12_345,
     columns=tuple(Column(name, "integer") for name in ("id", "rooms", "year", "price")),
     sha256="b" * 64,
+    bytes=4,
+    options=AS_FOUND,
+    created_at=datetime(2026, 1, 31, tzinfo=UTC),
     file=StoredFile("datasets/7/rows.parquet", 6, "c" * 64),
 )
 FOUND = ResolvedReferences({"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD})

@@ -1,4 +1,4 @@
-"""Signing up, signing in, staying signed in. Whoever calls owns the transaction."""
+"""Changes of users and refresh tokens. The caller owns the transaction."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -9,11 +9,12 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.auth import tokens, usernames
+from app.auth import tables, tokens, usernames
 from app.auth.errors import UsernameTaken
 from app.auth.passwords import Passwords
 from app.auth.roles import Role
-from app.auth.tables import RefreshToken, User
+from app.auth.tables import RefreshToken
+from app.auth.values import SpentToken, User
 from app.core import ids
 
 
@@ -27,9 +28,9 @@ async def create_user(
     role: Role = Role.USER,
     network: str = "",
 ) -> User:
-    """Add an account.
+    """Create an account.
 
-    Raises WeakPassword, UsernameTaken, TooManySignIns, and ValueError for a username that will not do.
+    Raises WeakPassword, UsernameTaken, TooManySignIns, and ValueError for an invalid username.
     """
     accepted = usernames.accept(username)
     values = {
@@ -39,33 +40,25 @@ async def create_user(
         "email": email,
         "role": role,
     }
-    # Before the first statement: the session takes a connection only then.
+    # Hashed before the first statement: only then does the session take a connection.
     async with passwords.turn(network) as turn:
         values["password_hash"] = await turn.hash(password, accepted)
-    added = await session.exec(
-        insert(User).values(values).on_conflict_do_nothing(index_elements=["username_key"]).returning(User)
+    created = await session.exec(
+        insert(tables.User)
+        .values(values)
+        .on_conflict_do_nothing(index_elements=["username_key"])
+        .returning(tables.User)
     )
-    user: User | None = added.scalars().one_or_none()
-    if user is None:
+    row: tables.User | None = created.scalars().one_or_none()
+    if row is None:
         raise UsernameTaken
-    return user
-
-
-async def find_user(session: AsyncSession, username: str) -> User | None:
-    """The account with this name, however it is spelt."""
-    found = await session.exec(select(User).where(User.username_key == usernames.key(username)))
-    return found.one_or_none()
-
-
-async def get_user(session: AsyncSession, user_id: UUID) -> User | None:
-    """The account with this id."""
-    return await session.get(User, user_id)
+    return User.from_row(row)
 
 
 async def issue_refresh_token(
     session: AsyncSession, user_id: UUID, *, lifetime: timedelta, family_id: UUID | None = None
 ) -> str:
-    """Add a refresh token to a family, or begin one with it, and forget what the user let expire."""
+    """Issue a refresh token, in a new family unless one is given. Deletes the user's expired tokens."""
     token = tokens.new_refresh_token()
     await session.exec(
         delete(RefreshToken).where(
@@ -84,14 +77,14 @@ async def issue_refresh_token(
     return token
 
 
-async def spend_refresh_token(session: AsyncSession, token: str) -> RefreshToken | None:
-    """Retire a refresh token; None if it was not good, whatever the reason.
+async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken | None:
+    """Mark a refresh token as used; None if it is not valid, whatever the reason.
 
-    Whoever presents a retired one has a copy, or was robbed of theirs: nobody can tell which, so the
-    whole family is revoked. That has to be committed although the answer is a refusal.
+    A token that is presented a second time has been copied, by an attacker or from one: its whole family is
+    revoked. The caller must commit that, although the answer is a refusal.
     """
     token_hash = tokens.hash_refresh_token(token)
-    # One revoked token condemns its family: the revocation cannot see a successor that is being added.
+    # One revoked token invalidates its family: a revocation cannot see a successor that is being added.
     relative = aliased(RefreshToken)
     is_condemned = exists().where(
         col(relative.family_id) == col(RefreshToken.family_id), col(relative.revoked_at).is_not(None)
@@ -103,19 +96,21 @@ async def spend_refresh_token(session: AsyncSession, token: str) -> RefreshToken
             col(RefreshToken.used_at).is_(None),
             ~is_condemned,
             col(RefreshToken.expires_at) > func.now(),
-            col(RefreshToken.user_id) == col(User.id),
-            col(User.is_active),
+            col(RefreshToken.user_id) == col(tables.User.id),
+            col(tables.User.is_active),
         )
         .values(used_at=func.now())
         .returning(RefreshToken)
     )
-    retired = spent.scalars().one_or_none()
-    if retired is None:
-        await _revoke_family_of_retired(session, token_hash)
-    return retired
+    row: RefreshToken | None = spent.scalars().one_or_none()
+    if row is None:
+        await _revoke_family_if_used(session, token_hash)
+        return None
+    return SpentToken.from_row(row)
 
 
-async def _revoke_family_of_retired(session: AsyncSession, token_hash: bytes) -> None:
+async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes) -> None:
+    """Revoke all tokens of the family of a token that has been used before."""
     family = select(RefreshToken.family_id).where(
         RefreshToken.token_hash == token_hash, col(RefreshToken.used_at).is_not(None)
     )
