@@ -35,7 +35,7 @@ class DatasetImporter:
 
     def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
         spooling.remove_those_of_the_dead()
-        memory.give_back_large_blocks()
+        memory.return_large_blocks_to_os()
         self._resources = resources
         self.bounds = bounds
         self._queue = FairQueue(CONVERSIONS_AT_ONCE)

@@ -12,7 +12,7 @@ def test_without_the_variable_nothing_happens_anywhere() -> None:
 
 def test_several_can_be_asked_for_each_with_its_round() -> None:
     asked = failpoints.parse("advance:before=kill@3,claim:after=stop")
-    assert {name: (point.signal.name, point.rounds_left) for name, point in asked.items()} == {
+    assert {name: (point.signal.name, point.hits_left) for name, point in asked.items()} == {
         "advance:before": ("SIGKILL", 3),
         "claim:after": ("SIGSTOP", 1),
     }

@@ -105,7 +105,7 @@ async def test_jobs_are_taken_in_and_run_whatever_ails_redis(
         await _until_redis_is_back(api.client)
         assert worker.is_running
         for process in (worker, api.process):
-            changes = process.log.count("redis_away"), process.log.count("redis_back")
+            changes = process.log.count("redis_unavailable"), process.log.count("redis_recovered")
             # One line when it went, one when it came; who had nothing to ask of it may have noticed neither.
             assert changes in ((1, 1), (1, 0), (0, 0)), process.log
             assert "Traceback" not in process.log

@@ -274,7 +274,7 @@ async def test_a_stream_that_does_not_go_holds_up_the_server_for_a_bounded_time(
     async def server_has_heard() -> bool:
         return heard == ["closed", "server SIGTERM"]
 
-    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False, patience_seconds=0.05):
+    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False, timeout_seconds=0.05):
         os.kill(os.getpid(), signal.SIGTERM)
         await until(server_has_heard)
 
