@@ -1,4 +1,4 @@
-"""The page on which a person follows jobs: `GET /watch`, and the files that it is made of."""
+"""Web page for submitting and following jobs: `GET /watch` and its static files."""
 
 import hashlib
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Asked for again each time, which costs a 304: modules of two versions must never meet in one page.
+    # Revalidate on every load, so that a page never mixes modules of two versions.
     "Cache-Control": "no-cache",
 }
 
 
 @dataclass(frozen=True)
 class PageFile:
-    """One file of the page, as it is sent."""
+    """A static file with its response headers."""
 
     content: bytes
     media_type: str
@@ -52,7 +52,7 @@ class PageFile:
 
 
 def _load(folder: Path) -> Mapping[str, PageFile]:
-    """Every file of a folder by its name. Raises KeyError for one whose type is not known here."""
+    """Load all files of a folder by name. Raises KeyError for a suffix that is not in `MEDIA_TYPES`."""
     return {path.name: _read(path) for path in folder.iterdir()}
 
 
@@ -62,7 +62,7 @@ def _read(path: Path) -> PageFile:
     return PageFile(content, MEDIA_TYPES[path.suffix], etag)
 
 
-# They are a few kilobytes, and read once: no name that a client sends ever gets as far as the disk.
+# Loaded once into memory (a few kilobytes), so that no file name from a request reaches the file system.
 FILES: Final = _load(STATIC)
 
 IfNoneMatch = Annotated[str | None, Header()]
@@ -72,27 +72,27 @@ router = APIRouter(prefix="/watch", include_in_schema=False)
 
 @router.get("")
 async def get_page(if_none_match: IfNoneMatch = None) -> Response:
-    """The page."""
-    return _answer(FILES[PAGE], if_none_match)
+    """Return the page."""
+    return _respond(FILES[PAGE], if_none_match)
 
 
 @router.get("/{name}")
 async def get_page_file(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """One of the page's files; raises NotFound."""
-    if name == PAGE or name not in FILES:  # the page's own links fit one address only
+    """Return one of the page's static files; raises NotFound."""
+    if name == PAGE or name not in FILES:  # the page's relative links work only at `/watch`
         raise NotFound
-    return _answer(FILES[name], if_none_match)
+    return _respond(FILES[name], if_none_match)
 
 
-def _answer(file: PageFile, if_none_match: str | None) -> Response:
+def _respond(file: PageFile, if_none_match: str | None) -> Response:
     headers = HEADERS | {"ETag": file.etag}
-    if _names(if_none_match, file.etag):
+    if _matches(if_none_match, file.etag):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(file.content, media_type=file.media_type, headers=headers)
 
 
-def _names(if_none_match: str | None, etag: str) -> bool:
-    """Whether a client has this version already; a proxy that compresses makes the tag a weak one."""
+def _matches(if_none_match: str | None, etag: str) -> bool:
+    """Whether `If-None-Match` lists the ETag, by weak comparison: compressing proxies weaken ETags."""
     if if_none_match is None:
         return False
     return etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
