@@ -1,7 +1,6 @@
-"""Writes docs/performance.md from what the scripts have kept in `bench/results/`.
+"""Generates docs/performance.md from the results in `bench/results/` and the notes in `bench/notes/`.
 
-What is written by a person is in `bench/notes/`, one file a script: for a figure that is not reached, the
-profile that explains it and what would be needed.
+A note explains a missed target: the profile, and what it would take to meet the target.
 """
 
 from pathlib import Path
@@ -19,19 +18,19 @@ NOTES: Final = Path(__file__).parent / "notes"
 
 OPENING: Final = """# Performance
 
-How fast, how small, how soon: measured, beside what one would have instead, in the same run.
-`make bench` writes this page (`make bench ARGS='streams --quick'` runs one script in its short form), and
-each figure has its command. No test asserts a time.
+Throughput, latency and memory of Headrace, measured in the same run as an alternative. `make bench` generates
+this page; `make bench ARGS='streams --quick'` makes a short run of one benchmark. Each section shows the
+command that reproduces it. No test asserts a time.
 
-Servers are the embedded ones with their default options: each commit is on the disk (fsync) before it is
-confirmed. The client is a process of its own on the same machine, so what it takes is missing to what is
-measured. Rounds of ours and of the reference take turns; a number is the median of the rounds, in brackets
-the lowest and the highest.
+The servers are the embedded ones with default options: each commit is on disk (fsync) before it is confirmed.
+The client runs in its own process on the same machine, so it competes for CPU time with the system under
+test. Rounds of Headrace and of the reference alternate. Figures are the median of the rounds, with minimum
+and maximum in parentheses.
 """
 
 
 def write() -> None:
-    """Write the page."""
+    """Generate the page."""
     found = {figure.script: _read(figure.script) for figure in FIGURES}
     parts = [OPENING, _machine([one for one in found.values() if one]), _overview(found)]
     parts += [_section(figure, found[figure.script]) for figure in FIGURES]
@@ -58,18 +57,18 @@ def _machine(found: list[dict[str, Any]]) -> str:
 def _overview(found: dict[str, dict[str, Any] | None]) -> str:
     rows = []
     for script, kept in found.items():
-        for reach in kept["reaches"] if kept else ():
-            value = float("nan") if reach["value"] is None else reach["value"]
-            verdict = "yes" if reach["is_reached"] else f"**no**, see [{script}](#{script})"
+        for target in kept["targets"] if kept else ():
+            value = float("nan") if target["value"] is None else target["value"]
+            verdict = "yes" if target["is_met"] else f"**no**, see [{script}](#{script})"
             rows.append(
                 [
-                    reach["what"],
-                    f"{number(value)} {reach['unit']}".strip(),
-                    f"{reach['sense']} {reach['limit']:g}",
+                    target["what"],
+                    f"{number(value)} {target['unit']}".strip(),
+                    f"{target['sense']} {target['limit']:g}",
                     verdict,
                 ]
             )
-    return "## Figures\n\n" + markdown(("what", "measured", "reach", "reached"), rows) + "\n"
+    return "## Figures\n\n" + markdown(("figure", "measured", "target", "met"), rows) + "\n"
 
 
 def _section(figure: Figure, kept: dict[str, Any] | None) -> str:
@@ -79,19 +78,17 @@ def _section(figure: Figure, kept: dict[str, Any] | None) -> str:
         lines.append("Not measured yet.\n")
         return "\n".join(lines)
     if kept["is_quick"]:
-        lines.append(
-            f"Short form (`--quick`, {kept['date']}): it shows that the script runs; it does not count.\n"
-        )
+        lines.append(f"Quick run (`--quick`, {kept['date']}): it only shows that the script works.\n")
     for table in kept["tables"]:
         lines.append(f"**{table['title']}**\n\n{markdown(table['columns'], table['rows'])}\n")
         if table["note"]:
             lines.append(f"{table['note']}\n")
-    missed = [reach["what"] for reach in kept["reaches"] if not reach["is_reached"]]
+    missed = [target["what"] for target in kept["targets"] if not target["is_met"]]
     note = NOTES / f"{figure.script}.md"
     if note.exists():
         lines.append(note.read_text())
     elif missed:
-        lines.append(f"Not reached: {'; '.join(missed)}. Why, and what would be needed: not written yet.\n")
+        lines.append(f"Targets missed: {'; '.join(missed)}. There is no analysis yet.\n")
     return "\n".join(lines)
 
 

@@ -280,7 +280,9 @@ async def test_a_submission_whose_answer_was_lost_can_be_sent_again_and_is_one_j
     await visit.sign_in(ada)
     await visit.page.route("**/jobs/batch-predict", lose_the_answer, times=1)
     await visit.submit(["one"])
-    await expect(visit.problem).to_have_text("The server is unreachable. Check your connection and try again.")
+    await expect(visit.problem).to_have_text(
+        "The server is unreachable. Check your connection and try again."
+    )
 
     await visit.page.get_by_role("button", name="Run", exact=True).click()
 
