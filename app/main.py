@@ -53,7 +53,7 @@ def create_app(
     settings: Settings | None = None,
     stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     job_times: JobTimes = JobTimes(),  # noqa: B008  # frozen
-    intake_bounds: ImportLimits = ImportLimits(),  # noqa: B008  # frozen
+    import_limits: ImportLimits = ImportLimits(),  # noqa: B008  # frozen
 ) -> FastAPI:
     """Build the API; what it needs is opened when it starts and closed when it stops.
 
@@ -87,7 +87,7 @@ def create_app(
             app.state.stream_times = stream_times
             app.state.job_times = job_times
             app.state.kinds = kinds
-            app.state.importer = DatasetImporter(resources, intake_bounds)
+            app.state.importer = DatasetImporter(resources, import_limits)
             app.state.quota = Quota(
                 resources.database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)
             )

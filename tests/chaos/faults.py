@@ -163,13 +163,13 @@ async def partition(worker: Part, blow: Blow) -> None:
     strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     try:
         if blow.number % 2:
-            network.swallow()
+            network.blackhole()
         else:
             await network.refuse()
         blow.happened(strike)
         await asyncio.sleep(blow.longer_than_a_lease)
     finally:
-        network.flow()
+        network.resume()
         await network.accept()
 
 

@@ -198,7 +198,7 @@ async def running(
             await unhurried(lambda: migrate(servers.postgres.url))
             settings = _settings(options, servers, folder, lease_seconds, heartbeat_seconds)
             async with (
-                proxy.before_postgres(servers.postgres) as network,
+                proxy.proxy_postgres(servers.postgres) as network,
                 open_database(settings.database_url, pool_size=4) as database,
             ):
                 headers = await apis.sign_in(settings, database)

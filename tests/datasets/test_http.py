@@ -310,7 +310,7 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert not list(tmp_path.glob("headrace-upload-*"))
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(stall_seconds=0.1)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(stall_seconds=0.1)])
 async def test_a_client_that_sends_nothing_is_not_waited_for(upload: Upload) -> None:
     async def stalling() -> AsyncIterator[bytes]:
         yield b"a,b\n"
@@ -334,7 +334,7 @@ async def test_a_refusal_is_heard_while_most_of_the_file_is_still_to_come(
     assert_problem(answer, 422, "bad_row", line=1)
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(conversion_seconds=0.01)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(conversion_seconds=0.01)])
 async def test_a_conversion_that_takes_too_long_is_ended(
     upload: Upload, store: Database, storage: Storage
 ) -> None:

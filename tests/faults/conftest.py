@@ -130,12 +130,12 @@ async def ada(app: FastAPI, system: System) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 async def postgres_proxy(postgres: EmbeddedPostgres) -> AsyncIterator[PostgresProxy]:
     """A network in front of Postgres."""
-    async with proxy.before_postgres(postgres) as opened:
+    async with proxy.proxy_postgres(postgres) as opened:
         yield opened
 
 
 @pytest.fixture
 async def redis_proxy(valkey: EmbeddedValkey) -> AsyncIterator[Proxy]:
     """A network in front of Redis."""
-    async with proxy.before_valkey(valkey) as opened:
+    async with proxy.proxy_valkey(valkey) as opened:
         yield opened

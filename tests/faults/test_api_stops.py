@@ -30,7 +30,7 @@ async def test_each_request_gets_503_or_a_closed_connection_and_the_log_no_trace
     behind = replace(system, settings=system.settings.model_copy(update={"database_url": url}))
     async with behind.api() as api:
         assert (await api.client.get("/jobs")).status_code == 200
-        postgres_proxy.swallow()
+        postgres_proxy.blackhole()
         password = {"username": "ada", "password": "a long enough passphrase"}
         requests = [
             asyncio.create_task(asked(api, method, path, **more))

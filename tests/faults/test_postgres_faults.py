@@ -63,9 +63,9 @@ async def refused(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncI
 
 @asynccontextmanager
 async def swallowed(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncIterator[None]:
-    network.swallow()
+    network.blackhole()
     yield
-    network.flow()
+    network.resume()
 
 
 @pytest.mark.parametrize("outage", [killed, refused, swallowed])
@@ -185,7 +185,7 @@ async def test_a_worker_that_alone_is_cut_off_loses_its_jobs_and_writes_nothing_
         async with system.worker("third"):
             await until_started(database, job_id, attempt=2)
             assert await holder_of(database, job_id) == "third"
-            postgres_proxy.flow()
+            postgres_proxy.resume()
             await postgres_proxy.accept()
             await cut.wait_for_log("outcome=fenced", seconds=30)
             # Its slots are free again.
@@ -199,7 +199,7 @@ async def test_a_worker_that_alone_is_cut_off_loses_its_jobs_and_writes_nothing_
 
 
 async def _swallow(network: PostgresProxy) -> None:
-    network.swallow()
+    network.blackhole()
 
 
 async def test_a_system_that_starts_without_postgres_waits_for_it(

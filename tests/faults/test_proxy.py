@@ -44,10 +44,10 @@ async def test_in_a_black_hole_nothing_is_heard_until_it_closes(
     settings: Settings, postgres_proxy: PostgresProxy
 ) -> None:
     connection = await asyncpg.connect(proxy.postgres_url(postgres_proxy, settings.database_url))
-    postgres_proxy.swallow()
+    postgres_proxy.blackhole()
     with pytest.raises(TimeoutError):
         await connection.fetchval("SELECT 1", timeout=0.2)
-    postgres_proxy.flow()
+    postgres_proxy.resume()
     connection.terminate()
 
 

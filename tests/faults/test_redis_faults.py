@@ -41,9 +41,9 @@ async def refused(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None
 
 @asynccontextmanager
 async def swallowed(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None]:
-    network.swallow()
+    network.blackhole()
     yield
-    network.flow()
+    network.resume()
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""Signed-in users, without the price of a password."""
+"""Signed-in users, without the cost of hashing a password."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,14 +12,14 @@ from tests.support import jobs
 
 @dataclass(frozen=True)
 class Account:
-    """A user, and the headers that say so."""
+    """A user and the headers of an authenticated request."""
 
     id: UUID
     headers: dict[str, str]
 
 
 async def sign_in(app: FastAPI, name: str) -> Account:
-    """A new user with a token of the API's own."""
+    """Create a user with a token signed by the API's keys."""
     resources: Resources = app.state.resources
     auth: AuthServices = app.state.auth
     user_id = await jobs.user(resources.database, name)
