@@ -48,7 +48,9 @@ SLOTS_BUSY = Gauge("headrace_worker_slots_busy", "Slots of this worker that are 
 CHILD_DEATHS = Counter(
     "headrace_child_deaths", "Child processes that died or were killed, by reason.", ("reason",)
 )
-TOKENS_REFUSED = Counter("headrace_tokens_refused", "Wake tokens rejected as malformed or foreign.")
+TOKENS_REFUSED = Counter(
+    "headrace_tokens_refused", "Queue keys removed from Redis because their type was wrong."
+)
 
 QUEUE_DEPTH = Gauge("headrace_queue_depth", "Due jobs that are waiting for a slot, by queue.", ("queue",))
 QUEUE_OLDEST_SECONDS = Gauge(
@@ -63,7 +65,7 @@ WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers with an unexpired lease
 
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis answers this process, else 0.")
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
-HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints dropped because Redis was unavailable.")
+HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(
     "headrace_loop_last_success_timestamp_seconds",
     "Unix time at which a maintenance loop last succeeded, by loop.",

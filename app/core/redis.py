@@ -43,7 +43,7 @@ def connection_pool(url: str, *, max_connections: int) -> ConnectionPool:
         retry=Retry(NoBackoff(), 0),
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
     )
-    # `from_url` derives the class from the URL and ignores a `connection_class` argument.
+    # Set afterwards, because what the URL implies overrides arguments of `from_url`, such as the class.
     pool.connection_class = _CONNECTION_CLASSES.get(pool.connection_class, pool.connection_class)
     return pool
 
@@ -97,7 +97,7 @@ class Availability:
 
     Redis becomes unavailable with the first failure. It is available again once every kind of operation that
     failed has succeeded and nothing has failed for `RECOVERY_SECONDS`, so that an intermittent or partial
-    outage is logged once. Each caller retries by itself; while Redis is unavailable, the token refill writes
+    outage is logged once. Each caller retries by itself; while Redis is unavailable, the hint publisher writes
     a probe every second.
     """
 
