@@ -97,8 +97,8 @@ class Availability:
 
     Redis becomes unavailable with the first failure. It is available again once every kind of operation that
     failed has succeeded and nothing has failed for `RECOVERY_SECONDS`, so that an intermittent or partial
-    outage is logged once. Each caller retries by itself; while Redis is unavailable, the hint publisher writes
-    a probe every second.
+    outage is logged once. Each caller retries by itself; while Redis is unavailable, the hint publisher
+    writes a probe every second.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
