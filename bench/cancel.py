@@ -13,8 +13,7 @@ from bench import options
 from bench.measuring import milliseconds, percentile
 from bench.options import Options
 from bench.results import Results
-from bench.stack import Api, Program, Stack, User, stack
-from tests.kinds_for_tests import PLUGIN
+from bench.stack import TEST_KINDS, Api, Program, Stack, User, stack
 from tests.support.waiting import until
 
 SIBLING_WORK_MS: Final = 20.0
@@ -48,7 +47,7 @@ async def measure(system: Stack, options: Options) -> Results:
     times = options.choose(30, 4)
     calm_seconds = options.choose(20.0, 3.0)
     user = await system.user()
-    with system.api(PLUGINS=PLUGIN) as api, system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="2") as worker:
+    with system.api(**TEST_KINDS) as api, system.worker(WORKER_SLOTS="2", **TEST_KINDS) as worker:
         sibling = _submit(api, user, "count", {"batches": 100_000, "work_ms": SIBLING_WORK_MS})
         loop = _submit(api, user, "loop", {})
         await _until(system, loop, "running")

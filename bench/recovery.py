@@ -26,8 +26,7 @@ from bench import options
 from bench.measuring import number, percentile
 from bench.options import Options
 from bench.results import Results
-from bench.stack import Api, Program, Stack, User, stack
-from tests.kinds_for_tests import PLUGIN
+from bench.stack import TEST_KINDS, Api, Program, Stack, User, stack
 from tests.support.waiting import until
 
 WORKERS: Final = 4
@@ -64,12 +63,12 @@ async def measure(system: Stack, options: Options) -> Results:
     user = await system.user()
     found: list[Kill] = []
     with ExitStack() as running:
-        api = running.enter_context(system.api(PLUGINS=PLUGIN))
+        api = running.enter_context(system.api(**TEST_KINDS))
         references = running.enter_context(_References(system))
         await references.kill_once()
         began = time.monotonic()
         workers = [
-            running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")) for _ in range(WORKERS)
+            running.enter_context(system.worker(WORKER_SLOTS="1", **TEST_KINDS)) for _ in range(WORKERS)
         ]
         # A process may rescue jobs only after two leases of uninterrupted contact with Postgres.
         await asyncio.sleep(2 * system.settings.lease_seconds + 1)
@@ -77,7 +76,7 @@ async def measure(system: Stack, options: Options) -> Results:
             found += await _kill_some(system, api, user, workers)
             workers = [worker for worker in workers if worker.is_running]
             while len(workers) < WORKERS:
-                workers.append(running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")))
+                workers.append(running.enter_context(system.worker(WORKER_SLOTS="1", **TEST_KINDS)))
         if not options.is_quick:
             await asyncio.sleep(max(0.0, ARQ_SECONDS - (time.monotonic() - began)))
         reference_seconds = references.seconds_until_restarted()

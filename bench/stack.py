@@ -28,6 +28,7 @@ from app.cli.migrations import migrate
 from app.core import ids
 from app.core.config import Settings, load_settings
 from app.embedded.servers import EmbeddedServers
+from tests.kinds_for_tests import PLUGIN
 
 ROOT: Final = Path(__file__).parents[1]
 HOST: Final = "127.0.0.1"
@@ -36,6 +37,9 @@ START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
 TOKEN_SECONDS: Final = 86_400
 FINAL: Final = ("completed", "failed", "cancelled")
+
+TEST_KINDS: Final = {"PLUGINS": PLUGIN, "CHILD_PERMISSIONS": "files,processes"}
+"""Settings that enable the tests' job kinds, with the permissions that they declare."""
 
 
 class StartError(Exception):
