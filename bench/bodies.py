@@ -15,7 +15,7 @@ from typing import Final
 
 from app.http.routing import SMALL_BODY_BYTES
 from bench import options
-from bench.dataset_memory import watched
+from bench.dataset_memory import watch_memory
 from bench.measuring import MIB, milliseconds, percentile
 from bench.options import Options
 from bench.results import Results
@@ -51,10 +51,10 @@ class Health:
         while not is_over.wait(PAUSE_SECONDS):
             began = time.perf_counter()
             connection.request("GET", "/health/live")
-            answer = connection.getresponse()
-            answer.read()
+            response = connection.getresponse()
+            response.read()
             self.seconds.append(time.perf_counter() - began)
-            assert answer.status == 200
+            assert response.status == 200
         connection.close()
 
 
@@ -63,7 +63,7 @@ async def measure(system: Stack, options: Options) -> Results:
     results = Results("bodies", options)
     user = await system.user()
     rows: list[tuple[str, int, float, float, float, str]] = []
-    with system.api() as api, watched(api.program) as memory:
+    with system.api() as api, watch_memory(api.program) as memory:
         idle = Health(api)
         with idle.polled():
             await asyncio.sleep(IDLE_SECONDS)
@@ -84,8 +84,8 @@ async def measure(system: Stack, options: Options) -> Results:
         ("bodies to", "bodies", "p50 ms", "p99 ms", "max ms", "worst body"),
         rows,
     )
-    results.at_most("`/health/live` beside the worst body, max", max(row[4] for row in rows), 100.0, "ms")
-    results.at_most("API, more than before", memory.growth_mib, 100.0, "MiB")
+    results.at_most("`/health/live` during the worst body, max", max(row[4] for row in rows), 100.0, "ms")
+    results.at_most("API memory growth", memory.growth_mib, 100.0, "MiB")
     return results
 
 
@@ -96,7 +96,7 @@ def _send(
     contents: Mapping[str, Callable[[], bytes]],
     suffix: str = "",
 ) -> tuple[str, int, float, float, float, str]:
-    """Send each body on a connection of its own."""
+    """Send each body on its own connection; return the table row with the latencies of `/health/live`."""
     seconds: list[float] = []
     worst: tuple[float, str] = (0.0, "")
     for name, make in contents.items():

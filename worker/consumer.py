@@ -29,7 +29,7 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
 
 BLOCK_SECONDS: Final = 1.0
 AWAY_SECONDS: Final = 1.0
@@ -91,10 +91,10 @@ class Consumer(Worker):
                     tokens = await self._take_tokens(self._free)
                 except UNREACHABLE as error:
                     if not await self._is_mended(error):
-                        self._availability.failed(error, Use.TAKE)
+                        self._availability.failed(error, Operation.CONSUME)
                         await asyncio.sleep(AWAY_SECONDS)
                     continue
-                self._availability.succeeded(Use.TAKE)
+                self._availability.succeeded(Operation.CONSUME)
                 for name, token in tokens:
                     self._start(self._on_token(name, token))
         finally:
@@ -155,7 +155,7 @@ class Consumer(Worker):
                 answer, *_ = await pipe.execute()
         except UNREACHABLE as error:
             if not await self._is_mended(error):
-                self._availability.failed(error, Use.TAKE)
+                self._availability.failed(error, Operation.CONSUME)
             return None
         if answer is None:
             return None
@@ -202,7 +202,7 @@ class Consumer(Worker):
             return
         if isinstance(error, UNREACHABLE):
             # The job is settled in Postgres, or still waits there.
-            self._availability.failed(error, Use.TAKE)
+            self._availability.failed(error, Operation.CONSUME)
         else:
             log.error("slot_failed", exc_info=error)
 

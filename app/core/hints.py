@@ -14,7 +14,7 @@ from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
 from app.core.errors import DatabaseUnavailable
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
 from app.core.signing import HintSigner
 
 MAX_WAITING = 10_000
@@ -93,6 +93,6 @@ class Hints:
                 await pipe.execute()
         except UNREACHABLE as error:
             metrics.HINTS_DROPPED.inc(len(messages) + tokens.total())
-            self._availability.failed(error, Use.SEND)
+            self._availability.failed(error, Operation.PUBLISH)
         else:
-            self._availability.succeeded(Use.SEND)
+            self._availability.succeeded(Operation.PUBLISH)

@@ -33,7 +33,7 @@ class DatasetImporter:
 
     def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
         spooling.remove_orphaned_folders()
-        memory.give_back_large_blocks()
+        memory.return_large_blocks_to_os()
         self._resources = resources
         self.bounds = bounds
         self._queue = FairQueue(CONVERSIONS_AT_ONCE)

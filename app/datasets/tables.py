@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant, one_of, word
+from app.core.schema import enum_check, enum_column, timestamp_column
 from app.datasets.values import Format
 
 
@@ -21,14 +21,14 @@ class Dataset(SQLModel, table=True):
 
     __tablename__ = "datasets"
     __table_args__ = (
-        one_of("format", Format),
+        enum_check("format", Format),
         Index("ix_datasets_newest_of_owner", "owner_id", text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = Field(sa_type=Text)
-    format: Format = Field(sa_column=word(Format))
+    format: Format = Field(sa_column=enum_column(Format))
     bytes: int = Field(sa_type=BigInteger)
     sha256: str = Field(sa_type=Text)
     rows: int = Field(sa_type=BigInteger)
@@ -36,4 +36,4 @@ class Dataset(SQLModel, table=True):
     options: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     rows_bytes: int = Field(sa_type=BigInteger)
     rows_sha256: str = Field(sa_type=Text)
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))

@@ -9,7 +9,7 @@ from redis.asyncio import ConnectionPool, Redis
 
 from app.core import keys
 from app.core.hints import Hints
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
 from app.maintenance.loop import Loop
 
 TOKENS_AT_ONCE: Final = 1000
@@ -59,7 +59,7 @@ class TokenRefill:
                     pipe.zcard(keys.queue(row["queue"]))
                 tokens = await pipe.execute()
         except UNREACHABLE as error:
-            self._availability.failed(error, Use.SEND)
+            self._availability.failed(error, Operation.PUBLISH)
             return
         for row, present in zip(due, tokens, strict=True):
             if present < row["jobs"]:

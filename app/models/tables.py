@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant, one_of, word
+from app.core.schema import enum_check, enum_column, timestamp_column
 from app.models.versions import Visibility
 
 
@@ -17,7 +17,7 @@ class Model(SQLModel, table=True):
 
     __tablename__ = "models"
     __table_args__ = (
-        one_of("visibility", Visibility),
+        enum_check("visibility", Visibility),
         Index("uq_models_of_owner", "owner_id", "name", unique=True),
         Index("ix_models_public_of_name", "name", postgresql_where=text("visibility = 'public'")),
     )
@@ -25,9 +25,9 @@ class Model(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = Field(sa_type=Text)
-    visibility: Visibility = Field(sa_column=word(Visibility, default=Visibility.PRIVATE))
+    visibility: Visibility = Field(sa_column=enum_column(Visibility, default=Visibility.PRIVATE))
     last_version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class ModelVersion(SQLModel, table=True):
@@ -49,7 +49,7 @@ class ModelVersion(SQLModel, table=True):
     metrics: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     lineage: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class ModelAlias(SQLModel, table=True):

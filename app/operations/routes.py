@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable
-from app.core.redis import UNREACHABLE, Use
+from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
@@ -158,7 +158,7 @@ async def _is_redis_up(resources: Resources) -> bool:
             await Redis(connection_pool=resources.redis_pool).ping()
     except UNREACHABLE as error:
         # The next hint that is sent successfully marks Redis as available again.
-        resources.redis.failed(error, Use.SEND)
+        resources.redis.failed(error, Operation.PUBLISH)
         return False
     return True
 

@@ -181,7 +181,7 @@ class Hub:
                 self._pubsub = None
                 for owner in self._owners.values():
                     owner.forget()
-            self._everybody_look_again()
+            self._resync_all()
             await asyncio.sleep(self._times.retry_seconds)
 
     async def _listen(self, pubsub: PubSub) -> None:
@@ -193,7 +193,7 @@ class Hub:
             for owner in self._owners.values():
                 owner.is_asked_for = True
         self._availability.succeeded()
-        self._everybody_look_again()
+        self._resync_all()
         heard_at = monotonic()
         while True:
             message = await pubsub.get_message(timeout=PING_SECONDS)
@@ -265,15 +265,15 @@ class Hub:
         for job_id, followers in list(self._of_jobs.items()):
             for follower in followers:
                 if follower.place < last_seqs.get(job_id, 0):
-                    follower.look_again()
+                    follower.resync()
         for owner_id, owner_followers in list(self._of_owners.items()):
             for owner_follower in owner_followers:
                 if owner_follower.place.xact_id < last_xacts.get(owner_id, 0):
-                    owner_follower.look_again()
+                    owner_follower.resync()
 
-    def _everybody_look_again(self) -> None:
+    def _resync_all(self) -> None:
         for follower in self._everybody():
-            follower.look_again()
+            follower.resync()
 
 
 class _Owner:

@@ -1,4 +1,4 @@
-"""The page that shows jobs as they run: `GET /watch`, and its scripts, styles and images."""
+"""Web page for submitting and following jobs: `GET /watch` and its static files."""
 
 import hashlib
 from collections.abc import AsyncIterator, Mapping

@@ -56,7 +56,7 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     """Run everything during the body."""
     with Redis.from_url(servers.embedded.valkey.url) as redis:
         redis.flushall()
-    with servers.databases.one() as database_url:
+    with servers.databases.migrated() as database_url:
         settings = load_settings(
             _env_file=None,
             database_url=database_url,

@@ -16,7 +16,7 @@ from tests.support import jobs
 from tests.support.accounts import Account, sign_in
 from tests.support.app_state import state_of
 from tests.support.serving import client_of, serving
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import TIMEOUT_SECONDS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 CHANGES_EACH_TIME = {"date", "x-request-id"}
@@ -114,7 +114,7 @@ async def test_head_of_a_stream_that_never_ends_is_over_at_once(
     client: httpx.AsyncClient, app: FastAPI, alice: Account
 ) -> None:
     """Over this transport an answer is there when the route is done."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         answer = await client.head("/jobs/stream", headers=alice.headers)
 
     assert (answer.status_code, answer.content) == (200, b"")

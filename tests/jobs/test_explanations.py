@@ -92,7 +92,7 @@ async def test_a_worker_that_is_silent_or_stopping_or_elsewhere_is_no_worker(
 ) -> None:
     job_id = await jobs.create(store, alice.id)
     elsewhere = await jobs.create(store, alice.id, queue="gpu")
-    await jobs.silence(store, await jobs.worker(store))
+    await jobs.expire_lease(store, await jobs.worker(store))
     stopping = await jobs.worker(store)
     async with store.connection() as connection:
         await leases.mark_stopping(connection, stopping)

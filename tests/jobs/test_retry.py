@@ -338,7 +338,7 @@ async def test_each_try_that_is_over_says_how_it_ended_and_where(
     await jobs.fail(store, await jobs.claim(store, workers[0]))
     await jobs.release(store, await jobs.claim(store, workers[1]))
     await jobs.claim(store, workers[2])
-    await jobs.silence(store, workers[2])
+    await jobs.expire_lease(store, workers[2])
     await jobs.rescue(store)
     await retry(client, alice, job_id)
     await stop(store, await jobs.claim(store, workers[3]))

@@ -473,7 +473,7 @@ async def test_the_jobs_of_a_silent_worker_go_on_elsewhere(database: Database) -
     await jobs.create(database)
     job = await jobs.claim(database, worker_id)
     await jobs.commit(database, job)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
 
     [transition] = await jobs.rescue(database)
 
@@ -507,7 +507,7 @@ async def test_the_jobs_of_a_living_worker_are_left_alone(database: Database) ->
         await jobs.create(database)
     lost = await jobs.claim(database, silent)
     kept = await jobs.claim(database)
-    await jobs.silence(database, silent)
+    await jobs.expire_lease(database, silent)
 
     rescued = await jobs.rescue(database)
 
@@ -542,7 +542,7 @@ async def test_nobody_is_rescued_from_while_postgres_is_up_for_less_than_a_lease
     await jobs.create(database)
     worker_id = await jobs.worker(database)
     await jobs.claim(database, worker_id)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     await rows.execute(database, "UPDATE workers SET seen_at = now() - interval '1 year'")
 
     assert await jobs.rescue(database, lease=timedelta(days=200)) == []
@@ -620,7 +620,7 @@ Write = Callable[[Database, ClaimedJob], Awaitable[object]]
 
 
 async def _is_rescued(database: Database, _job: ClaimedJob, worker_id: UUID) -> None:
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     assert len(await jobs.rescue(database)) == 1
 
 

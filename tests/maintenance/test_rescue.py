@@ -39,7 +39,7 @@ async def a_lost_job(database: Database, owner_id: UUID | None = None) -> Claime
     worker_id = await jobs.worker(database)
     await jobs.create(database, owner_id)
     job = await jobs.claim(database, worker_id)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     return job
 
 

@@ -871,8 +871,8 @@ MUTANTS: Final = (
     Mutant(
         "sandbox: rules with the descriptor 0 are none",
         "app/core/sandbox/landlock.py",
-        "        if self._descriptor is not None:\n            _checked",
-        "        if self._descriptor:\n            _checked",
+        "        if self._descriptor is not None:\n            _check",
+        "        if self._descriptor:\n            _check",
         (f"{_LANDLOCK}::test_rules_hold_in_a_process_whose_first_descriptor_they_are",),
     ),
     Mutant(

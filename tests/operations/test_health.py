@@ -48,7 +48,7 @@ async def test_with_both_servers_and_a_worker_all_is_well(client: httpx.AsyncCli
 
 
 async def test_without_a_worker_the_system_is_degraded(client: httpx.AsyncClient, store: Database) -> None:
-    await jobs.silence(store, await jobs.worker(store))
+    await jobs.expire_lease(store, await jobs.worker(store))
 
     answer = await client.get("/health")
 

@@ -1,4 +1,4 @@
-"""Signed-in users, without the price of a password."""
+"""Signed-in users, without the cost of hashing a password."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,7 +11,7 @@ from tests.support.app_state import state_of
 
 @dataclass(frozen=True)
 class Account:
-    """A user, and the headers that say so."""
+    """A user and the headers of an authenticated request."""
 
     id: UUID
     headers: dict[str, str]

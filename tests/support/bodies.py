@@ -1,4 +1,4 @@
-"""The most expensive bodies that a client can send."""
+"""The most expensive request bodies that a client can send."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def repeated(
     start: bytes, part: bytes, end: bytes, size: int = LIMIT_BYTES, separator: bytes = b","
 ) -> bytes:
-    """A body of about this size out of many of the same."""
+    """Return a body of about `size` bytes that repeats `part`."""
     count = (size - len(start) - len(end)) // (len(part) + len(separator))
     return start + separator.join([part] * count) + end
 
 
 def members(size: int) -> bytes:
-    """An object of many unknown members."""
+    """Return a JSON object with many unknown members."""
     count = size // 14
     return b"{" + b",".join(b'"k%07d":0' % number for number in range(count)) + b"}"
 
@@ -27,7 +27,7 @@ ROW = b"{" + b",".join(b'"c%d":1.5' % number for number in range(99)) + b"}"
 
 
 def texts(text: bytes) -> bytes:
-    """As many as are allowed of a text that is as long as it can be."""
+    """Return a request with the maximum number of texts, each as long as the size limit allows."""
     size = LIMIT_BYTES // 1000 - 10
     return repeated(b'{"texts":[', b'"%s"' % (text * (size // len(text))), b"]}")
 

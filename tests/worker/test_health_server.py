@@ -70,7 +70,7 @@ async def test_a_worker_at_work_is_alive_ready_and_counted(
 async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_it_is_back(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
-    async with proxy.before_postgres(servers.embedded.postgres) as network:
+    async with proxy.proxy_postgres(servers.embedded.postgres) as network:
         through = settings.model_copy(
             update={"database_url": proxy.postgres_url(network, settings.database_url)}
         )
@@ -90,7 +90,7 @@ async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_
 async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
-    async with proxy.before_postgres(servers.embedded.postgres) as network:
+    async with proxy.proxy_postgres(servers.embedded.postgres) as network:
         await network.refuse()
         through = settings.model_copy(
             update={"database_url": proxy.postgres_url(network, settings.database_url)}

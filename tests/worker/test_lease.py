@@ -33,7 +33,7 @@ class Revoked:
 
 
 async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease: Lease) -> None:
-    await jobs.silence(database, lease.worker.id)
+    await jobs.expire_lease(database, lease.worker.id)
     async with database.connection() as connection:
         assert await leases.alive(connection, timedelta(seconds=60)) == 0
         await lease.register()
@@ -156,5 +156,5 @@ async def _held_up(database: Database, connection: asyncpg.Connection, lease: Le
     """A renewal that has been sent, and waits in Postgres for the end of this transaction."""
     await connection.execute("SELECT FROM workers WHERE id = $1 FOR UPDATE", lease.worker.id)
     renewal = asyncio.create_task(lease.register())
-    await rows.until_a_lock_is_waited_for(database)
+    await rows.wait_until_blocked(database)
     return renewal

@@ -1,4 +1,4 @@
-"""The system under test: real servers, API processes and workers, each replaced when it is gone."""
+"""The system under test: real servers, API processes and workers, which faults kill and restart."""
 
 import asyncio
 import os
@@ -32,11 +32,11 @@ READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 WORKER_STARTED: Final = b"worker_started"
 
-Made = TypeVar("Made")
+T = TypeVar("T")
 
 
-class Part:
-    """One process of the system."""
+class ManagedProcess:
+    """An API or worker process of the system."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Part:
     ) -> None:
         self.name = name
         self.log_path = log_path
-        # Held by whatever is done to this process, so that two faults do not meet in it.
+        # A fault holds the lock, so that two faults never affect the same process at once.
         self.lock = asyncio.Lock()
         self._arguments = arguments
         self.environment = environment
@@ -57,7 +57,7 @@ class Part:
         self._log_start = 0
 
     async def is_up(self) -> bool:
-        """Whether it has come so far that it can be asked to stop: before that SIGTERM just ends it."""
+        """Whether it has installed its signal handlers: before that, SIGTERM kills it."""
         if self._port is None:
             return WORKER_STARTED in self.log_path.read_bytes()[self._log_start :]
         with suppress(OSError):
@@ -76,7 +76,7 @@ class Part:
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
-        """Start it. Should the drill be killed, the kernel kills it too; a Ctrl+C does not reach it."""
+        """Start the process. The kernel kills it if the drill dies; Ctrl+C does not reach it."""
         program = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), "-1", "-1"]
         with ExitStack() as stack:
             log = stack.enter_context(self.log_path.open("ab"))
@@ -84,7 +84,7 @@ class Part:
             arguments = list(self._arguments)
             files: tuple[int, ...] = ()
             if self._port is not None:
-                # Bound, but not listening: that is left to the process, so that `is_up` tells the truth.
+                # Bound but not listening, so that `is_up` is true only once the process listens.
                 address = stack.enter_context(ports.bound(self._port))
                 arguments += ["--fd", str(address.fileno())]
                 files = (address.fileno(),)
@@ -105,7 +105,7 @@ class Part:
             self._process.send_signal(number)
 
     async def wait(self, seconds: float = STOP_SECONDS) -> int | None:
-        """The exit code; None if it does not end in time."""
+        """Wait for the process to end; return its exit code, or None after `seconds`."""
         assert self._process is not None
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -118,31 +118,31 @@ class Part:
             await self.wait()
 
     def children(self) -> list[psutil.Process]:
-        """Every process below it: its fork server first, then those that run jobs."""
+        """Return its descendants: the fork server first, then the children that run jobs."""
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.pid).children(recursive=True)
         return []
 
 
 class Server:
-    """One of the two servers."""
+    """Postgres or Valkey."""
 
     def __init__(self, embedded: EmbeddedServer) -> None:
         self.lock = asyncio.Lock()
         self._embedded = embedded
 
     async def kill(self) -> None:
-        """End it as a crash would."""
-        await unhurried(self._embedded.kill)
+        """Kill the server."""
+        await run_blocking(self._embedded.kill)
 
     async def start(self) -> None:
-        """Start it, and return when it answers."""
-        await unhurried(self._embedded.start)
+        """Start the server and wait until it is ready."""
+        await run_blocking(self._embedded.start)
 
 
 @dataclass
-class World:
-    """Everything there is in a drill."""
+class Cluster:
+    """The servers, processes and connections of a drill."""
 
     settings: Settings
     postgres: Server
@@ -151,27 +151,27 @@ class World:
     network: PostgresProxy
     headers: dict[str, str]
     folder: Path
-    workers: list[Part]
-    apis: list[Part]
+    workers: list[ManagedProcess]
+    apis: list[ManagedProcess]
     urls: list[str]
 
     @property
     def counter(self) -> Path:
-        """Where `count` notes each batch that it has computed."""
+        """File in which the kind `count` records each computed batch."""
         return self.folder / "computed"
 
     @property
-    def far_worker(self) -> Part:
-        """The worker that reaches Postgres over a network which can fail."""
+    def proxied_worker(self) -> ManagedProcess:
+        """The worker that is connected to Postgres through the proxy."""
         return self.workers[-1]
 
     @property
-    def parts(self) -> list[Part]:
+    def processes(self) -> list[ManagedProcess]:
         return [*self.apis, *self.workers]
 
 
-async def unhurried(work: Callable[[], Made]) -> Made:
-    """Do something that blocks in a thread. Once begun it is finished, even if we are cancelled."""
+async def run_blocking(work: Callable[[], T]) -> T:
+    """Run a blocking function in a thread; wait for its end even if the caller is cancelled."""
     task = asyncio.create_task(asyncio.to_thread(work))
     try:
         return await asyncio.shield(task)
@@ -183,33 +183,33 @@ async def unhurried(work: Callable[[], Made]) -> Made:
 @asynccontextmanager
 async def running(
     options: Options, *, lease_seconds: float = 3.0, heartbeat_seconds: float = 0.5
-) -> AsyncIterator[World]:
-    """The whole system, ready; at the end of the body nothing of it is left.
+) -> AsyncIterator[Cluster]:
+    """Run the whole system, ready for requests, during the body.
 
-    Leases are short, and still longer than a busy machine lets a living worker wait.
+    Leases are short, but longer than a worker can be delayed on a busy machine.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-chaos-") as name, ExitStack() as reservations:
         folder = Path(name)
         api_ports = [reservations.enter_context(ports.reserved()) for _ in range(options.apis)]
-        # Durable as in production: what was acknowledged has to outlive a killed Postgres.
+        # Durable as in production: acknowledged jobs must survive a killed Postgres.
         servers = EmbeddedServers(folder / "servers")
         try:
-            await unhurried(servers.start)
-            await unhurried(lambda: migrate(servers.postgres.url))
+            await run_blocking(servers.start)
+            await run_blocking(lambda: migrate(servers.postgres.url))
             settings = _settings(options, servers, folder, lease_seconds, heartbeat_seconds)
             async with (
-                proxy.before_postgres(servers.postgres) as network,
+                proxy.proxy_postgres(servers.postgres) as network,
                 open_database(settings.database_url, pool_size=4) as database,
             ):
                 headers = await apis.sign_in(settings, database)
-                world = _world(options, settings, servers, database, network, headers, folder, api_ports)
+                cluster = _cluster(options, settings, servers, database, network, headers, folder, api_ports)
                 try:
-                    await _start(world)
-                    yield world
+                    await _start(cluster)
+                    yield cluster
                 finally:
-                    await asyncio.gather(*(part.kill() for part in world.parts))
+                    await asyncio.gather(*(process.kill() for process in cluster.processes))
         finally:
-            await unhurried(servers.stop)
+            await run_blocking(servers.stop)
 
 
 def _settings(
@@ -233,7 +233,7 @@ def _settings(
     )
 
 
-def _world(
+def _cluster(
     options: Options,
     settings: Settings,
     servers: EmbeddedServers,
@@ -242,38 +242,40 @@ def _world(
     headers: dict[str, str],
     folder: Path,
     api_ports: Sequence[int],
-) -> World:
+) -> Cluster:
     more = {"PLUGINS": PLUGIN, "DATABASE_POOL_SIZE": str(settings.database_pool_size)}
     more["MAX_JOB_PRIORITY"] = "critical"
     more["RETRY_MAX_SECONDS"] = str(settings.retry_max_seconds)
     postgres, valkey = Server(servers.postgres), Server(servers.valkey)
-    world = World(settings, postgres, valkey, database, network, headers, folder, [], [], [])
+    cluster = Cluster(settings, postgres, valkey, database, network, headers, folder, [], [], [])
     for number, port in enumerate(api_ports, 1):
         environment = processes.environment(settings, **more)
         name = f"api-{number}"
-        world.apis.append(Part(name, ["-m", "app", "serve"], environment, folder / f"{name}.log", port))
-        world.urls.append(f"http://{HOST}:{port}")
+        cluster.apis.append(
+            ManagedProcess(name, ["-m", "app", "serve"], environment, folder / f"{name}.log", port)
+        )
+        cluster.urls.append(f"http://{HOST}:{port}")
     for number in range(1, options.workers + 1):
         name = f"worker-{number}"
         environment = processes.environment(settings, **more, WORKER_NAME=name)
-        world.workers.append(Part(name, ["-m", "worker"], environment, folder / f"{name}.log"))
-    far_url = proxy.postgres_url(network, settings.database_url)
-    world.far_worker.environment["DATABASE_URL"] = far_url
-    return world
+        cluster.workers.append(ManagedProcess(name, ["-m", "worker"], environment, folder / f"{name}.log"))
+    proxied_url = proxy.postgres_url(network, settings.database_url)
+    cluster.proxied_worker.environment["DATABASE_URL"] = proxied_url
+    return cluster
 
 
-async def _start(world: World) -> None:
-    await asyncio.gather(*(part.start() for part in world.parts))
+async def _start(cluster: Cluster) -> None:
+    await asyncio.gather(*(process.start() for process in cluster.processes))
     async with httpx.AsyncClient(trust_env=False) as client:
-        await until(lambda: _are_ready(client, world), seconds=READY_SECONDS)
+        await until(lambda: _are_ready(client, cluster), seconds=READY_SECONDS)
 
 
-async def _are_ready(client: httpx.AsyncClient, world: World) -> bool:
-    """Whether every API answers, and knows of every worker."""
+async def _are_ready(client: httpx.AsyncClient, cluster: Cluster) -> bool:
+    """Whether every API responds and sees every worker."""
     with suppress(httpx.TransportError):
-        for url in world.urls:
+        for url in cluster.urls:
             answer = await client.get(f"{url}/health")
-            if answer.status_code != 200 or answer.json()["workers"] < len(world.workers):
+            if answer.status_code != 200 or answer.json()["workers"] < len(cluster.workers):
                 return False
         return True
     return False
