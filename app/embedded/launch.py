@@ -43,9 +43,10 @@ def main() -> None:
     # Only now: a change of user makes the kernel forget the request.
     if sys.platform == "linux":
         die_with(parent_pid, death_signal)
-    # Python ignores these two, and a program inherits what is ignored.
+    # Python ignores these two signals, and its caller may block others; a program would inherit both.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     try:
         os.execv(program[0], program)  # noqa: S606 - to become this program is the purpose
     except OSError as error:
