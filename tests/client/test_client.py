@@ -10,7 +10,7 @@ import pytest
 
 from app.client import AsyncHeadrace, Headrace, HeadraceError, MissingCredentials, errors, transport
 from app.client.retry import RetryConfig, RetryState
-from app.client.steps import Answer
+from app.client.steps import Response
 from tests.support.processes import ROOT
 
 CLIENT = ROOT / "app" / "client"
@@ -151,7 +151,7 @@ def test_pauses_double_up_to_the_longest_and_are_never_shorter_than_asked() -> N
     assert len(set(pauses)) == len(pauses)
 
     retry_state.progressed()
-    retry_state.ask_for(2)
+    retry_state.set_minimum_pause(2)
     assert 2 < retry_state.pause_seconds() <= 3.5
     busy = HeadraceError("busy", retry_after_seconds=5)
     with pytest.raises(HeadraceError):
@@ -169,7 +169,7 @@ def test_pauses_double_up_to_the_longest_and_are_never_shorter_than_asked() -> N
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, least: float | None, most: float | None) -> None:
-    error = errors.of(Answer(503, {"retry-after": text}))
+    error = errors.from_response(Response(503, {"retry-after": text}))
     assert error.retry_after_seconds in (least, most)
 
 

@@ -151,7 +151,7 @@ async def test_an_end_that_nobody_wanted_is_in_the_log(
     assert postgres.wait(5)
 
     async def is_told() -> bool:
-        return f"Postgres (pid {pid}) ended by itself, exit code 0" in caplog.text
+        return f"Postgres (pid {pid}) ended unexpectedly with exit code 0" in caplog.text
 
     await until(is_told)
 
@@ -242,7 +242,7 @@ def test_a_data_directory_that_cannot_be_made_is_a_clear_error(server_dir: Path)
 def test_a_second_start_is_refused_and_the_first_server_goes_on(running_servers: EmbeddedServers) -> None:
     pid = running_servers.postgres.pid
 
-    with pytest.raises(EmbeddedServerError, match=f"already runs, with pid {pid}"):
+    with pytest.raises(EmbeddedServerError, match=f"already running with pid {pid}"):
         running_servers.postgres.start()
 
     assert running_servers.postgres.pid == pid
