@@ -49,7 +49,7 @@ def environment(system: Running, tmp_path_factory: pytest.TempPathFactory) -> di
 
 
 def run(command: list[str], environment: dict[str, str], folder: Path) -> str:
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=110)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
