@@ -65,7 +65,7 @@ def train(
 ) -> None:
     """Submit a training; print the job, and watch it if asked to."""
     columns = {name: value for name, value in file_options.items() if name == "columns"}
-    # Column types also apply to a training over a dataset that is there already.
+    # Column types also apply to a training on an existing dataset.
     ensure_upload(dataset, {name: value for name, value in file_options.items() if name not in columns})
     user = account(server)
     with connect(user) as client:
