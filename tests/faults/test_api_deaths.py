@@ -84,11 +84,11 @@ async def _numbers(stream: httpx.Response) -> AsyncIterator[int]:
 async def test_an_api_exits_when_a_background_loop_has_died(system: System, tmp_path: Path) -> None:
     """Otherwise it would look healthy and not be restarted."""
     program = (
-        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Keeper\n"
+        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Maintenance\n"
         "async def die(_):\n"
         "    await asyncio.sleep(0.5)\n"
         "    raise RuntimeError('this loop has died')\n"
-        "Keeper.run_forever = die\n"
+        "Maintenance.run_forever = die\n"
         "sys.exit(main.main())"
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:

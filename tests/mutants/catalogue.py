@@ -406,7 +406,9 @@ MUTANTS: Final = (
         "app/embedded/account.py",
         "    with _one_at_a_time():",
         "    if True:",
-        ("tests/embedded/test_account.py::test_processes_that_need_the_account_at_once_get_the_same_one",),
+        (
+            "tests/embedded/test_account.py::test_processes_that_create_the_account_concurrently_get_the_same_one",
+        ),
     ),
     # The lease, and who may judge it
     Mutant(
@@ -985,7 +987,7 @@ MUTANTS: Final = (
         "app/embedded/roles.py",
         "local all all scram-sha-256",
         "local all all trust",
-        ("tests/embedded/test_roles.py::test_nobody_gets_in_without_the_password",),
+        ("tests/embedded/test_roles.py::test_a_connection_without_the_password_is_rejected",),
     ),
     # Streams
     Mutant(
