@@ -23,6 +23,7 @@ from app.jobs.kinds import registry
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
+from app.models import formats
 from app.quotas.service import StorageQuota
 from app.routers import routers
 from app.streams import shutdown
@@ -63,6 +64,7 @@ def create_app(
         settings = load_settings()
         logging.configure(settings)
     kinds = registry.load(settings.plugins)
+    formats.load(settings.plugins)  # a plugin that is wrong is reported now, not by the first upload
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

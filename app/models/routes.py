@@ -15,7 +15,7 @@ from app.http import problems
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.routing import BoundedRoute
-from app.models import builtin, queries, registry, storage_keys, views
+from app.models import builtin, formats, queries, registry, storage_keys, views
 from app.models.errors import (
     AliasNotFound,
     ArtifactNotFound,
@@ -28,7 +28,6 @@ from app.models.schemas import AliasRequest, ModelChange, ModelPage, ModelView, 
 
 BINARY: Final = "application/octet-stream"
 
-_SUFFIXES: Final = {"sklearn": "skops", "onnx": "onnx"}
 # Nine digits always fit into the column.
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _UNKNOWN: Final = ModelNotFound(model="churn")
@@ -195,7 +194,7 @@ async def download_version(
     async with resources.database.connection() as connection:
         row = await queries.get_version(connection, user.id, name, number, owner)
     blocks = resources.storage.stream(row["artifact_key"])
-    suffix = _SUFFIXES.get(row["runtime"], "bin")
+    suffix = formats.suffix(row["runtime"], formats.load(resources.settings.plugins))
     return StreamingResponse(
         await _begun(blocks),
         headers={

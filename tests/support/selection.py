@@ -14,7 +14,7 @@ SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
 """Every fixture that starts a Postgres or a Valkey keeps its data in the one, the other is a bucket."""
 
 SLOW_FOLDERS: Final = frozenset(
-    {"chaos", "cli", "e2e", "embedded", "examples", "faults", "watch"}
+    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "watch"}
     | {"worker/children", "worker/handlers", "worker/runtimes", "worker/training"}
 )
 """Their tests start processes, train models, or at least import the ML libraries."""

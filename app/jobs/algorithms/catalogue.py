@@ -1,16 +1,19 @@
-"""The catalogue of algorithms."""
+"""The catalogue of algorithms: the built-in ones, and those that plugins add."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
+from app.core.plugins import ExtensionPoint
 from app.jobs.algorithms import hyperparameters
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.models.versions import Task
 
 
 class Name(StrEnum):
-    """What an algorithm is called; `auto` leaves the choice to the data."""
+    """Names of the built-in algorithms; `auto` leaves the choice to the data."""
 
     AUTO = "auto"
     LOGISTIC_REGRESSION = "logistic_regression"
@@ -24,9 +27,12 @@ class Name(StrEnum):
 
 @dataclass(frozen=True)
 class Algorithm:
-    """One algorithm: the tasks it is for, what it is good for in a sentence, and what it may be told."""
+    """An algorithm as users see it: its tasks, when to use it (one sentence), and its hyperparameters.
 
-    name: Name
+    The worker's half, the learner, is in `worker.training.learners`.
+    """
+
+    name: str
     tasks: tuple[Task, ...]
     sentence: str
     params: type[Hyperparameters]
@@ -34,7 +40,7 @@ class Algorithm:
 
 _BOTH: Final = (Task.CLASSIFICATION, Task.REGRESSION)
 
-ALGORITHMS: Final = {
+ALGORITHMS: Final[Mapping[str, Algorithm]] = {
     algorithm.name: algorithm
     for algorithm in (
         Algorithm(
@@ -46,7 +52,7 @@ ALGORITHMS: Final = {
         Algorithm(
             Name.LINEAR_SVM,
             _BOTH,
-            "A linear model with a wide margin; robust on texts, but its scores are no probabilities.",
+            "A linear model with a wide margin; robust on texts, but its scores are not probabilities.",
             hyperparameters.Linear,
         ),
         Algorithm(
@@ -81,3 +87,12 @@ ALGORITHMS: Final = {
         ),
     )
 }
+
+ADDED: Final = ExtensionPoint[Algorithm](
+    "algorithms", "algorithm", lambda value: isinstance(value, Algorithm), name_of=attrgetter("name")
+)
+
+
+def load(plugins: Iterable[str]) -> dict[str, Algorithm]:
+    """Return all algorithms by name. Raises ConfigurationError if a plugin is wrong."""
+    return {**ALGORITHMS, **ADDED.load(plugins, taken={*ALGORITHMS, Name.AUTO})}
