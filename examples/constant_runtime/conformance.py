@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from tests.conformance.cases import RuntimeCase
 
-ROWS: Final[list[Any]] = [[1.0, 2.0, 3.0, 4.0], [0.0, None, "a", True]]
+ROWS: Final[list[Any]] = [[1.0, 2.0, 3.0, 4.0], [0.0, 0.5, 1.0, 1.5]]
 SCORES: Final = {"yes": 0.75, "no": 0.25}
 
 RUNTIME_CASES: Final = {
