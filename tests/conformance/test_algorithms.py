@@ -119,7 +119,7 @@ def test_it_does_not_change_the_data(algorithm: Algorithm, task: Task) -> None:
 
 
 def dense(rows: Any) -> Any:
-    return rows.toarray() if sparse.issparse(rows) else rows
+    return rows.toarray() if sparse.issparse(rows) else rows.astype(np.float64)
 
 
 @every_task

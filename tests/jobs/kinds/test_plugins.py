@@ -9,7 +9,7 @@ import pytest
 
 from app.core.config import Settings
 from app.core.database import Database
-from tests.jobs.kinds.conftest import MakePlugin
+from tests.conftest import MakePlugin
 from tests.support import jobs, processes, rows
 from tests.support.accounts import Account
 
