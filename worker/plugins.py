@@ -20,7 +20,7 @@ HEAVY: Final = (
     "worker.runtimes.vader",
     "worker.runtimes.warm_up:warm_up",
 )
-"""What takes long to import or to run for the first time. The fork server does it once, for all children."""
+"""Slow to import, or to run for the first time. The fork server does it once, for all children."""
 
 HANDLERS: Final = ExtensionPoint[Handler]("handlers", "handler", callable)
 

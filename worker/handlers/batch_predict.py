@@ -1,4 +1,4 @@
-"""`batch_predict`: run a model over many rows, batch by batch."""
+"""`batch_predict`: predict many rows, batch by batch."""
 
 import math
 from functools import partial
@@ -10,7 +10,7 @@ from worker.context import JobContext, Outcome
 
 
 def batch_predict(job: JobContext) -> Outcome:
-    """Predict every row that is not done yet; the result is how many there are, and how many are in error."""
+    """Predict every row that is not committed yet. The result counts the rows, and those with an error."""
     params = predictions.params_of(job, BatchPredictParams)
     found = rows.of_job(job, params.shape)
     model = predictions.load(job, params.model)
