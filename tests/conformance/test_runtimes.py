@@ -19,8 +19,6 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from app.core.sandbox.permissions import Permission
 from app.jobs.params import ModelReference
 from app.models import formats
-from app.models.errors import BrokenModel as BrokenUpload
-from app.models.errors import UnsafeModel as UnsafeUpload
 from tests.conformance.cases import PLUGINS, RuntimeCase, of_plugins
 from tests.models import files
 from tests.worker.children import attempts
@@ -257,10 +255,3 @@ async def test_a_file_cut_off_anywhere_is_refused_by_inspection_and_by_load(
         for open_file in (runtime.inspect, partial(runtime.load, ModelReference("mine", 1, case.runtime))):
             with pytest.raises((BrokenModel, UnsafeModel)):
                 open_file(path)
-
-
-async def test_pickles_never_reach_a_runtime(tmp_path: Path) -> None:
-    path = files.written(tmp_path, b"\x80\x04N.")
-
-    with pytest.raises((UnsafeUpload, BrokenUpload)):
-        formats.runtime_of(path, formats.load(PLUGINS).values())
