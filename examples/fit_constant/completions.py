@@ -1,4 +1,4 @@
-"""What is written when a job completes: the model becomes a version, in the same transaction."""
+"""The completion: the model becomes a version in the transaction that completes the job."""
 
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What a worker does: count the labels, and hand over the model's file as an artifact."""
+"""The worker's half: count the labels, and hand over the model's file as an artifact."""
 
 from collections import Counter
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the API knows: the body of `POST /jobs/fit-constant`, and what is stored of it."""
+"""The API's half: the body of `POST /jobs/fit-constant`, and what is stored of it."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ class FitConstantRequest(JobOptions):
 
 
 class Params(msgspec.Struct, frozen=True):
-    """What the handler and the completion read. The labels travel apart, as the job's payload."""
+    """Params of the handler and the completion. The labels are stored separately, as the job's rows."""
 
     columns: tuple[str, ...]
     model: str

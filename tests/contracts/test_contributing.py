@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md is true: its files exist, and its recipes count what earlier additions have touched."""
+"""The files in CONTRIBUTING.md exist, and its recipes list the files that earlier additions touched."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pages that list things list exactly what is there."""
+"""The glossary and the page of dependencies are complete."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Files are where a reader looks for them, and none names what only one machine has."""
+"""Tests are where a reader looks for them, and no file names paths of one machine or a registry."""
 
 import re
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ ABOUT_A_TOPIC = {
     "worker/test_telemetry.py",
     "worker/test_worker_folder.py",
 }
-"""Tests in a mirrored folder that are about several modules at once: a story, an attack, a limit."""
+"""Tests in a mirrored folder that concern several modules: a story, an attack, a limit."""
 
 NOT_OURS = {".git", ".venv", ".data", "node_modules", "__pycache__"}
 
@@ -73,7 +73,7 @@ OF_ONE_MACHINE = re.compile(
 
 
 def mirrored(path: Path) -> Path | None:
-    """The folder of the source that a test's folder mirrors, if it mirrors one."""
+    """The source folder that a test's folder mirrors, or None."""
     below = path.parent.relative_to(TESTS)
     source = ROOT / below if below.parts[:1] == ("worker",) else ROOT / "app" / below
     return source if source.is_dir() and below.parts else None

@@ -22,7 +22,7 @@ KINDS = {{{listed!r}: Kind(name={name!r}, summary="Something", request=JobOption
 
 
 def bringing(name: str, *, listed: str | None = None) -> str:
-    """The source of a module that brings a kind."""
+    """The source of a module `kinds`."""
     return GOOD.format(name=name, listed=listed or name)
 
 
@@ -106,5 +106,5 @@ def test_plugins_are_separated_by_commas() -> None:
 @pytest.mark.parametrize(
     "kinds", ["KINDS = None", "KINDS = ['word_count']", "KINDS = {'word_count': 'a kind'}"]
 )
-def test_kinds_that_are_none_are_named(make_plugin: MakePlugin, kinds: str) -> None:
+def test_values_that_are_not_kinds_are_rejected(make_plugin: MakePlugin, kinds: str) -> None:
     assert "nonsense.kinds" in fault(make_plugin("nonsense", kinds=kinds))
