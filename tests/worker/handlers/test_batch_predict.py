@@ -1,4 +1,4 @@
-"""`batch_predict` over inline rows and datasets, and its errors."""
+"""`batch_predict` over rows that are sent along and over datasets, and on what it cannot work with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def params(**more: Any) -> dict[str, Any]:
 
 
 def over_dataset(path: Path, *, done: int = 0, batch: int = 0, errors: int = 0, **more: Any) -> Start:
-    """An attempt over a dataset that resumes after `done` rows."""
+    """An attempt over a dataset, which begins after so many rows."""
     start = attempts.start("batch_predict", params=params(**more), resume_batch=batch, done=done)
     rows = pq.read_metadata(path).num_rows
     return msgspec.structs.replace(
@@ -47,7 +47,7 @@ def lines(attempt: Attempt) -> list[dict[str, Any]]:
         ({"model": MODEL | {"runtime": "abacus"}, "batch_size": 10}, ["text"], "unknown_runtime"),
     ],
 )
-async def test_invalid_params_are_a_clear_failure(
+async def test_what_cannot_be_predicted_is_a_clear_failure(
     told: dict[str, Any], rows: Sequence[Any], code: str
 ) -> None:
     attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=told))
@@ -65,7 +65,7 @@ async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted()
     assert attempt.result == {"total": 3, "errors": 1}
 
 
-async def test_an_object_gives_the_model_its_column_and_the_result_its_id() -> None:
+async def test_objects_give_the_model_their_column_and_the_result_their_id() -> None:
     rows = [{"id": "a", "review": "good", "stars": 5}, {"id": 7, "review": "bad"}, {"review": "so-so"}]
     shape = {"column": "review", "id_column": "id"}
 
@@ -122,7 +122,7 @@ async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job
 
 
 class Odd:
-    """A model that predicts or raises, depending on the row."""
+    """A model that answers or raises by the row."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -135,7 +135,7 @@ class Odd:
 
 
 def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
-    """What is committed for rows that the odd model predicts."""
+    """What is sent for rows that the odd model is asked about."""
     sent: list[list[Any]] = []
 
     def send(outputs: list[Any]) -> None:
@@ -150,7 +150,7 @@ def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
     return sent[0]
 
 
-def test_a_model_that_raises_for_a_batch_is_called_once_per_row() -> None:
+def test_a_model_that_raises_over_a_batch_is_asked_row_by_row_once() -> None:
     model = Odd()
 
     said = predictions.predict(model, ["a", "raise", "ccc"], has_worked=False)
@@ -175,7 +175,7 @@ def test_the_rows_are_at_fault_where_the_model_has_worked_before(count: int) -> 
     assert codes == ["unserialisable_output"] * count
 
 
-def test_an_output_that_is_not_json_is_an_error_of_its_row() -> None:
+def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
     first, second = outcome(["a", "nan"])
 
     assert first == {"value": 1}
@@ -184,7 +184,7 @@ def test_an_output_that_is_not_json_is_an_error_of_its_row() -> None:
         outcome(["nan", "nan"])
 
 
-def test_a_model_that_returns_too_few_predictions_is_not_called_again() -> None:
+def test_a_model_that_miscounts_is_not_asked_again() -> None:
     class Miscounting:
         def predict(self, rows: Sequence[Any]) -> list[Any]:
             return [1]

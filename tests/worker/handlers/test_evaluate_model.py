@@ -1,4 +1,4 @@
-"""The metrics of `evaluate_model` do not depend on interruptions."""
+"""`evaluate_model`: its metrics are those of all rows at once, however often it was interrupted."""
 
 import math
 from pathlib import Path
@@ -39,7 +39,7 @@ def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, A
 
 
 def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | None = None) -> dict[str, Any]:
-    """The result of an evaluation that is resumed from its checkpoint every so many rows."""
+    """The result, with the evaluation taken up again from its checkpoint every so many rows."""
     evaluation = Evaluation()
     for row, (target, prediction) in enumerate(zip(truth, said, strict=True)):
         if interrupted_every and row % interrupted_every == 0:
@@ -69,7 +69,7 @@ def test_the_metrics_of_values_are_those_of_all_rows_at_once() -> None:
     assert (result["confusion_matrix"], result["classes"]) == (None, None)
 
 
-def test_the_sample_of_scores_does_not_depend_on_interruptions() -> None:
+def test_of_more_scores_than_can_be_kept_a_sample_is_kept_that_no_interruption_changes() -> None:
     rows = MAX_SAMPLED_SCORES
     truth, said, arrays = classified(rows)
 
@@ -133,7 +133,7 @@ def test_a_model_without_labels_or_values_cannot_be_compared() -> None:
         Evaluation().compare(0, {"outputs": {"x": 1}}, 1)
 
 
-def test_a_target_with_too_many_values_is_not_a_class() -> None:
+def test_a_target_with_too_many_values_is_no_class() -> None:
     with pytest.raises(BadInput, match="1000 different values"):
         evaluated([str(row) for row in range(1001)], [{"label": "a"}] * 1001)
 
@@ -153,7 +153,7 @@ def start(path: Path, **more: Any) -> Start:
     )
 
 
-async def test_a_resumed_evaluation_counts_each_row_once(tmp_path: Path) -> None:
+async def test_an_evaluation_that_goes_on_after_another_attempt_counts_each_row_once(tmp_path: Path) -> None:
     texts = [f"{row} {'good' if row % 3 else 'awful'} things" for row in range(60)]
     moods = ["positive" if row % 4 else "negative" for row in range(59)] + [None]
     path = tmp_path / "rows.parquet"
@@ -173,7 +173,7 @@ async def test_a_resumed_evaluation_counts_each_row_once(tmp_path: Path) -> None
     assert first == {**VaderModel().predict(texts[:1])[0], "target": "negative"}
 
 
-async def test_inline_rows_are_evaluated_too() -> None:
+async def test_rows_that_are_sent_along_are_evaluated_too() -> None:
     rows = [{"text": "good", "mood": "positive"}, {"text": "bad", "mood": "positive"}]
     params = {"model": MODEL, "batch_size": 10, "target": "mood", "shape": {"column": "text"}}
 

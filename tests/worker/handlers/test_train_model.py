@@ -54,7 +54,7 @@ Run = Callable[[Start], Awaitable[Attempt]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def children() -> AsyncIterator[ChildPool]:
-    """One pool for all tests: loading the ML libraries takes seconds."""
+    """Loading everything that handlers need takes seconds; the children of one worker share that, as here."""
     async with attempts.pool(handlers=HANDLERS) as pool:
         yield pool
 
@@ -87,7 +87,7 @@ async def test_each_epoch_is_a_batch_with_its_metrics_and_a_checkpoint(run: Run,
     assert not attempt.end.is_early
 
 
-async def test_the_result_has_metrics_columns_and_versions(run: Run, tmp_path: Path) -> None:
+async def test_the_result_says_what_a_data_scientist_asks_for(run: Run, tmp_path: Path) -> None:
     result = (await run(start(tmp_path, data.customers(120)))).result
 
     assert result["accuracy"] == result["metrics"]["accuracy"]
@@ -108,7 +108,7 @@ async def test_the_result_has_metrics_columns_and_versions(run: Run, tmp_path: P
     assert result["signature"]["task"] == "classification"
 
 
-async def test_a_dataset_is_learnt_like_the_same_inline_rows(run: Run, tmp_path: Path) -> None:
+async def test_a_dataset_is_learnt_as_its_rows_are(run: Run, tmp_path: Path) -> None:
     rows = data.customers(120)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=50)
 
@@ -123,7 +123,9 @@ async def test_a_dataset_is_learnt_like_the_same_inline_rows(run: Run, tmp_path:
     assert dataset.result["columns"] == inline.result["columns"]
 
 
-async def test_a_killed_training_resumes_and_ends_with_the_same_model(run: Run, tmp_path: Path) -> None:
+async def test_a_killed_attempt_is_gone_on_with_from_its_last_epoch_to_the_same_model(
+    run: Run, tmp_path: Path
+) -> None:
     rows = data.customers(120)
     whole = await run(start(tmp_path / "whole", rows))
     cut = whole.batches[3]
@@ -157,7 +159,7 @@ async def test_asked_to_stop_it_yields_between_two_epochs(children: ChildPool, t
     assert isinstance(said, Yielded)
 
 
-async def test_an_early_stop_tells_the_worker_that_no_batch_follows(run: Run, tmp_path: Path) -> None:
+async def test_when_it_stops_early_the_worker_hears_that_there_is_no_more(run: Run, tmp_path: Path) -> None:
     attempt = await run(
         start(tmp_path, data.customers(60), {**PARAMS, "algorithm": "multinomial_nb", "params": {}})
     )
@@ -181,7 +183,7 @@ async def test_an_early_stop_tells_the_worker_that_no_batch_follows(run: Run, tm
         (data.customers(60), {**PARAMS, "params": {"layers": 2}}, "bad_input", "layers"),
     ],
 )
-async def test_data_that_cannot_be_learnt_is_a_clear_failure(
+async def test_what_cannot_be_learnt_is_a_clear_failure(
     rows: list[Any], params: dict[str, Any], code: str, said: str, run: Run, tmp_path: Path
 ) -> None:
     message = msgspec.structs.replace(start(tmp_path, rows, params), total=EPOCHS)
@@ -193,7 +195,7 @@ async def test_data_that_cannot_be_learnt_is_a_clear_failure(
     assert not attempt.failure.is_retryable
 
 
-async def test_data_too_large_for_the_child_is_rejected_before_it_dies(tmp_path: Path) -> None:
+async def test_what_would_not_fit_into_the_child_is_refused_before_it_dies(tmp_path: Path) -> None:
     count = 200_000
     columns = {f"x{place}": pa.array(range(place, count + place), pa.float64()) for place in range(30)}
     pq.write_table(pa.table({**columns, "target": [0, 1] * (count // 2)}), tmp_path / "rows.parquet")
