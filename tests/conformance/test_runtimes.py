@@ -1,4 +1,4 @@
-"""Every runtime predicts as its framework does, reports invalid rows, and refuses damaged files."""
+"""The conformance suite of runtimes: each predicts like its library and refuses damaged files."""
 
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -19,7 +19,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from app.core.sandbox.permissions import Permission
 from app.jobs.params import ModelReference
 from app.models import formats
-from tests.conformance.cases import PLUGINS, RuntimeCase, of_plugins
+from tests.conformance.cases import PLUGINS, of_plugins
+from tests.conformance.cases import RuntimeCase as Case
 from tests.models import files
 from tests.worker.children import attempts
 from tests.worker.handlers.datasets import as_file
@@ -69,25 +70,23 @@ def of_onnx_regressor(content: bytes) -> list[Any]:
 TEXTS = ["What a lovely day", "I hate it", "This is a table."]
 LISTS = FLOWERS.astype(float).tolist()
 
-CASES: dict[str, RuntimeCase] = {
-    "vader": RuntimeCase("vader", None, TEXTS, {"text": 1}, of_vader),
-    "sklearn classifier": RuntimeCase(
+CASES: dict[str, Case] = {
+    "vader": Case("vader", None, TEXTS, {"text": 1}, of_vader),
+    "sklearn classifier": Case(
         "sklearn", files.as_skops(files.classifier()), LISTS, [1.0], of_skops_classifier
     ),
-    "sklearn regressor": RuntimeCase(
-        "sklearn", files.as_skops(files.regressor()), LISTS, "x", of_skops_regressor
-    ),
-    "onnx classifier": RuntimeCase(
+    "sklearn regressor": Case("sklearn", files.as_skops(files.regressor()), LISTS, "x", of_skops_regressor),
+    "onnx classifier": Case(
         "onnx", files.as_onnx(files.classifier(), zipmap=True), LISTS, [1.0], of_onnx_classifier
     ),
-    "onnx regressor": RuntimeCase("onnx", files.as_onnx(files.regressor()), LISTS, "x", of_onnx_regressor),
+    "onnx regressor": Case("onnx", files.as_onnx(files.regressor()), LISTS, "x", of_onnx_regressor),
     **dict(of_plugins("RUNTIME_CASES")),
 }
 
 
 @pytest.fixture(params=CASES.values(), ids=list(CASES))
-def case(request: pytest.FixtureRequest) -> RuntimeCase:
-    found: RuntimeCase = request.param
+def case(request: pytest.FixtureRequest) -> Case:
+    found: Case = request.param
     return found
 
 
@@ -101,17 +100,17 @@ def installed() -> Iterator[None]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def child() -> AsyncIterator[Child]:
-    """A child as in a worker."""
+    """A child as a worker has it."""
     async with (
         attempts.pool(handlers=HANDLERS, plugins=PLUGINS) as children,
-        # Each test brings another file; that no runtime writes one holds for all of them.
+        # Each test passes another file. No runtime writes files.
         attempts.take(children, tenancy=Tenancy(permissions=frozenset({Permission.FILES}))) as taken,
     ):
         yield taken
 
 
-def start(folder: Path, case: RuntimeCase, rows: list[Any]) -> Start:
-    """A batch-predict attempt with the model of a case."""
+def start(folder: Path, case: Case, rows: list[Any]) -> Start:
+    """Return a batch_predict attempt with the model of a case."""
     model = {"name": "mine", "version": 1, "runtime": case.runtime}
     found = {}
     if case.content is not None:
@@ -124,8 +123,8 @@ def start(folder: Path, case: RuntimeCase, rows: list[Any]) -> Start:
     return msgspec.structs.replace(message, files=found)
 
 
-def loaded(case: RuntimeCase, folder: Path) -> Model:
-    """The model of a case, in this process."""
+def loaded(case: Case, folder: Path) -> Model:
+    """Load the model of a case in this process."""
     path = None if case.content is None else files.written(folder, case.content)
     found = runtime(case.runtime)
     assert found is not None
@@ -148,19 +147,19 @@ async def test_every_runtime_has_a_case_and_every_one_that_takes_uploads_has_a_f
     assert {*runtimes.FILE_RUNTIMES, *formats.load(PLUGINS)} == with_files
 
 
-async def test_it_predicts_the_same_as_its_library(case: RuntimeCase, child: Child, tmp_path: Path) -> None:
+async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp_path: Path) -> None:
     attempt = await attempts.run(child, start(tmp_path, case, case.rows))
 
     assert attempt.result == {"total": len(case.rows), "errors": 0}
     expected = case.expected(case.content or b"")
-    for said, own in zip(attempt.outputs, expected, strict=True):
-        assert core(said) == pytest.approx(own, abs=1e-12)
-        if "label" in said and case.content is not None:
-            assert said["label"] == max(own, key=own.get)
+    for output, own in zip(attempt.outputs, expected, strict=True):
+        assert core(output) == pytest.approx(own, abs=1e-12)
+        if "label" in output and case.content is not None:
+            assert output["label"] == max(own, key=own.get)
 
 
-async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
-    case: RuntimeCase, child: Child, tmp_path: Path
+async def test_columnar_rows_get_the_same_predictions_as_single_rows(
+    case: Case, child: Child, tmp_path: Path
 ) -> None:
     names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
     rows = [[row] if isinstance(row, str) else row for row in [*case.rows, *case.rows]]
@@ -188,7 +187,7 @@ async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
     assert in_columns.result["total"] == len(rows) + 1
 
 
-async def test_what_is_only_written_is_the_same_json(case: RuntimeCase, tmp_path: Path) -> None:
+async def test_structs_encode_to_the_same_json(case: Case, tmp_path: Path) -> None:
     model = loaded(case, tmp_path)
     if not isinstance(model, QuickModel):
         return
@@ -198,7 +197,7 @@ async def test_what_is_only_written_is_the_same_json(case: RuntimeCase, tmp_path
     assert model.predict_to_write([]) == model.predict([]) == []
 
 
-async def test_a_wrong_row_is_an_error_of_that_row(case: RuntimeCase, child: Child, tmp_path: Path) -> None:
+async def test_an_invalid_row_gets_an_error(case: Case, child: Child, tmp_path: Path) -> None:
     rows = [case.rows[0], case.wrong_row, case.rows[1]]
 
     attempt = await attempts.run(child, start(tmp_path, case, rows))
@@ -210,8 +209,8 @@ async def test_a_wrong_row_is_an_error_of_that_row(case: RuntimeCase, child: Chi
 
 
 @pytest.mark.parametrize("where", [0.01, 0.5, 0.99])
-async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
-    case: RuntimeCase, child: Child, tmp_path: Path, where: float
+async def test_a_flipped_byte_fails_the_attempt_before_loading(
+    case: Case, child: Child, tmp_path: Path, where: float
 ) -> None:
     if case.content is None:
         return
@@ -226,7 +225,7 @@ async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
     assert "'model'" in failure.message
 
 
-async def test_an_uploaded_file_is_recognised_inspected_and_loaded(case: RuntimeCase, tmp_path: Path) -> None:
+async def test_an_accepted_upload_can_be_loaded(case: Case, tmp_path: Path) -> None:
     if case.content is None:
         return
     path = files.written(tmp_path, case.content)
@@ -243,7 +242,7 @@ async def test_an_uploaded_file_is_recognised_inspected_and_loaded(case: Runtime
 
 
 async def test_a_file_cut_off_anywhere_is_refused_by_inspection_and_by_load(
-    case: RuntimeCase, tmp_path: Path
+    case: Case, tmp_path: Path
 ) -> None:
     if case.content is None:
         return

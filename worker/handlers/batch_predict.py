@@ -10,7 +10,7 @@ from worker.context import JobContext, Outcome
 
 
 def batch_predict(job: JobContext) -> Outcome:
-    """Predict every row that is not committed yet. The result counts the rows, and those with an error."""
+    """Predict every row that is not done yet; the result is how many there are, and how many are in error."""
     params = predictions.params_of(job, BatchPredictParams)
     found = rows.of_job(job, params.shape)
     model = predictions.load(job, params.model)

@@ -53,7 +53,7 @@ def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
 
 
 def _read(path: Path, params: TrainModelParams) -> pa.Table:
-    """Read the columns of the job; all of them if one is missing, so that the error can list them."""
+    """The columns that are asked for; all, if one is missing, so that it can be said which there are."""
     memory.ensure_room("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
     with RowReader(path) as reader:
         wanted = None
