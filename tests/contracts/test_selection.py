@@ -1,4 +1,4 @@
-"""The marks by which make targets select tests, derived from fixtures and folders."""
+"""The marks by which the make targets choose: each test has them from its fixtures and its folder."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def test_a_test_with_a_database_needs_a_server(request: pytest.FixtureRequest) -
 def test_a_test_is_either_fast_or_needs_a_server_or_is_in_a_folder_of_slow_ones(
     request: pytest.FixtureRequest,
 ) -> None:
-    """Checks all tests that were collected with this one."""
+    """Of all that were collected with this one."""
     for item in request.session.items:
         marks = marks_of(item)
         assert not {"fast", "server"} <= marks, item.nodeid
@@ -36,7 +36,7 @@ def test_the_paths_of_long_tests_are_there(path: str) -> None:
     assert (selection.TESTS / path).exists()
 
 
-def test_the_fast_run_does_not_import_slow_folders() -> None:
+def test_what_is_left_out_of_the_fast_ones_is_not_even_imported() -> None:
     assert selection.is_left_out(selection.TESTS / "worker" / "training", "fast")
     assert selection.is_left_out(selection.TESTS / "faults" / "test_fleet.py", "fast")
     assert not selection.is_left_out(selection.TESTS / "worker" / "training", "not long")
