@@ -1,7 +1,6 @@
-"""Writes docs/performance.md from what the scripts have kept in `bench/results/`.
+"""Generates docs/performance.md from the results in `bench/results/` and the notes in `bench/notes/`.
 
-What is written by a person is in `bench/notes/`, one file a script: for a figure that is not reached, the
-profile that explains it and what would be needed.
+A note, one file per script, explains a missed target: the profile, and what would be needed to reach it.
 """
 
 from pathlib import Path
@@ -19,19 +18,19 @@ NOTES: Final = Path(__file__).parent / "notes"
 
 OPENING: Final = """# Performance
 
-How fast, how small, how soon: measured, beside what one would have instead, in the same run.
-`make bench` writes this page (`make bench ARGS='streams --quick'` runs one script in its short form), and
-each figure has its command. No test asserts a time.
+Benchmarks of speed, memory and latency. Where a reference exists, it runs in the same session: Headrace and
+the reference take turns on the same machine. `make bench` runs all benchmarks and generates this page;
+`make bench ARGS='streams --quick'` runs the short form of one. Each section names its command. No test
+asserts a time.
 
-Servers are the embedded ones with their default options: each commit is on the disk (fsync) before it is
-confirmed. The client is a process of its own on the same machine, so what it takes is missing to what is
-measured. Rounds of ours and of the reference take turns; a number is the median of the rounds, in brackets
-the lowest and the highest.
+The embedded servers run with their default options: Postgres flushes each commit to disk (fsync) before it
+confirms it. The client is a separate process on the same machine and competes for its processors. Each number
+is the median of the rounds, with the lowest and the highest in brackets.
 """
 
 
 def write() -> None:
-    """Write the page."""
+    """Write docs/performance.md."""
     found = {figure.script: _read(figure.script) for figure in FIGURES}
     parts = [OPENING, _machine([one for one in found.values() if one]), _overview(found)]
     parts += [_section(figure, found[figure.script]) for figure in FIGURES]
@@ -69,19 +68,17 @@ def _overview(found: dict[str, dict[str, Any] | None]) -> str:
                     verdict,
                 ]
             )
-    return "## Figures\n\n" + markdown(("what", "measured", "reach", "reached"), rows) + "\n"
+    return "## Figures\n\n" + markdown(("metric", "measured", "target", "met"), rows) + "\n"
 
 
 def _section(figure: Figure, kept: dict[str, Any] | None) -> str:
-    lines = [f"## {figure.script}\n", f"{figure.what}. Reference: {figure.reference}.\n"]
+    lines = [f"## {figure.script}\n", f"**Measured:** {figure.what}. **Reference:** {figure.reference}.\n"]
     lines.append(f"    .venv/bin/python -m bench.{figure.script}\n")
     if kept is None:
         lines.append("Not measured yet.\n")
         return "\n".join(lines)
     if kept["is_quick"]:
-        lines.append(
-            f"Short form (`--quick`, {kept['date']}): it shows that the script runs; it does not count.\n"
-        )
+        lines.append(f"Short form (`--quick`, {kept['date']}): not a valid measurement.\n")
     for table in kept["tables"]:
         lines.append(f"**{table['title']}**\n\n{markdown(table['columns'], table['rows'])}\n")
         if table["note"]:
@@ -91,7 +88,7 @@ def _section(figure: Figure, kept: dict[str, Any] | None) -> str:
     if note.exists():
         lines.append(note.read_text())
     elif missed:
-        lines.append(f"Not reached: {'; '.join(missed)}. Why, and what would be needed: not written yet.\n")
+        lines.append(f"Targets missed: {'; '.join(missed)}. Not analysed yet.\n")
     return "\n".join(lines)
 
 

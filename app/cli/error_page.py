@@ -1,4 +1,4 @@
-"""Writes docs/errors.md: every error that the API answers with. `python -m app.cli.error_page` updates it."""
+"""Generates docs/errors.md, the list of all API errors: `python -m app.cli.error_page`."""
 
 import inspect
 from collections import defaultdict
@@ -21,10 +21,10 @@ _MAX_ROUTES: Final = 4
 _HEAD: Final = """\
 # Errors
 
-Every error is a document of the type `application/problem+json` (RFC 9457). Programs decide by `code`, which
-does not change; people read `detail`. `request_id` finds the request in the logs. Facts such as `limit` or
-`job_id` are members beside these. A 422 with the code `validation_error` lists in `errors` what is wrong,
-each with its field in `loc`.
+Every error response is an `application/problem+json` document (RFC 9457). Programs should branch on
+`code`, which is stable; `detail` is for people. `request_id` identifies the request in the logs. Facts
+such as `limit` or `job_id` are additional members. A 422 with the code `validation_error` lists the
+invalid fields in `errors`, each with its path in `loc`.
 
 ```json
 {"type": "urn:headrace:problem:job_not_found", "title": "Job not found", "status": 404,
@@ -33,9 +33,9 @@ each with its field in `loc`.
  "job_id": "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"}
 ```
 
-429, 503 and some others carry the header `Retry-After`, in seconds. A request with an `Idempotency-Key` can
-be repeated whatever the answer was, also if there was none. [streams.md](streams.md) has the close codes of
-WebSockets.
+429, 503 and some other responses carry the header `Retry-After`, in seconds. If you send an
+`Idempotency-Key`, you can repeat a request after any response, or after none.
+[streams.md](streams.md#close-codes) lists the close codes of WebSockets.
 
 This page is generated from the code by `python -m app.cli.error_page`.
 """
@@ -43,28 +43,28 @@ This page is generated from the code by `python -m app.cli.error_page`.
 
 @dataclass
 class Entry:
-    """One code: what is said, and where."""
+    """An error code: its messages, and the routes that return it."""
 
     code: str
     status: int
-    sentences: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
 
     @property
     def advice(self) -> str:
-        """What to do about it."""
+        """What the client should do."""
         return ADVICE.get(self.code) or BY_STATUS.get(self.status, BY_STATUS[400])
 
 
 def entries() -> list[Entry]:
-    """Every code, by status and name."""
+    """All error codes, sorted by status and code."""
     found = {
-        "method_not_allowed": Entry("method_not_allowed", 405, ["Method Not Allowed"], ["any path"]),
+        "method_not_allowed": Entry("method_not_allowed", 405, ["Method Not Allowed"]),
     }
     for error in _errors(AppError):
         if error not in _NEVER_RAISED:
             entry = found.setdefault(error.code, Entry(error.code, error.status))
-            entry.sentences.append(inspect.getdoc(error) or "")
+            entry.messages.append(inspect.getdoc(error) or "")
     documented = _documented()
     for code, entry in found.items():
         entry.routes = documented.get(code, entry.routes)
@@ -72,25 +72,25 @@ def entries() -> list[Entry]:
 
 
 def page() -> str:
-    """The page as it should be."""
+    """The content of docs/errors.md."""
     parts = [_HEAD]
     by_status: dict[int, list[Entry]] = defaultdict(list)
     for entry in entries():
         by_status[entry.status].append(entry)
     for status, found in by_status.items():
         parts.append(f"\n## {status} {HTTPStatus(status).phrase}\n")
-        parts.append("\n| code | sentence | when | what to do |\n|---|---|---|---|\n")
+        parts.append("\n| code | message | returned by | what to do |\n|---|---|---|---|\n")
         parts += (_row(entry) for entry in found)
     return "".join(parts)
 
 
 def main() -> None:
-    """Write the page."""
+    """Write docs/errors.md."""
     PAGE.write_text(page())
 
 
 def _errors(base: type[AppError]) -> Iterator[type[AppError]]:
-    # Errors of the application only: tests and plugins have their own.
+    # Skips the errors of tests and plugins.
     for error in base.__subclasses__():
         if error.__module__.startswith("app."):
             yield error
@@ -98,7 +98,7 @@ def _errors(base: type[AppError]) -> Iterator[type[AppError]]:
 
 
 def _documented() -> Mapping[str, list[str]]:
-    """The operations whose OpenAPI description has an example of each code."""
+    """For each code, the operations whose OpenAPI description has an example of it."""
     settings = Settings(_env_file=None, database_url="unused", redis_url="unused")
     found: dict[str, list[str]] = defaultdict(list)
     for path, operations in create_app(settings).openapi()["paths"].items():
@@ -109,13 +109,13 @@ def _documented() -> Mapping[str, list[str]]:
 
 
 def _codes(operation: dict[str, Any]) -> Iterator[str]:
-    for answer in operation["responses"].values():
-        yield from answer.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
+    for response in operation["responses"].values():
+        yield from response.get("content", {}).get(MEDIA_TYPE, {}).get("examples", {})
 
 
 def _row(entry: Entry) -> str:
-    said = "<br>".join(_cell(sentence) for sentence in entry.sentences)
-    return f"| `{entry.code}` | {said} | {_routes(entry.routes)} | {entry.advice} |\n"
+    messages = "<br>".join(_cell(message) for message in entry.messages)
+    return f"| `{entry.code}` | {messages} | {_routes(entry.routes)} | {entry.advice} |\n"
 
 
 def _routes(routes: list[str]) -> str:
@@ -126,8 +126,8 @@ def _routes(routes: list[str]) -> str:
     return shown if more <= 0 else f"{shown} and {more} more"
 
 
-def _cell(sentence: str) -> str:
-    return " ".join(sentence.split()).replace("!r}", "}").replace("|", "\\|")
+def _cell(message: str) -> str:
+    return " ".join(message.split()).replace("!r}", "}").replace("|", "\\|")
 
 
 if __name__ == "__main__":
