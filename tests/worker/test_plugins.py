@@ -12,6 +12,7 @@ from app.jobs.kinds import registry
 from tests.conftest import MakePlugin
 from tests.support import processes
 from worker import plugins, runtimes
+from worker.context import JobError
 from worker.runtimes import file_runtime, runtime
 from worker.training import learners
 
@@ -100,6 +101,14 @@ def test_a_learner_needs_an_algorithm(make_plugin: MakePlugin) -> None:
     plugin = make_plugin("guessing", learners=LEARNER)
 
     assert fault(plugin) == "PLUGINS: no algorithm for the learner guess"
+
+
+def test_a_worker_without_the_plugin_says_which_algorithm_it_lacks() -> None:
+    with pytest.raises(JobError) as raised:
+        learners.algorithm("nearest_centroid")
+
+    assert (raised.value.code, raised.value.is_retryable) == ("unknown_algorithm", True)
+    assert raised.value.message == "this worker cannot train with nearest_centroid"
 
 
 def test_a_completion_needs_a_kind(make_plugin: MakePlugin) -> None:

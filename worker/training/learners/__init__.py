@@ -8,6 +8,7 @@ from app.core.plugins import ExtensionPoint
 from app.jobs.algorithms import catalogue
 from app.jobs.algorithms.catalogue import Algorithm, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
+from worker.context import JobError
 from worker.training.features import Shape
 from worker.training.learners.bayes import BayesLearner
 from worker.training.learners.boosting import BoostingLearner
@@ -60,7 +61,9 @@ def install(plugins: Iterable[str]) -> None:
 
 
 def algorithm(name: str) -> Algorithm:
-    """Return an algorithm of the catalogue. Raises KeyError if this worker does not have it."""
+    """Return an algorithm. Raises JobError `unknown_algorithm`: another worker may have it."""
+    if name not in _algorithms:
+        raise JobError("unknown_algorithm", f"this worker cannot train with {name}")
     return _algorithms[name]
 
 
