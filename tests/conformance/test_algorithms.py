@@ -99,12 +99,12 @@ def test_a_training_killed_after_any_epoch_ends_with_the_same_model(
         resumed.finish(tmp_path / "resumed")
 
         assert losses(resumed) == losses(whole)
-        assert np.array_equal(held_out(resumed), held_out(whole))
+        assert np.array_equal(predicted(resumed), predicted(whole))
 
 
-def held_out(found: Training) -> Any:
-    """What the finished model predicts for the rows that were held out."""
-    return found._learner.estimator().predict(found._held_rows)
+def predicted(found: Training) -> Any:
+    """What the finished model predicts for the rows that it was trained on."""
+    return found._learner.estimator().predict(found._training_data.rows)
 
 
 @every_task
