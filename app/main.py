@@ -19,6 +19,7 @@ from app.http.routing import SMALL_BODY_BYTES
 from app.http.state import find_state, set_state
 from app.jobs.kinds import registry
 from app.jobs.times import JobTimes
+from app.models import formats
 from app.routers import routers
 from app.state import AppState, Tunables, open_state
 from app.streams.times import StreamTimes
@@ -55,6 +56,7 @@ def create_app(
         logging.configure(settings)
     loaded = settings
     kinds = registry.load(loaded.plugins)
+    formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload
     budget = BodyBudget(loaded.max_body_bytes)
     tunables = Tunables(stream_times, job_times, import_limits)
 

@@ -1,5 +1,6 @@
 """Shared fixtures: one Postgres and one Valkey per test process, and an empty database per test."""
 
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -37,6 +38,7 @@ CONNECT_SECONDS = 30.0
 
 SignUp = Callable[[str], Awaitable[dict[str, str]]]
 StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
+MakePlugin = Callable[..., str]
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
@@ -225,3 +227,30 @@ def start_worker(settings: Settings, tmp_path: Path) -> StartWorker:
         return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name)
 
     return start
+
+
+@pytest.fixture
+def plugins_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the import path."""
+    path = tmp_path / "plugins"
+    path.mkdir()
+    monkeypatch.syspath_prepend(path)
+    return path
+
+
+@pytest.fixture
+def make_plugin(plugins_path: Path) -> Iterator[MakePlugin]:
+    """Write a package with these modules and return its name. It is unloaded when the test is over."""
+    made: set[str] = set()
+
+    def make_plugin(name: str, **modules: str) -> str:
+        package = plugins_path / name
+        package.mkdir()
+        for module, source in {"__init__": "", **modules}.items():
+            (package / f"{module}.py").write_text(source)
+        made.add(name)
+        return name
+
+    yield make_plugin
+    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
+        del sys.modules[module]

@@ -15,7 +15,7 @@ from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
-from app.jobs import leases
+from app.jobs import completions, leases
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
 from app.jobs.leases import WorkerIdentity
@@ -54,7 +54,8 @@ async def work(settings: Settings) -> None:
             max_jobs_per_child=settings.child_max_jobs,
             max_file_bytes=settings.child_max_file_bytes,
             max_scratch_bytes=settings.child_max_scratch_bytes,
-            handlers=plugins.handler_mappings(settings.plugins),
+            handlers=plugins.BUILT_IN_HANDLERS,
+            plugins=settings.plugins,
             preload=plugins.HEAVY if settings.child_preload else (),
         ) as children,
         open_resources(settings) as resources,
@@ -81,6 +82,8 @@ def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
     """A kind without its other half would fail job after job. Raises ConfigurationError."""
     if missing := sorted(kinds.keys() - set(children.kinds)):
         raise ConfigurationError(f"PLUGINS: no handler for {', '.join(missing)}")
+    if missing := sorted(set(children.kinds) - kinds.keys()):
+        raise ConfigurationError(f"PLUGINS: no kind for the handler {', '.join(missing)}")
 
 
 async def _serve(
@@ -112,7 +115,16 @@ async def _serve(
         identity.kinds,
         max_running=settings.max_running_jobs_per_user,
     )
-    runner = Runner(settings, kinds, claimer, report_writer, lease, children, files)
+    runner = Runner(
+        settings,
+        kinds,
+        claimer,
+        report_writer,
+        lease,
+        children,
+        files,
+        completions.load(settings.plugins, kinds),
+    )
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,

@@ -25,7 +25,7 @@ from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.files import StoredFile
-from app.jobs.completions import COMPLETIONS, Completion
+from app.jobs.completions import COMPLETIONS, Completion, KindCompletion
 from app.jobs.kinds.kind import Kind
 from app.jobs.states import Outcome
 from app.jobs.transition_types import Batch, ClaimedJob, Report
@@ -98,6 +98,7 @@ class Runner:
         lease: Lease,
         children: ChildPool,
         files: Files,
+        completions: Mapping[str, KindCompletion] = COMPLETIONS,
     ) -> None:
         self._settings = settings
         self._kinds = kinds
@@ -106,6 +107,7 @@ class Runner:
         self._lease = lease
         self._children = children
         self._files = files
+        self._completions = completions
         # By attempt: a worker that was frozen may have claimed a job again before it learns that it lost it.
         self._running: dict[tuple[UUID, int], Running] = {}
         self._is_draining = False
@@ -320,7 +322,7 @@ class Runner:
 
     async def _completion(self, job: ClaimedJob, done: messages.Done | None) -> Completion | None:
         """What else is to be written when the job completes, in the same transaction."""
-        complete = COMPLETIONS.get(job.kind)
+        complete = self._completions.get(job.kind)
         if done is None or complete is None:
             return None
         artifacts = {

@@ -6,10 +6,14 @@ when they are loaded are rejected here, with a hint what to use instead.
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from app.core.plugins import ExtensionPoint
+from app.models import builtin
 from app.models.errors import BrokenModel, UnsafeModel
 
 SKLEARN: Final = "sklearn"
@@ -62,8 +66,40 @@ _MAX_FIELDS: Final = 100_000
 _NUMBER: Final = 0
 
 
-def runtime_of(path: Path) -> str:
-    """The runtime of a model file. Raises UnsafeModel, BrokenModel."""
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of model files that a plugin adds.
+
+    `matches` recognises a file by its first 64 bytes. It is called only for files that are in no built-in
+    format and do not look like a pickle or a container of pickles. `suffix` ends the names of downloads.
+    """
+
+    runtime: str
+    suffix: str
+    matches: Callable[[bytes], bool]
+
+
+FORMATS: Final = ExtensionPoint[FileFormat](
+    "formats", "file format", lambda value: isinstance(value, FileFormat), name_of=attrgetter("runtime")
+)
+
+_SUFFIXES: Final = {SKLEARN: "skops", ONNX: "onnx"}
+
+
+def load(plugins: Iterable[str]) -> dict[str, FileFormat]:
+    """Return the formats that plugins add, by runtime. Raises ConfigurationError if a plugin is wrong."""
+    return FORMATS.load(plugins, taken={*_SUFFIXES, builtin.SENTIMENT.runtime})
+
+
+def suffix(runtime: str, added: Mapping[str, FileFormat]) -> str:
+    """Return how the name of a downloaded model file ends."""
+    if runtime in added:
+        return added[runtime].suffix
+    return _SUFFIXES.get(runtime, "bin")
+
+
+def runtime_of(path: Path, added: Iterable[FileFormat] = ()) -> str:
+    """Return the runtime that a file is for. Raises UnsafeModel, BrokenModel."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         if not head:
@@ -78,6 +114,9 @@ def runtime_of(path: Path) -> str:
             return ONNX
         if head[0] in _TEXT_PICKLE and _last_byte(file) == b".":
             raise _unsafe("a Python pickle of an old protocol")
+        for file_format in added:
+            if file_format.matches(head):
+                return file_format.runtime
     raise BrokenModel(reason="It is neither a skops file nor an ONNX model.")
 
 

@@ -16,7 +16,7 @@ from app.http.errors import PreconditionFailed, RangeNotSatisfiable
 from app.http.files import ServedFile
 from app.http.paging import PageQueryDep
 from app.http.routing import BoundedRoute
-from app.models import builtin, commands, queries, storage_keys, views
+from app.models import builtin, commands, formats, queries, storage_keys, views
 from app.models.errors import (
     AliasNotFound,
     ArtifactNotFound,
@@ -29,7 +29,6 @@ from app.models.schemas import AliasRequest, ModelChange, ModelPage, ModelView, 
 
 BINARY: Final = "application/octet-stream"
 
-_SUFFIXES: Final = {"sklearn": "skops", "onnx": "onnx"}
 # Nine digits always fit in the column.
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _UNKNOWN: Final = ModelNotFound(model="churn")
@@ -208,7 +207,7 @@ async def download_version(
     async with resources.database.connection() as connection:
         version = await queries.get_version(connection, user.id, name, number, owner)
     artifact = version.file
-    suffix = _SUFFIXES.get(version.runtime, "bin")
+    suffix = formats.suffix(version.runtime, formats.load(resources.settings.plugins))
     return await files.respond(
         ServedFile(f'"{artifact.sha256}"', artifact.bytes, BINARY),
         lambda start, end: resources.storage.stream(artifact.key, start=start, end=end),

@@ -39,7 +39,7 @@ JOBS = 20_000
 OWNERS = 20
 KIND = batch_predict.KIND.name
 SETTLED_AFTER = 7
-"""After five executions Postgres decides whether it goes on without looking at the values."""
+"""After five executions Postgres decides whether to use a generic plan."""
 
 CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 LARGE = {"jobs", "job_payloads", "job_events", "job_attempts", "job_batches"}
@@ -47,7 +47,7 @@ LARGE = {"jobs", "job_payloads", "job_events", "job_attempts", "job_batches"}
 
 @dataclass(frozen=True)
 class Table:
-    """A database with many jobs in it, and who is in it."""
+    """A database with many jobs, and the ids of some rows."""
 
     resources: Resources
     owner_id: UUID
@@ -210,7 +210,7 @@ FILTERS = (
 
 @dataclass(frozen=True)
 class Statement:
-    """What was sent to Postgres."""
+    """The statements sent to Postgres."""
 
     query: str
     arguments: tuple[Any, ...]
@@ -219,7 +219,7 @@ class Statement:
 async def statements_of(
     connection: asyncpg.Connection, ask: Callable[[], Awaitable[object]]
 ) -> list[Statement]:
-    """What is sent over a connection while somebody asks something."""
+    """Record what is sent over a connection during a call."""
     sent: list[Statement] = []
 
     def note(query: Any) -> None:
@@ -234,7 +234,7 @@ async def statements_of(
 
 
 async def scans(connection: asyncpg.Connection, statement: Statement) -> set[str]:
-    """The large tables that Postgres would read from one end to the other, at first or once settled."""
+    """The large tables that Postgres would scan, with a custom or a generic plan."""
     found: set[str] = set()
     # In SQL, because what asyncpg prepares itself cannot be explained.
     await connection.execute(f"PREPARE asked AS {statement.query}")
@@ -254,7 +254,7 @@ def sequential(node: Mapping[str, Any]) -> set[str]:
 
 
 def literal(value: Any) -> str:
-    """A value as SQL text; Postgres knows what type the statement wants."""
+    """A value as an SQL literal; Postgres infers its type."""
     match value:
         case None:
             return "NULL"
@@ -277,7 +277,7 @@ def literal(value: Any) -> str:
 
 
 def element(value: Any) -> str:
-    """A value inside an array."""
+    """A value inside an array literal."""
     if value is None:
         return "NULL"
     text = "\\x" + value.hex() if isinstance(value, bytes) else str(value)

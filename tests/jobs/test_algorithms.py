@@ -70,7 +70,7 @@ async def test_algorithms_are_for_those_who_are_signed_in(client: httpx.AsyncCli
 
 
 def test_every_algorithm_can_be_learnt_by_a_worker() -> None:
-    assert set(learners.SHAPES) == set(ALGORITHMS)
+    assert set(learners.LEARNERS) == set(ALGORITHMS)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda algorithm: algorithm.name)

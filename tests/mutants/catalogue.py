@@ -5,6 +5,7 @@ from typing import Final
 from tests.mutants import of_data
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
+from tests.mutants.of_plugins import OF_PLUGINS
 from tests.mutants.request_guards import REQUEST_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transitions.py"
@@ -785,6 +786,7 @@ MUTANTS: Final = (
     ),
     *MODELS,
     *REQUEST_GUARDS,
+    *OF_PLUGINS,
     # Children
     Mutant(
         "tenancy: a child serves any owner",

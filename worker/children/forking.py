@@ -51,6 +51,7 @@ class ForkServer(asyncio.Protocol):
         cls,
         *,
         handlers: str,
+        plugins: Iterable[str],
         preload: Iterable[str],
         memory_limit_bytes: int,
         max_file_bytes: int,
@@ -65,7 +66,12 @@ class ForkServer(asyncio.Protocol):
         try:
             with theirs:
                 await server._start(
-                    theirs.fileno(), handlers, ",".join(preload), str(memory_limit_bytes), str(max_file_bytes)
+                    theirs.fileno(),
+                    handlers,
+                    ",".join(plugins),
+                    ",".join(preload),
+                    str(memory_limit_bytes),
+                    str(max_file_bytes),
                 )
             await server._answered(LOAD_SECONDS)
         except BaseException:

@@ -34,7 +34,9 @@ from typing import Final, NoReturn
 import psutil
 
 from app.core import hardening
+from app.core.errors import ConfigurationError
 from app.core.sandbox import readable
+from worker import plugins
 from worker.children import child
 from worker.context import Handler
 
@@ -60,7 +62,7 @@ _SIGNALS_FOR_THE_WORKER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main() -> None:
     """Load the handlers, then fork until the worker is gone. The arguments are those of `forking`."""
-    _import_path, control_fd, handlers_names, preload, memory_limit_bytes, max_file_bytes = sys.argv[1:]
+    _import_path, control_fd, handlers_names, plugin_names, preload, *numbers = sys.argv[1:]
     hardening.make_undumpable()
     _leave_signals_to_the_worker()
     hardening.adopt_orphans()
@@ -70,12 +72,17 @@ def main() -> None:
     handlers: dict[str, Handler] = {}
     for name in handlers_names.split(","):
         handlers |= pkgutil.resolve_name(name)
+    try:
+        handlers = plugins.install(filter(None, plugin_names.split(",")), handlers)
+    except ConfigurationError as error:
+        sys.exit(str(error))
     for name in filter(None, preload.split(",")):
         preloaded = pkgutil.resolve_name(name)
         if callable(preloaded):
             preloaded()
     hardening.drop_capabilities()  # for all children
-    limits = _Limits(int(memory_limit_bytes), int(max_file_bytes), _max_processes())
+    memory_limit_bytes, max_file_bytes = map(int, numbers)
+    limits = _Limits(memory_limit_bytes, max_file_bytes, _max_processes())
     installed = readable.installed()
     # What is here now is never freed; looking at it would only copy shared memory into each child.
     gc.collect()

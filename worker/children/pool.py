@@ -52,9 +52,10 @@ class ChildPool:
     """Keeps children for `slots` jobs warm. An asynchronous context manager; at its end every child is gone.
 
     `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
-    names with commas between them. They are loaded in the fork server; the worker itself never imports a
-    handler or an ML library. `preload` names modules that are imported there as well, and functions
-    (`module:function`) that are called. Entering raises ChildStartFailed when one of these fails.
+    names with commas between them. They are loaded in the fork server, with what
+    the packages `plugins` add; the worker itself never imports a handler or an ML library. `preload` names
+    modules that are imported there as well, and functions (`module:function`) that are called. Entering
+    raises ChildStartFailed when one of these fails.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class ChildPool:
         max_file_bytes: int = MAX_FILE_BYTES,
         max_scratch_bytes: int = MAX_SCRATCH_BYTES,
         handlers: str = HANDLERS,
+        plugins: Sequence[str] = (),
         preload: Sequence[str] = (),
     ) -> None:
         self.kinds: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class ChildPool:
         self._max_file_bytes = max_file_bytes
         self._max_scratch_bytes = max_scratch_bytes
         self._handlers = handlers
+        self._plugins = plugins
         self._preload = preload
         self._children: dict[int, Child] = {}
         self._fresh: list[Child] = []
@@ -231,6 +234,7 @@ class ChildPool:
             await self._server.close()
         self._server = await ForkServer.open(
             handlers=self._handlers,
+            plugins=self._plugins,
             preload=self._preload,
             memory_limit_bytes=self._memory_limit_bytes,
             max_file_bytes=self._max_file_bytes,

@@ -1,4 +1,4 @@
-"""`batch_predict`: run a model over many rows, batch by batch."""
+"""`batch_predict`: predict many rows, batch by batch."""
 
 import math
 from functools import partial

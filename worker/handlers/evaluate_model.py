@@ -1,4 +1,4 @@
-"""`evaluate_model`: predict rows whose true values are known, and say how good that was."""
+"""`evaluate_model`: predict rows whose true values are known, and measure the predictions."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from worker.evaluation import Evaluation
 
 
 def evaluate_model(job: JobContext) -> Outcome:
-    """Compare every row that is not compared yet; the result is the metrics over all of them.
+    """Compare every row that is not committed yet. The result has the metrics over all rows.
 
-    What the metrics are computed from travels with each batch as the checkpoint, so that an attempt that goes
-    on after another counts each row once.
+    The checkpoint of each batch holds the counts from which the metrics are computed, so that an attempt that
+    resumes counts each row once.
     """
     params = predictions.params_of(job, EvaluateModelParams)
     found = rows.of_job(job, params.shape, params.target)
@@ -44,7 +44,7 @@ def evaluate_model(job: JobContext) -> Outcome:
 def _compared(
     evaluation: Evaluation, first_row: int, said: Sequence[Any], targets: Sequence[Any]
 ) -> list[Any]:
-    """Each prediction with its target, counted; or why there is nothing to count."""
+    """Add each prediction to the evaluation; return the comparisons, and errors as they are."""
     return [
         output if isinstance(output, RowError) else evaluation.compare(row, output, target)
         for row, (output, target) in enumerate(zip(said, targets, strict=True), first_row)

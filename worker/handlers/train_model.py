@@ -1,4 +1,4 @@
-"""`train_model`: learn from rows, epoch by epoch."""
+"""`train_model`: train a model, epoch by epoch."""
 
 from pathlib import Path
 from typing import Final
@@ -17,13 +17,13 @@ DATASET: Final = "dataset"
 ARTIFACT: Final = "model"
 
 READING_FACTOR: Final = 3
-"""Memory that reading takes, as a multiple of the file's values: the table, and its cells looked at."""
+"""Memory for reading, as a multiple of the size of the values: the table, and its cells as objects."""
 
 
 def train_model(job: JobContext) -> Outcome:
-    """Train until there is no epoch left or none is worth it; the result holds the metrics and the history.
+    """Train until the last epoch or an early stop. The result has the metrics and the history.
 
-    An epoch is a batch of one output, its record. The model's file is handed over as the artifact `model`.
+    Each epoch is a batch with one output, its record. The model's file is the artifact `model`.
     """
     params = predictions.params_of(job, TrainModelParams)
     threads.use_one()

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from app.datasets import reading
 from app.datasets.conversion.columns import declared as was_declared
 from app.datasets.options import Declared
-from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.jobs.algorithms.catalogue import Name
 from app.jobs.algorithms.choice import choose
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.params import TrainModelParams
@@ -74,7 +74,7 @@ class Plan:
     train: npt.NDArray[np.intp]
     held: npt.NDArray[np.intp]
     cells: Cells
-    algorithm: Name
+    algorithm: str
     why: str | None
     params: Hyperparameters
     caveats: list[str]
@@ -281,7 +281,7 @@ class Training:
     def _fitted(self) -> Any:
         plan = self.plan
         learnt_from = {name: values[plan.train] for name, values in plan.cells.items()}
-        shape = learners.SHAPES[plan.algorithm]
+        shape = learners.shape(plan.algorithm)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a column without a value in the rows that are learnt from
             return features.fit(plan.inputs, learnt_from, shape, self._params.seed)
@@ -293,7 +293,7 @@ class Training:
 
     def _build_training_data(self) -> TrainingData:
         plan = self.plan
-        is_binned = learners.SHAPES[plan.algorithm] is features.Shape.BINS
+        is_binned = learners.shape(plan.algorithm) is features.Shape.BINS
         return TrainingData(
             task=plan.target.task,
             rows=self._transformed(plan.train),
@@ -351,12 +351,12 @@ def _target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> Targe
 
 def _algorithm(
     params: TrainModelParams, task: Task, *, rows: int, used: Sequence[Column]
-) -> tuple[Name, str | None]:
+) -> tuple[str, str | None]:
     if params.algorithm == Name.AUTO:
         texts = sum(column.used_as == "text" for column in used)
         choice = choose(task, rows=rows, columns=len(used), text_columns=texts)
         return choice.name, choice.why
-    algorithm = ALGORITHMS[Name(params.algorithm)]
+    algorithm = learners.algorithm(params.algorithm)
     if task not in algorithm.tasks:
         raise BadInput(
             f"{algorithm.name} is not for {task}, which is what the target {params.target!r} asks for"
@@ -364,8 +364,8 @@ def _algorithm(
     return algorithm.name, None
 
 
-def _hyperparameters(name: Name, params: TrainModelParams) -> Hyperparameters:
-    schema = ALGORITHMS[name].params
+def _hyperparameters(name: str, params: TrainModelParams) -> Hyperparameters:
+    schema = learners.algorithm(name).params
     try:
         if params.algorithm == Name.AUTO:
             return schema.model_validate(params.params).for_epochs(params.epochs)

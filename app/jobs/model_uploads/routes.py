@@ -203,7 +203,8 @@ async def _stored(
             )
         finally:
             spool.close()
-        runtime = await asyncio.to_thread(formats.runtime_of, path)
+        added = formats.load(resources.settings.plugins).values()
+        runtime = await asyncio.to_thread(formats.runtime_of, path, added)
         if classes is not None:
             if runtime != formats.ONNX:
                 raise ClassesNotTaken

@@ -32,6 +32,7 @@ def pool(
     max_file_bytes: int = 64 * MEBIBYTE,
     max_scratch_bytes: int = 1024 * MEBIBYTE,
     handlers: str = HANDLERS,
+    plugins: Sequence[str] = (),
     preload: Sequence[str] = (),
 ) -> ChildPool:
     return ChildPool(
@@ -41,6 +42,7 @@ def pool(
         max_file_bytes=max_file_bytes,
         max_scratch_bytes=max_scratch_bytes,
         handlers=handlers,
+        plugins=plugins,
         preload=preload,
     )
 

@@ -1,7 +1,7 @@
-"""What holds for every runtime: it predicts as its library does, and takes no damaged file, no wrong row."""
+"""The conformance suite of runtimes: each predicts like its library and refuses damaged files."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -18,32 +18,24 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from app.core.sandbox.permissions import Permission
 from app.jobs.params import ModelReference
-from app.models.formats import runtime_of
+from app.models import formats
+from tests.conformance.cases import PLUGINS, of_plugins
+from tests.conformance.cases import RuntimeCase as Case
 from tests.models import files
 from tests.worker.children import attempts
 from tests.worker.handlers.datasets import as_file
+from worker import runtimes
 from worker.children.messages import LocalFile, Start
 from worker.children.pool import Child
 from worker.children.tenancy import Tenancy
-from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime, runtime
-from worker.runtimes.runtime import Model, QuickModel
+from worker.runtimes import RUNTIMES, file_runtime, runtime
+from worker.runtimes.runtime import BrokenModel, Model, QuickModel, UnsafeModel
 
 # All tests share a child: to start one with all libraries takes seconds.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HANDLERS = "worker.handlers:HANDLERS"
 FLOWERS = files.FLOWERS[::5]
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model of one runtime: its file if it has one, rows, one it cannot take, and what its library says."""
-
-    runtime: str
-    content: bytes | None
-    rows: list[Any]
-    wrong_row: Any
-    own_answers: Callable[[bytes], list[Any]]
 
 
 def of_vader(_content: bytes) -> list[Any]:
@@ -78,7 +70,7 @@ def of_onnx_regressor(content: bytes) -> list[Any]:
 TEXTS = ["What a lovely day", "I hate it", "This is a table."]
 LISTS = FLOWERS.astype(float).tolist()
 
-CASES = {
+CASES: dict[str, Case] = {
     "vader": Case("vader", None, TEXTS, {"text": 1}, of_vader),
     "sklearn classifier": Case(
         "sklearn", files.as_skops(files.classifier()), LISTS, [1.0], of_skops_classifier
@@ -88,6 +80,7 @@ CASES = {
         "onnx", files.as_onnx(files.classifier(), zipmap=True), LISTS, [1.0], of_onnx_classifier
     ),
     "onnx regressor": Case("onnx", files.as_onnx(files.regressor()), LISTS, "x", of_onnx_regressor),
+    **dict(of_plugins("RUNTIME_CASES")),
 }
 
 
@@ -97,19 +90,27 @@ def case(request: pytest.FixtureRequest) -> Case:
     return found
 
 
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> Iterator[None]:
+    """The plugins' runtimes, in this process."""
+    runtimes.install(PLUGINS)
+    yield
+    runtimes.install(())
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def child() -> AsyncIterator[Child]:
-    """A child as a worker has them."""
+    """A child as a worker has it."""
     async with (
-        attempts.pool(handlers=HANDLERS) as children,
-        # Each test brings another file; that no runtime writes one holds for all of them.
+        attempts.pool(handlers=HANDLERS, plugins=PLUGINS) as children,
+        # Each test passes another file. No runtime writes files.
         attempts.take(children, tenancy=Tenancy(permissions=frozenset({Permission.FILES}))) as taken,
     ):
         yield taken
 
 
 def start(folder: Path, case: Case, rows: list[Any]) -> Start:
-    """A batch-predict attempt with the model of a case."""
+    """Return a batch_predict attempt with the model of a case."""
     model = {"name": "mine", "version": 1, "runtime": case.runtime}
     found = {}
     if case.content is not None:
@@ -123,7 +124,7 @@ def start(folder: Path, case: Case, rows: list[Any]) -> Start:
 
 
 def loaded(case: Case, folder: Path) -> Model:
-    """The model of a case, in this process."""
+    """Load the model of a case in this process."""
     path = None if case.content is None else files.written(folder, case.content)
     found = runtime(case.runtime)
     assert found is not None
@@ -137,23 +138,27 @@ def core(prediction: Any) -> Any:
     return prediction["scores"].get("compound", prediction["scores"])
 
 
-async def test_there_is_a_case_for_every_runtime() -> None:
-    assert {case.runtime for case in CASES.values()} == set(RUNTIMES)
-    assert set(FILE_RUNTIMES) == {case.runtime for case in CASES.values() if case.content is not None}
+async def test_every_runtime_has_a_case_and_every_one_that_takes_uploads_has_a_file() -> None:
+    added = runtimes.ADDED.load(PLUGINS, taken=RUNTIMES)
+    names = {*RUNTIMES, *added}
+    assert {case.runtime for case in CASES.values()} == names
+    with_files = {case.runtime for case in CASES.values() if case.content is not None}
+    assert {name for name in names if file_runtime(name) is not None} == with_files
+    assert {*runtimes.FILE_RUNTIMES, *formats.load(PLUGINS)} == with_files
 
 
 async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp_path: Path) -> None:
     attempt = await attempts.run(child, start(tmp_path, case, case.rows))
 
     assert attempt.result == {"total": len(case.rows), "errors": 0}
-    expected = case.own_answers(case.content or b"")
-    for said, own in zip(attempt.outputs, expected, strict=True):
-        assert core(said) == pytest.approx(own, abs=1e-12)
-        if "label" in said and case.content is not None:
-            assert said["label"] == max(own, key=own.get)
+    expected = case.expected(case.content or b"")
+    for output, own in zip(attempt.outputs, expected, strict=True):
+        assert core(output) == pytest.approx(own, abs=1e-12)
+        if "label" in output and case.content is not None:
+            assert output["label"] == max(own, key=own.get)
 
 
-async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
+async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     case: Case, child: Child, tmp_path: Path
 ) -> None:
     names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
@@ -182,7 +187,7 @@ async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
     assert in_columns.result["total"] == len(rows) + 1
 
 
-async def test_what_is_only_written_is_the_same_json(case: Case, tmp_path: Path) -> None:
+async def test_structs_encode_to_the_same_json(case: Case, tmp_path: Path) -> None:
     model = loaded(case, tmp_path)
     if not isinstance(model, QuickModel):
         return
@@ -192,7 +197,7 @@ async def test_what_is_only_written_is_the_same_json(case: Case, tmp_path: Path)
     assert model.predict_to_write([]) == model.predict([]) == []
 
 
-async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp_path: Path) -> None:
+async def test_an_invalid_row_gets_an_error(case: Case, child: Child, tmp_path: Path) -> None:
     rows = [case.rows[0], case.wrong_row, case.rows[1]]
 
     attempt = await attempts.run(child, start(tmp_path, case, rows))
@@ -204,7 +209,7 @@ async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp
 
 
 @pytest.mark.parametrize("where", [0.01, 0.5, 0.99])
-async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
+async def test_a_flipped_byte_fails_the_attempt_before_loading(
     case: Case, child: Child, tmp_path: Path, where: float
 ) -> None:
     if case.content is None:
@@ -220,16 +225,32 @@ async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
     assert "'model'" in failure.message
 
 
-async def test_what_comes_of_an_upload_loads(case: Case, tmp_path: Path) -> None:
+async def test_an_accepted_upload_can_be_loaded(case: Case, tmp_path: Path) -> None:
     if case.content is None:
         return
     path = files.written(tmp_path, case.content)
 
-    runtime = file_runtime(runtime_of(path))
+    name = formats.runtime_of(path, formats.load(PLUGINS).values())
+    runtime = file_runtime(name)
     assert runtime is not None
     signature = runtime.inspect(path)
 
-    assert runtime_of(path) == case.runtime
+    assert name == case.runtime
     assert signature.task is not None
     assert [column.name for column in signature.columns or ()] == ["x0", "x1", "x2", "x3"]
     assert signature.library_versions
+
+
+async def test_a_file_cut_off_anywhere_is_refused_by_inspection_and_by_load(
+    case: Case, tmp_path: Path
+) -> None:
+    if case.content is None:
+        return
+    runtime = file_runtime(case.runtime)
+    assert runtime is not None
+    for share in (0.0, 0.1, 0.5, 0.9):
+        path = files.written(tmp_path, case.content[: int(share * len(case.content))])
+
+        for open_file in (runtime.inspect, partial(runtime.load, ModelReference("mine", 1, case.runtime))):
+            with pytest.raises((BrokenModel, UnsafeModel)):
+                open_file(path)
