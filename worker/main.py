@@ -15,10 +15,10 @@ from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
-from app.jobs import leases
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
 from worker import health_server, plugins
@@ -157,7 +157,7 @@ async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner,
     runner.drain()
     try:
         async with resources.database.connection() as connection:
-            await leases.mark_stopping(connection, identity.id)
+            await workers.mark_stopping(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("drain_not_recorded")
     if await _is_idle_within(resources.settings.drain_seconds, consumer):
@@ -183,7 +183,7 @@ async def _is_idle_within(seconds: float, consumer: Consumer) -> bool:
 async def _sign_off(resources: Resources, identity: WorkerIdentity) -> None:
     try:
         async with resources.database.connection() as connection:
-            await leases.remove(connection, identity.id)
+            await workers.remove(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("worker_not_signed_off")
 

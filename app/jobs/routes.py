@@ -1,4 +1,4 @@
-"""Jobs over HTTP."""
+"""Routes of jobs: list, read, cancel, retry, results, events. `creation` has `POST /jobs/<kind>`."""
 
 import re
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ from app.jobs.errors import (
 )
 from app.jobs.exports import answers
 from app.jobs.exports.answers import CSV, NDJSON, PARQUET
-from app.jobs.publishing import publish_transition
+from app.jobs.job import Job
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
@@ -47,6 +47,7 @@ from app.jobs.schemas import (
     RetryRequest,
 )
 from app.jobs.states import Status
+from app.jobs.unit_of_work import unit_of_work
 
 MAX_INLINE_RESULTS: Final = 1000
 """Up to so many rows, and 1 MiB, a completed job carries its predictions with it."""
@@ -92,8 +93,8 @@ async def list_jobs(
         created_before=created_before,
     )
     before = None if cursor is None else paging.decode_cursor(cursor)
-    rows = await queries.jobs(session, user.id, wanted, before=before, limit=limit + 1)
-    return views.respond(views.job_page(rows, limit))
+    page = await queries.jobs(session, user.id, wanted, before=before, limit=limit)
+    return views.respond(views.job_page(page))
 
 
 @router.get(
@@ -118,15 +119,15 @@ async def get_job(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Where a job stands. With `wait` the answer is held until the job has ended, at most so long."""
-    row = await _read_own(database, user.id, job_id)
-    if wait and not Status(row["status"]).is_final:
-        await watcher.wait_for_end(user.id, job_id, after=row["last_seq"], timeout_seconds=wait)
-        row = await _read_own(database, user.id, job_id)
+    job = await _read_own(database, user.id, job_id)
+    if wait and not job.has_ended:
+        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=wait)
+        job = await _read_own(database, user.id, job_id)
     # Weak: the estimate moves on with the clock, the rest changes only with an event or by pruning.
-    etag = f'W/"{row["last_seq"]}{"" if row["pruned_at"] is None else "p"}"'
+    etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}"'
     if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    view = views.job(row)
+    view = views.job(job)
     if include is Include.ATTEMPTS:
         async with database.connection() as connection:
             view["attempts"] = [views.attempt(tried) for tried in await queries.attempts(connection, job_id)]
@@ -157,21 +158,17 @@ async def cancel_job(
     job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
 ) -> Response:
     """Stop a job. What it has committed is kept. 200 once it has stopped, 202 if that takes a while."""
-    async with resources.database.connection() as connection:
-        transition = await service.cancel(connection, user.id, job_id)
-    if transition is not None:
-        publish_transition(resources.hints, transition)
-    row = await _read_own(resources.database, user.id, job_id)
-    if not Status(row["status"]).is_final:
-        await watcher.wait_for_end(
-            user.id, job_id, after=row["last_seq"], timeout_seconds=times.cancel_seconds
-        )
-        row = await _read_own(resources.database, user.id, job_id)
-    if row["status"] == Status.CANCELLED:
-        return views.respond(CancelAnswer(message="Job cancelled", job=views.job(row)))
-    service.ensure_can_be_cancelled(row)
+    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+        await service.cancel(unit, user.id, job_id)
+    job = await _read_own(resources.database, user.id, job_id)
+    if not job.has_ended:
+        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=times.cancel_seconds)
+        job = await _read_own(resources.database, user.id, job_id)
+    if job.status is Status.CANCELLED:
+        return views.respond(CancelAnswer(message="Job cancelled", job=views.job(job)))
+    service.ensure_can_be_cancelled(job)
     return views.respond(
-        CancelAnswer(message="Cancellation requested", job=views.job(row)),
+        CancelAnswer(message="Cancellation requested", job=views.job(job)),
         status_code=status.HTTP_202_ACCEPTED,
     )
 
@@ -199,11 +196,10 @@ async def retry_job(
 ) -> Response:
     """It goes on after its last commit, or with `from_start` begins anew. It has its whole budget again."""
     from_start = body is not None and body.from_start
-    async with quota.admit(user.id) as connection:
-        transition = await service.retry(connection, user.id, job_id, from_start=from_start)
-    publish_transition(resources.hints, transition)
-    row = await _read_own(resources.database, user.id, job_id)
-    return views.respond(views.job(row), status_code=status.HTTP_202_ACCEPTED)
+    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        await service.retry(unit, user.id, job_id, from_start=from_start)
+    job = await _read_own(resources.database, user.id, job_id)
+    return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.get(
@@ -216,10 +212,10 @@ async def retry_job(
 async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
     """The reason as a code and a sentence, its place in the queue, and when it may start."""
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.id, job_id)
         explained = await explanations.explain(
             connection,
-            row,
+            job,
             lease_seconds=resources.settings.lease_seconds,
             is_redis_up=resources.redis.is_up,
             max_running=resources.settings.max_running_jobs_per_user,
@@ -251,17 +247,15 @@ async def get_job_results(
 ) -> Response:
     """What is computed so far: also while the job runs, and after it was cancelled or failed."""
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
-    if row["pruned_at"] is not None:
+        job = await service.get_own(connection, user.id, job_id)
+    if job.is_pruned:
         raise ResultsExpired(job_id=str(job_id))
     wanted = choose(accept, _FORMATS)
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
     if wanted != JSON:
-        return await answers.answer(resources, row, wanted)
-    return await _result_page(
-        resources, job_id, _result_place(cursor), limit, is_whole=Status(row["status"]).is_final
-    )
+        return await answers.answer(resources, job, wanted)
+    return await _result_page(resources, job_id, _result_place(cursor), limit, is_whole=job.has_ended)
 
 
 @router.get(
@@ -283,13 +277,13 @@ async def get_job_events(
     A page ends early at 4 MiB. There is more while the last event's number is less than `last_seq`.
     """
     async with database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.id, job_id)
         found = await queries.events(connection, job_id, after=min(after, 2**31 - 1), limit=limit)
     items = b",".join(event.flat() for event in found.events)
-    return Response(b'{"items":[%s],"last_seq":%d}' % (items, row["last_seq"]), media_type="application/json")
+    return Response(b'{"items":[%s],"last_seq":%d}' % (items, job.last_seq), media_type="application/json")
 
 
-async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Any:
+async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Job:
     async with database.connection() as connection:
         return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
 

@@ -1,4 +1,4 @@
-"""Dead letters over HTTP."""
+"""Routes of dead letters."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -16,8 +16,8 @@ from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
 from app.jobs.deps import QuotaDep
 from app.jobs.errors import DeadLetterNotFound, InputGone, JobNotRetryable, ResultsExpired, TooManyActiveJobs
-from app.jobs.publishing import publish_transition
 from app.jobs.schemas import JobPage
+from app.jobs.unit_of_work import unit_of_work
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
 
@@ -42,8 +42,8 @@ async def list_dead_letters(
     """One page, newest first. A job that is retried or dismissed is not here any more."""
     before = None if cursor is None else paging.decode_cursor(cursor)
     async with database.connection() as connection:
-        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
-    return views.respond(views.job_page(rows, limit))
+        page = await queries.page(connection, user.id, before=before, limit=limit)
+    return views.respond(views.job_page(page))
 
 
 @router.post(
@@ -61,15 +61,11 @@ async def retry_dead_letters(
     wanted = None if body.all else body.job_ids
     async with resources.database.connection() as connection:
         letters = await service.retryable(connection, user.id, wanted)
-    transition = []
+    retried: list[UUID] = []
     if letters:
-        async with quota.admit(user.id, len(letters)) as connection:
-            transition = await service.retry(connection, letters)
-    for retried in transition:
-        publish_transition(resources.hints, retried)
-    return views.respond(
-        Handled(job_ids=[retried.job_id for retried in transition]), status_code=status.HTTP_202_ACCEPTED
-    )
+        async with unit_of_work(resources.hints, quota.admit(user.id, len(letters))) as unit:
+            retried = await service.retry(unit, letters)
+    return views.respond(Handled(job_ids=retried), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.post(
@@ -103,10 +99,9 @@ async def retry_dead_letter(
     job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
     """It goes on after its last commit, with its whole budget again."""
-    async with quota.admit(user.id) as connection:
-        retried = await service.retry_one(connection, user.id, job_id)
-    publish_transition(resources.hints, retried)
-    return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)
+    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        await service.retry_one(unit, user.id, job_id)
+    return views.respond(Handled(job_ids=[job_id]), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.delete(

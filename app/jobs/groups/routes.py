@@ -1,4 +1,4 @@
-"""Groups over HTTP."""
+"""Routes of groups, and `POST /jobs/bulk`, which creates one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -17,9 +17,8 @@ from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJo
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
 from app.jobs.kinds.kind import Kind
-from app.jobs.publishing import publish_transition
 from app.jobs.service import digest
-from app.jobs.states import Status
+from app.jobs.unit_of_work import unit_of_work
 
 _UNKNOWN: Final = GroupNotFound(group_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
 
@@ -99,13 +98,12 @@ async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) ->
 )
 async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
     """Those that wait are cancelled at once, those that run are told to stop; what has ended stays."""
-    async with resources.database.connection() as connection:
-        transition = await service.cancel(connection, user.id, group_id)
-    for cancelled in transition:
-        publish_transition(resources.hints, cancelled)
-    at_once = sum(cancelled.status is Status.CANCELLED for cancelled in transition)
+    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+        cancelled = await service.cancel(unit, user.id, group_id)
     return views.respond(
         GroupCancelled(
-            message="Cancellation requested", cancelled=at_once, cancel_requested=len(transition) - at_once
+            message="Cancellation requested",
+            cancelled=cancelled.at_once,
+            cancel_requested=cancelled.requested,
         )
     )

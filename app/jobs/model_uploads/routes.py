@@ -10,14 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import StringConstraints
 
 from app.auth.deps import CurrentUser
 from app.core import ids
 from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
-from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
 from app.datasets.deps import IntakeDep
 from app.datasets.importer import DatasetImporter
@@ -37,13 +35,14 @@ from app.jobs.deps import (
     replayed,
 )
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
+from app.jobs.job import Job
 from app.jobs.kinds import inspect_model
 from app.jobs.kinds.inspect_model import InspectModelRequest
 from app.jobs.model_uploads.inspection_results import model_of
-from app.jobs.publishing import publish_transition
 from app.jobs.quota import Quota
 from app.jobs.service import Submitted
-from app.jobs.states import Priority, Status
+from app.jobs.states import Priority
+from app.jobs.unit_of_work import unit_of_work
 from app.models import builtin, formats, naming, queries, storage_keys
 from app.models import views as model_views
 from app.models.errors import (
@@ -151,8 +150,8 @@ async def create_model_version(
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
     wanted = await _stored(request, resources, importer, user.id, name, alias, classes)
     submitted = await _submit(resources, quota, user.id, wanted, key)
-    row = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
-    model, number = await _judged(resources, row, wanted.key)
+    job = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
+    model, number = await _registered_model(resources, job, wanted.key)
     async with resources.database.connection() as connection:
         version = model_views.version(await queries.get_version(connection, user.id, model, number))
     headers = {"Location": version["links"]["self"]}
@@ -243,36 +242,31 @@ async def _submit(
     """Have a job look at the file; what was stored for nothing is removed."""
     kind = inspect_model.KIND
     try:
-        async with quota.admit(owner_id) as connection:
-            submitted = await service.submit(connection, resources.settings, owner_id, kind, wanted, key)
+        async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
+            submitted = await service.submit(unit, resources.settings, owner_id, kind, wanted, key)
     except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
         # Only of these is it certain that there is no job. After a lost connection there may be one.
         await storage_keys.forget(resources.storage, [wanted.key])
         raise
-    if submitted.transition is None:
+    if submitted.is_replay:
         await storage_keys.forget(resources.storage, [wanted.key])
-    else:
-        publish_transition(resources.hints, submitted.transition)
-        JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
     return submitted
 
 
-async def _wait(
-    resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID, seconds: float
-) -> asyncpg.Record:
-    """The job, once it has ended. Raises InspectionPending."""
+async def _wait(resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID, seconds: float) -> Job:
+    """Return the job once it has ended. Raises InspectionPending."""
     await watcher.wait_for_end(owner_id, job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, owner_id, job_id)
-    if not Status(row["status"]).is_final:
+        job = await service.get_own(connection, owner_id, job_id)
+    if not job.has_ended:
         raise InspectionPending(job_id=str(job_id))
-    return row
+    return job
 
 
-async def _judged(resources: Resources, row: asyncpg.Record, key: str) -> tuple[str, int]:
-    """The version that came of the job. If none did, the file goes, and the reason is raised."""
+async def _registered_model(resources: Resources, job: Job, key: str) -> tuple[str, int]:
+    """Return the version that the job registered. If there is none, delete the file and raise the reason."""
     try:
-        return model_of(row)
+        return model_of(job)
     except (UnsafeModel, BrokenModel, InspectionCancelled):
         await storage_keys.forget(resources.storage, [key])
         raise
