@@ -163,7 +163,7 @@ async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner,
     if await _is_idle_within(resources.settings.drain_seconds, consumer):
         return
     log.info("worker_releasing", running=len(consumer.tasks))
-    runner.give_everything_back()
+    runner.release_all()
     if not await _is_idle_within(RELEASE_SECONDS, consumer):
         log.warning("jobs_left_to_rescue", running=len(consumer.tasks))
         for task in consumer.tasks.values():

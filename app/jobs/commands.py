@@ -53,7 +53,7 @@ async def prune_results(connection: asyncpg.Connection, *, limit: int) -> set[UU
 
 
 async def delete_old(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> set[UUID]:
-    """Delete at most `limit` jobs that ended longer than `age` ago. Return those that have files to delete."""
+    """Delete at most `limit` jobs that ended before that age. Return those that have files to delete."""
     return {row["job_id"] for row in await _DELETE_OLD.fetch(connection, age=age, limit=limit)}
 
 

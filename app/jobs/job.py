@@ -14,7 +14,8 @@ from app.jobs.states import Outcome, Priority, Status
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `jobs`. `last_seq` counts its events and `next_batch` its committed batches.
 
-    `outputs` are those of its batches, if they were asked for and are few; one that is in a part file is None.
+    `outputs` are those of its batches, if the query asked for them and they are few. One that is in a part
+    file is None.
     """
 
     id: UUID

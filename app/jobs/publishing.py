@@ -6,7 +6,7 @@ from app.jobs.transition_types import TransitionResult
 
 
 def publish_transition(hints: Hints, transition: TransitionResult) -> None:
-    """Publish the events, wake a worker for a due job, and tell the job's worker of a requested cancellation."""
+    """Publish the events, wake a worker for a due job, and notify the job's worker of a cancellation."""
     hints.events(transition.owner_id, (event.encoded() for event in transition.events))
     if transition.status is Status.PENDING and transition.is_due:
         hints.wake(transition.queue)

@@ -161,7 +161,7 @@ class AttemptEnd:
     """How attempts end that do not complete their job.
 
     The job is cancelled if that was requested or `is_cancelled`. Otherwise it goes back to pending, with the
-    event `pending_event`, unless `is_failure` and the failure is not retryable or has used up the job's budget.
+    event `pending_event`, unless `is_failure` and the failure is not retryable or has used up the budget.
     `delays_seconds[n - 1]` is the wait after the n-th failure; the last one holds for all that follow.
     """
 

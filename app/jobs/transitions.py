@@ -4,10 +4,10 @@ Each function runs one statement of `transition_statements`, and so one transact
 `jobs` row, what it stores, and the event that describes it. Nothing is ever done twice, for three reasons:
 
 1.  **The fence.** A worker's write names its attempt and changes nothing unless `status = 'running' AND
-    attempt = :attempt` still holds. `attempt` only grows, by one at each claim. A worker whose job was rescued
-    or cancelled therefore changes nothing, and learns it from the empty answer.
-2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement moves on.
-    A batch that is sent twice finds the cursor moved.
+    attempt = :attempt` still holds. `attempt` grows by one at each claim and never falls. A worker whose job
+    was rescued or cancelled therefore changes nothing, and learns it from the empty answer.
+2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement moves
+    on. A batch that is sent twice finds the cursor moved.
 3.  **The row lock.** The UPDATE holds the row until its commit, and `last_seq` numbers the events in that
     same UPDATE: 1, 2, 3 … in commit order, without gaps.
 
@@ -77,8 +77,8 @@ async def claim(
     """Claim the first due jobs of a queue for a worker, at most `limit`, in order of their sort key.
 
     Only jobs of these kinds are claimed. Jobs that another worker is claiming at this moment are skipped, not
-    waited for. With `max_running`, jobs of owners who have that many running jobs are skipped too, and jobs are
-    claimed one by one; 0 means no limit.
+    waited for. With `max_running`, jobs of owners who have that many running jobs are skipped too, and jobs
+    are claimed one by one; 0 means no limit.
     """
     parameters = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
     if max_running:

@@ -148,7 +148,7 @@ async def cut_connections(worker: Part, blow: Blow) -> None:
 
 async def lose_reply(worker: Part, blow: Blow) -> None:
     """The connection breaks between a COMMIT and its reply."""
-    text = ("WITH report AS", "WITH next AS")[blow.number % 2]
+    text = ("WITH reports AS", "WITH next AS")[blow.number % 2]
     strike = await blow.about_to(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
     happened = blow.world.network.lose_reply(text)
     with suppress(TimeoutError):

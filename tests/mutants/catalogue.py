@@ -636,7 +636,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "child: batches in any order",
-        RUN_NEXT,
+        "worker/reports.py",
         "if batch.index != first_batch + position:",
         "if False:",
         ("tests/worker/test_run_next.py::test_a_child_that_leaves_a_batch_out_is_not_believed",),

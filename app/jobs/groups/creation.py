@@ -53,6 +53,6 @@ async def create(
 
 @asynccontextmanager
 async def _transaction(quota: Quota, owner_id: UUID, jobs: int) -> AsyncIterator[asyncpg.Connection]:
-    """Admit the jobs in a transaction. The quota opens none for a single job, which needs one for its group."""
+    """Admit the jobs in a transaction, also a single one: it must not be there without its group."""
     async with quota.admit(owner_id, jobs) as connection, connection.transaction():
         yield connection

@@ -74,8 +74,8 @@ class ActiveJobs:
 class Circumstances:
     """What a pending job waits for, at the moment `now` of the database's clock.
 
-    `ahead` jobs are due before it, `own_ahead` of them its owner's. `workers` serve its queue with `slots`, of
-    which `busy` are taken, and `able_workers` of them know its kind. `own_running` jobs of its owner run.
+    `ahead` jobs are due before it, `own_ahead` of them its owner's. `workers` serve its queue with `slots`,
+    of which `busy` are taken, and `able_workers` of them know its kind. `own_running` jobs of its owner run.
     Recent attempts in the queue took `attempt_seconds` on average; None if there were none.
     """
 
