@@ -27,12 +27,18 @@ class Conversation:
     """Starts the handler in a child, and commits what it computes."""
 
     def __init__(
-        self, job: ClaimedJob, child: Child, files: Files, report_writer: ReportWriter, lease: Lease
+        self,
+        job: ClaimedJob,
+        child: Child,
+        files: Files,
+        reports: Reports,
+        report_writer: ReportWriter,
+        lease: Lease,
     ) -> None:
         self._job = job
         self._child = child
         self._files = files
-        self._reports = Reports(files)
+        self._reports = reports
         self._report_writer = report_writer
         self._lease = lease
         self._next_batch = job.next_batch

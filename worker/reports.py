@@ -1,13 +1,13 @@
 """Turns what a child has sent into reports for Postgres, after it has put large outputs into storage."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
 import msgspec
 
 from app.core.files import StoredFile
-from app.jobs.completions import COMPLETIONS, Completion
+from app.jobs.completions import COMPLETIONS, Completion, KindCompletion
 from app.jobs.transition_types import Batch, ClaimedJob, Report
 from worker.children import messages
 from worker.children.pool import ChildProtocolError
@@ -23,8 +23,9 @@ MAX_STEP_CHARACTERS: Final = 200
 class Reports:
     """Builds the reports and completions of attempts."""
 
-    def __init__(self, files: Files) -> None:
+    def __init__(self, files: Files, completions: Mapping[str, KindCompletion] = COMPLETIONS) -> None:
         self._files = files
+        self._completions = completions
 
     async def report(
         self,
@@ -61,7 +62,7 @@ class Reports:
 
     async def completion(self, job: ClaimedJob, done: messages.Done) -> Completion | None:
         """Return what to write in the transaction that completes the job, with its artifacts in storage."""
-        complete = COMPLETIONS.get(job.kind)
+        complete = self._completions.get(job.kind)
         if complete is None:
             return None
         artifacts = {

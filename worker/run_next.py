@@ -23,6 +23,7 @@ from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.files import StoredFile
+from app.jobs.completions import COMPLETIONS, KindCompletion
 from app.jobs.kinds.kind import Kind
 from app.jobs.states import Outcome
 from app.jobs.transition_types import ClaimedJob
@@ -38,6 +39,7 @@ from worker.failures import Failure
 from worker.files import FileFault, Files
 from worker.lease import Lease
 from worker.report_writer import Fenced, ReportWriter, Unstorable
+from worker.reports import Reports
 from worker.running_attempt import RunningAttempt
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class Runner:
         lease: Lease,
         children: ChildPool,
         files: Files,
+        completions: Mapping[str, KindCompletion] = COMPLETIONS,
     ) -> None:
         self._settings = settings
         self._kinds = kinds
@@ -63,6 +66,7 @@ class Runner:
         self._lease = lease
         self._children = children
         self._files = files
+        self._reports = Reports(files, completions)
         # By attempt: a worker that was frozen may claim a job again before it learns that it has lost it.
         self._running: dict[tuple[UUID, int], RunningAttempt] = {}
         self._is_draining = False
@@ -176,7 +180,7 @@ class Runner:
 
     async def _run_in_child(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Run the handler to its end, and write how it ended."""
-        conversation = Conversation(job, child, self._files, self._report_writer, self._lease)
+        conversation = Conversation(job, child, self._files, self._reports, self._report_writer, self._lease)
         conversation.start(files)
         if self._is_draining:  # the drain began during the claim
             child.send(messages.Stop(StopReason.DRAIN))

@@ -2,38 +2,18 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final, TypeVar
 from uuid import UUID
 
 from app.core.errors import InvalidCursor
-from app.core.sql import Row
+from app.core.sql import Row as Row
 
 PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page ends before the item that would make it larger, but always has at least one item."""
 
 
 AnyRow = TypeVar("AnyRow", bound=Row)
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True)
-class Page(Generic[Item]):
-    """One page of a list, and whether the list ends with it."""
-
-    items: list[Item]
-    is_last: bool
-
-    @classmethod
-    def from_rows(cls, rows: Sequence[Row], limit: int, read: Callable[[Row], Item]) -> "Page[Item]":
-        """Read the rows of a `bounded` query that asked for one more row than `limit`."""
-        shown, is_last = page(rows, limit)
-        return cls([read(row) for row in shown], is_last)
-
-    def next_cursor(self, key: Callable[[Item], UUID]) -> str | None:
-        """Return the cursor of the next page; `key` is the id of an item. None after the last page."""
-        return None if self.is_last else encode_cursor(key(self.items[-1]))
 
 
 def bounded(query: str, size: str, order: str, max_bytes: int = PAGE_BYTES) -> str:

@@ -6,6 +6,7 @@ casts (`::uuid`) are left alone.
 
 import re
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -72,24 +73,28 @@ class Statement:
 
 
 class RowSet:
-    """Rows that a statement takes as parameters. They travel as one array for each column.
+    """Rows of two or more columns that a statement takes as parameters, as one array for each column.
 
     Use `batches = RowSet("batch", job_id="uuid", index="int")` as `SELECT * FROM {batches.sql}`, which names
     the rows `batch`, and pass them as `**batches.parameters([{"job_id": job_id, "index": 0}])`.
     """
 
-    __slots__ = ("_columns", "sql")
+    __slots__ = ("_names", "_values", "_width", "sql")
 
     def __init__(self, alias: str, /, **types: str) -> None:
-        self._columns: Final = tuple((column, f"{alias}_{column}") for column in types)
+        self._names: Final = tuple(f"{alias}_{column}" for column in types)
+        self._values: Final = itemgetter(*types)
+        self._width: Final = len(types)
         arrays = ", ".join(f":{alias}_{column}::{of}[]" for column, of in types.items())
         self.sql: Final = f"unnest({arrays}) AS {alias} ({', '.join(types)})"
 
-    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
         """Return the arrays by the names of their parameters. Each row has exactly the declared columns.
 
         Raises KeyError on a missing column and TypeError on one too many.
         """
-        if any(len(row) != len(self._columns) for row in rows):
-            raise TypeError(f"each row has the columns {', '.join(column for column, _ in self._columns)}")
-        return {name: [row[column] for row in rows] for column, name in self._columns}
+        if not rows:
+            return dict.fromkeys(self._names, ())
+        if any(len(row) != self._width for row in rows):
+            raise TypeError(f"each row has {self._width} columns: {', '.join(self._names)}")
+        return dict(zip(self._names, zip(*map(self._values, rows), strict=True), strict=True))

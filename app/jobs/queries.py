@@ -11,7 +11,7 @@ from sqlalchemy import Text, cast, func, literal, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core import paging
-from app.core.paging import Page
+from app.core.pages import Page, to_page
 from app.core.sql import Statement
 from app.jobs import tables
 from app.jobs.events import Event
@@ -176,7 +176,7 @@ async def jobs(
     statement = select(sized).where(fits).order_by(sized.c.place)
     connection = await session.connection()
     rows = (await connection.execute(statement)).mappings().all()
-    return Page.from_rows(rows, limit, Job.from_row)
+    return to_page(rows, limit, Job.from_row)
 
 
 async def attempts(connection: asyncpg.Connection, job_id: UUID) -> list[Attempt]:

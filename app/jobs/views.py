@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 from starlette.responses import Response
 
-from app.core.paging import Page
+from app.core import paging
+from app.core.pages import Page
 from app.jobs.job import Attempt, Job
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
@@ -72,7 +73,8 @@ def job(job: Job) -> JobView:
 def job_page(page: Page[Job]) -> JobPage:
     """Return a page of jobs."""
     return JobPage(
-        items=[job(found) for found in page.items], next_cursor=page.next_cursor(lambda last: last.id)
+        items=[job(found) for found in page.items],
+        next_cursor=page.next_cursor(lambda last: paging.encode_cursor(last.id)),
     )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core import paging
-from app.core.paging import Page
+from app.core.pages import Page, to_page
 from app.core.sql import Statement
 from app.jobs.job import Job
 from app.jobs.states import Priority
@@ -47,7 +47,7 @@ async def page(
 ) -> Page[Job]:
     """Return a page of an owner's dead letters, newest first, starting after the job `before`."""
     rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, limit=limit + 1)
-    return Page.from_rows(rows, limit, Job.from_row)
+    return to_page(rows, limit, Job.from_row)
 
 
 async def selected(
