@@ -62,7 +62,7 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
     async def create_job(
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
-        """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        """Create a job. It starts once a worker has a free slot; the response says where to follow it."""
         limits.ensure_allowed(resources.settings, user, [body])
         if (fan_out := kind.fan_out(body)) is not None:
             return await groups.create(

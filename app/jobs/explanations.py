@@ -59,14 +59,14 @@ def _why_pending(job: Job, found: Circumstances, *, is_redis_up: bool, max_runni
     if 0 < max_running <= found.own_running:
         return _Reason(
             "owner_limit",
-            f"{found.own_running} of your jobs run, as many as may at a time; it waits for one to end.",
+            f"{found.own_running} of your jobs are running, which is the limit; it waits until one ends.",
             {"running": found.own_running, "limit": max_running},
         )
     facts = {"ahead": found.ahead, "workers": found.workers, "slots": found.slots, "busy": found.busy}
     if found.ahead:
         return _Reason("waiting_its_turn", f"{_ahead(found.ahead)} ahead of it.", facts)
     if not is_redis_up:
-        return _Reason("slow_pick_up", "It is next; without Redis, workers look only once a second.", facts)
+        return _Reason("slow_pick_up", "It is next. Without Redis, workers poll only once a second.", facts)
     return _Reason("next", "It is next: it starts as soon as a slot is free.", facts)
 
 
@@ -74,7 +74,7 @@ def _why_not_due(job: Job, now: datetime) -> _Reason:
     seconds = round((job.run_at - now).total_seconds(), 1)
     facts = {"run_at": job.run_at, "seconds": seconds}
     if not job.failures:
-        return _Reason("delayed", f"It is not to start before its time, in {seconds} s.", facts)
+        return _Reason("delayed", f"It starts in {seconds} s at the earliest.", facts)
     facts |= {"failures": job.failures, "max_attempts": job.max_attempts, "error": job.error}
     return _Reason("retry_wait", f"Its last attempt failed; the next one is due in {seconds} s.", facts)
 
@@ -110,8 +110,8 @@ def _running(job: Job) -> _Reason:
         "rows_per_second": round((job.done - job.attempt_first_row) / seconds, 1) if seconds > 0 else None,
     }
     if job.cancel_requested_at is not None:
-        return _Reason("cancel_requested", "It is being stopped: its cancel was asked for.", facts)
-    return _Reason("running", f"It runs, attempt {job.attempt} of it.", facts)
+        return _Reason("cancel_requested", "It is stopping: its cancellation was requested.", facts)
+    return _Reason("running", f"Attempt {job.attempt} is running.", facts)
 
 
 def _failed(job: Job) -> _Reason:
@@ -122,7 +122,7 @@ def _failed(job: Job) -> _Reason:
 _REASONS: Final[dict[Status, Callable[[Job], _Reason]]] = {
     Status.RUNNING: _running,
     Status.FAILED: _failed,
-    Status.COMPLETED: lambda job: _Reason("completed", "It is done.", {"completed_at": job.finished_at}),
+    Status.COMPLETED: lambda job: _Reason("completed", "It is completed.", {"completed_at": job.finished_at}),
     Status.CANCELLED: lambda job: _Reason(
         "cancelled", "It was cancelled.", {"completed_at": job.finished_at}
     ),

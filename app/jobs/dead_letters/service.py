@@ -51,7 +51,7 @@ async def dismiss(
 
 
 def the_only(letters: Sequence[Letter], job_id: UUID) -> Letter:
-    """Return the one dead letter that was asked for. Raises DeadLetterNotFound."""
+    """Return the only dead letter. Raises DeadLetterNotFound if there is none."""
     if not letters:
         raise DeadLetterNotFound(job_id=str(job_id))
     return letters[0]

@@ -26,7 +26,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/groups", tags=["groups"])
 
 
 def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
-    """`POST /jobs/bulk`, for every kind that users may ask for."""
+    """Return `POST /jobs/bulk`, for every kind that is not internal."""
     bulk = APIRouter(
         route_class=BoundedRoute,
         prefix="/jobs",
@@ -59,7 +59,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
     async def create_jobs(
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
-        """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
+        """Create up to 1000 jobs in one transaction: all of them, or none. They form a group."""
         limits.ensure_allowed(resources.settings, user, body.jobs)
         return await creation.create(
             resources,
@@ -71,7 +71,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
             message=f"{len(body.jobs)} jobs created successfully",
         )
 
-    # FastAPI reads the body's type from here; it depends on the kinds.
+    # FastAPI reads the type of the body from the annotation; it depends on the kinds.
     create_jobs.__annotations__["body"] = bulk_request(kinds)
     return create_jobs
 
@@ -79,12 +79,12 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
 @router.get(
     "/{group_id}",
     operation_id="getGroup",
-    summary="The progress of a group",
+    summary="Get the progress of a group",
     response_model=GroupView,
     responses=problems.responses(_UNKNOWN),
 )
 async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
-    """How many of its jobs stand where, and how far they are together."""
+    """Get how many jobs of a group have each status, and their mean progress."""
     async with database.connection() as connection:
         return views.respond(await service.get_own(connection, user.id, group_id))
 
@@ -97,7 +97,7 @@ async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) ->
     responses=problems.responses(_UNKNOWN),
 )
 async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
-    """Those that wait are cancelled at once, those that run are told to stop; what has ended stays."""
+    """Cancel pending jobs at once and request the cancellation of running ones. Ended jobs do not change."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
         cancelled = await service.cancel(unit, user.id, group_id)
     return views.respond(

@@ -1,8 +1,8 @@
-"""`POST /models/{name}/versions`: bring a model.
+"""`POST /models/{name}/versions`: upload a model.
 
-The API loads no model. It takes the file in, tells by its content what it may be, stores it, and has a job
-look at it; then it waits for the job, as `GET /jobs/{id}?wait` does. The version appears with the end of the
-job, so nothing is lost when the client does not wait for it, or this process dies.
+The API loads no model. It receives the file, detects its format by its content, stores it, and creates a job
+that inspects it; then it waits for the job, as `GET /jobs/{id}?wait` does. The version is registered when the
+job completes, so nothing is lost if the client does not wait for it, or this process dies.
 """
 
 import asyncio
@@ -165,7 +165,7 @@ async def create_model_version(
 
 
 async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
-    """How large the next model of an owner may be, and what to say of one that is larger."""
+    """Return the maximum size of the next model of an owner, and the error for a larger one."""
     largest = resources.settings.max_model_bytes
     quota = StorageQuota(resources.settings.max_user_bytes)
     async with resources.database.connection() as connection:
@@ -184,7 +184,7 @@ async def _stored(
     alias: str | None,
     classes: Sequence[str] | None,
 ) -> InspectModelRequest:
-    """Take the file in, and store it if it may be a model."""
+    """Receive the file, and store it if it may be a model."""
     limit, too_large = await _limit(resources, owner_id)
     async with importer.spool(owner_id) as (folder, reserve):
         path = folder / "model"
@@ -239,13 +239,13 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 async def _submit(
     resources: Resources, quota: Quota, owner_id: UUID, wanted: InspectModelRequest, key: str | None
 ) -> Submitted:
-    """Have a job look at the file; what was stored for nothing is removed."""
+    """Create the job that inspects the file. If there is none, delete the file."""
     kind = inspect_model.KIND
     try:
         async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
             submitted = await service.submit(unit, resources.settings, owner_id, kind, wanted, key)
     except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
-        # Only of these is it certain that there is no job. After a lost connection there may be one.
+        # Only these errors make it certain that there is no job. After a lost connection there may be one.
         await storage_keys.forget(resources.storage, [wanted.key])
         raise
     if submitted.is_replay:

@@ -41,7 +41,7 @@ router = APIRouter(
 @router.post(
     "/predict",
     operation_id="predict",
-    summary="Predict up to 100 rows at once",
+    summary="Predict up to 100 rows synchronously",
     response_model=Predicted,
     responses=problems.responses(
         TooManyRows(limit=MAX_ROWS, got=101),
@@ -78,7 +78,7 @@ async def predict(
     kinds: KindsDep,
     times: JobTimesDep,
 ) -> Response:
-    """Runs as a job of high priority, and answers when it is done. Its results stay for an hour."""
+    """Run a job of high priority and return its predictions. Its results are kept for an hour."""
     kind = kinds[batch_predict.KIND.name]
     request = predictions.job_request(body)
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
