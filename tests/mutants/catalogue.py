@@ -9,6 +9,7 @@ from tests.mutants.request_guards import REQUEST_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transition_statements.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
+UNIT_OF_WORK: Final = "app/jobs/unit_of_work.py"
 LEASES: Final = "app/jobs/workers/commands.py"
 QUOTA: Final = "app/jobs/quota.py"
 DATABASE: Final = "app/core/database.py"
@@ -53,6 +54,10 @@ _MOVES: Final = _transition("test_the_database_accepts_the_legal_moves_and_no_ot
 _FALLS: Final = _transition("test_the_counters_of_a_job_never_fall")
 _ONCE: Final = "tests/jobs/test_transition_locks.py::test_the_database_itself_keeps_nothing_twice"
 _FATE: Final = "tests/worker/test_report_writer.py::test_the_standing_of_a_job_tells_what_became_of_a_report"
+
+
+def _unit(test: str) -> str:
+    return f"tests/jobs/test_unit_of_work.py::{test}"
 
 
 def _resuming(test: str) -> str:
@@ -309,6 +314,28 @@ MUTANTS: Final = (
         "DELETE FROM job_checkpoints c USING changed j WHERE c.job_id = j.id AND :from_start",
         "DELETE FROM job_checkpoints c USING changed j WHERE c.job_id = j.id AND :from_start AND false",
         _transition("test_a_job_that_is_tried_from_its_start_has_nothing_left_of_what_it_did"),
+    ),
+    # What is published, and counted
+    Mutant(
+        "unit of work: what was rolled back is published",
+        UNIT_OF_WORK,
+        "            del self._results[recorded:]\n",
+        "",
+        (_unit("test_what_was_rolled_back_to_a_savepoint_is_not_published"),),
+    ),
+    Mutant(
+        "unit of work: published twice",
+        UNIT_OF_WORK,
+        "results, self._results = self._results, []",
+        "results = self._results",
+        (_unit("test_a_transition_is_published_and_counted_once"),),
+    ),
+    Mutant(
+        "unit of work: a client's cancellation counts as an end on a worker",
+        UNIT_OF_WORK,
+        "elif result.is_by_worker and",
+        "elif",
+        (_unit("test_only_ends_of_a_workers_own_attempts_count_as_ended_there"),),
     ),
     # What the database itself refuses
     _shape("any move", "IF NEW.status <> OLD.status AND", "IF false AND", _MOVES),
