@@ -86,11 +86,11 @@ async def test_an_api_whose_loops_have_died_ends_and_does_not_answer_as_if_nothi
 ) -> None:
     """A process that only answers looks healthy; one that has ended is started again."""
     program = (
-        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Keeper\n"
+        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Maintenance\n"
         "async def die(_):\n"
         "    await asyncio.sleep(0.5)\n"
         "    raise RuntimeError('this loop has died')\n"
-        "Keeper.run_forever = die\n"
+        "Maintenance.run_forever = die\n"
         "sys.exit(main.main())"
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
