@@ -12,12 +12,14 @@ import msgspec
 
 from app.core import ids
 from app.core.resources import Resources
-from app.jobs import leases, transitions
+from app.jobs import transitions
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.publishing import publish_transition
 from app.jobs.states import HEAD_START, Priority
 from app.jobs.transition_types import Batch, NewJob, Report
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from bench.stack import Stack, User
 
 KIND: Final = batch_predict.KIND.name
@@ -48,16 +50,16 @@ async def start_jobs(
     identity = WorkerIdentity(worker_id, "bench", "here", 1, ("default",), (KIND,), count)
     users = {owner.id: owner for owner in owners}
     async with resources.database.connection() as connection:
-        await leases.renew(connection, identity)
+        await workers.renew(connection, identity)
         await connection.execute(
             "UPDATE workers SET seen_at = now() + $2 WHERE id = $1", worker_id, timedelta(days=1)
         )
         for number in range(count):
-            await transitions.create(connection, _new(owners[number % len(owners)].id))
+            await transitions.create(UnitOfWork(connection), _new(owners[number % len(owners)].id))
         claimed = await transitions.claim(
-            connection, queue="default", kinds=[KIND], worker_id=worker_id, limit=count
+            UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=worker_id, limit=count
         )
-    return [FollowedJob(job.id, users[job.owner_id], job.attempt) for job, _ in claimed]
+    return [FollowedJob(job.id, users[job.owner_id], job.attempt) for job in claimed]
 
 
 class Committer:
@@ -88,7 +90,8 @@ class Committer:
             for job in jobs
         ]
         async with self._resources.database.connection() as connection:
-            transition = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
+            unit = UnitOfWork(connection)
+            transition = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
         now = time.time()
         assert len(transition) == len(jobs)
         for job in jobs:

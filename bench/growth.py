@@ -15,14 +15,19 @@ import asyncpg
 
 from app.core import ids
 from app.core.database import Database, open_database
-from app.jobs import explanations, leases, queries, quota, transitions
-from app.jobs.events import Event
+from app.core.sql import Statement
+from app.jobs import commands, explanations, queries, transition_statements, transitions
+from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.queries import JobFilter
+from app.jobs.queues import queries as queues
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance import prune, token_refill
+from app.maintenance import queries as maintenance
 from bench import options, population
 from bench.measuring import milliseconds, number, percentile
 from bench.options import Options
@@ -171,15 +176,17 @@ async def _job_queries(size: Size) -> dict[str, Query]:
         some = [row["id"] for row in await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 200")]
         near, far = await _waiting(connection, NEAR), await _waiting(connection, None)
 
-    async def release_claimed(claimed: list[tuple[ClaimedJob, Event]]) -> None:
+    async def release_claimed(claimed: list[ClaimedJob]) -> None:
         async with size.database.connection() as connection:
-            for job, _ in claimed:
-                await transitions.release(connection, job_id=job.id, attempt=job.attempt)
+            for job in claimed:
+                await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
     def claim(connection: asyncpg.Connection) -> Awaitable[Any]:
-        return transitions.claim(connection, queue="default", kinds=[KIND], worker_id=size.worker_id, limit=1)
+        return transitions.claim(
+            UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=size.worker_id, limit=1
+        )
 
-    def explain(job: asyncpg.Record) -> Run:
+    def explain(job: Job) -> Run:
         return _with_connection(
             size,
             lambda connection: explanations.explain(connection, job, lease_seconds=6.0, is_redis_up=True),
@@ -205,27 +212,29 @@ def _periodic_queries(size: Size) -> dict[str, Query]:
     """Queries that the maintenance loops, the workers and the metrics run periodically."""
     identity = WorkerIdentity(size.worker_id, "bench", "here", 1, population.QUEUES, (KIND,), 2)
     found: dict[str, Callable[[asyncpg.Connection], Awaitable[Any]]] = {
-        "quota count": lambda connection: connection.fetchval(quota._COUNT, size.owner_id, 50_000),
-        "token refill": lambda connection: connection.fetch(token_refill._DUE, token_refill.TOKENS_AT_ONCE),
+        "quota count": lambda connection: queries.active_of_owner(connection, size.owner_id, limit=50_000),
+        "token refill": lambda connection: maintenance.due_jobs(
+            connection, limit=token_refill.TOKENS_AT_ONCE
+        ),
         "rescue, none lost": lambda connection: transitions.rescue(
-            connection, lease=LEASE, delays_seconds=[0.0], limit=1000
+            UnitOfWork(connection), lease=LEASE, delays_seconds=[0.0], limit=1000
         ),
-        "prune the results of one job": lambda connection: connection.fetch(prune._RESULTS, 1),
-        "prune jobs, none expired": lambda connection: connection.fetch(
-            prune._JOBS, timedelta(days=3650), prune.JOBS_AT_ONCE
+        "prune the results of one job": lambda connection: commands.prune_results(connection, limit=1),
+        "prune jobs, none expired": lambda connection: commands.delete_old(
+            connection, timedelta(days=3650), limit=prune.JOBS_AT_ONCE
         ),
-        "worker heartbeat": lambda connection: leases.renew(connection, identity),
-        "metrics: backlog": queries.backlog,
-        "metrics: active": queries.active,
+        "worker heartbeat": lambda connection: workers.renew(connection, identity),
+        "metrics: backlog": queues.backlog,
+        "metrics: active": queues.active,
     }
     if size.jobs > SMALL:
-        found["prune the results of 1 000 jobs"] = lambda connection: connection.fetch(
-            prune._RESULTS, prune.JOBS_AT_ONCE
+        found["prune the results of 1 000 jobs"] = lambda connection: commands.prune_results(
+            connection, limit=prune.JOBS_AT_ONCE
         )
     return {name: Query(_with_connection(size, query)) for name, query in found.items()}
 
 
-async def _waiting(connection: asyncpg.Connection, place: int | None) -> asyncpg.Record:
+async def _waiting(connection: asyncpg.Connection, place: int | None) -> Job:
     """Return the pending job with `place` jobs ahead of it; the last one if `place` is None."""
     order = "sort_key, id" if place is not None else "sort_key DESC, id DESC"
     found = await connection.fetchrow(
@@ -233,7 +242,7 @@ async def _waiting(connection: asyncpg.Connection, place: int | None) -> asyncpg
         place or 0,
     )
     assert found is not None
-    return found
+    return Job.from_row(found)
 
 
 async def _run_in_turns(
@@ -261,19 +270,22 @@ async def _measure(query: Query) -> float:
 
 async def _plans(size: Size) -> list[list[str]]:
     """Return the plans of the hot statements. Each is executed in a transaction that is rolled back."""
-    statements: dict[str, tuple[str, list[Any]]] = {
-        "claim": (transitions._CLAIM, ["default", [KIND], size.worker_id, 1]),
-        "token refill": (token_refill._DUE, [token_refill.TOKENS_AT_ONCE]),
-        "quota count": (quota._COUNT, [size.owner_id, 50_000]),
-        "prune results": (prune._RESULTS, [10]),
+    statements: dict[str, tuple[Statement, dict[str, Any]]] = {
+        "claim": (
+            transition_statements.CLAIM,
+            {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "limit": 1},
+        ),
+        "token refill": (maintenance._DUE, {"limit": token_refill.TOKENS_AT_ONCE}),
+        "quota count": (queries._ACTIVE_OF_OWNER, {"owner_id": size.owner_id, "limit": 50_000}),
+        "prune results": (commands._PRUNE_RESULTS, {"limit": 10}),
     }
     rows = []
     async with size.database.connection() as connection:
-        for name, (statement, arguments) in statements.items():
+        for name, (statement, parameters) in statements.items():
             transaction = connection.transaction()
             await transaction.start()
-            explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement
-            [plan] = (await connection.fetch(explain, *arguments))[0][0]
+            explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text
+            [plan] = (await connection.fetch(explain, *statement.arguments(parameters)))[0][0]
             await transaction.rollback()
             nodes = ", ".join(dict.fromkeys(_table_reads(plan["Plan"])))
             rows.append([name, nodes, number(plan["Execution Time"])])

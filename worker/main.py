@@ -15,10 +15,11 @@ from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
-from app.jobs import completions, leases
+from app.jobs import completions
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
 from worker import health_server, plugins
@@ -169,13 +170,13 @@ async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner,
     runner.drain()
     try:
         async with resources.database.connection() as connection:
-            await leases.mark_stopping(connection, identity.id)
+            await workers.mark_stopping(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("drain_not_recorded")
     if await _is_idle_within(resources.settings.drain_seconds, consumer):
         return
     log.info("worker_releasing", running=len(consumer.tasks))
-    runner.give_everything_back()
+    runner.release_all()
     if not await _is_idle_within(RELEASE_SECONDS, consumer):
         log.warning("jobs_left_to_rescue", running=len(consumer.tasks))
         for task in consumer.tasks.values():
@@ -195,7 +196,7 @@ async def _is_idle_within(seconds: float, consumer: Consumer) -> bool:
 async def _sign_off(resources: Resources, identity: WorkerIdentity) -> None:
     try:
         async with resources.database.connection() as connection:
-            await leases.remove(connection, identity.id)
+            await workers.remove(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("worker_not_signed_off")
 

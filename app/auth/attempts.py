@@ -103,7 +103,9 @@ class Attempts:
         rows = await _WAITS.fetch(
             connection,
             network=network,
-            **_RULES.parameters((rule.subject, rule.allowed, rule.lasts) for rule in rules),
+            **_RULES.parameters(
+                [{"subject": rule.subject, "allowed": rule.allowed, "lasts": rule.lasts} for rule in rules]
+            ),
         )
         for row in rows:
             self._block(row["subject"], network, row["seconds"])
@@ -113,7 +115,9 @@ class Attempts:
     async def add(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
         """Count an attempt. Refuses if concurrent attempts have reached the limit."""
         rows = await _ADD.fetch(
-            connection, network=network, **_WINDOWS.parameters((rule.subject, rule.lasts) for rule in rules)
+            connection,
+            network=network,
+            **_WINDOWS.parameters([{"subject": rule.subject, "lasts": rule.lasts} for rule in rules]),
         )
         counted = {row["subject"]: row["attempts"] for row in rows}
         for rule in rules:

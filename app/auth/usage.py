@@ -85,7 +85,10 @@ class Usage:
 
     async def _write(self, counts: dict[UUID, _Count]) -> None:
         now = asyncio.get_running_loop().time()
-        rows = [(user_id, count.requests, now - count.last_at) for user_id, count in counts.items()]
+        rows = [
+            {"id": user_id, "requests": count.requests, "age_seconds": now - count.last_at}
+            for user_id, count in counts.items()
+        ]
         async with self._database.connection() as connection:
             await _ADD.execute(connection, **_COUNTS.parameters(rows))
 

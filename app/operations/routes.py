@@ -15,7 +15,9 @@ from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
-from app.jobs import leases, queries
+from app.jobs.queues import queries
+from app.jobs.states import Status
+from app.jobs.workers import queries as workers
 from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
@@ -127,7 +129,7 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
     try:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
             active = sum(
-                row["jobs"] for row in await queries.active(connection) if row["status"] == "running"
+                found.jobs for found in await queries.active(connection) if found.status is Status.RUNNING
             )
     except (DatabaseUnavailable, TimeoutError):
         active = None
@@ -147,7 +149,7 @@ async def _count_workers(resources: Resources) -> int | None:
     """How many workers are alive; None while Postgres is unavailable."""
     try:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
-            return await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+            return await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
         return None
 
@@ -168,12 +170,12 @@ async def _measure_queues(resources: Resources) -> None:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
             backlog = await queries.backlog(connection)
             active = await queries.active(connection)
-            alive = await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+            alive = await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
         return  # these gauges are stale now, but the rest of the page is not
-    _set_all(metrics.QUEUE_DEPTH, {(row["queue"],): row["waiting"] for row in backlog})
-    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(row["queue"],): row["oldest_seconds"] for row in backlog})
-    _set_all(metrics.JOBS_ACTIVE, {(row["kind"], row["status"]): row["jobs"] for row in active})
+    _set_all(metrics.QUEUE_DEPTH, {(found.queue,): found.waiting for found in backlog})
+    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(found.queue,): found.oldest_seconds for found in backlog})
+    _set_all(metrics.JOBS_ACTIVE, {(found.kind, found.status): found.jobs for found in active})
     metrics.WORKERS_ALIVE.set(alive)
 
 

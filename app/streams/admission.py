@@ -18,11 +18,15 @@ import asyncpg
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
+from app.core.sql import Statement
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
 from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
+
+# Which of these users have an account that is not closed?
+_ACTIVE: Final = Statement("SELECT id FROM users WHERE id = ANY (:user_ids) AND is_active")
 
 
 @dataclass(frozen=True)
@@ -126,5 +130,4 @@ class Admission:
 
 
 async def _find_active(connection: asyncpg.Connection, user_ids: list[UUID]) -> set[UUID]:
-    rows = await connection.fetch("SELECT id FROM users WHERE id = ANY ($1) AND is_active", user_ids)
-    return {row["id"] for row in rows}
+    return {row["id"] for row in await _ACTIVE.fetch(connection, user_ids=user_ids)}

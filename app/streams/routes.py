@@ -17,7 +17,6 @@ from app.http.routing import BoundedRoute
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
-from app.jobs.states import Status
 from app.streams import owner_log, sse, tickets
 from app.streams.admission import StreamUser
 from app.streams.deps import AdmissionDep, HubDep, LastEventId, StreamTimesDep, StreamUserDep
@@ -141,8 +140,8 @@ async def get_job_stream(
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
-    if Status(row["status"]).is_final and seen >= row["last_seq"]:
+        job = await service.get_own(connection, user.id, job_id)
+    if job.has_ended and seen >= job.last_seq:
         yield None
         return
     async with _reject_if_closed(), hub.job_follower(user.id, job_id, after=seen) as follower:

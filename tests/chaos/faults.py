@@ -149,7 +149,7 @@ async def cut_connections(worker: ManagedProcess, context: FaultContext) -> None
 
 async def lose_reply(worker: ManagedProcess, context: FaultContext) -> None:
     """Break the connection between a COMMIT and its reply."""
-    text = ("WITH report AS", "WITH next AS")[context.number % 2]
+    text = ("WITH reports AS", "WITH next AS")[context.number % 2]
     injection = await context.prepare(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
     happened = context.cluster.network.lose_reply(text)
     with suppress(TimeoutError):

@@ -110,7 +110,7 @@ def _schema(answer: dict[str, Any]) -> Any:
 def test_406_lists_media_types() -> None:
     error = NotAcceptable(offered=["application/json", "text/csv"])
 
-    assert error.detail == "The results can be had as application/json, text/csv."
+    assert error.detail == "The results are available as application/json, text/csv."
     assert error.facts["offered"] == ["application/json", "text/csv"]
 
 

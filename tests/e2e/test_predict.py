@@ -13,6 +13,7 @@ from app.jobs import transitions
 from app.jobs.predictions import service
 from app.jobs.times import JobTimes
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
 from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
@@ -133,7 +134,7 @@ async def test_a_job_that_fails_is_answered_with_its_error(
     async with resources.database.connection() as connection:
         await connection.execute("UPDATE jobs SET max_attempts = 1 WHERE id = $1", job.id)
         await transitions.fail(
-            connection,
+            UnitOfWork(connection),
             job_id=job.id,
             attempt=job.attempt,
             error=error,

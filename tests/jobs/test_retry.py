@@ -252,7 +252,7 @@ async def test_a_job_that_has_not_come_to_a_bad_end_is_not_tried_again(
 
         problem = answer.json()
         assert (answer.status_code, problem["code"]) == (409, "job_not_retryable")
-        assert problem["detail"].startswith(f"A {status} job cannot be tried again")
+        assert problem["detail"].startswith(f"A {status} job cannot be retried")
     assert await rows.job(store, job_id) == before
 
 

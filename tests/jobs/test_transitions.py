@@ -15,9 +15,11 @@ import pytest
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs import leases, transitions
+from app.jobs import transitions
 from app.jobs.states import MOVES, Priority, Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
 from tests.support import invariants, jobs, rows
 
 EVERY_STATE = list(Status)
@@ -130,12 +132,16 @@ async def test_two_workers_that_claim_at_once_get_different_jobs(database: Datab
     first, second = [await jobs.create(database) for _ in range(2)]
     async with database.transaction() as connection:
         held = await transitions.claim(
-            connection, queue="default", kinds=[jobs.KIND], worker_id=await jobs.worker(database), limit=1
+            UnitOfWork(connection),
+            queue="default",
+            kinds=[jobs.KIND],
+            worker_id=await jobs.worker(database),
+            limit=1,
         )
         # The first claim is not committed yet: the second one passes it over and does not wait for it.
         other = await jobs.claim(database)
 
-    assert [job.id for job, _ in held] == [first]
+    assert [job.id for job in held] == [first]
     assert other.id == second
     await invariants.all_hold(database)
 
@@ -496,7 +502,7 @@ async def test_a_worker_that_stopped_in_good_order_is_gone_at_once(database: Dat
     await jobs.create(database)
     job = await jobs.claim(database, worker_id)
     async with database.connection() as connection:
-        await leases.remove(connection, worker_id)
+        await workers.remove(connection, worker_id)
 
     assert [transition.job_id for transition in await jobs.rescue(database)] == [job.id]
 
@@ -556,7 +562,7 @@ async def test_the_wait_after_a_rescue_grows_with_the_failures(database: Databas
         await jobs.claim(database, ids.new_id())
         async with database.connection() as connection:
             await transitions.rescue(
-                connection, lease=jobs.LEASE, delays_seconds=[0.0, 1000.0, 2000.0], limit=10
+                UnitOfWork(connection), lease=jobs.LEASE, delays_seconds=[0.0, 1000.0, 2000.0], limit=10
             )
         waits.append(
             await rows.value(

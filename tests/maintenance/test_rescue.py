@@ -16,6 +16,7 @@ from app.core.resources import Resources
 from app.jobs import events, transitions
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.connectivity import Connectivity
 from app.maintenance.loop import Loop
 from app.maintenance.maintenance import Maintenance
@@ -107,7 +108,7 @@ async def test_two_rescues_in_one_moment_take_each_job_once(database: Database) 
     """Without the lock that keeps keepers apart: the rows themselves see to it."""
     lost = await a_lost_job(database)
     async with rows.transaction(database) as held:
-        first = await transitions.rescue(held, lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
+        first = await transitions.rescue(UnitOfWork(held), lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
         second = await jobs.rescue(database)
 
     assert [transition.job_id for transition in first] == [lost.id]

@@ -12,6 +12,7 @@ from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.kinds import batch_predict
 from app.jobs.kinds.batch_predict import BatchPredictRequest
+from app.jobs.unit_of_work import UnitOfWork
 from app.models import commands, queries
 from app.models.errors import ModelInUse, ModelNotFound, NameReserved
 from app.models.versions import ModelVersion, Visibility
@@ -37,7 +38,7 @@ async def meant(store: Database, user_id: UUID, reference: str) -> ModelVersion:
 
 async def submit(connection: asyncpg.Connection, settings: Settings, owner_id: UUID, model: str) -> None:
     request = BatchPredictRequest(texts=["x"], model=model)
-    await service.submit(connection, settings, owner_id, batch_predict.KIND, request)
+    await service.submit(UnitOfWork(connection), settings, owner_id, batch_predict.KIND, request)
 
 
 async def waits_for_a_lock(store: Database) -> bool:

@@ -17,6 +17,7 @@ from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.states import Priority
 from app.jobs.transition_types import Batch, NewJob
+from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.prune import Prune
 from app.models import commands as models
 from app.quotas import commands, queries
@@ -129,7 +130,9 @@ async def test_every_way_to_store_and_to_delete_is_counted(
 
     await jobs.fail(store, other, is_retryable=False)
     async with store.connection() as connection:
-        await transitions.retry(connection, job_id=other.id, from_start=True, head_start=jobs.LEASE)
+        await transitions.retry(
+            UnitOfWork(connection), job_id=other.id, from_start=True, head_start=jobs.LEASE
+        )
     await invariants.stored_bytes_are_counted(store)
     await jobs.fail(store, job, is_retryable=False)
     await rows.execute(store, "UPDATE jobs SET dismissed_at = now() WHERE id = $1", job.id)
@@ -172,7 +175,7 @@ async def test_an_uploaded_file_counts_until_its_inspection_has_ended(
         upload_bytes=5000,
     )
     async with store.connection() as connection:
-        await transitions.create(connection, new)
+        await transitions.create(UnitOfWork(connection), new)
         assert await queries.used_bytes(connection, alice.id) == 5000
     await jobs.fail(store, await jobs.claim(store), is_retryable=False)
 

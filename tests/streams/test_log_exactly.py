@@ -23,6 +23,7 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.transition_types import ClaimedJob, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
 from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
@@ -138,7 +139,9 @@ class Life:
             is_final = batch + count == BATCHES and self._chance.one_in(2)
             report = jobs.report(job, first=batch, count=count, is_final=is_final)
             async with self._store.transaction() as connection:
-                transition = await transitions.advance(connection, worker_id=job.id, reports=[report])
+                transition = await transitions.advance(
+                    UnitOfWork(connection), worker_id=job.id, reports=[report]
+                )
                 if self._chance.one_in(4):
                     await self._chance.rest(0.2)  # transactions that are begun later are committed earlier
             self._hints.publish(transition[job.id])

@@ -8,11 +8,14 @@ import msgspec
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs import leases, transitions
+from app.jobs import queries, transitions
+from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.states import HEAD_START, Priority
 from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 
 KIND = batch_predict.KIND.name
 BATCH_SIZE = 10
@@ -42,7 +45,7 @@ async def worker(database: Database, *, slots: int = 1) -> UUID:
     worker_id = ids.new_id()
     identity = WorkerIdentity(worker_id, f"test-{worker_id.hex}", "here", 1, ("default",), (KIND,), slots)
     async with database.connection() as connection:
-        await leases.renew(connection, identity)
+        await workers.renew(connection, identity)
         await connection.execute(
             "UPDATE workers SET seen_at = now() + interval '1 day' WHERE id = $1", worker_id
         )
@@ -95,8 +98,16 @@ async def create(
         idempotency_key=idempotency_key,
     )
     async with database.connection() as connection:
-        assert await transitions.create(connection, job) is not None
+        assert await transitions.create(UnitOfWork(connection), job) is not None
     return job.id
+
+
+async def read(database: Database, job_id: UUID) -> Job:
+    """The job as queries return it."""
+    async with database.connection() as connection:
+        job = await queries.job(connection, job_id)
+    assert job is not None
+    return job
 
 
 async def claim_all(
@@ -109,10 +120,9 @@ async def claim_all(
 ) -> list[ClaimedJob]:
     """Claim up to `limit` jobs for the worker."""
     async with database.connection() as connection:
-        claimed = await transitions.claim(
-            connection, queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
+        return await transitions.claim(
+            UnitOfWork(connection), queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
         )
-    return [job for job, _event in claimed]
 
 
 async def claim(database: Database, worker_id: UUID | None = None, *, queue: str = "default") -> ClaimedJob:
@@ -180,7 +190,9 @@ async def advance(
 ) -> dict[UUID, TransitionResult]:
     """Commit the reports in one statement."""
     async with database.connection() as connection:
-        return await transitions.advance(connection, worker_id=worker_id or ids.new_id(), reports=reports)
+        return await transitions.advance(
+            UnitOfWork(connection), worker_id=worker_id or ids.new_id(), reports=reports
+        )
 
 
 async def commit(
@@ -203,7 +215,7 @@ async def fail(
     """End the attempt with an error."""
     async with database.connection() as connection:
         return await transitions.fail(
-            connection,
+            UnitOfWork(connection),
             job_id=job.id,
             attempt=job.attempt,
             error=ERROR,
@@ -216,30 +228,33 @@ async def fail(
 async def release(database: Database, job: ClaimedJob) -> TransitionResult | None:
     """Return the job to the queue."""
     async with database.connection() as connection:
-        return await transitions.release(connection, job_id=job.id, attempt=job.attempt)
+        return await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
 
 async def stop(database: Database, job: ClaimedJob) -> TransitionResult | None:
     """End the attempt because a cancel has been requested."""
     async with database.connection() as connection:
-        return await transitions.stop(connection, job_id=job.id, attempt=job.attempt)
+        return await transitions.stop(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
 
 async def cancel(database: Database, job_id: UUID) -> TransitionResult | None:
     """Request the job's cancellation."""
     async with database.connection() as connection:
-        return await transitions.cancel(connection, job_id=job_id)
+        return await transitions.cancel(UnitOfWork(connection), job_id=job_id)
 
 
 async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -> TransitionResult | None:
     """Retry a failed or cancelled job."""
     async with database.connection() as connection:
         return await transitions.retry(
-            connection, job_id=job_id, from_start=from_start, head_start=HEAD_START[Priority.NORMAL]
+            UnitOfWork(connection),
+            job_id=job_id,
+            from_start=from_start,
+            head_start=HEAD_START[Priority.NORMAL],
         )
 
 
 async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[TransitionResult]:
     """Rescue the jobs of workers whose lease has expired; the jobs are due again immediately."""
     async with database.connection() as connection:
-        return await transitions.rescue(connection, lease=lease, delays_seconds=[0.0], limit=1000)
+        return await transitions.rescue(UnitOfWork(connection), lease=lease, delays_seconds=[0.0], limit=1000)

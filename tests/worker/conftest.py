@@ -7,7 +7,7 @@ import pytest
 
 from app.core import background, ids
 from app.core.resources import Resources
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support import jobs
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer

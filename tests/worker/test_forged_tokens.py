@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from app.core import background, ids, keys
 from app.core.resources import Resources
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support.waiting import until
 from worker.consumer import Consumer
 from worker.lease import Lease

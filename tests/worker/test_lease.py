@@ -10,9 +10,9 @@ import pytest
 from app.core import ids
 from app.core.database import Database
 from app.core.resources import Resources
-from app.jobs import leases
-from app.jobs.leases import WorkerIdentity
 from app.jobs.states import Status
+from app.jobs.workers import queries
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support import invariants, jobs, rows
 from tests.support.clocks import Clock
 from worker.lease import Lease
@@ -35,9 +35,9 @@ class Revoked:
 async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease: Lease) -> None:
     await jobs.expire_lease(database, lease.worker.id)
     async with database.connection() as connection:
-        assert await leases.alive(connection, timedelta(seconds=60)) == 0
+        assert await queries.alive(connection, timedelta(seconds=60)) == 0
         await lease.register()
-        assert await leases.alive(connection, timedelta(seconds=60)) == 1
+        assert await queries.alive(connection, timedelta(seconds=60)) == 1
 
 
 @pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])

@@ -1,4 +1,4 @@
-"""How the file of an inspection becomes a version, in the transaction that completes the job."""
+"""Registers an inspected model, in the transaction that completes the job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register what was found, if it was not refused; the result then names the version."""
+    """Register the model if it was not refused. The returned result names its version."""
     if "signature" not in result:
         return result
     params = msgspec.json.decode(job.params, type=InspectModelParams)

@@ -1,4 +1,4 @@
-"""How what a job has learnt becomes a version, in the transaction that completes the job."""
+"""Registers a trained model, in the transaction that completes the job."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,7 +26,7 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register the model; the result then names its version. In a search it may be the best so far."""
+    """Register the model. The returned result names its version, which may be the best of its search."""
     params = msgspec.json.decode(job.params, type=TrainModelParams)
     signature = msgspec.convert(result["signature"], Signature)
     version = await models.register(
