@@ -1,19 +1,32 @@
-"""Pages: keyset cursors, opaque to the client, and the bound on the bytes of a page."""
+"""Pages of lists: their bound in bytes, their type, and keyset cursors that are opaque to the client."""
 
 import base64
 import binascii
-from collections.abc import Sequence
-from typing import Final, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from app.core.errors import InvalidCursor
-from app.core.sql import Row as Row
+from app.core.rows import Row
 
 PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page ends before the item that would make it larger, but always has at least one item."""
 
-
+Item = TypeVar("Item")
 AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Consecutive items of a list, and whether any follow."""
+
+    items: tuple[Item, ...]
+    has_next: bool
+
+    def next_cursor(self, cursor_of: Callable[[Item], str]) -> str | None:
+        """Return the cursor of the next page, made from the last item of this one; None at the end."""
+        return cursor_of(self.items[-1]) if self.has_next else None
 
 
 def bounded(query: str, size: str, order: str, max_bytes: int = PAGE_BYTES) -> str:
@@ -31,10 +44,14 @@ WHERE place = 1 OR bytes_through <= {max_bytes}
 ORDER BY place"""  # noqa: S608  # put together from constants
 
 
-def page(rows: Sequence[AnyRow], limit: int) -> tuple[Sequence[AnyRow], bool]:
-    """Return the rows of a page of at most `limit`, and whether it is the last; `rows` may be one more."""
+def to_page(rows: Sequence[AnyRow], limit: int, from_row: Callable[[AnyRow], Item]) -> Page[Item]:
+    """Return a page of at most `limit` items.
+
+    `rows` are those of a `bounded` query that asked for one row more than `limit`.
+    """
     shown = rows[:limit]
-    return shown, not rows or rows[0]["found"] == len(shown)
+    has_next = bool(rows) and rows[0]["found"] > len(shown)
+    return Page(tuple(from_row(row) for row in shown), has_next)
 
 
 def encode_cursor(last_id: UUID) -> str:

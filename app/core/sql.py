@@ -7,7 +7,7 @@ casts (`::uuid`) are left alone.
 import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import asyncpg
 
@@ -15,13 +15,6 @@ _TOKEN: Final = re.compile(
     r"""'(?:[^']|'')*' | "[^"]*" | --[^\n]* | /\*.*?\*/ | ::\s*\w+ | :(?P<name>[a-z_][a-z0-9_]*)""",
     re.VERBOSE | re.DOTALL,
 )
-
-
-class Row(Protocol):
-    """A row as asyncpg or SQLAlchemy returns it. Only `from_row` methods read one."""
-
-    def __getitem__(self, column: str, /) -> Any:
-        """Return the value of a column."""
 
 
 class Statement:

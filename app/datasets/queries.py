@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core import paging
-from app.core.pages import Page, to_page
+from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import Dataset

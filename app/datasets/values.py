@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from app.core.files import StoredFile
-from app.core.paging import Row
+from app.core.rows import Row
 from app.datasets import storage_keys
 from app.datasets.options import ReadOptions
 

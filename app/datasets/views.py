@@ -5,7 +5,7 @@ from uuid import UUID
 import msgspec
 
 from app.core import paging
-from app.core.pages import Page
+from app.core.paging import Page
 from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.schemas import DatasetLinks, DatasetPage, DatasetView, OptionsView
 from app.datasets.values import Dataset, Format

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import msgspec
 
-from app.core.sql import Row
+from app.core.rows import Row
 from app.jobs.states import EventType
 
 

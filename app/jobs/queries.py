@@ -11,7 +11,7 @@ from sqlalchemy import Text, cast, func, literal, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core import paging
-from app.core.pages import Page, to_page
+from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.jobs import tables
 from app.jobs.events import Event

@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from app.core.files import StoredFile
-from app.core.sql import Row
+from app.core.rows import Row
 from app.jobs.events import Event
 from app.jobs.states import EventType, Outcome, Priority, Status
 

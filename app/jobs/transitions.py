@@ -24,7 +24,7 @@ from uuid import UUID
 import msgspec
 
 from app.core.files import StoredFile
-from app.core.sql import Row
+from app.core.rows import Row
 from app.jobs import transition_statements as statements
 from app.jobs.states import EventType, Outcome
 from app.jobs.transition_types import AttemptEnd, ClaimedJob, NewJob, Report, TransitionResult

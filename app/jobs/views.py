@@ -9,7 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from app.core import paging
-from app.core.pages import Page
+from app.core.paging import Page
 from app.jobs.job import Attempt, Job
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView

@@ -9,7 +9,7 @@ import asyncpg
 
 from app.auth import usernames
 from app.core import paging
-from app.core.pages import Page, to_page
+from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.models import builtin
 from app.models.errors import ModelNotFound, NotYourModel

@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 
 from app.core.files import StoredFile
-from app.core.paging import Row
+from app.core.rows import Row
 
 
 class Visibility(StrEnum):

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from app.core import paging
-from app.core.pages import Page
+from app.core.paging import Page
 from app.models import builtin
 from app.models.schemas import ModelLinks, ModelPage, ModelView, VersionLinks, VersionPage, VersionView
 from app.models.versions import Model, ModelVersion, RegisteredVersion, Visibility

@@ -17,7 +17,8 @@ import asyncpg
 
 from app.core import paging
 from app.core.errors import BadRequest
-from app.core.sql import Row, Statement
+from app.core.rows import Row
+from app.core.sql import Statement
 from app.jobs.events import Event
 from app.jobs.queries import EVENTS_AT_ONCE
 

@@ -20,7 +20,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.sql import Row, Statement
+from app.core.rows import Row
+from app.core.sql import Statement
 
 LIFETIME: Final = timedelta(seconds=30)
 RESUME_WINDOW: Final = timedelta(seconds=90)

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from app.core import paging
-from app.core.pages import Page, to_page
+from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.jobs.job import Job
 from app.jobs.states import Priority

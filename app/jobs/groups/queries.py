@@ -7,7 +7,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.core.sql import Row, Statement
+from app.core.rows import Row
+from app.core.sql import Statement
 from app.jobs.states import Status
 
 MAX_METRICS_BYTES: Final = 4096

@@ -6,7 +6,8 @@ from typing import Final, Self
 
 import asyncpg
 
-from app.core.sql import Row, Statement
+from app.core.rows import Row
+from app.core.sql import Statement
 from app.jobs.job import Job
 from app.jobs.states import Status
 
