@@ -204,24 +204,24 @@ class Runner:
         wanted = (
             job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
         )
-        paths = await child.alive_during(self._files.fetch(wanted)) if wanted else {}
+        paths = await child.run_while_alive(self._files.fetch(wanted)) if wanted else {}
         try:
             self._admit(job, child, {file.key: paths[name] for name, file in wanted.items()})
             return await self._converse(job, child, _local_files(wanted, paths))
         finally:
-            self._files.give_back(paths.values())
-            await self._files.clear(job)
+            self._files.unpin(paths.values())
+            await self._files.clear_scratch(job)
 
     def _admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
         """Give the job its child's room; a fresh child gets one, and is confined to it and to its files."""
         if not child.is_confined:
-            room = self._files.open_room(child.pid)
+            room = self._files.create_child_folder(child.pid)
             child.confine(paths, room)
             # They stay as long as the child lives: it may open these, not what is downloaded in their place.
-            held = self._files.hold(child.files.values())
-            child.when_ended(partial(self._files.give_back, held))
-            child.when_ended(partial(self._files.close_room, child.pid))
-        self._files.enter_room(job, child.pid)
+            held = self._files.pin(child.files.values())
+            child.add_exit_callback(partial(self._files.unpin, held))
+            child.add_exit_callback(partial(self._files.remove_child_folder, child.pid))
+        self._files.assign_folder(job, child.pid)
 
     async def _converse(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Start the handler, commit what it computes, and write down how it ended."""
@@ -238,7 +238,7 @@ class Runner:
                 checkpoint=job.checkpoint,
                 errors=job.errors,
                 files=files,
-                scratch=None if child.room is None else str(self._files.scratch(job)),
+                scratch=None if child.folder is None else str(self._files.scratch(job)),
             )
         )
         if self._is_draining:  # it was claimed while the drain began
@@ -257,7 +257,7 @@ class Runner:
                 await self._report_writer.advance(report, await self._completion(job, done))
                 next_batch += len(batches)
                 if checkpoint_file is not None and report.checkpoint_file is not None:
-                    await self._files.forget([checkpoint_file.key])
+                    await self._files.delete([checkpoint_file.key])
                 checkpoint_file = report.checkpoint_file or checkpoint_file
             for batch in batches:
                 metrics.BATCH_SECONDS.labels(job.kind).observe(batch.seconds)
@@ -290,7 +290,7 @@ class Runner:
         checkpoint_file = None
         if saved and saved[-1].checkpoint_file is not None:
             name = saved[-1].checkpoint_file
-            checkpoint_file = await self._files.keep(job, "jobs", name, name)
+            checkpoint_file = await self._files.store(job, "jobs", name, name)
         stored = [
             Batch(
                 batch.first_row,
@@ -324,7 +324,7 @@ class Runner:
         if done is None or complete is None:
             return None
         artifacts = {
-            name: await self._files.keep(job, "artifacts", name, local_name)
+            name: await self._files.store(job, "artifacts", name, local_name)
             for name, local_name in done.artifacts.items()
         }
         return partial(complete, job=job, artifacts=artifacts)

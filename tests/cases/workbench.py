@@ -104,12 +104,12 @@ class Workbench:
         """A model that was trained on a dataset or on rows. Raises JobErrors."""
         if isinstance(data, Uploaded):
             with RowReader(data.path) as reader:
-                learnt_from = table.of(reader.table(0, len(reader)))
+                learnt_from = table.to_arrow(reader.table(0, len(reader)))
         else:
-            learnt_from = table.of(data)
+            learnt_from = table.to_arrow(data)
         training = Training(learnt_from, TrainModelParams(target=target, **params))
-        while not training.is_over:
-            training.learn()
+        while not training.is_finished:
+            training.train_epoch()
         path = self._path("model.skops")
         result = training.finish(path)
         signature = msgspec.convert(result["signature"], Signature)
@@ -149,7 +149,7 @@ def predict_dataset(
     """What a batch job over a dataset gives, a row each. Raises what the submission raises."""
     shape = inputs.of_dataset(loaded.version, data.dataset, **options)
     with RowReader(data.path) as reader:
-        found = rows.DatasetRows(reader, rows._needed(shape, ()))
+        found = rows.DatasetRows(reader, rows.needed_columns(shape, ()))
         return _predicted(loaded, found, shape, batch_size)
 
 
@@ -172,9 +172,9 @@ def evaluate(loaded: Loaded, data: Uploaded, target: str) -> dict[str, Any]:
     shape = inputs.of_dataset(loaded.version, data.dataset, target=target)
     evaluation = Evaluation(classes=loaded.version.classes)
     with RowReader(data.path) as reader:
-        batch = rows.DatasetRows(reader, rows._needed(shape, (target,))).read(0, len(reader))
-        said = predictions.predict(loaded.model, rows.given(batch, shape), has_worked=True)
-        for row, (output, truth) in enumerate(zip(said, rows.written(batch, target), strict=True)):
+        batch = rows.DatasetRows(reader, rows.needed_columns(shape, (target,))).read(0, len(reader))
+        said = predictions.predict(loaded.model, rows.model_inputs(batch, shape), has_worked=True)
+        for row, (output, truth) in enumerate(zip(said, rows.column_as_written(batch, target), strict=True)):
             evaluation.compare(row, output, truth)
     return evaluation.result()
 
@@ -184,8 +184,8 @@ def _predicted(loaded: Loaded, found: rows.Rows, shape: RowShape, batch_size: in
     for first in range(0, len(found), batch_size):
         batch = found.read(first, batch_size)
         said = predictions.predict(
-            loaded.model, rows.given(batch, shape), has_worked=True, is_only_written=True
+            loaded.model, rows.model_inputs(batch, shape), has_worked=True, may_be_structs=True
         )
-        encoded = encoding.json_lines(said, 0, ids=rows.ids(batch, shape))
+        encoded = encoding.json_lines(said, 0, ids=rows.row_ids(batch, shape))
         lines += [json.loads(line) for line in encoded.splitlines()]
     return lines

@@ -787,15 +787,15 @@ MUTANTS: Final = (
     Mutant(
         "tenancy: a child serves any owner",
         TENANCY,
-        "return mine == (other.owner_id, other.permissions, other.may_write)",
-        "return mine[1:] == (other.permissions, other.may_write)",
+        "return own == (other.owner_id, other.permissions, other.may_write)",
+        "return own[1:] == (other.permissions, other.may_write)",
         (f"{_TENANCY_TESTS}::test_a_child_is_covered_by_owner_permissions_and_files_alike",),
     ),
     Mutant(
         "tenancy: a child that may write serves those that may not",
         TENANCY,
-        "return mine == (other.owner_id, other.permissions, other.may_write)",
-        "return mine[:2] == (other.owner_id, other.permissions)",
+        "return own == (other.owner_id, other.permissions, other.may_write)",
+        "return own[:2] == (other.owner_id, other.permissions)",
         (f"{_TENANCY_TESTS}::test_a_child_is_covered_by_owner_permissions_and_files_alike",),
     ),
     Mutant(
@@ -808,8 +808,8 @@ MUTANTS: Final = (
     Mutant(
         "child: a folder for those that may not write",
         "worker/children/child_handle.py",
-        "self.room = scratch if self.tenancy.may_write else None",
-        "self.room = scratch",
+        "self.folder = folder if self.tenancy.may_write else None",
+        "self.folder = folder",
         (f"{_CONFINED}::test_a_child_that_may_not_write_has_no_place_to_write",),
     ),
     Mutant(
@@ -899,8 +899,8 @@ MUTANTS: Final = (
     Mutant(
         "child: nobody looks at what it writes",
         "worker/children/pool.py",
-        "usage.is_beyond, child.room, self._max_scratch_bytes)",
-        "usage.is_beyond, child.room, 2**62, 2**62)",
+        "usage.exceeds_limit, child.folder, self._max_scratch_bytes)",
+        "usage.exceeds_limit, child.folder, 2**62, 2**62)",
         ("tests/worker/children/test_pool.py::test_a_child_whose_files_are_too_much_together_is_killed",),
     ),
     Mutant(
@@ -927,7 +927,7 @@ MUTANTS: Final = (
     Mutant(
         "fork server: orphans live on",
         "worker/children/forkserver.py",
-        "while orphans := _own_children() - self._children:",
+        "while orphans := _child_pids() - self._children:",
         "while orphans := set[int]():",
         (f"{_CONFINED}::test_no_process_outlives_its_job",),
     ),

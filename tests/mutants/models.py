@@ -164,7 +164,7 @@ MODELS: Final = (
     Mutant(
         "models: an ONNX node without an input",
         "worker/runtimes/onnx/file.py",
-        "            ensure_inputs(part, versions)\n",
+        "            check_inputs(message, versions)\n",
         "            pass\n",
         (
             "tests/worker/runtimes/onnx/test_operators.py::"
@@ -174,7 +174,7 @@ MODELS: Final = (
     Mutant(
         "models: an ONNX file with data elsewhere",
         "worker/runtimes/onnx/file.py",
-        "            case onnx.TensorProto() if _is_external(part):",
+        "            case onnx.TensorProto() if _is_external(message):",
         "            case onnx.TensorProto() if False:",
         ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_hides",),
     ),
@@ -190,7 +190,7 @@ MODELS: Final = (
     Mutant(
         "models: an ONNX tree that leads back",
         "worker/runtimes/onnx/file.py",
-        "            ensure_trees(part)\n",
+        "            check_trees(message)\n",
         "",
         ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_that_leads_back_is_refused",),
     ),

@@ -56,7 +56,7 @@ async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -
     await add(resources, "gpu", 3)
     async with consuming(resources, noting(taken), slots=2) as consumer:
         await until(lambda: _is(len(taken) == 23))
-        await consumer.until_idle()
+        await consumer.wait_idle()
 
     assert (taken.count("default"), taken.count("gpu")) == (20, 3)
     assert await left(resources) == []
@@ -87,7 +87,7 @@ async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> No
     async with consuming(resources, run_next, slots=3) as consumer:
         await until(lambda: _is(most == 3))
         await until(lambda: _no_tokens(resources))
-        await consumer.until_idle()
+        await consumer.wait_idle()
 
     assert most == 3
 
@@ -104,7 +104,7 @@ async def test_a_slot_takes_no_more_when_the_worker_stops_taking(resources: Reso
     async with consuming(resources, run_next) as consumer:
         await entered.wait()
     may_end.set()
-    await consumer.until_idle()
+    await consumer.wait_idle()
 
     async with Redis(connection_pool=resources.redis_pool) as redis:
         assert await redis.zcard(keys.queue("default")) == 4

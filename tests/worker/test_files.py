@@ -101,7 +101,7 @@ async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_
     oldest, older, held, new = [await stored(storage, name, tmp_path) for name in ("a", "b", "c", "d")]
     for age, file in ((300, oldest), (200, older)):
         paths = await files.fetch({"rows": file})
-        files.give_back(paths.values())
+        files.unpin(paths.values())
         moment = paths["rows"].stat().st_mtime - age
         os.utime(paths["rows"], (moment, moment))
     there = await files.fetch({"rows": held})
@@ -165,7 +165,7 @@ async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
     files.scratch(job).mkdir()
     (files.scratch(job) / "model").write_bytes(b"weights")
 
-    file = await files.keep(job, "artifacts", "model", "model")
+    file = await files.store(job, "artifacts", "model", "model")
 
     assert file.key == f"artifacts/{job.id}/3/model"
     assert await storage.get(file.key) == b"weights"
@@ -181,20 +181,20 @@ async def test_nothing_outside_the_scratch_folder_is_kept(
     (scratch / "link").symlink_to(scratch.parent / "outside")
 
     with pytest.raises(FileFault) as fault:
-        await files.keep(job, "artifacts", "model", name)
+        await files.store(job, "artifacts", "model", name)
 
     assert (fault.value.code, fault.value.is_retryable) == ("missing_file", False)
 
 
 async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: ClaimedJob) -> None:
-    room = files.open_room(pid=1)
-    files.enter_room(job, pid=1)
+    room = files.create_child_folder(pid=1)
+    files.assign_folder(job, pid=1)
     scratch = files.scratch(job)
     scratch.mkdir()
     (scratch / "draft").write_bytes(b"half")
 
-    await files.clear(job)
-    await files.clear(job)  # a second time does nothing
+    await files.clear_scratch(job)
+    await files.clear_scratch(job)  # a second time does nothing
 
     assert scratch.parent == room
     assert list(room.iterdir()) == []

@@ -129,7 +129,7 @@ async def test_whatever_a_token_says_it_wakes_and_nothing_else(resources: Resour
                         await redis.zadd(keys.queue("gpu"), {name: score})
                 await until(lambda: _is_empty(redis))
                 await still_works(resources, taken)
-                await consumer.until_idle()
+                await consumer.wait_idle()
         assert not await redis.exists(*(f"arq:job:{token}" for token in tokens))
     assert said == []
 
@@ -159,7 +159,7 @@ async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resou
         async with consuming(resources, taken) as consumer:
             await until(lambda: _is_empty(redis))
             await still_works(resources, taken)
-            await consumer.until_idle()
+            await consumer.wait_idle()
         assert not await redis.exists("arq:job:a-token", "arq:retry:a-token")
 
 
@@ -170,7 +170,7 @@ async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(resourc
             await redis.zadd(QUEUE, dict.fromkeys(map(str, range(first, first + 10_000)), 1))
         async with consuming(resources, taken, is_work_there=False, max_empty_seconds=0.01) as consumer:
             await until(lambda: _is_empty(redis))
-            await consumer.until_idle()
+            await consumer.wait_idle()
     assert len(taken) < MANY / 100
 
 

@@ -33,7 +33,7 @@ async def a_worker(
     environment["ENVIRONMENT"] = "development"
     log_path = folder / "worker.log"
     async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
-        await process.wait_for_log("probe_listening", seconds=START_SECONDS)
+        await process.wait_for_log("health_server_listening", seconds=START_SECONDS)
         if is_started:
             await process.wait_for_log("worker_started", seconds=START_SECONDS)
         async with httpx.AsyncClient(
@@ -44,7 +44,7 @@ async def a_worker(
 
 def _port(process: Process) -> int:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", process.log)
-    found = re.search(r"probe_listening.*?port\W+(\d+)", plain)
+    found = re.search(r"health_server_listening.*?port\W+(\d+)", plain)
     assert found is not None, plain
     return int(found[1])
 
@@ -151,7 +151,7 @@ async def test_without_a_port_nothing_is_served(capsys: pytest.CaptureFixture[st
     async with health_server.serving(None, health_server.Readiness(is_stopping=lambda: False)):
         pass
 
-    assert "probe_listening" not in "".join(capsys.readouterr())
+    assert "health_server_listening" not in "".join(capsys.readouterr())
 
 
 BAD = {
@@ -191,7 +191,7 @@ async def served(readiness: health_server.Readiness) -> AsyncIterator[httpx.Asyn
     """A client of a probe in this process."""
     with structlog.testing.capture_logs() as records:
         async with health_server.serving(0, readiness):
-            [record] = [record for record in records if record["event"] == "probe_listening"]
+            [record] = [record for record in records if record["event"] == "health_server_listening"]
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{record['port']}", trust_env=False
             ) as client:

@@ -64,8 +64,8 @@ async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resou
     secret.write_text("another owner's rows")
     job = claimed("train_model")
     async with Files(resources.storage, tmp_path / "worker", 2**20) as files:
-        files.open_room(4711)
-        files.enter_room(job, 4711)
+        files.create_child_folder(4711)
+        files.assign_folder(job, 4711)
         scratch = files.scratch(job)
         scratch.mkdir()
         (scratch / "good").write_text("weights")
@@ -74,7 +74,7 @@ async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resou
         (scratch / "folder").symlink_to(tmp_path)
         os.mkfifo(scratch / "pipe")
 
-        kept = await files.keep(job, "artifacts", "model", "good")
+        kept = await files.store(job, "artifacts", "model", "good")
         assert await resources.storage.get(kept) == b"weights"
         for name in (
             "symbolic",
@@ -87,7 +87,7 @@ async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resou
             ".",
         ):
             with pytest.raises(FileFault):
-                await files.keep(job, "artifacts", "model", name)
-        await files.clear(job)
-        files.close_room(4711)
+                await files.store(job, "artifacts", "model", name)
+        await files.clear_scratch(job)
+        files.remove_child_folder(4711)
     assert secret.read_text() == "another owner's rows"

@@ -57,7 +57,7 @@ async def take(
     async with children.take(wanted) as child:
         if not child.is_confined:
             folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
-            child.when_ended(folder.cleanup)
+            child.add_exit_callback(folder.cleanup)
             child.confine(files or {}, Path(folder.name))
         yield child
 

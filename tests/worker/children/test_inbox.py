@@ -18,7 +18,7 @@ async def test_a_child_that_talks_faster_than_it_is_heard_has_to_wait() -> None:
 
         said = await _talk_until_stuck(theirs)
         heard = 0
-        while inbox.take() is not None:
+        while inbox.pop() is not None:
             heard += 1
 
         assert MAX_UNREAD_BYTES <= said < 4 * MAX_UNREAD_BYTES

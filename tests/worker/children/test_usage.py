@@ -22,16 +22,16 @@ def room(tmp_path: Path) -> Path:
 
 
 def test_the_room_that_files_take_is_counted_in_all_folders(room: Path) -> None:
-    assert usage.is_beyond(room, 120 * KIB)
-    assert not usage.is_beyond(room, 1024 * KIB)
+    assert usage.exceeds_limit(room, 120 * KIB)
+    assert not usage.exceeds_limit(room, 1024 * KIB)
 
 
 def test_files_without_content_are_counted_too(room: Path) -> None:
     for number in range(20):
         (room / str(number)).touch()
 
-    assert usage.is_beyond(room, 1024 * KIB, max_files=20)
-    assert not usage.is_beyond(room, 1024 * KIB, max_files=30)
+    assert usage.exceeds_limit(room, 1024 * KIB, max_files=20)
+    assert not usage.exceeds_limit(room, 1024 * KIB, max_files=30)
 
 
 def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
@@ -39,15 +39,15 @@ def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
     (room / "file of others").symlink_to(tmp_path / "foreign")
     (room / "round and round").symlink_to(room)
 
-    assert not usage.is_beyond(room, 512 * KIB)
+    assert not usage.exceeds_limit(room, 512 * KIB)
 
 
 def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> None:
     with (room / "hole").open("wb") as file:
         file.truncate(1024**3)
 
-    assert not usage.is_beyond(room, 1024 * KIB)
-    assert not usage.is_beyond(room / "gone", 0)
+    assert not usage.exceeds_limit(room, 1024 * KIB)
+    assert not usage.exceeds_limit(room / "gone", 0)
 
 
 def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_pat
             os.mkdir(name, dir_fd=folders[-1])
             folders.append(os.open(name, os.O_RDONLY, dir_fd=folders[-1]))
 
-        assert usage.is_beyond(tmp_path, 2**40)
+        assert usage.exceeds_limit(tmp_path, 2**40)
     finally:
         for parent in reversed(folders[:-1]):
             os.rmdir(name, dir_fd=parent)

@@ -146,7 +146,7 @@ def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
         sent.append(outputs)
 
     outputs = predictions.predict(Odd(), rows, has_worked=has_worked)
-    predictions.commit(send, outputs, has_worked=has_worked)
+    predictions.commit_outputs(send, outputs, has_worked=has_worked)
     return sent[0]
 
 

@@ -17,13 +17,13 @@ from worker.context import BadInput, RowError
 from worker.evaluation import MAX_SAMPLED_SCORES, Evaluation, NotComparable
 from worker.runtimes.vader import VaderModel
 from worker.training import metrics
-from worker.training.outputs import Classified
+from worker.training.outputs import ClassPredictions
 
 MODEL = {"name": "sentiment", "version": 1, "runtime": "vader"}
 CLASSES = ("cat", "dog", "owl")
 
 
-def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, Any]], Classified]:
+def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, Any]], ClassPredictions]:
     """True classes, predictions that are often right, and the same as arrays."""
     random = np.random.default_rng(seed)
     truth = random.choice(CLASSES, rows).tolist()
@@ -35,7 +35,7 @@ def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, A
         {"label": label, "score": max(row), "scores": dict(zip(CLASSES, row, strict=True))}
         for label, row in zip(labels, scores.tolist(), strict=True)
     ]
-    return truth, said, Classified(CLASSES, scores, np.array(labels), are_probabilities=True)
+    return truth, said, ClassPredictions(CLASSES, scores, np.array(labels), are_probabilities=True)
 
 
 def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | None = None) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | Non
     evaluation = Evaluation()
     for row, (target, prediction) in enumerate(zip(truth, said, strict=True)):
         if interrupted_every and row % interrupted_every == 0:
-            evaluation = Evaluation.resumed(evaluation.checkpoint())
+            evaluation = Evaluation.from_checkpoint(evaluation.checkpoint())
         evaluation.compare(row, prediction, target)
     return evaluation.result()
 
@@ -53,7 +53,9 @@ def test_the_metrics_of_labels_are_those_of_all_rows_at_once() -> None:
 
     result = evaluated(truth, said, interrupted_every=130)
 
-    assert result["metrics"] == pytest.approx(metrics.of_labels(np.array(truth), arrays), rel=1e-12)
+    assert result["metrics"] == pytest.approx(
+        metrics.classification_metrics(np.array(truth), arrays), rel=1e-12
+    )
     assert result["confusion_matrix"] == metrics.confusion_matrix(np.array(truth), arrays.labels)
     assert result["classes"] == list(CLASSES)
 
@@ -65,7 +67,7 @@ def test_the_metrics_of_values_are_those_of_all_rows_at_once() -> None:
 
     result = evaluated(truth.tolist(), [{"value": value} for value in values.tolist()], interrupted_every=99)
 
-    assert result["metrics"] == pytest.approx(metrics.of_numbers(truth, values), rel=1e-9)
+    assert result["metrics"] == pytest.approx(metrics.regression_metrics(truth, values), rel=1e-9)
     assert (result["confusion_matrix"], result["classes"]) == (None, None)
 
 
@@ -76,7 +78,7 @@ def test_of_more_scores_than_can_be_kept_a_sample_is_kept_that_no_interruption_c
     result = evaluated(truth, said)
     again = evaluated(truth, said, interrupted_every=9999)
 
-    exact = metrics.of_labels(np.array(truth), arrays)
+    exact = metrics.classification_metrics(np.array(truth), arrays)
     assert again == result
     assert result["metrics"]["roc_auc"] == pytest.approx(exact["roc_auc"], abs=0.01)
     assert result["metrics"]["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-9)
@@ -99,7 +101,7 @@ def test_many_classes_are_shown_as_the_most_frequent_ones_and_the_others() -> No
 
     matrix = evaluated(truth, [{"label": label} for label in truth])["confusion_matrix"]
 
-    assert len(matrix["labels"]) == metrics.MAX_CONFUSED + 1
+    assert len(matrix["labels"]) == metrics.MAX_MATRIX_CLASSES + 1
     assert sum(map(sum, matrix["matrix"])) == len(truth)
     assert matrix["matrix"][-1][-1] == sum(60 - number for number in range(50, 60))
 

@@ -252,10 +252,10 @@ def test_the_first_row_that_is_taken_counts() -> None:
     fault, no = JobError("prediction_failed", "Too bad.", is_retryable=False), RowError("not_a_number", "no")
     unfit = RowError("bad_row", "unfit")
 
-    assert probing.prediction_of(Scripted(fault, no, {"value": 1.0}), [1, 2, 3]) == {"value": 1.0}
-    assert probing.prediction_of(Scripted(no), [1]) is None
-    assert probing.prediction_of(Scripted(fault, no), [1, 2]) is None
-    assert probing.prediction_of(Scripted(unfit), [1]) is None
-    assert probing.prediction_of(Scripted(), []) is None
+    assert probing.try_rows(Scripted(fault, no, {"value": 1.0}), [1, 2, 3]) == {"value": 1.0}
+    assert probing.try_rows(Scripted(no), [1]) is None
+    assert probing.try_rows(Scripted(fault, no), [1, 2]) is None
+    assert probing.try_rows(Scripted(unfit), [1]) is None
+    assert probing.try_rows(Scripted(), []) is None
     with pytest.raises(BrokenModel, match="it cannot predict: Too bad; test it on rows of your own"):
-        probing.prediction_of(Scripted(fault, unfit), [1, 2])
+        probing.try_rows(Scripted(fault, unfit), [1, 2])

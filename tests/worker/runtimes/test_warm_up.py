@@ -32,12 +32,12 @@ def test_each_runtime_is_warmed_up_and_none_of_its_models_is_kept(monkeypatch: p
         predict(name, *arguments)  # type: ignore[arg-type]  # passed on as they are
 
     monkeypatch.setattr(warm_up, "_predict", noting)
-    kept, hashes = dict(cache.OF_THIS_CHILD._loaded), context._sha256.cache_info().currsize
+    kept, hashes = dict(cache.CHILD_CACHE._loaded), context._sha256.cache_info().currsize
 
     warm_up.warm_up()
 
     assert set(run) == set(RUNTIMES)
-    assert dict(cache.OF_THIS_CHILD._loaded) == kept
+    assert dict(cache.CHILD_CACHE._loaded) == kept
     assert context._sha256.cache_info().currsize == hashes
 
 

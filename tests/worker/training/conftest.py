@@ -7,4 +7,4 @@ from worker.training import threads
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    threads.use_one()
+    threads.limit_to_one()

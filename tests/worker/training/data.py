@@ -63,8 +63,8 @@ def trained(table: pa.Table, path: Path, target: str = "target", **wanted: Any) 
 def learn_on(training: Training, until: int = 1000) -> list[EpochRecord]:
     """Epochs until it is over, or until this one is done."""
     records = []
-    while not training.is_over and training.epoch < until:
-        records.append(training.learn())
+    while not training.is_finished and training.epoch < until:
+        records.append(training.train_epoch())
     return records
 
 

@@ -15,8 +15,8 @@ WORDS = ["red", "green", "blue"]
 
 
 def told(values: list[Any], name: str = "column") -> columns.Column:
-    rows = table.of([{name: value, "target": place % 2} for place, value in enumerate(values)])
-    (column,) = columns.tell_apart(rows, "target", [name])
+    rows = table.to_arrow([{name: value, "target": place % 2} for place, value in enumerate(values)])
+    (column,) = columns.infer_columns(rows, "target", [name])
     return column
 
 
@@ -26,7 +26,7 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
     rows = pa.table(
         {"use": [place % 7 for place in range(count)], name: values, "target": [0, 1] * (count // 2)}
     )
-    return columns.tell_apart(rows, "target", None)[1]
+    return columns.infer_columns(rows, "target", None)[1]
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_column_of_a_file_is_told_by_its_type(
     if kind == pa.large_string():
         rows = rows.set_column(0, "column", pa.array(["a b c", "d e f"] * (len(values) // 2), kind))
 
-    (column,) = columns.tell_apart(rows, "target", None)
+    (column,) = columns.infer_columns(rows, "target", None)
 
     assert column.content is content
     assert len(columns.read(column, rows.column("column"))) == len(values)
@@ -133,7 +133,7 @@ def test_a_list_in_a_dataset_is_its_json_and_no_text() -> None:
     kept = pa.table([pa.array(["[1]", "[2]"] * 20)], schema=pa.schema([field]))
     kept = kept.append_column("x", pa.array([1, 2, 3, 4] * 10)).append_column("target", pa.array([0, 1] * 20))
 
-    tags, x = columns.tell_apart(kept, "target", None)
+    tags, x = columns.infer_columns(kept, "target", None)
 
     assert tags.reason == "not used: list is no type that can be learnt from"
     assert x.content is Content.NUMBER
@@ -152,18 +152,18 @@ def test_what_is_asked_for_and_not_there_is_named(target: str, features: list[st
     rows = pa.table({"a": [1, 2, 3], "b": [0, 0, 0], "target": [1, 2, 3]})
 
     with pytest.raises(BadInput, match=said):
-        columns.ensure_there(rows, target, features or ())
+        columns.check_names(rows, target, features or ())
 
 
 def test_if_no_column_is_of_use_the_reasons_are_said() -> None:
     rows = pa.table({"a": [0, 0, 0], "target": [1, 2, 3]})
 
     with pytest.raises(BadInput, match=r"no column is left to learn from \(a: not used: constant"):
-        columns.tell_apart(rows, "target", None)
+        columns.infer_columns(rows, "target", None)
 
 
 def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
-    rows = table.of([{"a": 1}, {"b": "x", "a": "one"}, {"a": True}])
+    rows = table.to_arrow([{"a": 1}, {"b": "x", "a": "one"}, {"a": True}])
 
     assert rows.to_pylist() == [
         {"a": "1", "b": None},
@@ -177,13 +177,13 @@ def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
 )
 def test_what_are_no_rows_is_refused(rows: list[Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
-        table.of(rows)
+        table.to_arrow(rows)
 
 
 @pytest.mark.parametrize("value", ["abc", "1_000", "nan", "12 apples", [1], {"a": 1}, "0x10"])
 def test_what_is_no_number_is_refused(value: Any) -> None:
     with pytest.raises(BadCell):
-        cells.number(value)
+        cells.parse_number(value)
 
 
 @pytest.mark.parametrize(
@@ -191,4 +191,4 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
     [(3, "3"), (3.0, "3"), (2.5, "2.5"), (True, "true"), ("x", "x"), (None, None), (float("nan"), None)],
 )
 def test_a_class_is_written_in_one_way(value: Any, label: str | None) -> None:
-    assert cells.label(value) == label
+    assert cells.to_label(value) == label

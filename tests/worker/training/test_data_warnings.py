@@ -11,8 +11,8 @@ from worker.training import columns, data_warnings, table, target
 
 
 def found(rows: list[dict[str, Any]], task: str = "auto") -> list[str]:
-    read = table.of(rows)
-    told = columns.tell_apart(read, "target", None)
+    read = table.to_arrow(rows)
+    told = columns.infer_columns(read, "target", None)
     return data_warnings.find(read, told, "target", target.read("target", read.column("target"), task))
 
 
@@ -90,7 +90,7 @@ def test_columns_that_are_left_out_are_told_by_their_reason() -> None:
 
 
 def test_the_balance_of_the_classes_adds_up(tmp_path: Path) -> None:
-    _, result = data.trained(table.of(rows_with()), tmp_path / "model.skops", epochs=1)
+    _, result = data.trained(table.to_arrow(rows_with()), tmp_path / "model.skops", epochs=1)
 
     balance = result["class_balance"]
     assert sum(row["rows"] for row in balance) == 200

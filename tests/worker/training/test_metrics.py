@@ -5,12 +5,12 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from worker.training import memory, metrics
-from worker.training.outputs import Classified
+from worker.training.outputs import ClassPredictions
 
 
-def classified(classes: tuple[str, ...], scores: list[list[float]]) -> Classified:
+def classified(classes: tuple[str, ...], scores: list[list[float]]) -> ClassPredictions:
     array = np.array(scores)
-    return Classified(classes, array, np.array(classes)[array.argmax(axis=1)], are_probabilities=True)
+    return ClassPredictions(classes, array, np.array(classes)[array.argmax(axis=1)], are_probabilities=True)
 
 
 def test_loss_and_area_are_those_of_scikit_learn() -> None:
@@ -19,7 +19,7 @@ def test_loss_and_area_are_those_of_scikit_learn() -> None:
     scores = chance.dirichlet(np.ones(3), size=60)
     truth = chance.choice(classes, size=60)
 
-    found = metrics.of_labels(truth, classified(classes, scores.tolist()))
+    found = metrics.classification_metrics(truth, classified(classes, scores.tolist()))
 
     assert found["log_loss"] == pytest.approx(log_loss(truth, scores, labels=classes))
     assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, scores, multi_class="ovr", average="macro"))
@@ -32,12 +32,16 @@ def test_the_order_of_classes_is_the_models_own() -> None:
 
 
 def test_what_is_not_defined_is_none() -> None:
-    only_one = metrics.of_labels(np.array(["a", "a"]), classified(("a", "b"), [[0.6, 0.4], [0.7, 0.3]]))
-    unknown = metrics.of_labels(np.array(["a", "z"]), classified(("a", "b"), [[0.6, 0.4], [0.7, 0.3]]))
+    only_one = metrics.classification_metrics(
+        np.array(["a", "a"]), classified(("a", "b"), [[0.6, 0.4], [0.7, 0.3]])
+    )
+    unknown = metrics.classification_metrics(
+        np.array(["a", "z"]), classified(("a", "b"), [[0.6, 0.4], [0.7, 0.3]])
+    )
 
     assert only_one["roc_auc"] is None
     assert (unknown["accuracy"], unknown["log_loss"]) == (0.5, None)
-    assert metrics.of_numbers(np.ones(3), np.ones(3))["r2"] is None
+    assert metrics.regression_metrics(np.ones(3), np.ones(3))["r2"] is None
 
 
 def test_a_confusion_of_many_classes_is_bounded() -> None:
@@ -51,8 +55,8 @@ def test_a_confusion_of_many_classes_is_bounded() -> None:
 
 
 def test_what_would_not_fit_is_refused_before_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "left_bytes", lambda: 1e9)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e9)
 
-    memory.ensure_room("a forest", 0.9e9)
+    memory.ensure_available("a forest", 0.9e9)
     with pytest.raises(memory.TooLargeToTrain, match=r"about 2\.00 GiB of memory, and 0\.93 GiB are left"):
-        memory.ensure_room("a forest", 2 * memory.GIBIBYTE)
+        memory.ensure_available("a forest", 2 * memory.GIBIBYTE)

@@ -76,7 +76,7 @@ def test_a_target_that_cannot_be_learnt_says_why(values: list[Any], task: str, s
 def test_each_class_is_held_out_by_its_share() -> None:
     labels = np.array(["a"] * 100 + ["b"] * 20 + ["c"])
 
-    train, held = split.of_labels(labels, 0.2, seed=0)
+    train, held = split.stratified_split(labels, 0.2, seed=0)
 
     assert sorted([*train, *held]) == list(range(121))
     counts = {label: int((labels[held] == label).sum()) for label in "abc"}
@@ -86,23 +86,23 @@ def test_each_class_is_held_out_by_its_share() -> None:
 def test_many_tiny_classes_are_held_out_together_by_their_share() -> None:
     labels = np.array([f"class {place // 2}" for place in range(200)])
 
-    train, held = split.of_labels(labels, 0.2, seed=0)
+    train, held = split.stratified_split(labels, 0.2, seed=0)
 
     assert len(held) == 40
     assert set(labels[train]) == set(labels)
 
 
 def test_a_small_share_of_few_rows_is_a_row() -> None:
-    assert len(split.of_labels(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
-    assert len(split.of_numbers(np.arange(8.0), 0.01, seed=0)[1]) == 2
+    assert len(split.stratified_split(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
+    assert len(split.random_split(np.arange(8.0), 0.01, seed=0)[1]) == 2
 
 
 def test_a_split_depends_on_the_seed_alone() -> None:
-    first, again, other = (split.of_numbers(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
+    first, again, other = (split.random_split(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
 
     assert first == again != other
 
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(BadInput, match="3 rows"):
-        split.of_labels(np.array(["a", "b", "a"]), 0.2, seed=0)
+        split.stratified_split(np.array(["a", "b", "a"]), 0.2, seed=0)

@@ -40,7 +40,9 @@ def path(tmp_path: Path) -> Path:
 def held_out(training: Training) -> tuple[Any, Any]:
     """The rows that were held out, as a pipeline takes them, and what is true of them."""
     plan = training.plan
-    return features.rows_of(plan.inputs, plan.cells, plan.held), plan.target.values[plan.held]
+    return features.pipeline_rows(plan.inputs, plan.cells, plan.validation), plan.target.values[
+        plan.validation
+    ]
 
 
 def by_hand(path: Path) -> Any:
@@ -71,7 +73,7 @@ def test_diabetes_is_estimated_as_well_as_by_a_ridge_fitted_by_hand(path: Path) 
 
     plan = training.plan
     pipeline = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
-    pipeline.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    pipeline.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
     rows, truth = held_out(training)
     assert result["algorithm"] == "ridge"
     assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, pipeline.predict(rows)), abs=0.03)
@@ -84,22 +86,22 @@ def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
 
     plan = training.plan
     exact = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
-    exact.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    exact.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
     assert result["epochs"] < 50
     assert result["stopped_because"] == "Nothing is left to learn: the exact solution is found."
-    training._learner.restore(checkpoint.loaded(training.progress.state))
+    training._learner.restore(checkpoint.load(training.progress.state))
     assert training._learner.estimator().coef_ == pytest.approx(exact[-1].coef_, rel=1e-4, abs=1e-4)
 
 
 def test_texts_are_told_apart_as_well_as_by_tfidf_and_logistic_regression_by_hand(path: Path) -> None:
     rows = data.docstrings()
-    training, result = data.trained(table.of(rows), path, "library")
+    training, result = data.trained(table.to_arrow(rows), path, "library")
 
     plan = training.plan
     texts = np.array([row["text"] for row in rows], dtype=object)
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
     pipeline.fit(texts[plan.train], plan.target.values[plan.train])
-    reached = accuracy_score(plan.target.values[plan.held], pipeline.predict(texts[plan.held]))
+    reached = accuracy_score(plan.target.values[plan.validation], pipeline.predict(texts[plan.validation]))
     assert len(rows) > 2000
     assert result["algorithm"] == "logistic_regression"
     assert result["accuracy"] >= reached - 0.03
@@ -112,7 +114,7 @@ def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> No
         for place in range(120)
     ]
 
-    _, result = data.trained(table.of(rows), path, "mood")
+    _, result = data.trained(table.to_arrow(rows), path, "mood")
 
     assert [column["type"] for column in result["columns"]] == ["text"]
     assert result["accuracy"] >= 0.95
@@ -125,7 +127,7 @@ def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> No
 def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
     name: Name, path: Path
 ) -> None:
-    rows = table.of(data.customers(150))
+    rows = table.to_arrow(data.customers(150))
     training, result = data.trained(rows, path, algorithm=name, params=QUICK.get(name, {}), epochs=EPOCHS)
 
     model = by_hand(path)
@@ -146,7 +148,7 @@ def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
 def test_the_metrics_of_a_regressor_are_those_of_its_file_on_the_held_out_rows(
     name: Name, path: Path
 ) -> None:
-    rows = table.of([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
+    rows = table.to_arrow([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
     training, result = data.trained(
         rows,
         path,
@@ -181,7 +183,7 @@ def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
 ) -> None:
     found = data.customers(120)
     targets = {Task.CLASSIFICATION: "target", Task.REGRESSION: "spent"}
-    rows = table.of([{**row, "target": row[targets[task]]} for row in found])
+    rows = table.to_arrow([{**row, "target": row[targets[task]]} for row in found])
     wanted = data.params(
         algorithm=name,
         task=task,
@@ -213,7 +215,7 @@ def test_an_attempt_that_was_killed_after_the_last_epoch_has_only_to_finish(path
 
     resumed = Training(data.iris(), wanted, training.checkpoint())
 
-    assert resumed.is_over
+    assert resumed.is_finished
     assert told(resumed.finish(path)) == told(training.finish(path))
 
 
@@ -222,7 +224,7 @@ def test_an_attempt_that_was_killed_after_it_stopped_early_does_not_learn_on() -
     training = Training(data.iris(), wanted)
     data.learn_on(training)
 
-    assert Training(data.iris(), wanted, training.checkpoint()).is_over
+    assert Training(data.iris(), wanted, training.checkpoint()).is_finished
 
 
 def test_a_checkpoint_that_is_none_is_refused() -> None:
@@ -310,7 +312,7 @@ def test_hyperparameters_that_are_wrong_are_refused_here_too() -> None:
 
 def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
     rows = [{"x": place % 2, "target": "ab"[place % 2]} for place in range(40)]
-    training = Training(table.of(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
+    training = Training(table.to_arrow(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
     learner = training._learner
 
     class Grumbling:
@@ -322,7 +324,7 @@ def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
             learner.learn(epoch)
 
     training._learner = Grumbling()
-    training.learn()
+    training.train_epoch()
 
     assert any("divide by zero" in warning for warning in training.finish(path)["warnings"])
 

@@ -29,7 +29,8 @@ from app.models.versions import InputColumn, Task
 from tests.worker.training import data
 from worker.context import JobError, RowError
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
-from worker.runtimes.sklearn.runtime import SklearnModel, SklearnRuntime
+from worker.runtimes.sklearn.model import SklearnModel
+from worker.runtimes.sklearn.runtime import SklearnRuntime
 from worker.training import features, table
 
 REFERENCE = ModelReference(name="mine", version=1, runtime="sklearn")
@@ -71,14 +72,16 @@ def rewritten(path: Path, change: Any) -> Path:
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_a_trained_model_says_of_objects_lists_and_by_hand_the_same(name: Name, path: Path) -> None:
     customers = data.customers(120)
-    training, _ = data.trained(table.of(customers), path, algorithm=name, epochs=2, params={"patience": 0})
+    training, _ = data.trained(
+        table.to_arrow(customers), path, algorithm=name, epochs=2, params={"patience": 0}
+    )
     names = [column.name for column in training.plan.inputs]
 
     from_objects = load(path).predict(customers)
     from_lists = load(path).predict([[row[name] for name in names] for row in customers])
     every_row = np.arange(len(customers))
     by_hand = skops.io.load(path, trusted=[*skops.io.get_untrusted_types(file=path)])
-    said = by_hand.predict(features.rows_of(training.plan.inputs, training.plan.cells, every_row))
+    said = by_hand.predict(features.pipeline_rows(training.plan.inputs, training.plan.cells, every_row))
 
     assert from_objects == from_lists
     assert [prediction["label"] for prediction in from_objects] == said.tolist()
@@ -88,7 +91,7 @@ def test_a_trained_model_says_of_objects_lists_and_by_hand_the_same(name: Name, 
 
 
 def test_a_trained_model_says_what_it_takes(path: Path) -> None:
-    data.trained(table.of(data.customers(120)), path, algorithm=Name.MULTINOMIAL_NB)
+    data.trained(table.to_arrow(data.customers(120)), path, algorithm=Name.MULTINOMIAL_NB)
 
     signature = RUNTIME.inspect(path)
 
@@ -107,7 +110,7 @@ def test_a_trained_model_says_what_it_takes(path: Path) -> None:
 
 def test_a_row_that_a_model_cannot_take_is_an_error_in_its_place(path: Path) -> None:
     customers = data.customers(120)
-    data.trained(table.of(customers), path, algorithm=Name.LOGISTIC_REGRESSION, epochs=1)
+    data.trained(table.to_arrow(customers), path, algorithm=Name.LOGISTIC_REGRESSION, epochs=1)
     good = customers[0]
 
     said = load(path).predict(
@@ -138,7 +141,7 @@ def test_a_row_that_a_model_cannot_take_is_an_error_in_its_place(path: Path) -> 
 def test_what_is_missing_or_new_is_no_error(path: Path) -> None:
     customers = data.customers(120)
     data.trained(
-        table.of(customers), path, algorithm=Name.RANDOM_FOREST, epochs=1, params={"n_estimators": 5}
+        table.to_arrow(customers), path, algorithm=Name.RANDOM_FOREST, epochs=1, params={"n_estimators": 5}
     )
 
     said = load(path).predict(
@@ -149,7 +152,7 @@ def test_what_is_missing_or_new_is_no_error(path: Path) -> None:
 
 
 def test_a_model_of_one_text_takes_texts(path: Path) -> None:
-    data.trained(table.of(data.customers(120)), path, features=["note"], epochs=2)
+    data.trained(table.to_arrow(data.customers(120)), path, features=["note"], epochs=2)
 
     said = load(path).predict(
         ["great fine quick", {"note": "bad slow broken"}, ["bad broken"], {"text": "x"}, None]
