@@ -233,7 +233,7 @@ def test_18_true_and_True_are_one_class(bench: Workbench) -> None:
     of_json = evaluate(trained, bench.case("18_evaluate.jsonl"), "won")
 
     assert of_csv["metrics"]["accuracy"] == 0.75
-    assert of_csv["warnings"] == ["1 rows have a true label that is no class of the model: 'unknown'."]
+    assert of_csv["warnings"] == ["1 rows have a true label that is not a class of the model: 'unknown'."]
     assert (of_json["metrics"]["accuracy"], of_json["warnings"]) == (1.0, [])
 
 

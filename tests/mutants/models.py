@@ -24,15 +24,15 @@ MODELS: Final = (
     _of(
         "loader",
         "an object goes unchecked",
-        "        _check(made, trusted)\n",
+        "        _check(instance, trusted)\n",
         "",
         _FIT,
     ),
     _of(
         "loader",
         "attributes that a class does not declare",
-        "            if name in trusted.attributes:\n                made",
-        "            if True:\n                made",
+        "            if name in trusted.attributes:\n                instance",
+        "            if True:\n                instance",
         _attack("test_what_a_class_does_not_declare_is_not_constructed"),
     ),
     _of(
@@ -52,8 +52,8 @@ MODELS: Final = (
     _of(
         "trees",
         "a tree for other columns than its estimator",
-        "if own != made.n_features or columns not in (None, own):",
-        "if columns not in (None, own):",
+        "if width != tree.n_features or columns not in (None, width):",
+        "if columns not in (None, width):",
         _attack("test_a_member_of_an_ensemble_is_checked_like_a_model_of_its_own"),
     ),
     _of(
@@ -80,7 +80,7 @@ MODELS: Final = (
     _of(
         "forests",
         "a first estimate for fewer classes",
-        'part.ensure(first.count("n_classes_") == classes, "init_", "for as many classes")',
+        'part.ensure(first.count("n_classes_") == classes, "init_", "for the same number of classes")',
         "pass",
         _FIT,
     ),
@@ -101,21 +101,21 @@ MODELS: Final = (
     _of(
         "neighbors",
         "labels beyond the classes",
-        'part.ensure(is_class, "_y", "places of its classes")',
+        'part.ensure(is_class, "_y", "indices of its classes")',
         "pass",
         _FIT,
     ),
     _of(
         "encoders",
         "widths that are not counted",
-        "is_same and [int(width) for width in widths] == counted",
-        "is_same",
+        "are_integers and [int(width) for width in widths] == expected",
+        "are_integers",
         _FIT,
     ),
     _of(
         "text",
         "places beyond the vocabulary",
-        'part.ensure(is_each_once, "vocabulary_", "a place for each word, each once")',
+        'part.ensure(is_permutation, "vocabulary_", "a dictionary with a different index for each word")',
         "pass",
         _FIT,
     ),
@@ -150,7 +150,7 @@ MODELS: Final = (
     _of(
         "arrays",
         "a sparse matrix with places beyond its shape",
-        "    if not is_sound:\n",
+        "    if not is_consistent:\n",
         "    if False:\n",
         _FIT,
     ),
@@ -233,7 +233,7 @@ MODELS: Final = (
     _of(
         "outliers",
         "columns behind the row",
-        '        part.ensure(is_column, "estimators_features_", "places of its columns")\n',
+        '        part.ensure(is_valid, "estimators_features_", "indices of its columns")\n',
         "",
         _REBUILT,
     ),

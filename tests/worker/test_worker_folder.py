@@ -40,7 +40,7 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir(mode=0o700)
     os.chown(tmp_path / "foreign", 12_345, 12_345)
 
-    with pytest.raises(ConfigurationError, match="belongs to the user 12345"):
+    with pytest.raises(ConfigurationError, match="belongs to another user, with uid 12345"):
         own_folder(tmp_path / "foreign")
 
 

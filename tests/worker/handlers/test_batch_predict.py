@@ -113,7 +113,7 @@ async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job
 
     assert few.result == {"total": 100, "errors": 10}
     assert (many.failure.code, many.failure.is_retryable) == ("too_many_row_errors", False)
-    assert "8 of the first 80 rows are in error; the limit is 7" in many.failure.message
+    assert "8 of the first 80 rows failed; max_row_errors is 7" in many.failure.message
     assert len(many.batches) == 3
     assert (again.batches, again.failure.code) == ([], "too_many_row_errors")
 
@@ -179,7 +179,7 @@ def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
     first, second = outcome(["a", "nan"])
 
     assert first == {"value": 1}
-    assert second == RowError("unserialisable_output", "nan is no JSON number")
+    assert second == RowError("unserialisable_output", "nan is not a JSON number")
     with pytest.raises(UnserialisableOutput):
         outcome(["nan", "nan"])
 

@@ -216,7 +216,7 @@ def test_a_classifier_of_several_labels_is_refused_with_the_way_out(estimator: A
         warnings.simplefilter("ignore")
         estimator.fit(corpus.ROWS, SEVERAL)
 
-    with pytest.raises(BrokenModel, match="several things at once; fit one model for each output"):
+    with pytest.raises(BrokenModel, match="several outputs at once; fit and upload one model"):
         inspected(estimator, tmp_path)
 
 
@@ -225,7 +225,9 @@ def test_a_model_that_fails_on_every_row_is_refused_with_the_reason(tmp_path: Pa
     model = Pipeline(steps)
     model.steps[1][1].fit(corpus.ROWS[:, :3], corpus.KINDS)  # of fewer columns than the first step gives
 
-    with pytest.raises(BrokenModel, match=r"it cannot predict: ValueError: X has 4 features.*; test it"):
+    with pytest.raises(
+        BrokenModel, match=r"failed on every example row: ValueError: X has 4 features.*; before you save it"
+    ):
         inspected(model, tmp_path)
 
 
@@ -257,5 +259,5 @@ def test_the_first_row_that_is_taken_counts() -> None:
     assert probing.try_rows(Scripted(fault, no), [1, 2]) is None
     assert probing.try_rows(Scripted(unfit), [1]) is None
     assert probing.try_rows(Scripted(), []) is None
-    with pytest.raises(BrokenModel, match="it cannot predict: Too bad; test it on rows of your own"):
+    with pytest.raises(BrokenModel, match="failed on every example row: Too bad; before you save it"):
         probing.try_rows(Scripted(fault, unfit), [1, 2])

@@ -94,11 +94,11 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
         ("customerId", list(range(100, 180, 2)), "named like an id"),
         ("row", list(range(5, 45)), "counts the rows"),
         ("key", [f"c-{place:03}" for place in range(40)], "looks like an id"),
-        ("same", [1] * 40, "constant"),
+        ("same", [1] * 40, "the same value in every row"),
         ("nothing", [None] * 40, "missing"),
         ("nan", [float("nan")] * 40, "missing"),
         ("empty", ["", " "] * 20, "missing"),
-        ("list", [[1]] * 40, "no type that can be learnt"),
+        ("list", [[1]] * 40, "values of type list<item: int64> are not supported"),
     ],
 )
 def test_a_column_of_no_use_is_left_out_and_the_reason_said(
@@ -135,14 +135,14 @@ def test_a_list_in_a_dataset_is_its_json_and_no_text() -> None:
 
     tags, x = columns.infer_columns(kept, "target", None)
 
-    assert tags.reason == "not used: list is no type that can be learnt from"
+    assert tags.reason == "not used: values of type list are not supported"
     assert x.content is Content.NUMBER
 
 
 @pytest.mark.parametrize(
     ("target", "features", "said"),
     [
-        ("label", None, "no column 'label'; there are: a, b, target"),
+        ("label", None, "no column 'label'; their columns are: a, b, target"),
         ("target", ["a", "c"], "no column 'c'"),
         ("target", ["a", "target"], "cannot be one of the features"),
         ("target", ["a", "a"], "named twice"),
@@ -158,7 +158,7 @@ def test_what_is_asked_for_and_not_there_is_named(target: str, features: list[st
 def test_if_no_column_is_of_use_the_reasons_are_said() -> None:
     rows = pa.table({"a": [0, 0, 0], "target": [1, 2, 3]})
 
-    with pytest.raises(BadInput, match=r"no column is left to learn from \(a: not used: constant"):
+    with pytest.raises(BadInput, match=r"no column is useful as a feature \(a: not used: the same value"):
         columns.infer_columns(rows, "target", None)
 
 

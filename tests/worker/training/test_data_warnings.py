@@ -35,13 +35,13 @@ def test_of_plain_rows_there_is_nothing_to_say() -> None:
 def test_a_column_that_equals_the_target_is_suspected() -> None:
     (said,) = found(rows_with(copy=lambda row, _: row["target"]))
 
-    assert said.startswith("Leakage? The column 'copy' says the same as the target 'target'")
+    assert said.startswith("Possible leakage: the column 'copy' equals the target 'target'")
 
 
 def test_a_column_that_determines_the_target_is_suspected() -> None:
     (said,) = found(rows_with(code=lambda row, place: f"{row['target']}{place % 3}"))
 
-    assert said.startswith("Leakage? Each value of the column 'code' comes with one class only")
+    assert said.startswith("Possible leakage: each value of the column 'code' occurs with one class only")
 
 
 def test_a_column_that_only_helps_is_not_suspected() -> None:
@@ -64,9 +64,9 @@ def test_tiny_classes_rows_without_a_target_and_copies_are_told() -> None:
 
     said = " ".join(found(rows))
 
-    assert "1 rows have no 'target'" in said
+    assert "1 rows have no value for 'target'" in said
     assert "'rare' (1)" in said
-    assert "1 of the rows are copies" in said
+    assert "1 rows are duplicates of other rows" in said
 
 
 def test_a_rare_class_is_told() -> None:
@@ -84,7 +84,7 @@ def test_columns_that_are_left_out_are_told_by_their_reason() -> None:
     rows = rows_with(a=lambda *_: 1, b=lambda *_: 1, c=lambda *_: None)
 
     assert found(rows) == [
-        "Columns not used: constant, the same in every row: 'a', 'b'.",
+        "Columns not used: the same value in every row: 'a', 'b'.",
         "Columns not used: all values are missing: 'c'.",
     ]
 

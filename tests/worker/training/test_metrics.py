@@ -58,5 +58,7 @@ def test_what_would_not_fit_is_refused_before_it_is_tried(monkeypatch: pytest.Mo
     monkeypatch.setattr(memory, "available_bytes", lambda: 1e9)
 
     memory.ensure_available("a forest", 0.9e9)
-    with pytest.raises(memory.TooLargeToTrain, match=r"about 2\.00 GiB of memory, and 0\.93 GiB are left"):
+    with pytest.raises(
+        memory.TooLargeToTrain, match=r"about 2\.00 GiB of memory, but this worker has 0\.93 GiB left"
+    ):
         memory.ensure_available("a forest", 2 * memory.GIBIBYTE)

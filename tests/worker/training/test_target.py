@@ -57,7 +57,7 @@ def test_rows_without_a_target_are_left_out() -> None:
         ([1.0, "two", 3.0], "regression", "row 1: 'two' is not a number"),
         ([2.5] * 9, "regression", "2.5 in every row"),
         ([float("nan")] * 9, "regression", "no values"),
-        ([[1], [2]], "auto", "cannot be predicted"),
+        ([[1], [2]], "auto", "choose a column of numbers or labels"),
     ],
 )
 def test_a_target_that_cannot_be_learnt_says_why(values: list[Any], task: str, said: str) -> None:

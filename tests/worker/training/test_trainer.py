@@ -88,7 +88,9 @@ def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
     exact = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
     exact.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
     assert result["epochs"] < 50
-    assert result["stopped_because"] == "Nothing is left to learn: the exact solution is found."
+    assert (
+        result["stopped_because"] == "Further epochs would not change the model: the exact solution is found."
+    )
     training._learner.restore(checkpoint.load(training.progress.state))
     assert training._learner.estimator().coef_ == pytest.approx(exact[-1].coef_, rel=1e-4, abs=1e-4)
 
@@ -263,7 +265,7 @@ def test_it_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best(pa
 
     assert result["stopped_early"]
     assert result["epochs"] == len(result["history"]) == result["best_epoch"] + 2
-    assert result["stopped_because"] == "The validation loss has not fallen for 2 epochs."
+    assert result["stopped_because"] == "The validation loss has not improved for 2 epochs."
 
 
 def test_without_patience_all_epochs_are_learnt(path: Path) -> None:

@@ -31,7 +31,7 @@ def test_a_node_that_leaves_out_one_of_many_inputs_is_refused(
 ) -> None:
     path = files.written(tmp_path, joined(*inputs))
 
-    with pytest.raises(BrokenModel, match="a node Concat leaves out its input inputs"):
+    with pytest.raises(BrokenModel, match="a node Concat lacks its required input inputs"):
         OnnxRuntime().inspect(path)
 
 
@@ -48,7 +48,7 @@ def test_a_node_in_a_branch_is_looked_at_too(tmp_path: Path) -> None:
         [choice], [files.floats("x", "n", 4)], [files.floats("y", "n", "m")], initializers=[yes]
     )
 
-    with pytest.raises(BrokenModel, match="leaves out its input"):
+    with pytest.raises(BrokenModel, match="lacks its required input"):
         OnnxRuntime().inspect(files.written(tmp_path, content))
 
 
@@ -69,7 +69,7 @@ def test_an_optional_input_may_be_left_out(tmp_path: Path) -> None:
 def test_outputs_of_another_shape_than_declared_are_said_to_be() -> None:
     declared = Outputs(("label", "scores"), Task.CLASSIFICATION, ("a", "b"))
 
-    with pytest.raises(JobError, match="other shapes than it declares"):
+    with pytest.raises(JobError, match="other shapes than the file declares"):
         declared.predictions([np.array([0, 1]), [0.5, 0.5]], 2)  # neither a matrix nor maps
 
 

@@ -149,11 +149,11 @@ def test_labels_that_are_places_are_places_in_every_batch(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("classes", "reason"),
     [
-        (["a", "b"], "2 classes are named for it, but it has scores of another number"),
-        (["a"], "are not two or more"),
-        (["a", "a", "b"], "each once"),
-        ("a, b, c", "no JSON list of texts"),
-        ([None, 1.5, "b"], "no JSON list of texts"),
+        (["a", "b"], "it has 3 classes, but 2 class names were given"),
+        (["a"], "at least two different names"),
+        (["a", "a", "b"], "different names"),
+        ("a, b, c", "must be a JSON list of texts"),
+        ([None, 1.5, "b"], "must be a JSON list of texts"),
     ],
 )
 def test_classes_that_do_not_fit_are_refused(tmp_path: Path, classes: Any, reason: str) -> None:
@@ -213,5 +213,5 @@ def test_a_model_that_fails_on_every_row_is_refused(tmp_path: Path) -> None:
         initializers=[shape],
     )
 
-    with pytest.raises(BrokenModel, match="it cannot predict: The model failed"):
+    with pytest.raises(BrokenModel, match="failed on every example row: The model failed"):
         inspect(tmp_path, content)

@@ -62,7 +62,7 @@ def test_a_header_that_claims_another_length_is_refused() -> None:
     header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1,), }\n"
     content = with_header(header, bytes(8))
 
-    with pytest.raises(BrokenModel, match="ends too soon"):
+    with pytest.raises(BrokenModel, match="truncated header"):
         arrays.read(content.replace(struct.pack("<H", len(header)), struct.pack("<H", len(header) - 4), 1))
 
 
@@ -94,7 +94,7 @@ def test_a_header_that_claims_another_size_is_refused(shape: bytes) -> None:
     ],
 )
 def test_an_array_of_a_type_that_no_model_needs_is_refused(array: Any) -> None:
-    with pytest.raises(BrokenModel, match="which is not read"):
+    with pytest.raises(BrokenModel, match="unsupported type"):
         arrays.read(written(array))
 
 
@@ -109,7 +109,7 @@ def test_a_truth_value_is_one_or_zero_whatever_its_byte_is() -> None:
 def test_a_letter_beyond_unicode_is_refused() -> None:
     content = written(np.array(["ab"]))[:-4] + b"\xff\xff\xff\x7f"
 
-    with pytest.raises(BrokenModel, match="letters that Unicode does not have"):
+    with pytest.raises(BrokenModel, match="invalid Unicode characters"):
         arrays.read(content)
 
 
