@@ -98,7 +98,7 @@ def ensure_same(found: list[Any], expected: list[Any]) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @FEW
 @given(cells=some_rows, missing=holes, size=st.integers(1, 12), other=some_rows)
-def test_a_row_gets_the_prediction_that_the_model_gives_by_hand_wherever_it_stands(
+def test_a_row_gets_the_prediction_of_the_plain_library_in_any_batch(
     name: str, cells: list[Any], missing: list[Any], size: int, other: list[Any]
 ) -> None:
     made, loaded = model(name)
@@ -169,7 +169,7 @@ def written_cells(uploaded: Uploaded, name: str) -> list[str | None]:
 
 @MORE
 @given(cells=alike, delimiter=st.sampled_from([",", ";", "\t", "|"]))
-def test_every_cell_of_a_csv_comes_back_as_it_was_written(cells: list[str], delimiter: str) -> None:
+def test_every_cell_of_a_csv_is_returned_as_written(cells: list[str], delimiter: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([["c", "other"], *([cell, "x"] for cell in cells)])
@@ -194,7 +194,7 @@ of_one_kind = st.sampled_from(
 
 @MORE
 @given(values=st.lists(json_values, min_size=1, max_size=6) | of_one_kind)
-def test_every_value_of_json_lines_comes_back_or_the_column_says_why_not(values: list[Any]) -> None:
+def test_every_value_of_json_lines_is_returned_or_the_column_says_why_not(values: list[Any]) -> None:
     lines = b"\n".join(json.dumps({"c": value}).encode() for value in values)
 
     uploaded = Workbench(Path(tempfile.mkdtemp())).upload(lines, Format.JSONL)
@@ -224,7 +224,7 @@ def test_every_value_of_json_lines_comes_back_or_the_column_says_why_not(values:
         ]
     ).flatmap(lambda kind: st.tuples(st.just(kind[0]), st.lists(st.none() | kind[1], min_size=1, max_size=6)))
 )
-def test_every_value_of_parquet_comes_back(column: tuple[pa.DataType, list[Any]]) -> None:
+def test_every_value_of_parquet_is_returned(column: tuple[pa.DataType, list[Any]]) -> None:
     kind, values = column
     file = io.BytesIO()
     pq.write_table(pa.table({"c": pa.array(values, kind)}), file)

@@ -12,8 +12,8 @@ def _attack(test: str) -> str:
 
 
 _TESTS: Final = "tests/worker/runtimes"
-_REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_fit_is_refused"
-_FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
+_REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_match_is_refused"
+_FIT: Final = _attack("test_a_model_whose_parts_do_not_match_is_refused")
 
 
 def _of(module: str, name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -33,14 +33,14 @@ MODELS: Final = (
         "attributes that a class does not declare",
         "            if name in trusted.attributes:\n                instance",
         "            if True:\n                instance",
-        _attack("test_what_a_class_does_not_declare_is_not_constructed"),
+        _attack("test_undeclared_attributes_are_not_constructed"),
     ),
     _of(
         "part",
         "a count of any type",
         "if type(value) is not int or not least <= value <= most:",
         "if not least <= value <= most:",
-        _attack("test_a_count_that_is_no_plain_integer_is_refused"),
+        _attack("test_a_count_that_is_not_a_plain_integer_is_refused"),
     ),
     _of(
         "part",
@@ -54,28 +54,28 @@ MODELS: Final = (
         "a tree for other columns than its estimator",
         "if width != tree.n_features or columns not in (None, width):",
         "if columns not in (None, width):",
-        _attack("test_a_member_of_an_ensemble_is_checked_like_a_model_of_its_own"),
+        _attack("test_a_member_of_an_ensemble_is_checked_like_a_model"),
     ),
     _of(
         "trees",
         "more nodes than there are",
         " and len(nodes) == count):",
         "):",
-        _attack("test_a_tree_of_more_nodes_than_it_has_is_refused"),
+        _attack("test_a_tree_with_a_wrong_node_count_is_refused"),
     ),
     _of(
         "trees",
         "more outputs than numbers of classes",
         " and len(classes) == outputs and",
         " and",
-        _attack("test_a_tree_of_more_outputs_than_it_has_is_refused"),
+        _attack("test_a_tree_with_a_wrong_number_of_outputs_is_refused"),
     ),
     _of(
         "forests",
         "more trees in a stage than columns",
         'part.array("estimators_", (None, per_stage), "O")',
         'part.array("estimators_", (None, None), "O")',
-        _attack("test_more_trees_in_a_stage_than_columns_to_write_are_refused"),
+        _attack("test_more_trees_in_a_stage_than_output_columns_are_refused"),
     ),
     _of(
         "forests",
@@ -124,14 +124,14 @@ MODELS: Final = (
         "a header of another length than it claims",
         "usual is not None and usual.end() == 10 + int.from_bytes",
         "usual is not None or 10 + int.from_bytes",
-        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_of_a_wrong_length_is_refused",
     ),
     _of(
         "arrays",
         "a header that ends too soon is an error of ours",
         "except tokenize.TokenError:",
         "except ImportError:",
-        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_of_a_wrong_length_is_refused",
     ),
     _of(
         "archive",
@@ -159,40 +159,35 @@ MODELS: Final = (
         "a position behind the state",
         'or not _is_int(inner.get("pos"), MT19937_WORDS)',
         'or not _is_int(inner.get("pos"), 2**31)',
-        _attack("test_a_random_state_that_stands_behind_its_end_is_refused"),
+        _attack("test_a_random_state_with_a_position_beyond_its_end_is_refused"),
     ),
     Mutant(
         "models: an ONNX node without an input",
         "worker/runtimes/onnx/file.py",
         "            check_inputs(message, versions)\n",
         "            pass\n",
-        (
-            "tests/worker/runtimes/onnx/test_operators.py::"
-            "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
-        ),
+        ("tests/worker/runtimes/onnx/test_operators.py::test_a_node_without_a_variadic_input_is_refused",),
     ),
     Mutant(
         "models: an ONNX file with data elsewhere",
         "worker/runtimes/onnx/file.py",
         "            case onnx.TensorProto() if _is_external(message):",
         "            case onnx.TensorProto() if False:",
-        ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_hides",),
+        ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_is",),
     ),
     Mutant(
         "models: an ONNX file with options of its session",
         "worker/__init__.py",
         'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
         "",
-        (
-            "tests/worker/runtimes/onnx/test_runtime.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
-        ),
+        ("tests/worker/runtimes/onnx/test_runtime.py::test_a_file_cannot_set_session_options",),
     ),
     Mutant(
         "models: an ONNX tree that leads back",
         "worker/runtimes/onnx/file.py",
         "            check_trees(message)\n",
         "",
-        ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_that_leads_back_is_refused",),
+        ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_with_invalid_branches_is_refused",),
     ),
     _of(
         "mixtures",
@@ -206,8 +201,7 @@ MODELS: Final = (
         "factors by the batch",
         "    part.value.__class__ = RowByRow\n",
         "",
-        f"{_TESTS}/sklearn/inspection/test_registry.py"
-        "::test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it",
+        f"{_TESTS}/sklearn/inspection/test_registry.py::test_the_factors_of_a_row_do_not_depend_on_its_batch",
     ),
     _of(
         "factors",
@@ -256,7 +250,7 @@ MODELS: Final = (
         "a function of another class for a transformer",
         "isinstance(part.get(name), np.ufunc | partial)",
         "callable(part.get(name))",
-        f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_metric_is_no_function_for_a_transformer",
+        f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_metric_is_refused_as_the_function_of_a_transformer",
     ),
     Mutant(
         "models: one that cannot predict is accepted",
@@ -272,7 +266,7 @@ MODELS: Final = (
         "return self.task",
         (
             f"{_TESTS}/onnx/test_outputs.py"
-            "::test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares",
+            "::test_a_model_of_several_targets_returns_all_of_them_whatever_it_declares",
         ),
     ),
 )

@@ -23,20 +23,14 @@ MUTANTS: Final = (
         "worker/predictions.py",
         "        if _are_all_errors(outputs) and not has_worked:",
         "        if _are_all_errors(outputs) and not (has_worked and len(rows) == 1):",
-        (
-            "tests/worker/handlers/test_batch_predict.py"
-            "::test_the_rows_are_at_fault_where_the_model_has_worked_before",
-        ),
+        ("tests/worker/handlers/test_batch_predict.py::test_rows_get_errors_if_the_model_has_worked_before",),
     ),
     Mutant(
         "rows: several without JSON fail a job that has worked",
         "worker/predictions.py",
         "        if _are_all_errors(checked) and not has_worked:",
         "        if _are_all_errors(checked) and not (has_worked and len(outputs) == 1):",
-        (
-            "tests/worker/handlers/test_batch_predict.py"
-            "::test_the_rows_are_at_fault_where_the_model_has_worked_before",
-        ),
+        ("tests/worker/handlers/test_batch_predict.py::test_rows_get_errors_if_the_model_has_worked_before",),
     ),
     Mutant(
         "rows: a batch of digits is numbers",
@@ -51,42 +45,42 @@ MUTANTS: Final = (
         "worker/runtimes/sklearn/columns.py",
         "rows.columns()[index] if parser is ANY else rows.column_as_written(index)",
         "rows.columns()[index]",
-        _by_column("test_05_a_category_is_the_cell_as_it_was_written"),
+        _by_column("test_05_a_category_is_the_cell_exactly_as_written"),
     ),
     Mutant(
         "rows: a text is the value as it is shown",
         "worker/rows.py",
         "list(map(as_text, rows.column_as_written(name))) if is_text else rows.column(name)",
         "rows.column(name)",
-        _by_column("test_11_a_column_of_digits_is_a_text_to_a_model_of_texts"),
+        _by_column("test_11_a_column_of_digits_is_text_for_a_text_model"),
     ),
     Mutant(
         "csv: two cells may be the same number",
         "app/datasets/canonical_text.py",
         "if other != text and value != 0:",
         "if False:",
-        _as_written("test_12_what_would_not_come_back_is_text"),
+        _as_written("test_12_values_that_a_number_would_change_stay_text"),
     ),
     Mutant(
         "csv: a plus is lost",
         "app/datasets/conversion/numbers.py",
         'if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):',
         "if _has_zeros(texts):",
-        _as_written("test_12_sibling_a_plus_is_kept_however_many_different_cells_there_are"),
+        _as_written("test_12_sibling_a_plus_is_kept_among_any_number_of_cells"),
     ),
     Mutant(
         "csv: quotes as Arrow takes them",
         "app/datasets/conversion/quotes.py",
         "changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)",
         "changes = quotes",
-        _as_written("test_14_the_file_of_the_case"),
+        _as_written("test_14_the_reported_file_is_refused"),
     ),
     Mutant(
         "results: a number is a formula",
         "app/jobs/exports/lines.py",
         "if _FORMULA.match(value) and not _PLAIN_NUMBER.fullmatch(value):",
         "if _FORMULA.match(value):",
-        _as_written("test_16_a_number_is_no_formula"),
+        _as_written("test_16_a_number_is_not_a_formula"),
     ),
     Mutant(
         "evaluation: labels as they are written",
@@ -100,14 +94,14 @@ MUTANTS: Final = (
         "worker/training/target.py",
         "if len(classes) == len(rows):",
         "if False:",
-        _doubts("test_06_one_row_in_each_class_cannot_be_learnt"),
+        _doubts("test_06_classes_of_one_row_each_are_refused"),
     ),
     Mutant(
         "training: a value beyond all bounds",
         "worker/training/columns.py",
         "floats[~(np.abs(floats) <= cells.MAX_NUMBER)] = np.nan",
         "floats[~np.isfinite(floats)] = np.nan",
-        _doubts("test_a_value_beyond_all_bounds_is_missing_and_said"),
+        _doubts("test_an_excessive_value_counts_as_missing_with_a_warning"),
     ),
     Mutant(
         "training: the index of pandas is learnt from",

@@ -50,7 +50,7 @@ async def left(resources: Resources) -> list[bytes]:
         ]
 
 
-async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -> None:
+async def test_each_token_runs_once_and_leaves_no_keys(resources: Resources) -> None:
     taken: list[str] = []
     await add(resources, "default", 20)
     await add(resources, "gpu", 3)
@@ -62,7 +62,7 @@ async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -
     assert await left(resources) == []
 
 
-async def test_a_slot_that_goes_on_serves_the_queues_in_turn(resources: Resources) -> None:
+async def test_a_busy_slot_serves_the_queues_in_turn(resources: Resources) -> None:
     taken: list[str] = []
     await add(resources, "default", 10)
     await add(resources, "gpu", 2)
@@ -72,7 +72,7 @@ async def test_a_slot_that_goes_on_serves_the_queues_in_turn(resources: Resource
     assert taken[:4].count("gpu") == 2
 
 
-async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> None:
+async def test_no_more_jobs_run_than_slots(resources: Resources) -> None:
     running, most = 0, 0
 
     async def run_next(_queue: str) -> bool:
@@ -92,7 +92,7 @@ async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> No
     assert most == 3
 
 
-async def test_a_slot_takes_no_more_when_the_worker_stops_taking(resources: Resources) -> None:
+async def test_a_slot_takes_no_token_after_the_consumer_stops(resources: Resources) -> None:
     entered, may_end = asyncio.Event(), asyncio.Event()
 
     async def run_next(_queue: str) -> bool:

@@ -80,7 +80,7 @@ async def keys(storage: Storage) -> set[str]:
 # What a job reads
 
 
-async def test_a_file_is_downloaded_once_however_many_jobs_ask_for_it_at_once(
+async def test_a_file_is_downloaded_once_for_concurrent_jobs(
     storage: Storage, files: Files, tmp_path: Path
 ) -> None:
     file = await stored(storage, "rows", tmp_path)
@@ -95,7 +95,7 @@ async def test_a_file_is_downloaded_once_however_many_jobs_ask_for_it_at_once(
     assert again["rows"].stat().st_ino == inode
 
 
-async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_use_stay(
+async def test_least_recently_used_files_are_evicted_and_pinned_ones_stay(
     storage: Storage, files: Files, tmp_path: Path
 ) -> None:
     oldest, older, held, new = [await stored(storage, name, tmp_path) for name in ("a", "b", "c", "d")]
@@ -112,14 +112,14 @@ async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_
     assert downloads == {held.sha256, new.sha256}
 
 
-async def test_a_file_that_is_gone_is_a_fault_for_good(files: Files) -> None:
+async def test_a_missing_file_is_not_retried(files: Files) -> None:
     with pytest.raises(FileFault) as fault:
         await files.fetch({"rows": StoredFile("datasets/none", 5, "0" * 64)})
 
     assert (fault.value.code, fault.value.is_retryable) == ("file_missing", False)
 
 
-async def test_a_bucket_that_is_away_is_a_fault_that_passes(
+async def test_an_unavailable_bucket_is_retried(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with buckets.serving() as environment:
@@ -133,7 +133,7 @@ async def test_a_bucket_that_is_away_is_a_fault_that_passes(
     assert (fault.value.code, fault.value.is_retryable) == ("storage_unavailable", True)
 
 
-async def test_a_file_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
+async def test_a_file_in_a_storage_folder_is_not_copied(tmp_path: Path) -> None:
     folder = open_storage((tmp_path / "storage").as_uri())
     file = await stored(folder, "rows", tmp_path)
     async with Files(folder, tmp_path / "worker", 10 * KIB) as files:
@@ -159,7 +159,7 @@ async def test_large_outputs_of_a_dataset_become_part_files_of_the_attempt(
     assert await storage.get(large.part_key) == LARGE
 
 
-async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
+async def test_a_handlers_file_is_stored_under_a_key_of_the_attempt(
     storage: Storage, files: Files, job: ClaimedJob
 ) -> None:
     files.scratch(job).mkdir()
@@ -172,7 +172,7 @@ async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
 
 
 @pytest.mark.parametrize("name", ["none", "../outside", "link", "folder", "/etc/hostname"])
-async def test_nothing_outside_the_scratch_folder_is_kept(
+async def test_nothing_outside_the_scratch_folder_is_stored(
     files: Files, job: ClaimedJob, tmp_path: Path, name: str
 ) -> None:
     scratch = files.scratch(job)
@@ -186,7 +186,7 @@ async def test_nothing_outside_the_scratch_folder_is_kept(
     assert (fault.value.code, fault.value.is_retryable) == ("missing_file", False)
 
 
-async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: ClaimedJob) -> None:
+async def test_the_scratch_folder_is_removed_after_the_attempt(files: Files, job: ClaimedJob) -> None:
     room = files.create_child_folder(pid=1)
     files.assign_folder(job, pid=1)
     scratch = files.scratch(job)
@@ -200,7 +200,7 @@ async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: 
     assert list(room.iterdir()) == []
 
 
-async def test_what_dead_workers_have_left_is_removed_and_what_living_ones_use_stays(
+async def test_folders_of_dead_workers_are_removed_and_those_of_running_ones_stay(
     storage: Storage, tmp_path: Path
 ) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])

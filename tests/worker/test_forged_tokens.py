@@ -112,7 +112,7 @@ async def still_works(resources: Resources, taken: list[str]) -> None:
     await until(is_taken)
 
 
-async def test_whatever_a_token_says_it_wakes_and_nothing_else(resources: Resources) -> None:
+async def test_a_token_wakes_the_worker_whatever_its_content(resources: Resources) -> None:
     assert len(BODIES) + len(NAMES) * len(SCORES) >= 200
     tokens = [ids.new_id().hex for _ in BODIES]
     taken: list[str] = []
@@ -135,9 +135,7 @@ async def test_whatever_a_token_says_it_wakes_and_nothing_else(resources: Resour
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
-async def test_what_is_no_set_of_tokens_is_removed_from_the_name_of_a_queue(
-    resources: Resources, kind: str
-) -> None:
+async def test_a_queue_key_of_a_wrong_type_is_deleted(resources: Resources, kind: str) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         with capture_logs() as said:
@@ -150,7 +148,7 @@ async def test_what_is_no_set_of_tokens_is_removed_from_the_name_of_a_queue(
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
-async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resources, kind: str) -> None:
+async def test_token_keys_of_a_wrong_type_are_deleted_with_the_token(resources: Resources, kind: str) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for prefix in ("arq:job:", "arq:retry:", "arq:in-progress:"):
@@ -163,7 +161,7 @@ async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resou
         assert not await redis.exists("arq:job:a-token", "arq:retry:a-token")
 
 
-async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(resources: Resources) -> None:
+async def test_hundreds_of_thousands_of_useless_tokens_are_consumed_quickly(resources: Resources) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for first in range(0, MANY, 10_000):
@@ -175,7 +173,7 @@ async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(resourc
 
 
 @pytest.mark.parametrize("hint", [b"", b"x" * 1_000_000, b"\x80\x04K\x01.", bytes(16), bytes(32), b"{}"])
-async def test_a_worker_looks_at_no_job_that_another_tells_it_to(resources: Resources, hint: bytes) -> None:
+async def test_a_worker_ignores_unsigned_hints(resources: Resources, hint: bytes) -> None:
     identity = WorkerIdentity(ids.new_id(), "w", "here", 1, ("default",), (), 1)
     lease = Lease(identity, resources.settings.database_url, 3600, _Nobody(), lease_seconds=30)
     channel = keys.worker(identity.id)

@@ -49,7 +49,7 @@ def _port(process: Process) -> int:
     return int(found[1])
 
 
-async def test_a_worker_at_work_is_alive_ready_and_counted(
+async def test_a_working_worker_is_live_ready_and_has_metrics(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     job_id = await jobs.create(database)
@@ -67,7 +67,7 @@ async def test_a_worker_at_work_is_alive_ready_and_counted(
     assert "headrace_commit_seconds_count" in metrics.text
 
 
-async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_it_is_back(
+async def test_a_worker_without_postgres_is_live_but_not_ready_until_it_returns(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
     async with proxy.before_postgres(servers.embedded.postgres) as network:
@@ -87,7 +87,7 @@ async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_
             assert process.is_running
 
 
-async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
+async def test_a_worker_that_waits_for_postgres_is_live_but_not_ready(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
     async with proxy.before_postgres(servers.embedded.postgres) as network:
@@ -104,7 +104,7 @@ async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
             await until(lambda: is_ready(client))
 
 
-async def test_bad_requests_and_slow_clients_disturb_neither_the_others_nor_the_worker(
+async def test_bad_requests_and_slow_clients_affect_neither_others_nor_the_worker(
     settings: Settings, tmp_path: Path
 ) -> None:
     async with a_worker(settings, tmp_path) as (process, client):
@@ -125,9 +125,7 @@ async def test_bad_requests_and_slow_clients_disturb_neither_the_others_nor_the_
         assert "Traceback" not in process.log
 
 
-async def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_worker_does_not_start_if_its_port_is_in_use(settings: Settings, tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
         environment = processes.environment(settings, WORKER_PORT=str(port))
@@ -139,7 +137,7 @@ async def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(
     assert "Traceback" not in process.log
 
 
-async def test_a_worker_that_is_about_to_stop_is_not_ready() -> None:
+async def test_a_stopping_worker_is_not_ready() -> None:
     readiness = health_server.Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
 
     async with served(readiness) as client:
@@ -147,7 +145,7 @@ async def test_a_worker_that_is_about_to_stop_is_not_ready() -> None:
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_without_a_port_nothing_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_nothing_is_served_without_a_port(capsys: pytest.CaptureFixture[str]) -> None:
     async with health_server.serving(None, health_server.Readiness(is_stopping=lambda: False)):
         pass
 

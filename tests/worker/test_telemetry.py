@@ -67,7 +67,7 @@ def _leave_the_machine(process: psutil.Process) -> list[str]:
     return [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
 
 
-def test_the_import_of_onnx_runtime_stores_nothing(tmp_path: Path) -> None:
+def test_importing_onnx_runtime_stores_no_device_id(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", _IMPORT], env={**os.environ, **_home(tmp_path)}, check=True)
 
     assert _files_of(tmp_path) == []

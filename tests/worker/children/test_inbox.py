@@ -10,7 +10,7 @@ from worker.children.messages import Log
 LINE = bytes(messages.frame(Log("info", "x" * 1000)))
 
 
-async def test_a_child_that_talks_faster_than_it_is_heard_has_to_wait() -> None:
+async def test_a_child_that_sends_faster_than_the_worker_reads_is_blocked() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)

@@ -39,7 +39,7 @@ def _reader() -> MessageReader[FromChild]:
 
 
 @given(st.lists(batches | st.builds(Done, st.binary()) | st.just(Yielded())), st.integers(1, 50))
-def test_messages_survive_any_cut(said: list[FromChild], piece: int) -> None:
+def test_messages_survive_any_fragmentation(said: list[FromChild], piece: int) -> None:
     wire = b"".join(messages.frame(message) for message in said)
     reader = _reader()
 
@@ -53,18 +53,18 @@ def test_messages_survive_any_cut(said: list[FromChild], piece: int) -> None:
 
 
 @given(st.binary(min_size=5, max_size=200))
-def test_garbage_is_refused_or_waited_for_but_never_something_else(garbage: bytes) -> None:
+def test_garbage_never_decodes_to_an_unexpected_error(garbage: bytes) -> None:
     with suppress(NotAMessage):
         _reader().feed(garbage)
 
 
-def test_a_child_cannot_say_what_is_the_workers_to_say() -> None:
+def test_a_child_cannot_send_a_message_of_the_worker() -> None:
     start = Start(UUID(int=0), 1, "kind", b"{}", None, None, 0, 0, None)
 
     with pytest.raises(NotAMessage):
         _reader().feed(bytes(messages.frame(start)))
 
 
-def test_a_message_that_the_worker_would_refuse_is_not_made() -> None:
+def test_a_message_beyond_the_size_limit_is_not_encoded() -> None:
     with pytest.raises(MessageTooLarge):
         messages.frame(Log("info", "x" * MAX_FROM_CHILD_BYTES))

@@ -21,12 +21,12 @@ def room(tmp_path: Path) -> Path:
     return room
 
 
-def test_the_room_that_files_take_is_counted_in_all_folders(room: Path) -> None:
+def test_files_in_nested_folders_are_counted(room: Path) -> None:
     assert usage.exceeds_limit(room, 120 * KIB)
     assert not usage.exceeds_limit(room, 1024 * KIB)
 
 
-def test_files_without_content_are_counted_too(room: Path) -> None:
+def test_empty_files_are_counted_too(room: Path) -> None:
     for number in range(20):
         (room / str(number)).touch()
 
@@ -34,7 +34,7 @@ def test_files_without_content_are_counted_too(room: Path) -> None:
     assert not usage.exceeds_limit(room, 1024 * KIB, max_files=30)
 
 
-def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
+def test_links_are_not_followed(room: Path, tmp_path: Path) -> None:
     (tmp_path / "foreign").write_bytes(b"x" * 1024 * KIB)
     (room / "file of others").symlink_to(tmp_path / "foreign")
     (room / "round and round").symlink_to(room)
@@ -42,7 +42,7 @@ def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
     assert not usage.exceeds_limit(room, 512 * KIB)
 
 
-def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> None:
+def test_holes_take_no_space_and_missing_folders_are_empty(room: Path) -> None:
     with (room / "hole").open("wb") as file:
         file.truncate(1024**3)
 
@@ -50,7 +50,7 @@ def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> 
     assert not usage.exceeds_limit(room / "gone", 0)
 
 
-def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_path: Path) -> None:
+def test_a_folder_too_deep_to_read_exceeds_any_limit(tmp_path: Path) -> None:
     """A child that goes down step by step gets deeper than any path that the worker could open."""
     top = os.open(tmp_path, os.O_RDONLY)
     name = "d" * 200

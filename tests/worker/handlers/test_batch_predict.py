@@ -47,16 +47,14 @@ def lines(attempt: Attempt) -> list[dict[str, Any]]:
         ({"model": MODEL | {"runtime": "abacus"}, "batch_size": 10}, ["text"], "unknown_runtime"),
     ],
 )
-async def test_what_cannot_be_predicted_is_a_clear_failure(
-    told: dict[str, Any], rows: Sequence[Any], code: str
-) -> None:
+async def test_invalid_params_fail_with_a_code(told: dict[str, Any], rows: Sequence[Any], code: str) -> None:
     attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=told))
 
     assert isinstance(attempt.end, Failed)
     assert attempt.end.code == code
 
 
-async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted() -> None:
+async def test_a_bad_row_gets_an_error_and_the_others_predictions() -> None:
     attempt = await attempts.run_alone(attempts.start("batch_predict", ["good", 4, "bad"], params=params()))
 
     found = lines(attempt)
@@ -65,7 +63,7 @@ async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted()
     assert attempt.result == {"total": 3, "errors": 1}
 
 
-async def test_objects_give_the_model_their_column_and_the_result_their_id() -> None:
+async def test_a_column_of_objects_is_predicted_and_their_id_is_in_the_result() -> None:
     rows = [{"id": "a", "review": "good", "stars": 5}, {"id": 7, "review": "bad"}, {"review": "so-so"}]
     shape = {"column": "review", "id_column": "id"}
 
@@ -78,7 +76,7 @@ async def test_objects_give_the_model_their_column_and_the_result_their_id() -> 
     ]
 
 
-async def test_a_dataset_is_read_from_where_the_last_attempt_stopped(tmp_path: Path) -> None:
+async def test_a_dataset_is_read_from_where_the_previous_attempt_stopped(tmp_path: Path) -> None:
     texts = [f"{row} good and bad things {'great ' * (row % 5)}" for row in range(95)]
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"key": range(95), "text": texts}), path, row_group_size=20)
@@ -95,7 +93,7 @@ async def test_a_dataset_is_read_from_where_the_last_attempt_stopped(tmp_path: P
     assert attempt.result == {"total": 95, "errors": 0}
 
 
-async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job(tmp_path: Path) -> None:
+async def test_row_errors_count_over_attempts_and_fail_the_job_beyond_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     texts = ["good" if row % 10 else None for row in range(100)]
     pq.write_table(pa.table({"text": texts}), path)
@@ -150,7 +148,7 @@ def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
     return sent[0]
 
 
-def test_a_model_that_raises_over_a_batch_is_asked_row_by_row_once() -> None:
+def test_a_model_that_raises_for_a_batch_is_run_once_per_row() -> None:
     model = Odd()
 
     said = predictions.predict(model, ["a", "raise", "ccc"], has_worked=False)
@@ -166,7 +164,7 @@ def test_a_model_that_raises_for_every_row_fails_the_attempt() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_rows_are_at_fault_where_the_model_has_worked_before(count: int) -> None:
+def test_rows_get_errors_if_the_model_has_worked_before(count: int) -> None:
     assert (
         outcome(["raise"] * count, has_worked=True)
         == [RowError("prediction_failed", "ValueError: cannot take that")] * count
@@ -175,7 +173,7 @@ def test_the_rows_are_at_fault_where_the_model_has_worked_before(count: int) -> 
     assert codes == ["unserialisable_output"] * count
 
 
-def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
+def test_an_output_that_is_not_json_is_an_error_of_its_row() -> None:
     first, second = outcome(["a", "nan"])
 
     assert first == {"value": 1}
@@ -184,7 +182,7 @@ def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
         outcome(["nan", "nan"])
 
 
-def test_a_model_that_miscounts_is_not_asked_again() -> None:
+def test_a_model_with_a_wrong_number_of_predictions_is_not_run_again() -> None:
     class Miscounting:
         def predict(self, rows: Sequence[Any]) -> list[Any]:
             return [1]

@@ -48,7 +48,7 @@ def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | Non
     return evaluation.result()
 
 
-def test_the_metrics_of_labels_are_those_of_all_rows_at_once() -> None:
+def test_classification_metrics_equal_those_over_all_rows_at_once() -> None:
     truth, said, arrays = classified(2000)
 
     result = evaluated(truth, said, interrupted_every=130)
@@ -60,7 +60,7 @@ def test_the_metrics_of_labels_are_those_of_all_rows_at_once() -> None:
     assert result["classes"] == list(CLASSES)
 
 
-def test_the_metrics_of_values_are_those_of_all_rows_at_once() -> None:
+def test_regression_metrics_equal_those_over_all_rows_at_once() -> None:
     random = np.random.default_rng(7)
     truth = random.normal(1e6, 3, 2000)
     values = truth + random.normal(0, 1, 2000)
@@ -71,7 +71,7 @@ def test_the_metrics_of_values_are_those_of_all_rows_at_once() -> None:
     assert (result["confusion_matrix"], result["classes"]) == (None, None)
 
 
-def test_of_more_scores_than_can_be_kept_a_sample_is_kept_that_no_interruption_changes() -> None:
+def test_scores_beyond_the_limit_are_sampled_the_same_despite_interruptions() -> None:
     rows = MAX_SAMPLED_SCORES
     truth, said, arrays = classified(rows)
 
@@ -88,7 +88,7 @@ def test_of_more_scores_than_can_be_kept_a_sample_is_kept_that_no_interruption_c
     assert len(evaluation.checkpoint()) < 1024 * 1024
 
 
-def test_a_class_that_the_model_does_not_know_is_a_miss() -> None:
+def test_a_class_unknown_to_the_model_counts_as_an_error() -> None:
     result = evaluated(["cat", "eel"], [{"label": "cat", "scores": {"cat": 0.9, "dog": 0.1}}] * 2)
 
     assert result["metrics"]["accuracy"] == 0.5
@@ -96,7 +96,7 @@ def test_a_class_that_the_model_does_not_know_is_a_miss() -> None:
     assert result["confusion_matrix"] == {"labels": ["cat", "eel"], "matrix": [[1, 0], [1, 0]]}
 
 
-def test_many_classes_are_shown_as_the_most_frequent_ones_and_the_others() -> None:
+def test_the_confusion_matrix_merges_rare_classes() -> None:
     truth = [f"c{number:02}" for number in range(60) for _ in range(60 - number)]
 
     matrix = evaluated(truth, [{"label": label} for label in truth])["confusion_matrix"]
@@ -118,7 +118,7 @@ def test_many_classes_are_shown_as_the_most_frequent_ones_and_the_others() -> No
         ({"value": math.inf}, 1, "no_value"),
     ],
 )
-def test_a_row_that_cannot_be_compared_is_an_error_and_counts_for_nothing(
+def test_a_row_that_cannot_be_compared_gets_an_error_and_does_not_count(
     prediction: dict[str, Any], target: Any, code: str
 ) -> None:
     evaluation = Evaluation()
@@ -135,7 +135,7 @@ def test_a_model_without_labels_or_values_cannot_be_compared() -> None:
         Evaluation().compare(0, {"outputs": {"x": 1}}, 1)
 
 
-def test_a_target_with_too_many_values_is_no_class() -> None:
+def test_a_target_with_too_many_values_is_refused() -> None:
     with pytest.raises(BadInput, match="1000 different values"):
         evaluated([str(row) for row in range(1001)], [{"label": "a"}] * 1001)
 
@@ -155,7 +155,7 @@ def start(path: Path, **more: Any) -> Start:
     )
 
 
-async def test_an_evaluation_that_goes_on_after_another_attempt_counts_each_row_once(tmp_path: Path) -> None:
+async def test_a_resumed_evaluation_counts_each_row_once(tmp_path: Path) -> None:
     texts = [f"{row} {'good' if row % 3 else 'awful'} things" for row in range(60)]
     moods = ["positive" if row % 4 else "negative" for row in range(59)] + [None]
     path = tmp_path / "rows.parquet"
@@ -175,7 +175,7 @@ async def test_an_evaluation_that_goes_on_after_another_attempt_counts_each_row_
     assert first == {**VaderModel().predict(texts[:1])[0], "target": "negative"}
 
 
-async def test_rows_that_are_sent_along_are_evaluated_too() -> None:
+async def test_inline_rows_are_evaluated_too() -> None:
     rows = [{"text": "good", "mood": "positive"}, {"text": "bad", "mood": "positive"}]
     params = {"model": MODEL, "batch_size": 10, "target": "mood", "shape": {"column": "text"}}
 

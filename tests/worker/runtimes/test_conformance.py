@@ -153,7 +153,7 @@ async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp
             assert said["label"] == max(own, key=own.get)
 
 
-async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
+async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     case: Case, child: Child, tmp_path: Path
 ) -> None:
     names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
@@ -182,7 +182,7 @@ async def test_a_dataset_in_columns_is_predicted_as_the_same_rows_one_by_one(
     assert in_columns.result["total"] == len(rows) + 1
 
 
-async def test_what_is_only_written_is_the_same_json(case: Case, tmp_path: Path) -> None:
+async def test_structs_encode_to_the_same_json(case: Case, tmp_path: Path) -> None:
     model = loaded(case, tmp_path)
     if not isinstance(model, QuickModel):
         return
@@ -192,7 +192,7 @@ async def test_what_is_only_written_is_the_same_json(case: Case, tmp_path: Path)
     assert model.predict_to_write([]) == model.predict([]) == []
 
 
-async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp_path: Path) -> None:
+async def test_an_invalid_row_gets_an_error(case: Case, child: Child, tmp_path: Path) -> None:
     rows = [case.rows[0], case.wrong_row, case.rows[1]]
 
     attempt = await attempts.run(child, start(tmp_path, case, rows))
@@ -204,7 +204,7 @@ async def test_a_wrong_row_is_an_error_of_that_row(case: Case, child: Child, tmp
 
 
 @pytest.mark.parametrize("where", [0.01, 0.5, 0.99])
-async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
+async def test_a_flipped_byte_fails_the_attempt_before_loading(
     case: Case, child: Child, tmp_path: Path, where: float
 ) -> None:
     if case.content is None:
@@ -220,7 +220,7 @@ async def test_a_flipped_byte_ends_the_attempt_before_anything_is_loaded(
     assert "'model'" in failure.message
 
 
-async def test_what_comes_of_an_upload_loads(case: Case, tmp_path: Path) -> None:
+async def test_an_accepted_upload_can_be_loaded(case: Case, tmp_path: Path) -> None:
     if case.content is None:
         return
     path = files.written(tmp_path, case.content)

@@ -123,7 +123,7 @@ def searched() -> Any:
         searched,
     ],
 )
-def test_a_model_of_columns_of_several_kinds_is_accepted_and_predicts(make: Any, tmp_path: Path) -> None:
+def test_a_model_of_columns_of_several_types_is_accepted_and_predicts(make: Any, tmp_path: Path) -> None:
     model = make()
 
     rows = [list(row.values()) for row in PEOPLE] if make is imputed else PEOPLE
@@ -140,7 +140,7 @@ def test_a_model_of_columns_of_several_kinds_is_accepted_and_predicts(make: Any,
             assert np.allclose([list(prediction["scores"].values()) for prediction in said], by_hand)
 
 
-def test_a_union_of_vectorizers_takes_texts_however_deep_it_lies(tmp_path: Path) -> None:
+def test_a_union_of_vectorizers_takes_texts_at_any_depth(tmp_path: Path) -> None:
     union = FeatureUnion([("words", TfidfVectorizer()), ("letters", CountVectorizer(analyzer="char"))])
     texts, labels = ["good day", "bad luck"] * 10, ["up", "down"] * 10
     plain = make_pipeline(union, LogisticRegression())
@@ -157,7 +157,7 @@ def test_a_union_of_vectorizers_takes_texts_however_deep_it_lies(tmp_path: Path)
         assert inspected(model, tmp_path).columns is not None
 
 
-def test_what_is_neither_classifier_nor_regressor_gives_outputs(tmp_path: Path) -> None:
+def test_other_estimators_return_outputs(tmp_path: Path) -> None:
     rows = corpus.ROWS
     clusters = make_pipeline(StandardScaler(), KMeans(3, random_state=1, n_init=1)).fit(rows)
     forest = IsolationForest(n_estimators=5, random_state=1).fit(rows)
@@ -182,14 +182,14 @@ def test_what_is_neither_classifier_nor_regressor_gives_outputs(tmp_path: Path) 
     assert predicted(words, tmp_path, ["a good day"]) == [{"outputs": {"values": [0, 1, 1]}}]
 
 
-def test_one_column_of_values_is_a_value(tmp_path: Path) -> None:
+def test_a_single_output_column_is_a_value(tmp_path: Path) -> None:
     model = LinearRegression().fit([[0.0], [1.0]], [[0.0], [1.0]])
 
     assert predicted(model, tmp_path, [[0.5]]) == [{"value": pytest.approx(0.5)}]
     assert inspected(model, tmp_path).task is Task.REGRESSION
 
 
-def test_an_elementwise_function_is_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_an_elementwise_function_is_accepted(tmp_path: Path) -> None:
     model = make_pipeline(FunctionTransformer(np.log), StandardScaler(), LogisticRegression())
 
     said = predicted(model.fit(corpus.ROWS, corpus.KINDS), tmp_path, corpus.ROWS[:2].tolist())
@@ -211,7 +211,7 @@ SEVERAL = np.column_stack([corpus.KINDS == 1, corpus.KINDS == 2]).astype(int)
     ],
     ids=["one to rest", "forest", "network", "pipeline", "search"],
 )
-def test_a_classifier_of_several_labels_is_refused_with_the_way_out(estimator: Any, tmp_path: Path) -> None:
+def test_a_multioutput_classifier_is_refused_with_advice(estimator: Any, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(corpus.ROWS, SEVERAL)
@@ -231,7 +231,7 @@ def test_a_model_that_fails_on_every_row_is_refused_with_the_reason(tmp_path: Pa
         inspected(model, tmp_path)
 
 
-def test_a_model_that_takes_some_rows_only_is_accepted(tmp_path: Path) -> None:
+def test_a_model_that_accepts_only_some_rows_is_accepted(tmp_path: Path) -> None:
     of_few = CategoricalNB(min_categories=2).fit([[0], [0]], [0, 1])  # a 2 is out of range
 
     assert inspected(of_few, tmp_path).task is Task.CLASSIFICATION
@@ -250,7 +250,7 @@ class Scripted:
         return [answer]
 
 
-def test_the_first_row_that_is_taken_counts() -> None:
+def test_the_first_accepted_example_row_counts() -> None:
     fault, no = JobError("prediction_failed", "Too bad.", is_retryable=False), RowError("not_a_number", "no")
     unfit = RowError("bad_row", "unfit")
 

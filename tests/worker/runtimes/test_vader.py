@@ -37,7 +37,7 @@ def _predict(text: str) -> dict[str, Any]:
 
 
 @given(st.lists(words, max_size=40).map(" ".join) | st.text(max_size=200))
-def test_the_scores_are_vaders_own(text: str) -> None:
+def test_the_scores_equal_those_of_vader(text: str) -> None:
     assert linear.polarity_scores(text) == original.polarity_scores(text)
 
 
@@ -53,7 +53,7 @@ def test_the_scores_are_vaders_own(text: str) -> None:
         ("\x00\u202e\ufeff", "neutral", 1.0),
     ],
 )
-def test_a_text_gets_a_label_and_how_far_it_is_on_its_side(text: str, label: str, score: float) -> None:
+def test_a_text_gets_a_label_and_its_strength(text: str, label: str, score: float) -> None:
     prediction = _predict(text)
 
     assert (prediction["label"], prediction["score"]) == (label, pytest.approx(score, abs=0.05))
@@ -70,7 +70,7 @@ def test_a_text_of_100_000_characters_takes_seconds_at_most() -> None:
     assert time.process_time() - started < 5  # 41 s before `LinearAnalyzer`
 
 
-def test_a_row_that_is_no_text_is_an_error_in_its_place_and_a_text_without_a_letter_is_none() -> None:
+def test_a_row_that_is_not_a_text_gets_an_error_but_a_text_without_letters_does_not() -> None:
     rows = ["fine", {"text": "not fine"}, None, 4, "", "fine"]
 
     said = VaderModel().predict(rows)
@@ -92,7 +92,7 @@ def test_a_model_is_loaded_once() -> None:
     assert cache.load(SENTIMENT, None) is cache.load(again, None)
 
 
-def test_a_runtime_that_this_worker_lacks_is_said() -> None:
+def test_an_unknown_runtime_is_an_error() -> None:
     with pytest.raises(JobError) as error:
         ModelCache().load(ModelReference(name="sentiment", version=1, runtime="abacus"), None)
 

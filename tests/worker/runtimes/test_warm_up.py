@@ -23,7 +23,7 @@ print(threads() - before)
 """
 
 
-def test_each_runtime_is_warmed_up_and_none_of_its_models_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_runtime_is_warmed_up_without_keeping_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     run: list[str] = []
     predict = warm_up._predict
 
@@ -53,5 +53,5 @@ def test_no_thread_is_left_that_a_fork_would_not_copy() -> None:
     assert json.loads(told.stdout) == 0
 
 
-def test_what_a_worker_preloads_ends_with_the_warm_up() -> None:
+def test_the_last_preload_is_the_warm_up() -> None:
     assert plugins.HEAVY[-1] == f"{warm_up.__name__}:{warm_up.warm_up.__name__}"

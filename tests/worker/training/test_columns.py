@@ -49,7 +49,7 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
         ([1, "one", 2.5, True] * 5, Content.CATEGORY),
     ],
 )
-def test_a_column_is_told_by_its_content(values: list[Any], content: Content) -> None:
+def test_the_content_of_a_column_is_inferred_from_its_values(values: list[Any], content: Content) -> None:
     assert told(values).content is content
 
 
@@ -63,7 +63,7 @@ def test_a_column_is_told_by_its_content(values: list[Any], content: Content) ->
         (pa.large_string(), ["a b c", "a b c"], Content.CATEGORY),
     ],
 )
-def test_a_column_of_a_file_is_told_by_its_type(
+def test_the_content_of_a_typed_column_is_inferred_from_its_type(
     kind: pa.DataType, values: list[Any], content: Content
 ) -> None:
     values = [*values, values[0]] * 10
@@ -101,9 +101,7 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
         ("list", [[1]] * 40, "values of type list<item: int64> are not supported"),
     ],
 )
-def test_a_column_of_no_use_is_left_out_and_the_reason_said(
-    name: str, values: list[Any], reason: str
-) -> None:
+def test_a_useless_column_is_not_used_and_the_reason_given(name: str, values: list[Any], reason: str) -> None:
     column = told_unasked(values, name)
 
     assert column.content is None
@@ -120,15 +118,15 @@ def test_a_column_of_no_use_is_left_out_and_the_reason_said(
         ("size", [f"{place}.5" for place in range(40)]),
     ],
 )
-def test_a_column_that_is_no_id_is_not_taken_for_one(name: str, values: list[Any]) -> None:
+def test_a_column_that_is_not_an_id_is_used(name: str, values: list[Any]) -> None:
     assert told_unasked(values, name).content is not None
 
 
-def test_an_id_that_is_asked_for_is_used() -> None:
+def test_a_requested_id_is_used() -> None:
     assert told(list(range(40)), "id").content is Content.NUMBER
 
 
-def test_a_list_in_a_dataset_is_its_json_and_no_text() -> None:
+def test_a_list_in_a_dataset_is_not_a_text() -> None:
     field = pa.field("tags", pa.string(), metadata={b"headrace.json": b"list"})
     kept = pa.table([pa.array(["[1]", "[2]"] * 20)], schema=pa.schema([field]))
     kept = kept.append_column("x", pa.array([1, 2, 3, 4] * 10)).append_column("target", pa.array([0, 1] * 20))
@@ -148,14 +146,14 @@ def test_a_list_in_a_dataset_is_its_json_and_no_text() -> None:
         ("target", ["a", "a"], "named twice"),
     ],
 )
-def test_what_is_asked_for_and_not_there_is_named(target: str, features: list[str] | None, said: str) -> None:
+def test_a_missing_column_is_named(target: str, features: list[str] | None, said: str) -> None:
     rows = pa.table({"a": [1, 2, 3], "b": [0, 0, 0], "target": [1, 2, 3]})
 
     with pytest.raises(BadInput, match=said):
         columns.check_names(rows, target, features or ())
 
 
-def test_if_no_column_is_of_use_the_reasons_are_said() -> None:
+def test_the_error_for_no_useful_column_has_the_reasons() -> None:
     rows = pa.table({"a": [0, 0, 0], "target": [1, 2, 3]})
 
     with pytest.raises(BadInput, match=r"no column is useful as a feature \(a: not used: the same value"):
@@ -175,13 +173,13 @@ def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
 @pytest.mark.parametrize(
     ("rows", "said"), [([], "no rows"), ([{"a": 1}, [1]], "row 1 is"), (["x"], "row 0 is")]
 )
-def test_what_are_no_rows_is_refused(rows: list[Any], said: str) -> None:
+def test_rows_that_are_not_objects_are_refused(rows: list[Any], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         table.to_arrow(rows)
 
 
 @pytest.mark.parametrize("value", ["abc", "1_000", "nan", "12 apples", [1], {"a": 1}, "0x10"])
-def test_what_is_no_number_is_refused(value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_refused(value: Any) -> None:
     with pytest.raises(BadCell):
         cells.parse_number(value)
 
@@ -190,5 +188,5 @@ def test_what_is_no_number_is_refused(value: Any) -> None:
     ("value", "label"),
     [(3, "3"), (3.0, "3"), (2.5, "2.5"), (True, "true"), ("x", "x"), (None, None), (float("nan"), None)],
 )
-def test_a_class_is_written_in_one_way(value: Any, label: str | None) -> None:
+def test_a_label_has_one_canonical_form(value: Any, label: str | None) -> None:
     assert cells.to_label(value) == label

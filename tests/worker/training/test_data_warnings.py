@@ -28,27 +28,27 @@ def rows_with(**made: Any) -> list[dict[str, Any]]:
     return rows
 
 
-def test_of_plain_rows_there_is_nothing_to_say() -> None:
+def test_sound_rows_give_no_warning() -> None:
     assert found(rows_with()) == []
 
 
-def test_a_column_that_equals_the_target_is_suspected() -> None:
+def test_a_column_that_equals_the_target_gives_a_leakage_warning() -> None:
     (said,) = found(rows_with(copy=lambda row, _: row["target"]))
 
     assert said.startswith("Possible leakage: the column 'copy' equals the target 'target'")
 
 
-def test_a_column_that_determines_the_target_is_suspected() -> None:
+def test_a_column_that_determines_the_target_gives_a_leakage_warning() -> None:
     (said,) = found(rows_with(code=lambda row, place: f"{row['target']}{place % 3}"))
 
     assert said.startswith("Possible leakage: each value of the column 'code' occurs with one class only")
 
 
-def test_a_column_that_only_helps_is_not_suspected() -> None:
+def test_a_merely_correlated_column_gives_no_warning() -> None:
     assert found(rows_with(hint=lambda row, place: row["target"] if place % 10 else "a")) == []
 
 
-def test_a_number_that_is_the_target_in_other_units_is_suspected() -> None:
+def test_the_target_in_other_units_gives_a_leakage_warning() -> None:
     rows = rows_with(
         target=lambda row, place: row["x"] * 3 + place % 5, cents=lambda row, _: row["target"] * 100
     )
@@ -58,7 +58,7 @@ def test_a_number_that_is_the_target_in_other_units_is_suspected() -> None:
     assert "'cents'" in said
 
 
-def test_tiny_classes_rows_without_a_target_and_copies_are_told() -> None:
+def test_tiny_classes_missing_targets_and_duplicates_give_warnings() -> None:
     rows = rows_with()
     rows += [dict(rows[0]), {"x": 1.5, "target": "rare"}, {"x": 1.7, "target": None}]
 
@@ -69,18 +69,18 @@ def test_tiny_classes_rows_without_a_target_and_copies_are_told() -> None:
     assert "1 rows are duplicates of other rows" in said
 
 
-def test_a_rare_class_is_told() -> None:
+def test_a_rare_class_gives_a_warning() -> None:
     chance = np.random.default_rng(0)
     rows = [{"x": chance.normal(), "target": "rare" if place % 160 == 0 else "b"} for place in range(960)]
 
     assert any("'rare' has 0.62%" in said for said in found(rows))
 
 
-def test_few_rows_are_told() -> None:
+def test_few_rows_give_a_warning() -> None:
     assert any("Only 20 rows" in said for said in found(rows_with()[:20]))
 
 
-def test_columns_that_are_left_out_are_told_by_their_reason() -> None:
+def test_unused_columns_are_listed_by_reason() -> None:
     rows = rows_with(a=lambda *_: 1, b=lambda *_: 1, c=lambda *_: None)
 
     assert found(rows) == [
@@ -100,5 +100,5 @@ def test_the_balance_of_the_classes_adds_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dotted", ["a.b", "", "count"])
-def test_columns_may_be_called_anything(dotted: str) -> None:
+def test_columns_may_have_any_name(dotted: str) -> None:
     assert found(rows_with(**{dotted: lambda _, place: place % 7 + 0.5})) == []

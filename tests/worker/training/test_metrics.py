@@ -13,7 +13,7 @@ def classified(classes: tuple[str, ...], scores: list[list[float]]) -> ClassPred
     return ClassPredictions(classes, array, np.array(classes)[array.argmax(axis=1)], are_probabilities=True)
 
 
-def test_loss_and_area_are_those_of_scikit_learn() -> None:
+def test_log_loss_and_roc_auc_equal_those_of_scikit_learn() -> None:
     chance = np.random.default_rng(0)
     classes = ("a", "b", "c")
     scores = chance.dirichlet(np.ones(3), size=60)
@@ -25,13 +25,13 @@ def test_loss_and_area_are_those_of_scikit_learn() -> None:
     assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, scores, multi_class="ovr", average="macro"))
 
 
-def test_the_order_of_classes_is_the_models_own() -> None:
+def test_classes_are_in_the_order_of_the_model() -> None:
     said = classified(("2", "10"), [[0.9, 0.1], [0.2, 0.8]])
 
     assert metrics.log_loss(np.array(["2", "10"]), said) == pytest.approx(-np.log([0.9, 0.8]).mean())
 
 
-def test_what_is_not_defined_is_none() -> None:
+def test_undefined_metrics_are_none() -> None:
     only_one = metrics.classification_metrics(
         np.array(["a", "a"]), classified(("a", "b"), [[0.6, 0.4], [0.7, 0.3]])
     )
@@ -44,7 +44,7 @@ def test_what_is_not_defined_is_none() -> None:
     assert metrics.regression_metrics(np.ones(3), np.ones(3))["r2"] is None
 
 
-def test_a_confusion_of_many_classes_is_bounded() -> None:
+def test_the_confusion_matrix_of_many_classes_is_bounded() -> None:
     truth = np.array([f"class {place % 80:02}" for place in range(400)])
 
     confused = metrics.confusion_matrix(truth, np.roll(truth, 1))
@@ -54,7 +54,7 @@ def test_a_confusion_of_many_classes_is_bounded() -> None:
     assert sum(map(sum, confused["matrix"])) == 400
 
 
-def test_what_would_not_fit_is_refused_before_it_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_beyond_the_memory_limit_is_refused_in_advance(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda: 1e9)
 
     memory.ensure_available("a forest", 0.9e9)

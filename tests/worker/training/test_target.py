@@ -34,7 +34,7 @@ def test_the_task_follows_from_the_target(values: list[Any], task: Task) -> None
     assert read(values).task is task
 
 
-def test_what_is_asked_for_wins() -> None:
+def test_a_requested_task_takes_precedence() -> None:
     assert read([1, 2] * 5, "regression").task is Task.REGRESSION
     assert read([1.5, 2.5] * 5, "classification").classes == ("1.5", "2.5")
 
@@ -60,7 +60,9 @@ def test_rows_without_a_target_are_left_out() -> None:
         ([[1], [2]], "auto", "choose a column of numbers or labels"),
     ],
 )
-def test_a_target_that_cannot_be_learnt_says_why(values: list[Any], task: str, said: str) -> None:
+def test_the_error_for_a_target_that_cannot_be_learnt_says_why(
+    values: list[Any], task: str, said: str
+) -> None:
     if any(isinstance(value, str) for value in values) and not all(
         isinstance(value, str) for value in values
     ):
@@ -73,7 +75,7 @@ def test_a_target_that_cannot_be_learnt_says_why(values: list[Any], task: str, s
     assert not error.value.is_retryable
 
 
-def test_each_class_is_held_out_by_its_share() -> None:
+def test_the_split_is_stratified() -> None:
     labels = np.array(["a"] * 100 + ["b"] * 20 + ["c"])
 
     train, held = split.stratified_split(labels, 0.2, seed=0)
@@ -83,7 +85,7 @@ def test_each_class_is_held_out_by_its_share() -> None:
     assert counts == {"a": 20, "b": 4, "c": 0}
 
 
-def test_many_tiny_classes_are_held_out_together_by_their_share() -> None:
+def test_many_tiny_classes_have_their_share_of_validation_rows_together() -> None:
     labels = np.array([f"class {place // 2}" for place in range(200)])
 
     train, held = split.stratified_split(labels, 0.2, seed=0)
@@ -92,12 +94,12 @@ def test_many_tiny_classes_are_held_out_together_by_their_share() -> None:
     assert set(labels[train]) == set(labels)
 
 
-def test_a_small_share_of_few_rows_is_a_row() -> None:
+def test_a_small_fraction_of_few_rows_is_at_least_one_row() -> None:
     assert len(split.stratified_split(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
     assert len(split.random_split(np.arange(8.0), 0.01, seed=0)[1]) == 2
 
 
-def test_a_split_depends_on_the_seed_alone() -> None:
+def test_a_split_depends_on_the_seed_only() -> None:
     first, again, other = (split.random_split(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
 
     assert first == again != other

@@ -53,7 +53,7 @@ def by_hand(path: Path) -> Any:
 # As good as by hand
 
 
-def test_digits_are_told_apart_without_being_told_how(path: Path) -> None:
+def test_digits_are_classified_with_default_params(path: Path) -> None:
     _, result = data.trained(data.digits(), path)
 
     assert result["accuracy"] >= 0.95
@@ -62,13 +62,13 @@ def test_digits_are_told_apart_without_being_told_how(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [Name.LOGISTIC_REGRESSION, Name.LINEAR_SVM, Name.MLP])
-def test_digits_are_told_apart_by_other_means_too(name: Name, path: Path) -> None:
+def test_digits_are_classified_by_other_algorithms(name: Name, path: Path) -> None:
     _, result = data.trained(data.digits(), path, algorithm=name)
 
     assert result["accuracy"] >= 0.94
 
 
-def test_diabetes_is_estimated_as_well_as_by_a_ridge_fitted_by_hand(path: Path) -> None:
+def test_diabetes_is_predicted_as_well_as_by_a_plain_ridge(path: Path) -> None:
     training, result = data.trained(data.diabetes(), path)
 
     plan = training.plan
@@ -79,7 +79,7 @@ def test_diabetes_is_estimated_as_well_as_by_a_ridge_fitted_by_hand(path: Path) 
     assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, pipeline.predict(rows)), abs=0.03)
 
 
-def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
+def test_ridge_converges_to_the_exact_solution(path: Path) -> None:
     training, result = data.trained(
         data.diabetes(), path, algorithm=Name.RIDGE, params={"patience": 0}, epochs=50
     )
@@ -95,7 +95,7 @@ def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
     assert training._learner.estimator().coef_ == pytest.approx(exact[-1].coef_, rel=1e-4, abs=1e-4)
 
 
-def test_texts_are_told_apart_as_well_as_by_tfidf_and_logistic_regression_by_hand(path: Path) -> None:
+def test_texts_are_classified_as_well_as_by_plain_tfidf_and_logistic_regression(path: Path) -> None:
     rows = data.docstrings()
     training, result = data.trained(table.to_arrow(rows), path, "library")
 
@@ -126,9 +126,7 @@ def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> No
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
-    name: Name, path: Path
-) -> None:
+def test_classifier_metrics_equal_those_of_its_file_on_the_validation_rows(name: Name, path: Path) -> None:
     rows = table.to_arrow(data.customers(150))
     training, result = data.trained(rows, path, algorithm=name, params=QUICK.get(name, {}), epochs=EPOCHS)
 
@@ -147,9 +145,7 @@ def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
-def test_the_metrics_of_a_regressor_are_those_of_its_file_on_the_held_out_rows(
-    name: Name, path: Path
-) -> None:
+def test_regressor_metrics_equal_those_of_its_file_on_the_validation_rows(name: Name, path: Path) -> None:
     rows = table.to_arrow([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
     training, result = data.trained(
         rows,
@@ -180,7 +176,7 @@ def told(result: dict[str, Any]) -> dict[str, Any]:
     ("name", "task"),
     [(algorithm.name, task) for algorithm in ALGORITHMS.values() for task in algorithm.tasks],
 )
-def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
+def test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model(
     name: Name, task: Task, tmp_path: Path
 ) -> None:
     found = data.customers(120)
@@ -210,7 +206,7 @@ def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
     assert (said[0] == said[1]).all()
 
 
-def test_an_attempt_that_was_killed_after_the_last_epoch_has_only_to_finish(path: Path) -> None:
+def test_an_attempt_killed_after_the_last_epoch_only_has_to_finish(path: Path) -> None:
     wanted = data.params(algorithm=Name.MLP, epochs=3)
     training = Training(data.iris(), wanted)
     data.learn_on(training)
@@ -221,7 +217,7 @@ def test_an_attempt_that_was_killed_after_the_last_epoch_has_only_to_finish(path
     assert told(resumed.finish(path)) == told(training.finish(path))
 
 
-def test_an_attempt_that_was_killed_after_it_stopped_early_does_not_learn_on() -> None:
+def test_an_attempt_killed_after_early_stopping_trains_no_further() -> None:
     wanted = data.params(algorithm=Name.MULTINOMIAL_NB)
     training = Training(data.iris(), wanted)
     data.learn_on(training)
@@ -229,12 +225,12 @@ def test_an_attempt_that_was_killed_after_it_stopped_early_does_not_learn_on() -
     assert Training(data.iris(), wanted, training.checkpoint()).is_finished
 
 
-def test_a_checkpoint_that_is_none_is_refused() -> None:
+def test_an_invalid_checkpoint_is_refused() -> None:
     with pytest.raises(checkpoint.BrokenCheckpoint):
         Training(data.iris(), data.params(), b"\x80\x04cposix\nsystem\n.")
 
 
-def test_a_checkpoint_has_no_pickle_in_it() -> None:
+def test_a_checkpoint_contains_no_pickle() -> None:
     training = Training(data.iris(), data.params(algorithm=Name.MLP))
     data.learn_on(training, until=1)
 
@@ -258,7 +254,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
 # When it ends
 
 
-def test_it_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best(path: Path) -> None:
+def test_early_stopping_keeps_the_best_epoch(path: Path) -> None:
     _, result = data.trained(
         data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params={"patience": 2}, epochs=20
     )
@@ -268,7 +264,7 @@ def test_it_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best(pa
     assert result["stopped_because"] == "The validation loss has not improved for 2 epochs."
 
 
-def test_without_patience_all_epochs_are_learnt(path: Path) -> None:
+def test_without_patience_all_epochs_are_trained(path: Path) -> None:
     params = {"patience": 0, "max_iter": 12}
     _, result = data.trained(
         data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params=params, epochs=12
@@ -292,7 +288,7 @@ def test_the_file_of_an_early_best_epoch_has_no_later_trees(path: Path) -> None:
     assert by_hand(path)[-1].n_iter_ == 10 * result["best_epoch"]
 
 
-def test_a_loss_that_is_no_number_ends_the_training_clearly() -> None:
+def test_an_infinite_loss_fails_the_training() -> None:
     with pytest.raises(Diverged, match="epoch 3") as raised:
         trainer._ensure_finite(np.array([1.0, np.inf]), 3)
 
@@ -302,17 +298,17 @@ def test_a_loss_that_is_no_number_ends_the_training_clearly() -> None:
 # What it is told
 
 
-def test_an_algorithm_that_is_not_for_the_task_of_the_target_is_refused() -> None:
+def test_an_algorithm_for_another_task_is_refused() -> None:
     with pytest.raises(BadInput, match="ridge is not for classification"):
         Training(data.iris(), data.params(algorithm=Name.RIDGE))
 
 
-def test_hyperparameters_that_are_wrong_are_refused_here_too() -> None:
+def test_invalid_hyperparameters_are_refused() -> None:
     with pytest.raises(BadInput, match="n_estimators"):
         Training(data.iris(), data.params(algorithm=Name.RANDOM_FOREST, params={"n_estimators": 0}))
 
 
-def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
+def test_a_warning_of_a_library_is_in_the_result(path: Path) -> None:
     rows = [{"x": place % 2, "target": "ab"[place % 2]} for place in range(40)]
     training = Training(table.to_arrow(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
     learner = training._learner

@@ -54,7 +54,7 @@ def linear(outputs: int, *, declared: int | str = "k", labels: bool = False, **m
 
 
 @pytest.mark.parametrize("targets", [2, 3])
-def test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares(
+def test_a_model_of_several_targets_returns_all_of_them_whatever_it_declares(
     tmp_path: Path, targets: int
 ) -> None:
     truth = np.column_stack([files.KINDS * (place + 1.5) for place in range(targets)])
@@ -68,7 +68,7 @@ def test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares(
     assert inspect(tmp_path, content).task is None
 
 
-def test_a_declared_column_that_is_several_is_given_whole_in_columns_too(tmp_path: Path) -> None:
+def test_all_values_of_an_output_are_returned_for_columnar_rows_too(tmp_path: Path) -> None:
     content = linear(3, declared=1)
 
     model = load(tmp_path, content)
@@ -77,7 +77,7 @@ def test_a_declared_column_that_is_several_is_given_whole_in_columns_too(tmp_pat
     assert len(model.predict(FLOWERS.tolist())[0]["outputs"]["scores"]) == 3
 
 
-def test_distances_to_clusters_are_no_scores(tmp_path: Path) -> None:
+def test_distances_to_clusters_are_not_scores(tmp_path: Path) -> None:
     content = files.as_onnx(KMeans(3, random_state=0, n_init=1).fit(files.FLOWERS))
 
     said = load(tmp_path, content).predict(FLOWERS.tolist())
@@ -89,7 +89,7 @@ def test_distances_to_clusters_are_no_scores(tmp_path: Path) -> None:
     assert (signature.task, signature.classes) == (None, None)
 
 
-def test_labels_beside_a_matrix_of_nothing_known_are_given_as_they_are(tmp_path: Path) -> None:
+def test_labels_beside_a_matrix_of_unknown_classes_are_raw_outputs(tmp_path: Path) -> None:
     said = load(tmp_path, linear(3, labels=True)).predict(FLOWERS.tolist())
 
     labels, scores = own_answer(linear(3, labels=True))
@@ -100,7 +100,7 @@ def test_labels_beside_a_matrix_of_nothing_known_are_given_as_they_are(tmp_path:
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["with labels", "scores only"])
-def test_classes_that_the_metadata_names_are_those_of_the_scores(tmp_path: Path, labels: bool) -> None:
+def test_classes_in_the_metadata_name_the_scores(tmp_path: Path, labels: bool) -> None:
     content = linear(3, labels=labels, classes=["setosa", "versicolor", "Iris d'été"])
 
     model = load(tmp_path, content)
@@ -117,9 +117,7 @@ def test_classes_that_the_metadata_names_are_those_of_the_scores(tmp_path: Path,
 
 @pytest.mark.parametrize("zipmap", [True, False])
 @pytest.mark.parametrize("kinds", [files.KINDS, files.KINDS + 1, files.NAMES])
-def test_the_classes_of_a_file_that_names_its_own_may_be_overruled(
-    tmp_path: Path, kinds: Any, zipmap: bool
-) -> None:
+def test_classes_in_the_metadata_replace_those_of_the_model(tmp_path: Path, kinds: Any, zipmap: bool) -> None:
     numbered = LogisticRegression(max_iter=500).fit(files.FLOWERS, kinds)
     path = files.written(tmp_path, files.as_onnx(numbered, zipmap=zipmap))
 
@@ -136,7 +134,7 @@ def test_the_classes_of_a_file_that_names_its_own_may_be_overruled(
         assert all(row["score"] == max(row["scores"].values()) for row in said)
 
 
-def test_labels_that_are_places_are_places_in_every_batch(tmp_path: Path) -> None:
+def test_labels_that_are_indices_are_indices_in_every_batch(tmp_path: Path) -> None:
     model = load(tmp_path, linear(3, labels=True, classes=["1", "2", "0"]))
 
     together = model.predict(files.FLOWERS.tolist())
@@ -156,12 +154,12 @@ def test_labels_that_are_places_are_places_in_every_batch(tmp_path: Path) -> Non
         ([None, 1.5, "b"], "must be a JSON list of texts"),
     ],
 )
-def test_classes_that_do_not_fit_are_refused(tmp_path: Path, classes: Any, reason: str) -> None:
+def test_class_names_that_do_not_fit_are_refused(tmp_path: Path, classes: Any, reason: str) -> None:
     with pytest.raises(BrokenModel, match=reason):
         inspect(tmp_path, linear(3, classes=classes))
 
 
-def test_the_classes_are_those_of_the_operator_that_the_labels_come_from(tmp_path: Path) -> None:
+def test_the_classes_are_those_of_the_operator_that_computes_the_labels(tmp_path: Path) -> None:
     """A pipeline may hold other classifiers than the one that has the last word."""
     inner = helper.make_node(
         "LinearClassifier",
@@ -196,7 +194,7 @@ def test_the_classes_are_those_of_the_operator_that_the_labels_come_from(tmp_pat
     assert all(row["score"] == row["scores"][row["label"]] for row in said)
 
 
-def test_a_pipeline_of_texts_is_refused_by_the_operator_that_is_not_loaded(tmp_path: Path) -> None:
+def test_a_text_pipeline_is_refused_by_its_unsupported_operator(tmp_path: Path) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good day", "bad luck"], [0, 1])
     content = to_onnx(model, np.array(["a day"], dtype=object)[:, None]).SerializeToString()
 

@@ -88,7 +88,7 @@ CLASSIFIERS = [
 @pytest.mark.parametrize("labels", [files.NAMES, files.KINDS], ids=["names", "numbers"])
 @pytest.mark.parametrize("zipmap", [True, False], ids=["map", "matrix"])
 @pytest.mark.parametrize("estimator", CLASSIFIERS, ids=lambda model: type(model).__name__)
-def test_a_classifier_gives_a_label_and_a_score_for_each_class(
+def test_a_classifier_returns_a_label_and_a_score_for_each_class(
     tmp_path: Path, estimator: Any, zipmap: bool, labels: Any
 ) -> None:
     with warnings.catch_warnings():
@@ -114,7 +114,7 @@ def test_a_classifier_gives_a_label_and_a_score_for_each_class(
     assert all(row["score"] == row["scores"][row["label"]] for row in said)
 
 
-def test_a_regressor_gives_a_value(tmp_path: Path) -> None:
+def test_a_regressor_returns_a_value(tmp_path: Path) -> None:
     content = files.as_onnx(RandomForestRegressor(5, random_state=0).fit(files.FLOWERS, files.KINDS))
     model = load(tmp_path, content)
 
@@ -125,7 +125,7 @@ def test_a_regressor_gives_a_value(tmp_path: Path) -> None:
     assert said == [{"value": value} for value in own.reshape(-1).tolist()]
 
 
-def test_several_inputs_are_columns_texts_and_numbers(tmp_path: Path) -> None:
+def test_several_inputs_are_columns_of_texts_and_numbers(tmp_path: Path) -> None:
     colours, sizes = ["red", "blue", "red", "green"] * 10, [1.0, 2.0, 3.0, 4.0] * 10
     table = {"colour": np.array(colours, dtype=object), "size": np.array(sizes)}
     fitted = _of_columns(table, ["warm", "cold", "warm", "cold"] * 10)
@@ -157,7 +157,7 @@ def _of_columns(table: dict[str, Any], labels: list[str]) -> Any:
     return make_pipeline(columns, LogisticRegression()).fit(matrix, labels)
 
 
-def test_the_places_of_a_vector_are_columns(tmp_path: Path) -> None:
+def test_the_positions_of_a_vector_are_columns(tmp_path: Path) -> None:
     model = load(tmp_path, files.as_onnx(files.classifier()))
 
     names = [f"x{place}" for place in range(4)]
@@ -169,7 +169,7 @@ def test_the_places_of_a_vector_are_columns(tmp_path: Path) -> None:
     assert "'x3'" in fault(model, dict(zip(names[:3], FLOWER, strict=False)))
 
 
-def test_a_file_may_name_the_places_of_its_vector(tmp_path: Path) -> None:
+def test_the_metadata_may_name_the_columns_of_a_vector(tmp_path: Path) -> None:
     def summing(names: Any) -> bytes:
         node = helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=1)
         axes = helper.make_tensor("axes", TensorProto.INT64, [1], [1])
@@ -190,7 +190,7 @@ def test_a_file_may_name_the_places_of_its_vector(tmp_path: Path) -> None:
             load(tmp_path, summing(wrong))
 
 
-def test_any_other_tensor_goes_in_as_nested_lists_and_comes_out_by_name(tmp_path: Path) -> None:
+def test_other_tensors_take_nested_lists_and_return_outputs_by_name(tmp_path: Path) -> None:
     model = load(tmp_path, files.doubling())
     image = [[[1, 2, 3], [4, 5, 6]]]
 
@@ -207,7 +207,7 @@ def test_any_other_tensor_goes_in_as_nested_lists_and_comes_out_by_name(tmp_path
     assert "'six' is not a number" in fault(model, [[[1, 2, 3], [4, 5, "six"]]])
 
 
-def test_rows_of_different_lengths_are_run_apart_and_answered_in_order(tmp_path: Path) -> None:
+def test_rows_of_different_lengths_run_separately_and_keep_their_order(tmp_path: Path) -> None:
     two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
     content = files.graph(
         [helper.make_node("Mul", ["x", "two"], ["y"])],
@@ -223,7 +223,7 @@ def test_rows_of_different_lengths_are_run_apart_and_answered_in_order(tmp_path:
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 4])
-def test_a_model_with_a_fixed_batch_gets_as_many_rows_as_it_takes(tmp_path: Path, at_a_time: int) -> None:
+def test_a_model_with_a_fixed_batch_size_gets_padded_batches(tmp_path: Path, at_a_time: int) -> None:
     two = helper.make_tensor("two", TensorProto.FLOAT, [], [2.0])
     content = files.graph(
         [helper.make_node("Mul", ["x", "two"], ["y"])],
@@ -237,7 +237,7 @@ def test_a_model_with_a_fixed_batch_gets_as_many_rows_as_it_takes(tmp_path: Path
     assert said == [{"outputs": {"y": [2.0 * row, 2.0 * row]}} for row in range(5)]
 
 
-def test_whole_numbers_stay_whole(tmp_path: Path) -> None:
+def test_integers_keep_all_digits(tmp_path: Path) -> None:
     content = files.graph(
         [helper.make_node("Neg", ["x"], ["y"])],
         [helper.make_tensor_value_info("x", TensorProto.INT64, ["n"])],
@@ -266,7 +266,7 @@ def test_a_text_model_takes_texts(tmp_path: Path) -> None:
     assert model.predict(["ha", {"x": "ho"}]) == [{"outputs": {"y": ["haha"]}}, {"outputs": {"y": ["hoho"]}}]
 
 
-def test_a_prediction_that_is_no_number_is_an_error_of_its_row(tmp_path: Path) -> None:
+def test_a_prediction_of_nan_is_an_error_of_its_row(tmp_path: Path) -> None:
     content = files.graph(
         [helper.make_node("Log", ["x"], ["y"])], [files.floats("x", "n", 1)], [files.floats("y", "n", 1)]
     )
@@ -277,7 +277,7 @@ def test_a_prediction_that_is_no_number_is_an_error_of_its_row(tmp_path: Path) -
     assert (negative.code, missing.code) == ("not_a_number", "not_a_number")
 
 
-def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
+def test_a_failing_model_raises_prediction_failed(tmp_path: Path) -> None:
     shape = helper.make_tensor("shape", TensorProto.INT64, [2], [-1, 7])
     content = files.graph(
         [helper.make_node("Reshape", ["x", "shape"], ["y"])],
@@ -292,13 +292,13 @@ def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
     assert error.value.code == "prediction_failed"
 
 
-def test_nothing_is_written_beside_the_model(tmp_path: Path) -> None:
+def test_no_files_are_written_beside_the_model(tmp_path: Path) -> None:
     load(tmp_path, files.as_onnx(files.classifier())).predict([FLOWER])
 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_file_does_not_bring_the_options_of_its_session_with_it(tmp_path: Path) -> None:
+def test_a_file_cannot_set_session_options(tmp_path: Path) -> None:
     """Whatever the environment says, which is read when a session is made: so in a process of its own."""
     model = onnx.load_from_string(files.doubling())
     options = {"session_options": {"enable_profiling": 1, "inter_op_num_threads": 3}}
@@ -321,7 +321,7 @@ def test_a_file_does_not_bring_the_options_of_its_session_with_it(tmp_path: Path
     "location",
     ["../../etc/passwd", "/etc/passwd", "weights.bin", "", "*/_ORT_MEM_ADDR_/*"],
 )
-def test_external_data_is_refused_wherever_it_hides(tmp_path: Path, build: Any, location: str) -> None:
+def test_external_data_is_refused_wherever_it_is(tmp_path: Path, build: Any, location: str) -> None:
     error = refusal(tmp_path, build(location))
 
     assert error.types == (f"external data {location!r}",)
@@ -335,14 +335,14 @@ def test_operators_of_other_domains_are_refused_by_name(tmp_path: Path) -> None:
     )
 
 
-def test_functions_that_multiply_are_refused(tmp_path: Path) -> None:
+def test_functions_are_refused(tmp_path: Path) -> None:
     error = refusal(tmp_path, files.with_functions())
 
     assert "function local.f0" in error.types
     assert len(error.message) < 1000
 
 
-def test_a_model_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
+def test_a_model_with_too_many_nodes_is_refused(tmp_path: Path) -> None:
     path = files.written(tmp_path, files.doubling())
 
     assert len(onnx_file.read(path, max_nodes=1).graph.node) == 1
@@ -350,7 +350,7 @@ def test_a_model_of_too_many_nodes_is_refused(tmp_path: Path) -> None:
         onnx_file.read(path, max_nodes=0)
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+def test_a_file_beyond_the_size_limit_is_not_read(tmp_path: Path) -> None:
     path = files.written(tmp_path, files.doubling())
     with path.open("r+b") as file:
         file.truncate(onnx_file.MAX_BYTES + 1)  # a hole: it takes no room
@@ -397,7 +397,7 @@ GOOD = files.as_onnx(files.classifier())
         "an output that is no prediction",
     ],
 )
-def test_what_is_no_model_is_said_to_be_broken(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_a_model_is_broken(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BrokenModel) as error:
         OnnxRuntime().inspect(files.written(tmp_path, content))
 

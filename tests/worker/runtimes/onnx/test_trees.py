@@ -37,7 +37,7 @@ def changed(name: str, place: int, value: int) -> bytes:
         ("nodes_treeids", 0, -1, "id out of range"),
     ],
 )
-def test_a_tree_that_leads_back_is_refused(
+def test_a_tree_with_invalid_branches_is_refused(
     name: str, place: int, value: int, said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(BrokenModel, match=said):
@@ -67,7 +67,7 @@ def ensemble(**attributes: Any) -> bytes:
     return written
 
 
-def test_a_tree_of_the_later_operator_is_taken(tmp_path: Path) -> None:
+def test_a_valid_tree_ensemble_is_accepted(tmp_path: Path) -> None:
     assert OnnxRuntime().inspect(files.written(tmp_path, ensemble())).task is not None
 
 
@@ -84,8 +84,6 @@ def test_a_tree_of_the_later_operator_is_taken(tmp_path: Path) -> None:
         {"tree_roots": [5]},
     ],
 )
-def test_a_tree_of_the_later_operator_that_leads_back_is_refused(
-    attributes: dict[str, Any], tmp_path: Path
-) -> None:
+def test_a_tree_ensemble_with_invalid_branches_is_refused(attributes: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(BrokenModel, match=r"has a cycle|does not exist|missing attributes"):
         OnnxRuntime().inspect(files.written(tmp_path, ensemble(**attributes)))

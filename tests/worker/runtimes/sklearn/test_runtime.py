@@ -70,7 +70,7 @@ def rewritten(path: Path, change: Any) -> Path:
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_a_trained_model_says_of_objects_lists_and_by_hand_the_same(name: Name, path: Path) -> None:
+def test_objects_lists_and_the_plain_pipeline_give_the_same_predictions(name: Name, path: Path) -> None:
     customers = data.customers(120)
     training, _ = data.trained(
         table.to_arrow(customers), path, algorithm=name, epochs=2, params={"patience": 0}
@@ -90,7 +90,7 @@ def test_a_trained_model_says_of_objects_lists_and_by_hand_the_same(name: Name, 
     )
 
 
-def test_a_trained_model_says_what_it_takes(path: Path) -> None:
+def test_a_trained_model_has_a_signature(path: Path) -> None:
     data.trained(table.to_arrow(data.customers(120)), path, algorithm=Name.MULTINOMIAL_NB)
 
     signature = RUNTIME.inspect(path)
@@ -108,7 +108,7 @@ def test_a_trained_model_says_what_it_takes(path: Path) -> None:
     assert set(signature.library_versions) == {"scikit-learn", "skops"}
 
 
-def test_a_row_that_a_model_cannot_take_is_an_error_in_its_place(path: Path) -> None:
+def test_a_row_that_a_model_cannot_take_gets_an_error(path: Path) -> None:
     customers = data.customers(120)
     data.trained(table.to_arrow(customers), path, algorithm=Name.LOGISTIC_REGRESSION, epochs=1)
     good = customers[0]
@@ -138,7 +138,7 @@ def test_a_row_that_a_model_cannot_take_is_an_error_in_its_place(path: Path) -> 
     assert {error.code for error in said[1:-1]} == {"bad_row"}
 
 
-def test_what_is_missing_or_new_is_no_error(path: Path) -> None:
+def test_missing_values_and_new_categories_are_not_errors(path: Path) -> None:
     customers = data.customers(120)
     data.trained(
         table.to_arrow(customers), path, algorithm=Name.RANDOM_FOREST, epochs=1, params={"n_estimators": 5}
@@ -162,7 +162,7 @@ def test_a_model_of_one_text_takes_texts(path: Path) -> None:
     assert [type(error) for error in said[3:]] == [RowError, RowError]
 
 
-def test_a_regressor_gives_values(path: Path) -> None:
+def test_a_regressor_returns_values(path: Path) -> None:
     data.trained(data.diabetes(), path)
 
     (said,) = load(path).predict([load_diabetes().data[0].tolist()])
@@ -186,7 +186,7 @@ def test_a_regressor_gives_values(path: Path) -> None:
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_somebody_elses_classifier_predicts_as_it_does_by_hand(estimator: Any, path: Path) -> None:
+def test_an_uploaded_classifier_predicts_like_the_original(estimator: Any, path: Path) -> None:
     estimator.fit(*iris)
 
     said = load(saved(estimator, path)).predict(rows_of_iris)
@@ -205,7 +205,7 @@ def test_a_model_with_a_vectorizer_takes_texts(path: Path) -> None:
     assert RUNTIME.inspect(path).columns == (InputColumn("text", "text"),)
 
 
-def test_a_model_that_was_fitted_on_names_takes_objects_by_them(path: Path) -> None:
+def test_a_model_fitted_on_names_takes_objects(path: Path) -> None:
     kinds = ColumnTransformer([("kind", OneHotEncoder(), ["kind"]), ("size", StandardScaler(), ["size"])])
     frame = pa.table({"size": [1.0, 2.0, 3.0, 4.0], "unused": [0, 0, 0, 0], "kind": ["a", "b", "a", "b"]})
     model = make_pipeline(kinds, LinearRegression()).fit(frame, [1.0, 12.0, 3.0, 14.0])
@@ -218,7 +218,7 @@ def test_a_model_that_was_fitted_on_names_takes_objects_by_them(path: Path) -> N
     assert [column.name for column in RUNTIME.inspect(path).columns or ()] == ["size", "unused", "kind"]
 
 
-def test_a_row_that_somebody_elses_model_fails_on_is_said(path: Path) -> None:
+def test_a_failure_of_an_uploaded_model_raises_prediction_failed(path: Path) -> None:
     model = load(saved(LogisticRegression(max_iter=500).fit(*iris), path))
 
     said = model.predict([rows_of_iris[0], ["a", 1, 2, 3]])
@@ -227,7 +227,7 @@ def test_a_row_that_somebody_elses_model_fails_on_is_said(path: Path) -> None:
     assert said[1] == RowError("bad_row", "'x0': 'a' is not a number")
 
 
-def test_a_value_that_is_no_number_is_an_error_of_its_row(path: Path) -> None:
+def test_a_value_of_nan_is_an_error_of_its_row(path: Path) -> None:
     model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
     model.coef_ = np.array([1e308])
 
@@ -278,7 +278,7 @@ def test_a_partial_of_a_function_is_refused_by_the_function(path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["filename", "file"])
-def test_a_model_that_would_read_files_is_refused(place: str, path: Path) -> None:
+def test_a_model_that_reads_files_is_refused(place: str, path: Path) -> None:
     model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["a secret", "no secret"], [0, 1])
     model[0].input = place
 
@@ -286,7 +286,7 @@ def test_a_model_that_would_read_files_is_refused(place: str, path: Path) -> Non
         RUNTIME.inspect(saved(model, path))
 
 
-def test_a_pickle_is_refused_and_does_not_run(path: Path, tmp_path: Path) -> None:
+def test_a_pickle_is_refused_and_not_executed(path: Path, tmp_path: Path) -> None:
     mark = tmp_path / "it ran"
     path.write_bytes(b"cos\nsystem\n(S'touch " + str(mark).replace(" ", "\\ ").encode() + b"'\ntR.")
 
@@ -296,7 +296,7 @@ def test_a_pickle_is_refused_and_does_not_run(path: Path, tmp_path: Path) -> Non
     assert not mark.exists()
 
 
-def test_a_zip_that_inflates_out_of_proportion_is_refused_before_it_does(path: Path) -> None:
+def test_a_zip_bomb_is_refused_before_decompression(path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("schema.json", "{}")
         with archive.open("zeros.npy", "w", force_zip64=True) as member:
@@ -307,7 +307,7 @@ def test_a_zip_that_inflates_out_of_proportion_is_refused_before_it_does(path: P
         RUNTIME.inspect(path)
 
 
-def test_a_member_that_is_read_again_and_again_counts_each_time(path: Path) -> None:
+def test_a_member_read_repeatedly_counts_each_time(path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", json.dumps({"content": [{"file": "a.bin"}] * 1000}))
         archive.writestr("a.bin", bytes(1024 * 1024))
@@ -316,7 +316,7 @@ def test_a_member_that_is_read_again_and_again_counts_each_time(path: Path) -> N
         RUNTIME.inspect(path)
 
 
-def test_a_zip_within_the_zip_is_measured_too(path: Path) -> None:
+def test_a_nested_zip_is_measured_too(path: Path) -> None:
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("data.npy", bytes(64 * 1024 * 1024))
@@ -331,7 +331,7 @@ def test_a_zip_within_the_zip_is_measured_too(path: Path) -> None:
 @pytest.mark.parametrize(
     "schema", [b"", b"[]", b"{", b"[" * 100_000, b'{"a":' * 1000 + b"1" + b"}" * 1000, b'{"protocol": 2}']
 )
-def test_a_schema_that_is_none_is_refused(schema: bytes, path: Path) -> None:
+def test_a_malformed_schema_is_refused(schema: bytes, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", schema)
 
@@ -395,9 +395,7 @@ def test_a_damaged_file_is_refused_however_it_is_compressed(compression: int, pa
         (46, b"\xff", "codec"),  # its name is no UTF-8, though the flag before says so
     ],
 )
-def test_a_list_of_members_that_is_made_up_is_refused(
-    offset: int, written: bytes, said: str, path: Path
-) -> None:
+def test_a_forged_list_of_members_is_refused(offset: int, written: bytes, said: str, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", "{}")
     content = bytearray(path.read_bytes())
@@ -420,7 +418,7 @@ def test_a_list_of_members_that_is_made_up_is_refused(
         (RandomForestClassifier(2).fit(iris[0], np.column_stack([iris[1]] * 2)), "several outputs at once"),
     ],
 )
-def test_what_does_not_predict_is_refused(model: Any, said: str, path: Path) -> None:
+def test_an_object_that_cannot_predict_is_refused(model: Any, said: str, path: Path) -> None:
     with pytest.raises(BrokenModel, match=said):
         RUNTIME.inspect(saved(model, path))
 
@@ -448,7 +446,7 @@ def tampered(model: Any, **arrays: Any) -> Any:
         ({"feature": -5}, "a column it does not have"),
     ],
 )
-def test_a_tree_that_leads_out_of_its_memory_is_refused(
+def test_a_tree_with_branches_beyond_its_nodes_is_refused(
     arrays: dict[str, int], said: str, path: Path
 ) -> None:
     model = RandomForestClassifier(2).fit(*iris)
@@ -457,7 +455,7 @@ def test_a_tree_that_leads_out_of_its_memory_is_refused(
         load(saved(tampered(model, **arrays), path))
 
 
-def test_a_forest_of_trees_for_more_columns_than_it_checks_is_refused(path: Path) -> None:
+def test_a_forest_with_trees_for_more_columns_is_refused(path: Path) -> None:
     model = RandomForestClassifier(2).fit(*iris)
     model.n_features_in_ = 2
 
@@ -468,7 +466,7 @@ def test_a_forest_of_trees_for_more_columns_than_it_checks_is_refused(path: Path
 @pytest.mark.parametrize(
     ("field", "value"), [("left", 9999), ("feature_idx", 9999), ("right", 0), ("is_categorical", 1)]
 )
-def test_a_boosted_tree_that_leads_out_of_its_memory_is_refused(field: str, value: int, path: Path) -> None:
+def test_a_boosted_tree_with_branches_beyond_its_nodes_is_refused(field: str, value: int, path: Path) -> None:
     model = HistGradientBoostingClassifier(max_iter=2, min_samples_leaf=5).fit(*iris)
     model._predictors[0][0].nodes[field][0] = value
 
@@ -476,7 +474,7 @@ def test_a_boosted_tree_that_leads_out_of_its_memory_is_refused(field: str, valu
         load(saved(model, path))
 
 
-def test_a_note_about_another_model_is_not_believed(path: Path) -> None:
+def test_metadata_of_another_model_is_ignored(path: Path) -> None:
     saved(LogisticRegression(max_iter=500).fit(*iris), path)
     note = {"task": "classification", "columns": [{"name": "a", "content": "text", "type": "text"}]}
     with zipfile.ZipFile(path, "a") as archive:

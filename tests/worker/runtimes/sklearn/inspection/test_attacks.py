@@ -85,7 +85,7 @@ def test_fewer_coefficients_than_support_vectors_are_refused(tmp_path: Path) -> 
     assert "_dual_coef_ of its SVR must be an array of shape" in refusal(model, tmp_path / "m")
 
 
-def test_more_trees_in_a_stage_than_columns_to_write_are_refused(tmp_path: Path) -> None:
+def test_more_trees_in_a_stage_than_output_columns_are_refused(tmp_path: Path) -> None:
     model = ensemble.GradientBoostingRegressor(n_estimators=1).fit(corpus.ROWS, corpus.VALUES)
     stages = np.empty((1, 400), dtype=object)
     stages[:] = model.estimators_[0, 0]
@@ -129,14 +129,14 @@ def test_a_count_that_is_masked_is_refused(name: str, count: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("value", [True, 4.0, -4, 2**40, np.array([4]), "4", None])
-def test_a_count_that_is_no_plain_integer_is_refused(value: Any, tmp_path: Path) -> None:
+def test_a_count_that_is_not_a_plain_integer_is_refused(value: Any, tmp_path: Path) -> None:
     model = copied("logistic")
     model.n_features_in_ = value
 
     assert "n_features_in_" in refusal(model, tmp_path / "m")
 
 
-def test_a_member_of_an_ensemble_is_checked_like_a_model_of_its_own(tmp_path: Path) -> None:
+def test_a_member_of_an_ensemble_is_checked_like_a_model(tmp_path: Path) -> None:
     model = copied("ada boost")
     model.estimators_[0].tree_ = far_tree(4)
 
@@ -363,7 +363,7 @@ CASES: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_model_whose_parts_do_not_fit_together_is_refused(name: str, tmp_path: Path) -> None:
+def test_a_model_whose_parts_do_not_match_is_refused(name: str, tmp_path: Path) -> None:
     assert refusal(CASES[name](), tmp_path / "m")
 
 
@@ -380,7 +380,7 @@ def rewritten(model: Any, change: Callable[[str], str]) -> bytes:
     return buffer.getvalue()
 
 
-def test_a_tree_of_more_nodes_than_it_has_is_refused(tmp_path: Path) -> None:
+def test_a_tree_with_a_wrong_node_count_is_refused(tmp_path: Path) -> None:
     model = DecisionTreeClassifier().fit(corpus.ROWS, corpus.KINDS)
     count = model.tree_.node_count
 
@@ -397,7 +397,7 @@ def test_a_tree_of_more_nodes_than_it_has_is_refused(tmp_path: Path) -> None:
         SklearnRuntime().inspect(tmp_path / "m")
 
 
-def test_a_tree_of_more_outputs_than_it_has_is_refused(tmp_path: Path) -> None:
+def test_a_tree_with_a_wrong_number_of_outputs_is_refused(tmp_path: Path) -> None:
     def claim(schema: str) -> str:
         told = json.loads(schema)
         outputs = told["content"]["content"]["tree_"]["__reduce__"]["args"]["content"][2]
@@ -412,7 +412,7 @@ def test_a_tree_of_more_outputs_than_it_has_is_refused(tmp_path: Path) -> None:
         SklearnRuntime().inspect(tmp_path / "m")
 
 
-def test_a_random_state_that_stands_behind_its_end_is_refused(tmp_path: Path) -> None:
+def test_a_random_state_with_a_position_beyond_its_end_is_refused(tmp_path: Path) -> None:
     model = linear_model.SGDClassifier(random_state=np.random.RandomState(1)).fit(corpus.ROWS, corpus.KINDS)
     state = model.random_state.get_state(legacy=False)
     state["state"]["pos"] = 1_000_000
@@ -430,14 +430,14 @@ def test_a_random_state_that_stands_behind_its_end_is_refused(tmp_path: Path) ->
     ],
     ids=lambda model: type(model).__name__,
 )
-def test_a_class_without_a_check_is_refused_by_name_even_within_another(model: Any, tmp_path: Path) -> None:
+def test_an_untrusted_class_is_refused_by_name_even_when_nested(model: Any, tmp_path: Path) -> None:
     outer = copied("bagging")
     outer.estimators_[0] = model.fit(corpus.ROWS)
 
     assert type(model).__name__ in refusal(outer, tmp_path / "m")
 
 
-def test_what_a_class_does_not_declare_is_not_constructed(tmp_path: Path) -> None:
+def test_undeclared_attributes_are_not_constructed(tmp_path: Path) -> None:
     """A search keeps its scores in masked arrays: nothing that predicts looks at them."""
     model = copied("grid search")
     assert isinstance(model.cv_results_["param_C"], np.ma.MaskedArray)

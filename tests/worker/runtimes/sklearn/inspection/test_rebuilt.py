@@ -32,7 +32,7 @@ def changed(name: str, change: Callable[[Any], None]) -> bytes:
     return content
 
 
-def test_a_search_tree_in_a_file_is_never_loaded() -> None:
+def test_a_search_tree_is_rebuilt_and_never_loaded() -> None:
     """The file's tree has other rows: the neighbours are found among the rows of the model all the same."""
     model = copied("neighbours in a tree")
     expected = model.predict(corpus.ROWS)
@@ -44,7 +44,7 @@ def test_a_search_tree_in_a_file_is_never_loaded() -> None:
     assert np.array_equal(loaded.predict(corpus.ROWS), expected)
 
 
-def test_a_spline_is_what_its_constructor_makes_of_it() -> None:
+def test_a_spline_is_rebuilt_by_its_constructor() -> None:
     model = copied("splines")
     loaded = inspection.loads(skops.io.dumps(model))
 
@@ -111,14 +111,14 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-def test_a_part_that_does_not_fit_is_refused(name: str) -> None:
+def test_a_part_that_does_not_match_is_refused(name: str) -> None:
     model, change = TAMPERED[name]
 
     with pytest.raises((BrokenModel, UnsafeModel)):
         inspection.loads(changed(model, change))
 
 
-def test_a_metric_is_no_function_for_a_transformer() -> None:
+def test_a_metric_is_refused_as_the_function_of_a_transformer() -> None:
     """A file may name it, for a threshold that is asked which class is the positive one."""
     from sklearn.metrics import f1_score
 
@@ -128,7 +128,7 @@ def test_a_metric_is_no_function_for_a_transformer() -> None:
         inspection.loads(content)
 
 
-def test_what_only_training_needs_is_passed_over(tmp_path: Path) -> None:
+def test_attributes_that_only_training_needs_are_cleared(tmp_path: Path) -> None:
     """A score function may be a function of the user: it is never looked up."""
     content = skops.io.dumps(copied("best columns"))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

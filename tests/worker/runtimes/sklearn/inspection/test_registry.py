@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize("name", corpus.NAMES)
-def test_a_model_predicts_as_it_does_by_hand(name: str, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_like_the_original(name: str, tmp_path: Path) -> None:
     model, rows = corpus.fitted(name)
     skops.io.dump(model, tmp_path / "model.skops")
 
@@ -46,7 +46,7 @@ def _by_hand(method: Any, matrix: Any, name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", sorted(corpus.BY_THE_BATCH))
-def test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it(name: str) -> None:
+def test_the_factors_of_a_row_do_not_depend_on_its_batch(name: str) -> None:
     model, rows = corpus.fitted(name)
     loaded = inspection.loads(skops.io.dumps(model))
     method = loaded.predict_proba if hasattr(loaded, "predict_proba") else loaded.transform
@@ -57,7 +57,7 @@ def test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it(name: str) -> 
     assert np.allclose(together[:-1], alone, 1e-12, 1e-12)
 
 
-def test_the_models_that_are_mutated_hold_every_trusted_class() -> None:
+def test_the_corpus_has_every_trusted_class() -> None:
     held: set[str] = set()
     for name in corpus.NAMES:
         model, _ = corpus.fitted(name)
