@@ -1,4 +1,4 @@
-"""What would not come back stays text, and files that are not as RFC 4180 has them are read or refused."""
+"""Values that a number would change stay text, and files that deviate from RFC 4180 are read or refused."""
 
 import io
 from decimal import Decimal
@@ -44,7 +44,7 @@ def test_12_values_that_a_number_would_change_stay_text(
 
 
 def test_12_sibling_a_plus_is_kept_among_any_number_of_cells(bench: Workbench) -> None:
-    """A column of more different values than are compared one by one is taken as measured."""
+    """A column with more distinct values than are compared one by one is a column of measurements."""
     count = MAX_DISTINCT + 1
     phones = [f"+47{number:08}" for number in range(count)]
     scores = [*map(str, range(count - 1)), "+7"]
@@ -115,7 +115,7 @@ def test_12_the_client_may_declare_another_type(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b'id,text\n1,"He said \\"hi\\" loudly"\n2,"plain"\n', 2),
+        (b'id,text\n1,"He predictions \\"hi\\" loudly"\n2,"plain"\n', 2),
         (b'id,text\n1,"abc"def\n', 2),
         (b'id,text\n1,"two\nlines"\n2,"abc" \n', 4),
         (b'id;text\n1;"abc",\n', 2),

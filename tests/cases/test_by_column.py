@@ -1,4 +1,4 @@
-"""A value is read by its column: never by what stands beside it in a batch or a file. With siblings."""
+"""A value is parsed by its column, never by the other values of its batch or file."""
 
 import json
 from typing import Any
@@ -72,7 +72,7 @@ def test_01_sibling_codes_with_a_leading_zero_stay_apart(bench: Workbench) -> No
 def test_01_sibling_the_encoder_of_an_uploaded_model(bench: Workbench) -> None:
     table = np.array([["01", "1.5"], ["1", "1.5"]] * 20, dtype=object)
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
-    loaded = bench.bring(model.fit(table, ["a", "b"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["a", "b"] * 20))
 
     assert labels(predict_instances(loaded, [["01", "1.5"]])) == ["a"]
     assert labels(predict_instances(loaded, [["1", "1.5"], ["x", None]]))[0] == "b"
@@ -88,7 +88,7 @@ def test_01_sibling_numbers_beside_texts_stay_numbers(bench: Workbench) -> None:
         LogisticRegression(),
     )
     table = np.array([["a", 1.0], ["b", -1.0]] * 20, dtype=object)
-    loaded = bench.bring(model.fit(table, ["up", "down"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["up", "down"] * 20))
 
     assert labels(predict_instances(loaded, [["a", "1.0"]])) == ["up"]
     assert labels(predict_dataset(loaded, bench.upload(b"x0,x1\na,1.0\nb,-1.0\n"))) == ["up", "down"]
@@ -123,7 +123,7 @@ def test_02_sibling_the_imputer_of_an_uploaded_model(bench: Workbench, missing: 
     table = np.array([["a"], [missing]] * 20, dtype=object)
     imputer = SimpleImputer(missing_values=missing, strategy="constant", fill_value="?")
     model = make_pipeline(imputer, OneHotEncoder(), LogisticRegression())
-    loaded = bench.bring(model.fit(table, ["there", "gone"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["there", "gone"] * 20))
 
     assert labels(predict_instances(loaded, [[None]])) == ["gone"]
     assert labels(predict_instances(loaded, [[None], ["a"]])) == ["gone", "there"]

@@ -1,4 +1,4 @@
-"""Training says what it doubts, names the column, and says what can be done."""
+"""Warnings of a training: each names the column and what to do."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from worker.context import JobError
 
 
 def rows_of(column: str, values: list[Any], count: int = 60) -> list[dict[str, Any]]:
-    """Rows with a column of these values in turns, a number, and two classes."""
+    """Return rows with a column that cycles through these values, a number, and two classes."""
     return [
         {column: values[row % len(values)], "n": row / 7, "y": "ab"[row % 2 if row % 5 else 0]}
         for row in range(count)
@@ -105,7 +105,7 @@ def test_08_formatted_numbers_and_dates_give_warnings(bench: Workbench) -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (["1.234,5", "2.345,6"], "decimal commas and thousands separators"),
         (["12%", "7%"], "percentages"),
@@ -114,8 +114,8 @@ def test_08_formatted_numbers_and_dates_give_warnings(bench: Workbench) -> None:
         (["Oslo", "oslo ", "Bergen"], "differ only in case or spaces: 'Oslo', 'oslo '"),
     ],
 )
-def test_08_siblings(bench: Workbench, values: list[str], said: str) -> None:
-    assert said in bench.train(rows_of("x", values), "y").warnings
+def test_08_siblings(bench: Workbench, values: list[str], message: str) -> None:
+    assert message in bench.train(rows_of("x", values), "y").warnings
 
 
 def test_08_sibling_dates_written_as_numbers(bench: Workbench) -> None:

@@ -1,4 +1,4 @@
-"""The same row gets the same prediction wherever it stands; what is uploaded comes back, or it is said."""
+"""A row gets the same prediction in any batch, and uploaded values are returned unchanged."""
 
 import csv
 import functools
@@ -49,11 +49,11 @@ holes = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_siz
 def model(name: str) -> tuple[Model, Loaded]:
     made = MODELS[name]()
     bench = Workbench(Path(tempfile.mkdtemp()))
-    return made, bench.bring_onnx(made.content) if made.is_onnx else bench.bring(made.content)
+    return made, bench.upload_onnx(made.content) if made.is_onnx else bench.upload_sklearn(made.content)
 
 
 def taken(made: Model, row: Sequence[Any]) -> dict[str, Any]:
-    """What a model takes of a row, by the names of its columns."""
+    """Return the input of a model for a row, by column name."""
     if made.is_onnx and made.columns == "xyc":
         return dict(zip(("x", "y", "c"), row, strict=True))
     if made.columns == "c":
@@ -76,7 +76,7 @@ def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def answers(lines: list[dict[str, Any]]) -> list[Any]:
-    """What was predicted, as `by_hand` has it."""
+    """Return predictions in the form of `by_hand`."""
     return [
         (line["prediction"]["label"], list(line["prediction"]["scores"].values()))
         if "label" in line["prediction"]

@@ -35,7 +35,8 @@ MUTANTS: Final = (
     Mutant(
         "rows: a batch of digits is numbers",
         "worker/runtimes/sklearn/columns.py",
-        "    may_be_floats = parsers is None or all(parser.is_number or parser is ANY for parser in parsers)\n"
+        "    may_be_floats = parsers is None or all("
+        "parser.is_number or parser is ANY for parser in parsers)\n"
         "    if may_be_floats and not any(isinstance(value, str) for row in rows for value in row):",
         "    if True:",
         _by_column("test_01_a_category_of_digits_is_a_category_in_any_batch"),

@@ -1,4 +1,4 @@
-"""How a worker's slots take tokens."""
+"""How the slots of a worker consume tokens."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,8 +27,8 @@ async def consuming(
         yield consumer
 
 
-def noting(taken: list[str]) -> Callable[[str], Awaitable[bool]]:
-    """Work that is done at once, and noted."""
+def recording(taken: list[str]) -> Callable[[str], Awaitable[bool]]:
+    """Return a `run_next` that records its queue and finishes at once."""
 
     async def run_next(queue: str) -> bool:
         taken.append(queue)
@@ -43,7 +43,7 @@ async def add(resources: Resources, queue: str, tokens: int) -> None:
 
 
 async def left(resources: Resources) -> list[bytes]:
-    """Every key that tokens leave in Redis."""
+    """Return all keys of tokens and queues in Redis."""
     async with Redis(connection_pool=resources.redis_pool) as redis:
         return [key async for key in redis.scan_iter("arq:*")] + [
             key async for key in redis.scan_iter(f"{keys.PREFIX}queue:*")
@@ -54,7 +54,7 @@ async def test_each_token_runs_once_and_leaves_no_keys(resources: Resources) -> 
     taken: list[str] = []
     await add(resources, "default", 20)
     await add(resources, "gpu", 3)
-    async with consuming(resources, noting(taken), slots=2) as consumer:
+    async with consuming(resources, recording(taken), slots=2) as consumer:
         await until(lambda: _is(len(taken) == 23))
         await consumer.wait_idle()
 
@@ -66,7 +66,7 @@ async def test_a_busy_slot_serves_the_queues_in_turn(resources: Resources) -> No
     taken: list[str] = []
     await add(resources, "default", 10)
     await add(resources, "gpu", 2)
-    async with consuming(resources, noting(taken)):
+    async with consuming(resources, recording(taken)):
         await until(lambda: _is(len(taken) == 12))
 
     assert taken[:4].count("gpu") == 2

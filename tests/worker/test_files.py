@@ -1,4 +1,4 @@
-"""A worker's files: what jobs read is brought once, what they wrote is taken away under keys of its own."""
+"""The download cache, and the upload of files that jobs write."""
 
 import asyncio
 import os
@@ -22,14 +22,14 @@ KIB = 1024
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """A server that speaks S3's protocol, and how to get there."""
+    """An S3-compatible server, and the environment variables for it."""
     with buckets.serving() as environment:
         yield environment
 
 
 @pytest.fixture
 def storage(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """A bucket: what is read from it has to be downloaded."""
+    """A bucket, whose files have to be downloaded."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     with buckets.bucket() as url:
@@ -38,7 +38,7 @@ def storage(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sto
 
 @pytest.fixture
 async def files(storage: Storage, tmp_path: Path) -> AsyncIterator[Files]:
-    """The files of a worker that has room for ten KiB of downloads."""
+    """The files of a worker with a cache of 10 KiB."""
     async with Files(storage, tmp_path / "worker", 10 * KIB) as opened:
         yield opened
 
@@ -67,7 +67,7 @@ def job() -> ClaimedJob:
 
 
 async def stored(storage: Storage, name: str, tmp_path: Path, size: int = 4 * KIB) -> StoredFile:
-    """A file of random bytes in storage."""
+    """Store a file of random bytes."""
     path = tmp_path / name
     path.write_bytes(os.urandom(size))
     return await storage.put_file(f"datasets/{name}", path)

@@ -1,4 +1,4 @@
-"""A worker survives whatever others put where its tokens are: it goes on, and says little of it."""
+"""A worker survives forged tokens and queue keys, and logs little about them."""
 
 import asyncio
 import math
@@ -24,7 +24,7 @@ MANY = 200_000
 
 
 def bodies() -> dict[str, bytes | None]:
-    """What can be said instead of a token: by name, so that a failure says which."""
+    """Return forged token bodies by name, so that a failure names the body."""
     token: dict[str, Any] = {"t": None, "f": "run_next", "a": ["default"], "k": {}, "et": 1}
     odd: list[Any] = [None, True, -1, 10**400, 1.5, "", "x" * 100_000, [], {}, [[]] * 1000, {"a": {}}, "\0"]
     found: dict[str, bytes | None] = {
@@ -37,7 +37,7 @@ def bodies() -> dict[str, bytes | None]:
         "huge": b"x" * 5_000_000,
         "not utf-8": b"\xff\xfe",
         "unknown function": msgspec.json.encode({**token, "f": "os.system"}),
-        "unknown queue": msgspec.json.encode({**token, "a": ["nobody's"]}),
+        "unknown queue": msgspec.json.encode({**token, "a": ["unknown"]}),
         "too many arguments": msgspec.json.encode({**token, "a": ["default"] * 1000}),
         "no arguments": msgspec.json.encode({**token, "a": []}),
         "a name of ours as a keyword": msgspec.json.encode({**token, "k": {"name": 1, "_context": 2}}),
@@ -45,13 +45,13 @@ def bodies() -> dict[str, bytes | None]:
     for member in token:
         without = {name: value for name, value in token.items() if name != member}
         found[f"without {member}"] = msgspec.json.encode(without)
-        for place, value in enumerate(odd):
+        for index, value in enumerate(odd):
             if isinstance(value, int) and abs(value) > 2**64:
                 found[f"{member}: huge number"] = (
                     msgspec.json.encode(without)[:-1] + b',"%s":1e999}' % member.encode()
                 )
             else:
-                found[f"{member}: {place}"] = msgspec.json.encode({**without, member: value})
+                found[f"{member}: {index}"] = msgspec.json.encode({**without, member: value})
     chance = random.Random(7)
     plain = msgspec.json.encode(token)
     for number in range(120):
@@ -75,7 +75,7 @@ WRONG_TYPES: dict[str, tuple[str, ...]] = {
 
 
 async def put(redis: Redis, kind: str, key: str) -> None:
-    """Something of another type under a key."""
+    """Store a value of another type under a key."""
     command, *content = WRONG_TYPES[kind]
     await redis.execute_command(command, key, *content)  # type: ignore[no-untyped-call]  # redis-py
 
@@ -101,7 +101,7 @@ async def consuming(
 
 
 async def still_works(resources: Resources, taken: list[str]) -> None:
-    """A token of ours is taken."""
+    """Check that a genuine token is still consumed."""
     taken.clear()
 
     async def is_taken() -> bool:
@@ -117,7 +117,7 @@ async def test_a_token_wakes_the_worker_whatever_its_content(resources: Resource
     tokens = [ids.new_id().hex for _ in BODIES]
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
-        with capture_logs() as said:
+        with capture_logs() as records:
             async with consuming(resources, taken) as consumer:
                 for token, body in zip(tokens, BODIES.values(), strict=True):
                     if body is not None:
@@ -131,20 +131,20 @@ async def test_a_token_wakes_the_worker_whatever_its_content(resources: Resource
                 await still_works(resources, taken)
                 await consumer.wait_idle()
         assert not await redis.exists(*(f"arq:job:{token}" for token in tokens))
-    assert said == []
+    assert records == []
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
 async def test_a_queue_key_of_a_wrong_type_is_deleted(resources: Resources, kind: str) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
-        with capture_logs() as said:
+        with capture_logs() as records:
             async with consuming(resources, taken):
                 await redis.unlink(QUEUE)
                 await put(redis, kind, QUEUE)
                 await still_works(resources, taken)
                 await until(lambda: _is_usable(redis))
-    assert len(said) <= 3
+    assert len(records) <= 3
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)

@@ -1,4 +1,4 @@
-"""A worker's own port, asked over HTTP while a real worker runs behind it."""
+"""The health server of a real worker process, over HTTP."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
 async def a_worker(
     settings: Settings, folder: Path, *, is_started: bool = True, **more: str
 ) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """A worker process, and a client of its port, which the kernel chooses."""
+    """Start a worker process on a free port, and yield it with an HTTP client."""
     environment = processes.environment(settings, WORKER_PORT="0", LOG_LEVEL="INFO", **more)
     environment["ENVIRONMENT"] = "development"
     log_path = folder / "worker.log"
@@ -78,7 +78,7 @@ async def test_a_worker_without_postgres_is_live_but_not_ready_until_it_returns(
             await until(lambda: is_ready(client))
 
             await network.refuse()
-            await until(lambda: says(client, 503, "no_lease"))
+            await until(lambda: has_status(client, 503, "no_lease"))
             assert (await client.get("/health/live")).status_code == 200
             assert (await client.get("/metrics")).status_code == 200
 
@@ -98,7 +98,7 @@ async def test_a_worker_that_waits_for_postgres_is_live_but_not_ready(
         async with a_worker(through, tmp_path, is_started=False) as (process, client):
             await process.wait_for_log("waiting_for_postgres", seconds=START_SECONDS)
             assert (await client.get("/health/live")).status_code == 200
-            assert await says(client, 503, "no_lease")
+            assert await has_status(client, 503, "no_lease")
 
             await network.accept()
             await until(lambda: is_ready(client))
@@ -141,7 +141,7 @@ async def test_a_stopping_worker_is_not_ready() -> None:
     readiness = health_server.Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
 
     async with served(readiness) as client:
-        assert await says(client, 503, "stopping")
+        assert await has_status(client, 503, "stopping")
         assert (await client.get("/health/live")).status_code == 200
 
 
@@ -164,7 +164,7 @@ BAD = {
 
 
 async def answer_to(port: int, sent: bytes) -> int:
-    """The status of the answer to these bytes."""
+    """Send raw bytes, and return the status code of the response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
@@ -174,19 +174,19 @@ async def answer_to(port: int, sent: bytes) -> int:
         writer.close()
 
 
-async def says(client: httpx.AsyncClient, status_code: int, status: str) -> bool:
-    """Whether that is what the worker says of itself."""
+async def has_status(client: httpx.AsyncClient, status_code: int, status: str) -> bool:
+    """Return whether `/health/ready` has this status."""
     answer = await client.get("/health/ready")
     return (answer.status_code, answer.json()) == (status_code, {"status": status})
 
 
 async def is_ready(client: httpx.AsyncClient) -> bool:
-    return await says(client, 200, "ok")
+    return await has_status(client, 200, "ok")
 
 
 @asynccontextmanager
 async def served(readiness: health_server.Readiness) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a probe in this process."""
+    """Serve in this process, and yield an HTTP client."""
     with structlog.testing.capture_logs() as records:
         async with health_server.serving(0, readiness):
             [record] = [record for record in records if record["event"] == "health_server_listening"]

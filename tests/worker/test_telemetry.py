@@ -1,4 +1,4 @@
-"""No process of ours reports to anybody: ONNX Runtime would from the moment it is imported."""
+"""No process sends telemetry. ONNX Runtime would, as soon as it is imported."""
 
 import ipaddress
 import os
@@ -54,8 +54,8 @@ def _files_of(tmp_path: Path) -> list[Path]:
     return [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
 
 
-def _leave_the_machine(process: psutil.Process) -> list[str]:
-    """The addresses of others that a process and those below it are connected to."""
+def _remote_addresses(process: psutil.Process) -> list[str]:
+    """Return the remote addresses to which a process and its descendants are connected."""
     family = [process, *process.children(recursive=True)]
     addresses = []
     for member in family:
@@ -82,6 +82,6 @@ async def test_neither_api_nor_worker_connects_to_another_machine(settings: Sett
         ours = psutil.Process()
         until = time.monotonic() + LOOK_SECONDS
         while time.monotonic() < until:
-            assert _leave_the_machine(ours) == []
+            assert _remote_addresses(ours) == []
 
     assert _files_of(tmp_path) == []

@@ -1,4 +1,4 @@
-"""The worker's folder is its user's alone, and takes from a child only what is a plain file."""
+"""The worker's folder is private, and only regular files in it are stored."""
 
 import os
 import tempfile

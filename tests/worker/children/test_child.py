@@ -1,4 +1,4 @@
-"""What a child makes of its handlers, good and bad: told to the worker, survived by the child."""
+"""A child reports to the worker how its handlers end, and survives those that fail."""
 
 from pathlib import Path
 
@@ -64,7 +64,7 @@ async def test_the_last_batch_is_sent_with_the_result() -> None:
         assert isinstance(child.receive_nowait(), Done)
 
 
-# The window
+# Running ahead
 
 
 async def test_a_child_computes_one_batch_ahead_of_the_unacknowledged_one(tmp_path: Path) -> None:
@@ -136,12 +136,12 @@ async def test_a_late_stop_does_not_stop_the_next_job() -> None:
 
 
 async def test_a_handler_that_yields_without_a_stop_request_fails() -> None:
-    attempt = await attempts.run_alone(attempts.start("yield_unasked"))
+    attempt = await attempts.run_alone(attempts.start("yield_unrequested"))
 
     assert attempt.failure.code == "handler_error"
 
 
-# What a handler says
+# Outputs, errors and logs
 
 
 async def test_logs_and_steps_are_sanitised_for_the_database() -> None:

@@ -1,4 +1,4 @@
-"""A child may compute: what a hostile model tries beyond that fails, and nothing else notices."""
+"""The sandbox of a child: it may compute, and everything else that a malicious model tries fails."""
 
 import os
 from collections.abc import AsyncIterator
@@ -63,7 +63,7 @@ async def test_the_sandbox_refuses_hostile_operations(what: str, children: Child
 
         assert failure.code == "handler_error"
         denied = ("Operation not permitted", "Permission denied")
-        assert any(said in failure.message for said in (SAID.get(what), *denied) if said), failure.message
+        assert any(text in failure.message for text in (SAID.get(what), *denied) if text), failure.message
         assert (await attempts.run(child, start("do_what_is_allowed", tmp_path))).result["done"]
     assert foreign.read_text() == "another owner's rows"
 

@@ -1,4 +1,4 @@
-"""The wire: what goes in comes out, however the kernel cuts it up."""
+"""Framing: messages survive any fragmentation, and garbage is refused."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -39,17 +39,17 @@ def _reader() -> MessageReader[FromChild]:
 
 
 @given(st.lists(batches | st.builds(Done, st.binary()) | st.just(Yielded())), st.integers(1, 50))
-def test_messages_survive_any_fragmentation(said: list[FromChild], piece: int) -> None:
-    wire = b"".join(messages.frame(message) for message in said)
+def test_messages_survive_any_fragmentation(sent: list[FromChild], size: int) -> None:
+    stream = b"".join(messages.frame(message) for message in sent)
     reader = _reader()
 
-    heard = [
+    received = [
         message
-        for start in range(0, len(wire), piece)
-        for message in reader.feed(wire[start : start + piece])
+        for start in range(0, len(stream), size)
+        for message in reader.feed(stream[start : start + size])
     ]
 
-    assert heard == said
+    assert received == sent
 
 
 @given(st.binary(min_size=5, max_size=200))

@@ -1,4 +1,4 @@
-"""What a worker sees of children that die, and that none costs it a slot, a process or a descriptor."""
+"""The pool replaces children that die, and leaks no slot, process or descriptor."""
 
 import asyncio
 import contextlib
@@ -117,7 +117,7 @@ async def test_a_child_above_the_memory_limit_is_killed() -> None:
 
 @pytest.mark.parametrize(("count", "size"), [(32, MEBIBYTE), (MAX_FILES + 1, 0)], ids=["large", "many"])
 async def test_a_child_above_the_disk_limit_is_killed(count: int, size: int) -> None:
-    """Each is far below the limit on a file."""
+    """Each file is far below the limit on a single file."""
     async with attempts.pool(max_scratch_bytes=16 * MEBIBYTE) as children, attempts.take(children) as child:
         child.send(attempts.start("write_files_and_wait", params={"files": count, "bytes": size}))
 
@@ -242,9 +242,11 @@ async def test_preloads_run_once_in_the_fork_server() -> None:
         attempts.take(children) as one,
         attempts.take(children) as other,
     ):
-        told = [(await attempts.run(child, attempts.start("tell_preload"))).result for child in (one, other)]
+        results = [
+            (await attempts.run(child, attempts.start("report_preload"))).result for child in (one, other)
+        ]
 
-    assert [result["in"] for result in told] == [[result["parent"]] for result in told]
+    assert [result["in"] for result in results] == [[result["parent"]] for result in results]
 
 
 async def test_a_failing_preload_fails_the_start(capfd: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The worker decides from the job whose jobs a child may run next."""
+"""Which jobs may share a child."""
 
 from dataclasses import replace
 

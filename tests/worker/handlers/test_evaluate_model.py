@@ -1,4 +1,4 @@
-"""`evaluate_model`: its metrics are those of all rows at once, however often it was interrupted."""
+"""`evaluate_model`: its metrics equal those over all rows at once, whatever the interruptions."""
 
 import math
 from pathlib import Path
@@ -24,24 +24,26 @@ CLASSES = ("cat", "dog", "owl")
 
 
 def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, Any]], ClassPredictions]:
-    """True classes, predictions that are often right, and the same as arrays."""
+    """Return true classes, predictions that are often right, and the same predictions as arrays."""
     random = np.random.default_rng(seed)
     truth = random.choice(CLASSES, rows).tolist()
     scores = random.dirichlet(np.ones(3), rows)
     scores[np.arange(rows), [CLASSES.index(name) for name in truth]] += 0.3
     scores /= scores.sum(axis=1, keepdims=True)
     labels = [CLASSES[place] for place in scores.argmax(axis=1)]
-    said = [
+    predictions = [
         {"label": label, "score": max(row), "scores": dict(zip(CLASSES, row, strict=True))}
         for label, row in zip(labels, scores.tolist(), strict=True)
     ]
-    return truth, said, ClassPredictions(CLASSES, scores, np.array(labels), are_probabilities=True)
+    return truth, predictions, ClassPredictions(CLASSES, scores, np.array(labels), are_probabilities=True)
 
 
-def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | None = None) -> dict[str, Any]:
-    """The result, with the evaluation taken up again from its checkpoint every so many rows."""
+def evaluated(
+    truth: list[Any], predictions: list[Any], *, interrupted_every: int | None = None
+) -> dict[str, Any]:
+    """Return the result of an evaluation that resumes from its checkpoint every `interrupted_every` rows."""
     evaluation = Evaluation()
-    for row, (target, prediction) in enumerate(zip(truth, said, strict=True)):
+    for row, (target, prediction) in enumerate(zip(truth, predictions, strict=True)):
         if interrupted_every and row % interrupted_every == 0:
             evaluation = Evaluation.from_checkpoint(evaluation.checkpoint())
         evaluation.compare(row, prediction, target)
@@ -49,9 +51,9 @@ def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | Non
 
 
 def test_classification_metrics_equal_those_over_all_rows_at_once() -> None:
-    truth, said, arrays = classified(2000)
+    truth, predictions, arrays = classified(2000)
 
-    result = evaluated(truth, said, interrupted_every=130)
+    result = evaluated(truth, predictions, interrupted_every=130)
 
     assert result["metrics"] == pytest.approx(
         metrics.classification_metrics(np.array(truth), arrays), rel=1e-12
@@ -73,10 +75,10 @@ def test_regression_metrics_equal_those_over_all_rows_at_once() -> None:
 
 def test_scores_beyond_the_limit_are_sampled_the_same_despite_interruptions() -> None:
     rows = MAX_SAMPLED_SCORES
-    truth, said, arrays = classified(rows)
+    truth, predictions, arrays = classified(rows)
 
-    result = evaluated(truth, said)
-    again = evaluated(truth, said, interrupted_every=9999)
+    result = evaluated(truth, predictions)
+    again = evaluated(truth, predictions, interrupted_every=9999)
 
     exact = metrics.classification_metrics(np.array(truth), arrays)
     assert again == result
@@ -84,7 +86,7 @@ def test_scores_beyond_the_limit_are_sampled_the_same_despite_interruptions() ->
     assert result["metrics"]["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-9)
     evaluation = Evaluation()
     for row in range(rows):
-        evaluation.compare(row, said[row], truth[row])
+        evaluation.compare(row, predictions[row], truth[row])
     assert len(evaluation.checkpoint()) < 1024 * 1024
 
 
@@ -123,10 +125,10 @@ def test_a_row_that_cannot_be_compared_gets_an_error_and_does_not_count(
 ) -> None:
     evaluation = Evaluation()
 
-    said = evaluation.compare(0, prediction, target)
+    compared = evaluation.compare(0, prediction, target)
 
-    assert isinstance(said, RowError)
-    assert said.code == code
+    assert isinstance(compared, RowError)
+    assert compared.code == code
     assert evaluation.result()["metrics"] == {}
 
 

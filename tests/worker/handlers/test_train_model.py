@@ -54,7 +54,7 @@ Run = Callable[[Start], Awaitable[Attempt]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def children() -> AsyncIterator[ChildPool]:
-    """Loading everything that handlers need takes seconds; the children of one worker share that, as here."""
+    """Shared by all tests, because starting a pool imports all libraries, which takes seconds."""
     async with attempts.pool(handlers=HANDLERS) as pool:
         yield pool
 
@@ -155,10 +155,10 @@ async def test_a_training_yields_between_epochs_when_asked_to_stop(
         assert isinstance(first, Batch)
         child.send(Stop(StopReason.DRAIN))
         child.send(Committed(first.index))
-        while isinstance(said := await attempts.receive(child), Batch):
-            child.send(Committed(said.index))
+        while isinstance(reply := await attempts.receive(child), Batch):
+            child.send(Committed(reply.index))
 
-    assert isinstance(said, Yielded)
+    assert isinstance(reply, Yielded)
 
 
 async def test_early_stopping_completes_the_job_early(run: Run, tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ async def test_early_stopping_completes_the_job_early(run: Run, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rows", "params", "code", "said"),
+    ("rows", "params", "code", "expected"),
     [
         ([], PARAMS, "bad_input", "no rows"),
         ([1, 2], PARAMS, "bad_input", "row 0 is 1"),
@@ -186,14 +186,14 @@ async def test_early_stopping_completes_the_job_early(run: Run, tmp_path: Path) 
     ],
 )
 async def test_data_that_cannot_be_learnt_fails_with_a_code(
-    rows: list[Any], params: dict[str, Any], code: str, said: str, run: Run, tmp_path: Path
+    rows: list[Any], params: dict[str, Any], code: str, expected: str, run: Run, tmp_path: Path
 ) -> None:
     message = msgspec.structs.replace(start(tmp_path, rows, params), total=EPOCHS)
 
     attempt = await run(message)
 
     assert attempt.failure.code == code
-    assert said in attempt.failure.message
+    assert expected in attempt.failure.message
     assert not attempt.failure.is_retryable
 
 

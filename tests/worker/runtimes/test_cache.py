@@ -1,4 +1,4 @@
-"""Models that a child has loaded stay loaded, as long as there is room for them."""
+"""The LRU cache of loaded models."""
 
 from pathlib import Path
 

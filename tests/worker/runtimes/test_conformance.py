@@ -1,4 +1,4 @@
-"""What holds for every runtime: it predicts as its library does, and takes no damaged file, no wrong row."""
+"""The conformance suite of runtimes: each predicts like its library and refuses damaged files."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from worker.children.tenancy import Tenancy
 from worker.runtimes import FILE_RUNTIMES, RUNTIMES, file_runtime, runtime
 from worker.runtimes.runtime import Model, QuickModel
 
-# All tests share a child: to start one with all libraries takes seconds.
+# All tests share a child, because starting one with all libraries takes seconds.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HANDLERS = "worker.handlers:HANDLERS"
@@ -37,7 +37,7 @@ FLOWERS = files.FLOWERS[::5]
 
 @dataclass(frozen=True)
 class Case:
-    """A model of one runtime: its file if it has one, rows, one it cannot take, and what its library says."""
+    """A model of one runtime: its file if it has one, rows, an invalid row, and its library's outputs."""
 
     runtime: str
     content: bytes | None
@@ -99,22 +99,22 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def child() -> AsyncIterator[Child]:
-    """A child as a worker has them."""
+    """A child as a worker has it."""
     async with (
         attempts.pool(handlers=HANDLERS) as children,
-        # Each test brings another file; that no runtime writes one holds for all of them.
+        # Each test passes another file. No runtime writes files.
         attempts.take(children, tenancy=Tenancy(permissions=frozenset({Permission.FILES}))) as taken,
     ):
         yield taken
 
 
 def start(folder: Path, case: Case, rows: list[Any]) -> Start:
-    """A batch-predict attempt with the model of a case."""
+    """Return a batch_predict attempt with the model of a case."""
     model = {"name": "mine", "version": 1, "runtime": case.runtime}
     found = {}
     if case.content is not None:
         path = files.written(folder, case.content)
-        # Another id for each model: a child remembers those that it has seen.
+        # A new id for each model, because a child caches models.
         digest = sha256(case.content).hexdigest()
         model["id"] = str(UUID(digest[:32]))
         found["model"] = LocalFile(str(path), digest)
@@ -123,7 +123,7 @@ def start(folder: Path, case: Case, rows: list[Any]) -> Start:
 
 
 def loaded(case: Case, folder: Path) -> Model:
-    """The model of a case, in this process."""
+    """Load the model of a case in this process."""
     path = None if case.content is None else files.written(folder, case.content)
     found = runtime(case.runtime)
     assert found is not None
@@ -131,7 +131,7 @@ def loaded(case: Case, folder: Path) -> Model:
 
 
 def core(prediction: Any) -> Any:
-    """What a prediction says, in the words of its library."""
+    """Return a prediction in the form of its library."""
     if "value" in prediction:
         return prediction["value"]
     return prediction["scores"].get("compound", prediction["scores"])
@@ -147,16 +147,16 @@ async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp
 
     assert attempt.result == {"total": len(case.rows), "errors": 0}
     expected = case.own_answers(case.content or b"")
-    for said, own in zip(attempt.outputs, expected, strict=True):
-        assert core(said) == pytest.approx(own, abs=1e-12)
-        if "label" in said and case.content is not None:
-            assert said["label"] == max(own, key=own.get)
+    for output, own in zip(attempt.outputs, expected, strict=True):
+        assert core(output) == pytest.approx(own, abs=1e-12)
+        if "label" in output and case.content is not None:
+            assert output["label"] == max(own, key=own.get)
 
 
 async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     case: Case, child: Child, tmp_path: Path
 ) -> None:
-    names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
+    names = ["text"] if case.runtime == "vader" else [f"x{index}" for index in range(4)]
     rows = [[row] if isinstance(row, str) else row for row in [*case.rows, *case.rows]]
     missing = [None] * len(names)
     path = tmp_path / "rows.parquet"
@@ -176,7 +176,7 @@ async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     in_columns = await attempts.run(child, over_dataset)
     one_by_one = await attempts.run(child, inline)
 
-    # To the byte, whatever the way that they were made in.
+    # Byte by byte, whether they were structs or dicts.
     assert [batch.output for batch in in_columns.batches] == [batch.output for batch in one_by_one.batches]
     assert in_columns.result == one_by_one.result
     assert in_columns.result["total"] == len(rows) + 1

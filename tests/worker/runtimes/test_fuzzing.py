@@ -1,4 +1,4 @@
-"""A drawn part of the fuzzing campaign, and proof that it would notice what it looks for."""
+"""A random sample of the fuzzing campaign, and proof that the fuzzer detects crashes."""
 
 import copy
 import os
@@ -52,8 +52,8 @@ def a_column_behind_the_row() -> Any:
 
 
 def test_the_fuzzer_detects_what_an_unchecked_model_does() -> None:
-    # Only what is read behind the rows is sure to show. What is read or written elsewhere shows if that
-    # memory happens to matter; test_attacks.py has such models, and their checks.
+    # Only reads beyond the rows are sure to crash. Other invalid accesses may go unnoticed;
+    # test_attacks.py has models for those.
     content = skops.io.dumps(a_column_behind_the_row())
     rows = corpus.ROWS[:4].tolist()
     report = Report()

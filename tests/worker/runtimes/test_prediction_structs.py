@@ -1,4 +1,4 @@
-"""Predictions that are only written down: the same JSON as dicts give, or no answer at all."""
+"""Predictions as structs encode to the same JSON as dicts, or are not built at all."""
 
 from typing import Any
 
@@ -21,9 +21,9 @@ def test_label_structs_encode_like_dicts(classes: list[str]) -> None:
     scores = np.random.default_rng(0).random((50, len(classes)))
     labels = [classes[row % len(classes)] for row in range(50)]
 
-    said = prediction_structs.label_predictions(labels, scores, classes)
+    predictions = prediction_structs.label_predictions(labels, scores, classes)
 
-    assert msgspec.json.encode(said) == msgspec.json.encode(as_dicts(labels, scores, classes))
+    assert msgspec.json.encode(predictions) == msgspec.json.encode(as_dicts(labels, scores, classes))
     single = prediction_structs.label_predictions(labels, scores.astype(np.float32), classes)
     assert msgspec.json.encode(single) == msgspec.json.encode(
         as_dicts(labels, scores.astype(np.float32), classes)

@@ -1,4 +1,4 @@
-"""The built-in sentiment model: VADER's own answers, for any text, in bearable time."""
+"""The built-in sentiment model: the scores of VADER for any text, in reasonable time."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ SENTIMENT = ModelReference(name="sentiment", version=1, runtime="vader")
 original = SentimentIntensityAnalyzer()
 linear = LinearAnalyzer()
 
-# Everything that a rule looks for, so that short texts meet many of them.
+# Triggers of all rules, so that short texts combine many of them.
 words = st.sampled_from(
     [
         *("good", "BAD", "great", "horrible", "no", "or", "nor", "but", "least", "at", "very", "kind", "of"),
@@ -73,15 +73,15 @@ def test_a_text_of_100_000_characters_takes_seconds_at_most() -> None:
 def test_a_row_that_is_not_a_text_gets_an_error_but_a_text_without_letters_does_not() -> None:
     rows = ["fine", {"text": "not fine"}, None, 4, "", "fine"]
 
-    said = VaderModel().predict(rows)
+    predictions = VaderModel().predict(rows)
 
-    assert said[0] == said[5]
-    assert said[1:4] == [
+    assert predictions[0] == predictions[5]
+    assert predictions[1:4] == [
         RowError("bad_row", "{'text': 'not fine'} is not a text"),
         RowError("bad_row", "there is no text"),
         RowError("bad_row", "4 is not a text"),
     ]
-    assert said[4] == VaderModel().predict([""])[0] == _predict("")
+    assert predictions[4] == VaderModel().predict([""])[0] == _predict("")
 
 
 def test_a_model_is_loaded_once() -> None:

@@ -1,4 +1,4 @@
-"""Tests here compute as children do: in one thread."""
+"""These tests compute in one thread, as children do."""
 
 import pytest
 

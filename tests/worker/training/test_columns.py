@@ -1,4 +1,4 @@
-"""Columns are told apart by what they hold, and every one is accounted for."""
+"""The inference of columns: each is used by its content, or not used for a reason."""
 
 import datetime as dt
 from typing import Any
@@ -14,17 +14,17 @@ from worker.training import columns, table
 WORDS = ["red", "green", "blue"]
 
 
-def told(values: list[Any], name: str = "column") -> columns.Column:
-    rows = table.to_arrow([{name: value, "target": place % 2} for place, value in enumerate(values)])
+def infer(values: list[Any], name: str = "column") -> columns.Column:
+    rows = table.to_arrow([{name: value, "target": index % 2} for index, value in enumerate(values)])
     (column,) = columns.infer_columns(rows, "target", [name])
     return column
 
 
-def told_unasked(values: Any, name: str = "column") -> columns.Column:
-    """What is made of a column that nobody asked for, beside one that is of use."""
+def infer_unrequested(values: Any, name: str = "column") -> columns.Column:
+    """Infer a column that is not in `features`, beside a useful one."""
     count = len(values)
     rows = pa.table(
-        {"use": [place % 7 for place in range(count)], name: values, "target": [0, 1] * (count // 2)}
+        {"use": [index % 7 for index in range(count)], name: values, "target": [0, 1] * (count // 2)}
     )
     return columns.infer_columns(rows, "target", None)[1]
 
@@ -39,9 +39,9 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
         (["true", "FALSE", "True", "false"] * 5, Content.BOOLEAN),
         (["2024-01-31", "2024-02-01T10:00:00Z", None, "2023-01-01"] * 5, Content.DATE),
         (["007", "008", "009", "010"] * 5, Content.CATEGORY),
-        ([f"{WORDS[place % 3]}" for place in range(20)], Content.CATEGORY),
+        ([f"{WORDS[index % 3]}" for index in range(20)], Content.CATEGORY),
         (["New York City Manhattan", "San Juan de Puerto Rico"] * 10, Content.CATEGORY),
-        ([f"I have seen {place} of them" for place in range(20)], Content.TEXT),
+        ([f"I have seen {index} of them" for index in range(20)], Content.TEXT),
         (
             ["很好", "太慢了，退款", "非常满意", "值得推荐"] * 3 + [f"第{n}次购买" for n in range(24)],
             Content.TEXT,
@@ -50,14 +50,14 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
     ],
 )
 def test_the_content_of_a_column_is_inferred_from_its_values(values: list[Any], content: Content) -> None:
-    assert told(values).content is content
+    assert infer(values).content is content
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "content"),
     [
         (pa.date32(), [dt.date(2024, 1, 1), dt.date(2024, 1, 2)], Content.DATE),
-        (pa.timestamp("us"), [dt.datetime(2024, 1, 1), None], Content.DATE),  # noqa: DTZ001  # it has no zone
+        (pa.timestamp("us"), [dt.datetime(2024, 1, 1), None], Content.DATE),  # noqa: DTZ001  # without a time zone
         (pa.timestamp("us", "UTC"), [dt.datetime(2024, 1, 1, tzinfo=dt.UTC), None], Content.DATE),
         (pa.decimal128(5, 2), [1, 2], Content.NUMBER),
         (pa.large_string(), ["a b c", "a b c"], Content.CATEGORY),
@@ -93,7 +93,7 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
         ("id", list(range(100, 180, 2)), "named like an id"),
         ("customerId", list(range(100, 180, 2)), "named like an id"),
         ("row", list(range(5, 45)), "counts the rows"),
-        ("key", [f"c-{place:03}" for place in range(40)], "looks like an id"),
+        ("key", [f"c-{index:03}" for index in range(40)], "looks like an id"),
         ("same", [1] * 40, "the same value in every row"),
         ("nothing", [None] * 40, "missing"),
         ("nan", [float("nan")] * 40, "missing"),
@@ -102,7 +102,7 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
     ],
 )
 def test_a_useless_column_is_not_used_and_the_reason_given(name: str, values: list[Any], reason: str) -> None:
-    column = told_unasked(values, name)
+    column = infer_unrequested(values, name)
 
     assert column.content is None
     assert column.used_as is None
@@ -113,17 +113,17 @@ def test_a_useless_column_is_not_used_and_the_reason_given(name: str, values: li
     ("name", "values"),
     [
         ("paid", list(range(100, 180, 2))),
-        ("name", [chr(97 + place % 26) * 3 + "y" + chr(97 + place // 26) for place in range(40)]),
-        ("day", [f"2024-01-{place % 31 + 1:02}T{place:02}:00:00" for place in range(1, 23)]),
-        ("size", [f"{place}.5" for place in range(40)]),
+        ("name", [chr(97 + index % 26) * 3 + "y" + chr(97 + index // 26) for index in range(40)]),
+        ("day", [f"2024-01-{index % 31 + 1:02}T{index:02}:00:00" for index in range(1, 23)]),
+        ("size", [f"{index}.5" for index in range(40)]),
     ],
 )
 def test_a_column_that_is_not_an_id_is_used(name: str, values: list[Any]) -> None:
-    assert told_unasked(values, name).content is not None
+    assert infer_unrequested(values, name).content is not None
 
 
 def test_a_requested_id_is_used() -> None:
-    assert told(list(range(40)), "id").content is Content.NUMBER
+    assert infer(list(range(40)), "id").content is Content.NUMBER
 
 
 def test_a_list_in_a_dataset_is_not_a_text() -> None:
@@ -138,7 +138,7 @@ def test_a_list_in_a_dataset_is_not_a_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "features", "said"),
+    ("target", "features", "message"),
     [
         ("label", None, "no column 'label'; their columns are: a, b, target"),
         ("target", ["a", "c"], "no column 'c'"),
@@ -146,10 +146,10 @@ def test_a_list_in_a_dataset_is_not_a_text() -> None:
         ("target", ["a", "a"], "named twice"),
     ],
 )
-def test_a_missing_column_is_named(target: str, features: list[str] | None, said: str) -> None:
+def test_a_missing_column_is_named(target: str, features: list[str] | None, message: str) -> None:
     rows = pa.table({"a": [1, 2, 3], "b": [0, 0, 0], "target": [1, 2, 3]})
 
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(BadInput, match=message):
         columns.check_names(rows, target, features or ())
 
 
@@ -171,10 +171,10 @@ def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [([], "no rows"), ([{"a": 1}, [1]], "row 1 is"), (["x"], "row 0 is")]
+    ("rows", "message"), [([], "no rows"), ([{"a": 1}, [1]], "row 1 is"), (["x"], "row 0 is")]
 )
-def test_rows_that_are_not_objects_are_refused(rows: list[Any], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
+def test_rows_that_are_not_objects_are_refused(rows: list[Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
         table.to_arrow(rows)
 
 

@@ -1,4 +1,4 @@
-"""The metrics are scikit-learn's own, and bounded where there are many classes."""
+"""The metrics equal those of scikit-learn, and the confusion matrix is bounded."""
 
 import numpy as np
 import pytest
@@ -26,9 +26,9 @@ def test_log_loss_and_roc_auc_equal_those_of_scikit_learn() -> None:
 
 
 def test_classes_are_in_the_order_of_the_model() -> None:
-    said = classified(("2", "10"), [[0.9, 0.1], [0.2, 0.8]])
+    predicted = classified(("2", "10"), [[0.9, 0.1], [0.2, 0.8]])
 
-    assert metrics.log_loss(np.array(["2", "10"]), said) == pytest.approx(-np.log([0.9, 0.8]).mean())
+    assert metrics.log_loss(np.array(["2", "10"]), predicted) == pytest.approx(-np.log([0.9, 0.8]).mean())
 
 
 def test_undefined_metrics_are_none() -> None:
@@ -45,7 +45,7 @@ def test_undefined_metrics_are_none() -> None:
 
 
 def test_the_confusion_matrix_of_many_classes_is_bounded() -> None:
-    truth = np.array([f"class {place % 80:02}" for place in range(400)])
+    truth = np.array([f"class {index % 80:02}" for index in range(400)])
 
     confused = metrics.confusion_matrix(truth, np.roll(truth, 1))
 

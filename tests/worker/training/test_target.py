@@ -1,4 +1,4 @@
-"""The target makes the task; what cannot be learnt is said before anything is computed."""
+"""The target decides the task, and one that cannot be learnt is refused in advance."""
 
 from typing import Any
 
@@ -47,12 +47,12 @@ def test_rows_without_a_target_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "task", "said"),
+    ("values", "task", "message"),
     [
         (["a"] * 9, "auto", "only the class 'a'"),
         ([None] * 9, "auto", "no values"),
         ([None] * 9, "regression", "no values"),
-        ([f"name {place}" for place in range(60)], "auto", "60 different values in 60 rows"),
+        ([f"name {index}" for index in range(60)], "auto", "60 different values in 60 rows"),
         (["x" * 300, "y"] * 9, "auto", "more than 200 characters"),
         ([1.0, "two", 3.0], "regression", "row 1: 'two' is not a number"),
         ([2.5] * 9, "regression", "2.5 in every row"),
@@ -61,14 +61,14 @@ def test_rows_without_a_target_are_left_out() -> None:
     ],
 )
 def test_the_error_for_a_target_that_cannot_be_learnt_says_why(
-    values: list[Any], task: str, said: str
+    values: list[Any], task: str, message: str
 ) -> None:
     if any(isinstance(value, str) for value in values) and not all(
         isinstance(value, str) for value in values
     ):
         values = [str(value) for value in values]
 
-    with pytest.raises(BadTarget, match=said) as error:
+    with pytest.raises(BadTarget, match=message) as error:
         read(values, task)
 
     assert error.value.code == "bad_target"
@@ -86,7 +86,7 @@ def test_the_split_is_stratified() -> None:
 
 
 def test_many_tiny_classes_have_their_share_of_validation_rows_together() -> None:
-    labels = np.array([f"class {place // 2}" for place in range(200)])
+    labels = np.array([f"class {index // 2}" for index in range(200)])
 
     train, held = split.stratified_split(labels, 0.2, seed=0)
 

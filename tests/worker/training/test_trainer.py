@@ -1,4 +1,4 @@
-"""What comes of a training: as good as by hand, the same after a kill, and honest about itself."""
+"""Trainings: as good as plain scikit-learn, identical after a resume, with honest metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.skops"
 
 
-def held_out(training: Training) -> tuple[Any, Any]:
-    """The rows that were held out, as a pipeline takes them, and what is true of them."""
+def validation_rows(training: Training) -> tuple[Any, Any]:
+    """Return the validation rows, in the form that a pipeline takes, and their true values."""
     plan = training.plan
     return features.pipeline_rows(plan.inputs, plan.cells, plan.validation), plan.target.values[
         plan.validation
@@ -46,11 +46,11 @@ def held_out(training: Training) -> tuple[Any, Any]:
 
 
 def by_hand(path: Path) -> Any:
-    """The model's file, loaded as anybody would."""
+    """Load the file of the model."""
     return inspection.load(path)
 
 
-# As good as by hand
+# As good as plain scikit-learn
 
 
 def test_digits_are_classified_with_default_params(path: Path) -> None:
@@ -74,7 +74,7 @@ def test_diabetes_is_predicted_as_well_as_by_a_plain_ridge(path: Path) -> None:
     plan = training.plan
     pipeline = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
     pipeline.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
-    rows, truth = held_out(training)
+    rows, truth = validation_rows(training)
     assert result["algorithm"] == "ridge"
     assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, pipeline.predict(rows)), abs=0.03)
 
@@ -112,8 +112,8 @@ def test_texts_are_classified_as_well_as_by_plain_tfidf_and_logistic_regression(
 def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> None:
     good, bad = ["很好", "喜欢", "非常满意", "值得推荐"], ["糟糕", "失望", "退款", "太慢了"]
     rows = [
-        {"text": f"这个产品{(good if place % 2 else bad)[place // 2 % 4]},第{place}次购买", "mood": place % 2}
-        for place in range(120)
+        {"text": f"这个产品{(good if index % 2 else bad)[index // 2 % 4]},第{index}次购买", "mood": index % 2}
+        for index in range(120)
     ]
 
     _, result = data.trained(table.to_arrow(rows), path, "mood")
@@ -131,10 +131,10 @@ def test_classifier_metrics_equal_those_of_its_file_on_the_validation_rows(name:
     training, result = data.trained(rows, path, algorithm=name, params=QUICK.get(name, {}), epochs=EPOCHS)
 
     model = by_hand(path)
-    held, truth = held_out(training)
-    said = model.predict(held)
-    assert result["metrics"]["accuracy"] == result["accuracy"] == accuracy_score(truth, said)
-    assert result["metrics"]["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"))
+    held, truth = validation_rows(training)
+    predictions = model.predict(held)
+    assert result["metrics"]["accuracy"] == result["accuracy"] == accuracy_score(truth, predictions)
+    assert result["metrics"]["f1_macro"] == pytest.approx(f1_score(truth, predictions, average="macro"))
     if hasattr(model, "predict_proba"):
         loss = log_loss(truth, model.predict_proba(held), labels=model.classes_)
         assert result["metrics"]["log_loss"] == pytest.approx(loss)
@@ -156,18 +156,18 @@ def test_regressor_metrics_equal_those_of_its_file_on_the_validation_rows(name: 
         features=["city", "note", "age"],
     )
 
-    held, truth = held_out(training)
-    said = by_hand(path).predict(held)
-    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, said))
-    assert result["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, said))
+    held, truth = validation_rows(training)
+    predictions = by_hand(path).predict(held)
+    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, predictions))
+    assert result["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, predictions))
     assert result["history"][result["best_epoch"] - 1].valid_r2 == pytest.approx(result["metrics"]["r2"])
 
 
-# The same after a kill
+# Identical after a resume
 
 
-def told(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without how long it took."""
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result without its durations."""
     history = [(record.epoch, record.train_loss, record.valid_loss) for record in result["history"]]
     return {**result, "history": history, "fit_seconds": None}
 
@@ -190,37 +190,37 @@ def test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model(
         features=["age", "city", "member", "since", "note"],
     )
     whole = Training(rows, wanted)
-    data.learn_on(whole)
+    data.train_until(whole)
     undisturbed = whole.finish(tmp_path / "whole.skops")
 
     killed = Training(rows, wanted)
-    data.learn_on(killed, until=2)
+    data.train_until(killed, until=2)
     resumed = Training(rows, wanted, killed.checkpoint())
     assert resumed.epoch == killed.epoch
-    data.learn_on(resumed)
+    data.train_until(resumed)
     again = resumed.finish(tmp_path / "resumed.skops")
 
-    held, _ = held_out(whole)
-    said = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
-    assert told(undisturbed) == told(again)
-    assert (said[0] == said[1]).all()
+    held, _ = validation_rows(whole)
+    predictions = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
+    assert without_times(undisturbed) == without_times(again)
+    assert (predictions[0] == predictions[1]).all()
 
 
 def test_an_attempt_killed_after_the_last_epoch_only_has_to_finish(path: Path) -> None:
     wanted = data.params(algorithm=Name.MLP, epochs=3)
     training = Training(data.iris(), wanted)
-    data.learn_on(training)
+    data.train_until(training)
 
     resumed = Training(data.iris(), wanted, training.checkpoint())
 
     assert resumed.is_finished
-    assert told(resumed.finish(path)) == told(training.finish(path))
+    assert without_times(resumed.finish(path)) == without_times(training.finish(path))
 
 
 def test_an_attempt_killed_after_early_stopping_trains_no_further() -> None:
     wanted = data.params(algorithm=Name.MULTINOMIAL_NB)
     training = Training(data.iris(), wanted)
-    data.learn_on(training)
+    data.train_until(training)
 
     assert Training(data.iris(), wanted, training.checkpoint()).is_finished
 
@@ -232,7 +232,7 @@ def test_an_invalid_checkpoint_is_refused() -> None:
 
 def test_a_checkpoint_contains_no_pickle() -> None:
     training = Training(data.iris(), data.params(algorithm=Name.MLP))
-    data.learn_on(training, until=1)
+    data.train_until(training, until=1)
 
     saved = checkpoint.decode(training.checkpoint())
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_contains_no_pickle() -> None:
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
     losses = [
-        data.learn_on(Training(data.wine(), data.params(algorithm=Name.MLP, seed=seed)), until=2)[
+        data.train_until(Training(data.wine(), data.params(algorithm=Name.MLP, seed=seed)), until=2)[
             -1
         ].valid_loss
         for seed in (1, 1, 2)
@@ -251,7 +251,7 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
-# When it ends
+# The end of a training
 
 
 def test_early_stopping_keeps_the_best_epoch(path: Path) -> None:
@@ -295,7 +295,7 @@ def test_an_infinite_loss_fails_the_training() -> None:
     assert (raised.value.code, raised.value.is_retryable) == ("training_diverged", False)
 
 
-# What it is told
+# Params
 
 
 def test_an_algorithm_for_another_task_is_refused() -> None:
@@ -309,11 +309,11 @@ def test_invalid_hyperparameters_are_refused() -> None:
 
 
 def test_a_warning_of_a_library_is_in_the_result(path: Path) -> None:
-    rows = [{"x": place % 2, "target": "ab"[place % 2]} for place in range(40)]
+    rows = [{"x": index % 2, "target": "ab"[index % 2]} for index in range(40)]
     training = Training(table.to_arrow(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
     learner = training._learner
 
-    class Grumbling:
+    class WarningLearner:
         def __getattr__(self, name: str) -> Any:
             return getattr(learner, name)
 
@@ -321,7 +321,7 @@ def test_a_warning_of_a_library_is_in_the_result(path: Path) -> None:
             np.float64(1) / np.zeros(1)
             learner.learn(epoch)
 
-    training._learner = Grumbling()
+    training._learner = WarningLearner()
     training.train_epoch()
 
     assert any("divide by zero" in warning for warning in training.finish(path)["warnings"])

@@ -1,4 +1,4 @@
-"""Operators whose inputs are left out: ONNX Runtime ends the process over one of them."""
+"""Operators without required inputs, some of which crash ONNX Runtime."""
 
 from pathlib import Path
 
@@ -74,9 +74,12 @@ def test_outputs_of_another_shape_than_declared_are_an_error() -> None:
 def test_scores_of_fewer_classes_than_declared_are_raw_outputs() -> None:
     declared = Outputs(("label", "scores"), Task.CLASSIFICATION, ("a", "b"))
 
-    said = declared.predictions([np.array([0, 1]), np.array([0.5, 0.25])], 2)
+    predictions = declared.predictions([np.array([0, 1]), np.array([0.5, 0.25])], 2)
 
-    assert said == [{"outputs": {"label": 0, "scores": 0.5}}, {"outputs": {"label": 1, "scores": 0.25}}]
+    assert predictions == [
+        {"outputs": {"label": 0, "scores": 0.5}},
+        {"outputs": {"label": 1, "scores": 0.25}},
+    ]
 
 
 @pytest.mark.parametrize("count", [2**31 - 1, 0, -1, 3])

@@ -1,4 +1,4 @@
-"""ONNX models: what rows they take, what comes of them, and what of a file is never let through."""
+"""ONNX models: the rows that they take, their predictions, and the files that are refused."""
 
 import json
 import os
@@ -53,18 +53,18 @@ def load(folder: Path, content: bytes) -> OnnxModel:
     return OnnxRuntime().load(REFERENCE, files.written(folder, content))
 
 
-def own_answer(content: bytes, feed: dict[str, Any]) -> list[Any]:
-    """What ONNX Runtime itself says."""
+def library_outputs(content: bytes, feed: dict[str, Any]) -> list[Any]:
+    """Return the outputs of ONNX Runtime itself."""
     answer: list[Any] = ort.InferenceSession(content).run(None, feed)
     return answer
 
 
-def fault(model: OnnxModel, row: Any) -> str:
-    """What is wrong with a row, in the model's words."""
-    (said,) = model.predict([row])
-    assert isinstance(said, RowError), said
-    assert said.code == "bad_row"
-    return said.message
+def row_error(model: OnnxModel, row: Any) -> str:
+    """Return the error message for a row."""
+    (prediction,) = model.predict([row])
+    assert isinstance(prediction, RowError), prediction
+    assert prediction.code == "bad_row"
+    return prediction.message
 
 
 def refusal(folder: Path, content: bytes) -> UnsafeModel:
@@ -92,7 +92,7 @@ def test_a_classifier_returns_a_label_and_a_score_for_each_class(
     tmp_path: Path, estimator: Any, zipmap: bool, labels: Any
 ) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # twenty iterations are not enough, and are here
+        warnings.simplefilter("ignore")  # about twenty iterations, which suffice here
         estimator.fit(files.FLOWERS, labels)
         last = estimator[-1] if hasattr(estimator, "steps") else estimator
         content = to_onnx(
@@ -100,29 +100,31 @@ def test_a_classifier_returns_a_label_and_a_score_for_each_class(
         ).SerializeToString()
     model = load(tmp_path, content)
 
-    said = model.predict(files.FLOWERS.tolist())
+    predictions = model.predict(files.FLOWERS.tolist())
 
-    own, scores = own_answer(content, {"X": files.FLOWERS})
+    own, scores = library_outputs(content, {"X": files.FLOWERS})
     if zipmap:
         scores = [[of_class[name] for name in estimator.classes_] for of_class in scores]
     classes = [str(name) for name in estimator.classes_]
     assert model.signature.task is Task.CLASSIFICATION
     assert model.signature.classes == tuple(classes)
-    assert [row["label"] for row in said] == [str(label) for label in own]
-    assert [list(row["scores"]) for row in said] == [classes] * len(said)
-    assert np.array_equal([list(row["scores"].values()) for row in said], np.asarray(scores, np.float64))
-    assert all(row["score"] == row["scores"][row["label"]] for row in said)
+    assert [row["label"] for row in predictions] == [str(label) for label in own]
+    assert [list(row["scores"]) for row in predictions] == [classes] * len(predictions)
+    assert np.array_equal(
+        [list(row["scores"].values()) for row in predictions], np.asarray(scores, np.float64)
+    )
+    assert all(row["score"] == row["scores"][row["label"]] for row in predictions)
 
 
 def test_a_regressor_returns_a_value(tmp_path: Path) -> None:
     content = files.as_onnx(RandomForestRegressor(5, random_state=0).fit(files.FLOWERS, files.KINDS))
     model = load(tmp_path, content)
 
-    said = model.predict(files.FLOWERS.tolist())
+    predictions = model.predict(files.FLOWERS.tolist())
 
-    (own,) = own_answer(content, {"X": files.FLOWERS})
+    (own,) = library_outputs(content, {"X": files.FLOWERS})
     assert model.signature.task is Task.REGRESSION
-    assert said == [{"value": value} for value in own.reshape(-1).tolist()]
+    assert predictions == [{"value": value} for value in own.reshape(-1).tolist()]
 
 
 def test_several_inputs_are_columns_of_texts_and_numbers(tmp_path: Path) -> None:
@@ -139,17 +141,17 @@ def test_several_inputs_are_columns_of_texts_and_numbers(tmp_path: Path) -> None
     assert model.signature.columns == (InputColumn("colour", "text"), InputColumn("size", "number"))
     by_name, in_order, written = model.predict([row, ["red", 1.5], {**row, "size": "1.5", "id": 7}])
     assert by_name == in_order == written
-    label, _ = own_answer(
+    label, _ = library_outputs(
         content, {"colour": np.array([["red"]], dtype=object), "size": np.array([[1.5]], dtype=np.float32)}
     )
     assert by_name["label"] == label[0]
-    assert "'size'" in fault(model, {"colour": "red"})
-    assert "'size': 'large' is not a number" in fault(model, {"colour": "red", "size": "large"})
-    assert "list of 2 values" in fault(model, ["red"])
+    assert "'size'" in row_error(model, {"colour": "red"})
+    assert "'size': 'large' is not a number" in row_error(model, {"colour": "red", "size": "large"})
+    assert "list of 2 values" in row_error(model, ["red"])
 
 
 def _of_columns(table: dict[str, Any], labels: list[str]) -> Any:
-    """A classifier whose columns skl2onnx will know by their places, each an input of its own."""
+    """A classifier whose columns become separate inputs in ONNX."""
     matrix = np.column_stack([table["colour"], table["size"].astype(object)])
     columns = ColumnTransformer(
         [("colour", OneHotEncoder(handle_unknown="ignore"), [0]), ("size", StandardScaler(), [1])]
@@ -160,13 +162,13 @@ def _of_columns(table: dict[str, Any], labels: list[str]) -> Any:
 def test_the_positions_of_a_vector_are_columns(tmp_path: Path) -> None:
     model = load(tmp_path, files.as_onnx(files.classifier()))
 
-    names = [f"x{place}" for place in range(4)]
+    names = [f"x{index}" for index in range(4)]
     assert model.signature.columns == tuple(InputColumn(name, "number") for name in names)
     by_name, by_input, in_order = model.predict(
         [dict(zip(names, FLOWER, strict=True)), {"X": FLOWER}, FLOWER]
     )
     assert by_name == by_input == in_order
-    assert "'x3'" in fault(model, dict(zip(names[:3], FLOWER, strict=False)))
+    assert "'x3'" in row_error(model, dict(zip(names[:3], FLOWER, strict=False)))
 
 
 def test_the_metadata_may_name_the_columns_of_a_vector(tmp_path: Path) -> None:
@@ -200,11 +202,11 @@ def test_other_tensors_take_nested_lists_and_return_outputs_by_name(tmp_path: Pa
         model.predict([image, {"image": image}])
         == [{"outputs": {"doubled": [[[2.0, 4.0, 6.0], [8.0, 10.0, 12.0]]]}}] * 2
     )
-    assert "nested 2 times" in fault(model, image[0])
-    assert "1×2×4" in fault(model, [[[1, 2, 3, 4]] * 2])
-    assert "one length" in fault(model, [[[1, 2, 3], [4, 5]]])
-    assert "alike" in fault(model, [[[1, 2, 3], [4, 5, [6]]]])
-    assert "'six' is not a number" in fault(model, [[[1, 2, 3], [4, 5, "six"]]])
+    assert "nested 2 times" in row_error(model, image[0])
+    assert "1×2×4" in row_error(model, [[[1, 2, 3, 4]] * 2])
+    assert "one length" in row_error(model, [[[1, 2, 3], [4, 5]]])
+    assert "alike" in row_error(model, [[[1, 2, 3], [4, 5, [6]]]])
+    assert "'six' is not a number" in row_error(model, [[[1, 2, 3], [4, 5, "six"]]])
 
 
 def test_rows_of_different_lengths_run_separately_and_keep_their_order(tmp_path: Path) -> None:
@@ -216,10 +218,10 @@ def test_rows_of_different_lengths_run_separately_and_keep_their_order(tmp_path:
         initializers=[two],
     )
 
-    said = load(tmp_path, content).predict([[1, 2], [3], "x", [4, 5], []])
+    predictions = load(tmp_path, content).predict([[1, 2], [3], "x", [4, 5], []])
 
-    assert isinstance(said.pop(2), RowError)
-    assert [row["outputs"]["y"] for row in said] == [[2.0, 4.0], [6.0], [8.0, 10.0], []]
+    assert isinstance(predictions.pop(2), RowError)
+    assert [row["outputs"]["y"] for row in predictions] == [[2.0, 4.0], [6.0], [8.0, 10.0], []]
 
 
 @pytest.mark.parametrize("at_a_time", [1, 2, 4])
@@ -232,9 +234,9 @@ def test_a_model_with_a_fixed_batch_size_gets_padded_batches(tmp_path: Path, at_
         initializers=[two],
     )
 
-    said = load(tmp_path, content).predict([[row, row] for row in range(5)])
+    predictions = load(tmp_path, content).predict([[row, row] for row in range(5)])
 
-    assert said == [{"outputs": {"y": [2.0 * row, 2.0 * row]}} for row in range(5)]
+    assert predictions == [{"outputs": {"y": [2.0 * row, 2.0 * row]}} for row in range(5)]
 
 
 def test_integers_keep_all_digits(tmp_path: Path) -> None:
@@ -251,7 +253,7 @@ def test_integers_keep_all_digits(tmp_path: Path) -> None:
         {"outputs": {"y": -4}},
     ]
     for wrong in (1.5, 2**63, None, "x", [1]):
-        fault(model, wrong)
+        row_error(model, wrong)
 
 
 def test_a_text_model_takes_texts(tmp_path: Path) -> None:
@@ -299,7 +301,7 @@ def test_no_files_are_written_beside_the_model(tmp_path: Path) -> None:
 
 
 def test_a_file_cannot_set_session_options(tmp_path: Path) -> None:
-    """Whatever the environment says, which is read when a session is made: so in a process of its own."""
+    """In a process of its own, because ONNX Runtime reads the environment when it creates a session."""
     model = onnx.load_from_string(files.doubling())
     options = {"session_options": {"enable_profiling": 1, "inter_op_num_threads": 3}}
     model.metadata_props.add(key="ort_config", value=json.dumps(options))
@@ -317,7 +319,7 @@ def test_a_file_cannot_set_session_options(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("build", [files.with_external_data, files.with_hidden_external_data])
 @pytest.mark.parametrize(
-    # The last one has ONNX Runtime take the offset for an address in memory.
+    # The last one makes ONNX Runtime use the offset as a memory address.
     "location",
     ["../../etc/passwd", "/etc/passwd", "weights.bin", "", "*/_ORT_MEM_ADDR_/*"],
 )
@@ -353,7 +355,7 @@ def test_a_model_with_too_many_nodes_is_refused(tmp_path: Path) -> None:
 def test_a_file_beyond_the_size_limit_is_not_read(tmp_path: Path) -> None:
     path = files.written(tmp_path, files.doubling())
     with path.open("r+b") as file:
-        file.truncate(onnx_file.MAX_BYTES + 1)  # a hole: it takes no room
+        file.truncate(onnx_file.MAX_BYTES + 1)  # a sparse file: it takes no space
     tracemalloc.start()
 
     with pytest.raises(BrokenModel, match="bytes"):

@@ -1,4 +1,4 @@
-"""Trees of an ONNX model that would keep ONNX Runtime busy for ever."""
+"""Tree ensembles that would make ONNX Runtime loop forever."""
 
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,19 @@ from worker.runtimes.onnx.runtime import OnnxRuntime
 from worker.runtimes.runtime import BrokenModel
 
 
-def changed(name: str, place: int, value: int) -> bytes:
-    """A tree of seven nodes with one number changed."""
+def changed(name: str, index: int, value: int) -> bytes:
+    """A tree of seven nodes with one value of an attribute changed."""
     tree = DecisionTreeRegressor(max_depth=2).fit(files.FLOWERS, files.KINDS)
     model = load_from_string(files.as_onnx(tree))
     (node,) = (node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor")
     (attribute,) = (attribute for attribute in node.attribute if attribute.name == name)
-    attribute.ints[place] = value
+    attribute.ints[index] = value
     written: bytes = model.SerializeToString()
     return written
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "said"),
+    ("name", "index", "value", "message"),
     [
         ("nodes_truenodeids", 0, 0, "has a cycle"),
         ("nodes_falsenodeids", 0, 0, "has a cycle"),
@@ -38,14 +38,14 @@ def changed(name: str, place: int, value: int) -> bytes:
     ],
 )
 def test_a_tree_with_invalid_branches_is_refused(
-    name: str, place: int, value: int, said: str, tmp_path: Path
+    name: str, index: int, value: int, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BrokenModel, match=said):
-        OnnxRuntime().inspect(files.written(tmp_path, changed(name, place, value)))
+    with pytest.raises(BrokenModel, match=message):
+        OnnxRuntime().inspect(files.written(tmp_path, changed(name, index, value)))
 
 
 def ensemble(**attributes: Any) -> bytes:
-    """Two nodes and three leaves in the operator of later versions."""
+    """Two nodes and three leaves in the operator TreeEnsemble."""
     described = {
         "tree_roots": [0],
         "nodes_featureids": [0, 1],

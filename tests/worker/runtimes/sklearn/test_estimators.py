@@ -1,4 +1,4 @@
-"""What an estimator takes, found in its parts."""
+"""The kind and the example rows of estimators."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""scikit-learn models: those trained here, those that users bring, and those that nobody should load."""
+"""scikit-learn models: trained here, uploaded, and refused."""
 
 import io
 import json
@@ -56,7 +56,7 @@ def load(path: Path) -> SklearnModel:
 
 
 def rewritten(path: Path, change: Any) -> Path:
-    """The file with its schema changed, as somebody would who is up to something."""
+    """Return a file with its schema changed, as an attacker would."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     members["schema.json"] = json.dumps(change(json.loads(members["schema.json"]))).encode()
@@ -81,10 +81,12 @@ def test_objects_lists_and_the_plain_pipeline_give_the_same_predictions(name: Na
     from_lists = load(path).predict([[row[name] for name in names] for row in customers])
     every_row = np.arange(len(customers))
     by_hand = skops.io.load(path, trusted=[*skops.io.get_untrusted_types(file=path)])
-    said = by_hand.predict(features.pipeline_rows(training.plan.inputs, training.plan.cells, every_row))
+    predictions = by_hand.predict(
+        features.pipeline_rows(training.plan.inputs, training.plan.cells, every_row)
+    )
 
     assert from_objects == from_lists
-    assert [prediction["label"] for prediction in from_objects] == said.tolist()
+    assert [prediction["label"] for prediction in from_objects] == predictions.tolist()
     assert all(
         prediction["scores"][prediction["label"]] == prediction["score"] for prediction in from_objects
     )
@@ -113,7 +115,7 @@ def test_a_row_that_a_model_cannot_take_gets_an_error(path: Path) -> None:
     data.trained(table.to_arrow(customers), path, algorithm=Name.LOGISTIC_REGRESSION, epochs=1)
     good = customers[0]
 
-    said = load(path).predict(
+    predictions = load(path).predict(
         [
             good,
             {**good, "age": "old"},
@@ -126,8 +128,8 @@ def test_a_row_that_a_model_cannot_take_gets_an_error(path: Path) -> None:
         ]
     )
 
-    assert said[0] == said[-1]
-    assert [error.message for error in said[1:-1]] == [
+    assert predictions[0] == predictions[-1]
+    assert [error.message for error in predictions[1:-1]] == [
         "'age': 'old' is not a number",
         "the row has no 'city'; send null for a missing value",
         "the row has 2 values; the model takes 6",
@@ -135,7 +137,7 @@ def test_a_row_that_a_model_cannot_take_gets_an_error(path: Path) -> None:
         "'since': 'soon' is not a date (ISO 8601)",
         "'city': [1] is not a category",
     ]
-    assert {error.code for error in said[1:-1]} == {"bad_row"}
+    assert {error.code for error in predictions[1:-1]} == {"bad_row"}
 
 
 def test_missing_values_and_new_categories_are_not_errors(path: Path) -> None:
@@ -144,34 +146,34 @@ def test_missing_values_and_new_categories_are_not_errors(path: Path) -> None:
         table.to_arrow(customers), path, algorithm=Name.RANDOM_FOREST, epochs=1, params={"n_estimators": 5}
     )
 
-    said = load(path).predict(
+    predictions = load(path).predict(
         [dict.fromkeys(customers[0]), {**customers[0], "city": "Atlantis", "age": "41", "member": "true"}]
     )
 
-    assert all("label" in prediction for prediction in said)
+    assert all("label" in prediction for prediction in predictions)
 
 
 def test_a_model_of_one_text_takes_texts(path: Path) -> None:
     data.trained(table.to_arrow(data.customers(120)), path, features=["note"], epochs=2)
 
-    said = load(path).predict(
+    predictions = load(path).predict(
         ["great fine quick", {"note": "bad slow broken"}, ["bad broken"], {"text": "x"}, None]
     )
 
-    assert [prediction["label"] for prediction in said[:3]] == ["stays", "leaves", "leaves"]
-    assert [type(error) for error in said[3:]] == [RowError, RowError]
+    assert [prediction["label"] for prediction in predictions[:3]] == ["stays", "leaves", "leaves"]
+    assert [type(error) for error in predictions[3:]] == [RowError, RowError]
 
 
 def test_a_regressor_returns_values(path: Path) -> None:
     data.trained(data.diabetes(), path)
 
-    (said,) = load(path).predict([load_diabetes().data[0].tolist()])
+    (prediction,) = load(path).predict([load_diabetes().data[0].tolist()])
 
-    assert 100 < said["value"] < 300
+    assert 100 < prediction["value"] < 300
     assert RUNTIME.inspect(path).task is Task.REGRESSION
 
 
-# Brought by users
+# Uploaded
 
 
 @pytest.mark.parametrize(
@@ -189,9 +191,11 @@ def test_a_regressor_returns_values(path: Path) -> None:
 def test_an_uploaded_classifier_predicts_like_the_original(estimator: Any, path: Path) -> None:
     estimator.fit(*iris)
 
-    said = load(saved(estimator, path)).predict(rows_of_iris)
+    predictions = load(saved(estimator, path)).predict(rows_of_iris)
 
-    assert [prediction["label"] for prediction in said] == [str(kind) for kind in estimator.predict(iris[0])]
+    assert [prediction["label"] for prediction in predictions] == [
+        str(kind) for kind in estimator.predict(iris[0])
+    ]
     assert RUNTIME.inspect(path).columns == tuple(InputColumn(f"x{place}", "number") for place in range(4))
     assert RUNTIME.inspect(path).classes == ("0", "1", "2")
 
@@ -199,9 +203,9 @@ def test_an_uploaded_classifier_predicts_like_the_original(estimator: Any, path:
 def test_a_model_with_a_vectorizer_takes_texts(path: Path) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good fine", "bad"], ["up", "down"])
 
-    said = load(saved(model, path)).predict(["good", {"text": "bad"}])
+    predictions = load(saved(model, path)).predict(["good", {"text": "bad"}])
 
-    assert [prediction["label"] for prediction in said] == ["up", "down"]
+    assert [prediction["label"] for prediction in predictions] == ["up", "down"]
     assert RUNTIME.inspect(path).columns == (InputColumn("text", "text"),)
 
 
@@ -210,38 +214,38 @@ def test_a_model_fitted_on_names_takes_objects(path: Path) -> None:
     frame = pa.table({"size": [1.0, 2.0, 3.0, 4.0], "unused": [0, 0, 0, 0], "kind": ["a", "b", "a", "b"]})
     model = make_pipeline(kinds, LinearRegression()).fit(frame, [1.0, 12.0, 3.0, 14.0])
 
-    said = load(saved(model, path)).predict(
+    predictions = load(saved(model, path)).predict(
         [{"kind": "a", "size": 2.0, "unused": None, "more": 1}, [2.0, 0, "b"]]
     )
 
-    assert [prediction["value"] for prediction in said] == pytest.approx([2.0, 12.0])
+    assert [prediction["value"] for prediction in predictions] == pytest.approx([2.0, 12.0])
     assert [column.name for column in RUNTIME.inspect(path).columns or ()] == ["size", "unused", "kind"]
 
 
 def test_a_failure_of_an_uploaded_model_raises_prediction_failed(path: Path) -> None:
     model = load(saved(LogisticRegression(max_iter=500).fit(*iris), path))
 
-    said = model.predict([rows_of_iris[0], ["a", 1, 2, 3]])
+    predictions = model.predict([rows_of_iris[0], ["a", 1, 2, 3]])
 
-    assert "label" in said[0]
-    assert said[1] == RowError("bad_row", "'x0': 'a' is not a number")
+    assert "label" in predictions[0]
+    assert predictions[1] == RowError("bad_row", "'x0': 'a' is not a number")
 
 
 def test_a_value_of_nan_is_an_error_of_its_row(path: Path) -> None:
     model = LinearRegression().fit([[0.0], [1.0]], [0.0, 1.0])
     model.coef_ = np.array([1e308])
 
-    said = load(saved(model, path)).predict([[1.0], [1e300]])
+    predictions = load(saved(model, path)).predict([[1.0], [1e300]])
 
-    assert "value" in said[0]
-    assert said[1].code == "not_a_number"
+    assert "value" in predictions[0]
+    assert predictions[1].code == "not_a_number"
 
 
-# What nobody should load
+# Refused
 
 
 class Stranger(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A type that scikit-learn does not know."""
+    """A class outside scikit-learn."""
 
     classes_ = np.array([0, 1])
 
@@ -381,7 +385,7 @@ def test_a_damaged_file_is_refused_however_it_is_compressed(compression: int, pa
         for content in (damaged, good[:position]):
             path.write_bytes(content)
             try:
-                RUNTIME.inspect(path)  # a date or a comment may be damaged: that changes no model
+                RUNTIME.inspect(path)  # damage to a date or a comment does not change the model
             except (BrokenModel, UnsafeModel):
                 refused += 1
 
@@ -389,13 +393,13 @@ def test_a_damaged_file_is_refused_however_it_is_compressed(compression: int, pa
 
 
 @pytest.mark.parametrize(
-    ("offset", "written", "said"),
+    ("offset", "written", "message"),
     [
-        (20, struct.pack("<2L", 5000, 5000), "truncated"),  # it claims to be longer than the file
-        (46, b"\xff", "codec"),  # its name is no UTF-8, though the flag before says so
+        (20, struct.pack("<2L", 5000, 5000), "truncated"),  # it claims more bytes than the file has
+        (46, b"\xff", "codec"),  # its name is not UTF-8, contrary to its flag
     ],
 )
-def test_a_forged_list_of_members_is_refused(offset: int, written: bytes, said: str, path: Path) -> None:
+def test_a_forged_list_of_members_is_refused(offset: int, written: bytes, message: str, path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("schema.json", "{}")
     content = bytearray(path.read_bytes())
@@ -404,12 +408,12 @@ def test_a_forged_list_of_members_is_refused(offset: int, written: bytes, said: 
     content[entry + offset : entry + offset + len(written)] = written
     path.write_bytes(content)
 
-    with pytest.raises(BrokenModel, match=said):
+    with pytest.raises(BrokenModel, match=message):
         RUNTIME.inspect(path)
 
 
 @pytest.mark.parametrize(
-    ("model", "said"),
+    ("model", "message"),
     [
         (LogisticRegression(), "it is not fitted"),
         (StandardScaler(), "it is not fitted"),
@@ -418,13 +422,13 @@ def test_a_forged_list_of_members_is_refused(offset: int, written: bytes, said: 
         (RandomForestClassifier(2).fit(iris[0], np.column_stack([iris[1]] * 2)), "several outputs at once"),
     ],
 )
-def test_an_object_that_cannot_predict_is_refused(model: Any, said: str, path: Path) -> None:
-    with pytest.raises(BrokenModel, match=said):
+def test_an_object_that_cannot_predict_is_refused(model: Any, message: str, path: Path) -> None:
+    with pytest.raises(BrokenModel, match=message):
         RUNTIME.inspect(saved(model, path))
 
 
 def tampered(model: Any, **arrays: Any) -> Any:
-    """A forest with a tree whose nodes lead where nothing is: scikit-learn would follow them there."""
+    """A forest with a tree whose branches lead beyond its nodes, which scikit-learn would follow."""
     tree = model.estimators_[0].tree_
     _, args, state = tree.__reduce__()
     nodes = state["nodes"].copy()
@@ -437,7 +441,7 @@ def tampered(model: Any, **arrays: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("arrays", "said"),
+    ("arrays", "message"),
     [
         ({"left_child": 10_000}, "branch to an invalid node"),
         ({"right_child": -7}, "branch to an invalid node"),
@@ -447,11 +451,11 @@ def tampered(model: Any, **arrays: Any) -> Any:
     ],
 )
 def test_a_tree_with_branches_beyond_its_nodes_is_refused(
-    arrays: dict[str, int], said: str, path: Path
+    arrays: dict[str, int], message: str, path: Path
 ) -> None:
     model = RandomForestClassifier(2).fit(*iris)
 
-    with pytest.raises(BrokenModel, match=said):
+    with pytest.raises(BrokenModel, match=message):
         load(saved(tampered(model, **arrays), path))
 
 

@@ -1,4 +1,4 @@
-"""Arrays of a file: what a header claims is there, and nothing that it holds is out of its type."""
+"""Arrays in model files: headers must match their data, and values their types."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Model files that had a child read or write memory that is not its own, each refused when it is uploaded."""
+"""Model files that made compiled code read or write beyond its memory: all are refused."""
 
 import copy
 import io
@@ -30,13 +30,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def copied(name: str) -> Any:
-    """A model of the corpus, to be tampered with."""
+    """Return a copy of a model of the corpus, to be tampered with."""
     model, _ = corpus.fitted(name)
     return copy.deepcopy(model)
 
 
 def masked(value: Any) -> Any:
-    """A count for which every comparison is `masked`, which is false."""
+    """Return a masked count: every comparison with it is `masked`, which is false."""
     return np.ma.MaskedArray(np.array(value), mask=True)
 
 
@@ -44,19 +44,19 @@ REFERENCE = ModelReference(name="m", version=1, runtime="sklearn")
 
 
 def refusal(model: Any, path: Path) -> str:
-    """Why the model is refused. Raises AssertionError if it is not."""
+    """Return why a model is refused. Raises AssertionError if it is accepted."""
     skops.io.dump(model, path)
     with pytest.raises((BrokenModel, UnsafeModel)) as error:
-        # Not as at an upload, which also predicts a few rows: the checks stand by themselves, in each child.
+        # Without the example rows of an upload: the checks must suffice, because every child relies on them.
         SklearnRuntime().load(REFERENCE, path)
     return str(error.value.message)
 
 
-# The three attacks that were seen
+# The three attacks that were found first
 
 
 def far_tree(columns: int) -> Tree:
-    """A tree that asks for the column behind the last one."""
+    """Return a tree that uses the column after the last one."""
     _, _, state = DecisionTreeRegressor().fit([[0.0], [1.0]], [0.0, 1.0]).tree_.__reduce__()
     nodes = state["nodes"].copy()
     nodes["feature"][0] = columns
@@ -143,7 +143,7 @@ def test_a_member_of_an_ensemble_is_checked_like_a_model(tmp_path: Path) -> None
     assert "number of columns" in refusal(model, tmp_path / "m")
 
 
-# Siblings, by the compiled code that reads or writes
+# Similar attacks, by the compiled code that reads or writes
 
 
 def _change(name: str, **values: Any) -> Callable[[], Any]:
@@ -186,8 +186,8 @@ def hist_boosted_behind_a_narrow_step() -> Any:
     return model
 
 
-def hist_boosted_behind_a_step_that_leaves_out_columns() -> Any:
-    """Each of the steps is whole: it is their sum that is too narrow for the trees."""
+def hist_boosting_with_a_preprocessor_that_drops_columns() -> Any:
+    """Each step is valid, but together they have too few columns for the trees."""
     model = copied("categories")
     narrow = copy.copy(model._preprocessor)
     narrow.transformers_ = [step for step in narrow.transformers_ if step[0] == "encoder"]
@@ -308,7 +308,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "histogram: baseline": _change("hist boosting", _baseline_prediction=lambda _: np.zeros((1, 1))),
     "histogram: stages": _change("hist boosting", n_trees_per_iteration_=lambda _: 1),
     "histogram: narrow step": hist_boosted_behind_a_narrow_step,
-    "histogram: a step less": hist_boosted_behind_a_step_that_leaves_out_columns,
+    "histogram: a step less": hist_boosting_with_a_preprocessor_that_drops_columns,
     "histogram: categories": hist_boosted_with_a_category_of_another_kind,
     "network: matrices": _change("network", coefs_=lambda arrays: [arrays[0][:, :-1], *arrays[1:]]),
     "network: layers": _change("network", n_layers_=lambda _: 9),
@@ -367,11 +367,11 @@ def test_a_model_whose_parts_do_not_match_is_refused(name: str, tmp_path: Path) 
     assert refusal(CASES[name](), tmp_path / "m")
 
 
-# What already happens while a file is read
+# Attacks on the reading of a file
 
 
 def rewritten(model: Any, change: Callable[[str], str]) -> bytes:
-    """The file of a model with its schema changed as text."""
+    """Return the file of a model with its schema changed as text."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(skops.io.dumps(model))) as old, zipfile.ZipFile(buffer, "w") as new:
         for name in old.namelist():
@@ -385,11 +385,11 @@ def test_a_tree_with_a_wrong_node_count_is_refused(tmp_path: Path) -> None:
     count = model.tree_.node_count
 
     def claim(schema: str) -> str:
-        told = json.loads(schema)
-        state = told["content"]["content"]["tree_"]["content"]["content"]
+        parsed = json.loads(schema)
+        state = parsed["content"]["content"]["tree_"]["content"]["content"]
         assert state["node_count"]["content"] == str(count)
         state["node_count"]["content"] = "1000000"
-        return json.dumps(told)
+        return json.dumps(parsed)
 
     (tmp_path / "m").write_bytes(rewritten(model, claim))
 
@@ -399,11 +399,11 @@ def test_a_tree_with_a_wrong_node_count_is_refused(tmp_path: Path) -> None:
 
 def test_a_tree_with_a_wrong_number_of_outputs_is_refused(tmp_path: Path) -> None:
     def claim(schema: str) -> str:
-        told = json.loads(schema)
-        outputs = told["content"]["content"]["tree_"]["__reduce__"]["args"]["content"][2]
+        parsed = json.loads(schema)
+        outputs = parsed["content"]["content"]["tree_"]["__reduce__"]["args"]["content"][2]
         del outputs["__id__"]  # every 1 is the same object
         outputs["content"] = "100000"
-        return json.dumps(told)
+        return json.dumps(parsed)
 
     model = DecisionTreeClassifier().fit(corpus.ROWS, corpus.KINDS)
     (tmp_path / "m").write_bytes(rewritten(model, claim))
@@ -438,7 +438,7 @@ def test_an_untrusted_class_is_refused_by_name_even_when_nested(model: Any, tmp_
 
 
 def test_undeclared_attributes_are_not_constructed(tmp_path: Path) -> None:
-    """A search keeps its scores in masked arrays: nothing that predicts looks at them."""
+    """A search stores its scores in masked arrays, which are not needed to predict."""
     model = copied("grid search")
     assert isinstance(model.cv_results_["param_C"], np.ma.MaskedArray)
     model.predict = masked(1)

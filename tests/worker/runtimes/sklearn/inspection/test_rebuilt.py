@@ -1,4 +1,4 @@
-"""Parts that compiled code follows and that nothing can look into are built anew, from what was looked at."""
+"""Compiled objects that cannot be checked are rebuilt from checked attributes."""
 
 import copy
 import io
@@ -33,7 +33,7 @@ def changed(name: str, change: Callable[[Any], None]) -> bytes:
 
 
 def test_a_search_tree_is_rebuilt_and_never_loaded() -> None:
-    """The file's tree has other rows: the neighbours are found among the rows of the model all the same."""
+    """The tree in the file has other rows, but the neighbours come from the rows of the model."""
     model = copied("neighbours in a tree")
     expected = model.predict(corpus.ROWS)
     strange = copied("neighbours in a tree").fit(-corpus.ROWS, corpus.KINDS)
@@ -55,7 +55,7 @@ def test_a_spline_is_rebuilt_by_its_constructor() -> None:
 
 
 def _set(*path: str | int, value: Any) -> Callable[[Any], None]:
-    """A change of one attribute, on a way of attributes and places."""
+    """Return a function that sets one attribute, on a path of attributes and indices."""
 
     def change(model: Any) -> None:
         for step in path[:-1]:
@@ -119,7 +119,7 @@ def test_a_part_that_does_not_match_is_refused(name: str) -> None:
 
 
 def test_a_metric_is_refused_as_the_function_of_a_transformer() -> None:
-    """A file may name it, for a threshold that is asked which class is the positive one."""
+    """The loader trusts metrics, but only in tuned thresholds."""
     from sklearn.metrics import f1_score
 
     content = skops.io.dumps(FunctionTransformer(f1_score).fit(corpus.ROWS))
@@ -129,7 +129,7 @@ def test_a_metric_is_refused_as_the_function_of_a_transformer() -> None:
 
 
 def test_attributes_that_only_training_needs_are_cleared(tmp_path: Path) -> None:
-    """A score function may be a function of the user: it is never looked up."""
+    """A score function may be defined by the user; it is never imported."""
     content = skops.io.dumps(copied("best columns"))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         schema = archive.read("schema.json").decode()
