@@ -11,6 +11,10 @@ def _attack(test: str) -> str:
     return f"tests/worker/runtimes/sklearn/inspection/test_attacks.py::{test}"
 
 
+def _loader(test: str) -> str:
+    return f"tests/worker/runtimes/sklearn/inspection/test_loader.py::{test}"
+
+
 _TESTS: Final = "tests/worker/runtimes"
 _REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_match_is_refused"
 _FIT: Final = _attack("test_a_model_whose_parts_do_not_match_is_refused")
@@ -33,7 +37,7 @@ MODELS: Final = (
         "attributes that a class does not declare",
         "            if name in trusted.attributes:\n                instance",
         "            if True:\n                instance",
-        _attack("test_undeclared_attributes_are_not_constructed"),
+        _loader("test_undeclared_attributes_are_not_constructed"),
     ),
     _of(
         "part",
@@ -61,14 +65,14 @@ MODELS: Final = (
         "more nodes than there are",
         " and len(nodes) == count):",
         "):",
-        _attack("test_a_tree_with_a_wrong_node_count_is_refused"),
+        _loader("test_a_tree_with_a_wrong_node_count_is_refused"),
     ),
     _of(
         "trees",
         "more outputs than numbers of classes",
         " and len(classes) == outputs and",
         " and",
-        _attack("test_a_tree_with_a_wrong_number_of_outputs_is_refused"),
+        _loader("test_a_tree_with_a_wrong_number_of_outputs_is_refused"),
     ),
     _of(
         "forests",
@@ -138,14 +142,14 @@ MODELS: Final = (
         "a schema of any depth",
         "    for _ in range(MAX_DEPTH + 1):\n",
         "    while True:\n",
-        f"{_TESTS}/sklearn/test_runtime.py::test_a_schema_nested_deeper_than_any_model_is_refused",
+        f"{_TESTS}/sklearn/test_refusals.py::test_a_schema_nested_deeper_than_any_model_is_refused",
     ),
     _of(
         "names",
         "types in lists",
         "if isinstance(value, (dict, list))]",
         "if isinstance(value, dict)]",
-        f"{_TESTS}/sklearn/test_runtime.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
+        f"{_TESTS}/sklearn/test_refusals.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
     ),
     _of(
         "arrays",
@@ -159,7 +163,7 @@ MODELS: Final = (
         "a position behind the state",
         'or not _is_int(inner.get("pos"), MT19937_WORDS)',
         'or not _is_int(inner.get("pos"), 2**31)',
-        _attack("test_a_random_state_with_a_position_beyond_its_end_is_refused"),
+        _loader("test_a_random_state_with_a_position_beyond_its_end_is_refused"),
     ),
     Mutant(
         "models: an ONNX node without an input",
@@ -173,14 +177,14 @@ MODELS: Final = (
         "worker/runtimes/onnx/file.py",
         "            case onnx.TensorProto() if _is_external(message):",
         "            case onnx.TensorProto() if False:",
-        ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_is",),
+        ("tests/worker/runtimes/onnx/test_file.py::test_external_data_is_refused_wherever_it_is",),
     ),
     Mutant(
         "models: an ONNX file with options of its session",
         "worker/__init__.py",
         'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
         "",
-        ("tests/worker/runtimes/onnx/test_runtime.py::test_a_file_cannot_set_session_options",),
+        ("tests/worker/runtimes/onnx/test_file.py::test_a_file_cannot_set_session_options",),
     ),
     Mutant(
         "models: an ONNX tree that leads back",
