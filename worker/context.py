@@ -39,7 +39,7 @@ __all__ = [
     "Yielded",
 ]
 
-FREE_SECONDS: Final = 0.020
+RUN_AHEAD_SECONDS: Final = 0.020
 """A handler runs ahead while its unacknowledged batches together took less than this to compute."""
 
 MAX_UNACKNOWLEDGED: Final = 32
@@ -104,8 +104,8 @@ class JobContext:
 
     Each `commit` sends one batch: some rows, or one epoch. Commits are pipelined: `commit` returns once the
     batch is sent, so that the handler computes the next one while the worker writes. At most one batch is
-    unacknowledged, which bounds what a crash can lose. Batches that together took less than `FREE_SECONDS`
-    may run further ahead, up to `MAX_UNACKNOWLEDGED`.
+    unacknowledged, which bounds what a crash can lose. Batches that together took less than
+    `RUN_AHEAD_SECONDS` may run further ahead, up to `MAX_UNACKNOWLEDGED`.
     """
 
     def __init__(self, start: Start, channel: Channel) -> None:
@@ -269,7 +269,9 @@ class JobContext:
         pending = self._unacknowledged
         if len(pending) <= 1:
             return True
-        return len(pending) < MAX_UNACKNOWLEDGED and sum(seconds for _, seconds in pending) < FREE_SECONDS
+        return (
+            len(pending) < MAX_UNACKNOWLEDGED and sum(seconds for _, seconds in pending) < RUN_AHEAD_SECONDS
+        )
 
     def _handle(self, message: messages.ToChild) -> None:
         match message:

@@ -121,7 +121,7 @@ def _failure(error: BaseException) -> Failed:
         case MemoryError():
             code, message, is_retryable = "memory_limit", "The attempt ran out of memory.", True
         case MessageTooLarge():
-            code, message, is_retryable = "message_too_large", f"the result: {error}", False
+            code, message, is_retryable = "message_too_large", f"the result is too large: {error}", False
         case SystemExit() | KeyboardInterrupt():
             code, message, is_retryable = "handler_exit", f"The handler raised {_describe(error)}.", True
         case _:

@@ -25,9 +25,9 @@ class Tenancy:
     files: frozenset[str] = frozenset()
     may_write: bool = False
 
-    def covers(self, wanted: "Tenancy") -> bool:
+    def covers(self, required: "Tenancy") -> bool:
         """Return whether a child bound to this tenancy may run a job that requires the other."""
-        return self.is_like(wanted) and wanted.files <= self.files
+        return self.is_like(required) and required.files <= self.files
 
     def is_like(self, other: "Tenancy") -> bool:
         """Return whether both have the same owner, permissions and right to write, whatever their files."""

@@ -55,15 +55,16 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
     """Plan a training on these rows. Raises BadInput and BadTarget for data or params that cannot be used."""
     columns.check_names(table, params.target, params.features or ())
     shown = reading.shown(table)
-    wanted = _read_target(params, table, shown)
+    training_target = _read_target(params, table, shown)
     inferred = columns.infer_columns(shown, params.target, params.features, params.columns)
-    split_rows = split.stratified_split if wanted.task is Task.CLASSIFICATION else split.random_split
-    train, validation = split_rows(wanted.values, params.validation_fraction, params.seed)
-    rows = pa.array(wanted.rows)
+    is_classification = training_target.task is Task.CLASSIFICATION
+    split_rows = split.stratified_split if is_classification else split.random_split
+    train, validation = split_rows(training_target.values, params.validation_fraction, params.seed)
+    rows = pa.array(training_target.rows)
     used = [column for column in inferred if column.content is not None]
-    name, why = _choose_algorithm(params, wanted.task, rows=len(train), used=used)
+    name, why = _choose_algorithm(params, training_target.task, rows=len(train), used=used)
     return Plan(
-        target=wanted,
+        target=training_target,
         columns=inferred,
         train=train,
         validation=validation,
@@ -76,7 +77,7 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
         algorithm=name,
         why=why,
         params=_parse_hyperparameters(name, params),
-        warnings=data_warnings.find(shown, inferred, params.target, wanted),
+        warnings=data_warnings.find(shown, inferred, params.target, training_target),
     )
 
 

@@ -69,7 +69,7 @@ def _find_unsafe(model: onnx.ModelProto, max_nodes: int) -> Iterator[str]:
 
 
 def _walk(message: Message) -> Iterator[Message]:
-    """Yield a message and all nested messages, so that no place where a tensor can be is overlooked."""
+    """Yield a message and all messages nested in it, since any of them may hold a tensor."""
     pending = [message]
     while pending:
         current = pending.pop()
