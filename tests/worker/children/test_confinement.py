@@ -231,5 +231,5 @@ async def test_a_child_is_not_reused_after_a_failed_attempt(children: ChildPool,
 
 async def test_a_job_cannot_start_in_an_unconfined_child(children: ChildPool) -> None:
     async with children.take(Tenancy(ids.new_id())) as fresh:
-        with pytest.raises(RuntimeError, match="confined"):
+        with pytest.raises(RuntimeError, match="confine the child"):
             fresh.send(attempts.start("read_files", params={"names": []}))

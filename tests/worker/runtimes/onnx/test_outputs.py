@@ -153,7 +153,7 @@ def test_labels_that_are_indices_are_indices_in_every_batch(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("classes", "reason"),
     [
-        (["a", "b"], "it has 3 classes, but 2 class names were given"),
+        (["a", "b"], "2 class names were given, but it returns another number of scores"),
         (["a"], "at least two different names"),
         (["a", "a", "b"], "different names"),
         ("a, b, c", "must be a JSON list of texts"),

@@ -178,8 +178,8 @@ def test_other_tensors_take_nested_lists_and_return_outputs_by_name(tmp_path: Pa
     )
     assert "nested 2 times" in row_error(model, image[0])
     assert "1×2×4" in row_error(model, [[[1, 2, 3, 4]] * 2])
-    assert "one length" in row_error(model, [[[1, 2, 3], [4, 5]]])
-    assert "alike" in row_error(model, [[[1, 2, 3], [4, 5, [6]]]])
+    assert "the same length" in row_error(model, [[[1, 2, 3], [4, 5]]])
+    assert "to the same depth" in row_error(model, [[[1, 2, 3], [4, 5, [6]]]])
     assert "'six' is not a number" in row_error(model, [[[1, 2, 3], [4, 5, "six"]]])
 
 

@@ -95,7 +95,7 @@ def test_a_row_that_a_model_cannot_take_gets_an_error(path: Path) -> None:
         "'age': 'old' is not a number",
         "the row has no 'city'; send null for a missing value",
         "the row has 2 values; the model takes 6",
-        "the row is 5, not an object or a list",
+        "the row is 5; send an object or a list",
         "'since': 'soon' is not a date (ISO 8601)",
         "'city': [1] is not a category",
     ]
