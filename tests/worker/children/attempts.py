@@ -56,7 +56,7 @@ async def take(
     wanted = tenancy or Tenancy(permissions=frozenset(permissions), may_write=True)
     async with children.take(wanted) as child:
         if not child.is_confined:
-            folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
+            folder = tempfile.TemporaryDirectory(prefix="headrace-child-", ignore_cleanup_errors=True)
             child.add_exit_callback(folder.cleanup)
             child.confine(files or {}, Path(folder.name))
         yield child
@@ -135,7 +135,7 @@ async def take_for(children: ChildPool, message: Start) -> AsyncIterator[Child]:
     files = {file.path: Path(file.path) for file in message.files.values()}
     tenancy = Tenancy(ids.new_id(), files=frozenset(files), may_write=True)
     async with children.take(tenancy) as child:
-        with tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix="headrace-child-", ignore_cleanup_errors=True) as folder:
             room = Path(folder if message.scratch is None else message.scratch)
             room.mkdir(parents=True, exist_ok=True)
             child.confine(files, room)

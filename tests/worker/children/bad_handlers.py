@@ -22,7 +22,7 @@ MEBIBYTE = 1024 * 1024
 PRELOADED_IN: list[int] = []
 
 
-def note_preload() -> None:
+def record_preload() -> None:
     PRELOADED_IN.append(os.getpid())
 
 

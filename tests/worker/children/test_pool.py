@@ -236,7 +236,7 @@ async def test_no_process_and_no_descriptor_outlives_the_pool() -> None:
 
 
 async def test_preloads_run_once_in_the_fork_server() -> None:
-    preload = ["json", "tests.worker.children.bad_handlers:note_preload"]
+    preload = ["json", "tests.worker.children.bad_handlers:record_preload"]
     async with (
         attempts.pool(slots=2, preload=preload) as children,
         attempts.take(children) as one,
