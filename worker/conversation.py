@@ -60,7 +60,7 @@ class Conversation:
                 checkpoint=job.checkpoint,
                 errors=job.errors,
                 files=files,
-                scratch=None if self._child.room is None else str(self._files.scratch(job)),
+                scratch=None if self._child.folder is None else str(self._files.scratch(job)),
             )
         )
 
@@ -94,7 +94,7 @@ class Conversation:
         self._next_batch += len(batches)
         if report.checkpoint_file is not None:
             if self._checkpoint_file is not None:
-                await self._files.forget([self._checkpoint_file.key])
+                await self._files.delete([self._checkpoint_file.key])
             self._checkpoint_file = report.checkpoint_file
         for batch in batches:
             metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)

@@ -66,7 +66,7 @@ class Reports:
         if complete is None:
             return None
         artifacts = {
-            name: await self._files.keep(job, "artifacts", name, local_name)
+            name: await self._files.store(job, "artifacts", name, local_name)
             for name, local_name in done.artifacts.items()
         }
         return partial(complete, job=job, artifacts=artifacts)
@@ -78,7 +78,7 @@ class Reports:
         for batch in reversed(batches):
             if batch.checkpoint_file is not None:
                 name = batch.checkpoint_file
-                return batch.checkpoint, await self._files.keep(job, "jobs", name, name)
+                return batch.checkpoint, await self._files.store(job, "jobs", name, name)
             if batch.checkpoint is not None:
                 return batch.checkpoint, None
         return None, None

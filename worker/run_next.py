@@ -159,24 +159,24 @@ class Runner:
         wanted = (
             job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
         )
-        paths = await child.alive_during(self._files.fetch(wanted)) if wanted else {}
+        paths = await child.run_while_alive(self._files.fetch(wanted)) if wanted else {}
         try:
             self._admit(job, child, {file.key: paths[name] for name, file in wanted.items()})
             return await self._run_in_child(job, child, _local_files(wanted, paths))
         finally:
-            self._files.give_back(paths.values())
-            await self._files.clear(job)
+            self._files.unpin(paths.values())
+            await self._files.clear_scratch(job)
 
     def _admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
         """Give the job its child's folder. A fresh child gets one, and is confined to it and to its files."""
         if not child.is_confined:
-            room = self._files.open_room(child.pid)
-            child.confine(paths, room)
-            # Kept as long as the child lives: it may open these files, not others downloaded to their paths.
-            held = self._files.hold(child.files.values())
-            child.when_ended(partial(self._files.give_back, held))
-            child.when_ended(partial(self._files.close_room, child.pid))
-        self._files.enter_room(job, child.pid)
+            folder = self._files.create_child_folder(child.pid)
+            child.confine(paths, folder)
+            # Pinned while the child lives: it may open these files, not others downloaded to their paths.
+            held = self._files.pin(child.files.values())
+            child.add_exit_callback(partial(self._files.unpin, held))
+            child.add_exit_callback(partial(self._files.remove_child_folder, child.pid))
+        self._files.assign_folder(job, child.pid)
 
     async def _run_in_child(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Run the handler to its end, and write how it ended."""

@@ -53,7 +53,7 @@ def training(algorithm: Algorithm, task: Task, resume: bytes | None = None) -> T
         epochs=EPOCHS,
         features=["age", "city", "member", "since", "note"],
     )
-    return Training(table.of(rows), wanted, resume)
+    return Training(table.to_arrow(rows), wanted, resume)
 
 
 def losses(found: Training) -> list[tuple[float, float]]:
@@ -88,14 +88,14 @@ def test_a_training_killed_after_any_epoch_ends_with_the_same_model(
     algorithm: Algorithm, task: Task, tmp_path: Path
 ) -> None:
     whole = training(algorithm, task)
-    data.learn_on(whole)
+    data.train_until(whole)
     whole.finish(tmp_path / "whole")
     for epochs in range(1, whole.epoch):
         killed = training(algorithm, task)
-        data.learn_on(killed, until=epochs)
+        data.train_until(killed, until=epochs)
 
         resumed = training(algorithm, task, killed.checkpoint())
-        data.learn_on(resumed)
+        data.train_until(resumed)
         resumed.finish(tmp_path / "resumed")
 
         assert losses(resumed) == losses(whole)
@@ -112,7 +112,7 @@ def test_it_does_not_change_the_data(algorithm: Algorithm, task: Task) -> None:
     found = training(algorithm, task)
     rows, truth = found._training_data.rows.copy(), found._training_data.truth.copy()
 
-    data.learn_on(found)
+    data.train_until(found)
 
     np.testing.assert_array_equal(dense(found._training_data.rows), dense(rows))
     np.testing.assert_array_equal(found._training_data.truth, truth)

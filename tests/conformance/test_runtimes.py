@@ -31,7 +31,7 @@ from worker.children.tenancy import Tenancy
 from worker.runtimes import RUNTIMES, file_runtime, runtime
 from worker.runtimes.runtime import BrokenModel, Model, QuickModel, UnsafeModel
 
-# All tests share a child: to start one with all libraries takes seconds.
+# All tests share a child, because starting one with all libraries takes seconds.
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HANDLERS = "worker.handlers:HANDLERS"
@@ -115,7 +115,7 @@ def start(folder: Path, case: Case, rows: list[Any]) -> Start:
     found = {}
     if case.content is not None:
         path = files.written(folder, case.content)
-        # Another id for each model: a child remembers those that it has seen.
+        # A new id for each model, because a child caches models.
         digest = sha256(case.content).hexdigest()
         model["id"] = str(UUID(digest[:32]))
         found["model"] = LocalFile(str(path), digest)
@@ -132,7 +132,7 @@ def loaded(case: Case, folder: Path) -> Model:
 
 
 def core(prediction: Any) -> Any:
-    """What a prediction says, in the words of its library."""
+    """Return a prediction in the form of its library."""
     if "value" in prediction:
         return prediction["value"]
     return prediction["scores"].get("compound", prediction["scores"])
@@ -161,7 +161,7 @@ async def test_it_predicts_the_same_as_its_library(case: Case, child: Child, tmp
 async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     case: Case, child: Child, tmp_path: Path
 ) -> None:
-    names = ["text"] if case.runtime == "vader" else [f"x{place}" for place in range(4)]
+    names = ["text"] if case.runtime == "vader" else [f"x{index}" for index in range(4)]
     rows = [[row] if isinstance(row, str) else row for row in [*case.rows, *case.rows]]
     missing = [None] * len(names)
     path = tmp_path / "rows.parquet"
@@ -181,7 +181,7 @@ async def test_columnar_rows_get_the_same_predictions_as_single_rows(
     in_columns = await attempts.run(child, over_dataset)
     one_by_one = await attempts.run(child, inline)
 
-    # To the byte, whatever the way that they were made in.
+    # Byte by byte, whether they were structs or dicts.
     assert [batch.output for batch in in_columns.batches] == [batch.output for batch in one_by_one.batches]
     assert in_columns.result == one_by_one.result
     assert in_columns.result["total"] == len(rows) + 1

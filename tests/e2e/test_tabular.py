@@ -22,7 +22,7 @@ from app.models.versions import InputColumn, Task
 from tests.conftest import StartWorker
 from tests.e2e.support import wait_for_end
 from tests.support import invariants
-from worker.training import table, trainer
+from worker.training import plan, table
 
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
@@ -162,7 +162,7 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
         _, found = await run(ada, "batch-predict", model="wine@1", dataset_id=dataset_id, batch_size=50)
 
     # The same split, made here.
-    held = trainer.plan(table.of(rows), TrainModelParams(**told)).held
+    held = plan.make_plan(table.to_arrow(rows), TrainModelParams(**told)).validation
     truth = [rows[place]["kind"] for place in held]
     said = [found[place]["prediction"] for place in held]
     classes = sorted(set(truth))

@@ -17,27 +17,27 @@ def evaluate_model(job: JobContext) -> Outcome:
     The checkpoint of each batch holds the counts from which the metrics are computed, so that an attempt that
     resumes counts each row once.
     """
-    params = predictions.params_of(job, EvaluateModelParams)
-    found = rows.of_job(job, params.shape, params.target)
-    model = predictions.load(job, params.model)
-    evaluation = Evaluation.resumed(job.resume.checkpoint, params.classes)
-    predictions.ensure_few_errors(job, params.max_row_errors)
+    params = predictions.parse_params(job, EvaluateModelParams)
+    found = rows.open_rows(job, params.shape, params.target)
+    model = predictions.load_model(job, params.model)
+    evaluation = Evaluation.from_checkpoint(job.resume.checkpoint, params.classes)
+    predictions.check_error_limit(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
     for first_row in range(job.resume.done, len(found), params.batch_size):
         if job.stop_requested:
             return Yielded()
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
-        said = predictions.predict(model, rows.given(batch, params.shape), has_worked=has_worked)
-        outputs = _compared(evaluation, first_row, said, rows.written(batch, params.target))
+        said = predictions.predict(model, rows.model_inputs(batch, params.shape), has_worked=has_worked)
+        outputs = _compared(evaluation, first_row, said, rows.column_as_written(batch, params.target))
         job.commit(
             outputs,
-            ids=rows.ids(batch, params.shape),
+            ids=rows.row_ids(batch, params.shape),
             step=f"Batch {job.next_batch + 1}/{batches}",
             checkpoint=evaluation.checkpoint(),
             is_last=first_row + len(batch) == len(found),
         )
-        predictions.ensure_few_errors(job, params.max_row_errors)
+        predictions.check_error_limit(job, params.max_row_errors)
     return {"total": len(found), "errors": job.errors, **evaluation.result()}
 
 

@@ -25,13 +25,13 @@ def train_model(job: JobContext) -> Outcome:
 
     Each epoch is a batch with one output, its record. The model's file is the artifact `model`.
     """
-    params = predictions.params_of(job, TrainModelParams)
-    threads.use_one()
+    params = predictions.parse_params(job, TrainModelParams)
+    threads.limit_to_one()
     training = Training(_table(job, params), params, job.resume.checkpoint)
-    while not training.is_over:
+    while not training.is_finished:
         if job.stop_requested:
             return Yielded()
-        record = training.learn()
+        record = training.train_epoch()
         job.commit(
             [record],
             step=f"Epoch {record.epoch}/{params.epochs}",
@@ -48,13 +48,13 @@ def train_model(job: JobContext) -> Outcome:
 
 def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
     if not job.has_file(DATASET):
-        return table.of(job.rows())
-    return table.of(_read(job.file(DATASET), params))
+        return table.to_arrow(job.rows())
+    return table.to_arrow(_read(job.file(DATASET), params))
 
 
 def _read(path: Path, params: TrainModelParams) -> pa.Table:
     """The columns that are asked for; all, if one is missing, so that it can be said which there are."""
-    memory.ensure_room("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
+    memory.ensure_available("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
     with RowReader(path) as reader:
         wanted = None
         if params.features is not None:

@@ -44,7 +44,7 @@ class VaderModel:
 
 def _predict(text: Any) -> dict[str, Any] | RowError:
     if not isinstance(text, str):
-        said = "there is no text" if text is None else f"{cells.shown(text)} is not a text"
+        said = "there is no text" if text is None else f"{cells.preview(text)} is not a text"
         return RowError(BAD_ROW, said)
     scores = _analyzer.polarity_scores(text)
     compound = scores["compound"]

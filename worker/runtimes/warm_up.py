@@ -72,6 +72,6 @@ def _onnx_regressor() -> bytes:
 def _predict(name: str, path: Path | None, rows: Sequence[Any]) -> None:
     runtime: Runtime = pkgutil.resolve_name(RUNTIMES[name])()
     model = runtime.load(ModelReference(name=name, version=1, runtime=name), path)
-    for is_only_written in (False, True):
-        outputs = predictions.predict(model, rows, has_worked=False, is_only_written=is_only_written)
+    for may_be_structs in (False, True):
+        outputs = predictions.predict(model, rows, has_worked=False, may_be_structs=may_be_structs)
         encoding.json_lines(outputs, 0)

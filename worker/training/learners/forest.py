@@ -69,4 +69,4 @@ def _ensure_room(params: RandomForest, training_data: TrainingData) -> None:
     values = 8 * (len(training_data.classes) if is_classifier else 1)
     needed = params.n_estimators * 2 * leaves * (NODE_BYTES + values) * COPIES
     trees = f"a forest of {params.n_estimators} trees over {rows} rows (bound max_depth or min_samples_leaf)"
-    memory.ensure_room(trees, needed)
+    memory.ensure_available(trees, needed)
