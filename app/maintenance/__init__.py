@@ -1,1 +1,1 @@
-"""Maintenance: the background loops of every API process and every worker (`keeper` in logs and metrics)."""
+"""Maintenance: the background loops that every API process and every worker runs."""

@@ -65,7 +65,7 @@ class Loop:
             self._failed(error)
         except Exception as error:
             self._failed(error)
-            log.exception("keeper_loop_raised", loop=self.name)
+            log.exception("maintenance_loop_raised", loop=self.name)
         else:
             self._is_failing = False
             self._succeeded_at = self.clock()
@@ -81,5 +81,5 @@ class Loop:
 
     def _failed(self, error: Exception) -> None:
         if not self._is_failing:
-            log.warning("keeper_loop_failed", loop=self.name, error=repr(error.__cause__ or error))
+            log.warning("maintenance_loop_failed", loop=self.name, error=repr(error.__cause__ or error))
         self._is_failing = True

@@ -24,7 +24,7 @@ UNWRITTEN_BATCHES: Final = 2
 The second exists only if a write takes longer than a batch: Postgres is unavailable or the worker is frozen.
 """
 
-_LOG_ERRORS: Final = ("keeper_loop_raised", "slot_failed", "report_refused", "unhandled")
+_LOG_ERRORS: Final = ("maintenance_loop_raised", "slot_failed", "report_refused", "unhandled")
 
 
 @dataclass

@@ -484,7 +484,7 @@ MUTANTS: Final = (
         RESCUE,
         "if not self.contact.is_long_enough:",
         "if False:",
-        ("tests/maintenance/test_rescue.py::test_a_keeper_that_has_just_started_rescues_nobody",),
+        ("tests/maintenance/test_rescue.py::test_a_process_that_has_just_started_rescues_no_job",),
     ),
     Mutant(
         "grace: only whoever gets to do it is in touch",
@@ -492,7 +492,7 @@ MUTANTS: Final = (
         "rescue, rescue.contact.touch)",
         "rescue)",
         (
-            "tests/maintenance/test_rescue.py::test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same",
+            "tests/maintenance/test_rescue.py::test_a_process_that_leaves_the_duty_to_others_counts_as_connected",
         ),
     ),
     Mutant(
@@ -784,7 +784,7 @@ MUTANTS: Final = (
         "app/models/queries.py",
         "CASE WHEN :owner_key::text IS NULL THEN m.owner_id = :user_id",
         "CASE WHEN :owner_key::text IS NULL THEN m.owner_id = :user_id OR m.visibility = 'public'",
-        ("tests/models/test_registry.py::test_a_bare_name_never_means_another_users_model",),
+        ("tests/models/test_commands.py::test_a_bare_name_never_means_another_users_model",),
     ),
     Mutant(
         "models: another's private model",

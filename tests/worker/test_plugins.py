@@ -123,7 +123,7 @@ def test_a_completion_needs_a_kind(make_plugin: MakePlugin) -> None:
 @pytest.mark.parametrize(
     ("modules", "reason"),
     [
-        ({"handlers": "HANDLERS = {'lost': print}"}, "no kind for the handler lost"),
+        ({"handlers": "HANDLERS = {'lost': print}"}, "no kind for the handler of lost"),
         ({"handlers": "HANDLERS = 7"}, "HANDLERS of wrong.handlers must map names to handlers"),
         ({"formats": FORMAT}, "no runtime that loads files for the format abacus"),
     ],

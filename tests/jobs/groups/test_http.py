@@ -285,11 +285,11 @@ async def test_another_users_key_is_another_key(
 
 @asynccontextmanager
 async def nobody_else_wakes_workers(store: Database) -> AsyncIterator[None]:
-    """The keeper, which makes lost tokens good, finds its duty taken."""
+    """The maintenance loop that restores lost tokens finds its lock taken."""
     async with store.connection() as connection:
-        await connection.execute("SELECT pg_advisory_lock(hashtext('keeper:wake'))")
+        await connection.execute("SELECT pg_advisory_lock(hashtext('maintenance:wake'))")
         yield
-        await connection.execute("SELECT pg_advisory_unlock(hashtext('keeper:wake'))")
+        await connection.execute("SELECT pg_advisory_unlock(hashtext('maintenance:wake'))")
 
 
 async def test_there_is_a_token_for_each_job_that_is_due(
