@@ -18,6 +18,7 @@ PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/requirements.installed
 DEV := $(VENV)/dev.installed
 BENCH := $(VENV)/bench.installed
+ENTRY_POINT := $(VENV)/bin/headrace
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' Makefile | \
@@ -113,9 +114,23 @@ $(PY):
 	echo 'If it is not on your PATH, say where it is: make PYTHON=/path/to/python3 ...' >&2; \
 	exit 1
 
+# The command line, from any folder: this one comes first on the path, and the current one is not on it, where another
+# package may be called app. Written here and not by pip: that would need a build backend, which a virtual environment
+# of Python 3.12 or newer does not have.
+define ENTRY_POINT_SCRIPT
+#!/bin/sh
+export PYTHONPATH='$(subst ','\'',$(CURDIR))'"$${PYTHONPATH:+:$$PYTHONPATH}" PYTHONSAFEPATH=1
+exec '$(subst ','\'',$(abspath $(PY)))' -m app "$$@"
+endef
+export ENTRY_POINT_SCRIPT
+
+$(ENTRY_POINT): Makefile $(PY)
+	@printf '%s\n' "$$ENTRY_POINT_SCRIPT" > $@
+	@chmod +x $@
+
 # The lock names every package, so pip need not resolve (--no-deps saves it a third of the time), and what is
-# never imported need not be compiled (--no-compile saves another).
-$(VENV)/%.installed: requirements/%.txt $(PY)
+# never imported need not be compiled (--no-compile saves another). A new entry point does not install anything again.
+$(VENV)/%.installed: requirements/%.txt $(PY) | $(ENTRY_POINT)
 	@echo 'Installing requirements/$*.txt into $(VENV): up to a minute, once.'
 	@PIP_ROOT_USER_ACTION=ignore $(PY) -m pip install -qq --disable-pip-version-check --no-input \
 	    --require-hashes --no-deps --no-compile -r $<

@@ -1,8 +1,8 @@
-"""How Alembic reaches our database and our tables.
+"""Alembic environment: database URL, table metadata and revision numbers.
 
-The URL is the caller's, in `config.attributes["database_url"]`, or else the setting DATABASE_URL.
-Alembic drives this file synchronously and it runs an event loop of its own: code that is already
-in one calls `alembic.command` through `asyncio.to_thread`.
+The URL comes from `config.attributes["database_url"]` or else from the setting DATABASE_URL. Alembic calls
+this file synchronously, and it starts its own event loop: from within a running loop, call `alembic.command`
+through `asyncio.to_thread`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from app.core.config import load_settings
 from app.core.database import sqlalchemy_url
 from app.tables import metadata
 
-# Any number will do that no other user of the database's advisory locks has chosen.
+# An arbitrary key that nothing else in this database uses for advisory locks.
 MIGRATION_LOCK = 4_721_001
 LOCK_SECONDS = 5
 FLOOR_SINCE = "0011"
@@ -28,7 +28,7 @@ FLOOR_SINCE = "0011"
 
 
 def database_url() -> str:
-    """The URL of the database to migrate."""
+    """Return the URL of the database to migrate."""
     return context.config.attributes.get("database_url") or load_settings().database_url
 
 
@@ -37,7 +37,7 @@ def number_revision(
     revision: str | Iterable[str | None] | Iterable[str],
     directives: list[MigrationScript],
 ) -> None:
-    """Give a new revision the next number of four digits instead of a random id."""
+    """Give a new revision the next four-digit number instead of a random id."""
     head = context.script.get_current_head()
     directives[0].rev_id = f"{int(head or 0) + 1:04d}"
 
@@ -60,7 +60,7 @@ def migrate(connection: Connection) -> None:
 
     So one of them can build an index concurrently, in an `autocommit_block`.
     """
-    # Replicas that start together migrate one after the other; the second finds nothing to do.
+    # Serialises replicas that start at the same time: the first migrates, the others have nothing to do.
     connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     # Every other statement queues behind a migration that waits for a lock: better it fails and is run again.
     connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
@@ -79,7 +79,7 @@ def migrate(connection: Connection) -> None:
 
 
 async def migrate_online() -> None:
-    """Connect, and migrate."""
+    """Connect to the database and run the migrations."""
     engine = create_async_engine(sqlalchemy_url(database_url()), poolclass=NullPool)
     async with engine.connect() as connection:
         await connection.run_sync(migrate)
@@ -87,7 +87,7 @@ async def migrate_online() -> None:
 
 
 def print_sql() -> None:
-    """Print the SQL instead of running it (`--sql`); needs no database."""
+    """Print the SQL instead of executing it (`--sql`), without a database connection."""
     context.configure(
         dialect_name="postgresql",
         target_metadata=metadata,

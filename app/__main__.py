@@ -3,10 +3,20 @@
 import signal
 import sys
 
-# Whoever is told to stop while it is still importing has nothing to finish, and has not failed.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+_RUN_UNTIL_STOPPED = {"dev", "serve", "servers"}
+
+
+def _terminate(*_: object) -> None:
+    # SIGTERM is how these commands end; any other command has been cut short. Installed before the imports,
+    # which take a while.
+    sys.exit(0 if _RUN_UNTIL_STOPPED.intersection(sys.argv[1:2]) else 143)
+
 
 if __name__ == "__main__":
-    from app.cli.main import main
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        from app.cli.main import main
 
-    sys.exit(main())
+        sys.exit(main())
+    except KeyboardInterrupt:  # during the imports
+        sys.exit(130)

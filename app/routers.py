@@ -25,14 +25,14 @@ from app.watch.routes import router as watch
 
 
 def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
-    """Every router, in the order of the documentation and of the search: what is asked for most comes first.
+    """Every router, in the order of the documentation and of matching: the most frequent requests first.
 
-    Each kind of job has a route of its own.
+    Each kind of job has its own route.
     """
     creation, bulk = _of_kinds(tuple(kinds.values()))
     return (
         creation,
-        # Before the jobs: `/jobs/stream` is no job of that name.
+        # Before `jobs`, so that `/jobs/stream` is not taken for a job id.
         streams,
         jobs,
         bulk,
@@ -51,7 +51,7 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
     )
 
 
-# FastAPI takes a while over the models of all requests; whoever builds the API again need not wait for it.
+# Building the models of all requests is slow; cached for tests, which create many applications.
 @lru_cache(maxsize=2)
 def _of_kinds(kinds: tuple[Kind, ...]) -> tuple[APIRouter, APIRouter]:
     by_name = {kind.name: kind for kind in kinds}

@@ -1,4 +1,4 @@
-"""Every table of every domain, gathered for Alembic."""
+"""Metadata of all tables, for Alembic."""
 
 from sqlmodel import SQLModel
 

@@ -1,5 +1,5 @@
-"""The figures of docs/performance.md, each by one command: `python -m bench.submit`, all: `python -m bench`.
+"""Benchmarks behind docs/performance.md. Run one with `python -m bench.submit`, all with `python -m bench`.
 
-Ours and the reference run side by side: the same machine, the same servers, the same client, and their rounds
-take turns, so that whatever else slows the machine down slows both. Nothing in here is a test.
+Headrace and a reference run on the same machine with the same servers and client, in alternating rounds, so
+that other load on the machine affects both. Nothing in this package is a test.
 """

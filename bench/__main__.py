@@ -1,8 +1,8 @@
-"""`python -m bench`: all figures one after the other, then docs/performance.md.
+"""`python -m bench`: run the benchmarks one after the other, then write docs/performance.md.
 
-python -m bench                     everything, as it counts: about an hour on two cores
-python -m bench streams cancel      these two
-python -m bench --quick             the short form: see that every script runs
+python -m bench                     all benchmarks at full length: about an hour on two cores
+python -m bench streams cancel      only these two
+python -m bench --quick             a short run that only checks that every script works
 """
 
 import argparse
@@ -18,7 +18,7 @@ SCRIPTS = [figure.script for figure in FIGURES]
 
 
 def main() -> int:
-    """Run the scripts, each in a process of its own; say at the end which did not come through."""
+    """Run each script in its own process; return 1 if any of them failed."""
     arguments = _parse()
     failed = []
     for script in arguments.scripts or SCRIPTS:
@@ -29,9 +29,9 @@ def main() -> int:
         if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
             failed.append(script)
     page.write()
-    print(f"\nWritten: {page.PAGE.relative_to(ROOT)}")
+    print(f"\nWrote {page.PAGE.relative_to(ROOT)}")
     if failed:
-        print(f"Did not come through: {', '.join(failed)}", file=sys.stderr)
+        print(f"Failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -39,14 +39,14 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("scripts", nargs="*", metavar="SCRIPT", help=f"some of: {', '.join(SCRIPTS)}")
-    parser.add_argument("--quick", action="store_true", help="the short form")
     parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="how often ours and the reference take turns"
+        "scripts", nargs="*", metavar="SCRIPT", help=f"benchmarks to run, default all: {', '.join(SCRIPTS)}"
     )
+    parser.add_argument("--quick", action="store_true", help="short run whose figures do not count")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="number of alternating rounds")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.scripts) - set(SCRIPTS)):
-        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(SCRIPTS)}")
+        parser.error(f"unknown benchmark {', '.join(unknown)}; choose from {', '.join(SCRIPTS)}")
     return arguments
 
 

@@ -1,19 +1,21 @@
-"""How long `/health/live` takes beside the largest and worst bodies, and how much memory the API takes.
+"""Measures the latency of `/health/live` and the memory of the API while it gets the most expensive bodies.
 
-The bodies are those of tests/http/test_attacks.py: each on every route that takes one, signed in and not.
+The bodies are those of tests/http/test_attacks.py. Each is sent to every route that takes a body, with
+and without a token.
 """
 
 import asyncio
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from app.http.routing import SMALL_BODY_BYTES
 from bench import options
-from bench.dataset_memory import watched
+from bench.dataset_memory import watch_memory
 from bench.measuring import MIB, milliseconds, percentile
 from bench.options import Options
 from bench.results import Results
@@ -26,17 +28,17 @@ IDLE_SECONDS: Final = 2.0
 
 
 class Health:
-    """Asks for `/health/live` again and again, in a thread of its own."""
+    """Polls `/health/live` from a thread."""
 
     def __init__(self, api: Api) -> None:
         self._port = api.port
         self.seconds: list[float] = []
 
     @contextmanager
-    def asked(self) -> Iterator[None]:
-        """Ask during the body."""
+    def polled(self) -> Iterator[None]:
+        """Poll during the `with`."""
         is_over = threading.Event()
-        thread = threading.Thread(target=self._ask, args=(is_over,))
+        thread = threading.Thread(target=self._poll, args=(is_over,))
         thread.start()
         try:
             yield
@@ -44,68 +46,73 @@ class Health:
             is_over.set()
             thread.join()
 
-    def _ask(self, is_over: threading.Event) -> None:
+    def _poll(self, is_over: threading.Event) -> None:
         connection = http.client.HTTPConnection(HOST, self._port, timeout=TIMEOUT_SECONDS)
         while not is_over.wait(PAUSE_SECONDS):
             began = time.perf_counter()
             connection.request("GET", "/health/live")
-            answer = connection.getresponse()
-            answer.read()
+            response = connection.getresponse()
+            response.read()
             self.seconds.append(time.perf_counter() - began)
-            assert answer.status == 200
+            assert response.status == 200
         connection.close()
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """One body after the other."""
+    """Send one body after the other."""
     results = Results("bodies", options)
     user = await system.user()
     rows: list[tuple[str, int, float, float, float, str]] = []
-    with system.api() as api, watched(api.program) as memory:
+    with system.api() as api, watch_memory(api.program) as memory:
         idle = Health(api)
-        with idle.asked():
+        with idle.polled():
             await asyncio.sleep(IDLE_SECONDS)
-        rows.append(("nothing", 0, *_shares(idle.seconds), ""))
+        rows.append(("nothing", 0, *_percentiles(idle.seconds), ""))
         names = list(bodies.LARGE)[:: options.choose(1, 6)]
         for path in bodies.SIGNED_IN:
             headers = {**user.headers, **bodies.JSON}
-            rows.append(_sent(api, path, headers, {name: bodies.LARGE[name]() for name in names}))
+            rows.append(_send(api, path, headers, {name: bodies.LARGE[name] for name in names}))
         for path, headers in bodies.ANONYMOUS:
             small = {
-                f"{name}, {size} bytes": make(size)
+                f"{name}, {size} bytes": partial(make, size)
                 for name, make in bodies.SMALL.items()
                 for size in (SMALL_BODY_BYTES, bodies.LIMIT_BYTES)
             }
-            rows.append(_sent(api, f"{path}", headers, small, suffix=", not signed in"))
+            rows.append(_send(api, path, headers, small, suffix=", not signed in"))
     results.table(
-        f"`GET /health/live` meanwhile; the API had {memory.before / MIB:.0f} MiB before",
-        ("bodies to", "bodies", "p50 ms", "p99 ms", "max ms", "the worst was"),
+        f"Latency of `GET /health/live`; the API had {memory.before / MIB:.0f} MiB before",
+        ("bodies to", "bodies", "p50 ms", "p99 ms", "max ms", "worst body"),
         rows,
     )
-    results.at_most("`/health/live` beside the worst body, max", max(row[4] for row in rows), 100.0, "ms")
-    results.at_most("API, more than before", memory.growth_mib, 100.0, "MiB")
+    results.at_most("`/health/live` during the worst body, max", max(row[4] for row in rows), 100.0, "ms")
+    results.at_most("API memory growth", memory.growth_mib, 100.0, "MiB")
     return results
 
 
-def _sent(
-    api: Api, path: str, headers: Mapping[str, str], contents: Mapping[str, bytes], suffix: str = ""
+def _send(
+    api: Api,
+    path: str,
+    headers: Mapping[str, str],
+    contents: Mapping[str, Callable[[], bytes]],
+    suffix: str = "",
 ) -> tuple[str, int, float, float, float, str]:
-    """Send each body on a connection of its own."""
+    """Send each body on its own connection; return the table row with the latencies of `/health/live`."""
     seconds: list[float] = []
     worst: tuple[float, str] = (0.0, "")
-    for name, content in contents.items():
+    for name, make in contents.items():
+        content = make()
         health = Health(api)
-        with health.asked():
+        with health.polled():
             connection = http.client.HTTPConnection(HOST, api.port, timeout=TIMEOUT_SECONDS)
             connection.request("POST", path, content, dict(headers))
             connection.getresponse().read()
             connection.close()
         seconds += health.seconds
         worst = max(worst, (max(health.seconds, default=0.0), name))
-    return (f"{path}{suffix}", len(contents), *_shares(seconds), worst[1])
+    return (f"{path}{suffix}", len(contents), *_percentiles(seconds), worst[1])
 
 
-def _shares(seconds: list[float]) -> tuple[float, float, float]:
+def _percentiles(seconds: list[float]) -> tuple[float, float, float]:
     return (
         milliseconds(percentile(seconds, 0.5)),
         milliseconds(percentile(seconds, 0.99)),

@@ -1,4 +1,4 @@
-"""What an idle system takes, what each process holds, and how soon each answers after its start."""
+"""Resource use of an idle system, memory of each process, and start-up times."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ import msgspec
 from redis import Redis
 
 from bench import load, options, texts
-from bench.measuring import MIB, Taken, spread, taken
+from bench.measuring import MIB, ResourceUsage, measure_usage, spread
 from bench.options import Options
 from bench.pickup import until_ended
 from bench.results import Results
@@ -21,7 +21,7 @@ SETTLE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True)
 class Idle:
-    """What a process took while there was nothing to do."""
+    """Resource use of an idle process with its descendants."""
 
     cores: float
     rss_mib: float
@@ -30,7 +30,7 @@ class Idle:
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """Starts first, then an API alone, then an API and a worker, doing nothing."""
+    """Measure start-up, then an idle API, then an idle API with an idle worker."""
     results = Results("cost", options)
     user = await system.user()
     api_starts = [_api_start(system) for _ in range(options.rounds)]
@@ -38,16 +38,16 @@ async def measure(system: Stack, options: Options) -> Results:
     seconds = options.choose(60.0, 8.0)
     with ExitStack() as running:
         api = running.enter_context(system.api())
-        alone = await _redis_commands(system, {}, seconds)
+        alone = await _measure_idle(system, {}, seconds)
         worker = running.enter_context(system.worker())
         programs = {"API": api.program, "worker": worker}
-        together = await _redis_commands(system, programs, seconds)
+        together = await _measure_idle(system, programs, seconds)
         api.call(
             "POST", "/jobs/batch-predict", user.headers, msgspec.json.encode({"texts": texts.small_job()})
         )
     idle = together.idle
     results.table(
-        f"Nothing to do, for {seconds:g} s",
+        f"Idle for {seconds:g} s",
         ("", "cores", "RSS MiB", "PSS MiB", "processes", "Redis commands/s", "Postgres transactions/s"),
         [
             [
@@ -60,7 +60,7 @@ async def measure(system: Stack, options: Options) -> Results:
                 alone.postgres_per_second,
             ],
             [
-                "worker, two slots, its children included",
+                "worker with two slots, including its children",
                 _share(idle["worker"].cores),
                 idle["worker"].rss_mib,
                 idle["worker"].pss_mib,
@@ -69,16 +69,16 @@ async def measure(system: Stack, options: Options) -> Results:
                 max(0.0, together.postgres_per_second - alone.postgres_per_second),
             ],
         ],
-        "RSS counts what processes share once for each of them, PSS once.",
+        "RSS counts shared memory once per process, PSS once in total.",
     )
     results.table(
-        "From the start of a process",
+        "Start-up time",
         ("", "seconds"),
         [
-            ["API: to its first answer", spread(api_starts)],
-            ["worker: to the end of its first job", spread(job_starts)],
+            ["API, until its first response", spread(api_starts)],
+            ["worker, until it completes its first job", spread(job_starts)],
         ],
-        f"Python's own start and all imports included; {options.rounds} starts each.",
+        f"Including interpreter start and imports; {options.rounds} starts each.",
     )
     results.at_most("API idle", 100 * idle["API"].cores, 1.0, "% of a core")
     results.at_most("worker idle", 100 * idle["worker"].cores, 1.0, "% of a core")
@@ -89,32 +89,32 @@ async def measure(system: Stack, options: Options) -> Results:
 
 
 @dataclass(frozen=True)
-class Quiet:
-    """A stretch of time in which nothing was asked."""
+class IdlePeriod:
+    """LoadResult on the servers and resource use of the processes during an idle period."""
 
     redis_per_second: float
     postgres_per_second: float
     idle: dict[str, Idle]
 
 
-async def _redis_commands(system: Stack, programs: dict[str, Program], seconds: float) -> Quiet:
+async def _measure_idle(system: Stack, programs: dict[str, Program], seconds: float) -> IdlePeriod:
     await asyncio.sleep(SETTLE_SECONDS)
-    before = {name: taken(program.pid) for name, program in programs.items()}
+    before = {name: measure_usage(program.pid) for name, program in programs.items()}
     redis_before, postgres_before = _commands(system), await _transactions(system)
     began = time.monotonic()
     await asyncio.sleep(seconds)
     elapsed = time.monotonic() - began
     redis_after, postgres_after = _commands(system), await _transactions(system)
-    after = {name: taken(program.pid) for name, program in programs.items()}
-    return Quiet(
-        # The look at the numbers is a command, or a transaction, itself.
+    after = {name: measure_usage(program.pid) for name, program in programs.items()}
+    return IdlePeriod(
+        # Subtract the command and the transaction that read the counters.
         (redis_after - redis_before - 1) / elapsed,
         (postgres_after - postgres_before - 1) / elapsed,
         {name: _idle(before[name], after[name]) for name in programs},
     )
 
 
-def _idle(before: Taken, after: Taken) -> Idle:
+def _idle(before: ResourceUsage, after: ResourceUsage) -> Idle:
     return Idle(after.cores_since(before), after.rss_bytes / MIB, after.pss_bytes / MIB, after.processes)
 
 
@@ -124,8 +124,8 @@ def _share(cores: float) -> str:
 
 def _commands(system: Stack) -> int:
     with Redis.from_url(system.redis_url) as client:
-        said: Any = client.info("stats")
-    return int(said["total_commands_processed"])
+        stats: Any = client.info("stats")
+    return int(stats["total_commands_processed"])
 
 
 async def _transactions(system: Stack) -> int:

@@ -1,7 +1,7 @@
-"""How much memory API and worker take while a dataset of a gigabyte goes through them.
+"""Memory of the API and the worker while they process a dataset of 1 GB.
 
-A CSV, made as it is sent, is uploaded, downloaded again, and run through the built-in model. What counts is
-the highest resident size of each process above what it was before, looked at all the time.
+Uploads a CSV that is generated while it is sent, downloads it again and runs it through the built-in model.
+Measures the maximum growth of each process's resident size.
 """
 
 import asyncio
@@ -26,15 +26,15 @@ from bench.stack import Api, Program, Stack, User, stack
 
 BLOCK_ROWS: Final = 1000
 BALLAST: Final = "what else was known about it, as tables have it, " * 20
-"""A column that the model does not look at: what is measured is how data passes, not how fast a model is."""
+"""A column that the model ignores: the benchmark measures data transfer, not the model."""
 
-LOOK_SECONDS: Final = 0.02
-PATIENCE_SECONDS: Final = 3600.0
+SAMPLE_SECONDS: Final = 0.02
+TIMEOUT_SECONDS: Final = 3600.0
 
 
 @dataclass
-class Highest:
-    """The highest resident sizes of a process and, added up, of those it has started."""
+class PeakMemory:
+    """Peak resident size, in bytes, of a process, and of its descendants in total."""
 
     before: int
     own: int = 0
@@ -43,35 +43,35 @@ class Highest:
 
     @property
     def growth_mib(self) -> float:
-        """Of the process itself."""
+        """Maximum growth of the process itself."""
         return (self.own - self.before) / MIB
 
     @property
     def children_growth_mib(self) -> float:
-        """Of what it has started."""
+        """Maximum growth of its descendants."""
         return (self.children - self.children_before) / MIB
 
 
 @contextmanager
-def watched(program: Program) -> Iterator[Highest]:
-    """Look at a process during the body, in a thread of its own."""
+def watch_memory(program: Program) -> Iterator[PeakMemory]:
+    """Sample a process's memory during the body, in a thread."""
     process = psutil.Process(program.pid)
     own, children = _sizes(process)
-    highest = Highest(own, own, children, children)
-    is_over = threading.Event()
+    peak = PeakMemory(own, own, children, children)
+    stopped = threading.Event()
 
-    def watch() -> None:
-        while not is_over.wait(LOOK_SECONDS):
+    def sample() -> None:
+        while not stopped.wait(SAMPLE_SECONDS):
             own, children = _sizes(process)
-            highest.own = max(highest.own, own)
-            highest.children = max(highest.children, children)
+            peak.own = max(peak.own, own)
+            peak.children = max(peak.children, children)
 
-    thread = threading.Thread(target=watch)
+    thread = threading.Thread(target=sample)
     thread.start()
     try:
-        yield highest
+        yield peak
     finally:
-        is_over.set()
+        stopped.set()
         thread.join()
 
 
@@ -84,7 +84,7 @@ def _sizes(process: psutil.Process) -> tuple[int, int]:
 
 
 class Table:
-    """A CSV of about so many bytes, made as it is read."""
+    """A CSV of about `total_bytes`, generated while it is read."""
 
     def __init__(self, total_bytes: int) -> None:
         self._total_bytes = total_bytes
@@ -93,75 +93,75 @@ class Table:
         self.bytes = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        yield self._counted(b"id,text,price,notes\n")
-        some = [text.replace('"', '""') for text in texts.reviews(BLOCK_ROWS)]
+        yield self._count(b"id,text,price,notes\n")
+        reviews = [text.replace('"', '""') for text in texts.reviews(BLOCK_ROWS)]
         while self.bytes < self._total_bytes:
             numbers = range(self.rows, self.rows + BLOCK_ROWS)
             self.rows += BLOCK_ROWS
             lines = (
-                f'{row},"{text}",{row / 8},"{BALLAST}"\n' for row, text in zip(numbers, some, strict=True)
+                f'{row},"{text}",{row / 8},"{BALLAST}"\n' for row, text in zip(numbers, reviews, strict=True)
             )
-            yield self._counted("".join(lines).encode())
+            yield self._count("".join(lines).encode())
 
-    def _counted(self, block: bytes) -> bytes:
+    def _count(self, block: bytes) -> bytes:
         self.digest.update(block)
         self.bytes += len(block)
         return block
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """Up, down, and through the model; once, for it is the same bytes each time."""
+    """Upload, download and predict once: every run would transfer the same bytes."""
     results = Results("dataset_memory", options)
     table = Table(options.choose(1_000_000_000, 20_000_000))
     user = await system.user()
     with system.api() as api, system.worker(WORKER_SLOTS="1") as worker:
         await _warm_up(api, user)
-        with watched(api.program) as of_api, watched(worker) as of_worker:
+        with watch_memory(api.program) as api_memory, watch_memory(worker) as worker_memory:
             began = time.monotonic()
             dataset_id = _upload(api, user, table)
-            stages = [("up", time.monotonic() - began, of_api.growth_mib)]
+            stages = [("upload", time.monotonic() - began, api_memory.growth_mib)]
             began = time.monotonic()
             _download(api, user, dataset_id, table)
-            stages.append(("down", time.monotonic() - began, of_api.growth_mib))
+            stages.append(("download", time.monotonic() - began, api_memory.growth_mib))
             began = time.monotonic()
-            await _run(api, user, {"dataset_id": dataset_id, "column": "text"})
-            stages.append(("through the model", time.monotonic() - began, of_api.growth_mib))
+            await _predict(api, user, {"dataset_id": dataset_id, "column": "text"})
+            stages.append(("prediction", time.monotonic() - began, api_memory.growth_mib))
     results.table(
         f"A CSV of {number(table.bytes / 1e6)} MB, {number(float(table.rows))} rows",
-        ("", "before MiB", "at most MiB more", "what it started: before MiB", "at most MiB more"),
+        ("", "before MiB", "max growth MiB", "child processes: before MiB", "max growth MiB"),
         [
             [
                 name,
-                one.before / MIB,
-                one.growth_mib,
-                one.children_before / MIB,
-                one.children_growth_mib,
+                memory.before / MIB,
+                memory.growth_mib,
+                memory.children_before / MIB,
+                memory.children_growth_mib,
             ]
-            for name, one in (("API", of_api), ("worker", of_worker))
+            for name, memory in (("API", api_memory), ("worker", worker_memory))
         ],
-        "The API starts a process for each upload, the worker its fork server and one child; their sizes are"
-        " added up, pages that they share counted once for each.",
+        "The API starts one process per upload; the worker starts its fork server and one child. Their sizes"
+        " are summed, so shared pages count once per process.",
     )
-    results.table("How it went", ("stage", "seconds", "API by then, at most MiB more"), stages)
-    results.at_most("API, more than before", of_api.growth_mib, 100.0, "MiB")
-    results.at_most("worker, more than before", of_worker.growth_mib, 100.0, "MiB")
-    results.at_most("the worker's child, more than before", of_worker.children_growth_mib, 100.0, "MiB")
-    results.rounds = {"api": asdict(of_api), "worker": asdict(of_worker)}
+    results.table("Stages", ("stage", "seconds", "API max growth so far MiB"), stages)
+    results.at_most("API memory growth", api_memory.growth_mib, 100.0, "MiB")
+    results.at_most("worker memory growth", worker_memory.growth_mib, 100.0, "MiB")
+    results.at_most("worker child memory growth", worker_memory.children_growth_mib, 100.0, "MiB")
+    results.rounds = {"api": asdict(api_memory), "worker": asdict(worker_memory)}
     return results
 
 
 async def _warm_up(api: Api, user: User) -> None:
-    """Everything that is loaded at first use is loaded."""
+    """Run every stage once, so that lazily loaded modules do not count."""
     small = Table(100_000)
     dataset_id = _upload(api, user, small)
     _download(api, user, dataset_id, small)
-    await _run(api, user, {"dataset_id": dataset_id, "column": "text"})
+    await _predict(api, user, {"dataset_id": dataset_id, "column": "text"})
 
 
 def _upload(api: Api, user: User, table: Table) -> str:
     headers = {**user.headers, "Content-Type": "text/csv"}
     answer = httpx.post(
-        f"{api.url}/datasets?name=large", content=iter(table), headers=headers, timeout=PATIENCE_SECONDS
+        f"{api.url}/datasets?name=large", content=iter(table), headers=headers, timeout=TIMEOUT_SECONDS
     )
     answer.raise_for_status()
     dataset = answer.json()
@@ -173,14 +173,14 @@ def _upload(api: Api, user: User, table: Table) -> str:
 def _download(api: Api, user: User, dataset_id: str, table: Table) -> None:
     digest = hashlib.sha256()
     url = f"{api.url}/datasets/{dataset_id}/content"
-    with httpx.stream("GET", url, headers=user.headers, timeout=PATIENCE_SECONDS) as answer:
+    with httpx.stream("GET", url, headers=user.headers, timeout=TIMEOUT_SECONDS) as answer:
         answer.raise_for_status()
         for block in answer.iter_raw():
             digest.update(block)
     assert digest.hexdigest() == table.digest.hexdigest()
 
 
-async def _run(api: Api, user: User, body: dict[str, str]) -> None:
+async def _predict(api: Api, user: User, body: dict[str, str]) -> None:
     job_id = api.call("POST", "/jobs/batch-predict", user.headers, msgspec.json.encode(body))["job_id"]
     connection = await load.connect(api.port)
     assert await until_ended(connection, user, job_id) == "completed"

@@ -1,4 +1,4 @@
-"""Which figures there are, and which script measures each."""
+"""The list of benchmarks."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Figure:
-    """One promise about speed, memory or time, and what it is held against in the same run."""
+    """One benchmark: its script, what it measures, and the reference that runs beside it."""
 
     script: str
     what: str
@@ -19,30 +19,36 @@ FIGURES: Final = (
         "`POST /jobs/batch-predict`, 16 connections, requests/s",
         "a bare FastAPI + asyncpg route that inserts one row",
     ),
-    Figure("pickup", "create → running on an idle system", "bare ARQ with its defaults"),
+    Figure(
+        "pickup", "Time from creating a job until it runs, on an idle system", "ARQ with default settings"
+    ),
     Figure(
         "small_jobs",
-        "small jobs end to end over HTTP, 16 connections, one worker",
-        "FastAPI + Celery (prefork, two processes) + Redis as tutorials build it",
+        "Small jobs end to end over HTTP, 16 connections, one worker",
+        "FastAPI + Celery (prefork, two processes) + Redis, built as in tutorials",
     ),
-    Figure("predict", "`POST /predict`: the built-in model, a user's, two users in turn", "none"),
-    Figure("rows", "rows/s of a 100 000-row batch job", "a bare loop over the same model in one process"),
+    Figure("predict", "`POST /predict`: built-in model, uploaded model, two users alternating", "none"),
+    Figure("rows", "Rows/s of a 100 000-row batch job", "a bare loop over the same model in one process"),
     Figure(
         "million",
-        "1 000 000 rows of a CSV through a linear model: rows/s, memory, exact after a kill",
+        "A linear model on 1 000 000 rows of a CSV: rows/s, memory, correctness after a kill",
         "a bare loop over the same model in one process",
     ),
     Figure(
-        "streams", "commit → client; 2000 open streams; the clock; the stop", "polling the row each second"
+        "streams",
+        "Event streams: latency from commit to client, 2000 open streams, clock, shutdown",
+        "an endpoint that polls the row every second",
     ),
     Figure(
-        "recovery", "SIGKILL → running elsewhere, and what is computed again", "ARQ and Celery, by default"
+        "recovery",
+        "Time from SIGKILL of a worker until its job runs elsewhere, and batches recomputed",
+        "ARQ and Celery with default settings",
     ),
-    Figure("cancel", "cancel of a busy job → stopped", "a sibling that nobody disturbs"),
-    Figure("growth", "lists, claim, explain, prune at 1 000 000 jobs", "the same at 1 000"),
-    Figure("cost", "an idle system: processor, Redis, memory, start", "none"),
-    Figure("dataset_memory", "memory while a 1 GB dataset goes through", "none"),
-    Figure("bodies", "`/health/live` and memory beside the largest and worst bodies", "an idle API"),
-    Figure("text_memory", "memory of the API for a 25 MiB CSV: upload, prediction, downloads", "none"),
+    Figure("cancel", "Time to stop a busy job after its cancel", "an undisturbed job"),
+    Figure("growth", "Lists, claim, explain and prune at 1 000 000 jobs", "the same queries at 1 000 jobs"),
+    Figure("cost", "An idle system: CPU, Redis, memory, start-up", "none"),
+    Figure("dataset_memory", "Memory while a 1 GB dataset is processed", "none"),
+    Figure("bodies", "`/health/live` and memory under the largest and worst bodies", "an idle API"),
+    Figure("text_memory", "API memory for a 25 MiB CSV: upload, prediction, downloads", "none"),
 )
 """In the order of docs/performance.md."""

@@ -1,6 +1,6 @@
-"""What a million jobs in the table cost: lists, filters, claim, explain, prune and counts, beside a thousand.
+"""Query times with 1 000 000 jobs compared with 1 000: lists, filters, claim, explain, prune and counts.
 
-The two databases are on the same server, and asked in turns. 100 000 of the million are waiting.
+Both databases are on the same server and are queried alternately. 100 000 of the million jobs are pending.
 """
 
 import asyncio
@@ -15,14 +15,19 @@ import asyncpg
 
 from app.core import ids
 from app.core.database import Database, open_database
-from app.jobs import explanations, leases, queries, quota, transitions
-from app.jobs.events import Event
+from app.core.sql import Statement
+from app.jobs import commands, explanations, queries, transition_statements, transitions
+from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.queries import JobFilter
+from app.jobs.queues import queries as queues
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance import prune, token_refill
+from app.maintenance import queries as maintenance
 from bench import options, population
 from bench.measuring import milliseconds, number, percentile
 from bench.options import Options
@@ -31,27 +36,27 @@ from bench.stack import Stack, on_database, stack
 
 SMALL: Final = 1000
 NEAR: Final = 20
-"""The place in the queue at which both sizes are asked to explain a job: to count more takes longer."""
+"""Queue position of the job that both databases explain: counting more jobs ahead of it takes longer."""
 
 KIND: Final = batch_predict.KIND.name
 LEASE: Final = timedelta(days=1)
 
-Ask = Callable[[], Awaitable[Any]]
+Run = Callable[[], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked, and what makes up for it afterwards, outside of the time that counts."""
+class Query:
+    """A query to measure, and what undoes its effect outside the measured time."""
 
-    ask: Ask
+    run: Run
     undo: Callable[[Any], Awaitable[None]] | None = None
-    is_promised: bool = False
-    """Whether its time may not grow with the table."""
+    has_target: bool = False
+    """Whether its time must not grow with the table."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """One database, so full."""
+    """A database with a given number of jobs."""
 
     system: Stack
     database: Database
@@ -61,53 +66,53 @@ class Size:
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """Fill both, ask both the same questions in turns."""
+    """Fill both databases, then run the same queries on them alternately."""
     results = Results("growth", options)
     large_jobs = options.choose(1_000_000, 20_000)
     times = options.choose(30, 8)
     small_system = await _database(system, "small")
     large_system = await _database(system, "large")
     async with (
-        open_database(small_system.database_url, pool_size=4) as small_door,
-        open_database(large_system.database_url, pool_size=4) as large_door,
+        open_database(small_system.database_url, pool_size=4) as small_database,
+        open_database(large_system.database_url, pool_size=4) as large_database,
     ):
         began = time.monotonic()
         sizes = [
-            await _fill(small_system, small_door, SMALL),
-            await _fill(large_system, large_door, large_jobs),
+            await _fill(small_system, small_database, SMALL),
+            await _fill(large_system, large_database, large_jobs),
         ]
         filled_seconds = time.monotonic() - began
-        questions = [await _questions(size) for size in sizes]
-        found = await _ask_in_turns(questions, options.rounds, times)
+        queries_by_size = [await _queries(size) for size in sizes]
+        found = await _run_in_turns(queries_by_size, options.rounds, times)
         plans = await _plans(sizes[1])
     rows = []
     for name, (small, large) in found.items():
         ratio = percentile(large, 0.5) / percentile(small, 0.5)
-        if questions[-1][name].is_promised:
-            results.at_most(f"{name}, of the time at {number(float(SMALL))} jobs", ratio, 2.0)
+        if queries_by_size[-1][name].has_target:
+            results.at_most(f"{name}, relative to {number(float(SMALL))} jobs", ratio, 2.0)
         shown = (percentile(small, 0.5), percentile(large, 0.5), percentile(large, 0.99))
         rows.append([name, *map(milliseconds, shown), ratio])
     results.table(
-        f"The same questions at {number(float(SMALL))} and at {number(float(large_jobs))} jobs,"
-        f" of which {number(large_jobs * population.PENDING_SHARE)} wait",
+        f"Queries at {number(float(SMALL))} and {number(float(large_jobs))} jobs,"
+        f" of which {number(large_jobs * population.PENDING_SHARE)} are pending",
         ("", f"p50 ms at {SMALL}", f"p50 ms at {large_jobs}", "p99 ms", "ratio"),
         rows,
-        f"Through the code that the API, the workers and the keeper run, {times * options.rounds} times each;"
-        f" made by SQL in {filled_seconds:.0f} s. What counts waiting jobs (quota, wake, metrics) has more of"
-        " them to count.",
+        f"Each query ran {times * options.rounds} times, through the code of the API, the workers and the"
+        f" maintenance loops. SQL inserted the jobs in {filled_seconds:.0f} s. Queries that count pending"
+        " jobs (quota, token refill, metrics) have more of them to count.",
     )
     results.table(
-        "How Postgres answers the hot queries of the large one",
+        "Plans of the hot queries on the large table",
         ("", "plan", "ms"),
         plans,
-        "The nodes that read tables, from `EXPLAIN (ANALYZE)`.",
+        "Plan nodes that read tables, from `EXPLAIN (ANALYZE)`.",
     )
     return results
 
 
 async def _database(system: Stack, name: str) -> Stack:
     await system.execute(f"CREATE DATABASE {name}")
-    # Alembic runs a loop of its own.
+    # In a thread, because Alembic starts its own event loop.
     return await asyncio.to_thread(
         on_database, system.folder, system.embedded, system.embedded.postgres.url_for(name)
     )
@@ -124,170 +129,177 @@ async def _fill(system: Stack, database: Database, jobs: int) -> Size:
     return Size(system, database, jobs, owners[0], worker_id)
 
 
-async def _questions(size: Size) -> dict[str, Question]:
-    lists = {name: Question(ask, is_promised=True) for name, ask in (await _lists(size)).items()}
-    return lists | await _jobs(size) | _duties(size)
+async def _queries(size: Size) -> dict[str, Query]:
+    lists = {name: Query(run, has_target=True) for name, run in (await _list_queries(size)).items()}
+    return lists | await _job_queries(size) | _periodic_queries(size)
 
 
-async def _lists(size: Size) -> dict[str, Ask]:
-    """What `GET /jobs` asks."""
+async def _list_queries(size: Size) -> dict[str, Run]:
+    """Queries of `GET /jobs`."""
     middle = (await size.system.fetch("SELECT id FROM jobs ORDER BY id OFFSET $1 LIMIT 1", size.jobs // 2))[
         0
     ]["id"]
     week_ago = datetime.now(UTC) - timedelta(days=7)
 
-    def listed(before: UUID | None = None, **wanted: Any) -> Ask:
-        async def ask() -> object:
+    def list_jobs(before: UUID | None = None, **filters: Any) -> Run:
+        async def run() -> object:
             async with size.database.session() as session:
                 return await queries.jobs(
-                    session, size.owner_id, JobFilter(**wanted), before=before, limit=21
+                    session, size.owner_id, JobFilter(**filters), before=before, limit=21
                 )
 
-        return ask
+        return run
 
     return {
-        "list, newest": listed(),
-        "list, a page far back": listed(middle),
-        "list, by status completed": listed(status=Status.COMPLETED),
-        "list, by status failed": listed(status=Status.FAILED),
-        "list, by queue": listed(queue="gpu"),
-        "list, by model": listed(model="model_0"),
-        "list, by metadata": listed(metadata={"team": "team_0"}),
-        "list, created in a week": listed(created_after=week_ago),
+        "list, newest": list_jobs(),
+        "list, a late page": list_jobs(middle),
+        "list, by status completed": list_jobs(status=Status.COMPLETED),
+        "list, by status failed": list_jobs(status=Status.FAILED),
+        "list, by queue": list_jobs(queue="gpu"),
+        "list, by model": list_jobs(model="model_0"),
+        "list, by metadata": list_jobs(metadata={"team": "team_0"}),
+        "list, created in the last week": list_jobs(created_after=week_ago),
     }
 
 
-def _asked(size: Size, question: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Ask:
-    async def ask() -> object:
+def _with_connection(size: Size, query: Callable[[asyncpg.Connection], Awaitable[Any]]) -> Run:
+    async def run() -> object:
         async with size.database.connection() as connection:
-            return await question(connection)
+            return await query(connection)
 
-    return ask
+    return run
 
 
-async def _jobs(size: Size) -> dict[str, Question]:
-    """What is asked of single jobs."""
+async def _job_queries(size: Size) -> dict[str, Query]:
+    """Queries about single jobs."""
     async with size.database.connection() as connection:
         some = [row["id"] for row in await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 200")]
         near, far = await _waiting(connection, NEAR), await _waiting(connection, None)
 
-    async def give_back(claimed: list[tuple[ClaimedJob, Event]]) -> None:
+    async def release_claimed(claimed: list[ClaimedJob]) -> None:
         async with size.database.connection() as connection:
-            for job, _ in claimed:
-                await transitions.release(connection, job_id=job.id, attempt=job.attempt)
+            for job in claimed:
+                await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
     def claim(connection: asyncpg.Connection) -> Awaitable[Any]:
-        return transitions.claim(connection, queue="default", kinds=[KIND], worker_id=size.worker_id, limit=1)
+        return transitions.claim(
+            UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=size.worker_id, limit=1
+        )
 
-    def explain(job: asyncpg.Record) -> Ask:
-        return _asked(
+    def explain(job: Job) -> Run:
+        return _with_connection(
             size,
             lambda connection: explanations.explain(connection, job, lease_seconds=6.0, is_redis_up=True),
         )
 
-    questions = {
-        "one job": Question(
-            _asked(size, lambda connection: queries.job(connection, some[0], inline_rows=1000)),
-            is_promised=True,
+    found = {
+        "one job": Query(
+            _with_connection(size, lambda connection: queries.job(connection, some[0], inline_rows=1000)),
+            has_target=True,
         ),
-        "claim": Question(_asked(size, claim), give_back, is_promised=True),
-        f"explain, {NEAR} ahead": Question(explain(near), is_promised=True),
-        "hub: last numbers of 200 jobs": Question(
-            _asked(size, lambda connection: queries.last_seqs(connection, some))
+        "claim": Query(_with_connection(size, claim), release_claimed, has_target=True),
+        f"explain, {NEAR} ahead": Query(explain(near), has_target=True),
+        "hub: last seq of 200 jobs": Query(
+            _with_connection(size, lambda connection: queries.last_seqs(connection, some))
         ),
     }
     if size.jobs > SMALL:
-        questions["explain, the last in the queue"] = Question(explain(far))
-    return questions
+        found["explain, last in the queue"] = Query(explain(far))
+    return found
 
 
-def _duties(size: Size) -> dict[str, Question]:
-    """What is asked all the time by those who keep the system going."""
+def _periodic_queries(size: Size) -> dict[str, Query]:
+    """Queries that the maintenance loops, the workers and the metrics run periodically."""
     identity = WorkerIdentity(size.worker_id, "bench", "here", 1, population.QUEUES, (KIND,), 2)
-    asks: dict[str, Callable[[asyncpg.Connection], Awaitable[Any]]] = {
-        "quota count": lambda connection: connection.fetchval(quota._COUNT, size.owner_id, 50_000),
-        "keeper: wake": lambda connection: connection.fetch(token_refill._DUE, token_refill.TOKENS_AT_ONCE),
-        "keeper: rescue, none lost": lambda connection: transitions.rescue(
-            connection, lease=LEASE, delays_seconds=[0.0], limit=1000
+    found: dict[str, Callable[[asyncpg.Connection], Awaitable[Any]]] = {
+        "quota count": lambda connection: queries.active_of_owner(connection, size.owner_id, limit=50_000),
+        "token refill": lambda connection: maintenance.due_jobs(
+            connection, limit=token_refill.TOKENS_AT_ONCE
         ),
-        "keeper: prune the results of one job": lambda connection: connection.fetch(prune._RESULTS, 1),
-        "keeper: prune jobs, none old": lambda connection: connection.fetch(
-            prune._JOBS, timedelta(days=3650), prune.JOBS_AT_ONCE
+        "rescue, none lost": lambda connection: transitions.rescue(
+            UnitOfWork(connection), lease=LEASE, delays_seconds=[0.0], limit=1000
         ),
-        "a worker's heartbeat": lambda connection: leases.renew(connection, identity),
-        "metrics: backlog": queries.backlog,
-        "metrics: active": queries.active,
+        "prune the results of one job": lambda connection: commands.prune_results(connection, limit=1),
+        "prune jobs, none expired": lambda connection: commands.delete_old(
+            connection, timedelta(days=3650), limit=prune.JOBS_AT_ONCE
+        ),
+        "worker heartbeat": lambda connection: workers.renew(connection, identity),
+        "metrics: backlog": queues.backlog,
+        "metrics: active": queues.active,
     }
     if size.jobs > SMALL:
-        asks["keeper: prune the results of 1 000"] = lambda connection: connection.fetch(
-            prune._RESULTS, prune.JOBS_AT_ONCE
+        found["prune the results of 1 000 jobs"] = lambda connection: commands.prune_results(
+            connection, limit=prune.JOBS_AT_ONCE
         )
-    return {name: Question(_asked(size, question)) for name, question in asks.items()}
+    return {name: Query(_with_connection(size, query)) for name, query in found.items()}
 
 
-async def _waiting(connection: asyncpg.Connection, place: int | None) -> asyncpg.Record:
-    """The job that has so many ahead of it, or the last one."""
+async def _waiting(connection: asyncpg.Connection, place: int | None) -> Job:
+    """Return the pending job with `place` jobs ahead of it; the last one if `place` is None."""
     order = "sort_key, id" if place is not None else "sort_key DESC, id DESC"
     found = await connection.fetchrow(
         f"SELECT * FROM jobs WHERE queue = 'gpu' AND status = 'pending' ORDER BY {order} LIMIT 1 OFFSET $1",  # noqa: S608
         place or 0,
     )
     assert found is not None
-    return found
+    return Job.from_row(found)
 
 
-async def _ask_in_turns(
-    sizes: Sequence[Mapping[str, Question]], rounds: int, times: int
+async def _run_in_turns(
+    sizes: Sequence[Mapping[str, Query]], rounds: int, times: int
 ) -> dict[str, list[list[float]]]:
-    """For each question the times that each size took; none where it is not asked."""
+    """Return the measured seconds by query and size; the list is empty if a size does not have the query."""
     names = list(sizes[-1])
     found: dict[str, list[list[float]]] = {name: [[] for _ in sizes] for name in names}
     for _ in range(rounds):
         for name in names:
-            for place, questions in enumerate(sizes):
-                if name in questions:
-                    found[name][place] += [await _seconds(questions[name]) for _ in range(times)]
+            for place, size_queries in enumerate(sizes):
+                if name in size_queries:
+                    found[name][place] += [await _measure(size_queries[name]) for _ in range(times)]
     return found
 
 
-async def _seconds(question: Question) -> float:
+async def _measure(query: Query) -> float:
     began = time.perf_counter()
-    answer = await question.ask()
+    result = await query.run()
     seconds = time.perf_counter() - began
-    if question.undo is not None:
-        await question.undo(answer)
+    if query.undo is not None:
+        await query.undo(result)
     return seconds
 
 
 async def _plans(size: Size) -> list[list[str]]:
-    """What the planner does with the hot statements, in a transaction that is rolled back."""
-    asked: dict[str, tuple[str, list[Any]]] = {
-        "claim": (transitions._CLAIM, ["default", [KIND], size.worker_id, 1]),
-        "wake": (token_refill._DUE, [token_refill.TOKENS_AT_ONCE]),
-        "quota count": (quota._COUNT, [size.owner_id, 50_000]),
-        "prune results": (prune._RESULTS, [10]),
+    """Return the plans of the hot statements. Each is executed in a transaction that is rolled back."""
+    statements: dict[str, tuple[Statement, dict[str, Any]]] = {
+        "claim": (
+            transition_statements.CLAIM,
+            {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "limit": 1},
+        ),
+        "token refill": (maintenance._DUE, {"limit": token_refill.TOKENS_AT_ONCE}),
+        "quota count": (queries._ACTIVE_OF_OWNER, {"owner_id": size.owner_id, "limit": 50_000}),
+        "prune results": (commands._PRUNE_RESULTS, {"limit": 10}),
     }
     rows = []
     async with size.database.connection() as connection:
-        for name, (statement, arguments) in asked.items():
+        for name, (statement, parameters) in statements.items():
             transaction = connection.transaction()
             await transaction.start()
-            explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement
-            [plan] = (await connection.fetch(explain, *arguments))[0][0]
+            explain = "EXPLAIN (ANALYZE, FORMAT JSON) " + statement.text
+            [plan] = (await connection.fetch(explain, *statement.arguments(parameters)))[0][0]
             await transaction.rollback()
-            nodes = ", ".join(dict.fromkeys(_reads(plan["Plan"])))
+            nodes = ", ".join(dict.fromkeys(_table_reads(plan["Plan"])))
             rows.append([name, nodes, number(plan["Execution Time"])])
     return rows
 
 
-def _reads(node: Mapping[str, Any]) -> list[str]:
-    """The nodes below that read a table."""
+def _table_reads(node: Mapping[str, Any]) -> list[str]:
+    """Return the node and its descendants that read a table."""
     found = []
     if "Relation Name" in node or "Index Name" in node:
         where = node.get("Index Name") or node["Relation Name"]
         found.append(f"{node['Node Type']} {where}")
     for child in node.get("Plans", []):
-        found += _reads(child)
+        found += _table_reads(child)
     return found
 
 

@@ -1,8 +1,8 @@
-"""Thousands of clients that follow streams, in a process of their own: `python -m bench.listen`.
+"""Process that holds thousands of stream clients: `python -m bench.listen`.
 
-Reads one `Plan` (a line of JSON) from its standard input, opens everything, writes a line, listens until its
-input ends or every stream has, and writes one `Heard` (JSON). It parses as much as it takes to know which
-event came when: the client is not what is measured.
+Reads one `Plan` (a line of JSON) from stdin, opens all streams, writes a line to stdout, listens until stdin
+or every stream ends, and writes one `Received` (JSON). Parses only enough to tell which event arrived when,
+so that the client does not distort the measurement.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ import uvloop
 from bench.stack import HOST, ROOT, allow_many_files
 
 OPENING_AT_ONCE: Final = 50
-SEEN_SECONDS: Final = 120.0
+EXIT_SECONDS: Final = 120.0
 
 _SSE_ID: Final = re.compile(rb"\nid: (\d+)\n|^id: (\d+)\n")
 _WS_SEQ: Final = re.compile(rb'"seq":(\d+)')
@@ -44,23 +44,23 @@ class Stream(msgspec.Struct, frozen=True):
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to open on the server at this port."""
+    """Streams to open on the server at `port`."""
 
     port: int
     streams: list[Stream]
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """What came. An event is (place of the stream in the plan, seq, time), a tick (place, date, time)."""
+class Received(msgspec.Struct, frozen=True):
+    """Received events as (index of the stream in the plan, seq, time) and ticks as (index, date, time)."""
 
     events: list[tuple[int, int, float]]
     ticks: list[tuple[int, str, float]]
     ends: dict[str, int]
-    """How many streams ended with `shutdown`, with which close code, or `cut` without a word."""
+    """Number of streams by how they ended: `shutdown`, a WebSocket close code, or `cut` without notice."""
 
 
 class Listener:
-    """The process, seen from the script that measures."""
+    """Runs `bench.listen` in a subprocess."""
 
     def __init__(self, plan: Plan) -> None:
         self._process = subprocess.Popen(
@@ -78,25 +78,25 @@ class Listener:
         return self._process.pid
 
     def kill(self) -> None:
-        """Let all its clients vanish at once."""
+        """Kill the process, so that all its clients disappear at once."""
         self._process.kill()
         self._process.wait()
 
-    def stop(self) -> Heard:
-        """Close what is still open, and say what was heard."""
-        said, _ = self._process.communicate(timeout=SEEN_SECONDS)
+    def stop(self) -> Received:
+        """Close all streams and return what they have received."""
+        output, _ = self._process.communicate(timeout=EXIT_SECONDS)
         if self._process.returncode != 0:
-            raise RuntimeError(f"the listener ended with {self._process.returncode}")
-        return msgspec.json.decode(said, type=Heard)
+            raise RuntimeError(f"bench.listen exited with code {self._process.returncode}")
+        return msgspec.json.decode(output, type=Received)
 
 
 class _Client(asyncio.Protocol):
-    """One stream."""
+    """Client of one stream."""
 
-    def __init__(self, place: int, stream: Stream, heard: "_Hearing") -> None:
+    def __init__(self, place: int, stream: Stream, collector: "_Collector") -> None:
         self._place = place
         self._stream = stream
-        self._heard = heard
+        self._collector = collector
         self._buffer = bytearray()
         self._is_open = False
         self._end = "cut"
@@ -104,7 +104,7 @@ class _Client(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
         headers = {"Host": HOST, **self._stream.headers}
         if self._stream.transport == "websocket":
@@ -130,7 +130,7 @@ class _Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.opened.done():
             self.opened.set_exception(exc or ConnectionError(f"refused: {bytes(self._buffer[:300])!r}"))
-        self._heard.ended(self._end)
+        self._collector.record_end(self._end)
 
     def _open(self) -> bool:
         end = self._buffer.find(b"\r\n\r\n")
@@ -152,7 +152,7 @@ class _Client(asyncio.Protocol):
         frames = bytes(self._buffer[: end + 2])
         del self._buffer[: end + 2]
         for found in _SSE_ID.finditer(frames):
-            self._heard.events.append((self._place, int(found[1] or found[2]), now))
+            self._collector.events.append((self._place, int(found[1] or found[2]), now))
         if b"event: shutdown" in frames:
             self._end = "shutdown"
 
@@ -174,40 +174,40 @@ class _Client(asyncio.Protocol):
         assert self._transport is not None
         if kind == TEXT:
             if found := _WS_SEQ.search(payload):
-                self._heard.events.append((self._place, int(found[1]), now))
+                self._collector.events.append((self._place, int(found[1]), now))
             elif found := _WS_DATE.search(payload):
-                self._heard.ticks.append((self._place, found[1].decode(), now))
+                self._collector.ticks.append((self._place, found[1].decode(), now))
         elif kind == PING:
-            # A mask of zeros leaves the payload as it is.
+            # Masking with zeros leaves the payload unchanged.
             self._transport.write(bytes((0x80 | PONG, 0x80 | len(payload))) + b"\0\0\0\0" + payload)
         elif kind == CLOSE:
             self._end = str(int.from_bytes(payload[:2], "big"))
             self._transport.write(bytes((0x80 | CLOSE, 0x82)) + b"\0\0\0\0" + payload[:2])
 
 
-class _Hearing:
-    """What all clients together have heard."""
+class _Collector:
+    """Collects what all clients receive."""
 
     def __init__(self, streams: int) -> None:
         self.events: list[tuple[int, int, float]] = []
         self.ticks: list[tuple[int, str, float]] = []
         self.ends: Counter[str] = Counter()
-        self.everything_ended = asyncio.Event()
+        self.all_ended = asyncio.Event()
         self._open = streams
 
-    def ended(self, how: str) -> None:
-        self.ends[how] += 1
+    def record_end(self, reason: str) -> None:
+        self.ends[reason] += 1
         self._open -= 1
         if not self._open:
-            self.everything_ended.set()
+            self.all_ended.set()
 
 
-async def _listen(plan: Plan) -> Heard:
+async def _listen(plan: Plan) -> Received:
     loop = asyncio.get_running_loop()
-    hearing = _Hearing(len(plan.streams))
+    collector = _Collector(len(plan.streams))
     for first in range(0, len(plan.streams), OPENING_AT_ONCE):
         clients = [
-            _Client(place, plan.streams[place], hearing)
+            _Client(place, plan.streams[place], collector)
             for place in range(first, min(first + OPENING_AT_ONCE, len(plan.streams)))
         ]
         for client in clients:
@@ -215,19 +215,19 @@ async def _listen(plan: Plan) -> Heard:
         await asyncio.gather(*(client.opened for client in clients))
     sys.stdout.write("open\n")
     sys.stdout.flush()
-    told_to_stop = loop.run_in_executor(None, sys.stdin.buffer.read)
-    ended = asyncio.create_task(hearing.everything_ended.wait())
-    await asyncio.wait({told_to_stop, ended}, return_when=asyncio.FIRST_COMPLETED)
-    return Heard(hearing.events, hearing.ticks, dict(hearing.ends))
+    stop_requested = loop.run_in_executor(None, sys.stdin.buffer.read)
+    ended = asyncio.create_task(collector.all_ended.wait())
+    await asyncio.wait({stop_requested, ended}, return_when=asyncio.FIRST_COMPLETED)
+    return Received(collector.events, collector.ticks, dict(collector.ends))
 
 
 def main() -> None:
     allow_many_files()
     plan = msgspec.json.decode(sys.stdin.buffer.readline(), type=Plan)
-    heard = uvloop.run(_listen(plan))
-    # Under PYTHONUNBUFFERED `sys.stdout.buffer` may write a part of it and say nothing.
-    with open(sys.stdout.fileno(), "wb", closefd=False) as answer:
-        answer.write(msgspec.json.encode(heard))
+    received = uvloop.run(_listen(plan))
+    # Under PYTHONUNBUFFERED, `sys.stdout.buffer` may silently write only a part.
+    with open(sys.stdout.fileno(), "wb", closefd=False) as output:
+        output.write(msgspec.json.encode(received))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""A client that sends requests as fast as they are answered, as a process of its own: `python -m bench.load`.
+"""Closed-loop load generator in its own process: `python -m bench.load`.
 
-It speaks as much HTTP as there is in an answer with a Content-Length, so that the client is not what is
-measured. Reads one `Plan` from its standard input and writes one `Load` to its standard output, both JSON.
+Each connection sends its next request when it has received a response. To keep the client's own cost low, it
+supports only responses with a Content-Length. Reads one `Plan` from stdin and writes one `LoadResult` to
+stdout, both JSON.
 """
 
 import asyncio
@@ -20,17 +21,17 @@ from bench.measuring import milliseconds, percentile
 from bench.stack import FINAL, HOST, ROOT, Api
 
 HEADERS_END = b"\r\n\r\n"
-PATIENCE_SECONDS = 60.0
-"""How long the last answers may take once the time is over; a server that hangs is an error."""
+TIMEOUT_SECONDS = 60.0
+"""Timeout for the last responses after the end of the measurement; a server that hangs is an error."""
 
 PAUSE_SECONDS = 0.005
-"""How long after an answer that says "not yet" a client asks again."""
+"""Polling interval while a job has not ended."""
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What to send. With `status_path` each answer names a job, which is asked for until it has ended.
+    """What to send. With `status_path`, the client polls each created job until it has ended.
 
-    What happens in the first `warm_up_seconds` is not counted.
+    The first `warm_up_seconds` do not count.
     """
 
     port: int
@@ -47,8 +48,8 @@ class Plan(msgspec.Struct, frozen=True):
     final: tuple[str, ...] = FINAL
 
 
-class Load(msgspec.Struct, frozen=True):
-    """What came of it. A `cycle` is one request, or a job from its POST to the answer that says it ended."""
+class LoadResult(msgspec.Struct, frozen=True):
+    """Measurements. A cycle is one request, or a job from its POST to the response that shows its end."""
 
     cycles: int
     seconds: float
@@ -64,8 +65,8 @@ class Load(msgspec.Struct, frozen=True):
         return self.cycles / self.seconds
 
 
-def run(plan: Plan) -> Load:
-    """Have a process carry out the plan."""
+def run(plan: Plan) -> LoadResult:
+    """Execute the plan in a subprocess."""
     done = subprocess.run(
         [sys.executable, "-m", "bench.load"],
         input=msgspec.json.encode(plan),
@@ -73,11 +74,11 @@ def run(plan: Plan) -> Load:
         cwd=ROOT,
         check=True,
     )
-    return msgspec.json.decode(done.stdout, type=Load)
+    return msgspec.json.decode(done.stdout, type=LoadResult)
 
 
 def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") -> bytes:
-    """The bytes of a request."""
+    """Encode a request."""
     lines = [
         f"{method} {path} HTTP/1.1",
         f"Host: {HOST}",
@@ -88,16 +89,16 @@ def request(method: str, path: str, headers: dict[str, str], body: bytes = b"") 
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def posting(
+def post_plan(
     api: Api, headers: dict[str, str], path: str, body: object, seconds: float, **more: object
 ) -> Plan:
-    """A plan for one kind of POST."""
+    """Create a plan that repeats one POST."""
     encoded = msgspec.json.encode(body).decode()
     return Plan(api.port, headers, path, encoded, seconds=seconds, **more)  # type: ignore[arg-type]  # by name
 
 
 class Connection(asyncio.Protocol):
-    """One connection that is kept; one request at a time."""
+    """A persistent connection that carries one request at a time."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -105,7 +106,7 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[tuple[int, bytes]] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclasses of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
@@ -117,7 +118,7 @@ class Connection(asyncio.Protocol):
         start = end + len(HEADERS_END)
         place = head.find(b"content-length:")
         if place < 0:
-            self._fail(ValueError(f"an answer without a length: {head[:200]!r}"))
+            self._fail(ValueError(f"a response without Content-Length: {head[:200]!r}"))
             return
         length = int(head[place + 15 :].split(b"\r\n", 1)[0])
         if len(self._buffer) < start + length:
@@ -135,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
     async def send(self, data: bytes) -> tuple[int, bytes]:
-        """Send a request; its status and body."""
+        """Send a request; return the response's status and body."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(data)
@@ -143,13 +144,13 @@ class Connection(asyncio.Protocol):
 
 
 async def connect(port: int) -> Connection:
-    """A new connection."""
+    """Open a connection."""
     _, connection = await asyncio.get_running_loop().create_connection(Connection, HOST, port)
     return connection
 
 
 class _Client:
-    """Carries out a plan on all its connections."""
+    """Executes a plan on all its connections."""
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
@@ -159,16 +160,16 @@ class _Client:
         self._requests: list[float] = []
         self._cycles: list[float] = []
         self._polls = 0
-        self._start = math.inf  # nothing counts before `run`
+        self._start = math.inf  # nothing counts until `run` sets the start
         self._end = -math.inf
 
-    async def run(self) -> Load:
+    async def run(self) -> LoadResult:
         connections = await asyncio.gather(*(connect(self._plan.port) for _ in range(self._plan.connections)))
         self._start = time.perf_counter() + self._plan.warm_up_seconds
         self._end = self._start + self._plan.seconds
-        async with asyncio.timeout(self._plan.warm_up_seconds + self._plan.seconds + PATIENCE_SECONDS):
+        async with asyncio.timeout(self._plan.warm_up_seconds + self._plan.seconds + TIMEOUT_SECONDS):
             await asyncio.gather(*(self._drive(connection) for connection in connections))
-        return Load(
+        return LoadResult(
             cycles=len(self._cycles),
             seconds=self._plan.seconds,
             request_ms=_summary(self._requests),
@@ -187,7 +188,7 @@ class _Client:
             if self._plan.status_path is not None and status < 300:
                 polls, ended = await self._until_ended(connection, body)
             done = time.perf_counter()
-            # What ends in the time that counts is counted, whenever it began.
+            # A cycle counts if it ends within the measurement, whenever it began.
             if self._start <= done < self._end:
                 self._cycles.append(done - began)
                 self._polls += polls

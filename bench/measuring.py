@@ -1,4 +1,4 @@
-"""Numbers out of measurements: percentiles, rounds, and what processes take of the machine."""
+"""Statistics and resource usage: percentiles, spread over rounds, CPU time and memory of processes."""
 
 import math
 import statistics
@@ -14,7 +14,7 @@ MIB = 1024 * KIB
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that so large a share of them does not exceed; NaN if there are none."""
+    """Return the smallest value that at least `share` of the values do not exceed; NaN without values."""
     if not values:
         return math.nan
     ordered = sorted(values)
@@ -22,8 +22,8 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 @dataclass(frozen=True)
-class FanOut:
-    """One number, measured once a round."""
+class Spread:
+    """Median, minimum and maximum over the rounds."""
 
     median: float
     lowest: float
@@ -35,16 +35,16 @@ class FanOut:
         return f"{number(self.median)} ({number(self.lowest)} to {number(self.highest)})"
 
 
-def spread(values: Iterable[float]) -> FanOut:
-    """Median and extremes over the rounds."""
+def spread(values: Iterable[float]) -> Spread:
+    """Summarise one value per round."""
     found = list(values)
     if not found:
-        return FanOut(math.nan, math.nan, math.nan)
-    return FanOut(statistics.median(found), min(found), max(found))
+        return Spread(math.nan, math.nan, math.nan)
+    return Spread(statistics.median(found), min(found), max(found))
 
 
 def number(value: float) -> str:
-    """With about three digits, as one reads it."""
+    """Format a number with about three significant digits."""
     if math.isnan(value):
         return "–"
     if abs(value) >= 100:
@@ -57,13 +57,13 @@ def number(value: float) -> str:
 
 
 def milliseconds(seconds: float) -> float:
-    """For tables."""
+    """Convert seconds to milliseconds."""
     return seconds * 1000
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a process and all below it have taken so far."""
+class ResourceUsage:
+    """Resources that a process and its descendants have used until `at` (monotonic time)."""
 
     at: float
     cpu_seconds: float
@@ -71,15 +71,15 @@ class Taken:
     pss_bytes: int
     processes: int
 
-    def cores_since(self, before: "Taken") -> float:
-        """The share of one processor that was used meanwhile."""
+    def cores_since(self, before: "ResourceUsage") -> float:
+        """Return the average number of processors used since `before`."""
         return (self.cpu_seconds - before.cpu_seconds) / (self.at - before.at)
 
 
-def taken(pid: int) -> Taken:
-    """Look at a process and its descendants.
+def measure_usage(pid: int) -> ResourceUsage:
+    """Measure a process and its descendants.
 
-    RSS counts memory that they share once for each of them; PSS (proportional) counts it once.
+    RSS counts shared memory once per process; PSS (proportional set size) counts it once in total.
     """
     cpu = 0.0
     rss = pss = count = 0
@@ -92,4 +92,4 @@ def taken(pid: int) -> Taken:
             rss += memory.rss
             pss += getattr(memory, "pss", memory.rss)
             count += 1
-    return Taken(time.monotonic(), cpu, rss, pss, count)
+    return ResourceUsage(time.monotonic(), cpu, rss, pss, count)

@@ -1,8 +1,8 @@
-"""A million rows of a CSV through a linear model: how fast beside a bare loop, how much memory, and exactly.
+"""A linear model on a million rows of a CSV: throughput relative to a bare loop, memory, and correctness.
 
-The CSV is uploaded, the model too, and a job predicts with one over the other, as one would over HTTP. Then
-two at once, on two slots. Then a worker is killed in the middle, and another one takes over. Each time all
-results are read back as NDJSON and compared, in order, with what the model says that is loaded by hand.
+Uploads the CSV and the model over HTTP and runs a prediction job; then two jobs concurrently on two slots;
+then kills a worker in the middle of a job, which another worker completes. Each time, all results are
+downloaded as NDJSON and compared, in order, with predictions computed without Headrace.
 """
 
 import asyncio
@@ -33,64 +33,64 @@ from tests.support.waiting import until
 
 SAMPLE_SECONDS: Final = 0.1
 WARM_SHARE: Final = 0.1
-"""So much of a phase passes before what a process holds counts as its beginning."""
+"""Share of a phase that counts as warm-up; memory growth is measured from its end."""
 
-PATIENCE_SECONDS: Final = 600
-REACH: Final = 0.9
+TIMEOUT_SECONDS: Final = 600
+MIN_SHARE: Final = 0.9
 GROWTH_MIB: Final = 50.0
 NDJSON: Final = "application/x-ndjson"
 
 _DONE: Final = """
 SELECT done, attempt, next_batch, extract(epoch FROM finished_at - started_at)::float8 AS seconds
 FROM jobs WHERE id = $1"""
-_TOGETHER: Final = """
+_COMBINED: Final = """
 SELECT extract(epoch FROM max(finished_at) - min(started_at))::float8 AS seconds, sum(done)::int AS done
 FROM jobs WHERE id = ANY ($1)"""
 
 
-class Memory:
-    """What processes hold while something goes on: the API, and a worker's parent, fork server, children."""
+class MemorySampler:
+    """Samples the resident memory of the API and of a worker's parent process, fork server and children."""
 
     def __init__(self, api: Program, worker: Program) -> None:
         self._pids = {"API": api.pid, "worker": worker.pid}
         self._samples: dict[str, list[int]] = defaultdict(list)
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Look at them all the while."""
-        is_over = Event()
-        watching = Thread(target=self._watch, args=(is_over,))
-        watching.start()
+    def sampling(self) -> Iterator[None]:
+        """Sample during the body, in a thread."""
+        stopped = Event()
+        thread = Thread(target=self._sample, args=(stopped,))
+        thread.start()
         try:
             yield
         finally:
-            is_over.set()
-            watching.join()
+            stopped.set()
+            thread.join()
 
     def growth_bytes(self) -> dict[str, tuple[int, int]]:
-        """What each kind of process held once it was warm, and how much more it held at most afterwards."""
+        """Return, by kind of process, its memory after warm-up and the maximum growth from there."""
         found = {}
         for name, samples in self._samples.items():
             warm = samples[int(len(samples) * WARM_SHARE)]
             found[name] = (warm, max(samples[int(len(samples) * WARM_SHARE) :]) - warm)
         return found
 
-    def _watch(self, is_over: Event) -> None:
-        while not is_over.wait(SAMPLE_SECONDS):
-            for name, held in self._held():
-                self._samples[name].append(held)
+    def _sample(self, stopped: Event) -> None:
+        while not stopped.wait(SAMPLE_SECONDS):
+            for name, rss_bytes in self._measure():
+                self._samples[name].append(rss_bytes)
 
-    def _held(self) -> Iterator[tuple[str, int]]:
+    def _measure(self) -> Iterator[tuple[str, int]]:
         yield "API", _rss(self._pids["API"])
         parent = psutil.Process(self._pids["worker"])
         yield "worker", parent.memory_info().rss
         for forker in parent.children():
             yield "fork server", _rss(forker.pid)
-            yield "children together", sum(_rss(child.pid) for child in forker.children())
+            yield "children, total", sum(_rss(child.pid) for child in forker.children())
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """Rates in turns, then two at once, then the kill."""
+    """Measure the rates, then two concurrent jobs, then the kill."""
     results = Results("million", options)
     rows = options.choose(1_000_000, 100_000)
     table, model = system.folder / "rows.csv", system.folder / "model.skops"
@@ -100,10 +100,10 @@ async def measure(system: Stack, options: Options) -> Results:
     with system.api() as api:
         with system.worker(WORKER_SLOTS="1") as worker:
             await bench.upload(api)
-            await bench.rates(api, worker, results, options.rounds)
+            await bench.measure_rates(api, worker, results, options.rounds)
         with system.worker(WORKER_SLOTS="2"):
-            await bench.two_at_once(api, results)
-        await bench.kill(api, results)
+            await bench.measure_two_jobs(api, results)
+        await bench.measure_kill(api, results)
     return results
 
 
@@ -117,42 +117,42 @@ class _Bench:
         self._dataset_id = ""
 
     async def upload(self, api: Api) -> None:
-        """The CSV and the model, each from its file."""
+        """Upload the CSV and the model from their files."""
         self._send(api, "/models/linear/versions", self._model, "application/octet-stream")
         dataset = self._send(api, "/datasets?name=rows", self._table, "text/csv")
         assert dataset["rows"] == self._rows
         self._dataset_id = dataset["dataset_id"]
 
-    async def rates(self, api: Api, worker: Program, results: Results, rounds: int) -> None:
-        """The job and the bare loop in turns; the memory of the first job and of reading its results."""
-        await self._wait(api, self._submit(api))  # the child has loaded what it needs
+    async def measure_rates(self, api: Api, worker: Program, results: Results, rounds: int) -> None:
+        """Alternate between the job and the bare loop; measure memory during jobs and one download."""
+        await self._wait(api, self._submit(api))  # warm-up: the child loads its libraries
         ours, bare = [], []
-        working, reading = Memory(api.program, worker), Memory(api.program, worker)
+        working, reading = MemorySampler(api.program, worker), MemorySampler(api.program, worker)
         for turn in range(rounds):
-            with working.watched():
+            with working.sampling():
                 job_id = self._submit(api)
                 await self._wait(api, job_id)
             [row] = await self._system.fetch(_DONE, job_id)
             ours.append(row["done"] / row["seconds"])
             bare.append(self._rows / self._bare_seconds())
             if turn == 0:
-                with reading.watched():
+                with reading.sampling():
                     self._check(api, job_id)
         share = percentile([one / two for one, two in zip(ours, bare, strict=True)], 0.5)
         results.table(
             f"{number(float(self._rows))} rows of ten numbers and an id, logistic regression, one slot",
-            ("batch", "Headrace rows/s", "bare loop rows/s", "share"),
+            ("batch size", "Headrace rows/s", "bare loop rows/s", "share"),
             [[str(BATCH_SIZE), str(spread(ours)), str(spread(bare)), number(share)]],
-            f"Median of {rounds} rounds, in brackets the lowest and the highest. Ours from the claim to the"
-            " last commit: reading the dataset, every prediction stored durably, every batch an event. The"
-            " loop reads the same Parquet file and keeps nothing.",
+            f"Median of {rounds} rounds (minimum to maximum). Headrace: from the claim to the last commit,"
+            " including reading the dataset, storing every prediction durably and logging an event per batch."
+            " The loop reads the same Parquet file and stores nothing.",
         )
-        results.at_least("rows/s of a linear model, of the bare loop's", share, REACH)
-        self._tell_memory(results, {"the jobs": working, "reading the results as NDJSON": reading})
+        results.at_least("rows/s of a linear model, relative to the bare loop", share, MIN_SHARE)
+        self._report_memory(results, {"running the jobs": working, "reading the results as NDJSON": reading})
         results.rounds |= {"ours_rows_per_second": ours, "bare_rows_per_second": bare}
 
-    async def two_at_once(self, api: Api, results: Results) -> None:
-        """Two jobs over the same rows, on a worker with two slots."""
+    async def measure_two_jobs(self, api: Api, results: Results) -> None:
+        """Run two jobs over the same rows on a worker with two slots."""
         warm = [self._submit(api), self._submit(api)]
         for job_id in warm:
             await self._wait(api, job_id)
@@ -160,18 +160,18 @@ class _Bench:
         for job_id in job_ids:
             await self._wait(api, job_id)
             self._check(api, job_id)
-        [row] = await self._system.fetch(_TOGETHER, job_ids)
+        [row] = await self._system.fetch(_COMBINED, job_ids)
         rate = row["done"] / row["seconds"]
         results.table(
-            "Two such jobs at once, one worker with two slots",
-            ("rows/s together",),
+            "Two such jobs concurrently on one worker with two slots",
+            ("combined rows/s",),
             [[rate]],
-            "Both compared with the model loaded by hand, row by row.",
+            "All results were compared, row by row, with predictions computed without Headrace.",
         )
         results.rounds["two_slots_rows_per_second"] = rate
 
-    async def kill(self, api: Api, results: Results) -> None:
-        """SIGKILL in the middle; another worker goes on."""
+    async def measure_kill(self, api: Api, results: Results) -> None:
+        """Kill the worker in the middle of a job; another worker completes it."""
         with self._system.worker(WORKER_SLOTS="1") as first:
             job_id = self._submit(api)
 
@@ -179,7 +179,7 @@ class _Bench:
                 [row] = await self._system.fetch(_DONE, job_id)
                 return bool(row["done"] > self._rows * 0.4)
 
-            await until(is_half_done, seconds=PATIENCE_SECONDS)
+            await until(is_half_done, seconds=TIMEOUT_SECONDS)
             first.send(signal.SIGKILL)
             first.wait()
             [row] = await self._system.fetch(_DONE, job_id)
@@ -189,10 +189,11 @@ class _Bench:
         assert (end["attempt"], end["next_batch"]) == (2, -(-self._rows // BATCH_SIZE))
         self._check(api, job_id)
         results.table(
-            "SIGKILL of the worker in the middle",
-            ("rows done when it was killed", "rows done by the next worker", "rows that differ"),
+            "SIGKILL of the worker in the middle of the job",
+            ("rows done at the kill", "rows done by the next worker", "differing rows"),
             [[row["done"], self._rows - row["done"], 0]],
-            "All results, in order, are those of the model loaded by hand; no row is missing or there twice.",
+            "All results are in order and equal to predictions computed without Headrace; no row is missing"
+            " or duplicated.",
         )
 
     def _submit(self, api: Api) -> str:
@@ -217,32 +218,32 @@ class _Bench:
         }
         with file.open("rb") as content:
             request = urllib.request.Request(api.url + path, content, headers)  # noqa: S310  # our own URL
-            with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310
                 return msgspec.json.decode(answer.read())
 
     def _check(self, api: Api, job_id: str) -> None:
-        """Hold every line of the results against the model loaded by hand."""
+        """Compare every line of the results with the expected rows."""
         headers = {**self._user.headers, "Accept": NDJSON}
         request = urllib.request.Request(f"{api.url}/jobs/{job_id}/results", headers=headers)  # noqa: S310
-        expected = enumerate(linear_rows.by_hand(self._table, self._model))
-        with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:  # noqa: S310  # our own URL
-            for line, (row, said) in zip(answer, expected, strict=True):
-                assert msgspec.json.decode(line) == {"index": row, "input_index": row, **said}, row
+        expected = enumerate(linear_rows.expected_rows(self._table, self._model))
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # noqa: S310  # our own URL
+            for line, (row, content) in zip(answer, expected, strict=True):
+                assert msgspec.json.decode(line) == {"index": row, "input_index": row, **content}, row
 
-    def _tell_memory(self, results: Results, phases: dict[str, Memory]) -> None:
+    def _report_memory(self, results: Results, phases: dict[str, MemorySampler]) -> None:
         table: list[list[object]] = []
         largest = 0.0
-        for phase, memory in phases.items():
-            for name, (warm, growth) in memory.growth_bytes().items():
+        for phase, sampler in phases.items():
+            for name, (warm, growth) in sampler.growth_bytes().items():
                 table.append([phase, name, warm / MIB, growth / MIB])
                 largest = max(largest, growth / MIB)
         results.table(
             "Resident memory, MiB",
-            ("during", "process", "once warm", "at most so much more"),
+            ("phase", "process", "after warm-up", "max growth"),
             table,
-            f"Looked at every {SAMPLE_SECONDS:g} s; warm after a tenth of the time.",
+            f"Sampled every {SAMPLE_SECONDS:g} s. Warm-up is the first tenth of the phase.",
         )
-        results.at_most("growth of any process, one of them", largest, GROWTH_MIB, "MiB")
+        results.at_most("memory growth of any process", largest, GROWTH_MIB, "MiB")
 
 
 def _rss(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""What every script of this folder can be told."""
+"""Command-line options of every benchmark."""
 
 import argparse
 from dataclasses import dataclass
@@ -11,23 +11,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Options:
-    """How much to measure. The short form only shows that a script runs: its figures do not count."""
+    """How much to measure. A quick run only shows that the script works: its figures do not count."""
 
     is_quick: bool
     rounds: int
 
-    def choose(self, whole: T, short: T) -> T:
-        """The first, or the second in the short form."""
-        return short if self.is_quick else whole
+    def choose(self, full: T, quick: T) -> T:
+        """Return `full`, or `quick` in a quick run."""
+        return quick if self.is_quick else full
 
 
-def parse(about: str | None) -> Options:
-    """Read the command line of a script."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="the short form: see that it runs")
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="how often ours and the reference take turns"
+def parse(description: str | None) -> Options:
+    """Parse the command line of a benchmark."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--quick", action="store_true", help="short run whose figures do not count")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="number of alternating rounds")
     arguments = parser.parse_args()
     if arguments.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -57,14 +57,14 @@ def _machine(found: list[dict[str, Any]]) -> str:
 def _overview(found: dict[str, dict[str, Any] | None]) -> str:
     rows = []
     for script, kept in found.items():
-        for reach in kept["reaches"] if kept else ():
-            value = float("nan") if reach["value"] is None else reach["value"]
-            verdict = "yes" if reach["is_reached"] else f"**no**, see [{script}](#{script})"
+        for target in kept["targets"] if kept else ():
+            value = float("nan") if target["value"] is None else target["value"]
+            verdict = "yes" if target["is_met"] else f"**no**, see [{script}](#{script})"
             rows.append(
                 [
-                    reach["what"],
-                    f"{number(value)} {reach['unit']}".strip(),
-                    f"{reach['sense']} {reach['limit']:g}",
+                    target["what"],
+                    f"{number(value)} {target['unit']}".strip(),
+                    f"{target['sense']} {target['limit']:g}",
                     verdict,
                 ]
             )
@@ -83,7 +83,7 @@ def _section(figure: Figure, kept: dict[str, Any] | None) -> str:
         lines.append(f"**{table['title']}**\n\n{markdown(table['columns'], table['rows'])}\n")
         if table["note"]:
             lines.append(f"{table['note']}\n")
-    missed = [reach["what"] for reach in kept["reaches"] if not reach["is_reached"]]
+    missed = [target["what"] for target in kept["targets"] if not target["is_met"]]
     note = NOTES / f"{figure.script}.md"
     if note.exists():
         lines.append(note.read_text())

@@ -1,4 +1,4 @@
-"""How long a job waits on an idle system, from its creation until it runs, beside ARQ with its defaults."""
+"""Time from creating a job until it runs on an idle system, compared with ARQ with default settings."""
 
 import asyncio
 import random
@@ -18,16 +18,16 @@ from bench.results import Results
 from bench.stack import FINAL, Api, Stack, User, stack
 
 GAP_SECONDS: Final = 0.6
-"""At most so long between two jobs, at random: longer than ARQ's poll, so that none falls into step."""
+"""Maximum random pause between jobs. Exceeds ARQ's polling interval, so that jobs arrive at any phase."""
 
-PATIENCE_SECONDS: Final = 30
+TIMEOUT_SECONDS: Final = 30
 
 _WAITED: Final = """
 SELECT extract(epoch FROM started_at - created_at)::float8 AS seconds FROM jobs WHERE id = ANY ($1)"""
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """One job at a time, each to its end; both pools of workers are up all the while."""
+    """Run one job at a time to its end, while the workers of both systems are running."""
     results = Results("pickup", options)
     jobs = options.choose(100, 10)
     user = await system.user()
@@ -40,7 +40,7 @@ async def measure(system: Stack, options: Options) -> Results:
         system.python("-m", "arq", "bench.references.bare_arq.WorkerSettings", **socket) as arq_worker,
     ):
         arq_worker.wait_for_log("Starting worker")
-        await _ours(system, api, user, 3)  # the first job of a child loads what it needs
+        await _ours(system, api, user, 3)  # warm-up: the child loads its libraries
         for _ in range(options.rounds):
             ours.append(await _ours(system, api, user, jobs))
             arq.append(await _arq(system, jobs))
@@ -48,9 +48,9 @@ async def measure(system: Stack, options: Options) -> Results:
         "create → running, one job at a time",
         ("", "p50 ms", "p95 ms", "p99 ms", "max ms"),
         [["Headrace", *_cells(ours)], ["ARQ with its defaults", *_cells(arq)]],
-        f"Median of {options.rounds} rounds of {jobs} jobs, in brackets the lowest and the highest. Ours by"
-        " the database's clock, from `created_at` to `started_at`; ARQ's from before `enqueue_job` to the"
-        " first line of the function.",
+        f"Median of {options.rounds} rounds of {jobs} jobs (minimum to maximum). Headrace: from `created_at`"
+        " to `started_at` by the database's clock. ARQ: from the call of `enqueue_job` to the first line of"
+        " the function.",
     )
     waited = [seconds for one in ours for seconds in one]
     results.at_most("create → running, p50", milliseconds(percentile(waited, 0.5)), 5.0, "ms")
@@ -79,7 +79,7 @@ async def _ours(system: Stack, api: Api, user: User, jobs: int) -> list[float]:
 
 
 async def until_ended(connection: Connection, user: User, job_id: str) -> str:
-    """Wait, on one request, until a job has ended; its status."""
+    """Wait with long polling until a job has ended; return its status."""
     ask = load.request("GET", f"/jobs/{job_id}?wait=60", user.headers)
     while True:
         _, answer = await connection.send(ask)
@@ -94,8 +94,8 @@ async def _arq(system: Stack, jobs: int) -> list[float]:
     async with Redis(unix_socket_path=system.redis_socket) as redis:
         for _ in range(jobs):
             await pool.enqueue_job("pick_up", time.time())
-            # redis-py types its asynchronous answers as those of its synchronous client.
-            answer: Any = redis.blpop([bare_arq.PICKED_UP], timeout=PATIENCE_SECONDS)
+            # redis-py's types describe the synchronous client.
+            answer: Any = redis.blpop([bare_arq.PICKED_UP], timeout=TIMEOUT_SECONDS)
             picked_up = await answer
             assert picked_up is not None
             found.append(float(picked_up[1]))

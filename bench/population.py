@@ -1,4 +1,4 @@
-"""A table of jobs as it looks after a long time, made by SQL in a minute."""
+"""Fills the database with a realistic number of jobs, inserted by SQL in about a minute."""
 
 from typing import Final
 from uuid import UUID
@@ -10,9 +10,9 @@ QUEUES: Final = ("default", "gpu", "reports")
 PENDING_SHARE: Final = 0.1
 EXPIRED_SHARE: Final = 0.1
 
-# One row in ten waits, two run on the one worker, one in a hundred has failed, the rest is done. Times go
-# back as the numbers do, a second a job, and so do the ids: of a UUIDv7 the first 48 bits are the time.
-# A hundred jobs in a row are one user's, so that each has all there is.
+# One job in ten is pending, two run on the only worker, one in a hundred has failed, the rest are completed.
+# Job n was created n seconds ago, and its id matches: the first 48 bits of a UUIDv7 are its time. Each run of
+# a hundred jobs belongs to one user, so that every user has jobs in all states.
 _JOBS: Final = """
 INSERT INTO jobs (
     id, owner_id, kind, queue, priority, sort_key, status, params, metadata, attempt, max_attempts,
@@ -68,7 +68,7 @@ INSERT INTO job_attempts (
 SELECT id, 1, kind, queue, $1, run_at, started_at, finished_at, status, error
 FROM jobs WHERE finished_at IS NOT NULL"""
 
-# A UUIDv7 of a moment; what is random in it is a number, so that it is the same each time.
+# The UUIDv7 of a point in time. Its random part is derived from the job's number, so that it is reproducible.
 _UUID_AT: Final = """
 CREATE OR REPLACE FUNCTION uuid_at(at timestamptz, number int) RETURNS uuid IMMUTABLE LANGUAGE sql AS $$
     SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
@@ -77,7 +77,7 @@ $$"""
 
 
 async def populate(connection: asyncpg.Connection, jobs: int, owners: list[UUID], worker_id: UUID) -> None:
-    """Fill empty tables with so many jobs of these users, and with what hangs on them; analysed."""
+    """Insert `jobs` jobs of these users with their payloads, events, batches and attempts; then ANALYZE."""
     await connection.execute(_UUID_AT)
     await connection.execute(
         "INSERT INTO workers (id, name, host, pid, queues, kinds, slots, seen_at)"

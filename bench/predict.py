@@ -1,4 +1,4 @@
-"""How long `POST /predict` takes: the built-in model, a user's model, and two users who take turns."""
+"""Latency of `POST /predict`: built-in model, uploaded model, and two alternating users."""
 
 import asyncio
 import time
@@ -17,19 +17,19 @@ from bench.stack import Api, Stack, User, stack
 
 WARM_UP: Final = 4
 BLOCK: Final = 20
-"""So many requests of one sort, then of the next: so whatever else the machine does meets all of them."""
+"""Requests of one kind before the next kind: short, so that other load on the machine affects all kinds."""
 
 SHARES: Final = (0.5, 0.95, 1.0)
-BUILT_IN: Final = "the built-in model, two users in turn"
-ONE_USER: Final = "a user's model, one user"
-IN_TURN: Final = "the same model's file, two users in turn"
+BUILT_IN: Final = "built-in model, two users alternating"
+ONE_USER: Final = "uploaded model, one user"
+ALTERNATING: Final = "uploaded model, two users alternating"
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """One request after the other, on one slot: so two users who take turns meet in it."""
+    """Send requests sequentially to a worker with one slot, which alternating users share."""
     results = Results("predict", options)
     times = options.choose(300, 20)
-    measured: dict[str, list[float]] = {BUILT_IN: [], ONE_USER: [], IN_TURN: []}
+    measured: dict[str, list[float]] = {BUILT_IN: [], ONE_USER: [], ALTERNATING: []}
     ada, bob = await system.user(), await system.user()
     texts = msgspec.json.encode({"texts": ["What a lovely day"]})
     rows = msgspec.json.encode({"model": "flowers", "instances": [[5.1, 3.5, 1.4, 0.2]]})
@@ -39,25 +39,26 @@ async def measure(system: Stack, options: Options) -> Results:
             headers = {**user.headers, "Content-Type": "application/octet-stream"}
             api.call("POST", "/models/flowers/versions", headers, model)
         for _ in range(options.rounds * times // BLOCK):
-            measured[BUILT_IN] += _ask(api, (ada, bob), texts)
-            measured[ONE_USER] += _ask(api, (ada,), rows)
-            measured[IN_TURN] += _ask(api, (ada, bob), rows)
+            measured[BUILT_IN] += _predict(api, (ada, bob), texts)
+            measured[ONE_USER] += _predict(api, (ada,), rows)
+            measured[ALTERNATING] += _predict(api, (ada, bob), rows)
     results.table(
-        f"`POST /predict` of one row, {times} times a round, one after the other, on one slot",
+        f"`POST /predict` with one row, {times} sequential requests per round, one slot",
         ("", "p50 ms", "p95 ms", "max ms"),
         [
             [name, *(milliseconds(percentile(seconds, share)) for share in SHARES)]
             for name, seconds in measured.items()
         ],
-        "Once a file is involved, users in turn each get a fresh child process, which loads the model again.",
+        "A child process that has loaded a user's file serves only that user, so each change of user starts"
+        " a new child, which loads the model again.",
     )
-    built_in, one_user, in_turn = (
-        milliseconds(percentile(measured[name], 0.5)) for name in (BUILT_IN, ONE_USER, IN_TURN)
+    built_in, one_user, alternating = (
+        milliseconds(percentile(measured[name], 0.5)) for name in (BUILT_IN, ONE_USER, ALTERNATING)
     )
     results.table(
-        "What a switch of owner costs: the p50 of users in turn against that of one user",
-        ("", "times", "ms more"),
-        [["a fresh child, which loads the model", in_turn / one_user, in_turn - one_user]],
+        "Cost of switching users: p50 of alternating users relative to one user",
+        ("", "factor", "additional ms"),
+        [["new child process that loads the model", alternating / one_user, alternating - one_user]],
     )
     results.at_most("`POST /predict`, built-in model, p50", built_in, 30.0, "ms")
     results.rounds = {"seconds": measured}
@@ -66,11 +67,11 @@ async def measure(system: Stack, options: Options) -> Results:
 
 def _model() -> bytes:
     forest = RandomForestClassifier(20, random_state=7).fit(*load_iris(return_X_y=True))
-    written: bytes = skops.io.dumps(forest)
-    return written
+    content: bytes = skops.io.dumps(forest)
+    return content
 
 
-def _ask(api: Api, users: tuple[User, ...], body: bytes) -> list[float]:
+def _predict(api: Api, users: tuple[User, ...], body: bytes) -> list[float]:
     seconds = []
     for turn in range(BLOCK + WARM_UP):
         user = users[turn % len(users)]

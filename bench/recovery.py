@@ -1,7 +1,7 @@
-"""How long after a SIGKILL a worker's job runs elsewhere, with default settings, and what is computed again.
+"""Recovery with default settings: time from SIGKILL of a worker until its job runs elsewhere, and rework.
 
-Two workers of the pool are killed at a time, then replaced. Beside it, in the same run, ARQ and Celery with
-their defaults: one kill each at the beginning, and then the whole run to notice it.
+Kills two of the workers at a time, then replaces them. For ARQ and Celery with their defaults, kills one
+worker each at the beginning and gives them the rest of the run to recover.
 """
 
 import asyncio
@@ -26,8 +26,7 @@ from bench import options
 from bench.measuring import number, percentile
 from bench.options import Options
 from bench.results import Results
-from bench.stack import Api, Program, Stack, User, stack
-from tests.kinds_for_tests import PLUGIN
+from bench.stack import TEST_KINDS, Api, Program, Stack, User, stack
 from tests.support.waiting import until
 
 WORKERS: Final = 4
@@ -35,13 +34,13 @@ VICTIMS: Final = 2
 WORK_MS: Final = 50.0
 BATCHES: Final = 100_000
 COMMITTED_BEFORE: Final = 5
-"""A victim is killed once its job has committed so many batches: in the middle of the next one."""
+"""Number of batches that a job has committed when its worker is killed, in the middle of the next batch."""
 
-PATIENCE_SECONDS: Final = 60.0
+TIMEOUT_SECONDS: Final = 60.0
 ARQ_SECONDS: Final = 330.0
-"""ARQ's own limit for an unfinished job is 300 s, and it looks a little later."""
+"""ARQ retries an unfinished job after 300 s at the earliest, and polls a little later."""
 
-_STANDING: Final = """
+_STATE: Final = """
 SELECT j.id, j.attempt, j.status, j.next_batch, w.pid FROM jobs j LEFT JOIN workers w ON w.id = j.worker_id
 WHERE j.id = ANY ($1)"""
 _STARTED: Final = """
@@ -51,46 +50,46 @@ WHERE job_id = $1 AND type = 'started' AND (data ->> 'attempt')::int = 2"""
 
 @dataclass(frozen=True)
 class Kill:
-    """What became of one job whose worker was killed."""
+    """Recovery of one job whose worker was killed."""
 
     seconds: float
     computed_again: int
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """Kill, wait until everything runs again, replace, and again."""
+    """Repeatedly kill workers, wait until their jobs run again, and replace them."""
     results = Results("recovery", options)
     kills = options.choose(30, 4)
     user = await system.user()
     found: list[Kill] = []
     with ExitStack() as running:
-        api = running.enter_context(system.api(PLUGINS=PLUGIN))
-        others = running.enter_context(_References(system))
-        await others.kill_once()
+        api = running.enter_context(system.api(**TEST_KINDS))
+        references = running.enter_context(_References(system))
+        await references.kill_once()
         began = time.monotonic()
         workers = [
-            running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")) for _ in range(WORKERS)
+            running.enter_context(system.worker(WORKER_SLOTS="1", **TEST_KINDS)) for _ in range(WORKERS)
         ]
-        # Whoever may rescue has been in touch for two leases.
+        # A process may rescue jobs only after two leases of uninterrupted contact with Postgres.
         await asyncio.sleep(2 * system.settings.lease_seconds + 1)
         while len(found) < kills:
             found += await _kill_some(system, api, user, workers)
             workers = [worker for worker in workers if worker.is_running]
             while len(workers) < WORKERS:
-                workers.append(running.enter_context(system.worker(PLUGINS=PLUGIN, WORKER_SLOTS="1")))
+                workers.append(running.enter_context(system.worker(WORKER_SLOTS="1", **TEST_KINDS)))
         if not options.is_quick:
             await asyncio.sleep(max(0.0, ARQ_SECONDS - (time.monotonic() - began)))
-        noticed = others.seconds_until_restarted()
-    _report(results, found, noticed)
+        reference_seconds = references.seconds_until_restarted()
+    _report(results, found, reference_seconds)
     return results
 
 
-def _report(results: Results, found: Sequence[Kill], noticed: dict[str, float | str]) -> None:
+def _report(results: Results, found: Sequence[Kill], reference_seconds: dict[str, float | str]) -> None:
     waited = [kill.seconds for kill in found]
     again = [kill.computed_again for kill in found]
     results.table(
-        "A worker is killed: until its job runs elsewhere",
-        ("", "kills", "p50 s", "p95 s", "max s", "batches computed again, at most"),
+        "Time from SIGKILL of a worker until its job runs on another worker",
+        ("", "kills", "p50 s", "p95 s", "max s", "max batches recomputed"),
         [
             [
                 "Headrace",
@@ -100,13 +99,13 @@ def _report(results: Results, found: Sequence[Kill], noticed: dict[str, float | 
                 max(waited),
                 max(again),
             ],
-            *([name, 1, "", "", said, "all of them"] for name, said in noticed.items()),
+            *([name, 1, "", "", seconds, "all"] for name, seconds in reference_seconds.items()),
         ],
-        "Default settings everywhere. Ours from the SIGKILL to the event `started` of the second attempt.",
+        "Default settings everywhere. Headrace: from the SIGKILL to the second attempt's `started` event.",
     )
     results.at_most("SIGKILL → running elsewhere, p95", percentile(waited, 0.95), 8.0, "s")
-    results.at_most("batches computed again, a kill", float(max(again)), 1.0)
-    results.rounds = {"kills": [asdict(kill) for kill in found], "references": noticed}
+    results.at_most("batches recomputed per kill", float(max(again)), 1.0)
+    results.rounds = {"kills": [asdict(kill) for kill in found], "references": reference_seconds}
 
 
 async def _kill_some(system: Stack, api: Api, user: User, workers: Sequence[Program]) -> list[Kill]:
@@ -116,14 +115,14 @@ async def _kill_some(system: Stack, api: Api, user: User, workers: Sequence[Prog
         UUID(api.call("POST", "/jobs/count", user.headers, msgspec.json.encode(body))["job_id"])
         for _ in range(VICTIMS)
     ]
-    pids = await until(partial(_pids, system, jobs), seconds=PATIENCE_SECONDS)
+    pids = await until(partial(_pids, system, jobs), seconds=TIMEOUT_SECONDS)
     killed_at = time.time()
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     for worker in workers:
         if worker.pid in pids:
             worker.wait()
-    await until(partial(_all_run_again, system, jobs), seconds=PATIENCE_SECONDS)
+    await until(partial(_all_run_again, system, jobs), seconds=TIMEOUT_SECONDS)
     kills = [
         Kill((await system.fetch(_STARTED, job))[0]["at"] - killed_at, _computed_again(counter, job))
         for job in jobs
@@ -134,19 +133,19 @@ async def _kill_some(system: Stack, api: Api, user: User, workers: Sequence[Prog
 
 
 async def _pids(system: Stack, jobs: Sequence[UUID]) -> list[int]:
-    """The processes that run the jobs, once all are well on their way; until then none."""
-    rows = await system.fetch(_STANDING, jobs)
+    """Return the pids of the jobs' workers once every job has committed enough batches, before that []."""
+    rows = await system.fetch(_STATE, jobs)
     return [row["pid"] for row in rows] if all(row["next_batch"] >= COMMITTED_BEFORE for row in rows) else []
 
 
 async def _all_run_again(system: Stack, jobs: Sequence[UUID]) -> bool:
-    """Whether the second attempts have come some way, so that whatever they repeat is repeated by now."""
-    rows = await system.fetch(_STANDING, jobs)
+    """Whether all second attempts have progressed beyond the batches that they may have to recompute."""
+    rows = await system.fetch(_STATE, jobs)
     return all(row["attempt"] == 2 and row["next_batch"] > 3 * COMMITTED_BEFORE for row in rows)
 
 
 def _computed_again(counter: Path, job: UUID) -> int:
-    """How many batches of the job have been computed more than once."""
+    """Count the repeated computations of the job's batches."""
     lines = [line.split() for line in counter.read_text().splitlines()]
     times = Counter(batch for job_id, batch, _pid in lines if job_id == str(job))
     return sum(count - 1 for count in times.values())
@@ -154,7 +153,7 @@ def _computed_again(counter: Path, job: UUID) -> int:
 
 @dataclass
 class _References:
-    """ARQ and Celery: two workers each, of which the one that runs the job is killed."""
+    """ARQ and Celery with two workers each. The worker that runs the job is killed."""
 
     system: Stack
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -189,41 +188,41 @@ class _References:
         return program
 
     async def kill_once(self) -> None:
-        """Give each a job, and kill the worker that has started it."""
+        """Enqueue a job in each system and kill the worker that has started it."""
         pool = await create_pool(RedisSettings(unix_socket_path=self.system.redis_socket))
         await pool.enqueue_job("long_job", "job")
         await pool.aclose()
-        # By a process of its own: Celery reads its settings from the environment as it is imported.
+        # In a subprocess, because Celery reads its settings from the environment on import.
         send = "from bench.references.celery_tutorial import long_job; long_job.delay('job')"
         with self.system.python("-c", send, REDIS_SOCKET=self.system.redis_socket) as sender:
             assert sender.wait() == 0, sender.log
         for name, programs in self._programs.items():
             pid = await self._until_started(name)
             for program in programs:
-                if pid in _family(program.pid):
-                    # The whole worker, as when its machine is gone.
-                    for one in _family(program.pid):
+                if pid in _process_tree(program.pid):
+                    # Kill the whole worker, as if its machine had failed.
+                    for one in _process_tree(program.pid):
                         os.kill(one, signal.SIGKILL)
                     program.wait()
         self._killed_at = time.time()
 
     async def _until_started(self, name: str) -> int:
-        async def look() -> list[tuple[float, int]]:
+        async def read_marks() -> list[tuple[float, int]]:
             return self._marks(name)
 
-        [(_, pid)] = await until(look, seconds=PATIENCE_SECONDS)
+        [(_, pid)] = await until(read_marks, seconds=TIMEOUT_SECONDS)
         return pid
 
     def seconds_until_restarted(self) -> dict[str, float | str]:
-        """For each, how long until the job ran elsewhere, or for how long it did not."""
-        assert self._killed_at is not None, "nothing was killed"
-        watched = time.time() - self._killed_at
+        """Return, by system, the time until the job ran on another worker, or that it did not in this run."""
+        assert self._killed_at is not None, "call kill_once first"
+        elapsed = time.time() - self._killed_at
         names = {"arq": "ARQ", "celery": "Celery"}
         found: dict[str, float | str] = {}
         for name in self._programs:
             marks = self._marks(name)
-            again = f"not within {number(watched)}" if len(marks) < 2 else marks[1][0] - self._killed_at
-            found[names[name]] = again
+            restarted = f"> {number(elapsed)}" if len(marks) < 2 else marks[1][0] - self._killed_at
+            found[names[name]] = restarted
         return found
 
     def _marks(self, name: str) -> list[tuple[float, int]]:
@@ -232,8 +231,8 @@ class _References:
         return [(float(at), int(pid)) for at, pid in (mark.split() for mark in found)]
 
 
-def _family(pid: int) -> list[int]:
-    """A process and its children, the parent first so that it cannot replace them."""
+def _process_tree(pid: int) -> list[int]:
+    """Return a process and its descendants, the parent first, so that it cannot replace its children."""
     return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
 
 

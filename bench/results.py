@@ -1,4 +1,4 @@
-"""What a script found: tables, figures against their reach, printed and kept as JSON."""
+"""Results of a benchmark: tables and targets, printed and saved as JSON."""
 
 import sys
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ FOLDER = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Table:
-    """Something to look at; cells are text or numbers."""
+    """A table of formatted cells."""
 
     title: str
     columns: list[str]
@@ -26,8 +26,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Reach:
-    """One figure and what it should reach; `sense` is at most or at least."""
+class Target:
+    """A figure with its target. `sense` is `≤` or `≥`."""
 
     what: str
     value: float
@@ -36,19 +36,19 @@ class Reach:
     limit: float
 
     @property
-    def is_reached(self) -> bool:
-        """Whether the promise is kept. NaN is not."""
+    def is_met(self) -> bool:
+        """Whether the value meets the target; False for NaN."""
         return self.value <= self.limit if self.sense == "≤" else self.value >= self.limit
 
 
 @dataclass
 class Results:
-    """Of one script; written at its end."""
+    """Results of one script; call `write` at its end."""
 
     script: str
     options: Options
     tables: list[Table] = field(default_factory=list)
-    reaches: list[Reach] = field(default_factory=list)
+    targets: list[Target] = field(default_factory=list)
     rounds: dict[str, Any] = field(default_factory=dict)
 
     def table(
@@ -59,15 +59,15 @@ class Results:
         self.tables.append(Table(title, list(columns), cells, note))
 
     def at_least(self, what: str, value: float, limit: float, unit: str = "") -> None:
-        """Say what should be reached from below."""
-        self.reaches.append(Reach(what, value, unit, "≥", limit))
+        """Add a figure that should be at least `limit`."""
+        self.targets.append(Target(what, value, unit, "≥", limit))
 
     def at_most(self, what: str, value: float, limit: float, unit: str = "") -> None:
-        """Say what should not be passed."""
-        self.reaches.append(Reach(what, value, unit, "≤", limit))
+        """Add a figure that should be at most `limit`."""
+        self.targets.append(Target(what, value, unit, "≤", limit))
 
     def write(self) -> None:
-        """Print everything, and keep it in `bench/results/`."""
+        """Print the results and save them in `bench/results/`."""
         FOLDER.mkdir(exist_ok=True)
         kept = {
             "script": self.script,
@@ -78,7 +78,7 @@ class Results:
             "load_at_end": round(machine.load(), 2),
             "machine": machine.describe(),
             "versions": machine.versions(),
-            "reaches": [asdict(reach) | {"is_reached": reach.is_reached} for reach in self.reaches],
+            "targets": [asdict(target) | {"is_met": target.is_met} for target in self.targets],
             "tables": [asdict(table) for table in self.tables],
             "measured": self.rounds,
         }
@@ -90,16 +90,15 @@ class Results:
             if table.note:
                 print(f"\n{table.note}")
         print()
-        for reach in self.reaches:
-            verdict = "reached" if reach.is_reached else "NOT reached"
-            print(
-                f"{reach.what}: {number(reach.value)} {reach.unit} ({reach.sense} {reach.limit:g}): {verdict}"
-            )
+        for target in self.targets:
+            verdict = "met" if target.is_met else "MISSED"
+            value = f"{number(target.value)} {target.unit}".strip()
+            print(f"{target.what}: {value} (target {target.sense} {target.limit:g}): {verdict}")
         sys.stdout.flush()
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, with columns as wide as they have to be."""
+    """Format a Markdown table with aligned columns."""
     widths = [max(len(row[place]) for row in (columns, *rows)) for place in range(len(columns))]
     lines = [_line(columns, widths), "|" + "|".join("-" * (width + 2) for width in widths) + "|"]
     lines += [_line(row, widths) for row in rows]

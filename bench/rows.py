@@ -1,4 +1,4 @@
-"""How many rows a second a batch job over a dataset does, beside a bare loop over the same model."""
+"""Rows per second of a batch job over a dataset, compared with a bare loop over the same model."""
 
 import asyncio
 import csv
@@ -17,7 +17,7 @@ from bench.results import Results
 from bench.stack import ROOT, Api, Stack, User, stack
 
 BATCH_SIZES: Final = (1000, 10)
-REACH: Final = {1000: 0.9, 10: 0.8}
+MIN_SHARE: Final = {1000: 0.9, 10: 0.8}
 
 _SECONDS: Final = """
 SELECT extract(epoch FROM finished_at - started_at)::float8 AS seconds, done, errors
@@ -25,7 +25,7 @@ FROM jobs WHERE id = $1"""
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """For each batch size, the job and the loop in turns, one process that computes in either."""
+    """Alternate between the job and the loop for each batch size; one process computes in each."""
     results = Results("rows", options)
     rows = options.choose(100_000, 10_000)
     user = await system.user()
@@ -33,7 +33,9 @@ async def measure(system: Stack, options: Options) -> Results:
     bare: dict[int, list[float]] = {size: [] for size in BATCH_SIZES}
     with system.api() as api, system.worker(WORKER_SLOTS="1"):
         dataset = _upload(api, user, rows)
-        await _rate(system, api, user, _upload(api, user, 1000), 1000)  # the child has loaded what it needs
+        await _rate(
+            system, api, user, _upload(api, user, 1000), 1000
+        )  # warm-up: the child loads its libraries
         for _ in range(options.rounds):
             for size in BATCH_SIZES:
                 ours[size].append(await _rate(system, api, user, dataset, size))
@@ -42,13 +44,13 @@ async def measure(system: Stack, options: Options) -> Results:
     for size in BATCH_SIZES:
         share = percentile([one / two for one, two in zip(ours[size], bare[size], strict=True)], 0.5)
         table.append([str(size), str(spread(ours[size])), str(spread(bare[size])), number(share)])
-        results.at_least(f"rows/s at batch {size}, of the bare loop's", share, REACH[size])
+        results.at_least(f"rows/s at batch size {size}, relative to the bare loop", share, MIN_SHARE[size])
     results.table(
-        f"{number(float(rows))} texts of a CSV through the built-in model, one process that computes",
-        ("batch", "Headrace rows/s", "bare loop rows/s", "share"),
+        f"{number(float(rows))} texts from a CSV, built-in model, one computing process",
+        ("batch size", "Headrace rows/s", "bare loop rows/s", "share"),
         table,
-        f"Median of {options.rounds} rounds, in brackets the lowest and the highest. Ours from the claim"
-        " to the last commit, with reading the dataset, storing every prediction, logging every batch.",
+        f"Median of {options.rounds} rounds (minimum to maximum). Headrace: from the claim to the last"
+        " commit, including reading the dataset, storing every prediction and logging every batch.",
     )
     results.rounds = {"ours_rows_per_second": ours, "bare_rows_per_second": bare}
     return results
@@ -66,7 +68,7 @@ def _upload(api: Api, user: User, rows: int) -> str:
 
 
 async def _rate(system: Stack, api: Api, user: User, dataset_id: str, batch_size: int) -> float:
-    """Rows a second of one job."""
+    """Run one job; return its rows per second."""
     body = msgspec.json.encode({"dataset_id": dataset_id, "batch_size": batch_size})
     job_id = api.call("POST", "/jobs/batch-predict", user.headers, body)["job_id"]
     connection = await load.connect(api.port)

@@ -1,4 +1,4 @@
-"""What is measured: real servers, durable as in production, and each program as a process of its own."""
+"""System under test: real servers with production durability, and each program in its own process."""
 
 import itertools
 import json
@@ -28,6 +28,7 @@ from app.cli.migrations import migrate
 from app.core import ids
 from app.core.config import Settings, load_settings
 from app.embedded.servers import EmbeddedServers
+from tests.kinds_for_tests import PLUGIN
 
 ROOT: Final = Path(__file__).parents[1]
 HOST: Final = "127.0.0.1"
@@ -37,13 +38,16 @@ STOP_SECONDS: Final = 40.0
 TOKEN_SECONDS: Final = 86_400
 FINAL: Final = ("completed", "failed", "cancelled")
 
+TEST_KINDS: Final = {"PLUGINS": PLUGIN, "CHILD_PERMISSIONS": "files,processes"}
+"""Settings that enable the tests' job kinds, with the permissions that they declare."""
 
-class DidNotStart(Exception):
-    """A process that is to be measured ended, or never answered; its log says why."""
+
+class StartError(Exception):
+    """A process ended or did not respond at start-up. The message is the end of its log."""
 
 
 class Program:
-    """A running process, and what it has logged."""
+    """A running process and its log."""
 
     def __init__(self, process: subprocess.Popen[bytes], log_path: Path) -> None:
         self._process = process
@@ -56,12 +60,12 @@ class Program:
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Its log so far."""
         return self._log_path.read_text(errors="replace")
 
     @property
     def is_running(self) -> bool:
-        """Whether it is still there."""
+        """Whether it has not ended."""
         return self._process.poll() is None
 
     def send(self, number: signal.Signals) -> None:
@@ -69,11 +73,11 @@ class Program:
         self._process.send_signal(number)
 
     def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """Its exit code, once it has ended."""
+        """Wait until it has ended; return its exit code."""
         return self._process.wait(seconds)
 
     def stop(self) -> None:
-        """Ask it to end; end it if it does not."""
+        """Terminate it; kill it if it does not end within `STOP_SECONDS`."""
         if not self.is_running:
             return
         self.send(signal.SIGTERM)
@@ -83,30 +87,30 @@ class Program:
             self.kill()
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kill it."""
         if self.is_running:
             self.send(signal.SIGKILL)
         self.wait()
 
     def wait_for_log(self, text: str) -> None:
-        """Return once the text is in the log; raises DidNotStart."""
+        """Wait until the log contains the text; raises StartError."""
         deadline = time.monotonic() + START_SECONDS
         while text not in self.log:
             if not self.is_running or time.monotonic() > deadline:
-                raise DidNotStart(self.log[-4000:])
+                raise StartError(self.log[-4000:])
             time.sleep(0.01)
 
 
 @dataclass(frozen=True)
 class Api:
-    """A program that answers HTTP."""
+    """A program that serves HTTP."""
 
     program: Program
     port: int
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its base URL."""
         return f"http://{HOST}:{self.port}"
 
     def call(
@@ -117,7 +121,7 @@ class Api:
         body: bytes | None = None,
         seconds: float = 60,
     ) -> Any:
-        """One request out of turn, and the JSON of its answer. What is measured goes through `load`."""
+        """Send one request and return its JSON response, for requests that are not measured: see `load`."""
         request = urllib.request.Request(self.url + path, body, dict(headers), method=method)  # noqa: S310
         with urllib.request.urlopen(request, timeout=seconds) as answer:  # noqa: S310  # our own URL
             return json.loads(answer.read())
@@ -125,7 +129,7 @@ class Api:
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who is signed in."""
+    """A user with the headers of an authenticated request."""
 
     id: UUID
     headers: dict[str, str]
@@ -133,7 +137,7 @@ class User:
 
 @dataclass(frozen=True)
 class Stack:
-    """The servers, a migrated database, and everything that is started on them."""
+    """The servers and a migrated database; starts processes that use them."""
 
     folder: Path
     embedded: EmbeddedServers
@@ -143,16 +147,16 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        """Our Redis."""
+        """URL of Redis."""
         return self.settings.redis_url
 
     @property
     def redis_socket(self) -> str:
-        """The path of its socket, for those who write URLs in another way."""
+        """Path of the Redis socket, for programs with another URL syntax."""
         return self.redis_url.removeprefix("unix://")
 
     def environment(self, **more: str) -> dict[str, str]:
-        """What a process of ours reads its settings from: everything at its default but the addresses."""
+        """Return a process's environment: default settings except for the servers' addresses."""
         return {
             **os.environ,
             "ENVIRONMENT": "production",
@@ -194,42 +198,42 @@ class Stack:
 
     @contextmanager
     def api(self, **more: str) -> Iterator[Api]:
-        """Our API, ready to answer."""
-        with self._answering(("-m", "app", "serve"), "/health/live", more) as api:
+        """Run the Headrace API, ready to serve, during the body."""
+        with self._serving(("-m", "app", "serve"), "/health/live", more) as api:
             yield api
 
     @contextmanager
     def reference(self, application: str, **more: str) -> Iterator[Api]:
-        """An application of `bench.references` on uvicorn, with its access log off as it is with ours."""
+        """Run an application of `bench.references` on uvicorn, without access log like the Headrace API."""
         arguments = ("-m", "uvicorn", f"bench.references.{application}", "--no-access-log")
-        with self._answering(arguments, "/docs", more) as api:
+        with self._serving(arguments, "/docs", more) as api:
             yield api
 
     @contextmanager
     def worker(self, **more: str) -> Iterator[Program]:
-        """One worker, ready to take jobs."""
+        """Run one worker, ready to take jobs, during the body."""
         with self.python("-m", "worker", **more) as program:
             program.wait_for_log("worker_started")
             yield program
 
     @contextmanager
-    def _answering(self, arguments: tuple[str, ...], path: str, more: Mapping[str, str]) -> Iterator[Api]:
+    def _serving(self, arguments: tuple[str, ...], path: str, more: Mapping[str, str]) -> Iterator[Api]:
         with socket.create_server((HOST, 0), backlog=4096) as listener:
             port = listener.getsockname()[1]
             descriptor = listener.fileno()
             with self._running((*arguments, "--fd", str(descriptor)), more, (descriptor,)) as program:
                 listener.close()
                 api = Api(program, port)
-                _wait_for_answer(api, path)
+                _wait_until_ready(api, path)
                 yield api
 
     def flush_redis(self) -> None:
-        """Leave nothing in Redis."""
+        """Delete everything in Redis."""
         with Redis.from_url(self.redis_url) as client:
             client.flushall()
 
     async def user(self, name: str | None = None) -> User:
-        """Somebody new. What a token holds is known without asking the API."""
+        """Create a user, with a token that is signed here instead of requested from the API."""
         user_id = ids.new_id()
         name = name or user_id.hex
         await self.execute(
@@ -248,15 +252,15 @@ class Stack:
             await connection.close()
 
     async def fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         connection = await asyncpg.connect(self.database_url)
         try:
             return await connection.fetch(query, *arguments, timeout=3600)
         finally:
             await connection.close()
 
-    async def forget_jobs(self) -> None:
-        """Begin again: no jobs, an empty Redis, statistics that know it."""
+    async def delete_jobs(self) -> None:
+        """Delete all jobs, update the planner's statistics and empty Redis."""
         await self.execute("TRUNCATE jobs CASCADE")
         await self.execute("VACUUM ANALYZE")
         self.flush_redis()
@@ -264,10 +268,10 @@ class Stack:
 
 @contextmanager
 def stack(*, postgres_options: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """Servers during the body. Durable: Postgres at its own options writes each commit to the disk."""
+    """Run the servers during the body. Postgres, at its default options, writes each commit to disk."""
     allow_many_files()
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
-    folder.chmod(0o711)  # root's Postgres is another user, and has to pass through
+    folder.chmod(0o711)  # as root, Postgres runs as another user, which must be able to traverse the folder
     try:
         with EmbeddedServers(folder / "servers", postgres_options=postgres_options) as embedded:
             yield on_database(folder, embedded, embedded.postgres.url)
@@ -276,7 +280,7 @@ def stack(*, postgres_options: Mapping[str, str] | None = None) -> Iterator[Stac
 
 
 def on_database(folder: Path, embedded: EmbeddedServers, url: str) -> Stack:
-    """The stack on one database of the servers, with our tables in it."""
+    """Migrate a database of the servers and return the stack on it."""
     migrate(url)
     settings = load_settings(
         _env_file=None,
@@ -290,12 +294,12 @@ def on_database(folder: Path, embedded: EmbeddedServers, url: str) -> Stack:
 
 
 def allow_many_files() -> None:
-    """Let this process and those it starts hold as many connections as the system lets them."""
+    """Raise the limit of open files of this process and its children to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _wait_for_answer(api: Api, path: str) -> None:
+def _wait_until_ready(api: Api, path: str) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -304,7 +308,7 @@ def _wait_for_answer(api: Api, path: str) -> None:
             return
         except OSError:
             if not api.program.is_running or time.monotonic() > deadline:
-                raise DidNotStart(api.program.log[-4000:]) from None
+                raise StartError(api.program.log[-4000:]) from None
             time.sleep(0.01)
         else:
             return

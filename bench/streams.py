@@ -1,6 +1,6 @@
-"""Thousands of open streams on one API process: latency, memory, processor, the clock, the stop.
+"""Thousands of open streams on one API process: latency, memory, CPU, the clock, and shutdown.
 
-Beside them, in the same run, the design of tutorials: an endpoint that reads the row each second.
+The reference is the usual design of tutorials: an endpoint that polls the row every second.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ import uvloop
 
 from app.core.resources import Resources, open_resources
 from bench import listen, options
-from bench.followed import Committer, Following, running_jobs
-from bench.listen import Heard, Listener, Plan, Stream, Transport
-from bench.measuring import KIB, milliseconds, percentile, spread, taken
+from bench.followed import Committer, FollowedJob, start_jobs
+from bench.listen import Listener, Plan, Received, Stream, Transport
+from bench.measuring import KIB, measure_usage, milliseconds, percentile, spread
 from bench.options import Options
 from bench.results import Results
 from bench.stack import HOST, Api, Stack, User, stack
@@ -35,7 +35,7 @@ DESIGNS: Final[tuple[Design, ...]] = ("sse", "websocket", "polling")
 
 @dataclass(frozen=True)
 class Round:
-    """One design, so many streams, each with an event a second."""
+    """Measurements of one design with a number of streams, each with one event per second."""
 
     design: Design
     streams: int
@@ -50,44 +50,44 @@ class Round:
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """The designs in turns, each time a fresh process; then the clock and the stop."""
+    """Alternate between the designs, each in a new API process; then measure the clock and shutdown."""
     results = Results("streams", options)
     many, some = options.choose(2000, 200), options.choose(100, 20)
     seconds = options.choose(20.0, 5.0)
     owners = [await system.user() for _ in range(OWNERS)]
     rounds: list[Round] = []
     async with open_resources(system.settings) as resources:
-        jobs = await running_jobs(system, resources, owners, many)
+        jobs = await start_jobs(system, resources, owners, many)
         for _ in range(options.rounds):
             for count in (many, some):
                 rounds += [
                     await _follow(system, resources, jobs[:count], design, seconds) for design in DESIGNS
                 ]
-        clock = _clock(system, owners, options.choose(50, 10), options.choose(60.0, 6.0))
-        stops = [_stop(system, jobs, options.choose(300, 50)) for _ in range(options.rounds)]
+        clock = _measure_clock(system, owners, options.choose(50, 10), options.choose(60.0, 6.0))
+        stops = [_measure_stop(system, jobs, options.choose(300, 50)) for _ in range(options.rounds)]
     _report(results, rounds, many, some, seconds)
     results.table(
-        f"The clock: {clock.clients} WebSockets, one killed, one that does not read, {clock.seconds:g} s",
-        ("ticks each", "missed", "drift p50 ms", "drift p99 ms", "drift max ms"),
+        f"Clock: {clock.clients} WebSockets, one killed, one that does not read, {clock.seconds:g} s",
+        ("ticks per client", "missed", "drift p50 ms", "drift p99 ms", "drift max ms"),
         [[clock.ticks, clock.missed, clock.p50_ms, clock.p99_ms, clock.max_ms]],
-        "Drift: from the second that a `time_update` names to its arrival.",
+        "Drift is the delay from the second that a `time_update` names to its arrival.",
     )
-    results.at_most("drift of the clock, at most", clock.max_ms, 50.0, "ms")
+    results.at_most("clock drift, max", clock.max_ms, 50.0, "ms")
     results.at_most("ticks missed by clients that read", float(clock.missed), 0.0)
     results.table(
         f"SIGTERM with {stops[0].streams} open streams, half of them WebSockets",
-        ("seconds to exit", "exit code", "told", "cut without a word"),
-        [[spread(stop.seconds for stop in stops), stops[0].exit_code, min(stop.told for stop in stops),
+        ("seconds to exit", "exit code", "notified", "cut without notice"),
+        [[spread(stop.seconds for stop in stops), stops[0].exit_code, min(stop.notified for stop in stops),
           max(stop.cut for stop in stops)]],
     )  # fmt: skip
     results.at_most("SIGTERM → exit", max(stop.seconds for stop in stops), 2.0, "s")
-    results.at_most("streams cut without a word", float(max(stop.cut for stop in stops)), 0.0)
+    results.at_most("streams cut without notice", float(max(stop.cut for stop in stops)), 0.0)
     results.rounds |= {"clock": asdict(clock), "stops": [asdict(stop) for stop in stops]}
     return results
 
 
 def _report(results: Results, rounds: Sequence[Round], many: int, some: int, seconds: float) -> None:
-    names = {"sse": "Headrace, SSE", "websocket": "Headrace, WebSocket", "polling": "polling the row, SSE"}
+    names = {"sse": "Headrace, SSE", "websocket": "Headrace, WebSocket", "polling": "polling, SSE"}
     for count in (many, some):
         rows = []
         for design, name in names.items():
@@ -108,12 +108,12 @@ def _report(results: Results, rounds: Sequence[Round], many: int, some: int, sec
                 ]
             )
         results.table(
-            f"{count} streams on one API process, an event a second each ({count} events/s)",
-            ("", "p50 ms", "p99 ms", "max ms", "events that arrive %", "KiB a stream", "cores"),
+            f"{count} streams on one API process, one event per second each ({count} events/s)",
+            ("", "p50 ms", "p99 ms", "max ms", "events delivered %", "KiB per stream", "cores"),
             rows,
-            f"From Postgres' confirmation of the commit to the client; {seconds:g} s a round, every round a"
-            " fresh API process. Memory is what the process grew by, a stream. A poll that finds two events"
-            " shows one of them.",
+            f"Latency is measured from Postgres's confirmation of the commit to the client. {seconds:g} s per"
+            " round, each with a new API process. Memory is the growth of the process per stream. A poll that"
+            " finds two events delivers one of them.",
         )
     for design, name in list(names.items())[:2]:
         busy = [one for one in rounds if one.design == design and one.streams == many]
@@ -121,28 +121,30 @@ def _report(results: Results, rounds: Sequence[Round], many: int, some: int, sec
         p99 = spread(one.p99_ms for one in busy).median
         results.at_most(f"{name}: {many} streams, p99", p99, 250.0, "ms")
         results.at_most(
-            f"{name}: memory a stream", spread(o.kib_per_stream for o in busy).median, 50.0, "KiB"
+            f"{name}: memory per stream", spread(o.kib_per_stream for o in busy).median, 50.0, "KiB"
         )
         results.at_most(f"{name}: {some} events/s, p50", spread(o.p50_ms for o in calm).median, 5.0, "ms")
         results.at_most(f"{name}: {some} events/s, p99", spread(o.p99_ms for o in calm).median, 50.0, "ms")
-        results.at_least(f"{name}: events that arrive", min(one.arrived for one in (*busy, *calm)), 1.0)
+        results.at_least(
+            f"{name}: fraction of events delivered", min(one.arrived for one in (*busy, *calm)), 1.0
+        )
     results.rounds["rounds"] = [asdict(one) for one in rounds]
 
 
 async def _follow(
-    system: Stack, resources: Resources, jobs: Sequence[Following], design: Design, seconds: float
+    system: Stack, resources: Resources, jobs: Sequence[FollowedJob], design: Design, seconds: float
 ) -> Round:
     with _serving(system, design) as api:
-        before = taken(api.program.pid)
+        before = measure_usage(api.program.pid)
         listener = Listener(Plan(api.port, [_stream(design, job) for job in jobs]))
         await asyncio.sleep(SETTLE_SECONDS)
-        opened = taken(api.program.pid)
+        opened = measure_usage(api.program.pid)
         committer = Committer(resources, jobs)
         await committer.run(seconds)
-        busy = taken(api.program.pid)
-        await asyncio.sleep(SETTLE_SECONDS)  # the last hints are sent, and arrive
-        heard = listener.stop()
-    waited = _waited(heard, committer.committed)
+        busy = measure_usage(api.program.pid)
+        await asyncio.sleep(SETTLE_SECONDS)  # until the last hints have arrived
+        received = listener.stop()
+    waited = _latencies(received, committer.committed)
     cores = busy.cores_since(opened)
     return Round(
         design=design,
@@ -158,10 +160,10 @@ async def _follow(
     )
 
 
-def _waited(heard: Heard, committed: dict[tuple[int, int], float]) -> list[float]:
-    """How long each event that arrived took; the first arrival of each."""
+def _latencies(received: Received, committed: dict[tuple[int, int], float]) -> list[float]:
+    """Return the seconds from each event's commit to its first arrival, for events that have arrived."""
     arrivals: dict[tuple[int, int], float] = {}
-    for place, seq, at in heard.events:
+    for place, seq, at in received.events:
         arrivals.setdefault((place, seq), at)
     return [max(0.0, arrivals[key] - at) for key, at in committed.items() if key in arrivals]
 
@@ -172,9 +174,9 @@ def _serving(system: Stack, design: Design) -> Iterator[Api]:
         yield api
 
 
-def _stream(design: Design, job: Following) -> Stream:
-    """The stream of a job from where it stands: history is not what is measured."""
-    after = f"?after={job.next_batch + 2}"  # created, started, and one event a batch
+def _stream(design: Design, job: FollowedJob) -> Stream:
+    """Return the stream of a job from its current position, so that earlier events do not count."""
+    after = f"?after={job.next_batch + 2}"  # created, started, and one event per batch
     headers = {"Authorization": job.owner.headers["Authorization"]}
     if design == "websocket":
         return Stream("websocket", f"/ws/jobs/{job.id}{after}", headers)
@@ -183,7 +185,7 @@ def _stream(design: Design, job: Following) -> Stream:
 
 @dataclass(frozen=True)
 class Clock:
-    """How well the clock kept time."""
+    """Accuracy of the clock."""
 
     clients: int
     seconds: float
@@ -194,7 +196,7 @@ class Clock:
     max_ms: float
 
 
-def _clock(system: Stack, owners: Sequence[User], clients: int, seconds: float) -> Clock:
+def _measure_clock(system: Stack, owners: Sequence[User], clients: int, seconds: float) -> Clock:
     with system.api(**LIMITS) as api:
         streams = [
             Stream("websocket", "/ws", {"Authorization": owners[place % OWNERS].headers["Authorization"]})
@@ -202,36 +204,36 @@ def _clock(system: Stack, owners: Sequence[User], clients: int, seconds: float) 
         ]
         doomed = Listener(Plan(api.port, streams[:1]))
         listener = Listener(Plan(api.port, streams[2:]))
-        with _deaf(api, streams[1]):
+        with _stalled_client(api, streams[1]):
             time.sleep(seconds / 2)
             doomed.kill()
             time.sleep(seconds / 2)
-            heard = listener.stop()
-    # The first and the last second may have been cut through.
-    dates = sorted({date for _, date, _ in heard.ticks})[1:-1]
+            received = listener.stop()
+    # Some clients may have missed the first and the last second.
+    dates = sorted({date for _, date, _ in received.ticks})[1:-1]
     drifts = [
-        at - datetime.fromisoformat(date).timestamp() for _, date, at in heard.ticks if date in set(dates)
+        at - datetime.fromisoformat(date).timestamp() for _, date, at in received.ticks if date in set(dates)
     ]
     return Clock(
         clients=clients,
         seconds=seconds,
         ticks=len(dates),
-        missed=len(dates) * (clients - 2) - len(drifts) + _skipped(dates),
+        missed=len(dates) * (clients - 2) - len(drifts) + _skipped_seconds(dates),
         p50_ms=milliseconds(percentile(drifts, 0.5)),
         p99_ms=milliseconds(percentile(drifts, 0.99)),
         max_ms=milliseconds(max(drifts)),
     )
 
 
-def _skipped(dates: Sequence[str]) -> int:
-    """Seconds that nobody was told of."""
+def _skipped_seconds(dates: Sequence[str]) -> int:
+    """Count the seconds for which no client received a tick."""
     first, last = (datetime.fromisoformat(date).timestamp() for date in (dates[0], dates[-1]))
     return round(last - first) + 1 - len(dates)
 
 
 @contextmanager
-def _deaf(api: Api, stream: Stream) -> Iterator[None]:
-    """A WebSocket client that never reads."""
+def _stalled_client(api: Api, stream: Stream) -> Iterator[None]:
+    """Open a WebSocket that never reads."""
     headers = {
         **stream.headers,
         "Host": HOST,
@@ -250,16 +252,16 @@ def _deaf(api: Api, stream: Stream) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Stop:
-    """How an API with open streams ended."""
+    """Shutdown of an API with open streams."""
 
     streams: int
     seconds: float
     exit_code: int
-    told: int
+    notified: int
     cut: int
 
 
-def _stop(system: Stack, jobs: Sequence[Following], streams: int) -> Stop:
+def _measure_stop(system: Stack, jobs: Sequence[FollowedJob], streams: int) -> Stop:
     transports: tuple[Transport, Transport] = ("sse", "websocket")
     with system.api(**LIMITS) as api:
         listener = Listener(
@@ -272,9 +274,9 @@ def _stop(system: Stack, jobs: Sequence[Following], streams: int) -> Stop:
         api.program.send(signal.SIGTERM)
         exit_code = api.program.wait()
         seconds = time.monotonic() - began
-        heard = listener.stop()
-    told = heard.ends.get("shutdown", 0) + heard.ends.get("1001", 0)
-    return Stop(streams, seconds, exit_code, told, streams - told)
+        received = listener.stop()
+    notified = received.ends.get("shutdown", 0) + received.ends.get("1001", 0)
+    return Stop(streams, seconds, exit_code, notified, streams - notified)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""How much memory the API takes for a CSV of 25 MiB with 250 000 short texts: upload, prediction, downloads.
+"""Memory of the API for a CSV of 25 MiB with 250 000 short texts: upload, prediction, downloads.
 
-The API is fresh, so whatever it loads at first use counts. Each download format is read once, one after the
-other; what counts is the highest resident size above what it was before the upload.
+The API process is new, so modules that it loads lazily count. Downloads each format once. Measures the
+maximum growth of the resident size since before the upload.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from bench import load, options, texts
-from bench.dataset_memory import watched
+from bench.dataset_memory import watch_memory
 from bench.measuring import MIB
 from bench.options import Options
 from bench.pickup import until_ended
@@ -22,7 +22,7 @@ from bench.stack import Api, Stack, User, stack
 
 TEXT_CHARACTERS: Final = 112
 BLOCK_ROWS: Final = 1000
-PATIENCE_SECONDS: Final = 600.0
+TIMEOUT_SECONDS: Final = 600.0
 
 DOWNLOADS: Final = {
     "results as NDJSON": "application/x-ndjson",
@@ -32,47 +32,47 @@ DOWNLOADS: Final = {
 
 
 def table(rows: int) -> Iterator[bytes]:
-    """A CSV with so many texts, no two alike, made as it is read."""
-    some = [text.replace('"', '""')[:TEXT_CHARACTERS].rstrip('"') for text in texts.reviews(BLOCK_ROWS)]
+    """Generate a CSV with `rows` distinct texts."""
+    reviews = [text.replace('"', '""')[:TEXT_CHARACTERS].rstrip('"') for text in texts.reviews(BLOCK_ROWS)]
     yield b"text\n"
     for block in range(rows // BLOCK_ROWS):
-        yield "".join(f'"{text} {block}"\n' for text in some).encode()
+        yield "".join(f'"{text} {block}"\n' for text in reviews).encode()
 
 
 async def measure(system: Stack, options: Options) -> Results:
-    """One pass; the sizes are read every few milliseconds."""
+    """Run every stage once while sampling the memory."""
     results = Results("text_memory", options)
     rows = options.choose(250_000, 10_000)
     size = sum(map(len, table(rows)))
     user = await system.user()
-    with system.api() as api, system.worker(WORKER_SLOTS="1"), watched(api.program) as of_api:
+    with system.api() as api, system.worker(WORKER_SLOTS="1"), watch_memory(api.program) as api_memory:
         stages: list[tuple[str, float, float]] = []
         began = time.monotonic()
         dataset_id = _upload(api, user, rows)
-        stages.append(("upload", time.monotonic() - began, of_api.growth_mib))
+        stages.append(("upload", time.monotonic() - began, api_memory.growth_mib))
         began = time.monotonic()
         job_id = await _predict(api, user, dataset_id)
-        stages.append(("prediction", time.monotonic() - began, of_api.growth_mib))
+        stages.append(("prediction", time.monotonic() - began, api_memory.growth_mib))
         for name, media_type in DOWNLOADS.items():
             began = time.monotonic()
             _download(f"{api.url}/jobs/{job_id}/results", {**user.headers, "Accept": media_type})
-            stages.append((name, time.monotonic() - began, of_api.growth_mib))
+            stages.append((name, time.monotonic() - began, api_memory.growth_mib))
         began = time.monotonic()
         _download(f"{api.url}/datasets/{dataset_id}/content", user.headers)
-        stages.append(("the file itself", time.monotonic() - began, of_api.growth_mib))
+        stages.append(("original file", time.monotonic() - began, api_memory.growth_mib))
     results.table(
-        f"A CSV of {size / MIB:.1f} MiB, {rows} texts; the API had {of_api.before / MIB:.0f} MiB before",
-        ("stage", "seconds", "API by then, at most MiB more"),
+        f"A CSV of {size / MIB:.1f} MiB, {rows} texts; API memory before: {api_memory.before / MIB:.0f} MiB",
+        ("stage", "seconds", "API max growth so far MiB"),
         stages,
     )
-    results.at_most("API, more than before", of_api.growth_mib, 60.0, "MiB")
+    results.at_most("API memory growth", api_memory.growth_mib, 60.0, "MiB")
     return results
 
 
 def _upload(api: Api, user: User, rows: int) -> str:
     headers = {**user.headers, "Content-Type": "text/csv"}
     answer = httpx.post(
-        f"{api.url}/datasets?name=texts", content=table(rows), headers=headers, timeout=PATIENCE_SECONDS
+        f"{api.url}/datasets?name=texts", content=table(rows), headers=headers, timeout=TIMEOUT_SECONDS
     )
     answer.raise_for_status()
     assert answer.json()["rows"] == rows
@@ -88,7 +88,7 @@ async def _predict(api: Api, user: User, dataset_id: str) -> str:
 
 
 def _download(url: str, headers: dict[str, str]) -> None:
-    with httpx.stream("GET", url, headers=headers, timeout=PATIENCE_SECONDS) as answer:
+    with httpx.stream("GET", url, headers=headers, timeout=TIMEOUT_SECONDS) as answer:
         answer.raise_for_status()
         assert sum(map(len, answer.iter_raw())) > 0
 

@@ -1,1 +1,1 @@
-"""Plugins to learn from; each is a package that the setting PLUGINS can name."""
+"""Example plugins, one for each extension point. Each is a package that the setting PLUGINS can name."""

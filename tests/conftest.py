@@ -1,5 +1,6 @@
-"""Real servers for every test: a Postgres and a Valkey per test process, a fresh database per test."""
+"""Shared fixtures: one Postgres and one Valkey per test process, and an empty database per test."""
 
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -22,37 +23,39 @@ from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import processes, selection, shared_postgres
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.databases import Databases
 from tests.support.processes import Process
 
 PASSWORD = "a long enough passphrase"
 
-# Lost on a crash of the machine, which a test does not survive either. What is committed survives a kill of
-# the server all the same: it has been handed to the kernel.
+# Faster, and commits still survive a kill of the server, because the kernel has the data. Only a crash of the
+# machine would lose them.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 CONNECT_SECONDS = 30.0
-"""Many requests at once share few connections, and how fast this machine is is not what tests ask."""
+"""Generous: concurrent requests share few connections, and no test depends on the machine's speed."""
 
 SignUp = Callable[[str], Awaitable[dict[str, str]]]
 StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
+MakePlugin = Callable[..., str]
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test for what it needs."""
+    """Mark each test `fast`, `server` or `long`."""
     for item in items:
         selection.mark(item)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import what `-m fast` would leave out."""
-    return selection.is_left_out(collection_path, config.option.markexpr) or None
+    """Skip the import of files that `-m fast` would deselect."""
+    return selection.is_excluded(collection_path, config.option.markexpr) or None
 
 
 @dataclass(frozen=True)
 class Servers:
-    """The servers of this test process, and its databases."""
+    """The servers of this test process and its databases."""
 
     embedded: EmbeddedServers
     databases: Databases
@@ -60,10 +63,10 @@ class Servers:
 
 @pytest.fixture(scope="session")
 def server_root() -> Iterator[Path]:
-    """Where servers keep their data.
+    """Folder for the servers' data.
 
-    Not below pytest's own temporary directory: when another pytest starts it closes that to all other users,
-    and root's Postgres is one.
+    Not below pytest's temporary directory: when another pytest process starts, it makes that inaccessible to
+    other users, and under root Postgres runs as another user.
     """
     with tempfile.TemporaryDirectory(prefix="headrace-tests-", ignore_cleanup_errors=True) as folder:
         root = Path(folder)
@@ -73,17 +76,17 @@ def server_root() -> Iterator[Path]:
 
 @pytest.fixture
 def server_dir(server_root: Path) -> Path:
-    """A new directory for a server of the test's own."""
+    """A new data directory for a server that the test starts itself."""
     return Path(tempfile.mkdtemp(dir=server_root))
 
 
 @pytest.fixture(scope="session")
 def servers(server_root: Path) -> Iterator[Servers]:
-    """Started once per test process, but for a Postgres that whoever started this process shares with us."""
+    """The servers, started once per test process, or with the Postgres that the parent process shares."""
     folder = server_root / "shared"
     running = (
         shared_postgres.servers(folder)
-        if shared_postgres.is_there()
+        if shared_postgres.is_configured()
         else EmbeddedServers(folder, postgres_options=NOT_DURABLE)
     )
     with running as embedded:
@@ -94,14 +97,14 @@ def servers(server_root: Path) -> Iterator[Servers]:
 
 @pytest.fixture
 def database_url(servers: Servers) -> Iterator[str]:
-    """An empty, migrated database."""
-    with servers.databases.one() as url:
+    """URL of an empty, migrated database."""
+    with servers.databases.migrated() as url:
         yield url
 
 
 @pytest.fixture
 def redis_url(servers: Servers) -> str:
-    """An empty Redis."""
+    """URL of an empty Redis."""
     url = servers.embedded.valkey.url
     with Redis.from_url(url) as client:
         client.flushall()
@@ -110,7 +113,7 @@ def redis_url(servers: Servers) -> str:
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    """Settings for servers of the test's own; leases are short, so that nothing takes long to be noticed."""
+    """Settings for the test's servers. Leases are short, so that tests do not wait long for a rescue."""
     return load_settings(
         _env_file=None,
         database_url=database_url,
@@ -129,42 +132,42 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def resources(settings: Settings) -> AsyncIterator[Resources]:
-    """What a process holds while it lives."""
+    """The resources of a process: database, Redis, storage."""
     async with open_resources(settings) as opened:
         yield opened
 
 
 @pytest.fixture
 def stream_times() -> StreamTimes:
-    """How long streams wait, as in production; a test that wants others parametrizes this."""
+    """Production values; parametrize this fixture to change them."""
     return StreamTimes()
 
 
 @pytest.fixture
 def job_times() -> JobTimes:
-    """How long requests wait for jobs, as in production; a test that wants others parametrizes this."""
+    """Production values; parametrize this fixture to change them."""
     return JobTimes()
 
 
 @pytest.fixture
-def intake_bounds() -> ImportLimits:
+def import_limits() -> ImportLimits:
     """What an upload may take, as in production; a test that wants others parametrizes this."""
     return ImportLimits()
 
 
 @pytest.fixture
 async def app(
-    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, intake_bounds: ImportLimits
+    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, import_limits: ImportLimits
 ) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings, stream_times, job_times, intake_bounds)
+    application = create_app(settings, stream_times, job_times, import_limits)
     async with application.router.lifespan_context(application):
         yield application
 
 
 @pytest.fixture
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the started API."""
+    """An HTTP client of the started API."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as opened:
         yield opened
@@ -172,7 +175,7 @@ async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def sign_up(client: httpx.AsyncClient) -> SignUp:
-    """Create a user and sign in; gives the headers that say so."""
+    """Return a function that creates a user, signs in and returns the authentication headers."""
 
     async def sign_up(username: str) -> dict[str, str]:
         created = await client.post("/users", json={"username": username, "password": PASSWORD})
@@ -187,14 +190,14 @@ def sign_up(client: httpx.AsyncClient) -> SignUp:
 @pytest.fixture
 def store(app: FastAPI) -> Database:
     """The database of the started API."""
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     return resources.database
 
 
 @pytest.fixture
 def storage(app: FastAPI) -> Storage:
     """The storage of the started API."""
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     return resources.storage
 
 
@@ -212,15 +215,42 @@ async def mallory(app: FastAPI) -> Account:
 
 @pytest.fixture
 def database(resources: Resources) -> Database:
-    """The database, for a test that starts no API."""
+    """The database, for tests that do not start an API."""
     return resources.database
 
 
 @pytest.fixture
 def start_worker(settings: Settings, tmp_path: Path) -> StartWorker:
-    """Run a worker process, of this name, during a `with`."""
+    """Return a function that runs a worker process with the given name, as a context manager."""
 
     def start(name: str = "worker") -> AbstractAsyncContextManager[Process]:
         return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name)
 
     return start
+
+
+@pytest.fixture
+def plugins_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the import path."""
+    path = tmp_path / "plugins"
+    path.mkdir()
+    monkeypatch.syspath_prepend(path)
+    return path
+
+
+@pytest.fixture
+def make_plugin(plugins_path: Path) -> Iterator[MakePlugin]:
+    """Write a package with these modules and return its name. It is unloaded when the test is over."""
+    made: set[str] = set()
+
+    def make_plugin(name: str, **modules: str) -> str:
+        package = plugins_path / name
+        package.mkdir()
+        for module, source in {"__init__": "", **modules}.items():
+            (package / f"{module}.py").write_text(source)
+        made.add(name)
+        return name
+
+    yield make_plugin
+    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
+        del sys.modules[module]

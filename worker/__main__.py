@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 
-# Whoever is told to stop while it is still importing has nothing to finish, and has not failed.
+# A worker that is stopped during its imports has nothing to finish and has not failed.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvloop
@@ -19,7 +19,7 @@ from worker.main import work
 
 
 def main() -> int:
-    """Run a worker until it is asked to stop. 0 asked to stop, 1 could not start, 2 wrong usage."""
+    """Run a worker until SIGTERM or SIGINT. Exit codes: 0 stopped, 1 could not start, 2 wrong usage."""
     hardening.make_undumpable()  # before any setting is read
     arguments = _parse()
     overrides = {
@@ -32,7 +32,7 @@ def main() -> int:
     except ConfigurationError as error:
         return _cannot_start(error)
     logging.configure(settings)
-    # Before the first child: what it could read of us must hold nothing by then.
+    # Before the first child starts: a child could read our environment.
     hardening.drop_secrets()
     try:
         uvloop.run(work(settings))
@@ -48,9 +48,9 @@ def _cannot_start(error: Exception) -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m worker", description="Run one worker of the pool.")
-    parser.add_argument("--queues", help="the queues to serve, with commas between them")
-    parser.add_argument("--slots", type=int, help="how many jobs to run at a time")
-    parser.add_argument("--name", help="what to call this worker in logs and lists")
+    parser.add_argument("--queues", help="queues to serve, comma-separated")
+    parser.add_argument("--slots", type=int, help="number of concurrent jobs")
+    parser.add_argument("--name", help="worker name, shown in logs and listings")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Single values, from JSON or a file, as models take them. Training and prediction read them here alike."""
+"""Parse single values, from JSON or from a file, the same way for training and for prediction."""
 
 import math
 from collections.abc import Callable, Collection
@@ -13,15 +13,16 @@ from app.datasets.canonical_text import NUMBER, written
 
 SECONDS_OF_A_DAY: Final = 86_400
 MAX_NUMBER: Final = 1e38
-"""What is beyond is a mark for what is missing, like -1.797e308, or an accident: no algorithm squares it."""
+"""Larger magnitudes are markers for missing values, like -1.797e308, or accidents. Algorithms could not
+square them without overflow."""
 
-MAX_SHOWN_CHARACTERS: Final = 40
+MAX_PREVIEW_CHARACTERS: Final = 40
 
 BOOLEANS: Final = {"true": 1.0, "false": 0.0}
 
 
 class Content(StrEnum):
-    """What a column holds."""
+    """What the values of a column are."""
 
     NUMBER = "number"
     CATEGORY = "category"
@@ -31,43 +32,44 @@ class Content(StrEnum):
 
 
 class BadCell(ValueError):
-    """The value is none that the column can hold; the message says what it is not."""
+    """The value does not fit its column. The message quotes the value and names the type that it is not."""
 
 
-def number(value: Any) -> float:
-    """A number, NaN if it is missing. Infinity counts as missing. Raises BadCell."""
+def parse_number(value: Any) -> float:
+    """Return a number as a float; NaN for a missing or infinite one. Raises BadCell."""
     match value:
         case None:
             return math.nan
         case bool() | int() | float() | Decimal() | np.number():
-            return _finite(value)
+            return _finite_or_nan(value)
         case str() if not value.strip():
             return math.nan
         case str() if NUMBER.fullmatch(value):
-            return _finite(value)
+            return _finite_or_nan(value)
         case str() if value.strip().lower() in BOOLEANS:
             return BOOLEANS[value.strip().lower()]
-    raise BadCell(f"{shown(value)} is not a number")
+    raise BadCell(f"{preview(value)} is not a number")
 
 
-def bounded(value: Any) -> float:
-    """A number as those that are trained here take it: one beyond ±MAX_NUMBER is missing. Raises BadCell."""
-    read = number(value)
-    return read if abs(read) <= MAX_NUMBER else math.nan
+def parse_bounded_number(value: Any) -> float:
+    """Return a number as models trained here take it: NaN also beyond ±MAX_NUMBER. Raises BadCell."""
+    number = parse_number(value)
+    return number if abs(number) <= MAX_NUMBER else math.nan
 
 
-def without(marks: Collection[str]) -> Callable[[Any], float]:
-    """How a number is read in a column where these texts mark one that is missing."""
-    missing = frozenset(marks)
+def number_parser(missing_markers: Collection[str]) -> Callable[[Any], float]:
+    """Return `parse_bounded_number` for a column in which these texts, like `NA`, mark a missing number."""
+    markers = frozenset(missing_markers)
 
-    def read(value: Any) -> float:
-        return math.nan if isinstance(value, str) and value.strip() in missing else bounded(value)
+    def parse(value: Any) -> float:
+        is_missing = isinstance(value, str) and value.strip() in markers
+        return math.nan if is_missing else parse_bounded_number(value)
 
-    return read
+    return parse
 
 
-def day(value: Any) -> float:
-    """A date or an instant as days since 1970 in UTC, NaN if it is missing. Raises BadCell."""
+def parse_date(value: Any) -> float:
+    """Return a date or time as days since 1970-01-01 UTC; NaN for a missing one. Raises BadCell."""
     match value:
         case None:
             return math.nan
@@ -75,59 +77,58 @@ def day(value: Any) -> float:
             return math.nan
         case str():
             try:
-                return _days(datetime.fromisoformat(value.strip()))
+                return _days_since_1970(datetime.fromisoformat(value.strip()))
             except ValueError:
                 pass
         case datetime():
-            return _days(value)
+            return _days_since_1970(value)
         case date():
             return float((value - date(1970, 1, 1)).days)
-    raise BadCell(f"{shown(value)} is not a date (ISO 8601)")
+    raise BadCell(f"{preview(value)} is not a date (ISO 8601)")
 
 
-def category(value: Any) -> str | None:
-    """A category, None if it is missing. Raises BadCell."""
+def parse_category(value: Any) -> str | None:
+    """Return a category as text; None for a missing one. Raises BadCell."""
     if isinstance(value, dict | list):
-        raise BadCell(f"{shown(value)} is not a category")
-    return label(value) or None
+        raise BadCell(f"{preview(value)} is not a category")
+    return to_label(value) or None
 
 
-def text(value: Any) -> str:
-    """A text; one that is missing is empty. Raises BadCell."""
+def parse_text(value: Any) -> str:
+    """Return a text; empty for a missing one. Raises BadCell."""
     if isinstance(value, dict | list):
-        raise BadCell(f"{shown(value)} is not a text")
-    return label(value) or ""
+        raise BadCell(f"{preview(value)} is not a text")
+    return to_label(value) or ""
 
 
-def label(value: Any) -> str | None:
-    """A class as it is written: 3 and 3.0 are "3", true is "true"; None if it is missing."""
+def to_label(value: Any) -> str | None:
+    """Return a class label in canonical form: "3" for 3 and 3.0, "true" for true, None for a missing one."""
     return written(value.item() if isinstance(value, np.generic) else value)
 
 
-def shown(value: Any) -> str:
-    """The value in a message, not all of it if it is long."""
-    written = repr(value)
-    return written if len(written) <= MAX_SHOWN_CHARACTERS else f"{written[:MAX_SHOWN_CHARACTERS]}…"
+def preview(value: Any) -> str:
+    """Return the repr of a value for a message, cut to MAX_PREVIEW_CHARACTERS."""
+    text = repr(value)
+    return text if len(text) <= MAX_PREVIEW_CHARACTERS else f"{text[:MAX_PREVIEW_CHARACTERS]}…"
 
 
-READERS: Final[dict[Content, Callable[[Any], Any]]] = {
-    Content.NUMBER: bounded,
-    Content.BOOLEAN: number,
-    Content.DATE: day,
-    Content.CATEGORY: category,
-    Content.TEXT: text,
+PARSERS: Final[dict[Content, Callable[[Any], Any]]] = {
+    Content.NUMBER: parse_bounded_number,
+    Content.BOOLEAN: parse_number,
+    Content.DATE: parse_date,
+    Content.CATEGORY: parse_category,
+    Content.TEXT: parse_text,
 }
-"""How a value of each content is read."""
 
 
-def _finite(value: Any) -> float:
+def _finite_or_nan(value: Any) -> float:
     try:
-        read = float(value)
+        number = float(value)
     except OverflowError:
         return math.nan
-    return read if math.isfinite(read) else math.nan
+    return number if math.isfinite(number) else math.nan
 
 
-def _days(instant: datetime) -> float:
-    in_utc = instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant
+def _days_since_1970(moment: datetime) -> float:
+    in_utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     return in_utc.timestamp() / SECONDS_OF_A_DAY

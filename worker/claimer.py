@@ -1,21 +1,19 @@
-"""Claims jobs for the slots of one worker: free slots that ask together are served by one statement."""
+"""Claims jobs for the slots of one worker. Free slots that ask at the same time share a statement."""
 
 import asyncio
 from collections import defaultdict, deque
 from uuid import UUID
 
-import asyncpg
-
-from app.core import failpoints, metrics
+from app.core import metrics
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
-from app.jobs.events import Event
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 
 
 class Claimer:
-    """Takes the next due jobs of a queue."""
+    """Claims the next due jobs of a queue."""
 
     def __init__(
         self,
@@ -26,7 +24,7 @@ class Claimer:
         *,
         max_running: int = 0,
     ) -> None:
-        """No owner is given more than `max_running` jobs at a time; 0 is no limit."""
+        """Run at most `max_running` jobs of an owner at a time; 0 means no limit."""
         self._database = database
         self._max_running = max_running
         self._hints = hints
@@ -36,32 +34,30 @@ class Claimer:
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def claim(self, queue: str) -> ClaimedJob | None:
-        """The next job of this queue, now running on this worker; None when there is none.
+        """Claim the next job of this queue for this worker. Return None if there is none.
 
-        Raises DatabaseUnavailable. If only the reply was lost, the job is ours without our knowledge: the
-        lease notices and gives it back.
+        Raises DatabaseUnavailable. If only the reply was lost, the job runs here without our knowledge: the
+        lease notices and releases it.
         """
         answer: asyncio.Future[ClaimedJob | None] = asyncio.get_running_loop().create_future()
         asking = self._asking[queue]
         asking.append(answer)
         try:
-            # Whoever gets the lock asks for all who have come meanwhile; they find their answer there.
+            # The slot that gets the lock claims for all that wait; the others find their job already there.
             async with self._locks[queue]:
                 if not answer.done():
                     group = [asking.popleft() for _ in range(len(asking))]
                     await self._claim_for(queue, group)
         finally:
-            if answer in asking:  # cancelled: a job must not be claimed for a slot that is gone
+            if answer in asking:  # cancelled: no job must be claimed for a slot that is gone
                 asking.remove(answer)
         return answer.result()
 
-    async def _take(
-        self, connection: asyncpg.Connection, queue: str, limit: int
-    ) -> list[tuple[ClaimedJob, Event]]:
-        found: list[tuple[ClaimedJob, Event]] = []
+    async def _claim_jobs(self, unit: UnitOfWork, queue: str, limit: int) -> list[ClaimedJob]:
+        found: list[ClaimedJob] = []
         while len(found) < limit:
             claimed = await transitions.claim(
-                connection,
+                unit,
                 queue=queue,
                 kinds=self._kinds,
                 worker_id=self._worker_id,
@@ -74,19 +70,15 @@ class Claimer:
         return found
 
     async def _claim_for(self, queue: str, group: list[asyncio.Future[ClaimedJob | None]]) -> None:
-        failpoints.reach("claim:before")
         try:
-            async with self._database.connection() as connection:
-                found = await self._take(connection, queue, len(group))
+            async with unit_of_work(self._hints, self._database.connection(), failpoint="claim") as unit:
+                found = await self._claim_jobs(unit, queue, len(group))
         except BaseException as error:
             for answer in group:
                 answer.set_exception(error)
-                answer.exception()  # each asker raises it from result(); none is left unheard
+                answer.exception()  # each slot raises it from result(); none goes unretrieved
             raise
-        if found:
-            failpoints.reach("claim:after")
-        for claimed, event in found:
-            self._hints.events(claimed.owner_id, (event.encoded(),))
+        for claimed in found:
             metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds))
         for position, answer in enumerate(group):
-            answer.set_result(found[position][0] if position < len(found) else None)
+            answer.set_result(found[position] if position < len(found) else None)

@@ -1,8 +1,8 @@
-"""Rows that lie in columns: sequences like any other, and to whoever asks for columns nothing is copied.
+"""Rows backed by an Arrow table: read them as a sequence of rows or column by column.
 
-A batch of a dataset comes as an Arrow table. To make a dict of each row, and an array of the dicts again,
-costs several times what a linear model takes for its answer. So the rows are made only for those who look at
-them one by one, and a model of numbers has its matrix at once.
+A batch of a dataset arrives as an Arrow table. Making a dict of each row, only to make an array of the
+dicts again, costs several times the prediction of a linear model. So rows are built only for callers that
+iterate over them; a model that takes numbers gets a matrix straight from the columns.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from app.datasets.conversion.columns import NUMBER, view
 
 
 class TableRows(Sequence[dict[str, Any]]):
-    """The rows of a table, each an object by the columns' names."""
+    """The rows of a table, each a dict by column name."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -28,20 +28,20 @@ class TableRows(Sequence[dict[str, Any]]):
         return int(self._table.num_rows)
 
     @overload
-    def __getitem__(self, place: int) -> dict[str, Any]: ...
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
 
-    def __getitem__(self, place: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        return self._objects[place]
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        return self._dicts[index]
 
     def column(self, name: str) -> list[Any]:
-        """The values of one column; None for each row if there is no such column."""
+        """Return the values of a column; None for each row if the table has no such column."""
         return self._column(name, reading.values)
 
-    def written(self, name: str) -> list[Any]:
-        """The values of one column as they were written, texts where the file has texts."""
+    def column_as_written(self, name: str) -> list[Any]:
+        """Return the values of a column with texts exactly as the file has them, like `3.10`."""
         return self._column(name, reading.written)
 
     def _column(self, name: str, read: Callable[[pa.Table, int], list[Any]]) -> list[Any]:
@@ -49,19 +49,19 @@ class TableRows(Sequence[dict[str, Any]]):
             return [None] * len(self)
         return read(self._table, self._table.column_names.index(name))
 
-    def lists(self, columns: Sequence[str]) -> "TableLists | list[list[Any]]":
-        """Some columns of each row, as a list in this order; None for a column that is not there."""
+    def select(self, columns: Sequence[str]) -> "TableLists | list[list[Any]]":
+        """Return each row as a list of these columns, in this order; None where the table lacks a column."""
         if set(columns) <= set(self._table.column_names):
             return TableLists(self._table.select(list(columns)))
         return [list(row) for row in zip(*map(self.column, columns), strict=True)]
 
     @cached_property
-    def _objects(self) -> list[dict[str, Any]]:
+    def _dicts(self) -> list[dict[str, Any]]:
         return reading.objects(self._table)
 
 
 class TableLists(Sequence[list[Any]]):
-    """The rows of a table, each a list in the order of the columns."""
+    """The rows of a table, each a list in column order."""
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
@@ -70,61 +70,61 @@ class TableLists(Sequence[list[Any]]):
         return int(self._table.num_rows)
 
     @overload
-    def __getitem__(self, place: int) -> list[Any]: ...
+    def __getitem__(self, index: int) -> list[Any]: ...
 
     @overload
-    def __getitem__(self, place: slice) -> list[list[Any]]: ...
+    def __getitem__(self, index: slice) -> list[list[Any]]: ...
 
-    def __getitem__(self, place: int | slice) -> list[Any] | list[list[Any]]:
-        return self._lists[place]
+    def __getitem__(self, index: int | slice) -> list[Any] | list[list[Any]]:
+        return self._lists[index]
 
     @property
     def width(self) -> int:
-        """How many values each row has."""
+        """The number of columns."""
         return int(self._table.num_columns)
 
     def columns(self) -> list[list[Any]]:
-        """The values column by column."""
-        return [reading.values(self._table, place) for place in range(self.width)]
+        """Return the values column by column."""
+        return [reading.values(self._table, index) for index in range(self.width)]
 
-    def written(self, place: int) -> list[Any]:
-        """The values of one column as they were written, texts where the file has texts."""
-        return reading.written(self._table, place)
+    def column_as_written(self, index: int) -> list[Any]:
+        """Return the values of a column with texts exactly as the file has them, like `3.10`."""
+        return reading.written(self._table, index)
 
-    def numbers(self) -> npt.NDArray[np.float64] | None:
-        """The rows as a matrix of their own, NaN where nothing is; None unless all columns hold numbers."""
+    def to_matrix(self) -> npt.NDArray[np.float64] | None:
+        """Return a new matrix of shape (rows, columns), NaN for null; None unless all columns are numeric."""
         matrix = np.empty((len(self), self.width))
-        for place, (field, stored) in enumerate(zip(self._table.schema, self._table.columns, strict=True)):
-            numbers = _numbers(field, stored)
+        for index, (field, stored) in enumerate(zip(self._table.schema, self._table.columns, strict=True)):
+            numbers = _to_floats(field, stored)
             if numbers is None:
                 return None
-            matrix[:, place] = numbers
+            matrix[:, index] = numbers
         return matrix
 
-    def numbers_at(self, place: int) -> npt.NDArray[np.float64] | None:
-        """One column as numbers, NaN where nothing is; None if it holds something else."""
-        return _numbers(self._table.schema.field(place), self._table.column(place))
+    def to_vector(self, index: int) -> npt.NDArray[np.float64] | None:
+        """Return one column as floats, NaN for null; None unless it is numeric."""
+        return _to_floats(self._table.schema.field(index), self._table.column(index))
 
     @cached_property
     def _lists(self) -> list[list[Any]]:
         return [list(row) for row in zip(*self.columns(), strict=True)]
 
 
-def _numbers(field: pa.Field, stored: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
-    found: npt.NDArray[np.float64]
+def _to_floats(field: pa.Field, stored: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
+    floats: npt.NDArray[np.float64]
     if stored.type == NUMBER:
-        found = stored.to_numpy()
-    elif _is_number(view(field)):
-        found = reading.typed(field, stored).cast(NUMBER, safe=False).to_numpy()
+        floats = stored.to_numpy()
+    elif _is_numeric(view(field)):
+        floats = reading.typed(field, stored).cast(NUMBER, safe=False).to_numpy()
     elif stored.null_count == len(stored):
-        found = np.full(len(stored), np.nan)
+        floats = np.full(len(stored), np.nan)
     else:
         return None
-    return found
+    return floats
 
 
-def _is_number(of_column: pa.DataType) -> bool:
-    is_number: bool = (
-        types.is_floating(of_column) or types.is_integer(of_column) or types.is_boolean(of_column)
+def _is_numeric(column_type: pa.DataType) -> bool:
+    is_numeric: bool = (
+        types.is_floating(column_type) or types.is_integer(column_type) or types.is_boolean(column_type)
     )
-    return is_number
+    return is_numeric

@@ -1,18 +1,18 @@
-"""The ARQ worker, consumer's side: takes wake tokens and runs `run_next` for each.
+"""Consume wake tokens from the Redis queues and call `run_next` for each.
 
-A subclass of ARQ's worker that keeps its way of running a function and changes how it takes tokens:
+A subclass of ARQ's worker that changes how tokens are consumed:
 
--   ARQ polls each half second; this blocks in BZMPOP until a token is there, so that pick-up takes
-    milliseconds, and an idle worker sends one command a second.
--   ARQ leaves the ids of running jobs in its sorted set, where each idle worker tries each of them again;
-    here a token leaves the set, atomically, when it is taken.
--   ARQ counts a slot before a pipeline that may raise; here a slot is counted by its task.
--   ARQ reads what a token says; here nobody does: whoever can write to Redis can say anything. Which queue
-    the token was in is all that counts. What else belongs to it is removed unread.
--   ARQ takes tokens one by one; here a slot that is done takes the next one, if there is one, by itself, and
-    many at once where they turn out to be for nothing.
+-   ARQ polls every half second. This blocks in BZMPOP until a token arrives, so that a job starts within
+    milliseconds, and an idle worker sends one command per second.
+-   ARQ leaves the ids of running jobs in its sorted set, where every idle worker tries them again. Here a
+    token is removed from the set, atomically, when it is taken.
+-   ARQ counts a slot as used before a pipeline that may raise. Here the tasks are counted.
+-   ARQ reads the content of a token. Here it is ignored, because anyone with access to Redis can forge it.
+    Only the queue of a token matters. Other keys that belong to it are deleted unread.
+-   ARQ takes tokens one by one from one loop. Here each slot takes the next token as soon as it is free,
+    and many at once while tokens turn out to have no job.
 
-While Redis is away, free slots claim straight from Postgres once a second.
+While Redis is unavailable, free slots claim from Postgres directly, once per second.
 """
 
 import asyncio
@@ -29,15 +29,21 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
 
 BLOCK_SECONDS: Final = 1.0
-AWAY_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 1.0
+"""How often to claim from Postgres, and to retry Redis, while Redis is unavailable."""
+
 EMPTY_SECONDS: Final = 0.002
-_LONGER_THAN_ANY_JOB_SECONDS: Final = 10 * 366 * 86_400
+"""Backoff after a token without a job, times the number of such tokens in a row."""
+
 MANY_EMPTY: Final = 20
+"""After this many tokens in a row without a job, take TOKENS_AT_ONCE."""
+
 TOKENS_AT_ONCE: Final = 1000
-_KEYS_OF_A_TOKEN: Final = (job_key_prefix.encode(), retry_key_prefix.encode())
+_NO_TIMEOUT_SECONDS: Final = 10 * 366 * 86_400
+_TOKEN_KEY_PREFIXES: Final = (job_key_prefix.encode(), retry_key_prefix.encode())
 
 log = structlog.get_logger(__name__)
 
@@ -55,22 +61,22 @@ class Consumer(Worker):
         run_next: Callable[[str], Awaitable[bool]],
         max_empty_seconds: float = 0.5,
     ) -> None:
-        """`max_empty_seconds` is the longest pause of a slot whose tokens turn out to be for nothing."""
+        """`max_empty_seconds` limits the backoff of a slot after tokens without a job."""
         self._availability = availability
         self._queues = list(queues)
         self._slots = slots
         self._run_next = run_next
         self._max_empty_seconds = max_empty_seconds
         self._slot_freed = asyncio.Event()
-        self._is_taking = False
+        self._is_consuming = False
         self._empty_claims = 0
-        self._numbers = count()
+        self._task_numbers = count()
         super().__init__(
-            functions=[func(cast("WorkerCoroutine", self._on_token), name=queue.FUNCTION, keep_result=0)],
+            functions=[func(cast("WorkerCoroutine", self._run_slot), name=queue.FUNCTION, keep_result=0)],
             redis_pool=queue.client(pool),
             queue_name=keys.queue(self._queues[0]),
             max_jobs=slots,
-            job_timeout=_LONGER_THAN_ANY_JOB_SECONDS,
+            job_timeout=_NO_TIMEOUT_SECONDS,  # jobs have time limits of their own
             keep_result=0,
             retry_jobs=False,
             allow_abort_jobs=False,
@@ -81,88 +87,86 @@ class Consumer(Worker):
         )
 
     async def consume_forever(self) -> None:
-        """Take tokens while there are free slots, until cancelled. What runs then goes on running."""
-        away = asyncio.create_task(self._claim_while_away())
-        self._is_taking = True
+        """Consume tokens while slots are free, until cancelled. Jobs that run then keep running."""
+        claiming = asyncio.create_task(self._claim_without_redis())
+        self._is_consuming = True
         try:
             while True:
-                await self._until_free()
+                await self._wait_for_free_slot()
                 try:
-                    tokens = await self._take_tokens(self._free)
+                    tokens = await self._take_tokens(self._free_slots)
                 except UNREACHABLE as error:
-                    if not await self._is_mended(error):
-                        self._availability.failed(error, Use.TAKE)
-                        await asyncio.sleep(AWAY_SECONDS)
+                    if not await self._repair_queue_keys(error):
+                        self._availability.failed(error, Operation.CONSUME)
+                        await asyncio.sleep(POLL_SECONDS)
                     continue
-                self._availability.succeeded(Use.TAKE)
+                self._availability.succeeded(Operation.CONSUME)
                 for name, token in tokens:
-                    self._start(self._on_token(name, token))
+                    self._start(self._run_slot(name, token))
         finally:
-            self._is_taking = False
-            away.cancel()
-            await asyncio.gather(away, return_exceptions=True)
+            self._is_consuming = False
+            claiming.cancel()
+            await asyncio.gather(claiming, return_exceptions=True)
 
-    async def until_idle(self) -> None:
-        """Wait until nothing runs."""
+    async def wait_idle(self) -> None:
+        """Wait until no slot is in use."""
         while self.tasks:
             await asyncio.wait(self.tasks.values())
 
     @property
-    def _free(self) -> int:
+    def _free_slots(self) -> int:
         return self._slots - len(self.tasks)
 
-    async def _until_free(self) -> None:
-        while self._free <= 0:
+    async def _wait_for_free_slot(self) -> None:
+        while self._free_slots <= 0:
             self._slot_freed.clear()
             await self._slot_freed.wait()
 
     async def _take_tokens(self, limit: int) -> list[tuple[str, bytes]]:
-        """Wait up to a second for tokens and take at most `limit`, each with its queue.
-
-        Each has left the set when we have it.
-        """
-        names = self._in_turn()
-        # Typed as if it might answer at once: redis-py shares the signature with its blocking client.
-        asked = cast(
+        """Wait up to BLOCK_SECONDS for tokens, and take at most `limit`. Returns (queue, token) pairs."""
+        names = self._rotate_queues()
+        # The cast is needed because redis-py shares the annotation with its blocking client.
+        reply = cast(
             "Awaitable[Any]", self.pool.bzmpop(BLOCK_SECONDS, len(names), names, min=True, count=limit)
         )
-        answer = await asked
-        if answer is None:
+        popped = await reply
+        if popped is None:
             return []
-        name = keys.queue_name(answer[0])
-        return [(name, token) for token, _score in answer[1]]
+        name = keys.queue_name(popped[0])
+        return [(name, token) for token, _score in popped[1]]
 
-    def _in_turn(self) -> list[str]:
-        """The keys of the queues. The first that has tokens is served, so each is the first in its turn."""
+    def _rotate_queues(self) -> list[str]:
+        """Return the keys of the queues, rotated by one: Redis serves the first that has tokens."""
         self._queues.append(self._queues.pop(0))
         return [keys.queue(name) for name in self._queues]
 
     async def _take_next(self, done: Sequence[bytes]) -> tuple[str, list[bytes]] | None:
-        """The queue of tokens that are there, and the tokens, which have left the set; forgets those done.
+        """Take tokens of one queue without waiting, and delete the keys of the tokens that are done.
 
-        It is one token, unless many before it were for nothing.
+        Takes one token, or many if there was no job for many in a row. Returns the queue and the tokens, or
+        None.
         """
-        if not self._is_taking:
+        if not self._is_consuming:
             with suppress(*UNREACHABLE):
-                await self.pool.unlink(*_keys_of(done))
+                await self.pool.unlink(*_token_keys(done))
             return None
-        names = self._in_turn()
+        names = self._rotate_queues()
         try:
             async with self.pool.pipeline(transaction=False) as pipe:
                 limit = 1 if self._empty_claims < MANY_EMPTY else TOKENS_AT_ONCE
                 pipe.zmpop(len(names), names, min=True, count=limit)
-                pipe.unlink(*_keys_of(done))
-                answer, *_ = await pipe.execute()
+                pipe.unlink(*_token_keys(done))
+                popped, *_ = await pipe.execute()
         except UNREACHABLE as error:
-            if not await self._is_mended(error):
-                self._availability.failed(error, Use.TAKE)
+            if not await self._repair_queue_keys(error):
+                self._availability.failed(error, Operation.CONSUME)
             return None
-        if answer is None:
+        if popped is None:
             return None
-        return keys.queue_name(answer[0]), [token for token, _score in answer[1]]
+        return keys.queue_name(popped[0]), [token for token, _score in popped[1]]
 
-    async def _is_mended(self, error: Exception) -> bool:
-        """Remove what is no set of tokens from the names of our queues, if that is what was wrong."""
+    async def _repair_queue_keys(self, error: Exception) -> bool:
+        """Delete queue keys that are not sorted sets. Returns whether that was the cause of the error."""
         if not str(error).startswith("WRONGTYPE"):
             return False
         try:
@@ -175,13 +179,13 @@ class Consumer(Worker):
         metrics.TOKENS_REFUSED.inc()
         return True
 
-    async def _claim_while_away(self) -> None:
-        """Claim from Postgres for every free slot once a second while Redis does not answer."""
+    async def _claim_without_redis(self) -> None:
+        """Claim from Postgres for every free slot, once per POLL_SECONDS, while Redis is unavailable."""
         while True:
-            await asyncio.sleep(AWAY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             if self._availability.is_up:
                 continue
-            for slot in range(self._free):
+            for slot in range(self._free_slots):
                 name = self._queues[slot % len(self._queues)]
                 self._start(self._drain_queue(name))
 
@@ -190,40 +194,41 @@ class Consumer(Worker):
             pass
 
     def _start(self, work: Awaitable[None]) -> None:
-        key = str(next(self._numbers))
+        key = str(next(self._task_numbers))
         task = asyncio.ensure_future(work)
         self.tasks[key] = task
-        task.add_done_callback(partial(self._ended, key))
+        task.add_done_callback(partial(self._task_done, key))
 
-    def _ended(self, key: str, task: asyncio.Future[None]) -> None:
+    def _task_done(self, key: str, task: asyncio.Future[None]) -> None:
         del self.tasks[key]
         self._slot_freed.set()
         if task.cancelled() or (error := task.exception()) is None:
             return
         if isinstance(error, UNREACHABLE):
-            # The job is settled in Postgres, or still waits there.
-            self._availability.failed(error, Use.TAKE)
+            # Harmless: the state of the job is in Postgres.
+            self._availability.failed(error, Operation.CONSUME)
         else:
             log.error("slot_failed", exc_info=error)
 
-    async def _on_token(self, name: str, token: bytes) -> None:
-        """Work on the queue of a token, and then on those of the next ones, until there is none."""
+    async def _run_slot(self, name: str, token: bytes) -> None:
+        """Run a job of the token's queue, then take the next tokens, until there are none."""
         done = [token]
-        await self._work_on(name)
+        await self._run_one(name)
         while (taken := await self._take_next(done)) is not None:
             name, done = taken
-            await self._work_on(name)
+            await self._run_one(name)
 
-    async def _work_on(self, name: str) -> None:
+    async def _run_one(self, name: str) -> None:
         if await self._run_next(name):
             self._empty_claims = 0
         else:
-            # Now and then a token is one too many. Many in a row mean jobs of a kind that this worker does
-            # not know: the keeper gives each of them a new token as often as this takes one.
+            # A single token without a job is normal. Many in a row mean that the queue holds jobs of kinds
+            # that this worker does not run: maintenance adds a new token for each as fast as this takes
+            # them.
             self._empty_claims += 1
             await asyncio.sleep(min(self._max_empty_seconds, EMPTY_SECONDS * self._empty_claims))
 
 
-def _keys_of(tokens: Sequence[bytes]) -> list[bytes]:
-    """What there may be in Redis of tokens that have left their set."""
-    return [prefix + token for token in tokens for prefix in _KEYS_OF_A_TOKEN]
+def _token_keys(tokens: Sequence[bytes]) -> list[bytes]:
+    """Return the keys that ARQ may have written for tokens."""
+    return [prefix + token for token in tokens for prefix in _TOKEN_KEY_PREFIXES]

@@ -1,4 +1,4 @@
-"""The job as its handler sees it: what to do, where to go on, and where to put what was computed."""
+"""The handler's interface to its job: read params and rows, resume, commit batches, hand over files."""
 
 import hashlib
 from collections import deque
@@ -39,23 +39,23 @@ __all__ = [
     "Yielded",
 ]
 
-FREE_SECONDS: Final = 0.020
-"""Unacknowledged batches that took less than this to compute are too little work to wait for."""
+RUN_AHEAD_SECONDS: Final = 0.020
+"""A handler runs ahead while its unacknowledged batches together took less than this to compute."""
 
 MAX_UNACKNOWLEDGED: Final = 32
 
 CHECKPOINT_FILE: Final = "checkpoint"
-"""The name under which a checkpoint that is a file comes back."""
+"""The name of the job file that holds a checkpoint too large for a message."""
 
-MAX_SENT_CHECKPOINT_BYTES: Final = 1024 * 1024
-"""A larger checkpoint goes by way of a file."""
+MAX_INLINE_CHECKPOINT_BYTES: Final = 1024 * 1024
+"""A larger checkpoint is written to a file in the scratch folder."""
 
 Outcome: TypeAlias = Mapping[str, Any] | Yielded
-"""What a handler returns: the job's result, or `Yielded()` once `stop_requested` said so."""
+"""What a handler returns: the result of the job, or `Yielded()` after `stop_requested` was true."""
 
 
 class JobError(Exception):
-    """Ends the attempt with a stable code and a sentence for the job's owner."""
+    """Fails the attempt. The owner of the job sees `code`, which is stable, and `message`, one sentence."""
 
     def __init__(self, code: str, message: str, *, is_retryable: bool = True) -> None:
         super().__init__(message)
@@ -65,22 +65,22 @@ class JobError(Exception):
 
 
 class BadInput(JobError):
-    """The params or rows cannot be worked with, now or later; never retried."""
+    """The params or rows are invalid; never retried."""
 
     def __init__(self, message: str) -> None:
         super().__init__("bad_input", message, is_retryable=False)
 
 
 class ArtifactIntegrity(JobError):
-    """A file is not the one that was stored; never retried."""
+    """A file does not have the SHA-256 with which it was stored; never retried."""
 
     def __init__(self, name: str) -> None:
-        message = f"The file {name!r} is damaged: it does not have the SHA-256 that it was stored with."
+        message = f"The file {name!r} is damaged: its SHA-256 is not the one recorded when it was stored."
         super().__init__("artifact_integrity", message, is_retryable=False)
 
 
 class UnserialisableOutput(JobError):
-    """The handler computed something that is not JSON; never retried."""
+    """An output or the result cannot be stored as JSON; never retried."""
 
     def __init__(self, message: str) -> None:
         super().__init__("unserialisable_output", message, is_retryable=False)
@@ -88,9 +88,9 @@ class UnserialisableOutput(JobError):
 
 @dataclass(frozen=True)
 class Resume:
-    """Where an attempt begins: nothing done, or what earlier attempts have committed.
+    """Where an attempt resumes: after `batch` committed batches and `done` committed rows, both 0 at first.
 
-    `errors` of the rows done have an error instead of an output.
+    `errors` of those rows have an error instead of an output.
     """
 
     batch: int
@@ -100,12 +100,12 @@ class Resume:
 
 
 class JobContext:
-    """One attempt at a job. Made for one thread: commit from where the handler runs.
+    """One attempt at a job. Not thread-safe: call it from the thread that runs the handler.
 
-    A batch is one `commit`: some rows, or one epoch. Commits are pipelined. `commit` sends the batch and
-    returns, so that the next one is computed while the worker writes, but never with more than one batch
-    of real work unacknowledged: that is all a crash can cost. Batches that cost next to nothing
-    (`FREE_SECONDS` together) may run ahead further.
+    Each `commit` sends one batch: some rows, or one epoch. Commits are pipelined: `commit` returns once the
+    batch is sent, so that the handler computes the next one while the worker writes. At most one batch is
+    unacknowledged, which bounds what a crash can lose. Batches that together took less than
+    `RUN_AHEAD_SECONDS` may run further ahead, up to `MAX_UNACKNOWLEDGED`.
     """
 
     def __init__(self, start: Start, channel: Channel) -> None:
@@ -121,7 +121,7 @@ class JobContext:
         self._artifacts: dict[str, str] = {}
         self._is_early = False
         self._unacknowledged: deque[tuple[int, float]] = deque()
-        self._held: bytearray | None = None
+        self._last_batch: bytearray | None = None
         self._is_closed = False
         self._is_stop_requested = False
         self._computing_since = perf_counter()
@@ -133,13 +133,13 @@ class JobContext:
 
     @cached_property
     def payload(self) -> Any:
-        """The content that was sent with the job; None if it came without."""
+        """The content submitted with the job; None without any."""
         return None if self._start.payload is None else msgspec.json.decode(self._start.payload)
 
     def rows(self) -> list[Any]:
-        """The payload, which has to be a list. Raises BadInput."""
+        """Return the payload as a list of rows. Raises BadInput if it is not a list."""
         if not isinstance(self.payload, list):
-            raise BadInput("the job has no list of rows to work on")
+            raise BadInput("the job has no rows: its payload is not a list")
         return self.payload
 
     @property
@@ -149,7 +149,7 @@ class JobContext:
 
     @property
     def done(self) -> int:
-        """How many rows all commits so far cover, those of earlier attempts too."""
+        """The number of rows committed so far, including earlier attempts."""
         return self._done
 
     @property
@@ -158,11 +158,11 @@ class JobContext:
         return self._errors
 
     def has_file(self, name: str) -> bool:
-        """Whether the job has a file of this name."""
+        """Return whether the job has a file of this name."""
         return name in self._start.files
 
     def file(self, name: str) -> Path:
-        """A file of the job, whole, on this machine, to be read only. Raises BadInput, ArtifactIntegrity."""
+        """Return the local path of a file of the job (read-only). Raises BadInput, ArtifactIntegrity."""
         if not self.has_file(name):
             raise BadInput(f"the job has no file {name!r}")
         file = self._start.files[name]
@@ -173,26 +173,26 @@ class JobContext:
 
     @cached_property
     def scratch(self) -> Path:
-        """A folder for what this attempt writes; gone when it ends."""
+        """The scratch folder, created on first use. The worker removes it at the end of the attempt."""
         if self._start.scratch is None:
-            raise RuntimeError("this attempt was started without a place for a scratch folder")
+            raise RuntimeError("this kind of job may not write files: it declares writes_files=False")
         folder = Path(self._start.scratch)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
     def artifact(self, name: str, path: Path) -> None:
-        """Hand over a file in the scratch folder together with the result."""
+        """Store a file from the scratch folder with the result, under this name."""
         self._artifacts[name] = str(path.relative_to(self.scratch))
 
     def finish_early(self) -> None:
-        """Say that what is committed when the handler returns is all, though `total` promised more."""
+        """Declare that the job is complete when the handler returns, with fewer batches than `total` says."""
         self._is_early = True
 
     @property
     def stop_requested(self) -> bool:
-        """Whether to stop here, with what is committed, and return `Yielded()`."""
+        """Whether the worker asks the handler to stop. Return `Yielded()` then; a later attempt resumes."""
         while (message := self._channel.receive_nowait()) is not None:
-            self._take(message)
+            self._handle(message)
         return self._is_stop_requested
 
     def commit(
@@ -205,18 +205,18 @@ class JobContext:
         data: Mapping[str, Any] | None = None,
         is_last: bool = False,
     ) -> None:
-        """Hand over one batch: a JSON value, or a RowError, for each row, in input order.
+        """Commit one batch: a JSON value or a RowError for each row, in input order.
 
-        `ids` are the rows' own names, if they have some. `checkpoint` replaces the last one together with the
-        batch; `data` becomes part of the progress event. A batch that `is_last` travels with the handler's
-        return, so that both cost the worker one statement: set it when nothing is left to compute. Raises
+        `ids` are the rows' own ids, if they have some. `checkpoint` replaces the previous one in the same
+        transaction. `data` becomes part of the progress event. Set `is_last` when nothing is left to
+        compute: the worker then writes the batch and the result in one statement. Raises
         UnserialisableOutput, and JobError `message_too_large`.
         """
-        if self._is_closed or self._held is not None:
-            raise RuntimeError("commit after the last batch or after the end of the handler")
+        if self._is_closed or self._last_batch is not None:
+            raise RuntimeError("commit was called after the last batch or after the handler returned")
         seconds = perf_counter() - self._computing_since
         errors = sum(isinstance(output, RowError) for output in outputs)
-        is_small = checkpoint is None or len(checkpoint) <= MAX_SENT_CHECKPOINT_BYTES
+        is_inline = checkpoint is None or len(checkpoint) <= MAX_INLINE_CHECKPOINT_BYTES
         try:
             batch = Batch(
                 index=self._next_batch,
@@ -225,24 +225,24 @@ class JobContext:
                 output=encoding.json_lines(outputs, self._done, ids),
                 step=encoding.plain_text(step),
                 seconds=seconds,
-                checkpoint=checkpoint if is_small else None,
-                checkpoint_file=None if checkpoint is None or is_small else self._written(checkpoint),
+                checkpoint=checkpoint if is_inline else None,
+                checkpoint_file=None if checkpoint is None or is_inline else self._write(checkpoint),
                 data=None if data is None else encoding.plain_object(data),
                 errors=errors,
             )
         except NotJson as error:
             raise UnserialisableOutput(str(error)) from None
-        framed = _framed(batch)
+        framed = _frame(batch)
         self._unacknowledged.append((self._next_batch, seconds))
         self._next_batch += 1
         self._done += len(outputs)
         self._errors += errors
         if is_last:
-            self._held = framed
+            self._last_batch = framed
             return
         self._channel.send(framed)
-        while not self._may_compute():
-            self._take(self._channel.receive())
+        while not self._may_run_ahead():
+            self._handle(self._channel.receive())
         self._computing_since = perf_counter()
 
     def log(self, text: str, level: str = "info") -> None:
@@ -251,27 +251,29 @@ class JobContext:
             line = Log(level=encoding.plain_text(level), text=encoding.plain_text(text))
             self._channel.send(messages.frame(line))
 
-    def done_with(self, result: bytes) -> Done:
-        """The message that tells of the handler's return."""
+    def done_message(self, result: bytes) -> Done:
+        """Return the message that reports the handler's result, a JSON object."""
         return Done(result=result, artifacts=self._artifacts, is_early=self._is_early)
 
     def close(self) -> bytes | bytearray:
-        """End the conversation, and give back the last batch if it still waits to be sent."""
+        """Refuse further commits. Returns the frame of the last batch if it still has to be sent."""
         self._is_closed = True
-        return self._held or b""
+        return self._last_batch or b""
 
-    def _written(self, checkpoint: bytes) -> str:
+    def _write(self, checkpoint: bytes) -> str:
         name = f"checkpoint-{self._next_batch}"
         (self.scratch / name).write_bytes(checkpoint)
         return name
 
-    def _may_compute(self) -> bool:
-        waiting = self._unacknowledged
-        if len(waiting) <= 1:
+    def _may_run_ahead(self) -> bool:
+        pending = self._unacknowledged
+        if len(pending) <= 1:
             return True
-        return len(waiting) < MAX_UNACKNOWLEDGED and sum(seconds for _, seconds in waiting) < FREE_SECONDS
+        return (
+            len(pending) < MAX_UNACKNOWLEDGED and sum(seconds for _, seconds in pending) < RUN_AHEAD_SECONDS
+        )
 
-    def _take(self, message: messages.ToChild) -> None:
+    def _handle(self, message: messages.ToChild) -> None:
         match message:
             case Committed(index=index):
                 while self._unacknowledged and self._unacknowledged[0][0] <= index:
@@ -279,13 +281,13 @@ class JobContext:
             case Stop():
                 self._is_stop_requested = True
             case Start() | Confine():
-                raise RuntimeError("the worker started a job in the middle of another")
+                raise RuntimeError(f"the worker sent {type(message).__name__} while a job was running")
             case never:
                 assert_never(never)
 
 
 Handler: TypeAlias = Callable[[JobContext], Outcome | Coroutine[Any, Any, Outcome]]
-"""The function that does a kind of job. It may block, crash or loop; the worker does not notice."""
+"""The function that runs jobs of one kind. It may block or crash, since it runs in a child process."""
 
 
 def _checkpoint(start: Start) -> bytes | None:
@@ -293,14 +295,14 @@ def _checkpoint(start: Start) -> bytes | None:
     return start.checkpoint if file is None else Path(file.path).read_bytes()
 
 
-# Files in storage never change, and a child is asked for the same ones again and again.
+# Cached, because stored files never change and a child opens the same ones for many jobs.
 @lru_cache(maxsize=64)
 def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _framed(batch: Batch) -> bytearray:
+def _frame(batch: Batch) -> bytearray:
     try:
         return messages.frame(batch)
     except MessageTooLarge as error:

@@ -1,9 +1,9 @@
-"""How good a model is, counted row by row in a state of bounded size.
+"""Compute the metrics of a model row by row, in a state of bounded size.
 
-Rows come once and are forgotten: what the metrics need of them is kept as counts and sums, which are exact
-over any number of rows. Only the area under the ROC curve needs the scores themselves; of these a sample is
-kept, which is all of them up to `MAX_SAMPLED_SCORES`. A row is in the sample by its number alone, so that the
-same rows are in it however often the evaluation was interrupted.
+Counts and sums suffice for every metric but the area under the ROC curve, and they are exact over any
+number of rows. For that area the state keeps the scores of a sample of rows: all of them up to
+`MAX_SAMPLED_SCORES`. Whether a row is in the sample depends on its number only, so that interruptions do
+not change the sample.
 """
 
 import math
@@ -18,28 +18,30 @@ from sklearn.metrics import roc_auc_score
 from worker import cells
 from worker.cells import BadCell
 from worker.context import BadInput, JobError, RowError
-from worker.labels import Labels
-from worker.training.metrics import MAX_CONFUSED, OTHERS
+from worker.labels import LabelMatcher
+from worker.training.metrics import MAX_MATRIX_CLASSES, OTHERS
 
 MAX_CLASSES: Final = 1000
 MAX_SAMPLED_SCORES: Final = 40_000
-"""They travel with each batch."""
+"""The sample is part of the checkpoint, which is sent with each batch."""
 
-_LEAST_PROBABILITY: Final = 1e-15
+_MIN_PROBABILITY: Final = 1e-15
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _WORD: Final = 2**64
 
 
 class NotComparable(JobError):
-    """What the model says is no label and no value; never retried."""
+    """The model predicts neither labels nor values; never retried."""
 
     def __init__(self) -> None:
-        message = "the model gives neither labels nor values; there is nothing to compare with the target"
+        message = (
+            "the model predicts neither labels nor values, so its outputs cannot be compared with a target"
+        )
         super().__init__("not_comparable", message, is_retryable=False)
 
 
-class _Sampled(msgspec.Struct):
-    """One row of the sample: its number, its true class, and the scores in the order of the state's names."""
+class _SampledRow(msgspec.Struct):
+    """One row of the sample. `scores` are in the order of the state's `score_names`."""
 
     row: int
     truth: str
@@ -47,18 +49,18 @@ class _Sampled(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
-    """All that is kept of the rows so far."""
+    """The statistics of all rows so far."""
 
-    # Classification
+    # Classification. `counts` is the confusion matrix: rows by true and predicted label.
     counts: dict[str, dict[str, int]] = {}
     log_loss: float = 0.0
     are_probabilities: bool = True
     are_known: bool = True
     score_names: list[str] = []
-    sample: list[_Sampled] = []
+    sample: list[_SampledRow] = []
     sampled_share: int = 1
 
-    # Regression: of the true values their mean and the sum of squares around it, by Welford's method.
+    # Regression. The mean of the true values and the sum of squares around it, by Welford's method.
     values: int = 0
     mean: float = 0.0
     squares_around_mean: float = 0.0
@@ -67,15 +69,15 @@ class _State(msgspec.Struct):
 
 
 class Evaluation:
-    """The comparison of predictions with what is true, row after row."""
+    """Compares predictions with true values. `classes` are those of the model, if they are known."""
 
     def __init__(self, state: _State | None = None, classes: Sequence[str] | None = None) -> None:
         self._state = state or _State()
-        self._known = None if classes is None else Labels(classes)
+        self._matcher = None if classes is None else LabelMatcher(classes)
 
     @classmethod
-    def resumed(cls, checkpoint: bytes | None, classes: Sequence[str] | None = None) -> Self:
-        """Go on after the rows that a checkpoint has seen. `classes` are the model's. Raises BadInput."""
+    def from_checkpoint(cls, checkpoint: bytes | None, classes: Sequence[str] | None = None) -> Self:
+        """Resume after the rows that a checkpoint includes; start anew without one. Raises BadInput."""
         if checkpoint is None:
             return cls(None, classes)
         try:
@@ -84,64 +86,65 @@ class Evaluation:
             raise BadInput(f"the checkpoint cannot be read: {error}") from error
 
     def checkpoint(self) -> bytes:
-        """What another attempt needs to go on."""
+        """Return the state for another attempt to resume from."""
         return msgspec.msgpack.encode(self._state)
 
     def compare(self, row: int, prediction: Any, target: Any) -> dict[str, Any] | RowError:
-        """Count one row; gives the prediction with its `target`, or why the row cannot be counted.
+        """Count one row. Returns the prediction with its `target`, or a RowError for a row that cannot count.
 
-        Raises NotComparable, and BadInput for a target that has too many values to be a class.
+        Raises NotComparable, and BadInput if the target has too many different values to be classes.
         """
         match prediction:
             case {"label": label}:
-                return self._classified(row, label, prediction, target)
+                return self._add_label(row, label, prediction, target)
             case {"value": int() | float() as value}:
-                return self._estimated(value, prediction, target)
+                return self._add_value(value, prediction, target)
             case _:
                 raise NotComparable
 
     def result(self) -> dict[str, Any]:
-        """The metrics; one that is not defined is None. The confusion matrix has rows of truth."""
+        """Return the metrics, None for an undefined one. Rows of the confusion matrix are true labels."""
         state = self._state
         if state.values:
-            found: dict[str, Any] = {"metrics": self._of_values(), "confusion_matrix": None, "classes": None}
+            result: dict[str, Any] = {
+                "metrics": self._regression_metrics(),
+                "confusion_matrix": None,
+                "classes": None,
+            }
         elif not state.counts:
-            found = {"metrics": {}, "confusion_matrix": None, "classes": None}
+            result = {"metrics": {}, "confusion_matrix": None, "classes": None}
         else:
-            found = {
-                "metrics": self._of_labels(),
+            result = {
+                "metrics": self._classification_metrics(),
                 "confusion_matrix": self._confusion_matrix(),
                 "classes": self._classes(),
             }
-        warnings = [] if self._known is None else self._known.doubts(self._support())
-        return {**found, "warnings": warnings}
+        warnings = [] if self._matcher is None else self._matcher.warnings(self._support())
+        return {**result, "warnings": warnings}
 
-    def _support(self) -> dict[str, int]:
-        """How many rows there are of each true class."""
-        return {truth: sum(said.values()) for truth, said in self._state.counts.items()}
-
-    def _classified(
-        self, row: int, said: Any, prediction: dict[str, Any], target: Any
+    def _add_label(
+        self, row: int, predicted: Any, prediction: dict[str, Any], target: Any
     ) -> dict[str, Any] | RowError:
-        truth, label = cells.label(target), cells.label(said)
-        if truth and self._known is not None:
-            truth = self._known.label(truth)
+        truth, label = cells.to_label(target), cells.to_label(predicted)
+        if truth and self._matcher is not None:
+            truth = self._matcher.match(truth)
         scores: dict[str, Any] = prediction.get("scores") or {}
         if not truth:
-            return RowError("missing_target", "the row does not say what is true")
+            return RowError("missing_target", "the target is missing")
         if label is None or not all(_is_finite(score) for score in scores.values()):
-            return RowError("no_label", "the model gave no label, or scores that are no numbers")
+            return RowError("no_label", "the model returned no label, or scores that are not finite numbers")
         state = self._state
-        confused = state.counts.setdefault(truth, {})
-        confused[label] = confused.get(label, 0) + 1
+        counts = state.counts.setdefault(truth, {})
+        counts[label] = counts.get(label, 0) + 1
         if len(state.counts) > MAX_CLASSES:
             raise BadInput(
-                f"the target has more than {MAX_CLASSES} different values, which cannot be classes"
+                f"the target has more than {MAX_CLASSES} different values, too many to be classes;"
+                " name the column that holds the labels"
             )
-        self._count_scores(row, truth, scores)
+        self._add_scores(row, truth, scores)
         return {**prediction, "target": truth}
 
-    def _count_scores(self, row: int, truth: str, scores: dict[str, float]) -> None:
+    def _add_scores(self, row: int, truth: str, scores: dict[str, float]) -> None:
         state = self._state
         if not state.score_names:
             state.score_names = list(scores)
@@ -154,49 +157,51 @@ class Evaluation:
         if truth not in scores:
             state.are_known = False
             return
-        state.log_loss -= math.log(max(scores[truth], _LEAST_PROBABILITY))
-        if _mixed(row) % state.sampled_share == 0:
-            state.sample.append(_Sampled(row, truth, [float(value) for value in values]))
+        state.log_loss -= math.log(max(scores[truth], _MIN_PROBABILITY))
+        if _hash(row) % state.sampled_share == 0:
+            state.sample.append(_SampledRow(row, truth, [float(value) for value in values]))
         while len(state.sample) * len(values) > MAX_SAMPLED_SCORES and len(state.sample) > 1:
             state.sampled_share *= 2
-            state.sample = [kept for kept in state.sample if _mixed(kept.row) % state.sampled_share == 0]
+            state.sample = [
+                sampled for sampled in state.sample if _hash(sampled.row) % state.sampled_share == 0
+            ]
 
-    def _estimated(self, value: float, prediction: dict[str, Any], target: Any) -> dict[str, Any] | RowError:
+    def _add_value(self, value: float, prediction: dict[str, Any], target: Any) -> dict[str, Any] | RowError:
         try:
-            truth = cells.number(target)
+            truth = cells.parse_number(target)
         except BadCell as error:
             return RowError("bad_target", f"the target: {error}")
         if math.isnan(truth):
-            return RowError("missing_target", "the row does not say what is true")
+            return RowError("missing_target", "the target is missing")
         if not _is_finite(value):
-            return RowError("no_value", f"the model gave {value}, which is no number")
+            return RowError("no_value", f"the model returned {value}, which is not a finite number")
         state = self._state
         state.values += 1
-        step = truth - state.mean
-        state.mean += step / state.values
-        state.squares_around_mean += step * (truth - state.mean)
+        delta = truth - state.mean
+        state.mean += delta / state.values
+        state.squares_around_mean += delta * (truth - state.mean)
         state.squared_errors += (truth - value) ** 2
         state.absolute_errors += abs(truth - value)
         return {**prediction, "target": truth}
 
-    def _of_values(self) -> dict[str, Any]:
+    def _regression_metrics(self) -> dict[str, Any]:
         state = self._state
-        spread = state.squares_around_mean
+        total = state.squares_around_mean
         return {
-            "r2": 1 - state.squared_errors / spread if spread > 0 else None,
+            "r2": 1 - state.squared_errors / total if total > 0 else None,
             "rmse": math.sqrt(state.squared_errors / state.values),
             "mae": state.absolute_errors / state.values,
         }
 
-    def _of_labels(self) -> dict[str, Any]:
+    def _classification_metrics(self) -> dict[str, Any]:
         state = self._state
         support = self._support()
         predicted: Counter[str] = Counter()
-        for said in state.counts.values():
-            predicted.update(said)
+        for counts in state.counts.values():
+            predicted.update(counts)
         rows = sum(support.values())
-        hits = {truth: said.get(truth, 0) for truth, said in state.counts.items()}
-        # F1 = 2·TP / (2·TP + FP + FN), which is 2·TP / (rows that are it + rows that are said to be it).
+        hits = {truth: counts.get(truth, 0) for truth, counts in state.counts.items()}
+        # F1 = 2·TP / (2·TP + FP + FN) = 2·TP / (rows of the class + rows predicted as the class).
         f1 = {
             label: 2 * hits.get(label, 0) / (support.get(label, 0) + predicted[label])
             for label in self._classes()
@@ -211,40 +216,45 @@ class Evaluation:
         }
 
     def _roc_auc(self) -> float | None:
-        """One class against the rest, the mean over classes; None where a class is missing from the truth."""
+        """Return the mean of one-versus-rest areas; None if a class does not occur among the true labels."""
         state = self._state
         truth = np.array([row.truth for row in state.sample])
         if not state.are_known or set(truth.tolist()) != set(state.score_names) or len(state.score_names) < 2:
             return None
         scores = np.array([row.scores for row in state.sample])
         areas = [
-            roc_auc_score(truth == name, scores[:, place]) for place, name in enumerate(state.score_names)
+            roc_auc_score(truth == name, scores[:, index]) for index, name in enumerate(state.score_names)
         ]
         return float(np.mean(areas))
 
     def _confusion_matrix(self) -> dict[str, Any]:
-        """With many classes the most frequent ones are shown, the rest as one."""
+        """Keep the MAX_MATRIX_CLASSES most frequent classes and merge the rest into one."""
         counts = self._state.counts
         names = self._classes()
-        if len(names) > MAX_CONFUSED:
+        if len(names) > MAX_MATRIX_CLASSES:
             by_support = sorted(names, key=lambda name: -sum(counts.get(name, {}).values()))
-            names = [*sorted(by_support[:MAX_CONFUSED]), OTHERS]
-        places = {name: place for place, name in enumerate(names)}
+            names = [*sorted(by_support[:MAX_MATRIX_CLASSES]), OTHERS]
+        indices = {name: index for index, name in enumerate(names)}
         matrix = [[0] * len(names) for _ in names]
-        for truth, said in counts.items():
-            for label, rows in said.items():
-                matrix[places.get(truth, -1)][places.get(label, -1)] += rows
+        for truth, predicted in counts.items():
+            for label, rows in predicted.items():
+                matrix[indices.get(truth, -1)][indices.get(label, -1)] += rows
         return {"labels": names, "matrix": matrix}
 
+    def _support(self) -> dict[str, int]:
+        """Return the number of rows by true label."""
+        return {truth: sum(counts.values()) for truth, counts in self._state.counts.items()}
+
     def _classes(self) -> list[str]:
+        """Return all true and all predicted labels, sorted."""
         counts = self._state.counts
-        return sorted({*counts, *(label for said in counts.values() for label in said)})
+        return sorted({*counts, *(label for predicted in counts.values() for label in predicted)})
 
 
 def _is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def _mixed(row: int) -> int:
-    """A number that depends on the row's in no simple way, so that a sample is not every second row."""
+def _hash(row: int) -> int:
+    """Return a hash of a row number (Fibonacci hashing), so that a sample is not simply every n-th row."""
     return (row * _GOLDEN % _WORD) >> 20

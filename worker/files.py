@@ -1,7 +1,7 @@
-"""The files of the jobs that run here: what they read is brought, what they wrote is taken away.
+"""Download the files that jobs read, and upload the files that they write.
 
-Children have no way to storage, and no credentials for it. They read files on this machine and write into a
-scratch folder; everything between those and storage is done here, by the worker.
+Children have neither access to storage nor credentials for it. They read local files and write into a
+scratch folder; the worker transfers files between those and storage.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from app.core.storage import BLOCK_BYTES, Storage
 from app.jobs.transition_types import Batch, ClaimedJob
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
-"""The output of a batch over a dataset that is larger than this becomes a part file."""
+"""For a job over a dataset, a larger output of a batch is stored as a part file."""
 
 log = structlog.get_logger(__name__)
 
 
 class FileFault(Exception):
-    """A file cannot be brought or taken away; `is_retryable` says whether that may change."""
+    """A file could not be transferred. `is_retryable` says whether another attempt may succeed."""
 
     def __init__(self, code: str, message: str, *, is_retryable: bool) -> None:
         super().__init__(message)
@@ -41,10 +41,11 @@ class FileFault(Exception):
 
 
 class Files:
-    """The folder of one worker, and what goes to and fro between it and storage.
+    """Transfers files between storage and the local folder of the workers.
 
-    Below `folder`, which all workers of a machine share, are a folder of downloads by their SHA-256, and one
-    for the scratch folders of each worker. An asynchronous context manager; at its end the latter is gone.
+    All workers of a machine share `folder`. It holds a download cache of at most `cache_bytes`, by SHA-256,
+    and a scratch folder for each worker, which holds one folder for each of its children. An async context
+    manager: at its end the worker's scratch folder is removed.
     """
 
     def __init__(self, storage: Storage, folder: Path, cache_bytes: int) -> None:
@@ -53,14 +54,14 @@ class Files:
         self._cache_bytes = cache_bytes
         self._downloads = folder / "downloads"
         self._scratch = folder / "scratch" / str(os.getpid())
-        self._rooms: dict[int, Path] = {}
-        self._room_of: dict[tuple[UUID, int], Path] = {}
-        self._room_numbers = itertools.count()
-        self._fetching: dict[Path, asyncio.Lock] = {}
-        self._in_use: list[Path] = []
+        self._child_folders: dict[int, Path] = {}
+        self._attempt_folders: dict[tuple[UUID, int], Path] = {}
+        self._folder_numbers = itertools.count()
+        self._download_locks: dict[Path, asyncio.Lock] = {}
+        self._pinned: list[Path] = []  # a path occurs once for each pin
 
     async def __aenter__(self) -> Self:
-        """Make the folders, and remove what workers that are dead have left."""
+        """Create the folders, and remove those of workers that no longer run."""
         await asyncio.to_thread(self._prepare)
         return self
 
@@ -68,88 +69,88 @@ class Files:
         """Remove the scratch folders."""
         await asyncio.to_thread(shutil.rmtree, self._scratch, ignore_errors=True)
 
-    def open_room(self, pid: int) -> Path:
-        """A new folder in which one child writes: the scratch folders of its attempts, temporary files."""
-        room = self._scratch / f"{next(self._room_numbers)}-{pid}"
-        room.mkdir(mode=0o700)
-        self._rooms[pid] = room
-        return room
+    def create_child_folder(self, pid: int) -> Path:
+        """Create the folder in which a child writes: scratch folders of its attempts, and temporary files."""
+        folder = self._scratch / f"{next(self._folder_numbers)}-{pid}"
+        folder.mkdir(mode=0o700)
+        self._child_folders[pid] = folder
+        return folder
 
-    def close_room(self, pid: int) -> None:
-        """Remove a child's folder, when the child has ended."""
-        shutil.rmtree(self._rooms.pop(pid), ignore_errors=True)
+    def remove_child_folder(self, pid: int) -> None:
+        """Remove the folder of a child that has exited."""
+        shutil.rmtree(self._child_folders.pop(pid), ignore_errors=True)
 
-    def enter_room(self, job: ClaimedJob, pid: int) -> None:
-        """Say in which child an attempt runs."""
-        self._room_of[job.id, job.attempt] = self._rooms[pid]
+    def assign_folder(self, job: ClaimedJob, pid: int) -> None:
+        """Record that an attempt runs in this child, and so writes into its folder."""
+        self._attempt_folders[job.id, job.attempt] = self._child_folders[pid]
 
     def scratch(self, job: ClaimedJob) -> Path:
-        """Where an attempt may make its scratch folder."""
-        return self._room_of.get((job.id, job.attempt), self._scratch) / f"{job.id.hex}-{job.attempt}"
+        """Return the path of an attempt's scratch folder, which may not exist yet."""
+        parent = self._attempt_folders.get((job.id, job.attempt), self._scratch)
+        return parent / f"{job.id.hex}-{job.attempt}"
 
     async def fetch(self, files: Mapping[str, StoredFile]) -> dict[str, Path]:
-        """The files, on this machine, in use until they are given back. Raises FileFault."""
+        """Return local paths of the files by name, downloaded if needed and pinned. Raises FileFault."""
         paths: dict[str, Path] = {}
         try:
             for name, file in files.items():
-                paths[name] = await self._local(name, file)
+                paths[name] = await self._fetch_one(name, file)
         except BaseException:
-            self.give_back(paths.values())
+            self.unpin(paths.values())
             raise
         return paths
 
-    def hold(self, paths: Iterable[Path]) -> tuple[Path, ...]:
-        """Keep files that are on this machine in use until they are given back; those it comes to."""
-        held = tuple(path for path in paths if path.parent == self._downloads)
-        self._in_use += held
-        return held
+    def pin(self, paths: Iterable[Path]) -> tuple[Path, ...]:
+        """Keep downloads in the cache until `unpin`. Returns the paths that are downloads, for `unpin`."""
+        pinned = tuple(path for path in paths if path.parent == self._downloads)
+        self._pinned += pinned
+        return pinned
 
-    def give_back(self, paths: Iterable[Path]) -> None:
-        """Say that the files are no longer in use."""
+    def unpin(self, paths: Iterable[Path]) -> None:
+        """Release one pin of each file. Ignores files that are not pinned."""
         for path in paths:
             with contextlib.suppress(ValueError):
-                self._in_use.remove(path)
+                self._pinned.remove(path)
 
-    async def clear(self, job: ClaimedJob) -> None:
-        """Remove all that an attempt that is over has written, temporary files too."""
-        room = self._room_of.pop((job.id, job.attempt), None)
-        with contextlib.suppress(FileNotFoundError):  # the child has ended, and its room is gone with it
-            if room is not None and any(room.iterdir()):
-                await asyncio.to_thread(_empty, room)
+    async def clear_scratch(self, job: ClaimedJob) -> None:
+        """Remove everything that a finished attempt has written, including temporary files."""
+        folder = self._attempt_folders.pop((job.id, job.attempt), None)
+        with contextlib.suppress(FileNotFoundError):  # the child has exited, which removed its folder
+            if folder is not None and any(folder.iterdir()):
+                await asyncio.to_thread(_remove_contents, folder)
 
     async def offload(self, job: ClaimedJob, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
-        """The batches, the large outputs among them as part files in storage. Raises FileFault."""
-        kept: list[Batch] = []
+        """Store large outputs as part files, and return the batches with their keys. Raises FileFault."""
+        offloaded: list[Batch] = []
         parts: dict[str, bytes] = {}
         for index, batch in enumerate(batches, first_batch):
             if batch.output is None or job.rows is not None or len(batch.output) <= MAX_INLINE_OUTPUT_BYTES:
-                kept.append(batch)
+                offloaded.append(batch)
                 continue
             key = part_key(job.id, job.attempt, index)
             parts[key] = batch.output
-            kept.append(replace(batch, output=None, part_key=key, part_bytes=len(batch.output)))
+            offloaded.append(replace(batch, output=None, part_key=key, part_bytes=len(batch.output)))
         if parts:
             try:
                 await self._storage.put_all(parts)
             except StorageUnavailable as error:
                 raise _unavailable(error) from error
-        return tuple(kept)
+        return tuple(offloaded)
 
-    async def keep(self, job: ClaimedJob, prefix: str, name: str, local_name: str) -> StoredFile:
-        """Store a file from an attempt's scratch folder, under a key of its own. Raises FileFault."""
+    async def store(self, job: ClaimedJob, prefix: str, name: str, local_name: str) -> StoredFile:
+        """Upload a file from an attempt's scratch folder, under a key of that attempt. Raises FileFault."""
         try:
             descriptor = _open_beneath(self.scratch(job), local_name)
         except (OSError, ValueError):
-            raise FileFault(
-                "missing_file", f"the handler wrote no file for {name!r}", is_retryable=False
-            ) from None
+            message = f"The handler did not write the file {name!r} into its scratch folder."
+            raise FileFault("missing_file", message, is_retryable=False) from None
         try:
             return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", descriptor)
         finally:
             os.close(descriptor)
 
-    async def forget(self, keys: Iterable[str]) -> None:
-        """Delete files that nothing refers to any more. What fails is left to the sweep."""
+    async def delete(self, keys: Iterable[str]) -> None:
+        """Delete files that nothing refers to any more. The sweep deletes them if storage is unavailable."""
         with contextlib.suppress(StorageUnavailable):
             await self._storage.delete(list(keys))
 
@@ -159,27 +160,27 @@ class Files:
         except StorageUnavailable as error:
             raise _unavailable(error) from error
 
-    async def _local(self, name: str, file: StoredFile) -> Path:
+    async def _fetch_one(self, name: str, file: StoredFile) -> Path:
         path = self._storage.local_path(file.key)
         if path is not None:
             if not path.exists():
                 raise _missing(name)
             return path
         path = self._downloads / file.sha256
-        self._in_use.append(path)
+        self._pinned.append(path)
         try:
-            async with self._fetching.setdefault(path, asyncio.Lock()):
+            async with self._download_locks.setdefault(path, asyncio.Lock()):
                 await self._ensure_downloaded(name, file, path)
         except BaseException:
-            self._in_use.remove(path)
+            self._pinned.remove(path)
             raise
         finally:
-            if path not in self._in_use:
-                self._fetching.pop(path, None)
+            if path not in self._pinned:
+                self._download_locks.pop(path, None)
         return path
 
     async def _ensure_downloaded(self, name: str, file: StoredFile, path: Path) -> None:
-        if await asyncio.to_thread(self._make_room_unless_there, path, file.bytes):
+        if await asyncio.to_thread(self._is_cached_else_evict, path, file.bytes):
             return
         try:
             await self._storage.download(file, path)
@@ -187,10 +188,9 @@ class Files:
             raise _missing(name) from error
         except StorageUnavailable as error:
             raise _unavailable(error) from error
-        except OSError as error:  # the disk is full, or gone
-            raise FileFault(
-                "no_disk", f"The file {name!r} does not fit here: {error.strerror}.", is_retryable=True
-            ) from error
+        except OSError as error:  # the disk is full or failing
+            message = f"The worker could not save the file {name!r} to its disk: {error.strerror}."
+            raise FileFault("no_disk", message, is_retryable=True) from error
 
     def _prepare(self) -> None:
         own_folder(self._folder)
@@ -200,24 +200,24 @@ class Files:
             if folder.name.isdigit() and not psutil.pid_exists(int(folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _make_room_unless_there(self, wanted: Path, size: int) -> bool:
-        """Whether a download is there; if not, the ones used last the longest ago make room for it."""
+    def _is_cached_else_evict(self, wanted: Path, size: int) -> bool:
+        """Return whether a file is cached. If not, evict least recently used files until `size` fits."""
         if wanted.exists():
-            os.utime(wanted)  # so that it is not the next to go
+            os.utime(wanted)  # marks it as recently used
             return True
-        found = sorted((path.stat().st_mtime, path) for path in self._downloads.iterdir())
-        used = sum(path.stat().st_size for _, path in found)
-        for _, path in found:
+        cached = sorted((path.stat().st_mtime, path) for path in self._downloads.iterdir())
+        used = sum(path.stat().st_size for _, path in cached)
+        for _, path in cached:
             if used + size <= self._cache_bytes:
                 return False
-            if path not in self._in_use:
+            if path not in self._pinned:
                 used -= path.stat().st_size
                 path.unlink(missing_ok=True)
         return False
 
 
 def _open_beneath(folder: Path, name: str) -> int:
-    """Open a regular file below a folder that a child can change meanwhile: no link in its path is followed.
+    """Open a regular file below a folder without following links, since a child may change the folder.
 
     Raises OSError, ValueError.
     """
@@ -230,12 +230,11 @@ def _open_beneath(folder: Path, name: str) -> int:
         for part in folders:
             here = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             opened.callback(os.close, here)
-        # Without O_NONBLOCK a pipe would be waited for.
+        # Without O_NONBLOCK, opening a pipe would wait for its writer.
         descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
     status = os.fstat(descriptor)
-    if (
-        not stat.S_ISREG(status.st_mode) or status.st_nlink != 1
-    ):  # a link may lead to what the child cannot read
+    # A hard link could make the worker upload a file that the child itself cannot read.
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(descriptor)
         raise ValueError(name)
     return descriptor
@@ -246,7 +245,7 @@ async def _blocks(descriptor: int) -> AsyncIterator[bytes]:
         yield block
 
 
-def _empty(folder: Path) -> None:
+def _remove_contents(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -255,41 +254,40 @@ def _empty(folder: Path) -> None:
 
 
 def default_folder() -> Path:
-    """The folder of all workers of this user on this machine; a new one if another user has its name."""
+    """Return the folder that this user's workers share; a new one if another user owns that path."""
     folder = Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
     try:
         own_folder(folder)
     except ConfigurationError as error:
-        log.warning("worker_folder_not_ours", reason=str(error))
+        log.warning("worker_folder_of_another_user", reason=str(error))
         return Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
     return folder
 
 
 def own_folder(folder: Path) -> None:
-    """Make a folder that is ours alone, or see that it is. Raises ConfigurationError if it is not."""
+    """Create a private folder, or check that an existing one is private. Raises ConfigurationError."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder")
+        raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder; name a folder")
     if status.st_uid != os.getuid():
-        raise ConfigurationError(f"WORKER_DIR: {folder} belongs to the user {status.st_uid}")
+        raise ConfigurationError(f"WORKER_DIR: {folder} belongs to another user, with uid {status.st_uid}")
     if status.st_mode & 0o077:
-        raise ConfigurationError(f"WORKER_DIR: {folder} is open to other users; close it with chmod 700")
+        raise ConfigurationError(f"WORKER_DIR: other users can access {folder}; run chmod 700 on it")
 
 
 def part_key(job_id: UUID, attempt: int, index: int) -> str:
-    """The key of a part file. It is the attempt's own: a zombie's part never takes the place of another."""
+    """Return the storage key of a part file. It contains the attempt, so that a zombie overwrites nothing."""
     return f"jobs/{job_id}/{attempt}/part-{index}"
 
 
 def _missing(name: str) -> FileFault:
-    return FileFault("file_missing", f"The file {name!r} of the job is gone.", is_retryable=False)
+    message = f"The file {name!r} of the job is no longer in storage."
+    return FileFault("file_missing", message, is_retryable=False)
 
 
 def _unavailable(error: Exception) -> FileFault:
     log.warning("storage_unavailable", error=repr(error.__cause__))
-    return FileFault(
-        "storage_unavailable", "The storage of files cannot be reached right now.", is_retryable=True
-    )
+    return FileFault("storage_unavailable", "The file storage is unavailable.", is_retryable=True)

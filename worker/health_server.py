@@ -1,4 +1,4 @@
-"""A worker's own small HTTP port, for whoever watches over it: liveness, readiness, metrics."""
+"""The HTTP server of a worker for liveness, readiness and metrics, used by Kubernetes and Prometheus."""
 
 import asyncio
 import socket
@@ -18,15 +18,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass
 class Readiness:
-    """Whether the worker takes jobs: it has registered, it holds its lease, and it is not about to stop."""
+    """Whether the worker takes jobs: it has registered, holds its lease and is not stopping."""
 
     is_stopping: Callable[[], bool]
     holds_lease: Callable[[], bool] | None = None
-    """None until the worker has something to renew its lease with."""
+    """None until the worker has created its lease."""
 
     @property
     def status(self) -> str:
-        """`ok`, or what is in the way."""
+        """`ok`, `stopping` or `no_lease`."""
         if self.is_stopping():
             return "stopping"
         if self.holds_lease is None or not self.holds_lease():
@@ -35,24 +35,25 @@ class Readiness:
 
 
 class _Server(uvicorn.Server):
-    """A server beside other work: signals are the worker's business."""
+    """A uvicorn server that does not install signal handlers: the worker has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
+        """Install nothing."""
         yield
 
 
 @asynccontextmanager
 async def serving(port: int | None, readiness: Readiness) -> AsyncIterator[None]:
-    """Serve `/health/live`, `/health/ready` and `/metrics` during the body; not at all if the port is None.
+    """Serve `/health/live`, `/health/ready` and `/metrics` during the body. Does nothing if the port is None.
 
-    Raises OSError if the port is taken. Port 0 is a free one, which the log names.
+    Port 0 means any free port; the log event `health_server_listening` has its number. Raises OSError if
+    the port is in use.
     """
     if port is None:
         yield
         return
-    # The kubelet and Prometheus come from outside the pod.
+    # The kubelet and Prometheus connect from outside the pod.
     listener = socket.create_server(("0.0.0.0", port))  # noqa: S104
     server = _Server(
         uvicorn.Config(
@@ -64,7 +65,7 @@ async def serving(port: int | None, readiness: Readiness) -> AsyncIterator[None]
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
-    log.info("probe_listening", port=listener.getsockname()[1])
+    log.info("health_server_listening", port=listener.getsockname()[1])
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         yield

@@ -1,8 +1,8 @@
-"""Keeps this worker's lease, and with it knows which running jobs are still its own.
+"""Renews this worker's lease, and learns which running jobs are still its own.
 
-One statement a second says "alive" and hears back what Postgres thinks is running here. A job missing from
-the answer belongs to somebody else by now; one with a cancel is to be stopped; one that nobody here knows
-of was claimed by a statement whose reply was lost, and is given back.
+One statement a second renews the lease and returns the jobs that run here according to Postgres. A job that
+is missing from the answer is lost; one whose cancellation is requested is stopped; one that is unknown here
+was claimed by a statement whose reply was lost, and is released.
 """
 
 import asyncio
@@ -22,37 +22,37 @@ from app.core.backoff import delay_seconds
 from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
 from app.core.signing import HintSigner
-from app.jobs import leases
-from app.jobs.leases import HeldJob, WorkerIdentity
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import HeldJob, WorkerIdentity
 
 log = structlog.get_logger(__name__)
 
 
 class Revocable(Protocol):
-    """A job that runs here and can be taken away."""
+    """A running attempt that can be stopped from outside."""
 
     def revoke_as_fenced(self) -> None:
-        """Stop at once: the attempt is no longer ours."""
+        """Stop at once: the worker has lost the attempt."""
 
     def revoke_as_cancelled(self) -> None:
-        """Stop at once: the job is to be cancelled."""
+        """Stop at once: the job is being cancelled."""
 
 
-class GiveBack(Protocol):
-    """Gives a job back that is ours by mistake."""
+class Releaser(Protocol):
+    """Releases a job that runs here by mistake."""
 
     async def release(self, job_id: UUID, attempt: int) -> None:
-        """Give a job back unfinished."""
+        """End an attempt unfinished, so that the job is pending again."""
 
 
 @dataclass
 class Lease:
-    """The lease of one worker and the jobs that hang on it."""
+    """The lease of one worker, and the attempts that it covers."""
 
     worker: WorkerIdentity
     database_url: str
     heartbeat_seconds: float
-    report_writer: GiveBack
+    report_writer: Releaser
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Lease:
 
     @contextmanager
     def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
-        """Have this attempt count as ours during the body, also while it waits to start."""
+        """Treat this attempt as known during the body, also while it waits to start."""
         self._claimed.add((job_id, attempt))
         try:
             yield
@@ -74,7 +74,7 @@ class Lease:
 
     @contextmanager
     def holding(self, job_id: UUID, attempt: int, revocable: Revocable) -> Iterator[None]:
-        """Have this attempt watched during the body."""
+        """Revoke this attempt during the body if the worker loses it."""
         self._held[job_id, attempt] = revocable
         try:
             yield
@@ -83,10 +83,10 @@ class Lease:
             self._settling.discard((job_id, attempt))
 
     def settling(self, job_id: UUID, attempt: int) -> None:
-        """Note that the statement which ends this attempt is on its way.
+        """Record that the statement that ends this attempt has been sent.
 
-        That the attempt is no longer listed then is most likely its own doing. If it is not, the answer to
-        that statement says so.
+        If the attempt is missing from an answer after that, it has most likely ended itself. If not, the
+        answer to that statement tells.
         """
         self._settling.add((job_id, attempt))
 
@@ -101,11 +101,11 @@ class Lease:
         return self._renewed_at is not None and self.clock() - self._renewed_at < self.lease_seconds
 
     async def register(self) -> None:
-        """Make the worker known. It must be, before it claims: a job of an unknown worker is rescued."""
+        """Register the worker, which it must do before it claims: jobs of unknown workers are rescued."""
         await self._renew()
 
     async def keep_forever(self) -> None:
-        """Renew the lease each heartbeat, and at once when told to look, until cancelled."""
+        """Renew the lease every heartbeat, and at once after a hint, until cancelled."""
         failures = 0
         try:
             while True:
@@ -131,7 +131,7 @@ class Lease:
     async def listen_forever(
         self, pool: ConnectionPool, availability: Availability, signer: HintSigner
     ) -> None:
-        """Look at once when a hint says that something about a job here has changed, until cancelled."""
+        """Renew at once when a hint says that a job here has changed, until cancelled."""
         while True:
             try:
                 async with Redis(connection_pool=pool).pubsub(ignore_subscribe_messages=True) as channel:
@@ -153,11 +153,11 @@ class Lease:
                 await asyncio.sleep(self.heartbeat_seconds)
 
     async def _renew(self) -> None:
-        # Only what was held before the question can be missing from the answer.
+        # Only attempts that were held before the statement was sent can be missing from its answer.
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            answer = await leases.renew(await self._connected(), self.worker)
+            answer = await workers.renew(await self._connected(), self.worker)
         self._renewed_at = asked_at
         listed = {(job.id, job.attempt): job for job in answer}
         for key, revocable in asked.items():
@@ -170,10 +170,10 @@ class Lease:
                 revocable.revoke_as_fenced()
             elif listed[key].is_cancel_requested:
                 revocable.revoke_as_cancelled()
-        await self._give_back_unknown(listed)
+        await self._release_unknown(listed)
 
-    async def _give_back_unknown(self, listed: dict[tuple[UUID, int], HeldJob]) -> None:
-        """Twice in a row unknown here means that no claim of it is still on its way."""
+    async def _release_unknown(self, listed: dict[tuple[UUID, int], HeldJob]) -> None:
+        """Release jobs that were unknown twice in a row: no reply to their claim can still be on its way."""
         unknown = listed.keys() - self._held.keys() - self._claimed
         for job_id, attempt in unknown & self._unknown:
             log.warning("claim_reply_lost", job_id=job_id, attempt=attempt)

@@ -1,4 +1,4 @@
-"""One worker process: what it opens, what it runs, how it stops."""
+"""One worker process: start it, run jobs until a signal, drain and stop."""
 
 import asyncio
 import os
@@ -15,10 +15,11 @@ from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
-from app.jobs import leases
+from app.jobs import completions
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
 from worker import health_server, plugins
@@ -32,13 +33,13 @@ from worker.report_writer import ReportWriter
 from worker.run_next import Runner
 
 RELEASE_SECONDS: Final = 4.0
-"""How long, after the drain, the release of what still runs may take."""
+"""Timeout for releasing the jobs that still run after the drain."""
 
 log = structlog.get_logger(__name__)
 
 
 async def work(settings: Settings) -> None:
-    """Be a worker until SIGTERM or SIGINT, then drain and return. Neither server has to be there yet."""
+    """Run a worker until SIGTERM or SIGINT, then drain it. Waits for Postgres and Redis if they are down."""
     stopping = asyncio.Event()
     readiness = Readiness(is_stopping=stopping.is_set)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,7 +55,8 @@ async def work(settings: Settings) -> None:
             max_jobs_per_child=settings.child_max_jobs,
             max_file_bytes=settings.child_max_file_bytes,
             max_scratch_bytes=settings.child_max_scratch_bytes,
-            handlers=plugins.handler_mappings(settings.plugins),
+            handlers=plugins.BUILT_IN_HANDLERS,
+            plugins=settings.plugins,
             preload=plugins.HEAVY if settings.child_preload else (),
         ) as children,
         open_resources(settings) as resources,
@@ -68,19 +70,25 @@ async def work(settings: Settings) -> None:
 
 
 def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None:
-    """A kind that lacks what it declares would fail job after job. Raises ConfigurationError."""
+    """Check that each kind has the permissions that it declares. Raises ConfigurationError."""
     for kind in kinds.values():
         if missing := kind.permissions.difference(settings.child_permissions):
             names = ", ".join(sorted(missing))
             raise ConfigurationError(
-                f"CHILD_PERMISSIONS: the kind {kind.name!r} needs {names}; add it there or remove the plugin"
+                f"CHILD_PERMISSIONS: jobs of kind {kind.name!r} need {names}; add it or remove the plugin"
             )
 
 
 def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
-    """A kind without its other half would fail job after job. Raises ConfigurationError."""
+    """Check that each kind has a handler. Raises ConfigurationError."""
     if missing := sorted(kinds.keys() - set(children.kinds)):
-        raise ConfigurationError(f"PLUGINS: no handler for {', '.join(missing)}")
+        names = ", ".join(missing)
+        raise ConfigurationError(
+            f"PLUGINS: no handler for jobs of kind {names}; add it to the plugin's HANDLERS"
+        )
+    if missing := sorted(set(children.kinds) - kinds.keys()):
+        names = ", ".join(missing)
+        raise ConfigurationError(f"PLUGINS: no kind for the handler of {names}; add it to the plugin's KINDS")
 
 
 async def _serve(
@@ -112,7 +120,16 @@ async def _serve(
         identity.kinds,
         max_running=settings.max_running_jobs_per_user,
     )
-    runner = Runner(settings, kinds, claimer, report_writer, lease, children, files)
+    runner = Runner(
+        settings,
+        kinds,
+        claimer,
+        report_writer,
+        lease,
+        children,
+        files,
+        completions.load(settings.plugins, kinds),
+    )
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,
@@ -132,11 +149,11 @@ async def _serve(
             async with background.running(consumer.consume_forever()):
                 await stopping.wait()
             await _drain(resources, identity, runner, consumer)
-        await _sign_off(resources, identity)
+        await _deregister(resources, identity)
 
 
 async def _register(lease: Lease, stopping: asyncio.Event) -> bool:
-    """Make the worker known, however long Postgres takes to be there; False when asked to stop first."""
+    """Register the worker, with retries while Postgres is down. Returns False if it must stop first."""
     failures = 0
     while not stopping.is_set():
         try:
@@ -152,18 +169,18 @@ async def _register(lease: Lease, stopping: asyncio.Event) -> bool:
 
 
 async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner, consumer: Consumer) -> None:
-    """Let what runs come to its next commit, then give back what has not."""
+    """Let running jobs stop at their next commit. Release those that have not within DRAIN_SECONDS."""
     log.info("worker_draining", running=len(consumer.tasks), seconds=resources.settings.drain_seconds)
     runner.drain()
     try:
         async with resources.database.connection() as connection:
-            await leases.mark_stopping(connection, identity.id)
+            await workers.mark_stopping(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("drain_not_recorded")
     if await _is_idle_within(resources.settings.drain_seconds, consumer):
         return
     log.info("worker_releasing", running=len(consumer.tasks))
-    runner.give_everything_back()
+    runner.release_all()
     if not await _is_idle_within(RELEASE_SECONDS, consumer):
         log.warning("jobs_left_to_rescue", running=len(consumer.tasks))
         for task in consumer.tasks.values():
@@ -174,18 +191,18 @@ async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner,
 async def _is_idle_within(seconds: float, consumer: Consumer) -> bool:
     try:
         async with asyncio.timeout(seconds):
-            await consumer.until_idle()
+            await consumer.wait_idle()
     except TimeoutError:
         return False
     return True
 
 
-async def _sign_off(resources: Resources, identity: WorkerIdentity) -> None:
+async def _deregister(resources: Resources, identity: WorkerIdentity) -> None:
     try:
         async with resources.database.connection() as connection:
-            await leases.remove(connection, identity.id)
+            await workers.remove(connection, identity.id)
     except DatabaseUnavailable:
-        log.warning("worker_not_signed_off")
+        log.warning("worker_not_deregistered")
 
 
 def _identity(settings: Settings, kinds: Mapping[str, Kind]) -> WorkerIdentity:

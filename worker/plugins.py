@@ -1,9 +1,15 @@
-"""Where the handlers are: ours, and those of the packages that the setting PLUGINS names."""
+"""What the fork server loads for all children: handlers, runtimes and learners, built in and from plugins."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-OURS: Final = "worker.handlers:HANDLERS"
+from app.core.errors import ConfigurationError
+from app.core.plugins import ExtensionPoint, modules
+from app.models import formats
+from worker import runtimes
+from worker.context import Handler
+
+BUILT_IN_HANDLERS: Final = "worker.handlers:HANDLERS"
 
 HEAVY: Final = (
     "worker.handlers.evaluate_model",
@@ -14,12 +20,24 @@ HEAVY: Final = (
     "worker.runtimes.vader",
     "worker.runtimes.warm_up:warm_up",
 )
-"""What takes long to import or to run for the first time. The fork server does it once, for all children."""
+"""Slow to import, or to run for the first time. The fork server does it once, for all children."""
+
+HANDLERS: Final = ExtensionPoint[Handler]("handlers", "handler", callable)
 
 
-def handler_mappings(plugins: Iterable[str]) -> str:
-    """The names of all mappings from kinds to handlers, as the fork server loads them.
+def install(plugins: Iterable[str], handlers: Mapping[str, Handler]) -> dict[str, Handler]:
+    """Load the worker's half of the plugins into this process; return all handlers, with the given ones.
 
-    Names only: the worker itself imports no handler, and so no ML library.
+    The fork server calls this once, before it forks. The worker does not: it imports no handler and no ML
+    library. Raises ConfigurationError if a plugin is wrong.
     """
-    return ",".join((OURS, *(f"{plugin}.handlers:HANDLERS" for plugin in plugins)))
+    plugins = tuple(plugins)
+    all_handlers = {**handlers, **HANDLERS.load(plugins, taken=handlers)}
+    runtimes.install(plugins)
+    if missing := [name for name in formats.load(plugins) if runtimes.file_runtime(name) is None]:
+        raise ConfigurationError(f"PLUGINS: no runtime that loads files for the format {', '.join(missing)}")
+    if any(not {"algorithms", "learners"}.isdisjoint(modules(plugin)) for plugin in plugins):
+        from worker.training import learners  # takes seconds: it imports scikit-learn
+
+        learners.install(plugins)
+    return all_handlers

@@ -1,4 +1,4 @@
-"""Predictions for rows, a few of which a model may not be able to take."""
+"""Run a model over a batch of rows and turn failures of single rows into RowErrors."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -18,72 +18,72 @@ P = TypeVar("P")
 
 
 class WrongPredictionCount(JobError):
-    """The model did not give one prediction for each row; never retried."""
+    """The model did not return one prediction for each row; never retried."""
 
-    def __init__(self, got: int, rows: int) -> None:
-        message = f"the model gave {got} predictions for {rows} rows"
+    def __init__(self, predictions: int, rows: int) -> None:
+        message = f"the model returned {predictions} predictions for {rows} rows"
         super().__init__("wrong_prediction_count", message, is_retryable=False)
 
 
-def params_of(job: JobContext, kind: type[P]) -> P:
-    """The params of a job. Raises BadInput."""
+def parse_params(job: JobContext, params_type: type[P]) -> P:
+    """Return the params of a job as this type. Raises BadInput."""
     try:
-        return msgspec.convert(job.params, kind)
+        return msgspec.convert(job.params, params_type)
     except msgspec.ValidationError as error:
         raise BadInput(f"params: {error}") from error
 
 
-def load(job: JobContext, reference: ModelReference) -> Model:
-    """The model of a job, from its file if it is not built in."""
-    return cache.OF_THIS_CHILD.load(reference, None if reference.id is None else job.file("model"))
+def load_model(job: JobContext, reference: ModelReference) -> Model:
+    """Return the model of a job, from the cache or from its file. A built-in model has no id and no file."""
+    return cache.CHILD_CACHE.load(reference, None if reference.id is None else job.file("model"))
 
 
 def predict(
-    model: Model, rows: Sequence[Any], *, has_worked: bool, is_only_written: bool = False
+    model: Model, rows: Sequence[Any], *, has_worked: bool, may_be_structs: bool = False
 ) -> list[Any]:
-    """For each row a prediction, or a RowError. Those that are `is_only_written` need not be dicts.
+    """Return a prediction or a RowError for each row; structs in place of dicts if they `may_be_structs`.
 
-    A model that raises over all rows together is asked for each of them, once, to find those that it raises
-    for. If these are all of them, the fault is theirs if the model `has_worked` for others, however large the
-    batch is. Else it is the model's: its first error passes.
+    If the model raises for the whole batch, it is run once more on each row, to find the rows at fault. If it
+    raises for every row, the error is the model's and is raised, unless the model `has_worked` on other rows
+    of the job: then the rows are at fault, however many there are.
     """
     try:
-        return _outputs(model, rows, is_only_written=is_only_written)
+        return _predict_batch(model, rows, may_be_structs=may_be_structs)
     except (MemoryError, WrongPredictionCount):
         raise
     except Exception as error:
-        outputs = [_row_error(error)] if len(rows) == 1 else [_output(model, row) for row in rows]
+        outputs = [_to_row_error(error)] if len(rows) == 1 else [_predict_row(model, row) for row in rows]
         if _are_all_errors(outputs) and not has_worked:
             raise
         return outputs
 
 
-def commit(send: Callable[[list[Any]], None], outputs: list[Any], *, has_worked: bool) -> None:
-    """Send outputs; one that is not JSON, like NaN for one row in a million, goes as a RowError in its place.
+def commit_outputs(commit: Callable[[list[Any]], None], outputs: list[Any], *, has_worked: bool) -> None:
+    """Commit outputs, with a RowError in place of each that is not JSON, like NaN in one row of a million.
 
-    Raises UnserialisableOutput if that would be all of them, and the model has not worked for others.
+    Raises UnserialisableOutput if that is every output and the model has not worked on other rows of the job.
     """
     try:
-        send(outputs)
+        commit(outputs)
     except UnserialisableOutput:
-        checked = [_checked(output) for output in outputs]
+        checked = [_check_json(output) for output in outputs]
         if _are_all_errors(checked) and not has_worked:
             raise
-        send(checked)
+        commit(checked)
 
 
-def ensure_few_errors(job: JobContext, limit: int | None) -> None:
-    """Raise JobError `too_many_row_errors` once more rows than the limit are in error."""
+def check_error_limit(job: JobContext, limit: int | None) -> None:
+    """Raise JobError `too_many_row_errors` if more rows of the job have failed than the limit allows."""
     if limit is not None and job.errors > limit:
         raise JobError(
             TOO_MANY_ROW_ERRORS,
-            f"{job.errors} of the first {job.done} rows are in error; the limit is {limit}",
+            f"{job.errors} of the first {job.done} rows failed; max_row_errors is {limit}",
             is_retryable=False,
         )
 
 
-def _outputs(model: Model, rows: Sequence[Any], *, is_only_written: bool = False) -> list[Any]:
-    if is_only_written and isinstance(model, QuickModel):
+def _predict_batch(model: Model, rows: Sequence[Any], *, may_be_structs: bool = False) -> list[Any]:
+    if may_be_structs and isinstance(model, QuickModel):
         outputs = model.predict_to_write(rows)
     else:
         outputs = model.predict(rows)
@@ -92,22 +92,22 @@ def _outputs(model: Model, rows: Sequence[Any], *, is_only_written: bool = False
     return outputs
 
 
-def _output(model: Model, row: Any) -> Any:
+def _predict_row(model: Model, row: Any) -> Any:
     try:
-        return _outputs(model, [row])[0]
+        return _predict_batch(model, [row])[0]
     except (MemoryError, WrongPredictionCount):
         raise
     except Exception as error:
-        return _row_error(error)
+        return _to_row_error(error)
 
 
-def _row_error(error: Exception) -> RowError:
+def _to_row_error(error: Exception) -> RowError:
     if isinstance(error, JobError):
         return RowError(error.code, encoding.plain_text(error.message))
     return RowError("prediction_failed", encoding.plain_text(f"{type(error).__name__}: {error}"))
 
 
-def _checked(output: Any) -> Any:
+def _check_json(output: Any) -> Any:
     try:
         encoding.json_lines([output], 0)
     except NotJson as error:

@@ -1,11 +1,11 @@
-"""Where this worker writes down what its attempts report: many in one statement, none of them twice.
+"""Group commit: writes the reports of all running attempts in one statement, each of them once.
 
-Reports of different jobs that come together go together. While Postgres is away they are held, and their
-attempts with them, until it answers again and says what became of each.
+While Postgres is unavailable the reports are held, and their attempts with them. When it answers again, the
+state of each job shows which reports were applied.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -17,17 +17,17 @@ import asyncpg
 import msgspec
 import structlog
 
-from app.core import failpoints, metrics
+from app.core import metrics
 from app.core.backoff import delay_seconds
 from app.core.database import Database
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.hints import Hints
 from app.jobs import queries, transitions
 from app.jobs.completions import Completion
-from app.jobs.publishing import publish_transition
 from app.jobs.queries import AttemptState
 from app.jobs.states import FINAL, Status
 from app.jobs.transition_types import Report, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 from app.quotas.errors import QuotaExceeded
 from app.quotas.service import StorageQuota
 
@@ -39,19 +39,19 @@ T = TypeVar("T")
 
 
 class Fenced(Exception):
-    """The attempt is no longer this worker's; nothing of it was written."""
+    """The worker has lost the attempt; nothing was written."""
 
 
 class Unstorable(Exception):
-    """Postgres refuses the content of a report, and would refuse it each time."""
+    """Postgres rejects the content of a report, and would reject it every time."""
 
 
 class _Cancelled(Exception):
-    """The job was to be completed, but its cancel was asked for: what its completion wrote must go."""
+    """The cancellation of the job is requested: what its completion wrote must be rolled back."""
 
 
 class ReportOutcome(Enum):
-    """What became of a report whose reply was lost."""
+    """Whether a report was applied whose reply was lost."""
 
     APPLIED = auto()
     NOT_APPLIED = auto()
@@ -61,7 +61,7 @@ class ReportOutcome(Enum):
 @dataclass(frozen=True)
 class _Waiting:
     report: Report
-    answer: asyncio.Future[TransitionResult | None]
+    answer: asyncio.Future[None]
     completion: Completion | None
 
 
@@ -79,19 +79,18 @@ class ReportWriter:
         self._has_waiting = asyncio.Event()
 
     async def advance(self, report: Report, completion: Completion | None = None) -> None:
-        """Commit a report, a final one together with its completion.
+        """Commit a report, and with a final one the job's completion.
 
-        Returns when it is durable; raises Fenced or Unstorable if it never will be, and the AppError by which
+        Return when it is durable. Raises Fenced or Unstorable if it never will be, and the AppError by which
         the completion was refused.
         """
-        answer: asyncio.Future[TransitionResult | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(report, answer, completion))
         self._has_waiting.set()
-        if (transition := await answer) is not None and transition.status.is_final:
-            metrics.JOBS_ENDED.labels(transition.kind, transition.status).inc()
+        await answer
 
     async def write_forever(self) -> None:
-        """Write what waits, one statement at a time, until cancelled."""
+        """Write waiting reports, one statement at a time, until cancelled."""
         while True:
             await self._has_waiting.wait()
             group = self._waiting[:MAX_REPORTS_AT_ONCE]
@@ -112,7 +111,7 @@ class ReportWriter:
         return waiting.completion is not None or self._must_be_checked(waiting.report)
 
     def _must_be_checked(self, report: Report) -> bool:
-        """Whether what a report stores may be more than its owner may store."""
+        """Whether the owner is so near the quota that the report may exceed it."""
         return report.owner_id is not None and not self._quota.is_far_below(report.owner_id)
 
     async def fail(
@@ -128,8 +127,8 @@ class ReportWriter:
         """End an attempt that failed."""
         await self._end(
             "fail",
-            lambda connection: transitions.fail(
-                connection,
+            lambda unit: transitions.fail(
+                unit,
                 job_id=job_id,
                 attempt=attempt,
                 error=error,
@@ -140,30 +139,23 @@ class ReportWriter:
         )
 
     async def release(self, job_id: UUID, attempt: int) -> None:
-        """Give a job back unfinished."""
-        await self._end(
-            "release", lambda connection: transitions.release(connection, job_id=job_id, attempt=attempt)
-        )
+        """End an attempt unfinished, so that the job is pending again."""
+        await self._end("release", lambda unit: transitions.release(unit, job_id=job_id, attempt=attempt))
 
     async def stop(self, job_id: UUID, attempt: int) -> None:
-        """End an attempt whose job is to be cancelled."""
-        await self._end(
-            "stop", lambda connection: transitions.stop(connection, job_id=job_id, attempt=attempt)
-        )
+        """End an attempt whose job is being cancelled."""
+        await self._end("stop", lambda unit: transitions.stop(unit, job_id=job_id, attempt=attempt))
 
     async def _end(
-        self, name: str, change: Callable[[asyncpg.Connection], Awaitable[TransitionResult | None]]
+        self, name: str, change: Callable[[UnitOfWork], Awaitable[TransitionResult | None]]
     ) -> None:
-        # Sent again after a lost reply, without asking: the fence makes the second one an empty answer,
-        # and whether it was the first or somebody else that ended the attempt makes no difference here.
-        failpoints.reach(f"{name}:before")
-        transition = await self._persist(change)
-        failpoints.reach(f"{name}:after")
-        if transition is None:
-            return
-        publish_transition(self._hints, transition)
-        if transition.status.is_final:
-            metrics.JOBS_ENDED.labels(transition.kind, transition.status).inc()
+        # Sent again after a lost reply, without a check: the fence makes the second one an empty answer, and
+        # it makes no difference here whether the first one or another process ended the attempt.
+        async def end() -> None:
+            async with unit_of_work(self._hints, self._database.connection(), failpoint=name) as unit:
+                await change(unit)
+
+        await self._persist(end)
 
     async def _write(self, group: list[_Waiting]) -> None:
         try:
@@ -173,9 +165,9 @@ class ReportWriter:
             await self._write_held(group)
         except asyncpg.PostgresError as error:
             await self._write_apart(group, error)
-        except QuotaExceeded as error:  # a report that is checked is written alone
+        except QuotaExceeded as error:  # a report that is checked is alone in its group
             self._refuse(group[0], error)
-        except Exception as error:  # only a completion raises something else, and that is written alone
+        except Exception as error:  # only a completion raises others, and its report is alone in its group
             if group[0].completion is None:
                 raise
             self._refuse(group[0], error)
@@ -183,66 +175,60 @@ class ReportWriter:
     async def _write_together(self, group: list[_Waiting]) -> None:
         reports = [waiting.report for waiting in group]
         started = perf_counter()
-        failpoints.reach("advance:before")
-        async with self._database.connection() as connection:
+        async with unit_of_work(self._hints, self._database.connection(), failpoint="advance") as unit:
             if len(group) == 1:
-                async with self._checked(connection, reports[0]):
-                    transition = await self._advance(connection, group[0])
+                async with self._checked(unit, reports[0]):
+                    applied = await self._advance(unit, group[0])
             else:
-                transition = await transitions.advance(connection, worker_id=self._worker_id, reports=reports)
-        failpoints.reach("advance:after")
-        metrics.COMMIT_SECONDS.observe(perf_counter() - started)
+                applied = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
+            metrics.COMMIT_SECONDS.observe(perf_counter() - started)
         metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
         for waiting in group:
-            self._answer(waiting, transition.get(waiting.report.job_id))
+            self._answer(waiting, is_applied=waiting.report.job_id in applied)
 
     @asynccontextmanager
-    async def _checked(self, connection: asyncpg.Connection, report: Report) -> AsyncIterator[None]:
-        """Hold what the body writes to the owner's quota. Raises QuotaExceeded, and nothing of it is kept."""
+    async def _checked(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
+        """Check what the body writes against the owner's quota. Raises QuotaExceeded, and rolls it back."""
         if report.owner_id is None or not self._must_be_checked(report):
             yield
             return
-        async with connection.transaction(), self._quota.checked(connection, report.owner_id):
+        async with unit.transaction(), self._quota.checked(unit.connection, report.owner_id):
             yield
 
-    async def _advance(
-        self, connection: asyncpg.Connection, waiting: _Waiting
-    ) -> dict[UUID, TransitionResult]:
+    async def _advance(self, unit: UnitOfWork, waiting: _Waiting) -> Mapping[UUID, TransitionResult]:
         if waiting.completion is None:
-            return await transitions.advance(connection, worker_id=self._worker_id, reports=[waiting.report])
-        return await self._complete(connection, waiting.report, waiting.completion)
+            return await transitions.advance(unit, worker_id=self._worker_id, reports=[waiting.report])
+        return await self._complete(unit, waiting.report, waiting.completion)
 
     async def _complete(
-        self, connection: asyncpg.Connection, report: Report, completion: Completion
-    ) -> dict[UUID, TransitionResult]:
+        self, unit: UnitOfWork, report: Report, completion: Completion
+    ) -> Mapping[UUID, TransitionResult]:
         """Apply a final report and its completion, both or neither."""
         try:
-            async with connection.transaction():
-                result = await completion(connection, msgspec.json.decode(report.result or b"{}"))
+            async with unit.transaction():
+                result = await completion(unit.connection, msgspec.json.decode(report.result or b"{}"))
                 whole = replace(report, result=msgspec.json.encode(result))
-                transition = await transitions.advance(connection, worker_id=self._worker_id, reports=[whole])
-                if report.job_id not in transition:
+                applied = await transitions.advance(unit, worker_id=self._worker_id, reports=[whole])
+                if report.job_id not in applied:
                     raise Fenced
-                if transition[report.job_id].status is not Status.COMPLETED:
+                if applied[report.job_id].status is not Status.COMPLETED:
                     raise _Cancelled
         except Fenced:
             return {}
         except _Cancelled:
-            return await transitions.advance(connection, worker_id=self._worker_id, reports=[report])
-        return transition
+            return await transitions.advance(unit, worker_id=self._worker_id, reports=[report])
+        return applied
 
-    def _answer(self, waiting: _Waiting, transition: TransitionResult | None) -> None:
-        if transition is not None:
-            publish_transition(self._hints, transition)
+    def _answer(self, waiting: _Waiting, *, is_applied: bool) -> None:
         if waiting.answer.done():
-            return  # whoever waited was cancelled
-        if transition is None:
-            waiting.answer.set_exception(Fenced())
+            return  # the attempt that waited was cancelled
+        if is_applied:
+            waiting.answer.set_result(None)
         else:
-            waiting.answer.set_result(transition)
+            waiting.answer.set_exception(Fenced())
 
     def _refuse(self, waiting: _Waiting, error: Exception) -> None:
-        """A completion must not take the worker with it, whatever is wrong with it."""
+        """Fail the attempt. A broken completion must not take the worker down."""
         if not isinstance(error, AppError):
             log.error("completion_failed", job_id=waiting.report.job_id, exc_info=error)
             error = Unstorable("what the job has made could not be registered")
@@ -250,22 +236,22 @@ class ReportWriter:
             waiting.answer.set_exception(error)
 
     async def _write_held(self, group: list[_Waiting]) -> None:
-        """Find out what became of reports whose reply was lost, and send again what was not applied."""
-        attempt_states = await self._persist(
-            lambda connection: queries.attempt_states(
-                connection, [waiting.report.job_id for waiting in group]
-            )
-        )
+        """Find out which reports were applied after a lost reply, and write the others again."""
+
+        async def read() -> dict[UUID, AttemptState]:
+            async with self._database.connection() as connection:
+                return await queries.attempt_states(connection, [waiting.report.job_id for waiting in group])
+
+        attempt_states = await self._persist(read)
         again = []
         for waiting in group:
             match outcome_of(waiting.report, attempt_states.get(waiting.report.job_id)):
                 case ReportOutcome.APPLIED:
-                    if not waiting.answer.done():
-                        waiting.answer.set_result(None)
+                    self._answer(waiting, is_applied=True)
                 case ReportOutcome.NOT_APPLIED:
                     again.append(waiting)
                 case ReportOutcome.FENCED:
-                    self._answer(waiting, None)
+                    self._answer(waiting, is_applied=False)
                 case never:
                     assert_never(never)
         log.info("reports_resumed", reports=len(group), sent_again=len(again))
@@ -273,7 +259,7 @@ class ReportWriter:
             await self._write(again)
 
     async def _write_apart(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
-        """One report of a group that Postgres refuses must not spoil the others."""
+        """Write each report on its own, so that one that Postgres rejects does not fail the others."""
         if len(group) == 1:
             log.error("report_refused", job_id=group[0].report.job_id, error=str(error))
             if not group[0].answer.done():
@@ -282,20 +268,19 @@ class ReportWriter:
         for waiting in group:
             await self._write([waiting])
 
-    async def _persist(self, action: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-        """Do something in Postgres however long it takes until Postgres is there."""
+    async def _persist(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Repeat an action until Postgres is available."""
         failures = 0
         while True:
             try:
-                async with self._database.connection() as connection:
-                    return await action(connection)
+                return await action()
             except DatabaseUnavailable:
                 failures += 1
                 await asyncio.sleep(delay_seconds(failures, base=0.1, maximum=1.0))
 
 
 def outcome_of(report: Report, state: AttemptState | None) -> ReportOutcome:
-    """What became of a report, told from where its job stands now."""
+    """Return whether a report was applied, from the state its job has now."""
     if state is None or state.attempt != report.attempt:
         return ReportOutcome.FENCED
     if report.is_final and state.status in FINAL:

@@ -1,4 +1,4 @@
-"""The rows of a job, wherever they are: sent along with it, or in a dataset that is read by range."""
+"""Read the rows of a job, from its payload or, range by range, from its dataset."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -13,17 +13,17 @@ DATASET = "dataset"
 
 
 class Rows(Protocol):
-    """Rows, numbered from 0."""
+    """The rows of a job, numbered from 0."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Return the total number of rows."""
 
     def read(self, first: int, count: int) -> Sequence[Any]:
-        """At most `count` rows from row `first` on."""
+        """Return at most `count` rows, starting at row `first`."""
 
 
 class InlineRows:
-    """Rows that came with the job."""
+    """Rows from the payload of the job."""
 
     def __init__(self, rows: list[Any]) -> None:
         self._rows = rows
@@ -32,12 +32,12 @@ class InlineRows:
         return len(self._rows)
 
     def read(self, first: int, count: int) -> Sequence[Any]:
-        """At most `count` rows from row `first` on."""
+        """Return at most `count` rows, starting at row `first`."""
         return self._rows[first : first + count]
 
 
 class DatasetRows:
-    """Rows of a dataset, of which only those that are asked for are read, and only some columns."""
+    """Rows of a dataset. Reads only the requested range and columns from disk; None means all columns."""
 
     def __init__(self, reader: RowReader, columns: Sequence[str] | None) -> None:
         self._reader = reader
@@ -47,59 +47,60 @@ class DatasetRows:
         return len(self._reader)
 
     def read(self, first: int, count: int) -> Sequence[Any]:
-        """At most `count` rows from row `first` on, each an object by the columns' names."""
+        """Return at most `count` rows, starting at row `first`, each a dict by column name."""
         return TableRows(self._reader.table(first, count, self._columns))
 
 
-def of_job(job: JobContext, shape: RowShape, *others: str) -> Rows:
-    """A job's rows, with all columns that the shape and the `others` name. Raises BadInput."""
+def open_rows(job: JobContext, shape: RowShape, *extra_columns: str) -> Rows:
+    """Return the rows of a job, with the columns of the shape and the extra ones. Raises BadInput."""
     if not job.has_file(DATASET):
         return InlineRows(job.rows())
-    return DatasetRows(RowReader(job.file(DATASET)), _needed(shape, others))
+    return DatasetRows(RowReader(job.file(DATASET)), needed_columns(shape, extra_columns))
 
 
-def given(rows: Sequence[Any], shape: RowShape) -> Sequence[Any]:
-    """What the model is given of each row. A value that is not there is None."""
-    if shape.column is not None:
-        return _column_or_row(rows, shape.column, is_text=shape.is_text)
-    if shape.columns is not None:
-        if shape.is_list and isinstance(rows, TableRows):
-            return rows.lists(shape.columns)
-        picked = _listed if shape.is_list else _named
-        return [picked(row, shape.columns) if isinstance(row, dict) else row for row in rows]
-    return rows
-
-
-def ids(rows: Sequence[Any], shape: RowShape) -> list[Any] | None:
-    """The rows' own ids, None for a row without one; None altogether if they are not asked for."""
-    if shape.id_column is None:
-        return None
-    return written(rows, shape.id_column)
-
-
-def written(rows: Sequence[Any], name: str) -> list[Any]:
-    """One column of rows as it was written; a row that does not have it has None."""
-    if isinstance(rows, TableRows):
-        return rows.written(name)
-    return [row.get(name) if isinstance(row, dict) else None for row in rows]
-
-
-def _column_or_row(rows: Sequence[Any], name: str, *, is_text: bool) -> list[Any]:
-    if isinstance(rows, TableRows):
-        return list(map(as_text, rows.written(name))) if is_text else rows.column(name)
-    return [row.get(name) if isinstance(row, dict) else row for row in rows]
-
-
-def _named(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-    return {name: row.get(name) for name in columns}
-
-
-def _listed(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
-    return [row.get(name) for name in columns]
-
-
-def _needed(shape: RowShape, others: Sequence[str]) -> Sequence[str] | None:
+def needed_columns(shape: RowShape, extra_columns: Sequence[str]) -> Sequence[str] | None:
+    """Return the columns to read from a dataset; None for all."""
     if shape.column is None and shape.columns is None:
         return None
     model_columns = shape.columns if shape.column is None else (shape.column,)
-    return tuple(dict.fromkeys((*(model_columns or ()), *filter(None, (shape.id_column,)), *others)))
+    return tuple(dict.fromkeys((*(model_columns or ()), *filter(None, (shape.id_column,)), *extra_columns)))
+
+
+def model_inputs(rows: Sequence[Any], shape: RowShape) -> Sequence[Any]:
+    """Return the input of the model for each row. A missing value is None."""
+    if shape.column is not None:
+        return _single_column(rows, shape.column, is_text=shape.is_text)
+    if shape.columns is not None:
+        if shape.is_list and isinstance(rows, TableRows):
+            return rows.select(shape.columns)
+        pick = _pick_list if shape.is_list else _pick_dict
+        return [pick(row, shape.columns) if isinstance(row, dict) else row for row in rows]
+    return rows
+
+
+def row_ids(rows: Sequence[Any], shape: RowShape) -> list[Any] | None:
+    """Return the id of each row, None for a row without one; None altogether if the job has no id column."""
+    if shape.id_column is None:
+        return None
+    return column_as_written(rows, shape.id_column)
+
+
+def column_as_written(rows: Sequence[Any], name: str) -> list[Any]:
+    """Return one column with texts exactly as the file has them; None for a row that lacks it."""
+    if isinstance(rows, TableRows):
+        return rows.column_as_written(name)
+    return [row.get(name) if isinstance(row, dict) else None for row in rows]
+
+
+def _single_column(rows: Sequence[Any], name: str, *, is_text: bool) -> list[Any]:
+    if isinstance(rows, TableRows):
+        return list(map(as_text, rows.column_as_written(name))) if is_text else rows.column(name)
+    return [row.get(name) if isinstance(row, dict) else row for row in rows]
+
+
+def _pick_dict(row: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
+    return {name: row.get(name) for name in columns}
+
+
+def _pick_list(row: dict[str, Any], columns: Sequence[str]) -> list[Any]:
+    return [row.get(name) for name in columns]

@@ -1,4 +1,4 @@
-"""Users and their refresh tokens."""
+"""Create users and refresh tokens."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Create both tables."""
+    """Create `users` and `refresh_tokens`."""
     op.create_table(
         "users",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -48,6 +48,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both tables, and every account with them."""
+    """Drop both tables with all accounts."""
     op.drop_table("refresh_tokens")
     op.drop_table("users")

@@ -1,4 +1,4 @@
-"""Jobs and everything that hangs on them.
+"""Create jobs with their events, batches, attempts and workers.
 
 Revision ID: 0002
 Revises: 0001
@@ -149,7 +149,7 @@ CREATE TABLE job_checkpoints (
 );
 """
 
-# Each is named for the question it answers.
+# Each index is named after the query that it serves.
 INDEXES = """
 CREATE INDEX ix_jobs_next_to_claim ON jobs (queue, sort_key, id) WHERE status = 'pending';
 CREATE INDEX ix_jobs_next_due ON jobs (run_at) WHERE status = 'pending';
@@ -205,7 +205,7 @@ CREATE TRIGGER jobs_guard BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION jo
 
 
 def upgrade() -> None:
-    """Create the tables, the indexes and the guard."""
+    """Create the tables, the indexes and the guard trigger."""
     for script in (TABLES, INDEXES):
         for statement in script.split(";\n"):
             if statement.strip():
@@ -216,7 +216,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop all of it."""
+    """Drop the tables and functions."""
     tables = (
         "job_checkpoints",
         "job_attempts",

@@ -1,4 +1,4 @@
-"""Tickets that open one stream."""
+"""Create stream tickets."""
 
 from alembic import op
 
@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add tickets."""
+    """Create `stream_tickets`."""
     op.execute(
         """
         CREATE TABLE stream_tickets (
@@ -24,5 +24,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop `stream_tickets`."""
     op.execute("DROP TABLE stream_tickets")

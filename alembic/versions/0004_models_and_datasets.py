@@ -1,4 +1,4 @@
-"""Models, datasets, and the files that jobs read and write."""
+"""Create models and datasets, and let jobs refer to them and to files in storage."""
 
 from alembic import op
 
@@ -81,7 +81,7 @@ ALTER TABLE job_checkpoints
     ADD CONSTRAINT ck_job_checkpoints_one_place CHECK (num_nonnulls(data, file) = 1)
 """
 
-# Each is named for the question it answers.
+# Each index is named after the query that it serves.
 INDEXES = """
 CREATE INDEX ix_datasets_newest_of_owner ON datasets (owner_id, id DESC);
 CREATE UNIQUE INDEX uq_models_of_owner ON models (owner_id, name);
@@ -95,14 +95,14 @@ CREATE INDEX ix_jobs_need_model_version ON jobs (model_version_id)
 
 
 def upgrade() -> None:
-    """Add models and datasets, and to jobs what they read and where they put what is large."""
+    """Create the tables, and add columns for datasets, model versions and stored files to the job tables."""
     for statement in (TABLES + ";\n" + INDEXES).split(";\n"):
         if statement.strip():
             op.execute(statement)
 
 
 def downgrade() -> None:
-    """Drop them, and with them what is kept in files."""
+    """Drop the tables and columns, and the references to files with them."""
     op.execute("DELETE FROM job_batches WHERE output IS NULL")
     op.execute("DELETE FROM job_checkpoints WHERE data IS NULL")
     op.execute(

@@ -1,4 +1,4 @@
-"""Attempts at signing in and up, by network."""
+"""Create sign-in and sign-up attempts by network, for rate limits."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ compatible_with = "0004"
 
 
 def upgrade() -> None:
-    """Add attempts."""
+    """Create `attempts`."""
     op.execute(
         """
         CREATE TABLE attempts (
@@ -25,5 +25,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them."""
+    """Drop `attempts`."""
     op.execute("DROP TABLE attempts")

@@ -1,4 +1,4 @@
-"""Count the bytes that each user stores, sign hints, and name public models by their owner.
+"""Count each user's stored bytes, add the key that signs hints, and make public model names unique per owner.
 
 Revision ID: 0006
 Revises: 0005
@@ -13,7 +13,7 @@ branch_labels = None
 depends_on = None
 compatible_with = "0006"
 
-# Changes are only ever appended, so that writers never wait for each other; the keeper adds them up.
+# Writers only append changes, so that they never block each other; a maintenance loop sums them up.
 COUNTED = """
 CREATE TABLE stored_bytes (
     owner_id uuid NOT NULL,
@@ -34,7 +34,7 @@ ALTER TABLE jobs ADD COLUMN held_bytes bigint NOT NULL GENERATED ALWAYS AS (
 ) STORED
 """
 
-# Only storage knows the sizes of part files: those from before this migration count as nothing.
+# The sizes of part files are known only to storage, so part files older than this migration count as 0 bytes.
 COUNT_WHAT_IS_THERE = """
 UPDATE job_batches SET bytes = octet_length(output) WHERE output IS NOT NULL;
 
@@ -79,7 +79,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$""",
-    # A version that goes with its model finds no model any more: count_model_bytes has counted it.
+    # If a version is deleted with its model, the model row is gone, and count_model_bytes has counted it.
     """
 CREATE FUNCTION count_version_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -120,7 +120,7 @@ CREATE TRIGGER count_version_bytes AFTER INSERT OR DELETE ON model_versions FOR 
 CREATE TRIGGER count_model_bytes BEFORE DELETE ON models FOR EACH ROW EXECUTE FUNCTION count_model_bytes()
 """
 
-# The processes make the key; whoever can write to Redis cannot read it.
+# The first process to start creates the key. Access to Redis does not reveal it.
 HINT_KEY = """
 CREATE TABLE hint_keys (
     is_current boolean NOT NULL DEFAULT true CONSTRAINT pk_hint_keys PRIMARY KEY
@@ -135,13 +135,13 @@ DROP INDEX uq_models_public;
 CREATE INDEX ix_models_public_of_name ON models (name) WHERE visibility = 'public'
 """
 
-# What may change after a job's end, in the guard of 0002.
+# Columns that the guard of 0002 allows to change after a job's end.
 ASIDE_BEFORE = "'idempotency_key', 'progress']"
 ASIDE = "'idempotency_key', 'progress', 'stored_bytes', 'checkpoint_bytes', 'held_bytes']"
 
 
 def upgrade() -> None:
-    """Add the counts and fill them in, the key, and the index."""
+    """Add the counters and compute their initial values, and create the key table and the index."""
     _change_guard(ASIDE_BEFORE, ASIDE)
     _run(COUNTED, COUNT_WHAT_IS_THERE)
     for function in FUNCTIONS:
@@ -150,7 +150,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop them. Of public models with one name only the oldest stays public."""
+    """Drop everything. Of several public models with the same name, only the oldest stays public."""
     _run(
         """UPDATE models m SET visibility = 'private' WHERE visibility = 'public' AND EXISTS (
             SELECT FROM models o WHERE o.name = m.name AND o.visibility = 'public' AND o.id < m.id)""",

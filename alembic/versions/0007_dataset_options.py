@@ -1,4 +1,4 @@
-"""How the file of a dataset was read.
+"""Add the options with which a dataset's file was parsed.
 
 Revision ID: 0007
 Revises: 0006
@@ -14,10 +14,10 @@ compatible_with = "0006"
 
 
 def upgrade() -> None:
-    """Those that are there were read as files are read of which nothing is said."""
+    """Add the column. Existing datasets were parsed with default options."""
     op.execute("ALTER TABLE datasets ADD COLUMN options jsonb NOT NULL DEFAULT '{}'")
 
 
 def downgrade() -> None:
-    """Forget how they were read."""
+    """Drop the column."""
     op.execute("ALTER TABLE datasets DROP COLUMN options")

@@ -1,4 +1,4 @@
-"""Tickets whose stream can be resumed."""
+"""Add resume tokens to stream tickets."""
 
 from alembic import op
 
@@ -10,10 +10,10 @@ compatible_with = "0006"
 
 
 def upgrade() -> None:
-    """Add the hash of the resume token."""
+    """Add the column for the resume token's hash."""
     op.execute("ALTER TABLE stream_tickets ADD COLUMN resume_hash bytea")
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the column."""
     op.execute("ALTER TABLE stream_tickets DROP COLUMN resume_hash")

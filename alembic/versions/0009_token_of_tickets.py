@@ -1,4 +1,4 @@
-"""Tickets that know when the token that bought them expires."""
+"""Add the expiry of the access token to stream tickets."""
 
 from alembic import op
 
@@ -10,10 +10,10 @@ compatible_with = "0006"
 
 
 def upgrade() -> None:
-    """Add the instant; null is a ticket that a process of the version before has issued."""
+    """Add the column. It is null for tickets issued by processes of the previous version."""
     op.execute("ALTER TABLE stream_tickets ADD COLUMN token_expires_at timestamptz")
 
 
 def downgrade() -> None:
-    """Drop it."""
+    """Drop the column."""
     op.execute("ALTER TABLE stream_tickets DROP COLUMN token_expires_at")

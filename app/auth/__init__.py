@@ -1,1 +1,1 @@
-"""Who is asking: users, passwords, tokens."""
+"""Authentication: users, passwords and tokens."""

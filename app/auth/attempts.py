@@ -1,7 +1,7 @@
-"""How often a network has tried: sign-ins that failed, by account and in all, and sign-ups.
+"""Rate limits for each client network: failed sign-ins, per account and in total, and sign-ups.
 
-Kept in Postgres, so that the limits hold across processes and whatever becomes of Redis. An account is not
-locked for others: what counts is the pair of account and network.
+The attempts are kept in Postgres, so that the limits hold across processes and without Redis. An account is
+not locked for others: attempts are counted for each pair of account and network.
 """
 
 import asyncio
@@ -18,44 +18,52 @@ import asyncpg
 from app.auth import usernames
 from app.auth.errors import TooManyAttempts
 from app.core.config import Settings
+from app.core.sql import RowSet, Statement
 
 SIGN_IN_WINDOW: Final = timedelta(minutes=15)
 SIGN_UP_WINDOW: Final = timedelta(hours=1)
 MAX_REMEMBERED: Final = 10_000
 
-# For each rule that is exceeded: how long until its oldest attempt that counts is outside of the window.
-_WAITS: Final = """
+_RULES: Final = RowSet("rule", subject="bytea", allowed="int", lasts="interval")
+_WINDOWS: Final = RowSet("rule", subject="bytea", lasts="interval")
+
+# For each rule that is exceeded, how long until its oldest attempt that counts leaves the window.
+_WAITS: Final = Statement(f"""
     SELECT rule.subject, extract(epoch FROM recent.at[rule.allowed] + rule.lasts - now())::float8 AS seconds
-    FROM unnest($1::bytea[], $2::int[], $3::interval[]) AS rule (subject, allowed, lasts)
+    FROM {_RULES.sql}
     JOIN attempts USING (subject)
     CROSS JOIN LATERAL (
         SELECT array_agg(moment ORDER BY moment DESC) AS at
         FROM unnest(attempts.at) AS moment WHERE moment > now() - rule.lasts
     ) AS recent
-    WHERE attempts.network = $4 AND recent.at[rule.allowed] IS NOT NULL"""
+    WHERE attempts.network = :network AND recent.at[rule.allowed] IS NOT NULL""")  # noqa: S608  # made of constants
 
-# Rows are locked in the order of their keys. What is outside of the window is left out.
-_ADD: Final = """
+# Record an attempt under each rule, drop those outside the window, and count the others. The rows are locked
+# in the order of their keys, so that two of these statements never deadlock.
+_ADD: Final = Statement(f"""
     INSERT INTO attempts AS known (subject, network, at, expires_at)
-    SELECT rule.subject, $3, ARRAY[now()], now() + rule.lasts
-    FROM unnest($1::bytea[], $2::interval[]) AS rule (subject, lasts) ORDER BY rule.subject
+    SELECT rule.subject, :network, ARRAY[now()], now() + rule.lasts
+    FROM {_WINDOWS.sql} ORDER BY rule.subject
     ON CONFLICT (subject, network) DO UPDATE SET
         at = ARRAY(
             SELECT moment FROM unnest(known.at) AS moment
             WHERE moment > now() - (excluded.expires_at - now())
         ) || excluded.at,
         expires_at = excluded.expires_at
-    RETURNING subject, cardinality(at) AS attempts"""
+    RETURNING subject, cardinality(at) AS attempts""")  # noqa: S608  # made of constants
 
-# Tells how many there were, and forgets them.
-_CLEAR: Final = """
-    DELETE FROM attempts WHERE subject = $1 AND network = $2
-    RETURNING (SELECT count(*) FROM unnest(at) AS moment WHERE moment > now() - $3::interval)"""
+# Delete the attempts at a subject, and count those that were still in the window.
+_CLEAR: Final = Statement("""
+    DELETE FROM attempts WHERE subject = :subject AND network = :network
+    RETURNING (SELECT count(*) FROM unnest(at) AS moment WHERE moment > now() - :lasts::interval)""")
+
+# Delete the attempts that have left every window.
+_PRUNE: Final = Statement("DELETE FROM attempts WHERE expires_at < now()")
 
 
 @dataclass(frozen=True)
 class Rule:
-    """So many attempts at a subject are allowed to one network in so long a time."""
+    """A network may try a subject `allowed` times within a window of `lasts`."""
 
     subject: bytes
     allowed: int
@@ -63,14 +71,14 @@ class Rule:
 
 
 class Attempts:
-    """Counts attempts, and refuses those beyond a rule. Its methods raise TooManyAttempts."""
+    """Counts attempts and refuses those beyond a rule: its methods raise TooManyAttempts."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._blocked: OrderedDict[tuple[bytes, str], float] = OrderedDict()
 
     def sign_in(self, username: str) -> tuple[Rule, Rule]:
-        """The rules for signing in to an account: one for the account, one for all of them."""
+        """The rules for signing in: one for this account, one for all accounts together."""
         settings = self._settings
         account = Rule(
             _subject("account", usernames.key(username)), settings.max_failed_sign_ins, SIGN_IN_WINDOW
@@ -83,7 +91,7 @@ class Attempts:
         return Rule(_subject("sign-up", ""), self._settings.max_sign_ups_per_address, SIGN_UP_WINDOW)
 
     def refuse_known(self, rules: Sequence[Rule], network: str) -> None:
-        """Refuse what was refused before and still has to wait, without asking the database."""
+        """Refuse an attempt that was refused before and still has to wait, without a query."""
         now = asyncio.get_running_loop().time()
         for rule in rules:
             until = self._blocked.get((rule.subject, network), -math.inf)
@@ -91,13 +99,13 @@ class Attempts:
                 raise TooManyAttempts(retry_after=math.ceil(until - now))
 
     async def refuse(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
-        """Refuse an attempt if there were as many as are allowed."""
-        rows = await connection.fetch(
-            _WAITS,
-            [rule.subject for rule in rules],
-            [rule.allowed for rule in rules],
-            [rule.lasts for rule in rules],
-            network,
+        """Refuse an attempt if the limit has been reached."""
+        rows = await _WAITS.fetch(
+            connection,
+            network=network,
+            **_RULES.parameters(
+                [{"subject": rule.subject, "allowed": rule.allowed, "lasts": rule.lasts} for rule in rules]
+            ),
         )
         for row in rows:
             self._block(row["subject"], network, row["seconds"])
@@ -105,9 +113,11 @@ class Attempts:
             raise TooManyAttempts(retry_after=max(1, math.ceil(max(row["seconds"] for row in rows))))
 
     async def add(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
-        """Count an attempt. Refuses if others at the same time have used up what is allowed."""
-        rows = await connection.fetch(
-            _ADD, [rule.subject for rule in rules], [rule.lasts for rule in rules], network
+        """Count an attempt. Refuses if concurrent attempts have reached the limit."""
+        rows = await _ADD.fetch(
+            connection,
+            network=network,
+            **_WINDOWS.parameters([{"subject": rule.subject, "lasts": rule.lasts} for rule in rules]),
         )
         counted = {row["subject"]: row["attempts"] for row in rows}
         for rule in rules:
@@ -115,12 +125,12 @@ class Attempts:
                 raise TooManyAttempts(retry_after=math.ceil(rule.lasts.total_seconds()))
 
     async def clear(self, connection: asyncpg.Connection, rule: Rule, network: str) -> None:
-        """Forget the attempts at a subject, in the caller's transaction.
+        """Delete the attempts at a subject, in the caller's transaction.
 
-        Refuses if others at the same time have used up what is allowed: guesses that were begun together tell
-        no more than guesses one after the other.
+        Refuses if concurrent attempts have reached the limit: guesses sent in parallel must not reveal more
+        than guesses sent one after the other.
         """
-        recent = await connection.fetchval(_CLEAR, rule.subject, network, rule.lasts)
+        recent = await _CLEAR.fetchval(connection, subject=rule.subject, network=network, lasts=rule.lasts)
         if recent is not None and recent >= rule.allowed:
             raise TooManyAttempts(retry_after=math.ceil(rule.lasts.total_seconds()))
 
@@ -131,10 +141,10 @@ class Attempts:
 
 
 def _subject(purpose: str, name: str) -> bytes:
-    """Names are hashed: they may be of any length, and some that are typed are passwords."""
+    """Names are hashed: they may have any length, and some users type their password as the name."""
     return hashlib.sha256(f"{purpose}:{name}".encode()).digest()
 
 
 async def prune(connection: asyncpg.Connection) -> None:
-    """Forget the attempts that do not count any more."""
-    await connection.execute("DELETE FROM attempts WHERE expires_at < now()")
+    """Delete the attempts that no longer count."""
+    await _PRUNE.execute(connection)

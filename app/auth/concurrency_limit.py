@@ -1,4 +1,4 @@
-"""Turns at what only a few can do at a time, shared fairly between network addresses."""
+"""Limits concurrency, and shares it fairly between client networks."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -9,11 +9,11 @@ from app.core.errors import AppError
 
 
 class ConcurrencyLimiter:
-    """Lets a few in at a time, a bounded number wait, and refuses the rest.
+    """Admits `at_once` callers, lets a bounded number wait, and refuses the rest.
 
-    The networks that wait are served in turn, so one that sends a flood does not delay the others. When all
-    places are taken, a request from a network that holds few takes the place of the last one of the network
-    that holds the most.
+    Waiting networks are served round-robin, so that a flood from one does not delay the others. When all
+    waiting places are taken, a caller from a network with few of them replaces the last caller of the network
+    with the most.
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class ConcurrencyLimiter:
         too_many: Callable[[], AppError],
         wait_seconds: float = 30.0,
     ) -> None:
-        """`waiting` may wait, each of them for `wait_seconds`."""
+        """At most `waiting` callers wait, each for at most `wait_seconds`."""
         self._free = at_once
         self._max_waiting = waiting
         self._too_many = too_many
@@ -34,7 +34,7 @@ class ConcurrencyLimiter:
 
     @asynccontextmanager
     async def turn(self, network: str) -> AsyncIterator[None]:
-        """A turn during the `with`; raises what `too_many` makes if there is none to be had."""
+        """Wait for a turn and hold it during the body. Raises the `too_many` error if there is none."""
         await self._enter(network)
         try:
             yield
@@ -56,7 +56,7 @@ class ConcurrencyLimiter:
         except TimeoutError:
             raise self._too_many() from None
         finally:
-            # Cancelled in the very moment in which it was let in: the turn goes to the next one.
+            # Admitted and cancelled at the same moment: the turn goes to the next caller.
             task = asyncio.current_task()
             if place.cancelled():
                 self._forget(network, place)

@@ -1,5 +1,6 @@
-"""Who is asking, for routes: `CurrentUser` is the signed-in user, or the answer is 401."""
+"""Authentication of requests: a route that takes a `CurrentUser` answers 401 unless a user is signed in."""
 
+from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
 
@@ -11,26 +12,33 @@ from starlette.requests import HTTPConnection, Request
 from app.auth.identities import Identity
 from app.auth.services import AuthServices
 from app.core.errors import Unauthorized
+from app.http.state import HttpState, state_of
 
 _IDENTITY: Final = "headrace.identity"
 
 
+@dataclass(frozen=True, kw_only=True)
+class AuthState(HttpState):
+    """The state of the process, with what authentication needs."""
+
+    auth: AuthServices
+
+
 async def get_auth_services(connection: HTTPConnection) -> AuthServices:
-    """What this process needs to know who is asking."""
-    auth: AuthServices = connection.app.state.auth
-    return auth
+    """The services that verify passwords and tokens."""
+    return state_of(connection, AuthState).auth
 
 
-# We raise our own error, so that whatever is wrong with a token gets the same answer.
+# Without auto_error, our own error gives the same answer whatever is wrong with a token.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 
-GateDep = Annotated[AuthServices, Depends(get_auth_services)]
+AuthDep = Annotated[AuthServices, Depends(get_auth_services)]
 
 
 class SignedIn(SecurityBase):
-    """The user whose bearer token came with the request; raises Unauthorized without a valid one.
+    """The user whose bearer token came with the request. Raises Unauthorized if there is no valid one.
 
-    One dependency, not one for each step: FastAPI takes longer to resolve one than this takes to run.
+    One dependency for all steps: FastAPI takes longer to resolve one than this takes to run.
     """
 
     def __init__(self) -> None:
@@ -43,7 +51,7 @@ class SignedIn(SecurityBase):
         return known or await self._identify(request)
 
     async def before_body(self, request: Request) -> UUID:
-        """Find out who is asking before the body is read (see `BeforeBody`)."""
+        """Identify the user before the body is read (see `BeforeBody`)."""
         identity = request.scope[_IDENTITY] = await self._identify(request)
         return identity.id
 
@@ -51,7 +59,7 @@ class SignedIn(SecurityBase):
         token = await bearer(request)
         if token is None:
             raise Unauthorized
-        auth: AuthServices = request.app.state.auth
+        auth = state_of(request, AuthState).auth
         identity = await auth.identities.identify(token)
         auth.usage.count(identity.id)
         return identity

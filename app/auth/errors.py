@@ -1,4 +1,4 @@
-"""What can go wrong when somebody signs up or in."""
+"""Errors of signing up and signing in."""
 
 from app.core.errors import (
     AppError,
@@ -12,14 +12,14 @@ from app.core.errors import (
 
 
 class UsernameTaken(Conflict):
-    """This username is taken."""
+    """This username is taken. Choose another one."""
 
     code = "username_taken"
     title = "Username taken"
 
 
 class RegistrationClosed(Forbidden):
-    """Registration is closed; ask the operator for an account."""
+    """Registration is closed. Ask the operator for an account."""
 
     code = "registration_closed"
     title = "Registration closed"
@@ -39,7 +39,7 @@ class InvalidCredentials(Unauthorized):
 
 
 class InactiveUser(BadRequest):
-    """This account is switched off."""
+    """This account is deactivated. Ask the operator to activate it."""
 
     code = "inactive_user"
     title = "Inactive user"
@@ -54,11 +54,11 @@ class TooManyAttempts(AppError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say for how long."""
+        """The time to wait."""
         return {"Retry-After": str(self.facts["retry_after"])}
 
 
 class TooManySignIns(Unavailable):
-    """Too many people are signing in at this moment; try again shortly."""
+    """Too many users are signing in right now. Try again in a moment."""
 
     code = "too_many_sign_ins"

@@ -1,4 +1,4 @@
-"""From a bearer token to the user behind it, with a query a second at most."""
+"""Identifies the user behind a bearer token, with at most one query per token and second."""
 
 import asyncio
 import time
@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from app.auth import queries
 from app.auth.roles import Role
 from app.auth.tokens import AccessClaims, Tokens
 from app.core.database import Database
 from app.core.errors import Unauthorized
 
 LIFETIME_SECONDS: Final = 1.0
-"""How long a demoted, deactivated or deleted user may still be taken for what they were."""
+"""How long a demoted, deactivated or deleted user keeps their former rights at most."""
 
 MAX_REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A signed-in user, as far as a route needs to know them."""
+    """A signed-in user, with what routes need to know."""
 
     id: UUID
     role: Role
@@ -27,7 +28,7 @@ class Identity:
 
     @property
     def is_admin(self) -> bool:
-        """Whether they may see to everybody's affairs."""
+        """Whether the user is an administrator."""
         return self.role is Role.ADMIN
 
 
@@ -39,7 +40,7 @@ class _Remembered:
 
 
 class Identities:
-    """Knows whose token it is. Remembers each answer for `LIFETIME_SECONDS`, a refusal never."""
+    """Identifies users by access token. Caches each identity for `LIFETIME_SECONDS`, and no refusal."""
 
     def __init__(self, tokens: Tokens, database: Database, *, max_remembered: int = MAX_REMEMBERED) -> None:
         self._tokens = tokens
@@ -50,7 +51,7 @@ class Identities:
     async def identify(self, token: str) -> Identity:
         """The active user whose access token this is.
 
-        Raises Unauthorized, the same whatever is wrong, and DatabaseUnavailable.
+        Raises Unauthorized whatever is wrong with the token, and DatabaseUnavailable.
         """
         remembered = self._remembered.get(token)
         now = asyncio.get_running_loop().time()
@@ -62,20 +63,18 @@ class Identities:
         return identity
 
     def forget(self) -> None:
-        """Ask the database again for everybody."""
+        """Empty the cache."""
         self._remembered.clear()
 
     async def _load(self, claims: AccessClaims) -> Identity:
         async with self._database.connection() as connection:
-            role = await connection.fetchval(
-                "SELECT role FROM users WHERE id = $1 AND is_active", claims.user_id
-            )
+            role = await queries.active_role(connection, claims.user_id)
         if role is None:
             raise Unauthorized
-        return Identity(claims.user_id, Role(role), claims.expires_at)
+        return Identity(claims.user_id, role, claims.expires_at)
 
     def _remember(self, token: str, remembered: _Remembered) -> None:
-        # Taken out and put in again, so that the oldest answer is always the first.
+        # Removed and inserted again, so that the first entry is always the oldest.
         self._remembered.pop(token, None)
         if len(self._remembered) >= self._max_remembered:
             del self._remembered[next(iter(self._remembered))]

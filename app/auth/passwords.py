@@ -1,4 +1,4 @@
-"""Passwords: which ones are taken, and how they are hashed without holding anything else up."""
+"""Password rules, and hashing in threads that does not block the event loop."""
 
 import asyncio
 import secrets
@@ -21,14 +21,14 @@ from app.core import metrics, text
 MIN_LENGTH: Final = 8
 MAX_LENGTH: Final = 128
 
-# To normalise takes the square of a run of accents: what is far too long is refused before.
+# Normalising takes quadratic time in a run of combining marks, so far too long input is rejected first.
 MAX_LENGTH_AS_TYPED: Final = 4 * MAX_LENGTH
 
 _LENGTH: Final = f"it needs {MIN_LENGTH} to {MAX_LENGTH} characters"
 
 THREADS: Final = 2
 TURNS: Final = THREADS + 1
-"""So many sign-ins are under way at a time: the database can answer one while others are hashed."""
+"""Sign-ins in progress at a time: one can wait for the database while the others are hashed."""
 
 MAX_WAITING: Final = 20
 
@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 def accept(password: str, username: str = "") -> str:
-    """The password in the form in which it is hashed; raises WeakPassword if it will not do."""
+    """The password in the form that is hashed. Raises WeakPassword if it breaks a rule."""
     if not text.is_storable(password):
         raise WeakPassword(reason="it has characters that are not text")
     if len(password) > MAX_LENGTH_AS_TYPED:
@@ -49,19 +49,19 @@ def accept(password: str, username: str = "") -> str:
     if not MIN_LENGTH <= len(normal) <= MAX_LENGTH:
         raise WeakPassword(reason=_LENGTH)
     if normal.casefold() in _common:
-        raise WeakPassword(reason="it is one of the first that anybody would try")
+        raise WeakPassword(reason="it is one of the most common passwords")
     if username and usernames.key(normal) == usernames.key(username):
         raise WeakPassword(reason="it is the username")
     return normal
 
 
 def normalise(password: str) -> str:
-    """The same characters for the same keys: systems differ in how they write an accent."""
+    """The same characters for the same keys: systems differ in how they encode accents."""
     return unicodedata.normalize("NFC", password)
 
 
 class Passwords:
-    """Hashes and checks passwords in a few threads of its own, for a bounded number of callers."""
+    """Hashes and checks passwords in its own threads, for a bounded number of callers."""
 
     def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
         self._executor = executor
@@ -70,17 +70,17 @@ class Passwords:
 
     @asynccontextmanager
     async def turn(self, network: str = "") -> AsyncIterator["Turn"]:
-        """A turn, after a wait; raises TooManySignIns when too many wait (see `Turns`).
+        """Wait for a turn (see `ConcurrencyLimiter`). Raises TooManySignIns when too many callers wait.
 
-        A caller that needs the database takes a turn before it asks for a connection: in a flood of sign-ins
-        the database does not notice those that are refused, and connections are left for others.
+        A caller that needs the database takes a turn before it takes a connection. So in a flood of sign-ins,
+        those that are refused cost no query, and other requests still get connections.
         """
         async with self._queue.turn(network):
             yield Turn(self._executor, self._decoy)
 
 
 class Turn:
-    """The right to have passwords hashed and checked, while the `with` lasts that gave it."""
+    """The permission to hash and check passwords during a `with Passwords.turn()`."""
 
     def __init__(self, executor: ThreadPoolExecutor, decoy: str) -> None:
         self._executor = executor
@@ -94,7 +94,7 @@ class Turn:
     async def check(self, password: str, password_hash: str | None) -> bool:
         """Whether this is the password.
 
-        Without a hash (nobody has that name) a decoy is checked, so that the answer takes as long.
+        Without a hash, for an unknown username, a decoy is checked, so that the answer takes as long.
         """
         normal = normalise(password)
         is_right = await self._run(lambda: bool(_hasher.verify(normal, password_hash or self._decoy)))
@@ -113,13 +113,13 @@ def _timed(compute: Callable[[], Answer]) -> Answer:
 
 @cache
 def _decoy() -> str:
-    """The hash of a password that nobody knows; one serves the whole process."""
+    """The hash of a random password, computed once per process."""
     return str(_hasher.hash(secrets.token_urlsafe()))
 
 
 @asynccontextmanager
 async def open_passwords() -> AsyncIterator[Passwords]:
-    """A place to have passwords hashed, closed at the end of the body."""
+    """Open the hashing threads during the body."""
     executor = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
     try:
         yield Passwords(executor, await asyncio.get_running_loop().run_in_executor(executor, _decoy))

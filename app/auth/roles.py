@@ -1,10 +1,10 @@
-"""What users may do."""
+"""Roles of users."""
 
 from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What a user may do beyond their own affairs. Kept in the database only, never in a token."""
+    """The role of a user. It is read from the database, and never part of a token."""
 
     USER = "user"
     ADMIN = "admin"

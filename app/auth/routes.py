@@ -1,4 +1,4 @@
-"""Sign up, sign in, stay signed in."""
+"""Routes for signing up, signing in and staying signed in."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -8,8 +8,8 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
-from app.auth import passwords, service
-from app.auth.deps import CurrentUser, GateDep
+from app.auth import commands, passwords, queries
+from app.auth.deps import AuthDep, CurrentUser
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
@@ -49,9 +49,9 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
     ),
 )
 async def create_user(
-    body: CreateUser, request: Request, settings: SettingsDep, auth: GateDep, database: DatabaseDep
+    body: CreateUser, request: Request, settings: SettingsDep, auth: AuthDep, database: DatabaseDep
 ) -> UserView:
-    """Sign up. A name that differs from another in upper and lower case only is the same name."""
+    """Creates an account. Usernames are not case-sensitive."""
     if not settings.registration_open:
         raise RegistrationClosed
     network = client_network(request.scope, auth.trusted_proxies)
@@ -59,7 +59,7 @@ async def create_user(
     passwords.accept(password, body.username)
     await _count_sign_up(auth, database, network)
     async with database.session() as session:
-        user = await service.create_user(
+        user = await commands.create_user(
             session,
             auth.passwords,
             username=body.username,
@@ -74,7 +74,7 @@ async def create_user(
     "/token",
     operation_id="createToken",
     summary="Sign in",
-    response_description="Signed in",
+    response_description="A token pair",
     responses=problems.responses(
         InvalidCredentials,
         InactiveUser,
@@ -87,11 +87,11 @@ async def create_token(
     form: Annotated[SignIn, Form()],
     request: Request,
     settings: SettingsDep,
-    auth: GateDep,
+    auth: AuthDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
-    """Trade a username and a password for an access token and a refresh token."""
+    """Returns an access token and a refresh token for a username and a password."""
     network = client_network(request.scope, auth.trusted_proxies)
     rules = auth.attempts.sign_in(form.username)
     auth.attempts.refuse_known(rules, network)
@@ -99,8 +99,8 @@ async def create_token(
         async with database.connection() as connection:
             await auth.attempts.refuse(connection, rules, network)
         async with database.session() as session:
-            user = await service.find_user(session, form.username)
-        # After that transaction: it is slow, and no connection is held meanwhile.
+            user = await queries.find_user(session, form.username)
+        # After the transaction: hashing is slow, and must not hold a connection.
         known_hash = user.password_hash if user is not None else None
         is_right = await turn.check(form.password.get_secret_value(), known_hash)
         if user is None or not is_right:
@@ -118,39 +118,42 @@ async def create_token(
 @router.post(
     "/token/refresh",
     operation_id="refreshToken",
-    summary="Stay signed in",
-    response_description="Still signed in",
+    summary="Refresh a token",
+    response_description="A new token pair",
     responses=problems.responses(Unauthorized, TooManySignIns, DatabaseUnavailable),
 )
 async def refresh_token(
     body: Refresh,
     request: Request,
     settings: SettingsDep,
-    auth: GateDep,
+    auth: AuthDep,
     database: DatabaseDep,
     response: Response,
 ) -> TokenPair:
-    """Trade a refresh token for a new pair. It is good once; a second use signs out its whole family."""
+    """Returns a new token pair for a refresh token.
+
+    A refresh token is valid once. A second use revokes all tokens that descend from the same sign-in.
+    """
     network = client_network(request.scope, auth.trusted_proxies)
     async with auth.refreshes.turn(network), database.session() as session:
-        spent = await service.spend_refresh_token(session, body.refresh_token.get_secret_value())
+        spent = await commands.spend_refresh_token(session, body.refresh_token.get_secret_value())
         if spent is not None:
             return await _issue_pair(session, auth.tokens, settings, response, spent.user_id, spent.family_id)
-    # Only here: an error inside would roll back that the family of a stolen token was revoked.
+    # Raised here: inside the session, it would roll back the revocation of the family.
     raise Unauthorized
 
 
 @router.get(
     "/users/me",
     operation_id="getCurrentUser",
-    summary="Who am I?",
+    summary="Get your account",
     response_description="The signed-in user",
     responses=problems.responses(Unauthorized, DatabaseUnavailable),
 )
-async def get_current_user(current: CurrentUser, auth: GateDep, session: SessionDep) -> UserView:
-    """The account whose token this is, with how much it was used."""
-    await auth.usage.write()  # so that the count has everything before this, and this
-    user = await service.get_user(session, current.id)
+async def get_current_user(current: CurrentUser, auth: AuthDep, session: SessionDep) -> UserView:
+    """Returns your account, with the number of requests made with your tokens."""
+    await auth.usage.write()  # so that the count includes this request
+    user = await queries.get_user(session, current.id)
     if user is None:
         raise Unauthorized
     return UserView.model_validate(user)
@@ -172,7 +175,7 @@ async def _issue_pair(
     user_id: UUID,
     family_id: UUID | None = None,
 ) -> TokenPair:
-    refresh_token = await service.issue_refresh_token(
+    refresh_token = await commands.issue_refresh_token(
         session, user_id, family_id=family_id, lifetime=timedelta(seconds=settings.refresh_token_seconds)
     )
     response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1

@@ -1,4 +1,4 @@
-"""What goes in and out when somebody signs up or in."""
+"""Request and response bodies of signing up and signing in."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -14,11 +14,11 @@ from app.http.body import CleanSecret, CleanStr, StrictBody
 Username = Annotated[CleanStr, AfterValidator(usernames.accept), Field(examples=["ada"])]
 Email = Annotated[CleanStr, Field(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$", examples=["ada@example.com"])]
 
-# How long a password may be is for `passwords` to say: with a constraint here it would be said twice.
+# Without a length constraint: `passwords` checks the length, and a constraint would duplicate the error.
 NewPassword = Annotated[
     CleanSecret,
     Field(
-        description=f"{MIN_LENGTH} to {MAX_LENGTH} characters, and none of the most common ones.",
+        description=f"{MIN_LENGTH} to {MAX_LENGTH} characters; the most common passwords are rejected.",
         examples=["correct horse battery"],
     ),
 ]
@@ -33,7 +33,7 @@ class CreateUser(StrictBody):
 
 
 class UserView(BaseModel):
-    """A user, as they see themselves."""
+    """A user's own account."""
 
     model_config = ConfigDict(
         from_attributes=True,
@@ -58,13 +58,13 @@ class UserView(BaseModel):
     email: str | None
     role: Role
     is_active: bool
-    request_count: int = Field(description="Requests made with a token of theirs, this one included.")
+    request_count: int = Field(description="Number of authenticated requests, including this one.")
     last_request_at: datetime | None
     created_at: datetime
 
 
 class SignIn(BaseModel):
-    """The password form of OAuth 2 (RFC 6749, section 4.3). What else it may hold is ignored, as it asks."""
+    """The password form of OAuth 2 (RFC 6749, section 4.3). Other fields are ignored, as it requires."""
 
     username: CleanStr = Field(max_length=1024, examples=["ada"])
     password: Annotated[CleanSecret, Field(max_length=1024, examples=["correct horse battery"])]
@@ -72,13 +72,13 @@ class SignIn(BaseModel):
 
 
 class Refresh(StrictBody):
-    """A refresh token, to be traded for a new pair."""
+    """A refresh token, to exchange for a new token pair."""
 
     refresh_token: Annotated[CleanSecret, Field(min_length=1, max_length=1024)]
 
 
 class TokenPair(BaseModel):
-    """What a client needs to stay signed in."""
+    """An access token, and the refresh token that replaces it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -93,7 +93,7 @@ class TokenPair(BaseModel):
         }
     )
 
-    access_token: str = Field(description="Goes into the header `Authorization: Bearer …`.")
+    access_token: str = Field(description="Send it in the header `Authorization: Bearer …`.")
     token_type: Literal["bearer"] = "bearer"  # noqa: S105  # a scheme, not a secret
     expires_in: int = Field(description="Seconds until the access token expires.")
-    refresh_token: str = Field(description="Good for one `POST /token/refresh`.")
+    refresh_token: str = Field(description="Valid for one `POST /token/refresh`.")

@@ -1,4 +1,4 @@
-"""What a process needs to know who is asking, opened once beside the resources."""
+"""The services that authenticate users, opened once per process."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,14 +16,14 @@ from app.core.resources import Resources
 from app.http.addresses import Network, parse_networks
 
 REFRESHES_AT_ONCE: Final = 2
-"""Many refreshes of one token wait for each other in the database: they may not hold all connections."""
+"""Concurrent refreshes of one token wait for each other, and must not hold all database connections."""
 
 MAX_WAITING_REFRESHES: Final = 200
 
 
 @dataclass(frozen=True)
 class AuthServices:
-    """Where everybody passes who wants something."""
+    """Verifies passwords and tokens, counts requests and limits attempts."""
 
     tokens: Tokens
     passwords: Passwords
@@ -36,7 +36,7 @@ class AuthServices:
 
 @asynccontextmanager
 async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices]:
-    """Open the gate, and close it at the end of the body. Postgres does not have to be there yet."""
+    """Open the services during the body. Postgres does not have to be reachable yet."""
     tokens = Tokens(resources.settings)
     async with open_passwords() as passwords, open_usage(resources.database) as usage:
         yield AuthServices(

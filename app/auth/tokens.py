@@ -1,7 +1,7 @@
-"""Tokens: signed ones that say who is asking, and opaque ones that ask for the next.
+"""Access tokens, which are signed, and refresh tokens, which are random.
 
-The only module that knows python-jose. Left to itself jose accepts a token without `exp`, without `aud`
-even when an audience is asked for, and lets RecursionError, TypeError and OverflowError out of bad ones.
+The only module that imports python-jose. By default, jose accepts a token without `exp`, and without `aud`
+even when an audience is required, and raises RecursionError, TypeError and OverflowError for malformed ones.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ AUDIENCE: Final = "headrace-api"
 MAX_LENGTH: Final = 2048
 REFRESH_TOKEN_BYTES: Final = 32
 
-# base64 decoders skip what they do not know: without this, one token would have any number of spellings.
+# base64 decoders skip unknown characters: without this, one token would have any number of spellings.
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _ACCESS: Final = "access"
 _REQUIRED: Final = {f"require_{claim}": True for claim in ("exp", "iat", "sub", "jti", "aud", "iss")}
@@ -32,7 +32,7 @@ _REQUIRED: Final = {f"require_{claim}": True for claim in ("exp", "iat", "sub", 
 
 @dataclass(frozen=True, slots=True)
 class AccessClaims:
-    """What a verified access token says."""
+    """The claims of a verified access token."""
 
     user_id: UUID
     token_id: str
@@ -40,7 +40,7 @@ class AccessClaims:
 
 
 class Tokens:
-    """Issues access tokens and verifies them, with the current secret and the one before it."""
+    """Issues and verifies access tokens, with the current secret and the previous one."""
 
     def __init__(self, settings: Settings) -> None:
         self._lifetime_seconds = settings.access_token_seconds
@@ -49,12 +49,12 @@ class Tokens:
             for age, secret in enumerate(settings.verification_secrets)
         }
         self._signing_key = next(iter(self._keys.values()))
-        # Every token of ours begins with these characters. To take no other header refuses `alg: none`,
-        # every other algorithm, `crit` and a header nested to exhaust the parser before anything is parsed.
+        # Every token that we issue begins with this header. Accepting no other one rejects `alg: none`, every
+        # other algorithm, `crit`, and a header nested to exhaust the parser, before anything is parsed.
         self._header = self._sign({}).split(".")[0] + "."
 
     def issue_access(self, user_id: UUID) -> str:
-        """A token that is its bearer's right to act as this user until it expires."""
+        """A token that lets its bearer act as this user until it expires."""
         now = int(time.time())
         return self._sign(
             {
@@ -69,13 +69,13 @@ class Tokens:
         )
 
     def verify_access(self, token: str) -> AccessClaims:
-        """What this access token says; raises Unauthorized, the same whatever is wrong with it."""
+        """The claims of an access token. Raises Unauthorized, the same whatever is wrong with it."""
         if len(token) > MAX_LENGTH or not token.startswith(self._header) or not _SHAPE.fullmatch(token):
             raise Unauthorized
         try:
             return _read(self._decode(token))
         except Exception:
-            # Not only JWTError, as the first lines of this file say. The cause may quote the token: dropped.
+            # Not only JWTError: see the module docstring. The cause may quote the token, so it is dropped.
             raise Unauthorized from None
 
     def _sign(self, claims: dict[str, Any]) -> str:
@@ -96,10 +96,10 @@ def _read(claims: dict[str, Any]) -> AccessClaims:
 
 
 def new_refresh_token() -> str:
-    """A token that means nothing except in our database."""
+    """A random token; only its hash is stored."""
     return secrets.token_urlsafe(REFRESH_TOKEN_BYTES)
 
 
 def hash_refresh_token(token: str) -> bytes:
-    """What is stored of a refresh token. It is random and long: a slow hash would protect nothing more."""
+    """The stored hash of a refresh token. The token is long and random, so a slow hash would add nothing."""
     return hashlib.sha256(token.encode()).digest()

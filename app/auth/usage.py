@@ -1,4 +1,4 @@
-"""How much each user asks for: counted in memory, written once a second, never in a request's way."""
+"""Counts the requests of each user in memory, and writes the counts to Postgres once a second."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,23 +12,27 @@ import structlog
 from app.core import background
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
+from app.core.sql import RowSet, Statement
 
 INTERVAL_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
-# Rows are locked in the order of their ids, as every other process does: no two can wait for each other.
-_ADD = """
+_COUNTS: Final = RowSet("counted", id="uuid", requests="bigint", age_seconds="float8")
+
+# Add the counted requests to their users. Rows are locked in the order of their ids, as in every other
+# process, so that two of these statements never deadlock.
+_ADD: Final = Statement(f"""
     WITH locked AS (
-        SELECT id FROM users WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE
+        SELECT id FROM users WHERE id = ANY(:counted_id::uuid[]) ORDER BY id FOR NO KEY UPDATE
     )
     UPDATE users
     SET request_count = request_count + counted.requests,
         last_request_at = GREATEST(last_request_at, now() - make_interval(secs => counted.age_seconds))
-    FROM unnest($1::uuid[], $2::bigint[], $3::float8[]) AS counted (id, requests, age_seconds)
+    FROM {_COUNTS.sql}
     JOIN locked USING (id)
     WHERE users.id = counted.id
-"""
+""")  # noqa: S608  # made of constants
 
 
 @dataclass(slots=True)
@@ -38,9 +42,9 @@ class _Count:
 
 
 class Usage:
-    """Counts requests by user. While Postgres is away nothing is lost: the counts wait in memory.
+    """Counts requests by user. While Postgres is unavailable, the counts stay in memory.
 
-    They are as many as there are users whose token was verified, which in turn needs Postgres.
+    Memory is bounded: only users with a verified token are counted, and verification needs Postgres.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,11 +53,11 @@ class Usage:
         self._writing = asyncio.Lock()
 
     def count(self, user_id: UUID, requests: int = 1) -> None:
-        """Note that this user asked for something just now."""
+        """Count requests that this user sent just now."""
         self._add(user_id, _Count(requests, asyncio.get_running_loop().time()))
 
     async def write_forever(self) -> None:
-        """Write what was counted each second, until cancelled."""
+        """Write the counts once a second, until cancelled."""
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             try:
@@ -64,9 +68,9 @@ class Usage:
                 log.exception("usage_not_written")
 
     async def write(self) -> None:
-        """Write what was counted so far; raises DatabaseUnavailable and keeps the counts.
+        """Write the counts so far. Raises DatabaseUnavailable, and then keeps them.
 
-        A reply that is lost after the commit makes those requests count twice: rather that than not at all.
+        If the reply is lost after the commit, those requests count twice rather than not at all.
         """
         async with self._writing:
             counts, self._counts = self._counts, {}
@@ -81,10 +85,12 @@ class Usage:
 
     async def _write(self, counts: dict[UUID, _Count]) -> None:
         now = asyncio.get_running_loop().time()
-        requests = [count.requests for count in counts.values()]
-        ages = [now - count.last_at for count in counts.values()]
+        rows = [
+            {"id": user_id, "requests": count.requests, "age_seconds": now - count.last_at}
+            for user_id, count in counts.items()
+        ]
         async with self._database.connection() as connection:
-            await connection.execute(_ADD, list(counts), requests, ages)
+            await _ADD.execute(connection, **_COUNTS.parameters(rows))
 
     def _add(self, user_id: UUID, count: _Count) -> None:
         known = self._counts.setdefault(user_id, _Count(0, count.last_at))
@@ -94,7 +100,7 @@ class Usage:
 
 @asynccontextmanager
 async def open_usage(database: Database) -> AsyncIterator[Usage]:
-    """Count requests during the body, and write the last of them at its end."""
+    """Count requests during the body, and write the last counts at its end."""
     usage = Usage(database)
     try:
         async with background.running(usage.write_forever()):

@@ -1,14 +1,14 @@
-"""Usernames: what they may look like, and when two of them are one."""
+"""Usernames: which are valid, and when two spellings are the same name."""
 
 import unicodedata
 from typing import Final
 
 MAX_LENGTH: Final = 100
 
-# To normalise takes the square of a run of accents: what is far too long is refused before.
+# Normalising takes quadratic time in a run of combining marks, so far too long input is rejected first.
 MAX_LENGTH_AS_TYPED: Final = 4 * MAX_LENGTH
 
-# Default_Ignorable_Code_Point of Unicode, and what looks like a blank.
+# Unicode Default_Ignorable_Code_Point, and characters that look like a blank.
 _INVISIBLE: Final = frozenset(
     chr(code)
     for first, last in (
@@ -40,7 +40,7 @@ _LENGTH: Final = f"A username has 1 to {MAX_LENGTH} characters"
 
 
 def accept(username: str) -> str:
-    """The username as it is shown; raises ValueError if it is empty, too long or cannot be seen."""
+    """The username as it is shown. Raises ValueError if it is empty, too long or invisible."""
     if len(username) > MAX_LENGTH_AS_TYPED:
         raise ValueError(_LENGTH)
     normal = unicodedata.normalize("NFC", username).strip()
@@ -56,7 +56,7 @@ def accept(username: str) -> str:
 
 
 def key(username: str) -> str:
-    """What two spellings of one name have in common: case and compatibility forms do not matter.
+    """The same key for all spellings of a name: case and compatibility forms do not matter.
 
     The "compatibility caseless match" of the Unicode standard, section 3.13, D146.
     """

@@ -1,4 +1,4 @@
-"""The first act of the demo: what a thousand texts feel like."""
+"""The first half of the demo: a prediction job over many texts."""
 
 from collections import Counter
 from typing import Any, Final
@@ -15,8 +15,8 @@ SHOWN: Final = 5
 TEXT_WIDTH: Final = 54
 
 
-async def show(console: Console, client: AsyncHeadrace, count: int) -> None:
-    """Predict so many texts in a job before the user's eyes."""
+async def show(console: Console, client: AsyncHeadrace, count: int) -> dict[str, Any]:
+    """Predict `count` texts in a job, show its progress and some predictions, and return a summary."""
     texts = make_texts(count)
     submitted = await client.submit(texts, batch_size=BATCH_SIZE)
     console.print(f"[bold]batch-predict[/], {len(texts)} texts, job {submitted.id}", soft_wrap=True)
@@ -25,9 +25,16 @@ async def show(console: Console, client: AsyncHeadrace, count: int) -> None:
     predictions = result["predictions"]
     _print_some(console, texts, predictions)
     labels = Counter(prediction["label"] for prediction in predictions)
-    counts = ", ".join(f"{found} {label}" for label, found in labels.most_common())
+    counts = ", ".join(f"{number} {label}" for label, number in labels.most_common())
     speed = f"{result['seconds']:.2f} s, {result['rows_per_second']:.0f} texts/s"
     console.print(f"{result['total']} texts in {speed}: {counts}\n")
+    return {
+        "job_id": job.id,
+        "total": result["total"],
+        "seconds": result["seconds"],
+        "rows_per_second": result["rows_per_second"],
+        "labels": dict(labels.most_common()),
+    }
 
 
 def _print_some(console: Console, texts: list[str], predictions: list[Any]) -> None:

@@ -1,4 +1,4 @@
-"""A job of the demo on the terminal, from its event stream, as it happens."""
+"""Shows a job of the demo on the terminal, from its event stream."""
 
 from rich.console import Console
 from rich.progress import (
@@ -10,15 +10,15 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from app.cli import learning
-from app.cli.errors import CannotStart
+from app.cli import training_text
+from app.cli.errors import CommandFailed
 from app.client import AsyncHeadrace, Job, Submitted
 
 
 async def follow(console: Console, client: AsyncHeadrace, submitted: Submitted) -> Job:
-    """Draw a job's progress, and write a line for each epoch; the job once it has completed.
+    """Draw a job's progress, print a line for each epoch, and return the completed job.
 
-    Raises CannotStart if it ends otherwise.
+    Raises CommandFailed if the job fails or is cancelled.
     """
     columns = (
         SpinnerColumn(),
@@ -31,12 +31,13 @@ async def follow(console: Console, client: AsyncHeadrace, submitted: Submitted) 
         bar = progress.add_task("pending", total=None)
         async for event in client.follow(submitted):
             if event.metrics is not None:
-                progress.console.print(f"  {event.step}: {learning.after_epoch(event.metrics)}", markup=False)
+                metrics = training_text.describe_epoch(event.metrics)
+                progress.console.print(f"  {event.step}: {metrics}", markup=False)
             progress.update(
                 bar, completed=event.done, total=event.total, description=event.step or event.status
             )
     job = await client.job(submitted)
     if job.status != "completed":
         reason = "" if job.error is None else f": {job.error.message}"
-        raise CannotStart(f"the job {job.id} ended as {job.status}{reason}")
+        raise CommandFailed(f"job {job.id} {job.status}{reason}", code=f"job_{job.status}")
     return job

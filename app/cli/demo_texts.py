@@ -1,4 +1,4 @@
-"""Texts for the demo: what customers might write, each different from the others."""
+"""Texts for the demo: made-up customer reviews, all different."""
 
 import random
 from typing import Final
@@ -19,7 +19,7 @@ _THINGS: Final = (
     "a wool coat",
     "the tent",
 )
-_VERDICTS: Final = (
+_OPINIONS: Final = (
     "It works wonderfully and I love it.",
     "Absolutely perfect, thank you so much 😊",
     "Better than I had hoped, great quality!",
@@ -37,11 +37,11 @@ _ENDINGS: Final = ("", " Delivery took {days} days.", " I paid {days}0 for it.",
 
 
 def make_texts(count: int, *, seed: int = 0) -> list[str]:
-    """`count` different short texts in English, the same ones for the same seed."""
+    """Make `count` different short English texts, the same for the same seed."""
     dice = random.Random(seed)  # noqa: S311  # picks sentences, guards nothing
     texts: dict[str, None] = {}
     while len(texts) < count:
         opening = dice.choice(_OPENINGS).format(thing=dice.choice(_THINGS))
         ending = dice.choice(_ENDINGS).format(days=dice.randint(2, 9), number=dice.randint(10_000, 99_999))
-        texts[f"{opening} {dice.choice(_VERDICTS)}{ending}"] = None
+        texts[f"{opening} {dice.choice(_OPINIONS)}{ending}"] = None
     return list(texts)

@@ -1,4 +1,4 @@
-"""The second act of the demo: a model learns to read digits, and reads some that it has never seen."""
+"""The second half of the demo: train a model to read digits, and predict digits that it has not seen."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,27 +13,38 @@ from app.cli.demo_digits import TARGET, Digit
 from app.client import AsyncHeadrace
 
 MODEL: Final = "digits"
-IN_A_LINE: Final = 5
+DIGITS_PER_LINE: Final = 5
 
 
-async def show(console: Console, client: AsyncHeadrace, folder: Path) -> None:
-    """Upload digits, train on them before the user's eyes, and predict some that were held back."""
-    learnt_from, held = demo_digits.hold_back(demo_digits.read())
+async def show(console: Console, client: AsyncHeadrace, folder: Path) -> dict[str, Any]:
+    """Upload digits, train on them, predict some that were held back, and return a summary."""
+    training_digits, held = demo_digits.hold_back(demo_digits.read())
     path = folder / "digits.csv"
-    demo_digits.write(learnt_from, path)
+    demo_digits.write(training_digits, path)
     dataset = await client.upload(path)
-    console.print(f"[bold]datasets[/], {dataset.rows} digits written by hand, 8×8 pixels each")
+    console.print(f"[bold]datasets[/], {dataset.rows} handwritten digits of 8×8 pixels")
     submitted = await client.train(TARGET, dataset=dataset, algorithm="auto", model=MODEL)
-    console.print(f"[bold]train-model[/], to tell digits from pixels, job {submitted.id}", soft_wrap=True)
+    console.print(f"[bold]train-model[/], to read digits from pixels, job {submitted.id}", soft_wrap=True)
     job = await demo_progress.follow(console, client, submitted)
     result = job.result or {}
     console.print(f"{result['model']} is a {result['algorithm']}. {result['why']}", soft_wrap=True)
-    held_out = f"{result['validation_rows']} digits that were held out"
+    held_out = f"{result['validation_rows']} digits held out for validation"
     seconds = f"{result['fit_seconds']:.1f} s"
-    console.print(f"Accuracy [bold]{result['accuracy']:.3f}[/] on {held_out}, learnt in {seconds}\n")
-    said = await client.predict(instances=[demo_digits.pixels(digit) for digit in held], model=MODEL)
-    console.print(f"[bold]predict[/], {len(held)} digits that were not in the dataset, model {said.model}")
-    _print_digits(console, held, said.predictions)
+    console.print(f"Accuracy [bold]{result['accuracy']:.3f}[/] on {held_out}, trained in {seconds}\n")
+    prediction = await client.predict(instances=[demo_digits.pixels(digit) for digit in held], model=MODEL)
+    console.print(f"[bold]predict[/], {len(held)} digits not in the dataset, model {prediction.model}")
+    _print_digits(console, held, prediction.predictions)
+    correct = sum(map(_is_correct, held, prediction.predictions))
+    return {
+        "job_id": job.id,
+        "dataset_id": dataset.id,
+        "model": result["model"],
+        "algorithm": result["algorithm"],
+        "accuracy": result["accuracy"],
+        "fit_seconds": result["fit_seconds"],
+        "predicted": len(held),
+        "correct": correct,
+    }
 
 
 def _print_digits(
@@ -41,15 +52,19 @@ def _print_digits(
 ) -> None:
     table = Table.grid(padding=(0, 3))
     cells = [_cell(*pair) for pair in zip(digits, predictions, strict=True)]
-    for start in range(0, len(cells), IN_A_LINE):
-        table.add_row(*cells[start : start + IN_A_LINE])
+    for start in range(0, len(cells), DIGITS_PER_LINE):
+        table.add_row(*cells[start : start + DIGITS_PER_LINE])
     console.print(table)
 
 
 def _cell(digit: Digit, prediction: Mapping[str, Any]) -> Text:
-    """The digit as it is drawn, and below it what was said of it."""
-    is_right = prediction["label"] == str(digit[TARGET])
-    truth = "" if is_right else f", is {digit[TARGET]}"
-    said = f"{prediction['label']} ({prediction['score']:.2f}){truth}"
-    picture = "\n".join(demo_digits.drawn(digit))
-    return Text.assemble(f"{picture}\n", (said, "green" if is_right else "red"), "\n")
+    """The drawn digit, and below it the prediction and its score."""
+    is_correct = _is_correct(digit, prediction)
+    truth = "" if is_correct else f", is {digit[TARGET]}"
+    caption = f"{prediction['label']} ({prediction['score']:.2f}){truth}"
+    picture = "\n".join(demo_digits.draw(digit))
+    return Text.assemble(f"{picture}\n", (caption, "green" if is_correct else "red"), "\n")
+
+
+def _is_correct(digit: Digit, prediction: Mapping[str, Any]) -> bool:
+    return bool(prediction["label"] == str(digit[TARGET]))

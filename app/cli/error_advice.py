@@ -55,6 +55,7 @@ ADVICE: Final[dict[str, str]] = {
     "prediction_failed": "Read the job's `error`, and send the request again if it is retryable.",
     "prediction_pending": "Read the job's results later, or use `POST /jobs/batch-predict`.",
     "prediction_refused": "Correct the rows as the reason says.",
+    "precondition_failed": "Download the file from its start: `ETag` names the current version.",
     "prediction_too_large": "Read the results in pages: `GET /jobs/{job_id}/results`.",
     "quota_exceeded": "Delete datasets or models, or ask the operator to raise the quota.",
     "range_not_satisfiable": "Request a range within the file: `HEAD` returns its size.",

@@ -1,4 +1,4 @@
-"""The port of the API. Apart from the API itself: whoever only starts it should not have to import it."""
+"""Opens the port of the API. Does not import the API: `headrace dev` only passes the socket on."""
 
 import socket
 
@@ -6,8 +6,13 @@ from app.cli.errors import CannotStart
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; raises CannotStart if the address cannot be had."""
+    """A listening socket. Raises CannotStart if the address is not available."""
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as error:
         raise CannotStart(f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def url_of(listener: socket.socket) -> str:
+    """The URL at which the API will answer on this socket."""
+    return "http://{}:{}".format(*listener.getsockname()[:2])

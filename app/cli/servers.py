@@ -1,16 +1,20 @@
-"""`python -m app servers`: only the embedded servers, for whoever runs the rest by hand."""
+"""`headrace servers`: only the embedded servers, for developers who run the rest by hand."""
 
 import signal
 from pathlib import Path
 
+from app.cli.output import print_json
 from app.embedded.servers import EmbeddedServers
 
 
-def run(data_dir: Path) -> None:
-    """Start both servers, print where they are, and stop them on SIGTERM or SIGINT."""
-    stopping = {signal.SIGTERM, signal.SIGINT}
-    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+def run(data_dir: Path, *, as_json: bool) -> None:
+    """Start both servers, print their URLs, and stop them on SIGTERM or SIGINT."""
+    stop_signals = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, stop_signals)
     with EmbeddedServers(data_dir) as servers:
-        for name, url in servers.urls.items():
-            print(f"{name}={url}", flush=True)
-        signal.sigwait(stopping)
+        if as_json:
+            print_json(servers.urls)
+        else:
+            for name, url in servers.urls.items():
+                print(f"{name}={url}", flush=True)
+        signal.sigwait(stop_signals)

@@ -1,4 +1,4 @@
-"""The whole system on one machine: servers, API and worker, each a process of its own, as in production."""
+"""Runs the whole system on one machine: servers, API and worker, each in its own process as in production."""
 
 import asyncio
 import os
@@ -15,10 +15,11 @@ from typing import IO, Final
 import httpx
 import structlog
 
-from app.auth import service
+from app.auth import commands as accounts
 from app.auth.errors import UsernameTaken
 from app.auth.passwords import open_passwords
 from app.cli.errors import CannotStart
+from app.cli.listening import url_of
 from app.cli.migrations import migrate
 from app.core import background, hardening
 from app.core.backoff import delay_seconds
@@ -30,14 +31,14 @@ from app.embedded.servers import EmbeddedServers
 DEMO_USER: Final = "demo"
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 40.0
-LAST_LINES: Final = 15
+LOG_TAIL_LINES: Final = 15
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class System:
-    """Where the running system is, and how to sign in."""
+    """The URL of a running system, its demo user and the URLs of its servers."""
 
     url: str
     username: str
@@ -54,47 +55,49 @@ async def running(
     slots: int | None = None,
     logs: IO[bytes] | None = None,
 ) -> AsyncIterator[System]:
-    """Run everything during the body. Without DATABASE_URL and REDIS_URL the servers are embedded ones.
+    """Run everything during the body; with embedded servers unless DATABASE_URL and REDIS_URL are set.
 
-    What the processes log goes to `logs`, or to our stderr. Raises CannotStart.
+    The processes log to `logs`, or to our stderr. Raises CannotStart.
     """
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
     with _servers(data_dir) as urls:
-        secret = _kept_secret(data_dir / "secret-key")
-        password = _kept_secret(data_dir / "demo-password")
+        secret = _load_or_create_secret(data_dir / "secret-key")
+        password = _load_or_create_secret(data_dir / "demo-password")
         environment = {**os.environ, "SECRET_KEY": secret, **urls, "WORKER_PORT": "off"}
         environment.setdefault("STORAGE_URL", (data_dir / "storage").as_uri())
         if slots is not None:
             environment["WORKER_SLOTS"] = str(slots)
-        hardening.drop_secrets()  # from here on only the environment of the parts has them
+        hardening.drop_secrets()  # from here on only `environment` has them
         await asyncio.to_thread(migrate, urls["DATABASE_URL"])
         await _ensure_user(urls, username, password)
-        url = "http://{}:{}".format(*listener.getsockname()[:2])
+        url = url_of(listener)
         listener.set_inheritable(True)
         api = _Process(
             "api", ["-m", "app", "serve", "--fd", str(listener.fileno())], environment, listener, logs
         )
         worker = _Process("worker", ["-m", "worker"], environment, None, logs)
         async with background.running(api.keep_running(), worker.keep_running()):
-            await _until_ready(url)
+            await _wait_until_ready(url)
             api.is_needed = worker.is_needed = True
             yield System(url, username, password, urls)
 
 
 class _servers:  # read as a verb: `with _servers(...)`
-    """The servers that the environment names, or embedded ones."""
+    """The servers that the environment names, or else embedded ones."""
 
     def __init__(self, data_dir: Path) -> None:
-        given = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
-        if len(given) == 1:
-            raise CannotStart(f"{next(iter(given))} is set; set DATABASE_URL and REDIS_URL both, or neither")
-        self._given = given
-        self._embedded = None if given else EmbeddedServers(data_dir)
+        external = {name: os.environ[name] for name in ("DATABASE_URL", "REDIS_URL") if os.environ.get(name)}
+        if len(external) == 1:
+            raise CannotStart(
+                f"set both DATABASE_URL and REDIS_URL, or neither: only {next(iter(external))} is set"
+            )
+        self._external = external
+        self._embedded = None if external else EmbeddedServers(data_dir)
 
     def __enter__(self) -> Mapping[str, str]:
         if self._embedded is None:
-            return self._given
+            return self._external
         self._embedded.start()
         return self._embedded.urls
 
@@ -104,7 +107,7 @@ class _servers:  # read as a verb: `with _servers(...)`
 
 
 class _Process:
-    """One Python process of the system, started again when it ends by itself."""
+    """One Python process of the system, restarted when it ends on its own."""
 
     def __init__(
         self,
@@ -115,8 +118,8 @@ class _Process:
         logs: IO[bytes] | None,
     ) -> None:
         self._name = name
-        # Told to stop by the kernel should we be killed; and in a session of its own, so that the
-        # terminal's Ctrl+C reaches only us, who stop the parts in the right order.
+        # The kernel sends it SIGTERM if we are killed. It has a session of its own, so that Ctrl+C in the
+        # terminal reaches only us: we stop the parts in the right order.
         self._command = [
             *(
                 sys.executable,
@@ -136,9 +139,9 @@ class _Process:
         self.is_needed = False
 
     async def keep_running(self) -> None:
-        """Run the process until cancelled; then stop it and wait until it has.
+        """Run the process until cancelled; then stop it and wait for its end.
 
-        Raises CannotStart when it ends by itself before it `is_needed`: it would do so again.
+        Raises CannotStart if it ends on its own before it `is_needed`: it would do so again.
         """
         ends = 0
         while True:
@@ -157,16 +160,16 @@ class _Process:
                 await self._stop(process)
                 raise
             if not self.is_needed:
-                raise CannotStart(f"the {self._name} ended with exit code {exit_code}{self._last_words()}")
+                raise CannotStart(f"the {self._name} ended with exit code {exit_code}{self._log_tail()}")
             ends += 1
             log.warning("process_ended", name=self._name, exit_code=exit_code)
             await asyncio.sleep(delay_seconds(ends, base=0.2, maximum=5.0))
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         if self._logs is None:
             return ""
         log_path = Path(self._logs.name)
-        return "; the log ends with\n" + "\n".join(log_path.read_text().splitlines()[-LAST_LINES:])
+        return "; the log ends with\n" + "\n".join(log_path.read_text().splitlines()[-LOG_TAIL_LINES:])
 
     async def _stop(self, process: asyncio.subprocess.Process) -> None:
         process.terminate()
@@ -179,8 +182,8 @@ class _Process:
             await process.wait()
 
 
-def _kept_secret(path: Path) -> str:
-    """A secret that is made once and then kept beside the data, readable for its owner only."""
+def _load_or_create_secret(path: Path) -> str:
+    """The secret in a file beside the data, created at first; only the owner may read it."""
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32))
@@ -192,21 +195,21 @@ async def _ensure_user(urls: Mapping[str, str], username: str, password: str) ->
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:
-                await service.create_user(session, passwords, username=username, password=password)
+                await accounts.create_user(session, passwords, username=username, password=password)
         except UsernameTaken:
             return
 
 
-async def _until_ready(url: str) -> None:
-    """Wait until the API answers and a worker is alive; raises CannotStart if that takes too long."""
+async def _wait_until_ready(url: str) -> None:
+    """Wait until the API answers and a worker is alive. Raises CannotStart after READY_SECONDS."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await _until_a_worker_is_alive(url)
+            await _wait_for_worker(url)
     except TimeoutError:
-        raise CannotStart(f"nothing was ready within {READY_SECONDS:.0f} s") from None
+        raise CannotStart(f"the API and the worker were not ready within {READY_SECONDS:.0f} s") from None
 
 
-async def _until_a_worker_is_alive(url: str) -> None:
+async def _wait_for_worker(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
         while True:
             try:
@@ -214,5 +217,5 @@ async def _until_a_worker_is_alive(url: str) -> None:
                 if health.get("workers"):
                     return
             except httpx.HTTPError:
-                pass  # not there yet
+                pass  # not listening yet
             await asyncio.sleep(0.05)

@@ -1,18 +1,20 @@
-"""`python -m app users`: accounts from the command line."""
+"""`headrace users`: accounts from the command line."""
 
 import getpass
 import sys
 
-from app.auth import service
+from app.auth import commands
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
+from app.cli.errors import UsageError
+from app.cli.output import print_json
 from app.core import hardening
 from app.core.config import load_settings
 from app.core.database import open_database
 
 
-async def create(name: str, role: str) -> None:
-    """Create an account with a password that is read from the terminal, or from stdin if there is none."""
+async def create(name: str, role: str, *, as_json: bool) -> None:
+    """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
     settings = load_settings()
     hardening.drop_secrets()
     password = (
@@ -23,5 +25,13 @@ async def create(name: str, role: str) -> None:
         open_database(settings.database_url, pool_size=2) as database,
         database.session() as session,
     ):
-        await service.create_user(session, passwords, username=name, password=password, role=Role(role))
-    print(f"Created {name} ({role}).")
+        try:
+            user = await commands.create_user(
+                session, passwords, username=name, password=password, role=Role(role)
+            )
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+    if as_json:
+        print_json({"user_id": str(user.id), "username": name, "role": role})
+    else:
+        print(f"Created {name} ({role}).")

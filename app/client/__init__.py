@@ -1,4 +1,4 @@
-"""The Python client: submit rows, follow jobs, read results. Needs httpx, and nothing else of Headrace.
+"""The Python client: submit rows, follow jobs, read results. Depends on httpx only.
 
     >>> from app.client import Headrace
     >>> with Headrace("http://localhost:8000", username="ada", password="correct horse battery") as client:
@@ -7,8 +7,8 @@
     ...         print(event.progress, event.step)
     ...     print([row.prediction["label"] for row in client.results(job)])
 
-`AsyncHeadrace` has the same verbs for asyncio. What both know is in `core` and around it, as flows that do no
-I/O themselves; `blocking` and `asynchronous` are only the hands that carry out what a flow asks for.
+`AsyncHeadrace` has the same methods for asyncio. `core` and the modules around it implement them as flows,
+generators that do no I/O; `blocking` and `asynchronous` execute the steps of a flow.
 """
 
 from app.client.asynchronous import AsyncHeadrace

@@ -1,4 +1,4 @@
-"""The client for asyncio, and the hands that carry out flows there."""
+"""The client for asyncio: executes flows with httpx.AsyncClient."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from app.client.following import OnInterruption
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.reading import blocks
 from app.client.retry import RetryConfig
-from app.client.steps import Alone, Emit, Flow, Open, Outcome, Pause, Read, Request, Send
+from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
 from app.client.values import AnyJob, Event, Explanation, Job, Submitted
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class AsyncHeadrace(Client):
-    """Headrace, for asyncio. Any number of tasks may share one.
+    """Client of Headrace for asyncio. Any number of tasks may share one.
 
     async with AsyncHeadrace("http://localhost:8000", username="ada", password=password) as client:
         job = await client.submit(["What a lovely day"])
@@ -42,22 +42,22 @@ class AsyncHeadrace(Client):
         retry_config: RetryConfig | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        """A client of the server at `url`, by a username and its password, or by a token alone.
+        """Connect to the server at `url` with a username and password, or with a token.
 
-        `http` is a client of your own, with its certificates or proxies; whoever made it closes it.
+        Pass your own `http` client to set certificates or proxies; you close it.
         """
         super().__init__(url, username=username, password=password, token=token, retry_config=retry_config)
-        self._is_ours = http is None
+        self._owns_http = http is None
         self._http = http or httpx.AsyncClient(limits=transport.limits(), mounts=transport.direct())
         self._lock = asyncio.Lock()
 
     @classmethod
-    def from_environment(cls, *, retry_config: RetryConfig | None = None, **given: Unpack[Account]) -> Self:
-        """A client by HEADRACE_URL and HEADRACE_TOKEN, or HEADRACE_USERNAME and HEADRACE_PASSWORD.
+    def from_environment(cls, *, retry_config: RetryConfig | None = None, **account: Unpack[Account]) -> Self:
+        """Connect with HEADRACE_URL and HEADRACE_TOKEN, or HEADRACE_USERNAME and HEADRACE_PASSWORD.
 
-        What is given goes before the environment. Raises MissingCredentials.
+        Arguments override the environment. Raises MissingCredentials.
         """
-        return cls(**transport.account(given), retry_config=retry_config)
+        return cls(**transport.account(account), retry_config=retry_config)
 
     async def submit(
         self,
@@ -67,9 +67,9 @@ class AsyncHeadrace(Client):
         dataset: AnyDataset | None = None,
         **options: Unpack[SubmitOptions],
     ) -> Submitted:
-        """Queue rows to be predicted: up to 1000 texts or instances, or all of a dataset.
+        """Submit rows for prediction: up to 1000 texts or instances, or a whole dataset.
 
-        Sent as often as it takes, and still one job: each call has an idempotency key, its own or yours.
+        Retries create one job only: each call sends an idempotency key, generated or yours.
 
             job = await client.submit(texts, model="sentiment", batch_size=100, priority="high")
             job = await client.submit(dataset=await client.upload("reviews.csv"), column="review")
@@ -84,10 +84,10 @@ class AsyncHeadrace(Client):
         rows: Sequence[Mapping[str, Any]] | None = None,
         **options: Unpack[TrainOptions],
     ) -> Submitted:
-        """Queue a training: learn to predict the column `target` from the others.
+        """Train a model to predict the column `target` from the other columns.
 
-        From a dataset, or from up to 1000 rows. An event of each epoch has `metrics`; the job's result names
-        the version it has become. Sent as `submit` is.
+        The rows are a dataset, or up to 1000 `rows`. The event of each epoch has `metrics`, and the job's
+        result names the model version. Retried as `submit` is.
 
             job = await client.train("label", dataset=await client.upload("reviews.csv"), model="reviews")
         """
@@ -100,99 +100,99 @@ class AsyncHeadrace(Client):
         instances: Sequence[Instance] | None = None,
         model: str | None = None,
     ) -> Predictions:
-        """The predictions for up to 100 texts or instances, as soon as they are there.
+        """Predict up to 100 texts or instances, and wait for the result.
 
-        Raises Invalid for rows that the model does not take.
+        Raises Invalid for rows that the model does not accept.
         """
         return await self._run(self._core.predict(texts, instances, model))
 
     async def create(
         self, path: str, body: Mapping[str, Any], *, idempotency_key: str | None = None
     ) -> Submitted:
-        """Create a job of any kind, by its path: `create("batch-predict", {"texts": texts})`."""
+        """Create a job of any kind by its path: `create("batch-predict", {"texts": texts})`."""
         return await self._run(self._core.create(path, body, idempotency_key))
 
     async def job(self, job: AnyJob) -> Job:
-        """Where a job stands. Raises NotFound, Forbidden."""
+        """Return a job. Raises NotFound, Forbidden."""
         return await self._run(self._core.job(job))
 
     def jobs(self, *, page_size: int = 100, **filters: Unpack[JobFilters]) -> AsyncIterator[Job]:
-        """Your jobs, newest first; the next page is read when it is needed.
+        """Iterate over your jobs, newest first; fetches pages as needed.
 
         failed = [job.id async for job in client.jobs(status="failed", metadata={"team": "search"})]
         """
         return self._iterate(self._core.jobs(filters, page_size))
 
     async def wait(self, job: AnyJob, timeout: float | None = None) -> Job:
-        """The job once it has ended, whichever way. Raises WaitTimeout, a TimeoutError, if it has not."""
+        """Wait until the job ends, and return it. Raises WaitTimeout after `timeout` seconds."""
         return await self._run(self._core.wait(job, timeout))
 
     def follow(
         self, job: AnyJob, after: int = 0, *, on_interruption: OnInterruption | None = None
     ) -> AsyncIterator[Event]:
-        """Every event of a job after the one with that number, as it happens: once, in order, to the last.
+        """Iterate over the events of a job after the number `after`, live and in order, until it ends.
 
-        A cut, a restart of the server or its silence only takes time; `on_interruption(seq, seconds)` is
-        called with the number of the last event and the pause before the client comes back.
+        Reconnects after a lost connection, a restart or silence of the server. Calls
+        `on_interruption(seq, seconds)` with the number of the last event and the pause before it reconnects.
         """
         return self._iterate(self._core.follow(job, after, on_interruption))
 
     def events(self, job: AnyJob, after: int = 0) -> AsyncIterator[Event]:
-        """The events that there are now; the same that `follow` gives."""
+        """Iterate over the events so far; the same events as `follow`."""
         return self._iterate(self._core.events(job, after))
 
     def results(self, job: AnyJob) -> AsyncIterator[Row]:
-        """The rows that are computed so far, in input order, streamed. Raises Gone once they have expired."""
+        """Stream the results computed so far, in input order. Raises Gone if they have expired."""
         return self._iterate(self._core.results(job))
 
     def export(self, job: AnyJob, format: Format = "csv") -> AsyncIterator[bytes]:
-        """The same as bytes, in pieces of any size, to be written to a file."""
+        """Stream the results computed so far as bytes of a file, in chunks of any size."""
         return self._iterate(self._core.export(job, format))
 
     async def cancel(self, job: AnyJob) -> Job:
-        """Stop a job, and say how it stands then: `cancelled`, or still running with `cancel_requested`.
+        """Cancel a job, and return it: `cancelled`, or still running with `cancel_requested`.
 
         Raises BadRequest for a job that has ended.
         """
         return await self._run(self._core.cancel(job))
 
     async def retry(self, job: AnyJob, *, from_start: bool = False) -> Job:
-        """Have a failed or cancelled job tried again: after its last commit, or from the start.
+        """Retry a failed or cancelled job from its last commit, or from the start.
 
-        Raises Conflict for a job that is neither.
+        Raises Conflict for any other job.
         """
         return await self._run(self._core.retry(job, from_start))
 
     async def explain(self, job: AnyJob) -> Explanation:
-        """Why a job is where it is."""
+        """Explain why a job waits, runs or has ended."""
         return await self._run(self._core.explain(job))
 
     async def upload(
         self, path: str | Path, *, name: str | None = None, **options: Unpack[UploadOptions]
     ) -> Dataset:
-        """A new dataset from a file: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
+        """Upload a file as a dataset: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
 
             dataset = await client.upload("sales.csv", delimiter=";", columns={"zip": "category"})
 
-        Sent once: whether it arrived if the connection breaks, `datasets` tells.
+        Never retried: if the connection breaks, look in `datasets` whether it arrived.
         """
         return await self._run(self._core.upload(path, name, options))
 
     def datasets(self, *, page_size: int = 100) -> AsyncIterator[Dataset]:
-        """Your datasets, newest first."""
+        """Iterate over your datasets, newest first."""
         return self._iterate(self._core.datasets(page_size))
 
     def models(self, *, page_size: int = 100) -> AsyncIterator[Model]:
-        """The models that you can predict with, newest first."""
+        """Iterate over the models that you can predict with, newest first."""
         return self._iterate(self._core.models(page_size))
 
     async def aclose(self) -> None:
         """Close the connections."""
-        if self._is_ours:
+        if self._owns_http:
             await self._http.aclose()
 
     async def __aenter__(self) -> Self:
-        """Itself, to be closed at the end of the body."""
+        """Return the client, which is closed at the end of the body."""
         return self
 
     async def __aexit__(
@@ -202,12 +202,12 @@ class AsyncHeadrace(Client):
         await self.aclose()
 
     async def _run(self, flow: Flow[T]) -> T:
-        async with aclosing(self._iterate(steps.emitting(flow))) as items:
+        async with aclosing(self._iterate(steps.emit_result(flow))) as items:
             result: T = await anext(items)
             return result
 
     async def _iterate(self, flow: Flow[Any]) -> AsyncGenerator[Any, None]:
-        async with _Opened() as opened:
+        async with _OpenResponse() as opened:
             outcome = Outcome()
             while (step := outcome.resume(flow)) is not None:
                 if isinstance(step, Emit):
@@ -216,7 +216,7 @@ class AsyncHeadrace(Client):
                 else:
                     outcome = await self._do(step, opened)
 
-    async def _do(self, step: Send | Open | Read | Pause | Alone, opened: "_Opened") -> Outcome:
+    async def _do(self, step: Send | Open | Read | Pause | Exclusive, opened: "_OpenResponse") -> Outcome:
         try:
             match step:
                 case Send(request=request):
@@ -228,7 +228,7 @@ class AsyncHeadrace(Client):
                 case Pause(seconds=seconds):
                     await asyncio.sleep(seconds)
                     return Outcome()
-                case Alone(flow=flow):
+                case Exclusive(flow=flow):
                     async with self._lock:
                         return Outcome(await self._run(flow))
                 case _:
@@ -238,38 +238,38 @@ class AsyncHeadrace(Client):
         except HeadraceError as error:
             return Outcome(error=error)
 
-    async def _send(self, request: Request) -> steps.Answer:
+    async def _send(self, request: Request) -> steps.Response:
         arguments = self._httpx_arguments(request)
         if request.file is None:
             response = await self._http.request(**arguments)
         else:
             with await asyncio.to_thread(request.file.open, "rb") as file:
                 response = await self._http.request(**{**arguments, "content": blocks(file)})
-        return transport.answer(response, response.content)
+        return transport.to_response(response, response.content)
 
 
-class _Opened:
-    """The answer that one flow reads piece by piece, if it does."""
+class _OpenResponse:
+    """The response that a flow reads in chunks, if any."""
 
     def __init__(self) -> None:
         self._response: httpx.Response | None = None
-        self._pieces: AsyncIterator[bytes] | None = None
+        self._chunks: AsyncIterator[bytes] | None = None
 
-    async def open(self, http: httpx.AsyncClient, arguments: dict[str, Any]) -> steps.Answer:
+    async def open(self, http: httpx.AsyncClient, arguments: dict[str, Any]) -> steps.Response:
         await self.close()
         self._response = await http.send(http.build_request(**arguments), stream=True)
         if not self._response.is_success:
-            return transport.answer(self._response, await self._response.aread())
-        self._pieces = self._response.aiter_bytes()
-        return transport.answer(self._response, b"")
+            return transport.to_response(self._response, await self._response.aread())
+        self._chunks = self._response.aiter_bytes()
+        return transport.to_response(self._response, b"")
 
     async def read(self) -> bytes:
-        if self._pieces is None:
-            raise RuntimeError("nothing is open to be read")
-        return await anext(self._pieces, b"")
+        if self._chunks is None:
+            raise RuntimeError("no response is open")
+        return await anext(self._chunks, b"")
 
     async def close(self) -> None:
-        response, self._response, self._pieces = self._response, None, None
+        response, self._response, self._chunks = self._response, None, None
         if response is not None:
             await response.aclose()
 

@@ -1,4 +1,4 @@
-"""Every verb of the client as a flow: what it asks of the server, and what it makes of the answers."""
+"""Every method of the client as a flow: the requests it sends, and how it reads the responses."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,20 +16,20 @@ from app.client.following import Following, OnInterruption, last_seq_of
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.retry import RetryConfig
 from app.client.session import Session
-from app.client.steps import Answer, Emit, Flow, Pause, Request
+from app.client.steps import Emit, Flow, Pause, Request, Response
 from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
 
 HOLD_SECONDS: Final = 20.0
-"""How long the server is asked to hold its answer while a job has not ended; it would up to 60."""
+"""How long `wait` asks the server to hold a response while the job runs; the server's limit is 60."""
 
-EVENTS_AT_ONCE: Final = 500
+EVENT_PAGE_SIZE: Final = 500
 NEVER: Final = float("inf")
 
 PREDICT_SECONDS: Final = 40.0
-"""The server answers after 30 at the latest."""
+"""Read timeout of `predict`; the server responds within 30 seconds."""
 
 UPLOAD_SECONDS: Final = 600.0
-"""How long the server may look at a file that has arrived."""
+"""Read timeout of an upload: the server converts the file before it responds."""
 
 _MEDIA_TYPES: Final = {
     ".csv": "text/csv",
@@ -40,7 +40,7 @@ _MEDIA_TYPES: Final = {
 
 
 class Core:
-    """The verbs. Each gives a flow, for the hands of a client to carry out."""
+    """The methods of the clients, as flows that a client executes."""
 
     def __init__(
         self,
@@ -61,10 +61,12 @@ class Core:
         dataset: AnyDataset | None,
         more: SubmitOptions,
     ) -> Flow[Submitted]:
-        """Queue rows to be predicted."""
-        said, key = options.said(more)
+        """Submit rows for prediction."""
+        members, key = options.split_options(more)
         return self.create(
-            "batch-predict", {**options.rows(texts, instances), **options.of_dataset(dataset), **said}, key
+            "batch-predict",
+            {**options.row_members(texts, instances), **options.dataset_member(dataset), **members},
+            key,
         )
 
     def train(
@@ -74,36 +76,37 @@ class Core:
         rows: Sequence[Mapping[str, Any]] | None,
         more: TrainOptions,
     ) -> Flow[Submitted]:
-        """Queue a training."""
-        said, key = options.said(more)
+        """Submit a training."""
+        members, key = options.split_options(more)
         inline = {} if rows is None else {"rows": list(rows)}
         return self.create(
-            "train-model", {**options.of_dataset(dataset), **inline, "target": target, **said}, key
+            "train-model", {**options.dataset_member(dataset), **inline, "target": target, **members}, key
         )
 
     def predict(
         self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: str | None
     ) -> Flow[Predictions]:
-        """Predictions at once. Where the server gives up waiting, its job is waited for."""
-        body = {**options.rows(texts, instances), **({} if model is None else {"model": model})}
+        """Predict and wait. If the server stops waiting, wait for its job instead."""
+        body = {**options.row_members(texts, instances), **({} if model is None else {"model": model})}
         request = replace(json_request("POST", "/predict", body, {}), read_seconds=PREDICT_SECONDS)
         retry_state = self._exchange.retry_state()
         while True:
             try:
-                answer = yield from self._exchange.once(request)
+                response = yield from self._exchange.once(request)
             except HeadraceError as error:
                 if error.code == "prediction_pending":
                     return (yield from self._late_predictions(error.facts["job_id"]))
                 yield Pause(retry_state.pause_seconds(error))
             else:
-                return parsed(Predictions.parse, answer)
+                return parsed(Predictions.parse, response)
 
     def upload(self, path: str | Path, name: str | None, more: UploadOptions) -> Flow[Dataset]:
-        """Send a file, once."""
+        """Upload a file, without retries."""
         path = Path(path)
         media_type = _MEDIA_TYPES.get(path.suffix.lower())
         if media_type is None:
-            raise ValueError(f"{path.name} is no dataset: its name should end in {', '.join(_MEDIA_TYPES)}")
+            suffixes = ", ".join(_MEDIA_TYPES)
+            raise ValueError(f"{path.name} is not a dataset file: its name must end in {suffixes}")
         request = Request(
             "POST",
             "/datasets",
@@ -112,8 +115,8 @@ class Core:
             file=path,
             read_seconds=UPLOAD_SECONDS,
         )
-        answer = yield from self._exchange.once(request)
-        return parsed(Dataset.parse, answer)
+        response = yield from self._exchange.once(request)
+        return parsed(Dataset.parse, response)
 
     def datasets(self, page_size: int) -> Flow[None]:
         """Emit datasets, newest first."""
@@ -124,24 +127,24 @@ class Core:
         return self._pages("/models", Model.parse, page_size)
 
     def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
-        """Create a job of any kind. One key for all attempts, so that they make one job between them."""
+        """Create a job of any kind. All attempts send one idempotency key, so that they create one job."""
         key = idempotency_key or str(uuid4())
         if not (key.isascii() and key.isprintable()):
-            raise ValueError("an idempotency key has printable ASCII characters only")
+            raise ValueError("an idempotency key may only have printable ASCII characters")
         request = json_request("POST", f"/jobs/{quote(path, safe='')}", body, {"idempotency-key": key})
-        answer = yield from self._exchange.ask(request)
-        return parsed(lambda document: _submitted(document, answer), answer)
+        response = yield from self._exchange.ask(request)
+        return parsed(lambda document: _submitted(document, response), response)
 
     def job(self, job: AnyJob) -> Flow[Job]:
-        """Where a job stands."""
+        """Fetch a job."""
         return self._exchange.read(Job.parse, Request("GET", _path(job)))
 
     def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
-        """Emit jobs, newest first, a page at a time as they are needed."""
+        """Emit jobs, newest first; fetch pages as needed."""
         return self._pages("/jobs", Job.parse, page_size, options.filter_params(filters))
 
     def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
-        """The job once it has ended; raises WaitTimeout."""
+        """Return the job once it has ended. Raises WaitTimeout."""
         deadline = NEVER if timeout is None else monotonic() + timeout
         while True:
             asked_at = monotonic()
@@ -163,22 +166,22 @@ class Core:
             if now >= deadline:
                 raise WaitTimeout(latest)
             if now - asked_at < hold / 2:
-                # Answered early: the server goes away, and its successor may not be there yet.
+                # An early response: the server is stopping, and its successor may not be up yet.
                 yield Pause(min(self.retry_config.first_pause_seconds, deadline - now))
 
     def follow(self, job: AnyJob, after: int, on_interruption: OnInterruption | None) -> Flow[None]:
-        """Emit every event of a job after a number, until its last one."""
+        """Emit the events of a job after a number, until the last one."""
         return Following(self._exchange, _path(job), after=after, on_interruption=on_interruption).run()
 
     def events(self, job: AnyJob, after: int) -> Flow[None]:
-        """Emit what the log has now, after a number."""
+        """Emit the events so far, after a number."""
         while True:
             found, last_seq = yield from self._exchange.read(
                 lambda page: ([Event.parse(item) for item in page["items"]], last_seq_of(page)),
                 Request(
                     "GET",
                     f"{_path(job)}/events",
-                    params={"after": str(after), "limit": str(EVENTS_AT_ONCE)},
+                    params={"after": str(after), "limit": str(EVENT_PAGE_SIZE)},
                 ),
             )
             for event in found:
@@ -188,18 +191,18 @@ class Core:
             after = found[-1].seq
 
     def results(self, job: AnyJob) -> Flow[None]:
-        """Emit the rows that there are now."""
+        """Emit the result rows so far."""
         return downloading.rows(self._exchange, _path(job))
 
     def export(self, job: AnyJob, format: Format) -> Flow[None]:
-        """Emit the rows that there are now, as bytes."""
+        """Emit the result rows so far as bytes of a file."""
         return downloading.pieces(self._exchange, _path(job), downloading.MEDIA_TYPES[format])
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
-        """Cancel a job. That an attempt whose answer was lost has done it already is no error."""
+        """Cancel a job. It is no error if an attempt whose response was lost has cancelled it already."""
         retry_state = self._exchange.retry_state()
         try:
-            answer = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)
+            response = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)
         except BadRequest as error:
             if not retry_state.failures or error.code != "job_already_finished":
                 raise
@@ -207,25 +210,25 @@ class Core:
             if latest.status != "cancelled":
                 raise
             return latest
-        return parsed(lambda document: Job.parse(document["job"]), answer)
+        return parsed(lambda document: Job.parse(document["job"]), response)
 
     def retry(self, job: AnyJob, from_start: bool) -> Flow[Job]:
-        """Have a job tried again, once: after a lost answer the log says whether it was heard."""
+        """Retry a job once: after a lost response, the event log shows whether the request was applied."""
         before = yield from self._last_seq(job)
         request = json_request("POST", f"{_path(job)}/retry", {"from_start": from_start}, {})
         retry_state = self._exchange.retry_state()
         while True:
             try:
-                answer = yield from self._exchange.once(request)
+                response = yield from self._exchange.once(request)
             except HeadraceError as error:
                 yield Pause(retry_state.pause_seconds(error))
                 if (yield from self._was_retried(job, before)):
                     return (yield from self.job(job))
             else:
-                return parsed(Job.parse, answer)
+                return parsed(Job.parse, response)
 
     def explain(self, job: AnyJob) -> Flow[Explanation]:
-        """Why a job is where it is."""
+        """Fetch the explanation of a job."""
         return self._exchange.read(Explanation.parse, Request("GET", f"{_path(job)}/explain"))
 
     def _pages(
@@ -235,7 +238,7 @@ class Core:
         page_size: int,
         filters: Mapping[str, str] | None = None,
     ) -> Flow[None]:
-        """Emit the items of a listing, a page at a time as they are needed."""
+        """Emit the items of a listing; fetch pages as needed."""
         params = {"limit": str(page_size), **(filters or {})}
         while True:
             items, cursor = yield from self._exchange.read(
@@ -249,12 +252,12 @@ class Core:
             params = {**params, "cursor": str(cursor)}
 
     def _late_predictions(self, job: str) -> Flow[Predictions]:
-        """What a job that took longer gives in the end, as `predict` would have."""
+        """Wait for a prediction that took longer, and return it as `predict` does."""
         latest = yield from self.wait(job, None)
         if latest.status != "completed":
             reason = latest.status if latest.error is None else latest.error.message
             raise HeadraceError(
-                f"Nothing was predicted: {reason}",
+                f"The prediction failed: {reason}",
                 code="prediction_failed",
                 facts={"job_id": job, "error": latest.raw.get("error")},
             )
@@ -274,7 +277,7 @@ class Core:
         return self._exchange.read(last_seq_of, Request("GET", f"{_path(job)}/events", params={"limit": "1"}))
 
     def _was_retried(self, job: AnyJob, before: int) -> Flow[bool]:
-        # The first thing that can happen to a job that has ended.
+        # The only event that can follow the end of a job.
         return self._exchange.read(
             lambda page: any(item["type"] == "retried" for item in page["items"]),
             Request("GET", f"{_path(job)}/events", params={"after": str(before), "limit": "1"}),
@@ -285,6 +288,6 @@ def _path(job: AnyJob) -> str:
     return f"/jobs/{quote(job_id(job), safe='')}"
 
 
-def _submitted(document: Mapping[str, Any], answer: Answer) -> Submitted:
-    is_replay = answer.headers.get("idempotent-replayed") == "true"
+def _submitted(document: Mapping[str, Any], response: Response) -> Submitted:
+    is_replay = response.headers.get("idempotent-replayed") == "true"
     return Submitted(document["job_id"], document["status"], is_replay, document)

@@ -1,4 +1,4 @@
-"""What jobs read and write: rows, datasets, models. Frozen, and with all that the server said in `raw`."""
+"""Rows, datasets and models as frozen dataclasses; `raw` has the server's whole document."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """Why there is no prediction for a row."""
+    """The error of a row that has no prediction."""
 
     index: int
     code: str
@@ -17,13 +17,13 @@ class RowError:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "RowError":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(int(document["index"]), document["code"], document.get("message", ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came of one row of the input: a prediction, or an error. `id` is the row's own, if it has one.
+    """The result of one input row: a prediction or an error. `id` is the row's own id, if it has one.
 
     >>> row = next(client.results(job))
     >>> row.index, row.prediction["label"]
@@ -39,7 +39,7 @@ class Row:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Row":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         index = int(document["index"])
         error = document.get("error")
         return cls(
@@ -54,10 +54,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """What `predict` gives: predictions in the order of the rows, None where there is an error.
+    """The result of `predict`: predictions in the order of the rows, None for a row with an error.
 
-    >>> said = client.predict(["What a lovely day"])
-    >>> said.predictions[0]["label"], said.model
+    >>> result = client.predict(["What a lovely day"])
+    >>> result.predictions[0]["label"], result.model
     ('positive', 'sentiment@1')
     """
 
@@ -69,7 +69,7 @@ class Predictions:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Predictions":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             predictions=document["predictions"],
             row_errors=[RowError.parse(error) for error in document.get("row_errors") or ()],
@@ -81,7 +81,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An uploaded file of rows. `columns` are the types of its columns by their names.
+    """An uploaded file of rows. `columns` maps column names to types.
 
     >>> dataset = client.upload("reviews.csv")
     >>> dataset.rows, dataset.columns
@@ -100,7 +100,7 @@ class Dataset:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Dataset":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             id=document["dataset_id"],
             name=document["name"],
@@ -116,7 +116,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that you can predict with. `reference` names it, with its owner, and means its latest version.
+    """A model that you can predict with. `reference` names it with its owner: the latest version.
 
     >>> [model.name for model in client.models()]
     ['sentiment']
@@ -133,7 +133,7 @@ class Model:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Model":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             name=document["name"],
             owner=document.get("owner"),
@@ -147,15 +147,15 @@ class Model:
 
 
 AnyDataset = str | UUID | Dataset
-"""Whatever says which dataset is meant."""
+"""A dataset or its id."""
 
 
 def dataset_id(dataset: AnyDataset) -> str:
-    """The id of the dataset that is meant."""
+    """The id of a dataset."""
     return dataset.id if isinstance(dataset, Dataset) else str(dataset)
 
 
 def instant(document: Mapping[str, Any], name: str) -> datetime | None:
-    """An instant in a document, if it is there."""
+    """The date and time in a member of a document, if present."""
     text = document.get(name)
     return None if text is None else datetime.fromisoformat(text)

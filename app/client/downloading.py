@@ -1,4 +1,4 @@
-"""Reading results as they are streamed, over any number of connections."""
+"""Downloads results as a stream, over any number of connections."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -24,61 +24,61 @@ def rows(exchange: Exchange, path: str) -> Flow[None]:
 
 
 def pieces(exchange: Exchange, path: str, media_type: str) -> Flow[None]:
-    """Emit the bytes of a job's results, in pieces of any size."""
-    return _download(exchange, path, media_type, lambda piece: (piece,))
+    """Emit the bytes of a job's results in chunks of any size."""
+    return _download(exchange, path, media_type, lambda chunk: (chunk,))
 
 
 def _download(
     exchange: Exchange, path: str, media_type: str, read: Callable[[bytes], Iterable[Any]]
 ) -> Flow[None]:
-    """Emit what is read from a job's results.
+    """Emit what `read` makes of the bytes of a job's results.
 
-    Results never change, and always come in the same order. So after a cut the same is asked for again, and
-    as many bytes as were read before are passed over. Only what gets further than before is a success: a
-    line that is always cut at the same place ends with the patience. A table of a job that runs is another
-    one each time; its ETag says so, and then there is nothing to go on with.
+    Results never change and always come in the same order. After a lost connection the client requests them
+    again and skips the bytes it has already read. Only an attempt that gets further than the last one resets
+    the retries, so a connection that always breaks at the same byte ends with an error. The table of a
+    running job changes as rows are added: its ETag then differs, and the download cannot be resumed.
     """
     request = Request("GET", f"{path}/results", headers={"accept": media_type})
     retry_state = exchange.retry_state(exchange.retry_config.away_seconds)
-    place = 0
+    position = 0
     etag: str | None = None
     while True:
         try:
-            answer = yield from exchange.open_once(request)
-            if not answer.headers.get("content-type", "").startswith(media_type):
+            response = yield from exchange.open_once(request)
+            if not response.headers.get("content-type", "").startswith(media_type):
                 raise UnexpectedResponse(
-                    "What should be results is none: is the URL right?", status=answer.status
+                    "The response is not the results of a job: check the URL.", status=response.status
                 )
-            if place and answer.headers.get("etag") != etag:
-                raise UnexpectedResponse("The results changed while they were read: there are more now.")
-            etag = answer.headers.get("etag")
+            if position and response.headers.get("etag") != etag:
+                raise UnexpectedResponse("The results changed during the download: download them again.")
+            etag = response.headers.get("etag")
             seen = 0
-            while piece := (yield from steps.read()):
-                fresh = piece[max(0, place - seen) :]
-                seen += len(piece)
-                if not fresh:
+            while chunk := (yield from steps.read()):
+                new_bytes = chunk[max(0, position - seen) :]
+                seen += len(chunk)
+                if not new_bytes:
                     continue
-                place = seen
+                position = seen
                 retry_state.progressed()
-                for item in read(fresh):
+                for item in read(new_bytes):
                     yield Emit(item)
         except HeadraceError as error:
             yield Pause(retry_state.pause_seconds(error))
             continue
-        if seen < place:
-            raise UnexpectedResponse("The results became fewer while they were read.")
+        if seen < position:
+            raise UnexpectedResponse("The results became shorter during the download: download them again.")
         return
 
 
 class _Rows:
-    """Rows from bytes in pieces of any size; each is a line, and each line ends."""
+    """Parses rows from chunks of NDJSON; every row ends with a line feed."""
 
     def __init__(self) -> None:
         self._unfinished: list[bytes] = []
 
-    def feed(self, piece: bytes) -> Iterator[Row]:
-        """The rows that these bytes complete."""
-        first, *others = piece.split(b"\n")
+    def feed(self, chunk: bytes) -> Iterator[Row]:
+        """Return the rows that these bytes complete."""
+        first, *others = chunk.split(b"\n")
         self._unfinished.append(first)
         for other in others:
             line = b"".join(self._unfinished)
@@ -90,4 +90,4 @@ def _row(line: bytes) -> Row:
     try:
         return Row.parse(json.loads(line))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnexpectedResponse("The results have a row that is none of Headrace's.") from error
+        raise UnexpectedResponse("The results contain an invalid row.") from error

@@ -1,11 +1,11 @@
-"""One tree of errors: whatever goes wrong with the server is a `HeadraceError`.
+"""Errors of the client: all of them are a `HeadraceError`.
 
 try:
     job = client.job(job_id)
 except NotFound as error:
     print(error.code, error.detail, error.request_id)
 except HeadraceError as error:
-    print(f"No luck: {error}")
+    print(f"Failed: {error}")
 """
 
 import email.utils
@@ -15,21 +15,21 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, ClassVar, Final
 
-from app.client.steps import Answer
+from app.client.steps import Response
 from app.client.values import Job
 
-MAX_FAULTS_SHOWN: Final = 3
+MAX_ERRORS_SHOWN: Final = 3
 
 
 class HeadraceError(Exception):
-    """Something that was wanted of the server did not work.
+    """A request failed.
 
-    `status` and `code` are None where there was no answer. `code` is a stable word (`job_not_found`),
-    `detail` a sentence, `facts` all that the problem document (RFC 9457) holds.
+    `status` and `code` are None if there was no response. `code` is a stable identifier (`job_not_found`),
+    `detail` a sentence, `facts` the whole problem document (RFC 9457).
     """
 
     is_passing: ClassVar[bool] = False
-    """Whether the same request may well succeed in a moment."""
+    """Whether the same request may succeed soon."""
 
     def __init__(
         self,
@@ -50,36 +50,36 @@ class HeadraceError(Exception):
         self.facts = facts or {}
 
     def __str__(self) -> str:
-        """The sentence, and what is wrong with the request where the server says so."""
-        faults = self.facts.get("errors")
-        if not isinstance(faults, list) or not faults:
+        """The sentence, followed by the first validation errors if there are any."""
+        errors = self.facts.get("errors")
+        if not isinstance(errors, list) or not errors:
             return self.detail
-        shown = "; ".join(_fault(fault) for fault in faults[:MAX_FAULTS_SHOWN])
+        shown = "; ".join(_describe(error) for error in errors[:MAX_ERRORS_SHOWN])
         return f"{self.detail} ({shown})"
 
 
 class BadRequest(HeadraceError):
-    """400: the request cannot be served as it is."""
+    """400: the request is not valid in the current state."""
 
 
 class Unauthorized(HeadraceError):
-    """401: the token, or the username and password, are not good (any more)."""
+    """401: the token has expired, or the username or password is wrong."""
 
 
 class Forbidden(HeadraceError):
-    """403: it belongs to somebody else, or it is not allowed."""
+    """403: the resource belongs to another user, or the action is not allowed."""
 
 
 class NotFound(HeadraceError):
-    """404: there is no such thing."""
+    """404: the resource does not exist."""
 
 
 class Conflict(HeadraceError):
-    """409: it clashes with what is already there."""
+    """409: the request conflicts with the current state."""
 
 
 class Gone(HeadraceError):
-    """410: it was there, and was removed."""
+    """410: the resource has been removed."""
 
 
 class TooLarge(HeadraceError):
@@ -91,37 +91,37 @@ class Invalid(HeadraceError):
 
 
 class TooManyRequests(HeadraceError):
-    """429: too many requests, or too many jobs that are not finished."""
+    """429: too many requests, or too many unfinished jobs."""
 
     is_passing = True
 
 
 class ServerError(HeadraceError):
-    """5xx: something is wrong on the server's side."""
+    """5xx: the server failed."""
 
 
 class Unavailable(ServerError):
-    """502, 503, 504: the server, or something before it, cannot answer right now."""
+    """502, 503, 504: the server or a proxy cannot respond at the moment."""
 
     is_passing = True
 
 
 class Unreachable(HeadraceError):
-    """There was no answer: no connection, a connection that was cut, or silence."""
+    """No response: no connection, a lost connection, or a timeout."""
 
     is_passing = True
 
 
 class UnexpectedResponse(HeadraceError):
-    """There was an answer, but not one that Headrace gives: is the URL right?"""
+    """The response does not come from Headrace; the URL may be wrong."""
 
 
 class MissingCredentials(HeadraceError):
-    """Neither a token nor a username with its password was given."""
+    """Neither a token nor a username and password is given."""
 
 
 class WaitTimeout(HeadraceError, TimeoutError):
-    """The job had not ended when the time was over. It goes on; `job` is how it stood."""
+    """The job did not end in time. It continues; `job` is its last state."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(f"Job {job.id} is still {job.status}.")
@@ -143,38 +143,38 @@ _BY_STATUS: Final[dict[int, type[HeadraceError]]] = {
 }
 
 
-def ensure_ok(answer: Answer) -> None:
-    """Raise the error that an answer tells of, if it tells of one."""
-    if not 200 <= answer.status < 300:
-        raise of(answer)
+def raise_for_status(response: Response) -> None:
+    """Raise the error of a response whose status is not 2xx."""
+    if not 200 <= response.status < 300:
+        raise from_response(response)
 
 
-def of(answer: Answer) -> HeadraceError:
-    """The error that an answer tells of; a proxy's own page of HTML tells of one too."""
-    problem = _problem(answer)
-    kind = _BY_STATUS.get(answer.status)
+def from_response(response: Response) -> HeadraceError:
+    """The error of a response, which may also be the HTML page of a proxy."""
+    problem = _problem(response)
+    kind = _BY_STATUS.get(response.status)
     if kind is None:
         kind = (
             ServerError
-            if answer.status >= 500
+            if response.status >= 500
             else BadRequest
-            if answer.status >= 400
+            if response.status >= 400
             else UnexpectedResponse
         )
-    detail = problem.get("detail") or problem.get("title") or _phrase(answer.status)
+    detail = problem.get("detail") or problem.get("title") or _phrase(response.status)
     return kind(
         str(detail),
-        status=answer.status,
+        status=response.status,
         code=problem.get("code"),
-        request_id=problem.get("request_id") or answer.headers.get("x-request-id"),
-        retry_after_seconds=_retry_after_seconds(answer.headers.get("retry-after", "")),
+        request_id=problem.get("request_id") or response.headers.get("x-request-id"),
+        retry_after_seconds=_retry_after_seconds(response.headers.get("retry-after", "")),
         facts=problem,
     )
 
 
-def _problem(answer: Answer) -> dict[str, Any]:
+def _problem(response: Response) -> dict[str, Any]:
     try:
-        problem = json.loads(answer.body)
+        problem = json.loads(response.body)
     except ValueError:
         return {}
     return problem if isinstance(problem, dict) else {}
@@ -182,13 +182,13 @@ def _problem(answer: Answer) -> dict[str, Any]:
 
 def _phrase(status: int) -> str:
     try:
-        return f"The server answered {status} {HTTPStatus(status).phrase}."
+        return f"The server responded with {status} {HTTPStatus(status).phrase}."
     except ValueError:
-        return f"The server answered {status}."
+        return f"The server responded with {status}."
 
 
 def _retry_after_seconds(text: str) -> float | None:
-    """What Retry-After says, which is seconds or a date (RFC 9110, section 10.2.3)."""
+    """Parse Retry-After: seconds or a date (RFC 9110, section 10.2.3)."""
     if text.isascii() and text.isdecimal():
         return float(text)
     try:
@@ -200,8 +200,8 @@ def _retry_after_seconds(text: str) -> float | None:
     return max(0.0, (until - datetime.now(UTC)).total_seconds())
 
 
-def _fault(fault: Any) -> str:
-    if not isinstance(fault, dict):
-        return str(fault)
-    place = ".".join(str(part) for part in fault.get("loc", ()))
-    return f"{place}: {fault.get('msg', '')}"
+def _describe(error: Any) -> str:
+    if not isinstance(error, dict):
+        return str(error)
+    place = ".".join(str(part) for part in error.get("loc", ()))
+    return f"{place}: {error.get('msg', '')}"

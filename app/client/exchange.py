@@ -1,4 +1,4 @@
-"""Asking the server as a signed-in user, as often as it takes and no more."""
+"""Sends requests as a signed-in user, and retries them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -8,10 +8,10 @@ from app.client import errors, steps
 from app.client.errors import HeadraceError, UnexpectedResponse
 from app.client.retry import RetryConfig, RetryState
 from app.client.session import Session
-from app.client.steps import Answer, Ask, Flow, Pause, Request
+from app.client.steps import Ask, Flow, Pause, Request, Response
 
 MAX_RENEWALS: Final = 3
-"""How many new tokens one request may need: more, and it is not the token that is refused."""
+"""New tokens per request: if the server rejects more, the token is not the reason."""
 
 UNAUTHORIZED: Final = 401
 
@@ -19,30 +19,30 @@ T = TypeVar("T")
 
 
 class Exchange:
-    """Sends requests in the name of a session."""
+    """Sends requests with the tokens of a session."""
 
     def __init__(self, session: Session, retry_config: RetryConfig) -> None:
         self.retry_config = retry_config
         self._session = session
 
     def retry_state(self, give_up_seconds: float | None = None) -> RetryState:
-        """The failures of what is about to be asked; None: with the patience that one request deserves."""
+        """A new retry state; it gives up after `retry_seconds` of the configuration unless told otherwise."""
         seconds = self.retry_config.retry_seconds if give_up_seconds is None else give_up_seconds
         return RetryState(self.retry_config, give_up_seconds=seconds)
 
-    def ask(self, request: Request, retry_state: RetryState | None = None) -> Flow[Answer]:
-        """The answer to a request that does no harm when sent twice; raises the error that it tells of."""
+    def ask(self, request: Request, retry_state: RetryState | None = None) -> Flow[Response]:
+        """Send an idempotent request, retry it, and return its response. Raises HeadraceError."""
         return (yield from self.persist(lambda: self.once(request), retry_state))
 
     def read(
         self, parse: Callable[[Any], T], request: Request, retry_state: RetryState | None = None
     ) -> Flow[T]:
-        """What a request gives, read from its JSON."""
-        answer = yield from self.ask(request, retry_state)
-        return parsed(parse, answer)
+        """Send an idempotent request, retry it, and return its parsed JSON."""
+        response = yield from self.ask(request, retry_state)
+        return parsed(parse, response)
 
     def persist(self, attempt: Callable[[], Flow[T]], retry_state: RetryState | None = None) -> Flow[T]:
-        """Make attempts until one works, with pauses, as long as patience lasts."""
+        """Repeat an attempt with pauses until it succeeds or the retry state gives up."""
         retry_state = retry_state or self.retry_state()
         while True:
             try:
@@ -50,43 +50,43 @@ class Exchange:
             except HeadraceError as error:
                 yield Pause(retry_state.pause_seconds(error))
 
-    def once(self, request: Request) -> Flow[Answer]:
-        """Send a request, with a new token if the old one is refused."""
+    def once(self, request: Request) -> Flow[Response]:
+        """Send a request without retries, but with a new token if the server rejects the old one."""
         return (yield from self._authorized(steps.send, request))
 
-    def open_once(self, request: Request) -> Flow[Answer]:
-        """The same, for an answer that is read piece by piece."""
+    def open_once(self, request: Request) -> Flow[Response]:
+        """The same, for a response that is read in chunks."""
         return (yield from self._authorized(steps.open_, request))
 
-    def _authorized(self, ask: Ask, request: Request) -> Flow[Answer]:
-        refused: str | None = None
+    def _authorized(self, ask: Ask, request: Request) -> Flow[Response]:
+        rejected: str | None = None
         renewals = 0
         while True:
-            token = yield from self._session.bearer(refused)
-            answer = yield from ask(request.with_header("authorization", f"Bearer {token}"))
-            if answer.status != UNAUTHORIZED or not self._session.can_renew or renewals == MAX_RENEWALS:
-                errors.ensure_ok(answer)
-                return answer
-            refused = token
+            token = yield from self._session.bearer(rejected)
+            response = yield from ask(request.with_header("authorization", f"Bearer {token}"))
+            if response.status != UNAUTHORIZED or not self._session.can_renew or renewals == MAX_RENEWALS:
+                errors.raise_for_status(response)
+                return response
+            rejected = token
             renewals += 1
 
 
-def parsed(parse: Callable[[Any], T], answer: Answer) -> T:
-    """The body of an answer, read; raises NotUnderstood if it is not what Headrace says."""
+def parsed(parse: Callable[[Any], T], response: Response) -> T:
+    """Parse the JSON body of a response. Raises UnexpectedResponse."""
     try:
-        return parse(json.loads(answer.body))
+        return parse(json.loads(response.body))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnexpectedResponse(
-            "The answer is not one of Headrace: is the URL right?",
-            status=answer.status,
-            request_id=answer.headers.get("x-request-id"),
+            "The response does not come from Headrace: check the URL.",
+            status=response.status,
+            request_id=response.headers.get("x-request-id"),
         ) from error
 
 
 def json_request(method: str, path: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Request:
-    """A request with a body of JSON."""
+    """A request with a JSON body."""
     try:
         encoded = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError:
-        encoded = json.dumps(body, allow_nan=False).encode()  # half a character: for the server to refuse
+        encoded = json.dumps(body, allow_nan=False).encode()  # an unpaired surrogate: the server rejects it
     return Request(method, path, headers={"content-type": "application/json", **headers}, body=encoded)

@@ -1,4 +1,4 @@
-"""What can be said of jobs and uploads, and how it is written down for the server."""
+"""Options of jobs, uploads and listings, and their form in requests."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ Priority = Literal["low", "normal", "high", "critical"]
 Format = Literal["ndjson", "csv", "parquet"]
 Task = Literal["auto", "classification", "regression"]
 Declared = Literal["number", "category", "text", "boolean", "timestamp", "id", "ignore"]
-"""What a column holds."""
+"""Type of a column."""
 Instance = Mapping[str, Any] | Sequence[Any]
-"""A row for a model with columns: by their names, or in their order."""
+"""A row for a model with columns: values by name, or in the order of the columns."""
 
 
 class JobOptions(TypedDict, total=False):
-    """What can be said of every job; what is not said is for the server to choose."""
+    """Options of every job; the server has defaults."""
 
     priority: Priority
     queue: str
@@ -32,7 +32,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class SubmitOptions(JobOptions, total=False):
-    """What can be said of predictions beside their rows."""
+    """Options of a prediction job, beside its rows."""
 
     model: str
     batch_size: int
@@ -42,7 +42,7 @@ class SubmitOptions(JobOptions, total=False):
 
 
 class TrainOptions(JobOptions, total=False):
-    """What can be said of a training beside its rows and its target."""
+    """Options of a training, beside its rows and target."""
 
     features: Sequence[str]
     task: Task
@@ -56,7 +56,7 @@ class TrainOptions(JobOptions, total=False):
 
 
 class UploadOptions(TypedDict, total=False):
-    """How a file is read; what is not said is for the server to find."""
+    """How to read a file; the server detects the rest."""
 
     delimiter: str
     encoding: str
@@ -65,7 +65,7 @@ class UploadOptions(TypedDict, total=False):
 
 
 class JobFilters(TypedDict, total=False):
-    """Which jobs are asked for; what is not said may be anything."""
+    """Filters of a listing of jobs."""
 
     status: str
     kind: str
@@ -76,24 +76,24 @@ class JobFilters(TypedDict, total=False):
     created_before: datetime
 
 
-def said(options: JobOptions) -> tuple[dict[str, Any], str | None]:
-    """The options that are said, as JSON, and the idempotency key apart from them."""
-    words: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    key = words.pop("idempotency_key", None)
-    if isinstance(run_at := words.get("run_at"), datetime):
-        words["run_at"] = _written(run_at)
-    return words, key
+def split_options(options: JobOptions) -> tuple[dict[str, Any], str | None]:
+    """The options that have a value, as members of the body, and the idempotency key."""
+    members: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    key = members.pop("idempotency_key", None)
+    if isinstance(run_at := members.get("run_at"), datetime):
+        members["run_at"] = _format(run_at)
+    return members, key
 
 
-def of_dataset(dataset: AnyDataset | None) -> dict[str, str]:
-    """The member of a body that names a dataset, if there is one."""
+def dataset_member(dataset: AnyDataset | None) -> dict[str, str]:
+    """The member of a body that names a dataset, if any."""
     return {} if dataset is None else {"dataset_id": dataset_id(dataset)}
 
 
-def rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:
-    """The members of a body that are rows. Raises TypeError for a text that is no list."""
+def row_members(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:
+    """The members of a body that hold rows. Raises TypeError if `texts` is a string."""
     if isinstance(texts, str):
-        raise TypeError("texts is a list of texts, not one text")
+        raise TypeError("texts must be a list of strings, not a string")
     members: dict[str, Any] = {}
     if texts is not None:
         members["texts"] = list(texts)
@@ -103,14 +103,14 @@ def rows(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> d
 
 
 def upload_params(options: UploadOptions) -> dict[str, str | Sequence[str]]:
-    """The query that says how a file is read. Raises TypeError for null values that are one text."""
+    """The query parameters of an upload. Raises TypeError if `null_values` is a string."""
     params: dict[str, str | Sequence[str]] = {}
     for name in ("delimiter", "encoding"):
         if (value := options.get(name)) is not None:
             params[name] = str(value)
     if (null_values := options.get("null_values")) is not None:
         if isinstance(null_values, str):
-            raise TypeError("null_values is a list of texts, not one text")
+            raise TypeError("null_values must be a list of strings, not a string")
         params["null_values"] = list(null_values)
     if (columns := options.get("columns")) is not None:
         params["columns"] = json.dumps(dict(columns), ensure_ascii=False)
@@ -118,17 +118,17 @@ def upload_params(options: UploadOptions) -> dict[str, str | Sequence[str]]:
 
 
 def filter_params(filters: JobFilters) -> dict[str, str]:
-    """The query that asks for these jobs."""
+    """The query parameters of a listing."""
     params: dict[str, str] = {}
     for name, value in filters.items():
         if name == "metadata" and isinstance(value, Mapping):
             params |= {f"metadata.{key}": str(wanted) for key, wanted in value.items()}
         elif value is not None:
-            params[name] = _written(value) if isinstance(value, datetime) else str(value)
+            params[name] = _format(value) if isinstance(value, datetime) else str(value)
     return params
 
 
-def _written(instant: datetime) -> str:
+def _format(instant: datetime) -> str:
     if instant.tzinfo is None:
-        raise ValueError("an instant needs a time zone: datetime.now(UTC)")
+        raise ValueError("a datetime needs a time zone: datetime.now(UTC)")
     return instant.isoformat()

@@ -1,4 +1,4 @@
-"""Reading a file without holding up the loop."""
+"""Reads a file without blocking the event loop."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,6 +8,6 @@ BLOCK_BYTES: Final = 256 * 1024
 
 
 async def blocks(file: IO[bytes]) -> AsyncIterator[bytes]:
-    """The content of a file in pieces, each read in a thread."""
+    """Yield the content of a file in blocks, each read in a thread."""
     while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
         yield block

@@ -1,4 +1,4 @@
-"""Staying signed in: which token to send, and a new one when the old one is not good any more."""
+"""Keeps the client signed in: signs in, and renews the access token."""
 
 import json
 from typing import Final
@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from app.client import errors, steps
 from app.client.errors import HeadraceError, MissingCredentials, UnexpectedResponse
-from app.client.steps import Answer, Flow, Request
+from app.client.steps import Flow, Request, Response
 
 OK: Final = 200
 
@@ -14,48 +14,48 @@ OK: Final = 200
 class Session:
     """The tokens of one client.
 
-    A refresh token is good once, and its second use signs out everybody who stems from the same sign-in. So a
-    refresh whose answer was lost is never repeated: the password begins anew.
+    A refresh token can be used once. A second use revokes all tokens of the same sign-in, so a refresh whose
+    response was lost is never repeated: the client signs in with the password instead.
     """
 
     def __init__(self, *, username: str | None, password: str | None, token: str | None) -> None:
         if token is None and (username is None or password is None):
-            raise MissingCredentials("Give a token, or a username and its password.")
+            raise MissingCredentials("Pass a token, or a username and a password.")
         if token is not None and not (token.isascii() and token.isprintable() and token):
-            raise MissingCredentials("The token has characters that no token has.")
+            raise MissingCredentials("The token contains characters that are not allowed in tokens.")
         self._username = username
         self._password = password
         self._access = token
         self._refresh: str | None = None
         self.can_renew = token is None
 
-    def bearer(self, refused: str | None) -> Flow[str]:
-        """A token that is not the refused one. However many ask for it at a time, one of them gets it."""
-        if self._access is not None and self._access != refused:
+    def bearer(self, rejected: str | None) -> Flow[str]:
+        """A token other than the rejected one. Of concurrent requests, only one renews the token."""
+        if self._access is not None and self._access != rejected:
             return self._access
-        return (yield from steps.alone(self._renew(refused)))
+        return (yield from steps.exclusively(self._renew(rejected)))
 
-    def _renew(self, refused: str | None) -> Flow[str]:
-        if self._access is not None and self._access != refused:
-            return self._access  # somebody was first
+    def _renew(self, rejected: str | None) -> Flow[str]:
+        if self._access is not None and self._access != rejected:
+            return self._access  # another request has renewed it
         self._access = None
         refresh, self._refresh = self._refresh, None
         if refresh is not None:
-            renewed = yield from self._refreshed(refresh)
+            renewed = yield from self._use_refresh_token(refresh)
             if renewed is not None:
                 return renewed
-        return (yield from self._signed_in())
+        return (yield from self._sign_in())
 
-    def _refreshed(self, refresh: str) -> Flow[str | None]:
+    def _use_refresh_token(self, refresh: str) -> Flow[str | None]:
         body = json.dumps({"refresh_token": refresh}).encode()
         request = Request("POST", "/token/refresh", headers={"content-type": "application/json"}, body=body)
         try:
-            answer = yield from steps.send(request)
+            response = yield from steps.send(request)
         except HeadraceError:
             return None
-        return self._take(answer) if answer.status == OK else None
+        return self._store(response) if response.status == OK else None
 
-    def _signed_in(self) -> Flow[str]:
+    def _sign_in(self) -> Flow[str]:
         form = urlencode({"username": self._username, "password": self._password}, errors="replace")
         request = Request(
             "POST",
@@ -63,18 +63,18 @@ class Session:
             headers={"content-type": "application/x-www-form-urlencoded"},
             body=form.encode(),
         )
-        answer = yield from steps.send(request)
-        errors.ensure_ok(answer)
-        return self._take(answer)
+        response = yield from steps.send(request)
+        errors.raise_for_status(response)
+        return self._store(response)
 
-    def _take(self, answer: Answer) -> str:
+    def _store(self, response: Response) -> str:
         try:
-            pair = json.loads(answer.body)
+            pair = json.loads(response.body)
             access: str = pair["access_token"]
             self._refresh = pair.get("refresh_token")
         except (ValueError, KeyError, TypeError, AttributeError):
             raise UnexpectedResponse(
-                "The answer to the sign-in is not one of Headrace: is the URL right?"
+                "The response to the sign-in does not come from Headrace: check the URL."
             ) from None
         self._access = access
         return access

@@ -1,6 +1,6 @@
-"""Server-sent events, from bytes in pieces of any size.
+"""Parser of server-sent events from chunks of bytes.
 
-By the letter of https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation:
+Follows https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation:
 lines end with CR, LF or both, a BOM at the start is skipped, and what is not UTF-8 is replaced.
 """
 
@@ -17,7 +17,7 @@ _LINE_END: Final = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event of a stream, of whatever kind. `id` is the last id that the stream has named."""
+    """One event of a stream. `id` is the last id that the stream has sent."""
 
     event: str
     data: str
@@ -25,7 +25,7 @@ class Frame:
 
 
 class Parser:
-    """Reads one stream. What is incomplete when the stream ends is no event, as the standard says.
+    """Parser of one stream. Drops an event that is incomplete when the stream ends, as the standard says.
 
     >>> parser = Parser()
     >>> list(parser.feed(b"id: 7\\nevent: upd"))
@@ -36,7 +36,7 @@ class Parser:
 
     def __init__(self, last_id: str = "") -> None:
         self.retry_seconds: float | None = None
-        """What the stream has last said about the pause before somebody comes back."""
+        """The last reconnection time that the stream has sent."""
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="replace")
         self._unfinished: list[str] = []
         self._ended_with_cr = False
@@ -44,11 +44,11 @@ class Parser:
         self._data: list[str] = []
         self._id = last_id
 
-    def feed(self, piece: bytes) -> Iterator[Frame]:
-        """The events that these bytes complete."""
-        for line in self._lines(self._decoder.decode(piece)):
+    def feed(self, chunk: bytes) -> Iterator[Frame]:
+        """Return the events that these bytes complete."""
+        for line in self._lines(self._decoder.decode(chunk)):
             if line:
-                self._take(line)
+                self._process(line)
                 continue
             if self._data:
                 yield Frame(self._event or "message", "\n".join(self._data), self._id)
@@ -70,7 +70,7 @@ class Parser:
             yield "".join(self._unfinished)
             self._unfinished = [other]
 
-    def _take(self, line: str) -> None:
+    def _process(self, line: str) -> None:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         match name:
@@ -82,5 +82,5 @@ class Parser:
                 self._id = value
             case "retry" if value.isascii() and value.isdecimal() and len(value) <= MAX_RETRY_DIGITS:
                 self.retry_seconds = int(value) / 1000
-            case _:  # a comment, or a field that the standard does not know
+            case _:  # a comment, or an unknown field
                 pass

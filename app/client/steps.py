@@ -1,7 +1,7 @@
-"""Requests, answers and flows, as values.
+"""Requests, responses and flows, as values.
 
-A *flow* is a generator that says what it needs, one step after the other, and is told what came of each. It
-does no I/O, so the same flow serves the blocking and the asynchronous client, and a test needs no network.
+A *flow* is a generator that yields the steps to execute and receives the outcome of each. It does no I/O, so
+that the blocking and the asynchronous client share it, and tests need no network.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked of the server. `read_seconds` is how long it may be silent before it counts as gone.
+    """A request to the server. `read_seconds` is the read timeout.
 
-    With a `file` its content is the body, read as it is sent. Each value of a parameter is sent.
+    The content of `file`, if given, is the body, read while it is sent. A parameter with several values is
+    repeated.
     """
 
     method: str
@@ -33,8 +34,8 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the server said. The names of the headers are in lower case."""
+class Response:
+    """A response of the server, with lower-case header names."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,16 +44,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Send a request; gives the whole Answer. Raises Unreachable into the flow."""
+    """Send a request. Outcome: the whole Response, or Unreachable."""
 
     request: Request
 
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Send a request; gives the Answer without its body if that is a success, to be read piece by piece.
+    """Send a request. Outcome: the Response, without its body if the status is 2xx, or Unreachable.
 
-    What the flow had open before is closed.
+    The body is read with Read. Closes the response that the flow had open before.
     """
 
     request: Request
@@ -60,77 +61,77 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """The next bytes of what is open; none at its proper end. Raises Unreachable when it was cut."""
+    """Read from the open response. Outcome: the next bytes, b"" at the end, or Unreachable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Let some time pass."""
+    """Sleep."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Alone:
-    """Run another flow while no other flow of this client runs one so; gives what that one returns."""
+class Exclusive:
+    """Run another flow under the lock of this client. Outcome: its result."""
 
     flow: Generator[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """Hand something to whoever iterates."""
+    """Yield an item to the caller."""
 
     item: Any
 
 
-Step = Send | Open | Read | Pause | Alone | Emit
+Step = Send | Open | Read | Pause | Exclusive | Emit
 Flow = Generator[Step, Any, T]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a step."""
+    """The outcome of a step."""
 
     value: Any = None
     error: Exception | None = None
 
     def resume(self, flow: Flow[Any]) -> Step | None:
-        """Tell the flow, and get its next step; None at its end."""
+        """Send the outcome to the flow and return its next step, or None at its end."""
         try:
             return flow.send(self.value) if self.error is None else flow.throw(self.error)
         except StopIteration:
             return None
 
 
-def send(request: Request) -> Flow[Answer]:
-    """The answer to a request."""
-    answer: Answer = yield Send(request)
-    return answer
+def send(request: Request) -> Flow[Response]:
+    """Send a request and return its response."""
+    response: Response = yield Send(request)
+    return response
 
 
-def open_(request: Request) -> Flow[Answer]:
-    """The beginning of an answer that is read piece by piece."""
-    answer: Answer = yield Open(request)
-    return answer
+def open_(request: Request) -> Flow[Response]:
+    """Send a request and return its response, whose body is then read in chunks."""
+    response: Response = yield Open(request)
+    return response
 
 
 def read() -> Flow[bytes]:
-    """The next piece of the answer that is open; none at its end."""
-    piece: bytes = yield Read()
-    return piece
+    """Return the next chunk of the open response; b"" at its end."""
+    chunk: bytes = yield Read()
+    return chunk
 
 
-def alone(flow: Flow[T]) -> Flow[T]:
-    """Run a flow while no other one of this client runs so."""
-    result: T = yield Alone(flow)
+def exclusively(flow: Flow[T]) -> Flow[T]:
+    """Run a flow under the lock of this client."""
+    result: T = yield Exclusive(flow)
     return result
 
 
-def emitting(flow: Flow[Any]) -> Flow[None]:
-    """The flow, with its result handed out as its only item."""
+def emit_result(flow: Flow[Any]) -> Flow[None]:
+    """A flow that emits the result of another as its only item."""
     result = yield from flow
     yield Emit(result)
 
 
-Ask = Callable[[Request], Flow[Answer]]
+Ask = Callable[[Request], Flow[Response]]

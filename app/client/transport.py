@@ -1,4 +1,4 @@
-"""Between our requests and httpx's, for both clients."""
+"""Translates between the client's requests and httpx, for both clients."""
 
 import os
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ import httpx
 from app.client.core import Core
 from app.client.errors import HeadraceError, MissingCredentials, UnexpectedResponse, Unreachable
 from app.client.retry import RetryConfig
-from app.client.steps import Answer, Request
+from app.client.steps import Request, Response
 
 DEFAULT_URL: Final = "http://localhost:8000"
 USER_AGENT: Final = "headrace-client"
-_HERE: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_LOCAL_HOSTS: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class Account(TypedDict, total=False):
-    """Where the server is and who asks, as far as it is said; what is not is read from the environment."""
+    """The server and the user; missing members come from the environment."""
 
     url: str | None
     username: str | None
@@ -27,7 +27,7 @@ class Account(TypedDict, total=False):
 
 
 class Client:
-    """What the clients have in common: where the server is, and the verbs as flows."""
+    """Base of both clients: the URL of the server, and the methods as flows."""
 
     def __init__(
         self,
@@ -58,37 +58,37 @@ class Client:
 
     def _failure(self, error: httpx.RequestError) -> HeadraceError:
         if isinstance(error, httpx.LocalProtocolError | httpx.UnsupportedProtocol | httpx.DecodingError):
-            return UnexpectedResponse(f"cannot talk to {self.url}: {_said(error)}")
-        return Unreachable(f"cannot reach {self.url}: {_said(error)}")
+            return UnexpectedResponse(f"cannot talk to {self.url}: {_reason(error)}")
+        return Unreachable(f"cannot reach {self.url}: {_reason(error)}")
 
 
 def limits() -> httpx.Limits:
-    """Any number of streams at a time, a few connections kept between requests."""
+    """Any number of connections, of which 20 are kept open between requests."""
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
 def direct() -> dict[str, None]:
-    """The places that no proxy of the environment is asked for."""
-    return dict.fromkeys(_HERE)
+    """The hosts that are reached without the proxies of the environment."""
+    return dict.fromkeys(_LOCAL_HOSTS)
 
 
-def answer(response: httpx.Response, body: bytes) -> Answer:
-    """An answer of httpx as one of ours."""
+def to_response(response: httpx.Response, body: bytes) -> Response:
+    """Convert a response of httpx."""
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, body)
+    return Response(response.status_code, headers, body)
 
 
 def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The arguments of a client: what is given goes before HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
-    said = {name: value for name, value in given.items() if value is not None}
-    url = said.get("url") or environment.get("HEADRACE_URL") or DEFAULT_URL
-    token = said.get("token")
-    if token is None and "username" not in said and "password" not in said:
+    """The arguments of a client: `given`, else HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
+    explicit = {name: value for name, value in given.items() if value is not None}
+    url = explicit.get("url") or environment.get("HEADRACE_URL") or DEFAULT_URL
+    token = explicit.get("token")
+    if token is None and "username" not in explicit and "password" not in explicit:
         token = environment.get("HEADRACE_TOKEN") or None
     if token is not None:
         return {"url": url, "token": token}
-    username = said.get("username") or environment.get("HEADRACE_USERNAME")
-    password = said.get("password") or environment.get("HEADRACE_PASSWORD")
+    username = explicit.get("username") or environment.get("HEADRACE_USERNAME")
+    password = explicit.get("password") or environment.get("HEADRACE_PASSWORD")
     if not username:
         raise MissingCredentials("Set HEADRACE_USERNAME and HEADRACE_PASSWORD, or HEADRACE_TOKEN.")
     if not password:
@@ -99,15 +99,15 @@ def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
-        is_good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
         httpx.URL(url)
     except (ValueError, httpx.InvalidURL):
-        is_good = False
-    if not is_good:
-        raise ValueError(f"{url!r} is no URL of a server: http://localhost:8000 would be one")
+        is_valid = False
+    if not is_valid:
+        raise ValueError(f"{url!r} is not the URL of a server, such as http://localhost:8000")
     return url.rstrip("/")
 
 
-def _said(error: httpx.RequestError) -> str:
+def _reason(error: httpx.RequestError) -> str:
     text = str(error)
     return text if text else type(error).__name__

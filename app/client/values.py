@@ -1,4 +1,4 @@
-"""What the server tells, as frozen dataclasses. `raw` has the whole of it, members unknown to us too."""
+"""Jobs, events and explanations as frozen dataclasses; `raw` has the server's whole document."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from uuid import UUID
 from app.client.data import instant
 
 FINAL: Final = frozenset({"completed", "failed", "cancelled"})
-"""The statuses after which nothing more happens unless somebody asks for it."""
+"""The statuses of a job that has ended; only a retry can change them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A job as the server accepted it: take it wherever a job is asked for.
+    """A job that the server has accepted; every method that takes a job takes it.
 
     >>> job = client.submit(["What a lovely day"])
     >>> client.wait(job).status
@@ -24,13 +24,13 @@ class Submitted:
     id: str
     status: str
     is_replay: bool = False
-    """Whether the same request had made this job before."""
+    """Whether an earlier request with the same idempotency key created the job."""
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why the last attempt that failed did so."""
+    """The error of the last failed attempt."""
 
     code: str
     message: str
@@ -39,7 +39,7 @@ class JobError:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "JobError":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             code=document.get("code", "unknown"),
             message=document.get("message", ""),
@@ -50,7 +50,7 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job as it stood when it was read.
+    """A job at the time of the request.
 
     >>> job = client.job("019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
     >>> job.status, job.progress, job.done, job.total
@@ -84,12 +84,12 @@ class Job:
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended, whichever way."""
+        """Whether the job has ended: completed, failed or cancelled."""
         return self.status in FINAL
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Job":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             id=document["job_id"],
             status=document["status"],
@@ -120,7 +120,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One fact about a job, numbered from 1 within it.
+    """An event of a job, numbered from 1 within the job.
 
     >>> for event in client.follow(job):
     ...     print(event.seq, event.type, event.progress)
@@ -144,16 +144,16 @@ class Event:
     error: JobError | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
     metrics: Mapping[str, Any] | None = None
-    """What was measured after an epoch of a training: `epoch`, `train_loss`, `valid_loss` and more."""
+    """The metrics of an epoch of a training: `epoch`, `train_loss`, `valid_loss` and others."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the job ended with this event. It goes on after it only if somebody has it tried again."""
+        """Whether the job ended with this event; only a retry adds events after it."""
         return self.type in FINAL
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Event":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             job_id=document["job_id"],
             seq=int(document["seq"]),
@@ -174,7 +174,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why a job is where it is. `code` is stable, `sentence` is for people.
+    """Why a job waits, runs or has ended. `code` is stable, `sentence` is for people.
 
     >>> client.explain(job).sentence
     'It is next: it starts as soon as a slot is free.'
@@ -194,7 +194,7 @@ class Explanation:
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Explanation":
-        """Read it from JSON."""
+        """Parse the JSON document."""
         return cls(
             job_id=document["job_id"],
             code=document["code"],
@@ -211,11 +211,11 @@ class Explanation:
 
 
 AnyJob = str | UUID | Submitted | Job
-"""Whatever says which job is meant."""
+"""A job or its id."""
 
 
 def job_id(job: AnyJob) -> str:
-    """The id of the job that is meant."""
+    """The id of a job."""
     return job.id if isinstance(job, Submitted | Job) else str(job)
 
 

@@ -1,1 +1,1 @@
-"""The ground floor: no domain and no web framework, only what every process stands on."""
+"""Foundations shared by every process: settings, connections, logs, metrics. No domain code, no FastAPI."""

@@ -1,4 +1,4 @@
-"""Background loops with an owner: started together, stopped together, never forgotten."""
+"""Structured concurrency for background loops: they start and stop with the block that owns them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Coroutine
@@ -10,16 +10,16 @@ CANCEL_AGAIN_SECONDS: Final = 0.5
 
 @asynccontextmanager
 async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run the loops beside the body; cancel and await them at its end.
+    """Run the loops concurrently with the body, then cancel and await them.
 
-    A loop that ends with an error cancels the body, and the error is raised here: a process whose loop died
-    in silence would look healthy and do nothing. The body's own errors pass as they are, which is why this
-    is no `TaskGroup`.
+    If a loop raises, the body is cancelled and the loop's error is raised here: a process whose loop died
+    silently would look healthy and do nothing. Unlike `TaskGroup`, errors of the body are not wrapped in an
+    `ExceptionGroup`.
     """
     owner = asyncio.current_task()
     errors: list[BaseException] = []
 
-    def ended(task: asyncio.Task[None]) -> None:
+    def on_done(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             errors.append(error)
             if owner is not None:
@@ -27,7 +27,7 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
     tasks = [asyncio.create_task(loop) for loop in loops]
     for task in tasks:
-        task.add_done_callback(ended)
+        task.add_done_callback(on_done)
     try:
         yield
     except asyncio.CancelledError:
@@ -35,17 +35,17 @@ async def running(*loops: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             raise
     finally:
         for task in tasks:
-            task.remove_done_callback(ended)
-        await _end(tasks)
+            task.remove_done_callback(on_done)
+        await _cancel_all(tasks)
     if errors:
         raise errors[0]
 
 
-async def _end(tasks: Collection[asyncio.Task[None]]) -> None:
-    """Cancel until it is heard.
+async def _cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel the tasks, repeatedly if necessary, until all have ended.
 
-    Before Python 3.12 `asyncio.wait_for` loses a cancellation that arrives together with its answer
-    (https://github.com/python/cpython/issues/86296), and redis-py waits for every command that way.
+    Before Python 3.12, `asyncio.wait_for` loses a cancellation that arrives at the same time as its result
+    (https://github.com/python/cpython/issues/86296), and redis-py awaits every command with it.
     """
     waiting = set(tasks)
     while waiting:

@@ -1,4 +1,4 @@
-"""Every setting, its default and its bounds. Read once at start-up, never changed afterwards."""
+"""Settings with their defaults and bounds. They are read once at start-up and never change."""
 
 import os
 from enum import StrEnum
@@ -13,23 +13,23 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from app.core.errors import ConfigurationError
 from app.core.sandbox.permissions import Permission
 
-DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # production refuses it
+DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # rejected in production
 MINIMUM_SECRET_BYTES = 32
 
 
 class Environment(StrEnum):
-    """Where the process runs: decides the log format and how strict start-up is."""
+    """Deployment environment. `production` selects JSON logs and requires a `SECRET_KEY`."""
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
 
 
 class Settings(BaseSettings):
-    """All settings, from the environment and from `.env`; each is described in `.env.example`."""
+    """Settings from environment variables and `.env`. `.env.example` describes each of them."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
-    # The process
+    # Process
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = "INFO"
 
@@ -40,14 +40,14 @@ class Settings(BaseSettings):
     redis_url: str = Field(min_length=1)
     storage_url: str = Field(default="file:.data/storage", min_length=1)
 
-    # Signing in
+    # Authentication
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     previous_secret_key: SecretStr | None = None
     access_token_seconds: int = Field(default=1800, ge=1, le=86_400)
     refresh_token_seconds: int = Field(default=1_209_600, ge=1)
     registration_open: bool = True
 
-    # The API
+    # API
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     max_spool_bytes: int = Field(default=8 * 1024**3, ge=1024)
     max_user_spool_bytes: int = Field(default=4 * 1024**3, ge=1024)
 
-    # What users store
+    # Storage quotas
     max_user_bytes: int = Field(default=20 * 1024**3, ge=0)
     dataset_quota_bytes: int | None = Field(default=None, ge=0)
 
@@ -114,33 +114,33 @@ class Settings(BaseSettings):
         mode="before",
     )
     @classmethod
-    def _split_names(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
     @field_validator("trusted_proxies")
     @classmethod
-    def _are_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
             ip_network(name)  # raises ValueError
         return names
 
     @field_validator("worker_port", "worker_dir", mode="before")
     @classmethod
-    def _off_is_none(cls, value: object) -> object:
+    def _parse_off(cls, value: object) -> object:
         return None if value in ("off", "") else value
 
     @model_validator(mode="before")
     @classmethod
-    def _former_names_count(cls, values: dict[str, Any]) -> dict[str, Any]:
-        former = values.get("dataset_quota_bytes")
-        if former in (None, "") or "max_user_bytes" in values:
+    def _apply_deprecated_names(cls, values: dict[str, Any]) -> dict[str, Any]:
+        deprecated = values.get("dataset_quota_bytes")
+        if deprecated in (None, "") or "max_user_bytes" in values:
             return {**values, "dataset_quota_bytes": None}
-        return {**values, "max_user_bytes": former}
+        return {**values, "max_user_bytes": deprecated}
 
     @model_validator(mode="after")
-    def _secrets_are_strong(self) -> "Settings":
+    def _check_secrets_and_lease(self) -> "Settings":
         for name in ("secret_key", "previous_secret_key"):
             secret: SecretStr | None = getattr(self, name)
             if secret is not None and len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
@@ -153,29 +153,30 @@ class Settings(BaseSettings):
 
     @cached_property
     def is_production(self) -> bool:
-        """Whether this process serves real users."""
+        """Whether `ENVIRONMENT` is `production`."""
         return self.environment is Environment.PRODUCTION
 
     @cached_property
     def verification_secrets(self) -> tuple[str, ...]:
-        """The secrets a token may be signed with, the current one first."""
+        """Secrets that verify token signatures: the current one, then the previous one if set."""
         secrets = (self.secret_key, self.previous_secret_key)
         return tuple(secret.get_secret_value() for secret in secrets if secret is not None)
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the settings; `overrides` win over the environment.
+    """Read the settings; `overrides` take precedence over the environment.
 
-    Raises ConfigurationError with one line that names every setting at fault. The values stay out
-    of it: one of them may be a secret.
+    Raises ConfigurationError with a one-line message that names every invalid setting. The message never
+    contains values, because a value may be a secret.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them, that is the point
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
-        faults = "; ".join(_fault(fault["loc"], fault["msg"]) for fault in error.errors(include_input=False))
-        raise ConfigurationError(faults) from None
+        errors = error.errors(include_input=False)
+        message = "; ".join(_describe(item["loc"], item["msg"]) for item in errors)
+        raise ConfigurationError(message) from None
 
 
-def _fault(location: tuple[int | str, ...], message: str) -> str:
+def _describe(location: tuple[int | str, ...], message: str) -> str:
     name = ".".join(str(part).upper() for part in location)
     return f"{name}: {message}" if name else message.removeprefix("Value error, ")

@@ -1,8 +1,8 @@
-"""Postgres: one pool for the statements written in SQL, one engine for everything SQLModel serves.
+"""Access to Postgres: an asyncpg pool for statements in SQL, and a SQLAlchemy engine for SQLModel.
 
-The hot statements (submit, claim, commit, settle) run on asyncpg directly, as prepared statements; an
-ORM unit of work costs more than all of them together. Both doors turn "the database is not there" into
-`DatabaseUnavailable`, and only that: a wrong statement stays the error it is.
+The hot statements (submit, claim, commit, complete) are prepared statements on asyncpg: one ORM unit of work
+costs more than all of them together. Both ways translate connection errors into `DatabaseUnavailable`; every
+other error, such as a wrong statement, is passed on.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from app.core.errors import DatabaseUnavailable
 CONNECT_SECONDS = 1.5
 STATEMENT_SECONDS = 10.0
 IDLE_IN_TRANSACTION_SECONDS = 3
-"""How long a process that is frozen in mid-transaction, or cut off, may hold its locks."""
+"""How long a process that is frozen or cut off during a transaction may hold its locks."""
 
 _UNREACHABLE = (
     OSError,
@@ -30,17 +30,17 @@ _UNREACHABLE = (
     asyncpg.PostgresConnectionError,
     asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.OperatorInterventionError,  # 57xxx: shutting down, starting up, cancelled by a time limit
-    asyncpg.IdleInTransactionSessionTimeoutError,  # we were frozen, and the server has let go of us
+    asyncpg.IdleInTransactionSessionTimeoutError,  # this process was frozen, and the server ended the session
     asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,  # the connection was closed under us
-    asyncpg.InternalClientError,  # it is about to be: the server's last words are read, its end is not
+    asyncpg.InterfaceError,  # the connection was closed during use
+    asyncpg.InternalClientError,  # it is being closed: its last error was read, its end was not
     sqlalchemy.exc.TimeoutError,
 )
 _encode = msgspec.json.Encoder().encode
 
 
 class Database:
-    """The two doors to Postgres. Nothing connects before it is used."""
+    """Connections and sessions to Postgres. Connects only when first used."""
 
     def __init__(
         self, pool: asyncpg.Pool, engine: AsyncEngine, *, connect_seconds: float = CONNECT_SECONDS
@@ -51,18 +51,18 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection where each statement is its own transaction.
+        """A connection on which each statement is its own transaction.
 
-        Raises DatabaseUnavailable when none can be had in `connect_seconds`, or when it breaks.
+        Raises DatabaseUnavailable if none is free within `connect_seconds`, or if the connection breaks.
         """
         with unavailability():
             async with self._pool.acquire(timeout=self._connect_seconds) as connection:
-                # The pool's proxy does all that a connection does.
+                # The proxy of the pool has all methods of a connection.
                 yield cast("asyncpg.Connection", connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection inside one transaction, committed at the end of the body."""
+        """A connection in one transaction, committed at the end of the body."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
@@ -76,7 +76,7 @@ class Database:
 
 @contextmanager
 def unavailability() -> Iterator[None]:
-    """Turn the many ways in which Postgres can be away into `DatabaseUnavailable`."""
+    """Translate the errors of an unreachable Postgres into `DatabaseUnavailable`."""
     try:
         yield
     except _UNREACHABLE as error:
@@ -88,7 +88,7 @@ def unavailability() -> Iterator[None]:
 
 
 def _driver_error(error: sqlalchemy.exc.DBAPIError) -> BaseException | None:
-    """What asyncpg itself raised, below SQLAlchemy's imitation of the DBAPI errors."""
+    """The asyncpg error behind SQLAlchemy's DBAPI error."""
     return error.orig.__cause__ if error.orig is not None else None
 
 
@@ -96,7 +96,7 @@ def _driver_error(error: sqlalchemy.exc.DBAPIError) -> BaseException | None:
 async def open_database(
     url: str, *, pool_size: int, connect_seconds: float = CONNECT_SECONDS
 ) -> AsyncIterator[Database]:
-    """The doors to the Postgres at `url`, closed at the end of the body."""
+    """Open access to the Postgres at `url` during the body."""
     pool = asyncpg.create_pool(
         asyncpg_dsn(url),
         min_size=0,
@@ -104,7 +104,7 @@ async def open_database(
         timeout=connect_seconds,
         command_timeout=STATEMENT_SECONDS,
         init=_prepare_connection,
-        reset=_leave_as_it_is,
+        reset=_skip_reset,
         server_settings=_SERVER_SETTINGS,
     )
     engine = create_async_engine(
@@ -113,7 +113,7 @@ async def open_database(
         max_overflow=0,
         pool_timeout=connect_seconds,
         pool_use_lifo=True,
-        hide_parameters=True,  # an error's text goes into the log, and they may be secrets
+        hide_parameters=True,  # error texts are logged, and parameters may be secrets
         connect_args={
             "timeout": connect_seconds,
             "command_timeout": STATEMENT_SECONDS,
@@ -129,7 +129,7 @@ async def open_database(
 
 
 async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
-    """One connection outside the pools, for a duty that must never wait for the others."""
+    """One connection outside the pool, for a task that must never wait for a free one."""
     connection = await asyncpg.connect(
         asyncpg_dsn(url),
         timeout=CONNECT_SECONDS,
@@ -143,24 +143,24 @@ async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
 _SERVER_SETTINGS = {
     "application_name": "headrace",
     "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS}s",
-    "jit": "off",  # the hot statements take microseconds, compiling one takes milliseconds
+    "jit": "off",  # the hot statements take microseconds; compiling one takes milliseconds
     "timezone": "UTC",
 }
 
 
 async def _prepare_connection(connection: Any) -> None:
-    """Let JSON columns carry Python values; bytes that are already encoded pass as they are."""
+    """Encode and decode JSON columns; bytes are taken as encoded JSON."""
     for json_type in ("json", "jsonb"):
         await connection.set_type_codec(
             json_type, encoder=_encode_json, decoder=msgspec.json.decode, schema="pg_catalog"
         )
 
 
-async def _leave_as_it_is(_connection: Any) -> None:
-    """Give a connection back without asyncpg's round trip for each use, which resets the session.
+async def _skip_reset(_connection: Any) -> None:
+    """Skip asyncpg's reset of the session, which costs a round trip for each use of a connection.
 
-    Nobody changes a session of the pool: what is set, locked or opened belongs to a transaction. One that was
-    left open is rolled back before this is called.
+    No code changes the session of a pooled connection: settings, locks and cursors belong to a transaction,
+    and an open one has been rolled back before this is called.
     """
 
 
@@ -177,10 +177,10 @@ async def _close(pool: asyncpg.Pool) -> None:
 
 
 def asyncpg_dsn(url: str) -> str:
-    """The URL as asyncpg wants it: the bare scheme, whatever driver the setting names."""
+    """The URL for asyncpg: without the driver that the setting may name."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def sqlalchemy_url(url: str) -> URL:
-    """The URL as SQLAlchemy wants it, with our driver."""
+    """The URL for SQLAlchemy, with the asyncpg driver."""
     return make_url(url).set(drivername="postgresql+asyncpg")

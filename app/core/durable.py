@@ -1,8 +1,9 @@
-"""Files on a local disk that are there whole, and stay there through a loss of power, or are not there.
+"""Atomic, durable writes to local disk: after a crash or power loss a file is complete or absent.
 
-POSIX promises neither by itself: a rename may reach the disk before what the file holds does, and a new name
-is only as durable as the folder that it is in. So the order is: write under a temporary name, fsync the file,
-rename it, fsync the folder (https://lwn.net/Articles/457667/). Everything here blocks: call it in a thread.
+POSIX guarantees neither: a rename may reach the disk before the file's content, and a directory entry is
+durable only after its directory is synced. Each file is therefore written under a temporary name, fsynced and
+renamed, and then its folder is fsynced (https://lwn.net/Articles/457667/). All functions block: call them in
+a thread.
 """
 
 import contextlib
@@ -14,19 +15,19 @@ from typing import Final
 from uuid import uuid4
 
 INCOMING: Final = "incoming"
-"""The folder below the root for what is not whole yet. What stays there was left by a crash."""
+"""Folder below the root for incomplete files. A file that stays there was left by a crash."""
 
-_ATTEMPTS: Final = 20
+_RENAME_ATTEMPTS: Final = 20
 
 
 class DurableFile:
-    """A file below `root` in the making: write it, then `finish` or `discard` it."""
+    """A file below `root` that is being written. Call `write`, then `finish` or `discard`."""
 
     def __init__(self, root: Path, key: str) -> None:
         self._root = root
         self._target = root / key
         self._temporary = root / INCOMING / uuid4().hex
-        # A caller that is cancelled goes away while its thread still writes.
+        # A cancelled caller may call `discard` while its thread is still writing.
         self._lock = Lock()
         _ensure_folder(self._temporary.parent)
         self._descriptor: int | None = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
@@ -35,42 +36,42 @@ class DurableFile:
         """Append a block."""
         with self._lock:
             if self._descriptor is None:
-                return  # discarded meanwhile
+                return  # discarded by another thread
             view = memoryview(block)
             while view:
                 view = view[os.write(self._descriptor, view) :]
 
     def finish(self) -> None:
-        """Make it visible under its name; when this returns it is durable."""
-        if self.show():
+        """Publish the file under its final name. File and name are durable on return."""
+        if self.rename():
             _sync_folder(self._target.parent)
 
-    def show(self) -> bool:
-        """Make it visible under its name; False if it was discarded meanwhile.
+    def rename(self) -> bool:
+        """Publish the file under its final name; return False if it has been discarded.
 
-        What it holds is durable when this returns, its name only once the folder is.
+        The content is durable on return. The name becomes durable when the folder is synced.
         """
         with self._lock:
             if self._descriptor is None:
                 return False
             os.fsync(self._descriptor)
             self._close()
-            self._rename()
+            self._move_to_target()
             return True
 
     def discard(self) -> None:
-        """Forget it. Harmless after `finish`."""
+        """Delete the temporary file. Has no effect after `finish`."""
         with self._lock:
             self._close()
             self._temporary.unlink(missing_ok=True)
 
-    def _rename(self) -> None:
-        for attempts_left in reversed(range(_ATTEMPTS)):
+    def _move_to_target(self) -> None:
+        for attempts_left in reversed(range(_RENAME_ATTEMPTS)):
             try:
                 _ensure_folder(self._target.parent)
                 self._temporary.rename(self._target)
             except FileNotFoundError:
-                # `remove` has just taken the folder or one above it, because it was empty.
+                # A concurrent `remove` has just deleted the empty folder or one of its parents.
                 if not attempts_left:
                     raise
             else:
@@ -83,15 +84,15 @@ class DurableFile:
 
 
 def write_all(root: Path, contents: Mapping[str, bytes]) -> None:
-    """Write small files, by their keys below `root`. All are durable when this returns.
+    """Write small files, given as content by key relative to `root`. All are durable on return.
 
-    Their folders reach the disk once, and not once for each file. After an error some may be there.
+    Syncs each folder once, not once per file. After an error, some of the files may exist.
     """
     for key, content in contents.items():
         file = DurableFile(root, key)
         try:
             file.write(content)
-            file.show()
+            file.rename()
         except BaseException:
             file.discard()
             raise
@@ -100,7 +101,7 @@ def write_all(root: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def remove(root: Path, key: str) -> None:
-    """Remove a file below `root`, and the folders that are empty then. A file that is not there is fine."""
+    """Remove a file below `root` and any parent folders left empty. A missing file is not an error."""
     path = root / key
     path.unlink(missing_ok=True)
     for folder in path.relative_to(root).parents:
@@ -109,7 +110,7 @@ def remove(root: Path, key: str) -> None:
         try:
             (root / folder).rmdir()
         except OSError:
-            return  # something else is in it
+            return  # not empty
 
 
 def _ensure_folder(folder: Path) -> None:

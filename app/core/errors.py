@@ -1,17 +1,18 @@
-"""One tree of errors. Each class has its HTTP status, its stable code and the sentence a user reads."""
+"""The application's exception hierarchy. Each class defines its HTTP status, stable code and user message."""
 
 from typing import Any, ClassVar
 
 
 class ConfigurationError(Exception):
-    """The process cannot start with these settings; the message names the ones at fault."""
+    """The settings are invalid, so the process cannot start. The message names the invalid settings."""
 
 
 class AppError(Exception):
-    """Something a caller is told about.
+    """Base class of errors that are reported to the client.
 
-    The class docstring is the sentence the caller reads; facts given as keyword arguments fill its
-    `{placeholders}` and travel beside it in the answer. `retry_after` (seconds) becomes the header.
+    A subclass's docstring is the message that the client receives. Keyword arguments fill its
+    `{placeholders}` and are also members of the response body. `retry_after`, in seconds, becomes the
+    `Retry-After` header.
     """
 
     status: ClassVar[int] = 500
@@ -21,17 +22,17 @@ class AppError(Exception):
 
     def __init__(self, **facts: Any) -> None:
         self.facts = facts
-        self.detail = (type(self).__doc__ or "").format_map(_readable(facts))
+        self.detail = (type(self).__doc__ or "").format_map(_join_lists(facts))
         super().__init__(self.detail)
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers that the answer carries because of this error."""
+        """Response headers that this error adds."""
         return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
 
 
-def _readable(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts as a sentence shows them: a list as its items, not as a list of Python's."""
+def _join_lists(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the facts with each collection joined by commas, for use in a sentence."""
     return {
         name: ", ".join(map(str, fact)) if isinstance(fact, list | tuple | set | frozenset) else fact
         for name, fact in facts.items()
@@ -39,7 +40,7 @@ def _readable(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 class BadRequest(AppError):
-    """The request cannot be served as it is."""
+    """The request is invalid."""
 
     status = 400
     code = "bad_request"
@@ -47,7 +48,7 @@ class BadRequest(AppError):
 
 
 class Unauthorized(AppError):
-    """Sign in first: this needs a valid bearer token."""
+    """Sign in first: this request needs a valid bearer token."""
 
     status = 401
     code = "invalid_token"
@@ -55,12 +56,12 @@ class Unauthorized(AppError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say how to sign in, as RFC 6750 asks."""
+        """Add the `WWW-Authenticate` header that RFC 6750 requires."""
         return {**super().headers, "WWW-Authenticate": "Bearer"}
 
 
 class Forbidden(AppError):
-    """You may not do this."""
+    """You do not have permission to do this."""
 
     status = 403
     code = "forbidden"
@@ -68,7 +69,7 @@ class Forbidden(AppError):
 
 
 class NotFound(AppError):
-    """There is nothing here."""
+    """Nothing exists at this URL."""
 
     status = 404
     code = "not_found"
@@ -76,7 +77,7 @@ class NotFound(AppError):
 
 
 class Conflict(AppError):
-    """This clashes with what is already there."""
+    """The request conflicts with the current state of the resource."""
 
     status = 409
     code = "conflict"
@@ -84,7 +85,7 @@ class Conflict(AppError):
 
 
 class TooLarge(AppError):
-    """This is larger than the limit of {limit}."""
+    """The content exceeds the limit of {limit}."""
 
     status = 413
     code = "too_large"
@@ -92,7 +93,7 @@ class TooLarge(AppError):
 
 
 class Unprocessable(AppError):
-    """The request is well formed but its content is not valid."""
+    """The request is well-formed, but its content is invalid."""
 
     status = 422
     code = "validation_error"
@@ -100,7 +101,7 @@ class Unprocessable(AppError):
 
 
 class Unavailable(AppError):
-    """The service cannot answer right now."""
+    """The service is temporarily unavailable. Try again in a moment."""
 
     status = 503
     code = "unavailable"
@@ -109,40 +110,40 @@ class Unavailable(AppError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached right now. Try again in a moment."""
+    """The database is unreachable. Try again in a moment."""
 
     code = "database_unavailable"
     retry_after = 2
 
 
 class StorageUnavailable(Unavailable):
-    """The storage of files cannot be reached right now. Try again in a moment."""
+    """File storage is unreachable. Try again in a moment."""
 
     code = "storage_unavailable"
     retry_after = 2
 
 
 class ShuttingDown(Unavailable):
-    """This process is about to stop; another one, or this one in a moment, will take the request."""
+    """This server process is shutting down. Send the request again in a moment."""
 
     code = "shutting_down"
     title = "Shutting down"
 
 
 class BodyTooLarge(TooLarge):
-    """The request body is larger than {limit} bytes."""
+    """The request body exceeds {limit} bytes."""
 
     code = "body_too_large"
 
 
 class TooManyValues(TooLarge):
-    """The body has more than {limit} JSON values. Send the rows as a dataset, or in several requests."""
+    """The body has more than {limit} JSON values. Upload the rows as a dataset or split the request."""
 
     code = "too_many_values"
 
 
 class RequestTimeout(AppError):
-    """The request did not arrive within {seconds} seconds, or too slowly. Send it again."""
+    """The request did not arrive within {seconds} seconds, or arrived too slowly. Send it again."""
 
     status = 408
     code = "request_timeout"
@@ -150,7 +151,7 @@ class RequestTimeout(AppError):
 
 
 class RequestHeadTooLarge(AppError):
-    """The request line and the headers have more than {limit} bytes together, or too many headers."""
+    """The request line and headers exceed {limit} bytes in total, or there are too many headers."""
 
     status = 431
     code = "request_head_too_large"
@@ -158,32 +159,32 @@ class RequestHeadTooLarge(AppError):
 
 
 class MalformedRequest(BadRequest):
-    """This is not a valid HTTP/1.1 request."""
+    """The request is not valid HTTP/1.1."""
 
     code = "malformed_request"
     title = "Malformed request"
 
 
 class TooManyConnections(Unavailable):
-    """Too many connections are open. Close some of them, or try again in a moment."""
+    """Too many connections are open. Close some of them or try again in a moment."""
 
     code = "too_many_connections"
 
 
 class ServerBusy(Unavailable):
-    """The server has as many large requests in hand as it takes at a time. Try again in a moment."""
+    """The server is already processing its maximum of large requests. Try again in a moment."""
 
     code = "server_busy"
 
 
 class FileMissing(NotFound):
-    """The file {key} is not in storage any more."""
+    """The file {key} no longer exists in storage."""
 
     code = "file_missing"
     title = "File missing"
 
 
 class InvalidCursor(BadRequest):
-    """The cursor was not given by this service."""
+    """The cursor is invalid. Pass the `next_cursor` of the previous page unchanged."""
 
     code = "invalid_cursor"

@@ -1,9 +1,9 @@
-"""Named places where a process can be told to die, for tests of what happens when it does.
+"""Failpoints: named places in the code where a test can kill or freeze the process.
 
-`FAILPOINTS=advance:before=kill@3` kills the process (SIGKILL, nothing is cleaned up) when it comes to
-`advance:before` for the third time; `stop` instead of `kill` freezes it (SIGSTOP). Several are separated by
-commas. A name says which statement it is about, and whether that is about to be sent or has just been
-answered. Without the variable, to come by a failpoint costs one look into an empty dict.
+`FAILPOINTS=advance:before=kill@3` sends SIGKILL to the process when it reaches `advance:before` for the third
+time; `stop` instead of `kill` sends SIGSTOP. Separate several failpoints by commas. A name consists of a SQL
+statement's name and `before` (about to be sent) or `after` (just answered). If the variable is not set,
+reaching a failpoint costs one lookup in an empty dict.
 """
 
 import os
@@ -17,30 +17,30 @@ _SIGNALS: Final = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 @dataclass
 class _Failpoint:
     signal: signal.Signals
-    rounds_left: int
+    hits_left: int
 
 
 def parse(text: str) -> dict[str, _Failpoint]:
-    """The failpoints that the variable asks for; raises ValueError for what is none."""
+    """Parse the value of `FAILPOINTS` into failpoints by name; raises ValueError."""
     failpoints = {}
     for part in filter(None, text.split(",")):
-        name, _, order = part.partition("=")
-        action, _, rounds = order.partition("@")
+        name, _, trigger = part.partition("=")
+        action, _, hits = trigger.partition("@")
         if action not in _SIGNALS:
             raise ValueError(f"FAILPOINTS: {part!r} is not NAME=kill@N or NAME=stop@N")
-        failpoints[name] = _Failpoint(_SIGNALS[action], int(rounds or 1))
+        failpoints[name] = _Failpoint(_SIGNALS[action], int(hits or 1))
     return failpoints
 
 
 def reach(name: str) -> None:
-    """Come by a failpoint."""
+    """Record that execution has reached this failpoint; kill or freeze the process if it is due."""
     if name in _armed:
-        _strike(_armed[name])
+        _hit(_armed[name])
 
 
-def _strike(failpoint: _Failpoint) -> None:
-    failpoint.rounds_left -= 1
-    if failpoint.rounds_left == 0:
+def _hit(failpoint: _Failpoint) -> None:
+    failpoint.hits_left -= 1
+    if failpoint.hits_left == 0:
         os.kill(os.getpid(), failpoint.signal)
 
 

@@ -1,10 +1,10 @@
-"""What is known of a file in storage by those who only pass it on."""
+"""Reference to a file in storage."""
 
 import msgspec
 
 
 class StoredFile(msgspec.Struct, frozen=True):
-    """A whole, immutable file in storage: where it is, how long, and its SHA-256 in hexadecimal."""
+    """A complete, immutable file in storage: key, size in bytes, SHA-256 as hexadecimal digits."""
 
     key: str
     bytes: int

@@ -1,9 +1,9 @@
-"""What keeps other people's code away from our secrets, and ends it with the process that runs it.
+"""Process hardening: keep secrets out of reach of untrusted code, and end child processes with their parent.
 
-A handler runs models and libraries that we did not write. What is in a process' environment or memory can be
-read through /proc by every process of the same user, unless the kernel is told otherwise. So each of our
-processes drops its secrets once the settings are read, and makes itself undumpable as it starts. Root's
-children also lose the capability that reads undumpable processes.
+Handlers run third-party models and libraries. By default, any process of the same user can read another's
+environment and memory through /proc. Each Headrace process therefore removes secrets from its environment
+once it has read the settings, and makes itself undumpable at start-up. Child processes also drop the
+capability with which root can read undumpable processes.
 """
 
 import ctypes
@@ -16,16 +16,16 @@ from typing import Final
 from app.core import prctl
 
 SECRETS: Final = frozenset({"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY"})
-"""The settings that are secret."""
+"""Settings that hold secrets."""
 
 _STORAGE_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
-"""Prefixes of the variables that give access to a bucket, which the API and the worker need all the time."""
+"""Prefixes of variables with bucket credentials. The API and the worker keep them; children do not."""
 
 _SECRET_NAME: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|TOKEN|(API|ACCESS|PRIVATE)_?KEY"
 )
 _SECRET_VALUE: Final = re.compile(r"\w://[^/\s]*:[^/\s]*@")
-"""A URL with a password in it."""
+"""Matches a URL that contains a password."""
 
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _NO_TELEMETRY: Final = {"ORT_DISABLE_TELEMETRY": "1"}
@@ -39,20 +39,20 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def drop_secrets() -> None:
-    """Take the secrets out of this process' environment; call it once the settings are read.
+    """Remove the secrets from this process's environment. Call it after reading the settings.
 
-    In every spelling, because settings are read in every spelling.
+    Ignores case, because settings are also read case-insensitively.
     """
     for name in [name for name in os.environ if name.upper() in SECRETS]:
         del os.environ[name]
 
 
 def clean_environment() -> dict[str, str]:
-    """A copy of this process' environment for processes that run other people's code.
+    """Return a copy of the environment that is safe for processes that run untrusted code.
 
-    Without our secrets, and without what looks like anybody's: what is called a password, token or key, and
-    URLs with a password. BLAS and OpenMP get one thread: slots should not compete for cores, and a process
-    that forks should have no threads.
+    Excludes Headrace's secrets and anything that looks like a secret: variables named like a password, token
+    or key, and URLs that contain a password. Limits BLAS and OpenMP to one thread, because slots must not
+    compete for cores and a process that forks must not have threads.
     """
     kept = {name: value for name, value in os.environ.items() if not _is_secret(name.upper(), value)}
     return {**kept, **_ONE_THREAD, **_NO_TELEMETRY}
@@ -68,23 +68,23 @@ def _is_secret(name: str, value: str) -> bool:
 
 
 def make_undumpable() -> None:
-    """Close this process' memory and /proc files to other processes of the same user.
+    """Deny other processes of the same user access to this process's memory and /proc files.
 
-    `drop_secrets` is not enough: the block of memory that a process was started with stays readable as
-    /proc/<pid>/environ. An exec undoes this call; a fork does not.
+    `drop_secrets` alone does not suffice: /proc/<pid>/environ still shows the initial environment. `exec`
+    resets the flag; `fork` keeps it.
     """
     prctl.call(prctl.SET_DUMPABLE, 0)
 
 
 def drop_capabilities() -> None:
-    """Give up every privilege of root, and the way to get one back by executing a program; for good.
+    """Drop all capabilities irreversibly, including those that executing a program could add.
 
-    With CAP_SYS_PTRACE root reads undumpable processes. Files of other users need CAP_DAC_OVERRIDE.
+    CAP_SYS_PTRACE lets root read undumpable processes, and CAP_DAC_OVERRIDE the files of other users.
     """
     if sys.platform != "linux":
         return
-    forbid_privileges()
-    if _may_bound():
+    set_no_new_privs()
+    if _can_drop_from_bounding_set():
         for capability in range(_last_capability() + 1):
             prctl.call(prctl.CAPBSET_DROP, capability)
     prctl.call(prctl.CAP_AMBIENT, _CLEAR_AMBIENT)
@@ -93,23 +93,23 @@ def drop_capabilities() -> None:
         raise prctl.error()
 
 
-def forbid_privileges() -> None:
-    """No program that this process executes has more privileges than it: `no_new_privs`."""
+def set_no_new_privs() -> None:
+    """Set `no_new_privs`: programs that this process executes cannot gain privileges."""
     prctl.call(prctl.SET_NO_NEW_PRIVS, 1)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent died, so that they are reaped."""
+    """Become the subreaper: orphaned descendants become children of this process, which can reap them."""
     prctl.call(prctl.SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(signal_number: int) -> None:
-    """Have the kernel send this signal to this process when its parent dies."""
+    """Ask the kernel to send `signal_number` to this process when its parent dies."""
     prctl.call(prctl.SET_PDEATHSIG, signal_number)
 
 
-def _may_bound() -> bool:
-    """Whether the bounding set can be changed, which takes a capability."""
+def _can_drop_from_bounding_set() -> bool:
+    """Whether this process has CAP_SETPCAP, which changing the bounding set requires."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     data = ctypes.create_string_buffer(24)
     if _libc.capget(header, data) != 0:

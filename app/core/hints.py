@@ -1,7 +1,7 @@
 """Hints to other processes, through Redis: "there is work", "this happened", "look at this job".
 
-A hint is best effort by design: it is sent after the commit it tells of, never waited for, and dropped
-when Redis is away. Postgres holds what is true; the keeper and the hub make a lost hint good.
+A hint is best effort by design: it is sent after the commit it announces, never waited for, and dropped while
+Redis is unavailable. Postgres is the truth; the maintenance loops and the hub make up for a lost hint.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
 from app.core.errors import DatabaseUnavailable
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
 from app.core.signing import HintSigner
 
 MAX_WAITING = 10_000
@@ -23,7 +23,7 @@ PROBE_SECONDS = 1.0
 
 
 class Hints:
-    """Takes hints without waiting and sends all that wait in one pipeline."""
+    """Queues hints without waiting, and sends all queued ones in one pipeline."""
 
     def __init__(self, pool: ConnectionPool, availability: Availability, signer: HintSigner) -> None:
         self._client = queue.client(pool)
@@ -34,17 +34,17 @@ class Hints:
         self._waiting = asyncio.Event()
 
     def wake(self, queue_name: str, tokens: int = 1) -> None:
-        """Say that `tokens` jobs are waiting in a queue."""
+        """Announce that `tokens` jobs wait in a queue."""
         room = MAX_TOKENS_AT_ONCE - self._tokens[queue_name]
         self._tokens[queue_name] += min(tokens, room)
         self._waiting.set()
 
     def events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
-        """Pass on events that are committed."""
+        """Publish events, which must be committed."""
         self._publish(keys.events(owner_id), events)
 
     def look_at(self, worker_id: UUID, job_id: UUID) -> None:
-        """Tell a worker that something about one of its running jobs has changed."""
+        """Tell a worker that one of its running jobs has changed."""
         self._publish(keys.worker(worker_id), (job_id.bytes,))
 
     def _publish(self, channel: str, messages: Iterable[bytes]) -> None:
@@ -63,7 +63,7 @@ class Hints:
         return True
 
     async def send_forever(self) -> None:
-        """Send whatever waits, until cancelled. While Redis is away, see each second whether it still is."""
+        """Send queued hints until cancelled. While Redis is unavailable, probe it every second."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PROBE_SECONDS):
@@ -72,7 +72,7 @@ class Hints:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what waits now; what Redis does not take is dropped and counted."""
+        """Send the hints that are queued now. What Redis does not accept is dropped and counted."""
         messages, self._messages = self._messages, []
         tokens, self._tokens = self._tokens, Counter()
         is_away = not self._availability.is_up
@@ -88,11 +88,11 @@ class Hints:
                 for channel, message in messages:
                     pipe.publish(channel, self._signer.sign(channel.encode(), message))
                 if is_away:
-                    # A Redis that is read-only, or out of memory, still passes messages on.
+                    # A Redis that is read-only or out of memory still delivers messages.
                     pipe.psetex(keys.PROBE, keys.PROBE_LIFETIME_SECONDS * 1000, b"")
                 await pipe.execute()
         except UNREACHABLE as error:
             metrics.HINTS_DROPPED.inc(len(messages) + tokens.total())
-            self._availability.failed(error, Use.SEND)
+            self._availability.failed(error, Operation.PUBLISH)
         else:
-            self._availability.succeeded(Use.SEND)
+            self._availability.succeeded(Operation.PUBLISH)

@@ -1,4 +1,4 @@
-"""Identifiers: UUIDv7 (RFC 9562), so that keys sort by time and new rows stay together in an index."""
+"""Identifiers are UUIDv7 (RFC 9562): they sort by creation time, so new rows are adjacent in an index."""
 
 from uuid import UUID
 
@@ -6,5 +6,5 @@ from uuid_utils.compat import uuid7
 
 
 def new_id() -> UUID:
-    """A new identifier, later than every one this process made before."""
+    """Return a new identifier, greater than all that this process has generated before."""
     return uuid7()

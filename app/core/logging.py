@@ -1,4 +1,4 @@
-"""Structured logs on stderr: one line a record, JSON in production, readable in development."""
+"""Structured logging to stderr: one line per record, JSON in production, plain text in development."""
 
 import logging
 import sys
@@ -14,8 +14,8 @@ _NOISY = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "uvicorn.er
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "ticket", "cookie")
 
 
-class _Writer(structlog.WriteLogger):
-    """Writes the records of one module."""
+class _NamedLogger(structlog.WriteLogger):
+    """Writes to stderr and has the module's name, which `add_logger_name` needs."""
 
     def __init__(self, name: str) -> None:
         super().__init__(sys.stderr)
@@ -23,10 +23,10 @@ class _Writer(structlog.WriteLogger):
 
 
 def configure(settings: Settings) -> None:
-    """Give the records of structlog and of the standard library one form.
+    """Configure structlog and the standard library's logging to write the same format.
 
-    Ours are written at once: by way of the standard library each would take three times as long, and there
-    is one for every request.
+    structlog records bypass the standard library, which would take three times as long for each; every
+    request writes one.
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -39,14 +39,14 @@ def configure(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, *rendering],
-        logger_factory=_Writer,
+        logger_factory=_NamedLogger,
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
-    forget = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    remove_meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[forget, *rendering])
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[remove_meta, *rendering])
     )
     root = logging.getLogger()
     root.handlers = [handler]
@@ -70,14 +70,14 @@ def _rendering(settings: Settings) -> list[Processor]:
     ]
 
 
-# structlog's own `dict_tracebacks` prints every local variable: passwords, tokens, whole bodies.
+# structlog's default `dict_tracebacks` logs local variables: passwords, tokens, whole bodies.
 _tracebacks = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Blank out every value whose name says that it is a secret."""
+    """Replace the values of keys that are named like secrets."""
     for name in event:
         if _is_secret(name):
             event[name] = "[hidden]"
@@ -90,11 +90,11 @@ def _is_secret(name: str) -> bool:
 
 
 def _escape_lines(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Keep a record on its line: a user's text must not look like a record of its own."""
-    return {name: _escaped(value) for name, value in event.items()}
+    """Escape line breaks and control characters, so that user input cannot forge a log record."""
+    return {name: _escape(value) for name, value in event.items()}
 
 
-def _escaped(value: Any) -> Any:
+def _escape(value: Any) -> Any:
     if not isinstance(value, str) or value.isprintable():
         return value
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in value)
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in value)

@@ -1,22 +1,39 @@
-"""Pages: keyset cursors, opaque to the client, and the bound on the bytes of a page."""
+"""Pages of lists: their bound in bytes, their type, and keyset cursors that are opaque to the client."""
 
 import base64
 import binascii
-from collections.abc import Sequence
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from app.core.errors import InvalidCursor
+from app.core.rows import Row
 
 PAGE_BYTES: Final = 4 * 1024 * 1024
-"""A page ends before the item with which it would be larger; it always has one item."""
+"""A page ends before the item that would make it larger, but always has at least one item."""
+
+Item = TypeVar("Item")
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+@dataclass(frozen=True)
+class Page(Generic[Item]):
+    """Consecutive items of a list, and whether any follow."""
+
+    items: tuple[Item, ...]
+    has_next: bool
+
+    def next_cursor(self, cursor_of: Callable[[Item], str]) -> str | None:
+        """Return the cursor of the next page, made from the last item of this one; None at the end."""
+        return cursor_of(self.items[-1]) if self.has_next else None
 
 
 def bounded(query: str, size: str, order: str, max_bytes: int = PAGE_BYTES) -> str:
-    """SQL for the first rows of a query, the first of all, and then as many as PAGE_BYTES hold.
+    """Return SQL for the first rows of a query that hold at most `max_bytes` together, and at least one.
 
-    `size` is an expression over the columns of the query for the bytes of a row. The rows have two more
-    columns: `found`, how many the query gives, and `bytes_through`, the bytes of the page up to this row.
+    `size` is an expression over the columns of the query for the bytes of a row. Two columns are added:
+    `found`, how many rows the query gives, and `bytes_through`, the bytes of the page up to this row.
     """
     return f"""
 SELECT * FROM (
@@ -27,29 +44,23 @@ WHERE place = 1 OR bytes_through <= {max_bytes}
 ORDER BY place"""  # noqa: S608  # put together from constants
 
 
-class Row(Protocol):
-    """A row of a query that `bounded` has made."""
+def to_page(rows: Sequence[AnyRow], limit: int, from_row: Callable[[AnyRow], Item]) -> Page[Item]:
+    """Return a page of at most `limit` items.
 
-    def __getitem__(self, column: str, /) -> Any:
-        """The value of a column."""
-
-
-AnyRow = TypeVar("AnyRow", bound=Row)
-
-
-def page(rows: Sequence[AnyRow], limit: int) -> tuple[Sequence[AnyRow], bool]:
-    """The rows of a page of at most `limit`, and whether it is the last; `rows` may be one more than that."""
+    `rows` are those of a `bounded` query that asked for one row more than `limit`.
+    """
     shown = rows[:limit]
-    return shown, not rows or rows[0]["found"] == len(shown)
+    has_next = bool(rows) and rows[0]["found"] > len(shown)
+    return Page(tuple(from_row(row) for row in shown), has_next)
 
 
 def encode_cursor(last_id: UUID) -> str:
-    """The cursor of the page that follows the row with this id."""
+    """Return the cursor of the page that follows the row with this id."""
     return base64.urlsafe_b64encode(last_id.bytes).rstrip(b"=").decode()
 
 
 def decode_cursor(cursor: str) -> UUID:
-    """The id that a cursor stands for; raises InvalidCursor if we never gave it."""
+    """Return the id in a cursor; raises InvalidCursor for one that the API never issued."""
     try:
         return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
     except (binascii.Error, ValueError) as error:

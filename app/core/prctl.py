@@ -1,4 +1,4 @@
-"""`prctl(2)`: what a process asks of the Linux kernel about itself. Elsewhere a call does nothing."""
+"""Binding for `prctl(2)`, which changes attributes of the calling process. Does nothing outside Linux."""
 
 import ctypes
 import os
@@ -18,7 +18,7 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def call(option: int, second: int, third: int | bytes = 0) -> None:
-    """One call; `third` may be a structure. Raises OSError."""
+    """Call `prctl(option, second, third)`; pass a C structure as bytes. Raises OSError."""
     if sys.platform != "linux":
         return
     unused = ctypes.c_ulong(0)
@@ -28,6 +28,6 @@ def call(option: int, second: int, third: int | bytes = 0) -> None:
 
 
 def error() -> OSError:
-    """What the last call of the C library failed with."""
+    """Return the error of the last failed C library call as an OSError."""
     number = ctypes.get_errno()
     return OSError(number, os.strerror(number))

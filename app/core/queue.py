@@ -1,7 +1,7 @@
-"""The ARQ queue, producer's side: how a wake token is written.
+"""Producer side of the ARQ queue: enqueues wake tokens.
 
-A token says "look at this queue" and carries nothing else; which job runs is decided by Postgres. Only
-this module and `worker.consumer` know ARQ.
+A wake token names a queue and carries nothing else; Postgres decides which job runs. Only this module and
+`worker.consumer` depend on ARQ.
 """
 
 from typing import Any, Final
@@ -18,26 +18,26 @@ from app.core import ids, keys
 
 FUNCTION: Final = "run_next"
 
-# ARQ pickles by default, and a pickle in Redis is code that whoever can write there gets run.
+# ARQ's default is pickle, which would let anyone with write access to Redis execute code here.
 serialize: Final = msgspec.json.encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def deserialize(data: bytes) -> dict[str, Any]:
-    """The content of a token; raises msgspec.DecodeError for whatever is not a JSON object."""
+    """Decode a token's payload; raises msgspec.DecodeError if it is not a JSON object."""
     return _decode(data)
 
 
 def client(pool: ConnectionPool) -> ArqRedis:
-    """ARQ's Redis client on our pool and with our serializers."""
+    """Return ARQ's Redis client on this connection pool, with JSON serializers."""
     return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize)
 
 
 def add_tokens(pipe: Pipeline, queue: str, count: int) -> None:
-    """Put the commands that add `count` wake tokens on a pipeline.
+    """Append the commands that enqueue `count` wake tokens to a pipeline.
 
-    What `ArqRedis.enqueue_job` writes, without its WATCH and its round trips: our token ids are always
-    new, so nothing can be there already.
+    Writes what `ArqRedis.enqueue_job` writes, but without WATCH and in one round trip: token ids are unique,
+    so there is no existing job to check for.
     """
     now = timestamp_ms()
     payload = serialize_job(FUNCTION, (queue,), {}, None, now, serializer=serialize)

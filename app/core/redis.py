@@ -1,6 +1,7 @@
-"""Redis: how we connect, and what we know about whether it answers.
+"""Redis connections, and this process's view of whether Redis is available.
 
-Every connection has time limits: without them a Redis that swallows packets hangs its caller for good.
+Every operation has a timeout: without one, a caller would hang forever if Redis stops answering but the
+connection stays open.
 """
 
 import math
@@ -21,17 +22,17 @@ from app.core import metrics
 
 CONNECT_SECONDS = 1.5
 SOCKET_SECONDS = 3.0
-STEADY_SECONDS = 5.0
-"""How long nothing may fail before Redis counts as back: one that is slow fails every few seconds."""
+RECOVERY_SECONDS = 5.0
+"""Time without failures after which Redis counts as available: a slow Redis fails every few seconds."""
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
-"""What a command raises when Redis cannot do it: away, black-holed, read-only, out of memory."""
+"""What a command raises if Redis cannot serve it: down, unreachable, read-only or out of memory."""
 
 log = structlog.get_logger(__name__)
 
 
 def connection_pool(url: str, *, max_connections: int) -> ConnectionPool:
-    """A bounded pool on which no command takes longer than `SOCKET_SECONDS` and none is retried blindly."""
+    """Create a bounded connection pool. Commands time out after `SOCKET_SECONDS` and are not retried."""
     pool: ConnectionPool = BlockingConnectionPool.from_url(
         url,
         max_connections=max_connections,
@@ -42,37 +43,37 @@ def connection_pool(url: str, *, max_connections: int) -> ConnectionPool:
         retry=Retry(NoBackoff(), 0),
         **({} if url.startswith("unix:") else {"socket_keepalive": True}),
     )
-    # What the URL says goes before what we say, for the class too.
+    # Set afterwards, because what the URL implies overrides arguments of `from_url`, such as the class.
     pool.connection_class = _CONNECTION_CLASSES.get(pool.connection_class, pool.connection_class)
     return pool
 
 
-class _ToldOnWrite(AbstractConnection):
-    """A connection on which a write that comes too late is a `ConnectionError`, as it is without uvloop.
+class _WriteErrorMixin(AbstractConnection):
+    """Raises `ConnectionError` when a command is written to a closed connection under uvloop.
 
-    uvloop raises RuntimeError for a write to a transport whose other end has just closed it, where asyncio
-    lets the write pass; redis-py knows only asyncio's way, and lets the error through.
+    uvloop raises RuntimeError for a write to a transport that the peer has just closed; asyncio ignores the
+    write. redis-py expects asyncio's behaviour and does not catch the RuntimeError.
     """
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
-        """Send what `pack_command` made."""
+        """Send a command packed by `pack_command`."""
         try:
             await super().send_packed_command(command, check_health)
         except RuntimeError as error:
             raise RedisConnectionError(str(error)) from error
 
 
-class _TcpConnection(_ToldOnWrite, Connection):
+class _TcpConnection(_WriteErrorMixin, Connection):
     pass
 
 
-class _UnixConnection(_ToldOnWrite, UnixDomainSocketConnection):
+class _UnixConnection(_WriteErrorMixin, UnixDomainSocketConnection):
     pass
 
 
-class _TlsConnection(_ToldOnWrite, SSLConnection):
+class _TlsConnection(_WriteErrorMixin, SSLConnection):
     pass
 
 
@@ -83,53 +84,53 @@ _CONNECTION_CLASSES = {
 }
 
 
-class Use(StrEnum):
-    """What Redis is used for. It may do one and not the other: read-only, or out of memory."""
+class Operation(StrEnum):
+    """Kinds of Redis operation. One may fail while another works, for example if Redis is read-only."""
 
-    LISTEN = "listen"
-    SEND = "send"
-    TAKE = "take"
+    SUBSCRIBE = "subscribe"
+    PUBLISH = "publish"
+    CONSUME = "consume"
 
 
 class Availability:
-    """Whether Redis does all that is asked of it, as this process last saw it.
+    """Tracks whether Redis is available to this process, and logs each change once.
 
-    What failed at one use is back only when that use succeeds, and when nothing has failed for a while: a
-    Redis that does one thing and not another, or now and then, is away. So there is one log line at each
-    change, not a flood. Each use tries again by itself, and as long as Redis is away, something is sent each
-    second.
+    Redis becomes unavailable with the first failure. It is available again once every kind of operation that
+    failed has succeeded and nothing has failed for `RECOVERY_SECONDS`, so that an intermittent or partial
+    outage is logged once. Each caller retries by itself; while Redis is unavailable, the hint publisher
+    writes a probe every second.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.is_up = True
         self._clock = clock
-        self._failing: set[Use] = set()
+        self._failing: set[Operation] = set()
         self._failed_at = -math.inf
         metrics.REDIS_UP.set(1)
 
-    def succeeded(self, use: Use = Use.LISTEN) -> None:
-        """Redis did what was asked."""
-        self._failing.discard(use)
-        if self.is_up or self._failing or self._clock() - self._failed_at < STEADY_SECONDS:
+    def succeeded(self, operation: Operation = Operation.SUBSCRIBE) -> None:
+        """Record that an operation succeeded."""
+        self._failing.discard(operation)
+        if self.is_up or self._failing or self._clock() - self._failed_at < RECOVERY_SECONDS:
             return
         self.is_up = True
         metrics.REDIS_UP.set(1)
-        log.info("redis_back")
+        log.info("redis_recovered")
 
-    def failed(self, error: BaseException, use: Use = Use.LISTEN) -> None:
-        """Redis did not do what was asked."""
-        self._failing.add(use)
+    def failed(self, error: BaseException, operation: Operation = Operation.SUBSCRIBE) -> None:
+        """Record that an operation failed with `error`."""
+        self._failing.add(operation)
         self._failed_at = self._clock()
         if not self.is_up:
             return
         self.is_up = False
         metrics.REDIS_UP.set(0)
-        log.warning("redis_away", use=use, error=f"{type(error).__name__}: {error}")
+        log.warning("redis_unavailable", operation=operation, error=f"{type(error).__name__}: {error}")
 
 
 @asynccontextmanager
 async def open_pool(url: str, *, max_connections: int) -> AsyncIterator[ConnectionPool]:
-    """A connection pool that is disconnected at the end of the body."""
+    """Create a connection pool; close its connections on exit."""
     pool = connection_pool(url, max_connections=max_connections)
     try:
         yield pool

@@ -1,4 +1,4 @@
-"""What a process holds while it lives, opened once and passed to whoever needs it."""
+"""The resources of one process: opened once, and passed to the code that needs them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ REDIS_CONNECTIONS = 16
 
 @dataclass(frozen=True)
 class Resources:
-    """The servers, as one process sees them. Serves API, worker, command line and tests alike."""
+    """Settings and connections of one process: an API server, a worker, or the command line."""
 
     settings: Settings
     database: Database
@@ -32,9 +32,9 @@ class Resources:
 
 @asynccontextmanager
 async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
-    """Open everything, and close it at the end of the body. Neither server has to be there yet.
+    """Open the resources during the body. Neither Postgres nor Redis has to be reachable yet.
 
-    Raises ConfigurationError if there can be no storage at that URL.
+    Raises ConfigurationError for an invalid STORAGE_URL.
     """
     availability = Availability()
     storage = open_storage(settings.storage_url)
@@ -43,11 +43,11 @@ async def open_resources(settings: Settings) -> AsyncIterator[Resources]:
             settings.database_url,
             pool_size=settings.database_pool_size,
             connect_seconds=settings.database_connect_seconds,
-        ) as doors,
+        ) as opened,
         redis.open_pool(settings.redis_url, max_connections=REDIS_CONNECTIONS) as redis_pool,
     ):
-        signer = HintSigner(doors)
+        signer = HintSigner(opened)
         hints = Hints(redis_pool, availability, signer)
         async with background.running(hints.send_forever()):
-            yield Resources(settings, doors, redis_pool, availability, hints, storage, signer)
+            yield Resources(settings, opened, redis_pool, availability, hints, storage, signer)
             await hints.flush()

@@ -1,4 +1,4 @@
-"""How tables are declared: constraint names a migration can count on, and the column types of the house."""
+"""Shared table definitions: naming convention for constraints, and column types."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,9 +9,9 @@ from sqlalchemy import CheckConstraint, Column, DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
-WordType = TypeVar("WordType", bound=StrEnum)
+EnumType = TypeVar("EnumType", bound=StrEnum)
 
-# Postgres would choose names of its own, and a downgrade could not know them.
+# Explicit names, so that migrations can refer to constraints when they drop them.
 SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -21,38 +21,38 @@ SQLModel.metadata.naming_convention = {
 }
 
 
-class Word(TypeDecorator[WordType]):
-    """A StrEnum kept as text, which comes back as the enum's member and not as a bare `str`."""
+class EnumText(TypeDecorator[EnumType]):
+    """Stores a StrEnum as text and loads it as a member of the enum."""
 
     impl = Text
     cache_ok = True
 
-    def __init__(self, words: type[WordType]) -> None:
+    def __init__(self, enum: type[EnumType]) -> None:
         super().__init__()
-        self.words = words
+        self.enum = enum
 
-    def process_bind_param(self, value: WordType | None, dialect: Dialect) -> str | None:
-        """Write the word's text."""
+    def process_bind_param(self, value: EnumType | None, dialect: Dialect) -> str | None:
+        """Convert a member to its text."""
         return None if value is None else value.value
 
-    def process_result_value(self, value: str | None, dialect: Dialect) -> WordType | None:
-        """Read the word that the text stands for."""
-        return None if value is None else self.words(value)
+    def process_result_value(self, value: str | None, dialect: Dialect) -> EnumType | None:
+        """Convert text to the enum's member."""
+        return None if value is None else self.enum(value)
 
 
-def word(words: type[WordType], *, default: WordType | None = None) -> Column[WordType]:
-    """A column that holds one word of a closed set; `one_of` makes Postgres hold it to that."""
-    return Column(Word(words), nullable=False, server_default=None if default is None else default.value)
+def enum_column(enum: type[EnumType], *, default: EnumType | None = None) -> Column[EnumType]:
+    """Return a non-null text column for an enum. Add `enum_check` to the table to enforce the values."""
+    return Column(EnumText(enum), nullable=False, server_default=None if default is None else default.value)
 
 
-def one_of(column: str, words: type[StrEnum]) -> CheckConstraint:
-    """The constraint `ck_<table>_<column>`: the column holds a word of the set."""
-    allowed = ", ".join(f"'{member.value}'" for member in words)
+def enum_check(column: str, enum: type[StrEnum]) -> CheckConstraint:
+    """Return the constraint `ck_<table>_<column>`, which limits the column to the enum's values."""
+    allowed = ", ".join(f"'{member.value}'" for member in enum)
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
 
-def instant(*, nullable: bool = False, default_now: bool = False) -> Column[datetime]:
-    """A moment in time, as `timestamptz`; `default_now` lets the database's clock fill it in."""
+def timestamp_column(*, nullable: bool = False, default_now: bool = False) -> Column[datetime]:
+    """Return a `timestamptz` column; with `default_now`, the database's `now()` is the default."""
     return Column(
         DateTime(timezone=True),
         nullable=nullable,

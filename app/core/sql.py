@@ -5,7 +5,8 @@ casts (`::uuid`) are left alone.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import asyncpg
@@ -37,50 +38,56 @@ class Statement:
         self._names: Final = tuple(numbers)
 
     def arguments(self, parameters: Mapping[str, Any]) -> list[Any]:
-        """The values in the order of their numbers. Raises TypeError on a missing or unknown name."""
-        if len(parameters) != len(self._names) or not all(name in parameters for name in self._names):
+        """Return the values in the order of their numbers. Raises TypeError on a missing or unknown name."""
+        try:
+            values = [parameters[name] for name in self._names]
+        except KeyError:
+            values = []
+        if len(values) != len(parameters) or len(values) != len(self._names):
             wrong = set(parameters).symmetric_difference(self._names)
             raise TypeError(f"missing or unknown parameters: {', '.join(sorted(wrong))}")
-        return [parameters[name] for name in self._names]
+        return values
 
     async def fetch(self, connection: asyncpg.Connection, **parameters: Any) -> list[asyncpg.Record]:
-        """All rows."""
+        """Return all rows."""
         return await connection.fetch(self.text, *self.arguments(parameters))
 
     async def fetchrow(self, connection: asyncpg.Connection, **parameters: Any) -> asyncpg.Record | None:
-        """The first row; None if there is none."""
+        """Return the first row, or None."""
         return await connection.fetchrow(self.text, *self.arguments(parameters))
 
     async def fetchval(self, connection: asyncpg.Connection, **parameters: Any) -> Any:
-        """The first column of the first row; None if there is no row."""
+        """Return the first column of the first row, or None."""
         return await connection.fetchval(self.text, *self.arguments(parameters))
 
     async def execute(self, connection: asyncpg.Connection, **parameters: Any) -> str:
-        """The status of the command, for example `DELETE 3`."""
+        """Return the status of the command, for example `DELETE 3`."""
         return await connection.execute(self.text, *self.arguments(parameters))
 
 
 class RowSet:
-    """Rows that a statement takes as parameters: one array for each column.
+    """Rows of two or more columns that a statement takes as parameters, as one array for each column.
 
     Use `batches = RowSet("batch", job_id="uuid", index="int")` as `SELECT * FROM {batches.sql}`, which names
-    the rows `batch`, and pass them as `**batches.parameters([(job_id, 0), (job_id, 1)])`.
+    the rows `batch`, and pass them as `**batches.parameters([{"job_id": job_id, "index": 0}])`.
     """
 
-    __slots__ = ("_parameters", "sql")
+    __slots__ = ("_names", "_values", "_width", "sql")
 
     def __init__(self, alias: str, /, **types: str) -> None:
-        self._parameters: Final = tuple(f"{alias}_{column}" for column in types)
-        arrays = ", ".join(
-            f":{name}::{of}[]" for name, of in zip(self._parameters, types.values(), strict=True)
-        )
+        self._names: Final = tuple(f"{alias}_{column}" for column in types)
+        self._values: Final = itemgetter(*types)
+        self._width: Final = len(types)
+        arrays = ", ".join(f":{alias}_{column}::{of}[]" for column, of in types.items())
         self.sql: Final = f"unnest({arrays}) AS {alias} ({', '.join(types)})"
 
-    def parameters(self, rows: Iterable[Sequence[Any]]) -> dict[str, list[Any]]:
-        """The arrays, by the names of their parameters. Each row has a value for each column, in order."""
-        arrays: dict[str, list[Any]] = {name: [] for name in self._parameters}
-        columns = tuple(arrays.values())
-        for row in rows:
-            for column, value in zip(columns, row, strict=True):
-                column.append(value)
-        return arrays
+    def parameters(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Sequence[Any]]:
+        """Return the arrays by the names of their parameters. Each row has exactly the declared columns.
+
+        Raises KeyError on a missing column and TypeError on one too many.
+        """
+        if not rows:
+            return dict.fromkeys(self._names, ())
+        if any(len(row) != self._width for row in rows):
+            raise TypeError(f"each row has {self._width} columns: {', '.join(self._names)}")
+        return dict(zip(self._names, zip(*map(self._values, rows), strict=True), strict=True))

@@ -1,12 +1,12 @@
-"""Storage: what is too large for Postgres, as whole, immutable files under keys.
+"""Storage of files that are too large for Postgres: whole, immutable files under keys.
 
-A folder on a disk (`file://`) or a bucket (`s3://`, `gs://`, `az://`), by the same code on obstore. A key is
-written once and never again; what refers to a file is committed after the file is whole, so that nobody ever
-sees half of one. A file that nothing refers to, because somebody died in between, is swept later.
+The backend is a folder (`file:`) or a bucket (`s3://`, `gs://`, `az://`), both through obstore. A key is
+written once. A row that refers to a file is committed only after the file is complete, so that no reader ever
+sees a partial file. A file without a row, left by a process that died in between, is swept later.
 
 The endpoint and the credentials of a bucket come from its usual environment variables (`AWS_ENDPOINT_URL`,
-`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). A bucket should have
-a rule that ends incomplete multipart uploads after a day: a process that dies in the middle leaves one.
+`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_NAME`, …). Configure the bucket
+to abort incomplete multipart uploads after a day: a process that dies during an upload leaves one behind.
 """
 
 import asyncio
@@ -14,75 +14,57 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
-from typing_extensions import Buffer
 
 from app.core import durable
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
+from app.core.storage_io import DiskWriter, ObjectReader, ObjectWriter, Writer, acquire
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig  # they exist for type checkers only
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""How much of a streamed file is in memory at a time, on the way in and on the way out."""
-
-PART_BYTES: Final = 8 * 1024 * 1024
-PARTS_AT_ONCE: Final = 2
+"""How much of a file is in memory at a time while it is streamed."""
 
 CALL_SECONDS: Final = 30.0
-"""How long one call may take, retries included: a block, a page of a listing, the end of an upload."""
+"""Timeout of one call, retries included: one block, one page of a listing, or the end of an upload."""
 
 KEYS_AT_ONCE: Final = 1000
 
-# Plain HTTP happens only where the endpoint says http://.
+# HTTP without TLS is used only if the endpoint starts with http://.
 _CLIENT: Final["ClientConfig"] = {"connect_timeout": "2s", "timeout": "20s", "allow_http": True}
 _RETRIES: Final["RetryConfig"] = {"max_retries": 4, "retry_timeout": timedelta(seconds=15)}
-
-_T = TypeVar("_T")
 
 _KEY: Final = re.compile(r"(?!.*(^|/)\.{1,2}(/|$))[A-Za-z0-9_.=@-]+(/[A-Za-z0-9_.=@-]+)*")
 
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One file of a listing. `modified_at` is the store's own time."""
+    """One file of a listing. `modified_at` is by the clock of the store."""
 
     key: str
     bytes: int
     modified_at: datetime
 
 
-class _Writer(Protocol):
-    """A file in the making."""
-
-    async def write(self, block: bytes) -> None:
-        """Append a block."""
-
-    async def finish(self) -> None:
-        """Make it visible, whole and for good."""
-
-    async def discard(self) -> None:
-        """Forget it."""
-
-
 class Storage:
-    """The files of the system. Nothing connects, and no folder is made, before it is used.
+    """The files of one deployment. Connects, and creates its folder, only when it is first used.
 
-    Every method raises StorageUnavailable when the store does not answer or will not let us in, and
-    ValueError for a key that is none.
+    Every method raises StorageUnavailable if the store does not answer or denies access, and ValueError for
+    an invalid key.
     """
 
     def __init__(
@@ -93,16 +75,16 @@ class Storage:
         call_seconds: float = CALL_SECONDS,
         keys_at_once: int = KEYS_AT_ONCE,
     ) -> None:
-        """`keys_at_once` go into one page of a listing, and into one call that deletes."""
+        """`keys_at_once` is the size of a page of a listing, and of a batch of deletions."""
         self._folder = folder
         self._bucket = bucket
         self._call_seconds = call_seconds
         self._keys_at_once = keys_at_once
 
     async def put(self, key: str, content: bytes | AsyncIterable[bytes]) -> StoredFile:
-        """Store a file, whole or not at all. What is streamed is never in memory as a whole.
+        """Store a file atomically, block by block if `content` is a stream.
 
-        What `content` raises passes, and nothing is stored.
+        If `content` raises, the error is passed on and nothing is stored.
         """
         digest = hashlib.sha256()
         size = 0
@@ -117,7 +99,7 @@ class Storage:
         return StoredFile(key, size, digest.hexdigest())
 
     async def put_all(self, contents: Mapping[str, bytes]) -> None:
-        """Store small files, together in less time than one by one. After an error some may be there."""
+        """Store several small files, faster than one by one. After an error, some of them may be stored."""
         for key in contents:
             _checked(key)
         if self._folder is None:
@@ -131,17 +113,17 @@ class Storage:
         return await self.put(key, _read(path))
 
     async def get(self, file: StoredFile | str) -> bytes:
-        """All of a file; for those that are known to be small. Raises FileMissing."""
+        """Read a small file into memory. Raises FileMissing."""
         key = _checked(file if isinstance(file, str) else file.key)
         async with self._call(key):
             found = await obstore.get_async(self._store, key)
             return bytes(await found.bytes_async())
 
     async def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncIterator[bytes]:
-        """A file from byte `start` to before byte `end`, block by block. Raises FileMissing.
+        """Read a file from byte `start` to before byte `end`, block by block. Raises FileMissing.
 
-        Each block is a request of its own: whoever reads slowly holds no connection, and one that breaks is
-        retried for its block only.
+        Each block is a separate request, so that a slow reader holds no connection, and only the failed block
+        is retried.
         """
         async with self._call(_checked(key)):
             size = (await obstore.head_async(self._store, key))["size"]
@@ -154,14 +136,14 @@ class Storage:
             start = block_end
 
     async def download(self, file: StoredFile, path: Path) -> None:
-        """Copy a file to a local path, where it appears whole. Raises FileMissing.
+        """Copy a file to a local path, atomically. Raises FileMissing.
 
-        A file that does not have the length it should have is StorageUnavailable as well.
+        Raises StorageUnavailable if the file does not have the expected length.
         """
         temporary = path.with_name(f".{path.name}.{uuid4().hex}")
         size = 0
         try:
-            target = await _acquire(lambda: temporary.open("xb"), io.BufferedWriter.close)
+            target = await acquire(lambda: temporary.open("xb"), io.BufferedWriter.close)
             try:
                 async for block in self.stream(file.key):
                     await asyncio.to_thread(target.write, block)
@@ -175,19 +157,19 @@ class Storage:
             await asyncio.to_thread(temporary.unlink, missing_ok=True)
 
     def local_path(self, key: str) -> Path | None:
-        """Where a file is on this machine; None if it is in a bucket. Only to be read."""
+        """The path of a file in a folder, for reading only; None if the storage is a bucket."""
         _checked(key)
         return None if self._folder is None else self._folder / key
 
     def reader(self, key: str) -> io.RawIOBase:
-        """A file to read here and there, by means of other libraries. It blocks: use it in a thread.
+        """A seekable file object for other libraries. It blocks: use it in a thread.
 
-        Reading it raises the OSErrors that such libraries expect, and none of ours.
+        It raises OSError, as such libraries expect, in place of our own errors.
         """
-        return _Reader(self._store, _checked(key))
+        return ObjectReader(self._store, _checked(key))
 
     async def delete(self, keys: Sequence[str]) -> None:
-        """Delete files. What is not there is fine."""
+        """Delete files. Missing files are ignored."""
         for first in range(0, len(keys), self._keys_at_once):
             page = [_checked(key) for key in keys[first : first + self._keys_at_once]]
             async with self._call():
@@ -197,7 +179,7 @@ class Storage:
                     await self._delete_in_bucket(page)
 
     async def list(self, prefix: str) -> AsyncIterator[StoredObject]:
-        """All files whose keys start with `prefix` and a slash, in no order."""
+        """All files whose keys start with `prefix` and a slash, in any order."""
         async with self._call():
             if not await self._is_there():
                 return
@@ -215,22 +197,22 @@ class Storage:
         if self._folder is None:
             assert self._bucket is not None  # noqa: S101  # there is one or the other
             return self._bucket
-        # obstore opens no folder that is not there.
+        # Without mkdir, obstore does not open a missing folder.
         return LocalStore(self._folder, mkdir=True)
 
     async def _is_there(self) -> bool:
         return self._folder is None or await asyncio.to_thread(self._folder.is_dir)
 
     @asynccontextmanager
-    async def _writer(self, key: str) -> AsyncIterator[_Writer]:
-        writer: _Writer
+    async def _writer(self, key: str) -> AsyncIterator[Writer]:
+        writer: Writer
         if self._folder is None:
-            writer = _ObjectWriter(self._store, key)
+            writer = ObjectWriter(self._store, key)
         else:
             async with self._call():
                 folder = self._folder
-                file = await _acquire(lambda: durable.DurableFile(folder, key), durable.DurableFile.discard)
-                writer = _DiskWriter(file)
+                file = await acquire(lambda: durable.DurableFile(folder, key), durable.DurableFile.discard)
+                writer = DiskWriter(file)
         try:
             yield writer
         except BaseException:
@@ -243,17 +225,16 @@ class Storage:
         try:
             await obstore.delete_async(self._store, keys)
         except FileNotFoundError:
-            # Where there is no request for many (GCS), the first that is missing ends the whole call.
+            # Without a batch request (GCS), the first missing file ends the whole call.
             for key in keys:
                 with contextlib.suppress(FileNotFoundError):
                     await obstore.delete_async(self._store, key)
 
     @asynccontextmanager
     async def _call(self, key: str | None = None) -> AsyncIterator[None]:
-        """Bound one call to the store, and turn the many ways in which it can fail into our errors.
+        """Apply the timeout to one call, and translate its errors.
 
-        That something is missing is an answer where a file is read; elsewhere it is the bucket that is
-        missing.
+        With a `key`, "not found" means that this file is missing; without one, that the bucket is.
         """
         try:
             async with asyncio.timeout(self._call_seconds):
@@ -264,81 +245,10 @@ class Storage:
             raise StorageUnavailable from error
 
 
-class _Reader(io.RawIOBase):
-    """A file of a store as Python's own files are; each read is one request."""
-
-    def __init__(self, store: ObjectStore, key: str) -> None:
-        super().__init__()
-        self._object = store
-        self._key = key
-        self._size = obstore.head(store, key)["size"]
-        self._place = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        return self._place
-
-    def readinto(self, buffer: Buffer) -> int:
-        view = memoryview(buffer)
-        end = min(self._place + len(view), self._size)
-        if end <= self._place:
-            return 0
-        try:
-            found = obstore.get_range(self._object, self._key, start=self._place, end=end)
-        except BaseError as error:
-            raise OSError(str(error)) from error
-        view[: len(found)] = found
-        self._place = end
-        return len(found)
-
-
-class _DiskWriter:
-    """Writes to a folder, in threads."""
-
-    def __init__(self, file: durable.DurableFile) -> None:
-        self._file = file
-
-    async def write(self, block: bytes) -> None:
-        await asyncio.to_thread(self._file.write, block)
-
-    async def finish(self) -> None:
-        await asyncio.to_thread(self._file.finish)
-
-    async def discard(self) -> None:
-        await asyncio.to_thread(self._file.discard)
-
-
-class _ObjectWriter:
-    """Writes to a bucket, in one request or in parts. Nothing shows before the end."""
-
-    def __init__(self, store: ObjectStore, key: str) -> None:
-        self._writer = obstore.open_writer_async(
-            store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
-        )
-
-    async def write(self, block: bytes) -> None:
-        await self._writer.write(block)
-
-    async def finish(self) -> None:
-        await self._writer.close()
-
-    async def discard(self) -> None:
-        """Leave it open: to close it would publish it, and obstore cannot abort."""
-
-
 def open_storage(
     url: str, *, call_seconds: float = CALL_SECONDS, keys_at_once: int = KEYS_AT_ONCE
 ) -> Storage:
-    """The storage at `url`. Raises ConfigurationError if there can be none."""
+    """The storage at `url`. Raises ConfigurationError for an invalid URL."""
     scheme, _, rest = url.partition(":")
     if scheme == "file":
         path = Path(unquote(rest.removeprefix("//")))
@@ -368,7 +278,7 @@ def _checked(key: str) -> str:
 
 
 async def _blocks(content: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The content in blocks of about BLOCK_BYTES, whatever the pieces are that it comes in."""
+    """The content in blocks of about BLOCK_BYTES, whatever the sizes of its pieces."""
     if isinstance(content, bytes):
         for start in range(0, len(content), BLOCK_BYTES):
             yield content[start : start + BLOCK_BYTES]
@@ -386,18 +296,8 @@ async def _blocks(content: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]
         yield b"".join(pieces)
 
 
-async def _acquire(make: Callable[[], _T], release: Callable[[_T], None]) -> _T:
-    """Open something in a thread. A thread cannot be cancelled: what it opens for nobody is released."""
-    opening = asyncio.ensure_future(asyncio.to_thread(make))
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        opening.add_done_callback(lambda done: None if done.exception() else release(done.result()))
-        raise
-
-
 async def _read(path: Path) -> AsyncIterator[bytes]:
-    file = await _acquire(lambda: path.open("rb"), io.BufferedReader.close)
+    file = await acquire(lambda: path.open("rb"), io.BufferedReader.close)
     try:
         while block := await asyncio.to_thread(file.read, BLOCK_BYTES):
             yield block

@@ -1,8 +1,8 @@
-"""Text that every part of the system can hold. Python's `str` may be more than that."""
+"""Text validation: which Python strings Postgres can store."""
 
 
 def is_storable(text: str) -> bool:
-    """Whether Postgres takes it: no NUL, and no lone surrogate (which has no UTF-8)."""
+    """Whether Postgres can store the text: it has no NUL and no lone surrogate, which UTF-8 cannot encode."""
     if "\0" in text:
         return False
     if text.isascii():

@@ -1,4 +1,4 @@
-"""The version, in the one place that everything else reads it from."""
+"""The version of Headrace."""
 
 from typing import Final
 

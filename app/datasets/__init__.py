@@ -1,1 +1,1 @@
-"""Files of rows that users bring: streamed up, typed, kept, and read by range."""
+"""Datasets: uploaded files of rows, converted to typed Parquet, stored, and read by range."""

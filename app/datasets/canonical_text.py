@@ -1,4 +1,4 @@
-"""Values of JSON and of tables as texts: the one way in which a number or a boolean becomes a category."""
+"""Values as canonical text: the only way in which a number or a boolean becomes a category."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 def written(value: Any) -> str | None:
-    """A value as a text: 3 and 3.0 are "3", true is "true", a moment is ISO 8601; None if it is missing."""
+    """A value as text: 3 and 3.0 are "3", true is "true", a timestamp is ISO 8601; None if it is missing."""
     match value:
         case None:
             return None
@@ -26,20 +26,20 @@ def written(value: Any) -> str | None:
 
 
 NUMBER: Final = re.compile(r"\s*[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
-"""A text that reads as a number: not "007", which is a code, nor "1_000" and "nan", which Python takes."""
+"""Text that reads as a number: not "007", which is a code, nor "1_000" and "nan", which Python accepts."""
 
 CODE: Final = re.compile(r"\s*(\+.*|[0-9]+[eE][0-9]+)\s*")
-"""A text that reads as a number, and yet is more likely a phone number or a code: +4791234567, 1E5."""
+"""Text that reads as a number but is more likely a phone number or a code: +4791234567, 1E5."""
 
 MAX_EXACT: Final = 2**53
-"""Integers beyond are not all there in a column of doubles."""
+"""Larger integers are not exact as doubles."""
 
 MAX_DIGITS: Final = 17
 """No double needs more significant digits."""
 
 
 def number_fault(texts: Collection[str]) -> str | None:
-    """Why texts, each given once, are not to be taken for numbers although they read so; None if they are."""
+    """Why distinct texts that read as numbers must stay text; None if they may become numbers."""
     by_value: dict[float, str] = {}
     has_decimals = any("." in text or "e" in text or "E" in text for text in texts)
     for text in texts:
@@ -57,7 +57,7 @@ def number_fault(texts: Collection[str]) -> str | None:
 
 
 def significant_digits(text: str) -> int:
-    """How many digits of a number matter."""
+    """The number of significant digits."""
     mantissa = re.split("[eE]", text.strip().lstrip("+-"), maxsplit=1)[0]
     whole, _, decimals = mantissa.partition(".")
     digits = (whole + decimals).lstrip("0")

@@ -1,4 +1,4 @@
-"""The conversion of one file, seen from the API: a process that has nothing of ours, and not for ever."""
+"""Runs the conversion of one file in a separate process, without secrets and with time limits."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.values import Format
 from app.uploads.errors import BadFile, BadRow
 
-LAST_WORDS_BYTES: Final = 2000
+LOGGED_ERROR_BYTES: Final = 2000
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a conversion may give: rows, and bytes of the Parquet file."""
+    """Limits on the output of a conversion: its rows, and the bytes of the Parquet file."""
 
     rows: int
     output_bytes: int
@@ -64,29 +64,29 @@ async def convert(
     )
     try:
         async with asyncio.timeout(bounds.conversion_seconds):
-            said, complaint = await _listen(process)
+            output, errors = await _read_output(process)
     except TimeoutError:
         raise BadFile(reason=f"it takes longer than {bounds.conversion_seconds:.0f} seconds") from None
     finally:
         await _end(process)
     if process.returncode == -signal.SIGXCPU:
-        raise BadFile(reason=f"it takes longer than {cpu_seconds} seconds of processor time")
-    return _result(process.returncode, said, complaint, limits.rows, output_bytes)
+        raise BadFile(reason=f"it takes longer than {cpu_seconds} seconds of CPU time")
+    return _result(process.returncode, output, errors, limits.rows, output_bytes)
 
 
 def _environment() -> dict[str, str]:
-    """What the process needs of our environment, which holds secrets."""
+    """The environment of the process, without our secrets."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    # The usual pool reserves more than it uses, and would be stopped by the limit on memory.
+    # The default pool reserves more than it uses, and would exceed the memory limit.
     return {**kept, "ARROW_DEFAULT_MEMORY_POOL": "system", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-async def _listen(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
-    """All that the process says. Not by `communicate`: it closes stdin, which is taken for our end."""
+async def _read_output(process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+    """Stdout and stderr of the process. `communicate` would close stdin, and so tell the process to end."""
     assert process.stdout is not None  # noqa: S101  # they are pipes
     assert process.stderr is not None  # noqa: S101
-    said, complaint, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
-    return said, complaint
+    output, errors, _ = await asyncio.gather(process.stdout.read(), process.stderr.read(), process.wait())
+    return output, errors
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -98,17 +98,17 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 
 
 def _result(
-    exit_code: int | None, said: bytes, complaint: bytes, max_rows: int, output_bytes: int
+    exit_code: int | None, output: bytes, errors: bytes, max_rows: int, output_bytes: int
 ) -> Converted:
     if exit_code != 0:
-        # Killed by its own memory, or by a fault in a library: either way it is what is in the file.
+        # Killed for its memory, or crashed in a library: in either case the file is the cause.
         log.warning(
             "conversion_died",
             exit_code=exit_code,
-            error=complaint[-LAST_WORDS_BYTES:].decode(errors="replace"),
+            error=errors[-LOGGED_ERROR_BYTES:].decode(errors="replace"),
         )
         raise BadFile(reason="reading it failed")
-    answer = msgspec.json.decode(said, type=Answer)
+    answer = msgspec.json.decode(output, type=Answer)
     if isinstance(answer, Converted):
         return answer
     raise _error(answer, max_rows, output_bytes)

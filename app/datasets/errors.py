@@ -4,21 +4,21 @@ from app.core.errors import AppError, Conflict, NotFound, TooLarge, Unprocessabl
 
 
 class DatasetNotFound(NotFound):
-    """There is no dataset {dataset_id}."""
+    """There is no dataset {dataset_id}. `GET /datasets` lists yours."""
 
     code = "dataset_not_found"
     title = "Dataset not found"
 
 
 class DatasetInUse(Conflict):
-    """Dataset {dataset_id} is needed by {jobs} jobs that are not finished."""
+    """Dataset {dataset_id} is in use by {jobs} unfinished jobs. Cancel them, or wait until they end."""
 
     code = "dataset_in_use"
     title = "Dataset in use"
 
 
 class DatasetTooLarge(TooLarge):
-    """The dataset is larger than {limit} bytes."""
+    """The dataset is larger than {limit} bytes, the most that one may have. Upload it in parts."""
 
     code = "dataset_too_large"
     title = "Dataset too large"
@@ -39,7 +39,7 @@ class DatasetRowsTooLarge(TooLarge):
 
 
 class UnsupportedFormat(AppError):
-    """A dataset is CSV, JSON Lines or Parquet in UTF-8, plain or with gzip; this is {got}."""
+    """Upload CSV, JSON Lines or Parquet in UTF-8, uncompressed or with gzip. This file is {got}."""
 
     status = 415
     code = "unsupported_format"
@@ -47,18 +47,18 @@ class UnsupportedFormat(AppError):
 
 
 class BadOptions(Unprocessable):
-    """The option {option} of the upload cannot be used: {reason}."""
+    """The upload option {option} is not valid: {reason}."""
 
     code = "bad_options"
     title = "Bad options"
 
 
 class BadHeader(Unprocessable):
-    """Line {line} does not name the columns: {reason}."""
+    """Line {line} is not a valid header: {reason}."""
 
     code = "bad_header"
     title = "Bad header"
 
 
 class BadColumns(BadHeader):
-    """The columns of the file cannot be taken: {reason}."""
+    """The columns of the file are not supported: {reason}."""

@@ -1,4 +1,4 @@
-"""A fair queue: a few places, at most one of them for each owner, and the owners take turns."""
+"""A fair queue: a limited number of places, at most one for each owner, served round-robin."""
 
 import asyncio
 from collections import OrderedDict, deque
@@ -8,9 +8,9 @@ from uuid import UUID
 
 
 class FairQueue:
-    """Lets `places` callers in at a time, no two of them of one owner.
+    """Admits `places` callers at a time, at most one of each owner.
 
-    An owner who leaves queues behind all other owners with the next call.
+    When a caller leaves, the next call of the same owner queues behind those of all other owners.
     """
 
     def __init__(self, places: int) -> None:

@@ -1,4 +1,4 @@
-"""What a file is, by what is said of it."""
+"""Determines the format of an upload from its Content-Type or its file name."""
 
 from pathlib import PurePosixPath
 from typing import Final
@@ -28,21 +28,21 @@ _BY_SUFFIX: Final = {
     ".ndjson": Format.JSONL,
     ".parquet": Format.PARQUET,
 }
-# Said by programs that do not know, curl among them.
-_SAYS_NOTHING: Final = frozenset(
+# Defaults of clients that do not know the type, such as curl.
+_UNSPECIFIC: Final = frozenset(
     {"", "application/octet-stream", "application/x-www-form-urlencoded", "application/vnd.ms-excel"}
 )
 _MAX_SHOWN: Final = 100
 
 
 def find(content_type: str, filename: str) -> Format:
-    """The format of a file by its content type or, if that says nothing, by the end of its name.
+    """The format of a file by its content type or, if that is unspecific, by the suffix of its name.
 
     Raises UnsupportedFormat.
     """
     media_type, _, parameters = content_type.partition(";")
     media_type = media_type.strip().lower()
-    if media_type in _SAYS_NOTHING:
+    if media_type in _UNSPECIFIC:
         found = _BY_SUFFIX.get(PurePosixPath(filename).suffix.lower())
     else:
         found = _BY_MEDIA_TYPE.get(media_type)

@@ -1,6 +1,6 @@
-"""How an upload becomes a dataset: received, converted, stored, and only then known.
+"""Imports uploads as datasets: receives, converts and stores the file, and only then inserts the row.
 
-Whoever dies on the way leaves files that nothing refers to, in a spool folder or in storage; both are swept.
+A process that dies on the way leaves files without a row, in a spool folder or in storage. Both are swept.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -9,19 +9,17 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.datasets import conversion_process, service, storage_keys
+from app.datasets import commands, conversion_process, stored_files
 from app.datasets.conversion.answers import Converted
 from app.datasets.conversion_process import Limits
 from app.datasets.errors import DatasetTooLarge
 from app.datasets.fair_queue import FairQueue
 from app.datasets.import_limits import ImportLimits
 from app.datasets.options import AS_FOUND, UTF_8, ReadOptions
-from app.datasets.values import Format
+from app.datasets.values import Dataset, Format
 from app.quotas.errors import QuotaExceeded
 from app.quotas.service import StorageQuota
 from app.uploads import receiving, spooling
@@ -31,17 +29,17 @@ CONVERSIONS_AT_ONCE: Final = 2
 
 
 class DatasetImporter:
-    """Takes in the uploads of one API process."""
+    """Imports the uploads of one API process."""
 
     def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
-        spooling.remove_those_of_the_dead()
-        memory.give_back_large_blocks()
+        spooling.remove_orphaned_folders()
+        memory.return_large_blocks_to_os()
         self._resources = resources
         self.bounds = bounds
         self._queue = FairQueue(CONVERSIONS_AT_ONCE)
         settings = resources.settings
         self._quota = StorageQuota(settings.max_user_bytes)
-        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_all=settings.max_spool_bytes)
+        self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
 
     async def take(
         self,
@@ -52,8 +50,11 @@ class DatasetImporter:
         *,
         is_gzip: bool,
         options: ReadOptions = AS_FOUND,
-    ) -> asyncpg.Record:
-        """Make a dataset of what arrives; gives its row. Raises what can be wrong with an upload."""
+    ) -> Dataset:
+        """Import an upload as it arrives.
+
+        Raises QuotaExceeded, DatasetTooLarge, SpoolFull, and the errors of `receive` and `convert`.
+        """
         limit_bytes, too_large = await self._limit(owner_id)
         async with self.spool(owner_id) as (folder, reserve):
             content, rows = folder / "content", folder / "rows.parquet"
@@ -78,13 +79,13 @@ class DatasetImporter:
 
     @asynccontextmanager
     async def spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
-        """A folder for one upload, and what each piece of it is told to."""
+        """A temporary folder for one upload, and the function that reserves bytes in it."""
         with self.spools.of(owner_id) as reserve:
             async with spooling.folder() as folder:
                 yield folder, reserve
 
     async def _limit(self, owner_id: UUID) -> tuple[int, AppError]:
-        """How large the next dataset of an owner may be, and what to say of one that is larger."""
+        """The size limit of the next upload of an owner, and the error for a larger one."""
         largest = self._resources.settings.max_dataset_bytes
         async with self._resources.database.connection() as connection:
             left = await self._quota.left_bytes(connection, owner_id)
@@ -101,13 +102,13 @@ class DatasetImporter:
         content: Path,
         rows: Path,
         converted: Converted,
-    ) -> asyncpg.Record:
+    ) -> Dataset:
         resources = self._resources
         dataset_id = ids.new_id()
-        stored_content, stored_rows = await storage_keys.store(resources.storage, dataset_id, content, rows)
+        stored_content, stored_rows = await stored_files.store(resources.storage, dataset_id, content, rows)
         try:
             async with resources.database.transaction() as connection:
-                return await service.add(
+                return await commands.create(
                     connection,
                     dataset_id,
                     owner_id,
@@ -121,6 +122,6 @@ class DatasetImporter:
                     quota=self._quota,
                 )
         except QuotaExceeded:
-            # Only here is it certain that there is no row. After a lost connection there may be one.
-            await storage_keys.forget(resources.storage, dataset_id)
+            # Only now is it certain that there is no row. After a lost connection there may be one.
+            await stored_files.delete(resources.storage, dataset_id)
             raise

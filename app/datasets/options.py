@@ -1,4 +1,4 @@
-"""What a client may say about a file, to overrule what the conversion would guess."""
+"""Options with which a client overrides what the conversion would detect."""
 
 import codecs
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 DELIMITERS: Final = (",", ";", "\t", "|")
-"""Those that are looked for, the usual one first."""
+"""Delimiters that are detected, the most common one first."""
 
 MAX_NULL_VALUES: Final = 100
 MAX_NULL_VALUE_LENGTH: Final = 200
@@ -22,11 +22,11 @@ _ENCODINGS: Final = frozenset(
         *("shift_jis", "euc_jp", "euc_kr", "gb2312", "gbk", "gb18030", "big5", "tis-620"),
     }
 )
-"""By Python's names. Not all that Python has: some of its codecs inflate, or need not be texts."""
+"""Supported encodings, by their Python names. Some Python codecs decompress, or do not decode to text."""
 
 
 class Declared(StrEnum):
-    """What a client may say that a column holds. A column that is to be ignored is not kept."""
+    """Column types that a client may declare. An ignored column is not stored."""
 
     NUMBER = "number"
     CATEGORY = "category"
@@ -38,9 +38,9 @@ class Declared(StrEnum):
 
 
 class ReadOptions(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How a file is read. `delimiter` is None where it is to be found, and for what has none.
+    """How a file is read. `delimiter` is None if it is to be detected, and for formats without one.
 
-    `null_values` are the texts that count as missing, beside an empty cell of a CSV.
+    `null_values` are texts that count as missing, in addition to the empty cell of a CSV file.
     """
 
     delimiter: str | None = None
@@ -50,11 +50,11 @@ class ReadOptions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 AS_FOUND: Final = ReadOptions()
-"""Nothing is said of the file."""
+"""Detect everything."""
 
 
 def encoding(name: str) -> str | None:
-    """Python's name of an encoding that text files may have; None for one that is not taken."""
+    """Python's name of a supported encoding; None for any other."""
     try:
         found = codecs.lookup(name).name
     except (LookupError, ValueError):

@@ -1,4 +1,4 @@
-"""Reading the rows of a dataset by range. Pure: pyarrow and a file; children of workers import this too."""
+"""Reads the rows of a dataset by range. Imported by children of workers, so it needs only pyarrow."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +22,10 @@ _ROWS_AT_ONCE: Final = 4
 
 
 class RowReader:
-    """The rows of one dataset's Parquet file, numbered from 0. Not for several threads at once.
+    """Reads the Parquet file of one dataset. Rows are numbered from 0. Not thread-safe.
 
-    Only the row groups that are asked for are read, and the last one is kept: whoever goes through the file
-    in order decodes each of them once.
+    Only the requested row groups are read, and the last one is cached, so that reading in order decodes each
+    row group once.
     """
 
     def __init__(self, source: Path | Any) -> None:
@@ -38,11 +38,11 @@ class RowReader:
         self.columns: list[Column] = columns.describe(self._file.schema_arrow)
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return self._starts[-1]
 
     def __enter__(self) -> Self:
-        """Use it as a context manager to close the file at the end."""
+        """Return itself; the end of the body closes the file."""
         return self
 
     def __exit__(
@@ -56,16 +56,16 @@ class RowReader:
         self._file.close()
 
     def rows(self, first: int, count: int, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """At most `count` rows from row `first` on, of all columns or some, as JSON has them.
+        """At most `count` rows from row `first` on, as JSON values, of all columns or some.
 
-        Days and moments are ISO 8601 texts.
+        Dates and timestamps are ISO 8601 strings.
         """
         return objects(self.table(first, count, columns))
 
     def first_rows(self, count: int, max_bytes: int) -> list[msgspec.Raw]:
-        """The first rows, each as a JSON object: the first of all, and then as many as `max_bytes` hold.
+        """The first rows as JSON objects: at least one, then as many as fit in `max_bytes`.
 
-        No more than a row group and an answer are in memory, however large the rows are.
+        At most one row group and the answer are in memory, however large the rows are.
         """
         encoded: list[msgspec.Raw] = []
         left = max_bytes
@@ -87,7 +87,7 @@ class RowReader:
     def table(self, first: int, count: int, columns: Sequence[str] | None = None) -> pa.Table:
         """At most `count` rows from row `first` on, of all columns or some.
 
-        What is a list or an object in JSON is a column of JSON texts here.
+        Lists and objects are columns of JSON text.
         """
         end = min(first + count, len(self))
         wanted = None if columns is None else tuple(columns)
@@ -107,7 +107,7 @@ class RowReader:
 
     def _group(self, index: int, wanted: tuple[str, ...] | None) -> pa.Table:
         if self._kept is None or self._kept[:2] != (index, wanted):
-            self._kept = None  # before the next is read, or there are two in memory
+            self._kept = None  # freed before the next one is read: only one fits in memory
             names = None if wanted is None else list(wanted)
             table = self._file.read_row_group(index, columns=names, use_threads=False)
             self._kept = index, wanted, table if names is None else table.select(names)
@@ -115,32 +115,32 @@ class RowReader:
 
 
 def objects(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table as JSON has them."""
+    """The rows of a table as JSON values."""
     names = table.column_names
     by_column = [values(table, place) for place in range(table.num_columns)]
     return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
 
 
 def _raw_values(table: pa.Table, place: int) -> list[Any]:
-    """One column of a table; what is JSON already stays as it is."""
+    """One column of a table as JSON values; JSON text is passed on unparsed."""
     if columns.json_type(table.schema.field(place)) is None:
         return values(table, place)
     return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(place).to_pylist()]
 
 
 def values(table: pa.Table, place: int) -> list[Any]:
-    """One column of a table as JSON has it."""
+    """One column of a table as JSON values."""
     column = table.schema.field(place)
     return _plain(column)(typed(column, table.column(place)))
 
 
 def written(table: pa.Table, place: int) -> list[Any]:
-    """One column of a table as it was written: texts where the file had texts."""
+    """One column of a table as written in the upload: text where the file had text."""
     return written_values(table.schema.field(place), table.column(place))
 
 
 def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
-    """The values of one column as they were written."""
+    """The values of one column as written in the upload."""
     form = columns.form(column)
     if form is not None:
         return forms.texts_of(stored, form)
@@ -148,7 +148,7 @@ def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
 
 
 def shown(table: pa.Table) -> pa.Table:
-    """The table with each column in the type in which it is shown."""
+    """The table with each column in the type that users see."""
     values = [typed(column, stored) for column, stored in zip(table.schema, table.columns, strict=True)]
     fields = [
         column if found.type == column.type else pa.field(column.name, found.type)
@@ -158,7 +158,7 @@ def shown(table: pa.Table) -> pa.Table:
 
 
 def typed(column: pa.Field, stored: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values of a column in the type in which it is shown."""
+    """The values of a column in the type that users see."""
     view = columns.view(column)
     if view == stored.type:
         return stored

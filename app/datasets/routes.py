@@ -1,23 +1,29 @@
-"""Datasets over HTTP."""
+"""Routes of datasets."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
-from fastapi.responses import StreamingResponse
 
 from app.auth.deps import CurrentUser
-from app.core import paging, text
+from app.core import text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
-from app.datasets import formats, options, queries, service, storage_keys, upload_options, views
-from app.datasets.deps import IntakeDep
+from app.datasets import (
+    commands,
+    formats,
+    options,
+    queries,
+    storage_keys,
+    stored_files,
+    upload_options,
+    views,
+)
+from app.datasets.deps import ImporterDep
 from app.datasets.errors import (
     BadHeader,
     BadOptions,
@@ -30,12 +36,15 @@ from app.datasets.errors import (
 )
 from app.datasets.reading import RowReader
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
-from app.datasets.values import Format
-from app.http import problems, ranges
+from app.datasets.values import Dataset, Format
+from app.http import files, problems
 from app.http.body import CleanStr
+from app.http.conditional import ConditionsDep
 from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
-from app.http.errors import RangeNotSatisfiable
+from app.http.errors import PreconditionFailed, RangeNotSatisfiable
+from app.http.files import ServedFile
 from app.http.middleware import allow_body
+from app.http.paging import PageQueryDep
 from app.quotas.errors import QuotaExceeded
 from app.uploads import multipart
 from app.uploads.errors import BadCompression, BadFile, BadRow, BadUpload, SpoolFull, UploadStalled
@@ -89,14 +98,14 @@ _BODY: Final[dict[str, Any]] = {
     }
 }
 
-DatasetId = Annotated[UUID, Path(description="The id that the upload was answered with.")]
+DatasetId = Annotated[UUID, Path(description="Id of the dataset.")]
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
 
 
 @dataclass(frozen=True)
 class _Upload:
-    """A file on its way here."""
+    """An upload that is about to be received."""
 
     name: str
     file_format: Format
@@ -121,7 +130,7 @@ class _Upload:
             UnsupportedFormat(got="application/pdf"),
             UploadStalled(seconds=30),
             BadUpload(reason="there is no file in the form"),
-            BadOptions(option="columns", reason="it is no JSON object"),
+            BadOptions(option="columns", reason="it is not a JSON object"),
             BadCompression(reason="it is cut off"),
             BadFile(reason="it is empty"),
             BadHeader(line=1, reason="more than one column is called 'a'"),
@@ -135,41 +144,42 @@ async def create_dataset(
     request: Request,
     user: CurrentUser,
     settings: SettingsDep,
-    importer: IntakeDep,
+    importer: ImporterDep,
     response: Response,
     name: Annotated[
         CleanStr | None,
         Query(
             min_length=1,
             max_length=MAX_NAME_LENGTH,
-            description="What to call it; by default as the file of the form is called.",
+            description="Name of the dataset. Default: the file name in the form.",
         ),
     ] = None,
     content_encoding: Annotated[
-        str, Header(description="`gzip` for a compressed body; what is kept is the file within.")
+        str, Header(description="`gzip` for a compressed body. The decompressed file is stored.")
     ] = "identity",
     delimiter: Annotated[
         str | None,
-        Query(
-            description="What separates the cells of a CSV: `,` `;` `|` or a tab. Default: what the file has."
-        ),
+        Query(description="Delimiter of a CSV file: `,` `;` `|` or a tab. Default: detected."),
     ] = None,
     encoding: Annotated[
         str | None,
-        Query(max_length=50, description="Of a CSV or JSON Lines, like `windows-1252`. Default: UTF-8."),
+        Query(
+            max_length=50,
+            description="Encoding of CSV or JSON Lines, such as `windows-1252`. Default: UTF-8.",
+        ),
     ] = None,
     null_values: Annotated[
         list[CleanStr] | None,
         Query(
             max_length=options.MAX_NULL_VALUES,
-            description="Texts that count as missing, like `NA`; each once.",
+            description="Texts that count as missing, such as `NA`. Repeat the parameter for several.",
         ),
     ] = None,
     columns: Annotated[
         CleanStr | None,
         Query(
-            description="What columns are, as a JSON object: `number`, `category`, `text`, `boolean`,"
-            " `timestamp`, `id` or `ignore`.",
+            description="Types of columns, as a JSON object: `number`, `category`, `text`, `boolean`,"
+            " `timestamp`, `id` or `ignore`. Default: detected.",
             examples=['{"zip": "category"}'],
         ),
     ] = None,
@@ -178,13 +188,13 @@ async def create_dataset(
     allow_body(request.scope, settings.max_dataset_bytes + multipart.OVERHEAD_BYTES)
     is_gzip = _is_gzip(content_encoding)
     upload = await _upload(request, name, is_gzip=is_gzip)
-    told = upload_options.options(
+    read_options = upload_options.options(
         upload.file_format, delimiter=delimiter, encoding=encoding, null_values=null_values, columns=columns
     )
-    row = await importer.take(
-        user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=told
+    dataset = await importer.take(
+        user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=read_options
     )
-    created = views.dataset(row)
+    created = views.dataset_view(dataset)
     response.headers["Location"] = created["links"]["self"]
     return created
 
@@ -199,33 +209,32 @@ async def create_dataset(
 async def list_datasets(
     user: CurrentUser,
     database: DatabaseDep,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    wanted: PageQueryDep,
 ) -> DatasetPage:
-    """One page of your datasets."""
-    before = None if cursor is None else paging.decode_cursor(cursor)
+    """Returns one page of your datasets."""
+    before = wanted.before
     async with database.connection() as connection:
-        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
-    return views.dataset_page(rows, limit)
+        page = await queries.page(connection, user.id, before=before, limit=wanted.limit)
+    return views.dataset_page(page)
 
 
 @router.get(
     "/{dataset_id}",
     operation_id="getDataset",
-    summary="One dataset",
+    summary="Get a dataset",
     response_model=DatasetView,
     responses=problems.responses(_NOT_FOUND),
 )
 async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: DatabaseDep) -> DatasetView:
-    """What a dataset is, with the columns and their types."""
+    """Returns a dataset with its columns and their types."""
     async with database.connection() as connection:
-        return views.dataset(await queries.get_own(connection, user.id, dataset_id))
+        return views.dataset_view(await queries.get(connection, user.id, dataset_id))
 
 
 @router.get(
     "/{dataset_id}/preview",
     operation_id="previewDataset",
-    summary="The first rows, as jobs see them",
+    summary="Preview the first rows",
     response_model=DatasetPreview,
     responses=problems.responses(_NOT_FOUND, _FILE_MISSING, StorageUnavailable),
 )
@@ -233,62 +242,48 @@ async def preview_dataset(
     dataset_id: DatasetId,
     user: CurrentUser,
     resources: ResourcesDep,
-    rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="How many rows.")] = 20,
+    rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="Number of rows.")] = 20,
 ) -> Response:
-    """The first rows with the types that were found: what is empty is null, days and moments are ISO 8601.
+    """Returns the first rows as jobs see them: empty cells are null, dates and timestamps are ISO 8601.
 
-    Large rows are fewer: the first one, and as many more as 1 MiB holds.
+    Of large rows it returns fewer: at least one, then as many as fit in 1 MiB.
     """
     async with resources.database.connection() as connection:
-        row = await queries.get_own(connection, user.id, dataset_id)
-    found = await asyncio.to_thread(_first_rows, resources.storage, storage_keys.rows_key(dataset_id), rows)
-    preview = {"columns": row["columns"], "rows": found, "total": row["rows"]}
+        dataset = await queries.get(connection, user.id, dataset_id)
+    first_rows = await asyncio.to_thread(_first_rows, resources.storage, dataset.file.key, rows)
+    preview = {"columns": dataset.columns, "rows": first_rows, "total": dataset.rows}
     return Response(msgspec.json.encode(preview), media_type="application/json")
 
 
 @router.get(
     "/{dataset_id}/content",
     operation_id="downloadDataset",
-    summary="The file as it came",
+    summary="Download the uploaded file",
     response_class=Response,
     responses={
-        200: {"content": dict.fromkeys(formats.MEDIA_TYPES.values(), _BINARY)},
-        206: {"description": "The range of bytes that was asked for"},
-        304: {"description": "The file is the one of `If-None-Match`"},
-        **problems.responses(_NOT_FOUND, _FILE_MISSING, RangeNotSatisfiable(bytes=52), StorageUnavailable),
+        **files.responses(*formats.MEDIA_TYPES.values()),
+        **problems.responses(
+            _NOT_FOUND,
+            _FILE_MISSING,
+            PreconditionFailed(etag=f'"{_EXAMPLE["sha256"]}"'),
+            RangeNotSatisfiable(bytes=52),
+            StorageUnavailable,
+        ),
     },
 )
 async def download_dataset(
-    dataset_id: DatasetId,
-    user: CurrentUser,
-    resources: ResourcesDep,
-    byte_range: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
-    if_range: Annotated[str | None, Header()] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
+    dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep, conditions: ConditionsDep
 ) -> Response:
-    """All of it or one range, byte for byte. Its ETag is the SHA-256."""
+    """Sends the whole file or one range, byte for byte as it was uploaded. The `ETag` is its SHA-256."""
     async with resources.database.connection() as connection:
-        row = await queries.get_own(connection, user.id, dataset_id)
-    etag = f'"{row["sha256"]}"'
-    headers = {"ETag": etag, "Accept-Ranges": "bytes"}
-    if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    size: int = row["bytes"]
-    part = ranges.find(byte_range, size) if if_range in (None, etag) else None
-    start, end = part or (0, size)
-    headers |= {
-        "Content-Length": str(end - start),
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(_filename(row), safe='')}",
-        "X-Content-Type-Options": "nosniff",
-    }
-    if part is not None:
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    blocks = resources.storage.stream(storage_keys.content_key(dataset_id), start=start, end=end)
-    return StreamingResponse(
-        await _begun(blocks),
-        status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
-        headers=headers,
-        media_type=formats.MEDIA_TYPES[Format(row["format"])],
+        dataset = await queries.get(connection, user.id, dataset_id)
+    media_type = formats.MEDIA_TYPES[dataset.format]
+    key = storage_keys.content_key(dataset_id)
+    return await files.respond(
+        ServedFile(f'"{dataset.sha256}"', dataset.bytes, media_type),
+        lambda start, end: resources.storage.stream(key, start=start, end=end),
+        conditions,
+        content_headers=files.attachment(_filename(dataset)),
     )
 
 
@@ -300,10 +295,10 @@ async def download_dataset(
     responses=problems.responses(_NOT_FOUND, DatasetInUse(dataset_id=_EXAMPLE_ID, jobs=1)),
 )
 async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep) -> None:
-    """Delete a dataset and its files. Not while a job that has not ended needs it."""
+    """Deletes a dataset and its files. Fails with `dataset_in_use` while an unfinished job uses it."""
     async with resources.database.transaction() as connection:
-        await service.delete(connection, user.id, dataset_id)
-    await storage_keys.forget(resources.storage, dataset_id)
+        await commands.delete(connection, user.id, dataset_id)
+    await stored_files.delete(resources.storage, dataset_id)
 
 
 def _is_gzip(content_encoding: str) -> bool:
@@ -317,11 +312,11 @@ def _is_gzip(content_encoding: str) -> bool:
 
 
 async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Upload:
-    """The file that a request carries, and what it is. Nothing of a body that is the file is read here."""
+    """The file of a request, and its format. A body that is the file itself is not read yet."""
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith(MULTIPART):
         if name is None:
-            raise BadUpload(reason="say what to call it with ?name=")
+            raise BadUpload(reason="name the dataset with ?name=")
         return _Upload(_printable(name), formats.find(content_type, name), request.stream())
     if is_gzip:
         raise UnsupportedFormat(got="a form with gzip")
@@ -332,14 +327,14 @@ async def _upload(request: Request, name: str | None, *, is_gzip: bool) -> _Uplo
 
 def _name_of(filename: str) -> str:
     if not filename.strip() or len(filename) > MAX_NAME_LENGTH or not text.is_storable(filename):
-        raise BadUpload(reason="the name of the file cannot be the dataset's; give one with ?name=")
+        raise BadUpload(reason="the file name cannot be the name of a dataset; set one with ?name=")
     return filename
 
 
 def _printable(name: str) -> str:
-    """The name, which is shown in lists and logs. Raises BadUpload."""
+    """The name, if it can be shown in lists and logs. Raises BadUpload."""
     if not name.isprintable() or not name.strip():
-        raise BadUpload(reason="the name has control characters or is empty; give another with ?name=")
+        raise BadUpload(reason="the name has control characters or is empty; set another with ?name=")
     return name
 
 
@@ -353,19 +348,6 @@ def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:
         raise StorageUnavailable from error
 
 
-async def _begun(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same blocks, the first of them read: what is wrong with the file is known before the answer."""
-    first = await anext(blocks, b"")
-
-    async def all_blocks() -> AsyncIterator[bytes]:
-        yield first
-        async for block in blocks:
-            yield block
-
-    return all_blocks()
-
-
-def _filename(row: asyncpg.Record) -> str:
-    suffix = f".{row['format']}"
-    name: str = row["name"]
-    return name if name.endswith(suffix) else f"{name}{suffix}"
+def _filename(dataset: Dataset) -> str:
+    suffix = f".{dataset.format}"
+    return dataset.name if dataset.name.endswith(suffix) else f"{dataset.name}{suffix}"

@@ -1,4 +1,4 @@
-"""Datasets as they are shown."""
+"""Response bodies of datasets."""
 
 from datetime import datetime
 from typing import Any, NotRequired
@@ -13,8 +13,9 @@ from app.datasets.values import Format
 class ColumnView(TypedDict):
     """One column: text, integer, number, boolean, date, timestamp, list or object.
 
-    `declared` is what the upload said that it is, or `index` if pandas did. A text column may hold `nothing`
-    or `mostly numbers`. `note` says why the type is not the one that a reader may expect.
+    `declared` is the type that the upload declared, or `index` for a pandas index. `holds` is `nothing` if
+    all values are missing, or `mostly numbers`; both only for text columns. `note` explains an unexpected
+    type.
     """
 
     name: str
@@ -25,7 +26,7 @@ class ColumnView(TypedDict):
 
 
 class OptionsView(TypedDict):
-    """How a file was read: what the upload said, and what was found."""
+    """How the file was read: the options of the upload, and what was detected."""
 
     delimiter: str | None
     encoding: str | None
@@ -34,7 +35,7 @@ class OptionsView(TypedDict):
 
 
 class DatasetLinks(TypedDict):
-    """Where more of a dataset is."""
+    """Links of a dataset."""
 
     self: str
     preview: str
@@ -42,7 +43,7 @@ class DatasetLinks(TypedDict):
 
 
 class DatasetView(TypedDict):
-    """A dataset as its owner sees it. `bytes` and `sha256` are of the file as it came."""
+    """A dataset. `bytes` and `sha256` are those of the uploaded file."""
 
     dataset_id: UUID
     name: str
@@ -64,7 +65,7 @@ class DatasetPage(TypedDict):
 
 
 class DatasetPreview(TypedDict):
-    """The first rows of a dataset, as jobs see them."""
+    """The first rows of a dataset, as jobs read them."""
 
     columns: list[ColumnView]
     rows: list[dict[str, Any]]

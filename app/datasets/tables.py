@@ -1,4 +1,4 @@
-"""The table of datasets, as SQLModel sees it."""
+"""The table of datasets."""
 
 from datetime import datetime
 from typing import Any
@@ -8,27 +8,27 @@ from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant, one_of, word
+from app.core.schema import enum_check, enum_column, timestamp_column
 from app.datasets.values import Format
 
 
 class Dataset(SQLModel, table=True):
-    """An uploaded file of rows. There is a row only once both of its files are whole in storage.
+    """A dataset. Its row is inserted only after both of its files are complete in storage.
 
-    `bytes` and `sha256` are of the file as it came, `rows_bytes` and `rows_sha256` of the Parquet file that
-    jobs read. `options` say how the file was read.
+    `bytes` and `sha256` are those of the uploaded file, `rows_bytes` and `rows_sha256` those of the Parquet
+    file that jobs read. `options` say how the upload was read.
     """
 
     __tablename__ = "datasets"
     __table_args__ = (
-        one_of("format", Format),
+        enum_check("format", Format),
         Index("ix_datasets_newest_of_owner", "owner_id", text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = Field(sa_type=Text)
-    format: Format = Field(sa_column=word(Format))
+    format: Format = Field(sa_column=enum_column(Format))
     bytes: int = Field(sa_type=BigInteger)
     sha256: str = Field(sa_type=Text)
     rows: int = Field(sa_type=BigInteger)
@@ -36,4 +36,4 @@ class Dataset(SQLModel, table=True):
     options: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     rows_bytes: int = Field(sa_type=BigInteger)
     rows_sha256: str = Field(sa_type=Text)
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))

@@ -1,4 +1,4 @@
-"""The options of an upload, as a request says them."""
+"""Parses the options of an upload request."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -31,12 +31,12 @@ def options(
     null_values: Sequence[str] | None,
     columns: str | None,
 ) -> ReadOptions:
-    """Check what is said of a file of this format. Raises BadOptions."""
+    """Parse and check the options of an upload of this format. Raises BadOptions."""
     if delimiter is not None and file_format is not Format.CSV:
-        raise BadOptions(option="delimiter", reason=f"a file of {file_format} has none")
+        raise BadOptions(option="delimiter", reason=f"the format {file_format} has no delimiter")
     if delimiter is not None and delimiter not in DELIMITERS:
         raise BadOptions(
-            option="delimiter", reason=f"{delimiter[:20]!r} is none of {', '.join(map(repr, DELIMITERS))}"
+            option="delimiter", reason=f"{delimiter[:20]!r} is not one of {', '.join(map(repr, DELIMITERS))}"
         )
     return ReadOptions(
         delimiter=delimiter,
@@ -48,16 +48,16 @@ def options(
 
 def _encoding(file_format: Format, name: str) -> str:
     if file_format is Format.PARQUET:
-        raise BadOptions(option="encoding", reason="Parquet has one of its own")
+        raise BadOptions(option="encoding", reason="Parquet has no text encoding")
     found = find_encoding(name)
     if found is None:
-        raise BadOptions(option="encoding", reason=f"{name[:50]!r} is not an encoding that is read here")
+        raise BadOptions(option="encoding", reason=f"{name[:50]!r} is not a supported encoding")
     return found
 
 
 def _null_values(values: Sequence[str]) -> tuple[str, ...]:
     if len(values) > MAX_NULL_VALUES or any(len(value) > MAX_NULL_VALUE_LENGTH for value in values):
-        reason = f"at most {MAX_NULL_VALUES} texts of at most {MAX_NULL_VALUE_LENGTH} characters are taken"
+        reason = f"at most {MAX_NULL_VALUES} texts of at most {MAX_NULL_VALUE_LENGTH} characters are allowed"
         raise BadOptions(option="null_values", reason=reason)
     return tuple(dict.fromkeys(values))
 
@@ -66,10 +66,10 @@ def _columns(written: str) -> dict[str, Declared]:
     try:
         found = _decode_columns(written)
     except (msgspec.MsgspecError, RecursionError):
-        reason = f"it is no JSON object whose values are among {_WORDS}"
+        reason = f"it is not a JSON object whose values are among {_WORDS}"
         raise BadOptions(option="columns", reason=reason) from None
     if len(found) > MAX_COLUMNS_DECLARED or not all(map(text.is_storable, found)):
         raise BadOptions(
-            option="columns", reason=f"it names more than {MAX_COLUMNS_DECLARED} columns, or a NUL"
+            option="columns", reason=f"it has more than {MAX_COLUMNS_DECLARED} columns, or a NUL character"
         )
     return found

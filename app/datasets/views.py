@@ -1,48 +1,49 @@
-"""How stored datasets are shown."""
+"""Datasets as the API shows them."""
 
-from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
-import asyncpg
+import msgspec
 
 from app.core import paging
-from app.datasets.options import UTF_8
+from app.core.paging import Page
+from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.schemas import DatasetLinks, DatasetPage, DatasetView, OptionsView
-from app.datasets.values import Format
+from app.datasets.values import Dataset, Format
 
 
-def dataset(row: asyncpg.Record) -> DatasetView:
+def dataset_view(dataset: Dataset) -> DatasetView:
     """A dataset as its owner sees it."""
     return DatasetView(
-        dataset_id=row["id"],
-        name=row["name"],
-        format=Format(row["format"]),
-        bytes=row["bytes"],
-        rows=row["rows"],
-        columns=row["columns"],
-        options=_options(Format(row["format"]), row["options"]),
-        sha256=row["sha256"],
-        created_at=row["created_at"],
-        links=_links(row["id"]),
+        dataset_id=dataset.id,
+        name=dataset.name,
+        format=dataset.format,
+        bytes=dataset.bytes,
+        rows=dataset.rows,
+        columns=msgspec.to_builtins(dataset.columns),
+        options=_options(dataset.format, dataset.options),
+        sha256=dataset.sha256,
+        created_at=dataset.created_at,
+        links=_links(dataset.id),
     )
 
 
-def dataset_page(rows: Sequence[asyncpg.Record], limit: int) -> DatasetPage:
-    """A page of at most `limit` datasets, from one row more than that if there are more."""
-    shown, is_last = paging.page(rows, limit)
-    next_cursor = None if is_last else paging.encode_cursor(shown[-1]["id"])
-    return DatasetPage(items=[dataset(row) for row in shown], next_cursor=next_cursor)
+def dataset_page(page: Page[Dataset]) -> DatasetPage:
+    """A page of datasets."""
+    return DatasetPage(
+        items=[dataset_view(dataset) for dataset in page.items],
+        next_cursor=page.next_cursor(lambda dataset: paging.encode_cursor(dataset.id)),
+    )
 
 
-def _options(file_format: Format, used: dict[str, Any]) -> OptionsView:
-    """How a file was read; what was not said or found is as it always is."""
-    is_text = file_format is not Format.PARQUET
+def _options(file_format: Format, options: ReadOptions) -> OptionsView:
+    """How the file was read, with the defaults of its format filled in."""
+    delimiter = "," if file_format is Format.CSV else None
+    encoding = None if file_format is Format.PARQUET else UTF_8
     return OptionsView(
-        delimiter=used.get("delimiter", "," if file_format is Format.CSV else None),
-        encoding=used.get("encoding", UTF_8 if is_text else None),
-        null_values=used.get("null_values", []),
-        columns=used.get("columns", {}),
+        delimiter=options.delimiter or delimiter,
+        encoding=options.encoding or encoding,
+        null_values=list(options.null_values),
+        columns=options.columns,
     )
 
 

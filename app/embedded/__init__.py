@@ -1,1 +1,1 @@
-"""A real Postgres and a real Valkey, from wheels, as child processes of ours."""
+"""A real Postgres and a real Valkey from Python wheels, run as child processes."""

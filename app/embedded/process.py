@@ -1,4 +1,4 @@
-"""A server process, and the thread that starts it and waits for its end."""
+"""A server process, with the thread that starts it and waits for its end."""
 
 import logging
 import os
@@ -16,18 +16,18 @@ from app.embedded.account import Account
 
 logger = logging.getLogger("headrace.embedded")
 
-# Nothing else of ours: PGPORT and its kin change what a server does, secrets are not its business.
+# Nothing else of our environment: PGPORT and the like would change the server, and it needs no secrets.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-# Some Pythons do not run without it, and `launch` is run by this one.
+# Some builds of Python, which runs `launch`, do not start without it.
 KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
 
 
 class ServerProcess:
-    """One server, in a session of its own, so that the terminal's Ctrl+C does not reach it.
+    """One server, in a session of its own, so that Ctrl+C in the terminal does not reach it.
 
-    When this process ends, however it ends, Linux sends the server `death_signal`. The kernel
-    watches the *thread* that started the server, not the process; so each server has a thread that
-    starts it, waits for it and ends with it, and `ServerProcess` can be made in any thread.
+    When our process ends in any way, Linux sends the server `death_signal`. The kernel watches the *thread*
+    that started the server, not the process. Therefore each server has a thread that starts it, waits for it
+    and ends with it, and a `ServerProcess` can be created in any thread.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ServerProcess:
             target=self._run,
             args=(
                 [
-                    # -I and -S: no user's PYTHONPATH and no site-packages, which also halves the time.
+                    # -I and -S: no PYTHONPATH and no site-packages, which also halves the start-up time.
                     *(sys.executable, "-I", "-S", str(Path(launch.__file__))),
                     *(str(os.getpid()), str(uid), str(gid), str(int(death_signal))),
                     *command,
@@ -65,29 +65,29 @@ class ServerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the server itself, which is a direct child of ours."""
+        """The pid of the server itself, which is our direct child."""
         return self._process.pid
 
     @property
     def is_running(self) -> bool:
-        """False as soon as the process has ended."""
+        """Whether the process has not ended yet."""
         return not self._exited.is_set()
 
     @property
     def exit_code(self) -> int | None:
-        """As subprocess has it: a negative number is the signal that ended the server."""
+        """The exit code as in `subprocess`: a negative number is the signal that ended the server."""
         return self._process.returncode
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the server has ended, at most so long; say whether it has."""
+        """Wait at most `seconds` for the server to end; return whether it has."""
         return self._exited.wait(seconds)
 
     def need(self) -> None:
-        """From now on its end is an error in the log, until `end()`."""
+        """From now on log an error if the server ends before `end()` is called."""
         self._is_needed = True
 
     def end(self, with_signal: signal.Signals) -> None:
-        """Send a signal on the way to the server's end."""
+        """Send a signal that should end the server."""
         self._is_needed = False
         self._process.send_signal(with_signal)
 
@@ -115,4 +115,6 @@ class ServerProcess:
         exit_code = process.wait()
         self._exited.set()
         if self._is_needed:
-            logger.error("%s (pid %d) ended by itself, exit code %d", self.server, process.pid, exit_code)
+            logger.error(
+                "%s (pid %d) ended unexpectedly with exit code %d", self.server, process.pid, exit_code
+            )

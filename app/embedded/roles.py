@@ -1,7 +1,7 @@
-"""The roles of the embedded Postgres: the application's, which is no superuser, and the administrator's.
+"""The roles of the embedded Postgres: the application, which is not a superuser, and the administrator.
 
-Passwords are made once and kept beside the data, readable for its owner only. Postgres and its log get SCRAM
-verifiers, from which a password cannot be computed (RFC 5802, RFC 7677).
+Passwords are generated once and stored beside the data, readable for its owner only. Postgres and its log get
+SCRAM verifiers, from which a password cannot be computed (RFC 5802, RFC 7677).
 """
 
 import base64
@@ -22,7 +22,8 @@ local all all scram-sha-256
 
 _ITERATIONS: Final = 4096
 
-# What an older version left to the superuser becomes the application's. Single-user mode reads one line.
+# Objects that belong to the superuser, as in older versions, get the application as owner. One line, as
+# single-user mode reads statements.
 _TAKE_OVER: Final = """DO $$ DECLARE thing record; BEGIN
 FOR thing IN SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relowner = 10 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|information_schema)'
@@ -43,7 +44,7 @@ END $$"""
 
 
 def password(data_dir: Path, role: str) -> str:
-    """The password of a role; made when it is first asked for."""
+    """The password of a role; generated at the first call."""
     path = data_dir / f"{role}-password"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -55,7 +56,7 @@ def password(data_dir: Path, role: str) -> str:
 
 
 def statements(data_dir: Path) -> str:
-    """What single-user mode has to do, a line each; it may be done again."""
+    """The statements for single-user mode, one per line; safe to repeat."""
     lines = [
         f"DO $$ BEGIN CREATE ROLE {APPLICATION}; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
         f"ALTER ROLE {APPLICATION} LOGIN NOSUPERUSER CREATEDB NOCREATEROLE"
@@ -68,7 +69,7 @@ def statements(data_dir: Path) -> str:
 
 
 def verifier(text: str) -> str:
-    """What Postgres keeps of a password."""
+    """The SCRAM verifier that Postgres stores for a password."""
     salt = os.urandom(16)
     salted = hashlib.pbkdf2_hmac("sha256", text.encode(), salt, _ITERATIONS)
     client_key = hmac.digest(salted, b"Client Key", "sha256")

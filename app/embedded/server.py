@@ -1,4 +1,4 @@
-"""What Postgres and Valkey have in common: to be started, watched, stopped and killed."""
+"""Base class of the embedded servers: start, wait, stop, kill."""
 
 import logging
 import os
@@ -24,11 +24,10 @@ LOG_TAIL_BYTES = 8192
 
 
 class EmbeddedServer(ABC):
-    """A server of our own on a data directory: one at a time, over a Unix socket only.
+    """A server on a data directory, reachable over a Unix socket only; one server per directory at a time.
 
-    `url` is the same before, during and after a run, so a client finds a restarted server again.
-    `options` are settings of the server, by the names it knows. All methods block; they can be
-    called from any thread, but from one at a time.
+    `url` stays the same across restarts, so that clients can reconnect. `options` are settings of the server
+    under its own names. All methods block; call them from any thread, one at a time.
     """
 
     name: ClassVar[str]
@@ -54,23 +53,23 @@ class EmbeddedServer(ABC):
     @property
     @abstractmethod
     def url(self) -> str:
-        """Where a client connects."""
+        """The URL for clients."""
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is there; it may be stopped or busy."""
+        """Whether the process exists; it may be suspended or busy."""
         return self._process is not None and self._process.is_running
 
     @property
     def pid(self) -> int | None:
-        """The server's process, while it runs."""
+        """The pid of the server while it runs."""
         return self._process.pid if self._process and self._process.is_running else None
 
     def start(self) -> None:
         """Start the server and return when it answers. Raises EmbeddedServerError."""
         if self.is_running:
-            raise EmbeddedServerError(self.name, f"it already runs, with pid {self.pid}")
-        self._leave()
+            raise EmbeddedServerError(self.name, f"it is already running with pid {self.pid}")
+        self._release()
         began = time.monotonic()
         self._create_data_dir()
         # The server has its own copy of the log's descriptor; ours closes when it has started.
@@ -83,7 +82,7 @@ class EmbeddedServer(ABC):
                 self._process = self._launch(self._command(), self._account(), log)
                 self._await_answer(self._process)
                 self._process.need()
-            except (OSError, AccountMissing, DataDirTaken, ServerSilent) as error:
+            except (OSError, AccountMissing, DataDirTaken, ServerNotReady) as error:
                 self.kill()
                 raise self._error(error, log_start) from error
             except BaseException:
@@ -95,28 +94,28 @@ class EmbeddedServer(ABC):
         )
 
     def stop(self) -> None:
-        """End the server in good order; by force if it does not follow. A second time does nothing."""
+        """Shut the server down, and kill it after `stop_timeout_seconds`. A second call does nothing."""
         process = self._process
         if process is not None and process.is_running:
             process.end(self.stop_signal)
-            # A stopped process does not act on a signal before it goes on.
+            # A suspended process handles a signal only when it is resumed.
             process.end(signal.SIGCONT)
             if process.wait(self.stop_timeout_seconds):
                 logger.info("%s stopped (pid %d)", self.name, process.pid)
             else:
-                logger.warning("%s (pid %d) does not stop and is killed", self.name, process.pid)
+                logger.warning("%s (pid %d) did not stop in time and is killed", self.name, process.pid)
         self.kill()
 
     def kill(self) -> None:
-        """End the server at once, as a crash would. The data directory can be started again."""
+        """Kill the server at once, as a crash would. It can be started again on the data directory."""
         if self._process is not None and self._process.is_running:
             self._kill(self._process)
             if not self._process.wait(KILL_TIMEOUT_SECONDS):
                 raise TimeoutError(f"{self.name} (pid {self._process.pid}) survived SIGKILL")
-        self._leave()
+        self._release()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until the server has ended by itself, at most so long; say whether it has."""
+        """Wait at most `seconds` for the server to end on its own; return whether it has."""
         return self._process is None or self._process.wait(seconds)
 
     @abstractmethod
@@ -125,14 +124,14 @@ class EmbeddedServer(ABC):
 
     @abstractmethod
     def _answers(self, process: ServerProcess) -> bool:
-        """Whether a client would be served now; an OSError says no as well."""
+        """Whether the server accepts clients now; an OSError means no."""
 
     @abstractmethod
     def _prepare(self, log: BinaryIO) -> None:
-        """Make the data directory fit to be started on."""
+        """Prepare the data directory for a start."""
 
     def _account(self) -> Account | None:
-        """Whom the server runs as; None is this user."""
+        """The account that the server runs as; None: the current user."""
         return None
 
     def _kill(self, process: ServerProcess) -> None:
@@ -149,9 +148,9 @@ class EmbeddedServer(ABC):
         deadline = time.monotonic() + self.start_timeout_seconds
         while not self._can_answer(process):
             if process.wait(POLL_SECONDS):
-                raise ServerSilent(f"it ended with exit code {process.exit_code}")
+                raise ServerNotReady(f"it ended with exit code {process.exit_code}")
             if time.monotonic() > deadline:
-                raise ServerSilent(f"no answer within {self.start_timeout_seconds:g} seconds")
+                raise ServerNotReady(f"it did not answer within {self.start_timeout_seconds:g} seconds")
 
     def _can_answer(self, process: ServerProcess) -> bool:
         try:
@@ -161,7 +160,7 @@ class EmbeddedServer(ABC):
 
     def _create_data_dir(self) -> None:
         try:
-            # What is in it is closed; the server, perhaps of another user, has to pass through.
+            # The contents are private; the server, perhaps another user, needs the search permission.
             self.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         except OSError as error:
             raise EmbeddedServerError(self.name, str(error)) from error
@@ -178,7 +177,7 @@ class EmbeddedServer(ABC):
     def _error(self, cause: Exception, log_start: int) -> EmbeddedServerError:
         reason = f"{cause} (data directory {self.data_dir})"
         if isinstance(cause, DataDirTaken):
-            # The log is the other server's.
+            # The log belongs to the other server.
             return EmbeddedServerError(self.name, reason)
         with self.log_path.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
@@ -187,8 +186,8 @@ class EmbeddedServer(ABC):
         log_tail = "\n".join(lines[-LOG_TAIL_LINES:])
         return EmbeddedServerError(self.name, reason, log_path=self.log_path, log_tail=log_tail)
 
-    def _leave(self) -> None:
-        """Let go of everything but the data."""
+    def _release(self) -> None:
+        """Release everything but the data."""
         self._process = None
         if self._claim is not None:
             sockets.remove(self.socket_dir)
@@ -196,5 +195,5 @@ class EmbeddedServer(ABC):
             self._claim = None
 
 
-class ServerSilent(Exception):
-    """The server ended, or never answered."""
+class ServerNotReady(Exception):
+    """The server ended or did not answer in time."""

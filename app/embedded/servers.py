@@ -1,4 +1,4 @@
-"""Both servers as one thing: what a developer's machine and the tests run on."""
+"""Both servers together, for development and tests."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,12 +24,12 @@ class EmbeddedServers:
 
     @property
     def urls(self) -> dict[str, str]:
-        """As the settings name them."""
+        """The URLs by the names of the settings."""
         return {"DATABASE_URL": self.postgres.url, "REDIS_URL": self.valkey.url}
 
     def start(self) -> None:
         """Start both, or neither. Raises EmbeddedServerError."""
-        # One after the other: Valkey is there in a twentieth of a second.
+        # One after the other: Valkey starts in a twentieth of a second.
         try:
             self.valkey.start()
             self.postgres.start()
@@ -38,7 +38,7 @@ class EmbeddedServers:
             raise
 
     def stop(self) -> None:
-        """Stop both in good order."""
+        """Stop both, Postgres first."""
         try:
             self.postgres.stop()
         finally:

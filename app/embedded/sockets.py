@@ -1,4 +1,4 @@
-"""Where the servers listen: a directory that nobody else can enter, with a short path."""
+"""Socket directories: private, with a short path."""
 
 import contextlib
 import secrets
@@ -12,21 +12,21 @@ LONGEST_SOCKET_NAME = ".s.PGSQL.5432"
 
 
 def choose() -> Path:
-    """A path for a new socket directory; nothing is made yet."""
+    """Choose a path for a new socket directory, without creating it."""
     name = PREFIX + secrets.token_hex(4)
     path = Path(tempfile.gettempdir(), name)
     if len(bytes(path / LONGEST_SOCKET_NAME)) > LONGEST_PATH_BYTES:
-        path = Path("/tmp", name)  # noqa: S108 - short is the point; the name is random, `create` exclusive
+        path = Path("/tmp", name)  # noqa: S108 - must be short; the name is random and `create` exclusive
     return path
 
 
 def create(path: Path) -> None:
-    """Make the directory, for this user alone. Raises FileExistsError: it may be somebody else's."""
+    """Create the directory for this user only. Raises FileExistsError: it may belong to another user."""
     path.mkdir(mode=0o700)
 
 
 def remove(path: Path) -> None:
-    """Remove the directory and the sockets in it; what is not there, or not ours, is left alone."""
+    """Remove the directory and its sockets; ignore a directory that is missing or not ours."""
     if not path.name.startswith(PREFIX):
         return
     with contextlib.suppress(OSError):

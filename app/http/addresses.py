@@ -1,4 +1,4 @@
-"""Where a request comes from: the one place that decides whose address counts."""
+"""Client addresses, also behind trusted proxies. Limits per client count networks, not addresses."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -11,25 +11,25 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNKNOWN: Final = "unknown"
 IPV6_PREFIX: Final = 64
-"""A single customer has that many addresses of IPv6, so limits count them as one."""
+"""One subscriber usually has a /64 of IPv6 addresses, so limits count it as one client."""
 
 
 def parse_networks(names: Sequence[str]) -> tuple[Network, ...]:
-    """The networks with these names; raises ValueError for what is neither an address nor a network."""
+    """Parse addresses and networks. Raises ValueError for anything else."""
     return tuple(ipaddress.ip_network(name) for name in names)
 
 
 def is_trusted(host: str, trusted: Sequence[Network]) -> bool:
-    """Whether this is the address of a proxy whose X-Forwarded-For is believed."""
+    """Whether this is the address of a trusted proxy."""
     address = _parse(host)
     return address is not None and any(address in network for network in trusted)
 
 
 def client_network(scope: Scope, trusted: Sequence[Network]) -> str:
-    """The network that a request counts for: an IPv4 address, or the /64 of an IPv6 address.
+    """The network of the client: its IPv4 address, or the /64 of its IPv6 address.
 
-    X-Forwarded-For is read only if the peer is a trusted proxy, from its end, up to the first address that
-    is not one: everything before that address is the client's own text.
+    X-Forwarded-For counts only if the peer is a trusted proxy. It is read from its end up to the first
+    address that is not a trusted proxy; a client can forge everything before that.
     """
     client = scope.get("client")
     host: str = client[0] if client else ""
@@ -44,7 +44,7 @@ def client_network(scope: Scope, trusted: Sequence[Network]) -> str:
 
 
 def network_of(host: str) -> str:
-    """The network that an address counts for."""
+    """The network of an address."""
     address = _parse(host)
     if address is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""Building blocks of request bodies: whatever Postgres or JSON could not hold is refused at the border."""
+"""Field types of request bodies, which reject what Postgres or JSON cannot store."""
 
 import math
 from collections.abc import Callable
@@ -11,32 +11,32 @@ from app.core import text
 from app.core.errors import AppError
 
 APP_ERROR: Final = "app_error"
-"""Under this name the context of a fault holds the AppError that is to be the answer."""
+"""Key of the AppError that answers the request, in the context of a validation error."""
 
 MAX_DEPTH: Final = 20
 MAX_UNKNOWN: Final = 20
-"""With more members than this that a body does not have, it is refused without naming each."""
+"""A body with more unknown members than this is rejected without listing them."""
 
 _SMALLEST: Final = -(2**63)
 _LARGEST: Final = 2**63 - 1
 
 
 class StrictBody(BaseModel):
-    """A request body that has no other fields than these, and no number that is not one."""
+    """A request body without unknown fields, NaN and infinities."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
     def _has_few_unknown_members(cls, body: Any) -> Any:
-        # An error object for each of a million members takes minutes.
+        # Building an error for each of a million members takes minutes.
         if isinstance(body, dict) and len(body) > len(cls.model_fields) + MAX_UNKNOWN:
             raise PydanticCustomError("too_many_members", "There are too many unknown members")
         return body
 
 
 class LargeBody(StrictBody):
-    """A body that may have as many bytes as `MAX_BODY_BYTES` says, where others have 64 KiB."""
+    """A body of up to `MAX_BODY_BYTES`; others are limited to 64 KiB."""
 
 
 def _clean(value: str) -> str:
@@ -51,16 +51,16 @@ def _clean_secret(value: SecretStr) -> SecretStr:
 
 
 def at_most(limit: int, too_many: Callable[[int], AppError] | None = None) -> BeforeValidator:
-    """Refuse a list or an object with more entries than this before it looks at any of them.
+    """Reject a list or an object with more entries than `limit`, before any entry is validated.
 
-    The error is what `too_many` makes of the number, or that of the field.
+    The error is the one that `too_many` makes from the number of entries, or a validation error.
     """
 
     def check(value: Any) -> Any:
         if isinstance(value, list | dict) and len(value) > limit:
             if too_many is not None:
                 error = too_many(len(value))
-                # `problems` finds the error again; raised as it is, it would not know its place.
+                # `problems` unwraps the error. Raised directly, it would lose its location.
                 raise PydanticCustomError("too_many", "There are too many entries", {APP_ERROR: error})
             raise PydanticCustomError("too_long", "There should be at most {limit} entries", {"limit": limit})
         return value
@@ -69,12 +69,12 @@ def at_most(limit: int, too_many: Callable[[int], AppError] | None = None) -> Be
 
 
 def _clean_row(row: Any) -> Any:
-    """Check the values of a row as if each stood alone."""
+    """Check a row; its depth is not counted."""
     return _clean_json(row, depth=-1)
 
 
 def _clean_json(value: Any, depth: int = 0) -> Any:
-    """Check free-form JSON without recursion: its depth is the client's choice."""
+    """Check free-form JSON without recursion, because the client chooses its depth."""
     if not isinstance(value, dict | list):
         _clean_scalar(value)
         return value
@@ -94,7 +94,7 @@ def _clean_json(value: Any, depth: int = 0) -> Any:
 
 
 def _clean_scalar(value: Any) -> None:
-    # The exact types first: there may be a hundred thousand values, and all come from JSON.
+    # Exact type checks are fast: there may be a hundred thousand values, all decoded from JSON.
     kind = type(value)
     if kind is str:
         _clean(value)
@@ -106,10 +106,10 @@ def _clean_scalar(value: Any) -> None:
 
 
 CleanStr = Annotated[str, AfterValidator(_clean)]
-"""Text without NUL and lone surrogates. Put length limits beside it with `Field`."""
+"""Text without NUL and lone surrogates. Add length limits with `Field`."""
 
 CleanSecret = Annotated[SecretStr, AfterValidator(_clean_secret)]
-"""Clean text that must not show up in a log, not even by way of the body's `repr`."""
+"""Clean text that never appears in a log, not even in the `repr` of the body."""
 
 CleanJson = Annotated[Any, AfterValidator(_clean_json)]
 """Any JSON value: finite numbers, 64-bit integers, clean text, nested no deeper than `MAX_DEPTH`."""
@@ -118,4 +118,4 @@ CleanObject = Annotated[dict[str, Any], AfterValidator(_clean_json)]
 """A JSON object with the limits of `CleanJson`."""
 
 CleanRow = Annotated[dict[str, Any] | list[Any], AfterValidator(_clean_row)]
-"""A row: an object or a list of values with the limits of `CleanJson`, with one error at the most."""
+"""A row: an object or a list of values with the limits of `CleanJson`; raises at most one error."""

@@ -1,4 +1,4 @@
-"""How many bytes of request bodies a process holds at a time."""
+"""Limits the bytes of request bodies that a process holds in memory."""
 
 import asyncio
 from collections import Counter
@@ -11,16 +11,16 @@ from app.core.errors import ServerBusy
 WAIT_SECONDS: Final = 10.0
 MAX_WAITING: Final = 200
 SHARES: Final = 4
-"""How many users can have a large request in hand at the least."""
+"""At least this many users can send a large body at the same time."""
 
 FREE_BYTES: Final = 4096
-"""So much of a small body is not counted: whoever only signs in is never refused because of others."""
+"""The first bytes of a small body are not counted, so that a sign-in is never refused because of others."""
 
 SMALL_BODIES_BYTES: Final = 16 * 1024 * 1024
 
 
 class BodyBudget:
-    """Large bodies wait for their turn, and no user takes all of it. Small ones are counted in `small`."""
+    """Large bodies wait until they fit, and no user can use the whole budget. `small` counts small bodies."""
 
     def __init__(self, max_body_bytes: int) -> None:
         self._share = 2 * max_body_bytes
@@ -31,8 +31,8 @@ class BodyBudget:
 
     @asynccontextmanager
     async def hold(self, owner: Hashable, size: int) -> AsyncIterator[None]:
-        """Hold a body of this size during the `with`. Raises ServerBusy when it does not come to its turn."""
-        if not self._fits(owner, size):
+        """Reserve memory for a body during the `with`. Raises ServerBusy if none becomes free in time."""
+        if not self._has_room(owner, size):
             await self._wait(owner, size)
         self._held[owner] += size
         try:
@@ -45,7 +45,7 @@ class BodyBudget:
                 if not waiting.done():
                     waiting.set_result(None)
 
-    def _fits(self, owner: Hashable, size: int) -> bool:
+    def _has_room(self, owner: Hashable, size: int) -> bool:
         return self._held[owner] + size <= self._share and self._held.total() + size <= self._total
 
     async def _wait(self, owner: Hashable, size: int) -> None:
@@ -53,7 +53,7 @@ class BodyBudget:
             raise ServerBusy
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while not self._fits(owner, size):
+                while not self._has_room(owner, size):
                     waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._waiting.append(waiting)
                     try:
@@ -65,18 +65,21 @@ class BodyBudget:
 
 
 class SmallBodies:
-    """The bytes of small bodies that are held, those of requests included that nobody has signed in for."""
+    """Counts the bytes of small bodies in memory, including those of unauthenticated requests."""
 
     def __init__(self, limit: int = SMALL_BODIES_BYTES) -> None:
         self._limit = limit
         self._held = 0
 
     def add(self, size: int) -> None:
-        """Count so many bytes more. Raises ServerBusy, and they still count until they are removed."""
+        """Add bytes.
+
+        Raises ServerBusy if there are too many; they count until they are removed all the same.
+        """
         self._held += size
         if self._held > self._limit:
             raise ServerBusy
 
     def remove(self, size: int) -> None:
-        """Stop counting them."""
+        """Remove bytes."""
         self._held -= size

@@ -1,4 +1,4 @@
-"""How many connections are open: in all, and from each network address."""
+"""Limits on open connections, in total and per client network."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from app.http.addresses import Network, is_trusted, network_of
 
 
 class ConnectionCounter:
-    """Counts the open connections of one process. A trusted proxy is not held to the limit of one address."""
+    """Counts the open connections of one process. Trusted proxies have no limit per address."""
 
     def __init__(self, *, limit: int, limit_per_address: int, trusted: Sequence[Network] = ()) -> None:
         self._limit = limit
@@ -22,7 +22,7 @@ class ConnectionCounter:
         return self._total
 
     def add(self, host: str) -> bool:
-        """Count a connection from this address; False if there may not be another."""
+        """Count a connection from this address; False if a limit is reached."""
         network = network_of(host)
         if self._total >= self._limit:
             return False
@@ -34,7 +34,7 @@ class ConnectionCounter:
         return True
 
     def remove(self, host: str) -> None:
-        """Stop counting a connection that `add` has counted."""
+        """Remove a connection that `add` has counted."""
         network = network_of(host)
         self._total -= 1
         self._of_network[network] -= 1

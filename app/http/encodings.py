@@ -1,6 +1,6 @@
-"""Bodies of JSON and of forms that come with `Content-Encoding: gzip`; uploads see to theirs themselves.
+"""Decompresses JSON and form bodies with `Content-Encoding: gzip`. Uploads decompress their own bodies.
 
-The limit of a body holds for what it inflates to, and so does the limit on all bodies together.
+The limit of one body, and the limit on all bodies together, apply to the decompressed size.
 """
 
 import zlib
@@ -17,14 +17,14 @@ from app.http.unreadable import FORM, is_json
 
 MAX_RATIO: Final = 200
 FREE_BYTES: Final = 1024 * 1024
-"""So much may come of any body, however well it is compressed."""
+"""Any body may decompress to this size, whatever its ratio."""
 
 _GZIP: Final = ("gzip", "x-gzip")
 _MAX_SHOWN: Final = 100
 
 
 class EncodingMiddleware:
-    """Inflates bodies, and refuses those that are encoded in another way."""
+    """Decompresses gzip bodies and rejects other encodings."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -46,7 +46,7 @@ def _encoding(scope: Scope) -> str | None:
 
 
 class _Inflated:
-    """One body as it is inflated. Nothing is refused before the route asks for it: first comes who it is."""
+    """One compressed body. It is checked only when the route reads it, after authentication."""
 
     def __init__(self, scope: Scope, encoding: str, receive: Receive) -> None:
         self._limit: Callable[[], int] = lambda: body_limit(scope)
@@ -60,7 +60,7 @@ class _Inflated:
         forget_length(scope)
 
     async def receive(self) -> Message:
-        """The next message, inflated."""
+        """The next message, decompressed."""
         if self._encoding not in _GZIP:
             raise ProblemHTTPException(UnsupportedEncoding(got=self._encoding[:_MAX_SHOWN]))
         message = await self._receive()
@@ -77,7 +77,7 @@ class _Inflated:
         limit = self._limit()
         pieces = []
         while received:
-            if self._inflater.eof:  # several streams one after the other are as good as one
+            if self._inflater.eof:  # gzip data may have several members
                 self._inflater = _new_inflater()
             try:
                 piece = self._inflater.decompress(received, limit - self._inflated_bytes + 1)

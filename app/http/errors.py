@@ -1,10 +1,10 @@
-"""What can be wrong with the body of a request before its fields are looked at."""
+"""Errors of HTTP itself: request bodies that cannot be decoded, ranges and preconditions."""
 
 from app.core.errors import AppError, BadRequest, Unprocessable
 
 
 class MalformedJson(BadRequest):
-    """The body is malformed JSON: {reason} at line {line}, column {column}."""
+    """The body is not valid JSON: {reason} at line {line}, column {column}."""
 
     code = "malformed_json"
     title = "Malformed JSON"
@@ -15,7 +15,7 @@ class UnreadableJson(MalformedJson):
 
 
 class UnsupportedMediaType(AppError):
-    """This needs a body with Content-Type: {expected}; the request came with {got}."""
+    """Send the body with Content-Type: {expected}. This request has {got}."""
 
     status = 415
     code = "unsupported_media_type"
@@ -23,12 +23,12 @@ class UnsupportedMediaType(AppError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say what is taken, as RFC 9110 (12.5.1) has it for the body of a request."""
+        """Name the accepted media type, as RFC 9110 (12.5.1) defines for request bodies."""
         return {**super().headers, "Accept": str(self.facts["expected"])}
 
 
 class UnsupportedEncoding(AppError):
-    """The body is encoded with {got}; send it plain or with Content-Encoding: gzip."""
+    """Content-Encoding {got} is not supported. Send the body uncompressed or with gzip."""
 
     status = 415
     code = "unsupported_encoding"
@@ -36,20 +36,38 @@ class UnsupportedEncoding(AppError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """Say what is taken, as RFC 9110 (12.5.3) has it for the body of a request."""
+        """Name the accepted encoding, as RFC 9110 (12.5.3) defines for request bodies."""
         return {**super().headers, "Accept-Encoding": "gzip"}
 
 
 class BadEncoding(Unprocessable):
-    """The gzip stream cannot be inflated: {reason}."""
+    """The gzip data cannot be decompressed: {reason}."""
 
     code = "bad_compression"
     title = "Bad compression"
 
 
 class RangeNotSatisfiable(BadRequest):
-    """The file has {bytes} bytes, and none of them are in that range."""
+    """The requested range is outside the file, which has {bytes} bytes."""
 
     status = 416
     code = "range_not_satisfiable"
     title = "Range not satisfiable"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Name the size, as RFC 9110 (15.5.17) asks."""
+        return {**super().headers, "Content-Range": f"bytes */{self.facts['bytes']}"}
+
+
+class PreconditionFailed(AppError):
+    """No version named in If-Match is current: the ETag is {etag}. Download the file again from its start."""
+
+    status = 412
+    code = "precondition_failed"
+    title = "Precondition failed"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Name the current version."""
+        return {**super().headers, "ETag": str(self.facts["etag"])}

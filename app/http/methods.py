@@ -1,8 +1,8 @@
 """HEAD, OPTIONS and `Allow` for every path (RFC 9110, 9.3 and 15.5.6).
 
-HEAD is GET without the body, on every route that has GET. OPTIONS and the `Allow` of a 405 name all methods
-of the path. FastAPI has neither of the first two, and its `Allow` names the methods of a single route,
-although GET and DELETE of one path are two routes.
+HEAD works wherever GET does. OPTIONS, and the `Allow` header of a 405, list all methods of the path. FastAPI
+supports neither HEAD nor OPTIONS, and its `Allow` lists the methods of a single route, although GET and
+DELETE of one path are two routes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,11 +15,12 @@ from starlette.routing import BaseRoute, Match, Route
 from starlette.status import HTTP_204_NO_CONTENT, HTTP_405_METHOD_NOT_ALLOWED
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+_HEAD: Final = "headrace.head"
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class MethodsMiddleware:
-    """Answers HEAD and OPTIONS for all routes; stands inside the middleware that logs requests."""
+    """Answers HEAD and OPTIONS for all routes. It runs inside the middleware that logs requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,10 +36,10 @@ class MethodsMiddleware:
             await self._app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the GET route answer, and send what it sends before the body."""
+        """Call the GET route, and send the head of its answer without the body."""
 
         async def send_head(message: Message) -> None:
-            # The log and the server stand outside: for them the request is a HEAD.
+            # The log and the server are outside of this middleware: for them the request is a HEAD.
             scope["method"] = "HEAD"
             if message["type"] != "http.response.body":
                 await send(message)
@@ -48,6 +49,7 @@ class MethodsMiddleware:
                 raise _HeadSent
 
         scope["method"] = "GET"
+        scope[_HEAD] = True
         try:
             await self._app(scope, receive, send_head)
         except _HeadSent:
@@ -57,13 +59,18 @@ class MethodsMiddleware:
 
 
 class _HeadSent(Exception):
-    """Stops an answer whose body goes on: a stream of events would never end."""
+    """Stops an answer after its head: the body of an event stream would never end."""
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether a request that a GET route answers is a HEAD request."""
+    return scope.get(_HEAD, False) is True
 
 
 def allowed(scope: Scope) -> str:
-    """The methods of the requested path, as the header `Allow` lists them; empty if no route has the path.
+    """The methods of the requested path, as `Allow` lists them; empty for an unknown path.
 
-    A path that fits several templates (`/jobs/stream` and `/jobs/{job_id}`) belongs to the first of them.
+    A path that matches several templates (`/jobs/stream` and `/jobs/{job_id}`) belongs to the first one.
     """
     routes: list[BaseRoute] = scope["app"].router.routes
     found = next((route for route in routes if route.matches(scope)[0] is not Match.NONE), None)
@@ -84,7 +91,7 @@ def _listed(routes: Iterable[Any]) -> str:
 
 
 class Refusal(Route):
-    """Answers 405 for methods that a fixed path does not have, although a template would take them.
+    """Answers 405 for methods that a fixed path lacks but a matching template has.
 
     Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which answers that "bulk" is not an id.
     """
@@ -98,7 +105,7 @@ async def _refuse(request: Request) -> NoReturn:
 
 
 def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """The same routes, with a Refusal before each template that would catch a fixed path's other methods."""
+    """The same routes, with a Refusal before each template that would match other methods of a fixed path."""
     complete = list(routes)
     methods: dict[str, set[str]] = {}
     for route in routes:

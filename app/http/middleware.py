@@ -1,6 +1,6 @@
-"""What every request passes through: its id, the size of its body, how long it took, what became of it.
+"""The middleware of every request: its id, limits on its body, metrics and the log line.
 
-One plain ASGI class: a request is wrapped once, and a stream flows through untouched.
+It is one plain ASGI class, so that each request is wrapped only once, and streams pass through untouched.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from app.http.budget import FREE_BYTES, SmallBodies
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
-SERVICE_RESTART: Final = 1012  # the close code of a WebSocket whose server restarts
-CLIENT_GONE: Final = 499  # nginx's number for a client that left before it was answered
+SERVICE_RESTART: Final = 1012  # WebSocket close code: the server restarts
+CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before the answer
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 
 
 class RequestMiddleware:
-    """Gives every request an id, and measures, bounds and logs those that are HTTP."""
+    """Gives every request an id; limits, measures and logs HTTP requests."""
 
     def __init__(
         self,
@@ -79,18 +79,18 @@ class RequestMiddleware:
                 exchange.record(CLIENT_GONE)
         except (asyncio.CancelledError, Exception) as error:
             if self._is_ended_by_the_server():
-                # Whatever a library made of the cancellation. Raised on, it would be a 500 and a traceback.
+                # A library may have replaced the cancellation. Re-raised, it would be a 500 with a traceback.
                 if not exchange.is_answered:
                     await problems.answer(scope, ShuttingDown())(scope, receive, exchange.send)
                 return
             if isinstance(error, asyncio.CancelledError):
                 raise
             if exchange.is_answered:
-                # To return without the rest makes the server close the connection: the client must not
-                # take half an answer for a whole one.
+                # Returning early makes the server close the connection, so that the client does not take a
+                # partial answer for a complete one.
                 log.error("answer_broken_off", exc_info=error)
                 return
-            # Not left to Starlette, which would answer outside of here: without id, log and metric.
+            # Starlette would answer outside of this middleware: without id, log line and metric.
             await problems.answer(scope, error)(scope, receive, exchange.send)
         finally:
             body.release()
@@ -104,13 +104,13 @@ class RequestMiddleware:
             await _close_socket(scope, send)
 
     def _is_ended_by_the_server(self) -> bool:
-        """Whether the server has cancelled the current request because the process stops."""
+        """Whether the server has cancelled this request because the process shuts down."""
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0 and self._is_stopping()
 
 
 async def _close_socket(scope: Scope, send: Send) -> None:
-    """End a WebSocket because the process stops: 503 in place of the handshake, or 1012 after it."""
+    """Close a WebSocket on shutdown: with a 503 instead of the handshake, or with 1012 after it."""
     response = problems.answer(scope, ShuttingDown())
     start = {"status": response.status_code, "headers": response.raw_headers}
     try:
@@ -122,47 +122,47 @@ async def _close_socket(scope: Scope, send: Send) -> None:
 
 
 def _drop_version(scope: Scope) -> None:
-    """Take `/api/v1` off the path: every path is also there under it."""
+    """Remove `/api/v1` from the path: every path is also served under it."""
     if scope["path"].startswith(VERSIONED_PREFIX + "/"):
         scope["path"] = scope["path"].removeprefix(VERSIONED_PREFIX)
         scope["raw_path"] = scope.get("raw_path", b"").removeprefix(VERSIONED_PREFIX.encode())
 
 
 def allow_body(scope: Scope, max_bytes: int) -> None:
-    """Let the body of this request be an upload of this size; to be called before any of it is read."""
+    """Allow an upload of this size. Call it before the body is read."""
     body: _Body = scope[_BODY]
     body.allow(max_bytes, body.bounds.upload_seconds)
 
 
 def allow_json(scope: Scope, max_bytes: int) -> None:
-    """Set another limit for the body of this request; to be called before any of it is read.
+    """Set another limit for a JSON body. Call it before the body is read.
 
-    What it has as a small one is still counted; whoever calls this counts the rest.
+    Its first bytes still count as a small body; the caller must account for the rest.
     """
     body: _Body = scope[_BODY]
     body.allow(max_bytes, body.bounds.seconds, counted_bytes=body.bounds.max_bytes)
 
 
 def declared_bytes(scope: Scope) -> int:
-    """How long the body of this request is said to be; 0 if nothing is said."""
+    """The declared length of the body; 0 if it is not declared."""
     body: _Body = scope[_BODY]
     return body.declared_bytes
 
 
 def body_limit(scope: Scope) -> int:
-    """How large the body of this request may be."""
+    """The size limit of the body."""
     body: _Body = scope[_BODY]
     return body.max_bytes
 
 
 def hold_body(scope: Scope, size: int) -> None:
-    """Say that the body of this request, which is encoded, is held with this many bytes by now."""
+    """Account for the decompressed bytes of a compressed body so far."""
     body: _Body = scope[_BODY]
     body.hold(size)
 
 
 def forget_length(scope: Scope) -> None:
-    """Do not judge the body of this request by its declared length: it is encoded."""
+    """Ignore the declared length of a compressed body."""
     body: _Body = scope[_BODY]
     body.declared_bytes = 0
 
@@ -176,10 +176,10 @@ def _request_id(headers: dict[bytes, bytes]) -> str:
 
 @dataclass(frozen=True)
 class BodyBounds:
-    """What the body of a request may be, unless its route asks for more, and how fast it has to come.
+    """Limits on the size and the duration of a request body, unless its route allows more.
 
-    `seconds` and `upload_seconds` bound the time that is spent waiting for the client. After `grace_seconds`
-    the client must have sent `bytes_per_second` on average.
+    `seconds` and `upload_seconds` limit the time spent waiting for the client. After `grace_seconds`, the
+    client must have sent `bytes_per_second` on average.
     """
 
     max_bytes: int
@@ -190,10 +190,10 @@ class BodyBounds:
 
 
 class _Body:
-    """The body of one request, counted and timed as it arrives.
+    """The body of one request, limited in size and time as it arrives.
 
-    Nothing is read before the route asks for it, so a client that sent `Expect: 100-continue` and means
-    to send too much is refused without sending any of it.
+    Nothing is read before the route reads it, so that a client that sends `Expect: 100-continue` with too
+    large a body is refused before it sends any of it.
     """
 
     __slots__ = (
@@ -229,20 +229,20 @@ class _Body:
 
     @property
     def max_bytes(self) -> int:
-        """How large the body may be."""
+        """The size limit of the body."""
         return self._max_bytes
 
     def allow(self, max_bytes: int, seconds: float, *, counted_bytes: int = 0) -> None:
-        """Allow more, or less. What is beyond `counted_bytes` the caller has to bound."""
+        """Change the limits. The caller must account for bytes beyond `counted_bytes`."""
         self._max_bytes = max_bytes
         self._seconds = seconds
         self._max_counted_bytes = counted_bytes
 
     async def receive(self) -> Message:
-        """The next message; raises the 413 and the 408 as soon as it is certain."""
+        """The next message. Raises BodyTooLarge and RequestTimeout as soon as they are certain."""
         if self.declared_bytes > self._max_bytes:
             raise self._refusal(BodyTooLarge(limit=self._max_bytes))
-        if not self._is_expected:  # or no more
+        if not self._is_expected:  # or it is complete
             return await self._receive()
         message = await self._receive_in_time()
         self._is_expected = message.get("more_body", False)
@@ -265,7 +265,7 @@ class _Body:
             self._waited_seconds += asyncio.get_running_loop().time() - started_at
 
     def hold(self, size: int) -> None:
-        """Count this much of the body among those that are held. Raises the 503."""
+        """Account for this many bytes of the body in memory. Raises ServerBusy."""
         counted = min(size, self._max_counted_bytes) - FREE_BYTES
         if counted <= self._counted_bytes:
             return
@@ -276,7 +276,7 @@ class _Body:
             raise self._refusal(error) from None
 
     def release(self) -> None:
-        """Say that what was received is not held any longer."""
+        """Release the memory of the body."""
         if self._counted_bytes:
             self._small_bodies.remove(self._counted_bytes)
 
@@ -286,13 +286,13 @@ class _Body:
 
 
 class _Timers:
-    """The histograms of REQUEST_SECONDS by their labels: finding one there costs more than filling it."""
+    """Caches the histograms of REQUEST_SECONDS by labels: the look-up costs more than the observation."""
 
     def __init__(self) -> None:
         self._timers: dict[tuple[str, str, int], Histogram] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Note how long one request took."""
+        """Record the duration of one request."""
         labels = (method if method in _METHODS else "other", route, status)
         timer = self._timers.get(labels)
         if timer is None:
@@ -301,7 +301,7 @@ class _Timers:
 
 
 class _Exchange:
-    """One request and what is sent back for it."""
+    """One request and its response."""
 
     __slots__ = ("_body", "_scope", "_send", "_started_at", "_timers", "is_answered")
 
@@ -314,7 +314,7 @@ class _Exchange:
         self.is_answered = False
 
     async def send(self, message: Message) -> None:
-        """Pass on a part of the answer; its start is the moment that is measured."""
+        """Send a part of the response. The duration is measured up to its start."""
         if message["type"] == "http.response.start":
             self.is_answered = True
             message["headers"] = [*message.get("headers", ()), *self._headers()]
@@ -324,12 +324,12 @@ class _Exchange:
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", self._scope["request_id"].encode())]
         if self._body.is_refused:
-            # Or the server would read all of it, to get to the next request.
+            # Otherwise the server would read the whole body, to reach the next request.
             headers.append((b"connection", b"close"))
         return headers
 
     def record(self, status: int) -> None:
-        """Count and log the request with the status it ended in."""
+        """Count and log the request with its status."""
         seconds = time.perf_counter() - self._started_at
         scope = self._scope
         route = getattr(scope.get("route"), "path", UNMATCHED)

@@ -1,6 +1,6 @@
-"""Every error as `application/problem+json` (RFC 9457), and the words for it in the OpenAPI document.
+"""Errors as `application/problem+json` (RFC 9457), and their description in the OpenAPI document.
 
-Nothing a client sent is echoed: FastAPI's own answer to a bad body repeats it, passwords included.
+No input is echoed: FastAPI's own answer to an invalid body repeats it, passwords included.
 """
 
 from collections import defaultdict
@@ -40,30 +40,30 @@ log = structlog.get_logger(__name__)
 
 
 class Fault(BaseModel):
-    """One thing that is wrong with a request."""
+    """One validation error of a request."""
 
-    loc: list[str | int] = Field(description="The way to it, from the part of the request inwards.")
-    msg: str = Field(description="What is wrong, as a sentence.")
-    type: str = Field(description="What is wrong, as a stable word.")
+    loc: list[str | int] = Field(description="Path to the invalid field, e.g. `body`, `texts`, `3`.")
+    msg: str = Field(description="Error message.")
+    type: str = Field(description="Stable code of the validation error.")
 
 
 class Problem(BaseModel):
-    """What every error looks like. Members beyond these are facts about this kind of error."""
+    """An error. Further members depend on the kind of error."""
 
     model_config = ConfigDict(extra="allow")
 
-    type: str = Field(description="A URN that names this kind of error.")
-    title: str = Field(description="The kind of error, in a few words.")
+    type: str = Field(description="URN of the kind of error.")
+    title: str = Field(description="Short title of the kind of error.")
     status: int = Field(description="The HTTP status.")
-    detail: str = Field(description="What happened, as a sentence.")
-    instance: str = Field(description="The path that was asked for.")
-    code: str = Field(description="The kind of error, as a stable word.")
-    request_id: str | None = Field(description="Names this request in the logs; also in `X-Request-ID`.")
-    errors: list[Fault] | None = Field(default=None, description="What is wrong with it, one by one.")
+    detail: str = Field(description="What is wrong and what to do, in a sentence.")
+    instance: str = Field(description="Path of the request.")
+    code: str = Field(description="Stable code of the kind of error.")
+    request_id: str | None = Field(description="Id of the request in the logs; also in `X-Request-ID`.")
+    errors: list[Fault] | None = Field(default=None, description="Validation errors of single fields.")
 
 
 class ProblemHTTPException(HTTPException):
-    """Takes an AppError through the places where FastAPI turns all but HTTPException into a 400."""
+    """Carries an AppError through code in which FastAPI turns every other exception into a 400."""
 
     def __init__(self, error: AppError) -> None:
         super().__init__(error.status, error.detail)
@@ -71,7 +71,7 @@ class ProblemHTTPException(HTTPException):
 
 
 def install(app: FastAPI) -> None:
-    """Let every error that a route raises be answered here."""
+    """Handle all errors of routes here."""
     for kind in (AppError, RequestValidationError, HTTPException):
         app.add_exception_handler(kind, _handle)
 
@@ -81,7 +81,7 @@ async def _handle(connection: HTTPConnection, error: Exception) -> Response:
 
 
 def answer(scope: Scope, error: Exception) -> Response:
-    """The answer to a request that ended in this error, whichever it is."""
+    """The response for any error."""
     match error:
         case ProblemHTTPException(error=carried):
             return answer(scope, carried)
@@ -99,7 +99,7 @@ def answer(scope: Scope, error: Exception) -> Response:
 
 
 class InternalError(AppError):
-    """Something went wrong on our side; the request id names it in our logs."""
+    """Internal error. Report the request id to the operator, who finds it in the logs."""
 
 
 def _answer_app_error(scope: Scope, error: AppError) -> Response:
@@ -117,7 +117,7 @@ def _answer_invalid(scope: Scope, faults: Sequence[Any]) -> Response:
 
 
 def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
-    """Which of several things in a request the error is about, if there are several."""
+    """The location of the error, if it concerns one of several entries."""
     numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
     if not numbers:
         return {}
@@ -126,7 +126,7 @@ def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
 
 
 def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
-    """Answer what the framework itself refuses: an unknown path, a wrong method, a body it cannot read."""
+    """Answer the errors of the framework: an unknown path, a wrong method, an unreadable body."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())
     if (unread := unreadable.cause_of_400(error)) is not None:
@@ -161,7 +161,7 @@ def _encode(
         "instance": scope["path"],
         "request_id": scope.get("request_id"),
     }
-    # First for their order, last so that no fact can take the place of one.
+    # First for their order, last so that no fact can replace one of them.
     body = msgspec.json.encode(ours | facts | ours)
     return Response(body, status_code=members["status"], headers=headers, media_type=MEDIA_TYPE)
 
@@ -170,7 +170,7 @@ def _type(code: str) -> str:
     return f"urn:headrace:problem:{code}"
 
 
-# The only messages of pydantic that repeat a part of what was sent.
+# The only messages of pydantic that repeat input.
 _SILENT_MESSAGES: Final = {
     "union_tag_invalid": "Input is not one of the expected kinds",
     "uuid_parsing": "Input should be a valid UUID",
@@ -189,14 +189,14 @@ def _faults(errors: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _name(part: str | int) -> str | int:
-    """One step of the way to a fault: for an unknown field it is the client's own text, of any length."""
+    """One part of a location. For an unknown field it is text of the client, of any length."""
     return part if isinstance(part, int) else part[:MAX_NAME_LENGTH]
 
 
 def responses(*errors: AppError | type[AppError]) -> dict[int | str, dict[str, Any]]:
     """The `responses=` of a route that may raise these errors.
 
-    An error whose sentence has facts in it is given as an instance with typical ones:
+    Pass an error with placeholders as an instance with typical facts:
 
         @router.get("/jobs/{job_id}", responses=problems.responses(JobNotFound, NotYourJob))
         @router.post("/jobs", responses=problems.responses(TooManyRows(limit=1000, got=1200)))
@@ -236,7 +236,7 @@ def _example(error: AppError) -> dict[str, Any]:
 
 
 def describe(document: dict[str, Any]) -> dict[str, Any]:
-    """Make an OpenAPI document of FastAPI's say what errors really look like. Doing it twice does no harm."""
+    """Make FastAPI's OpenAPI document describe the actual errors. Idempotent."""
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for theirs in ("HTTPValidationError", "ValidationError"):
         schemas.pop(theirs, None)
@@ -250,7 +250,7 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
-    """What any route of this sort may answer, whatever else it says of itself."""
+    """The errors that any such route may raise, without declaring them."""
     if operation.get("security"):
         yield Unauthorized()
         yield DatabaseUnavailable()
@@ -269,7 +269,7 @@ def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
 
 
 def _add(documented: dict[str, Any], error: AppError) -> None:
-    """Document one more error, beside others with the same status."""
+    """Document another error of the same status."""
     added = _documented([error])
     answer = documented.setdefault(str(error.status), added)
     content = answer.setdefault("content", {}).setdefault(MEDIA_TYPE, added["content"][MEDIA_TYPE])

@@ -1,10 +1,10 @@
-"""HTTP/1.1 as uvicorn speaks it, with the bounds that uvicorn leaves out.
+"""Uvicorn's HTTP/1.1 protocol, with limits that uvicorn lacks.
 
-A request's head is bounded in bytes and in time, connections are counted, and no more of a body is read than
-the application asks for. A request that is refused while its body still arrives is answered so that the
-client can read the answer ("lingering close"): the server closes its own side, reads and discards for a
-bounded time, and only then closes. When a socket is closed with unread data, the kernel sends a reset, and
-the client may lose the answer.
+The head of a request is limited in size and time, connections are counted, and a body is read only as the
+application asks for it. If a request is refused while its body still arrives, the connection is closed so
+that the client can read the answer ("lingering close"): the server closes its sending side, discards input
+for a limited time, and only then closes the socket. When a socket is closed with unread data, the kernel
+sends a reset, and the client may lose the answer.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ LINGER_SECONDS: Final = 30.0
 LINGER_BYTES: Final = 256 * 1024 * 1024
 MAX_HEADERS: Final = 100
 
-# The framing of chunks: tiny chunks cost a client five bytes for each byte of its body.
+# Chunk framing: in tiny chunks, each byte of the body costs five more bytes.
 MAX_FRAMING_RATIO: Final = 16
 
 log = structlog.get_logger(__name__)
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. `bounded` makes a class of it that has limits."""
+    """One connection. `bounded` makes a subclass with limits."""
 
     counter: ConnectionCounter
     max_head_bytes: int
@@ -53,13 +53,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._body_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
         self._is_counted = False
-        self._is_deaf = False
+        self._ignores_input = False
         self._discarded_bytes: int | None = None
 
     # The connection
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn does
-        """Count the connection, and wait for the head of a request."""
+        """Count the connection and wait for the head of a request."""
         super().connection_made(transport)
         self._closing = _ClosingTransport(transport, self._finish)
         self._is_counted = self.counter.add(self._peer)
@@ -69,12 +69,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Stop counting the connection."""
         self._forget()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
-        """Hand the connection over; it counts until the WebSocket is closed."""
+        """Hand over the connection, which counts until the WebSocket is closed."""
         self._cancel_timer()
         super().handle_websocket_upgrade()
         successor = cast("Any", self.transport.get_protocol())
@@ -101,14 +101,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer.cancel()
             self._timer = None
 
-    # What arrives
+    # Input
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived, as far as the limits allow."""
+        """Parse the next bytes, within the limits."""
         if self._discarded_bytes is not None:
             self._discard(data)
             return
-        if self._is_deaf:
+        if self._ignores_input:
             return
         if self._is_in_head:
             self._head_bytes += len(data)
@@ -125,11 +125,11 @@ class BoundedProtocol(HttpToolsProtocol):
         ):
             self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes))
         elif self._is_answering:
-            # The application asks for the rest when it wants it.
+            # The application resumes reading when it needs the rest.
             self.flow.pause_reading()
 
     def _is_over(self) -> bool:
-        return self._discarded_bytes is not None or self._is_deaf or self.transport.is_closing()
+        return self._discarded_bytes is not None or self._ignores_input or self.transport.is_closing()
 
     def _bound_head(self) -> None:
         if self._head_bytes > self.max_head_bytes:
@@ -138,9 +138,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(self.head_seconds, self._head_is_late)
 
     def on_headers_complete(self) -> None:
-        """Begin to serve a request, unless its head is too large."""
+        """Serve the request, unless its head is too large."""
         self._cancel_timer()
-        # What came with it in one piece, of its body for instance, is no part of the head.
+        # Bytes that arrived in the same piece, such as the body, are not part of the head.
         is_long = self._head_bytes > self.max_head_bytes and self._size_of_head() > self.max_head_bytes
         self._is_in_head = False
         self._head_bytes = self._framing_bytes = self._body_bytes = 0
@@ -149,12 +149,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header. Trailers, which come after the body, are for nobody."""
+        """Store a header. Trailers, which follow the body, are ignored."""
         if self._is_in_head:
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Keep a part of the body for the application."""
+        """Store a part of the body for the application."""
         self._body_bytes += len(body)
         super().on_body(body)
 
@@ -165,8 +165,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP, or no request that we take."""
-        # httptools hides what a callback raises; nothing but `on_headers_complete` raises this.
+        """Answer input that is not a valid request."""
+        # httptools hides the exception of a callback; only `on_headers_complete` raises one.
         is_long = self._is_head_too_large()
         self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes) if is_long else MalformedRequest())
 
@@ -174,7 +174,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _is_head_too_large(self) -> bool:
-        if not hasattr(self, "url"):  # not even a request has begun
+        if not hasattr(self, "url"):  # no request has begun
             return False
         return len(self.headers) > MAX_HEADERS or self._size_of_head() > self.max_head_bytes
 
@@ -185,14 +185,14 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    # What is answered
+    # Output
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.transport = cast("asyncio.Transport", self._closing)
         super()._start_asgi_task(cycle, cast("Any", _Request(cycle, app)))
 
     def on_response_complete(self) -> None:
-        """Go on to the next request, unless this was the last one."""
+        """Continue with the next request, unless this was the last one."""
         if self._discarded_bytes is None:
             super().on_response_complete()
         else:
@@ -201,8 +201,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _refuse(self, error: AppError) -> None:
         """Answer in place of the application, and close."""
         if self._is_answering:
-            # Another answer is on its way, on which the client waits; it is the last one.
-            self._is_deaf = True
+            # Another answer is being sent, for which the client waits; it is the last one.
+            self._ignores_input = True
             self.cycle.keep_alive = False
             self.flow.resume_reading()
             return
@@ -217,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _finish(self) -> None:
-        """Close after an answer: at once, or after what the client still sends."""
+        """Close after an answer: at once, or after discarding what the client still sends."""
         if self.cycle.more_body and not self.cycle.disconnected:
             self._linger()
         else:
@@ -247,7 +247,7 @@ class _HeadTooLargeError(Exception):
 
 
 class _ClosingTransport:
-    """The transport as a request sees it: to close it may take a while."""
+    """The transport of a request, whose `close` may linger."""
 
     def __init__(self, transport: asyncio.Transport, close: Callable[[], None]) -> None:
         self.write = transport.write
@@ -268,7 +268,7 @@ class _Request:
         # A small body has arrived with its head, and is complete before this begins.
         await self._app(scope, receive, self._send if self._cycle.more_body else send)
         if self._cycle.response_started and not self._cycle.response_complete:
-            # The log has the reason already, and the client must not take half an answer for a whole one.
+            # The reason has been logged. The client must not take a partial answer for a complete one.
             self._cycle.disconnected = True
             self._cycle.transport.close()
 

@@ -1,24 +1,23 @@
-"""The Range header of RFC 9110, as far as one range of bytes goes. Whatever else it asks for is not answered
-with a part."""
+"""The `Range` header (RFC 9110, section 14): one range of bytes. Anything else in it is ignored."""
 
 import re
 from typing import Final
 
 from app.http.errors import RangeNotSatisfiable
 
-# So many digits are more bytes than any file has, and are read in no time.
-_ONE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+# 18 digits are more bytes than any file has, and cheap to parse.
+_SINGLE_RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
-def find(header: str | None, size: int) -> tuple[int, int] | None:
-    """The first byte and the byte after the last that are asked for; None if it is the whole file.
+def parse(header: str | None, size: int) -> tuple[int, int] | None:
+    """The first byte and the byte after the last one; None for the whole file.
 
-    Raises RangeNotSatisfiable.
+    Raises RangeNotSatisfiable if the file has no byte in the range.
     """
-    asked = None if header is None else _ONE.fullmatch(header.strip())
-    if asked is None:
+    requested = None if header is None else _SINGLE_RANGE.fullmatch(header.strip())
+    if requested is None:
         return None
-    first, last = asked.groups()
+    first, last = requested.groups()
     if not first and not last:
         return None
     if not first:

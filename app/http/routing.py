@@ -1,4 +1,4 @@
-"""Routes that take a body: they know who is asking before they read it, and bound it before they parse it."""
+"""Routes with a body: they authenticate the client before they read it, and bound it before they parse it."""
 
 import asyncio
 import typing
@@ -14,16 +14,17 @@ from starlette.responses import Response
 from app.core.errors import TooManyValues
 from app.http import parsing
 from app.http.body import LargeBody
-from app.http.budget import BodyBudget
 from app.http.middleware import allow_json, declared_bytes
+from app.http.offloading import offloading
 from app.http.problems import ProblemHTTPException
+from app.http.state import HttpState, state_of
 from app.http.value_counter import PIECE_BYTES, ValueCounter
 
 SMALL_BODY_BYTES: Final = 64 * 1024
-"""The largest body of a route that does not ask for more."""
+"""Limit for the body of a route unless its type is a LargeBody."""
 
 MAX_VALUES: Final = 100_000
-"""So many numbers, texts, arrays and objects may be in a large body: they take some 50 ms to be read."""
+"""Limit for the numbers, strings, arrays and objects in a large body. Validation takes 20 ms for all."""
 
 _HUGE_NUMBER: Final = {"type": "number_size", "loc": ("body",), "msg": "A number has more than 400 digits"}
 
@@ -39,17 +40,17 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 @runtime_checkable
 class BeforeBody(Protocol):
-    """A dependency that is resolved before the body is read. It remembers its result for the request."""
+    """A dependency that is resolved before the body is read. It caches its result for the request."""
 
     async def before_body(self, request: Request) -> Hashable:
-        """Who is asking; raises what the dependency raises."""
+        """Return the id of the user. Raises what the dependency raises."""
 
 
 class BoundedRoute(APIRoute):
-    """The class of all routes that FastAPI reads a body for."""
+    """Route class for every route whose body FastAPI reads."""
 
     def get_route_handler(self) -> Handler:
-        """FastAPI's handler, behind the checks."""
+        """Return FastAPI's handler, wrapped in the checks."""
         handler = super().get_route_handler()
         if self.body_field is None:
             return handler
@@ -63,20 +64,21 @@ class BoundedRoute(APIRoute):
                 owner = await check.before_body(request)
             if not is_large or 0 < declared_bytes(request.scope) <= SMALL_BODY_BYTES:
                 return await handler(request)
-            limit: int = request.app.state.resources.settings.max_body_bytes
+            limit = state_of(request, HttpState).resources.settings.max_body_bytes
             allow_json(request.scope, limit)
             async with AsyncExitStack() as held:
-                await _parse(request, _Holding(request, owner, limit, held))
-                return await handler(request)
+                size = await _parse(request, _Reservation(request, owner, limit, held))
+                with offloading(size > parsing.PIECE_BYTES):
+                    return await handler(request)
 
         return bounded
 
 
-class _Holding:
-    """The place of one body in the budget, taken when it is certain that the body is large."""
+class _Reservation:
+    """Reserves memory for one body in the budget, once it is certain that the body is large."""
 
     def __init__(self, request: Request, owner: Hashable, limit: int, held: AsyncExitStack) -> None:
-        self._budget: BodyBudget = request.app.state.body_budget
+        self._budget = state_of(request, HttpState).body_budget
         self._owner = owner
         self._size = declared_bytes(request.scope) or limit
         self._limit = limit
@@ -84,7 +86,7 @@ class _Holding:
         self._is_taken = False
 
     async def take(self) -> None:
-        """Wait for the place. A body that is refused for its size needs none."""
+        """Wait until the budget has room. A body that will be refused for its size needs none."""
         if not self._is_taken and self._size <= self._limit:
             self._is_taken = True
             await self._held.enter_async_context(self._budget.hold(self._owner, self._size))
@@ -97,21 +99,21 @@ def _is_large(annotation: Any) -> bool:
     )
 
 
-async def _parse(request: Request, holding: _Holding) -> None:
-    """Read a body and parse it, and leave what it says where FastAPI looks for it.
+async def _parse(request: Request, reservation: _Reservation) -> int:
+    """Read and parse the body, store its value where FastAPI looks for it, and return its size in bytes.
 
-    FastAPI would hold three copies of it, one of them with four bytes for each character.
+    FastAPI would hold three copies of the body, one of them with four bytes for each character.
     """
     if not _is_json(request.headers.get("content-type", "")):
-        request._body = b"-"  # none of it is read: FastAPI says that it is no JSON
-        return
+        request._body = b"-"  # not read: FastAPI refuses it for its media type
+        return 0
     if declared_bytes(request.scope):
-        await holding.take()
-    text = await _read(request, holding)
+        await reservation.take()
+    text = await _read(request, reservation)
     if not text:
         request._body = b""
-        return
-    request._body = b"{}"  # not empty, or FastAPI would say that there is none
+        return 0
+    request._body = b"{}"  # an empty one would be a missing body to FastAPI
     try:
         request._json = await parsing.parse(text)
     except parsing.Indivisible:
@@ -119,16 +121,17 @@ async def _parse(request: Request, holding: _Holding) -> None:
     except parsing.NotJson as error:
         fault = {"type": "json_invalid", "loc": ("body",), "msg": str(error)}
         raise RequestValidationError([fault]) from None
-    await asyncio.sleep(0)  # others take their turn before the fields are checked
+    await asyncio.sleep(0)  # other requests run before the fields are validated
+    return len(text)
 
 
-async def _read(request: Request, holding: _Holding) -> bytearray:
+async def _read(request: Request, reservation: _Reservation) -> bytearray:
     text = bytearray()
     counter = ValueCounter()
     async for received in request.stream():
         text += received
         if len(text) > SMALL_BODY_BYTES:
-            await holding.take()
+            await reservation.take()
         for start in range(0, len(received), PIECE_BYTES):
             counter.take(received[start : start + PIECE_BYTES])
             if counter.values > MAX_VALUES:

@@ -1,4 +1,4 @@
-"""An answer whose body was written to a temporary file first."""
+"""A response whose body is a temporary file."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ BLOCK_BYTES: Final = 256 * 1024
 
 
 class SpooledResponse(StreamingResponse):
-    """Sends a file, and closes it whatever becomes of the client."""
+    """Sends a file and closes it, also if the client disconnects."""
 
     def __init__(self, file: IO[bytes], *, media_type: str, headers: Mapping[str, str]) -> None:
         size = os.fstat(file.fileno()).st_size
@@ -23,7 +23,7 @@ class SpooledResponse(StreamingResponse):
         self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the response."""
         try:
             await super().__call__(scope, receive, send)
         finally:

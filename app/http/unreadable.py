@@ -1,4 +1,4 @@
-"""Why FastAPI could not read a body: it is no JSON, or the request says that it is something else."""
+"""Translates the errors of FastAPI for unreadable bodies: invalid JSON, or a wrong Content-Type."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _PLACE: Final = re.compile(r"(?:JSON decode error: )?(.*) at line (\d+) column (
 
 
 def cause(scope: Scope, error: RequestValidationError) -> AppError | None:
-    """What is wrong with the body as a whole; None if single fields of the request are."""
+    """The error of the body as a whole; None if only single fields are invalid."""
     faults = error.errors()
     if not any(fault["loc"][:1] == ("body",) for fault in faults):
         return None
@@ -32,7 +32,7 @@ def cause(scope: Scope, error: RequestValidationError) -> AppError | None:
 
 
 def cause_of_400(error: HTTPException) -> AppError | None:
-    """What FastAPI means by "There was an error parsing the body"; None if it means something else."""
+    """The cause of FastAPI's "There was an error parsing the body"; None for any other 400."""
     match error.__cause__:
         case UnicodeDecodeError():
             return UnreadableJson(reason="it is not UTF-8")
@@ -48,17 +48,17 @@ def _wrong_media_type(scope: Scope) -> UnsupportedMediaType | None:
     body = getattr(scope.get("route"), "body_field", None)
     if body is None or not _has_body(headers):
         return None
-    said = headers.get(b"content-type", b"").decode("latin-1")
-    media_type = said.partition(";")[0].strip().lower()
+    sent = headers.get(b"content-type", b"").decode("latin-1")
+    media_type = sent.partition(";")[0].strip().lower()
     if isinstance(body.field_info, params.Form):
-        expected, fits = FORM, media_type in _FORMS
+        expected, is_expected = FORM, media_type in _FORMS
     else:
-        expected, fits = JSON, is_json(media_type)
-    return None if fits else UnsupportedMediaType(expected=expected, got=said[:_MAX_SHOWN] or "none")
+        expected, is_expected = JSON, is_json(media_type)
+    return None if is_expected else UnsupportedMediaType(expected=expected, got=sent[:_MAX_SHOWN] or "none")
 
 
 def is_json(media_type: str) -> bool:
-    """Whether this is the media type of JSON, or of a format made of it."""
+    """Whether this is the media type of JSON, or of a format based on it (`+json`)."""
     return media_type == JSON or (media_type.startswith("application/") and media_type.endswith("+json"))
 
 
@@ -67,7 +67,7 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 
 
 def _malformed(fault: dict[str, Any], text: Any) -> AppError:
-    """FastAPI says the place as a number of characters, pydantic's own parser as line and column."""
+    """The error with line and column. FastAPI gives a character offset, pydantic's parser line and column."""
     if (place := _PLACE.fullmatch(fault["msg"])) is not None:
         return MalformedJson(reason=_sentence(place[1]), line=int(place[2]), column=int(place[3]))
     location: Sequence[str | int] = fault["loc"]

@@ -1,24 +1,25 @@
-"""How many values a JSON text has, counted before any of them becomes an object.
+"""Counts the values of a JSON text before it is parsed.
 
-A megabyte of `[1,1,1,…]` is half a million objects, and each costs time and memory many times its size. Text
-is cheap. So the number of values is bounded. What is counted are the commas and brackets outside of strings,
-piece by piece, so that the event loop is never held up for long.
+A megabyte of `[1,1,1,…]` is half a million objects, each of which costs many times its size in time and
+memory; long strings are cheap. So the number of values is limited. The counter counts commas and brackets
+outside of strings, piece by piece, so that it never blocks the event loop for long.
 """
 
 import re
 from typing import Final
 
 PIECE_BYTES: Final = 64 * 1024
-"""How much is counted at a time: at worst a few milliseconds."""
+"""How much is counted at a time, in at most a few milliseconds."""
 
 _OPENING: Final = (b"[", b"{")
-_DIGITS: Final = re.compile(rb"[0-9]{400}")
+# Only from the start of a number: to try again from each digit takes the square of their number.
+_DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{400}")
 
 
 class ValueCounter:
-    """Counts the values of a JSON text whose pieces are given one after the other.
+    """Counts the values of a JSON text, piece by piece.
 
-    The count is never too low, and exact for valid JSON but for empty arrays and objects.
+    The count is never too low. For valid JSON it is exact, except for empty arrays and objects.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Jobs: what was asked for, where it stands, what came of it."""
+"""Jobs: their life cycle from submission to results."""

@@ -1,24 +1,26 @@
-"""What else is written when a job of some kind completes, in the transaction that completes it.
+"""Completions: what a kind writes in the transaction that completes its job.
 
-So what a job has made is there from the same moment on at which the job is done, and never without it.
+So what a job has made appears together with the end of the job, and never without it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import asyncpg
 
+from app.core.errors import ConfigurationError
 from app.core.files import StoredFile
+from app.core.plugins import ExtensionPoint
 from app.jobs.model_uploads import completion as uploads
 from app.jobs.trainings import completion as trainings
 from app.jobs.transition_types import ClaimedJob
 
 Completion = Callable[[asyncpg.Connection, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Writes what belongs to a job's completion; takes the handler's result, gives the one to be stored."""
+"""Takes the handler's result, writes what belongs to the end of one job, returns the result to store."""
 
 
 class KindCompletion(Protocol):
-    """The completion of one kind. It may be called again if the first time was lost."""
+    """The completion of one kind."""
 
     async def __call__(
         self,
@@ -28,10 +30,27 @@ class KindCompletion(Protocol):
         job: ClaimedJob,
         artifacts: Mapping[str, StoredFile],
     ) -> dict[str, Any]:
-        """Write it. Raises AppErrors, which fail the attempt for good."""
+        """Write through `connection`, inside its open transaction, and return the result to store.
+
+        If the transaction is rolled back, the completion is called again: it must have no effect elsewhere.
+        An AppError fails the attempt, without a retry.
+        """
 
 
 COMPLETIONS: Final[Mapping[str, KindCompletion]] = {
     "inspect_model": uploads.complete,
     "train_model": trainings.complete,
 }
+
+ADDED: Final = ExtensionPoint[KindCompletion]("completions", "completion", callable)
+
+
+def load(plugins: Iterable[str], kinds: Container[str]) -> dict[str, KindCompletion]:
+    """Return all completions by kind.
+
+    Raises ConfigurationError if a plugin is wrong, or completes a kind that does not exist.
+    """
+    added = ADDED.load(plugins, taken=COMPLETIONS)
+    if missing := sorted(kind for kind in added if kind not in kinds):
+        raise ConfigurationError(f"PLUGINS: there is a completion but no kind for {', '.join(missing)}")
+    return {**COMPLETIONS, **added}

@@ -1,4 +1,4 @@
-"""The routes by which jobs are created: one for each kind, and one for many at once."""
+"""The routes that create jobs, one for each kind. `groups.routes` creates many at once."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -6,11 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Depends, Response, status
 
 from app.auth.deps import CurrentUser
-from app.core import failpoints
 from app.core.errors import DatabaseUnavailable
-from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
@@ -18,14 +17,14 @@ from app.jobs.errors import IdempotencyKeyReused, JobLimitExceeded, TooManyActiv
 from app.jobs.groups import creation as groups
 from app.jobs.groups.schemas import GroupCreated
 from app.jobs.kinds.kind import Kind, no_fan_out
-from app.jobs.publishing import publish_transition
 from app.jobs.schemas import JobCreated
 from app.jobs.service import Submitted
+from app.jobs.unit_of_work import unit_of_work
 from app.quotas.errors import QuotaExceeded
 
 
 def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
-    """`POST /jobs/<kind>` for every kind that users may ask for."""
+    """Return `POST /jobs/<kind>` for every kind that is not internal."""
     router = APIRouter(
         route_class=BoundedRoute, prefix="/jobs", tags=["jobs"], dependencies=[Depends(refuse_while_stopping)]
     )
@@ -64,41 +63,36 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
     async def create_job(
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
-        """Queue the work; the answer says where to watch it. It starts once a worker has a free slot."""
+        """Create a job. It starts once a worker has a free slot; the response says where to follow it."""
         limits.ensure_allowed(resources.settings, user, [body])
-        if (fan_out := kind.fan_out(body)) is not None:
+        if (fan_out := await offload(kind.fan_out, body)) is not None:
             return await groups.create(
                 resources,
                 quota,
                 user.id,
                 [(kind, request) for request in fan_out.requests],
                 key=key,
-                digest=service.digest(kind.name, body),
+                digest=await offload(service.digest, kind.name, body),
                 message=fan_out.message,
                 search=fan_out.search,
             )
-        failpoints.reach("create:before")
         try:
-            async with quota.admit(user.id) as connection:
-                submitted = await service.submit(connection, resources.settings, user.id, kind, body, key)
+            async with unit_of_work(resources.hints, quota.admit(user.id), failpoint="create") as unit:
+                submitted = await service.submit(unit, resources.settings, user.id, kind, body, key)
         except TooManyActiveJobs:
             async with resources.database.connection() as connection:
                 earlier = await service.find_earlier(connection, user.id, kind, body, key)
             if earlier is None:
                 raise
             submitted = earlier
-        failpoints.reach("create:after")
-        if submitted.transition is not None:
-            publish_transition(resources.hints, submitted.transition)
-            JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
-        return _answer(kind, submitted)
+        return _created_response(kind, submitted)
 
-    # FastAPI reads the body's type from here; each kind has its own.
+    # FastAPI reads the type of the body from the annotation; each kind has its own.
     create_job.__annotations__["body"] = kind.request
     return create_job
 
 
-def _answer(kind: Kind, submitted: Submitted) -> Response:
+def _created_response(kind: Kind, submitted: Submitted) -> Response:
     headers = {"Location": f"/jobs/{submitted.job_id}"}
     if submitted.is_replay:
         headers["Idempotent-Replayed"] = "true"

@@ -1,6 +1,7 @@
-"""What the routes of jobs ask for beside what every route may ask for."""
+"""Dependencies of the routes of jobs."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
@@ -8,54 +9,61 @@ from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
 
 from app.core.errors import ShuttingDown
+from app.datasets.deps import DatasetsState
+from app.http.state import state_of
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 
 
 class Watcher(Protocol):
-    """Whoever knows when a job ends; the hub does."""
+    """Waits for jobs to end. The hub of the streams implements it."""
 
     @property
     def is_closed(self) -> bool:
-        """Whether the process is going away."""
+        """Whether the process is shutting down."""
 
     async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
-        """Return when the job has ended or the time is over."""
+        """Return when the job has ended, or at the timeout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobsState(DatasetsState):
+    """The state of the process, with what jobs need."""
+
+    kinds: Mapping[str, Kind]
+    quota: Quota
+    job_times: JobTimes
+    watcher: Watcher
 
 
 async def get_watcher(connection: HTTPConnection) -> Watcher:
-    """The hub of this process, as far as jobs need it."""
-    watcher: Watcher = connection.app.state.hub
-    return watcher
+    """The watcher of this process."""
+    return state_of(connection, JobsState).watcher
 
 
 WatcherDep = Annotated[Watcher, Depends(get_watcher)]
 
 
 async def refuse_while_stopping(connection: HTTPConnection) -> None:
-    """Take no new work when the process is about to stop; raises ShuttingDown."""
-    watcher: Watcher = connection.app.state.hub
-    if watcher.is_closed:
+    """Refuse new work while the process shuts down. Raises ShuttingDown."""
+    if state_of(connection, JobsState).watcher.is_closed:
         raise ShuttingDown
 
 
 async def get_quota(connection: HTTPConnection) -> Quota:
-    """What lets new jobs in."""
-    quota: Quota = connection.app.state.quota
-    return quota
+    """The limits on new jobs."""
+    return state_of(connection, JobsState).quota
 
 
 async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
     """The kinds of jobs that this process knows."""
-    kinds: Mapping[str, Kind] = connection.app.state.kinds
-    return kinds
+    return state_of(connection, JobsState).kinds
 
 
 async def get_times(connection: HTTPConnection) -> JobTimes:
-    """How long requests of this process wait for jobs."""
-    times: JobTimes = connection.app.state.job_times
-    return times
+    """How long requests wait for jobs."""
+    return state_of(connection, JobsState).job_times
 
 
 JobTimesDep = Annotated[JobTimes, Depends(get_times)]
@@ -64,11 +72,11 @@ KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 
 
 def replayed(model: Any) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a create that gives what an earlier request with the same key has created."""
+    """The `responses=` of a create route that replays the answer to an earlier request with the same key."""
     return {
         200: {
             "model": model,
-            "description": "What an earlier request with the same `Idempotency-Key` created",
+            "description": "Created by an earlier request with the same `Idempotency-Key`",
             "headers": {
                 "Idempotent-Replayed": {"description": "`true`", "schema": {"type": "string"}},
                 "Location": {"description": "Path to it", "schema": {"type": "string"}},
@@ -84,6 +92,6 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="The same key and body give the same job again, for 24 hours.",
+        description="A request with the same key and body returns the same job again, for 24 hours.",
     ),
 ]

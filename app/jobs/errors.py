@@ -1,4 +1,4 @@
-"""What can be wrong with a job, or with what somebody wants of it."""
+"""The errors of jobs. Each docstring is the detail that the user reads."""
 
 from app.core.errors import AppError, BadRequest, Conflict, Forbidden, NotFound, TooLarge, Unprocessable
 
@@ -39,7 +39,7 @@ class TextTooLong(TooLarge):
 
 
 class IdempotencyKeyReused(Unprocessable):
-    """This Idempotency-Key was used before, with another request."""
+    """This Idempotency-Key was used before with a different request."""
 
     code = "idempotency_key_reused"
     title = "Idempotency key reused"
@@ -53,14 +53,14 @@ class InvalidEventId(BadRequest):
 
 
 class InputGone(Conflict):
-    """Job {job_id} cannot be tried again: its dataset, or its version of a model, was deleted."""
+    """Job {job_id} cannot be retried: its dataset or its model version was deleted."""
 
     code = "input_gone"
     title = "Input gone"
 
 
 class ResultsExpired(Conflict):
-    """The results of job {job_id} expired and were removed."""
+    """The results of job {job_id} have expired and were deleted."""
 
     status = 410
     code = "results_expired"
@@ -68,14 +68,14 @@ class ResultsExpired(Conflict):
 
 
 class JobNotRetryable(Conflict):
-    """A {status} job cannot be tried again: only a failed or cancelled one can."""
+    """A {status} job cannot be retried: only failed and cancelled jobs can."""
 
     code = "job_not_retryable"
     title = "Job not retryable"
 
 
 class TooManyActiveJobs(AppError):
-    """You have {active} jobs that are not finished; the limit is {limit}."""
+    """You have {active} unfinished jobs; the limit is {limit}."""
 
     status = 429
     code = "too_many_active_jobs"
@@ -129,53 +129,53 @@ class InputMismatch(Unprocessable):
 
 
 class MissingColumns(Unprocessable):
-    """The model needs columns that are not there: {missing}."""
+    """Columns that the model needs are missing: {missing}."""
 
     code = "missing_columns"
     title = "Missing columns"
 
 
 class RowMissesColumns(MissingColumns):
-    """Row {row} does not have what the model needs: {missing}. Rows at fault: {rows}."""
+    """Row {row} lacks columns that the model needs: {missing}. Invalid rows: {rows}."""
 
 
 class WrongRowLength(Unprocessable):
-    """Row {row} has {got} values; the model takes {expected}. Rows at fault: {rows}."""
+    """Row {row} has {got} values; the model takes {expected}. Invalid rows: {rows}."""
 
     code = "wrong_row_length"
     title = "Wrong row length"
 
 
 class ColumnMismatch(Unprocessable):
-    """The model needs a {expected} in the column {column!r}; in the dataset it holds: {found}."""
+    """The model expects a {expected} in the column {column!r}, but the dataset has a {found} there."""
 
     code = "column_mismatch"
     title = "Column mismatch"
 
 
 class AmbiguousColumn(Unprocessable):
-    """Several columns are texts; say with `column` which one to predict: {candidates}."""
+    """Several columns hold text; choose one with `column`: {candidates}."""
 
     code = "ambiguous_column"
     title = "Ambiguous column"
 
 
 class SearchInBulk(Unprocessable):
-    """A search is a group of jobs already; ask for it with POST /jobs/train-model, not in bulk."""
+    """A search is already a group of jobs. Create it with POST /jobs/train-model, not in bulk."""
 
     code = "search_in_bulk"
     title = "Search in bulk"
 
 
 class UnknownColumn(Unprocessable):
-    """The dataset {dataset!r} has no column {column!r}, which `{option}` asks for."""
+    """The dataset {dataset!r} has no column {column!r}, which `{option}` names."""
 
     code = "unknown_column"
     title = "Unknown column"
 
 
 class PredictionPending(AppError):
-    """The predictions take longer than {seconds} s. Job {job_id} goes on; its results will be there."""
+    """The predictions take longer than {seconds} s. Job {job_id} continues; read its results later."""
 
     status = 504
     code = "prediction_pending"
@@ -211,7 +211,7 @@ class PredictionCancelled(Conflict):
 
 
 class NotAcceptable(AppError):
-    """The results can be had as {offered}."""
+    """The results are available as {offered}."""
 
     status = 406
     code = "not_acceptable"

@@ -1,15 +1,17 @@
-"""An event as it travels: from the statement that wrote it, over Redis, to whoever follows the job."""
+"""An event as it travels: from the statement that wrote it, over Redis, to the streams of its job."""
 
 from datetime import datetime
+from typing import Self
 from uuid import UUID
 
 import msgspec
 
+from app.core.rows import Row
 from app.jobs.states import EventType
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One fact about a job. `data` stays encoded JSON: nobody on the way needs to look inside."""
+    """One fact about a job. `data` stays encoded JSON, which is passed on unread."""
 
     job_id: UUID
     seq: int
@@ -17,12 +19,19 @@ class Event(msgspec.Struct, frozen=True):
     at: datetime
     data: msgspec.Raw
 
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row with the columns of `job_events`, `data` as text."""
+        return cls(
+            row["job_id"], row["seq"], EventType(row["type"]), row["at"], msgspec.Raw(row["data"].encode())
+        )
+
     def encoded(self) -> bytes:
-        """The event as a message."""
+        """Return the event as a message."""
         return _encode(self)
 
     def flat(self) -> bytes:
-        """The event as clients see it: one JSON object, the envelope's members and then the data's."""
+        """Return the event as clients see it: one JSON object, the envelope's members and then the data's."""
         envelope = _encode(_Envelope(self.job_id, self.seq, self.type, self.at))
         members = bytes(self.data).strip()[1:]
         return envelope[:-1] + (b"}" if members == b"}" else b"," + members)

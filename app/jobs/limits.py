@@ -1,4 +1,4 @@
-"""How much a user may ask for of one job; administrators may ask for all that the API knows."""
+"""Limits on what a user may request of one job. Administrators have none beyond those of the API."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ from app.jobs.states import HEAD_START, Priority
 
 
 def ensure_allowed(settings: Settings, user: Identity, requests: Iterable[JobOptions]) -> None:
-    """Raise JobLimitExceeded for the first request that asks for more than its user may have."""
+    """Raise JobLimitExceeded for the first request that exceeds the limits of its user."""
     if user.is_admin:
         return
     highest = Priority(settings.max_job_priority)

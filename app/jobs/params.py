@@ -1,4 +1,4 @@
-"""What handlers are told, kind by kind: plain data, so that a child process need not load anything else."""
+"""The params of handlers, kind by kind: plain data, so that a child process need not import anything else."""
 
 from typing import Any
 from uuid import UUID
@@ -7,7 +7,7 @@ import msgspec
 
 
 class ModelReference(msgspec.Struct, frozen=True):
-    """Exactly one version of one model, and the runtime that loads it. The one that is built in has no id."""
+    """One version of a model, and the runtime that loads it. The built-in model has no id."""
 
     name: str
     version: int
@@ -16,11 +16,11 @@ class ModelReference(msgspec.Struct, frozen=True):
 
 
 class RowShape(msgspec.Struct, frozen=True):
-    """What a model is given of a row: the value of one `column`, or several `columns`, or the row as it is.
+    """The part of a row that a model receives: the value of one `column`, several `columns`, or all of it.
 
-    Several columns are given as an object, or, if `is_list`, as a list. A row that is no object is always
-    given as it is. If the `column` `is_text`, its values are given as they were written. `id_column` holds
-    what its result is to carry.
+    Several columns are passed as an object, or, if `is_list`, as a list. A row that is no object is always
+    passed unchanged. If the `column` `is_text`, its values are passed as they were written. `id_column` holds
+    the id of the row's result.
     """
 
     column: str | None = None
@@ -31,7 +31,7 @@ class RowShape(msgspec.Struct, frozen=True):
 
 
 class BatchPredictParams(msgspec.Struct, frozen=True):
-    """For `batch_predict`. The rows travel apart: as the job's payload, or as its file `dataset`."""
+    """For `batch_predict`. The rows are the job's payload, or its file `dataset`."""
 
     model: ModelReference
     batch_size: int
@@ -40,9 +40,9 @@ class BatchPredictParams(msgspec.Struct, frozen=True):
 
 
 class EvaluateModelParams(msgspec.Struct, frozen=True):
-    """For `evaluate_model`. `target` is the column that holds what should be predicted.
+    """For `evaluate_model`. `target` is the column with the true values.
 
-    `classes` are those of the model, if it says which it tells apart.
+    `classes` are those of the model, if it names them.
     """
 
     model: ModelReference
@@ -57,8 +57,8 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     """For `train_model`. The rows are the file `dataset`, or travel as the job's payload.
 
     `task` and `algorithm` may be `auto`. `params` are those of the algorithm, checked and with its defaults;
-    for `auto` only what every algorithm may be told. `model` is the name to register under; None: by the job.
-    `columns` is what the client says that columns hold, by the words of `app.datasets.options.Declared`.
+    for `auto` only those of every algorithm. `model` is the name to register under; None: by the job.
+    `columns` are the types that the client declares, in the terms of `app.datasets.options.Declared`.
     """
 
     target: str

@@ -1,4 +1,4 @@
-"""What follows from a committed transition: the hints that tell other processes of it."""
+"""The hints that tell other processes about a committed transition. Only `unit_of_work` calls this."""
 
 from app.core.hints import Hints
 from app.jobs.states import EventType, Status
@@ -6,7 +6,7 @@ from app.jobs.transition_types import TransitionResult
 
 
 def publish_transition(hints: Hints, transition: TransitionResult) -> None:
-    """Pass on the events, wake a worker for a job that waits, and the job's worker for a cancel."""
+    """Publish the events, wake a worker for a due job, and notify the job's worker of a cancellation."""
     hints.events(transition.owner_id, (event.encoded() for event in transition.events))
     if transition.status is Status.PENDING and transition.is_due:
         hints.wake(transition.queue)

@@ -1,8 +1,8 @@
-"""How many unfinished jobs a user may have, and how many bytes: exact near the limit, free far below it.
+"""The limit on a user's unfinished jobs, and on their bytes: exact near the limit, free far below it.
 
-Counting first and inserting then lets parallel requests past any limit, so the count is made under a lock on
-the user's row. That lock would also make one user's requests wait for each other's commits. So far below the
-limit, further than all requests of a second could bring anybody, the last count is good enough without.
+Parallel requests that count before they insert would exceed any limit, so the count is made under a lock on
+the user's row. The lock also makes requests of one user wait for each other's commits. Far below the limit,
+by more than a second of requests can add, the last count is accurate enough and no lock is taken.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -15,17 +15,14 @@ from uuid import UUID
 import asyncpg
 
 from app.core.database import Database
+from app.jobs import queries
 from app.jobs.errors import TooManyActiveJobs
+from app.quotas import queries as quotas
 from app.quotas.service import StorageQuota
 
 SLACK: Final = 10_000
 COUNT_LIFETIME_SECONDS: Final = 1.0
 MAX_REMEMBERED: Final = 10_000
-
-_COUNT: Final = """
-SELECT count(*) FROM (
-    SELECT FROM jobs WHERE owner_id = $1 AND status IN ('pending', 'running') LIMIT $2
-) active"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class _Count:
 
 
 class Quota:
-    """Lets a user's new jobs in, up to the limits."""
+    """Admits new jobs of a user up to the limits."""
 
     def __init__(
         self,
@@ -55,7 +52,7 @@ class Quota:
 
     @asynccontextmanager
     async def admit(self, owner_id: UUID, jobs: int = 1) -> AsyncIterator[asyncpg.Connection]:
-        """A connection on which to create so many jobs, in a transaction if there is more than one.
+        """Yield a connection on which to create that many jobs, in a transaction if there are several.
 
         Raises TooManyActiveJobs, and QuotaExceeded for what they store.
         """
@@ -76,9 +73,8 @@ class Quota:
         return is_recent and count.active + SLACK < self._limit
 
     async def _check(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int) -> None:
-        # NO KEY: the lock that a new job's foreign key takes on this row does not wait for it.
-        await connection.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", owner_id)
-        active: int = await connection.fetchval(_COUNT, owner_id, self._limit)
+        await quotas.lock(connection, owner_id)
+        active = await queries.active_of_owner(connection, owner_id, limit=self._limit)
         if active + jobs > self._limit:
             raise TooManyActiveJobs(active=active, limit=self._limit)
         if len(self._counts) >= MAX_REMEMBERED:

@@ -1,4 +1,4 @@
-"""What can be said of every job when it is asked for, whatever its kind."""
+"""The options that every job has, whatever its kind."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -13,7 +13,7 @@ MAX_METADATA_PAIRS: Final = 16
 
 
 def _in_utc(value: datetime) -> datetime:
-    """The instant in UTC; near the first and the last year of the calendar there may be none."""
+    """Return the instant in UTC, which near the first and the last year of the calendar may not exist."""
     try:
         return value.astimezone(UTC)
     except OverflowError:
@@ -29,25 +29,28 @@ MetadataValue = Annotated[CleanStr, Field(max_length=256)]
 
 
 class JobOptions(LargeBody):
-    """What can be said of every job, whatever its kind."""
+    """The options that every job has, whatever its kind."""
 
     priority: Priority = Priority.NORMAL
     queue: QueueName | None = Field(
-        None, description="Which workers may run it; default: the kind's own queue."
+        None, description="Only workers that serve this queue run the job. Default: the queue of the kind."
     )
-    max_attempts: int | None = Field(None, ge=1, le=100, description="How often it is tried before it fails.")
+    max_attempts: int | None = Field(None, ge=1, le=100, description="Maximum number of attempts.")
     soft_limit_seconds: int | None = Field(
-        None, ge=1, le=86_400, description="After this long it saves its progress and queues again."
+        None,
+        ge=1,
+        le=86_400,
+        description="After this time the job saves its progress and is queued again.",
     )
     time_limit_seconds: int | None = Field(
-        None, ge=1, le=86_400, description="After this long the attempt is killed and counts as a failure."
+        None, ge=1, le=86_400, description="After this time the attempt is killed and counts as a failure."
     )
-    run_at: Instant | None = Field(None, description="Do not start before this instant.")
+    run_at: Instant | None = Field(None, description="Earliest start. Excludes `delay_seconds`.")
     delay_seconds: float | None = Field(
-        None, ge=0, le=366 * 86_400, description="Do not start before this passed."
+        None, ge=0, le=366 * 86_400, description="Earliest start, in seconds from now. Excludes `run_at`."
     )
     expires_in_seconds: int | None = Field(
-        None, ge=1, le=366 * 86_400, description="How long the results are kept after the end."
+        None, ge=1, le=366 * 86_400, description="How long to keep the results after the job has ended."
     )
     metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MAX_METADATA_PAIRS)] = Field(
         default_factory=dict, json_schema_extra={"maxProperties": MAX_METADATA_PAIRS}

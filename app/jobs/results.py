@@ -1,17 +1,16 @@
-"""What jobs have computed, read back piece by piece, wherever it is kept."""
+"""The results of jobs, read piece by piece from Postgres or from part files."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
 from app.core.database import Database
 from app.core.errors import FileMissing
 from app.core.storage import Storage
 from app.jobs import queries
 from app.jobs.errors import ResultsExpired
+from app.jobs.job import StoredBatch
 
 BATCHES_AT_ONCE: Final = 16
 
@@ -42,10 +41,10 @@ async def read(
     from_index: int = 0,
     before_index: int | None = None,
 ) -> AsyncGenerator[ResultBatch, None]:
-    """Every stored batch of a job from one on, in order, and before another if that is given.
+    """Yield the stored batches of a job from `from_index` on, in order, up to `before_index` exclusively.
 
     A large batch comes in pieces. No connection is held while the caller works on one. Raises ResultsExpired
-    if they go meanwhile.
+    if the results are pruned meanwhile.
     """
     while before_index is None or from_index < before_index:
         limit = BATCHES_AT_ONCE if before_index is None else min(BATCHES_AT_ONCE, before_index - from_index)
@@ -54,39 +53,39 @@ async def read(
         if not found:
             return
         for batch in found:
-            if batch["output"] is not None:
-                yield ResultBatch(batch["index"], batch["first_row"], batch["output"])
+            if batch.output is not None:
+                yield ResultBatch(batch.index, batch.first_row, batch.output)
                 continue
             rows = 0
             async for output in _whole_lines(_blocks(database, storage, job_id, batch)):
-                yield ResultBatch(batch["index"], batch["first_row"] + rows, output, rows)
+                yield ResultBatch(batch.index, batch.first_row + rows, output, rows)
                 rows += output.count(b"\n") + (not output.endswith(b"\n"))
-        from_index = found[-1]["index"] + 1
+        from_index = found[-1].index + 1
 
 
 def files_prefix(job_id: UUID) -> str:
-    """Where all files are that the attempts at a job have left: parts of its output, and checkpoints."""
+    """Return the prefix of the files that attempts at a job store: parts of its output, and checkpoints."""
     return f"jobs/{job_id}"
 
 
 async def _blocks(
-    database: Database, storage: Storage, job_id: UUID, batch: asyncpg.Record
+    database: Database, storage: Storage, job_id: UUID, batch: StoredBatch
 ) -> AsyncIterator[bytes]:
-    """An output that is in a part file, or too large to be read at once."""
+    """Yield an output that is in a part file, or too large to be read at once."""
     try:
-        if batch["part_key"] is not None and 0 < batch["bytes"] <= queries.MAX_BATCH_BYTES:
-            yield await storage.get(batch["part_key"])  # in one call
+        if batch.part_key is not None and 0 < batch.output_bytes <= queries.MAX_BATCH_BYTES:
+            yield await storage.get(batch.part_key)  # in one call
             return
-        if batch["part_key"] is not None:
-            async for block in storage.stream(batch["part_key"]):
+        if batch.part_key is not None:
+            async for block in storage.stream(batch.part_key):
                 yield block
             return
     except FileMissing as error:
         raise ResultsExpired(job_id=str(job_id)) from error
     start = 0
-    while start < batch["output_bytes"]:
+    while start < batch.output_bytes:
         async with database.connection() as connection:
-            piece = await queries.output_piece(connection, job_id, batch["index"], start)
+            piece = await queries.output_piece(connection, job_id, batch.index, start)
         if not piece:
             raise ResultsExpired(job_id=str(job_id))
         yield piece
@@ -94,14 +93,14 @@ async def _blocks(
 
 
 async def _whole_lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, cut where lines end."""
-    begun: list[bytes] = []
+    """Yield the same bytes, cut at line ends."""
+    rest: list[bytes] = []
     async for block in blocks:
         end = block.rfind(b"\n") + 1
         if not end:
-            begun.append(block)
+            rest.append(block)
             continue
-        yield b"".join([*begun, block[:end]])
-        begun = [block[end:]] if end < len(block) else []
-    if begun:
-        yield b"".join(begun)
+        yield b"".join([*rest, block[:end]])
+        rest = [block[end:]] if end < len(block) else []
+    if rest:
+        yield b"".join(rest)

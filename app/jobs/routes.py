@@ -1,4 +1,4 @@
-"""Jobs over HTTP."""
+"""Routes of jobs: list, read, cancel, retry, results, events. `creation` has `POST /jobs/<kind>`."""
 
 import re
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ from app.jobs.errors import (
 )
 from app.jobs.exports import answers
 from app.jobs.exports.answers import CSV, NDJSON, PARQUET
-from app.jobs.publishing import publish_transition
+from app.jobs.job import Job
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
@@ -47,13 +47,14 @@ from app.jobs.schemas import (
     RetryRequest,
 )
 from app.jobs.states import Status
+from app.jobs.unit_of_work import unit_of_work
 
 MAX_INLINE_RESULTS: Final = 1000
-"""Up to so many rows, and 1 MiB, a completed job carries its predictions with it."""
+"""A completed job includes its predictions if they are at most this many rows, and 1 MiB."""
 
 JSON: Final = "application/json"
 _FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
-# Nine digits always fit into the column.
+# Numbers of at most nine digits fit into the column.
 _PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
@@ -78,10 +79,10 @@ async def list_jobs(
     model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
     created_after: Instant | None = None,
     created_before: Instant | None = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """One page of your jobs. `metadata.KEY=value` asks for jobs with that pair."""
+    """List your jobs, one page at a time. `metadata.KEY=value` selects jobs with that pair."""
     wanted = JobFilter(
         status=wanted_status,
         kind=kind,
@@ -92,18 +93,18 @@ async def list_jobs(
         created_before=created_before,
     )
     before = None if cursor is None else paging.decode_cursor(cursor)
-    rows = await queries.jobs(session, user.id, wanted, before=before, limit=limit + 1)
-    return views.respond(views.job_page(rows, limit))
+    page = await queries.jobs(session, user.id, wanted, before=before, limit=limit)
+    return views.respond(views.job_page(page))
 
 
 @router.get(
     "/{job_id}",
     operation_id="getJob",
-    summary="One job",
+    summary="Get a job",
     response_model=JobView,
     responses={
         **problems.responses(*_OWN),
-        304: {"description": "Nothing has changed since `If-None-Match`"},
+        304: {"description": "The job has not changed since `If-None-Match`"},
     },
 )
 async def get_job(
@@ -111,22 +112,22 @@ async def get_job(
     user: CurrentUser,
     database: DatabaseDep,
     watcher: WatcherDep,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end.")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
     include: Annotated[
-        Include | None, Query(description="`attempts` adds what happened on each try.")
+        Include | None, Query(description="`attempts` adds the attempts that have ended.")
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Where a job stands. With `wait` the answer is held until the job has ended, at most so long."""
-    row = await _read_own(database, user.id, job_id)
-    if wait and not Status(row["status"]).is_final:
-        await watcher.wait_for_end(user.id, job_id, after=row["last_seq"], timeout_seconds=wait)
-        row = await _read_own(database, user.id, job_id)
-    # Weak: the estimate moves on with the clock, the rest changes only with an event or by pruning.
-    etag = f'W/"{row["last_seq"]}{"" if row["pruned_at"] is None else "p"}"'
+    """Get the state of a job. With `wait`, the response is delayed until the job ends, at most that long."""
+    job = await _read_own(database, user.id, job_id)
+    if wait and not job.has_ended:
+        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=wait)
+        job = await _read_own(database, user.id, job_id)
+    # Weak: the estimate changes with the clock, the rest only with an event or by pruning.
+    etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}"'
     if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    view = views.job(row)
+    view = views.job(job)
     if include is Include.ATTEMPTS:
         async with database.connection() as connection:
             view["attempts"] = [views.attempt(tried) for tried in await queries.attempts(connection, job_id)]
@@ -135,7 +136,7 @@ async def get_job(
 
 _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     **problems.responses(*_OWN, JobAlreadyFinished(status="completed")),
-    202: {"model": CancelAnswer, "description": "The cancel is asked for and will be true in a moment"},
+    202: {"model": CancelAnswer, "description": "The cancellation is requested; the job stops in a moment"},
 }
 
 
@@ -149,29 +150,25 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 @router.delete(
     "/{job_id}",
     operation_id="deleteJob",
-    summary="Cancel a job (the same as the POST)",
+    summary="Cancel a job (same as POST /jobs/{job_id}/cancel)",
     response_model=CancelAnswer,
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
     job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
 ) -> Response:
-    """Stop a job. What it has committed is kept. 200 once it has stopped, 202 if that takes a while."""
-    async with resources.database.connection() as connection:
-        transition = await service.cancel(connection, user.id, job_id)
-    if transition is not None:
-        publish_transition(resources.hints, transition)
-    row = await _read_own(resources.database, user.id, job_id)
-    if not Status(row["status"]).is_final:
-        await watcher.wait_for_end(
-            user.id, job_id, after=row["last_seq"], timeout_seconds=times.cancel_seconds
-        )
-        row = await _read_own(resources.database, user.id, job_id)
-    if row["status"] == Status.CANCELLED:
-        return views.respond(CancelAnswer(message="Job cancelled", job=views.job(row)))
-    service.ensure_can_be_cancelled(row)
+    """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
+    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+        await service.cancel(unit, user.id, job_id)
+    job = await _read_own(resources.database, user.id, job_id)
+    if not job.has_ended:
+        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=times.cancel_seconds)
+        job = await _read_own(resources.database, user.id, job_id)
+    if job.status is Status.CANCELLED:
+        return views.respond(CancelAnswer(message="Job cancelled", job=views.job(job)))
+    service.ensure_can_be_cancelled(job)
     return views.respond(
-        CancelAnswer(message="Cancellation requested", job=views.job(row)),
+        CancelAnswer(message="Cancellation requested", job=views.job(job)),
         status_code=status.HTTP_202_ACCEPTED,
     )
 
@@ -179,7 +176,7 @@ async def cancel_job(
 @router.post(
     "/{job_id}/retry",
     operation_id="retryJob",
-    summary="Try a failed or cancelled job again",
+    summary="Retry a failed or cancelled job",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobView,
     responses=problems.responses(
@@ -197,29 +194,28 @@ async def retry_job(
     quota: QuotaDep,
     body: RetryRequest | None = None,
 ) -> Response:
-    """It goes on after its last commit, or with `from_start` begins anew. It has its whole budget again."""
+    """Resume after the last committed batch, or start over with `from_start`. Attempts are counted anew."""
     from_start = body is not None and body.from_start
-    async with quota.admit(user.id) as connection:
-        transition = await service.retry(connection, user.id, job_id, from_start=from_start)
-    publish_transition(resources.hints, transition)
-    row = await _read_own(resources.database, user.id, job_id)
-    return views.respond(views.job(row), status_code=status.HTTP_202_ACCEPTED)
+    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        await service.retry(unit, user.id, job_id, from_start=from_start)
+    job = await _read_own(resources.database, user.id, job_id)
+    return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.get(
     "/{job_id}/explain",
     operation_id="explainJob",
-    summary="Why a job is where it is",
+    summary="Explain the state of a job",
     response_model=Explanation,
     responses=problems.responses(*_OWN),
 )
 async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
-    """The reason as a code and a sentence, its place in the queue, and when it may start."""
+    """Get the reason as a code and a sentence, the position in the queue, and the estimated start."""
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.id, job_id)
         explained = await explanations.explain(
             connection,
-            row,
+            job,
             lease_seconds=resources.settings.lease_seconds,
             is_redis_up=resources.redis.is_up,
             max_running=resources.settings.max_running_jobs_per_user,
@@ -230,7 +226,7 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
 @router.get(
     "/{job_id}/results",
     operation_id="getJobResults",
-    summary="The predictions, in input order",
+    summary="Get the results, in input order",
     response_model=ResultPage,
     responses={
         200: {"content": {NDJSON: {}, CSV: {}, PARQUET: {}}},
@@ -244,30 +240,28 @@ async def get_job_results(
     user: CurrentUser,
     resources: ResourcesDep,
     accept: Annotated[
-        str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` give all of it at once.")
+        str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` return all results in one response.")
     ] = "",
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """What is computed so far: also while the job runs, and after it was cancelled or failed."""
+    """Get what is computed so far, also while the job runs and after it was cancelled or has failed."""
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
-    if row["pruned_at"] is not None:
+        job = await service.get_own(connection, user.id, job_id)
+    if job.is_pruned:
         raise ResultsExpired(job_id=str(job_id))
     wanted = choose(accept, _FORMATS)
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
     if wanted != JSON:
-        return await answers.answer(resources, row, wanted)
-    return await _result_page(
-        resources, job_id, _result_place(cursor), limit, is_whole=Status(row["status"]).is_final
-    )
+        return await answers.answer(resources, job, wanted)
+    return await _result_page(resources, job_id, _result_place(cursor), limit, is_whole=job.has_ended)
 
 
 @router.get(
     "/{job_id}/events",
     operation_id="getJobEvents",
-    summary="The event log of a job",
+    summary="Get the event log of a job",
     response_model=EventPage,
     responses=problems.responses(*_OWN),
 )
@@ -278,18 +272,18 @@ async def get_job_events(
     after: Annotated[int, Query(ge=0, lt=10**18, description="Only events with a greater number.")] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
-    """What happened to a job, in order, numbered from 1 without a gap.
+    """Get the events of a job in order, numbered from 1 without gaps.
 
-    A page ends early at 4 MiB. There is more while the last event's number is less than `last_seq`.
+    A page ends early at 4 MiB. More events follow while the last event's number is less than `last_seq`.
     """
     async with database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.id, job_id)
         found = await queries.events(connection, job_id, after=min(after, 2**31 - 1), limit=limit)
     items = b",".join(event.flat() for event in found.events)
-    return Response(b'{"items":[%s],"last_seq":%d}' % (items, row["last_seq"]), media_type="application/json")
+    return Response(b'{"items":[%s],"last_seq":%d}' % (items, job.last_seq), media_type="application/json")
 
 
-async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Any:
+async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Job:
     async with database.connection() as connection:
         return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
 
@@ -300,14 +294,14 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
         for name, value in request.query_params.items()
         if name.startswith("metadata.")
     }
-    # These have no names that FastAPI could know, so nothing has looked at them yet.
+    # FastAPI does not know the names of these parameters and has not validated them.
     if not all(text.is_storable(part) for pair in pairs.items() for part in pair):
         raise Unprocessable
     return pairs or None
 
 
 def _result_place(cursor: str | None) -> tuple[int, int]:
-    """The batch, and the row within it, at which a page of results starts."""
+    """Return the batch, and the row within it, at which a page of results starts."""
     if cursor is None:
         return 0, 0
     place = _PLACE.fullmatch(cursor)
@@ -319,7 +313,7 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
 async def _rows(
     pieces: AsyncIterator[ResultBatch], first: tuple[int, int]
 ) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """The rows from a place on, each with its own place: the batch, and the row within it."""
+    """Yield the rows from a place on, each with its own place: the batch, and the row within it."""
     async for piece in pieces:
         for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
             if (piece.index, row) >= first:
@@ -329,9 +323,9 @@ async def _rows(
 async def _result_page(
     resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
-    """The rows from a place on, at most `limit`, and bounded in bytes.
+    """Return the rows from a place on, at most `limit`, and bounded in bytes.
 
-    While more may come there is always a place to go on from.
+    While more rows may follow, the page has a cursor.
     """
     items: list[bytes] = []
     left_bytes = paging.PAGE_BYTES

@@ -1,7 +1,7 @@
-"""What jobs look like over HTTP: the requests as pydantic reads them, the answers as they are written.
+"""Requests and responses of the routes of jobs.
 
-The answers are typed dictionaries: FastAPI takes the OpenAPI document from them, and msgspec writes them
-without a detour through a model, with results that are encoded already set in as they are.
+Requests are Pydantic models. Responses are typed dictionaries: FastAPI derives the OpenAPI document from
+them, and msgspec encodes them directly, with results that are already encoded embedded unchanged.
 """
 
 from datetime import datetime
@@ -17,19 +17,19 @@ from app.jobs.states import EventType, Outcome, Priority, Status
 
 
 class RetryRequest(StrictBody):
-    """How to try a job again."""
+    """Options of a retry."""
 
-    from_start: bool = Field(False, description="Clear what it has computed, and begin anew.")
+    from_start: bool = Field(False, description="Delete what the job has computed, and start over.")
 
 
 class Include(StrEnum):
-    """What can be asked for with a job."""
+    """Optional parts of a job."""
 
     ATTEMPTS = "attempts"
 
 
 class JobCreated(TypedDict):
-    """The answer to a request for work."""
+    """A job that was created."""
 
     job_id: UUID
     status: Status
@@ -39,7 +39,7 @@ class JobCreated(TypedDict):
 
 
 class JobLinks(TypedDict):
-    """Where to go from a job."""
+    """Paths of what belongs to a job."""
 
     self: str
     stream: str
@@ -48,7 +48,7 @@ class JobLinks(TypedDict):
 
 
 class JobError(TypedDict):
-    """Why the last attempt that failed did so."""
+    """Why the last failed attempt failed."""
 
     code: str
     message: str
@@ -57,7 +57,7 @@ class JobError(TypedDict):
 
 
 class AttemptView(TypedDict):
-    """What happened on one try at a job. The one that runs now is the job itself."""
+    """An attempt that has ended. The running attempt is described by the job itself."""
 
     attempt: int
     outcome: Outcome
@@ -103,14 +103,14 @@ class JobView(TypedDict):
 
 
 class JobPage(TypedDict):
-    """One page of jobs, newest first; `next_cursor` is null on the last one."""
+    """One page of jobs, newest first; `next_cursor` is null on the last page."""
 
     items: list[JobView]
     next_cursor: str | None
 
 
 class CancelAnswer(TypedDict):
-    """Whether the job is cancelled, or will be in a moment."""
+    """A job that is cancelled, or whose cancellation is requested."""
 
     message: Literal["Job cancelled", "Cancellation requested"]
     job: JobView
@@ -124,7 +124,7 @@ class RowErrorView(TypedDict):
 
 
 class ResultRow(TypedDict):
-    """What came of one row of the input: a prediction, or an error. `id` is the row's own, if it has one."""
+    """The result of one input row: a prediction or an error. `id` is the row's own id, if it has one."""
 
     index: int
     input_index: int
@@ -134,14 +134,14 @@ class ResultRow(TypedDict):
 
 
 class ResultPage(TypedDict):
-    """One page of results in input order; `next_cursor` is null when there will be no more."""
+    """One page of results in input order; `next_cursor` is null once the job has ended and all are read."""
 
     items: list[ResultRow]
     next_cursor: str | None
 
 
 class EventView(TypedDict):
-    """One event of a job's log, with the members of its kind of event beside these."""
+    """One event of a job's log. Some types of events have more members."""
 
     job_id: UUID
     seq: int
@@ -163,7 +163,7 @@ class EventPage(TypedDict):
 
 
 class Explanation(TypedDict):
-    """Why a job is where it is. `code` is stable; the facts that belong to it are beside it."""
+    """Why a job is in its present state. `code` is stable, and `facts` depend on it."""
 
     job_id: UUID
     code: str

@@ -1,18 +1,18 @@
-"""What can be done with jobs, as the API does it. Commits nothing, sends nothing: its callers do."""
+"""Operations on jobs for the API. The caller's unit of work commits and publishes them."""
 
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 import asyncpg
-import msgspec
 from pydantic import BaseModel
 
 from app.core import ids
 from app.core.config import Settings
 from app.datasets import queries as datasets
+from app.http import serializing
+from app.http.offloading import offload
 from app.jobs import queries, transitions
 from app.jobs.errors import (
     IdempotencyKeyReused,
@@ -23,53 +23,50 @@ from app.jobs.errors import (
     NotYourJob,
     ResultsExpired,
 )
+from app.jobs.job import Job
 from app.jobs.kinds.kind import Kind, References, ResolvedReferences
 from app.jobs.requests import JobOptions
-from app.jobs.states import HEAD_START, Priority, Status
-from app.jobs.transition_types import NewJob, TransitionResult
+from app.jobs.states import HEAD_START, Status
+from app.jobs.transition_types import NewJob
+from app.jobs.unit_of_work import UnitOfWork
 from app.models import builtin
 from app.models import queries as models
-
-_encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """What became of a request for work: a new job, or the one that the same request made before."""
+    """The job that a request created. `is_replay` means that an earlier, identical request created it."""
 
     job_id: UUID
     status: Status
-    transition: TransitionResult | None
-
-    @property
-    def is_replay(self) -> bool:
-        """Whether the job was there already."""
-        return self.transition is None
+    is_replay: bool = False
 
 
 async def submit(
-    connection: asyncpg.Connection,
+    unit: UnitOfWork,
     settings: Settings,
     owner_id: UUID,
     kind: Kind,
     request: JobOptions,
     key: str | None = None,
 ) -> Submitted:
-    """Create a job; what it refers to is kept from then on.
+    """Create a job. The datasets and models it refers to cannot be deleted while it is unfinished.
 
     Raises what the kind's plan raises, ModelNotFound, DatasetNotFound and IdempotencyKeyReused.
     """
     references = kind.references(request)
     if references.datasets or any(builtin.find(model) is None for model in references.models):
-        async with connection.transaction():
-            found = await find(connection, owner_id, references)
-            return await _submit(connection, settings, owner_id, kind, request, found, key)
-    found = await find(connection, owner_id, references)
-    return await _submit(connection, settings, owner_id, kind, request, found, key)
+        async with unit.transaction():
+            found = await resolve(unit.connection, owner_id, references)
+            return await _submit(unit, settings, owner_id, kind, request, found, key)
+    found = await resolve(unit.connection, owner_id, references)
+    return await _submit(unit, settings, owner_id, kind, request, found, key)
 
 
-async def find(connection: asyncpg.Connection, owner_id: UUID, references: References) -> ResolvedReferences:
-    """What a user's request refers to, held until the caller's transaction ends.
+async def resolve(
+    connection: asyncpg.Connection, owner_id: UUID, references: References
+) -> ResolvedReferences:
+    """Return the models and datasets that a user's request refers to, locked until the transaction ends.
 
     Raises ModelNotFound and DatasetNotFound.
     """
@@ -83,7 +80,7 @@ async def find(connection: asyncpg.Connection, owner_id: UUID, references: Refer
 
 
 async def _submit(
-    connection: asyncpg.Connection,
+    unit: UnitOfWork,
     settings: Settings,
     owner_id: UUID,
     kind: Kind,
@@ -91,26 +88,27 @@ async def _submit(
     found: ResolvedReferences,
     key: str | None,
 ) -> Submitted:
-    new = new_job(settings, owner_id, kind, request, found)
+    new = await offload(new_job, settings, owner_id, kind, request, found)
     if key is not None:
-        new = replace(new, idempotency_key=key, request_digest=digest(kind.name, request))
-    while (transition := await transitions.create(connection, new)) is None:
-        earlier = await find_earlier(connection, owner_id, kind, request, key)
+        request_digest = await offload(digest, kind.name, request)
+        new = replace(new, idempotency_key=key, request_digest=request_digest)
+    while await transitions.create(unit, new) is None:
+        earlier = await find_earlier(unit.connection, owner_id, kind, request, key)
         if earlier is not None:
             return earlier
-        # The key was let go between the two statements: it is free again.
-    return Submitted(new.id, Status.PENDING, transition)
+        # The key expired between the two statements and is free again.
+    return Submitted(new.id, Status.PENDING)
 
 
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, kind: Kind, request: JobOptions, key: str | None
 ) -> Submitted | None:
-    """The job that the same request made before under this key; raises IdempotencyKeyReused."""
+    """Return the job that the same request created under this key before. Raises IdempotencyKeyReused."""
     if key is None or (earlier := await queries.job_of_key(connection, owner_id, key)) is None:
         return None
-    if earlier["request_digest"] != digest(kind.name, request):
+    if earlier.request_digest != await offload(digest, kind.name, request):
         raise IdempotencyKeyReused
-    return Submitted(earlier["id"], Status(earlier["status"]), None)
+    return Submitted(earlier.id, earlier.status, is_replay=True)
 
 
 def new_job(
@@ -122,7 +120,7 @@ def new_job(
     *,
     group_id: UUID | None = None,
 ) -> NewJob:
-    """The job that a request asks for; what it does not say is the kind's. Raises what the plan raises."""
+    """Return the job that a request asks for, with the kind's defaults. Raises what its plan raises."""
     work = kind.plan(request, found)
     time_limit = request.time_limit_seconds or min(kind.time_limit_seconds, settings.max_job_seconds)
     return NewJob(
@@ -151,8 +149,11 @@ def new_job(
 
 
 def digest(what: str, request: BaseModel) -> bytes:
-    """What tells one request from another under the same idempotency key."""
-    return hashlib.sha256(_encode_sorted([what, request.model_dump(mode="json")])).digest()
+    """Return the digest that detects another request under the same idempotency key."""
+    hashed = hashlib.sha256()
+    for piece in serializing.encode_sorted([what, request.model_dump(mode="json")]):
+        hashed.update(piece)
+    return hashed.digest()
 
 
 async def get_own(
@@ -162,53 +163,45 @@ async def get_own(
     *,
     inline_rows: int = 0,
     inline_bytes: int = queries.MAX_INLINE_BYTES,
-) -> asyncpg.Record:
-    """A job of this owner, with its outputs if they are few; raises JobNotFound or NotYourJob."""
+) -> Job:
+    """Return a job of this owner, with its outputs if they are few. Raises JobNotFound or NotYourJob."""
     found = await queries.job(connection, job_id, inline_rows=inline_rows, inline_bytes=inline_bytes)
     if found is None:
         raise JobNotFound(job_id=str(job_id))
-    if found["owner_id"] != owner_id:
+    if found.owner_id != owner_id:
         raise NotYourJob(job_id=str(job_id))
     return found
 
 
-async def cancel(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> TransitionResult | None:
-    """Cancel an owner's job, or ask for it if it runs. None when that was asked for before.
+async def cancel(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
+    """Cancel an owner's job, or request its cancellation if it runs. A repeated request changes nothing.
 
     Raises JobNotFound, NotYourJob, JobAlreadyFinished.
     """
-    found = await get_own(connection, owner_id, job_id)
-    transition = await transitions.cancel(connection, job_id=job_id)
-    if transition is None:
-        found = await get_own(connection, owner_id, job_id)
-        ensure_can_be_cancelled(found)
-    return transition
+    await get_own(unit.connection, owner_id, job_id)
+    if await transitions.cancel(unit, job_id=job_id) is None:
+        ensure_can_be_cancelled(await get_own(unit.connection, owner_id, job_id))
 
 
-async def retry(
-    connection: asyncpg.Connection, owner_id: UUID, job_id: UUID, *, from_start: bool
-) -> TransitionResult:
-    """Let a failed or cancelled job of this owner run again.
+async def retry(unit: UnitOfWork, owner_id: UUID, job_id: UUID, *, from_start: bool) -> None:
+    """Make a failed or cancelled job of this owner pending again.
 
     Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired, InputGone.
     """
-    found = await get_own(connection, owner_id, job_id)
-    if not await queries.has_its_inputs(connection, job_id):
+    job = await get_own(unit.connection, owner_id, job_id)
+    if not await queries.has_its_inputs(unit.connection, job_id):
         raise InputGone(job_id=str(job_id))
-    head_start = HEAD_START[Priority(found["priority"])]
-    transition = await transitions.retry(
-        connection, job_id=job_id, from_start=from_start, head_start=head_start
-    )
-    if transition is not None:
-        return transition
-    found = await get_own(connection, owner_id, job_id)
-    if found["pruned_at"] is not None:
+    head_start = HEAD_START[job.priority]
+    retried = await transitions.retry(unit, job_id=job_id, from_start=from_start, head_start=head_start)
+    if retried is not None:
+        return
+    job = await get_own(unit.connection, owner_id, job_id)
+    if job.is_pruned:
         raise ResultsExpired(job_id=str(job_id))
-    raise JobNotRetryable(status=found["status"])
+    raise JobNotRetryable(status=str(job.status))
 
 
-def ensure_can_be_cancelled(job: Any) -> None:
-    """Raise JobAlreadyFinished if the job has ended without being cancelled by a request still open."""
-    status = Status(job["status"])
-    if status.is_final:
-        raise JobAlreadyFinished(status=str(status))
+def ensure_can_be_cancelled(job: Job) -> None:
+    """Raise JobAlreadyFinished if the job has ended."""
+    if job.has_ended:
+        raise JobAlreadyFinished(status=str(job.status))

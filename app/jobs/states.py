@@ -1,4 +1,4 @@
-"""A job's life as data: its states, the moves between them, its priorities, its events."""
+"""The life cycle of a job as data: states, transitions, priorities, types of events."""
 
 from datetime import timedelta
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class Status(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -16,7 +16,7 @@ class Status(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more happens unless somebody asks for it."""
+        """Whether the job has ended. Only a retry by its owner changes it after that."""
         return self in FINAL
 
 
@@ -28,13 +28,13 @@ MOVES: Final = frozenset(
         (Status.PENDING, Status.CANCELLED),  # cancel
         (Status.RUNNING, Status.COMPLETED),  # advance
         (Status.RUNNING, Status.FAILED),  # fail, rescue: the budget is used up, or it is never retried
-        (Status.RUNNING, Status.PENDING),  # fail, release, rescue: it goes on in another attempt
+        (Status.RUNNING, Status.PENDING),  # fail, release, rescue: another attempt resumes it
         (Status.RUNNING, Status.CANCELLED),  # cancel
         (Status.FAILED, Status.PENDING),  # an explicit retry
         (Status.CANCELLED, Status.PENDING),  # an explicit retry
     }
 )
-"""Every legal move. The trigger `jobs_guard` holds the same table in the database."""
+"""Every legal transition. The trigger `jobs_guard` enforces the same table in the database."""
 
 
 class Priority(StrEnum):
@@ -52,7 +52,7 @@ HEAD_START: Final = {
     Priority.HIGH: timedelta(hours=6),
     Priority.CRITICAL: timedelta(hours=24),
 }
-"""How much later a job of this priority may have come and still start first. Bounded, so nobody starves."""
+"""How much later a job of this priority may be due and still start first. Bounded, so no job starves."""
 
 
 class EventType(StrEnum):

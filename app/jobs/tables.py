@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Computed, Double, Index, LargeBinary,
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant
+from app.core.schema import timestamp_column
 
 
 class Worker(SQLModel, table=True):
@@ -23,9 +23,9 @@ class Worker(SQLModel, table=True):
     queues: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     kinds: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
     slots: int
-    started_at: datetime = Field(sa_column=instant(default_now=True))
-    seen_at: datetime = Field(sa_column=instant(default_now=True))
-    stopping_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    started_at: datetime = Field(sa_column=timestamp_column(default_now=True))
+    seen_at: datetime = Field(sa_column=timestamp_column(default_now=True))
+    stopping_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class JobGroup(SQLModel, table=True):
@@ -47,7 +47,7 @@ class JobGroup(SQLModel, table=True):
     idempotency_key: str | None = Field(default=None, sa_type=Text)
     request_digest: bytes | None = Field(default=None, sa_type=LargeBinary)
     search: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class Job(SQLModel, table=True):
@@ -107,7 +107,7 @@ class Job(SQLModel, table=True):
     kind: str = Field(sa_type=Text)
     queue: str = Field(sa_type=Text)
     priority: str = Field(sa_type=Text)
-    sort_key: datetime = Field(sa_column=instant())
+    sort_key: datetime = Field(sa_column=timestamp_column())
     status: str = Field(sa_column=Column(Text, nullable=False, server_default="pending"))
     params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     labels: dict[str, str] = Field(sa_column=Column("metadata", JSONB, nullable=False, server_default="{}"))
@@ -128,11 +128,11 @@ class Job(SQLModel, table=True):
     )
     step: str | None = Field(default=None, sa_type=Text)
     worker_id: UUID | None = None
-    run_at: datetime = Field(sa_column=instant(default_now=True))
+    run_at: datetime = Field(sa_column=timestamp_column(default_now=True))
     soft_limit_seconds: int
     time_limit_seconds: int
     retention_seconds: int
-    cancel_requested_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    cancel_requested_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     result: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     error: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     last_seq: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
@@ -155,16 +155,16 @@ class Job(SQLModel, table=True):
             nullable=False,
         )
     )
-    created_at: datetime = Field(sa_column=instant(default_now=True))
-    started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
-    attempt_started_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
+    started_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    attempt_started_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     attempt_first_row: int = Field(
         default=0, sa_column=Column(BigInteger, nullable=False, server_default="0")
     )
-    finished_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
-    expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
-    pruned_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
-    dismissed_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    finished_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    pruned_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    dismissed_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class JobPayload(SQLModel, table=True):
@@ -202,7 +202,7 @@ class JobEvent(SQLModel, table=True):
     owner_id: UUID
     type: str = Field(sa_type=Text)
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
-    at: datetime = Field(sa_column=instant(default_now=True))
+    at: datetime = Field(sa_column=timestamp_column(default_now=True))
     xact_id: int = Field(
         sa_column=Column(
             BigInteger, nullable=False, server_default=text("((pg_current_xact_id())::text)::bigint")
@@ -221,9 +221,9 @@ class JobAttempt(SQLModel, table=True):
     kind: str = Field(sa_type=Text)
     queue: str = Field(sa_type=Text)
     worker_id: UUID
-    due_at: datetime = Field(sa_column=instant())
-    started_at: datetime = Field(sa_column=instant())
-    ended_at: datetime = Field(sa_column=instant(default_now=True))
+    due_at: datetime = Field(sa_column=timestamp_column())
+    started_at: datetime = Field(sa_column=timestamp_column())
+    ended_at: datetime = Field(sa_column=timestamp_column(default_now=True))
     outcome: str = Field(sa_type=Text)
     error: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     traceback: str | None = Field(default=None, sa_type=Text)

@@ -1,12 +1,17 @@
-"""What goes into a transition and what comes out of it."""
+"""The arguments and the results of transitions."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any, Self
 from uuid import UUID
 
+import msgspec
+
 from app.core.files import StoredFile
+from app.core.rows import Row
 from app.jobs.events import Event
-from app.jobs.states import Priority, Status
+from app.jobs.states import EventType, Outcome, Priority, Status
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class NewJob:
 
 @dataclass(frozen=True)
 class ClaimedJob:
-    """A running job, as the worker that claimed it needs it. `params` and `rows` are JSON."""
+    """A running job, with what its worker needs to run it. `params` and `rows` are JSON."""
 
     id: UUID
     attempt: int
@@ -64,12 +69,40 @@ class ClaimedJob:
     group_id: UUID | None = None
     dataset_id: UUID | None = None
 
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of the statement CLAIM."""
+        return cls(
+            id=row["job_id"],
+            attempt=row["attempt"],
+            owner_id=row["owner_id"],
+            kind=row["kind"],
+            queue=row["queue"],
+            params=row["params"].encode(),
+            rows=row["rows"],
+            total=row["total"],
+            next_batch=row["next_batch"],
+            done=row["done"],
+            checkpoint=row["checkpoint"],
+            soft_limit_seconds=row["soft_limit_seconds"],
+            time_limit_seconds=row["time_limit_seconds"],
+            failures=row["failures"],
+            max_attempts=row["max_attempts"],
+            waited_seconds=row["waited_seconds"],
+            errors=row["errors"],
+            files=msgspec.convert(row["files"] or {}, dict[str, StoredFile]),
+            checkpoint_file=msgspec.convert(row["checkpoint_file"], StoredFile | None),
+            group_id=row["group_id"],
+            dataset_id=row["dataset_id"],
+        )
+
 
 @dataclass(frozen=True)
 class Batch:
-    """One computed batch. `output` holds one JSON object a line, a line a row.
+    """One computed batch. `output` has one line for each row, each a JSON object.
 
-    A large output is in the part file `part_key` of `part_bytes` in storage instead.
+    A large output is in the part file `part_key` of `part_bytes` in storage instead. `data` is a JSON object
+    that becomes part of the progress event.
     """
 
     first_row: int
@@ -83,16 +116,16 @@ class Batch:
 
     @property
     def bytes(self) -> int:
-        """How many bytes are stored of it."""
+        """The size of its output."""
         return self.part_bytes if self.output is None else len(self.output)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What an attempt has to say: the batches from `first_batch` on, and its result if it is done.
+    """The progress of an attempt: its batches from `first_batch` on, and its result if it is done.
 
-    A large checkpoint is `checkpoint_file` instead. `is_early` says that what is done is the whole job,
-    though its total promised more.
+    A large checkpoint is in `checkpoint_file` instead. `is_early` means that the job is complete with fewer
+    rows than its total.
     """
 
     job_id: UUID
@@ -107,25 +140,60 @@ class Report:
 
     @property
     def batch_bytes(self) -> int:
-        """How many bytes the batches store."""
+        """The size of the outputs of all batches."""
         return sum(batch.bytes for batch in self.batches)
 
     @property
     def checkpoint_bytes(self) -> int | None:
-        """How many bytes the checkpoint stores, which takes the place of the one before; None without one."""
+        """The size of the checkpoint, which replaces the previous one; None without one."""
         if self.checkpoint_file is not None:
             return self.checkpoint_file.bytes
         return None if self.checkpoint is None else len(self.checkpoint)
 
     @property
     def is_final(self) -> bool:
-        """Whether the attempt says that the job is done."""
+        """Whether the report completes the job."""
         return self.result is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptEnd:
+    """How attempts end that do not complete their job.
+
+    The job is cancelled if that was requested or `is_cancelled`. Otherwise it goes back to pending, with the
+    event `pending_event`, unless `is_failure` and the failure is not retryable or has used up the budget.
+    `delays_seconds[n - 1]` is the wait after the n-th failure; the last one holds for all that follow.
+    """
+
+    outcome: Outcome
+    pending_event: EventType
+    is_failure: bool = False
+    is_retryable: bool = True
+    is_cancelled: bool = False
+    delays_seconds: Sequence[float] = (0.0,)
+    error: Mapping[str, Any] | None = None
+    traceback: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that the statements for the end of an attempt take."""
+        return {
+            "outcome": self.outcome,
+            "pending_event": self.pending_event,
+            "is_failure": self.is_failure,
+            "is_retryable": self.is_retryable,
+            "is_cancelled": self.is_cancelled,
+            "delays_seconds": list(self.delays_seconds),
+            "error": self.error,
+            "traceback": self.traceback,
+        }
 
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """What a transition did to one job: where it stands now, and the events that tell of it."""
+    """One job after a transition, with the events that the transition wrote.
+
+    `is_by_worker` tells the end of an attempt by its own worker from a cancellation or a rescue.
+    """
 
     job_id: UUID
     owner_id: UUID
@@ -135,3 +203,28 @@ class TransitionResult:
     worker_id: UUID | None
     is_due: bool
     events: tuple[Event, ...]
+    is_by_worker: bool = False
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Row], *, is_by_worker: bool = False) -> list[Self]:
+        """Read the answer of a transition, which has one row for each event."""
+        events: dict[UUID, list[Event]] = {}
+        last_rows: dict[UUID, Row] = {}
+        for row in rows:
+            event = Event.from_row(row)
+            events.setdefault(event.job_id, []).append(event)
+            last_rows[event.job_id] = row
+        return [
+            cls(
+                job_id=job_id,
+                owner_id=row["owner_id"],
+                queue=row["queue"],
+                kind=row["kind"],
+                status=Status(row["status"]),
+                worker_id=row["worker_id"],
+                is_due=row["is_due"],
+                events=tuple(events[job_id]),
+                is_by_worker=is_by_worker,
+            )
+            for job_id, row in last_rows.items()
+        ]

@@ -1,42 +1,33 @@
-"""How stored jobs, results and events are shown. Bytes that are JSON already are set in as they are."""
+"""Jobs, attempts and results in the shape the API returns. Stored JSON is passed on unread."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 from starlette.responses import Response
 
 from app.core import paging
-from app.jobs.queries import estimated_completion
+from app.core.paging import Page
+from app.jobs.job import Attempt, Job
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
-from app.jobs.states import Priority, Status
+from app.jobs.states import Status
 
 encode: Final = msgspec.json.Encoder().encode
 
 
 def respond(content: object, *, status_code: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """An answer with this content as JSON."""
+    """Return a response with this content as JSON."""
     return Response(encode(content), status_code=status_code, headers=headers, media_type="application/json")
-
-
-class Row(Protocol):
-    """A row as asyncpg or SQLAlchemy gives it."""
-
-    def __getitem__(self, column: str, /) -> Any:
-        """The value of a column."""
-
-    def get(self, column: str, /) -> Any:
-        """The value of a column, None if the row does not have it."""
 
 
 _PLAIN: Final = b'{"prediction":'
 
 
 def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
-    """The answer to a request for work."""
+    """Return the response to a request that created a job."""
     return JobCreated(
         job_id=job_id,
         status=status,
@@ -46,62 +37,63 @@ def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
     )
 
 
-def job(row: Row) -> JobView:
-    """A job as its owner sees it."""
+def job(job: Job) -> JobView:
+    """Return a job as its owner sees it."""
     return JobView(
-        job_id=row["id"],
-        kind=row["kind"],
-        job_type=row["kind"],
-        status=Status(row["status"]),
-        user_id=row["owner_id"],
-        queue=row["queue"],
-        priority=Priority(row["priority"]),
-        model=_model(row["params"].get("model")),
-        attempt=row["attempt"],
-        max_attempts=row["max_attempts"],
-        progress=row["progress"],
-        done=row["done"],
-        total=row["total"],
-        step=row["step"],
-        estimated_completion=estimated_completion(row, datetime.now(UTC)),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        completed_at=row["finished_at"],
-        run_at=row["run_at"],
-        expires_at=row["expires_at"],
-        cancel_requested=row["cancel_requested_at"] is not None,
-        result=_result(row),
-        error=row["error"],
-        errors=row["errors"],
-        group_id=row["group_id"],
-        metadata=row["metadata"],
-        links=_links(row["id"]),
+        job_id=job.id,
+        kind=job.kind,
+        job_type=job.kind,
+        status=job.status,
+        user_id=job.owner_id,
+        queue=job.queue,
+        priority=job.priority,
+        model=_model(job.params.get("model")),
+        attempt=job.attempt,
+        max_attempts=job.max_attempts,
+        progress=job.progress,
+        done=job.done,
+        total=job.total,
+        step=job.step,
+        estimated_completion=job.estimated_completion(datetime.now(UTC)),
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.finished_at,
+        run_at=job.run_at,
+        expires_at=job.expires_at,
+        cancel_requested=job.cancel_requested_at is not None,
+        result=_result(job),
+        error=job.error,
+        errors=job.errors,
+        group_id=job.group_id,
+        metadata=job.metadata,
+        links=_links(job.id),
     )
 
 
-def job_page(rows: Sequence[Row], limit: int) -> JobPage:
-    """A page of at most `limit` jobs, from one row more than that if there are more."""
-    shown, is_last = paging.page(rows, limit)
-    next_cursor = None if is_last else paging.encode_cursor(shown[-1]["id"])
-    return JobPage(items=[job(row) for row in shown], next_cursor=next_cursor)
+def job_page(page: Page[Job]) -> JobPage:
+    """Return a page of jobs."""
+    return JobPage(
+        items=[job(found) for found in page.items],
+        next_cursor=page.next_cursor(lambda last: paging.encode_cursor(last.id)),
+    )
 
 
-def attempt(row: Row) -> AttemptView:
-    """One try at a job, as its owner sees it: without the traceback, which is for whoever runs the system."""
+def attempt(attempt: Attempt) -> AttemptView:
+    """Return an attempt as its owner sees it. The traceback is for administrators only."""
     return AttemptView(
-        attempt=row["attempt"],
-        outcome=row["outcome"],
-        queue=row["queue"],
-        worker=row["worker"],
-        due_at=row["due_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        error=None if row["error"] is None else row["error"] | {"attempt": row["attempt"]},
+        attempt=attempt.attempt,
+        outcome=attempt.outcome,
+        queue=attempt.queue,
+        worker=attempt.worker,
+        due_at=attempt.due_at,
+        started_at=attempt.started_at,
+        ended_at=attempt.ended_at,
+        error=attempt.error,
     )
 
 
 def _model(model: Any) -> str | None:
-    """The version of a model that a job works with; what else a plugin's kind may call `model` is its own."""
+    """Return `name@version` of a job's model. A plugin may use the param `model` for something else."""
     match model:
         case {"name": name, "version": version}:
             return f"{name}@{version}"
@@ -114,32 +106,34 @@ def _links(job_id: UUID) -> JobLinks:
     return JobLinks(self=here, stream=f"{here}/stream", results=f"{here}/results", events=f"{here}/events")
 
 
-def _result(row: Row) -> dict[str, Any] | None:
-    """What came of a job: the handler's summary, its figures, and the predictions where they are few."""
-    if row["result"] is None:
+def _result(job: Job) -> dict[str, Any] | None:
+    """Return the handler's result with its rate, and with the predictions if they are few."""
+    if job.result is None:
         return None
-    seconds = (row["finished_at"] - row["started_at"]).total_seconds()
+    seconds = 0.0
+    if job.started_at is not None and job.finished_at is not None:
+        seconds = (job.finished_at - job.started_at).total_seconds()
     result = {
-        **row["result"],
-        "results_url": f"/jobs/{row['id']}/results",
+        **job.result,
+        "results_url": f"/jobs/{job.id}/results",
         "seconds": round(seconds, 6),
-        "rows_per_second": round(row["done"] / seconds, 1) if seconds > 0 else None,
+        "rows_per_second": round(job.done / seconds, 1) if seconds > 0 else None,
     }
-    outputs = row.get("outputs")
-    if outputs and None not in outputs:
+    outputs = [output for output in job.outputs or () if output is not None]
+    if job.outputs and len(outputs) == len(job.outputs):
         lines = b"\n".join(outputs).split(b"\n")
         result["predictions"] = msgspec.Raw(b"[%s]" % b",".join(_prediction(line) for line in lines if line))
     return result
 
 
 def _prediction(line: bytes) -> bytes:
-    """What was predicted for a row, null if there was an error."""
+    """Return the prediction for a row, null if there was an error."""
     if line.startswith(_PLAIN):
         return line[len(_PLAIN) : -1]
     return encode(msgspec.json.decode(line).get("prediction"))
 
 
 def result_rows(batch: ResultBatch) -> Iterator[bytes]:
-    """The rows of a piece of a stored batch, each as a JSON object."""
+    """Yield the rows of a batch, each as a JSON object."""
     for row, line in enumerate(batch.lines, start=batch.first_row):
         yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])

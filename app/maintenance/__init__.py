@@ -1,1 +1,1 @@
-"""The keeper: the background loops that keep the system tidy, in every API process and every worker."""
+"""Maintenance: the background loops that every API process and every worker runs."""

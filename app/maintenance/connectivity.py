@@ -1,4 +1,4 @@
-"""How long this process has been in touch with Postgres without a break."""
+"""How long this process has been in contact with Postgres without a break."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from time import monotonic
 
 @dataclass
 class Connectivity:
-    """The grace rule: whoever was out of touch may not judge whether others are alive.
+    """The grace rule: a process that lost contact with Postgres must not judge whether workers are alive.
 
     After an outage of Postgres every worker's lease looks old, because none could renew it. A process may
     rescue only after two lease lengths of its own unbroken contact: by then every living worker was seen.
-    A pause of this process itself (it was frozen, or starved) is a break as well.
+    A pause of this process itself (it was frozen, or starved of CPU) is a break as well.
     """
 
     lease_seconds: float
@@ -20,7 +20,7 @@ class Connectivity:
     _last: float | None = None
 
     def touch(self) -> None:
-        """Postgres has just answered."""
+        """Record that Postgres has just answered."""
         now = self.clock()
         if self._last is None or now - self._last > self.lease_seconds / 2:
             self._since = now

@@ -1,4 +1,4 @@
-"""The keeper of one process: all its loops."""
+"""All maintenance loops of one process."""
 
 import asyncio
 from typing import Final
@@ -9,7 +9,7 @@ from app.maintenance.prune import Prune
 from app.maintenance.rescue import Rescue
 from app.maintenance.sweep import Sweep, SweepLoop
 from app.maintenance.token_refill import TokenRefill, TokenRefillLoop
-from app.quotas import queries as quotas
+from app.quotas import commands as quotas
 
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0
@@ -18,13 +18,13 @@ SWEEP_SECONDS: Final = 3600.0
 
 
 class Maintenance:
-    """Runs every duty beside whatever else its process does."""
+    """Runs every maintenance duty in the background."""
 
     def __init__(self, resources: Resources, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
         settings, database = resources.settings, resources.database
         rescue = Rescue(settings, resources.hints)
         self.loops = (
-            # Among many processes a single one seldom gets to do it; in touch it is all the same.
+            # Among many processes each seldom gets to perform it, but stays in contact all the same.
             Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
             TokenRefillLoop(
                 "wake",
@@ -48,5 +48,5 @@ class Maintenance:
         await asyncio.gather(*(loop.run_forever() for loop in self.loops))
 
     def health(self) -> dict[str, bool]:
-        """For each loop, whether it succeeded lately."""
+        """Return whether each loop succeeded recently."""
         return {loop.name: loop.is_healthy for loop in self.loops}

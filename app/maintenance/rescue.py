@@ -1,4 +1,4 @@
-"""Rescue: jobs that run on workers which are gone go on elsewhere."""
+"""Rescue: jobs of lost workers resume on other workers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,8 +13,7 @@ from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.hints import Hints
 from app.jobs import transitions
-from app.jobs.publishing import publish_transition
-from app.jobs.transition_types import TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.connectivity import Connectivity
 
 JOBS_AT_ONCE: Final = 200
@@ -24,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 
 class Rescue:
-    """Takes the running jobs of workers that have not been seen for a lease."""
+    """Rescues the running jobs of workers that were not seen for a lease."""
 
     def __init__(self, settings: Settings, hints: Hints) -> None:
         self._settings = settings
@@ -32,26 +31,27 @@ class Rescue:
         self.contact = Connectivity(settings.lease_seconds)
 
     async def __call__(self, connection: asyncpg.Connection) -> Callable[[], None] | None:
-        """Rescue what there is to rescue now; gives back what tells of it."""
+        """Rescue jobs. The result publishes and counts them, after the commit."""
         self.contact.touch()
         if not self.contact.is_long_enough:
             return None
-        rescued = await transitions.rescue(
-            connection,
+        unit = UnitOfWork(connection)
+        await transitions.rescue(
+            unit,
             lease=timedelta(seconds=self._settings.lease_seconds),
             delays_seconds=self._delays(),
             limit=JOBS_AT_ONCE,
         )
-        return partial(self._tell, rescued)
+        return partial(self._publish, unit)
 
-    def _tell(self, rescued: list[TransitionResult]) -> None:
-        for transition in rescued:
-            log.warning("job_rescued", job_id=str(transition.job_id), status=transition.status)
-            publish_transition(self._hints, transition)
-        metrics.JOBS_RESCUED.inc(len(rescued))
+    def _publish(self, unit: UnitOfWork) -> None:
+        for rescued in unit.results:
+            log.warning("job_rescued", job_id=str(rescued.job_id), status=rescued.status)
+        metrics.JOBS_RESCUED.inc(len(unit.results))
+        unit.publish(self._hints)
 
     def _delays(self) -> list[float]:
-        """No wait after the first failure, which is most likely the worker's; then the usual backoff."""
+        """Return the waits: none after the first failure, likely the worker's; then the usual backoff."""
         settings = self._settings
         return [0.0] + [
             delay_seconds(failures, base=settings.retry_base_seconds, maximum=settings.retry_max_seconds)

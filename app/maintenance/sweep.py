@@ -1,7 +1,7 @@
-"""Sweep: files in storage that nothing refers to are deleted, once nobody can be about to refer to them.
+"""Sweep: deletes files in storage that no row refers to, once they are too old for a row still to come.
 
-A file is stored before the row that refers to it is committed, and deleted after the row is gone. Whoever
-dies in between leaves a file that only a look through all of storage finds.
+A file is stored before the row that refers to it is committed, and deleted after the row is deleted. A
+process that dies in between leaves a file behind, which only a listing of all of storage finds.
 """
 
 import asyncio
@@ -20,32 +20,22 @@ from app.core.database import connect, unavailability
 from app.core.durable import INCOMING
 from app.core.errors import FileMissing
 from app.core.storage import Storage
+from app.maintenance import locks, queries
 from app.maintenance.loop import Loop
 
 GRACE: Final = timedelta(hours=24)
-"""How long a file may be without anybody who refers to it. No upload and no batch takes as long."""
+"""How long a file may exist without a row that refers to it. No upload and no batch takes as long."""
 
 PAGE: Final = 1000
 STATEMENT_SECONDS: Final = 30.0
 OWNER_KEY: Final = "database"
-"""The file that says which database this storage belongs to."""
-
-_OWNER: Final = """
-SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
-FROM pg_control_system()"""
-
-_DATASETS: Final = "SELECT id FROM datasets WHERE id = ANY ($1)"
-_ARTIFACTS: Final = "SELECT artifact_key FROM model_versions WHERE artifact_key = ANY ($1)"
-_OF_JOBS: Final = """
-SELECT part_key FROM job_batches WHERE job_id = ANY ($1) AND part_key IS NOT NULL
-UNION ALL
-SELECT file ->> 'key' FROM job_checkpoints WHERE job_id = ANY ($1) AND file IS NOT NULL"""
+"""The file that names the database this storage belongs to."""
 
 log = structlog.get_logger(__name__)
 
 
 class Sweep:
-    """Goes through storage once, page by page, with one query for each."""
+    """Lists all of storage, with one query for each page of files."""
 
     def __init__(self, storage: Storage, grace: timedelta = GRACE, *, page_size: int = PAGE) -> None:
         self._storage = storage
@@ -53,7 +43,7 @@ class Sweep:
         self._page_size = page_size
 
     async def __call__(self, connection: asyncpg.Connection) -> None:
-        """Delete what nothing refers to. Raises StorageUnavailable."""
+        """Delete the files that no row refers to. Raises StorageUnavailable."""
         if not await self._is_of_this_database(connection):
             return
         deleted = 0
@@ -67,11 +57,11 @@ class Sweep:
             metrics.FILES_SWEPT.inc(deleted)
 
     async def _is_of_this_database(self, connection: asyncpg.Connection) -> bool:
-        """Whether the rows that refer to these files are here.
+        """Whether the storage belongs to this database.
 
-        Nothing is, for a database that was pointed at another's storage, and all of it would be deleted.
+        Otherwise no row here refers to any of its files, and all of them would be deleted.
         """
-        database: bytes = (await connection.fetchval(_OWNER)).encode()
+        database = (await queries.database_id(connection)).encode()
         try:
             owner = await self._storage.get(OWNER_KEY)
         except FileMissing:
@@ -82,7 +72,7 @@ class Sweep:
         return owner == database
 
     async def _pages(self, prefix: str) -> AsyncIterator[list[str]]:
-        """The keys of the files that are old enough, in pages."""
+        """Yield the keys of the files that are old enough, in pages."""
         before = datetime.now(UTC) - self._grace
         page: list[str] = []
         async for found in self._storage.list(prefix):
@@ -97,12 +87,12 @@ class Sweep:
 
 @dataclass
 class SweepLoop(Loop):
-    """A sweep takes longer than a transaction may, so it has a connection of its own, and a lock on that."""
+    """Sweeps on a connection of its own that holds the lock: a sweep takes longer than a transaction may."""
 
     database_url: str = ""
 
     async def run_forever(self) -> None:
-        """Sweep again and again, until cancelled; not at once, or each restart would read all of storage."""
+        """Sweep repeatedly, until cancelled, but not at once: restarts must not list all of storage."""
         await asyncio.sleep(self.interval_seconds * random.random())  # noqa: S311  # spreads load
         await super().run_forever()
 
@@ -110,32 +100,27 @@ class SweepLoop(Loop):
         with unavailability():
             connection = await connect(self.database_url, command_timeout=STATEMENT_SECONDS)
             try:
-                if await connection.fetchval(
-                    "SELECT pg_try_advisory_lock(hashtext($1))", f"keeper:{self.name}"
-                ):
+                if await locks.try_for_connection(connection, self.name):
                     await self.duty(connection)
             finally:
                 connection.terminate()
 
 
 async def _unreferenced(connection: asyncpg.Connection, prefix: str, keys: Sequence[str]) -> list[str]:
-    """Those of the keys that nothing refers to. What is not named as we name things is left alone."""
+    """Return the keys that no row refers to. Files that Headrace did not name are left alone."""
     if prefix == INCOMING:
-        return list(keys)  # what is there is whole nowhere
+        return list(keys)  # interrupted uploads
     if prefix == "artifacts":
-        rows = await connection.fetch(_ARTIFACTS, keys)
-        return sorted(set(keys) - {row[0] for row in rows})
+        return sorted(set(keys) - await queries.artifacts(connection, keys))
     ids = {key: found for key in keys if (found := _id(key)) is not None}
     if prefix == "datasets":
-        rows = await connection.fetch(_DATASETS, list(set(ids.values())))
-        known = {row[0] for row in rows}
-        return [key for key, dataset_id in ids.items() if dataset_id not in known]
-    rows = await connection.fetch(_OF_JOBS, list(set(ids.values())))
-    return sorted(ids.keys() - {row[0] for row in rows})
+        existing = await queries.existing_datasets(connection, set(ids.values()))
+        return [key for key, dataset_id in ids.items() if dataset_id not in existing]
+    return sorted(ids.keys() - await queries.files_of_jobs(connection, set(ids.values())))
 
 
 def _id(key: str) -> UUID | None:
-    """The id that is the second part of a key."""
+    """Return the id in the second part of a key, or None."""
     try:
         return UUID(key.split("/")[1])
     except (IndexError, ValueError):

@@ -1,4 +1,4 @@
-"""Wake: for every due job there is a token in Redis. This is what makes Redis disposable."""
+"""Token refill: adds a token in Redis for every due job that has none. This makes Redis disposable."""
 
 import asyncio
 from typing import Final
@@ -9,39 +9,20 @@ from redis.asyncio import ConnectionPool, Redis
 
 from app.core import keys
 from app.core.hints import Hints
-from app.core.redis import UNREACHABLE, Availability, Use
+from app.core.redis import UNREACHABLE, Availability, Operation
+from app.maintenance import queries
 from app.maintenance.loop import Loop
 
 TOKENS_AT_ONCE: Final = 1000
 
 ASK_SECONDS: Final = 1.0
-"""How long Redis may take to answer. Meanwhile a transaction is open, and nobody else does this duty."""
-
-# Queue by queue: were the first due jobs of all queues counted together, a thousand in one that nobody serves
-# would hide every other. Which jobs of a queue are counted does not matter, only whether there are more than
-# tokens.
-_DUE: Final = """
-WITH RECURSIVE queues (name) AS (
-    SELECT min(queue) FROM jobs WHERE status = 'pending'
-    UNION ALL
-    SELECT (SELECT min(queue) FROM jobs WHERE status = 'pending' AND queue > q.name)
-    FROM queues q WHERE q.name IS NOT NULL
-)
-SELECT q.name AS queue, due.jobs
-FROM queues q CROSS JOIN LATERAL (
-    SELECT count(*)::int AS jobs FROM (
-        SELECT FROM jobs WHERE queue = q.name AND status = 'pending' AND run_at <= now() LIMIT $1
-    ) counted
-) due
-WHERE due.jobs > 0"""
-
-_IS_ANY_DUE: Final = "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now())"
+"""How long Redis may take to answer. Meanwhile a transaction is open that keeps others from this duty."""
 
 log = structlog.get_logger(__name__)
 
 
 class TokenRefill:
-    """Adds the tokens that are missing: lost ones, and those of delayed jobs that are due now."""
+    """Adds missing tokens: lost ones, and those of delayed jobs that are due now."""
 
     def __init__(self, pool: ConnectionPool, availability: Availability, hints: Hints) -> None:
         self._redis = Redis(connection_pool=pool)
@@ -49,28 +30,28 @@ class TokenRefill:
         self._hints = hints
 
     async def __call__(self, connection: asyncpg.Connection) -> None:
-        """Compare the queues in Postgres with their tokens in Redis, and add what is missing."""
-        due = await connection.fetch(_DUE, TOKENS_AT_ONCE)
+        """Compare the queues in Postgres with their tokens in Redis, and add the missing tokens."""
+        due = await queries.due_jobs(connection, limit=TOKENS_AT_ONCE)
         if not due:
             return
         try:
             async with asyncio.timeout(ASK_SECONDS), self._redis.pipeline(transaction=False) as pipe:
-                for row in due:
-                    pipe.zcard(keys.queue(row["queue"]))
+                for waiting in due:
+                    pipe.zcard(keys.queue(waiting.queue))
                 tokens = await pipe.execute()
         except UNREACHABLE as error:
-            self._availability.failed(error, Use.SEND)
+            self._availability.failed(error, Operation.PUBLISH)
             return
-        for row, present in zip(due, tokens, strict=True):
-            if present < row["jobs"]:
-                self._hints.wake(row["queue"], row["jobs"] - present)
+        for waiting, present in zip(due, tokens, strict=True):
+            if present < waiting.jobs:
+                self._hints.wake(waiting.queue, waiting.jobs - present)
 
 
 class TokenRefillLoop(Loop):
-    """Looks several times a second, mostly for nothing: one statement says so, without a lock."""
+    """Checks several times a second whether any job is due, without a lock, before it does a round."""
 
     async def _do_round(self) -> None:
         async with self.database.connection() as connection:
-            is_any_due = await connection.fetchval(_IS_ANY_DUE)
+            is_any_due = await queries.is_any_due(connection)
         if is_any_due:
             await super()._do_round()

@@ -1,1 +1,1 @@
-"""The models that jobs predict with: the one that is built in, and those that users train and bring."""
+"""The model registry: the built-in model, and the models that users train or upload."""

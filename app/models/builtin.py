@@ -1,4 +1,4 @@
-"""The model that is there from the start, so that the first call works."""
+"""The built-in model, so that the first prediction works without any set-up."""
 
 from typing import Final
 
@@ -10,9 +10,9 @@ SENTIMENT: Final = ModelVersion(
 
 
 NAMES: Final = frozenset({SENTIMENT.name})
-"""What no user may call a model."""
+"""Reserved names of models."""
 
 
 def find(reference: str) -> ModelVersion | None:
-    """The version that `name` or `name@version` means, if it is one that is built in."""
+    """The built-in version that `name` or `name@version` refers to; None for any other reference."""
     return SENTIMENT if reference in (SENTIMENT.name, SENTIMENT.reference) else None

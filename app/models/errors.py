@@ -1,10 +1,10 @@
-"""What can be wrong with a model that somebody names, or with what somebody brings as one."""
+"""Errors of models and of uploaded model files."""
 
 from app.core.errors import AppError, Conflict, NotFound, TooLarge, Unprocessable
 
 
 class ModelNotFound(NotFound):
-    """There is no model {model!r}."""
+    """There is no model {model!r}. `GET /models` lists those that you can use."""
 
     code = "model_not_found"
     title = "Model not found"
@@ -15,63 +15,63 @@ class NotYourModel(ModelNotFound):
 
 
 class AliasNotFound(NotFound):
-    """The model {model!r} has no alias {alias!r}."""
+    """The model {model!r} has no alias {alias!r}. Its aliases are listed with the model."""
 
     code = "alias_not_found"
     title = "Alias not found"
 
 
 class ArtifactNotFound(NotFound):
-    """The model {model!r} is built in; it has no file."""
+    """The model {model!r} is built in and has no file to download."""
 
     code = "artifact_not_found"
     title = "Artifact not found"
 
 
 class NameReserved(Conflict):
-    """The model {model!r} is built in; it cannot be changed, and no other may have its name."""
+    """The model {model!r} is built in and cannot be changed. Choose another name."""
 
     code = "name_reserved"
     title = "Name reserved"
 
 
 class ModelInUse(Conflict):
-    """The model {model!r} is needed by {jobs} jobs that are not finished."""
+    """The model {model!r} is in use by {jobs} unfinished jobs. Cancel them, or wait until they end."""
 
     code = "model_in_use"
     title = "Model in use"
 
 
 class ModelTooLarge(TooLarge):
-    """The model is larger than {limit} bytes."""
+    """The model file is larger than {limit} bytes, the most that one may have."""
 
     code = "model_too_large"
     title = "Model too large"
 
 
 class UnsafeModel(Unprocessable):
-    """The file was not taken. {reason}"""
+    """The model file was rejected. {reason}"""
 
     code = "unsafe_model"
     title = "Unsafe model"
 
 
 class BrokenModel(Unprocessable):
-    """The file was not taken. {reason}"""
+    """The model file was rejected. {reason}"""
 
     code = "broken_model"
     title = "Broken model"
 
 
 class ClassesNotTaken(Unprocessable):
-    """A skops file names its own classes. Leave out `classes`, which is for ONNX models."""
+    """A skops file already names its classes. Leave out `classes`, which is for ONNX models only."""
 
     code = "classes_not_taken"
     title = "Classes not taken"
 
 
 class InspectionPending(AppError):
-    """The model is still being looked at. If it is fine it is there once job {job_id} has completed."""
+    """The model is still being inspected. If it passes, it is available once job {job_id} has completed."""
 
     status = 504
     code = "inspection_pending"
@@ -79,14 +79,14 @@ class InspectionPending(AppError):
 
 
 class InspectionCancelled(Conflict):
-    """Job {job_id}, which looked at the model, was cancelled."""
+    """Job {job_id}, which inspected the model, was cancelled. Upload the model again."""
 
     code = "inspection_cancelled"
     title = "Inspection cancelled"
 
 
 class InspectionFailed(AppError):
-    """The model could not be looked at: {reason}"""
+    """The model could not be inspected: {reason} Upload it again."""
 
     status = 503
     code = "inspection_failed"

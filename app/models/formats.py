@@ -1,15 +1,19 @@
-"""Which runtime a file is for, told from its content without loading any of it.
+"""Detects the runtime of a model file from its content, without loading it.
 
-Only a look: a worker's child, which has nothing to lose, does the rest. What is known to run code when it is
-loaded is refused here, with a word on what to do instead.
+This is a first check; the full inspection runs in a sandboxed child of a worker. Formats that can run code
+when they are loaded are rejected here, with a hint what to use instead.
 """
 
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from app.core.plugins import ExtensionPoint
+from app.models import builtin
 from app.models.errors import BrokenModel, UnsafeModel
 
 SKLEARN: Final = "sklearn"
@@ -19,14 +23,14 @@ MAX_DIRECTORY_BYTES: Final = 4 * 1024 * 1024
 MAX_INFLATED_BYTES: Final = 4 * 1024 * 1024 * 1024
 MAX_RATIO: Final = 200
 FREE_BYTES: Final = 64 * 1024 * 1024
-"""A file may inflate to MAX_RATIO times its size, or to so much."""
+"""A file may decompress to MAX_RATIO times its size, or to this size."""
 
 INSTEAD: Final = "Save the model with skops.io.dump, or export it to ONNX."
 
 _HEAD_BYTES: Final = 64
 _SKOPS_SCHEMA: Final = "schema.json"
 
-# What begins like this, and what that is.
+# First bytes of unsafe formats.
 _UNSAFE: Final = (
     (b"\x80", "a Python pickle (pickle, joblib or PyTorch)"),
     (b"\x93NUMPY", "a NumPy file, which may hold a pickle"),
@@ -41,7 +45,7 @@ _UNSAFE: Final = (
     (b"\x5d\x00\x00", "compressed, as joblib writes pickles"),
     (b"\x04\x22\x4d\x18", "compressed, as joblib writes pickles"),
 )
-# How pickles of the first protocols, which are text, begin; they all end in a full stop.
+# First bytes of pickles of the text protocols; they all end in a full stop.
 _TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
 
 _BAD_DIRECTORY: Final = (
@@ -49,12 +53,12 @@ _BAD_DIRECTORY: Final = (
     UnicodeDecodeError,  # a name that is no UTF-8
     RuntimeError,  # a later version of the format than zipfile reads
 )
-"""What `zipfile` raises as it reads the list of members. They have nothing in common."""
+"""The errors of `zipfile` for a damaged directory. They have no common base class."""
 
 _END_OF_DIRECTORY: Final = struct.Struct("<4s4H2LH")
 _ZIP64_LOCATOR_BYTES: Final = 20
 
-# The fields of onnx.ModelProto, each with its wire type: 0 a number, 2 so many bytes.
+# The fields of onnx.ModelProto with their wire types: 0 is a varint, 2 is length-delimited.
 _ONNX_FIELDS: Final = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
 _IR_VERSION: Final = 1
 _GRAPH: Final = 7
@@ -62,8 +66,40 @@ _MAX_FIELDS: Final = 100_000
 _NUMBER: Final = 0
 
 
-def runtime_of(path: Path) -> str:
-    """The runtime that a file is for. Raises UnsafeModel, BrokenModel."""
+@dataclass(frozen=True)
+class FileFormat:
+    """A format of model files that a plugin adds.
+
+    `matches` recognises a file by its first 64 bytes. It is called only for files that are in no built-in
+    format and do not look like a pickle or a container of pickles. `suffix` ends the names of downloads.
+    """
+
+    runtime: str
+    suffix: str
+    matches: Callable[[bytes], bool]
+
+
+FORMATS: Final = ExtensionPoint[FileFormat](
+    "formats", "file format", lambda value: isinstance(value, FileFormat), name_of=attrgetter("runtime")
+)
+
+_SUFFIXES: Final = {SKLEARN: "skops", ONNX: "onnx"}
+
+
+def load(plugins: Iterable[str]) -> dict[str, FileFormat]:
+    """Return the formats that plugins add, by runtime. Raises ConfigurationError if a plugin is wrong."""
+    return FORMATS.load(plugins, taken={*_SUFFIXES, builtin.SENTIMENT.runtime})
+
+
+def suffix(runtime: str, added: Mapping[str, FileFormat]) -> str:
+    """Return how the name of a downloaded model file ends."""
+    if runtime in added:
+        return added[runtime].suffix
+    return _SUFFIXES.get(runtime, "bin")
+
+
+def runtime_of(path: Path, added: Iterable[FileFormat] = ()) -> str:
+    """Return the runtime that a file is for. Raises UnsafeModel, BrokenModel."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
         if not head:
@@ -78,6 +114,9 @@ def runtime_of(path: Path) -> str:
             return ONNX
         if head[0] in _TEXT_PICKLE and _last_byte(file) == b".":
             raise _unsafe("a Python pickle of an old protocol")
+        for file_format in added:
+            if file_format.matches(head):
+                return file_format.runtime
     raise BrokenModel(reason="It is neither a skops file nor an ONNX model.")
 
 
@@ -96,15 +135,15 @@ def _check_zip(file: BinaryIO, size: int) -> None:
             raise _unsafe("a NumPy archive, which may hold a pickle")
         if any(name.endswith((".h5", ".hdf5")) for name in names):
             raise _unsafe("a Keras archive, which may hold code")
-        raise BrokenModel(reason=f"It is a zip archive without a {_SKOPS_SCHEMA}, so it is no skops file.")
-    # zipfile never reads more of a member than is said here, so this is what it comes to.
+        raise BrokenModel(reason=f"It is a zip archive without a {_SKOPS_SCHEMA}, so it is not a skops file.")
+    # zipfile never reads more of a member than its declared size, so the sum is an upper bound.
     inflated = sum(member.file_size for member in members)
     if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
         raise BrokenModel(reason=f"It would inflate from {size} to {inflated} bytes.")
 
 
 def _check_end(file: BinaryIO, size: int) -> None:
-    """Look at the end before `zipfile` reads the whole list of members, which may be as large as the file."""
+    """Check the end record before `zipfile` reads the whole directory, which may be as large as the file."""
     file.seek(max(0, size - _END_OF_DIRECTORY.size - _ZIP64_LOCATOR_BYTES))
     tail = file.read()
     if len(tail) < _END_OF_DIRECTORY.size:
@@ -121,7 +160,7 @@ def _check_end(file: BinaryIO, size: int) -> None:
 
 
 def _is_onnx(file: BinaryIO, size: int) -> bool:
-    """Whether the outermost fields are those of an ONNX model, and fill the file exactly."""
+    """Whether the top-level fields are those of an ONNX model and fill the file exactly."""
     found = set()
     try:
         for number in _fields(file, size):
@@ -132,7 +171,7 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 
 
 def _fields(file: BinaryIO, size: int) -> Iterator[int]:
-    """The numbers of a model's outermost fields. Raises ValueError if it cannot be a model."""
+    """The numbers of the top-level fields. Raises ValueError if the file is not an ONNX model."""
     file.seek(0)
     place = 0
     for _ in range(_MAX_FIELDS):

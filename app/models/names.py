@@ -1,18 +1,18 @@
-"""What models and the aliases of their versions may be called."""
+"""Valid names of models and aliases."""
 
 from typing import Annotated, Final
 
 from pydantic import Field
 
 PATTERN: Final = r"^[a-zA-Z][a-zA-Z0-9_.-]{0,99}$"
-"""It starts with a letter: so an alias is never a number, and a name never part of a path or an option."""
+"""Names start with a letter, so that no alias looks like a number, a path or a command-line option."""
 
 ModelName = Annotated[str, Field(pattern=PATTERN, description="A letter, then letters, digits and `_.-`.")]
 AliasName = Annotated[str, Field(pattern=PATTERN, description="A letter, then letters, digits and `_.-`.")]
 
 MAX_REFERENCE_LENGTH: Final = 700
-"""An owner as typed, a name and an alias."""
+"""Length of an owner, a name and an alias together."""
 
 MODEL_REFERENCE: Final = (
-    "`name`, `name@version` or `name@alias`; another user's public model is `owner/name`, likewise."
+    "`name`, `name@version` or `name@alias`; for a public model of another user, `owner/name`."
 )

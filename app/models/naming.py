@@ -1,4 +1,4 @@
-"""Names the classes of an ONNX model in its own file, so that they go wherever the file goes."""
+"""Writes the names of classes into an ONNX file, so that they stay with the model."""
 
 import json
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from typing import Final
 
 CLASSES: Final = "classes"
 
-# onnx.ModelProto.metadata_props, a repeated field, of which one more may follow at the end of the message;
-# and the key and the value of onnx.StringStringEntryProto.
+# onnx.ModelProto.metadata_props, a repeated field, so that one more entry may follow at the end of the
+# message; and the key and the value of onnx.StringStringEntryProto.
 _METADATA: Final = 14
 _KEY: Final = 1
 _VALUE: Final = 2
@@ -16,7 +16,7 @@ _BYTES: Final = 2
 
 
 def name_classes(path: Path, classes: Sequence[str]) -> None:
-    """Append the classes to the metadata of a model; the last member of that name counts."""
+    """Append the classes to the metadata of a model. The last entry with this key counts."""
     written = json.dumps(list(classes), ensure_ascii=False)
     entry = _field(_KEY, CLASSES.encode()) + _field(_VALUE, written.encode())
     with path.open("ab") as file:
@@ -28,7 +28,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits in each byte, the lowest first; the highest bit of a byte says that more follow."""
+    """A protobuf varint: seven bits per byte, lowest first; the highest bit is set if more bytes follow."""
     parts = bytearray()
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)

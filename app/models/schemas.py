@@ -1,4 +1,4 @@
-"""Models as they are shown, and what can be said of them."""
+"""Request and response bodies of models."""
 
 from datetime import datetime
 from typing import Any
@@ -12,17 +12,17 @@ from app.models.versions import Task, Visibility
 
 
 class ModelLinks(TypedDict):
-    """Where more of a model is."""
+    """Links of a model."""
 
     self: str
     versions: str
 
 
 class ModelView(TypedDict):
-    """A model: its name, and which versions it has. `latest_version` is what its bare name means.
+    """A model. Its bare name refers to `latest_version`.
 
-    `is_own` says whether it is yours to change. `reference` is how a job of any user names it, with its
-    owner. The one that is built in was not created by anybody.
+    `is_own` says whether you may change it. `reference` includes the owner, so that jobs of any user can use
+    it. The built-in model has no owner and no creation time.
     """
 
     name: str
@@ -39,21 +39,21 @@ class ModelView(TypedDict):
 
 
 class ModelPage(TypedDict):
-    """A page of models, newest first; the one that is built in is the last of all."""
+    """A page of models, newest first. The built-in model is the last one."""
 
     items: list[ModelView]
     next_cursor: str | None
 
 
 class InputColumnView(TypedDict):
-    """One column that a model expects. `type` is `text`, `number`, `category` or, if unknown, `any`."""
+    """One input column of a model. `type` is `text`, `number`, `category` or, if unknown, `any`."""
 
     name: str
     type: str
 
 
 class VersionLinks(TypedDict):
-    """Where more of a version is. What is built in has no file."""
+    """Links of a version. The built-in version has no `artifact`."""
 
     self: str
     model: str
@@ -61,11 +61,11 @@ class VersionLinks(TypedDict):
 
 
 class VersionView(TypedDict):
-    """One version of a model, which never changes.
+    """One version of a model. It never changes.
 
-    `model` is how a job names exactly this version, `model_id` what it has for the same purpose in results.
-    `columns` are the input columns in the model's order, null if it does not say. `lineage` (where it comes
-    from: job, dataset, code) is for its owner only.
+    `model` is the reference that a job uses for exactly this version; results carry its `model_id`. `columns`
+    are the input columns in the model's order, null if it does not name them. `lineage` (the job, dataset and
+    code that it comes from) is shown to its owner only.
     """
 
     model: str
@@ -96,12 +96,12 @@ class VersionPage(TypedDict):
 
 
 class AliasRequest(StrictBody):
-    """Which version an alias is to mean."""
+    """The version that an alias points to."""
 
     version: int = Field(ge=1, lt=2**31)
 
 
 class ModelChange(StrictBody):
-    """What is to be different about a model."""
+    """Changes of a model."""
 
-    visibility: Visibility = Field(description="`public`: every user may predict with it and download it.")
+    visibility: Visibility = Field(description="`public`: all users may predict with it and download it.")

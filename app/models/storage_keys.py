@@ -1,4 +1,4 @@
-"""Where the files of models are in storage."""
+"""Keys of model files in storage."""
 
 import contextlib
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from app.core.storage import Storage
 
 
 def upload_key(upload_id: UUID) -> str:
-    """A file that a user has brought. Those that jobs have made are beside it, by the id of the job."""
+    """The file of an uploaded model. Files of training jobs have the id of the job in their key."""
     return f"artifacts/uploads/{upload_id}/model"
 
 
 async def forget(storage: Storage, keys: Sequence[str]) -> None:
-    """Delete files that nothing refers to any more. What fails is left to the sweep."""
+    """Delete files without a row. If storage is unavailable, the sweep deletes them later."""
     with contextlib.suppress(StorageUnavailable):
         await storage.delete(keys)

@@ -1,4 +1,4 @@
-"""The tables of models, as SQLModel sees them."""
+"""Tables of models, their versions and aliases."""
 
 from datetime import datetime
 from typing import Any
@@ -8,16 +8,16 @@ from sqlalchemy import BigInteger, Column, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant, one_of, word
+from app.core.schema import enum_check, enum_column, timestamp_column
 from app.models.versions import Visibility
 
 
 class Model(SQLModel, table=True):
-    """A name under which versions are kept. `last_version` only grows: a number is never given twice."""
+    """A model. `last_version` never decreases, so that a version number is never reused."""
 
     __tablename__ = "models"
     __table_args__ = (
-        one_of("visibility", Visibility),
+        enum_check("visibility", Visibility),
         Index("uq_models_of_owner", "owner_id", "name", unique=True),
         Index("ix_models_public_of_name", "name", postgresql_where=text("visibility = 'public'")),
     )
@@ -25,13 +25,13 @@ class Model(SQLModel, table=True):
     id: UUID = Field(primary_key=True)
     owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     name: str = Field(sa_type=Text)
-    visibility: Visibility = Field(sa_column=word(Visibility, default=Visibility.PRIVATE))
+    visibility: Visibility = Field(sa_column=enum_column(Visibility, default=Visibility.PRIVATE))
     last_version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class ModelVersion(SQLModel, table=True):
-    """One version: its artifact in storage, what it expects and gives, and where it comes from."""
+    """One version: its file in storage, its inputs and outputs, and its lineage."""
 
     __tablename__ = "model_versions"
     __table_args__ = (UniqueConstraint("model_id", "version"),)
@@ -49,11 +49,11 @@ class ModelVersion(SQLModel, table=True):
     metrics: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     lineage: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
-    created_at: datetime = Field(sa_column=instant(default_now=True))
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class ModelAlias(SQLModel, table=True):
-    """A name for one version of a model that can be moved to another."""
+    """A name that points to one version of a model and can be moved to another."""
 
     __tablename__ = "model_aliases"
     __table_args__ = (Index("ix_model_aliases_of_version", "version_id"),)

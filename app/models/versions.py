@@ -1,40 +1,44 @@
-"""What a version of a model is, wherever it is spoken of."""
+"""Models and their versions, as every module passes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import Any, Self
 from uuid import UUID
 
 import msgspec
 
 from app.core.files import StoredFile
+from app.core.rows import Row
 
 
 class Visibility(StrEnum):
-    """Who may predict with a model: its owner, or every user."""
+    """Who may use a model: its owner, or all users."""
 
     PRIVATE = "private"
     PUBLIC = "public"
 
 
 class Task(StrEnum):
-    """What a model predicts."""
+    """The kind of prediction that a model makes."""
 
     CLASSIFICATION = "classification"
     REGRESSION = "regression"
 
 
 class InputColumn(msgspec.Struct, frozen=True):
-    """One column that a model expects. `type` is `text`, `number`, `category` or, if unknown, `any`."""
+    """One input column of a model. `type` is `text`, `number`, `category` or, if unknown, `any`."""
 
     name: str
     type: str
 
 
 class Signature(msgspec.Struct, frozen=True):
-    """What a model takes and gives, as far as its file says.
+    """Inputs and outputs of a model, as far as its file declares them.
 
-    `columns` are in the model's order, None if it does not say; `classes` are in the order of its scores.
-    `library_versions` is what the file was made with.
+    `columns` are in the model's order, None if the file does not name them; `classes` are in the order of the
+    scores. `library_versions` are those that wrote the file.
     """
 
     task: Task | None = None
@@ -45,10 +49,11 @@ class Signature(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a model, and the runtime that loads it.
+    """One version of a model, with what a job needs to run it.
 
-    `columns` are the input columns of a tabular model, in its order; None for a model that takes texts or
-    that does not say. `file` is None for the model that is built in.
+    `name` is how the user who asked refers to it: `owner/name` for a model of another user. `columns` are the
+    input columns of a tabular model, in its order; None for a model that takes texts or does not name them.
+    `id` and `file` are None for the built-in model.
     """
 
     name: str
@@ -64,3 +69,93 @@ class ModelVersion:
     def reference(self) -> str:
         """The version as a user writes it."""
         return f"{self.name}@{self.version}"
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The version of a row of `model_versions` with the model's `name` and `owner`, and `is_own`."""
+        return cls(
+            name=row["name"] if row["is_own"] else f"{row['owner']}/{row['name']}",
+            version=row["version"],
+            runtime=row["runtime"],
+            id=row["id"],
+            task=None if row["task"] is None else Task(row["task"]),
+            columns=msgspec.convert(row["columns"], tuple[InputColumn, ...] | None),
+            classes=msgspec.convert(row["classes"], tuple[str, ...] | None),
+            file=StoredFile(row["artifact_key"], row["bytes"], row["sha256"]),
+        )
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version as the registry lists it, to a user who may predict with it.
+
+    `name` is that of the model alone. `lineage` says where the version comes from: `job_id`, `dataset_id`,
+    `library_versions`, ….
+    """
+
+    id: UUID
+    name: str
+    owner: str
+    is_own: bool
+    version: int
+    aliases: tuple[str, ...]
+    runtime: str
+    task: Task | None
+    columns: tuple[InputColumn, ...] | None
+    classes: tuple[str, ...] | None
+    metrics: Mapping[str, Any]
+    params: Mapping[str, Any]
+    lineage: Mapping[str, Any]
+    file: StoredFile
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The version of a row of `model_versions` with `name`, `owner`, `is_own` and `aliases`."""
+        return cls(
+            id=row["id"],
+            name=row["name"],
+            owner=row["owner"],
+            is_own=row["is_own"],
+            version=row["version"],
+            aliases=tuple(row["aliases"]),
+            runtime=row["runtime"],
+            task=None if row["task"] is None else Task(row["task"]),
+            columns=msgspec.convert(row["columns"], tuple[InputColumn, ...] | None),
+            classes=msgspec.convert(row["classes"], tuple[str, ...] | None),
+            metrics=row["metrics"],
+            params=row["params"],
+            lineage=row["lineage"],
+            file=StoredFile(row["artifact_key"], row["bytes"], row["sha256"]),
+            created_at=row["created_at"],
+        )
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as a user sees it who may predict with it. `aliases` maps each alias to a version number."""
+
+    id: UUID
+    name: str
+    owner: str
+    visibility: Visibility
+    is_own: bool
+    versions: int
+    latest_version: int | None
+    aliases: Mapping[str, int]
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The model of a row of `models` with the `owner`, `is_own`, and a summary of its versions."""
+        return cls(
+            id=row["id"],
+            name=row["name"],
+            owner=row["owner"],
+            visibility=Visibility(row["visibility"]),
+            is_own=row["is_own"],
+            versions=row["versions"],
+            latest_version=row["latest_version"],
+            aliases=row["aliases"],
+            created_at=row["created_at"],
+        )

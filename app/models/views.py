@@ -1,39 +1,38 @@
-"""How stored models are shown."""
+"""Models and their versions as the API shows them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-import asyncpg
 import msgspec
 
 from app.core import paging
+from app.core.paging import Page
 from app.models import builtin
 from app.models.schemas import ModelLinks, ModelPage, ModelView, VersionLinks, VersionPage, VersionView
-from app.models.versions import ModelVersion, Task, Visibility
+from app.models.versions import Model, ModelVersion, RegisteredVersion, Visibility
 
 LIBRARIES: Final = "library_versions"
 
 
-def model(row: asyncpg.Record) -> ModelView:
-    """A model as somebody sees it who may predict with it."""
+def model_view(model: Model) -> ModelView:
+    """A model as a user sees it who may predict with it."""
     return ModelView(
-        name=row["name"],
-        owner=row["owner"],
-        reference=f"{row['owner']}/{row['name']}",
-        visibility=Visibility(row["visibility"]),
-        is_own=row["is_own"],
+        name=model.name,
+        owner=model.owner,
+        reference=f"{model.owner}/{model.name}",
+        visibility=model.visibility,
+        is_own=model.is_own,
         is_built_in=False,
-        versions=row["versions"],
-        latest_version=row["latest_version"],
-        aliases=row["aliases"],
-        created_at=row["created_at"],
-        links=_model_links(row["name"], _query(row)),
+        versions=model.versions,
+        latest_version=model.latest_version,
+        aliases=dict(model.aliases),
+        created_at=model.created_at,
+        links=_model_links(model.name, _query(model)),
     )
 
 
-def built_in_model(version: ModelVersion) -> ModelView:
-    """A model that is built in."""
+def built_in_model_view(version: ModelVersion) -> ModelView:
+    """A built-in model."""
     return ModelView(
         name=version.name,
         owner=None,
@@ -49,52 +48,48 @@ def built_in_model(version: ModelVersion) -> ModelView:
     )
 
 
-def model_page(rows: Sequence[asyncpg.Record], limit: int) -> ModelPage:
-    """A page of at most `limit` models, from one row more than that if there are more."""
-    found, is_last = paging.page(rows, limit)
-    shown = [model(row) for row in found]
-    if is_last and len(shown) < limit:
-        # After all others, as if it were the first there ever was.
-        return ModelPage(items=[*shown, built_in_model(builtin.SENTIMENT)], next_cursor=None)
-    return ModelPage(items=shown, next_cursor=paging.encode_cursor(found[-1]["id"]))
+def model_page(page: Page[Model], limit: int) -> ModelPage:
+    """A page of at most `limit` models. The built-in model is listed after all others."""
+    shown = [model_view(model) for model in page.items]
+    if not page.has_next and len(shown) < limit:
+        return ModelPage(items=[*shown, built_in_model_view(builtin.SENTIMENT)], next_cursor=None)
+    return ModelPage(items=shown, next_cursor=paging.encode_cursor(page.items[-1].id))
 
 
-def version(row: asyncpg.Record) -> VersionView:
-    """A version as somebody sees it who may predict with it."""
-    lineage: Mapping[str, Any] = row["lineage"]
-    here = f"/models/{row['name']}/versions/{row['version']}"
-    query = _query(row)
-    named = row["name"] if row["is_own"] else f"{row['owner']}/{row['name']}"
+def version_view(version: RegisteredVersion) -> VersionView:
+    """A version as a user sees it who may predict with it. Only the owner sees its lineage."""
+    here = f"/models/{version.name}/versions/{version.version}"
+    query = _query(version)
+    name = version.name if version.is_own else f"{version.owner}/{version.name}"
+    lineage = {key: value for key, value in version.lineage.items() if key != LIBRARIES}
     return VersionView(
-        model=f"{named}@{row['version']}",
-        model_id=row["id"],
-        name=row["name"],
-        owner=row["owner"],
-        version=row["version"],
-        aliases=row["aliases"],
-        runtime=row["runtime"],
-        task=None if row["task"] is None else Task(row["task"]),
-        columns=row["columns"],
-        classes=row["classes"],
-        metrics=row["metrics"],
-        params=row["params"],
-        lineage={name: fact for name, fact in lineage.items() if name != LIBRARIES}
-        if row["is_own"]
-        else None,
-        library_versions=lineage.get(LIBRARIES, {}),
-        bytes=row["bytes"],
-        sha256=row["sha256"],
-        created_at=row["created_at"],
+        model=f"{name}@{version.version}",
+        model_id=version.id,
+        name=version.name,
+        owner=version.owner,
+        version=version.version,
+        aliases=list(version.aliases),
+        runtime=version.runtime,
+        task=version.task,
+        columns=msgspec.to_builtins(version.columns),
+        classes=None if version.classes is None else list(version.classes),
+        metrics=dict(version.metrics),
+        params=dict(version.params),
+        lineage=lineage if version.is_own else None,
+        library_versions=version.lineage.get(LIBRARIES, {}),
+        bytes=version.file.bytes,
+        sha256=version.file.sha256,
+        created_at=version.created_at,
         links=VersionLinks(
             self=f"{here}{query}",
-            model=f"/models/{row['name']}{query}",
+            model=f"/models/{version.name}{query}",
             artifact=f"{here}/artifact{query}",
         ),
     )
 
 
-def built_in_version(version: ModelVersion) -> VersionView:
-    """The version of a model that is built in."""
+def built_in_version_view(version: ModelVersion) -> VersionView:
+    """The version of a built-in model."""
     return VersionView(
         model=version.reference,
         model_id=None,
@@ -121,16 +116,17 @@ def built_in_version(version: ModelVersion) -> VersionView:
     )
 
 
-def version_page(rows: Sequence[asyncpg.Record], limit: int) -> VersionPage:
-    """A page of at most `limit` versions, from one row more than that if there are more."""
-    shown, is_last = paging.page(rows, limit)
-    next_cursor = None if is_last else str(shown[-1]["version"])
-    return VersionPage(items=[version(row) for row in shown], next_cursor=next_cursor)
+def version_page(page: Page[RegisteredVersion]) -> VersionPage:
+    """A page of versions."""
+    return VersionPage(
+        items=[version_view(version) for version in page.items],
+        next_cursor=page.next_cursor(lambda version: str(version.version)),
+    )
 
 
-def _query(row: asyncpg.Record) -> str:
-    """What a link to a model has at its end: whose it is, if it is another's."""
-    return "" if row["is_own"] else f"?owner={quote(row['owner'], safe='')}"
+def _query(owned: Model | RegisteredVersion) -> str:
+    """The query of a link to a model: its owner, unless that is the user who asks."""
+    return "" if owned.is_own else f"?owner={quote(owned.owner, safe='')}"
 
 
 def _model_links(name: str, query: str = "") -> ModelLinks:

@@ -1,1 +1,1 @@
-"""What an operator asks of a running process: is it well, what does it do, what is it."""
+"""Routes for operators: health checks, metrics, shutdown status and the front page."""

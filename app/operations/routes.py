@@ -2,22 +2,23 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Annotated, Any, Final
+from typing import Final
 
-from fastapi import APIRouter, Depends, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from fastapi import APIRouter, Response, status
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
 from redis.asyncio import Redis
-from starlette.requests import HTTPConnection
 from typing_extensions import TypedDict
 
 from app.core import metrics
 from app.core.errors import DatabaseUnavailable
-from app.core.redis import UNREACHABLE, Use
+from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
-from app.jobs import leases, queries
-from app.maintenance.maintenance import Maintenance
+from app.jobs.queues import queries
+from app.jobs.states import Status
+from app.jobs.workers import queries as workers
+from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
 PROBE_SECONDS: Final = 1.0
@@ -26,13 +27,13 @@ router = APIRouter(tags=["operations"])
 
 
 class Liveness(TypedDict):
-    """That the event loop turns."""
+    """The event loop is running."""
 
     status: str
 
 
 class Health(TypedDict):
-    """How the process and what it depends on are."""
+    """Health of the process and of the services that it depends on."""
 
     status: str
     version: str
@@ -44,7 +45,7 @@ class Health(TypedDict):
 
 
 class ShutdownStatus(TypedDict):
-    """Whether the process is about to stop, and what still runs in the system."""
+    """Whether the process is shutting down, and how many jobs are running."""
 
     accepting_new_jobs: bool
     active_jobs: int | None
@@ -52,22 +53,16 @@ class ShutdownStatus(TypedDict):
 
 
 class FrontPage(TypedDict):
-    """What this is, and where to go."""
+    """Name, version and links."""
 
     name: str
     version: str
     links: dict[str, str]
 
 
-async def get_maintenance(connection: HTTPConnection) -> Maintenance:
-    """The keeper of this process."""
-    maintenance: Maintenance = connection.app.state.maintenance
-    return maintenance
-
-
-@router.get("/", operation_id="getFrontPage", summary="What this is")
+@router.get("/", operation_id="getFrontPage", summary="Get the front page")
 async def front_page() -> FrontPage:
-    """Name, version and the most useful links."""
+    """Returns the name, the version and the most useful links."""
     return FrontPage(
         name="Headrace",
         version=VERSION,
@@ -75,20 +70,23 @@ async def front_page() -> FrontPage:
     )
 
 
-@router.get("/health/live", operation_id="getLiveness", summary="Is the process alive")
+@router.get("/health/live", operation_id="getLiveness", summary="Liveness probe")
 async def live() -> Liveness:
-    """Answered by the event loop itself; needs nothing."""
+    """Answers as long as the event loop runs; checks no other service."""
     return Liveness(status="ok")
 
 
 @router.get(
     "/health/ready",
     operation_id="getReadiness",
-    summary="May the process get requests",
-    responses={503: {"model": Liveness, "description": "It is going away"}},
+    summary="Readiness probe",
+    responses={503: {"model": Liveness, "description": "The process is shutting down"}},
 )
 async def ready(response: Response, hub: HubDep) -> Liveness:
-    """Started and not stopping. It does not fail while Postgres is away: our own 503 says more."""
+    """Succeeds unless the process is shutting down.
+
+    It succeeds even while Postgres is unavailable: the 503 of a route says more than a failing probe.
+    """
     if hub.is_closed:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return Liveness(status="stopping")
@@ -98,14 +96,15 @@ async def ready(response: Response, hub: HubDep) -> Liveness:
 @router.get(
     "/health",
     operation_id="getHealth",
-    summary="How the system is",
-    responses={503: {"model": Health, "description": "Postgres is away"}},
+    summary="Health check",
+    responses={503: {"model": Health, "description": "Postgres is unavailable"}},
 )
-async def health(
-    response: Response, resources: ResourcesDep, maintenance: Annotated[Maintenance, Depends(get_maintenance)]
-) -> Health:
-    """Each part by itself. 503 only while Postgres is away: without Redis everything still works."""
-    workers, is_redis_up = await asyncio.gather(_count_workers(resources), _answers(resources))
+async def health(response: Response, resources: ResourcesDep, maintenance: MaintenanceDep) -> Health:
+    """Reports the health of each part.
+
+    The status is 503 only while Postgres is unavailable: without Redis, all requests still work.
+    """
+    workers, is_redis_up = await asyncio.gather(_count_workers(resources), _is_redis_up(resources))
     if workers is None:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     is_well = workers and is_redis_up and all(maintenance.health().values())
@@ -115,19 +114,22 @@ async def health(
         db_connected=workers is not None,
         redis_connected=is_redis_up,
         workers=workers,
-        # The built-in model is part of every worker: it is loaded where a worker is alive.
+        # Every live worker has the built-in model loaded.
         model_loaded=bool(workers),
         loops=maintenance.health(),
     )
 
 
-@router.get("/shutdown-status", operation_id="getShutdownStatus", summary="Is the process about to stop")
+@router.get("/shutdown-status", operation_id="getShutdownStatus", summary="Shutdown status")
 async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatus:
-    """`active_jobs` counts the jobs that run; they do not end with this process. Null: Postgres is away."""
+    """`active_jobs` counts running jobs, which do not end with this process.
+
+    It is null while Postgres is unavailable.
+    """
     try:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
             active = sum(
-                row["jobs"] for row in await queries.active(connection) if row["status"] == "running"
+                found.jobs for found in await queries.active(connection) if found.status is Status.RUNNING
             )
     except (DatabaseUnavailable, TimeoutError):
         active = None
@@ -136,29 +138,29 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
     )
 
 
-@router.get("/metrics", operation_id="getMetrics", summary="Metrics for Prometheus", response_class=Response)
+@router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics", response_class=Response)
 async def read_metrics(resources: ResourcesDep) -> Response:
-    """The metrics of this process, and what Postgres says about the queues at this moment."""
+    """Returns the metrics of this process, and the current state of the queues in Postgres."""
     await _measure_queues(resources)
     return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _count_workers(resources: Resources) -> int | None:
-    """How many workers are alive; None while Postgres does not say."""
+    """How many workers are alive; None while Postgres is unavailable."""
     try:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
-            return await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+            return await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
         return None
 
 
-async def _answers(resources: Resources) -> bool:
+async def _is_redis_up(resources: Resources) -> bool:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await Redis(connection_pool=resources.redis_pool).ping()
     except UNREACHABLE as error:
-        # That it is back, the next hint that gets through says.
-        resources.redis.failed(error, Use.SEND)
+        # The next hint that is sent successfully marks Redis as available again.
+        resources.redis.failed(error, Operation.PUBLISH)
         return False
     return True
 
@@ -168,17 +170,17 @@ async def _measure_queues(resources: Resources) -> None:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
             backlog = await queries.backlog(connection)
             active = await queries.active(connection)
-            alive = await leases.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
+            alive = await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
-        return  # what was last measured is wrong by now, but the rest of the page is not
-    _set_all(metrics.QUEUE_DEPTH, {(row["queue"],): row["waiting"] for row in backlog})
-    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(row["queue"],): row["oldest_seconds"] for row in backlog})
-    _set_all(metrics.JOBS_ACTIVE, {(row["kind"], row["status"]): row["jobs"] for row in active})
+        return  # these gauges are stale now, but the rest of the page is not
+    _set_all(metrics.QUEUE_DEPTH, {(found.queue,): found.waiting for found in backlog})
+    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(found.queue,): found.oldest_seconds for found in backlog})
+    _set_all(metrics.JOBS_ACTIVE, {(found.kind, found.status): found.jobs for found in active})
     metrics.WORKERS_ALIVE.set(alive)
 
 
-def _set_all(gauge: Any, values: dict[tuple[str, ...], float]) -> None:
-    """Set a gauge to these values and to no others: a queue that has emptied is gone."""
+def _set_all(gauge: Gauge, values: dict[tuple[str, ...], float]) -> None:
+    """Set a gauge to these values only, so that a queue that has become empty disappears."""
     gauge.clear()
     for labels, value in values.items():
         gauge.labels(*labels).set(value)

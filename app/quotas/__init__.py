@@ -1,1 +1,1 @@
-"""How many bytes each user stores, over everything that is stored, and how many are allowed."""
+"""Storage quotas: how many bytes each user stores, and may store."""

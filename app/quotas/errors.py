@@ -1,4 +1,4 @@
-"""What can be refused for the bytes that a user stores."""
+"""Errors of storage quotas."""
 
 from app.core.errors import TooLarge
 

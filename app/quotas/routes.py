@@ -1,4 +1,4 @@
-"""Quotas over HTTP."""
+"""Routes of quotas."""
 
 from fastapi import APIRouter
 
@@ -10,9 +10,9 @@ from app.quotas.schemas import StorageView
 router = APIRouter(tags=["users"])
 
 
-@router.get("/quota", operation_id="getQuota", summary="How much you store", response_model=StorageView)
+@router.get("/quota", operation_id="getQuota", summary="Get your storage quota", response_model=StorageView)
 async def get_quota(user: CurrentUser, database: DatabaseDep, settings: SettingsDep) -> StorageView:
-    """Datasets, models, payloads of jobs, their results and checkpoints, counted as they are stored."""
+    """Returns the bytes that you store: datasets, models, and payloads, results and checkpoints of jobs."""
     async with database.connection() as connection:
         used = await queries.used_bytes(connection, user.id)
     return StorageView(used_bytes=used, limit_bytes=settings.max_user_bytes or None)

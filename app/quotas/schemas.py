@@ -1,10 +1,10 @@
-"""What quotas look like over HTTP."""
+"""Quotas as the API shows them."""
 
 from typing_extensions import TypedDict
 
 
 class StorageView(TypedDict):
-    """How many bytes you store, and may store; a limit of null is none."""
+    """How many bytes you store, and may store. `limit_bytes` is null if there is no limit."""
 
     used_bytes: int
     limit_bytes: int | None

@@ -1,8 +1,8 @@
-"""Holds users to their quota of stored bytes: exact near the limit, free of cost far below it.
+"""Enforces the quota of stored bytes: exactly near the limit, without a query far below it.
 
-Far below means further than anything that is written within seconds could bring a user; there the last count
-is good enough. Near the limit a count is made before and after the write, in its transaction and under a lock
-on the user's row, so that of many writes at once exactly those succeed that fit.
+A user is far below the limit if no writes of the next seconds could reach it; there, the last count is good
+enough. Near the limit, the bytes are counted before and after the write, in its transaction and under a lock
+on the user's row, so that of concurrent writes exactly those succeed that fit.
 """
 
 from collections.abc import AsyncIterator
@@ -22,14 +22,14 @@ MAX_REMEMBERED: Final = 10_000
 
 
 class StorageQuota:
-    """The quota of stored bytes, as one process sees it. A limit of 0 is none."""
+    """The quota of stored bytes, with the counts that this process has cached. 0 means no limit."""
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._counts: dict[UUID, tuple[int, float]] = {}
 
     def is_far_below(self, owner_id: UUID) -> bool:
-        """Whether a write need not be checked."""
+        """Whether the next write can go unchecked."""
         if not self.limit_bytes:
             return True
         if (counted := self._counts.get(owner_id)) is None:
@@ -39,7 +39,7 @@ class StorageQuota:
 
     @asynccontextmanager
     async def checked(self, connection: asyncpg.Connection, owner_id: UUID) -> AsyncIterator[None]:
-        """Check what the body writes, in the caller's transaction. Raises QuotaExceeded, to roll it back."""
+        """Check what the body writes. Raises QuotaExceeded, to roll back the caller's transaction."""
         if not self.limit_bytes:
             yield
             return

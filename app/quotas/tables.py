@@ -1,4 +1,4 @@
-"""The tables of quotas, as SQLModel sees them. The triggers that write them are in migration 0006."""
+"""Tables of quotas. The triggers that write them are in migration 0006."""
 
 from uuid import UUID
 
@@ -7,9 +7,9 @@ from sqlmodel import Field, SQLModel
 
 
 class StoredBytes(SQLModel, table=True):
-    """One change of what a user stores; the sum over a user's rows is what is stored.
+    """One change of the bytes that a user stores. Their sum is what the user stores.
 
-    Rows are only appended, so that writers never wait for each other; the keeper adds them up.
+    Rows are only appended, so that writers never wait for each other; maintenance adds them up.
     """
 
     __tablename__ = "stored_bytes"

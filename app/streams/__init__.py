@@ -1,1 +1,1 @@
-"""Streams: a job's event log, pushed to whoever follows it."""
+"""Event streams: job events pushed to clients as server-sent events or over WebSocket."""

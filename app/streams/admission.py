@@ -1,7 +1,7 @@
-"""Who has streams open: how many at most, and for how long each may stay.
+"""Admission control for streams: limits per user and per process, and periodic reauthorisation.
 
-A stream outlives the check of the token that opened it. So every open stream is looked at again from time to
-time, and ended when its token has expired or its account is closed.
+The token is checked when a stream opens, but a stream may outlive it. Open streams are therefore rechecked
+periodically and ended once their token has expired or their account is closed.
 """
 
 import asyncio
@@ -18,18 +18,23 @@ import asyncpg
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
+from app.core.sql import Statement
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
 from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
 
+# Which of these users have an account that is not closed?
+_ACTIVE: Final = Statement("SELECT id FROM users WHERE id = ANY (:user_ids) AND is_active")
+
 
 @dataclass(frozen=True)
 class StreamUser:
-    """Who opens a stream. `expires_at` is that of the token, or of the one that a ticket was issued for.
+    """The authenticated user of a stream.
 
-    By the wall clock; None if it is not known.
+    `expires_at` is the expiry of the token that opened the stream, or of the token that its ticket was issued
+    for, as a Unix timestamp; None if unknown. `only_job` is the job that a ticket is restricted to.
     """
 
     id: UUID
@@ -39,13 +44,13 @@ class StreamUser:
 
 
 @dataclass(frozen=True, eq=False)
-class _Open:
+class _OpenStream:
     user: StreamUser
     end: Callable[[], None]
 
 
 class Admission:
-    """Counts the open streams of this process, and ends those whose right to be open is over."""
+    """Limits the open streams of this process and ends those that are no longer authorised."""
 
     def __init__(
         self,
@@ -61,19 +66,19 @@ class Admission:
         self._wall = wall
         self._per_user = per_user
         self._per_process = per_process
-        self._open: set[_Open] = set()
-        self._of_user: Counter[UUID] = Counter()
+        self._open: set[_OpenStream] = set()
+        self._streams_by_user: Counter[UUID] = Counter()
 
     @contextmanager
     def admit(self, user: StreamUser, transport: str, end: Callable[[], None]) -> Iterator[None]:
-        """Let a stream be open during the body; `end` is called if it may not be any longer.
+        """Count a stream as open during the body. `end` is called if its authorisation ends earlier.
 
         Raises TooManyStreams.
         """
-        self.ensure_room(user.id)
-        stream = _Open(user, end)
+        self.ensure_capacity(user.id)
+        stream = _OpenStream(user, end)
         self._open.add(stream)
-        self._of_user[user.id] += 1
+        self._streams_by_user[user.id] += 1
         gauge = metrics.STREAMS_OPEN.labels(transport)
         gauge.inc()
         try:
@@ -81,33 +86,33 @@ class Admission:
         finally:
             gauge.dec()
             self._open.discard(stream)
-            self._of_user[user.id] -= 1
-            if not self._of_user[user.id]:
-                del self._of_user[user.id]
+            self._streams_by_user[user.id] -= 1
+            if not self._streams_by_user[user.id]:
+                del self._streams_by_user[user.id]
 
     @property
     def is_empty(self) -> bool:
         """Whether no stream is open."""
         return not self._open
 
-    def ensure_room(self, user_id: UUID) -> None:
-        """Raise TooManyStreams if this user, or this process, may not have another."""
+    def ensure_capacity(self, user_id: UUID) -> None:
+        """Raise TooManyStreams if the user or the process has reached its limit."""
         for streams, limit in (
-            (self._of_user[user_id], self._per_user),
+            (self._streams_by_user[user_id], self._per_user),
             (len(self._open), self._per_process),
         ):
             if streams >= limit:
                 raise TooManyStreams(streams=streams, limit=limit)
 
     async def recheck_forever(self) -> None:
-        """End what has lost its right to be open, until cancelled."""
+        """Recheck all open streams at intervals, until cancelled."""
         while True:
             await asyncio.sleep(self._recheck_seconds)
             with suppress(DatabaseUnavailable):
                 await self.recheck()
 
     async def recheck(self) -> None:
-        """End the streams of expired tokens and of closed accounts, and keep the others resumable.
+        """End streams whose token has expired or whose account is closed; renew the others' resume tokens.
 
         Raises DatabaseUnavailable.
         """
@@ -115,7 +120,7 @@ class Admission:
             return
         resumable = [stream.user.resumable.ticket_hash for stream in self._open if stream.user.resumable]
         async with self._database.connection() as connection:
-            active = await _active(connection, list(self._of_user))
+            active = await _find_active(connection, list(self._streams_by_user))
             if resumable:
                 await tickets.renew(connection, resumable)
         for stream in tuple(self._open):
@@ -124,6 +129,5 @@ class Admission:
                 stream.end()
 
 
-async def _active(connection: asyncpg.Connection, user_ids: list[UUID]) -> set[UUID]:
-    rows = await connection.fetch("SELECT id FROM users WHERE id = ANY ($1) AND is_active", user_ids)
-    return {row["id"] for row in rows}
+async def _find_active(connection: asyncpg.Connection, user_ids: list[UUID]) -> set[UUID]:
+    return {row["id"] for row in await _ACTIVE.fetch(connection, user_ids=user_ids)}

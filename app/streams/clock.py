@@ -1,4 +1,4 @@
-"""The clock: `time_update` to every connected WebSocket client, once a second, on the second."""
+"""Clock that sends `time_update` to every connected WebSocket client at each full second."""
 
 import asyncio
 import math
@@ -11,39 +11,39 @@ import msgspec
 import structlog
 
 RETRY_SECONDS: Final = 5.0
-"""How long the clock pauses after an error."""
+"""Pause after an error."""
 
 EARLY_SECONDS: Final = 0.01
-"""How much too early a timer may go off by the wall clock, which is not the one that timers run by."""
+"""How early a timer may fire by the wall clock: timers run on the monotonic clock."""
 
 log = structlog.get_logger(__name__)
 
 
-class Listeners(Protocol):
-    """Everybody who wants to be told."""
+class Broadcaster(Protocol):
+    """Sends a frame to all connected clients."""
 
     async def tick(self, frame: str) -> None:
-        """Take the frame of this second; must not wait for any of them."""
+        """Queue the frame of this second for every client, without waiting for any of them."""
 
 
 class Clock:
-    """Tells all listeners the time, from one task."""
+    """Broadcasts the time to all clients from a single task."""
 
     def __init__(
         self,
-        listeners: Listeners,
+        broadcaster: Broadcaster,
         *,
         retry_seconds: float = RETRY_SECONDS,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._listeners = listeners
+        self._broadcaster = broadcaster
         self._retry_seconds = retry_seconds
         self._wall = wall
         self._sleep = sleep
 
     async def run_forever(self) -> None:
-        """Tick until cancelled. An error is logged, and the clock goes on after a pause."""
+        """Tick until cancelled. After an error, log it and continue after a pause."""
         while True:
             try:
                 await self._tick_forever()
@@ -53,12 +53,12 @@ class Clock:
 
     async def _tick_forever(self) -> None:
         while True:
-            # The second that is meant, not the moment at which the task comes to run.
+            # Send the full second that the timer was set for, not the time at which the task is scheduled.
             second = math.floor(self._wall() + EARLY_SECONDS) + 1
             await self._sleep(second - self._wall())
-            await self._listeners.tick(time_frame(datetime.fromtimestamp(second, UTC)))
+            await self._broadcaster.tick(time_frame(datetime.fromtimestamp(second, UTC)))
 
 
 def time_frame(date: datetime) -> str:
-    """The frame that says what time it is."""
+    """Encode a `time_update` frame."""
     return msgspec.json.encode({"event": "time_update", "data": {"date": date}}).decode()

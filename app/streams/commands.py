@@ -1,4 +1,4 @@
-"""What a WebSocket client may say: a closed set of commands, as data."""
+"""Commands of WebSocket clients: the closed set of frames that a client may send."""
 
 from typing import Final
 from uuid import UUID
@@ -9,13 +9,13 @@ MAX_FRAME_BYTES: Final = 64 * 1024
 
 
 class Command(msgspec.Struct, frozen=True, tag_field="action", forbid_unknown_fields=True):
-    """One command; its action is its tag."""
+    """Base class of commands; `action` in the frame selects the subclass."""
 
 
 class Subscribe(Command, frozen=True, tag="subscribe"):
-    """Follow a job from an event on, or, without a job, all of one's jobs from a place on.
+    """Subscribe to one job or, without `job_id`, to all jobs of the user.
 
-    `after` is the number of an event of the job, or the id of an event of the stream of all jobs.
+    Events after `after` are sent: an event's `seq` for one job, an event id for the stream of all jobs.
     """
 
     job_id: UUID | None = None
@@ -23,7 +23,7 @@ class Subscribe(Command, frozen=True, tag="subscribe"):
 
 
 class Unsubscribe(Command, frozen=True, tag="unsubscribe"):
-    """Follow a job, or all of one's jobs, no longer."""
+    """Unsubscribe from one job or, without `job_id`, from the stream of all jobs."""
 
     job_id: UUID | None = None
 
@@ -35,11 +35,11 @@ class Cancel(Command, frozen=True, tag="cancel"):
 
 
 class Ping(Command, frozen=True, tag="ping"):
-    """Ask whether anybody is there."""
+    """Check that the connection is alive; the server answers with `pong`."""
 
 
 class Authenticate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first frame of a client that could say who it is no other way."""
+    """First frame of a client that sent neither a bearer token nor a ticket."""
 
     token: str
 
@@ -51,7 +51,7 @@ _authentication = msgspec.json.Decoder(Authenticate)
 
 
 def decode_command(text: str) -> AnyCommand:
-    """The command in a frame; raises msgspec.DecodeError."""
+    """Decode a command frame; raises msgspec.DecodeError."""
     try:
         return _command.decode(text)
     except RecursionError:
@@ -59,7 +59,7 @@ def decode_command(text: str) -> AnyCommand:
 
 
 def decode_authentication(text: str) -> Authenticate:
-    """What the first frame says; raises msgspec.DecodeError."""
+    """Decode the authentication frame; raises msgspec.DecodeError."""
     try:
         return _authentication.decode(text)
     except RecursionError:

@@ -1,54 +1,65 @@
-"""What streams ask for beside what every route may ask for."""
+"""Dependencies of the routes of streams."""
 
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Header, Query
 from starlette.requests import HTTPConnection
 
-from app.auth.deps import GateDep, bearer
+from app.auth.deps import AuthDep, bearer
 from app.core.errors import Unauthorized
 from app.http.deps import DatabaseDep
+from app.http.state import state_of
+from app.jobs.deps import JobsState
 from app.streams import tickets
 from app.streams.admission import Admission, StreamUser
 from app.streams.hub import Hub
+from app.streams.socket import Sockets
 from app.streams.times import StreamTimes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamsState(JobsState):
+    """The state of the process, with what streams need."""
+
+    hub: Hub
+    admission: Admission
+    sockets: Sockets
+    stream_times: StreamTimes
 
 
 async def get_hub(connection: HTTPConnection) -> Hub:
     """The hub of this process."""
-    hub: Hub = connection.app.state.hub
-    return hub
+    return state_of(connection, StreamsState).hub
 
 
 async def get_admission(connection: HTTPConnection) -> Admission:
-    """What counts the open streams of this process."""
-    admission: Admission = connection.app.state.admission
-    return admission
+    """The limits on open streams."""
+    return state_of(connection, StreamsState).admission
 
 
 async def get_times(connection: HTTPConnection) -> StreamTimes:
-    """How long streams wait in this process."""
-    times: StreamTimes = connection.app.state.stream_times
-    return times
+    """The timeouts and intervals of streams."""
+    return state_of(connection, StreamsState).stream_times
 
 
 HubDep = Annotated[Hub, Depends(get_hub)]
 AdmissionDep = Annotated[Admission, Depends(get_admission)]
 StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
-LastEventId = Annotated[str | None, Header(description="The last event seen; what follows is sent.")]
+LastEventId = Annotated[str | None, Header(description="Id of the last event received; resumes after it.")]
 
 
 async def get_stream_user(
     connection: HTTPConnection,
-    auth: GateDep,
+    auth: AuthDep,
     database: DatabaseDep,
     token: Annotated[str | None, Depends(bearer)],
     ticket: Annotated[
-        str | None, Query(description="From `POST /stream-tickets`, instead of the token.")
+        str | None, Query(description="From `POST /stream-tickets`, in place of a bearer token.")
     ] = None,
     last_event_id: LastEventId = None,
 ) -> StreamUser:
-    """Who opens a stream, by a bearer token, a ticket, or a resume token; raises Unauthorized."""
+    """The user who opens a stream, by bearer token, ticket or resume token. Raises Unauthorized."""
     if token is not None:
         identity = await auth.identities.identify(token)
         auth.usage.count(identity.id)

@@ -1,10 +1,10 @@
-"""What can be wrong with the wish to open a stream."""
+"""Errors raised when a stream is opened."""
 
 from app.core.errors import AppError
 
 
 class TooManyStreams(AppError):
-    """{streams} streams are open already; the limit is {limit}."""
+    """Too many open streams: {streams} of {limit}. Close a stream before you open another."""
 
     status = 429
     code = "too_many_streams"

@@ -1,7 +1,7 @@
-"""Followers: each client's place in a log, and how it gets from there to the present.
+"""Followers: cursors over an event log that yield each event exactly once and in order.
 
-A follower hears of events by hints and trusts them only as far as they fit. Whatever it yields is the log, in
-its order, nothing lost and nothing twice; what it misses it reads from Postgres.
+Hints deliver events early. A follower yields a hinted event only if it is the next one in the log, and reads
+everything else from Postgres.
 """
 
 import asyncio
@@ -20,67 +20,67 @@ from app.streams.owner_log import EventFilter, OwnerPlace, Page, PlacedEvent
 MAX_WAITING_EVENTS: Final = 256
 RETRY_SECONDS: Final = 1.0
 
-# How long to wait for transactions that are still open: first, and at most.
+# Initial and maximum interval between reads while an open transaction holds back the owner's log.
 RECHECK_SECONDS: Final = 0.005
 RECHECK_MAX_SECONDS: Final = 0.25
 
 
 class StreamEnded(Exception):
-    """The stream ends before its log does."""
+    """The stream ends before the end of its log."""
 
 
 class HubClosed(StreamEnded):
-    """The process is going away; the client resumes elsewhere from where it was."""
+    """The process is shutting down; the client can resume on another one."""
 
 
 class AccessEnded(StreamEnded):
     """The token that opened the stream has expired, or its account is closed."""
 
 
-class ClientLeft(StreamEnded):
-    """There is nobody any more to follow for."""
+class ClientDisconnected(StreamEnded):
+    """The client has disconnected."""
 
 
-class Logs(Protocol):
-    """Where followers read what they have not heard of; the hub does it for them."""
+class LogReader(Protocol):
+    """Reads event logs from Postgres; implemented by the hub."""
 
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
-        """A part of a job's log; raises DatabaseUnavailable."""
+        """Read the next page of a job's log; raises DatabaseUnavailable."""
 
     async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
-        """A part of an owner's log; raises DatabaseUnavailable."""
+        """Read the next page of an owner's log; raises DatabaseUnavailable."""
 
 
 class Follower:
-    """What both sorts of followers have in common: they can be told to end."""
+    """Base class of followers: how they are ended and woken."""
 
     def __init__(self) -> None:
         self.ended: asyncio.Future[StreamEnded] = asyncio.get_running_loop().create_future()
 
     def end(self, reason: StreamEnded) -> None:
-        """Have the follower raise this instead of going on."""
+        """Make `events` raise `reason`. Only the first call counts."""
         if not self.ended.done():
             self.ended.set_result(reason)
-        self.look_again()
+        self.resync()
 
-    def look_again(self) -> None:
-        """Have the follower read the log: something may be missing."""
+    def resync(self) -> None:
+        """Make the follower read the log, because it may have missed events."""
         raise NotImplementedError
 
     def ensure_open(self) -> None:
-        """Raise the reason for the end, if there is one."""
+        """Raise the StreamEnded that was passed to `end`, if any."""
         if self.ended.done():
             raise self.ended.result()
 
     async def pause(self) -> None:
-        """Wait before Postgres is asked again, but not beyond the end."""
+        """Wait before the next attempt to reach Postgres; return early if the follower is ended."""
         await asyncio.wait([self.ended], timeout=RETRY_SECONDS)
 
 
 class JobFollower(Follower):
-    """Follows the log of one job, by the numbers of its events."""
+    """Follows the log of one job. Its position is the `seq` of the last event yielded."""
 
-    def __init__(self, logs: Logs, job_id: UUID, after: int) -> None:
+    def __init__(self, logs: LogReader, job_id: UUID, after: int) -> None:
         super().__init__()
         self.job_id = job_id
         self.place = after
@@ -89,17 +89,17 @@ class JobFollower(Follower):
         self._is_stale = True
 
     def offer(self, event: Event) -> None:
-        """Take an event that was heard of; when there is no room for it the log will have to do."""
+        """Queue a hinted event; if the queue is full, have the follower read the log instead."""
         if not self._waiting.put_nowait(event):
-            self.look_again()
+            self.resync()
 
-    def look_again(self) -> None:
-        """Have the follower read the log: something may be missing."""
+    def resync(self) -> None:
+        """Make the follower read the log, because it may have missed events."""
         self._is_stale = True
-        self._waiting.put_nowait(None)  # with no room for it, there is something to wake for already
+        self._waiting.put_nowait(None)  # wakes the follower; if the queue is full, it is awake already
 
     async def events(self) -> AsyncIterator[Event]:
-        """Every event after the follower's place, in order, until the job's last one; raises StreamEnded."""
+        """Yield every event after the current position, in order, to the job's last; raises StreamEnded."""
         while True:
             self.ensure_open()
             if self._is_stale:
@@ -107,42 +107,42 @@ class JobFollower(Follower):
                 async for event in self._read_log():
                     yield event
                     is_at_end = event.type.is_final
-                # A job that was tried again has an end in the middle of its log: only the last one counts.
+                # The log of a retried job contains earlier final events: stop only at the last one.
                 if is_at_end:
                     return
-            heard = await self._waiting.get()
-            if heard is None or heard.seq <= self.place:
+            hinted = await self._waiting.get()
+            if hinted is None or hinted.seq <= self.place:
                 continue
-            if heard.seq > self.place + 1:
+            if hinted.seq > self.place + 1:
                 metrics.STREAM_RESYNCS.inc()
                 self._is_stale = True
                 continue
-            self.place = heard.seq
-            yield heard
-            if heard.type.is_final:
+            self.place = hinted.seq
+            yield hinted
+            if hinted.type.is_final:
                 return
 
     async def _read_log(self) -> AsyncIterator[Event]:
-        """Everything the log has after this place. Postgres being away is waited out, not an end."""
+        """Yield every event in the log after the current position. Retries while Postgres is unavailable."""
         self._is_stale = False
         while True:
             self.ensure_open()
             try:
-                found = await self._logs.read_job(self.job_id, self.place)
+                page = await self._logs.read_job(self.job_id, self.place)
             except DatabaseUnavailable:
                 await self.pause()
                 continue
-            for event in found.events:
+            for event in page.events:
                 self.place = event.seq
                 yield event
-            if found.is_last:
+            if page.is_last:
                 return
 
 
 class OwnerFollower(Follower):
-    """Follows the log of all jobs of an owner. A hint only says that there is something to read."""
+    """Follows the log of all jobs of an owner. Hints only trigger a read of the log."""
 
-    def __init__(self, logs: Logs, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> None:
+    def __init__(self, logs: LogReader, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> None:
         super().__init__()
         self.owner_id = owner_id
         self.place = after
@@ -151,15 +151,15 @@ class OwnerFollower(Follower):
         self._woken = asyncio.Event()
 
     def offer(self, event: Event) -> None:
-        """Hear of an event. The log shows it once no older transaction is open any more."""
+        """Read the log soon. It contains `event` once no older transaction is open."""
         self._woken.set()
 
-    def look_again(self) -> None:
-        """Have the follower read the log: something may be missing."""
+    def resync(self) -> None:
+        """Make the follower read the log, because it may have missed events."""
         self._woken.set()
 
     async def events(self) -> AsyncIterator[PlacedEvent]:
-        """Every event after the follower's place, in the order of the log; raises StreamEnded."""
+        """Yield every event after the current position, in log order; raises StreamEnded."""
         recheck_seconds = RECHECK_SECONDS
         while True:
             self.ensure_open()
@@ -175,7 +175,7 @@ class OwnerFollower(Follower):
             if page.events:
                 recheck_seconds = RECHECK_SECONDS
             if page.is_to_be_continued:
-                # Nobody says when an open transaction ends.
+                # The end of an open transaction sends no notification, so poll.
                 await self._wait(recheck_seconds)
                 recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)
             elif page.is_last:

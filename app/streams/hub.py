@@ -1,11 +1,10 @@
-"""One hub in each API process: hears of events over Redis, and hands them to whoever follows.
+"""The hub of an API process: receives events over Redis, and delivers them to the followers of jobs.
 
-Redis carries hints, so the hub takes only those that a process of ours has signed, and trusts them only as
+Redis carries hints, so the hub accepts only those that a Headrace process has signed, and trusts them only as
 far as their numbers fit. A follower that sees a gap, that fell behind, or whose Redis connection broke reads
-what it misses from the log in Postgres, by number. And
-every few seconds the hub compares where its followers stand with Postgres, in two queries, so that even a
-hint lost without a trace is made good. What a follower yields is therefore the log: nothing lost, nothing
-twice.
+the missing events from the log in Postgres, by number. Every few seconds the hub compares the places of its
+followers with Postgres, in two queries, which also recovers hints that were lost without a trace. So what a
+follower yields is the log: nothing lost, nothing twice.
 """
 
 import asyncio
@@ -41,8 +40,8 @@ PING_SECONDS: Final = 2.0
 SILENT_SECONDS: Final = 6.0
 REFUSAL_LOG_SECONDS: Final = 60.0
 
-# A channel nothing is ever published to.
-_NOBODY: Final = keys.PREFIX + "nobody"
+# A channel to which nothing is ever published.
+_NO_OWNER: Final = keys.PREFIX + "nobody"
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +49,7 @@ AnyFollower = TypeVar("AnyFollower", JobFollower, OwnerFollower)
 
 
 class Hub:
-    """Hands the events of one process' followed jobs to their followers."""
+    """Delivers events to the followers in one process."""
 
     def __init__(
         self,
@@ -85,17 +84,17 @@ class Hub:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the process is going away."""
+        """Whether the process is shutting down."""
         return self._is_closed
 
     def ensure_open(self) -> None:
-        """Raise HubClosed once the process is going away."""
+        """Raise HubClosed once the process is shutting down."""
         if self._is_closed:
             raise HubClosed
 
     @asynccontextmanager
     async def job_follower(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[JobFollower]:
-        """A follower of one job from the event after `after` on; raises HubClosed."""
+        """Yield a follower of one job, starting after event number `after`. Raises HubClosed."""
         follower = JobFollower(self, job_id, after)
         async with self._following(owner_id, self._of_jobs, job_id, follower):
             yield follower
@@ -104,31 +103,31 @@ class Hub:
     async def owner_follower(
         self, owner_id: UUID, *, after: OwnerPlace, wanted: EventFilter
     ) -> AsyncIterator[OwnerFollower]:
-        """A follower of all jobs of an owner, or of those that are wanted; raises HubClosed."""
+        """Yield a follower of an owner's jobs that match the filter. Raises HubClosed."""
         follower = OwnerFollower(self, owner_id, after, wanted)
         async with self._following(owner_id, self._of_owners, owner_id, follower):
             yield follower
 
     async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
-        """Every event of a job after a number, as it happens, until its last one; raises StreamEnded."""
+        """Yield the events of a job after a number, as they happen, until the last. Raises StreamEnded."""
         async with self.job_follower(owner_id, job_id, after=after) as follower:
             async for event in follower.events():
                 yield event
 
     async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
-        """Return when the job has ended, the time is over or the process goes away, whichever is first."""
+        """Return when the job has ended, the timeout has passed or the process shuts down."""
         with suppress(TimeoutError, HubClosed):
             async with asyncio.timeout(timeout_seconds):
                 async for _ in self.follow(owner_id, job_id, after=after):
                     pass
 
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
-        """A part of a job's log; raises DatabaseUnavailable."""
+        """Return a part of a job's log. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
     async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
-        """A part of an owner's log; raises DatabaseUnavailable."""
+        """Return a part of an owner's log. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
 
@@ -141,7 +140,7 @@ class Hub:
         owner.followers += 1
         followers[key].add(follower)
         try:
-            # Hints from here on are heard; what came before is in the log.
+            # Hints are received from here on; earlier events are in the log.
             await self._subscribe(owner_id)
             yield
         finally:
@@ -156,7 +155,7 @@ class Hub:
         return [follower for group in groups for follower in group]
 
     async def _subscribe(self, owner_id: UUID) -> None:
-        """Make sure that hints about this owner's jobs arrive, as far as Redis allows."""
+        """Subscribe to the hints about this owner's jobs, if Redis is available."""
         owner = self._owners[owner_id]
         if not owner.is_asked_for and self._pubsub is not None:
             owner.is_asked_for = True
@@ -174,26 +173,26 @@ class Hub:
                 async with Redis(connection_pool=self._pool).pubsub() as pubsub:
                     await self._listen(pubsub)
             except DatabaseUnavailable:
-                pass  # without the key nobody's hints can be told from ours
+                pass  # without the key, signed hints cannot be told from others
             except UNREACHABLE as error:
                 self._availability.failed(error)
             finally:
                 self._pubsub = None
                 for owner in self._owners.values():
                     owner.forget()
-            self._everybody_look_again()
+            self._resync_all()
             await asyncio.sleep(self._times.retry_seconds)
 
     async def _listen(self, pubsub: PubSub) -> None:
         # A connection without a subscription cannot be read from.
-        await pubsub.subscribe(_NOBODY)
+        await pubsub.subscribe(_NO_OWNER)
         self._pubsub = pubsub
         if self._owners:
             await pubsub.subscribe(*(keys.events(owner_id) for owner_id in self._owners))
             for owner in self._owners.values():
                 owner.is_asked_for = True
         self._availability.succeeded()
-        self._everybody_look_again()
+        self._resync_all()
         heard_at = monotonic()
         while True:
             message = await pubsub.get_message(timeout=PING_SECONDS)
@@ -213,13 +212,13 @@ class Hub:
                 self._refuse(message["data"])
             else:
                 self._hand_over(keys.events_owner(message["channel"]), hint)
-        elif message["type"] == "subscribe" and message["channel"] != _NOBODY.encode():
+        elif message["type"] == "subscribe" and message["channel"] != _NO_OWNER.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
                 owner.is_heard.set()
 
     def _refuse(self, data: bytes) -> None:
-        """Not signed by us: from another, or from a process of an older version. Comparing makes it good."""
+        """Count a hint without a valid signature: a forged one, or one of a process of an older version."""
         metrics.HINTS_REFUSED.inc()
         if monotonic() - self._refused_at > REFUSAL_LOG_SECONDS:
             self._refused_at = monotonic()
@@ -249,7 +248,7 @@ class Hub:
             await pubsub.unsubscribe(*(keys.events(owner_id) for owner_id in idle))
 
     async def _compare_forever(self) -> None:
-        """Find the followers whose place is behind the log although no hint has said so."""
+        """Find the followers that are behind the log although no hint has told them."""
         while True:
             is_away = self._pubsub is None
             await asyncio.sleep(self._times.compare_away_seconds if is_away else self._times.compare_seconds)
@@ -265,19 +264,19 @@ class Hub:
         for job_id, followers in list(self._of_jobs.items()):
             for follower in followers:
                 if follower.place < last_seqs.get(job_id, 0):
-                    follower.look_again()
+                    follower.resync()
         for owner_id, owner_followers in list(self._of_owners.items()):
             for owner_follower in owner_followers:
                 if owner_follower.place.xact_id < last_xacts.get(owner_id, 0):
-                    owner_follower.look_again()
+                    owner_follower.resync()
 
-    def _everybody_look_again(self) -> None:
+    def _resync_all(self) -> None:
         for follower in self._everybody():
-            follower.look_again()
+            follower.resync()
 
 
 class _Owner:
-    """What the hub knows of one owner: how many follow, and whether hints about the jobs arrive."""
+    """One owner: how many followers there are, and whether hints about the jobs are received."""
 
     def __init__(self) -> None:
         self.followers = 0
@@ -286,6 +285,6 @@ class _Owner:
         self.is_heard = asyncio.Event()
 
     def forget(self) -> None:
-        """The connection is gone, and with it the subscription."""
+        """Reset the subscription after the connection was lost."""
         self.is_asked_for = False
         self.is_heard.clear()

@@ -1,4 +1,4 @@
-"""A bounded queue for one reader, small enough that each of thousands of clients can have some."""
+"""Bounded queue with a single reader, small enough to give several to each of thousands of clients."""
 
 import asyncio
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """First in, first out. An empty one takes 200 bytes; an `asyncio.Queue`, with its deques, takes 3 KiB."""
+    """FIFO queue. An empty one takes 200 bytes; an `asyncio.Queue`, with its deques, takes 3 KiB."""
 
     __slots__ = ("_items", "_limit", "_reader", "_writers")
 
@@ -18,7 +18,7 @@ class Mailbox(Generic[T]):
         self._writers: list[asyncio.Future[None]] | None = None
 
     def put_nowait(self, item: T) -> bool:
-        """Put an item in if there is room for it; whether there was."""
+        """Append an item if the queue is not full; return whether it was appended."""
         if len(self._items) >= self._limit:
             return False
         self._items.append(item)
@@ -27,7 +27,7 @@ class Mailbox(Generic[T]):
         return True
 
     async def put(self, item: T) -> None:
-        """Put an item in as soon as there is room for it."""
+        """Append an item, waiting while the queue is full."""
         while not self.put_nowait(item):
             room = asyncio.get_running_loop().create_future()
             self._writers = [*(self._writers or ()), room]
@@ -35,11 +35,11 @@ class Mailbox(Generic[T]):
                 await room
             except asyncio.CancelledError:
                 if room.done() and not room.cancelled():
-                    self._tell_a_writer()  # it was told of room that it does not need any more
+                    self._wake_writer()  # pass on the wake-up that this writer can no longer use
                 raise
 
     async def get(self) -> T:
-        """Take the first item, as soon as there is one."""
+        """Remove and return the first item, waiting while the queue is empty."""
         while not self._items:
             self._reader = asyncio.get_running_loop().create_future()
             try:
@@ -47,10 +47,10 @@ class Mailbox(Generic[T]):
             finally:
                 self._reader = None
         item = self._items.pop(0)
-        self._tell_a_writer()
+        self._wake_writer()
         return item
 
-    def _tell_a_writer(self) -> None:
+    def _wake_writer(self) -> None:
         while self._writers:
             writer = self._writers.pop(0)
             if not writer.done():

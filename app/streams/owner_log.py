@@ -1,51 +1,67 @@
-"""The log of everything that happens to an owner's jobs, in one order, with places to resume from.
+"""The log of all events of an owner's jobs, in one order, with places to resume from.
 
-Events of different jobs are committed at the same time, so a clock or a sequence would give an event a place
-before others that become visible later, and whoever had read past it would never see those. Here the order
-is that of the transactions that wrote the events, and only those are read that are older than every
-transaction still open. What is behind a place is therefore complete for good. It costs the time of the open
-transactions, which are a millisecond long.
+Events of different jobs are committed at the same time. A clock or a sequence could place an event before
+others that become visible later, and a reader past that place would never see those. Here the order is that
+of the transactions that wrote the events, and only events older than every open transaction are read. The log
+up to a place is therefore final. The price is a delay of one open transaction, about a millisecond.
 """
+
+# ruff: noqa: S608  # SQL put together from constants; values are parameters
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 import asyncpg
-import msgspec
 
 from app.core import paging
 from app.core.errors import BadRequest
+from app.core.rows import Row
+from app.core.sql import Statement
 from app.jobs.events import Event
 from app.jobs.queries import EVENTS_AT_ONCE
-from app.jobs.states import EventType
 
 _HORIZON: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
-# Also what is not complete yet: whoever waits for that has to know that it comes.
-_EVENTS: Final = f"""
-SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
-    e.xact_id < (SELECT {_HORIZON}) AS is_complete
-FROM job_events e"""  # noqa: S608  # put together from constants
 
-_AFTER: Final = """
-WHERE e.owner_id = $1 AND (e.xact_id, e.job_id, e.seq) > ($2, $3, $4)
-ORDER BY e.xact_id, e.job_id, e.seq LIMIT $5"""
+def _page(*, only: str = "") -> Statement:
+    # Events that are not final yet are included: the reader has to know that there will be more.
+    return Statement(
+        paging.bounded(
+            f"""SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
+                e.xact_id < (SELECT {_HORIZON}) AS is_complete
+            FROM job_events e{only}
+            WHERE e.owner_id = :owner_id AND (e.xact_id, e.job_id, e.seq) > (:xact_id, :job_id, :seq)
+            ORDER BY e.xact_id, e.job_id, e.seq LIMIT :limit""",
+            size="octet_length(data)",
+            order="xact_id, job_id, seq",
+        )
+    )
 
-_SIZED: Final = partial(paging.bounded, size="octet_length(data)", order="xact_id, job_id, seq")
 
-_LOG: Final = _SIZED(_EVENTS + _AFTER)
+# Which events of this owner's jobs follow this place?
+_EVENTS: Final = _page()
 
-# LIMIT keeps the planner from hashing all jobs there are for a page of events.
-_LOG_OF_SOME: Final = _SIZED(f"""{_EVENTS}
-CROSS JOIN LATERAL (
-    SELECT FROM jobs j
-    WHERE j.id = e.job_id AND j.kind = coalesce($6, j.kind) AND j.queue = coalesce($7, j.queue)
-        AND ($8::uuid IS NULL OR j.group_id = $8)
-    LIMIT 1) wanted
-{_AFTER}""")
+# Which events of some of this owner's jobs follow this place?
+# LIMIT keeps the planner from hashing all jobs in the database for a page of events.
+_EVENTS_OF_SOME: Final = _page(
+    only="""
+            CROSS JOIN LATERAL (
+                SELECT FROM jobs j
+                WHERE j.id = e.job_id
+                    AND j.kind = coalesce(:kind, j.kind) AND j.queue = coalesce(:queue, j.queue)
+                    AND (:group_id::uuid IS NULL OR j.group_id = :group_id)
+                LIMIT 1) wanted"""
+)
+
+# Before which transaction is the log final?
+_PRESENT: Final = Statement(f"SELECT {_HORIZON}")
+
+# Which is the last transaction that wrote to the log of each of these owners?
+_LAST_TRANSACTIONS: Final = Statement("""
+SELECT o.id, e.xact_id FROM unnest(:owner_ids::uuid[]) o (id), LATERAL (
+    SELECT xact_id FROM job_events WHERE owner_id = o.id ORDER BY xact_id DESC LIMIT 1) e""")
 
 _MAX_SEQ: Final = 2**31 - 1
 
@@ -74,7 +90,7 @@ BEGINNING: Final = OwnerPlace(0, UUID(int=0), 0)
 
 @dataclass(frozen=True)
 class EventFilter:
-    """Which of an owner's jobs are followed; None means any."""
+    """Which of an owner's jobs to follow; None means any."""
 
     kind: str | None = None
     queue: str | None = None
@@ -86,18 +102,23 @@ EVERYTHING: Final = EventFilter()
 
 @dataclass(frozen=True)
 class PlacedEvent:
-    """An event, and the place from which to go on after it."""
+    """An event and its place in the log."""
 
     place: OwnerPlace
     event: Event
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of `job_events`, `data` as text."""
+        return cls(OwnerPlace(row["xact_id"], row["job_id"], row["seq"]), Event.from_row(row))
 
 
 @dataclass(frozen=True)
 class Page:
     """A part of an owner's log.
 
-    `is_to_be_continued`: more is committed, and has to wait for open transactions. `is_last`: the log ended
-    with what was found.
+    `is_to_be_continued` means that more events are committed but wait for open transactions, `is_last` that
+    the log ended with the events that were found.
     """
 
     events: list[PlacedEvent]
@@ -106,7 +127,7 @@ class Page:
 
 
 def parse_place(text: str) -> OwnerPlace:
-    """The place that an event id stands for; raises InvalidPlace if we never gave it."""
+    """Return the place in an event id. Raises InvalidPlace for one that the API never issued."""
     if text == "0":
         return BEGINNING
     try:
@@ -123,26 +144,21 @@ def parse_place(text: str) -> OwnerPlace:
 async def read(
     connection: asyncpg.Connection, owner_id: UUID, after: OwnerPlace, wanted: EventFilter
 ) -> Page:
-    """The events after a place, as far as the log is complete: at most EVENTS_AT_ONCE, bounded in bytes."""
-    place = (owner_id, after.xact_id, after.job_id, after.seq, EVENTS_AT_ONCE)
+    """Return the final events after a place: at most EVENTS_AT_ONCE, and bounded in bytes."""
+    place = {
+        "owner_id": owner_id,
+        "xact_id": after.xact_id,
+        "job_id": after.job_id,
+        "seq": after.seq,
+        "limit": EVENTS_AT_ONCE,
+    }
     if wanted == EVERYTHING:
-        rows = await connection.fetch(_LOG, *place)
+        rows = await _EVENTS.fetch(connection, **place)
     else:
-        rows = await connection.fetch(_LOG_OF_SOME, *place, wanted.kind, wanted.queue, wanted.group_id)
-    events = [
-        PlacedEvent(
-            OwnerPlace(row["xact_id"], row["job_id"], row["seq"]),
-            Event(
-                row["job_id"],
-                row["seq"],
-                EventType(row["type"]),
-                row["at"],
-                msgspec.Raw(row["data"].encode()),
-            ),
+        rows = await _EVENTS_OF_SOME.fetch(
+            connection, kind=wanted.kind, queue=wanted.queue, group_id=wanted.group_id, **place
         )
-        for row in rows
-        if row["is_complete"]
-    ]
+    events = [PlacedEvent.from_row(row) for row in rows if row["is_complete"]]
     return Page(
         events,
         is_to_be_continued=len(events) < len(rows),
@@ -151,16 +167,12 @@ async def read(
 
 
 async def present(connection: asyncpg.Connection) -> OwnerPlace:
-    """The place after everything that is complete now."""
-    horizon: int = await connection.fetchval(f"SELECT {_HORIZON}")  # a constant
+    """Return the place after all events that are final now."""
+    horizon: int = await _PRESENT.fetchval(connection)
     return OwnerPlace(horizon - 1, UUID(int=2**128 - 1), _MAX_SEQ)
 
 
 async def last_transactions(connection: asyncpg.Connection, owner_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """For each of the owners, the last transaction that wrote to the log; none for an empty log."""
-    rows = await connection.fetch(
-        """SELECT o.id, e.xact_id FROM unnest($1::uuid[]) o (id), LATERAL (
-            SELECT xact_id FROM job_events WHERE owner_id = o.id ORDER BY xact_id DESC LIMIT 1) e""",
-        list(owner_ids),
-    )
+    """Return the last transaction that wrote to each owner's log; owners with an empty log are left out."""
+    rows = await _LAST_TRANSACTIONS.fetch(connection, owner_ids=list(owner_ids))
     return {row["id"]: row["xact_id"] for row in rows}

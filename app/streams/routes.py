@@ -1,4 +1,4 @@
-"""Event logs as server-sent events."""
+"""Routes that stream job events as server-sent events, and the route that issues tickets for them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +17,6 @@ from app.http.routing import BoundedRoute
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
 from app.jobs.events import Event
-from app.jobs.states import Status
 from app.streams import owner_log, sse, tickets
 from app.streams.admission import StreamUser
 from app.streams.deps import AdmissionDep, HubDep, LastEventId, StreamTimesDep, StreamUserDep
@@ -29,19 +28,21 @@ from app.streams.sse import EventStream
 MAX_EVENT_ID_DIGITS: Final = 18
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-After = Annotated[str | None, Query(description="The same, for clients that cannot set headers.")]
+After = Annotated[
+    str | None, Query(description="Same as `Last-Event-ID`, for clients that cannot set headers.")
+]
 
 router = APIRouter(route_class=BoundedRoute, tags=["streams"])
 
 
 class TicketRequest(StrictBody):
-    """What a ticket is for."""
+    """The stream that a ticket opens: one job's or, without `job_id`, the stream of all jobs."""
 
     job_id: UUID | None = None
 
 
 class TicketIssued(TypedDict):
-    """A ticket, and for how many seconds it is good."""
+    """A ticket and its lifetime in seconds."""
 
     ticket: str
     expires_in: int
@@ -57,9 +58,9 @@ class TicketIssued(TypedDict):
 async def create_stream_ticket(
     user: CurrentUser, database: DatabaseDep, response: Response, body: TicketRequest | None = None
 ) -> TicketIssued:
-    """For browsers, which cannot send a token with an EventSource or a WebSocket: `?ticket=`.
+    """Issue a ticket, for browsers: EventSource and WebSocket cannot send a token. Pass it as `?ticket=`.
 
-    It opens one stream, once. An EventSource that loses the connection resumes its stream with the same URL.
+    A ticket opens one stream, once. If the connection drops, EventSource resumes with the same URL.
     """
     job_id = None if body is None else body.job_id
     response.headers["Cache-Control"] = "no-store"
@@ -81,15 +82,18 @@ async def get_owner_stream(
     queue: CleanStr | None = None,
     group_id: UUID | None = None,
 ) -> AsyncIterator[OwnerFollower]:
-    """A follower of all of a user's jobs, open while the answer is; errors come before it starts."""
+    """Open a follower of all jobs of the user for the duration of the response.
+
+    A dependency, so that errors become error responses: it runs before the stream starts.
+    """
     if user.only_job is not None:
-        raise Unauthorized  # the ticket opens the stream of one job, not this one
+        raise Unauthorized  # the ticket is restricted to one job
     place_seen, _ = tickets.split_event_id(last_event_id or "")
     seen = place_seen or after
     async with database.connection() as connection:
         place = owner_log.parse_place(seen) if seen else await owner_log.present(connection)
     wanted = EventFilter(kind, queue, group_id)
-    async with _opened(), hub.owner_follower(user.id, after=place, wanted=wanted) as follower:
+    async with _reject_if_closed(), hub.owner_follower(user.id, after=place, wanted=wanted) as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 
@@ -97,7 +101,7 @@ async def get_owner_stream(
 @router.get(
     "/jobs/stream",
     operation_id="streamJobs",
-    summary="Follow all your jobs",
+    summary="Stream the events of all your jobs",
     status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
     responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
@@ -107,14 +111,14 @@ async def stream_jobs(
     user: StreamUserDep,
     times: StreamTimesDep,
 ) -> Response:
-    """Every event of every job of yours, from now on, or after `Last-Event-ID` (`0` is the beginning).
+    """Stream every event of all your jobs, from now on or after `Last-Event-ID` (`0` for the beginning).
 
-    An event's id is good for this stream only; its `seq` is its number within its job.
+    Event ids are valid only for this stream. `seq` is the event's number within its job.
     """
-    # With an id, so that a client that has seen nothing yet resumes here and not at a later "now".
-    opening = sse.opening(event="ready", event_id=_identified(user, str(follower.place)))
+    # The opening frame has an id, so that a client that reconnects before its first event resumes from here.
+    opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.place)))
     return EventStream(
-        opening, follower, lambda placed: _frame(placed.event, _identified(user, str(placed.place))), times
+        opening, follower, lambda placed: _frame(placed.event, _event_id(user, str(placed.place))), times
     )
 
 
@@ -127,20 +131,20 @@ async def get_job_stream(
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> AsyncIterator[JobFollower | None]:
-    """A follower of one job, open while the answer is; None if there is nothing left to follow.
+    """Open a follower of one job for the duration of the response; None if no events are left.
 
     Raises InvalidEventId, JobNotFound, NotYourJob, TooManyStreams, ShuttingDown.
     """
     place_seen, _ = tickets.split_event_id(last_event_id or "")
-    seen = _event_id(place_seen or after)
+    seen = _parse_seq(place_seen or after)
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
-        row = await service.get_own(connection, user.id, job_id)
-    if Status(row["status"]).is_final and seen >= row["last_seq"]:
+        job = await service.get_own(connection, user.id, job_id)
+    if job.has_ended and seen >= job.last_seq:
         yield None
         return
-    async with _opened(), hub.job_follower(user.id, job_id, after=seen) as follower:
+    async with _reject_if_closed(), hub.job_follower(user.id, job_id, after=seen) as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 
@@ -148,11 +152,11 @@ async def get_job_stream(
 @router.get(
     "/jobs/{job_id}/stream",
     operation_id="streamJob",
-    summary="Follow a job",
+    summary="Stream a job's events",
     status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
     responses={
-        204: {"description": "The job has ended and its last event was seen: do not reconnect"},
+        204: {"description": "The job has ended and you have received its last event: do not reconnect"},
         **problems.responses(
             JobNotFound(job_id=_EXAMPLE_ID),
             NotYourJob(job_id=_EXAMPLE_ID),
@@ -167,28 +171,28 @@ async def stream_job(
     user: StreamUserDep,
     times: StreamTimesDep,
 ) -> Response:
-    """Every event of the job as it happens, from the start or after `Last-Event-ID`.
+    """Stream the job's events as they happen, from the start or after `Last-Event-ID`.
 
-    `update` for each event before the end and `complete` for the last one, after which the stream ends.
-    `shutdown` says that the server goes away: connect again, and nothing is lost. `error` that the token of
-    this stream has expired. 204 if the job has ended and its last event was seen.
+    The stream sends `update` for each event and `complete` for the job's last event, then ends. `shutdown`
+    means that the server is stopping: reconnect, and you miss nothing. `error` means that the stream's token
+    has expired. Returns 204 if the job has ended and you have received its last event.
     """
     if follower is None:
-        # The standard's way to make an EventSource stop; after a 200 it would come back every two seconds.
+        # Per the HTML standard, 204 makes an EventSource stop; after a 200 it would keep reconnecting.
         return Response(status_code=status.HTTP_204_NO_CONTENT, headers={"Cache-Control": "no-cache"})
-    # With an id if there is a resume token: a client that is cut before its first event needs it too.
-    first_id = None if user.resumable is None else _identified(user, str(follower.place))
+    # A client that is disconnected before its first event also needs the resume token in an event id.
+    first_id = None if user.resumable is None else _event_id(user, str(follower.place))
     return EventStream(
         sse.opening(event_id=first_id),
         follower,
-        lambda event: _frame(event, _identified(user, str(event.seq))),
+        lambda event: _frame(event, _event_id(user, str(event.seq))),
         times,
     )
 
 
 @asynccontextmanager
-async def _opened() -> AsyncIterator[None]:
-    """Turn a hub that is closed already into the answer that says so."""
+async def _reject_if_closed() -> AsyncIterator[None]:
+    """Translate HubClosed into ShuttingDown, which becomes an error response."""
     try:
         yield
     except HubClosed as error:
@@ -199,16 +203,16 @@ def _frame(event: Event, event_id: str) -> bytes:
     return sse.frame("complete" if event.type.is_final else "update", event.flat(), event_id)
 
 
-def _identified(user: StreamUser, place: str) -> str:
-    """The id of an event in this user's stream."""
+def _event_id(user: StreamUser, place: str) -> str:
+    """Return the SSE event id of a position, including the resume token if the stream has one."""
     return place if user.resumable is None else user.resumable.event_id(place)
 
 
-def _event_id(text: str | None) -> int:
-    """The number of an event as a client says it; raises InvalidEventId."""
+def _parse_seq(text: str | None) -> int:
+    """Parse the `seq` of the last event that the client has received; raises InvalidEventId."""
     if text is None or text == "":
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) <= MAX_EVENT_ID_DIGITS):
         raise InvalidEventId
-    # No job has as many events as fit into the column: all that is greater is after the last one.
+    # Clamp to the column's range, which no job's event numbers ever reach.
     return min(int(text), 2**31 - 1)

@@ -1,7 +1,7 @@
-"""Tell the streams first when the process is asked to stop.
+"""Graceful shutdown: close streams on SIGTERM or SIGINT before the server handles the signal.
 
-An ASGI server that stops waits for its open connections before it runs the lifespan's end, and a stream is a
-connection that does not end by itself. So the streams have to hear of the signal when the server does.
+An ASGI server waits for open connections before it runs the shutdown part of the lifespan, and a stream does
+not end by itself. Streams must therefore be closed as soon as the signal arrives.
 """
 
 import asyncio
@@ -13,40 +13,41 @@ from types import FrameType
 from typing import Any, Final
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
-PATIENCE_SECONDS: Final = 5.0
-LOOK_SECONDS: Final = 0.01
+TIMEOUT_SECONDS: Final = 5.0
+POLL_SECONDS: Final = 0.01
 
 
 @contextmanager
 def close_streams_first(
-    close: Callable[[], None], is_done: Callable[[], bool], *, patience_seconds: float = PATIENCE_SECONDS
+    close: Callable[[], None], is_done: Callable[[], bool], *, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> Iterator[None]:
-    """During the body, when the process is asked to stop: call `close`, and stop once `is_done`.
+    """During the body, handle SIGTERM and SIGINT by closing the streams before the server stops.
 
-    The server itself hears of the signal last, for it would close the connections under whoever still says
-    goodbye. A second signal reaches it at once.
+    On a signal: calls `close`, waits up to `timeout_seconds` for `is_done`, then calls the previous handler.
+    The server's handler comes last because it would cut connections that are still sending their last frame.
+    A second signal goes to the previous handler immediately.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals arrive in the main thread only; whoever runs us elsewhere stops us some other way
+        yield  # only the main thread can install signal handlers
         return
     loop = asyncio.get_running_loop()
-    earlier = {number: signal.getsignal(number) for number in SIGNALS}
+    previous = {number: signal.getsignal(number) for number in SIGNALS}
     stopping: set[asyncio.Task[None]] = set()
 
     async def stop(number: int) -> None:
         close()
         with suppress(TimeoutError):
-            async with asyncio.timeout(patience_seconds):
-                while not is_done():  # noqa: ASYNC110  # a few looks in the life of a process
-                    await asyncio.sleep(LOOK_SECONDS)
-        _call(earlier[signal.Signals(number)], number, None)
+            async with asyncio.timeout(timeout_seconds):
+                while not is_done():  # noqa: ASYNC110  # runs once, at shutdown
+                    await asyncio.sleep(POLL_SECONDS)
+        _call_handler(previous[signal.Signals(number)], number, None)
 
     def begin(number: int) -> None:
         stopping.add(loop.create_task(stop(number)))
 
     def handle(number: int, frame: FrameType | None) -> None:
         if stopping:
-            _call(earlier[signal.Signals(number)], number, frame)
+            _call_handler(previous[signal.Signals(number)], number, frame)
         else:
             loop.call_soon_threadsafe(begin, number)
 
@@ -55,13 +56,13 @@ def close_streams_first(
     try:
         yield
     finally:
-        for number, handler in earlier.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
         for task in stopping:
             task.cancel()
 
 
-def _call(handler: Any, number: int, frame: FrameType | None) -> None:
+def _call_handler(handler: Any, number: int, frame: FrameType | None) -> None:
     if callable(handler):
         handler(number, frame)
     elif handler is signal.SIG_DFL:

@@ -1,8 +1,8 @@
-"""One WebSocket client: what it follows, what it says, and what is sent to it.
+"""One WebSocket client: its subscriptions, its commands, and the frames sent to it.
 
-Everything for the client goes through one bounded queue that one task empties. Events wait for a place in it,
-so a slow client slows down only its own followers, which then resume from the log; ticks of the clock do not
-wait. A client that takes nothing at all for `stalled_seconds` is sent away.
+All frames go through one bounded queue that one task sends. Events wait for room in it, so a slow client
+slows down only its own followers, which then resume from the log. Ticks of the clock do not wait. A client
+that reads nothing for `stalled_seconds` is disconnected.
 """
 
 import asyncio
@@ -19,8 +19,7 @@ from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, NotYourJob
-from app.jobs.publishing import publish_transition
-from app.jobs.states import Status
+from app.jobs.unit_of_work import unit_of_work
 from app.streams import commands, owner_log
 from app.streams.admission import StreamUser
 from app.streams.commands import AnyCommand, Cancel, Ping, Subscribe, Unsubscribe
@@ -34,7 +33,7 @@ MAX_SUBSCRIPTIONS: Final = 100
 STALLED_SECONDS: Final = 30.0
 
 TICKS_AT_ONCE: Final = 50
-"""To send to thousands takes a good part of a second, and no event should wait for so long."""
+"""Sending to thousands takes a large part of a second, and no event should wait that long."""
 
 GOING_AWAY: Final = 1001
 NOT_TEXT: Final = 1003
@@ -48,19 +47,19 @@ NOT_FOUND: Final = 4404
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 Follow = Callable[[], Awaitable[None]]
 
 
 class Sockets:
-    """All conversations of this process: what the clock speaks to, and what is closed when it stops."""
+    """All WebSocket connections of this process: the clock ticks on them, and shutdown closes them."""
 
     def __init__(self) -> None:
         self._open: set[Socket] = set()
 
     @contextmanager
     def holding(self, socket: "Socket") -> Iterator[None]:
-        """Have this one among them during the body."""
+        """Include this connection during the body."""
         self._open.add(socket)
         try:
             yield
@@ -69,24 +68,24 @@ class Sockets:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is none."""
+        """Whether no connection is open."""
         return not self._open
 
     async def tick(self, frame: str) -> None:
-        """Pass on the clock's frame of this second, in between whatever else there is to do."""
+        """Send the clock's frame of this second, yielding to other tasks in between."""
         for place, socket in enumerate(tuple(self._open), start=1):
             socket.tick(frame)
             if place % TICKS_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
-        """Say goodbye to everybody."""
+        """Close all connections."""
         for socket in tuple(self._open):
             socket.end(Closing(GOING_AWAY, "bye"))
 
 
 class Closing(Exception):
-    """The connection is to be closed, with this code."""
+    """Closes the connection, with this code."""
 
     def __init__(self, code: int, reason: str = "") -> None:
         super().__init__(code, reason)
@@ -95,9 +94,9 @@ class Closing(Exception):
 
 
 class Socket:
-    """The conversation with one client, from the accepted handshake to the end."""
+    """The connection to one client, from the accepted handshake to the close."""
 
-    _user: StreamUser  # known once the conversation begins
+    _user: StreamUser  # set by `converse`
 
     def __init__(
         self,
@@ -117,9 +116,9 @@ class Socket:
         self._is_conversing = False
 
     async def converse(self, user: StreamUser, first: Subscribe | None) -> None:
-        """Serve the client until it leaves; raises Closing when it is to be sent away.
+        """Serve the client until it disconnects. Raises Closing if the server ends the connection.
 
-        Raises the AppError of a first subscription that may not be, before anything is said.
+        Raises the AppError of a first subscription that is refused, before any frame is sent.
         """
         self._user = user
         follow = None if first is None else await self._prepare(first)
@@ -138,9 +137,9 @@ class Socket:
         finally:
             await self._stop([*tasks, *self._followed.values()])
 
-    async def unless_ended(self, answer: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for the answer, but not beyond the end; raises Closing."""
-        task = asyncio.create_task(answer)
+    async def unless_ended(self, action: Coroutine[Any, Any, T]) -> T:
+        """Await an action, but not beyond the end of the connection. Raises Closing."""
+        task = asyncio.create_task(action)
         try:
             waited_for: list[asyncio.Future[Any]] = [task, self._end]
             await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
@@ -151,7 +150,7 @@ class Socket:
             await self._stop([task])
 
     async def receive_text(self) -> str:
-        """The next frame; raises Closing for one that is no text or too large, and WebSocketDisconnect."""
+        """Return the next frame. Raises Closing if it is not text or too large, and WebSocketDisconnect."""
         message = await self._connection.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message["code"], message.get("reason"))
@@ -163,12 +162,12 @@ class Socket:
         return text
 
     def end(self, closing: Closing) -> None:
-        """Have the conversation end."""
+        """End the connection."""
         if not self._end.done():
             self._end.set_result(closing)
 
     def tick(self, frame: str) -> None:
-        """Take the clock's frame of this second, if there is room for it."""
+        """Queue the clock's frame of this second, if there is room for it."""
         if self._is_conversing:
             self._frames.put_nowait(frame)
 
@@ -192,9 +191,9 @@ class Socket:
             try:
                 await self._dispatch(commands.decode_command(text))
             except msgspec.DecodeError as error:
-                await self._say("error", {"code": "invalid_command", "detail": str(error)})
+                await self._send("error", {"code": "invalid_command", "detail": str(error)})
             except AppError as error:
-                await self._say("error", {"code": error.code, "detail": error.detail, **error.facts})
+                await self._send("error", {"code": error.code, "detail": error.detail, **error.facts})
 
     async def _dispatch(self, command: AnyCommand) -> None:
         match command:
@@ -203,17 +202,17 @@ class Socket:
             case Unsubscribe(job_id=job_id):
                 if (task := self._followed.pop(job_id, None)) is not None:
                     await self._stop([task])
-                await self._say("unsubscribed", {"job_id": job_id})
+                await self._send("unsubscribed", {"job_id": job_id})
             case Cancel(job_id=job_id):
                 await self._cancel(job_id)
             case Ping():
-                await self._say("pong", {})
+                await self._send("pong", {})
             case never:
                 assert_never(never)
 
     async def _subscribe(self, command: Subscribe) -> None:
         if command.job_id not in self._followed and len(self._followed) >= MAX_SUBSCRIPTIONS:
-            await self._say("error", {"code": "too_many_subscriptions", "limit": MAX_SUBSCRIPTIONS})
+            await self._send("error", {"code": "too_many_subscriptions", "limit": MAX_SUBSCRIPTIONS})
             return
         follow = await self._prepare(command)
         if (earlier := self._followed.pop(command.job_id, None)) is not None:
@@ -221,7 +220,7 @@ class Socket:
         self._start(command.job_id, follow)
 
     async def _prepare(self, command: Subscribe) -> Follow:
-        """What will follow, if that may be; raises the AppError that says why not."""
+        """Return the subscription, ready to start. Raises the AppError by which it is refused."""
         if command.job_id is None:
             return await self._prepare_all(command.after)
         return await self._prepare_job(command.job_id, command.after or 0)
@@ -237,7 +236,7 @@ class Socket:
         except AccessEnded:
             self.end(Closing(UNAUTHORIZED, "access_ended"))
         except Exception:
-            # Without this it would just be silent from here on.
+            # Without this the client would receive no more events and no reason.
             log.exception("subscription_failed")
             self.end(Closing(INTERNAL_ERROR, "internal_error"))
         finally:
@@ -245,26 +244,26 @@ class Socket:
                 del self._followed[key]
 
     async def _prepare_job(self, job_id: UUID, after: int | str) -> Follow:
-        """Check that the job may be followed from there. Raises JobNotFound, NotYourJob, InvalidEventId."""
+        """Prepare to follow a job. Raises JobNotFound, NotYourJob, InvalidEventId."""
         if not isinstance(after, int) or not 0 <= after < 2**31:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
-            row = await service.get_own(connection, self._user.id, job_id)
-        is_over = Status(row["status"]).is_final and after >= row["last_seq"]
+            job = await service.get_own(connection, self._user.id, job_id)
+        is_over = job.has_ended and after >= job.last_seq
 
         async def follow() -> None:
             if is_over:
-                # The client may have come for the end alone, and would wait for it in vain.
-                await self._say("ended", {"job_id": job_id, "last_seq": row["last_seq"]})
+                # The client may wait for the last event, which it has already seen.
+                await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
                 return
             async for event in self._hub.follow(self._user.id, job_id, after=after):
-                await self._say_encoded("complete" if event.type.is_final else "update", event.flat())
+                await self._send_encoded("complete" if event.type.is_final else "update", event.flat())
 
         return follow
 
     async def _prepare_all(self, after: int | str | None) -> Follow:
-        """Check that all jobs may be followed from there. Raises Forbidden, InvalidPlace."""
+        """Prepare to follow all jobs of the user. Raises Forbidden, InvalidPlace."""
         if self._user.only_job is not None:
             raise Forbidden
         async with self._resources.database.connection() as connection:
@@ -272,29 +271,28 @@ class Socket:
         place = present if after is None else owner_log.parse_place(str(after))
 
         async def follow() -> None:
-            await self._say("subscribed", {"job_id": None, "id": str(place)})
+            await self._send("subscribed", {"job_id": None, "id": str(place)})
             async with self._hub.owner_follower(self._user.id, after=place, wanted=EventFilter()) as follower:
                 async for placed in follower.events():
                     name = "complete" if placed.event.type.is_final else "update"
-                    await self._say_encoded(name, placed.event.flat(), place=str(placed.place))
+                    await self._send_encoded(name, placed.event.flat(), place=str(placed.place))
 
         return follow
 
     async def _cancel(self, job_id: UUID) -> None:
         self._ensure_ticket_is_for(job_id)
-        async with self._resources.database.connection() as connection:
-            transition = await service.cancel(connection, self._user.id, job_id)
-        if transition is not None:
-            publish_transition(self._resources.hints, transition)
-        await self._say("cancel_requested", {"job_id": job_id})
+        resources = self._resources
+        async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+            await service.cancel(unit, self._user.id, job_id)
+        await self._send("cancel_requested", {"job_id": job_id})
 
     def _ensure_ticket_is_for(self, job_id: UUID) -> None:
         if self._user.only_job not in (None, job_id):
             raise NotYourJob(job_id=str(job_id))
 
-    async def _say(self, event: str, data: dict[str, Any]) -> None:
-        await self._say_encoded(event, _encode(data))
+    async def _send(self, event: str, data: dict[str, Any]) -> None:
+        await self._send_encoded(event, _encode(data))
 
-    async def _say_encoded(self, event: str, data: bytes, *, place: str | None = None) -> None:
+    async def _send_encoded(self, event: str, data: bytes, *, place: str | None = None) -> None:
         identified = b"" if place is None else b',"id":%s' % _encode(place)
         await self._frames.put((b'{"event":%s%s,"data":%s}' % (_encode(event), identified, data)).decode())

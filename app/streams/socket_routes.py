@@ -1,4 +1,4 @@
-"""Event logs over WebSocket."""
+"""WebSocket routes: authentication, origin check and close codes. `socket` implements the protocol."""
 
 import asyncio
 from typing import Final
@@ -13,11 +13,12 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
+from app.http.state import state_of
 from app.streams import commands, tickets
-from app.streams.admission import Admission, StreamUser
+from app.streams.admission import StreamUser
 from app.streams.commands import Subscribe
+from app.streams.deps import StreamsState
 from app.streams.errors import TooManyStreams
-from app.streams.hub import Hub
 from app.streams.socket import (
     FORBIDDEN,
     GOING_AWAY,
@@ -27,7 +28,6 @@ from app.streams.socket import (
     UNAUTHORIZED,
     Closing,
     Socket,
-    Sockets,
 )
 from app.streams.times import StreamTimes
 
@@ -38,106 +38,105 @@ router = APIRouter(tags=["streams"])
 
 
 @router.websocket("/ws")
-async def converse(connection: WebSocket) -> None:
-    """Whatever the client asks for, and the time once a second."""
+async def open_socket(connection: WebSocket) -> None:
+    """Serve the client's commands, and send the time once a second."""
     await _serve(connection, None)
 
 
 @router.websocket("/ws/jobs/{job_id}")
-async def follow_job(connection: WebSocket, job_id: str, after: str = "0") -> None:
-    """The events of one job from the start or `?after=`, whatever else the client asks for, and the time."""
+async def open_job_socket(connection: WebSocket, job_id: str, after: str = "0") -> None:
+    """Like `open_socket`, already subscribed to one job's events from the start or after `?after=`."""
     await _serve(connection, (job_id, after))
 
 
-async def _serve(connection: WebSocket, wanted: tuple[str, str] | None) -> None:
-    resources: Resources = connection.app.state.resources
-    if not _is_welcome(connection, resources.settings.allowed_origins):
+async def _serve(connection: WebSocket, subscription: tuple[str, str] | None) -> None:
+    resources = state_of(connection, StreamsState).resources
+    if not _is_origin_allowed(connection, resources.settings.allowed_origins):
         await connection.close()  # before the handshake this is a 403
         return
     await connection.accept()
     try:
-        await _converse(connection, resources, wanted)
+        await _run_socket(connection, resources, subscription)
     except WebSocketDisconnect:
         return
     except Closing as closing:
         await _close(connection, closing.code, closing.reason)
     except AppError as error:
-        await _close(connection, _code(error), error.code)
+        await _close(connection, _close_code(error), error.code)
     except Exception:
-        log.exception("conversation_failed")
+        log.exception("websocket_failed")
         await _close(connection, INTERNAL_ERROR, "internal_error")
 
 
-async def _converse(connection: WebSocket, resources: Resources, wanted: tuple[str, str] | None) -> None:
-    state = connection.app.state
-    hub: Hub = state.hub
-    admission: Admission = state.admission
-    sockets: Sockets = state.sockets
-    times: StreamTimes = state.stream_times
-    socket = Socket(connection, resources, hub, stalled_seconds=times.stalled_seconds)
-    with sockets.holding(socket):
-        if hub.is_closed:
+async def _run_socket(
+    connection: WebSocket, resources: Resources, subscription: tuple[str, str] | None
+) -> None:
+    state = state_of(connection, StreamsState)
+    times = state.stream_times
+    socket = Socket(connection, resources, state.hub, stalled_seconds=times.stalled_seconds)
+    with state.sockets.holding(socket):
+        if state.hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
         user = await socket.unless_ended(_identify(connection, socket, times))
-        first = None if wanted is None else _subscription(*wanted)
-        with admission.admit(user, "websocket", lambda: socket.end(Closing(UNAUTHORIZED, "access_ended"))):
+        first = None if subscription is None else _parse_subscription(*subscription)
+        end = Closing(UNAUTHORIZED, "access_ended")
+        with state.admission.admit(user, "websocket", lambda: socket.end(end)):
             await socket.converse(user, first)
 
 
-def _is_welcome(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
-    """Whether the page that wants to connect may: ours, or one of those allowed. Programs send no origin.
+def _is_origin_allowed(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
+    """Whether the request is same-origin, has an allowed origin or, from a non-browser client, has none.
 
-    Browsers let any page open a WebSocket anywhere, and only say whose page it is.
+    Browsers do not apply the same-origin policy to WebSockets; they only send the page's origin.
     """
     origin = connection.headers.get("origin")
     if origin is None or origin in allowed:
         return True
     try:
-        page = urlsplit(origin).netloc  # empty for `null`
-        return page != "" and page == connection.headers.get("host")
+        host = urlsplit(origin).netloc  # empty for the opaque origin `null`
+        return host != "" and host == connection.headers.get("host")
     except ValueError:
         return False
 
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
     """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
-    auth: AuthServices = connection.app.state.auth
-    resources: Resources = connection.app.state.resources
+    state = state_of(connection, StreamsState)
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await _user_of(auth, token.strip())
+        return await _user_from_token(state.auth, token.strip())
     if ticket := connection.query_params.get("ticket"):
-        async with resources.database.connection() as database:
+        async with state.resources.database.connection() as database:
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)
-    return await _user_of(auth, await _first_token(socket, times.first_frame_seconds))
+    return await _user_from_token(state.auth, await _receive_token(socket, times.first_frame_seconds))
 
 
-async def _first_token(socket: Socket, seconds: float) -> str:
+async def _receive_token(socket: Socket, timeout_seconds: float) -> str:
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(timeout_seconds):
             frame = await socket.receive_text()
         return commands.decode_authentication(frame).token
     except (TimeoutError, msgspec.DecodeError) as error:
         raise Unauthorized from error
 
 
-async def _user_of(auth: AuthServices, token: str) -> StreamUser:
+async def _user_from_token(auth: AuthServices, token: str) -> StreamUser:
     identity = await auth.identities.identify(token)
     auth.usage.count(identity.id)
     return StreamUser(identity.id, identity.token_expires_at)
 
 
-def _subscription(job_id: str, after: str) -> Subscribe:
+def _parse_subscription(job_id: str, after: str) -> Subscribe:
     try:
         return Subscribe(UUID(job_id), int(after) if after.isascii() and after.isdecimal() else -1)
     except ValueError as error:
         raise NotFound from error
 
 
-def _code(error: AppError) -> int:
+def _close_code(error: AppError) -> int:
     match error:
         case Unauthorized():
             return UNAUTHORIZED
@@ -156,4 +155,4 @@ async def _close(connection: WebSocket, code: int, reason: str) -> None:
         async with asyncio.timeout(CLOSE_SECONDS):
             await connection.close(code, reason)
     except (RuntimeError, TimeoutError, WebSocketDisconnect):
-        return  # the client was quicker, or takes nothing, this neither
+        return  # the client has closed the connection already or does not read

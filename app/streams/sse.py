@@ -1,7 +1,7 @@
-"""Server-sent events: how a log is written to one client, and how that ends.
+"""Response that writes an event log to one client as server-sent events.
 
-Not by FastAPI's own writer, although the bytes are the same: that one puts two tasks and two queues between
-a log and its client, and logs an error with a traceback whenever a client leaves in the middle of a frame.
+Replaces FastAPI's own implementation, which uses two tasks and two queues per stream and logs a traceback
+whenever a client disconnects in the middle of a frame.
 """
 
 import asyncio
@@ -13,11 +13,11 @@ import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app.streams.followers import ClientLeft, HubClosed, StreamEnded
+from app.streams.followers import ClientDisconnected, HubClosed, StreamEnded
 from app.streams.times import StreamTimes
 
-GOODBYE_SECONDS: Final = 0.5
-"""How long a client may take to read the last frame."""
+CLOSE_SECONDS: Final = 0.5
+"""Timeout for sending the last frame."""
 
 RETRY_MILLISECONDS: Final = 2000
 
@@ -28,22 +28,22 @@ log = structlog.get_logger(__name__)
 Item_co = TypeVar("Item_co", covariant=True)
 
 
-class Followed(Protocol[Item_co]):
-    """What there is to follow."""
+class EventSource(Protocol[Item_co]):
+    """Source of the events of one stream, such as a `JobFollower`."""
 
     ended: asyncio.Future[StreamEnded]
 
     def events(self) -> AsyncIterator[Item_co]:
-        """What is sent, in order, until its end; raises StreamEnded."""
+        """Yield events in order until the end of the log; raises StreamEnded."""
 
     def end(self, reason: StreamEnded) -> None:
-        """Have the follower raise this instead of going on."""
+        """Make `events` raise `reason`."""
 
 
 class EventStream(Response, Generic[Item_co]):
-    """The answer that follows a log until its end, or until the client, the server or the right to it goes.
+    """Streams events until the log ends, the client disconnects, its access ends or the server shuts down.
 
-    A client that takes nothing for `times.stalled_seconds` is given up.
+    Drops a client that reads nothing for `times.stalled_seconds`.
     """
 
     media_type = "text/event-stream"
@@ -51,7 +51,7 @@ class EventStream(Response, Generic[Item_co]):
     def __init__(
         self,
         opening: bytes,
-        followed: Followed[Item_co] | None,
+        source: EventSource[Item_co] | None,
         to_frame: Callable[[Item_co], bytes],
         times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     ) -> None:
@@ -59,38 +59,38 @@ class EventStream(Response, Generic[Item_co]):
         self.status_code = 200
         self.background = None
         self._opening = opening
-        self._followed = followed
+        self._source = source
         self._to_frame = to_frame
-        # The second is for nginx, which would collect frames otherwise.
+        # `X-Accel-Buffering` stops nginx from buffering the stream.
         self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send everything."""
+        """Send the response."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        watching = asyncio.create_task(self._watch(receive, send))
+        watcher = asyncio.create_task(self._watch_connection(receive, send))
         try:
             async with asyncio.timeout(None) as timeout:
-                writer = _Writer(send, timeout, self._followed, self._times.stalled_seconds)
-                await self._write_log(writer)
+                writer = _FrameWriter(send, timeout, self._source, self._times.stalled_seconds)
+                await self._write_frames(writer)
         except TimeoutError:
             log.info("stream_stalled")
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            watcher.cancel()
+            await asyncio.gather(watcher, return_exceptions=True)
 
-    async def _write_log(self, writer: "_Writer") -> None:
+    async def _write_frames(self, writer: "_FrameWriter") -> None:
         await writer.write(self._opening)
-        if self._followed is not None:
+        if self._source is not None:
             try:
-                async with aclosing(self._followed.events()) as events:  # type: ignore[type-var]  # a generator
+                async with aclosing(self._source.events()) as events:  # type: ignore[type-var]  # a generator
                     async for event in events:
                         await writer.write(self._to_frame(event))
-            except StreamEnded as end:
-                await writer.write(_farewell(end))
+            except StreamEnded as reason:
+                await writer.write(_final_frame(reason))
         await writer.write(b"", is_last=True)
 
-    async def _watch(self, receive: Receive, send: Send) -> None:
-        """Notice that the client leaves, and show it and every proxy on the way that we are still there."""
+    async def _watch_connection(self, receive: Receive, send: Send) -> None:
+        """Send keep-alive comments, so that proxies keep the connection, and detect disconnects."""
         while True:
             try:
                 async with asyncio.timeout(self._times.keep_alive_seconds):
@@ -100,58 +100,61 @@ class EventStream(Response, Generic[Item_co]):
                 continue
             if message["type"] == "http.disconnect":
                 break
-        if self._followed is not None:
-            self._followed.end(ClientLeft())
+        if self._source is not None:
+            self._source.end(ClientDisconnected())
 
 
-class _Writer:
-    """Sends frames, each in bounded time; all that follow the end of the stream in a short one."""
+class _FrameWriter:
+    """Writes frames with a timeout for each, which shrinks to `CLOSE_SECONDS` once the source has ended."""
 
     def __init__(
-        self, send: Send, timeout: asyncio.Timeout, followed: Followed[Any] | None, limit_seconds: float
+        self, send: Send, timeout: asyncio.Timeout, source: EventSource[Any] | None, timeout_seconds: float
     ) -> None:
         self._send = send
         self._timeout = timeout
-        self._limit_seconds = limit_seconds
-        if followed is not None:
-            followed.ended.add_done_callback(self._hurry)
+        self._timeout_seconds = timeout_seconds
+        if source is not None:
+            source.ended.add_done_callback(self._shorten_timeout)
 
     async def write(self, data: bytes, *, is_last: bool = False) -> None:
-        self._allow(self._limit_seconds)
+        self._set_deadline(self._timeout_seconds)
         await self._send(_body(data, more=not is_last))
         self._timeout.reschedule(None)
 
-    def _hurry(self, _: object) -> None:
-        self._limit_seconds = GOODBYE_SECONDS
+    def _shorten_timeout(self, _: object) -> None:
+        self._timeout_seconds = CLOSE_SECONDS
         if self._timeout.when() is not None:
-            self._allow(GOODBYE_SECONDS)
+            self._set_deadline(CLOSE_SECONDS)
 
-    def _allow(self, seconds: float) -> None:
+    def _set_deadline(self, seconds: float) -> None:
         self._timeout.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 def opening(*, event: str | None = None, event_id: str | None = None) -> bytes:
-    """The first frame: how soon to come back, and what else there is to say."""
+    """Encode the first frame: the reconnection delay, with an optional event and id."""
     retry = b"retry: %d\n" % RETRY_MILLISECONDS
     if event is not None:
         return retry + frame(event, b"{}", event_id)
-    return retry + _id(event_id) + b": welcome\n\n"
+    return retry + _id_line(event_id) + b": welcome\n\n"
 
 
 def frame(event: str, data: bytes, event_id: str | None = None) -> bytes:
-    """One event. The data is one line; JSON as msgspec and Postgres write it always is."""
-    return b"event: %s\ndata: %s\n%s\n" % (event.encode(), data, _id(event_id))
+    """Encode one event. `data` must be a single line; JSON from msgspec and Postgres always is."""
+    return b"event: %s\ndata: %s\n%s\n" % (event.encode(), data, _id_line(event_id))
 
 
-def _id(event_id: str | None) -> bytes:
+def _id_line(event_id: str | None) -> bytes:
     return b"" if event_id is None else b"id: %s\n" % event_id.encode()
 
 
-def _farewell(end: StreamEnded) -> bytes:
-    """The last frame of a stream that ends before its log. Without an id: the client resumes where it was."""
-    if isinstance(end, HubClosed):
+def _final_frame(reason: StreamEnded) -> bytes:
+    """Encode the last frame of a stream that ends before its log.
+
+    It has no id, so that the client resumes after the last event it received.
+    """
+    if isinstance(reason, HubClosed):
         return frame("shutdown", b"bye")
-    if isinstance(end, ClientLeft):
+    if isinstance(reason, ClientDisconnected):
         return b""
     return frame("error", b'{"code":"access_ended"}')
 

@@ -1,4 +1,4 @@
-"""The tables of stream tickets, and of the key that signs hints."""
+"""Tables of stream tickets and of the key that signs hints."""
 
 from datetime import datetime
 from uuid import UUID
@@ -6,11 +6,11 @@ from uuid import UUID
 from sqlalchemy import Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import instant
+from app.core.schema import timestamp_column
 
 
 class StreamTicket(SQLModel, table=True):
-    """The right of one user to open one stream, once, and to resume it. Only hashes are kept."""
+    """A single-use ticket that opens one stream, and the resume token for it. Stores only their hashes."""
 
     __tablename__ = "stream_tickets"
     __table_args__ = (Index("ix_stream_tickets_expired", "expires_at"),)
@@ -19,12 +19,12 @@ class StreamTicket(SQLModel, table=True):
     user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
     job_id: UUID | None = None
     resume_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
-    expires_at: datetime = Field(sa_column=instant())
-    token_expires_at: datetime | None = Field(default=None, sa_column=instant(nullable=True))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+    token_expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class HintKey(SQLModel, table=True):
-    """The one key by which hints are told from what others put into Redis: see app/core/signing.py."""
+    """The key that signs hints in Redis, in a single row: see app/core/signing.py."""
 
     __tablename__ = "hint_keys"
 

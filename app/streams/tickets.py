@@ -1,11 +1,13 @@
-"""Tickets: how a browser, which cannot set headers on a stream, says who it is.
+"""Tickets authenticate browsers, which cannot set headers on a stream.
 
 A ticket opens one stream, once, within 30 seconds. An EventSource reconnects by itself, with the same URL and
-so with a spent ticket. A resume token lets it in again: the stream sends the token with the ids of its
+so with a spent ticket. A resume token admits it again: the stream sends the token with the ids of its
 events, the client returns it in `Last-Event-ID`, and it is never in a URL (decision 0014).
 
-A ticket is good for no longer than the access token that it was issued for, and so is its stream.
+A ticket expires with the access token that it was issued for, and so does its stream.
 """
+
+# ruff: noqa: S608  # SQL put together from constants; values are parameters
 
 import hashlib
 import re
@@ -13,47 +15,91 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, Self
 from uuid import UUID
 
 import asyncpg
 
+from app.core.rows import Row
+from app.core.sql import Statement
+
 LIFETIME: Final = timedelta(seconds=30)
 RESUME_WINDOW: Final = timedelta(seconds=90)
-"""How long after a stream was last seen open it can be resumed. Open ones are renewed each 30 seconds."""
+"""How long a stream can be resumed after it was last seen open. Open ones are renewed every 30 seconds."""
 
 TICKET_BYTES: Final = 24
 RESUME_TOKEN_BYTES: Final = 16
 MAX_LENGTH: Final = 64
 _RESUMABLE_ID: Final = re.compile(r"([^.]*)\.([A-Za-z0-9_-]{22})")
 
+_VALID: Final = """t.expires_at > now() AND u.id = t.user_id AND u.is_active
+    AND coalesce(t.token_expires_at > now(), true)"""
+
+_HOLDER: Final = "t.user_id, t.job_id, t.token_expires_at"
+
+# Stores a new ticket.
+_ISSUE: Final = Statement("""
+INSERT INTO stream_tickets (ticket_hash, user_id, job_id, expires_at, token_expires_at)
+VALUES (:ticket_hash, :user_id, :job_id, now() + :lifetime::interval, to_timestamp(:token_expires_at))""")
+
+# Deletes a valid ticket that was not spent.
+_SPEND: Final = Statement(f"""
+DELETE FROM stream_tickets t USING users u
+WHERE t.ticket_hash = :ticket_hash AND t.resume_hash IS NULL AND {_VALID}
+RETURNING {_HOLDER}""")
+
+# Spends a valid ticket, and stores the hash of the token that resumes its stream.
+_OPEN: Final = Statement(f"""
+UPDATE stream_tickets t SET resume_hash = :resume_hash, expires_at = now() + :window::interval FROM users u
+WHERE t.ticket_hash = :ticket_hash AND t.resume_hash IS NULL AND {_VALID}
+RETURNING {_HOLDER}""")
+
+# Extends a ticket that is spent on the stream with this resume token.
+_RESUME: Final = Statement(f"""
+UPDATE stream_tickets t SET expires_at = now() + :window::interval FROM users u
+WHERE t.ticket_hash = :ticket_hash AND t.resume_hash = :resume_hash AND {_VALID}
+RETURNING {_HOLDER}""")
+
+# Extends the tickets of open streams.
+_RENEW: Final = Statement("""
+UPDATE stream_tickets SET expires_at = now() + :window::interval WHERE ticket_hash = ANY (:ticket_hashes)""")
+
+# Deletes the tickets that have expired.
+_PRUNE: Final = Statement("DELETE FROM stream_tickets WHERE expires_at < now()")
+
 
 @dataclass(frozen=True)
 class Holder:
-    """Whose ticket it was, until when their token is good, and for which job; None is for all of the user's.
+    """The user of a ticket, when their access token expires, and the one job it is for; None means all jobs.
 
-    `token_expires_at` is in seconds since 1970; None for a ticket of a process that did not note it yet.
+    `token_expires_at` is in seconds since 1970; None for a ticket that an earlier version issued.
     """
 
     user_id: UUID
     token_expires_at: float | None
     job_id: UUID | None
 
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of `stream_tickets`."""
+        expires_at = row["token_expires_at"]
+        return cls(row["user_id"], None if expires_at is None else expires_at.timestamp(), row["job_id"])
+
 
 @dataclass(frozen=True)
 class Resumable:
-    """A stream that a ticket has opened, and what its client shows when it reconnects."""
+    """A stream that a ticket has opened, and the token with which its client reconnects."""
 
     ticket_hash: bytes
     resume_token: str
 
     def event_id(self, place: str) -> str:
-        """The id of an event: its place in the log, and the resume token."""
+        """Return the id of an event: its place in the log, and the resume token."""
         return f"{place}.{self.resume_token}"
 
 
 def split_event_id(event_id: str) -> tuple[str, str | None]:
-    """The place and the resume token in an event's id; ids of streams without a ticket have no token."""
+    """Return the place and the resume token in an event's id; without a ticket there is no token."""
     found = _RESUMABLE_ID.fullmatch(event_id)
     return (event_id, None) if found is None else (found[1], found[2])
 
@@ -61,57 +107,44 @@ def split_event_id(event_id: str) -> tuple[str, str | None]:
 async def issue(
     connection: asyncpg.Connection, user_id: UUID, token_expires_at: float, job_id: UUID | None
 ) -> str:
-    """A new ticket. A ticket for a job opens streams of that job only."""
+    """Issue a ticket. A ticket for a job opens streams of that job only."""
     ticket = secrets.token_urlsafe(TICKET_BYTES)
-    await connection.execute(
-        """INSERT INTO stream_tickets (ticket_hash, user_id, job_id, expires_at, token_expires_at)
-        VALUES ($1, $2, $3, now() + $4::interval, to_timestamp($5))""",
-        _hash(ticket),
-        user_id,
-        job_id,
-        LIFETIME,
-        token_expires_at,
+    await _ISSUE.execute(
+        connection,
+        ticket_hash=_hash(ticket),
+        user_id=user_id,
+        job_id=job_id,
+        lifetime=LIFETIME,
+        token_expires_at=token_expires_at,
     )
     return ticket
 
 
 async def spend(connection: asyncpg.Connection, ticket: str) -> Holder | None:
-    """Use a ticket up, for a stream that cannot be resumed with it.
+    """Spend a ticket on a stream that cannot be resumed with it.
 
-    None if it is unknown, spent or too old, if its token has expired, or if its user's account is closed.
+    Return None if it is unknown, spent or expired, if its token has expired, or if the account is closed.
     """
     if not _may_be_a_ticket(ticket):
         return None
-    row = await connection.fetchrow(
-        """DELETE FROM stream_tickets t USING users u
-        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL
-            AND u.id = t.user_id AND u.is_active
-            AND coalesce(t.token_expires_at > now(), true)
-        RETURNING t.user_id, t.job_id, t.token_expires_at""",
-        _hash(ticket),
-    )
-    return _holder(row)
+    row = await _SPEND.fetchrow(connection, ticket_hash=_hash(ticket))
+    return None if row is None else Holder.from_row(row)
 
 
 async def open_stream(
     connection: asyncpg.Connection, ticket: str, path: str
 ) -> tuple[Holder, Resumable] | None:
-    """Spend a ticket on the stream at this path, which can be resumed. None as `spend`."""
+    """Spend a ticket on the stream at this path, which can be resumed. Return None as `spend` does."""
     if not _may_be_a_ticket(ticket):
         return None
     resumable = Resumable(_hash(ticket), secrets.token_urlsafe(RESUME_TOKEN_BYTES))
-    row = await connection.fetchrow(
-        """UPDATE stream_tickets t SET resume_hash = $2, expires_at = now() + $3::interval FROM users u
-        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash IS NULL
-            AND u.id = t.user_id AND u.is_active
-            AND coalesce(t.token_expires_at > now(), true)
-        RETURNING t.user_id, t.job_id, t.token_expires_at""",
-        resumable.ticket_hash,
-        _resume_hash(resumable.resume_token, path),
-        RESUME_WINDOW,
+    row = await _OPEN.fetchrow(
+        connection,
+        ticket_hash=resumable.ticket_hash,
+        resume_hash=_resume_hash(resumable.resume_token, path),
+        window=RESUME_WINDOW,
     )
-    holder = _holder(row)
-    return None if holder is None else (holder, resumable)
+    return None if row is None else (Holder.from_row(row), resumable)
 
 
 async def resume_stream(
@@ -119,44 +152,28 @@ async def resume_stream(
 ) -> tuple[Holder, Resumable] | None:
     """Let the client of a stream reconnect to it.
 
-    None as `spend`, and if the resume token is not that of this ticket and path.
+    Return None as `spend` does, and if the resume token is not the one of this ticket and path.
     """
     if not _may_be_a_ticket(ticket):
         return None
     resumable = Resumable(_hash(ticket), resume_token)
-    row = await connection.fetchrow(
-        """UPDATE stream_tickets t SET expires_at = now() + $3::interval FROM users u
-        WHERE t.ticket_hash = $1 AND t.expires_at > now() AND t.resume_hash = $2
-            AND u.id = t.user_id AND u.is_active
-            AND coalesce(t.token_expires_at > now(), true)
-        RETURNING t.user_id, t.job_id, t.token_expires_at""",
-        resumable.ticket_hash,
-        _resume_hash(resume_token, path),
-        RESUME_WINDOW,
+    row = await _RESUME.fetchrow(
+        connection,
+        ticket_hash=resumable.ticket_hash,
+        resume_hash=_resume_hash(resume_token, path),
+        window=RESUME_WINDOW,
     )
-    holder = _holder(row)
-    return None if holder is None else (holder, resumable)
+    return None if row is None else (Holder.from_row(row), resumable)
 
 
 async def renew(connection: asyncpg.Connection, ticket_hashes: Sequence[bytes]) -> None:
-    """Keep the streams of these tickets resumable: they are open."""
-    await connection.execute(
-        "UPDATE stream_tickets SET expires_at = now() + $2::interval WHERE ticket_hash = ANY ($1)",
-        list(ticket_hashes),
-        RESUME_WINDOW,
-    )
+    """Keep the streams of these tickets resumable, because they are open."""
+    await _RENEW.execute(connection, ticket_hashes=list(ticket_hashes), window=RESUME_WINDOW)
 
 
 async def prune(connection: asyncpg.Connection) -> None:
-    """Remove tickets that were not used in time, and those whose stream can no longer be resumed."""
-    await connection.execute("DELETE FROM stream_tickets WHERE expires_at < now()")
-
-
-def _holder(row: asyncpg.Record | None) -> Holder | None:
-    if row is None:
-        return None
-    expires_at = row["token_expires_at"]
-    return Holder(row["user_id"], None if expires_at is None else expires_at.timestamp(), row["job_id"])
+    """Delete tickets that expired unused, and those whose stream can no longer be resumed."""
+    await _PRUNE.execute(connection)
 
 
 def _may_be_a_ticket(text: str) -> bool:
@@ -168,5 +185,5 @@ def _hash(ticket: str) -> bytes:
 
 
 def _resume_hash(resume_token: str, path: str) -> bytes:
-    """With the path in it: the token of one stream resumes no other."""
+    """Hash the path too: the token of one stream resumes no other."""
     return hashlib.sha256(f"{resume_token} {path}".encode()).digest()

@@ -1,1 +1,1 @@
-"""Takes in uploaded files: reads the request body, checks it and writes it to local disk."""
+"""Receives uploaded files: reads the request body, checks it and writes it to the local disk."""

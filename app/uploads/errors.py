@@ -1,10 +1,10 @@
-"""Errors of receiving an uploaded file."""
+"""Errors of uploads, whatever is uploaded."""
 
 from app.core.errors import AppError, Unprocessable
 
 
 class SpoolFull(AppError):
-    """{whose} uploads in flight have {limit} bytes already. Send this one when another is done."""
+    """{whose} uploads in progress have reached {limit} bytes. Retry when another upload has finished."""
 
     status = 429
     code = "too_many_uploads"
@@ -13,7 +13,7 @@ class SpoolFull(AppError):
 
 
 class UploadStalled(AppError):
-    """Nothing of the file arrived for {seconds} seconds."""
+    """No data arrived for {seconds} seconds. Upload the file again over a faster connection."""
 
     status = 408
     code = "upload_stalled"
@@ -21,14 +21,14 @@ class UploadStalled(AppError):
 
 
 class BadUpload(Unprocessable):
-    """The request does not carry a file: {reason}."""
+    """The request has no valid file: {reason}."""
 
     code = "bad_upload"
     title = "Bad upload"
 
 
 class BadCompression(Unprocessable):
-    """The gzip stream cannot be inflated: {reason}."""
+    """The gzip data cannot be decompressed: {reason}."""
 
     code = "bad_compression"
     title = "Bad compression"
@@ -42,7 +42,7 @@ class BadFile(Unprocessable):
 
 
 class BadRow(Unprocessable):
-    """Line {line}: {reason}."""
+    """Line {line} is not valid: {reason}."""
 
     code = "bad_row"
     title = "Bad row"

@@ -1,4 +1,4 @@
-"""The file in a `multipart/form-data` body, as it arrives. A body without exactly one file is refused."""
+"""Reads the file of a `multipart/form-data` body as it arrives. The body must have exactly one file."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.uploads.errors import BadUpload
 
 OVERHEAD_BYTES: Final = 64 * 1024
-"""How much a body may have beside its file."""
+"""Size limit of a body without its file."""
 
 
 @dataclass
 class FilePart:
-    """The file: what it is called, what it is said to be, and its bytes."""
+    """The file: its declared name and media type, and its content."""
 
     filename: str
     media_type: str
@@ -23,11 +23,11 @@ class FilePart:
 
 
 async def open_file(content_type: str, body: AsyncIterator[bytes]) -> FilePart:
-    """Read up to the file. Raises BadUpload."""
+    """Read the body up to the content of the file. Raises BadUpload."""
     _, options = parse_options_header(content_type)
     boundary = options.get(b"boundary")
     if not boundary:
-        raise BadUpload(reason="its content type names no boundary")
+        raise BadUpload(reason="its Content-Type has no boundary")
     parts = _Parts(boundary)
     async for received in body:
         parts.take(received)
@@ -49,7 +49,7 @@ async def _chunks(parts: "_Parts", body: AsyncIterator[bytes]) -> AsyncIterator[
 
 @dataclass
 class _Parts:
-    """What the parser has found so far."""
+    """State of the parser."""
 
     boundary: bytes
     filename: str = ""
@@ -80,14 +80,14 @@ class _Parts:
             raise BadUpload(reason=str(error)) from None
 
     def take(self, received: bytes) -> None:
-        """Parse what has arrived. Raises BadUpload."""
+        """Parse the next bytes. Raises BadUpload."""
         try:
             self._parser.write(received)
         except FormParserError as error:
             raise BadUpload(reason="the form is malformed") from error
 
     def drain(self) -> bytes:
-        """What there is of the file's content since the last time."""
+        """The content of the file that has been parsed since the last call."""
         content = b"".join(self._content)
         self._content.clear()
         return content

@@ -1,7 +1,7 @@
-"""Taking in a file as it arrives: onto the disk, counted, inflated and, as far as bytes can tell, checked.
+"""Receives a file as it arrives: counts, decompresses and checks its bytes, and writes them to the disk.
 
-What is wrong with the bytes of a text is known as soon as they are there: an upload that is a bomb, or one
-endless line, is refused before most of it was sent.
+Errors are raised as soon as the bytes are received, so that a decompression bomb or an endless line is
+rejected before most of it has been sent.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from app.uploads import signatures
 from app.uploads.errors import BadCompression, BadFile, BadRow, UploadStalled
 
 GATHERED_BYTES: Final = 512 * 1024
-"""What arrives is gathered to about this size, before a thread is asked to take it in."""
+"""Received chunks are joined to about this size before a thread processes them."""
 
 MAX_LINE_BYTES: Final = 1024 * 1024
 PIECE_BYTES: Final = MAX_LINE_BYTES
@@ -26,7 +26,7 @@ RATIO_GRACE_BYTES: Final = 10 * 1024 * 1024
 
 
 class Spool:
-    """A file on the local disk that grows as an upload arrives. It blocks: use it in a thread."""
+    """A local file that grows as an upload arrives. It blocks: use it in a thread."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Spool:
         is_gzip: bool,
         reserve: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`reserve` is told the size of each piece before it is kept, and may refuse it."""
+        """`reserve` is called with the size of each piece before it is written, and may raise."""
         self._file = path.open("xb")
         self._limit_bytes = limit_bytes
         self._too_large = too_large
@@ -46,16 +46,16 @@ class Spool:
         self._check = _TextCheck() if is_text else None
         self._inflate = _Inflate() if is_gzip else None
         self._bytes = 0
-        # A caller that is cancelled goes away while its thread still takes in.
+        # After a cancellation, the thread of the caller may still be writing.
         self._lock = Lock()
 
     def close(self) -> None:
-        """Close the file. What is still being taken in by a thread that nobody waits for is dropped."""
+        """Close the file. Later writes of an abandoned thread are ignored."""
         with self._lock:
             self._file.close()
 
     def take(self, received: bytes) -> None:
-        """Take in what has arrived.
+        """Process the next bytes.
 
         Raises `too_large`, BadCompression, BadFile, BadRow, and what `reserve` raises.
         """
@@ -66,7 +66,7 @@ class Spool:
             self._append(piece)
 
     def finish(self) -> None:
-        """Say that this was all. Raises BadCompression and BadRow."""
+        """Check that the file is complete. Raises BadCompression and BadRow."""
         if self._inflate is not None:
             self._inflate.finish()
         if self._check is not None:
@@ -87,7 +87,7 @@ class Spool:
 
 
 async def receive(chunks: AsyncIterator[bytes], spool: Spool, *, stall_seconds: float) -> None:
-    """Take in all that arrives. Raises what the Spool raises, UploadStalled, and what `chunks` raises."""
+    """Receive all chunks. Raises the errors of the Spool and of `chunks`, and UploadStalled."""
     gathered: list[bytes] = []
     size = 0
     while (chunk := await _next(chunks, stall_seconds)) is not None:
@@ -116,7 +116,7 @@ async def _in_thread(spool: Spool, received: bytes) -> None:
 
 
 class _TextCheck:
-    """What every line of a text has to be: UTF-8, without NUL, not too long."""
+    """Checks that each line is UTF-8, has no NUL and is not too long."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -135,11 +135,11 @@ class _TextCheck:
         try:
             self._decoder.decode(piece)
         except UnicodeDecodeError as error:
-            # Counted from what the decoder had kept of the piece before.
+            # The position counts from the bytes that the decoder kept from the previous piece.
             place = max(0, error.start - (len(error.object) - len(piece)))
             raise self._fault("this is not UTF-8", piece, place) from None
         first = piece.find(b"\n")
-        # Lines within the piece are shorter than it, and so than the limit.
+        # A line within the piece is shorter than the piece, and so than the limit.
         if self._line_bytes + (len(piece) if first < 0 else first) > MAX_LINE_BYTES:
             raise self._fault(f"the line is longer than {MAX_LINE_BYTES} bytes", piece, 0)
         if first < 0:
@@ -149,7 +149,7 @@ class _TextCheck:
             self._line_bytes = len(piece) - piece.rfind(b"\n") - 1
 
     def finish(self) -> None:
-        """Check that nothing is cut off."""
+        """Check that the data is not truncated."""
         try:
             self._decoder.decode(b"", final=True)
         except UnicodeDecodeError:
@@ -160,7 +160,7 @@ class _TextCheck:
 
 
 class _Inflate:
-    """Inflates gzip piece by piece, and stops where no honest file would go on."""
+    """Decompresses gzip piece by piece, and rejects decompression bombs."""
 
     def __init__(self) -> None:
         self._inflater = _new_inflater()
@@ -168,10 +168,10 @@ class _Inflate:
         self._inflated_bytes = 0
 
     def take(self, received: bytes) -> Iterator[bytes]:
-        """What these bytes inflate to, in pieces of at most PIECE_BYTES."""
+        """Decompress the next bytes, in pieces of at most PIECE_BYTES."""
         self._received_bytes += len(received)
         while received:
-            if self._inflater.eof:  # a file of several streams, which is as good as one of them
+            if self._inflater.eof:  # a gzip file may have several members
                 self._inflater = _new_inflater()
             try:
                 piece = self._inflater.decompress(received, PIECE_BYTES)
@@ -184,7 +184,7 @@ class _Inflate:
             received = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
 
     def finish(self) -> None:
-        """Check that nothing is cut off."""
+        """Check that the data is not truncated."""
         if not self._inflater.eof:
             raise BadCompression(reason="it is cut off")
 

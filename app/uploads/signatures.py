@@ -1,9 +1,9 @@
-"""What a file is that was sent as a text and is none, by its first bytes; and what to do about it."""
+"""Recognises files that are not text by their first bytes, and says how to convert them."""
 
 from typing import Final
 
-LOOKED_AT: Final = 4096
-"""How many of the first bytes are looked at."""
+CHECKED_BYTES: Final = 4096
+"""How many of the first bytes are checked."""
 
 _TEXT: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
 _UTF_16: Final = "it is UTF-16; say so with ?encoding={}, or " + _TEXT
@@ -32,12 +32,12 @@ _BOM: Final = b"\xef\xbb\xbf"
 _CONTROLS: Final = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))
 _BINARY_SHARE: Final = 0.05
 _FEWEST: Final = 8
-"""So many bytes it takes to tell UTF-16 without a mark, or a binary file, from a text with a flaw."""
+"""Shorter files are not checked for UTF-16 without a byte order mark, or for binary content."""
 
 
 def foreign(start: bytes) -> str | None:
-    """What is wrong with a file that starts like this and should be a text; None if it may be one."""
-    start = start[:LOOKED_AT]
+    """Why a file that starts like this is not a text file; None if it may be one."""
+    start = start[:CHECKED_BYTES]
     for first_bytes, reason in _BY_FIRST_BYTES:
         if start.startswith(first_bytes):
             return reason
@@ -51,12 +51,12 @@ def foreign(start: bytes) -> str | None:
     if (encoding := _utf_16(start)) is not None:
         return _UTF_16.format(encoding)
     if len(start) - len(start.translate(None, _CONTROLS)) > _BINARY_SHARE * len(start):
-        return "it is a binary file and no text; a dataset is CSV, JSON Lines or Parquet"
+        return "it is a binary file, not text; a dataset is CSV, JSON Lines or Parquet"
     return None
 
 
 def _utf_16(start: bytes) -> str | None:
-    """The encoding without a mark of which every other byte is NUL, as of most texts in Latin letters."""
+    """The UTF-16 variant in which every other byte is NUL, as in most Latin text; None if neither is."""
     even, odd = start[::2], start[1::2]
     for encoding, zeros, others in (("utf-16-be", even, odd), ("utf-16-le", odd, even)):
         if zeros.count(0) > 0.7 * len(zeros) and others.count(0) == 0:

@@ -1,4 +1,4 @@
-"""Where a file is on this machine while it comes in."""
+"""Temporary folders and disk limits of uploads in progress."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ _PREFIX: Final = "headrace-upload-"
 
 @asynccontextmanager
 async def folder() -> AsyncIterator[Path]:
-    """A folder of its own for one upload, gone at the end of the body."""
+    """A temporary folder for one upload, deleted at the end of the body."""
     made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     try:
         yield made
@@ -29,8 +29,8 @@ async def folder() -> AsyncIterator[Path]:
         await asyncio.shield(asyncio.to_thread(shutil.rmtree, made, ignore_errors=True))
 
 
-def remove_those_of_the_dead() -> None:
-    """Remove what processes left that were killed while a file came in."""
+def remove_orphaned_folders() -> None:
+    """Delete the folders of processes that were killed during an upload."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         process_id = left.name.removeprefix(_PREFIX).partition("-")[0]
         if process_id.isdigit() and not psutil.pid_exists(int(process_id)):
@@ -38,36 +38,36 @@ def remove_those_of_the_dead() -> None:
 
 
 class Spools:
-    """How many bytes of uploads in flight one process keeps on the disk, for each user and in all."""
+    """Limits the bytes on disk of uploads in progress in one process, per user and in total."""
 
-    def __init__(self, *, per_user: int, in_all: int) -> None:
+    def __init__(self, *, per_user: int, in_total: int) -> None:
         self._per_user = per_user
-        self._in_all = in_all
+        self._in_total = in_total
         self._of_users: Counter[UUID] = Counter()
         self._lock = Lock()
 
     @contextmanager
     def of(self, owner_id: UUID) -> Iterator[Callable[[int], None]]:
-        """What each piece of an upload is told to, before it is kept; all of it is given back at the end.
+        """A function that reserves bytes for one upload; all are released at the end of the body.
 
         It raises SpoolFull, and may be called from any thread.
         """
-        taken = 0
+        reserved = 0
 
-        def take(size: int) -> None:
-            nonlocal taken
+        def reserve(size: int) -> None:
+            nonlocal reserved
             with self._lock:
                 if self._of_users[owner_id] + size > self._per_user:
                     raise SpoolFull(whose="Your", limit=self._per_user)
-                if self._of_users.total() + size > self._in_all:
-                    raise SpoolFull(whose="All users'", limit=self._in_all)
+                if self._of_users.total() + size > self._in_total:
+                    raise SpoolFull(whose="All users'", limit=self._in_total)
                 self._of_users[owner_id] += size
-                taken += size
+                reserved += size
 
         try:
-            yield take
+            yield reserve
         finally:
             with self._lock:
-                self._of_users[owner_id] -= taken
+                self._of_users[owner_id] -= reserved
                 if not self._of_users[owner_id]:
                     del self._of_users[owner_id]

@@ -1,14 +1,17 @@
-"""The page on which a person follows jobs: `GET /watch`, and the files that it is made of."""
+"""Web page for submitting and following jobs: `GET /watch` and its static files."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-from fastapi import APIRouter, Header, Response, status
+from fastapi import APIRouter, Response
 
 from app.core.errors import NotFound
+from app.http import files
+from app.http.conditional import Conditions, ConditionsDep
+from app.http.files import ServedFile
 
 STATIC: Final = Path(__file__).parent / "static"
 PAGE: Final = "index.html"
@@ -37,62 +40,52 @@ HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Asked for again each time, which costs a 304: modules of two versions must never meet in one page.
+    # Revalidated on each use, for the price of a 304: one page must never mix modules of two versions.
     "Cache-Control": "no-cache",
 }
 
 
 @dataclass(frozen=True)
 class PageFile:
-    """One file of the page, as it is sent."""
+    """One file of the page, in memory."""
 
     content: bytes
-    media_type: str
-    etag: str
+    served: ServedFile
 
 
 def _load(folder: Path) -> Mapping[str, PageFile]:
-    """Every file of a folder by its name. Raises KeyError for one whose type is not known here."""
+    """Every file of a folder by its name. Raises KeyError for a suffix that MEDIA_TYPES does not have."""
     return {path.name: _read(path) for path in folder.iterdir()}
 
 
 def _read(path: Path) -> PageFile:
     content = path.read_bytes()
     etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-    return PageFile(content, MEDIA_TYPES[path.suffix], etag)
+    return PageFile(content, ServedFile(etag, len(content), MEDIA_TYPES[path.suffix], HEADERS))
 
 
-# They are a few kilobytes, and read once: no name that a client sends ever gets as far as the disk.
+# A few kilobytes, read once at import: no name from a request ever reaches the file system.
 FILES: Final = _load(STATIC)
-
-IfNoneMatch = Annotated[str | None, Header()]
 
 router = APIRouter(prefix="/watch", include_in_schema=False)
 
 
 @router.get("")
-async def get_page(if_none_match: IfNoneMatch = None) -> Response:
-    """The page."""
-    return _answer(FILES[PAGE], if_none_match)
+async def get_page(conditions: ConditionsDep) -> Response:
+    """Serve the page."""
+    return await _respond(FILES[PAGE], conditions)
 
 
 @router.get("/{name}")
-async def get_page_file(name: str, if_none_match: IfNoneMatch = None) -> Response:
-    """One of the page's files; raises NotFound."""
-    if name == PAGE or name not in FILES:  # the page's own links fit one address only
+async def get_page_file(name: str, conditions: ConditionsDep) -> Response:
+    """Serve a script, a style sheet or an image of the page. Raises NotFound."""
+    if name == PAGE or name not in FILES:  # the relative links of the page resolve at /watch only
         raise NotFound
-    return _answer(FILES[name], if_none_match)
+    return await _respond(FILES[name], conditions)
 
 
-def _answer(file: PageFile, if_none_match: str | None) -> Response:
-    headers = HEADERS | {"ETag": file.etag}
-    if _names(if_none_match, file.etag):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    return Response(file.content, media_type=file.media_type, headers=headers)
+async def _respond(file: PageFile, conditions: Conditions) -> Response:
+    async def read(start: int, end: int) -> AsyncIterator[bytes]:
+        yield file.content[start:end]
 
-
-def _names(if_none_match: str | None, etag: str) -> bool:
-    """Whether a client has this version already; a proxy that compresses makes the tag a weak one."""
-    if if_none_match is None:
-        return False
-    return etag in (tag.strip().removeprefix("W/") for tag in if_none_match.split(","))
+    return await files.respond(file.served, read, conditions)

@@ -1,4 +1,4 @@
-"""ARQ as its documentation shows it, with every default: `arq bench.references.bare_arq.WorkerSettings`."""
+"""ARQ with default settings, as in its documentation: `arq bench.references.bare_arq.WorkerSettings`."""
 
 import os
 import time
@@ -12,12 +12,12 @@ PICKED_UP = "bare_arq:picked_up"
 
 
 async def pick_up(ctx: dict[str, Any], sent_at: float) -> None:
-    """Say how long it took from before the enqueuing to here."""
+    """Record the time since the caller enqueued the job."""
     await ctx["redis"].rpush(PICKED_UP, time.time() - sent_at)
 
 
 async def long_job(_ctx: dict[str, Any], job: str) -> None:
-    """What a worker is killed over."""
+    """Job during which the worker is killed."""
     mark("arq", job)
     work(BUSY_SECONDS)
 

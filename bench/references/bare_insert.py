@@ -1,4 +1,4 @@
-"""The least that a FastAPI route can do and still store something: one row, on asyncpg."""
+"""Minimal FastAPI route that stores something: inserts one row with asyncpg."""
 
 import os
 from collections.abc import AsyncIterator

@@ -1,8 +1,8 @@
-"""The loop that somebody writes who knows Arrow, NumPy and scikit-learn: a table, a model, one process.
+"""Bare loop with Arrow, NumPy and scikit-learn: one table, one model, one process.
 
-`python -m bench.references.bare_linear TABLE MODEL` reads the same Parquet file as the job, batch by batch,
-and makes of each row the prediction that the job stores, as an object ready for JSON. It keeps none of them.
-Prints the seconds from the opening of the table to its last row.
+`python -m bench.references.bare_linear TABLE MODEL` reads the same Parquet file as the job in batches and
+computes for each row the prediction that the job stores, as an object ready for JSON. Discards the
+predictions. Prints the seconds from opening the table to its last row.
 """
 
 import sys
@@ -17,7 +17,7 @@ from bench.linear_rows import BATCH_SIZE, COLUMNS
 
 
 def run(table: str, model_path: str) -> float:
-    """The seconds that it takes. What libraries and the model take to load is not counted."""
+    """Return the elapsed seconds, excluding the time to load libraries and the model."""
     pa.set_cpu_count(1)
     model = skops.io.load(model_path)
     model.predict(np.zeros((1, len(COLUMNS))))

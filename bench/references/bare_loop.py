@@ -1,4 +1,4 @@
-"""The loop that everybody writes first: a model, all rows in memory, one process, nothing kept.
+"""Naive loop: one model, all rows in memory, one process, nothing stored.
 
 `python -m bench.references.bare_loop ROWS BATCH` prints the seconds that the loop took.
 """
@@ -12,7 +12,7 @@ from worker.runtimes.vader import VaderRuntime
 
 
 def run(rows: int, batch_size: int) -> float:
-    """The seconds that it takes, without making the texts."""
+    """Return the elapsed seconds, excluding the time to generate the texts."""
     texts = reviews(rows)
     model = VaderRuntime().load(ModelReference("sentiment", 1, "vader"), None)
     model.predict(texts[:100])

@@ -1,6 +1,6 @@
-"""FastAPI + Celery + Redis, the way tutorials build it.
+"""FastAPI + Celery + Redis, built as in tutorials.
 
-The API: `uvicorn bench.references.celery_tutorial:app`. The worker, two processes:
+API: `uvicorn bench.references.celery_tutorial:app`. Worker with two processes:
 `celery -A bench.references.celery_tutorial worker --concurrency 2`.
 """
 
@@ -21,10 +21,10 @@ REDIS = f"redis+socket://{os.environ.get('REDIS_SOCKET', '/tmp/redis.sock')}"  #
 
 
 class PubSub(redis.client.PubSub):
-    """redis-py's own, but for a lock that its holder may take again.
+    """redis-py's PubSub with a reentrant lock; the only change to the tutorials' code.
 
-    Left as they are the two lock each other up after some seconds of load: Python collects an old AsyncResult
-    while another one unsubscribes, and its `__del__` unsubscribes too. The one change to what tutorials have.
+    Without it, Celery and redis-py deadlock after some seconds of load: while one AsyncResult unsubscribes,
+    Python collects an older one, whose `__del__` unsubscribes too.
     """
 
     def __init__(self, *arguments: Any, **more: Any) -> None:

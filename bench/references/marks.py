@@ -1,4 +1,4 @@
-"""How a job of a reference says that it has started, and on which process; and the work that it does."""
+"""Helpers of the reference jobs: record a job's start and process, and simulate work."""
 
 import os
 import time
@@ -9,17 +9,17 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from bench.texts import reviews
 
 BUSY_SECONDS = 3.0
-"""Longer than it takes to be killed over."""
+"""Long enough to kill the worker during the job."""
 
 
 def mark(system: str, job: str) -> None:
-    """Note that the job starts now, here."""
+    """Record in Redis that the job has started now, in this process."""
     with Redis(unix_socket_path=os.environ["REDIS_SOCKET"]) as client:
         client.rpush(f"started:{system}:{job}", f"{time.time()} {os.getpid()}")
 
 
 def work(seconds: float) -> None:
-    """Predict for so long, as a job would."""
+    """Run predictions for `seconds`."""
     texts, model = reviews(100), SentimentIntensityAnalyzer()
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -1,6 +1,6 @@
-"""Progress over server-sent events as tutorials do it: read the row each second, for every client.
+"""Progress over server-sent events as in tutorials: reads the row every second, once per client.
 
-No sign-in, and the least of a query. An `id:` with each event tells the client which one it was.
+No authentication and a minimal query. The `id:` of each event identifies it.
 """
 
 import asyncio

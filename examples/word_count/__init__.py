@@ -1,1 +1,1 @@
-"""A kind of job of one's own, in two small files; `README.md` says how it is done."""
+"""A job kind as a plugin, in two small modules. See `README.md`."""

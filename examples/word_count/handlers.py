@@ -1,4 +1,4 @@
-"""What a worker does: the function that counts, in a child process of its own."""
+"""The worker's half: the handler, which runs in a child process."""
 
 import json
 import re
@@ -14,7 +14,7 @@ WORD: Final = re.compile(r"\w+")
 
 
 def word_count(job: JobContext) -> Outcome:
-    """Count text by text; each batch is committed with what has been counted so far as its checkpoint."""
+    """Count text by text. The checkpoint of each batch holds the counts so far."""
     params = msgspec.convert(job.params, Params)
     texts = job.rows()
     counted = _counted_before(job)
@@ -33,13 +33,13 @@ def word_count(job: JobContext) -> Outcome:
 
 
 def _counted_before(job: JobContext) -> Counter[str]:
-    """What earlier attempts have counted up to their last commit."""
+    """Return what earlier attempts counted up to their last commit."""
     checkpoint = job.resume.checkpoint
     return Counter() if checkpoint is None else Counter(json.loads(checkpoint))
 
 
 def _count(text: str, counted: Counter[str]) -> dict[str, int]:
-    """The output for one text; its words are added to those of all."""
+    """Return the output for one text, and add its words to the counts of all."""
     if not isinstance(text, str):
         raise JobError("not_a_text", f"{text!r} is not a text")
     words = WORD.findall(text.lower())

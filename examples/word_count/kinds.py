@@ -1,4 +1,4 @@
-"""What the API has to know: the body of `POST /jobs/word-count`, and what is stored of it."""
+"""The API's half: the body of `POST /jobs/word-count`, and what is stored of it."""
 
 from typing import Final
 
@@ -19,14 +19,14 @@ class WordCountRequest(JobOptions):
 
 
 class Params(msgspec.Struct, frozen=True):
-    """What the handler is told. The texts travel apart, as the job's payload."""
+    """Params of the handler. The texts are stored separately, as the job's rows."""
 
     batch_size: int
     top: int
 
 
 def plan(request: WordCountRequest, _found: ResolvedReferences) -> JobPlan:
-    """What is stored. An AppError raised here answers the request, and there is no job."""
+    """Return what is stored. An AppError raised here answers the request; no job is created."""
     return JobPlan(
         params=msgspec.json.encode(Params(request.batch_size, request.top)),
         rows=msgspec.json.encode(request.texts),

@@ -9,13 +9,13 @@ from fastapi import FastAPI
 
 from app.auth import identities
 from app.auth.identities import Identities
-from app.auth.services import AuthServices
 from app.auth.tokens import Tokens
 from app.core.config import Settings
 from app.core.errors import Unauthorized
 from app.core.resources import Resources
 from tests.auth.support import create_user, me, tokens_of
 from tests.conftest import SignUp
+from tests.support.app_state import state_of
 from tests.support.waiting import until
 
 
@@ -71,7 +71,7 @@ async def test_a_user_who_was_just_here_is_refused_within_the_second(
 async def test_a_token_of_somebody_who_never_was_is_refused(
     client: httpx.AsyncClient, app: FastAPI, token: str
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
 
     assert await refused(client, auth.tokens.issue_access(uuid4()))
 

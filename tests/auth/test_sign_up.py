@@ -6,14 +6,13 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth import service
+from app.auth import commands
 from app.auth.errors import UsernameTaken, WeakPassword
 from app.auth.roles import Role
-from app.auth.services import AuthServices
 from app.core.config import Settings
-from app.core.resources import Resources
 from app.main import create_app
 from tests.auth.support import PASSWORD, create_user, me, sign_in, tokens_of
+from tests.support.app_state import state_of
 
 
 async def test_an_account_is_created_and_shows_no_password(client: httpx.AsyncClient) -> None:
@@ -148,10 +147,10 @@ async def test_registration_can_be_closed(settings: Settings) -> None:
 
 
 async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.AsyncClient) -> None:
-    resources: Resources = app.state.resources
-    auth: AuthServices = app.state.auth
+    resources = state_of(app).resources
+    auth = state_of(app).auth
     async with resources.database.session() as session:
-        created = await service.create_user(
+        created = await commands.create_user(
             session, auth.passwords, username="root", password=PASSWORD, role=Role.ADMIN
         )
 
@@ -160,12 +159,12 @@ async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.
 
 
 async def test_the_service_holds_to_the_rules_whoever_calls(app: FastAPI) -> None:
-    resources: Resources = app.state.resources
-    auth: AuthServices = app.state.auth
+    resources = state_of(app).resources
+    auth = state_of(app).auth
 
     async def create(username: str, password: str) -> None:
         async with resources.database.session() as session:
-            await service.create_user(session, auth.passwords, username=username, password=password)
+            await commands.create_user(session, auth.passwords, username=username, password=password)
 
     await create("ada", PASSWORD)
     with pytest.raises(UsernameTaken):

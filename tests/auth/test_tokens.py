@@ -13,11 +13,11 @@ import pytest
 from fastapi import FastAPI
 from jose import jwt
 
-from app.auth.services import AuthServices
 from app.auth.tokens import AUDIENCE, ISSUER, Tokens
 from app.core.config import Settings, load_settings
 from app.core.errors import ConfigurationError, Unauthorized
 from tests.auth.support import create_user, me, tokens_of, without_names
+from tests.support.app_state import state_of
 
 SECRET = "a secret of at least 32 bytes, for the tests"
 USER = uuid4()
@@ -272,7 +272,7 @@ async def test_a_token_with_another_signature_is_refused(client: httpx.AsyncClie
 async def test_a_token_of_another_service_with_the_same_secret_is_refused(
     client: httpx.AsyncClient, app: FastAPI, settings: Settings, token: str
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     own = auth.tokens.verify_access(token)
     foreign = jwt.encode(
         claims(sub=str(own.user_id), iss="another-service"), settings.secret_key.get_secret_value()

@@ -1,4 +1,4 @@
-"""What the tests of cases share."""
+"""Fixtures for the tests of reported cases."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ from tests.cases.workbench import Workbench
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Workbench:
-    """A folder to make datasets and models in."""
+    """A workbench for datasets and models in a temporary folder."""
     return Workbench(tmp_path)

@@ -1,4 +1,4 @@
-"""Models as data scientists make them, and what each says of rows by hand."""
+"""Typical models of data scientists, each with the predictions of the plain library."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Row = tuple[float | None, float | None, str | None]
 """Two numbers and a category."""
 
 CATEGORIES: Final = ("01", "1", "1.0", "TRUE", "true", "2024-01-01", "NA", "a b", 'say "hi"', "x;y", "7e3")
-"""What looks like something else, if one looks at it without its column."""
+"""Categories that look like another type without the rest of their column."""
 
 _random = np.random.default_rng(5)
 _NUMBERS: Final = _random.normal(size=(120, 2)) * 3
@@ -42,7 +42,7 @@ _VALUES: Final = _NUMBERS @ np.array([1.5, -0.5]) + np.arange(120) % len(CATEGOR
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted model or its bytes, which columns of a row it takes, and what it says of rows by hand."""
+    """A fitted model or its ONNX bytes, the columns that it takes, and the predictions of its library."""
 
     columns: str
     content: Any
@@ -51,12 +51,12 @@ class Model:
 
     @property
     def is_onnx(self) -> bool:
-        """Whether it is a file of ONNX."""
+        """Whether it is an ONNX file."""
         return isinstance(self.content, bytes)
 
 
 def table(rows: Sequence[Row], columns: str) -> Any:
-    """The rows as one would have them for a model that takes these columns."""
+    """Return rows in the form that a model of these columns takes."""
     if columns == "c":
         return [row[2] for row in rows]
     numbers = np.array([row[:2] for row in rows], dtype=float)
@@ -68,8 +68,8 @@ def table(rows: Sequence[Row], columns: str) -> Any:
     return mixed
 
 
-def said(estimator: Any, rows: Any) -> list[Any]:
-    """Labels with the scores of all classes, or values."""
+def plain_predictions(estimator: Any, rows: Any) -> list[Any]:
+    """Return labels with the scores of all classes, or values."""
     if hasattr(estimator, "predict_proba"):
         scores = estimator.predict_proba(rows).tolist()
         return list(zip(estimator.predict(rows).tolist(), scores, strict=True))
@@ -79,10 +79,10 @@ def said(estimator: Any, rows: Any) -> list[Any]:
 def _of(estimator: Any, columns: str, *, takes_missing: bool = False) -> Model:
     kinds = _KINDS_WITH_NAN if takes_missing else _KINDS
     mixed = np.column_stack([_NUMBERS.astype(object), kinds.astype(object)])
-    learnt_from = {"xy": _NUMBERS, "xyc": mixed, "c": list(_KINDS)}[columns]
+    features = {"xy": _NUMBERS, "xyc": mixed, "c": list(_KINDS)}[columns]
     target = _VALUES if is_regressor(estimator) else _LABELS
-    fitted = estimator.fit(learnt_from, target)
-    return Model(columns, fitted, lambda rows: said(fitted, table(rows, columns)), takes_missing)
+    fitted = estimator.fit(features, target)
+    return Model(columns, fitted, lambda rows: plain_predictions(fitted, table(rows, columns)), takes_missing)
 
 
 def _by_columns(of_kinds: Any, model: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What would not come back stays text, and files that are not as RFC 4180 has them are read or refused."""
+"""Values that a number would change stay text, and files that deviate from RFC 4180 are read or refused."""
 
 import io
 from decimal import Decimal
@@ -33,7 +33,9 @@ def column(uploaded: Uploaded, name: str) -> list[Any]:
         ("12_phones.csv", "id", ["+4791234567", "+46701234567"]),
     ],
 )
-def test_12_what_would_not_come_back_is_text(bench: Workbench, name: str, of: str, cells: list[str]) -> None:
+def test_12_values_that_a_number_would_change_stay_text(
+    bench: Workbench, name: str, of: str, cells: list[str]
+) -> None:
     found = bench.case(name)
 
     assert found.types[of] == "text"
@@ -41,8 +43,8 @@ def test_12_what_would_not_come_back_is_text(bench: Workbench, name: str, of: st
     assert next(one.note for one in found.dataset.columns if one.name == of)
 
 
-def test_12_sibling_a_plus_is_kept_however_many_different_cells_there_are(bench: Workbench) -> None:
-    """A column of more different values than are compared one by one is taken as measured."""
+def test_12_sibling_a_plus_is_kept_among_any_number_of_cells(bench: Workbench) -> None:
+    """A column with more distinct values than are compared one by one is a column of measurements."""
     count = MAX_DISTINCT + 1
     phones = [f"+47{number:08}" for number in range(count)]
     scores = [*map(str, range(count - 1)), "+7"]
@@ -55,7 +57,7 @@ def test_12_sibling_a_plus_is_kept_however_many_different_cells_there_are(bench:
         assert reader.rows(count - 1, 1) == [{"phone": phones[-1], "score": "+7"}]
 
 
-def test_12_an_id_comes_back_as_it_was_written(bench: Workbench) -> None:
+def test_12_an_id_is_returned_as_written(bench: Workbench) -> None:
     found = predict_dataset(SENTIMENTS, bench.case("12_phones.csv"))
 
     assert [line["id"] for line in found] == ["+4791234567", "+46701234567"]
@@ -67,7 +69,7 @@ def test_12_labels_keep_their_plus(bench: Workbench) -> None:
     assert trained.result["classes"] == ["+1", "-1"]
 
 
-def test_12_sibling_a_target_of_versions_is_classes(bench: Workbench) -> None:
+def test_12_sibling_a_target_of_versions_has_classes(bench: Workbench) -> None:
     rows = [f"{('3.9', '3.10', '3.1')[row % 3]},{row % 3}" for row in range(60)]
     trained = bench.train(bench.upload("\n".join(["python,n", *rows]).encode()), "python")
 
@@ -104,7 +106,7 @@ def test_12_sibling_large_integers_beside_a_decimal_in_json(bench: Workbench) ->
     assert column(found, "id") == ["12345678901234567", "2.5"]
 
 
-def test_12_the_client_may_say_otherwise(bench: Workbench) -> None:
+def test_12_the_client_may_declare_another_type(bench: Workbench) -> None:
     found = bench.case("12_versions.csv", columns={"python": "number", "builds": "ignore"})
 
     assert found.preview() == [{"python": 3.9}, {"python": 3.1}, {"python": 3.1}]
@@ -113,7 +115,7 @@ def test_12_the_client_may_say_otherwise(bench: Workbench) -> None:
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b'id,text\n1,"He said \\"hi\\" loudly"\n2,"plain"\n', 2),
+        (b'id,text\n1,"He predictions \\"hi\\" loudly"\n2,"plain"\n', 2),
         (b'id,text\n1,"abc"def\n', 2),
         (b'id,text\n1,"two\nlines"\n2,"abc" \n', 4),
         (b'id;text\n1;"abc",\n', 2),
@@ -129,7 +131,7 @@ def test_14_characters_after_a_closing_quote_are_refused(bench: Workbench, conte
     assert (raised.value.code, raised.value.line) == ("bad_row", line)
 
 
-def test_14_the_file_of_the_case(bench: Workbench) -> None:
+def test_14_the_reported_file_is_refused(bench: Workbench) -> None:
     with pytest.raises(Fault) as raised:
         bench.case("14_reviews.csv")
 
@@ -181,7 +183,7 @@ def test_15_siblings(bench: Workbench, content: bytes, delimiter: str, first: di
     assert found.preview()[0] == first
 
 
-def test_15_what_the_client_says_goes_before_what_is_found(bench: Workbench) -> None:
+def test_15_options_of_the_client_override_detection(bench: Workbench) -> None:
     assert bench.upload(b"a,b;c\n1,2;3\n", delimiter=";").types == {"a,b": "text", "c": "integer"}
 
 
@@ -192,7 +194,7 @@ def test_15_a_row_of_another_length_is_named_with_the_delimiter(bench: Workbench
     assert raised.value.line == 3
 
 
-def test_15_the_encoding_may_be_another(bench: Workbench) -> None:
+def test_15_other_encodings_are_read(bench: Workbench) -> None:
     text = "name;n\nGrüße;1\n"
 
     for encoding in ("cp1252", "utf-16", "utf-16-le"):
@@ -201,7 +203,7 @@ def test_15_the_encoding_may_be_another(bench: Workbench) -> None:
         bench.upload(text.encode(), encoding="utf-16")
 
 
-def test_16_a_number_is_no_formula(bench: Workbench) -> None:
+def test_16_a_number_is_not_a_formula(bench: Workbench) -> None:
     trained = bench.train(bench.case("16_train.csv"), "label")
     found = predict_dataset(trained, bench.case("16_predict.csv"))
 
@@ -233,7 +235,7 @@ def test_18_true_and_True_are_one_class(bench: Workbench) -> None:
     of_json = evaluate(trained, bench.case("18_evaluate.jsonl"), "won")
 
     assert of_csv["metrics"]["accuracy"] == 0.75
-    assert of_csv["warnings"] == ["1 rows have a true label that is no class of the model: 'unknown'."]
+    assert of_csv["warnings"] == ["1 rows have a true label that is not a class of the model: 'unknown'."]
     assert (of_json["metrics"]["accuracy"], of_json["warnings"]) == (1.0, [])
 
 
@@ -252,7 +254,7 @@ def test_18_siblings_of_numbers(bench: Workbench, truth: bytes) -> None:
     assert evaluate(trained, bench.upload(b"x,won\n35," + truth + b"\n"), "won")["metrics"]["accuracy"] == 1.0
 
 
-def test_18_sibling_labels_that_the_model_does_not_know_are_told(bench: Workbench) -> None:
+def test_18_sibling_labels_unknown_to_the_model_give_a_warning(bench: Workbench) -> None:
     trained = bench.train(bench.case("18_train.csv"), "won")
 
     found = evaluate(trained, bench.upload(b"x,won\n15,yes\n3,no\n"), "won")
@@ -263,5 +265,5 @@ def test_18_sibling_labels_that_the_model_does_not_know_are_told(bench: Workbenc
     ]
 
 
-def test_instances_that_are_no_texts_stay_errors_of_their_rows() -> None:
+def test_instances_that_are_not_texts_are_errors_of_their_rows() -> None:
     assert predict_instances(SENTIMENTS, [{"text": 5}])[0]["error"]["code"] == "bad_row"

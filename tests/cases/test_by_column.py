@@ -1,4 +1,4 @@
-"""A value is read by its column: never by what stands beside it in a batch or a file. With siblings."""
+"""A value is parsed by its column, never by the other values of its batch or file."""
 
 import json
 from typing import Any
@@ -49,7 +49,7 @@ def test_01_a_category_of_digits_is_a_category_in_any_batch(bench: Workbench, zi
 
 
 @pytest.mark.parametrize("algorithm", ["random_forest", "hist_gradient_boosting", "multinomial_nb", "mlp"])
-def test_01_whatever_the_algorithm(bench: Workbench, algorithm: str) -> None:
+def test_01_with_every_algorithm(bench: Workbench, algorithm: str) -> None:
     trained = bench.train(bench.case("01_zip.csv"), "region", algorithm=algorithm)
     rows = [{"zip": "01234", "noise": 0.5}, {"zip": "98765", "noise": 0.5}]
 
@@ -69,17 +69,17 @@ def test_01_sibling_codes_with_a_leading_zero_stay_apart(bench: Workbench) -> No
     assert labels(predict_dataset(trained, file)) == ["b", "b"]
 
 
-def test_01_sibling_the_encoder_of_somebody_elses_model(bench: Workbench) -> None:
+def test_01_sibling_the_encoder_of_an_uploaded_model(bench: Workbench) -> None:
     table = np.array([["01", "1.5"], ["1", "1.5"]] * 20, dtype=object)
     model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
-    loaded = bench.bring(model.fit(table, ["a", "b"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["a", "b"] * 20))
 
     assert labels(predict_instances(loaded, [["01", "1.5"]])) == ["a"]
     assert labels(predict_instances(loaded, [["1", "1.5"], ["x", None]]))[0] == "b"
     assert labels(predict_dataset(loaded, bench.upload(b"x0,x1\n1,1.5\n1,1.5\n"))) == ["b", "b"]
 
 
-def test_01_sibling_numbers_that_stand_beside_texts_are_numbers(bench: Workbench) -> None:
+def test_01_sibling_numbers_beside_texts_stay_numbers(bench: Workbench) -> None:
     model = make_pipeline(
         ColumnTransformer(
             [("kind", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), [0])],
@@ -88,7 +88,7 @@ def test_01_sibling_numbers_that_stand_beside_texts_are_numbers(bench: Workbench
         LogisticRegression(),
     )
     table = np.array([["a", 1.0], ["b", -1.0]] * 20, dtype=object)
-    loaded = bench.bring(model.fit(table, ["up", "down"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["up", "down"] * 20))
 
     assert labels(predict_instances(loaded, [["a", "1.0"]])) == ["up"]
     assert labels(predict_dataset(loaded, bench.upload(b"x0,x1\na,1.0\nb,-1.0\n"))) == ["up", "down"]
@@ -119,17 +119,17 @@ def test_02_sibling_an_empty_text_is_missing_too(cities: Trained) -> None:
 
 
 @pytest.mark.parametrize("missing", [None, np.nan])
-def test_02_sibling_somebody_elses_imputer(bench: Workbench, missing: Any) -> None:
+def test_02_sibling_the_imputer_of_an_uploaded_model(bench: Workbench, missing: Any) -> None:
     table = np.array([["a"], [missing]] * 20, dtype=object)
     imputer = SimpleImputer(missing_values=missing, strategy="constant", fill_value="?")
     model = make_pipeline(imputer, OneHotEncoder(), LogisticRegression())
-    loaded = bench.bring(model.fit(table, ["there", "gone"] * 20))
+    loaded = bench.upload_sklearn(model.fit(table, ["there", "gone"] * 20))
 
     assert labels(predict_instances(loaded, [[None]])) == ["gone"]
     assert labels(predict_instances(loaded, [[None], ["a"]])) == ["gone", "there"]
 
 
-def test_05_a_category_is_the_cell_as_it_was_written(bench: Workbench) -> None:
+def test_05_a_category_is_the_cell_exactly_as_written(bench: Workbench) -> None:
     trained = bench.train(bench.case("05_train.csv"), "label")
     with_unknown = predict_dataset(trained, bench.case("05_predict_with_unknown.csv"))
     without = predict_dataset(trained, bench.case("05_predict_without_unknown.csv"))
@@ -168,7 +168,7 @@ def test_05_sibling_a_column_that_is_empty_in_this_file_is_missing(bench: Workbe
     assert found == predict_instances(trained, [{"n": None}, {"n": None}])
 
 
-def test_05_sibling_one_cell_that_is_no_number_is_an_error_of_its_row(bench: Workbench) -> None:
+def test_05_sibling_a_cell_that_is_not_a_number_is_an_error_of_its_row(bench: Workbench) -> None:
     rows = [{"n": row / 9, "y": "ab"[row > 20]} for row in range(40)]
     trained = bench.train(rows, "y", algorithm="logistic_regression")
 
@@ -178,7 +178,7 @@ def test_05_sibling_one_cell_that_is_no_number_is_an_error_of_its_row(bench: Wor
     assert found[1]["error"] == {"code": "bad_row", "message": "'n': 'unknown' is not a number"}
 
 
-def test_05_sibling_a_column_of_other_things_is_a_mismatch_that_is_named(bench: Workbench) -> None:
+def test_05_sibling_a_column_of_another_type_is_named_as_a_mismatch(bench: Workbench) -> None:
     rows = [{"n": row / 9, "y": "ab"[row > 20]} for row in range(40)]
     trained = bench.train(rows, "y", algorithm="logistic_regression")
 
@@ -189,7 +189,7 @@ def test_05_sibling_a_column_of_other_things_is_a_mismatch_that_is_named(bench: 
     assert raised.value.facts == {"column": "n", "expected": "number", "found": "text"}
 
 
-def test_11_a_column_of_digits_is_a_text_to_a_model_of_texts(bench: Workbench) -> None:
+def test_11_a_column_of_digits_is_text_for_a_text_model(bench: Workbench) -> None:
     trained = bench.train(bench.case("11_train.csv"), "label")
 
     found = predict_dataset(trained, bench.case("11_predict.csv"))

@@ -1,4 +1,4 @@
-"""Training says what it doubts, names the column, and says what can be done."""
+"""Warnings of a training: each names the column and what to do."""
 
 import json
 import math
@@ -11,7 +11,7 @@ from worker.context import JobError
 
 
 def rows_of(column: str, values: list[Any], count: int = 60) -> list[dict[str, Any]]:
-    """Rows with a column of these values in turns, a number, and two classes."""
+    """Return rows with a column that cycles through these values, a number, and two classes."""
     return [
         {column: values[row % len(values)], "n": row / 7, "y": "ab"[row % 2 if row % 5 else 0]}
         for row in range(count)
@@ -33,10 +33,10 @@ def used(result: dict[str, Any], name: str) -> Any:
         "multinomial_nb",
     ],
 )
-def test_06_one_row_in_each_class_cannot_be_learnt(bench: Workbench, algorithm: str) -> None:
+def test_06_classes_of_one_row_each_are_refused(bench: Workbench, algorithm: str) -> None:
     rows = json.loads((FILES / "06_train.json").read_text())["rows"]
 
-    with pytest.raises(JobError, match="has one row, so nothing can be held out") as raised:
+    with pytest.raises(JobError, match="has one row, so there is no row for validation") as raised:
         bench.train(rows, "intent", algorithm=algorithm)
 
     assert (raised.value.code, raised.value.is_retryable) == ("bad_target", False)
@@ -48,54 +48,54 @@ def test_06_sibling_one_class_with_two_rows_is_enough(bench: Workbench) -> None:
     assert bench.train(rows, "y").result["validation_rows"] == 1
 
 
-def test_07_marks_among_numbers_are_missing_and_said(bench: Workbench) -> None:
+def test_07_markers_among_numbers_count_as_missing_with_a_warning(bench: Workbench) -> None:
     blank = bench.train(bench.case("07_houses_blank.csv"), "price")
     marked = bench.train(bench.case("07_houses_na.csv"), "price")
 
     assert marked.result["r2"] == pytest.approx(blank.result["r2"])
-    assert "'size': 'NA' is taken for missing in 8 rows" in marked.warnings
+    assert "'size': 'NA' counts as missing in 8 rows" in marked.warnings
     assert predict_dataset(marked, bench.case("07_houses_na.csv")) == predict_dataset(
         marked, bench.case("07_houses_blank.csv")
     )
     assert predict_instances(marked, [{"size": "NA"}]) == predict_instances(marked, [{"size": None}])
 
 
-def test_07_marks_among_the_numbers_of_a_target_are_rows_without_one(bench: Workbench) -> None:
+def test_07_markers_in_a_numeric_target_are_rows_without_a_target(bench: Workbench) -> None:
     trained = bench.train(bench.case("07_label_na.csv"), "bought")
 
     assert trained.result["classes"] == ["0", "1"]
-    assert "'bought': 'NA' is taken for missing" in trained.warnings
+    assert "'bought': 'NA' counts as missing" in trained.warnings
 
 
 @pytest.mark.parametrize("mark", ["N/A", "NULL", "?", "-", "\\N", "nan", "null", "inf"])
-def test_07_siblings_of_marks(bench: Workbench, mark: str) -> None:
+def test_07_siblings_other_markers(bench: Workbench, mark: str) -> None:
     trained = bench.train(rows_of("size", ["1.5", "2.5", mark, "4.5"]), "y")
 
     assert used(trained.result, "size") == "number"
-    assert f"{mark!r} is taken for missing in 15 rows" in trained.warnings
+    assert f"{mark!r} counts as missing in 15 rows" in trained.warnings
 
 
-def test_07_sibling_a_mark_among_texts_is_only_doubted(bench: Workbench) -> None:
+def test_07_sibling_a_marker_among_texts_only_gives_a_warning(bench: Workbench) -> None:
     trained = bench.train(rows_of("town", ["Oslo", "Bergen", "NA"]), "y")
 
     assert used(trained.result, "town") == "category"
-    assert "'town' has 'NA' among its values" in trained.warnings
+    assert "'town' has the value 'NA', which counts like any other" in trained.warnings
 
 
-def test_07_sibling_a_mark_that_the_client_names_is_missing(bench: Workbench) -> None:
+def test_07_sibling_null_values_of_the_client_are_missing(bench: Workbench) -> None:
     houses = bench.case("07_houses_na.csv", null_values=["NA"])
 
     assert houses.types == {"size": "number", "price": "number"}
     assert bench.train(houses, "price").result["r2"] > 0.99
 
 
-def test_07_sibling_a_class_that_is_a_mark_is_doubted(bench: Workbench) -> None:
+def test_07_sibling_a_class_that_is_a_marker_gives_a_warning(bench: Workbench) -> None:
     rows = [{"n": row * 1.5, "y": ("yes", "no", "NA")[row % 3]} for row in range(60)]
 
     assert "The target 'y' has the class 'NA'" in bench.train(rows, "y").warnings
 
 
-def test_08_numbers_and_dates_as_people_write_them_are_named(bench: Workbench) -> None:
+def test_08_formatted_numbers_and_dates_give_warnings(bench: Workbench) -> None:
     trained = bench.train(bench.case("08_amounts.csv"), "label")
 
     assert "'amount' looks like numbers with thousands separators" in trained.warnings
@@ -105,7 +105,7 @@ def test_08_numbers_and_dates_as_people_write_them_are_named(bench: Workbench) -
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (["1.234,5", "2.345,6"], "decimal commas and thousands separators"),
         (["12%", "7%"], "percentages"),
@@ -114,32 +114,35 @@ def test_08_numbers_and_dates_as_people_write_them_are_named(bench: Workbench) -
         (["Oslo", "oslo ", "Bergen"], "differ only in case or spaces: 'Oslo', 'oslo '"),
     ],
 )
-def test_08_siblings(bench: Workbench, values: list[str], said: str) -> None:
-    assert said in bench.train(rows_of("x", values), "y").warnings
+def test_08_siblings(bench: Workbench, values: list[str], message: str) -> None:
+    assert message in bench.train(rows_of("x", values), "y").warnings
 
 
-def test_08_sibling_days_written_as_one_number(bench: Workbench) -> None:
+def test_08_sibling_dates_written_as_numbers(bench: Workbench) -> None:
     days = [20240100 + day for day in range(1, 28)]
 
     assert "'x' looks like dates written as numbers" in bench.train(rows_of("x", days), "y").warnings
 
 
-def test_08_sibling_few_whole_numbers_may_be_codes(bench: Workbench) -> None:
+def test_08_sibling_few_distinct_integers_may_be_codes(bench: Workbench) -> None:
     trained = bench.train(rows_of("x", [1, 2, 7]), "y")
 
-    assert "Few different whole numbers, used as numbers: 'x'" in trained.warnings
+    assert "Used as numbers, though few different integers: 'x'" in trained.warnings
     declared = bench.train(rows_of("x", [1, 2, 7]), "y", columns={"x": "category"})
     assert used(declared.result, "x") == "category"
-    assert "Few different" not in declared.warnings
+    assert "few different" not in declared.warnings
 
 
-def test_08_sibling_a_time_beside_a_random_split(bench: Workbench) -> None:
+def test_08_sibling_dates_beside_a_random_split(bench: Workbench) -> None:
     days = [f"2024-01-{day:02}" for day in range(1, 28)]
 
-    assert "held out at random, though there is a time ('x')" in bench.train(rows_of("x", days), "y").warnings
+    assert (
+        "chosen at random, although the rows have dates ('x')"
+        in bench.train(rows_of("x", days), "y").warnings
+    )
 
 
-def test_09_the_index_of_pandas_is_no_feature(bench: Workbench) -> None:
+def test_09_a_pandas_index_is_not_a_feature(bench: Workbench) -> None:
     uploaded = bench.case("09_shuffled.parquet")
     trained = bench.train(uploaded, "label")
 
@@ -159,7 +162,7 @@ def test_09_siblings(bench: Workbench, name: str) -> None:
     assert used(asked_for.result, name) == "number"
 
 
-def test_09_sibling_a_column_that_is_declared_an_id(bench: Workbench) -> None:
+def test_09_sibling_a_column_declared_as_an_id(bench: Workbench) -> None:
     rows = bench.upload(b"n,code,y\n" + b"".join(b"%d.5,%d,%d\n" % (n, n % 5, n % 2) for n in range(60)))
     trained = bench.train(rows, "y", columns={"code": "id"})
 
@@ -168,21 +171,21 @@ def test_09_sibling_a_column_that_is_declared_an_id(bench: Workbench) -> None:
 
 @pytest.mark.parametrize("value", [-1.797e308, 1e39])
 @pytest.mark.parametrize("algorithm", ["ridge", "random_forest", "hist_gradient_boosting", "mlp"])
-def test_a_value_beyond_all_bounds_is_missing_and_said(
+def test_an_excessive_value_counts_as_missing_with_a_warning(
     bench: Workbench, value: float, algorithm: str
 ) -> None:
     rows = [{"n": value if row == 3 else row / 7, "y": row * 1.5} for row in range(60)]
 
     trained = bench.train(rows, "y", algorithm=algorithm, epochs=2)
 
-    assert f"'n' has 1 values beyond ±1e+38, like {value:g}, which are taken for missing" in trained.warnings
+    assert f"'n': 1 values beyond ±1e+38, like {value:g}, count as missing" in trained.warnings
     found = predict_instances(trained, [{"n": value}, {"n": None}])
     assert found[0] == found[1]
     assert math.isfinite(found[0]["prediction"]["value"])
 
 
 @pytest.mark.parametrize("value", [-1.797e308, 1e155])
-def test_a_target_beyond_all_bounds_is_refused(bench: Workbench, value: float) -> None:
+def test_an_excessive_target_is_refused(bench: Workbench, value: float) -> None:
     rows = [{"n": row / 7, "y": value if row == 3 else row * 1.5} for row in range(60)]
 
     with pytest.raises(JobError, match=r"'y', row 3: .* is too large to be learnt") as raised:
@@ -191,6 +194,6 @@ def test_a_target_beyond_all_bounds_is_refused(bench: Workbench, value: float) -
     assert raised.value.code == "bad_target"
 
 
-def test_a_column_that_is_not_what_is_said_is_refused(bench: Workbench) -> None:
-    with pytest.raises(JobError, match="column 'x', which is declared a number: 'abc' is not a number"):
+def test_a_column_that_contradicts_its_declaration_is_refused(bench: Workbench) -> None:
+    with pytest.raises(JobError, match=r"column 'x' \(declared as a number\): 'abc' is not a number"):
         bench.train(rows_of("x", ["1", "abc"]), "y", columns={"x": "number"})

@@ -1,4 +1,4 @@
-"""The same row gets the same prediction wherever it stands; what is uploaded comes back, or it is said."""
+"""A row gets the same prediction in any batch, and uploaded values are returned unchanged."""
 
 import csv
 import functools
@@ -49,11 +49,11 @@ holes = st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_siz
 def model(name: str) -> tuple[Model, Loaded]:
     made = MODELS[name]()
     bench = Workbench(Path(tempfile.mkdtemp()))
-    return made, bench.bring_onnx(made.content) if made.is_onnx else bench.bring(made.content)
+    return made, bench.upload_onnx(made.content) if made.is_onnx else bench.upload_sklearn(made.content)
 
 
 def taken(made: Model, row: Sequence[Any]) -> dict[str, Any]:
-    """What a model takes of a row, by the names of its columns."""
+    """Return the input of a model for a row, by column name."""
     if made.is_onnx and made.columns == "xyc":
         return dict(zip(("x", "y", "c"), row, strict=True))
     if made.columns == "c":
@@ -76,7 +76,7 @@ def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
 
 
 def answers(lines: list[dict[str, Any]]) -> list[Any]:
-    """What was predicted, as `by_hand` has it."""
+    """Return predictions in the form of `by_hand`."""
     return [
         (line["prediction"]["label"], list(line["prediction"]["scores"].values()))
         if "label" in line["prediction"]
@@ -98,7 +98,7 @@ def ensure_same(found: list[Any], expected: list[Any]) -> None:
 @pytest.mark.parametrize("name", MODELS)
 @FEW
 @given(cells=some_rows, missing=holes, size=st.integers(1, 12), other=some_rows)
-def test_a_row_gets_the_prediction_that_the_model_gives_by_hand_wherever_it_stands(
+def test_a_row_gets_the_prediction_of_the_plain_library_in_any_batch(
     name: str, cells: list[Any], missing: list[Any], size: int, other: list[Any]
 ) -> None:
     made, loaded = model(name)
@@ -169,7 +169,7 @@ def written_cells(uploaded: Uploaded, name: str) -> list[str | None]:
 
 @MORE
 @given(cells=alike, delimiter=st.sampled_from([",", ";", "\t", "|"]))
-def test_every_cell_of_a_csv_comes_back_as_it_was_written(cells: list[str], delimiter: str) -> None:
+def test_every_cell_of_a_csv_is_returned_as_written(cells: list[str], delimiter: str) -> None:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL, lineterminator="\n")
     writer.writerows([["c", "other"], *([cell, "x"] for cell in cells)])
@@ -194,7 +194,7 @@ of_one_kind = st.sampled_from(
 
 @MORE
 @given(values=st.lists(json_values, min_size=1, max_size=6) | of_one_kind)
-def test_every_value_of_json_lines_comes_back_or_the_column_says_why_not(values: list[Any]) -> None:
+def test_every_value_of_json_lines_is_returned_or_the_column_says_why_not(values: list[Any]) -> None:
     lines = b"\n".join(json.dumps({"c": value}).encode() for value in values)
 
     uploaded = Workbench(Path(tempfile.mkdtemp())).upload(lines, Format.JSONL)
@@ -224,7 +224,7 @@ def test_every_value_of_json_lines_comes_back_or_the_column_says_why_not(values:
         ]
     ).flatmap(lambda kind: st.tuples(st.just(kind[0]), st.lists(st.none() | kind[1], min_size=1, max_size=6)))
 )
-def test_every_value_of_parquet_comes_back(column: tuple[pa.DataType, list[Any]]) -> None:
+def test_every_value_of_parquet_is_returned(column: tuple[pa.DataType, list[Any]]) -> None:
     kind, values = column
     file = io.BytesIO()
     pq.write_table(pa.table({"c": pa.array(values, kind)}), file)

@@ -1,8 +1,9 @@
-"""A file, a training and predictions, on the paths that jobs take, within one process."""
+"""Upload, train and predict on the code paths of jobs, within one process."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,7 +14,7 @@ import skops.io
 from app.core.files import StoredFile
 from app.datasets.conversion.__main__ import convert
 from app.datasets.conversion.columns import describe
-from app.datasets.options import ReadOptions
+from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Dataset, Format
 from app.jobs.kinds import inputs
@@ -34,7 +35,7 @@ FORMATS = {".csv": Format.CSV, ".jsonl": Format.JSONL, ".parquet": Format.PARQUE
 
 @dataclass(frozen=True)
 class Uploaded:
-    """A dataset, and where its rows are."""
+    """A dataset and the file of its rows."""
 
     dataset: Dataset
     path: Path
@@ -42,18 +43,18 @@ class Uploaded:
 
     @property
     def types(self) -> dict[str, str]:
-        """The type of each column."""
+        """The type of each column by name."""
         return {column.name: column.type for column in self.dataset.columns}
 
     def preview(self, count: int = 100) -> list[dict[str, Any]]:
-        """The first rows, as they are shown."""
+        """Return the first rows, as in a preview."""
         with RowReader(self.path) as reader:
             return reader.rows(0, count)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A version of a model, as a worker has it loaded."""
+    """A model version and its loaded model."""
 
     version: ModelVersion
     model: Model
@@ -61,35 +62,35 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Trained(Loaded):
-    """A model that was trained here, with the result of its job and its file."""
+    """A trained model with the result and the file of its training."""
 
     result: dict[str, Any]
     path: Path
 
     @property
     def warnings(self) -> str:
-        """All of them."""
+        """All warnings in one text."""
         return "\n".join(self.result["warnings"])
 
     def by_hand(self) -> Any:
-        """The pipeline, loaded as a data scientist would."""
+        """Load the plain pipeline, as a data scientist would."""
         return skops.io.load(self.path, trusted=skops.io.get_untrusted_types(file=self.path))
 
 
 class Workbench:
-    """Makes datasets and models in a folder."""
+    """Creates datasets and models in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
 
     def case(self, name: str, **options: Any) -> Uploaded:
-        """A dataset of one of the files beside this module."""
+        """Upload one of the files beside this module."""
         path = FILES / name
         return self.upload(path.read_bytes(), FORMATS[path.suffix], **options)
 
     def upload(self, content: bytes, file_format: Format = Format.CSV, **options: Any) -> Uploaded:
-        """A dataset of these bytes. Raises a Fault."""
+        """Upload a dataset of these bytes. Raises Fault."""
         source, target = self._path("content"), self._path("rows.parquet")
         source.write_bytes(content)
         schema, used = convert(source, target, file_format, msgspec.convert(options, ReadOptions))
@@ -97,19 +98,30 @@ class Workbench:
             count = len(reader)
         file = StoredFile("datasets/rows.parquet", target.stat().st_size, "0" * 64)
         columns = tuple(describe(schema))
-        dataset = Dataset(UUID(int=1), "rows", file_format, count, columns, "0" * 64, file)
+        dataset = Dataset(
+            id=UUID(int=1),
+            name="rows",
+            format=file_format,
+            bytes=file.bytes,
+            sha256="0" * 64,
+            rows=count,
+            columns=columns,
+            options=AS_FOUND,
+            file=file,
+            created_at=datetime(2026, 1, 31, tzinfo=UTC),
+        )
         return Uploaded(dataset, target, used)
 
     def train(self, data: Uploaded | list[dict[str, Any]], target: str, **params: Any) -> Trained:
-        """A model that was trained on a dataset or on rows. Raises JobErrors."""
+        """Train a model on a dataset or on inline rows. Raises JobError."""
         if isinstance(data, Uploaded):
             with RowReader(data.path) as reader:
-                learnt_from = table.of(reader.table(0, len(reader)))
+                train_table = table.to_arrow(reader.table(0, len(reader)))
         else:
-            learnt_from = table.of(data)
-        training = Training(learnt_from, TrainModelParams(target=target, **params))
-        while not training.is_over:
-            training.learn()
+            train_table = table.to_arrow(data)
+        training = Training(train_table, TrainModelParams(target=target, **params))
+        while not training.is_finished:
+            training.train_epoch()
         path = self._path("model.skops")
         result = training.finish(path)
         signature = msgspec.convert(result["signature"], Signature)
@@ -119,14 +131,14 @@ class Workbench:
         model = SklearnRuntime().load(ModelReference("model", 1, "sklearn"), path)
         return Trained(version, model, result, path)
 
-    def bring(self, estimator: Any) -> Loaded:
-        """A scikit-learn model of somebody else's."""
+    def upload_sklearn(self, estimator: Any) -> Loaded:
+        """Upload a scikit-learn model."""
         path = self._path("model.skops")
         skops.io.dump(estimator, path)
         return self._loaded(SklearnRuntime(), "sklearn", path)
 
-    def bring_onnx(self, content: bytes) -> Loaded:
-        """An ONNX model."""
+    def upload_onnx(self, content: bytes) -> Loaded:
+        """Upload an ONNX model."""
         path = self._path("model.onnx")
         path.write_bytes(content)
         return self._loaded(OnnxRuntime(), "onnx", path)
@@ -146,35 +158,37 @@ class Workbench:
 def predict_dataset(
     loaded: Loaded, data: Uploaded, *, batch_size: int = 1000, **options: str
 ) -> list[dict[str, Any]]:
-    """What a batch job over a dataset gives, a row each. Raises what the submission raises."""
+    """Return the result of a batch prediction over a dataset by row. Raises the errors of the submission."""
     shape = inputs.of_dataset(loaded.version, data.dataset, **options)
     with RowReader(data.path) as reader:
-        found = rows.DatasetRows(reader, rows._needed(shape, ()))
+        found = rows.DatasetRows(reader, rows.needed_columns(shape, ()))
         return _predicted(loaded, found, shape, batch_size)
 
 
 def predict_instances(
     loaded: Loaded, instances: Sequence[Any], *, batch_size: int = 100
 ) -> list[dict[str, Any]]:
-    """What a prediction over rows that are sent along gives."""
+    """Return the result of a prediction over inline instances."""
     sent = json.loads(json.dumps(instances))
     shape = inputs.of_instances(loaded.version, sent)
     return _predicted(loaded, rows.InlineRows(sent), shape, batch_size)
 
 
 def predict_texts(loaded: Loaded, texts: list[str]) -> list[dict[str, Any]]:
-    """What a prediction over texts gives."""
+    """Return the result of a prediction over texts."""
     return _predicted(loaded, rows.InlineRows(list(texts)), inputs.of_texts(loaded.version), 100)
 
 
 def evaluate(loaded: Loaded, data: Uploaded, target: str) -> dict[str, Any]:
-    """The result of an evaluation over a dataset."""
+    """Return the result of an evaluation over a dataset."""
     shape = inputs.of_dataset(loaded.version, data.dataset, target=target)
     evaluation = Evaluation(classes=loaded.version.classes)
     with RowReader(data.path) as reader:
-        batch = rows.DatasetRows(reader, rows._needed(shape, (target,))).read(0, len(reader))
-        said = predictions.predict(loaded.model, rows.given(batch, shape), has_worked=True)
-        for row, (output, truth) in enumerate(zip(said, rows.written(batch, target), strict=True)):
+        batch = rows.DatasetRows(reader, rows.needed_columns(shape, (target,))).read(0, len(reader))
+        outputs = predictions.predict(loaded.model, rows.model_inputs(batch, shape), has_worked=True)
+        for row, (output, truth) in enumerate(
+            zip(outputs, rows.column_as_written(batch, target), strict=True)
+        ):
             evaluation.compare(row, output, truth)
     return evaluation.result()
 
@@ -183,9 +197,9 @@ def _predicted(loaded: Loaded, found: rows.Rows, shape: RowShape, batch_size: in
     lines: list[dict[str, Any]] = []
     for first in range(0, len(found), batch_size):
         batch = found.read(first, batch_size)
-        said = predictions.predict(
-            loaded.model, rows.given(batch, shape), has_worked=True, is_only_written=True
+        outputs = predictions.predict(
+            loaded.model, rows.model_inputs(batch, shape), has_worked=True, may_be_structs=True
         )
-        encoded = encoding.json_lines(said, 0, ids=rows.ids(batch, shape))
+        encoded = encoding.json_lines(outputs, 0, ids=rows.row_ids(batch, shape))
         lines += [json.loads(line) for line in encoded.splitlines()]
     return lines

@@ -1,4 +1,4 @@
-"""`make chaos SEED=… MINUTES=… WORKERS=…`: hold a fault drill and print what it found."""
+"""`make chaos SEED=… MINUTES=… WORKERS=…`: run a fault drill and print its report."""
 
 import asyncio
 import signal
@@ -12,27 +12,27 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """0 if every promise was kept, 1 if one was broken, 130 after Ctrl+C."""
+    """Return 0 if every guarantee held, 1 if one was violated, 130 after Ctrl+C."""
     options = Options.from_environment()
     print(
         f"chaos: SEED={options.seed} MINUTES={options.minutes:g} WORKERS={options.workers};"
-        " Ctrl+C stops it and leaves nothing behind",
+        " Ctrl+C stops it and cleans up",
         flush=True,
     )
     try:
-        verdict = asyncio.run(_hold(options))
+        verdict = asyncio.run(_run(options))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("interrupted")
         return INTERRUPTED
     print(report.table(options, verdict))
-    return 1 if verdict.broken else 0
+    return 1 if verdict.violations else 0
 
 
-async def _hold(options: Options) -> Verdict:
+async def _run(options: Options) -> Verdict:
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await drill.hold(options)
+    return await drill.run(options)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The drill: work goes on, everything breaks, and in the end nothing may be missing."""
+"""The fault drill: runs jobs while faults are injected, then checks that nothing is lost or duplicated."""
 
 import asyncio
 import signal
@@ -7,75 +7,75 @@ from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
 from app.core import background
-from tests.chaos import world as worlds
+from tests.chaos import cluster as clusters
 from tests.chaos.clients import LIVE, Clients
+from tests.chaos.cluster import Cluster
 from tests.chaos.options import Options
 from tests.chaos.schedule import Schedule
 from tests.chaos.verdict import Verdict, judge
-from tests.chaos.world import World
 from tests.support import rows
 from tests.support.waiting import until
 
 
-async def hold(options: Options) -> Verdict:
-    """Hold one drill, from the start of the servers to the last check."""
+async def run(options: Options) -> Verdict:
+    """Run one drill, from starting the servers to the last check."""
     began = monotonic()
-    async with worlds.running(options) as world, _clients(world, options) as clients:
-        schedule = Schedule(world, options)
+    async with clusters.running(options) as cluster, _clients(cluster, options) as clients:
+        schedule = Schedule(cluster, options)
         try:
             async with background.running(clients.submit_forever()):
-                await schedule.strike_all()
-            await schedule.mended()
+                await schedule.inject_all()
+            await schedule.wait_until_recovered()
         finally:
             await schedule.close()
-        surprises = [*schedule.surprises, *await _drain(world, clients, options)]
-        surprises += await _stop(world, options)
-        verdict = await judge(world, clients, schedule.strikes, monotonic() - began)
-        verdict.broken += [*surprises, *clients.surprises]
+        surprises = [*schedule.surprises, *await _drain(cluster, clients, options)]
+        surprises += await _stop(cluster, options)
+        verdict = await judge(cluster, clients, schedule.injections, monotonic() - began)
+        verdict.violations += [*surprises, *clients.surprises]
         return verdict
 
 
 @asynccontextmanager
-async def _clients(world: World, options: Options) -> AsyncIterator[Clients]:
-    clients = Clients(world, options)
+async def _clients(cluster: Cluster, options: Options) -> AsyncIterator[Clients]:
+    clients = Clients(cluster, options)
     try:
         yield clients
     finally:
         await clients.close()
 
 
-async def _drain(world: World, clients: Clients, options: Options) -> list[str]:
-    """No more faults, no more work: what is there has to come to its end."""
+async def _drain(cluster: Cluster, clients: Clients, options: Options) -> list[str]:
+    """Wait until all jobs have ended, now that there are no more faults or new jobs."""
     try:
         async with asyncio.timeout(options.drain_limit_seconds):
             await clients.finish()
-            await until(lambda: _is_quiet(world), seconds=options.drain_limit_seconds)
+            await until(lambda: _is_idle(cluster), seconds=options.drain_limit_seconds)
     except TimeoutError:
         left = await rows.fetch(
-            world.database,
+            cluster.database,
             "SELECT id, status, attempt, worker_id, run_at FROM jobs WHERE status IN ('pending', 'running')",
         )
-        return [f"not over after {options.drain_limit_seconds} s: {clients.waiting_for()}, {left}"]
+        return [f"not finished after {options.drain_limit_seconds} s: {clients.waiting_for()}, {left}"]
     return []
 
 
-async def _is_quiet(world: World) -> bool:
-    return not await rows.value(world.database, LIVE)
+async def _is_idle(cluster: Cluster) -> bool:
+    return not await rows.value(cluster.database, LIVE)
 
 
-async def _are_up(world: World) -> bool:
-    return all([await part.is_up() for part in world.parts])
+async def _are_up(cluster: Cluster) -> bool:
+    return all([await process.is_up() for process in cluster.processes])
 
 
-async def _stop(world: World, options: Options) -> list[str]:
-    """Ask everybody to stop, which they have to do in good order."""
-    with suppress(TimeoutError):  # whoever is not up by now gives no good exit code either
-        await until(lambda: _are_up(world), seconds=options.drain_limit_seconds)
-    for part in world.parts:
-        part.send(signal.SIGTERM)
-    codes = await asyncio.gather(*(part.wait() for part in world.parts))
+async def _stop(cluster: Cluster, options: Options) -> list[str]:
+    """Stop all processes with SIGTERM; report those that do not exit with code 0."""
+    with suppress(TimeoutError):  # a process that is not up will be reported for its exit code
+        await until(lambda: _are_up(cluster), seconds=options.drain_limit_seconds)
+    for process in cluster.processes:
+        process.send(signal.SIGTERM)
+    codes = await asyncio.gather(*(process.wait() for process in cluster.processes))
     return [
-        f"{part.name}: exit code {code} when asked to stop"
-        for part, code in zip(world.parts, codes, strict=True)
+        f"{process.name}: exit code {code} after SIGTERM"
+        for process, code in zip(cluster.processes, codes, strict=True)
         if code != 0
     ]

@@ -1,6 +1,6 @@
-"""What goes wrong in a drill, done to real processes and servers.
+"""Faults that a drill injects into real processes and servers.
 
-Each fault takes its victim, notes the moment it strikes with the jobs it hits, and mends what it broke.
+Each fault records when it was injected and which jobs it affected, and repairs what it broke.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from app.core.errors import DatabaseUnavailable
-from tests.chaos.world import STOP_SECONDS, Part, Server, World
+from tests.chaos.cluster import STOP_SECONDS, Cluster, ManagedProcess, Server
 from tests.support import rows
 from tests.support.waiting import until
 
 START_SECONDS: Final = 60.0
 LOST_REPLY_SECONDS: Final = 10.0
-"""How long the worker may take to come to the statement whose reply is lost."""
+"""Timeout for the worker to execute the statement whose reply is lost."""
 
 _RUNNING_ON: Final = """
 SELECT j.id, j.attempt FROM jobs j JOIN workers w ON w.id = j.worker_id
@@ -34,17 +34,17 @@ _WAITING: Final = "SELECT id, attempt FROM jobs WHERE status = 'pending' AND run
 
 
 class Recovery(Enum):
-    """When a job that was hit counts as well again."""
+    """When an affected job counts as recovered."""
 
     ELSEWHERE = auto()  # a later attempt has started, or the job has ended
-    PROGRESS = auto()  # it has started, committed something, or ended
-    STARTED = auto()  # the first of those that wait has started
-    ANSWER = auto()  # no job was hit: the API acknowledges work again
+    PROGRESS = auto()  # it has started, committed something or ended
+    STARTED = auto()  # the first of the waiting jobs has started
+    ANSWER = auto()  # no job was affected: the API accepts jobs again
 
 
 @dataclass
-class Strike:
-    """One fault that happened, and the jobs that it hit, each with the attempt that ran then."""
+class Injection:
+    """One injected fault and the affected jobs, each with the attempt that was running."""
 
     fault: str
     at: datetime
@@ -53,197 +53,198 @@ class Strike:
 
 
 @dataclass(frozen=True)
-class Blow:
-    """All that a fault needs: where it strikes, and its share of chance."""
+class FaultContext:
+    """Input of a fault: the system, its random numbers, and where to record what happened."""
 
-    world: World
+    cluster: Cluster
     fault: str
     number: int
     share: float
-    strikes: list[Strike]
+    injections: list[Injection]
     surprises: list[str]
 
     @property
     def longer_than_a_lease(self) -> float:
-        return self.world.settings.lease_seconds * (1.6 + self.share)
+        return self.cluster.settings.lease_seconds * (1.6 + self.share)
 
-    async def about_to(self, recovery: Recovery, query: str, *arguments: object) -> Strike:
-        """A strike, with those it is going to hit; nobody is known if Postgres is away as well."""
-        strike = Strike(self.fault, datetime.now(UTC), recovery)
+    async def prepare(self, recovery: Recovery, query: str, *arguments: object) -> Injection:
+        """Create the record with the jobs that will be affected; none if Postgres is unavailable too."""
+        injection = Injection(self.fault, datetime.now(UTC), recovery)
         with suppress(DatabaseUnavailable):
-            for row in await rows.fetch(self.world.database, query, *arguments):
-                strike.hit[row["id"]] = row["attempt"]
-        return strike
+            for row in await rows.fetch(self.cluster.database, query, *arguments):
+                injection.hit[row["id"]] = row["attempt"]
+        return injection
 
-    def happened(self, strike: Strike) -> None:
-        """It has struck, just now."""
-        strike.at = datetime.now(UTC)
-        self.strikes.append(strike)
+    def record(self, injection: Injection) -> None:
+        """Record that the fault has been injected now."""
+        injection.at = datetime.now(UTC)
+        self.injections.append(injection)
 
 
 # Workers
 
 
-async def kill_worker(worker: Part, blow: Blow) -> None:
-    """SIGKILL."""
-    strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
+async def kill_worker(worker: ManagedProcess, context: FaultContext) -> None:
+    """Kill the worker and restart it."""
+    injection = await context.prepare(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     await worker.kill()
-    blow.happened(strike)
-    await asyncio.sleep(2 * blow.share)
+    context.record(injection)
+    await asyncio.sleep(2 * context.share)
     await worker.start()
 
 
-async def stop_worker(worker: Part, blow: Blow) -> None:
-    """SIGTERM, as in a deploy."""
+async def stop_worker(worker: ManagedProcess, context: FaultContext) -> None:
+    """Send SIGTERM, as in a deployment, and restart the worker."""
     await until(worker.is_up, seconds=START_SECONDS)
-    strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
+    injection = await context.prepare(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     worker.send(signal.SIGTERM)
-    blow.happened(strike)
+    context.record(injection)
     if (exit_code := await worker.wait()) != 0:
-        blow.surprises.append(f"{worker.name}: exit code {exit_code} within {STOP_SECONDS} s of SIGTERM")
+        context.surprises.append(f"{worker.name}: exit code {exit_code} within {STOP_SECONDS} s of SIGTERM")
         await worker.kill()
     await worker.start()
 
 
-async def freeze_worker(worker: Part, blow: Blow) -> None:
-    """SIGSTOP for longer than the lease, then SIGCONT."""
-    strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
+async def freeze_worker(worker: ManagedProcess, context: FaultContext) -> None:
+    """Send SIGSTOP and, after more than the lease, SIGCONT."""
+    injection = await context.prepare(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     worker.send(signal.SIGSTOP)
-    blow.happened(strike)
+    context.record(injection)
     try:
-        await asyncio.sleep(blow.longer_than_a_lease)
+        await asyncio.sleep(context.longer_than_a_lease)
     finally:
         worker.send(signal.SIGCONT)
 
 
-async def kill_child(worker: Part, blow: Blow) -> None:
-    """SIGKILL to one process that runs jobs."""
-    await _kill_one(worker.children()[1:], worker, blow)
+async def kill_child(worker: ManagedProcess, context: FaultContext) -> None:
+    """Kill one child process."""
+    await _kill_one(worker.children()[1:], worker, context)
 
 
-async def kill_fork_server(worker: Part, blow: Blow) -> None:
-    """SIGKILL to the process that all children of a worker come from, and with it to all of them."""
-    await _kill_one(worker.children()[:1], worker, blow)
+async def kill_fork_server(worker: ManagedProcess, context: FaultContext) -> None:
+    """Kill the worker's fork server and, with it, all its children."""
+    await _kill_one(worker.children()[:1], worker, context)
 
 
-async def _kill_one(victims: list[psutil.Process], worker: Part, blow: Blow) -> None:
-    if not victims:  # they are just being started
+async def _kill_one(victims: list[psutil.Process], worker: ManagedProcess, context: FaultContext) -> None:
+    if not victims:  # they are still starting
         return
-    # Which job a process runs is not known: the others go on, and count as recovered with their next batch.
-    strike = await blow.about_to(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
+    # The victim's job is unknown, so all jobs of the worker count as affected; unaffected ones recover with
+    # their next batch.
+    injection = await context.prepare(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
     with suppress(psutil.NoSuchProcess):
-        victims[int(blow.share * len(victims))].kill()
-    blow.happened(strike)
+        victims[int(context.share * len(victims))].kill()
+    context.record(injection)
 
 
 # The network between one worker and Postgres
 
 
-async def cut_connections(worker: Part, blow: Blow) -> None:
-    """Every connection is reset; new ones are welcome."""
-    strike = await blow.about_to(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
-    blow.world.network.cut()
-    blow.happened(strike)
+async def cut_connections(worker: ManagedProcess, context: FaultContext) -> None:
+    """Reset all connections; new ones succeed."""
+    injection = await context.prepare(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
+    context.cluster.network.cut()
+    context.record(injection)
 
 
-async def lose_reply(worker: Part, blow: Blow) -> None:
-    """The connection breaks between a COMMIT and its reply."""
-    text = ("WITH report AS", "WITH next AS")[blow.number % 2]
-    strike = await blow.about_to(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
-    happened = blow.world.network.lose_reply(text)
+async def lose_reply(worker: ManagedProcess, context: FaultContext) -> None:
+    """Break the connection between a COMMIT and its reply."""
+    text = ("WITH reports AS", "WITH next AS")[context.number % 2]
+    injection = await context.prepare(Recovery.PROGRESS, _RUNNING_ON, worker.pid)
+    happened = context.cluster.network.lose_reply(text)
     with suppress(TimeoutError):
         async with asyncio.timeout(LOST_REPLY_SECONDS):
             await happened.wait()
-            blow.happened(strike)
+            context.record(injection)
 
 
-async def partition(worker: Part, blow: Blow) -> None:
-    """For longer than the lease nothing gets through: refused, or swallowed without a word."""
-    network = blow.world.network
-    strike = await blow.about_to(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
+async def partition(worker: ManagedProcess, context: FaultContext) -> None:
+    """Refuse or black-hole the connections for longer than the lease."""
+    network = context.cluster.network
+    injection = await context.prepare(Recovery.ELSEWHERE, _RUNNING_ON, worker.pid)
     try:
-        if blow.number % 2:
-            network.swallow()
+        if context.number % 2:
+            network.blackhole()
         else:
             await network.refuse()
-        blow.happened(strike)
-        await asyncio.sleep(blow.longer_than_a_lease)
+        context.record(injection)
+        await asyncio.sleep(context.longer_than_a_lease)
     finally:
-        network.flow()
+        network.resume()
         await network.accept()
 
 
 # Servers and APIs
 
 
-async def flush_redis(_valkey: Server, blow: Blow) -> None:
-    """FLUSHALL."""
-    strike = await blow.about_to(Recovery.STARTED, _WAITING)
+async def flush_redis(_valkey: Server, context: FaultContext) -> None:
+    """Delete everything in Redis."""
+    injection = await context.prepare(Recovery.STARTED, _WAITING)
     with suppress(RedisError, OSError):
-        async with Redis.from_url(blow.world.settings.redis_url) as redis:
+        async with Redis.from_url(context.cluster.settings.redis_url) as redis:
             await redis.flushall()
-    blow.happened(strike)
+    context.record(injection)
 
 
-async def restart_redis(valkey: Server, blow: Blow) -> None:
-    """It is killed, and comes back with nothing in it."""
-    strike = await blow.about_to(Recovery.STARTED, _WAITING)
+async def restart_redis(valkey: Server, context: FaultContext) -> None:
+    """Kill Valkey; it restarts empty."""
+    injection = await context.prepare(Recovery.STARTED, _WAITING)
     await valkey.kill()
-    blow.happened(strike)
+    context.record(injection)
     try:
-        await asyncio.sleep(3 * blow.share)
+        await asyncio.sleep(3 * context.share)
     finally:
         await valkey.start()
 
 
-async def restart_postgres(postgres: Server, blow: Blow) -> None:
-    """It is killed with all its backends, and recovers from its log."""
-    strike = await blow.about_to(Recovery.PROGRESS, _RUNNING)
+async def restart_postgres(postgres: Server, context: FaultContext) -> None:
+    """Kill Postgres with all its backends; it recovers from its WAL."""
+    injection = await context.prepare(Recovery.PROGRESS, _RUNNING)
     await postgres.kill()
-    blow.happened(strike)
+    context.record(injection)
     try:
-        await asyncio.sleep(2 * blow.share)
+        await asyncio.sleep(2 * context.share)
     finally:
         await postgres.start()
 
 
-async def restart_api(api: Part, blow: Blow) -> None:
-    """SIGKILL to an API process, and to its streams with it."""
+async def restart_api(api: ManagedProcess, context: FaultContext) -> None:
+    """Kill an API process with its requests and streams."""
     await api.kill()
-    blow.happened(Strike(blow.fault, datetime.now(UTC), Recovery.ANSWER))
-    await asyncio.sleep(blow.share)
+    context.record(Injection(context.fault, datetime.now(UTC), Recovery.ANSWER))
+    await asyncio.sleep(context.share)
     await api.start()
 
 
-# Who can be hit by what
+# Victims
 
 
-def _any_worker(world: World, number: int) -> Part:
-    return world.workers[number % len(world.workers)]
+def _any_worker(cluster: Cluster, number: int) -> ManagedProcess:
+    return cluster.workers[number % len(cluster.workers)]
 
 
-def _far_worker(world: World, _number: int) -> Part:
-    return world.far_worker
+def _proxied_worker(cluster: Cluster, _number: int) -> ManagedProcess:
+    return cluster.proxied_worker
 
 
-def _any_api(world: World, number: int) -> Part:
-    return world.apis[number % len(world.apis)]
+def _any_api(cluster: Cluster, number: int) -> ManagedProcess:
+    return cluster.apis[number % len(cluster.apis)]
 
 
 @dataclass(frozen=True)
 class ProcessFault:
-    """A fault of a process."""
+    """A fault that is injected into a process."""
 
-    victim: Callable[[World, int], Part]
-    strike: Callable[[Part, Blow], Awaitable[None]]
+    victim: Callable[[Cluster, int], ManagedProcess]
+    inject: Callable[[ManagedProcess, FaultContext], Awaitable[None]]
 
 
 @dataclass(frozen=True)
 class ServerFault:
-    """A fault of a server."""
+    """A fault that is injected into a server."""
 
-    victim: Callable[[World, int], Server]
-    strike: Callable[[Server, Blow], Awaitable[None]]
+    victim: Callable[[Cluster, int], Server]
+    inject: Callable[[Server, FaultContext], Awaitable[None]]
 
 
 Fault: TypeAlias = ProcessFault | ServerFault
@@ -254,11 +255,11 @@ FAULTS: Final[dict[str, Fault]] = {
     "freeze a worker": ProcessFault(_any_worker, freeze_worker),
     "kill a child": ProcessFault(_any_worker, kill_child),
     "kill a fork server": ProcessFault(_any_worker, kill_fork_server),
-    "cut connections": ProcessFault(_far_worker, cut_connections),
-    "lose a reply": ProcessFault(_far_worker, lose_reply),
-    "cut a worker off": ProcessFault(_far_worker, partition),
-    "FLUSHALL": ServerFault(lambda world, _: world.valkey, flush_redis),
-    "restart Valkey": ServerFault(lambda world, _: world.valkey, restart_redis),
-    "restart Postgres": ServerFault(lambda world, _: world.postgres, restart_postgres),
+    "cut connections": ProcessFault(_proxied_worker, cut_connections),
+    "lose a reply": ProcessFault(_proxied_worker, lose_reply),
+    "cut a worker off": ProcessFault(_proxied_worker, partition),
+    "FLUSHALL": ServerFault(lambda cluster, _: cluster.valkey, flush_redis),
+    "restart Valkey": ServerFault(lambda cluster, _: cluster.valkey, restart_redis),
+    "restart Postgres": ServerFault(lambda cluster, _: cluster.postgres, restart_postgres),
     "SIGKILL an API": ProcessFault(_any_api, restart_api),
 }

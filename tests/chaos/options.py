@@ -1,4 +1,4 @@
-"""What a drill is told: from the environment, as `make chaos` passes it."""
+"""Options of a drill, from environment variables as set by `make chaos`."""
 
 import os
 import random
@@ -13,7 +13,7 @@ def _random_seed() -> int:
 
 @dataclass(frozen=True)
 class Options:
-    """How long, how much, and by which dice."""
+    """Duration, load, size and random seed of a drill."""
 
     seed: int = field(default_factory=_random_seed)
     minutes: float = 1.0
@@ -26,7 +26,7 @@ class Options:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """SEED, MINUTES, WORKERS and RATE; whatever is not set, or empty, has its default."""
+        """Read SEED, MINUTES, WORKERS and RATE; unset or empty variables have their defaults."""
         names = {"SEED": "seed", "MINUTES": "minutes", "WORKERS": "workers", "RATE": "jobs_per_second"}
         kinds: dict[str, Callable[[str], Any]] = {
             "seed": int,
@@ -45,6 +45,6 @@ class Options:
     def seconds(self) -> float:
         return self.minutes * 60
 
-    def dice(self, what: str) -> random.Random:
-        """Chance of its own for each part of the drill, so that one does not disturb the other."""
-        return random.Random(f"{self.seed}:{what}")
+    def rng(self, purpose: str) -> random.Random:
+        """Return an independent random generator for one part of the drill."""
+        return random.Random(f"{self.seed}:{purpose}")

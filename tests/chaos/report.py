@@ -1,4 +1,4 @@
-"""A verdict as a person reads it."""
+"""Formats the verdict of a drill."""
 
 import math
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from tests.chaos.verdict import Verdict
 
 
 def table(options: Options, verdict: Verdict) -> str:
-    """Everything that was counted and measured, and what was broken."""
+    """Format all counts and measurements, and the violated guarantees."""
     ended = verdict.ended
-    length = f"{options.minutes:g} min (in all {verdict.seconds:.0f} s)"
+    length = f"{options.minutes:g} min ({verdict.seconds:.0f} s in total)"
     lines = [
         f"seed {options.seed}, {length}, {options.apis} APIs, {options.workers} workers",
         "",
@@ -19,31 +19,31 @@ def table(options: Options, verdict: Verdict) -> str:
             "completed / failed / cancelled", *(ended[end] for end in ("completed", "failed", "cancelled"))
         ),
         *_row("lost", verdict.lost),
-        *_row("doubled", verdict.doubled),
+        *_row("duplicated", verdict.doubled),
         *_row("logs with gaps", verdict.event_gaps),
         *_row("batches stored", verdict.batches),
-        *_row("batches computed in vain / attempts lost", verdict.recomputed, verdict.attempts_lost),
+        *_row("batches recomputed / attempts lost", verdict.recomputed, verdict.attempts_lost),
         *_row("streams followed / connections", verdict.streams, verdict.reconnects),
         *_row("attempts", ", ".join(f"{count} {name}" for name, count in sorted(verdict.outcomes.items()))),
-        *_row("answers", ", ".join(f"{count} {name}" for name, count in sorted(verdict.answers.items()))),
+        *_row("responses", ", ".join(f"{count} {name}" for name, count in sorted(verdict.answers.items()))),
         *_row(
-            "errors in the logs", ", ".join(f"{n} {name}" for name, n in verdict.trouble.items() if n) or 0
+            "errors in the logs", ", ".join(f"{n} {name}" for name, n in verdict.log_errors.items() if n) or 0
         ),
         "",
         f"{'fault':<20} {'count':>5} {'samples':>8} {'p50 s':>7} {'p95 s':>7} {'max s':>7}",
         *(
-            f"{fault:<20} {verdict.strikes[fault]:>5} {len(seconds):>8} {_quantiles(seconds)}"
+            f"{fault:<20} {verdict.injections[fault]:>5} {len(seconds):>8} {_quantiles(seconds)}"
             for fault, seconds in verdict.recoveries.items()
         ),
         "",
-        *(f"BROKEN {promise}" for promise in verdict.broken),
-        "every invariant holds" if not verdict.broken else f"{len(verdict.broken)} promises broken",
+        *(f"VIOLATED {violation}" for violation in verdict.violations),
+        "every invariant holds" if not verdict.violations else f"{len(verdict.violations)} violations",
     ]
     return "\n".join(lines)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that at least this share of them does not exceed."""
+    """Return the smallest value that at least `share` of the values do not exceed."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 

@@ -1,4 +1,4 @@
-"""What a drill proves: nothing lost, nothing twice, and how long each recovery took."""
+"""Checks the guarantees after a drill (nothing lost, nothing duplicated) and measures recovery times."""
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable
@@ -12,24 +12,24 @@ import msgspec
 
 from app.jobs.states import FINAL, EventType, Outcome, Status
 from tests.chaos.clients import Clients
-from tests.chaos.faults import FAULTS, Recovery, Strike
-from tests.chaos.orders import Order
-from tests.chaos.world import World
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults import FAULTS, Injection, Recovery
+from tests.chaos.workload import WorkItem
 from tests.support import invariants, rows
 
 _PROGRESS: Final = frozenset({EventType.STARTED, EventType.PROGRESS})
 UNWRITTEN_BATCHES: Final = 2
-"""What an attempt may have computed and not written: one that is being written, one that waits behind it.
+"""Computed batches that a lost attempt may not have written: one being written and one waiting behind it.
 
-The second one is there only if the write takes longer than a batch: Postgres is away, the worker is frozen.
+The second exists only if a write takes longer than a batch: Postgres is unavailable or the worker is frozen.
 """
 
-_TROUBLE: Final = ("keeper_loop_raised", "slot_failed", "report_refused", "unhandled")
+_LOG_ERRORS: Final = ("maintenance_loop_raised", "slot_failed", "report_refused", "unhandled")
 
 
 @dataclass
 class Verdict:
-    """The figures of a drill, and every promise that was broken."""
+    """The counts and measurements of a drill, and every violated guarantee."""
 
     seconds: float
     acknowledged: int = 0
@@ -45,61 +45,61 @@ class Verdict:
     outcomes: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     recoveries: dict[str, list[float]] = field(default_factory=dict)
-    strikes: Counter[str] = field(default_factory=Counter)
-    trouble: Counter[str] = field(default_factory=Counter)
-    broken: list[str] = field(default_factory=list)
+    injections: Counter[str] = field(default_factory=Counter)
+    log_errors: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
 
 
-async def judge(world: World, clients: Clients, strikes: list[Strike], seconds: float) -> Verdict:
-    """Look at everything that is left."""
+async def judge(cluster: Cluster, clients: Clients, injections: list[Injection], seconds: float) -> Verdict:
+    """Check all guarantees against the database, the clients and the logs."""
     verdict = Verdict(seconds, streams=len(clients.followed), reconnects=clients.reconnects)
     verdict.answers = clients.answers
-    jobs = {row["id"]: row for row in await rows.fetch(world.database, "SELECT * FROM jobs")}
-    log = await _log(world)
-    orders = {job_id: order for order in clients.orders for job_id in order.job_ids}
+    jobs = {row["id"]: row for row in await rows.fetch(cluster.database, "SELECT * FROM jobs")}
+    log = await _log(cluster)
+    items = {job_id: item for item in clients.items for job_id in item.job_ids}
 
-    await _hold(verdict, "invariants", invariants.all_hold(world.database))
-    await _hold(verdict, "no loss", invariants.no_loss(world.database, orders))
-    _count_jobs(verdict, clients, jobs, orders)
+    await _check(verdict, "invariants", invariants.all_hold(cluster.database))
+    await _check(verdict, "no loss", invariants.no_loss(cluster.database, items))
+    _count_jobs(verdict, clients, jobs, items)
     _count_gaps(verdict, jobs, log)
     _check_streams(verdict, clients, log)
-    await _check_contents(verdict, world, jobs, orders)
-    await _check_rework(verdict, world, jobs, orders)
+    await _check_contents(verdict, cluster, jobs, items)
+    await _check_rework(verdict, cluster, jobs, items)
     _check_failures(verdict, jobs)
-    _measure(verdict, strikes, log, clients.acknowledged_at)
-    _read_logs(verdict, world)
+    _measure(verdict, injections, log, clients.acknowledged_at)
+    _read_logs(verdict, cluster)
     return verdict
 
 
-async def _hold(verdict: Verdict, promise: str, check: Awaitable[None]) -> None:
+async def _check(verdict: Verdict, guarantee: str, check: Awaitable[None]) -> None:
     try:
         await check
     except AssertionError as error:
-        verdict.broken.append(f"{promise}: {str(error).splitlines()[0][:500]}")
+        verdict.violations.append(f"{guarantee}: {str(error).splitlines()[0][:500]}")
 
 
-async def _log(world: World) -> dict[UUID, list[asyncpg.Record]]:
+async def _log(cluster: Cluster) -> dict[UUID, list[asyncpg.Record]]:
     log: dict[UUID, list[asyncpg.Record]] = defaultdict(list)
-    for event in await rows.fetch(world.database, "SELECT * FROM job_events ORDER BY job_id, seq"):
+    for event in await rows.fetch(cluster.database, "SELECT * FROM job_events ORDER BY job_id, seq"):
         log[event["job_id"]].append(event)
     return log
 
 
 def _count_jobs(
-    verdict: Verdict, clients: Clients, jobs: dict[UUID, asyncpg.Record], orders: dict[UUID, Order]
+    verdict: Verdict, clients: Clients, jobs: dict[UUID, asyncpg.Record], items: dict[UUID, WorkItem]
 ) -> None:
-    verdict.acknowledged = sum(bool(order.job_ids) for order in clients.orders)
+    verdict.acknowledged = sum(bool(item.job_ids) for item in clients.items)
     verdict.ended = Counter(str(job["status"]) for job in jobs.values())
-    verdict.lost = sum(job_id not in jobs or Status(jobs[job_id]["status"]) not in FINAL for job_id in orders)
-    verdict.doubled = len(jobs) - len(clients.orders)
-    if verdict.acknowledged != len(clients.orders):
-        verdict.broken.append(
-            f"{len(clients.orders) - verdict.acknowledged} requests were never acknowledged"
+    verdict.lost = sum(job_id not in jobs or Status(jobs[job_id]["status"]) not in FINAL for job_id in items)
+    verdict.doubled = len(jobs) - len(clients.items)
+    if verdict.acknowledged != len(clients.items):
+        verdict.violations.append(
+            f"{len(clients.items) - verdict.acknowledged} requests were never acknowledged"
         )
-    if several := [order.key for order in clients.orders if len(order.job_ids) > 1]:
-        verdict.broken.append(f"one Idempotency-Key, several jobs: {several}")
+    if several := [item.key for item in clients.items if len(item.job_ids) > 1]:
+        verdict.violations.append(f"one Idempotency-Key, several jobs: {several}")
     if verdict.doubled:
-        verdict.broken.append(f"{len(jobs)} jobs for {len(clients.orders)} requests")
+        verdict.violations.append(f"{len(jobs)} jobs for {len(clients.items)} requests")
 
 
 def _count_gaps(
@@ -109,100 +109,100 @@ def _count_gaps(
         numbers = [event["seq"] for event in log[job_id]]
         verdict.event_gaps += numbers != list(range(1, job["last_seq"] + 1))
     if verdict.event_gaps:
-        verdict.broken.append(f"{verdict.event_gaps} logs have gaps")
+        verdict.violations.append(f"{verdict.event_gaps} logs have gaps")
 
 
 def _check_streams(verdict: Verdict, clients: Clients, log: dict[UUID, list[asyncpg.Record]]) -> None:
-    """What a follower saw, over all its connections, is the log."""
+    """Check that each follower has received exactly the job's log over all its connections."""
     for job_id, seen in clients.followed.items():
         written = [(event["seq"], event["type"], event["data"]["done"]) for event in log[job_id]]
         if [(event["seq"], event["type"], event["done"]) for event in seen] != written:
-            verdict.broken.append(
+            verdict.violations.append(
                 f"the stream of {job_id} is not its log: {len(seen)} of {len(written)} events"
             )
 
 
 async def _check_contents(
-    verdict: Verdict, world: World, jobs: dict[UUID, asyncpg.Record], orders: dict[UUID, Order]
+    verdict: Verdict, cluster: Cluster, jobs: dict[UUID, asyncpg.Record], items: dict[UUID, WorkItem]
 ) -> None:
-    """Each row that is stored is what the model gives for it."""
-    stored = await rows.fetch(world.database, "SELECT * FROM job_batches ORDER BY job_id, index")
+    """Check that each stored row is the model's prediction for it."""
+    stored = await rows.fetch(cluster.database, "SELECT * FROM job_batches ORDER BY job_id, index")
     verdict.batches = len(stored)
     for batch in stored:
-        order = orders.get(batch["job_id"])
+        item = items.get(batch["job_id"])
         outputs = [msgspec.json.decode(line)["prediction"] for line in batch["output"].splitlines()]
-        if order is not None and not all(
-            order.expects(row, output) for row, output in enumerate(outputs, batch["first_row"])
+        if item is not None and not all(
+            item.expects(row, output) for row, output in enumerate(outputs, batch["first_row"])
         ):
-            verdict.broken.append(f"batch {batch['index']} of {batch['job_id']} has a wrong content")
+            verdict.violations.append(f"batch {batch['index']} of {batch['job_id']} has a wrong content")
 
 
 async def _check_rework(
-    verdict: Verdict, world: World, jobs: dict[UUID, asyncpg.Record], orders: dict[UUID, Order]
+    verdict: Verdict, cluster: Cluster, jobs: dict[UUID, asyncpg.Record], items: dict[UUID, WorkItem]
 ) -> None:
-    """An attempt that is lost takes one computed batch with it at most, or two that could not be written."""
-    computed = _computed(world)
+    """Check that each lost attempt has lost at most `UNWRITTEN_BATCHES` computed batches."""
+    computed = _computed(cluster)
     lost_attempts: Counter[UUID] = Counter()
-    for attempt in await rows.fetch(world.database, "SELECT job_id, outcome FROM job_attempts"):
+    for attempt in await rows.fetch(cluster.database, "SELECT job_id, outcome FROM job_attempts"):
         verdict.outcomes[attempt["outcome"]] += 1
         if attempt["outcome"] != Outcome.COMPLETED:
             lost_attempts[attempt["job_id"]] += 1
-    for job_id, order in orders.items():
-        if not order.does_real_work or order.was_retried:
+    for job_id, item in items.items():
+        if not item.does_real_work or item.was_retried:
             continue
         in_vain = computed[job_id] - jobs[job_id]["next_batch"]
         verdict.recomputed += in_vain
         verdict.attempts_lost += lost_attempts[job_id]
         if in_vain < 0:
-            verdict.broken.append(f"{job_id} has {-in_vain} batches that nobody computed")
+            verdict.violations.append(f"{job_id} has {-in_vain} batches that no attempt computed")
         if in_vain > UNWRITTEN_BATCHES * lost_attempts[job_id]:
-            verdict.broken.append(
-                f"{job_id}: {in_vain} batches computed in vain in {lost_attempts[job_id]} lost attempts"
+            verdict.violations.append(
+                f"{job_id}: {in_vain} batches recomputed in {lost_attempts[job_id]} lost attempts"
             )
 
 
-def _computed(world: World) -> Counter[UUID]:
-    """How many batches were computed for each job, those in vain too."""
-    if not world.counter.exists():
+def _computed(cluster: Cluster) -> Counter[UUID]:
+    """Count the computed batches of each job, including repetitions."""
+    if not cluster.counter.exists():
         return Counter()
-    return Counter(UUID(line.split()[0]) for line in world.counter.read_text().splitlines())
+    return Counter(UUID(line.split()[0]) for line in cluster.counter.read_text().splitlines())
 
 
 def _check_failures(verdict: Verdict, jobs: dict[UUID, asyncpg.Record]) -> None:
-    """No job here fails by itself: only by having lost as many attempts as its budget allows."""
+    """Check that jobs have failed only after losing all attempts: none of these jobs fails by itself."""
     for job_id, job in jobs.items():
         if job["status"] == Status.FAILED and job["failures"] < job["max_attempts"]:
-            verdict.broken.append(f"{job_id} failed with budget left: {job['error']}")
+            verdict.violations.append(f"{job_id} failed with budget left: {job['error']}")
 
 
 def _measure(
     verdict: Verdict,
-    strikes: list[Strike],
+    injections: list[Injection],
     log: dict[UUID, list[asyncpg.Record]],
     acknowledged_at: list[datetime],
 ) -> None:
-    verdict.strikes = Counter(strike.fault for strike in strikes)
+    verdict.injections = Counter(injection.fault for injection in injections)
     verdict.recoveries = {fault: [] for fault in FAULTS}
-    for strike in strikes:
+    for injection in injections:
         moments = [
-            next((event["at"] for event in log[job_id] if _is_well(strike, attempt, event)), None)
-            for job_id, attempt in strike.hit.items()
+            next((event["at"] for event in log[job_id] if _is_well(injection, attempt, event)), None)
+            for job_id, attempt in injection.hit.items()
         ]
         found = [moment for moment in moments if moment is not None]
-        if strike.recovery is Recovery.STARTED:
+        if injection.recovery is Recovery.STARTED:
             found = sorted(found)[:1]
-        if strike.recovery is Recovery.ANSWER:
-            found = sorted(at for at in acknowledged_at if at > strike.at)[:1]
-        verdict.recoveries[strike.fault] += [(moment - strike.at).total_seconds() for moment in found]
+        if injection.recovery is Recovery.ANSWER:
+            found = sorted(at for at in acknowledged_at if at > injection.at)[:1]
+        verdict.recoveries[injection.fault] += [(moment - injection.at).total_seconds() for moment in found]
 
 
-def _is_well(strike: Strike, attempt: int, event: Any) -> bool:
-    if event["at"] <= strike.at:
+def _is_well(injection: Injection, attempt: int, event: Any) -> bool:
+    if event["at"] <= injection.at:
         return False
     event_type = EventType(event["type"])
     if event_type.is_final:
         return True
-    match strike.recovery:
+    match injection.recovery:
         case Recovery.ELSEWHERE:
             return event_type is EventType.STARTED and bool(event["data"]["attempt"] > attempt)
         case Recovery.STARTED:
@@ -211,8 +211,8 @@ def _is_well(strike: Strike, attempt: int, event: Any) -> bool:
             return event_type in _PROGRESS
 
 
-def _read_logs(verdict: Verdict, world: World) -> None:
-    for part in world.parts:
-        text = part.log_path.read_text()
-        for trouble in _TROUBLE:
-            verdict.trouble[trouble] += text.count(trouble)
+def _read_logs(verdict: Verdict, cluster: Cluster) -> None:
+    for process in cluster.processes:
+        text = process.log_path.read_text()
+        for event in _LOG_ERRORS:
+            verdict.log_errors[event] += text.count(event)

@@ -1,4 +1,4 @@
-"""A running system, and the command line as a person uses it."""
+"""A running system, and the command line as processes."""
 
 import os
 import subprocess
@@ -29,7 +29,7 @@ def environment(system: Running, ada: User) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str]) -> Run:
-    """Run `python -m app jobs …`; keyword arguments are variables of the environment, None takes one away."""
+    """Run `python -m app jobs …`; keyword arguments set environment variables, None removes one."""
 
     def run(*arguments: str, stdin: bytes | None = None, **changes: str | None) -> CompletedProcess[str]:
         env = {name: value for name, value in {**environment, **changes}.items() if value is not None}

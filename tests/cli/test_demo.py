@@ -1,4 +1,4 @@
-"""`make demo`, as a process; and the digits that it learns from."""
+"""`headrace demo`, as a process, and the digits it trains on."""
 
 import os
 import re
@@ -17,14 +17,14 @@ from app.core.config import Settings
 from app.core.resources import Resources
 from tests.support import processes
 
-# It starts a whole system, which imports everything several times.
+# Starts a whole system, whose processes each import everything.
 pytestmark = pytest.mark.long
 
 DEMO = ("-m", "app", "demo", "--texts", "20")
 SECONDS = 150.0
 
 
-async def test_it_predicts_and_trains_and_says_what_the_api_says(
+async def test_it_predicts_and_trains_and_prints_what_the_api_returns(
     settings: Settings, resources: Resources, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     env = processes.environment(settings, COLUMNS="120")
@@ -47,10 +47,10 @@ async def test_it_predicts_and_trains_and_says_what_the_api_says(
     assert re.findall(r"Epoch (\d+)/10: .*accuracy ([\d.]+)", shown) == [
         (str(epoch["epoch"]), f"{epoch['valid_accuracy']:.3f}") for epoch in result["history"]
     ]
-    said = re.findall(r"(\d) \((?:0\.\d\d|1\.00)\)(?:, is (\d))?", shown)
-    assert [truth or label for label, truth in said] == list("0123456789")
-    assert sum(not truth for _, truth in said) >= 8
-    assert f"python -m app jobs train --dataset digits.csv --target {demo_digits.TARGET}" in shown
+    shown_digits = re.findall(r"(\d) \((?:0\.\d\d|1\.00)\)(?:, is (\d))?", shown)
+    assert [truth or label for label, truth in shown_digits] == list("0123456789")
+    assert sum(not truth for _, truth in shown_digits) >= 8
+    assert f".venv/bin/headrace jobs train --dataset digits.csv --target {demo_digits.TARGET}" in shown
 
 
 @pytest.mark.parametrize("moment", ["Headrace starts", "Epoch 1/10"])
@@ -68,7 +68,7 @@ async def test_ctrl_c_ends_it_and_leaves_nothing_behind(
         demo.send(signal.SIGINT)
         exit_code = await demo.wait(60)
 
-    assert exit_code == 0, demo.log
+    assert exit_code == 130, demo.log
     assert "Traceback" not in demo.log
     assert list(server_dir.glob("headrace-demo-*")) == []
     _, alive = psutil.wait_procs(started, timeout=5)
@@ -76,12 +76,12 @@ async def test_ctrl_c_ends_it_and_leaves_nothing_behind(
 
 
 def test_the_digits_are_those_of_scikit_learn() -> None:
-    theirs = load_digits()
-    ours = demo_digits.read()
+    expected = load_digits()
+    digits = demo_digits.read()
 
-    assert [list(demo_digits.pixels(digit)) for digit in ours[:1]] == [theirs.feature_names]
-    assert [list(demo_digits.pixels(digit).values()) for digit in ours] == theirs.data.tolist()
-    assert [digit[demo_digits.TARGET] for digit in ours] == theirs.target.tolist()
+    assert [list(demo_digits.pixels(digit)) for digit in digits[:1]] == [expected.feature_names]
+    assert [list(demo_digits.pixels(digit).values()) for digit in digits] == expected.data.tolist()
+    assert [digit[demo_digits.TARGET] for digit in digits] == expected.target.tolist()
 
 
 def test_one_digit_of_each_kind_is_held_back_and_can_be_read() -> None:
@@ -91,7 +91,7 @@ def test_one_digit_of_each_kind_is_held_back_and_can_be_read() -> None:
     assert [digit[demo_digits.TARGET] for digit in held] == list(range(10))
     assert len(kept) == len(digits) - 10
     assert not any(digit is other for digit in held for other in kept)
-    assert demo_digits.drawn(held[1]) == ["  ▄██▄  ", "  ████  ", "  ████  ", "  ▀██▀  "]
+    assert demo_digits.draw(held[1]) == ["  ▄██▄  ", "  ████  ", "  ████  ", "  ▀██▀  "]
 
 
 async def signed_in_as_the_demo(settings: Settings, resources: Resources) -> dict[str, str]:

@@ -1,7 +1,8 @@
-"""`python -m app jobs`, as processes."""
+"""`headrace jobs`, as processes."""
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -21,13 +22,13 @@ from tests.support.processes import ROOT
 
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-# Each call of the command line is a process that imports everything anew.
+# Each call of the command line is a process.
 pytestmark = pytest.mark.long
 
 
 @pytest.fixture
 def api(system: Running, ada: User) -> Iterator[httpx.Client]:
-    """What the server itself says to ada."""
+    """The API, with ada signed in."""
     pair = httpx.post(f"{system.url}/token", data=ada.credentials, trust_env=False).json()
     headers = {"Authorization": f"Bearer {pair['access_token']}"}
     with httpx.Client(base_url=system.url, headers=headers, trust_env=False) as client:
@@ -83,7 +84,7 @@ def test_a_file_of_rows_is_uploaded_predicted_and_read_as_parquet(run: Run, tmp_
     assert again.returncode == 0, again.stderr
 
 
-def test_a_file_is_read_as_the_options_say(run: Run, api: httpx.Client, tmp_path: Path) -> None:
+def test_options_tell_the_server_how_to_read_a_file(run: Run, api: httpx.Client, tmp_path: Path) -> None:
     file = tmp_path / "visits.csv"
     file.write_bytes("zip=no;review;sold\n01067;Schön, good;n/a\n8001;bad;-\n".encode("windows-1252"))
     how = ["--delimiter", ";", "--encoding", "windows-1252", "--null-value", "n/a", "--null-value", "-"]
@@ -109,7 +110,7 @@ def test_a_file_is_read_as_the_options_say(run: Run, api: httpx.Client, tmp_path
         assert (refused.returncode, refused.stdout) == (2, "")
 
 
-def test_a_model_is_learnt_from_a_file_and_each_epoch_is_shown(
+def test_a_model_is_trained_on_a_file_and_each_epoch_is_shown(
     run: Run, api: httpx.Client, tmp_path: Path
 ) -> None:
     file = tmp_path / "flowers.csv"
@@ -149,7 +150,7 @@ def test_jobs_are_listed_as_a_table_and_for_programs(run: Run, ada: User) -> Non
     assert run("list", "--status", "failed", "--format", "ndjson").stdout == ""
 
 
-def test_a_job_is_explained_cancelled_and_tried_again(run: Run) -> None:
+def test_a_job_is_explained_cancelled_and_retried(run: Run) -> None:
     job_id = run("submit", "x", "--queue", "nobody").stdout.strip()
     explained = run("explain", job_id).stdout
     cancelled = run("cancel", job_id)
@@ -166,7 +167,7 @@ def test_a_job_is_explained_cancelled_and_tried_again(run: Run) -> None:
     assert (retried.returncode, retried.stdout) == (0, f"{job_id} pending\n")
 
 
-def test_many_are_watched_and_one_that_is_unknown_does_not_spoil_it(run: Run) -> None:
+def test_several_jobs_are_watched_even_if_one_is_unknown(run: Run) -> None:
     jobs = [run("submit", *short_texts(10)).stdout.strip() for _ in range(2)]
     good = run("watch", *jobs)
     mixed = run("watch", UNKNOWN, *jobs)
@@ -178,7 +179,7 @@ def test_many_are_watched_and_one_that_is_unknown_does_not_spoil_it(run: Run) ->
     assert f"headrace: There is no job {UNKNOWN}." in mixed.stderr
 
 
-def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
+def test_ctrl_c_stops_watching_but_not_the_job(
     run: Run, environment: dict[str, str], api: httpx.Client
 ) -> None:
     job_id = run("submit", *short_texts(10), "--delay-seconds", "600").stdout.strip()
@@ -195,9 +196,9 @@ def test_ctrl_c_leaves_a_watched_job_alone_and_says_so(
     watching.send_signal(signal.SIGINT)
     _, shown = watching.communicate(timeout=20)
 
-    assert watching.returncode == 1
+    assert watching.returncode == 130
     assert b"Traceback" not in shown
-    assert f"The job goes on; to watch again: python -m app jobs watch {job_id}" in shown.decode()
+    assert f"The job continues; to watch again: headrace jobs watch {job_id}" in shown.decode()
     assert api.get(f"/jobs/{job_id}").json()["status"] == "pending"
     assert api.post(f"/jobs/{job_id}/cancel").status_code in (200, 202)
 
@@ -209,7 +210,7 @@ def _is_a_stream_open(api: httpx.Client) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "changes", "code", "said"),
+    ("arguments", "changes", "code", "message"),
     [
         (
             ["list"],
@@ -218,7 +219,7 @@ def _is_a_stream_open(api: httpx.Client) -> bool:
             "Set HEADRACE_USERNAME and HEADRACE_PASSWORD, or HEADRACE_TOKEN.",
         ),
         (["list"], {"HEADRACE_PASSWORD": None}, 2, "set HEADRACE_PASSWORD"),
-        (["list"], {"HEADRACE_URL": "localhost"}, 2, "'localhost' is no URL of a server"),
+        (["list"], {"HEADRACE_URL": "localhost"}, 2, "'localhost' is not the URL of a server"),
         (["list"], {"HEADRACE_PASSWORD": "wrong"}, 1, "password"),
         (["list"], {"HEADRACE_TOKEN": "wrong"}, 1, "Sign in first"),
         (["submit", "x", "--model", "unheard-of"], {}, 1, "unheard-of"),
@@ -226,10 +227,17 @@ def _is_a_stream_open(api: httpx.Client) -> bool:
         (["submit", "x", "--batch-size", "0"], {}, 1, "batch_size"),
         (["submit", "x", "--file", "y"], {}, 2, "not both"),
         (["submit"], {}, 2, "No texts"),
+        (["submit", "x", "--run-at", "2099-01-01T00:00:00Z", "--delay-seconds", "1"], {}, 2, "not both"),
+        (
+            ["results", UNKNOWN, "--output", "/nowhere/rows"],
+            {},
+            1,
+            "cannot write /nowhere/rows: No such file",
+        ),
         (["submit", "--file", "/nowhere"], {}, 1, "cannot read /nowhere: No such file"),
         (["submit", "x", "--dataset", "y.csv"], {}, 2, "not both"),
         (["submit", "--dataset", "/nowhere.csv"], {}, 1, "cannot read /nowhere.csv: No such file"),
-        (["submit", "--dataset", "y.txt"], {}, 2, "y.txt is no dataset"),
+        (["submit", "--dataset", "y.txt"], {}, 2, "y.txt is not a dataset file"),
         (["submit", "--dataset", UNKNOWN], {}, 1, "There is no dataset"),
         (["train", "--dataset", "/nowhere.csv", "--target", "y"], {}, 1, "cannot read /nowhere.csv"),
         (["train", "--dataset", UNKNOWN, "--target", "y"], {}, 1, "There is no dataset"),
@@ -237,13 +245,13 @@ def _is_a_stream_open(api: httpx.Client) -> bool:
         (["explain", "no-id"], {}, 1, "not valid"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
-    run: Run, arguments: list[str], changes: dict[str, str | None], code: int, said: str
+def test_an_error_is_one_line_on_stderr(
+    run: Run, arguments: list[str], changes: dict[str, str | None], code: int, message: str
 ) -> None:
     done = run(*arguments, **changes)
 
     assert done.returncode == code
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.startswith("headrace: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
@@ -260,20 +268,27 @@ def test_what_is_wrong_is_said_in_one_line(
         ["train", "--dataset", "x.csv", "--target", "y", "--param", "alpha"],
         ["list", "--limit", "0"],
         ["list", "--metadata", "x"],
+        ["submit", "x", "--run-at", "tomorrow"],
+        ["submit", "x", "--run-at", "2026-03-01T12:00:00"],
     ],
 )
-def test_what_the_parser_does_not_understand_is_wrong_usage(run: Run, arguments: list[str]) -> None:
-    assert run(*arguments).returncode == 2
+def test_wrong_usage_exits_with_2_and_points_to_the_help(run: Run, arguments: list[str]) -> None:
+    done = run(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("headrace: ")
+    assert re.search(r" Try 'headrace jobs[ a-z]* --help'\.\n$", done.stderr)
+    assert done.stderr.count("\n") == 1
 
 
-def test_options_go_before_the_environment(run: Run, system: Running, ada: User) -> None:
+def test_options_override_the_environment(run: Run, system: Running, ada: User) -> None:
     options = ["--url", system.url, "--username", ada.name, "--password", ada.password]
     done = run("list", *options, HEADRACE_URL="http://nowhere", HEADRACE_TOKEN="wrong")
 
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_has_had_enough_is_no_error(run: Run, environment: dict[str, str]) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_message(run: Run, environment: dict[str, str]) -> None:
     job_id = run("submit", *short_texts(1000), "--watch").stdout.strip()
     command = f"{sys.executable} -m app jobs results {job_id} | head -1"
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, timeout=50)
@@ -283,7 +298,7 @@ def test_a_reader_that_has_had_enough_is_no_error(run: Run, environment: dict[st
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["watch", UNKNOWN]])
-def test_a_server_that_is_away_is_said_to_be(run: Run, arguments: list[str]) -> None:
+def test_an_unreachable_server_is_reported(run: Run, arguments: list[str]) -> None:
     with ports.reserved() as port:
         done = run(*arguments, "--url", f"http://127.0.0.1:{port}")
 

@@ -1,4 +1,4 @@
-"""A process that is told to stop before it has really begun stops, and has not failed."""
+"""A process that is stopped while it starts has not failed."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ from tests.support.waiting import until
 
 
 def catches(pid: int, number: signal.Signals) -> bool:
-    """Whether a process has a handler for a signal by now."""
+    """Whether a process has installed a handler for a signal."""
     status = Path(f"/proc/{pid}/status").read_text()
     [caught] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
     return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("arguments", [("-m", "app", "serve", "--port", "0"), ("-m", "worker")])
-async def test_a_stop_during_the_imports_is_a_stop(
+async def test_a_service_stopped_during_its_imports_exits_with_0(
     settings: Settings, tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
     environment = processes.environment(settings)

@@ -1,4 +1,4 @@
-"""A running system, and clients of both kinds."""
+"""A running system, and both clients."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -15,7 +15,7 @@ Connect = Callable[..., AsyncHeadrace]
 
 @pytest.fixture(params=["async", "blocking"])
 async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
-    """Makes clients, once of each kind; they are closed at the end."""
+    """Creates clients of each kind, and closes them at the end."""
     made: list[AsyncHeadrace] = []
 
     def connect(url: str, **arguments: object) -> AsyncHeadrace:
@@ -29,5 +29,5 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
 
 @pytest.fixture
 def client(connect: Connect, system: Running, ada: User) -> AsyncHeadrace:
-    """A client of ada's."""
+    """A client of the user ada."""
     return connect(system.url, **ada.credentials)

@@ -1,4 +1,4 @@
-"""A network that breaks: a proxy before the API that cuts connections as it is told."""
+"""A proxy in front of the API that breaks connections on demand."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ _RESET = struct.pack("ii", 1, 0)  # a close that lingers for no time is a reset
 
 
 class CuttingProxy:
-    """Passes everything on, until it does not."""
+    """Forwards all bytes until it is told to break connections."""
 
     def __init__(self, upstream_port: int, seed: int) -> None:
         self.cuts = 0
@@ -31,11 +31,11 @@ class CuttingProxy:
         return f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
 
     def cut_between(self, least_bytes: int, most_bytes: int) -> None:
-        """From now on cut each connection after so many bytes more from the server."""
+        """From now on break each connection after this many bytes from the server."""
         self._bytes = (least_bytes, most_bytes)
 
     def lose_answer_to(self, text: str) -> None:
-        """Once: let a request with this text through, and cut the connection when its answer comes."""
+        """Break the connection once: at the response to a request that contains this text."""
         self._losing = text.encode()
 
     async def start(self) -> None:
@@ -113,7 +113,7 @@ async def _end(writer: StreamWriter, *, is_reset: bool) -> None:
 
 @asynccontextmanager
 async def cutting(url: str, *, seed: int = 0) -> AsyncIterator[CuttingProxy]:
-    """A proxy before the API at this URL."""
+    """A proxy in front of the API at this URL."""
     proxy = CuttingProxy(int(url.rsplit(":", 1)[1]), seed)
     await proxy.start()
     try:

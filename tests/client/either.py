@@ -1,4 +1,4 @@
-"""One set of stories for both clients: the blocking one, in threads, has the verbs of the other."""
+"""Runs the same tests with both clients: wraps the blocking client as an asynchronous one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,11 +11,11 @@ ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets
 _END = object()
 
 HURRIED = RetryConfig(first_pause_seconds=0.01, longest_pause_seconds=0.05)
-"""Comes back at once, whatever a stream asks for: for stories with many cuts."""
+"""Reconnects at once, for tests that break many connections."""
 
 
 class Threaded:
-    """A blocking client whose every call runs in a thread."""
+    """A blocking client that runs every call in a thread."""
 
     def __init__(self, client: Headrace) -> None:
         self._client = client
@@ -31,7 +31,7 @@ class Threaded:
 
 
 def connect(kind: str, url: str, **arguments: Any) -> AsyncHeadrace:
-    """A client of this kind, seen as the asynchronous one."""
+    """A client of this kind, with the methods of the asynchronous one."""
     if kind == "async":
         return AsyncHeadrace(url, **arguments)
     return cast("AsyncHeadrace", Threaded(Headrace(url, **arguments)))

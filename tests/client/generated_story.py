@@ -1,4 +1,4 @@
-"""What a program does with the generated client: submit, retry, follow, read. Prints what it saw as JSON."""
+"""A program that uses the generated client: submit, retry, follow, read. Prints its observations as JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The API and a worker as processes of their own, for a whole module, and users who sign in to them."""
+"""The API and a worker as processes, shared by a module, and users of them."""
 
 import os
 import signal
@@ -24,26 +24,26 @@ from tests.support.processes import ROOT, START_SECONDS, environment
 
 @dataclass(frozen=True)
 class User:
-    """Somebody who has an account."""
+    """A user with an account."""
 
     name: str
     password: str = PASSWORD
 
     @property
     def credentials(self) -> dict[str, str]:
-        """As a client takes them."""
+        """Keyword arguments of a client."""
         return {"username": self.name, "password": self.password}
 
 
 @dataclass(frozen=True)
 class Running:
-    """Where it is."""
+    """A running system."""
 
     url: str
     settings: Settings
 
     def sign_up(self, name: str | None = None, password: str = PASSWORD) -> User:
-        """A new user."""
+        """Create a user."""
         user = User(name or f"u{ids.new_id().hex}", password)
         body = {"username": user.name, "password": user.password}
         answer = httpx.post(f"{self.url}/users", json=body, trust_env=False)
@@ -56,7 +56,7 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
     """Run everything during the body."""
     with Redis.from_url(servers.embedded.valkey.url) as redis:
         redis.flushall()
-    with servers.databases.one() as database_url:
+    with servers.databases.migrated() as database_url:
         settings = load_settings(
             _env_file=None,
             database_url=database_url,
@@ -84,7 +84,7 @@ def _running(settings: Settings, folder: Path) -> Iterator[Running]:
 
 
 def _until_healthy(url: str, processes: dict[Path, subprocess.Popen[bytes]]) -> None:
-    """Wait until there is an API, and a worker."""
+    """Wait until the API and a worker are ready."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         for log_path, process in processes.items():
@@ -129,7 +129,7 @@ def _process(
 
 @pytest.fixture(scope="module")
 def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API and a worker, each a process."""
+    """An API process and a worker process."""
     with running(servers, tmp_path_factory.mktemp("system")) as found:
         yield found
 

@@ -1,4 +1,4 @@
-"""A server that does what a test says: for faults that a real one does not have on demand."""
+"""A server with scripted responses, for faults that a real one does not have on demand."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ JOB_ID = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that came."""
+    """A request that the server has received."""
 
     line: str
     headers: dict[str, str]
@@ -27,7 +27,7 @@ Script = Callable[[Asked, StreamWriter], Awaitable[None]]
 
 @dataclass
 class Scripted:
-    """Answers each request by the script, and remembers it."""
+    """Responds to each request by the script, and records it."""
 
     script: Script
     asked: list[Asked] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Scripted:
 
 
 def answer(status: int, body: object, **headers: str) -> bytes:
-    """A whole answer of JSON, or of HTML if the body is a text; the connection closes after it."""
+    """A whole response: JSON, or HTML if the body is a string. Closes the connection."""
     encoded = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     fields = {
         "Content-Type": "text/html" if isinstance(body, str) else "application/json",
@@ -85,7 +85,7 @@ def frame(seq: int, event: str = "update", **members: object) -> bytes:
 
 @asynccontextmanager
 async def scripted(script: Script) -> AsyncIterator[Scripted]:
-    """Run such a server."""
+    """Run a server with these handlers."""
     found = Scripted(script)
     server = await asyncio.start_server(found.accept, HOST, 0)
     found.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
@@ -100,7 +100,7 @@ async def scripted(script: Script) -> AsyncIterator[Scripted]:
 
 @asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[Scripted]:
-    """A server that gives these answers, one a request; the last one ever after."""
+    """A server that gives one of these responses per request, and repeats the last one."""
     left = list(answers)
 
     async def script(_asked: Asked, writer: StreamWriter) -> None:

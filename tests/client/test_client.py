@@ -1,4 +1,4 @@
-"""How a client is made, and what holds of its code."""
+"""Construction of a client, and rules of its code."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 from app.client import AsyncHeadrace, Headrace, HeadraceError, MissingCredentials, errors, transport
 from app.client.retry import RetryConfig, RetryState
-from app.client.steps import Answer
+from app.client.steps import Response
 from tests.support.processes import ROOT
 
 CLIENT = ROOT / "app" / "client"
@@ -18,7 +18,7 @@ URL = "http://localhost:8000"
 BY_PASSWORD = {"HEADRACE_USERNAME": "ada", "HEADRACE_PASSWORD": "secret"}
 
 
-def test_it_stands_alone() -> None:
+def test_the_client_imports_only_httpx() -> None:
     code = "import sys, app.client; print(*sorted({name.split('.')[0] for name in sys.modules}), sep='\\n')"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
@@ -72,7 +72,7 @@ _WITHOUT_AWAIT = {
 }
 
 
-def test_the_blocking_client_is_the_other_one_without_its_awaits() -> None:
+def test_the_blocking_client_is_the_asynchronous_one_without_await() -> None:
     asynchronous = (CLIENT / "asynchronous.py").read_text()
     for ours, theirs in _WITHOUT_AWAIT.items():
         asynchronous = asynchronous.replace(ours, theirs)
@@ -81,7 +81,7 @@ def test_the_blocking_client_is_the_other_one_without_its_awaits() -> None:
 
 
 def _body(source: str) -> list[str]:
-    """The code, without its imports and docstrings, however its lines are broken."""
+    """The code without imports and docstrings, independent of line breaks."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node):
@@ -91,8 +91,8 @@ def _body(source: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", [Headrace, AsyncHeadrace])
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://localhost", "http://", "http://localhost:x"])
-def test_an_url_that_is_none_is_refused_at_once(kind: Any, url: str) -> None:
-    with pytest.raises(ValueError, match="no URL"):
+def test_an_invalid_url_is_rejected_at_once(kind: Any, url: str) -> None:
+    with pytest.raises(ValueError, match="is not the URL of a server"):
         kind(url, token="t")
 
 
@@ -100,7 +100,7 @@ def test_an_url_that_is_none_is_refused_at_once(kind: Any, url: str) -> None:
     "credentials",
     [{}, {"username": "ada"}, {"password": "p"}, {"token": ""}, {"token": "a\nb"}, {"token": "é"}],
 )
-def test_it_says_who_asks_or_is_refused_at_once(credentials: dict[str, str]) -> None:
+def test_missing_credentials_are_rejected_at_once(credentials: dict[str, str]) -> None:
     with pytest.raises(MissingCredentials):
         Headrace(URL, **credentials)  # type: ignore[arg-type]  # some of them are credentials
 
@@ -124,20 +124,20 @@ def test_it_says_who_asks_or_is_refused_at_once(credentials: dict[str, str]) -> 
         ),
     ],
 )
-def test_what_is_given_goes_before_the_environment(
+def test_arguments_override_the_environment(
     given: dict[str, Any], environment: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert transport.account(transport.Account(**given), environment) == expected  # type: ignore[typeddict-item]  # by name
 
 
 @pytest.mark.parametrize("environment", [{}, {"HEADRACE_USERNAME": "ada"}, {"HEADRACE_TOKEN": ""}])
-def test_what_is_missing_is_said(environment: dict[str, str]) -> None:
+def test_missing_variables_are_named(environment: dict[str, str]) -> None:
     with pytest.raises(MissingCredentials, match="HEADRACE_PASSWORD"):
         transport.account({}, environment)
 
 
-def test_a_single_text_is_no_list_of_texts() -> None:
-    with Headrace(URL, token="t") as client, pytest.raises(TypeError, match="list of texts"):
+def test_a_string_is_rejected_as_a_list_of_texts() -> None:
+    with Headrace(URL, token="t") as client, pytest.raises(TypeError, match="list of strings"):
         client.submit("good")
 
 
@@ -151,7 +151,7 @@ def test_pauses_double_up_to_the_longest_and_are_never_shorter_than_asked() -> N
     assert len(set(pauses)) == len(pauses)
 
     retry_state.progressed()
-    retry_state.ask_for(2)
+    retry_state.set_minimum_pause(2)
     assert 2 < retry_state.pause_seconds() <= 3.5
     busy = HeadraceError("busy", retry_after_seconds=5)
     with pytest.raises(HeadraceError):
@@ -169,14 +169,14 @@ def test_pauses_double_up_to_the_longest_and_are_never_shorter_than_asked() -> N
     ],
 )
 def test_retry_after_is_seconds_or_a_date(text: str, least: float | None, most: float | None) -> None:
-    error = errors.of(Answer(503, {"retry-after": text}))
+    error = errors.from_response(Response(503, {"retry-after": text}))
     assert error.retry_after_seconds in (least, most)
 
 
-def test_there_is_no_secret_in_what_is_shown() -> None:
+def test_the_repr_of_a_client_has_no_secret() -> None:
     with Headrace(URL, username="ada", password="open sesame") as client:
         assert "sesame" not in f"{client!r} {client.__dict__!r}"
 
 
-def test_every_file_of_it_is_small() -> None:
+def test_every_module_is_small() -> None:
     assert max(len(path.read_text().splitlines()) for path in Path(CLIENT).glob("*.py")) < 300

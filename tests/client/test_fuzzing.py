@@ -1,4 +1,4 @@
-"""Whatever a client may send, the answer is one that the OpenAPI document has, and never a 500.
+"""Every response to a generated request is in the OpenAPI document, and none is a 500.
 
 A few requests of each operation are enough to notice an answer that a route does not document. `make long`
 sends more, and `FUZZING_EXAMPLES=200` as many as it says.

@@ -1,4 +1,4 @@
-"""The network breaks, the server restarts, tokens expire: it only takes time, and nothing is done twice."""
+"""Broken connections, server restarts and expired tokens cost time only, and nothing is done twice."""
 
 import asyncio
 import signal
@@ -30,7 +30,7 @@ SEEDS = (1, 2)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_what_is_followed_over_a_line_that_is_cut_at_random_is_the_log(
+async def test_following_over_a_connection_that_breaks_at_random_gives_the_log(
     connect: Connect, system: Running, ada: User, seed: int
 ) -> None:
     direct = connect(system.url, **ada.credentials)
@@ -45,7 +45,7 @@ async def test_what_is_followed_over_a_line_that_is_cut_at_random_is_the_log(
     assert followed[-1].type == "completed"
 
 
-async def test_results_read_over_a_line_that_is_cut_at_random_are_all_there_once(
+async def test_results_over_a_connection_that_breaks_at_random_are_complete_and_unique(
     connect: Connect, system: Running, ada: User
 ) -> None:
     texts = [f"{number} good things" for number in range(400)]
@@ -64,7 +64,7 @@ async def test_results_read_over_a_line_that_is_cut_at_random_are_all_there_once
     assert in_pieces == whole
 
 
-async def test_a_submit_whose_answer_is_lost_makes_one_job(
+async def test_a_submit_whose_response_is_lost_creates_one_job(
     connect: Connect, system: Running, ada: User
 ) -> None:
     async with cutting(system.url) as proxy:
@@ -78,7 +78,7 @@ async def test_a_submit_whose_answer_is_lost_makes_one_job(
         assert [found.id async for found in client.jobs(queue="nobody")] == [job.id]
 
 
-async def test_a_cancel_and_a_retry_whose_answers_are_lost_are_heard_once(
+async def test_a_cancel_and_a_retry_whose_responses_are_lost_are_applied_once(
     connect: Connect, system: Running, ada: User
 ) -> None:
     async with cutting(system.url) as proxy:
@@ -94,7 +94,7 @@ async def test_a_cancel_and_a_retry_whose_answers_are_lost_are_heard_once(
         assert [event.type async for event in client.events(job)] == ["created", "cancelled", "retried"]
 
 
-async def test_a_wait_outlives_cuts(connect: Connect, system: Running, ada: User) -> None:
+async def test_a_wait_survives_broken_connections(connect: Connect, system: Running, ada: User) -> None:
     async with cutting(system.url) as proxy:
         client = connect(proxy.url, **ada.credentials, retry_config=HURRIED)
         job = await client.submit(slow_texts(60), batch_size=1)
@@ -105,7 +105,7 @@ async def test_a_wait_outlives_cuts(connect: Connect, system: Running, ada: User
 
 @asynccontextmanager
 async def serving_at(port: int, settings: Settings, log_path: Path, **more: str) -> AsyncIterator[Process]:
-    """An API process at this port, ready to answer."""
+    """An API process at this port, ready for requests."""
     env = processes.environment(settings, **more)
     listener = ports.bound(port)
     listener.listen(128)
@@ -140,12 +140,12 @@ async def own_system(
 
 
 async def followed_to(stream: AsyncIterator[Event], events: list[Event], count: int) -> None:
-    """Follow until there are so many events."""
+    """Follow until this many events have arrived."""
     while len(events) < count:
         events.append(await anext(stream))
 
 
-async def test_a_stream_goes_on_when_the_api_is_stopped_and_killed_and_is_back_on_its_port(
+async def test_a_stream_resumes_after_the_api_was_stopped_and_killed_and_is_back_on_its_port(
     connect: Connect, settings: Settings, tmp_path: Path
 ) -> None:
     retry_config = RetryConfig(longest_pause_seconds=0.5)
@@ -172,7 +172,7 @@ async def test_a_stream_goes_on_when_the_api_is_stopped_and_killed_and_is_back_o
     assert interruptions
 
 
-async def test_an_expired_token_is_refreshed_in_mid_use_by_one_for_all(
+async def test_an_expired_token_is_refreshed_once_for_all_requests(
     connect: Connect, settings: Settings, tmp_path: Path, resources: Resources
 ) -> None:
     gate = tmp_path / "gate"

@@ -1,4 +1,4 @@
-"""Predictions over datasets, over instances and at once, and models of one's own, by both clients."""
+"""Predictions over datasets and instances, immediate predictions and trained models, by both clients."""
 
 import csv
 import io
@@ -49,7 +49,9 @@ async def test_a_file_is_uploaded_predicted_and_read_in_every_format(
     assert table.column("id").to_pylist() == [row.id for row in rows]
 
 
-async def test_a_file_is_read_as_the_upload_says(client: AsyncHeadrace, tmp_path: Path) -> None:
+async def test_upload_options_tell_the_server_how_to_read_a_file(
+    client: AsyncHeadrace, tmp_path: Path
+) -> None:
     path = tmp_path / "sales.csv"
     path.write_bytes("zip,no|town|sold|note\n01067|Zürich|n/a|a\n8001|Köln|-|b\n".encode("windows-1252"))
 
@@ -77,7 +79,7 @@ async def test_a_file_is_read_as_the_upload_says(client: AsyncHeadrace, tmp_path
     assert invalid.value.code == "bad_options"
 
 
-async def test_a_training_is_told_what_a_column_holds(client: AsyncHeadrace) -> None:
+async def test_a_training_takes_column_types(client: AsyncHeadrace) -> None:
     rows = [{"floor": n % 5, "kind": "ab"[n % 5 == 2]} for n in range(60)]
 
     job = await client.train("kind", rows=rows, columns={"floor": "category"}, epochs=2, model="floors")
@@ -95,7 +97,7 @@ async def test_rows_with_columns_are_submitted_as_instances(client: AsyncHeadrac
     assert found == [(5, "positive"), (None, "negative")]
 
 
-async def test_predictions_come_at_once_with_an_error_for_a_row(client: AsyncHeadrace) -> None:
+async def test_immediate_predictions_have_an_error_for_a_bad_row(client: AsyncHeadrace) -> None:
     texts = short_texts(20)
     said = await client.predict(texts)
     some = await client.predict(instances=[{"text": 3}, {"text": "good"}], model="sentiment@1")
@@ -112,7 +114,7 @@ async def test_predictions_come_at_once_with_an_error_for_a_row(client: AsyncHea
         await client.predict(["x"], model="unheard-of")
 
 
-async def test_a_model_is_learnt_from_a_file_and_predicts(client: AsyncHeadrace, tmp_path: Path) -> None:
+async def test_a_model_is_trained_on_a_file_and_predicts(client: AsyncHeadrace, tmp_path: Path) -> None:
     path = tmp_path / "flowers.csv"
     path.write_text("length,width,kind\n" + "".join(f"{n},{n % 7},{'ab'[n > 50]}\n" for n in range(100)))
     job = await client.train(
@@ -148,11 +150,11 @@ async def test_the_models_are_listed(client: AsyncHeadrace) -> None:
     assert "sentiment" in [model.name async for model in client.models()]
 
 
-async def test_a_file_that_is_no_dataset_is_refused(client: AsyncHeadrace, tmp_path: Path) -> None:
+async def test_a_file_with_an_unknown_suffix_is_rejected(client: AsyncHeadrace, tmp_path: Path) -> None:
     ragged = tmp_path / "ragged.csv"
     ragged.write_text("a,b\n1,2\n1,2,3\n")
 
-    with pytest.raises(ValueError, match=r"notes\.txt is no dataset"):
+    with pytest.raises(ValueError, match=r"notes\.txt is not a dataset file"):
         await client.upload(tmp_path / "notes.txt")
     with pytest.raises(FileNotFoundError):
         await client.upload(tmp_path / "missing.csv")
@@ -161,7 +163,7 @@ async def test_a_file_that_is_no_dataset_is_refused(client: AsyncHeadrace, tmp_p
     assert invalid.value.code == "bad_row"
 
 
-async def test_predictions_that_take_longer_than_the_server_waits_are_waited_for(connect: Connect) -> None:
+async def test_a_prediction_that_takes_longer_than_the_server_waits_is_awaited(connect: Connect) -> None:
     job = {"job_id": JOB_ID, "status": "completed", "model": "sentiment@1"}
     rows = [
         {"index": 0, "input_index": 0, "prediction": {"label": "positive"}},
@@ -179,7 +181,7 @@ async def test_predictions_that_take_longer_than_the_server_waits_are_waited_for
     assert [asked.line.split()[0] for asked in server.asked] == ["POST", "GET", "GET"]
 
 
-async def test_predictions_whose_job_fails_late_are_an_error_with_its_reason(connect: Connect) -> None:
+async def test_a_prediction_whose_job_fails_late_is_an_error_with_the_reason(connect: Connect) -> None:
     error = {"code": "odd", "message": "It did not want to.", "retryable": False, "attempt": 1}
     async with answering(
         answer(504, {"code": "prediction_pending", "detail": "Later.", "status": 504, "job_id": JOB_ID}),
@@ -192,7 +194,7 @@ async def test_predictions_whose_job_fails_late_are_an_error_with_its_reason(con
 
 
 @pytest.mark.parametrize("is_same", [True, False])
-async def test_a_table_that_was_cut_is_read_on_only_while_it_is_the_same(
+async def test_an_interrupted_table_is_resumed_only_if_its_etag_is_unchanged(
     connect: Connect, is_same: bool
 ) -> None:
     async def script(_asked: Asked, writer: StreamWriter) -> None:
@@ -210,5 +212,5 @@ async def test_a_table_that_was_cut_is_read_on_only_while_it_is_the_same(
         except UnexpectedResponse as error:
             read += str(error).encode()
 
-    changed = b"The results changed while they were read: there are more now."
+    changed = b"The results changed during the download: download them again."
     assert read == (b"abcdef" if is_same else b"abc" + changed)

@@ -1,4 +1,4 @@
-"""What the client puts up with, and for how long: told with a server that does as it is told."""
+"""When the client retries and when it gives up, with a scripted server."""
 
 import asyncio
 from asyncio import StreamWriter
@@ -27,7 +27,7 @@ SHUTDOWN = b"event: shutdown\ndata: bye\n\n"
 AWAY = answer(503, {"code": "database_unavailable", "detail": "Away.", "status": 503}, Retry_After="1")
 
 
-async def test_a_submit_comes_back_when_it_is_asked_to_with_the_same_key(connect: Connect) -> None:
+async def test_a_submit_is_retried_after_the_requested_pause_with_the_same_key(connect: Connect) -> None:
     async with answering(AWAY, answer(502, "<h1>Bad gateway</h1>"), CREATED) as server:
         job = await connect(server.url, token="t").submit(["x"])
 
@@ -38,7 +38,7 @@ async def test_a_submit_comes_back_when_it_is_asked_to_with_the_same_key(connect
     assert len({asked.body for asked in server.asked}) == 1
 
 
-async def test_patience_has_an_end(connect: Connect) -> None:
+async def test_retries_end(connect: Connect) -> None:
     away = answer(503, {"code": "database_unavailable", "detail": "Away.", "request_id": "r1"})
     async with answering(away) as server:
         client = connect(server.url, token="t", retry_config=BRIEF)
@@ -58,7 +58,7 @@ async def test_patience_has_an_end(connect: Connect) -> None:
     assert 3 < len(server.asked) < 60
 
 
-async def test_a_server_that_is_not_there_is_unreachable(connect: Connect) -> None:
+async def test_a_closed_port_is_unreachable(connect: Connect) -> None:
     with ports.reserved() as port:
         client = connect(f"http://127.0.0.1:{port}", token="t", retry_config=BRIEF)
         with pytest.raises(Unreachable, match="cannot reach http://127"):
@@ -69,7 +69,7 @@ async def test_a_server_that_is_not_there_is_unreachable(connect: Connect) -> No
             [row async for row in client.results(JOB_ID)]
 
 
-async def test_nobody_waits_longer_for_a_busy_server_than_patience_lasts(connect: Connect) -> None:
+async def test_a_long_retry_after_does_not_extend_the_retries(connect: Connect) -> None:
     async with answering(answer(429, {"detail": "Slow down."}, Retry_After="900")) as server:
         with pytest.raises(TooManyRequests) as caught:
             await connect(server.url, token="t").submit(["x"])
@@ -91,7 +91,7 @@ async def test_nobody_waits_longer_for_a_busy_server_than_patience_lasts(connect
         (answer(401, {"code": "invalid_token", "detail": "Sign in first."}), Unauthorized),
     ],
 )
-async def test_what_will_not_pass_is_an_error_at_once(
+async def test_a_permanent_error_is_not_retried(
     connect: Connect, given: bytes, error: type[Exception]
 ) -> None:
     async with answering(given) as server:
@@ -104,7 +104,7 @@ async def test_what_will_not_pass_is_an_error_at_once(
     assert len(server.asked) == 2
 
 
-async def test_a_token_that_is_always_refused_is_renewed_a_few_times_only(connect: Connect) -> None:
+async def test_a_token_that_is_always_rejected_is_renewed_a_few_times_only(connect: Connect) -> None:
     async def script(asked: Asked, writer: StreamWriter) -> None:
         pair = answer(200, {"access_token": f"t{len(server.asked)}", "refresh_token": "r"})
         writer.write(pair if "/token" in asked.line else answer(401, {"detail": "Sign in first."}))
@@ -116,7 +116,7 @@ async def test_a_token_that_is_always_refused_is_renewed_a_few_times_only(connec
     assert len(server.asked) == 8
 
 
-async def test_a_refresh_whose_answer_is_lost_is_not_repeated_but_the_password_is_used(
+async def test_a_refresh_whose_response_is_lost_is_followed_by_a_sign_in(
     connect: Connect,
 ) -> None:
     async def script(asked: Asked, writer: StreamWriter) -> None:
@@ -138,7 +138,7 @@ async def test_a_refresh_whose_answer_is_lost_is_not_repeated_but_the_password_i
     assert asked == ["/token", f"/jobs/{JOB_ID}", "/token/refresh", "/token", f"/jobs/{JOB_ID}"]
 
 
-async def test_a_silent_stream_counts_as_cut_and_is_resumed_where_it_was(connect: Connect) -> None:
+async def test_a_silent_stream_is_resumed_after_the_last_event(connect: Connect) -> None:
     async def script(asked: Asked, writer: StreamWriter) -> None:
         writer.write(STREAM_HEAD)
         if len(server.asked) == 1:
@@ -200,7 +200,7 @@ async def test_a_retried_job_is_followed_past_its_first_end(connect: Connect) ->
     assert len(server.asked) == 1
 
 
-async def test_a_stream_that_ends_without_a_word_is_over_only_if_the_log_is(connect: Connect) -> None:
+async def test_a_stream_that_ends_early_is_resumed_until_the_log_is_complete(connect: Connect) -> None:
     async def script(asked: Asked, writer: StreamWriter) -> None:
         path = asked.line.split()[1].removeprefix(f"/jobs/{JOB_ID}")
         streams = len([one for one in server.asked if "/stream" in one.line])
@@ -223,7 +223,7 @@ async def test_a_stream_that_ends_without_a_word_is_over_only_if_the_log_is(conn
     ]
 
 
-async def test_a_stream_that_is_answered_with_no_content_is_over(connect: Connect) -> None:
+async def test_a_stream_with_status_204_is_complete(connect: Connect) -> None:
     async def script(asked: Asked, writer: StreamWriter) -> None:
         match asked.line.split()[1].removeprefix(f"/jobs/{JOB_ID}").split("?")[0]:
             case "/stream":
@@ -240,7 +240,7 @@ async def test_a_stream_that_is_answered_with_no_content_is_over(connect: Connec
     assert len([asked for asked in server.asked if "/stream" in asked.line]) == 1
 
 
-async def test_what_a_newer_server_says_beside_does_no_harm(connect: Connect) -> None:
+async def test_unknown_members_and_events_of_a_newer_server_are_ignored(connect: Connect) -> None:
     job = {"job_id": JOB_ID, "status": "paused", "mood": "good", "error": {"code": "x", "hint": "y"}}
     async with answering(answer(200, job)) as server:
         found = await connect(server.url, token="t").job(JOB_ID)

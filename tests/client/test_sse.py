@@ -70,7 +70,7 @@ streams = st.lists(st.tuples(lines, line_ends)).map(lambda parts: b"".join(a + b
 
 
 @given(streams, st.data())
-def test_how_a_stream_is_cut_into_pieces_changes_nothing(stream: bytes, data: st.DataObject) -> None:
+def test_events_do_not_depend_on_how_the_stream_is_chunked(stream: bytes, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(stream))).map(sorted))
     pieces = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
 
@@ -82,7 +82,7 @@ sent = st.lists(st.builds(Frame, words.filter(bool), st.lists(words, min_size=1)
 
 
 @given(sent, line_ends)
-def test_what_is_sent_is_what_is_read(events: list[Frame], end: bytes) -> None:
+def test_sent_events_are_parsed_as_sent(events: list[Frame], end: bytes) -> None:
     stream = b""
     for event in events:
         data = b"".join(b"data: " + line.encode() + end for line in event.data.split("\n"))
@@ -101,7 +101,7 @@ def test_what_is_sent_is_what_is_read(events: list[Frame], end: bytes) -> None:
         (b"retry: " + b"9" * 5000, None),
     ],
 )
-def test_the_pause_that_a_stream_asks_for_is_known(field: bytes, seconds: float | None) -> None:
+def test_the_retry_field_is_parsed(field: bytes, seconds: float | None) -> None:
     parser = Parser()
     assert list(parser.feed(field + b"\n\n")) == []
     assert parser.retry_seconds == seconds

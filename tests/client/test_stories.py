@@ -1,4 +1,4 @@
-"""What people do with the client, each story told with both kinds of it."""
+"""Typical uses of the client, with both clients."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ async def test_texts_are_submitted_waited_for_and_read(client: AsyncHeadrace) ->
     assert [row.prediction["scores"]["compound"] for row in rows] == compounds(texts)
 
 
-async def test_what_is_followed_is_the_log(client: AsyncHeadrace) -> None:
+async def test_following_gives_the_log(client: AsyncHeadrace) -> None:
     job = await client.submit(slow_texts(30), batch_size=1)
     followed = [event async for event in client.follow(job)]
     log = [event async for event in client.events(job)]
@@ -51,7 +51,7 @@ async def test_what_is_followed_is_the_log(client: AsyncHeadrace) -> None:
     assert followed == log
 
 
-async def test_following_goes_on_after_a_number_and_ends_at_once_after_the_last(
+async def test_following_starts_after_a_number_and_ends_at_once_after_the_last(
     client: AsyncHeadrace,
 ) -> None:
     job = await client.submit(short_texts(30), batch_size=10)
@@ -70,7 +70,7 @@ async def test_a_long_log_is_read_in_pages(client: AsyncHeadrace) -> None:
     assert [event.seq async for event in client.events(job, after=702)] == [703]
 
 
-async def test_a_stream_that_is_left_early_leaves_the_client_well(client: AsyncHeadrace) -> None:
+async def test_the_client_works_after_leaving_a_stream_early(client: AsyncHeadrace) -> None:
     job = await client.submit(short_texts(10), queue="nobody")
     async for event in client.follow(job):
         assert event.type == "created"
@@ -90,7 +90,7 @@ async def test_jobs_are_listed_over_pages_newest_first_and_filtered(client: Asyn
     assert [job async for job in client.jobs(created_before=before)] == []
 
 
-async def test_waiting_ends_with_the_time_and_leaves_the_job_alone(client: AsyncHeadrace) -> None:
+async def test_waiting_ends_after_its_timeout_and_the_job_continues(client: AsyncHeadrace) -> None:
     job = await client.submit(["x"], queue="nobody")
     with pytest.raises(WaitTimeout) as caught:
         await client.wait(job, timeout=0.3)
@@ -149,7 +149,9 @@ async def test_a_job_of_any_kind_is_created_by_its_path(client: AsyncHeadrace) -
     assert (await client.job(job)).kind == "batch_predict"
 
 
-async def test_errors_say_what_went_wrong(client: AsyncHeadrace, connect: Connect, system: Running) -> None:
+async def test_errors_have_a_code_and_a_detail(
+    client: AsyncHeadrace, connect: Connect, system: Running
+) -> None:
     foreign = await connect(system.url, **system.sign_up().credentials).submit(["x"], queue="nobody")
     with pytest.raises(NotFound) as unknown:
         await client.job(UNKNOWN)
@@ -174,9 +176,7 @@ async def test_errors_say_what_went_wrong(client: AsyncHeadrace, connect: Connec
     assert too_many.value.detail == "Maximum 1000 texts allowed"
 
 
-async def test_wrong_credentials_are_refused_once_and_for_all(
-    connect: Connect, system: Running, ada: User
-) -> None:
+async def test_wrong_credentials_are_not_retried(connect: Connect, system: Running, ada: User) -> None:
     with pytest.raises(Unauthorized) as wrong:
         await connect(system.url, username=ada.name, password="not the password").job(UNKNOWN)
     with pytest.raises(Unauthorized):

@@ -1,4 +1,4 @@
-"""Each figure has its script, and the page of figures is about the scripts that there are."""
+"""Each figure has a script, and docs/performance.md has a section for each script."""
 
 import ast
 import importlib
@@ -15,7 +15,7 @@ SCRIPTS = [figure.script for figure in FIGURES]
 
 
 def sections() -> list[str]:
-    """What the page has a section about, in order, without the overview."""
+    """The sections of the page, in order, without the overview."""
     found = re.findall(r"^## (.+)$", page.PAGE.read_text(), re.MULTILINE)
     return [name for name in found if name != "Figures"]
 
@@ -32,14 +32,14 @@ def test_no_figure_is_measured_twice() -> None:
     assert len(set(SCRIPTS)) == len(SCRIPTS)
 
 
-def test_whatever_measures_is_among_the_figures() -> None:
+def test_every_script_that_measures_is_among_the_figures() -> None:
     writers = {path.stem for path in (ROOT / "bench").glob("*.py") if measures(path)}
 
     assert writers == set(SCRIPTS)
 
 
 def measures(path: Path) -> bool:
-    """Whether a module of the folder writes results of its own."""
+    """Whether a module writes results."""
     calls = (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
     return any(isinstance(call.func, ast.Name) and call.func.id == "Results" for call in calls)
 
@@ -54,7 +54,7 @@ def test_the_page_names_the_command_of_each_figure() -> None:
     assert [script for script in SCRIPTS if f"python -m bench.{script}\n" not in text] == []
 
 
-def test_what_was_kept_is_of_scripts_that_there_are() -> None:
+def test_kept_results_belong_to_existing_scripts() -> None:
     kept = {path.stem for path in (ROOT / "bench/results").glob("*.json")}
 
     assert kept <= set(SCRIPTS)

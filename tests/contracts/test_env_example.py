@@ -1,4 +1,4 @@
-"""`.env.example` is the list of the settings: all of them, each explained, and nothing else."""
+"""`.env.example` lists all settings, each explained, and nothing else."""
 
 import re
 from pathlib import Path
@@ -30,7 +30,7 @@ def settings_in_example() -> dict[str, tuple[bool, str, str]]:
 
 
 def as_written(value: object) -> str:
-    """A default as one writes it into the environment."""
+    """A default as it is written in the environment."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""docs/errors.md is what the code says."""
+"""docs/errors.md agrees with the code."""
 
 import re
 
@@ -27,5 +27,5 @@ def test_every_code_that_a_route_documents_is_on_the_page() -> None:
                 assert on_the_page.get(code) == int(status), (name, code)
 
 
-def test_no_advice_is_for_a_code_that_is_gone() -> None:
+def test_no_advice_is_for_a_removed_code() -> None:
     assert set(ADVICE) <= {entry.code for entry in entries()}

@@ -1,4 +1,4 @@
-"""Every kind of job has its two halves: what the API knows of it, and the function that does it."""
+"""Every built-in kind has both halves: its `Kind` and its handler."""
 
 import pytest
 
@@ -12,7 +12,7 @@ def test_every_kind_has_a_handler_and_every_handler_a_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", registry.BUILT_IN.values(), ids=lambda kind: kind.name)
-def test_a_kind_makes_sense(kind: Kind) -> None:
+def test_a_kind_has_a_summary_and_sensible_limits(kind: Kind) -> None:
     assert registry.BUILT_IN[kind.name] is kind
     assert kind.name == kind.name.lower()
     assert kind.summary

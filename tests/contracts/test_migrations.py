@@ -1,4 +1,4 @@
-"""The migrations lead to the tables that the code knows, from nothing and back."""
+"""The migrations create the tables of the code, and can be undone."""
 
 import asyncio
 
@@ -13,12 +13,12 @@ from tests.conftest import Servers
 
 @pytest.fixture
 def empty_database(servers: Servers) -> str:
-    """A database in which there is nothing at all."""
+    """A database without any table."""
     return servers.databases.blank()
 
 
 def catalogue(url: str) -> list[str]:
-    """What a database holds: columns, constraints, indexes, functions, triggers."""
+    """The schema of a database: columns, constraints, indexes, functions, triggers."""
 
     async def ask() -> list[str]:
         connection = await asyncpg.connect(url)
@@ -41,13 +41,13 @@ def catalogue(url: str) -> list[str]:
     return asyncio.run(ask())
 
 
-def test_the_migrations_lead_to_the_tables_that_the_code_knows(empty_database: str) -> None:
+def test_the_migrations_create_the_tables_of_the_code(empty_database: str) -> None:
     migrate(empty_database)
 
     alembic.command.check(alembic_config(empty_database))
 
 
-def test_a_downgrade_leaves_nothing_and_the_way_up_is_the_same_again(empty_database: str) -> None:
+def test_a_downgrade_removes_everything_and_an_upgrade_restores_it(empty_database: str) -> None:
     migrate(empty_database)
     first = catalogue(empty_database)
 
@@ -60,7 +60,7 @@ def test_a_downgrade_leaves_nothing_and_the_way_up_is_the_same_again(empty_datab
     assert any("jobs_guard" in thing for thing in first)
 
 
-def test_to_migrate_twice_does_nothing(settings: Settings) -> None:
+def test_migrating_twice_changes_nothing(settings: Settings) -> None:
     before = catalogue(settings.database_url)
 
     migrate(settings.database_url)

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what is true, and its examples are what it says."""
+"""The OpenAPI document is correct, and its examples match its schemas."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -34,7 +34,7 @@ def validator(schema: dict[str, Any]) -> Any:
 
 
 def media_types(operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Whatever has a schema and may have examples: bodies, answers, parameters."""
+    """Everything with a schema and examples: bodies, responses, parameters."""
     for name, media in operation.get("requestBody", {}).get("content", {}).items():
         yield f"body {name}", media
     for status, answer in operation["responses"].items():
@@ -78,7 +78,7 @@ def test_an_invalid_example_would_be_noticed() -> None:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_whatever_needs_a_user_says_401(name: str) -> None:
+def test_every_route_that_needs_a_user_documents_401(name: str) -> None:
     operation = OPERATIONS[name]
     if "security" not in operation:
         assert "401" not in operation["responses"] or name.startswith("POST /token")
@@ -88,7 +88,7 @@ def test_whatever_needs_a_user_says_401(name: str) -> None:
     assert "503" in operation["responses"]
 
 
-def test_every_create_that_takes_an_idempotency_key_says_what_its_replay_is() -> None:
+def test_every_create_with_an_idempotency_key_documents_its_replay() -> None:
     found = []
     for name, operation in OPERATIONS.items():
         if "Idempotency-Key" in (parameter["name"] for parameter in operation.get("parameters", [])):
@@ -107,15 +107,15 @@ def _schema(answer: dict[str, Any]) -> Any:
     return schema
 
 
-def test_what_cannot_be_accepted_is_told_as_media_types() -> None:
+def test_406_lists_media_types() -> None:
     error = NotAcceptable(offered=["application/json", "text/csv"])
 
-    assert error.detail == "The results can be had as application/json, text/csv."
+    assert error.detail == "The results are available as application/json, text/csv."
     assert error.facts["offered"] == ["application/json", "text/csv"]
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_no_sentence_shows_a_list_of_pythons(name: str) -> None:
+def test_no_message_shows_a_python_list(name: str) -> None:
     for _, media in media_types(OPERATIONS[name]):
         for example in examples(media):
             if isinstance(example, dict) and "detail" in example:

@@ -21,13 +21,17 @@ import sqlalchemy.event
 from app.core import ids
 from app.core.database import Database
 from app.core.resources import Resources
-from app.jobs import explanations, leases, queries, quota, transitions
+from app.jobs import explanations, queries, transitions
 from app.jobs.dead_letters import queries as dead_letters
+from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.queries import JobFilter
+from app.jobs.queues import queries as queues
 from app.jobs.states import Status
 from app.jobs.transition_types import Batch, Report
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.prune import Prune
 from app.maintenance.token_refill import TokenRefill
 from app.streams import owner_log
@@ -39,7 +43,7 @@ JOBS = 20_000
 OWNERS = 20
 KIND = batch_predict.KIND.name
 SETTLED_AFTER = 7
-"""After five executions Postgres decides whether it goes on without looking at the values."""
+"""After five executions Postgres decides whether to use a generic plan."""
 
 CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 LARGE = {"jobs", "job_payloads", "job_events", "job_attempts", "job_batches"}
@@ -47,13 +51,13 @@ LARGE = {"jobs", "job_payloads", "job_events", "job_attempts", "job_batches"}
 
 @dataclass(frozen=True)
 class Table:
-    """A database with many jobs in it, and who is in it."""
+    """A database with many jobs, and the ids of some rows."""
 
     resources: Resources
     owner_id: UUID
     worker_id: UUID
     running: asyncpg.Record
-    last_in_queue: asyncpg.Record
+    last_in_queue: Job
     some: list[UUID]
 
     @property
@@ -77,25 +81,27 @@ async def table(resources: Resources) -> Table:
         some = await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 50")
     assert running is not None
     assert last_in_queue is not None
-    return Table(resources, owners[0], worker_id, running, last_in_queue, [row["id"] for row in some])
+    return Table(
+        resources, owners[0], worker_id, running, Job.from_row(last_in_queue), [row["id"] for row in some]
+    )
 
 
 async def claim(table: Table, connection: asyncpg.Connection) -> object:
     return await transitions.claim(
-        connection, queue="default", kinds=[KIND], worker_id=table.worker_id, limit=1
+        UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=table.worker_id, limit=1
     )
 
 
 async def advance(table: Table, connection: asyncpg.Connection) -> object:
     job = table.running
     report = Report(job["id"], job["attempt"], job["next_batch"], (Batch(job["done"], 0, b"", "Batch"),))
-    return await transitions.advance(connection, worker_id=table.worker_id, reports=[report])
+    return await transitions.advance(UnitOfWork(connection), worker_id=table.worker_id, reports=[report])
 
 
 async def fail(table: Table, connection: asyncpg.Connection) -> object:
     job = table.running
     return await transitions.fail(
-        connection,
+        UnitOfWork(connection),
         job_id=job["id"],
         attempt=job["attempt"],
         error=jobs.ERROR,
@@ -106,11 +112,13 @@ async def fail(table: Table, connection: asyncpg.Connection) -> object:
 
 
 async def rescue(_table: Table, connection: asyncpg.Connection) -> object:
-    return await transitions.rescue(connection, lease=timedelta(seconds=6), delays_seconds=[0.0], limit=1000)
+    return await transitions.rescue(
+        UnitOfWork(connection), lease=timedelta(seconds=6), delays_seconds=[0.0], limit=1000
+    )
 
 
 async def cancel(table: Table, connection: asyncpg.Connection) -> object:
-    return await transitions.cancel(connection, job_id=table.running["id"])
+    return await transitions.cancel(UnitOfWork(connection), job_id=table.running["id"])
 
 
 async def read_job(table: Table, connection: asyncpg.Connection) -> object:
@@ -143,11 +151,11 @@ async def explain(table: Table, connection: asyncpg.Connection) -> object:
 
 async def heartbeat(table: Table, connection: asyncpg.Connection) -> object:
     identity = WorkerIdentity(table.worker_id, "bench", "here", 1, ("default",), (KIND,), 2)
-    return await leases.renew(connection, identity)
+    return await workers.renew(connection, identity)
 
 
 async def count_active(table: Table, connection: asyncpg.Connection) -> object:
-    return await connection.fetchval(quota._COUNT, table.owner_id, 50_000)
+    return await queries.active_of_owner(connection, table.owner_id, limit=50_000)
 
 
 async def wake(table: Table, connection: asyncpg.Connection) -> None:
@@ -166,11 +174,11 @@ async def dead_letter_page(table: Table, connection: asyncpg.Connection) -> obje
 
 
 async def backlog(_table: Table, connection: asyncpg.Connection) -> object:
-    return await queries.backlog(connection)
+    return await queues.backlog(connection)
 
 
 async def active(_table: Table, connection: asyncpg.Connection) -> object:
-    return await queries.active(connection)
+    return await queues.active(connection)
 
 
 QUESTIONS: Mapping[str, Question] = {
@@ -210,7 +218,7 @@ FILTERS = (
 
 @dataclass(frozen=True)
 class Statement:
-    """What was sent to Postgres."""
+    """The statements sent to Postgres."""
 
     query: str
     arguments: tuple[Any, ...]
@@ -219,7 +227,7 @@ class Statement:
 async def statements_of(
     connection: asyncpg.Connection, ask: Callable[[], Awaitable[object]]
 ) -> list[Statement]:
-    """What is sent over a connection while somebody asks something."""
+    """Record what is sent over a connection during a call."""
     sent: list[Statement] = []
 
     def note(query: Any) -> None:
@@ -234,7 +242,7 @@ async def statements_of(
 
 
 async def scans(connection: asyncpg.Connection, statement: Statement) -> set[str]:
-    """The large tables that Postgres would read from one end to the other, at first or once settled."""
+    """The large tables that Postgres would scan, with a custom or a generic plan."""
     found: set[str] = set()
     # In SQL, because what asyncpg prepares itself cannot be explained.
     await connection.execute(f"PREPARE asked AS {statement.query}")
@@ -254,7 +262,7 @@ def sequential(node: Mapping[str, Any]) -> set[str]:
 
 
 def literal(value: Any) -> str:
-    """A value as SQL text; Postgres knows what type the statement wants."""
+    """A value as an SQL literal; Postgres infers its type."""
     match value:
         case None:
             return "NULL"
@@ -277,7 +285,7 @@ def literal(value: Any) -> str:
 
 
 def element(value: Any) -> str:
-    """A value inside an array."""
+    """A value inside an array literal."""
     if value is None:
         return "NULL"
     text = "\\x" + value.hex() if isinstance(value, bytes) else str(value)

@@ -32,12 +32,12 @@ def test_every_section_on_security_names_its_tests(heading: str) -> None:
     assert re.search(r"`tests/[^`]+`", SECTIONS[heading])
 
 
-def test_the_headings_without_promises_are_there() -> None:
+def test_the_other_headings_exist() -> None:
     assert set(SECTIONS) > WITHOUT_PROMISES
 
 
 @pytest.mark.parametrize("named", NAMED)
-def test_what_the_page_names_is_there(named: str) -> None:
+def test_every_test_that_the_page_names_exists(named: str) -> None:
     path, _, test = named.partition("::")
 
     assert (ROOT / path).exists(), path
@@ -46,7 +46,7 @@ def test_what_the_page_names_is_there(named: str) -> None:
 
 
 def test_make_check_runs_every_test_and_every_mutant() -> None:
-    """Nothing is chosen and nothing is left out, and no mark of a module or folder skips anything."""
+    """No test is deselected, and no mark of a module or folder skips one."""
     said = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "--always-make", "check", "ARGS="],
         cwd=ROOT,

@@ -26,7 +26,7 @@ def test_a_test_is_either_fast_or_needs_a_server_or_is_in_a_folder_of_slow_ones(
         marks = marks_of(item)
         assert not {"fast", "server"} <= marks, item.nodeid
         assert not {"fast", "long"} <= marks, item.nodeid
-        assert marks or selection.is_left_out(item.path, selection.FAST), item.nodeid
+        assert marks or selection.is_excluded(item.path, selection.FAST), item.nodeid
         if item.path.parent == selection.TESTS / "faults":
             assert "long" in marks, item.nodeid
 
@@ -37,7 +37,7 @@ def test_the_paths_of_long_tests_are_there(path: str) -> None:
 
 
 def test_what_is_left_out_of_the_fast_ones_is_not_even_imported() -> None:
-    assert selection.is_left_out(selection.TESTS / "worker" / "training", "fast")
-    assert selection.is_left_out(selection.TESTS / "faults" / "test_fleet.py", "fast")
-    assert not selection.is_left_out(selection.TESTS / "worker" / "training", "not long")
-    assert not selection.is_left_out(selection.TESTS / "jobs", "fast")
+    assert selection.is_excluded(selection.TESTS / "worker" / "training", "fast")
+    assert selection.is_excluded(selection.TESTS / "faults" / "test_fleet.py", "fast")
+    assert not selection.is_excluded(selection.TESTS / "worker" / "training", "not long")
+    assert not selection.is_excluded(selection.TESTS / "jobs", "fast")

@@ -1,4 +1,4 @@
-"""What a test wants otherwise it passes: nobody changes a constant of the product behind its back."""
+"""Tests pass other values as arguments; no test changes a constant of the product."""
 
 import ast
 import re
@@ -13,7 +13,7 @@ CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 
 
 def patched(source: str) -> list[str]:
-    """The constants of the product that this code changes, by `setattr` or by assignment."""
+    """Constants of the product that this source changes, by `setattr` or by assignment."""
     tree = ast.parse(source)
     ours = set(_imported(tree))
     return [
@@ -32,7 +32,7 @@ def _imported(tree: ast.AST) -> Iterator[str]:
 
 
 def _changed(node: ast.AST) -> Iterator[tuple[str, str]]:
-    """Each constant that this node changes, and of what."""
+    """Each constant that this node changes, with its owner."""
     match node:
         case ast.Call(
             func=ast.Attribute(attr="setattr" | "delattr") | ast.Name(id="setattr" | "delattr"), args=args
@@ -68,7 +68,7 @@ def _changed(node: ast.AST) -> Iterator[tuple[str, str]]:
         "mock.patch('worker.consumer.BLOCK_SECONDS', 1)",
     ],
 )
-def test_a_change_of_a_constant_is_seen(source: str) -> None:
+def test_a_changed_constant_is_found(source: str) -> None:
     assert len(patched(source)) == 1
 
 
@@ -81,7 +81,7 @@ def test_a_change_of_a_constant_is_seen(source: str) -> None:
         "monkeypatch.setenv('MAX_STREAMS', '1')",
     ],
 )
-def test_anything_else_is_not(source: str) -> None:
+def test_other_assignments_are_ignored(source: str) -> None:
     assert patched(source) == []
 
 

@@ -1,4 +1,4 @@
-"""The version is the same wherever it is said."""
+"""The version is the same everywhere."""
 
 import re
 import tomllib
@@ -18,5 +18,5 @@ def test_the_package_and_the_code_have_one_version() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", VERSION)
 
 
-async def test_the_document_of_the_api_has_that_version(client: httpx.AsyncClient) -> None:
+async def test_the_openapi_document_has_this_version(client: httpx.AsyncClient) -> None:
     assert (await client.get("/openapi.json")).json()["info"]["version"] == VERSION

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.core import background
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import TIMEOUT_SECONDS
 
 
 class Loop:
@@ -101,7 +101,7 @@ async def test_a_loop_that_loses_its_cancellation_is_cancelled_again() -> None:
             lost += 1
         await asyncio.Event().wait()
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         async with background.running(deaf()):
             await asyncio.sleep(0)
 

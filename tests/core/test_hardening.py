@@ -22,7 +22,7 @@ async def test_no_child_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARMLESS", "seen")
 
     async with attempts.pool() as children, attempts.take(children) as child:
-        told = (await attempts.run(child, attempts.start("tell_environment"))).result
+        told = (await attempts.run(child, attempts.start("report_environment"))).result
         started_with = [
             Path(f"/proc/{pid}/environ").read_bytes().decode() for pid in (child.pid, told["parent"])
         ]

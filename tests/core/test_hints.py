@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from app.core import hints, ids, keys, metrics, queue
 from app.core.config import Settings
 from app.core.hints import Hints
-from app.core.redis import STEADY_SECONDS, Availability, Use, open_pool
+from app.core.redis import RECOVERY_SECONDS, Availability, Operation, open_pool
 from app.core.resources import Resources, open_resources
 from tests.support.waiting import until
 
@@ -91,9 +91,9 @@ async def test_while_redis_is_away_it_is_asked_although_there_is_nothing_to_send
     now = 0.0
     availability = Availability(lambda: now)
     quiet = Hints(resources.redis_pool, availability, resources.signer)
-    availability.failed(ConnectionError("away"), Use.SEND)
+    availability.failed(ConnectionError("away"), Operation.PUBLISH)
 
-    now += STEADY_SECONDS
+    now += RECOVERY_SECONDS
     await quiet.flush()
 
     assert availability.is_up

@@ -1,5 +1,6 @@
-"""Cursors: what we gave is understood, anything else is refused and never an error of ours."""
+"""Pages and their cursors: a cursor of the API is understood, any other is refused."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from app.core import ids, paging
 from app.core.errors import InvalidCursor
+from app.core.paging import to_page
 
 
 @given(st.uuids())
@@ -41,3 +43,24 @@ def test_ids_are_in_the_order_in_which_they_were_made() -> None:
 
     assert made == sorted(made)
     assert len(set(made)) == 1000
+
+
+ROWS: list[dict[str, Any]] = [{"id": number, "found": 3} for number in (9, 8, 7)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "limit", "items", "cursor"),
+    [
+        ([], 2, (), None),
+        (ROWS, 2, (9, 8), "8"),
+        (ROWS, 3, (9, 8, 7), None),
+        (ROWS[:1], 3, (9,), "9"),  # the others did not fit in the bytes of a page
+    ],
+)
+def test_a_page_ends_with_its_last_item_and_says_whether_more_follow(
+    rows: list[dict[str, Any]], limit: int, items: tuple[int, ...], cursor: str | None
+) -> None:
+    page = to_page(rows, limit, lambda row: int(row["id"]))
+
+    assert page.items == items
+    assert page.next_cursor(str) == cursor

@@ -3,7 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
-from app.core.redis import STEADY_SECONDS, Availability, Use
+from app.core.redis import RECOVERY_SECONDS, Availability, Operation
 
 AWAY = ConnectionError("away")
 
@@ -20,12 +20,12 @@ def test_redis_is_back_when_nothing_has_failed_for_a_while() -> None:
     clock = Clock()
     redis = Availability(clock)
 
-    redis.failed(AWAY, Use.SEND)
+    redis.failed(AWAY, Operation.PUBLISH)
     assert not redis.is_up
-    redis.succeeded(Use.SEND)
+    redis.succeeded(Operation.PUBLISH)
     assert not redis.is_up
-    clock.now += STEADY_SECONDS
-    redis.succeeded(Use.LISTEN)
+    clock.now += RECOVERY_SECONDS
+    redis.succeeded(Operation.SUBSCRIBE)
 
     assert redis.is_up
 
@@ -34,23 +34,23 @@ def test_what_failed_at_one_use_is_not_back_by_another() -> None:
     clock = Clock()
     redis = Availability(clock)
 
-    redis.failed(AWAY, Use.TAKE)
-    clock.now += STEADY_SECONDS
-    redis.succeeded(Use.SEND)
+    redis.failed(AWAY, Operation.CONSUME)
+    clock.now += RECOVERY_SECONDS
+    redis.succeeded(Operation.PUBLISH)
 
     assert not redis.is_up
 
 
-@pytest.mark.parametrize("pause", [0.1, 1.0, STEADY_SECONDS - 0.5])
+@pytest.mark.parametrize("pause", [0.1, 1.0, RECOVERY_SECONDS - 0.5])
 def test_a_redis_that_fails_now_and_then_is_one_line_in_the_log(pause: float) -> None:
     clock = Clock()
     redis = Availability(clock)
 
     with capture_logs() as lines:
         for _ in range(20):
-            redis.failed(AWAY, Use.SEND)
-            redis.succeeded(Use.SEND)
+            redis.failed(AWAY, Operation.PUBLISH)
+            redis.succeeded(Operation.PUBLISH)
             clock.now += pause
-            redis.succeeded(Use.TAKE)
+            redis.succeeded(Operation.CONSUME)
 
-    assert [line["event"] for line in lines] == ["redis_away"]
+    assert [line["event"] for line in lines] == ["redis_unavailable"]

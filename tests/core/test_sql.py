@@ -43,14 +43,17 @@ async def test_a_statement_runs_with_values_and_with_rows(resources: Resources) 
     )
     first, second = uuid4(), uuid4()
 
+    parameters = pairs.parameters([{"id": first, "number": 1}, {"number": 2, "id": second}])
+
     async with resources.database.connection() as connection:
-        rows = await statement.fetch(connection, factor=10, **pairs.parameters([(first, 1), (second, 2)]))
+        rows = await statement.fetch(connection, factor=10, **parameters)
         none = await statement.fetchrow(connection, factor=10, **pairs.parameters([]))
 
     assert [tuple(row) for row in rows] == [(first, 10), (second, 20)]
     assert none is None
 
 
-def test_a_row_of_another_width_is_refused() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        RowSet("pair", id="uuid", number="int").parameters([(uuid4(),)])
+@pytest.mark.parametrize("row", [{"id": 1}, {"id": 1, "number": 2, "more": 3}, {"id": 1, "nummer": 2}])
+def test_a_row_with_other_columns_is_refused(row: dict[str, int]) -> None:
+    with pytest.raises((KeyError, TypeError)):
+        RowSet("pair", id="uuid", number="int").parameters([row])

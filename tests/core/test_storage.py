@@ -15,7 +15,8 @@ import pytest
 from app.core.durable import INCOMING
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
-from app.core.storage import BLOCK_BYTES, PART_BYTES, Storage, open_storage
+from app.core.storage import BLOCK_BYTES, Storage, open_storage
+from app.core.storage_io import PART_BYTES
 from tests.support import buckets
 from tests.support.buckets import BUCKET, HOST
 

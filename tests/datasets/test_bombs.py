@@ -113,7 +113,7 @@ async def test_a_list_of_datasets_ends_early_where_their_columns_take_much(
     assert pages > 1
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(growth_grace_bytes=0, max_growth=2)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(growth_grace_bytes=0, max_growth=2)])
 async def test_rows_that_grow_beyond_measure_are_refused_by_name(
     upload: Upload, store: Database, storage: Storage
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_file_with_too_many_rows_is_refused_by_name(tmp_path: Path, file_forma
     assert refused.value.code == "too_many_rows"
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(cpu_seconds=1, cpu_bytes=2**40)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(cpu_seconds=1, cpu_bytes=2**40)])
 async def test_a_conversion_that_takes_too_much_processor_time_is_refused(upload: Upload) -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({f"c{n}": [0] * 1_000_000 for n in range(40)}), file)
@@ -156,4 +156,4 @@ async def test_a_conversion_that_takes_too_much_processor_time_is_refused(upload
     answer = await upload(file.getvalue(), "parquet")
 
     assert (answer.status_code, answer.json()["code"]) == (422, "bad_file"), answer.text
-    assert "seconds of processor time" in answer.json()["detail"]
+    assert "seconds of CPU time" in answer.json()["detail"]

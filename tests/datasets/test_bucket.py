@@ -12,6 +12,7 @@ from app.core.storage import Storage, open_storage
 from tests.datasets.conftest import Upload
 from tests.support import buckets
 from tests.support.accounts import Account
+from tests.support.app_state import replace_state, state_of
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_a_bucket_that_is_away_is_said_to_be(
 ) -> None:
     links = (await upload(b"a\n1\n")).json()["links"]
     away = open_storage(settings.storage_url, call_seconds=0.0)
-    app.state.resources = replace(app.state.resources, storage=away)
+    replace_state(app, resources=replace(state_of(app).resources, storage=away))
 
     answer = await client.get(links["content"], headers=alice.headers)
 

@@ -102,7 +102,7 @@ async def test_what_is_no_parquet_is_named(upload: Upload, name: str) -> None:
         (parquet()[:-200], "it is cut off; upload it again"),
         (parquet()[: len(parquet()) // 2], "it is cut off; upload it again"),
         (parquet() + b"\n", "it is cut off; upload it again"),
-        (b"PAR1", "it is no Parquet file"),
+        (b"PAR1", "it is not a Parquet file"),
         (b"PARE" + parquet()[4:-4] + b"PARE", "it is encrypted; write it without encryption"),
         (TEXT.encode(), "it is not Parquet"),
         (b"", "it is empty"),
@@ -122,7 +122,7 @@ async def test_a_column_of_parquet_that_cannot_be_taken_is_on_no_line(upload: Up
     problem = await refused(answer, "bad_header")
     assert "line" not in problem
     assert problem["detail"].startswith(
-        "The columns of the file cannot be taken: column 'opens' is of the type"
+        "The columns of the file are not supported: column 'opens' is of the type"
     )
 
 
@@ -187,7 +187,7 @@ async def test_json_over_several_lines_is_told_from_lines_of_json(upload: Upload
 
     problem = await refused(await upload(content, **{"Content-Type": MEDIA_TYPES["jsonl"]}), "bad_row")
 
-    assert problem["reason"] == "the JSON goes on on the next line; write each object on one line"
+    assert problem["reason"] == "the object continues on the next line; write each object on one line"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from pydantic import TypeAdapter
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage
-from app.datasets import queries, service
+from app.datasets import commands, queries
 from app.datasets.errors import DatasetInUse, DatasetNotFound
 from app.datasets.import_limits import ImportLimits
 from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
@@ -310,7 +310,7 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert not list(tmp_path.glob("headrace-upload-*"))
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(stall_seconds=0.1)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(stall_seconds=0.1)])
 async def test_a_client_that_sends_nothing_is_not_waited_for(upload: Upload) -> None:
     async def stalling() -> AsyncIterator[bytes]:
         yield b"a,b\n"
@@ -334,7 +334,7 @@ async def test_a_refusal_is_heard_while_most_of_the_file_is_still_to_come(
     assert_problem(answer, 422, "bad_row", line=1)
 
 
-@pytest.mark.parametrize("intake_bounds", [ImportLimits(conversion_seconds=0.01)])
+@pytest.mark.parametrize("import_limits", [ImportLimits(conversion_seconds=0.01)])
 async def test_a_conversion_that_takes_too_long_is_ended(
     upload: Upload, store: Database, storage: Storage
 ) -> None:
@@ -350,7 +350,7 @@ def test_spools_of_the_dead_are_removed(tmp_path: Path, monkeypatch: pytest.Monk
         folder.mkdir()
         (folder / "content").touch()
 
-    spooling.remove_those_of_the_dead()
+    spooling.remove_orphaned_folders()
 
     assert list(tmp_path.iterdir()) == [ours]
 
@@ -542,7 +542,7 @@ async def test_of_a_delete_and_a_submit_at_once_only_one_goes_through(
 
     async def delete() -> None:
         async with store.transaction() as connection:
-            await service.delete(connection, alice.id, dataset_id)
+            await commands.delete(connection, alice.id, dataset_id)
 
     submitting = asyncio.create_task(submit())
     await is_held.wait()
@@ -565,7 +565,7 @@ async def test_a_submit_that_comes_after_a_delete_finds_nothing(
 
     async with store.transaction() as connection:
         async with store.transaction() as other:
-            await service.delete(other, alice.id, dataset_id)
+            await commands.delete(other, alice.id, dataset_id)
             submitting = asyncio.create_task(submit(connection))
             await asyncio.wait([submitting], timeout=0.1)
         with pytest.raises(DatasetNotFound):

@@ -83,6 +83,9 @@ async def test_a_column_that_is_declared_and_not_there_and_a_cell_that_is_not_wh
 
     missing, misfit = await refusal('{"c": "number"}'), await refusal('{"a": "number"}')
 
-    assert (missing["code"], missing["reason"]) == ("bad_header", "`columns` names what is not there: 'c'")
+    assert (missing["code"], missing["reason"]) == (
+        "bad_header",
+        "`columns` names columns that do not exist: 'c'",
+    )
     assert (misfit["code"], misfit["line"]) == ("bad_row", 3)
-    assert misfit["reason"] == "column 'a' is declared a number, and 'abc' is none"
+    assert misfit["reason"] == "column 'a' is declared a number, but 'abc' is not one"

@@ -75,8 +75,8 @@ def test_a_quote_that_is_never_closed_is_found_where_it_opens(read: Preview) -> 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        (b"[1]", "no object"),
-        (b'"text"', "no object"),
+        (b"[1]", "not an object"),
+        (b'"text"', "not an object"),
         (b"{", "cut off"),
         (b'{"a": 1} x', "trailing"),
         (b"{'a': 1}", "JSON"),

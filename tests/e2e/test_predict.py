@@ -8,15 +8,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.services import AuthServices
 from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.predictions import service
 from app.jobs.times import JobTimes
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
 from tests.conftest import StartWorker
 from tests.e2e.support import compounds, short_texts
 from tests.support import invariants, jobs, rows, waiting
+from tests.support.app_state import state_of
 
 
 async def predict(client: httpx.AsyncClient, **body: Any) -> httpx.Response:
@@ -39,7 +40,7 @@ async def test_texts_are_answered_with_their_predictions_in_order(
     row = await rows.job(resources.database, UUID(found["job_id"]))
     assert row["retention_seconds"] == service.RETENTION_SECONDS
     # Counted for its user, like every request.
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     await auth.usage.write()
     assert (await ada.get("/users/me")).json()["request_count"] >= 2
     await invariants.all_hold(resources.database)
@@ -133,7 +134,7 @@ async def test_a_job_that_fails_is_answered_with_its_error(
     async with resources.database.connection() as connection:
         await connection.execute("UPDATE jobs SET max_attempts = 1 WHERE id = $1", job.id)
         await transitions.fail(
-            connection,
+            UnitOfWork(connection),
             job_id=job.id,
             attempt=job.attempt,
             error=error,

@@ -23,7 +23,7 @@ from app.core.resources import Resources
 from app.datasets.formats import MEDIA_TYPES
 from app.datasets.values import Format
 from app.jobs.predictions.schemas import MAX_ROWS
-from tests.cases.pipelines import CATEGORIES, MODELS, Model, Row, said, table
+from tests.cases.pipelines import CATEGORIES, MODELS, Model, Row, plain_predictions, table
 from tests.cases.test_properties import answers, as_csv, as_parquet, categories, ensure_same, numbers
 from tests.support import invariants, processes
 
@@ -206,7 +206,7 @@ async def _train(client: httpx.AsyncClient, path: Path) -> Model:
     def by_hand(rows: Sequence[Row]) -> list[Any]:
         mixed = table(rows, "xyc")
         mixed[:, 2] = [row[2] for row in rows]  # a missing category is None to our own pipelines
-        return said(pipeline, mixed)
+        return plain_predictions(pipeline, mixed)
 
     return Model("xyc", pipeline, by_hand)
 

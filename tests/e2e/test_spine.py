@@ -211,7 +211,7 @@ async def test_jobs_run_while_redis_is_emptied_and_is_away(
         back = await submit(ada, texts, batch_size=10)
         assert (await wait_for_end(ada, back))["status"] == "completed"
         assert worker.is_running
-        assert worker.log.count("redis_away") == 1
+        assert worker.log.count("redis_unavailable") == 1
 
     for job_id in (*away, back):
         assert await stored_compounds(ada, job_id) == compounds(texts)

@@ -17,12 +17,12 @@ from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss
 
 from app.core.resources import Resources
 from app.jobs.params import TrainModelParams
-from app.models import queries, registry
+from app.models import commands, queries
 from app.models.versions import InputColumn, Task
 from tests.conftest import StartWorker
 from tests.e2e.support import wait_for_end
 from tests.support import invariants
-from worker.training import table, trainer
+from worker.training import plan, table
 
 NAMES = ("sepal_length", "sepal_width", "petal_length", "petal_width")
 
@@ -41,7 +41,7 @@ async def register(
     file = await resources.storage.put_file(f"artifacts/tests/{name}", path)
     owner_id = UUID((await client.get("/users/me")).json()["user_id"])
     async with resources.database.transaction() as connection:
-        await registry.register(
+        await commands.register(
             connection,
             owner_id=owner_id,
             name=name,
@@ -162,7 +162,7 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
         _, found = await run(ada, "batch-predict", model="wine@1", dataset_id=dataset_id, batch_size=50)
 
     # The same split, made here.
-    held = trainer.plan(table.of(rows), TrainModelParams(**told)).held
+    held = plan.make_plan(table.to_arrow(rows), TrainModelParams(**told)).validation
     truth = [rows[place]["kind"] for place in held]
     said = [found[place]["prediction"] for place in held]
     classes = sorted(set(truth))
@@ -178,7 +178,7 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
     owner_id = UUID((await ada.get("/users/me")).json()["user_id"])
     async with resources.database.connection() as connection:
         version = await queries.get_version(connection, owner_id, "wine", 1)
-    path = resources.storage.local_path(version["artifact_key"])
+    path = resources.storage.local_path(version.file.key)
     model = skops.io.load(path, trusted=skops.io.get_untrusted_types(file=path))
     by_hand = model.predict_proba(data.data)
     assert model.classes_.tolist() == classes

@@ -1,4 +1,4 @@
-"""Servers that are gone when their test is, and another process that runs some."""
+"""Servers that end with their test, and another process that runs some."""
 
 import json
 import subprocess
@@ -50,7 +50,7 @@ class Owner:
 
 @pytest.fixture
 def postgres(server_dir: Path) -> Iterator[EmbeddedPostgres]:
-    """A Postgres that is not started yet."""
+    """A Postgres that has not been started."""
     server = EmbeddedPostgres(server_dir / "postgres", options=NOT_DURABLE)
     yield server
     server.stop()
@@ -74,7 +74,7 @@ def owner(server_dir: Path) -> Iterator[Owner]:
 
 @pytest.fixture(scope="module")
 def running_servers(server_root: Path) -> Iterator[EmbeddedServers]:
-    """Both servers, for the tests of a module that only talk to them."""
+    """Both servers, shared by the tests of a module that only connect to them."""
     data_dir = Path(tempfile.mkdtemp(dir=server_root))
     with EmbeddedServers(data_dir, postgres_options=NOT_DURABLE) as servers:
         yield servers

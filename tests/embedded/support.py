@@ -1,4 +1,4 @@
-"""Short ways to ask a server something, and to see that a process has ended."""
+"""Queries in one call, and waiting for the end of a process."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from app.embedded.postgres import EmbeddedPostgres
 
 
 async def ask(url: str, query: str) -> object:
-    """The first value of the first row."""
+    """Return the first value of the first row."""
     connection = await asyncpg.connect(url)
     try:
         return await connection.fetchval(query)
@@ -27,23 +27,23 @@ async def tell(url: str, statement: str) -> None:
 
 
 async def note(postgres: EmbeddedPostgres, text: str) -> None:
-    """Commit something that `read_note` finds again."""
+    """Commit a text for `read_note`."""
     await tell(postgres.url, f"CREATE TABLE notes AS SELECT '{text}' AS text")
 
 
 async def read_note(postgres: EmbeddedPostgres) -> object:
-    """What `note` has committed."""
+    """Return the text that `note` committed."""
     return await ask(postgres.url, "SELECT text FROM notes")
 
 
 class Watch:
-    """An eye on a process that is not a child of ours; a zombie counts as ended."""
+    """Watches a process that is not our child; a zombie counts as ended."""
 
     def __init__(self, pid: int) -> None:
         self._fd = os.pidfd_open(pid)
 
     def sees_end(self, within_seconds: float) -> bool:
-        """Wait until the process has ended, at most so long; say whether it has."""
+        """Wait at most `within_seconds` for the process to end; return whether it has."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         try:

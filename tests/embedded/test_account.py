@@ -22,14 +22,14 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def name() -> Iterator[str]:
-    """The name of an account that does not exist; what the test creates is gone afterwards."""
+    """The name of an account that does not exist; removed afterwards."""
     name = f"headrace-test-{os.getpid()}"
     yield name
     subprocess.run(["userdel", name], capture_output=True, check=False)
 
 
-def test_processes_that_need_the_account_at_once_get_the_same_one(name: str) -> None:
-    """On a new machine every test process starts a Postgres of its own at the same moment."""
+def test_processes_that_create_the_account_concurrently_get_the_same_one(name: str) -> None:
+    """On a new machine, all test processes start a Postgres at the same moment."""
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager:
         start = manager.Barrier(PROCESSES)
@@ -41,7 +41,7 @@ def test_processes_that_need_the_account_at_once_get_the_same_one(name: str) -> 
 
 
 def test_an_account_that_cannot_be_created_is_reported_with_the_reason() -> None:
-    with pytest.raises(AccountMissing, match="useradd says"):
+    with pytest.raises(AccountMissing, match="useradd cannot create"):
         account.find_or_create("no name at all")
 
 

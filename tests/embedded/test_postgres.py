@@ -118,7 +118,7 @@ async def test_a_kill_ends_its_children_too(postgres: EmbeddedPostgres) -> None:
     assert isinstance(answer, Exception)
 
 
-async def test_a_start_ends_the_children_of_a_server_that_was_killed_by_somebody_else(
+async def test_a_start_ends_the_children_of_a_server_that_was_killed(
     postgres: EmbeddedPostgres,
 ) -> None:
     postgres.leftover_timeout_seconds = 0.5
@@ -140,7 +140,7 @@ async def test_a_start_ends_the_children_of_a_server_that_was_killed_by_somebody
     connection.terminate()
 
 
-async def test_an_end_that_nobody_wanted_is_in_the_log(
+async def test_an_unexpected_end_is_logged(
     postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
 ) -> None:
     postgres.start()
@@ -151,7 +151,7 @@ async def test_an_end_that_nobody_wanted_is_in_the_log(
     assert postgres.wait(5)
 
     async def is_told() -> bool:
-        return f"Postgres (pid {pid}) ended by itself, exit code 0" in caplog.text
+        return f"Postgres (pid {pid}) ended unexpectedly with exit code 0" in caplog.text
 
     await until(is_told)
 
@@ -178,7 +178,7 @@ async def test_it_outlives_the_thread_that_started_it(postgres: EmbeddedPostgres
     assert await ask(postgres.url, "SELECT 1") == 1
 
 
-async def test_a_stale_pid_that_now_is_another_process_does_not_bar_a_start(
+async def test_a_stale_pid_of_another_process_does_not_prevent_a_start(
     postgres: EmbeddedPostgres, bystander_pid: int
 ) -> None:
     postgres.start()
@@ -193,7 +193,7 @@ async def test_a_stale_pid_that_now_is_another_process_does_not_bar_a_start(
     assert await read_note(postgres) == "kept"
 
 
-async def test_a_half_made_cluster_is_made_again(postgres: EmbeddedPostgres) -> None:
+async def test_an_incomplete_cluster_is_created_again(postgres: EmbeddedPostgres) -> None:
     half_made = postgres.data_dir / "cluster.new"
     half_made.mkdir(parents=True)
     (half_made / "PG_VERSION").write_text("18\n")
@@ -203,7 +203,7 @@ async def test_a_half_made_cluster_is_made_again(postgres: EmbeddedPostgres) -> 
     assert await ask(postgres.url, "SELECT 1") == 1
 
 
-async def test_it_starts_below_a_directory_that_is_closed_to_others(server_dir: Path) -> None:
+async def test_it_starts_below_a_private_directory(server_dir: Path) -> None:
     home = server_dir / "home"
     home.mkdir(mode=0o700)
     postgres = EmbeddedPostgres(home / "project/data", options=NOT_DURABLE)
@@ -239,23 +239,25 @@ def test_a_data_directory_that_cannot_be_made_is_a_clear_error(server_dir: Path)
         EmbeddedPostgres(server_dir / "file/data").start()
 
 
-def test_a_second_start_is_refused_and_the_first_server_goes_on(running_servers: EmbeddedServers) -> None:
+def test_a_second_start_is_rejected_and_the_first_server_keeps_running(
+    running_servers: EmbeddedServers,
+) -> None:
     pid = running_servers.postgres.pid
 
-    with pytest.raises(EmbeddedServerError, match=f"already runs, with pid {pid}"):
+    with pytest.raises(EmbeddedServerError, match=f"already running with pid {pid}"):
         running_servers.postgres.start()
 
     assert running_servers.postgres.pid == pid
 
 
 def listens_on_tcp(postgres: EmbeddedPostgres) -> bool:
-    """Whether Postgres' own socket on TCP is open, by the pid in its lock file's sixth line."""
+    """Whether Postgres listens on TCP, by the sixth line of its lock file."""
     lines = (postgres.data_dir / "cluster/postmaster.pid").read_text().split("\n")
     return lines[5] != ""
 
 
 async def a_sleeping_backend(postgres: EmbeddedPostgres) -> int:
-    """The pid of the backend that runs `pg_sleep`, once it does."""
+    """Wait for the backend that runs `pg_sleep`, and return its pid."""
     async with asyncio.timeout(30):
         while True:
             query = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -266,7 +268,7 @@ async def a_sleeping_backend(postgres: EmbeddedPostgres) -> int:
 
 @pytest.fixture
 def bystander_pid(postgres: EmbeddedPostgres) -> Iterator[int]:
-    """A process of the user that Postgres runs as, which has nothing to do with it."""
+    """An unrelated process of the user that Postgres runs as."""
     postgres.start()
     uid = (postgres.data_dir / "cluster").stat().st_uid
     postgres.stop()

@@ -1,4 +1,4 @@
-"""The application signs in with a password and is no superuser, on old clusters too."""
+"""The application signs in with a password and is not a superuser, on old clusters too."""
 
 import asyncio
 from pathlib import Path
@@ -30,7 +30,9 @@ async def test_the_applications_role_is_no_superuser_and_runs_no_program(
 
 
 @pytest.mark.parametrize("role", ["postgres", "headrace"])
-async def test_nobody_gets_in_without_the_password(running_servers: EmbeddedServers, role: str) -> None:
+async def test_a_connection_without_the_password_is_rejected(
+    running_servers: EmbeddedServers, role: str
+) -> None:
     _, where = running_servers.postgres.url.split("@")
 
     for who in (role, f"{role}:wrong"):
@@ -38,7 +40,7 @@ async def test_nobody_gets_in_without_the_password(running_servers: EmbeddedServ
             await asyncpg.connect(f"postgresql://{who}@{where}")
 
 
-def test_the_passwords_are_for_their_owner_only(running_servers: EmbeddedServers) -> None:
+def test_only_the_owner_can_read_the_passwords(running_servers: EmbeddedServers) -> None:
     postgres = running_servers.postgres
     kept = list(postgres.data_dir.glob("*-password"))
 
@@ -49,7 +51,7 @@ def test_the_passwords_are_for_their_owner_only(running_servers: EmbeddedServers
 
 
 class _OldPostgres(EmbeddedPostgres):
-    """As it was before there were roles: who reaches the socket is the superuser."""
+    """A cluster from before there were roles: all clients of the socket are the superuser."""
 
     @property
     def url(self) -> str:
@@ -59,7 +61,7 @@ class _OldPostgres(EmbeddedPostgres):
         pass
 
 
-async def test_a_cluster_of_an_older_version_is_taken_over_with_its_data(server_dir: Path) -> None:
+async def test_a_cluster_of_an_older_version_is_migrated_with_its_data(server_dir: Path) -> None:
     old = _OldPostgres(server_dir / "old", options=NOT_DURABLE)
     await asyncio.to_thread(old.start)
     try:

@@ -32,7 +32,7 @@ def test_the_urls_have_the_names_of_the_settings(running_servers: EmbeddedServer
     }
 
 
-def test_when_one_fails_the_other_is_stopped(server_dir: Path) -> None:
+def test_if_one_server_fails_the_other_is_stopped(server_dir: Path) -> None:
     servers = EmbeddedServers(server_dir, postgres_options={"no_such_option": "1"})
 
     with pytest.raises(EmbeddedServerError, match="Postgres did not start") as caught:
@@ -43,7 +43,7 @@ def test_when_one_fails_the_other_is_stopped(server_dir: Path) -> None:
     assert not servers.postgres.is_running
 
 
-async def test_a_data_directory_in_use_is_refused_and_its_servers_go_on(owner: Owner) -> None:
+async def test_a_data_directory_in_use_is_rejected_and_its_servers_keep_running(owner: Owner) -> None:
     servers = EmbeddedServers(owner.data_dir)
 
     with pytest.raises(EmbeddedServerError, match=f"process {owner.process.pid} runs a server on it"):
@@ -77,7 +77,7 @@ async def test_the_data_of_a_killed_process_is_there_for_the_next_one(owner: Own
 
 
 @only_linux
-async def test_a_process_that_ends_without_a_stop_takes_its_servers_along(owner: Owner) -> None:
+async def test_servers_end_with_a_process_that_exits_without_stopping_them(owner: Owner) -> None:
     watches = [Watch(owner.postgres.pid), Watch(owner.valkey.pid)]
     assert owner.process.stdin is not None
 

@@ -14,7 +14,7 @@ from app.embedded.valkey import EmbeddedValkey
 
 @pytest.fixture
 def valkey(server_dir: Path) -> Iterator[EmbeddedValkey]:
-    """A Valkey that is not started yet."""
+    """A Valkey that has not been started."""
     server = EmbeddedValkey(server_dir / "valkey")
     yield server
     server.stop()
@@ -72,7 +72,7 @@ async def test_it_comes_back_empty_at_the_same_url_after_a_stop_and_after_a_kill
         assert not valkey.socket_dir.exists()
 
 
-def test_an_option_that_it_does_not_know_is_a_clear_error(server_dir: Path) -> None:
+def test_an_unknown_option_is_a_clear_error(server_dir: Path) -> None:
     valkey = EmbeddedValkey(server_dir, options={"no-such-option": "1"})
 
     with pytest.raises(EmbeddedServerError) as caught:

@@ -1,7 +1,7 @@
-"""A whole system for each fault: an API and workers that are processes, on servers that may be broken.
+"""Fixtures for fault tests: API and worker processes on servers that tests may kill or put behind a proxy.
 
-Where a worker is what goes wrong, the API may as well live in the test's own process: `ada` is a client of
-that one. Where the API or a server goes wrong, `system.api()` is a process too.
+Tests of worker faults use `ada`, a client of an API in the test process. Tests of API and server faults start
+an API process with `system.api()`.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -26,12 +26,12 @@ from tests.support.proxy import PostgresProxy, Proxy
 
 LEASE_SECONDS = 2.0
 TIME_LIMIT_SECONDS = 300
-"""Some seconds are enough, but other tests may want the processors too, and these start many processes."""
+"""Generous: these tests start many processes and may run beside other tests."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give these tests, and no others, more time."""
+    """Raise the timeout of the tests in this folder."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.timeout(TIME_LIMIT_SECONDS))
@@ -39,20 +39,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass(frozen=True)
 class System:
-    """What the processes of one test have in common, and the way to start one."""
+    """Starts the processes of one test with shared settings."""
 
     settings: Settings
     headers: dict[str, str]
     folder: Path
 
     def api(self, name: str = "api", **more: str) -> AbstractAsyncContextManager[Api]:
-        """An API process during a `with`."""
+        """Run an API process, as a context manager."""
         log_path = self.folder / f"{name}.log"
         return apis.api(self.settings, log_path, self.headers, **({"PLUGINS": PLUGIN} | more))
 
     @asynccontextmanager
     async def worker(self, name: str = "worker", **more: str) -> AsyncIterator[Process]:
-        """A worker process during a `with`, ready to take jobs."""
+        """Run a worker process, ready to take jobs, during the body."""
         environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
         log_path = self.folder / f"{name}.log"
         async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
@@ -61,19 +61,19 @@ class System:
 
     @property
     def counter(self) -> Path:
-        """The file in which `count` notes each batch that it has computed."""
+        """File in which the kind `count` records each computed batch."""
         return self.folder / "computed"
 
 
 @pytest.fixture
 def postgres(servers: Servers) -> EmbeddedPostgres:
-    """The server of all tests of this process. Whoever breaks it mends it."""
+    """The Postgres of this test process, shared by all tests: a test that breaks it must repair it."""
     return servers.embedded.postgres
 
 
 @pytest.fixture
 def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
-    """A server of the test's own."""
+    """A Valkey for this test only."""
     server = EmbeddedValkey(tmp_path / "valkey")
     server.start()
     yield server
@@ -82,13 +82,13 @@ def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
 
 @pytest.fixture
 def redis_url(valkey: EmbeddedValkey) -> str:
-    """The test's own server."""
+    """URL of this test's Valkey."""
     return valkey.url
 
 
 @pytest.fixture
 def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    """Leases that are short, and still longer than a busy machine lets a living worker wait."""
+    """Settings with short leases that are still longer than a worker can be delayed on a busy machine."""
     return load_settings(
         _env_file=None,
         database_url=database_url,
@@ -106,20 +106,20 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 async def database(settings: Settings) -> AsyncIterator[Database]:
-    """The test's own way to Postgres, past every proxy."""
+    """A direct connection to Postgres that bypasses every proxy."""
     async with open_database(settings.database_url, pool_size=4) as opened:
         yield opened
 
 
 @pytest.fixture
 async def system(settings: Settings, database: Database, tmp_path: Path) -> System:
-    """A system in which nothing runs yet but the servers, and ada has signed in."""
+    """A system with running servers and a signed-in user, without API and worker processes."""
     return System(settings, await apis.sign_in(settings, database), tmp_path)
 
 
 @pytest.fixture
 async def ada(app: FastAPI, system: System) -> AsyncIterator[httpx.AsyncClient]:
-    """A signed-in client of an API in this process."""
+    """An authenticated client of an API in the test process."""
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://test", headers=system.headers
@@ -129,13 +129,13 @@ async def ada(app: FastAPI, system: System) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def postgres_proxy(postgres: EmbeddedPostgres) -> AsyncIterator[PostgresProxy]:
-    """A network in front of Postgres."""
-    async with proxy.before_postgres(postgres) as opened:
+    """A fault-injecting proxy in front of Postgres."""
+    async with proxy.proxy_postgres(postgres) as opened:
         yield opened
 
 
 @pytest.fixture
 async def redis_proxy(valkey: EmbeddedValkey) -> AsyncIterator[Proxy]:
-    """A network in front of Redis."""
-    async with proxy.before_valkey(valkey) as opened:
+    """A fault-injecting proxy in front of Redis."""
+    async with proxy.proxy_valkey(valkey) as opened:
         yield opened

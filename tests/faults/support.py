@@ -1,4 +1,4 @@
-"""What the fault stories share: how work is asked for, waited for, and checked."""
+"""Helpers of the fault tests: submit jobs, wait for them and check the database."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,51 +21,53 @@ EXIT_SECONDS = 60.0
 
 
 async def submit(client: httpx.AsyncClient, kind: str = "count", **body: Any) -> UUID:
-    """The id of a new job, which was accepted."""
+    """Submit a job and return its id."""
     answer = await client.post(f"/jobs/{kind.replace('_', '-')}", json=body)
     assert answer.status_code == 202, answer.text
     return UUID(answer.json()["job_id"])
 
 
-async def ended(database: Database, job_id: UUID, *, seconds: float = END_SECONDS) -> asyncpg.Record:
-    """The row of a job, once it has ended."""
+async def wait_until_ended(
+    database: Database, job_id: UUID, *, seconds: float = END_SECONDS
+) -> asyncpg.Record:
+    """Wait until a job has ended; return its row."""
     return await until_job(database, job_id, "status = ANY ($2)", [*FINAL], seconds=seconds)
 
 
-async def all_ended(database: Database, job_ids: Iterable[UUID]) -> list[asyncpg.Record]:
-    """The rows of all these jobs, once they have ended."""
-    return [await ended(database, job_id) for job_id in job_ids]
+async def wait_until_all_ended(database: Database, job_ids: Iterable[UUID]) -> list[asyncpg.Record]:
+    """Wait until all jobs have ended; return their rows."""
+    return [await wait_until_ended(database, job_id) for job_id in job_ids]
 
 
 async def until_started(database: Database, job_id: UUID, *, attempt: int = 1) -> asyncpg.Record:
-    """The row of a job, once this attempt at it runs or has run."""
+    """Wait until the given attempt at a job has started; return the job's row."""
     return await until_job(database, job_id, "attempt >= $2", attempt)
 
 
 async def until_batches(database: Database, job_id: UUID, batches: int) -> asyncpg.Record:
-    """The row of a job, once so many of its batches are committed."""
+    """Wait until a job has committed `batches` batches; return its row."""
     return await until_job(database, job_id, "next_batch >= $2", batches)
 
 
 async def until_job(
     database: Database, job_id: UUID, condition: str, *arguments: Any, seconds: float = END_SECONDS
 ) -> asyncpg.Record:
-    """The row of a job, once it is as wanted."""
+    """Wait until a job satisfies an SQL condition; return its row."""
 
-    async def look() -> list[asyncpg.Record]:
+    async def find() -> list[asyncpg.Record]:
         return await rows.fetch(
             database, f"SELECT * FROM jobs WHERE id = $1 AND {condition}", job_id, *arguments
         )
 
     try:
-        return (await until(look, seconds=seconds))[0]
+        return (await until(find, seconds=seconds))[0]
     except TimeoutError:
         job = dict(await rows.job(database, job_id))
-        raise AssertionError(f"{condition} {arguments} did not come true: {job}") from None
+        raise AssertionError(f"timeout while waiting for {condition} {arguments}: {job}") from None
 
 
-async def holder_of(database: Database, job_id: UUID) -> str:
-    """The name of the worker on which a job runs."""
+async def worker_of(database: Database, job_id: UUID) -> str:
+    """Return the name of the worker that is running a job."""
     name: str = await rows.value(
         database, "SELECT name FROM workers w JOIN jobs j ON j.worker_id = w.id WHERE j.id = $1", job_id
     )
@@ -73,18 +75,18 @@ async def holder_of(database: Database, job_id: UUID) -> str:
 
 
 async def outcomes(database: Database, job_id: UUID) -> list[str]:
-    """How each attempt at a job ended."""
+    """Return the outcome of each attempt at a job."""
     return [attempt["outcome"] for attempt in await rows.attempts(database, job_id)]
 
 
-async def in_order(database: Database, accepted: Iterable[UUID]) -> None:
-    """Every accepted job has ended, and everything that has to be true of the database is."""
+async def assert_consistent(database: Database, accepted: Iterable[UUID]) -> None:
+    """Assert that every accepted job has ended and that all invariants hold."""
     await invariants.no_loss(database, accepted)
     await invariants.all_hold(database, predict=prediction)
 
 
 def computed(counter: Path) -> Counter[tuple[str, int]]:
-    """How often each batch of each job was computed."""
+    """Count how often each batch of each job was computed."""
     found: Counter[tuple[str, int]] = Counter()
     for line in counter.read_text().splitlines():
         job_id, batch, _ = line.split()
@@ -93,19 +95,19 @@ def computed(counter: Path) -> Counter[tuple[str, int]]:
 
 
 def pids(counter: Path) -> set[int]:
-    """The processes that have computed something."""
+    """Return the ids of the processes that have computed batches."""
     return {int(line.split()[2]) for line in counter.read_text().splitlines()}
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process is there, and is more than an entry in its parent's table."""
+    """Whether a process exists and is not a zombie."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def computed_again(counter: Path) -> int:
-    """How many batches were computed in vain."""
+def recomputed_batches(counter: Path) -> int:
+    """Count the batches that were computed again."""
     times = computed(counter)
     return times.total() - len(times)

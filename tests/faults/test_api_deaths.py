@@ -1,4 +1,4 @@
-"""The API dies between a commit and what was to follow from it."""
+"""The API process dies between a commit and what follows it."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import pytest
 
 from app.core.database import Database
 from tests.faults.conftest import System
-from tests.faults.support import EXIT_SECONDS, ended, in_order, submit
+from tests.faults.support import EXIT_SECONDS, assert_consistent, submit, wait_until_ended
 from tests.support import processes, rows
 from tests.support.apis import Api
 
@@ -26,10 +26,10 @@ async def test_a_job_committed_by_an_api_that_died_before_its_hint_starts_by_its
             await api.client.post("/jobs/count", json={"batches": 3})
         assert await api.process.wait(EXIT_SECONDS) == -9
         job_id = await rows.value(database, "SELECT id FROM jobs")
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "completed"
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize(("moment", "status"), [("before", 202), ("after", 200)])
@@ -47,10 +47,10 @@ async def test_the_same_key_gives_the_same_job_after_the_api_died_before_its_ans
     ids = [str(row["id"]) for row in await rows.fetch(database, "SELECT id FROM jobs")]
     assert ids == [answer.json()["job_id"]]
 
-    await in_order(database, [])
+    await assert_consistent(database, [])
 
 
-async def test_a_stream_goes_on_where_it_was_at_another_api(system: System, database: Database) -> None:
+async def test_a_stream_resumes_at_another_api(system: System, database: Database) -> None:
     async with system.api("second") as second, system.worker():
         async with system.api("first") as first:
             job_id = await submit(first.client, batches=60, work_ms=30)
@@ -60,11 +60,11 @@ async def test_a_stream_goes_on_where_it_was_at_another_api(system: System, data
             seen += [number async for number in _numbers(stream)]
 
     assert seen == [event["seq"] for event in await rows.events(database, job_id)]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 async def _numbers_until_death(api: Api, job_id: UUID) -> AsyncIterator[int]:
-    """The numbers of the events that an API tells of, before and after it is killed at the fifth."""
+    """Yield the numbers of the events that an API sends; kill the API after the fifth."""
     with suppress(httpx.TransportError):
         async with api.client.stream("GET", f"/jobs/{job_id}/stream") as stream:
             async for number in _numbers(stream):
@@ -75,22 +75,20 @@ async def _numbers_until_death(api: Api, job_id: UUID) -> AsyncIterator[int]:
 
 
 async def _numbers(stream: httpx.Response) -> AsyncIterator[int]:
-    """The numbers of the events in a stream."""
+    """Yield the numbers of the events in a stream."""
     async for line in stream.aiter_lines():
         if line.startswith("id:"):
             yield int(line.removeprefix("id:"))
 
 
-async def test_an_api_whose_loops_have_died_ends_and_does_not_answer_as_if_nothing_were(
-    system: System, tmp_path: Path
-) -> None:
-    """A process that only answers looks healthy; one that has ended is started again."""
+async def test_an_api_exits_when_a_background_loop_has_died(system: System, tmp_path: Path) -> None:
+    """Otherwise it would look healthy and not be restarted."""
     program = (
-        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Keeper\n"
+        "import asyncio, sys; from app.cli import main; from app.maintenance.maintenance import Maintenance\n"
         "async def die(_):\n"
         "    await asyncio.sleep(0.5)\n"
         "    raise RuntimeError('this loop has died')\n"
-        "Keeper.run_forever = die\n"
+        "Maintenance.run_forever = die\n"
         "sys.exit(main.main())"
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:

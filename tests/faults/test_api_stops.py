@@ -1,4 +1,4 @@
-"""The API is told to stop while requests wait for a database that does not answer."""
+"""The API receives SIGTERM while requests wait for a database that does not respond."""
 
 import asyncio
 import signal
@@ -15,8 +15,8 @@ JOB = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 STOP_SECONDS = 30.0
 
 
-async def asked(api: Api, method: str, path: str, **more: object) -> httpx.Response | None:
-    """The answer; None if the connection was closed."""
+async def request(api: Api, method: str, path: str, **more: object) -> httpx.Response | None:
+    """Send a request; return None if the connection was closed."""
     try:
         return await api.client.request(method, path, **more)  # type: ignore[arg-type]  # passed on
     except httpx.TransportError:
@@ -30,10 +30,10 @@ async def test_each_request_gets_503_or_a_closed_connection_and_the_log_no_trace
     behind = replace(system, settings=system.settings.model_copy(update={"database_url": url}))
     async with behind.api() as api:
         assert (await api.client.get("/jobs")).status_code == 200
-        postgres_proxy.swallow()
+        postgres_proxy.blackhole()
         password = {"username": "ada", "password": "a long enough passphrase"}
         requests = [
-            asyncio.create_task(asked(api, method, path, **more))
+            asyncio.create_task(request(api, method, path, **more))
             for method, path, more in (
                 ("GET", "/users/me", {}),
                 ("GET", "/jobs", {}),
@@ -48,7 +48,7 @@ async def test_each_request_gets_503_or_a_closed_connection_and_the_log_no_trace
                 ("POST", "/datasets?name=x", {"content": b"a\n1\n", "headers": {"Content-Type": "text/csv"}}),
             )
         ]
-        await asyncio.sleep(0.3)  # long enough to be in the middle of it, and shorter than any time limit
+        await asyncio.sleep(0.3)  # all requests are waiting now, and none has timed out
         api.process.send(signal.SIGTERM)
         answers = await asyncio.gather(*requests)
         code = await api.process.wait(STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""What a handler does to its process stays in that process."""
+"""Faults of handlers affect only their own child process."""
 
 import re
 
@@ -6,7 +6,7 @@ import httpx
 
 from app.core.database import Database
 from tests.faults.conftest import System
-from tests.faults.support import ended, in_order, is_alive, outcomes, submit
+from tests.faults.support import assert_consistent, is_alive, outcomes, submit, wait_until_ended
 from tests.kinds_for_tests.kinds import FAULTS
 from tests.support import rows
 
@@ -29,10 +29,10 @@ CODES = {
 }
 HARMLESS = {"print_garbage"}
 ENDLESS = {"loop", "sleep_in_c"}
-"""Those that only a limit or a cancel ends: see the tests of the limits."""
+"""Kinds that only a limit or a cancel ends: see test_limits.py."""
 
 
-async def test_every_way_to_go_wrong_ends_its_own_attempt_and_nothing_else(
+async def test_every_fault_of_a_handler_ends_only_its_own_attempt(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     assert CODES.keys() | HARMLESS | ENDLESS == FAULTS.keys()
@@ -45,23 +45,23 @@ async def test_every_way_to_go_wrong_ends_its_own_attempt_and_nothing_else(
         wrong = {kind: await submit(ada, kind, batches=2, max_attempts=1) for kind in CODES}
         harmless = [await submit(ada, kind, batches=2) for kind in HARMLESS]
         for kind, code in CODES.items():
-            job = await ended(database, wrong[kind])
+            job = await wait_until_ended(database, wrong[kind])
             assert (job["status"], job["error"]["code"]) == ("failed", code), (kind, job["error"])
-            # What is garbled takes along what came with it: no more than a few milliseconds' work.
+            # A garbled message also loses the batches sent with it: a few milliseconds of work at most.
             assert job["next_batch"] == 2 or kind == "scribble", kind
         after = [*harmless, *[await submit(ada, batches=5) for _ in range(6)], sibling]
         for job_id in after:
-            job = await ended(database, job_id)
+            job = await wait_until_ended(database, job_id)
             assert (job["status"], job["attempt"]) == ("completed", 1)
         assert worker.is_running
         assert not is_alive(_helper(worker.log))
 
     for kind, how in {"exit": "exit code 3", "segfault": "SIGSEGV", "kill_itself": "SIGKILL"}.items():
         assert how in (await rows.job(database, wrong[kind]))["error"]["message"]
-    await in_order(database, [*wrong.values(), *after])
+    await assert_consistent(database, [*wrong.values(), *after])
 
 
-async def test_a_fault_that_passes_is_tried_again_and_one_that_will_not_is_not(
+async def test_transient_faults_are_retried_and_permanent_ones_are_not(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker():
@@ -74,17 +74,17 @@ async def test_a_fault_that_passes_is_tried_again_and_one_that_will_not_is_not(
             await submit(ada, "return_nonsense", batches=2, bad_attempts=1),
         ]
         for job_id in passing:
-            job = await ended(database, job_id)
+            job = await wait_until_ended(database, job_id)
             assert (job["status"], job["failures"]) == ("completed", 2)
             assert await outcomes(database, job_id) == ["failed", "failed", "completed"]
         for job_id in final:
-            job = await ended(database, job_id)
+            job = await wait_until_ended(database, job_id)
             assert (job["status"], job["error"]["retryable"]) == ("failed", False)
             assert await outcomes(database, job_id) == ["failed"]
 
-    await in_order(database, [*passing, *final])
+    await assert_consistent(database, [*passing, *final])
 
 
 def _helper(log: str) -> int:
-    """The process id of the program that `leave_helper` has left behind."""
+    """Return the process id of the program that the kind `leave_helper` has left behind."""
     return int(re.findall(r"helper (\d+)", log)[0])

@@ -1,26 +1,33 @@
-"""Workers that are not alike: old and new, for this queue and for that."""
+"""Heterogeneous workers: different versions and different queues."""
 
 import httpx
 
 from app.core.database import Database
 from tests.faults.conftest import System
-from tests.faults.support import all_ended, ended, holder_of, in_order, submit, until_batches
+from tests.faults.support import (
+    assert_consistent,
+    submit,
+    until_batches,
+    wait_until_all_ended,
+    wait_until_ended,
+    worker_of,
+)
 from tests.support import invariants, rows
 
 
-async def test_a_worker_leaves_the_kinds_it_does_not_know_to_those_who_do(
+async def test_a_worker_leaves_kinds_it_does_not_know_to_other_workers(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker("old", PLUGINS=""):
         new_kind = [await submit(ada, batches=2) for _ in range(5)]
         old_kind = [await submit(ada, "batch_predict", texts=["good"]) for _ in range(5)]
-        for job in await all_ended(database, old_kind):
+        for job in await wait_until_all_ended(database, old_kind):
             assert (job["status"], job["attempt"]) == ("completed", 1)
-        # They came first, and still wait: for the old worker they are not there.
+        # Submitted first but still pending: the old worker does not see them.
         for job_id in new_kind:
             assert (await rows.job(database, job_id))["attempt"] == 0
         async with system.worker("new"):
-            for job in await all_ended(database, new_kind):
+            for job in await wait_until_all_ended(database, new_kind):
                 assert (job["status"], job["attempt"]) == ("completed", 1)
 
     workers = await rows.fetch(
@@ -31,19 +38,19 @@ async def test_a_worker_leaves_the_kinds_it_does_not_know_to_those_who_do(
     await invariants.all_hold(database)
 
 
-async def test_a_worker_serves_its_own_queues_and_no_other(
+async def test_a_worker_serves_only_its_own_queues(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker("for-default"):
         gpu = await submit(ada, batches=60, work_ms=20, queue="gpu")
         default = [await submit(ada, batches=2) for _ in range(5)]
-        await all_ended(database, default)
+        await wait_until_all_ended(database, default)
         assert (await rows.job(database, gpu))["attempt"] == 0
         async with system.worker("for-gpu", WORKER_QUEUES="gpu,reports"):
             await until_batches(database, gpu, 1)
-            assert await holder_of(database, gpu) == "for-gpu"
+            assert await worker_of(database, gpu) == "for-gpu"
             report = await submit(ada, batches=2, queue="reports")
-            assert (await ended(database, report))["status"] == "completed"
-            assert (await ended(database, gpu))["status"] == "completed"
+            assert (await wait_until_ended(database, report))["status"] == "completed"
+            assert (await wait_until_ended(database, gpu))["status"] == "completed"
 
-    await in_order(database, [gpu, *default, report])
+    await assert_consistent(database, [gpu, *default, report])

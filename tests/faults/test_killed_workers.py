@@ -1,4 +1,4 @@
-"""A worker dies, without a word, at the worst of moments."""
+"""A worker is killed at critical moments."""
 
 import asyncio
 
@@ -9,16 +9,16 @@ from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import (
     EXIT_SECONDS,
-    computed_again,
-    ended,
-    holder_of,
-    in_order,
+    assert_consistent,
     is_alive,
     outcomes,
     pids,
+    recomputed_batches,
     submit,
     until_batches,
     until_started,
+    wait_until_ended,
+    worker_of,
 )
 
 
@@ -28,16 +28,16 @@ async def test_a_worker_killed_in_mid_batch_costs_one_batch_at_most(
     async with system.worker("first") as first, system.worker("second") as second:
         job_id = await submit(ada, batches=16, work_ms=100, counter_path=str(system.counter))
         await until_batches(database, job_id, 3)
-        holder = await holder_of(database, job_id)
+        holder = await worker_of(database, job_id)
         (child,) = pids(system.counter)
         await (first if holder == "first" else second).kill()
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
         assert not is_alive(child)
 
     assert job["status"] == "completed"
     assert await outcomes(database, job_id) == ["rescued", "completed"]
-    assert computed_again(system.counter) <= 1
-    await in_order(database, [job_id])
+    assert recomputed_batches(system.counter) <= 1
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -62,37 +62,37 @@ async def test_a_worker_killed_at_a_statement_loses_nothing_and_repeats_one_batc
         job_id = await submit(ada, batches=6, work_ms=200, counter_path=str(system.counter))
         assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "completed"
     assert await outcomes(database, job_id) == attempts[moment]
-    assert computed_again(system.counter) <= 1
-    await in_order(database, [job_id])
+    assert recomputed_batches(system.counter) <= 1
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize(
     ("moment", "attempts"), [("before", ["rescued", "completed"]), ("after", ["failed", "completed"])]
 )
-async def test_a_worker_killed_while_it_notes_a_failure_has_the_failure_counted_once(
+async def test_a_worker_killed_while_it_records_a_failure_has_the_failure_counted_once(
     system: System, ada: httpx.AsyncClient, database: Database, moment: str, attempts: list[str]
 ) -> None:
     async with system.worker("first", FAILPOINTS=f"fail:{moment}=kill") as first:
         job_id = await submit(ada, "crash", batches=2, bad_attempts=1)
         assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "completed"
     assert job["failures"] == 1
     assert await outcomes(database, job_id) == attempts
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize(
     ("moment", "attempts", "failures"),
     [("before", ["rescued", "completed"], 1), ("after", ["released", "completed"], 0)],
 )
-async def test_a_worker_killed_while_it_gives_a_job_back_leaves_it_to_the_others(
+async def test_a_worker_killed_while_it_releases_a_job_leaves_it_to_the_others(
     system: System,
     ada: httpx.AsyncClient,
     database: Database,
@@ -104,12 +104,12 @@ async def test_a_worker_killed_while_it_gives_a_job_back_leaves_it_to_the_others
         job_id = await submit(ada, batches=30, work_ms=50, soft_limit_seconds=1)
         assert await first.wait(EXIT_SECONDS) == -9
     async with system.worker("second"):
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "completed"
     assert job["failures"] == failures
     assert (await outcomes(database, job_id))[:1] == attempts[:1]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -122,26 +122,26 @@ async def test_a_worker_killed_while_it_cancels_a_job_leaves_it_cancelled(
         asking = asyncio.create_task(ada.delete(f"/jobs/{job_id}"))
         assert await first.wait(EXIT_SECONDS) == -9
         assert (await asking).status_code in (200, 202)
-        # The API has a keeper too: no worker has to be left.
-        job = await ended(database, job_id)
+        # The API runs maintenance loops too, so no worker is needed.
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "cancelled"
     assert await outcomes(database, job_id) == ["cancelled"]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 async def test_a_job_that_kills_every_worker_fails_in_the_end(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
-    """The budget counts a lost worker too: such a job must not go round for ever."""
+    """A lost worker counts as a failure, so that such a job is not retried forever."""
     job_id = await submit(ada, "loop", max_attempts=2)
     for attempt in (1, 2):
         async with system.worker(f"victim-{attempt}") as victim:
             await until_started(database, job_id, attempt=attempt)
             await victim.kill()
-    job = await ended(database, job_id)
+    job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "failed"
     assert job["error"]["code"] == "worker_lost"
     assert await outcomes(database, job_id) == ["rescued", "rescued"]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])

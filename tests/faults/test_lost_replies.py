@@ -1,16 +1,23 @@
-"""The connection breaks around a COMMIT: was it applied or not? Nobody guesses, and nothing is done twice."""
+"""The connection breaks around a COMMIT, so that its outcome is unknown: nothing is lost or applied twice."""
 
 import httpx
 import pytest
 
 from app.core.database import Database
 from tests.faults.conftest import System
-from tests.faults.support import computed_again, ended, in_order, outcomes, submit, until_job
+from tests.faults.support import (
+    assert_consistent,
+    outcomes,
+    recomputed_batches,
+    submit,
+    until_job,
+    wait_until_ended,
+)
 from tests.faults.test_postgres_faults import through
 from tests.support import rows
 from tests.support.proxy import PostgresProxy
 
-# Words that only one of the statements has.
+# Text that occurs in only one of the statements.
 CREATE = "INSERT INTO jobs AS j"
 CLAIM = "status = 'running', attempt = j.attempt + 1"
 ADVANCE = "next_batch = j.next_batch + r.batch_count"
@@ -23,7 +30,7 @@ KEY = {"Idempotency-Key": "a-key-of-ada"}
 async def test_a_create_whose_reply_is_lost_is_found_again_under_its_key(
     system: System, database: Database, postgres_proxy: PostgresProxy, is_first: bool
 ) -> None:
-    """The first request of a second is a transaction, for its count; the next ones are one statement."""
+    """Each second, the first request is a transaction, for its quota count; the others are one statement."""
     async with through(postgres_proxy, system).api() as api:
         others = [] if is_first else [await submit(api.client, batches=1)]
         lost = postgres_proxy.lose_reply(CREATE)
@@ -40,7 +47,7 @@ async def test_a_create_whose_reply_is_lost_is_found_again_under_its_key(
     await _assert_only_pending(database)
 
 
-async def test_a_create_that_never_arrives_makes_no_job_until_it_is_asked_again(
+async def test_a_create_that_never_arrives_creates_no_job_until_it_is_repeated(
     system: System, database: Database, postgres_proxy: PostgresProxy
 ) -> None:
     async with through(postgres_proxy, system).api() as api:
@@ -59,22 +66,22 @@ async def test_a_create_that_never_arrives_makes_no_job_until_it_is_asked_again(
 
 async def _assert_only_pending(database: Database) -> None:
     assert {row["status"] for row in await rows.fetch(database, "SELECT status FROM jobs")} == {"pending"}
-    await in_order(database, [])
+    await assert_consistent(database, [])
 
 
-async def test_a_claim_whose_reply_is_lost_is_given_back_and_spends_no_attempt(
+async def test_a_claim_whose_reply_is_lost_is_released_and_counts_no_failure(
     system: System, ada: httpx.AsyncClient, database: Database, postgres_proxy: PostgresProxy
 ) -> None:
     async with through(postgres_proxy, system).worker() as worker:
         lost = postgres_proxy.lose_reply(CLAIM)
         job_id = await submit(ada, batches=3)
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
         assert lost.is_set()
         assert worker.log.count("claim_reply_lost") == 1
 
     assert (job["status"], job["failures"]) == ("completed", 0)
     assert await outcomes(database, job_id) == ["released", "completed"]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize("fault", ["break_before", "lose_reply"])
@@ -90,14 +97,14 @@ async def test_a_batch_or_an_end_whose_reply_is_lost_is_stored_once_and_computed
     async with through(postgres_proxy, system).worker() as worker:
         happened = getattr(postgres_proxy, fault)(ADVANCE)
         job_id = await submit(ada, batches=batches, work_ms=20, counter_path=str(system.counter))
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
         assert happened.is_set()
         await worker.wait_for_log("reports_resumed")
 
     assert job["status"] == "completed"
     assert await outcomes(database, job_id) == ["completed"]
-    assert computed_again(system.counter) == 0
-    await in_order(database, [job_id])
+    assert recomputed_batches(system.counter) == 0
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize("fault", ["break_before", "lose_reply"])
@@ -111,12 +118,12 @@ async def test_a_failure_whose_reply_is_lost_is_counted_once(
     async with through(postgres_proxy, system).worker():
         happened = getattr(postgres_proxy, fault)(LEAVE + " <> 'pending' THEN now() END")
         job_id = await submit(ada, "crash", batches=2, bad_attempts=1)
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
         assert happened.is_set()
 
     assert (job["status"], job["failures"]) == ("completed", 1)
     assert await outcomes(database, job_id) == ["failed", "completed"]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])
 
 
 @pytest.mark.parametrize("fault", ["break_before", "lose_reply"])
@@ -132,9 +139,9 @@ async def test_a_cancel_whose_reply_is_lost_is_still_true(
         await until_job(database, job_id, "next_batch = 1")
         happened = getattr(postgres_proxy, fault)(LEAVE + " <> 'pending' THEN now() END")
         await ada.delete(f"/jobs/{job_id}")
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
         assert happened.is_set()
 
     assert job["status"] == "cancelled"
     assert await outcomes(database, job_id) == ["cancelled"]
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])

@@ -1,4 +1,4 @@
-"""Postgres is the truth: while it is away nobody pretends, and afterwards nothing is missing."""
+"""Outages of Postgres: requests get 503 meanwhile, and no job is lost or recomputed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -15,15 +15,15 @@ from app.core.database import Database
 from app.embedded.postgres import EmbeddedPostgres
 from tests.faults.conftest import LEASE_SECONDS, System
 from tests.faults.support import (
-    all_ended,
-    computed_again,
-    ended,
-    holder_of,
-    in_order,
+    assert_consistent,
     outcomes,
+    recomputed_batches,
     submit,
     until_batches,
     until_started,
+    wait_until_all_ended,
+    wait_until_ended,
+    worker_of,
 )
 from tests.kinds_for_tests import PLUGIN
 from tests.support import invariants, processes, proxy
@@ -31,16 +31,16 @@ from tests.support.proxy import PostgresProxy
 from tests.support.waiting import until
 
 AWAY_SECONDS: Final = 1.5 * LEASE_SECONDS
-"""Longer than a lease, so that every worker looks dead when Postgres is back."""
+"""Longer than a lease, so that all leases have expired when Postgres is back."""
 
 ANSWER_SECONDS: Final = 15.0
-"""Far more than an answer takes, unless it waits for a connection that nobody has told it is dead."""
+"""Far more than a response takes, unless it waits for a dead connection without a timeout."""
 
-RetryState = Callable[[EmbeddedPostgres, PostgresProxy], AbstractAsyncContextManager[None]]
+Outage = Callable[[EmbeddedPostgres, PostgresProxy], AbstractAsyncContextManager[None]]
 
 
 def through(network: PostgresProxy, system: System) -> System:
-    """The system, with a network between it and Postgres."""
+    """Return the system with the proxy between it and Postgres."""
     url = proxy.postgres_url(network, system.settings.database_url)
     return replace(system, settings=system.settings.model_copy(update={"database_url": url}))
 
@@ -62,19 +62,19 @@ async def refused(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncI
 
 
 @asynccontextmanager
-async def swallowed(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncIterator[None]:
-    network.swallow()
+async def blackholed(_postgres: EmbeddedPostgres, network: PostgresProxy) -> AsyncIterator[None]:
+    network.blackhole()
     yield
-    network.flow()
+    network.resume()
 
 
-@pytest.mark.parametrize("outage", [killed, refused, swallowed])
-async def test_an_outage_is_answered_with_503_and_takes_no_job_from_its_worker(
+@pytest.mark.parametrize("outage", [killed, refused, blackholed])
+async def test_an_outage_is_answered_with_503_and_workers_keep_their_jobs(
     system: System,
     database: Database,
     postgres: EmbeddedPostgres,
     postgres_proxy: PostgresProxy,
-    outage: RetryState,
+    outage: Outage,
 ) -> None:
     behind = through(postgres_proxy, system)
     async with behind.api() as api, behind.worker("worker", WORKER_SLOTS="4") as worker:
@@ -83,27 +83,27 @@ async def test_an_outage_is_answered_with_503_and_takes_no_job_from_its_worker(
             for _ in range(4)
         ]
         await asyncio.gather(*(until_batches(database, job_id, 2) for job_id in job_ids))
-        async with watched(api.client, f"/jobs/{job_ids[0]}") as statuses:
+        async with recorded_statuses(api.client, f"/jobs/{job_ids[0]}") as statuses:
             async with outage(postgres, postgres_proxy):
                 is_over = asyncio.create_task(asyncio.sleep(AWAY_SECONDS))
                 while not is_over.done():
-                    await _refused_politely(api.client)
+                    await _assert_unavailable(api.client)
                 assert (await api.client.get("/health/live")).status_code == 200
                 assert (await api.client.get("/health/ready")).status_code == 200
                 assert (await api.client.get("/health")).status_code == 503
             await _until_answered(api.client, f"/jobs/{job_ids[0]}")
             afterwards = await submit(api.client, batches=3)
-            jobs = await all_ended(database, [*job_ids, afterwards])
+            jobs = await wait_until_all_ended(database, [*job_ids, afterwards])
         assert worker.is_running
         assert statuses == {200, 503}
 
     assert {(job["status"], job["attempt"]) for job in jobs} == {("completed", 1)}
-    assert computed_again(system.counter) == 0
-    await in_order(database, [*job_ids, afterwards])
+    assert recomputed_batches(system.counter) == 0
+    await assert_consistent(database, [*job_ids, afterwards])
 
 
-async def _refused_politely(client: httpx.AsyncClient) -> None:
-    """Whoever asks meanwhile is told to come back, in good time."""
+async def _assert_unavailable(client: httpx.AsyncClient) -> None:
+    """Assert that a request gets 503 with Retry-After within `ANSWER_SECONDS`."""
     async with asyncio.timeout(ANSWER_SECONDS):
         answer = await client.post("/jobs/count", json={"batches": 1})
     assert answer.status_code == 503, answer.text
@@ -112,27 +112,27 @@ async def _refused_politely(client: httpx.AsyncClient) -> None:
 
 
 @asynccontextmanager
-async def watched(client: httpx.AsyncClient, path: str) -> AsyncIterator[set[int]]:
-    """Every status with which a path is answered during the body, also at the edges of an outage."""
+async def recorded_statuses(client: httpx.AsyncClient, path: str) -> AsyncIterator[set[int]]:
+    """Poll a path during the body and record the statuses, including those at the edges of an outage."""
     statuses: set[int] = set()
 
-    async def watch() -> None:
+    async def poll() -> None:
         while True:
             statuses.add((await client.get(path)).status_code)
             await asyncio.sleep(0.05)
 
-    async with background.running(watch()):
+    async with background.running(poll()):
         yield statuses
 
 
 async def _until_answered(client: httpx.AsyncClient, path: str) -> None:
-    async def look() -> bool:
+    async def is_answered() -> bool:
         return (await client.get(path)).status_code == 200
 
-    await until(look)
+    await until(is_answered)
 
 
-async def test_connections_that_break_again_and_again_cost_no_job_and_no_attempt(
+async def test_repeatedly_broken_connections_cost_no_job_and_no_attempt(
     system: System, database: Database, postgres_proxy: PostgresProxy
 ) -> None:
     behind = through(postgres_proxy, system)
@@ -145,20 +145,18 @@ async def test_connections_that_break_again_and_again_cost_no_job_and_no_attempt
         for _ in range(15):
             postgres_proxy.cut()
             await asyncio.sleep(0.1)
-        jobs = await all_ended(database, job_ids)
+        jobs = await wait_until_all_ended(database, job_ids)
         assert worker.is_running
 
     assert {(job["status"], job["failures"]) for job in jobs} == {("completed", 0)}
-    await in_order(database, job_ids)
+    await assert_consistent(database, job_ids)
 
 
-async def test_when_every_connection_is_taken_the_answer_is_503_and_not_a_hang(
-    system: System, database: Database
-) -> None:
+async def test_an_exhausted_connection_pool_is_answered_with_503(system: System, database: Database) -> None:
     blocker = await asyncpg.connect(system.settings.database_url)
     async with system.api(DATABASE_POOL_SIZE="2") as api:
         job_id = await submit(api.client, batches=1)
-        # Whoever wants to see a job waits for this lock, and keeps a connection while waiting.
+        # Every request for a job waits for this lock and holds its connection meanwhile.
         await blocker.execute("BEGIN; LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         answers = await asyncio.gather(*(api.client.get(f"/jobs/{job_id}") for _ in range(8)))
         assert {answer.status_code for answer in answers} == {503}
@@ -170,8 +168,8 @@ async def test_when_every_connection_is_taken_the_answer_is_503_and_not_a_hang(
     await invariants.all_hold(database)
 
 
-@pytest.mark.parametrize("fault", ["refuse", "swallow"])
-async def test_a_worker_that_alone_is_cut_off_loses_its_jobs_and_writes_nothing_more(
+@pytest.mark.parametrize("fault", ["refuse", "blackhole"])
+async def test_a_partitioned_worker_loses_its_jobs_and_writes_nothing_more(
     system: System, database: Database, postgres_proxy: PostgresProxy, fault: str
 ) -> None:
     behind = through(postgres_proxy, system)
@@ -181,25 +179,24 @@ async def test_a_worker_that_alone_is_cut_off_loses_its_jobs_and_writes_nothing_
     ):
         job_id = await submit(api.client, batches=60, work_ms=40)
         await until_batches(database, job_id, 3)
-        await (postgres_proxy.refuse() if fault == "refuse" else _swallow(postgres_proxy))
+        if fault == "refuse":
+            await postgres_proxy.refuse()
+        else:
+            postgres_proxy.blackhole()
         async with system.worker("third"):
             await until_started(database, job_id, attempt=2)
-            assert await holder_of(database, job_id) == "third"
-            postgres_proxy.flow()
+            assert await worker_of(database, job_id) == "third"
+            postgres_proxy.resume()
             await postgres_proxy.accept()
             await cut.wait_for_log("outcome=fenced", seconds=30)
             # Its slots are free again.
             mine = [await submit(api.client, batches=3, queue="mine") for _ in range(4)]
-            jobs = await all_ended(database, [job_id, *mine])
+            jobs = await wait_until_all_ended(database, [job_id, *mine])
         assert cut.is_running
 
     assert {job["status"] for job in jobs} == {"completed"}
     assert await outcomes(database, job_id) == ["rescued", "completed"]
-    await in_order(database, [job_id, *mine])
-
-
-async def _swallow(network: PostgresProxy) -> None:
-    network.swallow()
+    await assert_consistent(database, [job_id, *mine])
 
 
 async def test_a_system_that_starts_without_postgres_waits_for_it(
@@ -213,12 +210,12 @@ async def test_a_system_that_starts_without_postgres_waits_for_it(
         behind.api() as api,
         processes.python("-m", "worker", env=environment, log_path=log_path) as worker,
     ):
-        await _refused_politely(api.client)
+        await _assert_unavailable(api.client)
         await worker.wait_for_log("waiting_for_postgres", seconds=30)
         await postgres_proxy.accept()
         await _until_answered(api.client, "/jobs")
         job_id = await submit(api.client, batches=3)
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert job["status"] == "completed"
-    await in_order(database, [job_id])
+    await assert_consistent(database, [job_id])

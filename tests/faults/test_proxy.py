@@ -1,4 +1,4 @@
-"""The network that fails as it is told: what the other tests rely on."""
+"""The fault-injecting proxy that other tests rely on."""
 
 import asyncpg
 import pytest
@@ -12,7 +12,7 @@ from tests.support.proxy import PostgresProxy, Proxy
 BROKEN = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
 
 
-async def test_what_is_asked_gets_through(
+async def test_by_default_everything_is_forwarded(
     settings: Settings, postgres_proxy: PostgresProxy, redis_proxy: Proxy
 ) -> None:
     connection = await asyncpg.connect(proxy.postgres_url(postgres_proxy, settings.database_url))
@@ -22,7 +22,9 @@ async def test_what_is_asked_gets_through(
         assert await client.ping()
 
 
-async def test_a_cut_is_heard_and_a_new_connection_is_welcome(settings: Settings, redis_proxy: Proxy) -> None:
+async def test_a_cut_breaks_open_connections_and_new_ones_succeed(
+    settings: Settings, redis_proxy: Proxy
+) -> None:
     async with Redis.from_url(proxy.redis_url(redis_proxy), single_connection_client=True) as client:
         await client.ping()
         redis_proxy.cut()
@@ -31,7 +33,9 @@ async def test_a_cut_is_heard_and_a_new_connection_is_welcome(settings: Settings
         assert await client.ping()
 
 
-async def test_who_is_refused_hears_it_at_once(settings: Settings, postgres_proxy: PostgresProxy) -> None:
+async def test_a_refused_connection_fails_immediately(
+    settings: Settings, postgres_proxy: PostgresProxy
+) -> None:
     url = proxy.postgres_url(postgres_proxy, settings.database_url)
     await postgres_proxy.refuse()
     with pytest.raises(ConnectionRefusedError):
@@ -40,19 +44,17 @@ async def test_who_is_refused_hears_it_at_once(settings: Settings, postgres_prox
     await (await asyncpg.connect(url)).close()
 
 
-async def test_in_a_black_hole_nothing_is_heard_until_it_closes(
-    settings: Settings, postgres_proxy: PostgresProxy
-) -> None:
+async def test_a_black_hole_forwards_nothing(settings: Settings, postgres_proxy: PostgresProxy) -> None:
     connection = await asyncpg.connect(proxy.postgres_url(postgres_proxy, settings.database_url))
-    postgres_proxy.swallow()
+    postgres_proxy.blackhole()
     with pytest.raises(TimeoutError):
         await connection.fetchval("SELECT 1", timeout=0.2)
-    postgres_proxy.flow()
+    postgres_proxy.resume()
     connection.terminate()
 
 
 @pytest.mark.parametrize("is_in_transaction", [False, True])
-async def test_a_lost_reply_is_one_to_a_commit(
+async def test_a_lost_reply_is_lost_after_the_commit(
     settings: Settings, postgres_proxy: PostgresProxy, is_in_transaction: bool
 ) -> None:
     direct = await asyncpg.connect(settings.database_url)

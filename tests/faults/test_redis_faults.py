@@ -1,4 +1,4 @@
-"""Redis only wakes: whatever becomes of it, jobs are taken in, start, and end once."""
+"""Outages of Redis: jobs are still accepted, start and complete exactly once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -13,20 +13,27 @@ from redis.asyncio import Redis
 from app.core.database import Database
 from app.embedded.valkey import EmbeddedValkey
 from tests.faults.conftest import System
-from tests.faults.support import END_SECONDS, all_ended, ended, in_order, submit, until_job
+from tests.faults.support import (
+    END_SECONDS,
+    assert_consistent,
+    submit,
+    until_job,
+    wait_until_all_ended,
+    wait_until_ended,
+)
 from tests.support import proxy, rows
 from tests.support.proxy import Proxy
 from tests.support.waiting import until
 
 SUBMIT_SECONDS = 15.0
-"""For five jobs. Each connection to Redis is given up after some three seconds: who waits for it is later."""
+"""For five jobs. An attempt to reach Redis times out after about three seconds, which delays a request."""
 
-Trouble = Callable[[EmbeddedValkey, Proxy], AbstractAsyncContextManager[None]]
+Outage = Callable[[EmbeddedValkey, Proxy], AbstractAsyncContextManager[None]]
 
 
 @asynccontextmanager
 async def killed(valkey: EmbeddedValkey, _network: Proxy) -> AsyncIterator[None]:
-    """It comes back empty."""
+    """Valkey restarts empty."""
     await asyncio.to_thread(valkey.kill)
     yield
     await asyncio.to_thread(valkey.start)
@@ -40,10 +47,10 @@ async def refused(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None
 
 
 @asynccontextmanager
-async def swallowed(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None]:
-    network.swallow()
+async def blackholed(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None]:
+    network.blackhole()
     yield
-    network.flow()
+    network.resume()
 
 
 @asynccontextmanager
@@ -55,7 +62,7 @@ async def slow(_valkey: EmbeddedValkey, network: Proxy) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def out_of_memory(valkey: EmbeddedValkey, _network: Proxy) -> AsyncIterator[None]:
-    """It reads and it listens, but it stores nothing."""
+    """Valkey serves reads and subscriptions, but no writes."""
     async with Redis.from_url(valkey.url) as client:
         await client.config_set("maxmemory-policy", "noeviction")
         await client.config_set("maxmemory", "1")
@@ -65,7 +72,7 @@ async def out_of_memory(valkey: EmbeddedValkey, _network: Proxy) -> AsyncIterato
 
 @asynccontextmanager
 async def read_only(valkey: EmbeddedValkey, _network: Proxy) -> AsyncIterator[None]:
-    """It has become the replica of a server that is not there, as in a failover that went wrong."""
+    """Valkey is a replica of a missing primary, as after a failed failover."""
     async with Redis.from_url(valkey.url) as client:
         await client.execute_command("REPLICAOF", "127.0.0.1", "1")
         yield
@@ -74,65 +81,65 @@ async def read_only(valkey: EmbeddedValkey, _network: Proxy) -> AsyncIterator[No
 
 @pytest.fixture
 def behind_network(system: System, redis_proxy: Proxy) -> System:
-    """The system, with a network between it and Redis."""
+    """The system with the proxy between it and Redis."""
     url = proxy.redis_url(redis_proxy)
     return replace(system, settings=system.settings.model_copy(update={"redis_url": url}))
 
 
-@pytest.mark.parametrize("trouble", [killed, refused, swallowed, slow, out_of_memory, read_only])
-async def test_jobs_are_taken_in_and_run_whatever_ails_redis(
+@pytest.mark.parametrize("outage", [killed, refused, blackholed, slow, out_of_memory, read_only])
+async def test_jobs_are_accepted_and_run_during_any_outage_of_redis(
     behind_network: System,
     database: Database,
     valkey: EmbeddedValkey,
     redis_proxy: Proxy,
-    trouble: Trouble,
+    outage: Outage,
 ) -> None:
     async with behind_network.api() as api, behind_network.worker() as worker:
         before = await submit(api.client, batches=3)
-        await ended(database, before)
-        async with trouble(valkey, redis_proxy):
+        await wait_until_ended(database, before)
+        async with outage(valkey, redis_proxy):
             async with asyncio.timeout(SUBMIT_SECONDS):
                 during = [await submit(api.client, batches=20, work_ms=30) for _ in range(5)]
-            for job in await all_ended(database, during):
+            for job in await wait_until_all_ended(database, during):
                 assert (job["status"], job["attempt"]) == ("completed", 1)
             stuck = await submit(api.client, "loop", batches=1)
             await until_job(database, stuck, "next_batch = 1")
             answer = await api.client.delete(f"/jobs/{stuck}")
             assert (answer.status_code, answer.json()["message"]) == (200, "Job cancelled")
         after = [await submit(api.client, batches=3) for _ in range(5)]
-        for job in await all_ended(database, after):
+        for job in await wait_until_all_ended(database, after):
             assert (job["status"], job["attempt"]) == ("completed", 1)
-        await _until_redis_is_back(api.client)
+        await _until_redis_recovers(api.client)
         assert worker.is_running
         for process in (worker, api.process):
-            changes = process.log.count("redis_away"), process.log.count("redis_back")
-            # One line when it went, one when it came; who had nothing to ask of it may have noticed neither.
+            changes = process.log.count("redis_unavailable"), process.log.count("redis_recovered")
+            # One line per change; a process that did not use Redis meanwhile may have noticed neither.
             assert changes in ((1, 1), (1, 0), (0, 0)), process.log
             assert "Traceback" not in process.log
 
-    await in_order(database, [before, *during, stuck, *after])
+    await assert_consistent(database, [before, *during, stuck, *after])
 
 
-async def _until_redis_is_back(client: httpx.AsyncClient) -> None:
-    async def look() -> bool:
+async def _until_redis_recovers(client: httpx.AsyncClient) -> None:
+    async def is_connected() -> bool:
         return bool((await client.get("/health")).json()["redis_connected"])
 
-    await until(look)
+    await until(is_connected)
 
 
-async def test_a_system_that_starts_without_redis_works_and_finds_it_later(
+async def test_a_system_that_starts_without_redis_works_and_connects_later(
     behind_network: System, database: Database, redis_proxy: Proxy
 ) -> None:
     await redis_proxy.refuse()
     async with behind_network.api() as api, behind_network.worker():
         without = [await submit(api.client, batches=3) for _ in range(5)]
-        await all_ended(database, without)
+        await wait_until_all_ended(database, without)
         await redis_proxy.accept()
-        await _until_redis_is_back(api.client)
+        await _until_redis_recovers(api.client)
         found = await submit(api.client, batches=3)
-        await ended(database, found)
+        await wait_until_ended(database, found)
 
-    await in_order(database, [*without, found])
+    await assert_consistent(database, [*without, found])
 
 
 async def test_flushing_redis_with_hundreds_of_jobs_in_the_queue_loses_none(
@@ -149,26 +156,26 @@ async def test_flushing_redis_with_hundreds_of_jobs_in_the_queue_loses_none(
             for ended_jobs in (5, 50, 120):
                 await _until_ended(database, ended_jobs)
                 await client.flushall()
-        jobs = await all_ended(database, job_ids)
-        # Nor does the worker take the end of its own attempt for somebody else's doing.
+        jobs = await wait_until_all_ended(database, job_ids)
+        # The worker does not mistake the end of its own attempt for a lost lease.
         assert "attempt_fenced" not in worker.log
 
     assert {(job["status"], job["attempt"]) for job in jobs} == {("completed", 1)}
-    await in_order(database, job_ids)
+    await assert_consistent(database, job_ids)
 
 
 async def _until_ended(database: Database, jobs: int) -> None:
-    async def look() -> bool:
-        ended_jobs: int = await rows.value(database, "SELECT count(*) FROM jobs WHERE status = 'completed'")
-        return ended_jobs >= jobs
+    async def are_completed() -> bool:
+        completed: int = await rows.value(database, "SELECT count(*) FROM jobs WHERE status = 'completed'")
+        return completed >= jobs
 
-    await until(look, seconds=END_SECONDS)
+    await until(are_completed, seconds=END_SECONDS)
 
 
-async def test_what_a_stranger_writes_to_the_queue_is_dropped(
+async def test_foreign_tokens_in_the_queue_are_dropped(
     system: System, database: Database, valkey: EmbeddedValkey
 ) -> None:
-    """Tokens without a payload, with a pickle, with nonsense; none is run, and none is in the way."""
+    """Tokens without a payload, with a pickle or with garbage are neither run nor do they block the queue."""
     async with system.api() as api, system.worker() as worker, Redis.from_url(valkey.url) as client:
         key = "headrace:queue:default"
         for number, payload in enumerate((b"\x80\x04N.", b"{}", b"\xff\xfe", b'{"f": "os.system"}', None)):
@@ -176,8 +183,8 @@ async def test_what_a_stranger_writes_to_the_queue_is_dropped(
                 await client.set(f"arq:job:stranger-{number}", payload)
             await client.zadd(key, {f"stranger-{number}": 0})
         jobs: list[UUID] = [await submit(api.client, batches=3) for _ in range(5)]
-        for job in await all_ended(database, jobs):
+        for job in await wait_until_all_ended(database, jobs):
             assert (job["status"], job["attempt"]) == ("completed", 1)
         assert worker.is_running
 
-    await in_order(database, jobs)
+    await assert_consistent(database, jobs)

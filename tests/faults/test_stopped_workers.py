@@ -1,4 +1,4 @@
-"""A worker is told to go, or is frozen and comes back."""
+"""A worker is stopped by SIGTERM, or is frozen and resumes."""
 
 import signal
 
@@ -8,18 +8,18 @@ from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import (
     EXIT_SECONDS,
-    computed_again,
-    ended,
-    in_order,
+    assert_consistent,
     outcomes,
+    recomputed_batches,
     submit,
     until_batches,
     until_started,
+    wait_until_ended,
 )
 from tests.support import rows
 
 
-async def test_a_worker_that_is_told_to_go_takes_no_more_and_gives_back_what_will_not_stop(
+async def test_a_draining_worker_claims_nothing_and_releases_jobs_that_do_not_stop(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker("first") as first:
@@ -30,20 +30,20 @@ async def test_a_worker_that_is_told_to_go_takes_no_more_and_gives_back_what_wil
         late = await submit(ada, batches=3)
         assert await first.wait(EXIT_SECONDS) == 0
     assert (await rows.job(database, late))["attempt"] == 0
-    given_back = await rows.job(database, stubborn)
-    assert (given_back["status"], given_back["next_batch"]) == ("pending", 3)
+    released = await rows.job(database, stubborn)
+    assert (released["status"], released["next_batch"]) == ("pending", 3)
     assert await rows.value(database, "SELECT count(*) FROM workers") == 0
 
     async with system.worker("second"):
         for job_id in (stubborn, late):
-            job = await ended(database, job_id)
+            job = await wait_until_ended(database, job_id)
             assert (job["status"], job["failures"]) == ("completed", 0)
 
     assert await outcomes(database, stubborn) == ["released", "completed"]
-    await in_order(database, [stubborn, late])
+    await assert_consistent(database, [stubborn, late])
 
 
-async def test_a_job_that_heeds_the_stop_is_handed_over_without_a_batch_computed_twice(
+async def test_a_job_that_stops_at_a_drain_is_handed_over_without_recomputing_a_batch(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker("first", DRAIN_SECONDS="30") as first:
@@ -52,15 +52,15 @@ async def test_a_job_that_heeds_the_stop_is_handed_over_without_a_batch_computed
         first.send(signal.SIGTERM)
         assert await first.wait(EXIT_SECONDS) == 0
     async with system.worker("second"):
-        job = await ended(database, job_id)
+        job = await wait_until_ended(database, job_id)
 
     assert (job["status"], job["failures"]) == ("completed", 0)
     assert await outcomes(database, job_id) == ["released", "completed"]
-    assert computed_again(system.counter) == 0
-    await in_order(database, [job_id])
+    assert recomputed_batches(system.counter) == 0
+    await assert_consistent(database, [job_id])
 
 
-async def test_a_worker_frozen_for_longer_than_its_lease_writes_nothing_when_it_wakes(
+async def test_a_worker_frozen_for_longer_than_its_lease_writes_nothing_when_it_resumes(
     system: System, ada: httpx.AsyncClient, database: Database
 ) -> None:
     async with system.worker("first", WORKER_QUEUES="default,mine", WORKER_SLOTS="1") as first:
@@ -73,8 +73,8 @@ async def test_a_worker_frozen_for_longer_than_its_lease_writes_nothing_when_it_
             await first.wait_for_log("outcome=fenced")
             # Its only slot is free again.
             mine = await submit(ada, batches=3, queue="mine")
-            assert (await ended(database, mine))["status"] == "completed"
-            assert (await ended(database, job_id))["status"] == "completed"
+            assert (await wait_until_ended(database, mine))["status"] == "completed"
+            assert (await wait_until_ended(database, job_id))["status"] == "completed"
 
     assert await outcomes(database, job_id) == ["rescued", "completed"]
-    await in_order(database, [job_id, mine])
+    await assert_consistent(database, [job_id, mine])

@@ -1,8 +1,8 @@
-"""`python -m tests.fuzz`: mutates model files field by field, and looks whether a child would be harmed.
+"""`python -m tests.fuzz`: mutate model files field by field and check that no mutant harms a child process.
 
-Prints a table; ends with 1 if a mutant that the inspection accepted crashed a process, raised what no runtime
-may raise, or predicted from memory that is not its own. SEED chooses other mutants, MUTANTS how many of each
-model; arguments choose models by a part of their names, or `skops` or `onnx`.
+Prints a table. Exits with 1 if a mutant that passed the inspection crashed a process, raised an unexpected
+exception, or predicted from uninitialised or foreign memory. SEED selects the mutants, MUTANTS their number
+per model; arguments select models by a part of their name, or by `skops` or `onnx`.
 """
 
 import argparse
@@ -17,7 +17,7 @@ MAX_SHOWN: Final = 40
 
 
 def main() -> int:
-    """Run the campaign and print what came of it."""
+    """Run the campaign and print its report."""
     arguments = _parse()
     reports: dict[str, Report] = {}
     shown: dict[str, int] = {}
@@ -47,13 +47,11 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("names", nargs="*", help="parts of the names of the models to mutate; default: all")
+    parser.add_argument("names", nargs="*", help="parts of the names of the models to mutate, default all")
     parser.add_argument("--seed", type=int, default=int(os.environ.get("SEED") or 1))
+    parser.add_argument("--skip", type=int, default=0, help="number of models to skip, to resume a campaign")
     parser.add_argument(
-        "--skip", type=int, default=0, help="how many models to pass over: to go on from there"
-    )
-    parser.add_argument(
-        "--mutants", type=int, default=int(os.environ.get("MUTANTS") or 250), help="how many of each model"
+        "--mutants", type=int, default=int(os.environ.get("MUTANTS") or 250), help="mutants per model"
     )
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Two servers with different memory, and what becomes of mutants in them."""
+"""Runs mutants in two servers with different memory patterns and compares their outcomes."""
 
 import json
 import os
@@ -24,19 +24,19 @@ Mutant = tuple[str, Callable[[], bytes]]
 
 @dataclass
 class Report:
-    """What came of the mutants."""
+    """Counts of outcomes, and findings."""
 
     counts: Counter[str] = field(default_factory=Counter)
     findings: list[str] = field(default_factory=list)
 
     def row(self, name: str) -> str:
-        """A line of the table."""
+        """Format a row of the table."""
         shown = ("mutants", "refused", "accepted", "slow", "escaped", "crashed", "differing")
         return f"| {name} | " + " | ".join(str(self.counts[key]) for key in shown) + " |"
 
 
 class Arena:
-    """Runs mutants in two servers. If they are not `is_checked`, they inspect no skops file."""
+    """Runs mutants in two servers. Without `is_checked`, the servers skip the inspection of skops files."""
 
     def __init__(self, *, is_checked: bool = True) -> None:
         self._arguments = [] if is_checked else [UNCHECKED]
@@ -69,7 +69,7 @@ class Arena:
         self._folder.cleanup()
 
     def run(self, kind: str, model: str, rows: list[Any], mutants: Iterable[Mutant], report: Report) -> None:
-        """Load each mutant in both servers and predict these rows."""
+        """Load each mutant in both servers, predict `rows` and add the outcomes to `report`."""
         for batch in _batches(mutants):
             named: list[tuple[str, str]] = []
             for name, make in batch:
@@ -81,20 +81,20 @@ class Arena:
                 assert server.stdin is not None
                 server.stdin.write(line)
                 server.stdin.flush()
-            outcomes = [self._answer(server) for server in self._servers]
+            outcomes = [self._read_outcomes(server) for server in self._servers]
             for (name, _), *found in zip(named, *outcomes, strict=True):
                 _judge(f"{model} {name}", found, report)
 
-    def _answer(self, server: "subprocess.Popen[str]") -> list[Any]:
+    def _read_outcomes(self, server: "subprocess.Popen[str]") -> list[Any]:
         assert server.stdout is not None
-        answer: list[Any] = json.loads(server.stdout.readline())
-        return answer
+        outcomes: list[Any] = json.loads(server.stdout.readline())
+        return outcomes
 
 
 def _judge(name: str, outcomes: list[list[str]], report: Report) -> None:
     report.counts["mutants"] += 1
     worst = next(
-        (said for said in ("crashed", "escaped", "slow") if any(one[0] == said for one in outcomes)), None
+        (kind for kind in ("crashed", "escaped", "slow") if any(one[0] == kind for one in outcomes)), None
     )
     if worst is not None:
         report.counts[worst] += 1
@@ -111,22 +111,22 @@ def _are_alike(one: list[str], other: list[str]) -> bool:
         return True
     if one[0] != other[0] or not (one[1].startswith("[") and other[1].startswith("[")):
         return False
-    # Sums may differ in their last digit by where memory lies.
-    left, right = (list(_numbers(json.loads(said))) for said in (one[1], other[1]))
+    # The last digit of sums may depend on memory alignment.
+    left, right = (list(_flatten(json.loads(text))) for text in (one[1], other[1]))
     return len(left) == len(right) and all(
         a == b or (not isinstance(a, str | bool) and np.isclose(a, b, rtol=1e-6, equal_nan=True))
         for a, b in zip(left, right, strict=True)
     )
 
 
-def _numbers(value: Any) -> Iterator[Any]:
+def _flatten(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         for key, inner in value.items():
             yield key
-            yield from _numbers(inner)
+            yield from _flatten(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _numbers(inner)
+            yield from _flatten(inner)
     else:
         yield value
 

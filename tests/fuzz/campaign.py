@@ -1,4 +1,4 @@
-"""Which files are mutated, and which mutants of each are drawn."""
+"""Selects the model files to mutate and the mutants of each."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ ROWS: Final = 4
 
 @dataclass(frozen=True)
 class Target:
-    """One good file."""
+    """A valid model file, with functions that mutate it."""
 
     kind: str
     name: str
@@ -33,23 +33,23 @@ class Target:
 
     @property
     def rows(self) -> list[Any]:
-        """Rows that the model takes."""
+        """Valid input rows of the model."""
         return self.load()[1][:ROWS]
 
     def mutants(self, seed: int, count: int) -> Iterator[Mutant]:
-        """So many mutants, the file itself first; the same ones for the same seed."""
+        """Yield the unchanged file and `count` mutants, the same ones for the same seed."""
         content, _ = self.load()
-        yield "as it is", lambda: content
-        chance = random.Random(f"{seed} {self.name}")
-        of_one = list(self.singles(content))
-        alone = round(count * (1 - COMBINED_SHARE))
-        yield from of_one if len(of_one) <= alone else chance.sample(of_one, alone)
-        for _ in range(count - min(alone, len(of_one))):
-            yield self.combined(content, chance)
+        yield "unchanged", lambda: content
+        rng = random.Random(f"{seed} {self.name}")
+        singles = list(self.singles(content))
+        single_count = round(count * (1 - COMBINED_SHARE))
+        yield from singles if len(singles) <= single_count else rng.sample(singles, single_count)
+        for _ in range(count - min(single_count, len(singles))):
+            yield self.combined(content, rng)
 
 
 def targets() -> Iterator[Target]:
-    """Every good file, one of each kind of model."""
+    """Yield one valid file of each kind of model."""
     for name in corpus.NAMES:
         yield Target("sklearn", name, partial(_skops, name), skops_mutants.singles, skops_mutants.combined)
     for name in onnx_corpus.NAMES:

@@ -1,4 +1,4 @@
-"""Puts rows right before a page that cannot be read: reading behind them is a crash, not a number."""
+"""Guard pages: places arrays directly before an unreadable page, so that an out-of-bounds read crashes."""
 
 import ctypes
 import mmap
@@ -15,10 +15,9 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def guarded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """A copy of the array whose last byte is the last before a page that cannot be read.
+    """Return a copy of the array that ends at an unreadable page.
 
-    The page before its first one cannot be read either. The pages are never given back: the array lives as
-    long as the process of the batch.
+    The page before the array is unreadable too. The memory is never freed: the process only serves one batch.
     """
     pages = -(-max(array.nbytes, 1) // PAGE)
     memory = mmap.mmap(-1, (pages + 2) * PAGE)
@@ -38,10 +37,9 @@ _KEPT: Final[list[mmap.mmap]] = []
 
 @contextmanager
 def rows_before_a_guard() -> Iterator[None]:
-    """Within it, what scikit-learn validates ends at a page that cannot be read.
+    """During the body, place every array that scikit-learn validates before a guard page.
 
-    Validation is where rows get the type and order in which compiled code reads them: so its result is copied
-    before a guard, wherever an estimator asks for it.
+    Validation converts rows to the type and order that compiled code reads, so its result is what to guard.
     """
     from sklearn.utils import validation
 

@@ -1,4 +1,4 @@
-"""ONNX models of many operators: converted from scikit-learn, and put together by hand."""
+"""Valid ONNX models with many operators: converted from scikit-learn or built by hand."""
 
 import functools
 from collections.abc import Callable
@@ -173,7 +173,7 @@ NAMES = [*CONVERTED, *BY_HAND]
 
 @functools.cache
 def model(name: str) -> tuple[bytes, list[Any]]:
-    """A file, and rows for it."""
+    """Return a model file and input rows for it."""
     if name in BY_HAND:
         make, rows = BY_HAND[name]
         return make(), rows

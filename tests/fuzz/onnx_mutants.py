@@ -1,4 +1,4 @@
-"""Changes one field of an ONNX file, or a few: tensors, dimensions, attributes, wires, versions."""
+"""Mutates fields of an ONNX file: tensors, dimensions, attributes, edges, versions."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -14,61 +14,61 @@ TEXTS: tuple[bytes, ...] = (b"", b"x", b"LEAF", b"BRANCH_LEQ", b"SOFTMAX", b"ref
 TYPES: tuple[int, ...] = (1, 6, 7, 8, 9, 11, 2)
 
 Change = Callable[[Any], None]
-Way = tuple[tuple[str, int | None], ...]
+FieldPath = tuple[tuple[str, int | None], ...]
 
 
 def singles(content: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Every mutant of one change, by name."""
+    """Yield every mutant with a single change, by name."""
     model = onnx.load_from_string(content)
-    for way, part in _parts(model):
-        for which, (name, _) in enumerate(_changes(part, model)):
-            yield f"{_shown(way)} {name}", _later(content, [(way, which)])
+    for path, part in _parts(model):
+        for index, (name, _) in enumerate(_changes(part, model)):
+            yield f"{_format(path)} {name}", _mutant(content, [(path, index)])
 
 
-def combined(content: bytes, chance: random.Random) -> tuple[str, Callable[[], bytes]]:
-    """A mutant of two or three changes."""
+def combined(content: bytes, rng: random.Random) -> tuple[str, Callable[[], bytes]]:
+    """Return a mutant with two or three random changes."""
     model = onnx.load_from_string(content)
     found = list(_parts(model))
     picks = []
-    for _ in range(chance.choice((2, 2, 3))):
-        way, part = chance.choice(found)
+    for _ in range(rng.choice((2, 2, 3))):
+        path, part = rng.choice(found)
         if options := _changes(part, model):
-            picks.append((way, chance.randrange(len(options))))
-    return f"together {[(_shown(way), which) for way, which in picks]}", _later(content, picks)
+            picks.append((path, rng.randrange(len(options))))
+    return f"combined {[(_format(path), index) for path, index in picks]}", _mutant(content, picks)
 
 
-def _later(content: bytes, picks: list[tuple[Way, int]]) -> Callable[[], bytes]:
+def _mutant(content: bytes, picks: list[tuple[FieldPath, int]]) -> Callable[[], bytes]:
     def make() -> bytes:
         model = onnx.load_from_string(content)
-        for way, which in picks:
-            part = _at(model, way)
+        for path, index in picks:
+            part = _at(model, path)
             options = [] if part is None else _changes(part, model)
-            if part is not None and which < len(options):
-                with suppress(IndexError, ValueError, TypeError):  # an earlier change took its place away
-                    options[which][1](part)
+            if part is not None and index < len(options):
+                with suppress(IndexError, ValueError, TypeError):  # an earlier change removed the field
+                    options[index][1](part)
         written: bytes = model.SerializeToString()
         return written
 
     return make
 
 
-def _parts(message: Message) -> Iterator[tuple[Way, Message]]:
-    waiting: list[tuple[Way, Message]] = [((), message)]
-    while waiting:
-        way, part = waiting.pop()
-        yield way, part
+def _parts(message: Message) -> Iterator[tuple[FieldPath, Message]]:
+    stack: list[tuple[FieldPath, Message]] = [((), message)]
+    while stack:
+        path, part = stack.pop()
+        yield path, part
         for field, value in part.ListFields():
             if field.message_type is None:
                 continue
             if isinstance(value, Message):
-                waiting.append(((*way, (field.name, None)), value))
+                stack.append(((*path, (field.name, None)), value))
             else:
-                waiting += (((*way, (field.name, place)), inner) for place, inner in enumerate(value))
+                stack += (((*path, (field.name, place)), inner) for place, inner in enumerate(value))
 
 
-def _at(message: Any, way: Way) -> Any:
+def _at(message: Any, path: FieldPath) -> Any:
     part = message
-    for name, place in way:
+    for name, place in path:
         part = getattr(part, name)
         if place is not None:
             if place >= len(part):
@@ -77,8 +77,8 @@ def _at(message: Any, way: Way) -> Any:
     return part
 
 
-def _shown(way: Way) -> str:
-    return ".".join(name if place is None else f"{name}{place}" for name, place in way)
+def _format(path: FieldPath) -> str:
+    return ".".join(name if place is None else f"{name}{place}" for name, place in path)
 
 
 def _changes(part: Any, model: onnx.ModelProto) -> list[tuple[str, Change]]:
@@ -88,29 +88,31 @@ def _changes(part: Any, model: onnx.ModelProto) -> list[tuple[str, Change]]:
         if name in ("doc_string", "producer_name", "producer_version", "metadata_props", "external_data"):
             continue
         if isinstance(value, Message):
-            found.append((f"no {name}", _cleared(name)))
+            found.append((f"no {name}", _clear(name)))
         elif field.is_repeated:
-            found += _of_list(name, value, model)
+            found += _list_changes(name, value, model)
         else:
-            found += [(f"{name} = {new!r}"[:60], _set(name, new)) for new in _others(name, value, model)]
+            found += [
+                (f"{name} = {new!r}"[:60], _set(name, new)) for new in _alternatives(name, value, model)
+            ]
     return found
 
 
-def _of_list(name: str, value: Any, model: onnx.ModelProto) -> Iterator[tuple[str, Change]]:
-    yield f"no {name}", _cleared(name)
-    yield f"{name} cut", lambda part: part.__getattribute__(name).pop()
-    yield f"{name} grown", _grown(name, 1)
-    yield f"{name} grown much", _grown(name, 200)
+def _list_changes(name: str, value: Any, model: onnx.ModelProto) -> Iterator[tuple[str, Change]]:
+    yield f"no {name}", _clear(name)
+    yield f"{name} shortened", lambda part: part.__getattribute__(name).pop()
+    yield f"{name} extended", _extend(name, 1)
+    yield f"{name} extended far", _extend(name, 200)
     if len(value) > 1:
-        yield f"{name} cut to one", _cut(name)
+        yield f"{name} reduced to one", _truncate(name)
     if isinstance(value[0], Message):
         return
     for place in {0, len(value) // 2, len(value) - 1}:
-        for new in _others(name, value[place], model):
-            yield f"{name}[{place}] = {new!r}"[:60], _put(name, place, new)
+        for new in _alternatives(name, value[place], model):
+            yield f"{name}[{place}] = {new!r}"[:60], _set_item(name, place, new)
 
 
-def _others(name: str, value: Any, model: onnx.ModelProto) -> Iterator[Any]:
+def _alternatives(name: str, value: Any, model: onnx.ModelProto) -> Iterator[Any]:
     if name == "op_type":
         yield from sorted({node.op_type for node in model.graph.node} - {value})
         yield from ("Gather", "Reshape", "TreeEnsembleRegressor", "LinearClassifier")
@@ -134,7 +136,7 @@ def _others(name: str, value: Any, model: onnx.ModelProto) -> Iterator[Any]:
         yield from ("", "x")
 
 
-def _cleared(name: str) -> Change:
+def _clear(name: str) -> Change:
     return lambda part: part.ClearField(name)
 
 
@@ -148,7 +150,7 @@ def _set(name: str, value: Any) -> Change:
     return change
 
 
-def _put(name: str, place: int, value: Any) -> Change:
+def _set_item(name: str, place: int, value: Any) -> Change:
     def change(part: Any) -> None:
         try:
             getattr(part, name)[place] = value
@@ -158,7 +160,7 @@ def _put(name: str, place: int, value: Any) -> Change:
     return change
 
 
-def _grown(name: str, times: int) -> Change:
+def _extend(name: str, times: int) -> Change:
     def change(part: Any) -> None:
         values = getattr(part, name)
         for _ in range(times):
@@ -167,7 +169,7 @@ def _grown(name: str, times: int) -> Change:
     return change
 
 
-def _cut(name: str) -> Change:
+def _truncate(name: str) -> Change:
     def change(part: Any) -> None:
         del getattr(part, name)[1:]
 

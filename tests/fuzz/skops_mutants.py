@@ -1,4 +1,4 @@
-"""Changes one field of a skops file, or a few: arrays masked, cut, grown, retyped; counts changed."""
+"""Mutates fields of a skops file: arrays masked, shortened, extended or converted; counts changed."""
 
 import io
 import json
@@ -31,14 +31,14 @@ TEXTS: tuple[Any, ...] = (
 
 
 def unpacked(content: bytes) -> tuple[Node, Members]:
-    """The schema and the other members of a file."""
+    """Return the schema and the other members of a file."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     return json.loads(members.pop("schema.json")), members
 
 
 def packed(schema: Node, members: Members) -> bytes:
-    """A file of these."""
+    """Return a file with this schema and these members."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))
@@ -48,73 +48,73 @@ def packed(schema: Node, members: Members) -> bytes:
 
 
 def nodes(schema: Node) -> list[Node]:
-    """Every node of a schema, in a fixed order."""
+    """Return every node of a schema, in a fixed order."""
     found: list[Node] = []
-    waiting: list[Any] = [schema]
-    while waiting:
-        part = waiting.pop()
+    stack: list[Any] = [schema]
+    while stack:
+        part = stack.pop()
         if isinstance(part, list):
-            waiting += part
+            stack += part
         elif isinstance(part, dict):
             if "__loader__" in part:
                 found.append(part)
-            waiting += part.values()
+            stack += part.values()
     return found
 
 
 def changes(node: Node, members: Members) -> list[tuple[str, Change]]:
-    """What can be done to a node, each with a name."""
+    """Return the named changes that can be applied to a node."""
     match node["__loader__"]:
         case "JsonNode":
-            return list(_of_value(node))
+            return list(_value_changes(node))
         case "NdArrayNode" if node["type"] == "numpy":
-            return list(_of_array(np.load(io.BytesIO(members[node["file"]]))))
+            return list(_array_changes(np.load(io.BytesIO(members[node["file"]]))))
         case "NdArrayNode":
-            return [*_of_list(), ("shape", _set_shape), ("masked", _masked)]
+            return [*_list_changes(), ("shape", _set_shape), ("masked", _mask)]
         case "ListNode" | "TupleNode":
-            return list(_of_list())
+            return list(_list_changes())
         case "DictNode":
-            return list(_of_dict(node))
+            return list(_dict_changes(node))
         case "SparseMatrixNode":
-            return list(_of_sparse(members[node["file"]]))
+            return list(_sparse_changes(members[node["file"]]))
         case "ObjectNode" | "TreeNode" | "LossNode":
-            return [("none", _becomes(None)), ("class", _other_class), ("masked", _masked)]
-    return [("none", _becomes(None))]
+            return [("none", _replace_with(None)), ("class", _change_class), ("masked", _mask)]
+    return [("none", _replace_with(None))]
 
 
 def singles(content: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Every mutant of one change, by name."""
+    """Yield every mutant with a single change, by name."""
     schema, members = unpacked(content)
     for place, node in enumerate(nodes(schema)):
-        for which, (name, _) in enumerate(changes(node, members)):
-            yield f"{place}:{name}", _later(content, [(place, which)])
+        for index, (name, _) in enumerate(changes(node, members)):
+            yield f"{place}:{name}", _mutant(content, [(place, index)])
 
 
-def combined(content: bytes, chance: random.Random) -> tuple[str, Callable[[], bytes]]:
-    """A mutant of two or three changes, or of a count that is changed wherever it is."""
+def combined(content: bytes, rng: random.Random) -> tuple[str, Callable[[], bytes]]:
+    """Return a mutant with two or three random changes, or with one count changed wherever it occurs."""
     schema, members = unpacked(content)
     found = nodes(schema)
-    if chance.random() < 0.3:
+    if rng.random() < 0.3:
         counts = sorted({count for node in found if (count := _count(node)) is not None})
         if counts:
-            old = chance.choice(counts)
-            return f"all {old}", _everywhere(content, old, chance.choice((old + 1, old * 100, old - 1, 1)))
+            old = rng.choice(counts)
+            return f"all {old}", _replace_count(content, old, rng.choice((old + 1, old * 100, old - 1, 1)))
     picks = []
-    for _ in range(chance.choice((2, 2, 3))):
-        place = chance.randrange(len(found))
+    for _ in range(rng.choice((2, 2, 3))):
+        place = rng.randrange(len(found))
         if options := changes(found[place], members):
-            picks.append((place, chance.randrange(len(options))))
-    return f"together {picks}", _later(content, picks)
+            picks.append((place, rng.randrange(len(options))))
+    return f"combined {picks}", _mutant(content, picks)
 
 
-def _later(content: bytes, picks: list[tuple[int, int]]) -> Callable[[], bytes]:
+def _mutant(content: bytes, picks: list[tuple[int, int]]) -> Callable[[], bytes]:
     def make() -> bytes:
         schema, members = unpacked(content)
         found = nodes(schema)
-        for place, which in picks:
-            # An earlier change may have taken the place of a later one away.
+        for place, index in picks:
+            # An earlier change may have removed what a later one changes.
             with suppress(TypeError, KeyError, IndexError, ValueError, EOFError):
-                change = changes(found[place], members)[which][1]
+                change = changes(found[place], members)[index][1]
                 found[place].pop("__id__", None)
                 change(found[place], members)
         return packed(schema, members)
@@ -122,7 +122,7 @@ def _later(content: bytes, picks: list[tuple[int, int]]) -> Callable[[], bytes]:
     return make
 
 
-def _everywhere(content: bytes, old: int, new: int) -> Callable[[], bytes]:
+def _replace_count(content: bytes, old: int, new: int) -> Callable[[], bytes]:
     def make() -> bytes:
         schema, members = unpacked(content)
         for node in nodes(schema):
@@ -143,7 +143,7 @@ def _count(node: Node) -> int | None:
 # Values
 
 
-def _of_value(node: Node) -> Iterator[tuple[str, Change]]:
+def _value_changes(node: Node) -> Iterator[tuple[str, Change]]:
     old = json.loads(node["content"])
     options: tuple[Any, ...] = (*COUNTS, *FLOATS, "x") if old is None else TEXTS
     if isinstance(old, bool):
@@ -154,15 +154,15 @@ def _of_value(node: Node) -> Iterator[tuple[str, Change]]:
         options = (old * 10, *FLOATS)
     for value in options:
         if type(value) is not type(old) or value != old:
-            yield f"value {value!r}", _becomes(value)
+            yield f"value {value!r}", _replace_with(value)
     if isinstance(old, int | float):
-        yield "masked", _masked
-        yield "NumPy's", _of_numpy(np.array(old))
-        yield "NumPy's, more", _of_numpy(np.array(old + 5))
+        yield "masked", _mask
+        yield "NumPy scalar", _replace_with_scalar(np.array(old))
+        yield "larger NumPy scalar", _replace_with_scalar(np.array(old + 5))
         yield "an array", _array_node(np.array([old, old]))
 
 
-def _becomes(value: Any) -> Change:
+def _replace_with(value: Any) -> Change:
     def change(node: Node, _members: Members) -> None:
         node.clear()
         node |= {
@@ -176,7 +176,7 @@ def _becomes(value: Any) -> Change:
     return change
 
 
-def _of_numpy(value: Any) -> Change:
+def _replace_with_scalar(value: Any) -> Change:
     def change(node: Node, members: Members) -> None:
         _array_node(value)(node, members)
         node["__class__"] = value.dtype.name if value.dtype != bool else "bool"
@@ -187,14 +187,14 @@ def _of_numpy(value: Any) -> Change:
 # Arrays
 
 
-def _of_array(array: Any) -> Iterator[tuple[str, Change]]:
-    yield "masked", _masked
-    yield "a subclass", _rename("memmap")
+def _array_changes(array: Any) -> Iterator[tuple[str, Change]]:
+    yield "masked", _mask
+    yield "a subclass", _set_class("memmap")
     yield "one more dimension", _array_node(array[None])
     yield "flat", _array_node(array.reshape(-1))
     yield "empty", _array_node(array.reshape(-1)[:0])
     yield "columns first", _array_node(np.asfortranarray(array))
-    yield "claims more", _claims(array)
+    yield "claims more", _claim_more(array)
     if array.dtype.fields is None:
         for dtype in ("f4", "f8", "i4", "i8", "u1", "U3", "?", ">f8"):
             if np.dtype(dtype) != array.dtype:
@@ -249,8 +249,8 @@ def _array_node(array: Any) -> Change:
     return change
 
 
-def _claims(array: Any) -> Change:
-    """Its header says that it is longer than it is."""
+def _claim_more(array: Any) -> Change:
+    """Make the array's header claim more elements than the file contains."""
 
     def change(node: Node, members: Members) -> None:
         _array_node(array)(node, members)
@@ -262,7 +262,7 @@ def _claims(array: Any) -> Change:
     return change
 
 
-def _masked(node: Node, members: Members) -> None:
+def _mask(node: Node, members: Members) -> None:
     data = dict(node)
     mask: Node = {}
     _array_node(np.array(True))(mask, members)
@@ -275,7 +275,7 @@ def _masked(node: Node, members: Members) -> None:
     }
 
 
-def _rename(name: str) -> Change:
+def _set_class(name: str) -> Change:
     def change(node: Node, _members: Members) -> None:
         node["__class__"] = name
 
@@ -283,14 +283,14 @@ def _rename(name: str) -> Change:
 
 
 def _set_shape(node: Node, members: Members) -> None:
-    _becomes(7)(node["shape"]["content"][0], members)
+    _replace_with(7)(node["shape"]["content"][0], members)
 
 
 # Containers and objects
 
 
-def _of_list() -> Iterator[tuple[str, Change]]:
-    yield "none", _becomes(None)
+def _list_changes() -> Iterator[tuple[str, Change]]:
+    yield "none", _replace_with(None)
     yield "cut", lambda node, _: node.__setitem__("content", list(node["content"])[:-1])
     yield "grown", lambda node, _: node.__setitem__("content", [*node["content"], *node["content"][-1:]])
     yield "grown much", lambda node, _: node.__setitem__("content", list(node["content"]) * 100)
@@ -300,13 +300,13 @@ def _of_list() -> Iterator[tuple[str, Change]]:
     yield "a tuple", lambda node, _: node.update(__class__="tuple", __loader__="TupleNode")
 
 
-def _of_dict(node: Node) -> Iterator[tuple[str, Change]]:
+def _dict_changes(node: Node) -> Iterator[tuple[str, Change]]:
     keys = list(node["content"])
     for place, key in enumerate(keys[:40]):
         yield f"without {key}", _without(place)
     if len(keys) > 1:
-        yield "exchanged", _exchanged
-        yield "the same value", _same
+        yield "exchanged", _swap_values
+        yield "the same value", _duplicate_value
 
 
 def _without(place: int) -> Change:
@@ -318,13 +318,13 @@ def _without(place: int) -> Change:
     return change
 
 
-def _exchanged(node: Node, _members: Members) -> None:
+def _swap_values(node: Node, _members: Members) -> None:
     keys = list(node["content"])
     first, last = node["content"][keys[0]], node["content"][keys[-1]]
     node["content"][keys[0]], node["content"][keys[-1]] = last, first
 
 
-def _same(node: Node, _members: Members) -> None:
+def _duplicate_value(node: Node, _members: Members) -> None:
     keys = list(node["content"])
     node["content"][keys[-1]] = dict(node["content"][keys[0]])
 
@@ -348,11 +348,11 @@ _OTHERS = {
 }
 
 
-def _other_class(node: Node, _members: Members) -> None:
+def _change_class(node: Node, _members: Members) -> None:
     node["__class__"] = _OTHERS.get(node["__class__"], "OneClassSVM")
 
 
-def _of_sparse(content: bytes) -> Iterator[tuple[str, Change]]:
+def _sparse_changes(content: bytes) -> Iterator[tuple[str, Change]]:
     with np.load(io.BytesIO(content)) as archive:
         arrays = {name: archive[name] for name in archive.files}
     for name, array in arrays.items():

@@ -1,9 +1,9 @@
-"""`python -m tests.hostile`: run the tests where whatever they take for granted is not so.
+"""`python -m tests.hostile`: run the tests in an environment that breaks common assumptions.
 
-Ten seconds after boot, by the clocks of a time namespace. On islands 12 h 45 min or 13 h 45 min east of
-Greenwich. In an order by chance, whose seed is printed and can be given as SEED. In another language, if the
-machine speaks one. In an empty home. With two processes beside them that never rest (BUSY says how many).
-Arguments are passed on to pytest.
+The monotonic clock starts ten seconds before the run (in a time namespace). The time zone is Pacific/Chatham,
+12:45 or 13:45 hours ahead of UTC. The order is random; set SEED to the printed seed to repeat it. The locale
+is not English, if another one is installed. The home directory is empty. Two busy processes (BUSY) compete
+for the CPU. Arguments are passed to pytest.
 """
 
 import os
@@ -24,14 +24,14 @@ UPTIME_SECONDS: Final = 10
 LOCALES: Final = ("tr_TR.UTF-8", "tr_TR.utf8", "de_DE.UTF-8", "de_DE.utf8", "C")
 TIMEOUT_SECONDS: Final = 600
 
-# Ends by itself when its parent is gone.
+# Ends when its parent dies.
 BUSY_PROGRAM: Final = (
     "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    sum(range(100_000))"
 )
 
 
 def main() -> int:
-    """Run pytest as described above; its exit code."""
+    """Run pytest in this environment and return its exit code."""
     seed = os.environ.get("SEED") or str(random.randrange(2**32))
     busy = int(os.environ.get("BUSY") or 2)
     namespace = shortly_after_boot()
@@ -49,7 +49,7 @@ def main() -> int:
 
 
 def shortly_after_boot() -> list[str]:
-    """The command before a command that makes it run shortly after boot; empty where it is not permitted."""
+    """Return the command prefix that runs a command shortly after boot; empty if that is not permitted."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return []

@@ -17,6 +17,7 @@ from app.core.config import Settings
 from app.http.connections import ConnectionCounter
 from app.http.protocol import bounded
 from tests.support import apis
+from tests.support.app_state import state_of
 
 MIB = 1024 * 1024
 LIMIT = 2 * MIB
@@ -54,7 +55,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 async def api(app: FastAPI, settings: Settings) -> AsyncIterator[Server]:
-    headers = await apis.sign_in(settings, app.state.resources.database)
+    headers = await apis.sign_in(settings, state_of(app).resources.database)
     counter = ConnectionCounter(limit=1000, limit_per_address=520)
     protocol = bounded(counter, max_head_bytes=settings.max_header_bytes, head_seconds=1.0)
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 
+from app.core.database import Database
 from app.http.body import LargeBody
+from app.http.offloading import has_large_body
+from app.http.parsing import PIECE_BYTES
 from app.http.routing import MAX_VALUES, SMALL_BODY_BYTES, BoundedRoute
 from tests.conftest import SignUp
 
@@ -64,11 +68,15 @@ async def test_more_values_than_are_allowed_are_refused_before_they_are_parsed(
     assert answer.json()["limit"] == MAX_VALUES
 
 
-async def test_a_large_body_is_read_like_a_small_one(client: httpx.AsyncClient, sign_up: SignUp) -> None:
+@pytest.mark.parametrize("texts", [1, 10], ids=["at once", "in pieces"])
+async def test_a_large_body_is_read_like_a_small_one(
+    client: httpx.AsyncClient, sign_up: SignUp, database: Database, texts: int
+) -> None:
     headers = {**await sign_up("ada"), **JSON}
     text = 'Grüße, "so" \\ 🙂 ' * 5000
-    body = json.dumps({"texts": [text], "metadata": {"a": "ü"}}).encode()
+    body = json.dumps({"texts": [text] * texts, "metadata": {"a": "ü"}}).encode()
     assert len(body) > SMALL_BODY_BYTES
+    assert (len(body) > PIECE_BYTES) is (texts > 1)
 
     async def chunks() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 1000):
@@ -80,6 +88,31 @@ async def test_a_large_body_is_read_like_a_small_one(client: httpx.AsyncClient, 
 
     assert (whole.status_code, again.status_code) == (202, 200)
     assert whole.json()["job_id"] == again.json()["job_id"]
+    async with database.connection() as connection:
+        stored = await connection.fetchval(
+            "SELECT rows FROM job_payloads WHERE job_id = $1", UUID(whole.json()["job_id"])
+        )
+    assert json.loads(stored) == [text] * texts
+
+
+class Texts(LargeBody):
+    texts: list[str]
+
+
+@pytest.mark.parametrize("texts", [1, 10])
+async def test_the_work_on_a_body_that_is_parsed_in_pieces_leaves_the_event_loop(
+    client: httpx.AsyncClient, app: FastAPI, texts: int
+) -> None:
+    async def probe(body: Texts) -> bool:
+        return has_large_body()
+
+    router = APIRouter(route_class=BoundedRoute)
+    router.add_api_route("/probe", probe, methods=["POST"])
+    app.include_router(router)
+
+    answer = await client.post("/probe", json={"texts": ["a" * (PIECE_BYTES // 2)] * texts})
+
+    assert answer.json() is (texts > 1)
 
 
 @pytest.mark.parametrize("size", [10, SMALL_BODY_BYTES + 10])

@@ -10,6 +10,7 @@ from starlette.types import Message
 from structlog.testing import capture_logs
 
 from tests.conftest import SignUp
+from tests.support.app_state import state_of
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -82,10 +83,10 @@ async def test_a_request_that_is_cancelled_at_any_moment_of_a_shutdown_is_no_err
     app: FastAPI, sign_up: SignUp, method: str, target: str, kind: dict[str, str], body: bytes
 ) -> None:
     headers = {**await sign_up("ada"), **kind}
-    app.state.hub.close()
+    state_of(app).hub.close()
     statuses = set()
     for turns in MOMENTS:
-        app.state.auth.identities.forget()
+        state_of(app).auth.identities.forget()
         with capture_logs() as records:
             start, *rest = await cancelled(app, method, target, headers, body, turns)
         statuses.add(start["status"])
@@ -115,7 +116,7 @@ async def test_what_a_library_makes_of_the_cancellation_is_no_error_either(
             raise RuntimeError("the connection was in the middle of something") from None
 
     await client.get("/health/live")
-    app.state.hub.close()
+    state_of(app).hub.close()
     with capture_logs() as records:
         start, _ = await cancelled(app, "GET", "/waits", {}, b"", turns=50)
 

@@ -50,8 +50,7 @@ async def test_a_body_that_is_not_said_to_be_json_is_told_what_to_say(
 
     found = problem(answer, 415, "unsupported_media_type")
     assert found["detail"] == (
-        "This needs a body with Content-Type: application/json; "
-        f"the request came with {content_type or 'none'}."
+        f"Send the body with Content-Type: application/json. This request has {content_type or 'none'}."
     )
     assert answer.headers["accept"] == JSON
 
@@ -110,7 +109,7 @@ async def test_malformed_json_is_called_that_with_its_place(
     # Parsers differ in whether they name the end of what was read or the beginning of what is wrong.
     assert abs(found["column"] - column) <= 1
     assert found["reason"] in found["detail"]
-    assert found["detail"].startswith("The body is malformed JSON: ")
+    assert found["detail"].startswith("The body is not valid JSON: ")
     assert f"at line {line}, column {found['column']}." in found["detail"]
 
 
@@ -174,7 +173,7 @@ async def test_another_encoding_is_refused(client: httpx.AsyncClient, alice: Acc
 
     found = problem(answer, 415, "unsupported_encoding")
     assert found["detail"] == (
-        f"The body is encoded with {encoding[:100]}; send it plain or with Content-Encoding: gzip."
+        f"Content-Encoding {encoding[:100]} is not supported. Send the body uncompressed or with gzip."
     )
     assert answer.headers["accept-encoding"] == "gzip"
 

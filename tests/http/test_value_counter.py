@@ -2,12 +2,13 @@
 
 import json
 import random
+import time
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from app.http.value_counter import ValueCounter
+from app.http.value_counter import PIECE_BYTES, ValueCounter
 
 
 def counted(text: bytes, cuts: list[int] | None = None) -> int:
@@ -68,3 +69,18 @@ def test_a_number_of_many_digits_is_noticed(text: bytes, is_huge: bool) -> None:
     counter.take(b"[" + text + b"]")
 
     assert counter.has_huge_number is is_huge
+
+
+def test_long_numbers_take_no_longer_than_short_ones() -> None:
+    assert seconds_to_count(b"9" * 399 + b",") < 10 * seconds_to_count(b"9,")
+
+
+def seconds_to_count(part: bytes) -> float:
+    text = part * (PIECE_BYTES // len(part))
+
+    def once() -> float:
+        before = time.thread_time()
+        ValueCounter().take(text)
+        return time.thread_time() - before
+
+    return min(once() for _ in range(5))

@@ -1,5 +1,6 @@
 """What models can be trained with, and what a training job may ask for."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.core.files import StoredFile
+from app.datasets.options import AS_FOUND
 from app.datasets.values import Column, Dataset, Format
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
 from app.jobs.algorithms.choice import choose
@@ -27,6 +29,9 @@ DATASET = Dataset(
     rows=2000,
     columns=(Column("text", "text"), Column("stars", "integer")),
     sha256="00",
+    bytes=100,
+    options=AS_FOUND,
+    created_at=datetime(2026, 1, 31, tzinfo=UTC),
     file=StoredFile("datasets/7", 100, "00"),
 )
 
@@ -65,7 +70,7 @@ async def test_algorithms_are_for_those_who_are_signed_in(client: httpx.AsyncCli
 
 
 def test_every_algorithm_can_be_learnt_by_a_worker() -> None:
-    assert set(learners.SHAPES) == set(ALGORITHMS)
+    assert set(learners.LEARNERS) == set(ALGORITHMS)
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS.values(), ids=lambda algorithm: algorithm.name)

@@ -11,10 +11,10 @@ from pydantic import TypeAdapter
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs import leases
-from app.jobs.leases import WorkerIdentity
 from app.jobs.schemas import Explanation
 from app.jobs.states import Priority
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support import jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -92,10 +92,10 @@ async def test_a_worker_that_is_silent_or_stopping_or_elsewhere_is_no_worker(
 ) -> None:
     job_id = await jobs.create(store, alice.id)
     elsewhere = await jobs.create(store, alice.id, queue="gpu")
-    await jobs.silence(store, await jobs.worker(store))
+    await jobs.expire_lease(store, await jobs.worker(store))
     stopping = await jobs.worker(store)
     async with store.connection() as connection:
-        await leases.mark_stopping(connection, stopping)
+        await workers.mark_stopping(connection, stopping)
 
     assert (await explain(client, alice, job_id))["code"] == "no_worker"
     await jobs.worker(store)
@@ -110,7 +110,7 @@ async def test_a_kind_that_no_worker_of_the_queue_knows_is_said(
     await jobs.worker(store)
     identity = WorkerIdentity(ids.new_id(), "trainer", "here", 1, ("gpu",), ("train_model",), 1)
     async with store.connection() as connection:
-        await leases.renew(connection, identity)
+        await workers.renew(connection, identity)
 
     explained = await explain(client, alice, job_id)
 

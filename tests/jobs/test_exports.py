@@ -15,13 +15,13 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.database import Database
-from app.core.resources import Resources
 from app.http.accept import choose
 from app.jobs.exports import layout, lines, parquet
 from app.jobs.results import ResultBatch
 from app.jobs.transition_types import Batch, ClaimedJob
 from tests.support import jobs
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 
 JSON, NDJSON, CSV, PARQUET = (
     "application/json",
@@ -48,7 +48,7 @@ async def commit(
     app: FastAPI, job: ClaimedJob, *batches: Sequence[Any], parts: Sequence[int] = (), is_final: bool = True
 ) -> None:
     """Store batches with these rows, those in `parts` as part files."""
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     made = []
     first_row = 0
     for index, rows in enumerate(batches):

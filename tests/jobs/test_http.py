@@ -21,7 +21,8 @@ from app.jobs.schemas import CancelAnswer, EventPage, JobCreated, JobPage, JobVi
 from app.jobs.times import JobTimes
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
-from tests.support.following import listeners, tell
+from tests.support.app_state import state_of
+from tests.support.following import publish, subscriber_count
 from tests.support.waiting import until
 
 CREATE = "/jobs/batch-predict"
@@ -592,8 +593,8 @@ async def test_a_wait_is_answered_when_the_job_ends(
     job = await jobs.running(store, alice.id)
 
     async def complete_once_somebody_waits() -> None:
-        await until(lambda: listeners(app.state.resources, alice.id))
-        tell(app.state.resources, await jobs.complete(store, job))
+        await until(lambda: subscriber_count(state_of(app).resources, alice.id))
+        publish(state_of(app).resources, await jobs.complete(store, job))
 
     async with asyncio.TaskGroup() as group:
         group.create_task(complete_once_somebody_waits())

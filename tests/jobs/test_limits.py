@@ -8,6 +8,7 @@ import pytest
 from app.core.config import Settings
 from app.core.database import Database
 from app.jobs import explanations, transitions
+from app.jobs.unit_of_work import UnitOfWork
 from tests.support import jobs, rows
 from tests.support.accounts import Account
 
@@ -75,15 +76,14 @@ async def test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others(
 
     async def claim(max_running: int) -> list[Any]:
         async with store.connection() as connection:
-            found = await transitions.claim(
-                connection,
+            return await transitions.claim(
+                UnitOfWork(connection),
                 queue="default",
                 kinds=[jobs.KIND],
                 worker_id=worker_id,
                 limit=1,
                 max_running=max_running,
             )
-        return [job for job, _ in found]
 
     claimed = [job for _ in range(5) for job in await claim(2)]
 
@@ -95,7 +95,7 @@ async def test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others(
 
 async def test_a_job_that_waits_for_the_jobs_of_its_owner_says_so(store: Database, alice: Account) -> None:
     await jobs.running(store, alice.id)
-    waiting = await rows.job(store, await jobs.create(store, alice.id))
+    waiting = await jobs.read(store, await jobs.create(store, alice.id))
 
     async def code(max_running: int) -> str:
         async with store.connection() as connection:

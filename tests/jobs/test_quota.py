@@ -16,6 +16,7 @@ from app.jobs.quota import Quota
 from tests.machine.database import OneConnection
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
+from tests.support.app_state import replace_state
 from tests.support.waiting import until
 
 CREATE = "/jobs/batch-predict"
@@ -250,7 +251,7 @@ async def waits_for_the_lock(store: Database) -> bool:
         await rows.value(
             store,
             """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND wait_event_type = 'Lock' AND query LIKE 'SELECT FROM users WHERE id = % FOR NO KEY UPDATE'""",
+            AND wait_event_type = 'Lock' AND query LIKE 'SELECT%FROM users WHERE id = % FOR NO KEY UPDATE'""",
         )
     )
 
@@ -258,13 +259,13 @@ async def waits_for_the_lock(store: Database) -> bool:
 @pytest.fixture
 def remembered(app: FastAPI, store: Database, limit: int) -> None:
     """A count is remembered for as long as any test takes."""
-    app.state.quota = Quota(store, limit, count_lifetime_seconds=3600.0)
+    replace_state(app, quota=Quota(store, limit, count_lifetime_seconds=3600.0))
 
 
 @pytest.fixture
 def forgotten(app: FastAPI, store: Database, limit: int) -> None:
     """No count is remembered."""
-    app.state.quota = Quota(store, limit, count_lifetime_seconds=0.0)
+    replace_state(app, quota=Quota(store, limit, count_lifetime_seconds=0.0))
 
 
 @pytest.mark.usefixtures("remembered")
@@ -300,7 +301,7 @@ async def test_a_user_who_was_never_counted_is_counted_however_long_the_machine_
     limit: int,
     uptime_seconds: float,
 ) -> None:
-    app.state.quota = Quota(store, limit, clock=lambda: uptime_seconds)
+    replace_state(app, quota=Quota(store, limit, clock=lambda: uptime_seconds))
 
     await assert_waits_its_turn(client, alice, store)
 

@@ -252,7 +252,7 @@ async def test_a_job_that_has_not_come_to_a_bad_end_is_not_tried_again(
 
         problem = answer.json()
         assert (answer.status_code, problem["code"]) == (409, "job_not_retryable")
-        assert problem["detail"].startswith(f"A {status} job cannot be tried again")
+        assert problem["detail"].startswith(f"A {status} job cannot be retried")
     assert await rows.job(store, job_id) == before
 
 
@@ -338,7 +338,7 @@ async def test_each_try_that_is_over_says_how_it_ended_and_where(
     await jobs.fail(store, await jobs.claim(store, workers[0]))
     await jobs.release(store, await jobs.claim(store, workers[1]))
     await jobs.claim(store, workers[2])
-    await jobs.silence(store, workers[2])
+    await jobs.expire_lease(store, workers[2])
     await jobs.rescue(store)
     await retry(client, alice, job_id)
     await stop(store, await jobs.claim(store, workers[3]))

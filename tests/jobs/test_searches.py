@@ -3,6 +3,7 @@
 import math
 from itertools import product
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -10,9 +11,11 @@ from pydantic import ValidationError
 
 from app.core.database import Database
 from app.jobs.errors import SearchTooLarge
+from app.jobs.groups.queries import TrialJob
 from app.jobs.kinds import train_model
 from app.jobs.searches import leaderboard
 from app.jobs.searches.space import Search
+from app.jobs.states import Status
 from tests.support import rows
 from tests.support.accounts import Account
 
@@ -177,19 +180,19 @@ def test_the_best_is_first_and_what_has_no_value_comes_last(
     metric: str, values: list[float | None], ranked: list[float | None]
 ) -> None:
     trials = [
-        {
-            "id": number,
-            "status": "completed",
-            "progress": 100.0,
-            "params": {},
-            "metrics": None if value is None else {metric: value},
-            "model": f"m@{number}",
-            "error": None,
-        }
+        TrialJob(
+            id=UUID(int=number),
+            status=Status.COMPLETED,
+            progress=100.0,
+            params={},
+            metrics=None if value is None else {metric: value},
+            model=f"m@{number}",
+            error=None,
+        )
         for number, value in enumerate(values)
     ]
 
-    found = leaderboard.of({"metric": metric, "best_value": ranked[0]}, trials)
+    found = leaderboard.ranked({"metric": metric, "best_value": ranked[0]}, trials)
 
     assert [trial["value"] for trial in found["leaderboard"]] == ranked
     assert [trial["rank"] for trial in found["leaderboard"]] == [1, 2, 3, None]

@@ -23,7 +23,7 @@ async def test_an_attempt_that_two_end_at_once_ends_once(database: Database) -> 
     async with rows.transaction(database) as connection:
         assert await jobs.release(OneConnection(connection), job) is not None
         second = asyncio.create_task(jobs.fail(database, job))
-        await rows.until_a_lock_is_waited_for(database)
+        await rows.wait_until_blocked(database)
 
     assert await second is None
     assert (await rows.job(database, job.id))["failures"] == 0

@@ -15,9 +15,11 @@ import pytest
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs import leases, transitions
+from app.jobs import transitions
 from app.jobs.states import MOVES, Priority, Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
 from tests.support import invariants, jobs, rows
 
 EVERY_STATE = list(Status)
@@ -130,12 +132,16 @@ async def test_two_workers_that_claim_at_once_get_different_jobs(database: Datab
     first, second = [await jobs.create(database) for _ in range(2)]
     async with database.transaction() as connection:
         held = await transitions.claim(
-            connection, queue="default", kinds=[jobs.KIND], worker_id=await jobs.worker(database), limit=1
+            UnitOfWork(connection),
+            queue="default",
+            kinds=[jobs.KIND],
+            worker_id=await jobs.worker(database),
+            limit=1,
         )
         # The first claim is not committed yet: the second one passes it over and does not wait for it.
         other = await jobs.claim(database)
 
-    assert [job.id for job, _ in held] == [first]
+    assert [job.id for job in held] == [first]
     assert other.id == second
     await invariants.all_hold(database)
 
@@ -473,7 +479,7 @@ async def test_the_jobs_of_a_silent_worker_go_on_elsewhere(database: Database) -
     await jobs.create(database)
     job = await jobs.claim(database, worker_id)
     await jobs.commit(database, job)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
 
     [transition] = await jobs.rescue(database)
 
@@ -496,7 +502,7 @@ async def test_a_worker_that_stopped_in_good_order_is_gone_at_once(database: Dat
     await jobs.create(database)
     job = await jobs.claim(database, worker_id)
     async with database.connection() as connection:
-        await leases.remove(connection, worker_id)
+        await workers.remove(connection, worker_id)
 
     assert [transition.job_id for transition in await jobs.rescue(database)] == [job.id]
 
@@ -507,7 +513,7 @@ async def test_the_jobs_of_a_living_worker_are_left_alone(database: Database) ->
         await jobs.create(database)
     lost = await jobs.claim(database, silent)
     kept = await jobs.claim(database)
-    await jobs.silence(database, silent)
+    await jobs.expire_lease(database, silent)
 
     rescued = await jobs.rescue(database)
 
@@ -542,7 +548,7 @@ async def test_nobody_is_rescued_from_while_postgres_is_up_for_less_than_a_lease
     await jobs.create(database)
     worker_id = await jobs.worker(database)
     await jobs.claim(database, worker_id)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     await rows.execute(database, "UPDATE workers SET seen_at = now() - interval '1 year'")
 
     assert await jobs.rescue(database, lease=timedelta(days=200)) == []
@@ -556,7 +562,7 @@ async def test_the_wait_after_a_rescue_grows_with_the_failures(database: Databas
         await jobs.claim(database, ids.new_id())
         async with database.connection() as connection:
             await transitions.rescue(
-                connection, lease=jobs.LEASE, delays_seconds=[0.0, 1000.0, 2000.0], limit=10
+                UnitOfWork(connection), lease=jobs.LEASE, delays_seconds=[0.0, 1000.0, 2000.0], limit=10
             )
         waits.append(
             await rows.value(
@@ -620,7 +626,7 @@ Write = Callable[[Database, ClaimedJob], Awaitable[object]]
 
 
 async def _is_rescued(database: Database, _job: ClaimedJob, worker_id: UUID) -> None:
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     assert len(await jobs.rescue(database)) == 1
 
 

@@ -1,4 +1,4 @@
-"""Kinds that do to a worker what models in the wild do; `PLUGINS=tests.kinds_for_tests`."""
+"""A plugin with kinds that misbehave as real models do: `PLUGINS=tests.kinds_for_tests`."""
 
 from typing import Final
 

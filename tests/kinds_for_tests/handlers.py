@@ -1,4 +1,4 @@
-"""The other half: what really counts, loops, crashes and scribbles, in a child process."""
+"""The worker's half: handlers that count, loop, crash and write garbage."""
 
 import ctypes
 import itertools
@@ -21,7 +21,7 @@ LAST_DESCRIPTOR: Final = 256
 
 
 def count(job: JobContext) -> Outcome:
-    """Compute batch after batch, each from its index and from the sum that the checkpoint kept."""
+    """Compute batches, each from its index and the sum in the checkpoint."""
     params = msgspec.convert(job.params, CountParams)
     total = 0 if job.resume.checkpoint is None else int(job.resume.checkpoint)
     for batch in range(job.resume.batch, params.batches):
@@ -44,7 +44,7 @@ def count(job: JobContext) -> Outcome:
 
 
 def _compute(milliseconds: float) -> None:
-    """Keep a processor busy for so long. By its own clock: where processors are scarce it takes longer."""
+    """Use this much CPU time, which takes longer where processors are scarce."""
     end = time.process_time() + milliseconds / 1000
     while time.process_time() < end:
         sum(range(200))
@@ -75,7 +75,7 @@ def _crash(_job: JobContext) -> NoReturn:
 
 
 def _refuse(_job: JobContext) -> NoReturn:
-    raise JobError("refused", "The model does not like these rows.")
+    raise JobError("refused", "The model rejects these rows.")
 
 
 def _sys_exit(_job: JobContext) -> NoReturn:
@@ -93,7 +93,7 @@ def _segfault(_job: JobContext) -> Outcome:
 
 def _kill_itself(_job: JobContext) -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("nobody outlives that")
+    raise AssertionError("the process survived SIGKILL")
 
 
 def _grow(_job: JobContext) -> NoReturn:

@@ -1,4 +1,4 @@
-"""A kind that counts, which is all that most tests need, and one for each way to go wrong."""
+"""A kind that counts, enough for most tests, and one kind for each fault."""
 
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ SHORT_RETRIES: Final = RetryPolicy(base_seconds=0.05, maximum_seconds=0.2, never
 
 
 class CountRequest(JobOptions):
-    """Count, so many batches long, with so much work in each."""
+    """Count in batches, with CPU time spent in each."""
 
     batches: int = Field(10, ge=1, le=100_000)
     rows_per_batch: int = Field(1, ge=1, le=1000)
@@ -26,7 +26,7 @@ class CountRequest(JobOptions):
 
 
 class CountParams(msgspec.Struct, frozen=True):
-    """What the handler of `count` is told."""
+    """Params of `count`."""
 
     batches: int
     rows_per_batch: int
@@ -36,7 +36,7 @@ class CountParams(msgspec.Struct, frozen=True):
 
 
 def plan_count(request: CountRequest, _found: ResolvedReferences) -> JobPlan:
-    """Nothing can be wrong with it."""
+    """Return the plan of a `count` job."""
     params = CountParams(
         request.batches, request.rows_per_batch, request.work_ms, request.heeds_stop, request.counter_path
     )
@@ -44,26 +44,26 @@ def plan_count(request: CountRequest, _found: ResolvedReferences) -> JobPlan:
 
 
 def prediction(row: int) -> dict[str, int]:
-    """What `count` computes for one row; the sum needs its checkpoint, so a lost one would show."""
+    """The output of `count` for one row. The sum needs the checkpoint, so a lost one shows."""
     return {"row": row, "square": row * row, "sum": row * (row + 1) // 2}
 
 
 class FaultRequest(JobOptions):
-    """Go wrong, after so many good batches, on so many attempts; later ones end well."""
+    """Fail after `batches` good batches in the first `bad_attempts` attempts; later ones complete."""
 
     batches: int = Field(0, ge=0, le=1000)
     bad_attempts: int = Field(1000, ge=0, le=1000)
 
 
 class FaultParams(msgspec.Struct, frozen=True):
-    """What the handlers of all faults are told."""
+    """Params of all faults."""
 
     batches: int
     bad_attempts: int
 
 
 def plan_fault(request: FaultRequest, _found: ResolvedReferences) -> JobPlan:
-    """Nothing can be wrong with it, yet."""
+    """Return the plan of a faulty job."""
     return JobPlan(msgspec.json.encode(FaultParams(request.batches, request.bad_attempts)))
 
 
@@ -85,7 +85,7 @@ FAULTS: Final = {
     "commit_nonsense": "Commit what is no JSON",
     "leave_helper": "Start a program that outlives the process, and die",
 }
-"""Each way to go wrong, by the name of its kind."""
+"""The faults by the name of their kind."""
 
 PERMISSIONS: Final = {"leave_helper": frozenset({Permission.PROCESSES})}
 

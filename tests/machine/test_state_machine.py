@@ -27,10 +27,12 @@ from hypothesis.stateful import (
 
 from app.core import database as doors
 from app.core import ids
-from app.jobs import leases, transitions
-from app.jobs.leases import WorkerIdentity
+from app.jobs import transitions
 from app.jobs.states import HEAD_START, Priority, Status
 from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 from tests.machine import model
 from tests.machine.database import OneConnection
 from tests.machine.model import Model, NotWhole
@@ -128,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         due = self.model.now + delay
 
         async def create(connection: asyncpg.Connection) -> None:
-            transition = await transitions.create(connection, new)
+            transition = await transitions.create(UnitOfWork(connection), new)
             job = model.Job(
                 id=new.id,
                 kind=kind,
@@ -150,7 +152,7 @@ class Machine(RuleBasedStateMachine):
         job = self._job(which)
 
         async def cancel(connection: asyncpg.Connection) -> None:
-            transition = await transitions.cancel(connection, job_id=job.id)
+            transition = await transitions.cancel(UnitOfWork(connection), job_id=job.id)
             self._check_answer(transition, job, events=int(job.cancel()))
 
         self._step(cancel)
@@ -162,7 +164,7 @@ class Machine(RuleBasedStateMachine):
 
         async def retry(connection: asyncpg.Connection) -> None:
             transition = await transitions.retry(
-                connection,
+                UnitOfWork(connection),
                 job_id=job.id,
                 from_start=from_start,
                 head_start=timedelta(seconds=job.head_start),
@@ -202,7 +204,7 @@ class Machine(RuleBasedStateMachine):
         worker = self.workers[which]
 
         async def remove(connection: asyncpg.Connection) -> None:
-            await leases.remove(connection, worker.id)
+            await workers.remove(connection, worker.id)
             self.model.seen_at.pop(worker.id, None)
 
         self._step(remove)
@@ -215,18 +217,20 @@ class Machine(RuleBasedStateMachine):
     def _claim_next(self, worker_id: UUID, queue: str, limit: int) -> None:
         async def claim(connection: asyncpg.Connection) -> None:
             expected = self.model.next_to_claim(queue, [KNOWN], limit)
+            unit = UnitOfWork(connection)
             answer = await transitions.claim(
-                connection, queue=queue, kinds=[KNOWN], worker_id=worker_id, limit=limit
+                unit, queue=queue, kinds=[KNOWN], worker_id=worker_id, limit=limit
             )
-            assert [job.id for job, _event in answer] == [job.id for job in expected]
-            for (claimed, event), job in zip(answer, expected, strict=True):
+            assert [job.id for job in answer] == [job.id for job in expected]
+            events = {result.job_id: result.events for result in unit.results}
+            for claimed, job in zip(answer, expected, strict=True):
                 job.claim(worker_id)
                 checkpoint = None if job.checkpoint is None else job.checkpoint[1]
                 assert (claimed.attempt, claimed.next_batch, claimed.done, claimed.checkpoint) == (
                     *(job.attempt, job.next_batch, job.done),
                     checkpoint,
                 )
-                assert event.seq == len(job.events)
+                assert [event.seq for event in events[claimed.id]] == [len(job.events)]
                 self.claims.append((worker_id, claimed))
 
         self._step(claim)
@@ -271,9 +275,11 @@ class Machine(RuleBasedStateMachine):
                 # One that completes with rows missing is refused, and the whole statement with it.
                 with pytest.raises(asyncpg.CheckViolationError):
                     async with connection.transaction():
-                        await transitions.advance(connection, worker_id=worker_id, reports=reports)
+                        await transitions.advance(
+                            UnitOfWork(connection), worker_id=worker_id, reports=reports
+                        )
                 return
-            answer = await transitions.advance(connection, worker_id=worker_id, reports=reports)
+            answer = await transitions.advance(UnitOfWork(connection), worker_id=worker_id, reports=reports)
             for report in reports:
                 job = self.model.jobs[report.job_id]
                 told = len(job.events)
@@ -298,7 +304,7 @@ class Machine(RuleBasedStateMachine):
 
         async def fail(connection: asyncpg.Connection) -> None:
             transition = await transitions.fail(
-                connection,
+                UnitOfWork(connection),
                 job_id=job.id,
                 attempt=attempt,
                 error=jobs.ERROR,
@@ -320,7 +326,7 @@ class Machine(RuleBasedStateMachine):
         job, attempt = self.model.jobs[claimed.id], claimed.attempt + slip
 
         async def release(connection: asyncpg.Connection) -> None:
-            transition = await transitions.release(connection, job_id=job.id, attempt=attempt)
+            transition = await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=attempt)
             self._check_answer(transition, job, events=int(job.release(attempt, now=self.model.now)))
 
         self._step(release)
@@ -332,7 +338,7 @@ class Machine(RuleBasedStateMachine):
         job, attempt = self.model.jobs[claimed.id], claimed.attempt + slip
 
         async def stop(connection: asyncpg.Connection) -> None:
-            transition = await transitions.stop(connection, job_id=job.id, attempt=attempt)
+            transition = await transitions.stop(UnitOfWork(connection), job_id=job.id, attempt=attempt)
             self._check_answer(transition, job, events=int(job.stop(attempt)))
 
         self._step(stop)
@@ -345,7 +351,7 @@ class Machine(RuleBasedStateMachine):
         async def rescue(connection: asyncpg.Connection) -> None:
             abandoned = {job.id: job for job in self.model.abandoned()}
             answer = await transitions.rescue(
-                connection, lease=timedelta(seconds=LEASE), delays_seconds=DELAYS, limit=100
+                UnitOfWork(connection), lease=timedelta(seconds=LEASE), delays_seconds=DELAYS, limit=100
             )
             assert {transition.job_id for transition in answer} == abandoned.keys()
             for transition in answer:
@@ -369,7 +375,7 @@ class Machine(RuleBasedStateMachine):
     async def _beat(
         self, connection: asyncpg.Connection, worker: WorkerIdentity
     ) -> set[tuple[UUID, int, bool]]:
-        answer = await leases.renew(connection, worker)
+        answer = await workers.renew(connection, worker)
         self.model.seen_at[worker.id] = self.model.now
         return {(job.id, job.attempt, job.is_cancel_requested) for job in answer}
 

@@ -1,4 +1,4 @@
-"""A keeper's loop: it goes on, whatever its duty raises, and says how it is."""
+"""A maintenance loop continues whatever its duty raises, and reports its health."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -92,7 +92,7 @@ async def test_a_process_that_leaves_the_duty_to_another_is_in_touch_all_the_sam
     watching = Loop("test", 0.001, database, duty, in_touch=lambda: touches.append(1))
 
     async with rows.transaction(database) as busy:
-        await busy.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:test'))")
+        await busy.execute("SELECT pg_advisory_xact_lock(hashtext('maintenance:test'))")
         async with background.running(watching.run_forever()):
             await until(lambda: has_done(touches, 3))
 
@@ -141,7 +141,7 @@ async def test_a_success_is_noted_for_the_metrics(database: Database) -> None:
     assert LOOP_LAST_SUCCESS.labels("noted")._value.get() > 0
 
 
-async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
+async def test_maintenance_runs_each_of_its_duties(resources: Resources) -> None:
     maintenance = Maintenance(resources, sweep_seconds=0.05)
     for loop in maintenance.loops:
         LOOP_LAST_SUCCESS.labels(loop.name).set(0)
@@ -156,7 +156,7 @@ async def test_the_keeper_does_each_of_its_duties(resources: Resources) -> None:
     assert all(maintenance.health().values())
 
 
-async def test_the_keeper_waits_for_a_postgres_that_is_away(settings: Settings) -> None:
+async def test_maintenance_waits_for_a_postgres_that_is_away(settings: Settings) -> None:
     away = settings.model_copy(update={"database_url": "postgresql://nobody@/nothing?host=/nowhere"})
     async with open_resources(away) as resources:
         rounds, duty = counting([None])

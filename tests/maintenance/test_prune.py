@@ -149,7 +149,7 @@ async def test_a_worker_is_forgotten_when_it_is_long_gone_and_holds_nothing(
     await jobs.create(database)
     await jobs.claim(database, holding)
     for worker_id in (gone, holding):
-        await jobs.silence(database, worker_id)
+        await jobs.expire_lease(database, worker_id)
 
     await prune(database, settings)
 

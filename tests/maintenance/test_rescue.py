@@ -16,6 +16,7 @@ from app.core.resources import Resources
 from app.jobs import events, transitions
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.connectivity import Connectivity
 from app.maintenance.loop import Loop
 from app.maintenance.maintenance import Maintenance
@@ -39,7 +40,7 @@ async def a_lost_job(database: Database, owner_id: UUID | None = None) -> Claime
     worker_id = await jobs.worker(database)
     await jobs.create(database, owner_id)
     job = await jobs.claim(database, worker_id)
-    await jobs.silence(database, worker_id)
+    await jobs.expire_lease(database, worker_id)
     return job
 
 
@@ -74,7 +75,7 @@ async def test_a_lost_job_is_taken_and_a_living_workers_job_is_not(
     await invariants.all_hold(database)
 
 
-async def test_a_keeper_that_has_just_started_takes_nothing(
+async def test_a_process_that_has_just_started_takes_nothing(
     resources: Resources, database: Database, settings: Settings
 ) -> None:
     job = await a_lost_job(database)
@@ -87,13 +88,13 @@ async def test_a_keeper_that_has_just_started_takes_nothing(
     assert (await rows.job(database, job.id))["status"] == "running"
 
 
-async def test_two_keepers_at_once_harm_nobody(
+async def test_two_processes_at_once_rescue_each_job_once(
     resources: Resources, database: Database, eager: Settings
 ) -> None:
     lost = [await a_lost_job(database) for _ in range(20)]
-    keepers = [rescuing(resources, eager) for _ in range(3)]
+    loops = [rescuing(resources, eager) for _ in range(3)]
 
-    async with background.running(*(maintenance.run_forever() for maintenance in keepers)):
+    async with background.running(*(loop.run_forever() for loop in loops)):
         for job in lost:
             await until(lambda job=job: is_pending(database, job))  # type: ignore[misc]  # mypy#15459
 
@@ -104,10 +105,10 @@ async def test_two_keepers_at_once_harm_nobody(
 
 
 async def test_two_rescues_in_one_moment_take_each_job_once(database: Database) -> None:
-    """Without the lock that keeps keepers apart: the rows themselves see to it."""
+    """Without the lock that lets one process at a time rescue, the row locks suffice."""
     lost = await a_lost_job(database)
     async with rows.transaction(database) as held:
-        first = await transitions.rescue(held, lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
+        first = await transitions.rescue(UnitOfWork(held), lease=jobs.LEASE, delays_seconds=[0.0], limit=10)
         second = await jobs.rescue(database)
 
     assert [transition.job_id for transition in first] == [lost.id]
@@ -182,7 +183,7 @@ async def test_the_first_failure_of_a_rescued_job_costs_no_wait(
     assert await rows.value(database, "SELECT run_at - now() > $1 FROM jobs", timedelta(minutes=2))
 
 
-async def test_a_keeper_that_has_just_started_rescues_nobody(
+async def test_a_process_that_has_just_started_rescues_no_job(
     resources: Resources, database: Database
 ) -> None:
     job = await jobs.running(database)
@@ -197,7 +198,7 @@ async def test_a_keeper_that_has_just_started_rescues_nobody(
     assert (await rows.job(database, job.id))["status"] == Status.RUNNING
 
 
-async def test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same(
+async def test_a_process_that_leaves_the_duty_to_others_counts_as_connected(
     resources: Resources, database: Database
 ) -> None:
     """Among hundreds of processes one seldom gets to do it, and none could ever be in touch for long."""
@@ -209,7 +210,7 @@ async def test_a_keeper_that_leaves_the_duty_to_others_is_in_touch_all_the_same(
 
     async with rows.transaction(database) as connection, background.running(loop.run_forever()):
         # The other one, which asks now and then so that it is not taken for frozen.
-        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('keeper:rescue'))")
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext('maintenance:rescue'))")
         await until(lambda: _is_long_in_touch(loop, connection))
     assert (await rows.job(database, job.id))["status"] == Status.RUNNING
 

@@ -154,3 +154,16 @@ def test_compressed_models_are_not_inflated_to_see_what_they_are(tmp_path: Path)
     for content in (gzip.compress(ONNX), zlib.compress(ONNX)):
         with pytest.raises(UnsafeModel):
             formats.runtime_of(files.written(tmp_path, content))
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x80\x04N.", b"(lp0\n.", b"\x1f\x8b\x08", b"PK\x03\x04", b"\x93NUMPY", b""], ids=repr
+)
+def test_formats_of_plugins_are_asked_last(tmp_path: Path, content: bytes) -> None:
+    greedy = formats.FileFormat("greedy", "any", lambda head: True)
+    path = files.written(tmp_path, content)
+
+    with pytest.raises((UnsafeModel, BrokenModel)):
+        formats.runtime_of(path, [greedy])
+
+    assert formats.runtime_of(files.written(tmp_path, b"something else"), [greedy]) == "greedy"

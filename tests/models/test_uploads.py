@@ -275,8 +275,8 @@ async def test_classes_are_named_at_the_upload_and_what_cannot_predict_is_refuse
     assert taken.status_code == 201, taken.text
     assert taken.json()["classes"] == ["setosa", "versicolor", "Iris étoilée"]
     assert [row["label"] for row in said] == ["setosa", "versicolor", "Iris étoilée"]
-    assert "fit one model for each output" in assert_problem(refused, 422, "broken_model")
-    assert "4 classes are named" in assert_problem(too_many, 422, "broken_model")
+    assert "fit and upload one model for each output" in assert_problem(refused, 422, "broken_model")
+    assert "4 class names were given" in assert_problem(too_many, 422, "broken_model")
     of_skops = await bring(client, alice, files.as_skops(numbered), named)
     assert_problem(of_skops, 422, "classes_not_taken")
     assert_problem(await bring(client, alice, content, f"{HERE}?classes=one"), 422, "validation_error")

@@ -7,7 +7,7 @@ from app.core import ids
 from app.core.database import Database
 from app.core.files import StoredFile
 from app.core.storage import Storage
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import InputColumn, ModelVersion, Task
 
 FILE = StoredFile("artifacts/nowhere/model", 10, "0" * 64)
@@ -17,7 +17,7 @@ async def register(database: Database, owner_id: UUID, name: str = "churn", **mo
     """The next version of a model; its file is nowhere unless given."""
     facts: dict[str, Any] = {"runtime": "sklearn", "file": FILE, **more}
     async with database.transaction() as connection:
-        return await registry.register(connection, owner_id=owner_id, name=name, **facts)
+        return await models.register(connection, owner_id=owner_id, name=name, **facts)
 
 
 async def of_texts(database: Database, owner_id: UUID, name: str = "churn") -> ModelVersion:

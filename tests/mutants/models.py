@@ -11,9 +11,13 @@ def _attack(test: str) -> str:
     return f"tests/worker/runtimes/sklearn/inspection/test_attacks.py::{test}"
 
 
+def _loader(test: str) -> str:
+    return f"tests/worker/runtimes/sklearn/inspection/test_loader.py::{test}"
+
+
 _TESTS: Final = "tests/worker/runtimes"
-_REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_fit_is_refused"
-_FIT: Final = _attack("test_a_model_whose_parts_do_not_fit_together_is_refused")
+_REBUILT: Final = f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_part_that_does_not_match_is_refused"
+_FIT: Final = _attack("test_a_model_whose_parts_do_not_match_is_refused")
 
 
 def _of(module: str, name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -24,23 +28,23 @@ MODELS: Final = (
     _of(
         "loader",
         "an object goes unchecked",
-        "        _check(made, trusted)\n",
+        "        _check(instance, trusted)\n",
         "",
         _FIT,
     ),
     _of(
         "loader",
         "attributes that a class does not declare",
-        "            if name in trusted.attributes:\n                made",
-        "            if True:\n                made",
-        _attack("test_what_a_class_does_not_declare_is_not_constructed"),
+        "            if name in trusted.attributes:\n                instance",
+        "            if True:\n                instance",
+        _loader("test_undeclared_attributes_are_not_constructed"),
     ),
     _of(
         "part",
         "a count of any type",
         "if type(value) is not int or not least <= value <= most:",
         "if not least <= value <= most:",
-        _attack("test_a_count_that_is_no_plain_integer_is_refused"),
+        _attack("test_a_count_that_is_not_a_plain_integer_is_refused"),
     ),
     _of(
         "part",
@@ -52,35 +56,35 @@ MODELS: Final = (
     _of(
         "trees",
         "a tree for other columns than its estimator",
-        "if own != made.n_features or columns not in (None, own):",
-        "if columns not in (None, own):",
-        _attack("test_a_member_of_an_ensemble_is_checked_like_a_model_of_its_own"),
+        "if width != tree.n_features or columns not in (None, width):",
+        "if columns not in (None, width):",
+        _attack("test_a_member_of_an_ensemble_is_checked_like_a_model"),
     ),
     _of(
         "trees",
         "more nodes than there are",
         " and len(nodes) == count):",
         "):",
-        _attack("test_a_tree_of_more_nodes_than_it_has_is_refused"),
+        _loader("test_a_tree_with_a_wrong_node_count_is_refused"),
     ),
     _of(
         "trees",
         "more outputs than numbers of classes",
         " and len(classes) == outputs and",
         " and",
-        _attack("test_a_tree_of_more_outputs_than_it_has_is_refused"),
+        _loader("test_a_tree_with_a_wrong_number_of_outputs_is_refused"),
     ),
     _of(
         "forests",
         "more trees in a stage than columns",
         'part.array("estimators_", (None, per_stage), "O")',
         'part.array("estimators_", (None, None), "O")',
-        _attack("test_more_trees_in_a_stage_than_columns_to_write_are_refused"),
+        _attack("test_more_trees_in_a_stage_than_output_columns_are_refused"),
     ),
     _of(
         "forests",
         "a first estimate for fewer classes",
-        'part.ensure(first.count("n_classes_") == classes, "init_", "for as many classes")',
+        'part.ensure(first.count("n_classes_") == classes, "init_", "for the same number of classes")',
         "pass",
         _FIT,
     ),
@@ -101,21 +105,21 @@ MODELS: Final = (
     _of(
         "neighbors",
         "labels beyond the classes",
-        'part.ensure(is_class, "_y", "places of its classes")',
+        'part.ensure(is_class, "_y", "indices of its classes")',
         "pass",
         _FIT,
     ),
     _of(
         "encoders",
         "widths that are not counted",
-        "is_same and [int(width) for width in widths] == counted",
-        "is_same",
+        "are_integers and [int(width) for width in widths] == expected",
+        "are_integers",
         _FIT,
     ),
     _of(
         "text",
         "places beyond the vocabulary",
-        'part.ensure(is_each_once, "vocabulary_", "a place for each word, each once")',
+        'part.ensure(is_permutation, "vocabulary_", "a dictionary with a different index for each word")',
         "pass",
         _FIT,
     ),
@@ -124,33 +128,33 @@ MODELS: Final = (
         "a header of another length than it claims",
         "usual is not None and usual.end() == 10 + int.from_bytes",
         "usual is not None or 10 + int.from_bytes",
-        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_of_a_wrong_length_is_refused",
     ),
     _of(
         "arrays",
         "a header that ends too soon is an error of ours",
         "except tokenize.TokenError:",
         "except ImportError:",
-        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_that_claims_another_length_is_refused",
+        f"{_TESTS}/sklearn/inspection/test_arrays.py::test_a_header_of_a_wrong_length_is_refused",
     ),
     _of(
         "archive",
         "a schema of any depth",
         "    for _ in range(MAX_DEPTH + 1):\n",
         "    while True:\n",
-        f"{_TESTS}/sklearn/test_runtime.py::test_a_schema_nested_deeper_than_any_model_is_refused",
+        f"{_TESTS}/sklearn/test_refusals.py::test_a_schema_nested_deeper_than_any_model_is_refused",
     ),
     _of(
         "names",
         "types in lists",
         "if isinstance(value, (dict, list))]",
         "if isinstance(value, dict)]",
-        f"{_TESTS}/sklearn/test_runtime.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
+        f"{_TESTS}/sklearn/test_refusals.py::test_a_refusal_names_every_type_at_once_wherever_it_is",
     ),
     _of(
         "arrays",
         "a sparse matrix with places beyond its shape",
-        "    if not is_sound:\n",
+        "    if not is_consistent:\n",
         "    if False:\n",
         _FIT,
     ),
@@ -159,40 +163,35 @@ MODELS: Final = (
         "a position behind the state",
         'or not _is_int(inner.get("pos"), MT19937_WORDS)',
         'or not _is_int(inner.get("pos"), 2**31)',
-        _attack("test_a_random_state_that_stands_behind_its_end_is_refused"),
+        _loader("test_a_random_state_with_a_position_beyond_its_end_is_refused"),
     ),
     Mutant(
         "models: an ONNX node without an input",
         "worker/runtimes/onnx/file.py",
-        "            ensure_inputs(part, versions)\n",
+        "            check_inputs(message, versions)\n",
         "            pass\n",
-        (
-            "tests/worker/runtimes/onnx/test_operators.py::"
-            "test_a_node_that_leaves_out_one_of_many_inputs_is_refused",
-        ),
+        ("tests/worker/runtimes/onnx/test_operators.py::test_a_node_without_a_variadic_input_is_refused",),
     ),
     Mutant(
         "models: an ONNX file with data elsewhere",
         "worker/runtimes/onnx/file.py",
-        "            case onnx.TensorProto() if _is_external(part):",
+        "            case onnx.TensorProto() if _is_external(message):",
         "            case onnx.TensorProto() if False:",
-        ("tests/worker/runtimes/onnx/test_runtime.py::test_external_data_is_refused_wherever_it_hides",),
+        ("tests/worker/runtimes/onnx/test_file.py::test_external_data_is_refused_wherever_it_is",),
     ),
     Mutant(
         "models: an ONNX file with options of its session",
         "worker/__init__.py",
         'os.environ["ORT_LOAD_CONFIG_FROM_MODEL"] = "0"',
         "",
-        (
-            "tests/worker/runtimes/onnx/test_runtime.py::test_a_file_does_not_bring_the_options_of_its_session_with_it",
-        ),
+        ("tests/worker/runtimes/onnx/test_file.py::test_a_file_cannot_set_session_options",),
     ),
     Mutant(
         "models: an ONNX tree that leads back",
         "worker/runtimes/onnx/file.py",
-        "            ensure_trees(part)\n",
+        "            check_trees(message)\n",
         "",
-        ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_that_leads_back_is_refused",),
+        ("tests/worker/runtimes/onnx/test_trees.py::test_a_tree_with_invalid_branches_is_refused",),
     ),
     _of(
         "mixtures",
@@ -206,8 +205,7 @@ MODELS: Final = (
         "factors by the batch",
         "    part.value.__class__ = RowByRow\n",
         "",
-        f"{_TESTS}/sklearn/inspection/test_registry.py"
-        "::test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it",
+        f"{_TESTS}/sklearn/inspection/test_registry.py::test_the_factors_of_a_row_do_not_depend_on_its_batch",
     ),
     _of(
         "factors",
@@ -233,7 +231,7 @@ MODELS: Final = (
     _of(
         "outliers",
         "columns behind the row",
-        '        part.ensure(is_column, "estimators_features_", "places of its columns")\n',
+        '        part.ensure(is_valid, "estimators_features_", "indices of its columns")\n',
         "",
         _REBUILT,
     ),
@@ -256,7 +254,7 @@ MODELS: Final = (
         "a function of another class for a transformer",
         "isinstance(part.get(name), np.ufunc | partial)",
         "callable(part.get(name))",
-        f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_metric_is_no_function_for_a_transformer",
+        f"{_TESTS}/sklearn/inspection/test_rebuilt.py::test_a_metric_is_refused_as_the_function_of_a_transformer",
     ),
     Mutant(
         "models: one that cannot predict is accepted",
@@ -272,7 +270,7 @@ MODELS: Final = (
         "return self.task",
         (
             f"{_TESTS}/onnx/test_outputs.py"
-            "::test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares",
+            "::test_a_model_of_several_targets_returns_all_of_them_whatever_it_declares",
         ),
     ),
 )

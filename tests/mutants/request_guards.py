@@ -82,17 +82,26 @@ REQUEST_GUARDS: Final = (
     ),
     Mutant(
         "request: a string of any length",
-        "app/http/parsing.py",
-        " and len(piece) > MAX_INDIVISIBLE_BYTES:",
-        " and False:",
+        "app/http/json_structure.py",
+        " > MAX_STRING_BYTES:",
+        " > len(text):",
         ("tests/http/test_parsing.py::test_a_value_that_would_hold_others_up_is_refused",),
     ),
     Mutant(
-        "request: a large text is divided at any depth",
+        "request: a value that lies deep, of any size",
         "app/http/parsing.py",
-        'opening == b"[" and depth < MAX_DEPTH',
-        'opening == b"["',
+        "if len(self._open) > MAX_DEPTH and end - last.start > MAX_INDIVISIBLE_BYTES:",
+        "if False:",
         ("tests/http/test_parsing.py::test_a_value_that_would_hold_others_up_is_refused",),
+    ),
+    Mutant(
+        "request: work on a large body holds the event loop",
+        ROUTING,
+        "with offloading(size > parsing.PIECE_BYTES):",
+        "with offloading(False):",
+        (
+            "tests/http/test_routing.py::test_the_work_on_a_body_that_is_parsed_in_pieces_leaves_the_event_loop",
+        ),
     ),
     Mutant(
         "request: strings are not told from what is outside",
@@ -125,8 +134,8 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "sign-in: an account is locked for all",
         ATTEMPTS,
-        "    WHERE attempts.network = $4 AND",
-        "    WHERE $4::text IS NOT NULL AND",
+        "    WHERE attempts.network = :network AND",
+        "    WHERE :network::text IS NOT NULL AND",
         (_attempts("test_strangers_cannot_lock_an_account"),),
     ),
     Mutant(

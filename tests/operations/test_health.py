@@ -14,9 +14,9 @@ from app.core.database import Database
 from app.core.version import VERSION
 from app.embedded.postgres import EmbeddedPostgres
 from app.main import create_app
-from app.streams.hub import Hub
 from tests.support import jobs
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.waiting import until
 
 NOBODY_THERE = "unix:///nowhere/at/all.sock"
@@ -48,7 +48,7 @@ async def test_with_both_servers_and_a_worker_all_is_well(client: httpx.AsyncCli
 
 
 async def test_without_a_worker_the_system_is_degraded(client: httpx.AsyncClient, store: Database) -> None:
-    await jobs.silence(store, await jobs.worker(store))
+    await jobs.expire_lease(store, await jobs.worker(store))
 
     answer = await client.get("/health")
 
@@ -65,7 +65,7 @@ async def app_without_redis(settings: Settings) -> AsyncIterator[FastAPI]:
 
 async def test_without_redis_the_system_is_degraded_and_everything_works(app_without_redis: FastAPI) -> None:
     who = await sign_in(app_without_redis, "alice")
-    store: Database = app_without_redis.state.resources.database
+    store = state_of(app_without_redis).resources.database
     async with client_of(app_without_redis) as client:
         created = await client.post("/jobs/batch-predict", json=["x"], headers=who.headers)
         path = created.json()["poll_url"]
@@ -130,7 +130,7 @@ async def answers(client: httpx.AsyncClient, who: Account) -> bool:
 async def test_a_process_that_goes_away_takes_no_more_requests(
     client: httpx.AsyncClient, app: FastAPI
 ) -> None:
-    hub: Hub = app.state.hub
+    hub = state_of(app).hub
     before = await client.get("/health/ready")
 
     hub.close()

@@ -17,9 +17,10 @@ from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.states import Priority
 from app.jobs.transition_types import Batch, NewJob
+from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.prune import Prune
-from app.models import registry
-from app.quotas import queries
+from app.models import commands as models
+from app.quotas import commands, queries
 from app.quotas.errors import GIB, QuotaExceeded
 from app.quotas.service import SLACK_BYTES, StorageQuota
 from app.uploads.errors import SpoolFull
@@ -75,7 +76,7 @@ async def test_of_fifty_at_once_exactly_as_many_are_taken_as_fit(
     assert await used(client, alice) == FIT * PAYLOAD_BYTES
     assert await used(client, mallory) == 0
     assert (await submit(client, mallory)).status_code == 202
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
 
 
 async def test_datasets_models_and_jobs_share_the_quota(
@@ -93,10 +94,10 @@ async def test_datasets_models_and_jobs_share_the_quota(
     assert (refused.status_code, refused.json()["code"]) == (413, "quota_exceeded")
     assert {answer.status_code for answer in answers} == {202, 413}
     assert await used(client, alice) <= limit_bytes
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
     await client.delete(created.json()["links"]["self"], headers=alice.headers)
     assert (await submit(client, alice)).status_code == 202
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
 
 
 async def test_a_request_that_is_repeated_is_not_refused_for_what_it_stored_the_first_time(
@@ -117,20 +118,22 @@ async def test_every_way_to_store_and_to_delete_is_counted(
     job = await jobs.running(store, alice.id, rows=25)
     await jobs.commit(store, job)
     await jobs.advance(store, jobs.report(job, first=1, checkpoint=b"x" * 300))
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
     await jobs.advance(store, jobs.report(job, first=2, checkpoint=b"x" * 7))
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
     part = Batch(0, 10, None, "Batch 1", part_key="jobs/a/1/part-0", part_bytes=1234)
     other = await jobs.running(store, alice.id, rows=25)
     file = StoredFile("jobs/a/1/c", 77, "00")
     await jobs.advance(store, replace(jobs.report(other, count=0), batches=(part,), checkpoint_file=file))
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
     assert (await rows.job(store, other.id))["stored_bytes"] > 1234 + 77
 
     await jobs.fail(store, other, is_retryable=False)
     async with store.connection() as connection:
-        await transitions.retry(connection, job_id=other.id, from_start=True, head_start=jobs.LEASE)
-    await invariants.bytes_are_counted(store)
+        await transitions.retry(
+            UnitOfWork(connection), job_id=other.id, from_start=True, head_start=jobs.LEASE
+        )
+    await invariants.stored_bytes_are_counted(store)
     await jobs.fail(store, job, is_retryable=False)
     await rows.execute(store, "UPDATE jobs SET dismissed_at = now() WHERE id = $1", job.id)
     await rows.execute(store, "ALTER TABLE jobs DISABLE TRIGGER jobs_guard")
@@ -138,16 +141,16 @@ async def test_every_way_to_store_and_to_delete_is_counted(
     async with store.transaction() as connection:
         await Prune(resources.settings, resources.storage)(connection)
     assert (await rows.job(store, job.id))["stored_bytes"] == 0
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
     await rows.execute(store, "DELETE FROM jobs")
     await versions.register(store, alice.id)
     await versions.register(store, alice.id)
     async with store.transaction() as connection:
-        await registry.delete_version(connection, alice.id, "churn", 1)
-    await invariants.bytes_are_counted(store)
+        await models.delete_version(connection, alice.id, "churn", 1)
+    await invariants.stored_bytes_are_counted(store)
     async with store.transaction() as connection:
-        await registry.delete(connection, alice.id, "churn")
-    await invariants.bytes_are_counted(store)
+        await models.delete(connection, alice.id, "churn")
+    await invariants.stored_bytes_are_counted(store)
     assert await rows.value(store, "SELECT sum(bytes) FROM stored_bytes") == 0
 
 
@@ -172,27 +175,27 @@ async def test_an_uploaded_file_counts_until_its_inspection_has_ended(
         upload_bytes=5000,
     )
     async with store.connection() as connection:
-        await transitions.create(connection, new)
+        await transitions.create(UnitOfWork(connection), new)
         assert await queries.used_bytes(connection, alice.id) == 5000
     await jobs.fail(store, await jobs.claim(store), is_retryable=False)
 
     async with store.connection() as connection:
         assert await queries.used_bytes(connection, alice.id) == 0
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
 
 
 async def test_many_changes_are_added_up_and_the_sum_stays(store: Database, alice: Account) -> None:
-    for _ in range(queries.MANY_ROWS + 5):
+    for _ in range(commands.MANY_ROWS + 5):
         await jobs.create(store, alice.id, rows=1)
     async with store.connection() as connection:
         before = await queries.used_bytes(connection, alice.id)
 
-        await asyncio.gather(jobs.create(store, alice.id, rows=1), queries.add_up(connection))
-        await queries.add_up(connection)
+        await asyncio.gather(jobs.create(store, alice.id, rows=1), commands.add_up(connection))
+        await commands.add_up(connection)
 
         assert await queries.used_bytes(connection, alice.id) > before
     assert await rows.value(store, "SELECT count(*) FROM stored_bytes") <= 3
-    await invariants.bytes_are_counted(store)
+    await invariants.stored_bytes_are_counted(store)
 
 
 # Results
@@ -237,7 +240,7 @@ async def test_a_model_beyond_the_quota_is_refused_with_the_end_of_its_job(
     await fill(store, alice.id, limit_bytes)
 
     async def complete(connection: object, result: dict[str, object]) -> dict[str, object]:
-        await registry.register(
+        await models.register(
             connection,  # type: ignore[arg-type]  # asyncpg has no types
             owner_id=alice.id,
             name="flowers",
@@ -288,7 +291,7 @@ async def test_of_two_at_once_the_second_is_counted_after_the_first(
             await connection.execute(_STORE, alice.id, size)
 
     async def is_settled() -> bool:
-        return second.done() or await rows.is_a_lock_waited_for(store)
+        return second.done() or await rows.has_blocked_session(store)
 
     async with rows.transaction(store) as connection, quota.checked(connection, alice.id):
         await connection.execute(_STORE, alice.id, size)
@@ -336,15 +339,15 @@ def test_the_refusal_says_how_much_in_gib() -> None:
 
 
 def test_uploads_in_flight_are_bounded_for_each_user_and_in_all() -> None:
-    spools = Spools(per_user=100, in_all=150)
+    spools = Spools(per_user=100, in_total=150)
     alice, bob = ids.new_id(), ids.new_id()
     with spools.of(alice) as first, spools.of(alice) as second, spools.of(bob) as third:
         first(60)
         second(40)
-        with pytest.raises(SpoolFull, match="Your uploads in flight have 100 bytes"):
+        with pytest.raises(SpoolFull, match="Your uploads in progress have reached 100 bytes"):
             first(1)
         third(50)
-        with pytest.raises(SpoolFull, match="All users' uploads in flight have 150 bytes"):
+        with pytest.raises(SpoolFull, match="All users' uploads in progress have reached 150 bytes"):
             third(1)
     with spools.of(bob) as again:
         again(100)

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app.core.resources import Resources
 from app.streams.hub import Hub
+from tests.support.app_state import state_of
 from tests.support.serving import client_of, serving
 
 
@@ -21,12 +22,10 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 @pytest.fixture
 def opened_resources(app: FastAPI) -> Resources:
     """What the API has opened."""
-    resources: Resources = app.state.resources
-    return resources
+    return state_of(app).resources
 
 
 @pytest.fixture
 def hub(app: FastAPI) -> Hub:
     """The hub of the API."""
-    hub: Hub = app.state.hub
-    return hub
+    return state_of(app).hub

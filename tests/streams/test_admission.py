@@ -9,7 +9,6 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from app.auth.services import AuthServices
 from app.core.config import Settings
 from app.core.metrics import STREAMS_OPEN
 from app.main import create_app
@@ -17,7 +16,8 @@ from app.streams.admission import Admission
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account, sign_in
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.app_state import state_of
+from tests.support.waiting import TIMEOUT_SECONDS, until
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 def admission(app: FastAPI) -> Admission:
-    counted: Admission = app.state.admission
-    return counted
+    return state_of(app).admission
 
 
 class Streams:
@@ -55,7 +54,7 @@ class Streams:
         self._url = url
         self._client = client
         self.sse: list[sse.Stream] = []
-        self.talks: list[websockets.Conversation] = []
+        self.talks: list[websockets.WebSocketClient] = []
         self.stack = AsyncExitStack()
 
     async def open_sse(self, who: Account, path: str = "/jobs/stream") -> None:
@@ -74,7 +73,7 @@ class Streams:
 
     async def _converse(self, path: str, headers: dict[str, str]) -> None:
         talk = await self.stack.enter_async_context(websockets.opened(self._url, path, headers))
-        assert await talk.is_quiet()
+        assert await talk.has_no_pending_frames()
         self.talks.append(talk)
 
     async def _ticket(self, who: Account) -> str:
@@ -99,7 +98,7 @@ async def test_a_user_may_have_so_many_streams_whatever_the_transport(
 
     refused = await client.get("/jobs/stream", headers=alice.headers)
     async with websockets.opened(url, "/ws", alice.headers) as talk:
-        end = await talk.end()
+        end = await talk.wait_closed()
 
     assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
     assert refused.json()["limit"] == 3
@@ -120,7 +119,7 @@ async def test_a_process_has_so_many_streams(
 
     refused = await client.get("/jobs/stream", headers=third.headers)
     async with websockets.opened(url, "/ws", third.headers) as talk:
-        end = await talk.end()
+        end = await talk.wait_closed()
 
     assert (refused.status_code, refused.json()["limit"]) == (429, 5)
     assert end == (1013, "too_many_streams")
@@ -135,7 +134,7 @@ async def test_a_closed_stream_makes_room(
             sse.opened(client, "/jobs/stream", alice.headers),
             websockets.opened(url, "/ws", alice.headers) as talk,
         ):
-            assert await talk.is_quiet()
+            assert await talk.has_no_pending_frames()
             await streams.open_sse(alice)
             assert (await client.get("/jobs/stream", headers=alice.headers)).status_code == 429
         await streams.stack.aclose()
@@ -152,7 +151,7 @@ async def test_a_closed_stream_makes_room(
 async def test_a_finished_job_that_was_seen_to_its_end_takes_no_place(
     app: FastAPI, client: httpx.AsyncClient, streams: Streams, alice: Account
 ) -> None:
-    store = app.state.resources.database
+    store = state_of(app).resources.database
     job = await jobs.running(store, alice.id)
     await jobs.complete(store, job)
     for _ in range(3):
@@ -166,7 +165,7 @@ async def test_a_finished_job_that_was_seen_to_its_end_takes_no_place(
 async def test_streams_end_when_the_account_is_closed(
     app: FastAPI, admission: Admission, streams: Streams, alice: Account, mallory: Account
 ) -> None:
-    store = app.state.resources.database
+    store = state_of(app).resources.database
     job = await jobs.running(store, alice.id)
     await streams.open_sse(alice)
     await streams.open_sse(alice, f"/jobs/{job.id}/stream?after=2")
@@ -174,21 +173,21 @@ async def test_streams_end_when_the_account_is_closed(
     await streams.open_socket(mallory)
 
     await admission.recheck()
-    assert await streams.talks[0].is_quiet()
+    assert await streams.talks[0].has_no_pending_frames()
     await rows.execute(store, "UPDATE users SET is_active = false WHERE id = $1", alice.id)
     await admission.recheck()
 
     for stream in streams.sse:
         last = (await stream.all())[-1]
         assert (last.event, last.data, last.id) == ("error", '{"code":"access_ended"}', None)
-    assert await streams.talks[0].end() == (4401, "access_ended")
-    assert await streams.talks[1].is_quiet()
+    assert await streams.talks[0].wait_closed() == (4401, "access_ended")
+    assert await streams.talks[1].has_no_pending_frames()
 
 
 async def test_streams_end_when_the_token_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse(alice)
@@ -196,20 +195,20 @@ async def test_streams_end_when_the_token_has_expired(
     await streams.open_socket(mallory)
 
     await admission.recheck()
-    assert await streams.talks[0].is_quiet()
+    assert await streams.talks[0].has_no_pending_frames()
     later = time.time() + 900  # the token of mallory is good for longer
     monkeypatch.setattr(admission, "_wall", lambda: later)
     await admission.recheck()
 
     assert (await streams.sse[0].all())[-1].event == "error"
-    assert await streams.talks[0].end() == (4401, "access_ended")
-    assert await streams.talks[1].is_quiet()
+    assert await streams.talks[0].wait_closed() == (4401, "access_ended")
+    assert await streams.talks[1].has_no_pending_frames()
 
 
 async def test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expired(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, admission: Admission, streams: Streams, mallory: Account
 ) -> None:
-    auth: AuthServices = app.state.auth
+    auth = state_of(app).auth
     monkeypatch.setattr(auth.tokens, "_lifetime_seconds", 600)
     alice = await sign_in(app, "alice")
     await streams.open_sse_by_ticket(alice)
@@ -217,15 +216,15 @@ async def test_streams_opened_by_a_ticket_end_when_the_token_behind_it_has_expir
     await streams.open_socket_by_ticket(mallory)
 
     await admission.recheck()
-    assert await streams.talks[0].is_quiet()
+    assert await streams.talks[0].has_no_pending_frames()
     later = time.time() + 900  # the token of mallory is good for longer
     monkeypatch.setattr(admission, "_wall", lambda: later)
     await admission.recheck()
 
     last = (await streams.sse[0].all())[-1]
     assert (last.event, last.data) == ("error", '{"code":"access_ended"}')
-    assert await streams.talks[0].end() == (4401, "access_ended")
-    assert await streams.talks[1].is_quiet()
+    assert await streams.talks[0].wait_closed() == (4401, "access_ended")
+    assert await streams.talks[1].has_no_pending_frames()
 
 
 async def test_the_recheck_goes_on_by_itself(settings: Settings) -> None:
@@ -236,8 +235,8 @@ async def test_the_recheck_goes_on_by_itself(settings: Settings) -> None:
     ):
         alice = await sign_in(application, "alice")
         async with websockets.opened(url, "/ws", alice.headers) as talk:
-            assert await talk.is_quiet()
-            store = application.state.resources.database
+            assert await talk.has_no_pending_frames()
+            store = state_of(application).resources.database
             await rows.execute(store, "UPDATE users SET is_active = false WHERE id = $1", alice.id)
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                assert await talk.end() == (4401, "access_ended")
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                assert await talk.wait_closed() == (4401, "access_ended")

@@ -21,6 +21,7 @@ from app.streams.clock import Clock
 from app.streams.times import StreamTimes
 from tests.support import jobs, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
@@ -33,7 +34,7 @@ async def url(app: FastAPI) -> AsyncIterator[str]:
         yield url
 
 
-class Listeners:
+class RecordingBroadcaster:
     """Write down what they are told."""
 
     def __init__(self) -> None:
@@ -55,17 +56,17 @@ async def test_everybody_is_told_the_same_seconds_whatever_becomes_of_one_of_the
         talks = [
             await stack.enter_async_context(websockets.opened(url, "/ws", alice.headers)) for _ in range(49)
         ]
-        stack.enter_context(websockets.deaf(url, "/ws", alice.headers, upgrade=True))
+        stack.enter_context(websockets.stalled_client(url, "/ws", alice.headers, upgrade=True))
 
-        async def hear(talk: websockets.Conversation) -> list[str]:
-            frames = [await talk.hear_anything() for _ in range(3)]
+        async def receive(talk: websockets.WebSocketClient) -> list[str]:
+            frames = [await talk.receive_any() for _ in range(3)]
             assert {frame["event"] for frame in frames} == {"time_update"}
             return [frame["data"]["date"] for frame in frames]
 
         killed, *others = talks
-        await killed.hear_anything()
+        await killed.receive_any()
         killed.connection.transport.abort()
-        heard = await asyncio.gather(*(hear(talk) for talk in others))
+        heard = await asyncio.gather(*(receive(talk) for talk in others))
 
     everything = sorted({date for dates in heard for date in dates})
     for dates in heard:  # each from when it came on, and none left out
@@ -80,13 +81,13 @@ async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: Fa
     async with websockets.opened(url, "/ws") as talk:
 
         async def is_there() -> bool:
-            return not app.state.sockets.is_empty
+            return not state_of(app).sockets.is_empty
 
         await until(is_there)
-        await app.state.sockets.tick("{}")
+        await state_of(app).sockets.tick("{}")
         await talk.connection.send("nonsense")
         with pytest.raises(ConnectionClosed):
-            await talk.hear_anything()
+            await talk.receive_any()
 
 
 @pytest.mark.parametrize(
@@ -102,52 +103,52 @@ async def test_no_second_is_told_twice_however_late_or_early_its_timer_is(
     late_seconds: float, expected: list[float]
 ) -> None:
     wall = SimpleNamespace(now=10.5)
-    listeners = Listeners()
+    broadcaster = RecordingBroadcaster()
 
     async def sleep(seconds: float) -> None:
         assert 0 < seconds < 1.1
         wall.now += seconds + late_seconds
-        if len(listeners.seconds) == len(expected):
+        if len(broadcaster.seconds) == len(expected):
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Clock(listeners, wall=lambda: wall.now, sleep=sleep).run_forever()
+        await Clock(broadcaster, wall=lambda: wall.now, sleep=sleep).run_forever()
 
-    assert listeners.seconds == expected
+    assert broadcaster.seconds == expected
 
 
 async def test_the_clock_follows_the_wall_clock_when_that_is_set_back() -> None:
     wall = SimpleNamespace(now=7210.5)
-    listeners = Listeners()
+    broadcaster = RecordingBroadcaster()
 
     async def sleep(seconds: float) -> None:
         assert 0 < seconds < 1.1
         wall.now += seconds
-        if len(listeners.seconds) == 1:
+        if len(broadcaster.seconds) == 1:
             wall.now -= 3600
-        if len(listeners.seconds) == 3:
+        if len(broadcaster.seconds) == 3:
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Clock(listeners, wall=lambda: wall.now, sleep=sleep).run_forever()
+        await Clock(broadcaster, wall=lambda: wall.now, sleep=sleep).run_forever()
 
-    assert listeners.seconds == [7211, 7212, 3613]
+    assert broadcaster.seconds == [7211, 7212, 3613]
 
 
 async def test_the_clock_survives_an_error() -> None:
-    listeners = Listeners()
-    listeners.errors.append(LookupError("boom"))
-    running = asyncio.create_task(Clock(listeners, retry_seconds=0.01).run_forever())
+    broadcaster = RecordingBroadcaster()
+    broadcaster.errors.append(LookupError("boom"))
+    running = asyncio.create_task(Clock(broadcaster, retry_seconds=0.01).run_forever())
 
     async def has_ticked() -> bool:
-        return bool(listeners.seconds)
+        return bool(broadcaster.seconds)
 
     await until(has_ticked)
     running.cancel()
     await asyncio.wait([running])
 
     assert running.cancelled()
-    assert listeners.errors == []
+    assert broadcaster.errors == []
 
 
 @pytest.mark.parametrize("stream_times", [StreamTimes(clock_retry_seconds=0.01)])
@@ -155,7 +156,7 @@ async def test_the_clock_of_a_process_survives_an_error_of_one_client(
     monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account
 ) -> None:
     raised: list[str] = []
-    tick = app.state.sockets.tick
+    tick = state_of(app).sockets.tick
 
     async def raise_once(frame: str) -> None:
         if not raised:
@@ -163,9 +164,9 @@ async def test_the_clock_of_a_process_survives_an_error_of_one_client(
             raise LookupError("boom")
         await tick(frame)
 
-    monkeypatch.setattr(app.state.sockets, "tick", raise_once)
+    monkeypatch.setattr(state_of(app).sockets, "tick", raise_once)
     async with websockets.opened(url, "/ws", alice.headers) as talk:
-        frame = await talk.hear_anything()
+        frame = await talk.receive_any()
 
     assert frame["event"] == "time_update"
     assert raised
@@ -201,18 +202,18 @@ async def test_a_client_that_does_not_read_is_sent_away_and_costs_little_until_t
         return codes == [socket.TRY_AGAIN_LATER] * 10
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
+        return bool(state_of(app).admission.is_empty and state_of(app).sockets.is_empty)
 
     monkeypatch.setattr(socket_routes, "_close", noted)
     path = f"/ws/jobs/{job.id}"
     rss_bytes = psutil.Process().memory_info().rss
     with ExitStack() as stack:
         for _ in range(10):
-            stack.enter_context(websockets.deaf(url, path, alice.headers, upgrade=True))
+            stack.enter_context(websockets.stalled_client(url, path, alice.headers, upgrade=True))
         async with websockets.opened(url, path, alice.headers) as talk:
-            await talk.hear_many(602)
+            await talk.receive_many(602)
             await until(all_were_sent_away)
-            assert await talk.is_quiet()
+            assert await talk.has_no_pending_frames()
         await until(nobody_is_left)
 
     assert psutil.Process().memory_info().rss - rss_bytes < 60 * MIB

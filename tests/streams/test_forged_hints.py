@@ -21,7 +21,8 @@ from app.streams.times import StreamTimes
 from tests.streams.test_hub import hints_of
 from tests.support import jobs
 from tests.support.accounts import Account
-from tests.support.following import following, listeners, tell
+from tests.support.app_state import state_of
+from tests.support.following import following, publish, subscriber_count
 from tests.support.waiting import until
 
 
@@ -33,8 +34,7 @@ def stream_times() -> StreamTimes:
 
 @pytest.fixture
 def resources(app: FastAPI) -> Resources:
-    opened: Resources = app.state.resources
-    return opened
+    return state_of(app).resources
 
 
 def forged(job_id: UUID, seq: int, kind: EventType) -> bytes:
@@ -65,15 +65,15 @@ async def test_a_forged_event_is_not_shown_and_ends_no_stream(
     job = await jobs.running(store, alice.id, rows=25)
     channel = keys.events(alice.id)
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
-        await until(lambda: listeners(resources, alice.id))
+        await reader.wait_for(2)
+        await until(lambda: subscriber_count(resources, alice.id))
         await resources.signer.load()
         async with Redis(connection_pool=resources.redis_pool) as redis:
             hint = FORGERIES[forgery](resources.signer, channel.encode(), forged(job.id, 3, kind))
             assert await redis.publish(channel, hint) == 1
-        tell(resources, await jobs.commit(store, job))
-        assert await reader.saw(3) == [1, 2, 3]
-        tell(resources, await jobs.complete(store, replace(job, next_batch=1)))
+        publish(resources, await jobs.commit(store, job))
+        assert await reader.wait_for(3) == [1, 2, 3]
+        publish(resources, await jobs.complete(store, replace(job, next_batch=1)))
 
     assert reader.seen == list(range(1, 7))
 
@@ -84,16 +84,16 @@ async def test_what_was_said_before_changes_nothing_when_it_is_said_again_in_any
     job = await jobs.running(store, alice.id, rows=25)
     channel = keys.events(alice.id)
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
-        await until(lambda: listeners(resources, alice.id))
+        await reader.wait_for(2)
+        await until(lambda: subscriber_count(resources, alice.id))
         transition = await jobs.commit(store, job, count=2)
         await resources.signer.load()
         hints = [resources.signer.sign(channel.encode(), hint) for hint in await hints_of(store, job.id)]
         async with Redis(connection_pool=resources.redis_pool) as redis:
             for hint in [*reversed(hints), *hints, *hints]:
                 await redis.publish(channel, hint)
-        assert await reader.saw(4) == [1, 2, 3, 4]
-        tell(resources, transition)
-        tell(resources, await jobs.complete(store, replace(job, next_batch=2)))
+        assert await reader.wait_for(4) == [1, 2, 3, 4]
+        publish(resources, transition)
+        publish(resources, await jobs.complete(store, replace(job, next_batch=2)))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]

@@ -22,7 +22,8 @@ from app.streams.hub import Hub
 from app.streams.times import StreamTimes
 from tests.support import jobs
 from tests.support.accounts import Account
-from tests.support.following import following, listeners, tell
+from tests.support.app_state import state_of
+from tests.support.following import following, publish, subscriber_count
 from tests.support.waiting import until
 
 WITHOUT_COMPARISON = pytest.mark.parametrize(
@@ -39,8 +40,7 @@ WITH_QUICK_COMPARISON = pytest.mark.parametrize(
 @pytest.fixture
 def resources(app: FastAPI) -> Resources:
     """What the API has opened."""
-    opened: Resources = app.state.resources
-    return opened
+    return state_of(app).resources
 
 
 async def end(store: Database, job: ClaimedJob, *, at: int) -> Any:
@@ -54,7 +54,7 @@ async def hints_of(store: Database, job_id: UUID, *, after: int = 0) -> list[byt
         return [event.encoded() for event in (await queries.events(connection, job_id, after=after)).events]
 
 
-async def publish(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) -> None:
+async def publish_raw(resources: Resources, owner_id: UUID, hints: Sequence[bytes]) -> None:
     """Send these hints, in this order, signed as ours are."""
     await resources.signer.load()
     channel = keys.events(owner_id)
@@ -71,11 +71,11 @@ async def test_a_follower_gets_what_was_and_what_comes(
     await jobs.commit(store, job, first=0)
 
     async with following(hub, alice.id, job.id) as reader:
-        assert await reader.saw(3) == [1, 2, 3]
+        assert await reader.wait_for(3) == [1, 2, 3]
         for index in (1, 2):
-            tell(resources, await jobs.commit(store, job, first=index))
-            assert await reader.saw(index + 3) == list(range(1, index + 4))
-        tell(resources, await end(store, job, at=3))
+            publish(resources, await jobs.commit(store, job, first=index))
+            assert await reader.wait_for(index + 3) == list(range(1, index + 4))
+        publish(resources, await end(store, job, at=3))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
@@ -91,10 +91,10 @@ async def test_each_follower_starts_from_its_own_place(
         following(hub, alice.id, job.id, after=1) as other,
         following(hub, alice.id, job.id, after=4) as ahead,
     ):
-        await one.saw(2)
-        await other.saw(1)
-        await until(lambda: listeners(resources, alice.id))
-        tell(resources, await jobs.complete(store, job))
+        await one.wait_for(2)
+        await other.wait_for(1)
+        await until(lambda: subscriber_count(resources, alice.id))
+        publish(resources, await jobs.complete(store, job))
 
     assert one.seen == [1, 2, 3, 4, 5, 6]
     assert other.seen == [2, 3, 4, 5, 6]
@@ -108,11 +108,11 @@ async def test_a_gap_is_filled_from_the_log(
     job = await jobs.running(store, alice.id, rows=25)
 
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
-        await until(lambda: listeners(resources, alice.id))
+        await reader.wait_for(2)
+        await until(lambda: subscriber_count(resources, alice.id))
         for index in range(3):
             await jobs.commit(store, job, first=index)  # nobody is told
-        tell(resources, await end(store, job, at=3))
+        publish(resources, await end(store, job, at=3))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
@@ -124,7 +124,7 @@ async def test_hints_that_were_lost_without_a_trace_are_made_good(
     job = await jobs.running(store, alice.id, rows=25)
 
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
+        await reader.wait_for(2)
         await jobs.complete(store, job)  # nobody is told
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]
@@ -138,10 +138,10 @@ async def test_a_reader_that_falls_behind_gets_the_log_all_the_same(
     job = await jobs.running(store, alice.id, rows=6000)
 
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
-        await until(lambda: listeners(resources, alice.id))
+        await reader.wait_for(2)
+        await until(lambda: subscriber_count(resources, alice.id))
         reader.may_read.clear()
-        tell(resources, await jobs.complete(store, job))
+        publish(resources, await jobs.complete(store, job))
         # This hint comes after all the others: by now they were heard, and most had no room.
         async with Redis(connection_pool=resources.redis_pool) as redis:
             await until(lambda: heard_everything(redis))
@@ -164,10 +164,12 @@ async def test_hints_that_make_no_sense_are_passed_over(
     [hint, _] = await hints_of(store, job.id)
 
     async with following(hub, alice.id, job.id) as reader:
-        await reader.saw(2)
-        await until(lambda: listeners(resources, alice.id))
-        await publish(resources, alice.id, [b"", b"\xff", b"{}", hint[:-1], hint.replace(b"created", b"boo")])
-        tell(resources, await jobs.complete(store, job))
+        await reader.wait_for(2)
+        await until(lambda: subscriber_count(resources, alice.id))
+        await publish_raw(
+            resources, alice.id, [b"", b"\xff", b"{}", hint[:-1], hint.replace(b"created", b"boo")]
+        )
+        publish(resources, await jobs.complete(store, job))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]
 
@@ -190,17 +192,17 @@ async def follow_through_made_up_hints(resources: Resources, hub: Hub, chance: r
     job = await jobs.running(store, owner_id, rows=100)
     after = chance.randint(0, 2)
     async with following(hub, owner_id, job.id, after=after) as reader:
-        await until(lambda: listeners(resources, owner_id))
+        await until(lambda: subscriber_count(resources, owner_id))
         committed = 0
         while committed < 10:
             count = min(chance.randint(1, 4), 10 - committed)
             await jobs.commit(store, job, first=committed, count=count)
             committed += count
             hints = await hints_of(store, job.id)
-            await publish(resources, owner_id, chance.choices(hints, k=chance.randint(0, 6)))
+            await publish_raw(resources, owner_id, chance.choices(hints, k=chance.randint(0, 6)))
         await end(store, job, at=10)
         hints = await hints_of(store, job.id)
-        await publish(resources, owner_id, chance.sample(hints, k=len(hints)))
+        await publish_raw(resources, owner_id, chance.sample(hints, k=len(hints)))
     assert reader.seen[0] == after + 1
     return reader.seen
 
@@ -215,9 +217,9 @@ async def test_a_job_that_was_tried_again_is_followed_past_its_first_end(
     again = await jobs.claim(store)
 
     async with following(hub, alice.id, job.id) as reader:
-        assert await reader.saw(5) == [1, 2, 3, 4, 5]
-        await until(lambda: listeners(resources, alice.id))
-        tell(resources, await jobs.complete(store, again))
+        assert await reader.wait_for(5) == [1, 2, 3, 4, 5]
+        await until(lambda: subscriber_count(resources, alice.id))
+        publish(resources, await jobs.complete(store, again))
 
     assert reader.seen == list(range(1, 10))
 
@@ -244,9 +246,9 @@ async def test_a_wait_ends_with_the_job(
 ) -> None:
     job = await jobs.running(store, alice.id)
     waiting = asyncio.create_task(hub.wait_for_end(alice.id, job.id, after=2, timeout_seconds=3600))
-    await until(lambda: listeners(resources, alice.id))
+    await until(lambda: subscriber_count(resources, alice.id))
 
-    tell(resources, await jobs.complete(store, job))
+    publish(resources, await jobs.complete(store, job))
 
     await asyncio.wait_for(waiting, 20)
 
@@ -267,15 +269,15 @@ async def test_a_wait_ends_when_the_process_goes_away(hub: Hub, store: Database,
 async def test_without_redis_a_stream_is_fed_from_postgres(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"redis_url": "unix:///nowhere/at/all.sock"}))
     async with app.router.lifespan_context(app):
-        store = app.state.resources.database
+        store = state_of(app).resources.database
         owner_id = await jobs.user(store)
         job = await jobs.running(store, owner_id, rows=25)
 
-        async with following(app.state.hub, owner_id, job.id) as reader:
-            await reader.saw(2)
+        async with following(state_of(app).hub, owner_id, job.id) as reader:
+            await reader.wait_for(2)
             for index in range(3):
                 await jobs.commit(store, job, first=index)
-                await reader.saw(index + 3)
+                await reader.wait_for(index + 3)
             await end(store, job, at=3)
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]

@@ -23,10 +23,12 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import transitions
 from app.jobs.transition_types import ClaimedJob, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
 from app.main import create_app
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
-from tests.support.following import tell
+from tests.support.app_state import state_of
+from tests.support.following import publish
 from tests.support.waiting import until
 
 JOBS = 3
@@ -71,8 +73,8 @@ class Api:
         ):
             self.is_up.set()
             yield
-            application.state.hub.close()
-            application.state.sockets.close()
+            state_of(application).hub.close()
+            state_of(application).sockets.close()
 
     async def keep_running(self, chance: Chance) -> None:
         while True:
@@ -93,19 +95,19 @@ class Hints:
         self._chance = chance
         self._held: list[TransitionResult] = []
 
-    def tell(self, transition: TransitionResult | None) -> None:
+    def publish(self, transition: TransitionResult | None) -> None:
         if transition is None:
             return
         match self._chance.choice(["now", "now", "lost", "doubled", "late"]):
             case "now":
-                tell(self._resources, transition)
+                publish(self._resources, transition)
             case "doubled":
-                tell(self._resources, transition)
-                tell(self._resources, transition)
+                publish(self._resources, transition)
+                publish(self._resources, transition)
             case "late":
                 self._held.append(transition)
         if self._held and self._chance.one_in(3):
-            tell(self._resources, self._held.pop(self._chance.randrange(len(self._held))))
+            publish(self._resources, self._held.pop(self._chance.randrange(len(self._held))))
 
 
 class Life:
@@ -122,10 +124,10 @@ class Life:
             [job] = await jobs.claim_all(self._store, worker_id, queue=queue)
             if await self._advance(job):
                 return
-            self._hints.tell(await jobs.fail(self._store, job, is_retryable=False))
+            self._hints.publish(await jobs.fail(self._store, job, is_retryable=False))
             if retries_left:
                 await self._chance.rest(0.2)
-                self._hints.tell(await jobs.retry(self._store, job_id))
+                self._hints.publish(await jobs.retry(self._store, job_id))
 
     async def _advance(self, job: ClaimedJob) -> bool:
         """Commit what is missing; False if the attempt fails on the way."""
@@ -137,16 +139,18 @@ class Life:
             is_final = batch + count == BATCHES and self._chance.one_in(2)
             report = jobs.report(job, first=batch, count=count, is_final=is_final)
             async with self._store.transaction() as connection:
-                transition = await transitions.advance(connection, worker_id=job.id, reports=[report])
+                transition = await transitions.advance(
+                    UnitOfWork(connection), worker_id=job.id, reports=[report]
+                )
                 if self._chance.one_in(4):
                     await self._chance.rest(0.2)  # transactions that are begun later are committed earlier
-            self._hints.tell(transition[job.id])
+            self._hints.publish(transition[job.id])
             if is_final:
                 return True
             batch += count
             await self._chance.rest(0.05)
         done = await jobs.advance(self._store, jobs.report(job, first=BATCHES, count=0, is_final=True))
-        self._hints.tell(done[job.id])
+        self._hints.publish(done[job.id])
         return True
 
 
@@ -194,10 +198,10 @@ class Client:
         path = "/ws" if job_id is None else f"/ws/jobs/{job_id}?after={self._place}"
         async with websockets.opened(self._api.url, path, self._headers) as talk:
             if job_id is None:
-                await talk.say("subscribe", after=self._place)
-                assert (await talk.hear())["event"] == "subscribed"
+                await talk.send("subscribe", after=self._place)
+                assert (await talk.receive())["event"] == "subscribed"
             while True:
-                frame = await talk.hear()
+                frame = await talk.receive()
                 if frame["event"] == "ended":
                     return
                 yield frame.get("id", str(frame["data"].get("seq"))), frame["data"]

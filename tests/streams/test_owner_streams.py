@@ -21,8 +21,9 @@ from app.streams.owner_log import BEGINNING, EventFilter, OwnerPlace
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
-from tests.support.following import listeners, tell
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.app_state import state_of
+from tests.support.following import publish, subscriber_count
+from tests.support.waiting import TIMEOUT_SECONDS, until
 
 PATH = "/jobs/stream"
 
@@ -44,7 +45,7 @@ def numbered(event: sse.ServerSentEvent) -> Numbered:
 
 
 async def some(events: AsyncIterator[sse.ServerSentEvent], count: int) -> list[sse.ServerSentEvent]:
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(TIMEOUT_SECONDS):
         return [await anext(events) for _ in range(count)]
 
 
@@ -71,8 +72,8 @@ async def test_a_stream_begins_now_and_with_a_place_to_come_back_to(
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()
         ready = await anext(events)
-        await until(lambda: listeners(opened_resources, alice.id))
-        tell(opened_resources, await jobs.complete(store, job))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        publish(opened_resources, await jobs.complete(store, job))
         live = await some(events, 4)
     async with sse.opened(served, PATH, {**alice.headers, "Last-Event-ID": ready.id or ""}) as stream:
         events = stream.events()
@@ -126,8 +127,8 @@ async def test_a_place_that_is_none_is_refused(
             websockets.opened(url, "/ws", alice.headers) as talk,
         ):
             for place in places:
-                await talk.say("subscribe", after=place)
-                assert (await talk.hear())["data"]["code"] == "invalid_event_id", place
+                await talk.send("subscribe", after=place)
+                assert (await talk.receive())["data"]["code"] == "invalid_event_id", place
 
 
 async def test_only_what_is_asked_for_is_shown(
@@ -177,12 +178,12 @@ async def test_all_jobs_are_followed_over_a_websocket_with_the_same_places(
         websockets.opened(url, "/ws", alice.headers) as talk,
         websockets.client_of(url) as client,
     ):
-        await talk.say("subscribe", after="0")
-        subscribed = await talk.hear()
-        heard = await talk.hear_many(2)
-        await until(lambda: listeners(opened_resources, alice.id))
-        tell(opened_resources, await jobs.commit(store, job, first=0))
-        heard.append(await talk.hear())
+        await talk.send("subscribe", after="0")
+        subscribed = await talk.receive()
+        heard = await talk.receive_many(2)
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        publish(opened_resources, await jobs.commit(store, job, first=0))
+        heard.append(await talk.receive())
         async with sse.opened(client, f"{PATH}?after={heard[1]['id']}", alice.headers) as stream:
             events = stream.events()
             await anext(events)
@@ -199,7 +200,7 @@ async def test_an_event_of_a_transaction_that_is_open_for_long_is_not_skipped(
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()
         await anext(events)
-        await until(lambda: listeners(opened_resources, alice.id))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
         async with open_transaction(store, alice.id) as late:
             for _ in range(3):
                 job = await jobs.create(store, alice.id)
@@ -270,9 +271,9 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
 
     async with sse.opened(served, PATH + wanted, alice.headers) as stream:
         await anext(stream.events())
-        await until(lambda: listeners(opened_resources, alice.id))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
         for _ in range(3):
-            tell(opened_resources, transition)
+            publish(opened_resources, transition)
             await opened_resources.hints.flush()
         await asyncio.sleep(0.5)  # a hundred looks, if it looked each five milliseconds
 
@@ -300,7 +301,7 @@ async def test_a_stream_lives_through_a_redis_that_forgets_everything(
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()
         await anext(events)
-        await until(lambda: listeners(opened_resources, alice.id))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
         async with Redis(connection_pool=opened_resources.redis_pool) as redis:
             await redis.flushall()
             await redis.client_kill_filter(_type="pubsub")
@@ -321,9 +322,9 @@ async def test_nobody_else_is_heard_of(
     async with sse.opened(served, f"{PATH}?after=0", mallory.headers) as stream:
         events = stream.events()
         await anext(events)
-        await until(lambda: listeners(opened_resources, mallory.id))
+        await until(lambda: subscriber_count(opened_resources, mallory.id))
         for owner in (alice, mallory):
-            tell(opened_resources, await jobs.cancel(store, await jobs.create(store, owner.id)))
+            publish(opened_resources, await jobs.cancel(store, await jobs.create(store, owner.id)))
         shown = [numbered(event) for event in await some(events, 2)]
 
     assert shown == await log_of(store, mallory.id)
@@ -361,7 +362,7 @@ async def test_a_quiet_stream_says_that_it_is_there(
     text = b""
 
     async with (
-        asyncio.timeout(PATIENCE_SECONDS),
+        asyncio.timeout(TIMEOUT_SECONDS),
         sse.opened(served, path.format(job_id=job.id), alice.headers) as stream,
     ):
         async for chunk in stream.response.aiter_bytes():
@@ -381,12 +382,12 @@ async def test_a_reader_that_does_not_read_is_given_up(
     await websockets.write_large_log(store, job)
 
     async def somebody_is_there() -> bool:
-        return not app.state.admission.is_empty
+        return not state_of(app).admission.is_empty
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty)
+        return bool(state_of(app).admission.is_empty)
 
     async with websockets.serving(app) as url:
-        with websockets.deaf(url, f"{path.format(job_id=job.id)}?after=0", alice.headers):
+        with websockets.stalled_client(url, f"{path.format(job_id=job.id)}?after=0", alice.headers):
             await until(somebody_is_there)
             await until(nobody_is_left)

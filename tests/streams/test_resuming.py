@@ -12,11 +12,11 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.maintenance.prune import Prune
 from app.streams import tickets
-from app.streams.admission import Admission
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.event_source import EventSource
-from tests.support.following import tell
+from tests.support.following import publish
 from tests.support.waiting import until
 
 
@@ -66,9 +66,9 @@ async def test_an_event_source_that_is_cut_again_and_again_sees_the_log_and_stop
 
     async def work() -> None:
         for index in range(6):
-            tell(opened_resources, await jobs.commit(store, job, first=index))
+            publish(opened_resources, await jobs.commit(store, job, first=index))
         done = await jobs.advance(store, jobs.report(job, first=6, count=0, is_final=True))
-        tell(opened_resources, done[job.id])
+        publish(opened_resources, done[job.id])
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         group.create_task(work())
@@ -139,7 +139,7 @@ async def test_a_stream_is_not_resumed_without_its_resume_token(
     ):
         assert await status(served, elsewhere, f"{place}.{token}") == 401, elsewhere
     async with websockets.opened(url, f"/ws/jobs/{job.id}?ticket={ticket}&after=1") as talk:
-        assert (await talk.end())[0] == 4401
+        assert (await talk.wait_closed())[0] == 4401
     assert await status(served, f"{stream}?ticket={ticket}", f"{place}.{token}") == 200
 
 
@@ -185,7 +185,7 @@ async def test_a_resume_token_is_taken_from_the_header_only_and_kept_as_a_hash(
 async def test_a_stream_can_be_resumed_for_a_while_after_it_was_open(
     served: httpx.AsyncClient, alice: Account, app: FastAPI, store: Database, opened_resources: Resources
 ) -> None:
-    admission: Admission = app.state.admission
+    admission = state_of(app).admission
     job = await jobs.running(store, alice.id)
     ticket, forgotten = await ticket_of(served, alice), await ticket_of(served, alice)
     path = f"/jobs/{job.id}/stream?ticket={ticket}"

@@ -23,7 +23,8 @@ from app.streams import shutdown
 from app.streams.hub import Hub
 from tests.support import apis, jobs, processes, rows, sse, websockets
 from tests.support.accounts import Account
-from tests.support.following import listeners, tell
+from tests.support.app_state import state_of
+from tests.support.following import publish, subscriber_count
 from tests.support.processes import Process
 from tests.support.waiting import until
 from tests.support.websockets import Server
@@ -64,9 +65,9 @@ class Listener:
         async with websockets.opened(url, path, self._headers) as talk:
             while True:
                 try:
-                    frame = await talk.hear()
+                    frame = await talk.receive()
                 except ConnectionClosed:
-                    return (await talk.end())[0]
+                    return (await talk.wait_closed())[0]
                 self.seen.append(frame["data"]["seq"])
                 if frame["event"] == "complete":
                     return "complete"
@@ -145,11 +146,11 @@ async def test_those_who_do_not_read_or_have_not_said_who_they_are_hold_up_nothi
         with ExitStack() as deaf:
             for _ in range(3):
                 for path, upgrade in ((f"/jobs/{large.id}/stream", False), (f"/ws/jobs/{large.id}", True)):
-                    deaf.enter_context(websockets.deaf(api.url, path, headers, upgrade=upgrade))
+                    deaf.enter_context(websockets.stalled_client(api.url, path, headers, upgrade=upgrade))
             async with websockets.opened(api.url, "/ws") as newcomer:
                 audience = [Listener(job.id, headers) for _ in range(10)]
                 exit_code = await say_goodbye(api.process, signal.SIGTERM, api.url, api.client, audience)
-                assert (await newcomer.end())[0] == 1001
+                assert (await newcomer.wait_closed())[0] == 1001
 
     assert exit_code == 0
 
@@ -205,7 +206,7 @@ async def test_a_process_that_is_about_to_stop_takes_nothing_new_and_says_so(
     async with websockets.serving(app) as url:
         for path in ("/ws", f"/ws/jobs/{job.id}"):
             async with websockets.opened(url, path, alice.headers) as talk:
-                assert (await talk.end())[0] == 1001
+                assert (await talk.wait_closed())[0] == 1001
 
 
 async def test_streams_of_all_jobs_are_told_too(
@@ -217,19 +218,19 @@ async def test_streams_of_all_jobs_are_told_too(
         websockets.opened(url, "/ws", alice.headers) as talk,
         sse.opened(client, "/jobs/stream", alice.headers) as stream,
     ):
-        await talk.say("subscribe")
-        await talk.hear()
-        await until(lambda: listeners(opened_resources, alice.id))
-        tell(opened_resources, await jobs.cancel(store, await jobs.create(store, alice.id)))
+        await talk.send("subscribe")
+        await talk.receive()
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        publish(opened_resources, await jobs.cancel(store, await jobs.create(store, alice.id)))
         events = stream.events()
         shown = [await anext(events) for _ in range(3)]
         hub.close()
-        app.state.sockets.close()
+        state_of(app).sockets.close()
         last = [event async for event in events]
 
         assert [event.event for event in shown] == ["ready", "update", "complete"]
         assert [(event.event, event.data, event.id) for event in last] == [("shutdown", "bye", None)]
-        assert await talk.end() == (1001, "bye")
+        assert await talk.wait_closed() == (1001, "bye")
 
 
 # The signal itself
@@ -274,7 +275,7 @@ async def test_a_stream_that_does_not_go_holds_up_the_server_for_a_bounded_time(
     async def server_has_heard() -> bool:
         return heard == ["closed", "server SIGTERM"]
 
-    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False, patience_seconds=0.05):
+    with shutdown.close_streams_first(lambda: heard.append("closed"), lambda: False, timeout_seconds=0.05):
         os.kill(os.getpid(), signal.SIGTERM)
         await until(server_has_heard)
 

@@ -26,10 +26,11 @@ from app.main import create_app
 from app.streams.hub import Hub
 from tests.support import jobs, rows, sse
 from tests.support.accounts import Account, sign_in
+from tests.support.app_state import state_of
 from tests.support.event_source import EventSource
-from tests.support.following import listeners, tell
+from tests.support.following import publish, subscriber_count
 from tests.support.serving import client_of, serving
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import TIMEOUT_SECONDS, until
 
 
 async def log_of(store: Database, job_id: UUID) -> list[tuple[str, int]]:
@@ -195,13 +196,13 @@ async def test_events_arrive_as_they_happen(
     async with sse.opened(served, f"/jobs/{job.id}/stream", alice.headers) as stream:
         events = stream.events()
         started = [await anext(events) for _ in range(2)]
-        await until(lambda: listeners(opened_resources, alice.id))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
         live = []
         for index in range(3):
-            tell(opened_resources, await jobs.commit(store, job, first=index))
+            publish(opened_resources, await jobs.commit(store, job, first=index))
             live.append(await anext(events))
         done = await jobs.advance(store, jobs.report(job, first=3, count=0, is_final=True))
-        tell(opened_resources, done[job.id])
+        publish(opened_resources, done[job.id])
         rest = [event async for event in events]
 
     assert shown([*started, *live, *rest]) == await log_of(store, job.id)
@@ -215,9 +216,9 @@ async def test_a_client_that_is_cut_again_and_again_sees_the_log(
 
     async def work() -> None:
         for index in range(10):
-            tell(opened_resources, await jobs.commit(store, job, first=index))
+            publish(opened_resources, await jobs.commit(store, job, first=index))
         done = await jobs.advance(store, jobs.report(job, first=10, count=0, is_final=True))
-        tell(opened_resources, done[job.id])
+        publish(opened_resources, done[job.id])
 
     async def follow() -> None:
         while not seen or seen[-1].event != "complete":
@@ -225,7 +226,7 @@ async def test_a_client_that_is_cut_again_and_again_sees_the_log(
             async with sse.opened(served, f"/jobs/{job.id}/stream", headers) as stream:
                 seen.append(await anext(stream.events()))
 
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(work())
         group.create_task(follow())
 
@@ -296,7 +297,7 @@ async def test_a_hundred_open_streams_leave_the_connections_to_the_others(
     app_with_five_connections: FastAPI,
 ) -> None:
     app = app_with_five_connections
-    resources: Resources = app.state.resources
+    resources = state_of(app).resources
     who = await sign_in(app, "alice")
     job = await jobs.running(resources.database, who.id)
 
@@ -338,8 +339,8 @@ async def test_a_stream_lives_through_a_redis_that_forgets_everything(
 
     async with sse.opened(served, f"/jobs/{job.id}/stream", alice.headers) as stream:
         reading = asyncio.create_task(stream.all())
-        await until(lambda: listeners(opened_resources, alice.id))
-        tell(opened_resources, await jobs.commit(store, job, first=0))
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        publish(opened_resources, await jobs.commit(store, job, first=0))
         async with Redis(connection_pool=opened_resources.redis_pool) as redis:
             await redis.flushall()
             await redis.client_kill_filter(_type="pubsub")

@@ -23,6 +23,7 @@ from app.streams import tickets
 from app.streams.times import StreamTimes
 from tests.support import apis, jobs, rows, sse, websockets
 from tests.support.accounts import Account
+from tests.support.app_state import state_of
 from tests.support.websockets import Server
 
 
@@ -46,9 +47,9 @@ async def heard(url: str, path: str) -> str | int:
     async with websockets.opened(url, path) as talk:
         await talk.connection.send('{"action": "ping"}')
         try:
-            frame = await talk.hear()
+            frame = await talk.receive()
         except ConnectionClosed:
-            code, _ = await talk.end()
+            code, _ = await talk.wait_closed()
             return code
     assert frame["event"] in ("pong", "update")
     return "ready"
@@ -182,14 +183,14 @@ async def test_a_ticket_for_a_job_opens_nothing_else(
         assert ((await anext(stream.events())).id or "").startswith("1.")
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}?ticket={await ticket()}") as talk:
-        await talk.hear_many(2)
-        await talk.say("subscribe", job_id=other.id)
-        assert (await talk.hear())["data"]["code"] == "not_your_job"
-        await talk.say("cancel", job_id=other.id)
-        assert (await talk.hear())["data"]["code"] == "not_your_job"
-        await talk.say("subscribe")
-        assert (await talk.hear())["data"]["code"] == "forbidden"
-        assert await talk.is_quiet()
+        await talk.receive_many(2)
+        await talk.send("subscribe", job_id=other.id)
+        assert (await talk.receive())["data"]["code"] == "not_your_job"
+        await talk.send("cancel", job_id=other.id)
+        assert (await talk.receive())["data"]["code"] == "not_your_job"
+        await talk.send("subscribe")
+        assert (await talk.receive())["data"]["code"] == "forbidden"
+        assert await talk.has_no_pending_frames()
     assert (await rows.job(store, other.id))["cancel_requested_at"] is None
 
 
@@ -223,7 +224,7 @@ async def test_a_jwt_in_the_url_is_never_taken(
             answer = await served.get(path, params={name: token})
             assert (answer.status_code, answer.json()["code"]) == (401, "invalid_token"), (path, name)
         async with websockets.opened(url, f"/ws/jobs/{job_id}?{name}={token}") as talk:
-            assert await talk.end() == (4401, "invalid_token"), name
+            assert await talk.wait_closed() == (4401, "invalid_token"), name
 
 
 async def test_what_is_no_ticket_is_refused(url: str, served: httpx.AsyncClient, alice: Account) -> None:
@@ -238,18 +239,20 @@ async def test_what_is_no_ticket_is_refused(url: str, served: httpx.AsyncClient,
 async def test_a_ticket_needs_no_origin_and_an_origin_of_ours_needs_a_ticket(
     url: str, monkeypatch: pytest.MonkeyPatch, app: FastAPI, served: httpx.AsyncClient, alice: Account
 ) -> None:
-    allowed = app.state.resources.settings.model_copy(update={"allowed_origins": ("https://ours.example",)})
-    monkeypatch.setitem(vars(app.state.resources), "settings", allowed)
+    allowed = state_of(app).resources.settings.model_copy(
+        update={"allowed_origins": ("https://ours.example",)}
+    )
+    monkeypatch.setitem(vars(state_of(app).resources), "settings", allowed)
 
     for origin in (None, url, "https://ours.example"):
         ticket = await ticket_of(served, alice)
         async with websockets.opened(url, f"/ws?ticket={ticket}", origin=origin) as talk:
-            assert await talk.is_quiet()
+            assert await talk.has_no_pending_frames()
         async with websockets.opened(url, "/ws", origin=origin) as talk:
-            assert (await talk.end())[0] == 4401
+            assert (await talk.wait_closed())[0] == 4401
     for origin in ("https://evil.example", "null", "https://ours.example.evil", "http://ours.example"):
         ticket = await ticket_of(served, alice)
-        assert await websockets.refused(url, f"/ws?ticket={ticket}", origin=origin) == 403
+        assert await websockets.handshake_status(url, f"/ws?ticket={ticket}", origin=origin) == 403
         assert await heard(url, f"/ws?ticket={ticket}") == "ready"  # not even looked at
 
 
@@ -272,7 +275,9 @@ async def test_a_ticket_is_never_in_the_logs(
             async with api.client.stream("GET", path, params={"ticket": await ticket()}):
                 pass
         assert await heard(api.url, f"/ws?ticket={await ticket()}") == "ready"
-        await websockets.refused(api.url, f"/ws?ticket={await ticket()}", origin="https://evil.example")
+        await websockets.handshake_status(
+            api.url, f"/ws?ticket={await ticket()}", origin="https://evil.example"
+        )
         api.process.send(signal.SIGTERM)
         await api.process.wait()
 

@@ -20,7 +20,8 @@ from app.streams.commands import MAX_FRAME_BYTES
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, websockets
 from tests.support.accounts import Account
-from tests.support.following import listeners, tell
+from tests.support.app_state import state_of
+from tests.support.following import publish, subscriber_count
 from tests.support.waiting import until
 from tests.support.websockets import Frame
 
@@ -51,8 +52,8 @@ async def test_the_job_in_the_path_is_followed_from_its_start(
     await jobs.complete(store, job)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        frames = await talk.hear_many(6)
-        assert await talk.is_quiet()
+        frames = await talk.receive_many(6)
+        assert await talk.has_no_pending_frames()
 
     assert shown(frames) == await log_of(store, job.id)
     assert (frames[-1]["data"]["status"], frames[-1]["data"]["result"]) == ("completed", jobs.RESULT)
@@ -66,9 +67,9 @@ async def test_the_job_in_the_path_is_followed_from_where_the_client_was(
 
     for seen in (1, 5, 6, 7):
         async with websockets.opened(url, f"/ws/jobs/{job.id}?after={seen}", alice.headers) as talk:
-            frames = await talk.hear_many(max(0, 6 - seen))
-            ended = await talk.hear() if seen >= 6 else None
-            assert await talk.is_quiet()
+            frames = await talk.receive_many(max(0, 6 - seen))
+            ended = await talk.receive() if seen >= 6 else None
+            assert await talk.has_no_pending_frames()
         assert shown(frames) == (await log_of(store, job.id))[seen:]
         if seen >= 6:
             assert ended == {"event": "ended", "data": {"job_id": str(job.id), "last_seq": 6}}
@@ -80,14 +81,14 @@ async def test_events_arrive_as_they_happen(
     job = await jobs.running(store, alice.id, rows=25)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        frames = await talk.hear_many(2)
-        await until(lambda: listeners(opened_resources, alice.id))
+        frames = await talk.receive_many(2)
+        await until(lambda: subscriber_count(opened_resources, alice.id))
         for index in range(2):
-            tell(opened_resources, await jobs.commit(store, job, first=index))
-            frames.append(await talk.hear())
+            publish(opened_resources, await jobs.commit(store, job, first=index))
+            frames.append(await talk.receive())
         done = await jobs.advance(store, jobs.report(job, first=2, count=1, is_final=True))
-        tell(opened_resources, done[job.id])
-        frames += await talk.hear_many(2)
+        publish(opened_resources, done[job.id])
+        frames += await talk.receive_many(2)
 
     assert shown(frames) == await log_of(store, job.id)
 
@@ -101,8 +102,8 @@ async def test_one_connection_follows_many_jobs_each_from_its_own_place(
 
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         for after, job in enumerate(finished):
-            await talk.say("subscribe", job_id=job.id, after=after)
-        frames = await talk.hear_many(6 + 5 + 4)
+            await talk.send("subscribe", job_id=job.id, after=after)
+        frames = await talk.receive_many(6 + 5 + 4)
 
     for after, job in enumerate(finished):
         own = [frame for frame in frames if frame["data"]["job_id"] == str(job.id)]
@@ -115,13 +116,13 @@ async def test_who_subscribes_again_starts_again_from_there(
     job = await jobs.running(store, alice.id, rows=25)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        first = await talk.hear_many(2)
-        await talk.say("subscribe", job_id=job.id, after=1)
-        again = await talk.hear()
-        await until(lambda: listeners(opened_resources, alice.id))
-        tell(opened_resources, await jobs.complete(store, job))
-        live = await talk.hear_many(4)
-        assert await talk.is_quiet()  # followed once, not twice
+        first = await talk.receive_many(2)
+        await talk.send("subscribe", job_id=job.id, after=1)
+        again = await talk.receive()
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        publish(opened_resources, await jobs.complete(store, job))
+        live = await talk.receive_many(4)
+        assert await talk.has_no_pending_frames()  # followed once, not twice
 
     assert shown([*first, *live]) == await log_of(store, job.id)
     assert shown([again]) == [("update", 2)]
@@ -133,16 +134,16 @@ async def test_nothing_comes_after_unsubscribed(
     job = await jobs.running(store, alice.id, rows=25)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        await talk.hear_many(2)
-        await until(lambda: listeners(opened_resources, alice.id))
-        await talk.say("unsubscribe", job_id=job.id)
-        assert await talk.hear() == {"event": "unsubscribed", "data": {"job_id": str(job.id)}}
-        tell(opened_resources, await jobs.complete(store, job))
-        assert await talk.is_quiet()
-        await talk.say("unsubscribe", job_id=job.id)  # as often as one likes
-        assert (await talk.hear())["event"] == "unsubscribed"
-        await talk.say("subscribe", job_id=job.id, after=2)
-        frames = await talk.hear_many(4)
+        await talk.receive_many(2)
+        await until(lambda: subscriber_count(opened_resources, alice.id))
+        await talk.send("unsubscribe", job_id=job.id)
+        assert await talk.receive() == {"event": "unsubscribed", "data": {"job_id": str(job.id)}}
+        publish(opened_resources, await jobs.complete(store, job))
+        assert await talk.has_no_pending_frames()
+        await talk.send("unsubscribe", job_id=job.id)  # as often as one likes
+        assert (await talk.receive())["event"] == "unsubscribed"
+        await talk.send("subscribe", job_id=job.id, after=2)
+        frames = await talk.receive_many(4)
 
     assert shown(frames) == (await log_of(store, job.id))[2:]
 
@@ -151,11 +152,11 @@ async def test_a_job_is_cancelled_by_a_command(url: str, alice: Account, store: 
     job_id = await jobs.create(store, alice.id)
 
     async with websockets.opened(url, f"/ws/jobs/{job_id}", alice.headers) as talk:
-        await talk.hear()
-        await talk.say("cancel", job_id=job_id)
-        heard = await talk.hear_many(2)
-        await talk.say("cancel", job_id=job_id)
-        refusal = await talk.hear()
+        await talk.receive()
+        await talk.send("cancel", job_id=job_id)
+        heard = await talk.receive_many(2)
+        await talk.send("cancel", job_id=job_id)
+        refusal = await talk.receive()
 
     assert {frame["event"] for frame in heard} == {"cancel_requested", "complete"}
     assert (await rows.job(store, job_id))["status"] == "cancelled"
@@ -186,10 +187,10 @@ async def test_what_a_command_may_not_is_said_and_the_conversation_goes_on(
     async with websockets.opened(url, "/ws", mallory.headers) as talk:
         for code, commands in refused.items():
             for command in commands:
-                await talk.say(**command)
-                frame = await talk.hear()
+                await talk.send(**command)
+                frame = await talk.receive()
                 assert (frame["event"], frame["data"]["code"]) == ("error", code), command
-        assert await talk.is_quiet()
+        assert await talk.has_no_pending_frames()
 
     assert (await rows.job(store, job.id))["cancel_requested_at"] is None
 
@@ -214,15 +215,15 @@ async def test_what_is_no_command_is_answered_and_the_conversation_goes_on(url: 
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         for text in texts:
             await talk.connection.send(text)
-            frame = await talk.hear()
+            frame = await talk.receive()
             assert (frame["event"], frame["data"]["code"]) == ("error", "invalid_command"), text[:80]
-        assert await talk.is_quiet()
+        assert await talk.has_no_pending_frames()
 
 
 async def test_a_frame_that_is_too_large_ends_the_conversation(url: str, alice: Account) -> None:
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         await talk.connection.send("x" * (MAX_FRAME_BYTES + 1))
-        code, _ = await talk.end()
+        code, _ = await talk.wait_closed()
 
     assert code == 1009
 
@@ -230,7 +231,7 @@ async def test_a_frame_that_is_too_large_ends_the_conversation(url: str, alice: 
 async def test_a_frame_that_is_no_text_ends_the_conversation(url: str, alice: Account) -> None:
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         await talk.connection.send(b'{"action": "ping"}')
-        code, _ = await talk.end()
+        code, _ = await talk.wait_closed()
 
     assert code == 1003
 
@@ -245,15 +246,15 @@ async def test_there_are_only_so_many_subscriptions_and_renewing_one_is_none(
 
     async with websockets.opened(url, "/ws", alice.headers) as talk:
         for job_id in most:
-            await talk.say("subscribe", job_id=job_id, after=2)
-        await talk.say("subscribe", job_id=last)
-        refusal = await talk.hear()
-        await talk.say("subscribe", job_id=most[0], after=1)
-        renewed = await talk.hear()
-        await talk.say("unsubscribe", job_id=most[1])
-        await talk.hear()
-        await talk.say("subscribe", job_id=last, after=1)
-        in_its_place = await talk.hear()
+            await talk.send("subscribe", job_id=job_id, after=2)
+        await talk.send("subscribe", job_id=last)
+        refusal = await talk.receive()
+        await talk.send("subscribe", job_id=most[0], after=1)
+        renewed = await talk.receive()
+        await talk.send("unsubscribe", job_id=most[1])
+        await talk.receive()
+        await talk.send("subscribe", job_id=last, after=1)
+        in_its_place = await talk.receive()
 
     assert refusal["data"] == {"code": "too_many_subscriptions", "limit": 100}
     assert (renewed["data"]["job_id"], renewed["data"]["seq"]) == (str(most[0]), 2)
@@ -267,8 +268,8 @@ async def test_a_text_cannot_break_out_of_its_frame(url: str, alice: Account, st
         await jobs.advance(store, Report(job.id, job.attempt, 0, (batch,), result=b"{}"))
 
         async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-            frames = await talk.hear_many(4)
-            assert await talk.is_quiet()
+            frames = await talk.receive_many(4)
+            assert await talk.has_no_pending_frames()
 
         assert shown(frames) == await log_of(store, job.id)
         assert frames[2]["data"]["step"] == step
@@ -283,7 +284,7 @@ async def test_a_token_may_come_as_the_first_frame(url: str, alice: Account, sto
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}?after=1") as talk:
         await talk.connection.send(json.dumps({"token": token}))
-        frame = await talk.hear()
+        frame = await talk.receive()
 
     assert shown([frame]) == [("update", 2)]
 
@@ -302,20 +303,20 @@ async def test_a_first_frame_that_is_no_token_is_refused(url: str, alice: Accoun
     for frame, expected in frames.items():
         async with websockets.opened(url, f"/ws/jobs/{job.id}") as talk:
             await talk.connection.send(frame)
-            code, _ = await talk.end()
+            code, _ = await talk.wait_closed()
         assert code == expected, frame[:80]
 
 
 @pytest.mark.parametrize("stream_times", [StreamTimes(first_frame_seconds=0.05)])
 async def test_silence_instead_of_a_token_is_refused(url: str, alice: Account) -> None:
     async with websockets.opened(url, "/ws") as talk:
-        assert await talk.end() == (4401, "invalid_token")
+        assert await talk.wait_closed() == (4401, "invalid_token")
 
 
 async def test_a_bearer_that_is_none_is_refused(url: str) -> None:
     for header in ("Bearer nonsense", "Bearer ", "bearer a.b.c"):
         async with websockets.opened(url, "/ws", {"Authorization": header}) as talk:
-            assert await talk.end() == (4401, "invalid_token")
+            assert await talk.wait_closed() == (4401, "invalid_token")
 
 
 async def test_whose_job_it_is_is_settled_before_anything_is_said(
@@ -328,13 +329,13 @@ async def test_whose_job_it_is_is_settled_before_anything_is_said(
         async with websockets.opened(url, path, who.headers) as talk:
             with suppress(ConnectionClosed):
                 while True:
-                    frames.append(await talk.hear_anything())
-            code, _ = await talk.end()
+                    frames.append(await talk.receive_any())
+            code, _ = await talk.wait_closed()
         return frames, code
 
     async def tick_all_the_time() -> None:
         while True:
-            await app.state.sockets.tick('{"event":"time_update"}')
+            await state_of(app).sockets.tick('{"event":"time_update"}')
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(tick_all_the_time())
@@ -348,12 +349,12 @@ async def test_whose_job_it_is_is_settled_before_anything_is_said(
 
 async def test_the_pages_of_others_are_refused_before_the_handshake(url: str, alice: Account) -> None:
     for origin in ("https://evil.example", "null", "http://[", "http://127.0.0.1", f"{url}.evil", "file://"):
-        assert await websockets.refused(url, "/ws", alice.headers, origin=origin) == 403, origin
+        assert await websockets.handshake_status(url, "/ws", alice.headers, origin=origin) == 403, origin
 
 
 async def test_our_own_pages_are_welcome(url: str, alice: Account) -> None:
     async with websockets.opened(url, "/ws", alice.headers, origin=url) as talk:
-        assert await talk.is_quiet()
+        assert await talk.has_no_pending_frames()
 
 
 async def test_a_client_that_goes_away_leaves_nothing_behind(
@@ -363,12 +364,12 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
     tasks_before = len(asyncio.all_tasks())
 
     async def nobody_is_left() -> bool:
-        return bool(app.state.admission.is_empty and app.state.sockets.is_empty)
+        return bool(state_of(app).admission.is_empty and state_of(app).sockets.is_empty)
 
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        await talk.say("subscribe")
-        await talk.hear_many(3)
-        assert not app.state.admission.is_empty
+        await talk.send("subscribe")
+        await talk.receive_many(3)
+        assert not state_of(app).admission.is_empty
         talk.connection.transport.abort()
 
     await until(nobody_is_left)
@@ -390,4 +391,4 @@ async def test_a_subscription_that_breaks_ends_the_conversation(
 
     monkeypatch.setattr("app.streams.hub.Hub.read_job", fail)
     async with websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as talk:
-        assert await talk.end() == (1011, "internal_error")
+        assert await talk.wait_closed() == (1011, "internal_error")

@@ -1,4 +1,4 @@
-"""The API as a process of its own, and somebody who is signed in to it."""
+"""The API in its own process, with an authenticated client."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -20,21 +20,21 @@ ANSWER_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Api:
-    """An API process, and a client of it."""
+    """An API process and its client."""
 
     process: Process
     client: httpx.AsyncClient
 
 
 async def sign_in(settings: Settings, database: Database, name: str = "ada") -> dict[str, str]:
-    """The headers of a new user. What a token holds is known without asking the API."""
+    """Create a user and return the authentication headers; signs the token without calling the API."""
     user_id = await jobs.user(database, name)
     return {"Authorization": f"Bearer {Tokens(settings).issue_access(user_id)}"}
 
 
 @asynccontextmanager
 async def api(settings: Settings, log_path: Path, headers: dict[str, str], **more: str) -> AsyncIterator[Api]:
-    """Run an API, ready to answer. The client gives up after `ANSWER_SECONDS`, as any would."""
+    """Run an API, ready to serve. The client has a timeout of `ANSWER_SECONDS`."""
     with socket.create_server((HOST, 0), backlog=128) as listener:
         base_url = f"http://{HOST}:{listener.getsockname()[1]}"
         async with (
@@ -46,7 +46,7 @@ async def api(settings: Settings, log_path: Path, headers: dict[str, str], **mor
             ) as process,
             httpx.AsyncClient(base_url=base_url, headers=headers, timeout=ANSWER_SECONDS) as client,
         ):
-            # Only the process may answer: when it dies, the next connection has to be refused.
+            # Close our copy of the socket: when the process dies, new connections must be refused.
             listener.close()
             try:
                 answer = await client.get("/health/live", timeout=START_SECONDS)

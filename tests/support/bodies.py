@@ -1,4 +1,4 @@
-"""The most expensive bodies that a client can send."""
+"""The most expensive request bodies that a client can send."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 def repeated(
     start: bytes, part: bytes, end: bytes, size: int = LIMIT_BYTES, separator: bytes = b","
 ) -> bytes:
-    """A body of about this size out of many of the same."""
+    """Return a body of about `size` bytes that repeats `part`."""
     count = (size - len(start) - len(end)) // (len(part) + len(separator))
     return start + separator.join([part] * count) + end
 
 
 def members(size: int) -> bytes:
-    """An object of many unknown members."""
+    """Return a JSON object with many unknown members."""
     count = size // 14
     return b"{" + b",".join(b'"k%07d":0' % number for number in range(count)) + b"}"
 
@@ -27,9 +27,18 @@ ROW = b"{" + b",".join(b'"c%d":1.5' % number for number in range(99)) + b"}"
 
 
 def texts(text: bytes) -> bytes:
-    """As many as are allowed of a text that is as long as it can be."""
+    """Return a request with the maximum number of texts, each as long as the size limit allows."""
     size = LIMIT_BYTES // 1000 - 10
     return repeated(b'{"texts":[', b'"%s"' % (text * (size // len(text))), b"]}")
+
+
+INSTANCE = b'{"batch_size":1,"instances":[{"text":"a","more":['
+"""`/predict` has no batch size: it would wait for a worker before it answers."""
+
+
+def rows_of_quotes(start: bytes) -> bytes:
+    """As many rows as are allowed, together as long as they can be."""
+    return repeated(start, b'{"text":"%s","mood":"a"}' % (rb"\"" * 8370), b"]}")
 
 
 SMALL: dict[str, Callable[[int], bytes]] = {
@@ -59,6 +68,16 @@ LARGE: dict[str, Callable[[], bytes]] = {
     "texts of escapes": lambda: texts(rb"\u00e9"),
     "texts of quotes": lambda: texts(rb"\""),
     "texts of backslashes": lambda: texts(rb"\\"),
+    "an instance of many lists": lambda: repeated(INSTANCE, b"[]", b"]}]}", 147_000),
+    "an instance of long numbers": lambda: repeated(INSTANCE, b"9" * 399, b"]}]}"),
+    "an instance of long strings": lambda: repeated(INSTANCE, b'"%s"' % (rb"\"" * (2 * MIB - 1)), b"]}]}"),
+    "rows of quotes": lambda: rows_of_quotes(b'{"model":"sentiment","target":"mood","rows":['),
+    "rows of quotes to learn from": lambda: rows_of_quotes(b'{"target":"mood","rows":['),
+    "jobs with quotes": lambda: repeated(
+        b'{"jobs":[', b'{"kind":"batch_predict","texts":["%s"]}' % (rb"\"" * 8370), b"]}"
+    ),
+    "newlines": lambda: b"\n" * (LIMIT_BYTES - 1) + b"x",
+    "few newlines": lambda: b"\n" * (MIB - 2) + b"x",
     "rows that are numbers": lambda: repeated(b'{"model":"sentiment","target":"a","rows":[', b"1", b"]}"),
     "rows with many values": lambda: repeated(
         b'{"target":"a","rows":[',

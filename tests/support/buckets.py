@@ -1,4 +1,4 @@
-"""A bucket behind a real server of S3's protocol, on a loopback port."""
+"""A bucket on a real S3-compatible server on a loopback port."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ PREFIX = "some/prefix"
 
 @contextmanager
 def serving() -> Iterator[dict[str, str]]:
-    """Serve during the body; gives what every program takes from its environment to get there."""
+    """Run the server during the body; yield the environment variables that clients need to reach it."""
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
     try:
@@ -30,10 +30,10 @@ def serving() -> Iterator[dict[str, str]]:
 
 @contextmanager
 def bucket() -> Iterator[str]:
-    """A bucket of its own during the body, in that environment; gives its URL."""
-    made = boto3.resource("s3").create_bucket(Bucket=BUCKET)
+    """Create a bucket for the duration of the body and yield its URL. Needs the environment of `serving`."""
+    created = boto3.resource("s3").create_bucket(Bucket=BUCKET)
     try:
         yield f"s3://{BUCKET}/{PREFIX}"
     finally:
-        made.objects.all().delete()
-        made.delete()
+        created.objects.all().delete()
+        created.delete()

@@ -1,11 +1,11 @@
-"""A clock for what takes one as an argument."""
+"""A manual clock for code that takes a clock as an argument."""
 
 from dataclasses import dataclass
 
 
 @dataclass
 class Clock:
-    """A clock that goes when it is told to."""
+    """A clock that advances only when a test sets `now`."""
 
     now: float
 

@@ -1,7 +1,7 @@
-"""A database for each test: empty, migrated, and as good as new.
+"""An empty, migrated database for each test.
 
-To make one takes a tenth of a second, to empty one takes milliseconds. So they are emptied and used again,
-but for those in which a test has changed more than rows.
+Creating a database takes a tenth of a second, emptying one takes milliseconds. Databases are therefore
+emptied and reused, unless a test has changed more than rows.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from app.embedded.roles import APPLICATION
 
 MIGRATIONS = Path(__file__).parents[2] / "alembic" / "versions"
 MAX_REUSED_BYTES = 16 * 1024 * 1024
-"""About twice an empty one. What has grown further is full of dead rows, and of statistics about them."""
+"""About twice the size of an empty database. A larger one is full of dead rows and stale statistics."""
 
-# Whatever changes the schema, and is committed, leaves a row.
+# Every committed change of the schema leaves a row.
 _WATCH_SCHEMA = """
 CREATE SCHEMA watched;
 CREATE TABLE watched.changes ();
@@ -33,11 +33,11 @@ END $$;
 CREATE EVENT TRIGGER note_changes ON ddl_command_end EXECUTE FUNCTION watched.note();
 """
 
-_END_OTHERS = """
+_TERMINATE_OTHERS = """
 SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()"""
 
-_IS_AS_NEW = """
+_IS_REUSABLE = """
 SELECT NOT EXISTS (SELECT FROM watched.changes) AND pg_database_size(current_database()) <= $1"""
 
 _TABLES = """
@@ -45,7 +45,7 @@ SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'public' AND tab
 
 
 class Databases:
-    """The databases of one test process."""
+    """Creates, empties and reuses the databases of one test process."""
 
     def __init__(self, postgres: EmbeddedPostgres) -> None:
         self._postgres = postgres
@@ -55,27 +55,27 @@ class Databases:
         asyncio.run(self._ensure_template())
 
     def blank(self) -> str:
-        """The URL of a database in which there is nothing at all."""
+        """Create a database without any tables and return its URL."""
         name = self._new_name("blank")
         asyncio.run(self._execute(f"CREATE DATABASE {name} OWNER {APPLICATION}"))
         return self._postgres.url_for(name)
 
     def close(self) -> None:
-        """Drop the databases that nobody uses any more."""
+        """Drop the unused databases."""
         while self._free:
             asyncio.run(self._execute(f"DROP DATABASE {self._free.pop()} WITH (FORCE)"))
 
     @contextmanager
-    def one(self) -> Iterator[str]:
-        """The URL of an empty, migrated database."""
-        name = self._free.pop() if self._free else self._created()
+    def migrated(self) -> Iterator[str]:
+        """Yield the URL of an empty, migrated database."""
+        name = self._free.pop() if self._free else self._create()
         yield self._postgres.url_for(name)
-        if asyncio.run(self._is_emptied(name)):
+        if asyncio.run(self._empty(name)):
             self._free.append(name)
         else:
             asyncio.run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
 
-    def _created(self) -> str:
+    def _create(self) -> str:
         name = self._new_name("test")
         asyncio.run(
             self._execute(
@@ -85,11 +85,11 @@ class Databases:
         return name
 
     def _new_name(self, prefix: str) -> str:
-        """A name that no other process on this Postgres takes."""
+        """Return a name that is unique among the processes that use this Postgres."""
         return f"{prefix}_{os.getpid()}_{next(self._numbers)}"
 
     async def _ensure_template(self) -> None:
-        """Create the template, unless another process on this Postgres has."""
+        """Create the template database unless another process has created it."""
         connection = await asyncpg.connect(self._postgres.url)
         try:
             await connection.execute("SELECT pg_advisory_lock(hashtext($1))", self._template)
@@ -103,15 +103,15 @@ class Databases:
         finally:
             await connection.close()
 
-    async def _is_emptied(self, name: str) -> bool:
-        """Delete all rows; False if there is more to it than that."""
+    async def _empty(self, name: str) -> bool:
+        """Delete all rows; return False if that does not make the database reusable."""
         connection = await asyncpg.connect(self._postgres.admin_url_for(name))
         try:
-            await connection.execute(_END_OTHERS)
-            if not await connection.fetchval(_IS_AS_NEW, MAX_REUSED_BYTES):
+            await connection.execute(_TERMINATE_OTHERS)
+            if not await connection.fetchval(_IS_REUSABLE, MAX_REUSED_BYTES):
                 return False
             async with connection.transaction():
-                # Neither foreign keys nor our own guard have a say in this.
+                # Disables foreign keys and the guard trigger.
                 await connection.execute("SET LOCAL session_replication_role = replica")
                 for row in await connection.fetch(_TABLES):
                     await connection.execute(f"DELETE FROM {row[0]}")
@@ -128,6 +128,6 @@ class Databases:
 
 
 def _template_name() -> str:
-    """The name of a template that has been through these migrations."""
+    """Return the name of the template for the current migrations."""
     content = b"".join(path.read_bytes() for path in sorted(MIGRATIONS.glob("*.py")))
     return f"template_{hashlib.sha256(content).hexdigest()[:16]}"

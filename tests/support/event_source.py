@@ -1,4 +1,4 @@
-"""An EventSource as the HTML standard has it: it reconnects by itself, with the same URL, until told not to.
+"""EventSource as specified by the HTML standard: reconnects with the same URL until the server rejects it.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 """
@@ -12,7 +12,7 @@ import httpx
 from tests.support.sse import ServerSentEvent, Stream
 
 RECONNECT_SECONDS = 0.01
-"""The server says 2000 ms; a test has less time."""
+"""Shorter than the 2000 ms that the server sends, to keep tests fast."""
 
 
 class EventSource:
@@ -27,7 +27,7 @@ class EventSource:
         self.is_closed = False
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Each event as it is dispatched, over all connections, until the source is closed."""
+        """Yield each event as it is dispatched, over all connections, until the source is closed."""
         while not self.is_closed:
             try:
                 async for event in self._connect():
@@ -42,7 +42,7 @@ class EventSource:
             self.statuses.append(response.status_code)
             is_stream = response.headers.get("content-type", "").startswith("text/event-stream")
             if response.status_code != 200 or not is_stream:
-                self.is_closed = True  # "fail the connection": it is never made again
+                self.is_closed = True  # "fail the connection" in the standard: do not reconnect
                 return
             stream = Stream(response)
             async for event in stream.events():

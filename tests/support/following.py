@@ -1,4 +1,4 @@
-"""Following a job through the hub, and knowing when somebody does."""
+"""Follows jobs through the hub and counts the subscribers of an owner's events."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,19 +12,19 @@ from app.core.resources import Resources
 from app.jobs.publishing import publish_transition
 from app.jobs.transition_types import TransitionResult
 from app.streams.hub import Hub
-from tests.support.waiting import PATIENCE_SECONDS, until
+from tests.support.waiting import TIMEOUT_SECONDS, until
 
 
 class Reader:
-    """Somebody who follows a job, and the numbers of the events that came."""
+    """A follower of a job, with the `seq` of each event received. Clear `may_read` to stall it."""
 
     def __init__(self) -> None:
         self.seen: list[int] = []
         self.may_read = asyncio.Event()
         self.may_read.set()
 
-    async def saw(self, count: int) -> list[int]:
-        """The numbers so far, once there are so many."""
+    async def wait_for(self, count: int) -> list[int]:
+        """Wait for at least `count` events and return the numbers received."""
 
         async def has_seen() -> bool:
             return len(self.seen) >= count
@@ -35,7 +35,7 @@ class Reader:
 
 @asynccontextmanager
 async def following(hub: Hub, owner_id: UUID, job_id: UUID, *, after: int = 0) -> AsyncIterator[Reader]:
-    """Follow a job during the body, and after it until the job's end, which must come."""
+    """Follow a job; on exit, wait until the job has ended."""
     reader = Reader()
 
     async def follow() -> None:
@@ -43,19 +43,19 @@ async def following(hub: Hub, owner_id: UUID, job_id: UUID, *, after: int = 0) -
             await reader.may_read.wait()
             reader.seen.append(event.seq)
 
-    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(follow())
         yield reader
 
 
-async def listeners(resources: Resources, owner_id: UUID) -> int:
-    """How many processes hear the hints about this owner's jobs."""
+async def subscriber_count(resources: Resources, owner_id: UUID) -> int:
+    """Return the number of processes that are subscribed to this owner's events."""
     async with Redis(connection_pool=resources.redis_pool) as redis:
         [(_, count)] = await redis.pubsub_numsub(keys.events(owner_id))
     return int(count)
 
 
-def tell(resources: Resources, transition: TransitionResult | None) -> None:
-    """Announce a transition, as whoever made it would."""
+def publish(resources: Resources, transition: TransitionResult | None) -> None:
+    """Publish the hints of a transition, as production code does after the commit."""
     assert transition is not None
     publish_transition(resources.hints, transition)

@@ -1,7 +1,7 @@
-"""Requests that schemathesis makes up from the OpenAPI document, and what each answer must be.
+"""Sends requests that schemathesis generates from the OpenAPI document and validates the responses.
 
-The `default` answer ("any other error") is taken out of the document first: with it, any status would be
-documented.
+The `default` responses ("any other error") are removed from the document first, because they would make any
+status valid.
 """
 
 import copy
@@ -30,7 +30,7 @@ CHECKS = [
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
-    """The document without its `default` answers."""
+    """Return the document without `default` responses."""
     stricter = copy.deepcopy(document)
     for operations in stricter["paths"].values():
         for operation in operations.values():
@@ -39,7 +39,7 @@ def strict(document: dict[str, Any]) -> dict[str, Any]:
 
 
 class Fuzzer:
-    """Makes up requests, with ids of real things in some, and checks the answers."""
+    """Sends generated requests, some with ids of existing resources, and validates the responses."""
 
     def __init__(
         self, url: str, document: dict[str, Any], headers: Mapping[str, str], known: Mapping[str, str]
@@ -54,14 +54,14 @@ class Fuzzer:
         self.statuses: set[tuple[str, int]] = set()
 
     def operations(self) -> Iterator[Any]:
-        """Every operation of the document."""
+        """Yield every operation of the document."""
         for result in self._schema.get_all_operations():
             assert isinstance(result, Ok), result
             yield result.ok()
 
     def run(self, operation: Any, *, examples: int) -> None:
-        """Send so many valid and invalid requests of an operation."""
-        # Made once: to make a strategy takes longer than to draw from it.
+        """Send `examples` valid and invalid requests of an operation."""
+        # Created once, because creating a strategy takes longer than drawing from it.
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         strategies = {mode: operation.as_strategy(generation_mode=mode) for mode in modes}
 
@@ -93,5 +93,5 @@ class Fuzzer:
                 answer.text,
             )
             if answer.headers.get("Content-Type", "").startswith(EVENT_STREAM):
-                return  # it has no end
+                return  # the stream may not end
             case.validate_response(answer, checks=CHECKS)

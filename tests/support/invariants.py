@@ -1,7 +1,7 @@
-"""What must be true of every database, whatever has happened to the processes that wrote it.
+"""Invariants of the database that must hold whatever happened to the processes that wrote to it.
 
-Each function is one invariant and fails with the jobs that break it; `all_hold` checks everything that can be
-checked at any moment. `no_loss` is for the end, when whatever was accepted has to have ended.
+Each function asserts one invariant and names the jobs that violate it. `all_hold` asserts all that must hold
+at any time; `no_loss` must hold once all work has ended.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,8 +19,8 @@ from tests.support import rows
 
 Predict = Callable[[int], Any]
 
-# Where the log says that a job stands after each event, told from where it stood before.
-_STORY: Final[dict[tuple[Status | None, EventType], Status]] = {
+# The job's status after each event, by its status before.
+_TRANSITIONS: Final[dict[tuple[Status | None, EventType], Status]] = {
     (None, EventType.CREATED): Status.PENDING,
     (Status.PENDING, EventType.STARTED): Status.RUNNING,
     (Status.PENDING, EventType.CANCELLED): Status.CANCELLED,
@@ -40,27 +40,27 @@ _STORY: Final[dict[tuple[Status | None, EventType], Status]] = {
 async def all_hold(
     database: Database, *, predict: Predict | None = None, storage: Storage | None = None
 ) -> None:
-    """Everything that has to be true at every moment. Where there are part files it needs the storage."""
+    """Assert everything that must hold at any time. Pass `storage` if there are part files."""
     await exactly_once(database, predict=predict, storage=storage)
-    await events_are_whole(database)
+    await event_logs_are_complete(database)
     await fence_held(database)
-    await running_means_on_a_worker(database)
-    await bytes_are_counted(database, storage=storage)
+    await running_jobs_have_a_worker(database)
+    await stored_bytes_are_counted(database, storage=storage)
 
 
 async def no_loss(database: Database, accepted: Iterable[UUID]) -> None:
-    """Every job that was answered 202 is there, and has ended."""
+    """Every accepted job (202) exists and has ended."""
     found = {row["id"]: row["status"] for row in await rows.fetch(database, "SELECT id, status FROM jobs")}
     lost = {job_id: found.get(job_id) for job_id in accepted if found.get(job_id) not in FINAL}
-    assert not lost, f"accepted, but lost or not ended: {lost}"
+    assert not lost, f"accepted jobs that are lost or have not ended: {lost}"
 
 
 async def exactly_once(
     database: Database, *, predict: Predict | None = None, storage: Storage | None = None
 ) -> None:
-    """A completed job has all its batches, any other a prefix of them: each once, with the right content.
+    """A completed job has all its batches, any other job a prefix: each stored once, with correct content.
 
-    As many rows are in error as the job says. Where the results have expired there is nothing to check.
+    The job's error count matches its rows. Skips jobs whose results have been pruned.
     """
     for job in await rows.fetch(database, "SELECT * FROM jobs WHERE pruned_at IS NULL"):
         batches = await rows.batches(database, job["id"])
@@ -72,32 +72,32 @@ async def exactly_once(
             assert job["done"] == job["total"], job["id"]
         errors = 0
         for batch in batches:
-            errors += _errors_in(batch, await _lines(batch, storage), predict)
+            errors += _count_errors(batch, await _read_lines(batch, storage), predict)
         assert job["errors"] == errors, job["id"]
 
 
-async def _lines(batch: asyncpg.Record, storage: Storage | None) -> list[dict[str, Any]]:
+async def _read_lines(batch: asyncpg.Record, storage: Storage | None) -> list[dict[str, Any]]:
     output = batch["output"]
     if output is None:
-        assert storage is not None, f"{batch['job_id']}: {batch['part_key']} is in storage; where is that?"
+        assert storage is not None, f"{batch['job_id']}: pass `storage` to read {batch['part_key']}"
         output = await storage.get(batch["part_key"])
     return [msgspec.json.decode(line) for line in output.splitlines()]
 
 
-def _errors_in(batch: asyncpg.Record, lines: list[dict[str, Any]], predict: Predict | None) -> int:
+def _count_errors(batch: asyncpg.Record, lines: list[dict[str, Any]], predict: Predict | None) -> int:
     assert len(lines) == batch["row_count"], batch["job_id"]
     assert all(("prediction" in line) != ("error" in line) for line in lines), batch["job_id"]
     if predict is not None:
-        said = [line.get("prediction") for line in lines]
+        predictions = [line.get("prediction") for line in lines]
         first, end = batch["first_row"], batch["first_row"] + batch["row_count"]
-        assert said == [predict(row) for row in range(first, end)], batch["job_id"]
+        assert predictions == [predict(row) for row in range(first, end)], batch["job_id"]
     return sum("error" in line for line in lines)
 
 
-async def events_are_whole(database: Database) -> None:
-    """The log is 1 … last_seq without a gap, tells of legal moves only, and ends as the row says.
+async def event_logs_are_complete(database: Database) -> None:
+    """Each log is 1 … last_seq without gaps, has only legal transitions, and ends in the job's status.
 
-    Between two explicit retries progress never falls; the number of `started` is the number of attempts.
+    Progress never decreases between two explicit retries, and every attempt has one `started` event.
     """
     jobs = await rows.fetch(database, "SELECT * FROM jobs")
     log = await rows.fetch(database, "SELECT * FROM job_events ORDER BY job_id, seq")
@@ -110,12 +110,12 @@ def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
     types = [EventType(event["type"]) for event in events]
     assert [event["seq"] for event in events] == list(range(1, job["last_seq"] + 1)), job["id"]
     state: Status | None = None
-    for happened in types:
-        assert (state, happened) in _STORY, f"{job['id']}: {happened} while {state} in {types}"
-        state = _STORY[state, happened]
+    for event_type in types:
+        assert (state, event_type) in _TRANSITIONS, f"{job['id']}: {event_type} while {state} in {types}"
+        state = _TRANSITIONS[state, event_type]
     assert state == job["status"], job["id"]
     assert events[-1]["data"]["status"] == job["status"], job["id"]
-    ends = [happened for happened in types if happened.is_final]
+    ends = [event_type for event_type in types if event_type.is_final]
     assert len(ends) == types.count(EventType.RETRIED) + (job["status"] in FINAL), job["id"]
     started = [event["data"]["attempt"] for event in events if event["type"] == EventType.STARTED]
     assert started == list(range(1, job["attempt"] + 1)), job["id"]
@@ -128,10 +128,10 @@ def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
 
 
 async def fence_held(database: Database) -> None:
-    """Nothing was written by an attempt that had ended.
+    """No attempt has written anything after its end.
 
-    Seen from what is stored: batches come from attempts in order, each event between the start and the end
-    of its own attempt, and each ended attempt has ended once.
+    Derived from the stored rows: attempt numbers never decrease over batches and events, and each ended
+    attempt is recorded once.
     """
     for job in await rows.fetch(database, "SELECT * FROM jobs"):
         writers = [batch["attempt"] for batch in await rows.batches(database, job["id"])]
@@ -144,16 +144,16 @@ async def fence_held(database: Database) -> None:
         assert ended == list(range(1, job["attempt"] + (not is_running))), job["id"]
 
 
-async def running_means_on_a_worker(database: Database) -> None:
-    """A job names a worker while it runs, and only then."""
+async def running_jobs_have_a_worker(database: Database) -> None:
+    """A job has a worker if and only if it is running."""
     wrong = await rows.fetch(
         database, "SELECT id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)"
     )
     assert not wrong, wrong
 
 
-async def bytes_are_counted(database: Database, *, storage: Storage | None = None) -> None:
-    """What is counted for each user is what is stored: in Postgres and, where it is given, in the storage."""
+async def stored_bytes_are_counted(database: Database, *, storage: Storage | None = None) -> None:
+    """Each user's counted bytes equal the bytes stored in Postgres and, if given, in storage."""
     for batch in await rows.fetch(database, "SELECT * FROM job_batches"):
         if batch["output"] is not None:
             assert batch["bytes"] == len(batch["output"]), batch["job_id"]

@@ -1,4 +1,4 @@
-"""Jobs as tests need them: made, claimed and moved on through the same door as in production."""
+"""Creates jobs and drives them through the same transitions as production code."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,16 +8,19 @@ import msgspec
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs import leases, transitions
+from app.jobs import queries, transitions
+from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.leases import WorkerIdentity
 from app.jobs.states import HEAD_START, Priority
 from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
+from app.jobs.unit_of_work import UnitOfWork
+from app.jobs.workers import commands as workers
+from app.jobs.workers.commands import WorkerIdentity
 
 KIND = batch_predict.KIND.name
 BATCH_SIZE = 10
 LEASE = timedelta(seconds=0.05)
-"""Shorter than the servers are up, longer than no time: whoever is silent here is silent for an hour."""
+"""A lease for `rescue`: workers of these tests have either just been seen or were last seen an hour ago."""
 
 PARAMS = {"model": {"name": "sentiment", "version": 1, "runtime": "vader"}, "batch_size": BATCH_SIZE}
 RESULT = {"rows": "all"}
@@ -25,7 +28,7 @@ ERROR = {"code": "boom", "message": "It went wrong.", "retryable": True}
 
 
 async def user(database: Database, name: str | None = None) -> UUID:
-    """An account that nobody signs in to."""
+    """Insert a user without a usable password and return its id."""
     user_id = ids.new_id()
     name = name or user_id.hex
     async with database.connection() as connection:
@@ -38,19 +41,19 @@ async def user(database: Database, name: str | None = None) -> UUID:
 
 
 async def worker(database: Database, *, slots: int = 1) -> UUID:
-    """A worker whose lease holds for as long as any test may take."""
+    """Insert a worker whose lease lasts a day and return its id."""
     worker_id = ids.new_id()
     identity = WorkerIdentity(worker_id, f"test-{worker_id.hex}", "here", 1, ("default",), (KIND,), slots)
     async with database.connection() as connection:
-        await leases.renew(connection, identity)
+        await workers.renew(connection, identity)
         await connection.execute(
             "UPDATE workers SET seen_at = now() + interval '1 day' WHERE id = $1", worker_id
         )
     return worker_id
 
 
-async def silence(database: Database, worker_id: UUID) -> None:
-    """The worker was last seen an hour ago."""
+async def expire_lease(database: Database, worker_id: UUID) -> None:
+    """Make the worker last seen an hour ago."""
     async with database.connection() as connection:
         await connection.execute(
             "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE id = $1", worker_id
@@ -73,7 +76,7 @@ async def create(
     delay: timedelta | None = None,
     idempotency_key: str | None = None,
 ) -> UUID:
-    """A pending job over so many rows; its owner is a new user unless given."""
+    """Create a pending job with `rows` rows and return its id. Its owner is a new user unless given."""
     owner_id = owner_id or await user(database)
     job = NewJob(
         id=ids.new_id(),
@@ -95,8 +98,16 @@ async def create(
         idempotency_key=idempotency_key,
     )
     async with database.connection() as connection:
-        assert await transitions.create(connection, job) is not None
+        assert await transitions.create(UnitOfWork(connection), job) is not None
     return job.id
+
+
+async def read(database: Database, job_id: UUID) -> Job:
+    """The job as queries return it."""
+    async with database.connection() as connection:
+        job = await queries.job(connection, job_id)
+    assert job is not None
+    return job
 
 
 async def claim_all(
@@ -107,16 +118,15 @@ async def claim_all(
     kinds: Sequence[str] = (KIND,),
     limit: int = 1000,
 ) -> list[ClaimedJob]:
-    """What the worker gets when it asks for so many jobs."""
+    """Claim up to `limit` jobs for the worker."""
     async with database.connection() as connection:
-        claimed = await transitions.claim(
-            connection, queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
+        return await transitions.claim(
+            UnitOfWork(connection), queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
         )
-    return [job for job, _event in claimed]
 
 
 async def claim(database: Database, worker_id: UUID | None = None, *, queue: str = "default") -> ClaimedJob:
-    """The next job, running now on the worker (a new one unless given)."""
+    """Claim the next job for the worker, or for a new worker unless given."""
     [claimed] = await claim_all(database, worker_id or await worker(database), queue=queue, limit=1)
     return claimed
 
@@ -124,33 +134,33 @@ async def claim(database: Database, worker_id: UUID | None = None, *, queue: str
 async def running(
     database: Database, owner_id: UUID | None = None, *, rows: int = 25, queue: str = "default"
 ) -> ClaimedJob:
-    """A job that runs, on a worker of its own. No other job of the queue may be waiting.
+    """Create a job and claim it for a new worker. The queue must have no other pending job.
 
-    Where a real worker runs as well, name a queue that it does not serve, or it takes the job first.
+    If a real worker is running too, pass a queue that it does not serve, or it may claim the job first.
     """
     await create(database, owner_id, rows=rows, queue=queue)
     return await claim(database, queue=queue)
 
 
 def prediction(row: int) -> dict[str, object]:
-    """What the model of the tests gives for a row."""
+    """Return the test model's prediction for a row."""
     return {"label": "positive", "score": row / 1000, "scores": {"positive": 1.0, "row": row}}
 
 
 def output(first_row: int, row_count: int) -> bytes:
-    """The predictions for some rows, one a line."""
+    """Return the predictions for some rows as NDJSON."""
     rows = range(first_row, first_row + row_count)
     return b"".join(msgspec.json.encode({"prediction": prediction(row)}) + b"\n" for row in rows)
 
 
 def batches(job: ClaimedJob, *, first: int, count: int, size: int = BATCH_SIZE) -> tuple[Batch, ...]:
-    """So many batches of a job from the given one on; the last one of the job may be smaller."""
-    made = []
+    """Return `count` batches of a job, starting with batch `first`. The job's last one may be smaller."""
+    found = []
     for index in range(first, first + count):
         first_row = index * size
         row_count = size if job.total is None else min(size, job.total - first_row)
-        made.append(Batch(first_row, row_count, output(first_row, row_count), f"Batch {index + 1}"))
-    return tuple(made)
+        found.append(Batch(first_row, row_count, output(first_row, row_count), f"Batch {index + 1}"))
+    return tuple(found)
 
 
 def report(
@@ -163,7 +173,7 @@ def report(
     attempt: int | None = None,
     checkpoint: bytes | None = None,
 ) -> Report:
-    """What an attempt has to say of its next batches; it is done if `is_final`."""
+    """Return the report of an attempt's next batches; with `is_final`, it also completes the job."""
     first = job.next_batch if first is None else first
     return Report(
         job_id=job.id,
@@ -180,7 +190,9 @@ async def advance(
 ) -> dict[UUID, TransitionResult]:
     """Commit the reports in one statement."""
     async with database.connection() as connection:
-        return await transitions.advance(connection, worker_id=worker_id or ids.new_id(), reports=reports)
+        return await transitions.advance(
+            UnitOfWork(connection), worker_id=worker_id or ids.new_id(), reports=reports
+        )
 
 
 async def commit(
@@ -191,7 +203,7 @@ async def commit(
 
 
 async def complete(database: Database, job: ClaimedJob) -> TransitionResult:
-    """Commit all batches that are missing, and the result."""
+    """Commit all remaining batches and the result."""
     assert job.total is not None
     count = -(-job.total // BATCH_SIZE) - job.next_batch
     return (await advance(database, report(job, count=count, is_final=True)))[job.id]
@@ -203,7 +215,7 @@ async def fail(
     """End the attempt with an error."""
     async with database.connection() as connection:
         return await transitions.fail(
-            connection,
+            UnitOfWork(connection),
             job_id=job.id,
             attempt=job.attempt,
             error=ERROR,
@@ -214,32 +226,35 @@ async def fail(
 
 
 async def release(database: Database, job: ClaimedJob) -> TransitionResult | None:
-    """Give the job back."""
+    """Return the job to the queue."""
     async with database.connection() as connection:
-        return await transitions.release(connection, job_id=job.id, attempt=job.attempt)
+        return await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
 
 async def stop(database: Database, job: ClaimedJob) -> TransitionResult | None:
-    """End the attempt because the job is to be cancelled."""
+    """End the attempt because a cancel has been requested."""
     async with database.connection() as connection:
-        return await transitions.stop(connection, job_id=job.id, attempt=job.attempt)
+        return await transitions.stop(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
 
 async def cancel(database: Database, job_id: UUID) -> TransitionResult | None:
-    """Ask for the cancel."""
+    """Request the job's cancellation."""
     async with database.connection() as connection:
-        return await transitions.cancel(connection, job_id=job_id)
+        return await transitions.cancel(UnitOfWork(connection), job_id=job_id)
 
 
 async def retry(database: Database, job_id: UUID, *, from_start: bool = False) -> TransitionResult | None:
-    """Let a job that failed or was cancelled run again."""
+    """Retry a failed or cancelled job."""
     async with database.connection() as connection:
         return await transitions.retry(
-            connection, job_id=job_id, from_start=from_start, head_start=HEAD_START[Priority.NORMAL]
+            UnitOfWork(connection),
+            job_id=job_id,
+            from_start=from_start,
+            head_start=HEAD_START[Priority.NORMAL],
         )
 
 
 async def rescue(database: Database, *, lease: timedelta = LEASE) -> list[TransitionResult]:
-    """Take the jobs of the workers that are silent; they are due again at once."""
+    """Rescue the jobs of workers whose lease has expired; the jobs are due again immediately."""
     async with database.connection() as connection:
-        return await transitions.rescue(connection, lease=lease, delays_seconds=[0.0], limit=1000)
+        return await transitions.rescue(UnitOfWork(connection), lease=lease, delays_seconds=[0.0], limit=1000)

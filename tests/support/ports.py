@@ -1,4 +1,4 @@
-"""Loopback ports that stay ours, so that no other process gets one between the choice and its use."""
+"""Reserved loopback ports: no other process can take one between choosing and using it."""
 
 import socket
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ HOST = "127.0.0.1"
 
 @contextmanager
 def reserved() -> Iterator[int]:
-    """A port on which nothing listens, unless we do ourselves with `bound`."""
+    """Reserve a port during the body. Nothing listens on it until a socket from `bound` does."""
     with bound(0) as holder:
         port: int = holder.getsockname()[1]
         yield port
 
 
 def bound(port: int) -> socket.socket:
-    """A socket at this port, which may be one that we have reserved; 0 is a free one. It does not listen."""
+    """Return a socket bound to a free (0) or reserved port, without listening."""
     opened = socket.socket()
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     opened.bind((HOST, port))

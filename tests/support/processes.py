@@ -1,4 +1,4 @@
-"""Real processes of ours, for the tests that need them: started, signalled, killed, and gone at the end."""
+"""Runs Headrace processes for tests; none outlives its context manager."""
 
 import asyncio
 import os
@@ -12,12 +12,12 @@ from app.core.config import Settings
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
-"""To import everything takes a second, and a minute where twenty processes want two processors."""
+"""Importing everything takes a second, but a minute if twenty processes compete for two processors."""
 STOP_SECONDS = 60.0
 
 
 class Process:
-    """A process of ours, and what it has logged."""
+    """A running process and its log."""
 
     def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
         self._process = process
@@ -39,7 +39,7 @@ class Process:
         self._process.send_signal(number)
 
     async def wait(self, seconds: float = STOP_SECONDS) -> int:
-        """The exit code, once the process has ended."""
+        """Wait until the process has ended; return its exit code."""
         async with asyncio.timeout(seconds):
             return await self._process.wait()
 
@@ -48,7 +48,7 @@ class Process:
         await self.wait()
 
     async def wait_for_log(self, text: str, seconds: float = START_SECONDS) -> None:
-        """Return once the text is in the log."""
+        """Wait until the log contains the text."""
         async with asyncio.timeout(seconds):
             while text not in self.log:
                 assert self.is_running, self.log
@@ -56,7 +56,7 @@ class Process:
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
-    """The environment in which a process reads these settings."""
+    """Return environment variables with which a process loads these settings."""
     return {
         **os.environ,
         "DATABASE_URL": settings.database_url,
@@ -66,8 +66,8 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "SECRET_KEY": settings.secret_key.get_secret_value(),
         "WORKER_PORT": "off" if settings.worker_port is None else str(settings.worker_port),
         "CHILD_PRELOAD": "false",
-        "MAX_SIGN_UPS_PER_ADDRESS": "10000",  # the users of all tests sign up from here
-        "CHILD_PERMISSIONS": "files,processes",  # for the kinds of the tests; ours declare none
+        "MAX_SIGN_UPS_PER_ADDRESS": "10000",  # all tests sign up from the same address
+        "CHILD_PERMISSIONS": "files,processes",  # for the tests' kinds; built-in kinds declare none
         "WORKER_SLOTS": str(settings.worker_slots),
         "WORKER_QUEUES": ",".join(settings.worker_queues),
         "LEASE_SECONDS": str(settings.lease_seconds),
@@ -83,7 +83,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 async def python(
     *arguments: str, env: dict[str, str], log_path: Path, pass_fds: tuple[int, ...] = ()
 ) -> AsyncIterator[Process]:
-    """Run `python ARGUMENTS` during the body; at its end the process is killed if it still runs."""
+    """Run `python ARGUMENTS` during the body; on exit, kill the process if it is still running."""
     with log_path.open("wb") as log:
         started = await asyncio.create_subprocess_exec(
             sys.executable,

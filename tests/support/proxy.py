@@ -1,7 +1,7 @@
-"""A server behind a loopback port, with a network between that fails as it is told.
+"""Fault-injecting proxies in front of Postgres and Valkey on a loopback port.
 
-`Proxy` knows nothing of what passes through it. `PostgresProxy` reads along, just enough to break the
-connection at one statement: before the server sees it, or after its commit and before the reply.
+`Proxy` is protocol-agnostic. `PostgresProxy` also parses the protocol, so that it can break a connection at a
+given statement: before the server receives it, or between its commit and the reply.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ from app.embedded.valkey import EmbeddedValkey
 HOST: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 64 * 1024
 
-# Closing with a linger of zero seconds sends a reset, and drops what was not sent yet.
+# Closing with a linger time of zero sends RST and discards unsent data.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 Forward = Callable[[bytes], Awaitable[None]]
 
 
 class Connection:
-    """One client's connection, and the one to the server behind it."""
+    """A client's connection and the corresponding connection to the server."""
 
     def __init__(self, proxy: "Proxy", client: "Stream", server: "Stream") -> None:
         self._proxy = proxy
@@ -36,7 +36,7 @@ class Connection:
         self._server = server
 
     async def run(self) -> None:
-        """Pass on what comes from either side until one of them ends."""
+        """Forward data in both directions until either side closes."""
         pumps = (
             asyncio.create_task(self._pump(self._client, self.from_client)),
             asyncio.create_task(self._pump(self._server, self.from_server)),
@@ -51,16 +51,16 @@ class Connection:
             self._client.end()
 
     async def from_client(self, data: bytes) -> None:
-        """Take in what the client sent."""
+        """Handle data from the client."""
         await self._server.write(data)
 
     async def from_server(self, data: bytes) -> None:
-        """Take in what the server sent."""
+        """Handle data from the server."""
         await asyncio.sleep(self._proxy.delay_seconds)
         await self._client.write(data)
 
     def reset(self) -> None:
-        """Cut it on both sides, at once."""
+        """Reset both connections immediately."""
         self._client.reset()
         self._server.reset()
 
@@ -79,33 +79,33 @@ class Stream:
     writer: StreamWriter
 
     async def write(self, data: bytes) -> None:
-        """Send, at the pace at which the other side takes it."""
+        """Send with backpressure."""
         self.writer.write(data)
         await self.writer.drain()
 
     def end(self) -> None:
-        """Close it in good order."""
+        """Close gracefully."""
         self.writer.close()
 
     def reset(self) -> None:
-        """Close it so that the other side reads an error."""
+        """Abort, so that the peer gets a connection error."""
         peer: socket.socket = self.writer.get_extra_info("socket")
         if peer.family != socket.AF_UNIX:
-            with suppress(OSError):  # it is closed already
+            with suppress(OSError):  # already closed
                 peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.writer.transport.abort()
 
 
 @dataclass
 class Proxy:
-    """A loopback port in front of a server's Unix socket. An asynchronous context manager.
+    """A proxy on a loopback port in front of a server's Unix socket; an asynchronous context manager.
 
-    It passes everything on until it is told otherwise. What it is told holds until it is told the contrary.
+    Forwards everything by default. A fault stays active until its counterpart is called.
     """
 
     upstream: Path
     delay_seconds: float = 0.0
-    """How long each piece of an answer is held up."""
+    """Delay of each chunk of a response."""
 
     flowing: asyncio.Event = field(default_factory=asyncio.Event)
     _connections: set[Connection] = field(default_factory=set)
@@ -114,13 +114,13 @@ class Proxy:
     _holder: socket.socket = field(default_factory=lambda: _bound(0))
 
     async def __aenter__(self) -> Self:
-        """Listen."""
+        """Start listening."""
         self.flowing.set()
         await self.accept()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Cut everything, and let go of the port."""
+        """Reset all connections and release the port."""
         await self.refuse()
         while self._tasks:
             await asyncio.wait(self._tasks)
@@ -128,41 +128,41 @@ class Proxy:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         port: int = self._holder.getsockname()[1]
         return port
 
     async def refuse(self) -> None:
-        """Be a machine on which nothing listens: cut what is open, refuse what is new."""
+        """Reset open connections and refuse new ones, until `accept`."""
         if self._listening is not None:
             self._listening.close()
             self._listening = None
         self.cut()
-        # The loop closes the listening socket, and its connections, in its next round.
+        # The event loop closes the listening socket and its connections in its next iteration.
         await asyncio.sleep(0)
 
     async def accept(self) -> None:
-        """Let new connections in again."""
+        """Accept new connections again."""
         if self._listening is None:
             self._listening = await asyncio.start_server(self._accept, sock=_bound(self.port))
 
-    def swallow(self) -> None:
-        """Be a black hole: connections open, stay open, and nothing ever comes through them."""
+    def blackhole(self) -> None:
+        """Accept connections and keep them open, but forward nothing, until `resume`."""
         self.flowing.clear()
 
-    def flow(self) -> None:
-        """Let everything through again, also what was swallowed."""
+    def resume(self) -> None:
+        """Forward data again, including what was held back."""
         self.flowing.set()
 
     def cut(self) -> None:
-        """Reset every connection there is; new ones are welcome."""
+        """Reset all open connections once; new ones are accepted."""
         for task in tuple(self._tasks):
             task.cancel()
         for connection in tuple(self._connections):
             connection.reset()
 
     def connect(self, client: Stream, server: Stream) -> Connection:
-        """A new connection between the two."""
+        """Create the connection between client and server."""
         return Connection(self, client, server)
 
     def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -174,7 +174,7 @@ class Proxy:
         try:
             await self.flowing.wait()
             server = Stream(*await asyncio.open_unix_connection(str(self.upstream)))
-        except OSError:  # nobody is there
+        except OSError:  # the server is down
             client.reset()
             return
         except asyncio.CancelledError:
@@ -189,7 +189,7 @@ class Proxy:
 
 
 class Moment(Enum):
-    """When a connection breaks, as seen from the statement it carries."""
+    """When a connection breaks, relative to a statement."""
 
     BEFORE = auto()
     AFTER = auto()
@@ -197,7 +197,7 @@ class Moment(Enum):
 
 @dataclass
 class Break:
-    """One connection that is to break at the next statement with this text."""
+    """A planned break of the connection that sends the next statement containing this text."""
 
     text: bytes
     moment: Moment
@@ -206,22 +206,22 @@ class Break:
 
 @dataclass
 class PostgresProxy(Proxy):
-    """A proxy that can read what Postgres and asyncpg say to each other."""
+    """A proxy that parses the Postgres protocol and can break connections at a given statement."""
 
     _breaks: list[Break] = field(default_factory=list)
 
     def break_before(self, text: str) -> asyncio.Event:
-        """Cut the connection on which a statement with this text comes, and keep the statement back.
+        """Reset the connection of the next statement that contains `text`, without forwarding the statement.
 
-        Once only; the event says that it has happened.
+        Happens once; the returned event is set when it has.
         """
         return self._arm(text, Moment.BEFORE)
 
     def lose_reply(self, text: str) -> asyncio.Event:
-        """Cut the connection on which a statement with this text comes, once it is committed.
+        """Reset the connection of the next statement that contains `text` after its commit, before the reply.
 
-        Once only; the event says that it has happened. Nothing of the reply gets through. In a transaction
-        it is the reply to the COMMIT that is lost.
+        Happens once; the returned event is set when it has. Inside a transaction, the reply to COMMIT is
+        lost.
         """
         return self._arm(text, Moment.AFTER)
 
@@ -230,8 +230,8 @@ class PostgresProxy(Proxy):
         self._breaks.append(planned)
         return planned.happened
 
-    def due_break(self, statement: bytes) -> Break | None:
-        """The break that is to happen at this statement, which is then no longer planned."""
+    def take_break(self, statement: bytes) -> Break | None:
+        """Remove and return the break planned for this statement, if any."""
         for planned in self._breaks:
             if planned.text in statement:
                 self._breaks.remove(planned)
@@ -239,33 +239,33 @@ class PostgresProxy(Proxy):
         return None
 
     def connect(self, client: Stream, server: Stream) -> Connection:
-        """A new connection between the two."""
+        """Create the connection between client and server."""
         return PostgresConnection(self, client, server)
 
 
 class PostgresConnection(Connection):
-    """Follows the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
+    """Parses the protocol (https://www.postgresql.org/docs/current/protocol-message-formats.html)."""
 
     def __init__(self, proxy: PostgresProxy, client: Stream, server: Stream) -> None:
         super().__init__(proxy, client, server)
         self._breaks = proxy
-        self._said_by_client = bytearray()
-        self._said_by_server = bytearray()
+        self._client_buffer = bytearray()
+        self._server_buffer = bytearray()
         self._is_started = False
         self._statements: dict[bytes, bytes] = {}
         self._losing: Break | None = None
         self._held = bytearray()
 
     async def from_client(self, data: bytes) -> None:
-        """Look for the statement at which to break."""
-        self._said_by_client += data
+        """Forward the data unless it contains the statement at which to break."""
+        self._client_buffer += data
         for kind, body in self._client_messages():
-            if kind == b"P":  # Parse: a name for a statement
+            if kind == b"P":  # Parse: names a statement
                 name, text, _ = body.split(b"\0", 2)
                 self._statements[name] = text
-            elif kind == b"B":  # Bind: the statement of this name is about to run
+            elif kind == b"B":  # Bind: the named statement is about to be executed
                 name = body.split(b"\0", 2)[1]
-                planned = self._breaks.due_break(self._statements.get(name, b""))
+                planned = self._breaks.take_break(self._statements.get(name, b""))
                 if planned is not None and planned.moment is Moment.BEFORE:
                     planned.happened.set()
                     self.reset()
@@ -274,16 +274,16 @@ class PostgresConnection(Connection):
         await super().from_client(data)
 
     async def from_server(self, data: bytes) -> None:
-        """Hold the reply back while it may be the one to lose."""
+        """Hold the reply back until it is known whether it is the one to lose."""
         if self._losing is None:
             await super().from_server(data)
             return
         self._held += data
-        self._said_by_server += data
-        for kind, body in _messages(self._said_by_server):
-            if kind != b"Z":  # ReadyForQuery: the end of the answer
+        self._server_buffer += data
+        for kind, body in _messages(self._server_buffer):
+            if kind != b"Z":  # ReadyForQuery: the end of the reply
                 continue
-            if body == b"I":  # outside of a transaction: what was said is committed
+            if body == b"I":  # idle, not in a transaction: the statement is committed
                 self._losing.happened.set()
                 self.reset()
                 return
@@ -291,20 +291,20 @@ class PostgresConnection(Connection):
             await super().from_server(held)
 
     def _client_messages(self) -> list[tuple[bytes, bytes]]:
-        # Until the start-up message of protocol 3 has passed, messages have no type.
+        # Messages have no type byte up to and including the start-up message of protocol 3.
         while not self._is_started:
-            if len(self._said_by_client) < 8:
+            if len(self._client_buffer) < 8:
                 return []
-            size, code = struct.unpack_from("!ii", self._said_by_client)
-            if len(self._said_by_client) < size:
+            size, code = struct.unpack_from("!ii", self._client_buffer)
+            if len(self._client_buffer) < size:
                 return []
-            del self._said_by_client[:size]
+            del self._client_buffer[:size]
             self._is_started = code >> 16 == 3
-        return _messages(self._said_by_client)
+        return _messages(self._client_buffer)
 
 
 def _messages(buffer: bytearray) -> list[tuple[bytes, bytes]]:
-    """Take the whole messages off a buffer."""
+    """Remove the complete messages from the buffer and return them as (type, body)."""
     found = []
     while len(buffer) >= 5:
         (size,) = struct.unpack_from("!i", buffer, 1)
@@ -316,7 +316,7 @@ def _messages(buffer: bytearray) -> list[tuple[bytes, bytes]]:
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket that holds a port without listening on it. Others of ours may share the port."""
+    """Return a socket that reserves a port without listening. Our other sockets may share the port."""
     holder = socket.socket()
     holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     holder.bind((HOST, port))
@@ -324,25 +324,25 @@ def _bound(port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def before_postgres(postgres: EmbeddedPostgres) -> AsyncIterator[PostgresProxy]:
-    """A proxy in front of a Postgres."""
+async def proxy_postgres(postgres: EmbeddedPostgres) -> AsyncIterator[PostgresProxy]:
+    """Run a proxy in front of Postgres during the body."""
     async with PostgresProxy(postgres.socket_dir / f".s.PGSQL.{PORT}") as proxy:
         yield proxy
 
 
 def postgres_url(proxy: Proxy, direct_url: str) -> str:
-    """The same database as at `direct_url`, through the proxy."""
-    who, where = direct_url.split("@/")
-    return f"{who}@{HOST}:{proxy.port}/{where.split('?')[0]}"
+    """Return the URL of the database at `direct_url` through the proxy."""
+    credentials, database = direct_url.split("@/")
+    return f"{credentials}@{HOST}:{proxy.port}/{database.split('?')[0]}"
 
 
 @asynccontextmanager
-async def before_valkey(valkey: EmbeddedValkey) -> AsyncIterator[Proxy]:
-    """A proxy in front of a Valkey."""
+async def proxy_valkey(valkey: EmbeddedValkey) -> AsyncIterator[Proxy]:
+    """Run a proxy in front of Valkey during the body."""
     async with Proxy(Path(valkey.url.removeprefix("unix://"))) as proxy:
         yield proxy
 
 
 def redis_url(proxy: Proxy) -> str:
-    """The Valkey behind the proxy."""
+    """Return the URL of the Valkey behind the proxy."""
     return f"redis://{HOST}:{proxy.port}"

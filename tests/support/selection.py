@@ -1,6 +1,6 @@
-"""Which tests are fast, which need a server and which take minutes, told from their fixtures and folders.
+"""Marks each test `fast`, `server` or `long`, based on its fixtures and folder.
 
-`make fast` runs the fast ones, `make test` all but the long ones, `make check` everything.
+`make fast` runs the fast tests, `make test` all except the long ones, `make check` all.
 """
 
 from pathlib import Path
@@ -11,13 +11,13 @@ import pytest
 TESTS: Final = Path(__file__).parents[1]
 
 SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
-"""Every fixture that starts a Postgres or a Valkey keeps its data in the one, the other is a bucket."""
+"""Fixtures of which every server fixture requires one: the folder for Postgres and Valkey, and the bucket."""
 
 SLOW_FOLDERS: Final = frozenset(
-    {"chaos", "cli", "e2e", "embedded", "examples", "faults", "watch"}
+    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "watch"}
     | {"worker/children", "worker/handlers", "worker/runtimes", "worker/training"}
 )
-"""Their tests start processes, train models, or at least import the ML libraries."""
+"""Folders whose tests start processes, train models or import the ML libraries."""
 
 LONG_PATHS: Final = frozenset(
     {"chaos", "e2e", "examples", "faults", "worker/handlers"}
@@ -31,16 +31,16 @@ LONG_PATHS: Final = frozenset(
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
     | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )
-"""Folders and files whose tests take minutes: whole systems, a browser, trainings, the largest inputs."""
+"""Folders and files whose tests take minutes: whole systems, a browser, training, the largest inputs."""
 
 EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
-"""What `make test` runs of these nevertheless: a job from its request to its result."""
+"""Exceptions that `make test` still runs: a job from its request to its result."""
 
 FAST: Final = "fast"
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test for its path and its fixtures: `long`, `server`, or `fast` for those that are neither."""
+    """Mark a test `long` and `server` by its path and fixtures, or `fast` if neither applies."""
     if _is_long(item.path):
         item.add_marker(pytest.mark.long)
     if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
@@ -49,13 +49,13 @@ def mark(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.fast)
 
 
-def is_left_out(path: Path, expression: str) -> bool:
-    """Whether `-m EXPRESSION` chooses nothing of this file or folder."""
+def is_excluded(path: Path, expression: str) -> bool:
+    """Whether `-m EXPRESSION` deselects all tests of this file or folder."""
     return expression == FAST and _is_slow(path)
 
 
 def _is_marked(item: pytest.Item) -> bool:
-    """Whether the test says itself what it needs, as one does that asks for its fixture only as it runs."""
+    """Whether the test is marked explicitly, as tests that request a fixture dynamically must be."""
     return any(item.get_closest_marker(name) is not None for name in ("server", "long"))
 
 
@@ -69,7 +69,7 @@ def _is_long(path: Path) -> bool:
 
 
 def _within(path: Path) -> set[str]:
-    """The path below the tests, and the folders that it is in."""
+    """Return the path relative to the tests, and its parent folders."""
     if not path.is_relative_to(TESTS):
         return set()
     below = path.relative_to(TESTS)

@@ -1,4 +1,4 @@
-"""The API on a real server, in the loop of the test: streams need a connection that stays open."""
+"""Serves the API with uvicorn in the test's event loop, for streams, which need real connections."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals of the test process alone."""
+    """Does not install signal handlers in the test process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -21,7 +21,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve a started application during the body; gives its URL."""
+    """Serve a started application during the body; yield its URL."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1, http="h11"
@@ -37,7 +37,7 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that may hold any number of connections."""
+    """Open a client without a connection limit."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with httpx.AsyncClient(base_url=url, limits=limits, timeout=30) as client:
         yield client

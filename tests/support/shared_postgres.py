@@ -1,4 +1,4 @@
-"""One Postgres for many test processes, one after another or at once: whoever starts them starts it."""
+"""One Postgres shared by several test processes, started by their parent process."""
 
 import os
 from collections.abc import Iterator
@@ -14,18 +14,18 @@ SOCKET_DIR: Final = "HEADRACE_TESTS_POSTGRES_SOCKET"
 
 
 def environment(postgres: EmbeddedPostgres) -> dict[str, str]:
-    """The environment in which tests use this Postgres instead of one of their own."""
+    """Return the environment variables that make test processes use this Postgres."""
     return {DATA_DIR: str(postgres.data_dir), SOCKET_DIR: str(postgres.socket_dir)}
 
 
-def is_there() -> bool:
-    """Whether this process was given one."""
+def is_configured() -> bool:
+    """Whether the environment names a shared Postgres."""
     return DATA_DIR in os.environ
 
 
 @contextmanager
 def servers(folder: Path) -> Iterator[EmbeddedServers]:
-    """The Postgres that was given, and a Valkey of our own, which starts in no time and is emptied often."""
+    """Use the shared Postgres, and a new Valkey, which starts quickly and is flushed often."""
     both = EmbeddedServers(folder)
     both.postgres = EmbeddedPostgres(Path(os.environ[DATA_DIR]))
     both.postgres.socket_dir = Path(os.environ[SOCKET_DIR])

@@ -1,6 +1,6 @@
-"""Reading server-sent events as the specification has it, byte for byte.
+"""Parser for server-sent events that follows the specification byte by byte.
 
-httpx' own `aiter_lines` also ends a line at U+2028 and its like, which a browser does not.
+httpx's `aiter_lines` also splits lines at U+2028 and similar characters, which a browser does not.
 """
 
 import asyncio
@@ -13,21 +13,21 @@ from typing import Any
 
 import httpx
 
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import TIMEOUT_SECONDS
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
 
 @dataclass
 class ServerSentEvent:
-    """One event as a browser would hand it on."""
+    """One event as a browser dispatches it."""
 
     event: str = "message"
     data: str = ""
     id: str | None = None
 
     def json(self) -> dict[str, Any]:
-        """The data, which is one JSON object."""
+        """Decode the data, which must be a JSON object."""
         decoded = json.loads(self.data)
         assert isinstance(decoded, dict)
         return decoded
@@ -40,13 +40,13 @@ class Stream:
     response: httpx.Response
     fields: list[tuple[str, str]] = field(default_factory=list)
     last_id: str | None = None
-    """The last id that the stream has named, also in a block without an event."""
+    """The last id received, including ids of blocks without an event."""
 
     async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Each event as it comes, until the server closes the stream."""
+        """Yield each event as it arrives, until the server closes the stream."""
         rest = b""
         async for chunk in self.response.aiter_bytes():
-            # A chunk of ours never ends within a line end.
+            # The server never splits a line ending between chunks.
             *lines, rest = _LINE_END.split(rest + chunk)
             for line in lines:
                 if (event := self._take(line.decode())) is not None:
@@ -61,19 +61,19 @@ class Stream:
         self.last_id = dict(fields).get("id", self.last_id)
         data = [value for name, value in fields if name == "data"]
         if not data:
-            return None  # a comment, or the time to reconnect
+            return None  # a comment or `retry`
         last = dict(fields)
         return ServerSentEvent(last.get("event", "message"), "\n".join(data), last.get("id"))
 
     async def all(self) -> list[ServerSentEvent]:
-        """Every event until the server closes the stream."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        """Return all events until the server closes the stream."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return [event async for event in self.events()]
 
 
 @asynccontextmanager
 async def opened(client: httpx.AsyncClient, path: str, headers: dict[str, str]) -> AsyncIterator[Stream]:
-    """Open a stream; it is cut when the body is done."""
+    """Open a stream during the body."""
     async with client.stream("GET", path, headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         assert response.headers["content-type"].startswith("text/event-stream")

@@ -1,22 +1,22 @@
-"""Waiting for what has to come, at most so long. No test sleeps and hopes."""
+"""Polls for a condition with a timeout, instead of a fixed sleep."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 120.0
+TIMEOUT_SECONDS = 120.0
 POLL_SECONDS = 0.01
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 
-async def until(look: Callable[[], Awaitable[Found]], *, seconds: float = PATIENCE_SECONDS) -> Found:
-    """Look again and again until there is something (anything true), and give it back.
+async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = TIMEOUT_SECONDS) -> T:
+    """Poll until `condition` returns a truthy value, and return that value.
 
-    What a look raises is passed on: it is a broken test, not a reason to wait.
+    Raises TimeoutError. Exceptions of `condition` propagate: they mean that the test is broken.
     """
     async with asyncio.timeout(seconds):
         while True:
-            if found := await look():
-                return found
+            if result := await condition():
+                return result
             await asyncio.sleep(POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Conversations over WebSocket, with the `websockets` library as the client, and a server that has them."""
+"""WebSocket client for tests, based on the `websockets` library, and servers for it."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ from app.jobs.transition_types import Batch, ClaimedJob, Report
 from app.streams.commands import MAX_FRAME_BYTES
 from tests.support import jobs, processes
 from tests.support.processes import Process
-from tests.support.waiting import PATIENCE_SECONDS
+from tests.support.waiting import TIMEOUT_SECONDS
 
 CLOCK = "time_update"
 
@@ -31,7 +31,7 @@ Frame = dict[str, Any]
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals of the test process alone."""
+    """Does not install signal handlers in the test process."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(app: FastAPI) -> AsyncIterator[str]:
-    """Serve a started application during the body, WebSockets too; gives its URL."""
+    """Serve a started application, including WebSockets, during the body; yield its URL."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
         config = uvicorn.Config(
             app,
@@ -60,43 +60,43 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class WebSocketClient:
     """An open WebSocket."""
 
     connection: ClientConnection
 
-    async def say(self, action: str, **more: Any) -> None:
+    async def send(self, action: str, **more: Any) -> None:
         """Send a command."""
         await self.connection.send(json.dumps({"action": action, **more}, default=str))
 
-    async def hear_anything(self) -> Frame:
-        """The next frame, the clock's too."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+    async def receive_any(self) -> Frame:
+        """Receive the next frame, including those of the clock."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             text = await self.connection.recv()
         assert isinstance(text, str)
         frame = json.loads(text)
         assert isinstance(frame, dict)
         return frame
 
-    async def hear(self) -> Frame:
-        """The next frame that is not the clock's."""
-        while (frame := await self.hear_anything())["event"] == CLOCK:
+    async def receive(self) -> Frame:
+        """Receive the next frame, ignoring the clock."""
+        while (frame := await self.receive_any())["event"] == CLOCK:
             pass
         return frame
 
-    async def hear_many(self, count: int) -> list[Frame]:
-        """So many frames that are not the clock's."""
-        return [await self.hear() for _ in range(count)]
+    async def receive_many(self, count: int) -> list[Frame]:
+        """Receive the next `count` frames, ignoring the clock."""
+        return [await self.receive() for _ in range(count)]
 
-    async def is_quiet(self) -> bool:
-        """Whether the answer to a ping is the next that comes: nothing else was on its way."""
-        await self.say("ping")
-        return bool((await self.hear())["event"] == "pong")
+    async def has_no_pending_frames(self) -> bool:
+        """Send a ping; return whether its `pong` is the next frame, so that no other frame was pending."""
+        await self.send("ping")
+        return bool((await self.receive())["event"] == "pong")
 
-    async def end(self) -> tuple[int, str]:
-        """The close code and reason, once the server has closed it."""
+    async def wait_closed(self) -> tuple[int, str]:
+        """Wait until the server closes the connection; return the close code and reason."""
         with contextlib.suppress(ConnectionClosed):
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while True:
                     await self.connection.recv()
         assert self.connection.close_code is not None
@@ -106,8 +106,8 @@ class Conversation:
 @asynccontextmanager
 async def opened(
     url: str, path: str, headers: Mapping[str, str] | None = None, *, origin: str | None = None
-) -> AsyncIterator[Conversation]:
-    """Open a WebSocket; it is closed when the body is done."""
+) -> AsyncIterator[WebSocketClient]:
+    """Open a WebSocket during the body."""
     async with connect(
         url.replace("http", "ws", 1) + path,
         additional_headers=headers,
@@ -115,13 +115,15 @@ async def opened(
         proxy=None,
         compression=None,
         close_timeout=1,
-        open_timeout=PATIENCE_SECONDS,
+        open_timeout=TIMEOUT_SECONDS,
     ) as connection:
-        yield Conversation(connection)
+        yield WebSocketClient(connection)
 
 
-async def refused(url: str, path: str, headers: Mapping[str, str] | None = None, *, origin: str) -> int:
-    """The HTTP status of a handshake that is refused."""
+async def handshake_status(
+    url: str, path: str, headers: Mapping[str, str] | None = None, *, origin: str
+) -> int:
+    """Return the HTTP status of a handshake: 101 if it succeeds."""
     try:
         async with opened(url, path, headers, origin=origin):
             return 101
@@ -131,16 +133,18 @@ async def refused(url: str, path: str, headers: Mapping[str, str] | None = None,
 
 @asynccontextmanager
 async def client_of(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that may hold any number of connections."""
+    """Open a client without a connection limit."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=PATIENCE_SECONDS) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=TIMEOUT_SECONDS) as client:
         yield client
 
 
 @contextlib.contextmanager
-def deaf(url: str, path: str, headers: Mapping[str, str], *, upgrade: bool = False) -> Iterator[None]:
-    """A client that asks for a stream, by SSE or (`upgrade`) by WebSocket, and never reads a byte of it."""
-    where = httpx.URL(url)
+def stalled_client(
+    url: str, path: str, headers: Mapping[str, str], *, upgrade: bool = False
+) -> Iterator[None]:
+    """Open a stream, with `upgrade` a WebSocket, and never read from it."""
+    target = httpx.URL(url)
     more = dict(headers)
     if upgrade:
         more |= {
@@ -149,16 +153,16 @@ def deaf(url: str, path: str, headers: Mapping[str, str], *, upgrade: bool = Fal
             "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
         }
-    lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc.decode()}", *map(": ".join, more.items())]
+    lines = [f"GET {path} HTTP/1.1", f"Host: {target.netloc.decode()}", *map(": ".join, more.items())]
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect((where.host, where.port))
+        client.connect((target.host, target.port))
         client.sendall("\r\n".join([*lines, "", ""]).encode())
         yield
 
 
 async def write_large_log(store: Database, job: ClaimedJob) -> None:
-    """Commit a batch for each row, with more to say of them than a network holds on its way."""
+    """Commit one batch per row, with events that together exceed the socket buffers."""
     assert job.total is not None
     batches = tuple(Batch(row, 1, b"{}", f"{row}" + 10_000 * ".") for row in range(job.total))
     assert await jobs.advance(store, Report(job.id, job.attempt, 0, batches))
@@ -169,7 +173,7 @@ Server = Literal["serve", "uvicorn"]
 
 @dataclass(frozen=True)
 class Api:
-    """The API as a process of its own, and a client of it that nobody has signed in."""
+    """The API in its own process, with an unauthenticated client."""
 
     url: str
     process: Process
@@ -178,7 +182,7 @@ class Api:
 
 @asynccontextmanager
 async def api(server: Server, settings: Settings, log_path: Path, **more: str) -> AsyncIterator[Api]:
-    """Run the API, ready to answer, with our own command or with a server that knows nothing of ours."""
+    """Run the API, ready to serve, with `python -m app serve` or with plain uvicorn."""
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         arguments = {
@@ -194,8 +198,8 @@ async def api(server: Server, settings: Settings, log_path: Path, **more: str) -
             ) as process,
             client_of(url) as client,
         ):
-            # Only the process may answer: when it ends, the next connection has to be refused.
+            # Close our copy of the socket: when the process ends, new connections must be refused.
             listening.close()
-            answer = await client.get("/health/live", timeout=PATIENCE_SECONDS)
+            answer = await client.get("/health/live", timeout=TIMEOUT_SECONDS)
             assert answer.status_code == 200, process.log
             yield Api(url, process, client)

@@ -25,7 +25,7 @@ def site_settings(
     chromium: Path, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Settings of the system."""
-    with servers.databases.one() as database_url:
+    with servers.databases.migrated() as database_url:
         yield load_settings(
             _env_file=None,
             database_url=database_url,

@@ -92,7 +92,7 @@ async def test_the_page_goes_on_by_itself_when_the_api_is_restarted_in_mid_job(
     async with the_site.away(signal.SIGTERM):  # the stream is told `shutdown`
         job.let(4)
         await the_site.until_done(job.id, 4)
-        await expect(visit.connection).to_have_text("connection lost, trying again …")
+        await expect(visit.connection).to_have_text("connection lost, retrying …")
     await expect(visit.batches).to_have_count(4)
     job.let(5)
     await expect(visit.batches).to_have_count(5)
@@ -280,7 +280,9 @@ async def test_a_submission_whose_answer_was_lost_can_be_sent_again_and_is_one_j
     await visit.sign_in(ada)
     await visit.page.route("**/jobs/batch-predict", lose_the_answer, times=1)
     await visit.submit(["one"])
-    await expect(visit.problem).to_have_text("The server cannot be reached right now.")
+    await expect(visit.problem).to_have_text(
+        "The server is unreachable. Check your connection and try again."
+    )
 
     await visit.page.get_by_role("button", name="Run", exact=True).click()
 
@@ -305,7 +307,7 @@ async def test_a_session_that_has_ended_leaves_nothing_behind(
         return False
 
     await until(is_noticed)
-    await expect(visit.problem).to_have_text("Your session has ended. Please sign in again.")
+    await expect(visit.problem).to_have_text("Your session has expired. Please sign in again.")
     assert "a secret" not in await visit.page.locator("#job").inner_text()
     assert all(line.startswith(FAILED_REQUEST) for line in visit.console)
 

@@ -1,4 +1,4 @@
-"""The parts of a worker, on real servers."""
+"""The components of a worker, on real servers."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from app.core import background, ids
 from app.core.resources import Resources
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support import jobs
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
@@ -32,7 +32,7 @@ async def files(resources: Resources, tmp_path: Path) -> AsyncIterator[Files]:
 
 @pytest.fixture
 async def lease(resources: Resources, report_writer: ReportWriter) -> AsyncIterator[Lease]:
-    """The lease of a worker that is registered; each `register` renews it once more."""
+    """The lease of a registered worker. Each `register` renews it."""
     worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
     opened = Lease(worker, resources.settings.database_url, 30.0, report_writer, lease_seconds=90.0)
     await opened.register()
@@ -42,7 +42,7 @@ async def lease(resources: Resources, report_writer: ReportWriter) -> AsyncItera
 
 @pytest.fixture
 def claimer(resources: Resources, lease: Lease) -> Claimer:
-    """Claims for the worker of the lease."""
+    """A claimer for the worker of the lease."""
     return Claimer(resources.database, resources.hints, lease.worker.id, (jobs.KIND,))
 
 
@@ -50,6 +50,6 @@ def claimer(resources: Resources, lease: Lease) -> Claimer:
 def runner(
     resources: Resources, claimer: Claimer, report_writer: ReportWriter, lease: Lease, files: Files
 ) -> Runner:
-    """Runs jobs in children, of which none is started yet."""
+    """A runner whose pool has not started any child."""
     children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
     return Runner(resources.settings, {}, claimer, report_writer, lease, children, files)

@@ -57,7 +57,7 @@ async def test_slots_that_ask_while_a_claim_is_on_its_way_share_the_next_stateme
         # The first statement waits here, so that all the others come while it does.
         await connection.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         asking = [asyncio.create_task(claimer.claim(QUEUE)) for _ in range(8)]
-        await rows.until_a_lock_is_waited_for(database)
+        await rows.wait_until_blocked(database)
 
     assert await asyncio.gather(*asking) == [None] * 8
     assert counted.connections == 2
@@ -86,7 +86,7 @@ async def test_a_slot_that_is_cancelled_while_it_waits_takes_nothing_from_the_ot
     async with rows.transaction(database) as connection:
         await connection.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
         first, second = (asyncio.create_task(claimer.claim(QUEUE)) for _ in range(2))
-        await rows.until_a_lock_is_waited_for(database)
+        await rows.wait_until_blocked(database)
         second.cancel()
         with pytest.raises(asyncio.CancelledError):
             await second

@@ -1,4 +1,4 @@
-"""Rows in columns: as sequences the same as lists of rows, as a matrix the same numbers."""
+"""Rows of an Arrow table equal lists of rows as sequences, and their matrix holds the same numbers."""
 
 import math
 from datetime import date
@@ -18,40 +18,40 @@ COLUMNS: dict[str, list[Any]] = {
 }
 
 
-def rows() -> TableRows:
+def table_rows() -> TableRows:
     return TableRows(pa.table(COLUMNS))
 
 
-def test_a_row_is_an_object_by_the_names_of_its_columns() -> None:
-    found = rows()
+def test_a_row_is_a_dict_by_column_name() -> None:
+    rows = table_rows()
 
-    assert len(found) == 3
-    assert found[0] == {"whole": 1, "part": 0.5, "is_new": True, "name": "a", "day": "2024-01-01"}
-    assert [row["name"] for row in found] == ["a", "b", None]
-    assert found.column("day") == ["2024-01-01", None, "2024-01-03"]
-    assert found.column("nowhere") == [None, None, None]
+    assert len(rows) == 3
+    assert rows[0] == {"whole": 1, "part": 0.5, "is_new": True, "name": "a", "day": "2024-01-01"}
+    assert [row["name"] for row in rows] == ["a", "b", None]
+    assert rows.column("day") == ["2024-01-01", None, "2024-01-03"]
+    assert rows.column("nowhere") == [None, None, None]
 
 
-def test_lists_are_in_the_order_that_is_asked_for() -> None:
-    lists = rows().lists(("name", "whole"))
+def test_select_returns_lists_in_the_requested_order() -> None:
+    lists = table_rows().select(("name", "whole"))
 
     assert list(lists) == [["a", 1], ["b", None], [None, 2**60]]
     assert lists[1:] == [["b", None], [None, 2**60]]
-    assert rows().lists(("whole", "nowhere"))[0] == [1, None]
+    assert table_rows().select(("whole", "nowhere"))[0] == [1, None]
 
 
-def test_columns_of_numbers_are_a_matrix_with_what_is_missing_as_nan() -> None:
-    lists = rows().lists(("part", "whole", "is_new"))
+def test_numeric_columns_become_a_matrix_with_nan_for_null() -> None:
+    lists = table_rows().select(("part", "whole", "is_new"))
 
     assert not isinstance(lists, list)
-    matrix = lists.numbers()
+    matrix = lists.to_matrix()
 
     expected = [[0.5, 1.0, 1.0], [math.inf, math.nan, math.nan], [math.nan, float(2**60), 0.0]]
     np.testing.assert_array_equal(matrix, expected)
 
 
-def test_what_is_no_number_gives_no_matrix() -> None:
+def test_a_column_that_is_not_numeric_prevents_a_matrix() -> None:
     for name in ("name", "day"):
-        lists = rows().lists(("whole", name))
+        lists = table_rows().select(("whole", name))
         assert not isinstance(lists, list)
-        assert lists.numbers() is None
+        assert lists.to_matrix() is None

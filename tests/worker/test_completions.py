@@ -8,7 +8,7 @@ import pytest
 from app.core.database import Database
 from app.core.files import StoredFile
 from app.jobs.transition_types import ClaimedJob
-from app.models import registry
+from app.models import commands
 from app.models.errors import NameReserved
 from tests.support import invariants, jobs, rows
 from worker.report_writer import Fenced, ReportWriter, Unstorable
@@ -31,7 +31,7 @@ class Registering:
         self._name = name
 
     async def __call__(self, connection: asyncpg.Connection, result: dict[str, Any]) -> dict[str, Any]:
-        version = await registry.register(
+        version = await commands.register(
             connection, owner_id=self._job.owner_id, name=self._name, runtime="sklearn", file=FILE
         )
         return {**result, "model": version.reference}

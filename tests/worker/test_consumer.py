@@ -1,4 +1,4 @@
-"""How a worker's slots take tokens."""
+"""How the slots of a worker consume tokens."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -27,8 +27,8 @@ async def consuming(
         yield consumer
 
 
-def noting(taken: list[str]) -> Callable[[str], Awaitable[bool]]:
-    """Work that is done at once, and noted."""
+def recording(taken: list[str]) -> Callable[[str], Awaitable[bool]]:
+    """Return a `run_next` that records its queue and finishes at once."""
 
     async def run_next(queue: str) -> bool:
         taken.append(queue)
@@ -43,36 +43,36 @@ async def add(resources: Resources, queue: str, tokens: int) -> None:
 
 
 async def left(resources: Resources) -> list[bytes]:
-    """Every key that tokens leave in Redis."""
+    """Return all keys of tokens and queues in Redis."""
     async with Redis(connection_pool=resources.redis_pool) as redis:
         return [key async for key in redis.scan_iter("arq:*")] + [
             key async for key in redis.scan_iter(f"{keys.PREFIX}queue:*")
         ]
 
 
-async def test_each_token_is_run_once_and_leaves_nothing(resources: Resources) -> None:
+async def test_each_token_runs_once_and_leaves_no_keys(resources: Resources) -> None:
     taken: list[str] = []
     await add(resources, "default", 20)
     await add(resources, "gpu", 3)
-    async with consuming(resources, noting(taken), slots=2) as consumer:
+    async with consuming(resources, recording(taken), slots=2) as consumer:
         await until(lambda: _is(len(taken) == 23))
-        await consumer.until_idle()
+        await consumer.wait_idle()
 
     assert (taken.count("default"), taken.count("gpu")) == (20, 3)
     assert await left(resources) == []
 
 
-async def test_a_slot_that_goes_on_serves_the_queues_in_turn(resources: Resources) -> None:
+async def test_a_busy_slot_serves_the_queues_in_turn(resources: Resources) -> None:
     taken: list[str] = []
     await add(resources, "default", 10)
     await add(resources, "gpu", 2)
-    async with consuming(resources, noting(taken)):
+    async with consuming(resources, recording(taken)):
         await until(lambda: _is(len(taken) == 12))
 
     assert taken[:4].count("gpu") == 2
 
 
-async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> None:
+async def test_no_more_jobs_run_than_slots(resources: Resources) -> None:
     running, most = 0, 0
 
     async def run_next(_queue: str) -> bool:
@@ -87,12 +87,12 @@ async def test_never_more_than_the_slots_run_at_once(resources: Resources) -> No
     async with consuming(resources, run_next, slots=3) as consumer:
         await until(lambda: _is(most == 3))
         await until(lambda: _no_tokens(resources))
-        await consumer.until_idle()
+        await consumer.wait_idle()
 
     assert most == 3
 
 
-async def test_a_slot_takes_no_more_when_the_worker_stops_taking(resources: Resources) -> None:
+async def test_a_slot_takes_no_token_after_the_consumer_stops(resources: Resources) -> None:
     entered, may_end = asyncio.Event(), asyncio.Event()
 
     async def run_next(_queue: str) -> bool:
@@ -104,7 +104,7 @@ async def test_a_slot_takes_no_more_when_the_worker_stops_taking(resources: Reso
     async with consuming(resources, run_next) as consumer:
         await entered.wait()
     may_end.set()
-    await consumer.until_idle()
+    await consumer.wait_idle()
 
     async with Redis(connection_pool=resources.redis_pool) as redis:
         assert await redis.zcard(keys.queue("default")) == 4

@@ -1,4 +1,4 @@
-"""A worker's files: what jobs read is brought once, what they wrote is taken away under keys of its own."""
+"""The download cache, and the upload of files that jobs write."""
 
 import asyncio
 import os
@@ -22,14 +22,14 @@ KIB = 1024
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[dict[str, str]]:
-    """A server that speaks S3's protocol, and how to get there."""
+    """An S3-compatible server, and the environment variables for it."""
     with buckets.serving() as environment:
         yield environment
 
 
 @pytest.fixture
 def storage(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Storage]:
-    """A bucket: what is read from it has to be downloaded."""
+    """A bucket, whose files have to be downloaded."""
     for name, value in s3.items():
         monkeypatch.setenv(name, value)
     with buckets.bucket() as url:
@@ -38,7 +38,7 @@ def storage(s3: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Sto
 
 @pytest.fixture
 async def files(storage: Storage, tmp_path: Path) -> AsyncIterator[Files]:
-    """The files of a worker that has room for ten KiB of downloads."""
+    """The files of a worker with a cache of 10 KiB."""
     async with Files(storage, tmp_path / "worker", 10 * KIB) as opened:
         yield opened
 
@@ -67,7 +67,7 @@ def job() -> ClaimedJob:
 
 
 async def stored(storage: Storage, name: str, tmp_path: Path, size: int = 4 * KIB) -> StoredFile:
-    """A file of random bytes in storage."""
+    """Store a file of random bytes."""
     path = tmp_path / name
     path.write_bytes(os.urandom(size))
     return await storage.put_file(f"datasets/{name}", path)
@@ -80,7 +80,7 @@ async def keys(storage: Storage) -> set[str]:
 # What a job reads
 
 
-async def test_a_file_is_downloaded_once_however_many_jobs_ask_for_it_at_once(
+async def test_a_file_is_downloaded_once_for_concurrent_jobs(
     storage: Storage, files: Files, tmp_path: Path
 ) -> None:
     file = await stored(storage, "rows", tmp_path)
@@ -95,13 +95,13 @@ async def test_a_file_is_downloaded_once_however_many_jobs_ask_for_it_at_once(
     assert again["rows"].stat().st_ino == inode
 
 
-async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_use_stay(
+async def test_least_recently_used_files_are_evicted_and_pinned_ones_stay(
     storage: Storage, files: Files, tmp_path: Path
 ) -> None:
     oldest, older, held, new = [await stored(storage, name, tmp_path) for name in ("a", "b", "c", "d")]
     for age, file in ((300, oldest), (200, older)):
         paths = await files.fetch({"rows": file})
-        files.give_back(paths.values())
+        files.unpin(paths.values())
         moment = paths["rows"].stat().st_mtime - age
         os.utime(paths["rows"], (moment, moment))
     there = await files.fetch({"rows": held})
@@ -112,14 +112,14 @@ async def test_files_that_were_used_last_the_longest_ago_make_room_and_those_in_
     assert downloads == {held.sha256, new.sha256}
 
 
-async def test_a_file_that_is_gone_is_a_fault_for_good(files: Files) -> None:
+async def test_a_missing_file_is_not_retried(files: Files) -> None:
     with pytest.raises(FileFault) as fault:
         await files.fetch({"rows": StoredFile("datasets/none", 5, "0" * 64)})
 
     assert (fault.value.code, fault.value.is_retryable) == ("file_missing", False)
 
 
-async def test_a_bucket_that_is_away_is_a_fault_that_passes(
+async def test_an_unavailable_bucket_is_retried(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with buckets.serving() as environment:
@@ -133,7 +133,7 @@ async def test_a_bucket_that_is_away_is_a_fault_that_passes(
     assert (fault.value.code, fault.value.is_retryable) == ("storage_unavailable", True)
 
 
-async def test_a_file_in_a_folder_is_read_where_it_is(tmp_path: Path) -> None:
+async def test_a_file_in_a_storage_folder_is_not_copied(tmp_path: Path) -> None:
     folder = open_storage((tmp_path / "storage").as_uri())
     file = await stored(folder, "rows", tmp_path)
     async with Files(folder, tmp_path / "worker", 10 * KIB) as files:
@@ -159,20 +159,20 @@ async def test_large_outputs_of_a_dataset_become_part_files_of_the_attempt(
     assert await storage.get(large.part_key) == LARGE
 
 
-async def test_a_file_that_a_handler_wrote_is_kept_under_a_key_of_the_attempt(
+async def test_a_handlers_file_is_stored_under_a_key_of_the_attempt(
     storage: Storage, files: Files, job: ClaimedJob
 ) -> None:
     files.scratch(job).mkdir()
     (files.scratch(job) / "model").write_bytes(b"weights")
 
-    file = await files.keep(job, "artifacts", "model", "model")
+    file = await files.store(job, "artifacts", "model", "model")
 
     assert file.key == f"artifacts/{job.id}/3/model"
     assert await storage.get(file.key) == b"weights"
 
 
 @pytest.mark.parametrize("name", ["none", "../outside", "link", "folder", "/etc/hostname"])
-async def test_nothing_outside_the_scratch_folder_is_kept(
+async def test_nothing_outside_the_scratch_folder_is_stored(
     files: Files, job: ClaimedJob, tmp_path: Path, name: str
 ) -> None:
     scratch = files.scratch(job)
@@ -181,26 +181,26 @@ async def test_nothing_outside_the_scratch_folder_is_kept(
     (scratch / "link").symlink_to(scratch.parent / "outside")
 
     with pytest.raises(FileFault) as fault:
-        await files.keep(job, "artifacts", "model", name)
+        await files.store(job, "artifacts", "model", name)
 
     assert (fault.value.code, fault.value.is_retryable) == ("missing_file", False)
 
 
-async def test_the_scratch_folder_of_an_attempt_goes_with_it(files: Files, job: ClaimedJob) -> None:
-    room = files.open_room(pid=1)
-    files.enter_room(job, pid=1)
+async def test_the_scratch_folder_is_removed_after_the_attempt(files: Files, job: ClaimedJob) -> None:
+    room = files.create_child_folder(pid=1)
+    files.assign_folder(job, pid=1)
     scratch = files.scratch(job)
     scratch.mkdir()
     (scratch / "draft").write_bytes(b"half")
 
-    await files.clear(job)
-    await files.clear(job)  # a second time does nothing
+    await files.clear_scratch(job)
+    await files.clear_scratch(job)  # a second time does nothing
 
     assert scratch.parent == room
     assert list(room.iterdir()) == []
 
 
-async def test_what_dead_workers_have_left_is_removed_and_what_living_ones_use_stays(
+async def test_folders_of_dead_workers_are_removed_and_those_of_running_ones_stay(
     storage: Storage, tmp_path: Path
 ) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])

@@ -1,4 +1,4 @@
-"""A worker survives whatever others put where its tokens are: it goes on, and says little of it."""
+"""A worker survives forged tokens and queue keys, and logs little about them."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from app.core import background, ids, keys
 from app.core.resources import Resources
-from app.jobs.leases import WorkerIdentity
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support.waiting import until
 from worker.consumer import Consumer
 from worker.lease import Lease
@@ -24,7 +24,7 @@ MANY = 200_000
 
 
 def bodies() -> dict[str, bytes | None]:
-    """What can be said instead of a token: by name, so that a failure says which."""
+    """Return forged token bodies by name, so that a failure names the body."""
     token: dict[str, Any] = {"t": None, "f": "run_next", "a": ["default"], "k": {}, "et": 1}
     odd: list[Any] = [None, True, -1, 10**400, 1.5, "", "x" * 100_000, [], {}, [[]] * 1000, {"a": {}}, "\0"]
     found: dict[str, bytes | None] = {
@@ -37,7 +37,7 @@ def bodies() -> dict[str, bytes | None]:
         "huge": b"x" * 5_000_000,
         "not utf-8": b"\xff\xfe",
         "unknown function": msgspec.json.encode({**token, "f": "os.system"}),
-        "unknown queue": msgspec.json.encode({**token, "a": ["nobody's"]}),
+        "unknown queue": msgspec.json.encode({**token, "a": ["unknown"]}),
         "too many arguments": msgspec.json.encode({**token, "a": ["default"] * 1000}),
         "no arguments": msgspec.json.encode({**token, "a": []}),
         "a name of ours as a keyword": msgspec.json.encode({**token, "k": {"name": 1, "_context": 2}}),
@@ -45,13 +45,13 @@ def bodies() -> dict[str, bytes | None]:
     for member in token:
         without = {name: value for name, value in token.items() if name != member}
         found[f"without {member}"] = msgspec.json.encode(without)
-        for place, value in enumerate(odd):
+        for index, value in enumerate(odd):
             if isinstance(value, int) and abs(value) > 2**64:
                 found[f"{member}: huge number"] = (
                     msgspec.json.encode(without)[:-1] + b',"%s":1e999}' % member.encode()
                 )
             else:
-                found[f"{member}: {place}"] = msgspec.json.encode({**without, member: value})
+                found[f"{member}: {index}"] = msgspec.json.encode({**without, member: value})
     chance = random.Random(7)
     plain = msgspec.json.encode(token)
     for number in range(120):
@@ -75,7 +75,7 @@ WRONG_TYPES: dict[str, tuple[str, ...]] = {
 
 
 async def put(redis: Redis, kind: str, key: str) -> None:
-    """Something of another type under a key."""
+    """Store a value of another type under a key."""
     command, *content = WRONG_TYPES[kind]
     await redis.execute_command(command, key, *content)  # type: ignore[no-untyped-call]  # redis-py
 
@@ -101,7 +101,7 @@ async def consuming(
 
 
 async def still_works(resources: Resources, taken: list[str]) -> None:
-    """A token of ours is taken."""
+    """Check that a genuine token is still consumed."""
     taken.clear()
 
     async def is_taken() -> bool:
@@ -112,12 +112,12 @@ async def still_works(resources: Resources, taken: list[str]) -> None:
     await until(is_taken)
 
 
-async def test_whatever_a_token_says_it_wakes_and_nothing_else(resources: Resources) -> None:
+async def test_a_token_wakes_the_worker_whatever_its_content(resources: Resources) -> None:
     assert len(BODIES) + len(NAMES) * len(SCORES) >= 200
     tokens = [ids.new_id().hex for _ in BODIES]
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
-        with capture_logs() as said:
+        with capture_logs() as records:
             async with consuming(resources, taken) as consumer:
                 for token, body in zip(tokens, BODIES.values(), strict=True):
                     if body is not None:
@@ -129,28 +129,26 @@ async def test_whatever_a_token_says_it_wakes_and_nothing_else(resources: Resour
                         await redis.zadd(keys.queue("gpu"), {name: score})
                 await until(lambda: _is_empty(redis))
                 await still_works(resources, taken)
-                await consumer.until_idle()
+                await consumer.wait_idle()
         assert not await redis.exists(*(f"arq:job:{token}" for token in tokens))
-    assert said == []
+    assert records == []
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
-async def test_what_is_no_set_of_tokens_is_removed_from_the_name_of_a_queue(
-    resources: Resources, kind: str
-) -> None:
+async def test_a_queue_key_of_a_wrong_type_is_deleted(resources: Resources, kind: str) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
-        with capture_logs() as said:
+        with capture_logs() as records:
             async with consuming(resources, taken):
                 await redis.unlink(QUEUE)
                 await put(redis, kind, QUEUE)
                 await still_works(resources, taken)
                 await until(lambda: _is_usable(redis))
-    assert len(said) <= 3
+    assert len(records) <= 3
 
 
 @pytest.mark.parametrize("kind", WRONG_TYPES)
-async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resources, kind: str) -> None:
+async def test_token_keys_of_a_wrong_type_are_deleted_with_the_token(resources: Resources, kind: str) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for prefix in ("arq:job:", "arq:retry:", "arq:in-progress:"):
@@ -159,23 +157,23 @@ async def test_a_body_of_a_wrong_type_is_removed_with_its_token(resources: Resou
         async with consuming(resources, taken) as consumer:
             await until(lambda: _is_empty(redis))
             await still_works(resources, taken)
-            await consumer.until_idle()
+            await consumer.wait_idle()
         assert not await redis.exists("arq:job:a-token", "arq:retry:a-token")
 
 
-async def test_hundreds_of_thousands_of_tokens_for_nothing_are_gone_soon(resources: Resources) -> None:
+async def test_hundreds_of_thousands_of_useless_tokens_are_consumed_quickly(resources: Resources) -> None:
     taken: list[str] = []
     async with Redis(connection_pool=resources.redis_pool) as redis:
         for first in range(0, MANY, 10_000):
             await redis.zadd(QUEUE, dict.fromkeys(map(str, range(first, first + 10_000)), 1))
         async with consuming(resources, taken, is_work_there=False, max_empty_seconds=0.01) as consumer:
             await until(lambda: _is_empty(redis))
-            await consumer.until_idle()
+            await consumer.wait_idle()
     assert len(taken) < MANY / 100
 
 
 @pytest.mark.parametrize("hint", [b"", b"x" * 1_000_000, b"\x80\x04K\x01.", bytes(16), bytes(32), b"{}"])
-async def test_a_worker_looks_at_no_job_that_another_tells_it_to(resources: Resources, hint: bytes) -> None:
+async def test_a_worker_ignores_unsigned_hints(resources: Resources, hint: bytes) -> None:
     identity = WorkerIdentity(ids.new_id(), "w", "here", 1, ("default",), (), 1)
     lease = Lease(identity, resources.settings.database_url, 3600, _Nobody(), lease_seconds=30)
     channel = keys.worker(identity.id)

@@ -1,4 +1,4 @@
-"""A worker's own port, asked over HTTP while a real worker runs behind it."""
+"""The health server of a real worker process, over HTTP."""
 
 import asyncio
 import re
@@ -28,12 +28,12 @@ ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
 async def a_worker(
     settings: Settings, folder: Path, *, is_started: bool = True, **more: str
 ) -> AsyncIterator[tuple[Process, httpx.AsyncClient]]:
-    """A worker process, and a client of its port, which the kernel chooses."""
+    """Start a worker process on a free port, and yield it with an HTTP client."""
     environment = processes.environment(settings, WORKER_PORT="0", LOG_LEVEL="INFO", **more)
     environment["ENVIRONMENT"] = "development"
     log_path = folder / "worker.log"
     async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
-        await process.wait_for_log("probe_listening", seconds=START_SECONDS)
+        await process.wait_for_log("health_server_listening", seconds=START_SECONDS)
         if is_started:
             await process.wait_for_log("worker_started", seconds=START_SECONDS)
         async with httpx.AsyncClient(
@@ -44,12 +44,12 @@ async def a_worker(
 
 def _port(process: Process) -> int:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", process.log)
-    found = re.search(r"probe_listening.*?port\W+(\d+)", plain)
+    found = re.search(r"health_server_listening.*?port\W+(\d+)", plain)
     assert found is not None, plain
     return int(found[1])
 
 
-async def test_a_worker_at_work_is_alive_ready_and_counted(
+async def test_a_working_worker_is_live_ready_and_has_metrics(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
     job_id = await jobs.create(database)
@@ -67,10 +67,10 @@ async def test_a_worker_at_work_is_alive_ready_and_counted(
     assert "headrace_commit_seconds_count" in metrics.text
 
 
-async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_it_is_back(
+async def test_a_worker_without_postgres_is_live_but_not_ready_until_it_returns(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
-    async with proxy.before_postgres(servers.embedded.postgres) as network:
+    async with proxy.proxy_postgres(servers.embedded.postgres) as network:
         through = settings.model_copy(
             update={"database_url": proxy.postgres_url(network, settings.database_url)}
         )
@@ -78,7 +78,7 @@ async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_
             await until(lambda: is_ready(client))
 
             await network.refuse()
-            await until(lambda: says(client, 503, "no_lease"))
+            await until(lambda: has_status(client, 503, "no_lease"))
             assert (await client.get("/health/live")).status_code == 200
             assert (await client.get("/metrics")).status_code == 200
 
@@ -87,10 +87,10 @@ async def test_a_worker_that_postgres_is_away_from_is_alive_and_not_ready_until_
             assert process.is_running
 
 
-async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
+async def test_a_worker_that_waits_for_postgres_is_live_but_not_ready(
     settings: Settings, servers: Servers, tmp_path: Path
 ) -> None:
-    async with proxy.before_postgres(servers.embedded.postgres) as network:
+    async with proxy.proxy_postgres(servers.embedded.postgres) as network:
         await network.refuse()
         through = settings.model_copy(
             update={"database_url": proxy.postgres_url(network, settings.database_url)}
@@ -98,13 +98,13 @@ async def test_a_worker_that_waits_for_postgres_is_alive_and_not_ready(
         async with a_worker(through, tmp_path, is_started=False) as (process, client):
             await process.wait_for_log("waiting_for_postgres", seconds=START_SECONDS)
             assert (await client.get("/health/live")).status_code == 200
-            assert await says(client, 503, "no_lease")
+            assert await has_status(client, 503, "no_lease")
 
             await network.accept()
             await until(lambda: is_ready(client))
 
 
-async def test_bad_requests_and_slow_clients_disturb_neither_the_others_nor_the_worker(
+async def test_bad_requests_and_slow_clients_affect_neither_others_nor_the_worker(
     settings: Settings, tmp_path: Path
 ) -> None:
     async with a_worker(settings, tmp_path) as (process, client):
@@ -125,9 +125,7 @@ async def test_bad_requests_and_slow_clients_disturb_neither_the_others_nor_the_
         assert "Traceback" not in process.log
 
 
-async def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(
-    settings: Settings, tmp_path: Path
-) -> None:
+async def test_a_worker_does_not_start_if_its_port_is_in_use(settings: Settings, tmp_path: Path) -> None:
     with socket.create_server(("0.0.0.0", 0)) as taken:
         port = taken.getsockname()[1]
         environment = processes.environment(settings, WORKER_PORT=str(port))
@@ -139,19 +137,19 @@ async def test_a_worker_whose_port_is_taken_says_so_and_does_not_start(
     assert "Traceback" not in process.log
 
 
-async def test_a_worker_that_is_about_to_stop_is_not_ready() -> None:
+async def test_a_stopping_worker_is_not_ready() -> None:
     readiness = health_server.Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
 
     async with served(readiness) as client:
-        assert await says(client, 503, "stopping")
+        assert await has_status(client, 503, "stopping")
         assert (await client.get("/health/live")).status_code == 200
 
 
-async def test_without_a_port_nothing_is_served(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_nothing_is_served_without_a_port(capsys: pytest.CaptureFixture[str]) -> None:
     async with health_server.serving(None, health_server.Readiness(is_stopping=lambda: False)):
         pass
 
-    assert "probe_listening" not in "".join(capsys.readouterr())
+    assert "health_server_listening" not in "".join(capsys.readouterr())
 
 
 BAD = {
@@ -166,7 +164,7 @@ BAD = {
 
 
 async def answer_to(port: int, sent: bytes) -> int:
-    """The status of the answer to these bytes."""
+    """Send raw bytes, and return the status code of the response."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
@@ -176,22 +174,22 @@ async def answer_to(port: int, sent: bytes) -> int:
         writer.close()
 
 
-async def says(client: httpx.AsyncClient, status_code: int, status: str) -> bool:
-    """Whether that is what the worker says of itself."""
+async def has_status(client: httpx.AsyncClient, status_code: int, status: str) -> bool:
+    """Return whether `/health/ready` has this status."""
     answer = await client.get("/health/ready")
     return (answer.status_code, answer.json()) == (status_code, {"status": status})
 
 
 async def is_ready(client: httpx.AsyncClient) -> bool:
-    return await says(client, 200, "ok")
+    return await has_status(client, 200, "ok")
 
 
 @asynccontextmanager
 async def served(readiness: health_server.Readiness) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of a probe in this process."""
+    """Serve in this process, and yield an HTTP client."""
     with structlog.testing.capture_logs() as records:
         async with health_server.serving(0, readiness):
-            [record] = [record for record in records if record["event"] == "probe_listening"]
+            [record] = [record for record in records if record["event"] == "health_server_listening"]
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{record['port']}", trust_env=False
             ) as client:

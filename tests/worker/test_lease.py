@@ -10,9 +10,9 @@ import pytest
 from app.core import ids
 from app.core.database import Database
 from app.core.resources import Resources
-from app.jobs import leases
-from app.jobs.leases import WorkerIdentity
 from app.jobs.states import Status
+from app.jobs.workers import queries
+from app.jobs.workers.commands import WorkerIdentity
 from tests.support import invariants, jobs, rows
 from tests.support.clocks import Clock
 from worker.lease import Lease
@@ -33,11 +33,11 @@ class Revoked:
 
 
 async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease: Lease) -> None:
-    await jobs.silence(database, lease.worker.id)
+    await jobs.expire_lease(database, lease.worker.id)
     async with database.connection() as connection:
-        assert await leases.alive(connection, timedelta(seconds=60)) == 0
+        assert await queries.alive(connection, timedelta(seconds=60)) == 0
         await lease.register()
-        assert await leases.alive(connection, timedelta(seconds=60)) == 1
+        assert await queries.alive(connection, timedelta(seconds=60)) == 1
 
 
 @pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
@@ -156,5 +156,5 @@ async def _held_up(database: Database, connection: asyncpg.Connection, lease: Le
     """A renewal that has been sent, and waits in Postgres for the end of this transaction."""
     await connection.execute("SELECT FROM workers WHERE id = $1 FOR UPDATE", lease.worker.id)
     renewal = asyncio.create_task(lease.register())
-    await rows.until_a_lock_is_waited_for(database)
+    await rows.wait_until_blocked(database)
     return renewal

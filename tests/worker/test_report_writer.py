@@ -53,12 +53,12 @@ async def test_a_report_that_was_lost_on_its_way_is_sent_again(
     """Or not, if only the reply was lost: either way it is stored once."""
     job = await jobs.running(resources.database)
     async with (
-        proxy.before_postgres(servers.embedded.postgres) as network,
+        proxy.proxy_postgres(servers.embedded.postgres) as network,
         open_database(proxy.postgres_url(network, resources.settings.database_url), pool_size=2) as far_away,
     ):
         report_writer = ReportWriter(far_away, resources.hints, ids.new_id())
         fault = network.break_before if is_lost_before else network.lose_reply
-        happened = fault("WITH report AS")
+        happened = fault("WITH reports AS")
         async with background.running(report_writer.write_forever()):
             await report_writer.advance(jobs.report(job))
             await report_writer.advance(jobs.report(job, first=1, count=2, is_final=True))

@@ -9,8 +9,11 @@ from tests.support import jobs, rows
 from worker.children import messages
 from worker.children.child_handle import Child, Inbox
 from worker.children.errors import ChildProtocolError, KillReason
+from worker.files import Files
 from worker.lease import Lease
-from worker.run_next import Runner, Running
+from worker.reports import Reports
+from worker.run_next import Runner
+from worker.running_attempt import RunningAttempt
 
 
 async def test_a_worker_that_drains_takes_nothing_more(resources: Resources, runner: Runner) -> None:
@@ -32,17 +35,17 @@ async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
     second = await jobs.claim(resources.database, lease.worker.id)
     child = Child(0, Inbox(), lambda _pid: None)
 
-    with runner._watched(Running(second, child)):
-        with runner._watched(Running(first, Child(0, Inbox(), lambda _pid: None))):
+    with runner._watched(RunningAttempt(second, child)):
+        with runner._watched(RunningAttempt(first, Child(0, Inbox(), lambda _pid: None))):
             pass
-        runner.give_everything_back()
+        runner.release_all()
 
     assert child.kill_reason is KillReason.RELEASED
 
 
-async def test_a_child_that_leaves_a_batch_out_is_not_believed(resources: Resources, runner: Runner) -> None:
+async def test_a_child_that_leaves_a_batch_out_is_not_believed(resources: Resources, files: Files) -> None:
     job = await jobs.running(resources.database)
     second = messages.Batch(index=1, first_row=10, row_count=1, output=b"1\n", step="", seconds=0.0)
 
     with pytest.raises(ChildProtocolError):
-        await runner._report(job, 0, [second], None)
+        await Reports(files).report(job, 0, [second], None)

@@ -1,4 +1,4 @@
-"""No process of ours reports to anybody: ONNX Runtime would from the moment it is imported."""
+"""No process sends telemetry. ONNX Runtime would, as soon as it is imported."""
 
 import ipaddress
 import os
@@ -54,8 +54,8 @@ def _files_of(tmp_path: Path) -> list[Path]:
     return [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
 
 
-def _leave_the_machine(process: psutil.Process) -> list[str]:
-    """The addresses of others that a process and those below it are connected to."""
+def _remote_addresses(process: psutil.Process) -> list[str]:
+    """Return the remote addresses to which a process and its descendants are connected."""
     family = [process, *process.children(recursive=True)]
     addresses = []
     for member in family:
@@ -67,7 +67,7 @@ def _leave_the_machine(process: psutil.Process) -> list[str]:
     return [address for address in addresses if not ipaddress.ip_address(address).is_loopback]
 
 
-def test_the_import_of_onnx_runtime_stores_nothing(tmp_path: Path) -> None:
+def test_importing_onnx_runtime_stores_no_device_id(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", _IMPORT], env={**os.environ, **_home(tmp_path)}, check=True)
 
     assert _files_of(tmp_path) == []
@@ -82,6 +82,6 @@ async def test_neither_api_nor_worker_connects_to_another_machine(settings: Sett
         ours = psutil.Process()
         until = time.monotonic() + LOOK_SECONDS
         while time.monotonic() < until:
-            assert _leave_the_machine(ours) == []
+            assert _remote_addresses(ours) == []
 
     assert _files_of(tmp_path) == []

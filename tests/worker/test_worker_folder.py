@@ -1,4 +1,4 @@
-"""The worker's folder is its user's alone, and takes from a child only what is a plain file."""
+"""The worker's folder is private, and only regular files in it are stored."""
 
 import os
 import tempfile
@@ -13,13 +13,13 @@ from worker import files as worker_files
 from worker.files import FileFault, Files, own_folder
 
 
-def test_a_folder_that_is_made_is_closed_to_others(tmp_path: Path) -> None:
+def test_a_created_folder_is_private(tmp_path: Path) -> None:
     own_folder(tmp_path / "new" / "folder")
 
     assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_link_is_not_taken_for_the_folder(tmp_path: Path) -> None:
+def test_a_link_is_refused_as_the_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "planted").symlink_to(tmp_path / "elsewhere")
 
@@ -27,7 +27,7 @@ def test_a_link_is_not_taken_for_the_folder(tmp_path: Path) -> None:
         own_folder(tmp_path / "planted")
 
 
-def test_a_folder_that_others_may_enter_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_others_may_access_is_refused(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
 
@@ -40,11 +40,11 @@ def test_a_folder_of_another_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "foreign").mkdir(mode=0o700)
     os.chown(tmp_path / "foreign", 12_345, 12_345)
 
-    with pytest.raises(ConfigurationError, match="belongs to the user 12345"):
+    with pytest.raises(ConfigurationError, match="belongs to another user, with uid 12345"):
         own_folder(tmp_path / "foreign")
 
 
-def test_where_the_name_is_taken_the_worker_makes_another_folder(
+def test_the_worker_creates_another_folder_if_the_default_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -59,13 +59,15 @@ def test_where_the_name_is_taken_the_worker_makes_another_folder(
     assert chosen.stat().st_mode & 0o777 == 0o700
 
 
-async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resources, tmp_path: Path) -> None:
+async def test_only_a_regular_file_in_the_scratch_folder_is_stored(
+    resources: Resources, tmp_path: Path
+) -> None:
     secret = tmp_path / "secret"
     secret.write_text("another owner's rows")
     job = claimed("train_model")
     async with Files(resources.storage, tmp_path / "worker", 2**20) as files:
-        files.open_room(4711)
-        files.enter_room(job, 4711)
+        files.create_child_folder(4711)
+        files.assign_folder(job, 4711)
         scratch = files.scratch(job)
         scratch.mkdir()
         (scratch / "good").write_text("weights")
@@ -74,7 +76,7 @@ async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resou
         (scratch / "folder").symlink_to(tmp_path)
         os.mkfifo(scratch / "pipe")
 
-        kept = await files.keep(job, "artifacts", "model", "good")
+        kept = await files.store(job, "artifacts", "model", "good")
         assert await resources.storage.get(kept) == b"weights"
         for name in (
             "symbolic",
@@ -87,7 +89,7 @@ async def test_only_a_plain_file_in_the_attempts_folder_is_kept(resources: Resou
             ".",
         ):
             with pytest.raises(FileFault):
-                await files.keep(job, "artifacts", "model", name)
-        await files.clear(job)
-        files.close_room(4711)
+                await files.store(job, "artifacts", "model", name)
+        await files.clear_scratch(job)
+        files.remove_child_folder(4711)
     assert secret.read_text() == "another owner's rows"

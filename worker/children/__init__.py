@@ -1,1 +1,1 @@
-"""Child processes: where handlers and models run, and the parent's handle on them."""
+"""The child processes in which handlers and models run, and the worker's side of them."""

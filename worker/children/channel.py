@@ -1,4 +1,4 @@
-"""The child's end of the wire: plain blocking calls, because a child does one thing at a time."""
+"""The child's end of the connection to its worker. Blocking, because a child runs one job at a time."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ _READ_BYTES = 64 * 1024
 
 
 class Channel:
-    """Speaks to the worker. Ends the process when the worker is gone: nobody wants the work any more."""
+    """Sends and receives messages. Exits the process when the worker is gone: its results would be lost."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -20,20 +20,20 @@ class Channel:
         self._received: deque[ToChild] = deque()
 
     def send(self, framed: bytes | bytearray) -> None:
-        """Send what `messages.frame` made."""
+        """Send one or more frames made by `messages.frame`."""
         try:
             self._connection.sendall(framed)
         except OSError:
-            _leave()
+            _exit()
 
     def receive(self) -> ToChild:
-        """The next message, however long it takes."""
+        """Wait for the next message, without a timeout, and return it."""
         while not self._received:
             self._read(0)
         return self._received.popleft()
 
     def receive_nowait(self) -> ToChild | None:
-        """The next message if there is one."""
+        """Return the next message; None if there is none yet."""
         if not self._received:
             self._read(socket.MSG_DONTWAIT)
         return self._received.popleft() if self._received else None
@@ -44,12 +44,12 @@ class Channel:
         except BlockingIOError:
             return
         except OSError:
-            _leave()
+            _exit()
         if not data:
-            _leave()
+            _exit()
         self._received.extend(self._reader.feed(data))
 
 
-def _leave() -> NoReturn:
-    # Neither an exception, which a handler could swallow, nor the exit hooks of libraries we do not know.
+def _exit() -> NoReturn:
+    # A handler could swallow an exception, and exit hooks of libraries could hang.
     os._exit(0)

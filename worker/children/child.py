@@ -1,4 +1,4 @@
-"""The child process: confines itself as it is told, then runs jobs and reports how each of them ended."""
+"""The child process: applies its sandbox, then runs jobs one at a time and reports how each ended."""
 
 import asyncio
 import inspect
@@ -32,26 +32,26 @@ from worker.children.messages import (
 from worker.context import Handler, JobContext, JobError, UnserialisableOutput
 
 DATA_LIMIT_FACTOR: Final = 1.5
-"""How far above the memory limit the kernel itself refuses memory.
+"""RLIMIT_DATA as a multiple of the memory limit.
 
-The limit proper is on what is resident, and is watched by the worker. The kernel counts what is reserved,
-which harmless programs do lavishly; but it does stop the one allocation that is too large at once. What the
-libraries have reserved before the first job does not count.
+The worker enforces the limit itself, on resident memory. The kernel counts reserved memory, of which harmless
+programs have a lot, so its limit is higher; it stops a single huge allocation at once. Memory that libraries
+reserved before the first job does not count.
 """
 
 _OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}/")
 
 
 class Limits:
-    """What this process was told that it may take; nothing before it is limited, or outside of a child."""
+    """The limits of this process. None outside of a child and before `limit` is called."""
 
     memory_bytes: int | None = None
 
 
 def limit(*, memory_bytes: int, max_file_bytes: int, max_processes: int | None) -> None:
-    """Bound what this process can take of its machine. A limit once lowered cannot be raised by a handler.
+    """Set the resource limits of this process. A handler cannot raise them again.
 
-    `max_processes` counts the processes and threads of this user, ours or not.
+    `max_processes` counts all processes and threads of the Unix user, not only ours.
     """
     Limits.memory_bytes = memory_bytes
     confinement.limit_files(max_file_bytes)
@@ -63,15 +63,15 @@ def limit(*, memory_bytes: int, max_file_bytes: int, max_processes: int | None) 
 
 
 def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed: Iterable[Path]) -> None:
-    """Run what the worker sends, until the worker is gone; nothing before this process is confined."""
+    """Run the jobs that the worker sends, until the worker is gone. Refuses jobs before it is confined."""
     channel = Channel(connection)
-    prepared = confinement.Confinement(installed)
+    sandbox = confinement.Confinement(installed)
     channel.send(messages.frame(Ready(kinds=tuple(handlers))))
     is_confined = False
     while True:
         match channel.receive():
             case Confine() as limits:
-                prepared.apply(
+                sandbox.apply(
                     frozenset(map(Permission, limits.permissions)),
                     files=map(Path, limits.files),
                     scratch=None if limits.scratch is None else Path(limits.scratch),
@@ -79,37 +79,37 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
                 is_confined = True
             case Start() as start:
                 if not is_confined:
-                    raise RuntimeError("the worker sent a job before the confinement")
+                    raise RuntimeError("the worker sent a job before it confined this process")
                 channel.send(_run(start, channel, handlers))
             case Committed() | Stop():
-                pass  # meant for the job that has just ended
+                pass  # was sent to the job that has just ended
             case never:
                 assert_never(never)
 
 
 def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> bytes | bytearray:
-    """Run one attempt; the frames that tell of its end."""
+    """Run one attempt and return the frames that report its end."""
     job = JobContext(start, channel)
     try:
-        ending = messages.frame(_attempt(job, start.kind, handlers))
-    except BaseException as error:  # whatever a handler raises ends its attempt, never the child
-        ending = messages.frame(_failure(error))
-    return job.close() + ending
+        end = messages.frame(_call_handler(job, start.kind, handlers))
+    except BaseException as error:  # including SystemExit: an attempt may fail, the child goes on
+        end = messages.frame(_failure(error))
+    return job.close() + end
 
 
-def _attempt(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -> Done | Yielded:
+def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -> Done | Yielded:
     handler = handlers.get(kind)
     if handler is None:
-        raise JobError("unknown_kind", f"this worker has no handler for {kind}")
+        raise JobError("unknown_kind", f"this worker has no handler for jobs of kind {kind}")
     outcome = handler(job)
     if inspect.iscoroutine(outcome):
         outcome = asyncio.run(outcome)
     if isinstance(outcome, Yielded):
         if not job.stop_requested:
-            raise RuntimeError("the handler yielded, but nobody asked it to stop")
+            raise RuntimeError("the handler returned Yielded() although stop_requested was false")
         return outcome
     try:
-        return job.done_with(encoding.json_object(outcome))
+        return job.done_message(encoding.json_object(outcome))
     except NotJson as error:
         raise UnserialisableOutput(f"the result: {error}") from None
 
@@ -121,11 +121,11 @@ def _failure(error: BaseException) -> Failed:
         case MemoryError():
             code, message, is_retryable = "memory_limit", "The attempt ran out of memory.", True
         case MessageTooLarge():
-            code, message, is_retryable = "message_too_large", f"the result: {error}", False
+            code, message, is_retryable = "message_too_large", f"the result is too large: {error}", False
         case SystemExit() | KeyboardInterrupt():
-            code, message, is_retryable = "handler_exit", f"The handler raised {_described(error)}.", True
+            code, message, is_retryable = "handler_exit", f"The handler raised {_describe(error)}.", True
         case _:
-            code, message, is_retryable = "handler_error", _described(error), True
+            code, message, is_retryable = "handler_error", _describe(error), True
     return Failed(
         code=encoding.plain_text(code),
         message=encoding.plain_text(message),
@@ -134,25 +134,25 @@ def _failure(error: BaseException) -> Failed:
     )
 
 
-def _described(error: BaseException) -> str:
-    # Unlike str(), it survives an exception whose own __str__ raises.
+def _describe(error: BaseException) -> str:
+    # Unlike str(), this works for an exception whose own __str__ raises.
     return "".join(TracebackException(type(error), error, None).format_exception_only()).strip()
 
 
 def _traceback(error: BaseException) -> str:
-    """The end of the traceback, without our own frames: it is for whoever wrote the handler."""
+    """Return the end of the traceback without our own frames, for the author of the handler."""
     try:
-        described = TracebackException.from_exception(error)
-        _forget_our_frames(described)
-        text = "".join(described.format())
+        traceback = TracebackException.from_exception(error)
+        _remove_our_frames(traceback)
+        text = "".join(traceback.format())
     except (MemoryError, RecursionError):
         return ""
     return encoding.plain_text(text[-encoding.MAX_TEXT_CHARACTERS :])
 
 
-def _forget_our_frames(described: TracebackException | None) -> None:
-    if described is None:
+def _remove_our_frames(traceback: TracebackException | None) -> None:
+    if traceback is None:
         return
-    described.stack[:] = [frame for frame in described.stack if not frame.filename.startswith(_OUR_FRAMES)]
-    for part in (described.__cause__, described.__context__, *(described.exceptions or ())):
-        _forget_our_frames(part)
+    traceback.stack[:] = [frame for frame in traceback.stack if not frame.filename.startswith(_OUR_FRAMES)]
+    for nested in (traceback.__cause__, traceback.__context__, *(traceback.exceptions or ())):
+        _remove_our_frames(nested)

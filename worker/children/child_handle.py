@@ -1,4 +1,4 @@
-"""The worker's handle on one child: send, receive, kill."""
+"""The worker's handle on one child process: send and receive messages, confine it, kill it."""
 
 import asyncio
 import signal
@@ -25,13 +25,13 @@ from worker.children.messages import (
 from worker.children.tenancy import Tenancy
 
 MAX_UNREAD_BYTES: Final = 1024 * 1024
-"""Past this a child has to wait until its messages are taken, so that it cannot fill the worker's memory."""
+"""Above this the worker pauses reading, so that a child cannot fill the worker's memory."""
 
 KILL_SECONDS: Final = 5.0
-"""How long a kill may take. A process that hangs in the kernel for longer is given up."""
+"""How long to wait for a killed process. One that hangs in the kernel for longer is abandoned."""
 
-LAST_WORDS_SECONDS: Final = 1.0
-"""How long the end of a process and the end of its connection may lie apart."""
+DISCONNECT_SECONDS: Final = 1.0
+"""How far apart the exit of a process and the end of its connection may be."""
 
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ T = TypeVar("T")
 class Child:
     """One child process: fresh, idle, or running one attempt.
 
-    A fresh one has no tenancy yet and is not confined; from its first job on it has both, for good.
+    A fresh child has no tenancy and is not confined. Its first job gives it both, for the rest of its life.
     """
 
     def __init__(self, pid: int, inbox: "Inbox", request_kill: Callable[[int], None]) -> None:
@@ -52,149 +52,149 @@ class Child:
         self.is_confined = False
         self.has_failed = False
         self.files: dict[str, Path] = {}
-        self.room: Path | None = None
-        self._when_ended: list[Callable[[], None]] = []
+        self.folder: Path | None = None
+        self._exit_callbacks: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
         self._exit_code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     @property
     def is_alive(self) -> bool:
-        """Whether it neither has ended nor is about to."""
+        """Whether the process runs and has not been killed."""
         return self.kill_reason is None and not self._exit_code.done() and not self._inbox.is_closed
 
     @property
     def rss_bytes(self) -> int:
-        """The memory it has resident, shared pages included; 0 once it is gone."""
+        """Its resident memory, including shared pages; 0 after its exit."""
         try:
             return psutil.Process(self.pid).memory_info().rss
         except psutil.NoSuchProcess:
             return 0
 
     def send(self, message: ToChild) -> None:
-        """Send a message; one that comes too late, to a child that is gone, is dropped."""
+        """Send a message. Drops it if the child has disconnected."""
         if isinstance(message, Start):
             if not self.is_confined:
-                raise RuntimeError("a job may start in a confined child only")
+                raise RuntimeError("confine the child before a job starts in it")
             self.is_running = True
             self.jobs_started += 1
         self._inbox.write(messages.frame(message))
 
     def bind(self, tenancy: Tenancy, files: Mapping[str, Path]) -> None:
-        """Give a fresh child its tenancy. Beside those of its job it may read `files`, by their keys."""
+        """Give a fresh child its tenancy. It may also read `files`, which are by storage key."""
         if self.tenancy is not None:
-            raise RuntimeError("a child is bound once")
+            raise RuntimeError("the child has a tenancy already")
         self.tenancy = tenancy
         self.files = dict(files)
 
-    def confine(self, files: Mapping[str, Path], scratch: Path) -> None:
-        """Have the child give up all but its files, these, its permissions and, if it may write, a folder."""
+    def confine(self, files: Mapping[str, Path], folder: Path) -> None:
+        """Restrict the child to its files and these, its permissions and, if it may write, one folder."""
         if self.is_confined or self.tenancy is None:
-            raise RuntimeError("a child is confined once, when it has a tenancy")
-        there = {key: path for key, path in self.files.items() if path.exists()}
-        self.files = {**there, **files}
+            raise RuntimeError("a child is confined once, after it was given a tenancy")
+        existing = {key: path for key, path in self.files.items() if path.exists()}
+        self.files = {**existing, **files}
         self.tenancy = replace(self.tenancy, files=frozenset(self.files))
         permissions = tuple(sorted(self.tenancy.permissions))
-        self.room = scratch if self.tenancy.may_write else None
-        room = None if self.room is None else str(self.room)
-        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), room))
+        self.folder = folder if self.tenancy.may_write else None
+        scratch = None if self.folder is None else str(self.folder)
+        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), scratch))
         self.is_confined = True
 
-    def when_ended(self, callback: Callable[[], None]) -> None:
-        """Call this once the process is gone."""
-        self._when_ended.append(callback)
+    def add_exit_callback(self, callback: Callable[[], None]) -> None:
+        """Have this called once the process has exited."""
+        self._exit_callbacks.append(callback)
 
     async def receive(self) -> FromChild:
-        """The next message, however long the child computes.
+        """Wait for the next message, without a timeout, and return it.
 
-        Raises ChildDied when there will be none, with what the child said before its end already received,
-        and ChildProtocolError when it sent garbage.
+        Raises ChildDied after the last message of a child that has exited, and ChildProtocolError if the
+        child sent bytes that are not a message.
         """
         while (message := self.receive_nowait()) is None:
             if self._inbox.is_closed:
-                raise await self._death()
+                raise await self._child_died()
             await self._inbox.wait()
         return message
 
     def receive_nowait(self) -> FromChild | None:
-        """The next message if there is one. Raises ChildProtocolError."""
-        message = self._inbox.take()
+        """Return the next message; None if there is none yet. Raises ChildProtocolError."""
+        message = self._inbox.pop()
         if isinstance(message, Done | Yielded | Failed):
             self.is_running = False
             self.has_failed = self.has_failed or isinstance(message, Failed)
         return message
 
-    async def alive_during(self, work: Coroutine[Any, Any, T]) -> T:
-        """What `work` gives, if the idle child lives that long. Raises ChildDied if it does not."""
+    async def run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work` and return its result. If the child exits first, cancels it and raises ChildDied."""
         task = asyncio.ensure_future(work)
         try:
             await asyncio.wait((task, self._exit_code), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():
-                raise await self._death()
+                raise await self._child_died()
             return await task
         finally:
             task.cancel()
             await asyncio.wait((task,))
 
     def kill(self, reason: KillReason) -> None:
-        """End the child and all it started, at once; `receive` then raises ChildDied with this reason."""
+        """Kill the child and its process group. `receive` then raises ChildDied with the first reason."""
         if self.kill_reason is None and not self._exit_code.done():
             self.kill_reason = reason
             self._request_kill(self.pid)
 
-    async def wait_killed(self) -> int:
-        """Wait until the child, which was told to end, has ended and is reaped; its exit code."""
+    async def wait_exited(self) -> int:
+        """Wait at most KILL_SECONDS until the child is reaped, and return its exit code."""
         try:
             return await asyncio.wait_for(asyncio.shield(self._exit_code), KILL_SECONDS)
         except TimeoutError:
             return -signal.SIGKILL
 
-    def ended(self, exit_code: int) -> None:
-        """Note that the child has ended. Called by the pool."""
+    def set_exited(self, exit_code: int) -> None:
+        """Record that the process has exited, and run the exit callbacks. Called by the pool."""
         self._exit_code.set_result(exit_code)
-        for callback in self._when_ended:
+        for callback in self._exit_callbacks:
             callback()
-        # The end of the connection comes by itself, unless something that the child started and that
-        # escaped from its group holds it open.
-        asyncio.get_running_loop().call_later(LAST_WORDS_SECONDS, self.close)
+        # The kernel closes the connection, unless a process that the child started and that left its process
+        # group holds it open.
+        asyncio.get_running_loop().call_later(DISCONNECT_SECONDS, self.close)
 
     def close(self) -> None:
-        """Close the connection. A child that is idle, or commits, ends when it sees that."""
+        """Close the connection. An idle child exits then, and a busy one at its next commit."""
         self._inbox.close()
 
-    async def _death(self) -> ChildDied:
+    async def _child_died(self) -> ChildDied:
         try:
-            exit_code = await asyncio.wait_for(asyncio.shield(self._exit_code), LAST_WORDS_SECONDS)
-        except TimeoutError:  # it has closed its connection and lives on
+            exit_code = await asyncio.wait_for(asyncio.shield(self._exit_code), DISCONNECT_SECONDS)
+        except TimeoutError:  # the child has closed its connection without exiting
             self.kill(KillReason.PROTOCOL)
-            exit_code = await self.wait_killed()
+            exit_code = await self.wait_exited()
         return ChildDied(self.pid, self.kill_reason, exit_code)
 
 
 class Inbox(asyncio.Protocol):
-    """The worker's end of one connection: messages as they came, until the child closes it."""
+    """The worker's end of one connection: a queue of received messages."""
 
     def __init__(self) -> None:
         self.is_closed = False
         self._reader = messages.MessageReader(messages.decode_from_child, messages.MAX_FROM_CHILD_BYTES)
         self._messages: deque[FromChild] = deque()
-        self._fault: NotAMessage | None = None
+        self._error: NotAMessage | None = None
         self._unread_bytes = 0
         self._is_paused = False
         self._waiter: asyncio.Future[None] | None = None
         self._transport: asyncio.Transport
 
     def write(self, framed: bytearray) -> None:
-        """Send a frame."""
+        """Send a frame. Drops it after a disconnect."""
         if not self.is_closed:
             self._transport.write(framed)
 
-    def take(self) -> FromChild | None:
-        """The next message if there is one. Raises ChildProtocolError after the last good one."""
+    def pop(self) -> FromChild | None:
+        """Return the next message or None. Raises ChildProtocolError after the last valid message."""
         if self._messages:
             return self._messages.popleft()
-        if self._fault is not None:
-            raise ChildProtocolError(str(self._fault)) from self._fault
+        if self._error is not None:
+            raise ChildProtocolError(str(self._error)) from self._error
         self._unread_bytes = 0
         if self._is_paused:
             self._is_paused = False
@@ -202,7 +202,7 @@ class Inbox(asyncio.Protocol):
         return None
 
     async def wait(self) -> None:
-        """Wait until there is a message, or none will come any more."""
+        """Wait for a message or for the end of the connection."""
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             await self._waiter
@@ -213,22 +213,22 @@ class Inbox(asyncio.Protocol):
         """Close the connection."""
         self._transport.abort()
 
-    # The loop calls these.
+    # Callbacks of the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport."""
-        self._transport = cast(asyncio.Transport, transport)  # what every loop gives for a stream socket
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)  # true of every stream socket
 
     def data_received(self, data: bytes) -> None:
-        """Take in what the child wrote."""
+        """Decode messages; pause the transport when too many bytes are unread."""
         try:
             self._messages += self._reader.feed(data)
-        except NotAMessage as fault:
-            self._fault = fault
+        except NotAMessage as error:
+            self._error = error
             self._transport.abort()
             return
         self._unread_bytes += len(data)
-        # Not in the middle of a large message: nobody would ask for the rest.
+        # Without a complete message, `pop` would not run and reading would never resume.
         if self._messages:
             if self._unread_bytes > MAX_UNREAD_BYTES:
                 self._is_paused = True
@@ -236,7 +236,7 @@ class Inbox(asyncio.Protocol):
             self._wake()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Note the end."""
+        """Record the end of the connection."""
         self.is_closed = True
         self._wake()
 

@@ -1,4 +1,4 @@
-"""What handlers compute, as JSON: checked here, where the error still knows which row it was."""
+"""Encode the outputs of handlers as JSON, in the child, where an error can name the row."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ MAX_TEXT_CHARACTERS: Final = 8000
 
 
 class RowError(msgspec.Struct, frozen=True):
-    """Stands where the output of a row would, if there can be none: a stable code, and a sentence."""
+    """Takes the place of the output of a row that failed. `code` is stable, `message` is for the user."""
 
     code: str
     message: str
 
 
 class _Line(msgspec.Struct, gc=False):
-    """What is stored for a row. A member that is not set is not written."""
+    """The stored JSON object of a row. Unset members are left out."""
 
     id: Any = msgspec.UNSET
     prediction: Any = msgspec.UNSET
@@ -28,26 +28,26 @@ class _Line(msgspec.Struct, gc=False):
 _encode: Final = msgspec.json.Encoder().encode
 _encode_lines: Final = msgspec.json.Encoder().encode_lines
 
-_REFUSALS: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_ENCODING_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 
 class NotJson(Exception):
-    """This is not JSON, or not such as Postgres can store; the message says where and why."""
+    """The value is not JSON, or not JSON that Postgres can store. The message says where and why."""
 
 
 def json_lines(outputs: Sequence[Any], first_row: int, ids: Sequence[Any] | None = None) -> bytes:
-    """One line for each output: `{"prediction": …}`, or `{"error": …}` for a RowError, after the row's `id`.
+    """Return one line for each output: `{"id", "prediction"}`, or `{"id", "error"}` for a RowError.
 
-    Raises NotJson naming the row, counted from `first_row`.
+    Raises NotJson with the number of the row, counted from `first_row`.
     """
     try:
         lines = _encode_lines(_lines(outputs, ids))
-        # msgspec writes NaN and infinity as null. Looking for them costs more than the encoding, so
-        # it is done only where a null shows that there may be some.
+        # msgspec writes NaN and infinity as null. Searching the values costs more than encoding them, so they
+        # are searched only if the output contains a null.
         if b"null" in lines:
             _check_numbers(msgspec.to_builtins(outputs))
-    except _REFUSALS as error:
-        raise NotJson(_fault_in_rows(outputs, first_row)) from error
+    except _ENCODING_ERRORS as error:
+        raise NotJson(_describe_first_fault(outputs, first_row)) from error
     return lines
 
 
@@ -64,25 +64,25 @@ def _line(output: Any, row_id: Any) -> _Line:
 
 
 def json_object(value: object) -> bytes:
-    """The JSON of one object that goes into a jsonb column. Raises NotJson."""
+    """Return the JSON of an object for a jsonb column. Raises NotJson."""
     return _encode(plain_object(value))
 
 
 def plain_object(value: object) -> dict[str, Any]:
-    """The object in plain JSON types, as a jsonb column takes it. Raises NotJson."""
+    """Convert an object to plain JSON types that a jsonb column accepts. Raises NotJson."""
     if not isinstance(value, Mapping):
-        raise NotJson(f"a {type(value).__name__} is no JSON object")
+        raise NotJson(f"a {type(value).__name__} is not a JSON object; return a dict")
     try:
         plain: dict[str, Any] = msgspec.to_builtins(dict(value), str_keys=True)
         _check_numbers(plain)
         _check_texts(plain)
-    except _REFUSALS as error:
-        raise NotJson(_told(error)) from error
+    except _ENCODING_ERRORS as error:
+        raise NotJson(_describe(error)) from error
     return plain
 
 
 def plain_text(text: str) -> str:
-    """The text as a text column takes it: no NUL, no lone surrogates, and not endless."""
+    """Make a text safe for a text column: replace NUL and lone surrogates, cut to MAX_TEXT_CHARACTERS."""
     return (
         text[:MAX_TEXT_CHARACTERS]
         .replace("\0", "\N{REPLACEMENT CHARACTER}")
@@ -91,24 +91,24 @@ def plain_text(text: str) -> str:
     )
 
 
-def _fault_in_rows(outputs: Sequence[Any], first_row: int) -> str:
+def _describe_first_fault(outputs: Sequence[Any], first_row: int) -> str:
     for row, output in enumerate(outputs, first_row):
         try:
             _encode(output)
             _check_numbers(msgspec.to_builtins(output))
-        except _REFUSALS as error:
-            return f"row {row}: {_told(error)}"
-    return "the outputs are no list"
+        except _ENCODING_ERRORS as error:
+            return f"row {row}: {_describe(error)}"
+    return "the outputs are not a list with one output for each row"
 
 
-def _told(error: Exception) -> str:
-    return "too deeply nested" if isinstance(error, RecursionError) else str(error)
+def _describe(error: Exception) -> str:
+    return "the value is nested too deeply" if isinstance(error, RecursionError) else str(error)
 
 
 def _check_numbers(value: Any) -> None:
     match value:
         case float() if not math.isfinite(value):
-            raise ValueError(f"{value} is no JSON number")
+            raise ValueError(f"{value} is not a JSON number")
         case dict():
             for member in value.values():
                 _check_numbers(member)
@@ -121,7 +121,7 @@ def _check_texts(value: Any) -> None:
     match value:
         case str():
             if "\0" in value:
-                raise ValueError("a text with NUL cannot be stored")
+                raise ValueError("Postgres cannot store the character NUL (U+0000)")
             value.encode()
         case dict():
             for name, member in value.items():

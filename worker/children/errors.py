@@ -1,4 +1,4 @@
-"""What can go wrong with a child, as its worker sees it."""
+"""Errors of child processes, as the worker sees them."""
 
 import signal
 from enum import StrEnum
@@ -18,18 +18,19 @@ class KillReason(StrEnum):
 
 
 class ChildStartFailed(Exception):
-    """A child, or the fork server that makes children, did not start."""
+    """A child or the fork server failed to start."""
 
 
 class ChildProtocolError(Exception):
-    """The child sent what is no message, or no message that may come now."""
+    """The child sent invalid bytes, or a message that is not allowed in its state."""
 
 
 class ChildDied(Exception):
-    """The child is gone.
+    """The child process has exited.
 
-    `reason` is the one it was killed for, None if it ended by itself. `exit_code` is negative for a signal,
-    as in `subprocess`: -11 after a fault of its own, -9 without a reason from the kernel's OOM killer.
+    `reason` is why the worker killed it, None if the worker did not. `exit_code` is negative for a signal,
+    as in `subprocess`: -11 after a segmentation fault; -9 without a reason is usually the kernel's OOM
+    killer.
     """
 
     def __init__(self, pid: int, reason: KillReason | None, exit_code: int) -> None:
@@ -44,5 +45,5 @@ class ChildDied(Exception):
         return signal.Signals(-self.exit_code) if self.exit_code < 0 else None
 
     def __str__(self) -> str:
-        how = f"exit code {self.exit_code}" if self.signal is None else self.signal.name
-        return f"The process that ran the job died: {how if self.reason is None else self.reason.value}"
+        cause = f"exit code {self.exit_code}" if self.signal is None else self.signal.name
+        return f"The process that ran the job died: {cause if self.reason is None else self.reason.value}"

@@ -1,4 +1,4 @@
-"""The worker's handle on its fork server: asks for children, hears of their ends."""
+"""The worker's handle on its fork server: fork and kill children, learn when they exit."""
 
 import asyncio
 import json
@@ -13,15 +13,15 @@ from typing import Final
 
 from app.core import hardening
 from worker.children.errors import ChildStartFailed
-from worker.children.forkserver import ENDED, FORK, FORKED, KILL, NOT_FORKED, READY, RECORD
+from worker.children.forkserver import EXITED, FORK, FORKED, KILL, NOT_FORKED, READY, RECORD
 
 LOAD_SECONDS: Final = 60.0
-"""How long the imports of all handlers may take, on a cold disk."""
+"""Timeout for importing all handlers, with a cold disk cache."""
 
 FORK_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 5.0
 
-# It gets our import path as it is now, whether that came from the working directory, an installed
+# The fork server gets our sys.path as it is now, wherever it came from: the working directory, an installed
 # package or a test runner.
 _PROGRAM: Final = """
 import json, sys
@@ -33,14 +33,14 @@ _STDERR: Final = 2
 
 
 class ForkServer(asyncio.Protocol):
-    """One fork server process. `open` it, and `close` it before the loop ends."""
+    """One fork server process. Create it with `open`, and `close` it before the event loop ends."""
 
     def __init__(self, control: socket.socket, on_end: Callable[[int, int], None]) -> None:
         self._control = control
         self._on_end = on_end
         self._received = bytearray()
         self._children: set[int] = set()
-        self._one_at_a_time = asyncio.Lock()
+        self._fork_lock = asyncio.Lock()
         self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._process: Process | None = None
         self._transport: asyncio.BaseTransport | None = None
@@ -51,23 +51,29 @@ class ForkServer(asyncio.Protocol):
         cls,
         *,
         handlers: str,
+        plugins: Iterable[str],
         preload: Iterable[str],
         memory_limit_bytes: int,
         max_file_bytes: int,
         on_end: Callable[[int, int], None],
     ) -> "ForkServer":
-        """Start a fork server and wait until it has loaded the handlers, and what `preload` names.
+        """Start a fork server and wait until it has imported the handlers and run its `preload`.
 
-        `on_end(pid, exit_code)` is called for each child that ends. Raises ChildStartFailed.
+        Calls `on_end(pid, exit_code)` for each child that exits. Raises ChildStartFailed.
         """
         ours, theirs = socket.socketpair()
         server = cls(ours, on_end)
         try:
             with theirs:
                 await server._start(
-                    theirs.fileno(), handlers, ",".join(preload), str(memory_limit_bytes), str(max_file_bytes)
+                    theirs.fileno(),
+                    handlers,
+                    ",".join(plugins),
+                    ",".join(preload),
+                    str(memory_limit_bytes),
+                    str(max_file_bytes),
                 )
-            await server._answered(LOAD_SECONDS)
+            await server._await_answer(LOAD_SECONDS)
         except BaseException:
             await server.close()
             raise
@@ -80,32 +86,32 @@ class ForkServer(asyncio.Protocol):
             *(sys.executable, "-c", _PROGRAM),
             *(json.dumps(sys.path), str(control_fd), *arguments),
             stdin=DEVNULL,
-            stdout=_STDERR,  # what handlers print is no output of the worker
+            stdout=_STDERR,  # keep prints of handlers out of the worker's stdout
             pass_fds=(control_fd,),
             env=hardening.clean_environment(),
             start_new_session=True,
         )
 
     async def fork(self, connection: socket.socket) -> int:
-        """Fork a child that speaks over this end of its connection; its process id.
+        """Fork a child that uses this socket as its end of the connection, and return its process id.
 
         Raises ChildStartFailed.
         """
-        async with self._one_at_a_time:
+        async with self._fork_lock:
             if not self.is_running:
-                raise ChildStartFailed("the fork server is gone")
+                raise ChildStartFailed("the fork server has exited")
             self._answer = asyncio.get_running_loop().create_future()
             socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0)], [connection.fileno()])
-            return await self._answered(FORK_SECONDS)
+            return await self._await_answer(FORK_SECONDS)
 
     def kill(self, pid: int) -> None:
-        """End a child and its process group at once. Its end is reported as any other."""
-        # The fork server does it: it is the parent, and knows for sure whose number that is.
-        with suppress(OSError):  # it is gone; the children with it
+        """Kill a child and its process group. `on_end` is called for it as for any other exit."""
+        # The fork server sends the signal: as the parent, it knows that the pid has not been reused.
+        with suppress(OSError):  # the fork server has exited, and its children with it
             self._control.send(RECORD.pack(KILL, pid, 0))
 
     async def close(self) -> None:
-        """Stop the fork server and all children, and wait until they are gone."""
+        """Stop the fork server and all children, and wait until they have exited."""
         self._hang_up()
         if self._process is None:
             return
@@ -115,7 +121,7 @@ class ForkServer(asyncio.Protocol):
             self._process.kill()
             await self._process.wait()
 
-    async def _answered(self, seconds: float) -> int:
+    async def _await_answer(self, seconds: float) -> int:
         try:
             return await asyncio.wait_for(self._answer, seconds)
         except TimeoutError:
@@ -126,50 +132,50 @@ class ForkServer(asyncio.Protocol):
             raise
 
     def _hang_up(self) -> None:
-        """Give the fork server up: an answer that still comes would be taken for the next one's."""
+        """Disconnect from the fork server: a late answer must not be taken for that of the next request."""
         self.is_running = False
         if self._transport is not None:
             self._transport.close()
 
-    # The loop calls these.
+    # Callbacks of the event loop
 
     def data_received(self, data: bytes) -> None:
-        """Take in records."""
+        """Handle the complete records."""
         self._received += data
-        whole = len(self._received) // RECORD.size * RECORD.size
-        for what, pid, code in RECORD.iter_unpack(self._received[:whole]):
-            self._take(what, pid, code)
-        del self._received[:whole]
+        complete = len(self._received) // RECORD.size * RECORD.size
+        for record_type, pid, code in RECORD.iter_unpack(self._received[:complete]):
+            self._handle(record_type, pid, code)
+        del self._received[:complete]
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """The fork server is gone, and the children with it."""
+        """Report all children as killed: they do not outlive the fork server."""
         self.is_running = False
-        self._settle(error="the fork server ended; its error is on stderr")
+        self._resolve_answer(error="the fork server has exited; see its error on stderr")
         for pid in list(self._children):
-            # Linux has seen to it already, see `hardening.die_with_parent`.
+            # Needed outside Linux only, see `hardening.die_with_parent`.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            self._ended(pid, -signal.SIGKILL)
+            self._child_exited(pid, -signal.SIGKILL)
 
-    def _take(self, what: bytes, pid: int, code: int) -> None:
-        if what == READY:
-            self._settle(pid)
-        elif what == FORKED:
+    def _handle(self, record_type: bytes, pid: int, code: int) -> None:
+        if record_type == READY:
+            self._resolve_answer(pid)
+        elif record_type == FORKED:
             self._children.add(pid)
-            self._settle(pid)
-        elif what == NOT_FORKED:
-            self._settle(error=f"cannot fork: {os.strerror(code)}")
-        elif what == ENDED:
-            self._ended(pid, code)
+            self._resolve_answer(pid)
+        elif record_type == NOT_FORKED:
+            self._resolve_answer(error=f"cannot fork: {os.strerror(code)}")
+        elif record_type == EXITED:
+            self._child_exited(pid, code)
 
-    def _settle(self, pid: int = 0, *, error: str | None = None) -> None:
-        if self._answer.done():  # nobody waits, or not any more
+    def _resolve_answer(self, pid: int = 0, *, error: str | None = None) -> None:
+        if self._answer.done():  # the caller has timed out
             return
         if error is None:
             self._answer.set_result(pid)
         else:
             self._answer.set_exception(ChildStartFailed(error))
 
-    def _ended(self, pid: int, exit_code: int) -> None:
+    def _child_exited(self, pid: int, exit_code: int) -> None:
         self._children.discard(pid)
         self._on_end(pid, exit_code)

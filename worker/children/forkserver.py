@@ -1,15 +1,15 @@
-"""The process that forks the children: everything is imported once, each child is a copy of it.
+"""The fork server: imports everything once and forks the children, each a copy of it.
 
-Why not `multiprocessing`'s forkserver: each of its children runs the parent's main module again (a second
-of imports for a worker), it has no public way to be stopped, and it lives on with its children when the
-worker is killed. This one holds the other end of a socket that closes with the worker, and then ends the
-process group of every child, also of one that is deep in a C call and cannot look for itself.
+The forkserver of `multiprocessing` will not do: each of its children runs the parent's main module again (a
+second of imports for a worker), it has no public API to stop it, and it outlives a killed worker together
+with its children. This one holds a socket that the kernel closes when the worker exits. It then kills the
+process group of every child, including children that are inside a C call and could not notice it
+themselves.
 
-It never loads what users have sent, and neither do children before they are confined: so each child starts
-clean.
+It never opens files of users, and children do so only after they are confined. So every child starts clean.
 
-Worker and fork server exchange records of one size. A request to fork carries the child's end of its
-connection; it is answered by the child's process id, and when the child has ended by its exit code.
+Worker and fork server exchange fixed-size records. A fork request carries the file descriptor of the child's
+connection. The server answers with the process id, and sends the exit code when the child has exited.
 """
 
 import errno
@@ -34,12 +34,14 @@ from typing import Final, NoReturn
 import psutil
 
 from app.core import hardening
+from app.core.errors import ConfigurationError
 from app.core.sandbox import readable
+from worker import plugins
 from worker.children import child
 from worker.context import Handler
 
 RECORD: Final = struct.Struct(">cii")
-"""What it is about, a process id, and an exit code or errno."""
+"""A record: its type, a process id, and an exit code or errno."""
 
 # Worker → fork server
 FORK: Final = b"F"
@@ -49,35 +51,40 @@ KILL: Final = b"K"
 READY: Final = b"R"
 FORKED: Final = b"P"
 NOT_FORKED: Final = b"N"
-ENDED: Final = b"E"
+EXITED: Final = b"E"
 
-PROCESSES_TO_SPARE: Final = 2000
-"""How many processes and threads may be added to those of the user before its children get no more."""
+SPARE_PROCESSES: Final = 2000
+"""RLIMIT_NPROC of the children, counted above the processes and threads that the user has at the start."""
 
 _SIGNALS_FOR_THE_WORKER: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""A Ctrl-C, or a service manager that stops the whole group: what becomes of a job, the worker decides."""
+"""Ctrl+C and service managers signal the whole process group, but only the worker decides about its jobs."""
 
 
 def main() -> None:
-    """Load the handlers, then fork until the worker is gone. The arguments are those of `forking`."""
-    _import_path, control_fd, handlers_names, preload, memory_limit_bytes, max_file_bytes = sys.argv[1:]
+    """Load the handlers, then serve fork requests until the worker is gone. Called by `forking`."""
+    _import_path, control_fd, handlers_names, plugin_names, preload, *numbers = sys.argv[1:]
     hardening.make_undumpable()
-    _leave_signals_to_the_worker()
+    _ignore_signals_for_the_worker()
     hardening.adopt_orphans()
     faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # a child that is killed must not keep lines back
+        sys.stdout.reconfigure(line_buffering=True)  # so that a killed child has printed its last lines
     handlers: dict[str, Handler] = {}
     for name in handlers_names.split(","):
         handlers |= pkgutil.resolve_name(name)
+    try:
+        handlers = plugins.install(filter(None, plugin_names.split(",")), handlers)
+    except ConfigurationError as error:
+        sys.exit(str(error))
     for name in filter(None, preload.split(",")):
         preloaded = pkgutil.resolve_name(name)
         if callable(preloaded):
             preloaded()
     hardening.drop_capabilities()  # for all children
-    limits = _Limits(int(memory_limit_bytes), int(max_file_bytes), _max_processes())
+    memory_limit_bytes, max_file_bytes = map(int, numbers)
+    limits = _Limits(memory_limit_bytes, max_file_bytes, _max_processes())
     installed = readable.installed()
-    # What is here now is never freed; looking at it would only copy shared memory into each child.
+    # These objects live as long as the process. A collection in a child would copy their shared pages.
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(control_fd)) as control:
@@ -109,37 +116,37 @@ class _ForkServer:
         os.set_blocking(self._waker, False)
 
     def serve(self) -> None:
-        """Do what the worker asks. Returns when the worker is gone, and every child with it."""
+        """Serve requests until the worker is gone, then kill and reap all children."""
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _ignore)
         with suppress(ConnectionError):
-            self._tell(READY)
-            while self._is_wanted():
+            self._send(READY)
+            while self._handle_next():
                 pass
         for pid in self._children:
-            _end_group(pid)
+            _kill_group(pid)
         for pid in self._children:
             os.waitpid(pid, 0)
-        self._end_orphans()
+        self._kill_orphans()
 
-    def _is_wanted(self) -> bool:
-        """Wait for something to happen and see to it; False when the worker is gone."""
+    def _handle_next(self) -> bool:
+        """Wait for a request or a SIGCHLD and handle it. Returns False when the worker is gone."""
         readable, _, _ = select.select((self._control.fileno(), self._woken), (), ())
         if self._woken in readable:
             os.read(self._woken, 4096)
             self._reap()
-        return self._control.fileno() not in readable or self._answer()
+        return self._control.fileno() not in readable or self._handle_request()
 
-    def _answer(self) -> bool:
-        # One request is one record is one packet of the kernel, which never merges those with descriptors.
+    def _handle_request(self) -> bool:
+        # Each record is read alone: the kernel never merges messages that carry file descriptors.
         record, descriptors, _, _ = socket.recv_fds(self._control, RECORD.size, 1)
         if not record:
             return False
         request, pid, _ = RECORD.unpack(record)
         if request == FORK:
             self._fork(descriptors[0])
-        elif pid in self._children:  # otherwise it has ended, and its number may be somebody else's
-            _end_group(pid)
+        elif pid in self._children:  # otherwise it has exited, and its pid may have been reused
+            _kill_group(pid)
         return True
 
     def _fork(self, connection_fd: int) -> None:
@@ -147,19 +154,19 @@ class _ForkServer:
             pid = os.fork()
         except OSError as error:
             os.close(connection_fd)
-            self._tell(NOT_FORKED, 0, error.errno or errno.EAGAIN)
+            self._send(NOT_FORKED, 0, error.errno or errno.EAGAIN)
             return
         if pid == 0:
-            self._become_child(connection_fd)
+            self._run_child(connection_fd)
         os.close(connection_fd)
         self._children.add(pid)
-        self._tell(FORKED, pid)
+        self._send(FORKED, pid)
 
-    def _become_child(self, connection_fd: int) -> NoReturn:
+    def _run_child(self, connection_fd: int) -> NoReturn:
         try:
             os.setsid()
             hardening.die_with_parent(signal.SIGKILL)
-            hardening.adopt_orphans()  # so that whatever this child starts stays below it, until it ends
+            hardening.adopt_orphans()  # so that its descendants stay below it until it exits
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for descriptor in (self._control.detach(), self._woken, self._waker):
@@ -177,7 +184,7 @@ class _ForkServer:
             os._exit(1)
 
     def _reap(self) -> None:
-        ended: list[tuple[int, int]] = []
+        exited: list[tuple[int, int]] = []
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -187,44 +194,44 @@ class _ForkServer:
                 break
             if pid in self._children:  # otherwise an orphan that was adopted
                 self._children.remove(pid)
-                # What the child left behind: as long as anything is in the group its number is not given
-                # away again, and if nothing is, nothing is hit.
+                # Kill the rest of its process group. This cannot hit others: the kernel does not reuse the
+                # id of a group that has members, and an empty group receives nothing.
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                ended.append((pid, os.waitstatus_to_exitcode(status)))
-        self._end_orphans()
-        for pid, exit_code in ended:
-            self._tell(ENDED, pid, exit_code)
+                exited.append((pid, os.waitstatus_to_exitcode(status)))
+        self._kill_orphans()
+        for pid, exit_code in exited:
+            self._send(EXITED, pid, exit_code)
 
-    def _end_orphans(self) -> None:
-        """End what children have started and left behind, in whatever group or session it is.
+    def _kill_orphans(self) -> None:
+        """Kill the processes that exited children have left behind, whatever their group or session.
 
-        Each child adopts what its own descendants leave behind; so what comes to this process was a child's
-        that has ended. What was below one that is ended here comes next.
+        Each child adopts the orphans of its own descendants, so an orphan that this process adopts belonged
+        to a child that has exited. Killing one passes its children on to this process, hence the loop.
         """
-        while orphans := _own_children() - self._children:
-            # First they stop, so that none starts another while it is looked at.
+        while orphans := _child_pids() - self._children:
+            # Stop all of them first, so that none forks between the listing and its kill.
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in orphans:
                     os.kill(pid, number)
             for pid in orphans:
                 os.waitpid(pid, 0)
 
-    def _tell(self, what: bytes, pid: int = 0, code: int = 0) -> None:
-        self._control.sendall(RECORD.pack(what, pid, code))
+    def _send(self, record_type: bytes, pid: int = 0, code: int = 0) -> None:
+        self._control.sendall(RECORD.pack(record_type, pid, code))
 
 
-def _own_children() -> set[int]:
-    """The processes whose parent is this one, also those that have ended and wait to be reaped."""
+def _child_pids() -> set[int]:
+    """Return the children of this process, including zombies."""
     try:
-        # One thread forks and waits here; the list is the kernel's own.
+        # The kernel lists the children of one thread; this process has only one.
         return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
-    except OSError:  # no such system, or a kernel without it
+    except OSError:  # not Linux, or a kernel without this file
         return {process.pid for process in psutil.Process().children()}
 
 
 def _max_processes() -> int | None:
-    """How many processes and threads the user may have. None for root: the kernel ignores the limit."""
+    """Return the RLIMIT_NPROC of children; None for root, for whom the kernel ignores it."""
     uid = os.getuid()
     if uid == 0:
         return None
@@ -233,19 +240,19 @@ def _max_processes() -> int | None:
         uids = process.info["uids"]
         if uids is not None and uids.real == uid:
             count += process.info["num_threads"] or 1
-    return count + PROCESSES_TO_SPARE
+    return count + SPARE_PROCESSES
 
 
-def _end_group(pid: int) -> None:
-    # Both: a child that was forked a moment ago may not lead its group yet.
+def _kill_group(pid: int) -> None:
+    # Kill the process too: a child that was forked a moment ago may not have created its group yet.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
 
 
-def _leave_signals_to_the_worker() -> None:
-    # Not SIG_IGN: programs that a handler starts would inherit that, and could not be terminated.
+def _ignore_signals_for_the_worker() -> None:
+    # Not SIG_IGN: programs that a handler starts would inherit it, and could not be terminated.
     for number in _SIGNALS_FOR_THE_WORKER:
         signal.signal(number, _ignore)
 

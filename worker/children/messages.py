@@ -1,7 +1,7 @@
-"""What a worker and its child say to each other: a closed set of messages, as data.
+"""The protocol between a worker and its child: a closed set of messages.
 
-Each message is msgpack behind a four-byte big-endian length. Nothing is pickled: a model's odd return
-value is an error in the child that made it, never a surprise in the parent.
+Each message is msgpack, preceded by its length as four bytes, big-endian. Nothing is pickled, so a value
+that a handler returns cannot run code in the worker.
 """
 
 import struct
@@ -13,10 +13,10 @@ from uuid import UUID
 import msgspec
 
 MAX_FROM_CHILD_BYTES: Final = 64 * 1024 * 1024
-"""The worker holds a whole message in memory, once for each slot; larger outputs need smaller batches."""
+"""The worker holds a whole message in memory for each slot. Larger outputs need smaller batches."""
 
 MAX_TO_CHILD_BYTES: Final = 2**32 - 1
-"""What the length can say. A payload has its bounds where it is submitted."""
+"""The largest length that four bytes can hold. The API limits payloads."""
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -36,10 +36,10 @@ class Message(msgspec.Struct, frozen=True, tag=True):
 
 
 class Confine(Message, frozen=True):
-    """Give up everything but what the jobs to come need; sent once, before the first `Start`.
+    """Apply the sandbox. Sent once, before the first `Start`.
 
-    `permissions` are values of `Permission`. `files` are all the files that the jobs may read, `scratch` is
-    the one folder in which they may write; None if they may not.
+    `permissions` are values of `Permission`. `files` are all files that jobs of this child may read.
+    `scratch` is the only folder in which they may write; None if they may not write.
     """
 
     permissions: tuple[str, ...]
@@ -48,7 +48,7 @@ class Confine(Message, frozen=True):
 
 
 class LocalFile(msgspec.Struct, frozen=True):
-    """A file for the handler, and the SHA-256, in hexadecimal, that it must have."""
+    """A file for the handler, and its expected SHA-256 in hexadecimal."""
 
     path: str
     sha256: str
@@ -57,10 +57,11 @@ class LocalFile(msgspec.Struct, frozen=True):
 class Start(Message, frozen=True):
     """Run one attempt at a job.
 
-    `params` and `payload` are JSON as stored with the job. `resume_batch` is the first batch that is not
-    committed yet, `done` the number of rows committed before it, of which `errors` have an error instead of
-    an output; `checkpoint` is what the handler saved last. `files` are on this machine, by the names under
-    which the handler asks for them. `scratch` is a path at which it may make a folder for what it writes.
+    `params` and `payload` are JSON as stored with the job. `resume_batch` is the first batch to compute,
+    `done` the number of rows committed before it, `errors` how many of those have an error instead of an
+    output, and `checkpoint` the last committed checkpoint. `files` are local files, by the names that the
+    handler uses for them. `scratch` is where the handler may create its scratch folder; None if it may not
+    write.
     """
 
     job_id: UUID
@@ -84,7 +85,7 @@ class Committed(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """Stop at the next commit: save a checkpoint and answer `Yielded`."""
+    """Stop at the next commit and answer `Yielded`."""
 
     reason: StopReason
 
@@ -93,18 +94,18 @@ class Stop(Message, frozen=True):
 
 
 class Ready(Message, frozen=True):
-    """The child has started and waits for `Start`; `kinds` are the kinds it has handlers for."""
+    """The child has started. `kinds` are the kinds of jobs that it has handlers for."""
 
     kinds: tuple[str, ...]
 
 
 class Batch(Message, frozen=True):
-    """One batch, computed whole: rows `first_row` to `first_row + row_count - 1`, numbered from 0.
+    """One computed batch: rows `first_row` to `first_row + row_count - 1`, numbered from 0.
 
-    `output` holds one JSON object a line, one line a row, in input order; every line ends in a newline.
-    `errors` of them tell of an error. `checkpoint`, if any, replaces the last one in the same commit; a
-    large one is `checkpoint_file` instead, the name of a file in the scratch folder. `seconds` is how long
-    the batch took to compute. `data` holds JSON values only, and only such as Postgres can store.
+    `output` holds one line for each row, in input order: a JSON object and a newline. `errors` of the rows
+    have an error. `checkpoint` replaces the previous one in the same transaction; a large one is in
+    `checkpoint_file` instead, a file in the scratch folder. `seconds` is the time to compute the batch.
+    `data` is for the progress event and holds only JSON that Postgres can store.
     """
 
     index: int
@@ -127,10 +128,10 @@ class Log(Message, frozen=True):
 
 
 class Done(Message, frozen=True):
-    """The handler returned; `result` is the job's result as a JSON object.
+    """The handler returned. `result` is the result of the job, a JSON object.
 
-    `artifacts` are files in the scratch folder that belong to it, by the names that the handler gave them.
-    `is_early` says that what is committed is all there will be, though more was expected.
+    `artifacts` are its files: paths in the scratch folder by name. `is_early` means that the job is
+    complete with fewer batches than expected.
     """
 
     result: bytes
@@ -139,11 +140,11 @@ class Done(Message, frozen=True):
 
 
 class Yielded(Message, frozen=True):
-    """The handler stopped because it was asked to; it goes on from its last commit another time."""
+    """The handler stopped on request. A later attempt resumes after its last commit."""
 
 
 class Failed(Message, frozen=True):
-    """The handler raised. `traceback` is for the worker's log and for the attempt's record."""
+    """The handler raised. `traceback` goes into the worker's log and the record of the attempt."""
 
     code: str
     message: str
@@ -160,21 +161,21 @@ decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
 
 
 class MessageTooLarge(Exception):
-    """The message is larger than a child may send at once; smaller batches help."""
+    """The message exceeds the size limit; smaller batches help."""
 
 
 class NotAMessage(Exception):
-    """The bytes on the wire are none of our messages."""
+    """The received bytes are not a valid message."""
 
 
 def frame(message: ToChild | FromChild) -> bytearray:
-    """The bytes of a message on the wire. Raises MessageTooLarge."""
+    """Encode a message with its length prefix. Raises MessageTooLarge."""
     framed = bytearray(_LENGTH.size)
     _encode_into(message, framed, _LENGTH.size)
     size = len(framed) - _LENGTH.size
     limit = MAX_TO_CHILD_BYTES if isinstance(message, ToChild) else MAX_FROM_CHILD_BYTES
     if size > limit:
-        raise MessageTooLarge(f"{type(message).__name__} of {size} bytes, at most {limit}")
+        raise MessageTooLarge(f"the message {type(message).__name__} has {size} bytes; the limit is {limit}")
     _LENGTH.pack_into(framed, 0, size)
     return framed
 
@@ -183,7 +184,7 @@ M = TypeVar("M")
 
 
 class MessageReader(Generic[M]):
-    """Cuts a stream of bytes into messages."""
+    """Decodes a stream of bytes into messages."""
 
     def __init__(self, decode: Callable[[memoryview], M], max_bytes: int) -> None:
         self._decode = decode
@@ -191,7 +192,7 @@ class MessageReader(Generic[M]):
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[M]:
-        """The messages that these bytes complete. Raises NotAMessage."""
+        """Return the messages that these bytes complete. Raises NotAMessage."""
         buffer = self._buffer
         buffer += data
         messages: list[M] = []
@@ -199,17 +200,17 @@ class MessageReader(Generic[M]):
         while len(buffer) - start >= _LENGTH.size:
             (size,) = _LENGTH.unpack_from(buffer, start)
             if size > self._max_bytes:
-                raise NotAMessage(f"a frame of {size} bytes, at most {self._max_bytes}")
+                raise NotAMessage(f"a message of {size} bytes exceeds the limit of {self._max_bytes}")
             end = start + _LENGTH.size + size
             if len(buffer) < end:
                 break
             with memoryview(buffer) as view, view[start + _LENGTH.size : end] as body:
-                messages.append(self._decoded(body))
+                messages.append(self._decode_body(body))
             start = end
         del buffer[:start]
         return messages
 
-    def _decoded(self, body: memoryview) -> M:
+    def _decode_body(self, body: memoryview) -> M:
         try:
             return self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -1,8 +1,8 @@
-"""The children of one worker: one for each slot and a fresh one, warm, watched and replaced.
+"""The pool of child processes of a worker: starts, lends, monitors and replaces them.
 
-A child is fresh until its first job binds it to that job's tenancy: for good, and decided here, in the
-worker. A job goes to an idle child whose tenancy covers it, or else to a fresh one; then the idle child that
-was used last the longest ago makes room for it.
+There is one child per slot, plus a fresh one. A child is fresh until its first job binds it to the tenancy
+of that job, for the rest of its life. A job gets an idle child whose tenancy covers it, or else a fresh
+one. The pool then ends the least recently used idle child if there are more children than slots.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ __all__ = ["Child", "ChildDied", "ChildPool", "ChildProtocolError", "ChildStartF
 HANDLERS: Final = "worker.handlers:HANDLERS"
 READY_SECONDS: Final = 10.0
 TAKE_SECONDS: Final = 30.0
-WATCH_SECONDS: Final = 0.1
-IDLE_WATCH_ROUNDS: Final = 10
-"""An idle child does not grow: what it kept of its last job is seen soon enough."""
+MONITOR_SECONDS: Final = 0.1
+IDLE_MONITOR_ROUNDS: Final = 10
+"""Idle children do not grow, so every tenth round also checks what they kept of their last job."""
 
 FRESH: Final = 1
-"""So many children beyond the slots wait for a job that no other may run: it need not wait for a fork."""
+"""Fresh children in addition to the slots, so that a job of a new tenancy need not wait for a fork."""
 
 MAX_INHERITED_FILES: Final = 16
 
@@ -43,18 +43,18 @@ MAX_FILE_BYTES: Final = 2 * 1024**3
 MAX_SCRATCH_BYTES: Final = 8 * 1024**3
 
 RECYCLE_SHARE: Final = 0.75
-"""A child that keeps more than this of its memory limit between jobs has too little left for the next."""
+"""An idle child that holds more than this share of its memory limit is replaced."""
 
 log = structlog.get_logger(__name__)
 
 
 class ChildPool:
-    """Keeps children for `slots` jobs warm. An asynchronous context manager; at its end every child is gone.
+    """Keeps children for `slots` jobs warm. An async context manager: at its end all children have exited.
 
-    `handlers` is the dotted name, `module:attribute`, of a mapping from kinds to handlers, or several such
-    names with commas between them. They are loaded in the fork server; the worker itself never imports a
-    handler or an ML library. `preload` names modules that are imported there as well, and functions
-    (`module:function`) that are called. Entering raises ChildStartFailed when one of these fails.
+    `handlers` names a mapping from kinds to handlers, as `module:attribute`; several names are separated by
+    commas. The packages `plugins` add theirs. `preload` names modules to import and functions
+    (`module:function`) to call. All are loaded in the fork server: the worker itself never imports a handler
+    or an ML library. Entering raises ChildStartFailed if one fails.
     """
 
     def __init__(
@@ -66,6 +66,7 @@ class ChildPool:
         max_file_bytes: int = MAX_FILE_BYTES,
         max_scratch_bytes: int = MAX_SCRATCH_BYTES,
         handlers: str = HANDLERS,
+        plugins: Sequence[str] = (),
         preload: Sequence[str] = (),
     ) -> None:
         self.kinds: tuple[str, ...] = ()
@@ -75,13 +76,14 @@ class ChildPool:
         self._max_file_bytes = max_file_bytes
         self._max_scratch_bytes = max_scratch_bytes
         self._handlers = handlers
+        self._plugins = plugins
         self._preload = preload
         self._children: dict[int, Child] = {}
         self._fresh: list[Child] = []
-        self._idle: list[Child] = []  # the one used last comes last
+        self._idle: list[Child] = []  # the most recently used comes last
         self._busy: set[Child] = set()
-        self._is_one_fresh = asyncio.Event()
-        self._is_one_missing = asyncio.Event()
+        self._has_fresh = asyncio.Event()
+        self._has_vacancy = asyncio.Event()
         self._server: ForkServer | None = None
         self._stack = AsyncExitStack()
 
@@ -92,7 +94,7 @@ class ChildPool:
             await self._start_missing()
             await stack.enter_async_context(
                 background.running(
-                    self._replace_forever(), self._watch_forever(), self._watch_files_forever()
+                    self._replace_forever(), self._monitor_memory_forever(), self._monitor_files_forever()
                 )
             )
             self._stack = stack.pop_all()
@@ -101,31 +103,32 @@ class ChildPool:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
-        """Kill and reap all children, busy ones too."""
+        """Kill and reap all children, including busy ones."""
         return await self._stack.__aexit__(kind, error, trace)
 
     @asynccontextmanager
     async def take(self, tenancy: Tenancy) -> AsyncIterator[Child]:
-        """A child for one attempt, there must be a free slot. A warm one, or the next that is fresh.
+        """Lend a child for one attempt: an idle one whose tenancy covers it, or a fresh one.
 
-        One that is not confined yet has to be before its job starts. A child that still runs at the end of
-        the body is killed. Raises ChildStartFailed when none can be started.
+        The caller must confine a child that is not confined yet before it starts a job. If the child still
+        runs a job at the end of the body, it is killed. Raises ChildStartFailed if no child can be started,
+        and RuntimeError if all slots are in use.
         """
         if len(self._busy) >= self._slots:
-            raise RuntimeError("there is no free slot")
-        child = self._warm(tenancy) or await self._next_fresh()
+            raise RuntimeError("all slots are in use")
+        child = self._pop_idle(tenancy) or await self._next_fresh()
         if child.tenancy is None:
-            child.bind(tenancy, self._files_in_use(tenancy))
+            child.bind(tenancy, self._inherited_files(tenancy))
         self._busy.add(child)
-        self._make_room()
+        self._end_surplus()
         try:
             yield child
         finally:
             self._busy.remove(child)
             await self._put_back(child)
 
-    def _warm(self, tenancy: Tenancy) -> Child | None:
-        """The idle child used last among those that may run such a job: its models are loaded."""
+    def _pop_idle(self, tenancy: Tenancy) -> Child | None:
+        """Take the most recently used idle child that covers a tenancy: it probably has the model loaded."""
         for child in reversed(self._idle):
             if child.is_alive and child.tenancy is not None and child.tenancy.covers(tenancy):
                 self._idle.remove(child)
@@ -140,13 +143,13 @@ class ChildPool:
                         child = self._fresh.pop()
                         if child.is_alive:
                             return child
-                    self._is_one_fresh.clear()
-                    await self._is_one_fresh.wait()
+                    self._has_fresh.clear()
+                    await self._has_fresh.wait()
         except TimeoutError:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
 
-    def _files_in_use(self, tenancy: Tenancy) -> dict[str, Path]:
-        """The files of the same owner's idle children, so that several models come to share a child."""
+    def _inherited_files(self, tenancy: Tenancy) -> dict[str, Path]:
+        """Return the files of the owner's idle children, so that one child can serve several models."""
         if tenancy.owner_id is None:
             return {}
         files: dict[str, Path] = {}
@@ -155,25 +158,26 @@ class ChildPool:
                 files |= child.files
         return dict(list(files.items())[-MAX_INHERITED_FILES:])
 
-    def _make_room(self) -> None:
-        """End the idle children that are one too many, the one used last the longest ago first."""
+    def _end_surplus(self) -> None:
+        """End idle children while there are more bound children than slots, least recently used first."""
         while self._idle and len(self._busy) + len(self._idle) > self._slots:
             self._idle.pop(0).kill(KillReason.CLOSING)
 
     async def _put_back(self, child: Child) -> None:
-        if child.is_alive and self._is_fit(child):
+        if child.is_alive and self._is_reusable(child):
             self._idle.append(child)
             return
         child.kill(KillReason.CLOSING)
-        await child.wait_killed()
+        await child.wait_exited()
         child.close()
 
-    def _is_fit(self, child: Child) -> bool:
-        """Whether a child may run another job."""
+    def _is_reusable(self, child: Child) -> bool:
+        """Return whether a child may run another job."""
         tenancy = child.tenancy
         if tenancy is None or tenancy.is_for_one_job or not child.is_confined or child.is_running:
             return False
-        # What a user's file has left of a process that failed, nobody knows: not even its owner's next job.
+        # A user's file may have left the process in an unknown state, which the owner's next job must not
+        # meet.
         if child.has_failed and tenancy.owner_id is not None:
             return False
         return child.jobs_started < self._max_jobs_per_child
@@ -181,7 +185,7 @@ class ChildPool:
     async def _replace_forever(self) -> None:
         failures = 0
         while True:
-            await self._is_one_missing.wait()
+            await self._has_vacancy.wait()
             try:
                 await self._start_missing()
             except (ChildStartFailed, OSError) as error:
@@ -192,13 +196,13 @@ class ChildPool:
                 failures = 0
 
     async def _start_missing(self) -> None:
-        self._is_one_missing.clear()
+        self._has_vacancy.clear()
         try:
             while len(self._children) < self._slots + FRESH:
                 self._fresh.append(await self._start_child())
-                self._is_one_fresh.set()
+                self._has_fresh.set()
         except (ChildStartFailed, OSError):  # OSError: out of descriptors, processes or memory
-            self._is_one_missing.set()
+            self._has_vacancy.set()
             raise
 
     async def _start_child(self) -> Child:
@@ -231,52 +235,53 @@ class ChildPool:
             await self._server.close()
         self._server = await ForkServer.open(
             handlers=self._handlers,
+            plugins=self._plugins,
             preload=self._preload,
             memory_limit_bytes=self._memory_limit_bytes,
             max_file_bytes=self._max_file_bytes,
-            on_end=self._ended,
+            on_end=self._child_exited,
         )
         return self._server
 
-    def _ended(self, pid: int, exit_code: int) -> None:
+    def _child_exited(self, pid: int, exit_code: int) -> None:
         child = self._children.pop(pid, None)
-        if child is None:  # its start was given up
+        if child is None:  # its start timed out
             return
-        child.ended(exit_code)
+        child.set_exited(exit_code)
         for waiting in (self._idle, self._fresh):
             if child in waiting:
                 waiting.remove(child)
                 child.close()
-        self._is_one_missing.set()
+        self._has_vacancy.set()
         if child.kill_reason is not KillReason.CLOSING:
             metrics.CHILD_DEATHS.labels(child.kill_reason or "died").inc()
             log.warning("child_died", pid=pid, reason=child.kill_reason, exit_code=exit_code)
 
-    async def _watch_forever(self) -> None:
-        """Kill the child that has too much memory, before the kernel or the container's limit chooses one."""
+    async def _monitor_memory_forever(self) -> None:
+        """Kill a child that exceeds the memory limit, before the OOM killer kills some other process."""
         for round_ in itertools.count():
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(MONITOR_SECONDS)
             for child in tuple(self._busy):
                 if child.rss_bytes > self._memory_limit_bytes:
                     child.kill(KillReason.MEMORY_LIMIT)
-            if round_ % IDLE_WATCH_ROUNDS:
+            if round_ % IDLE_MONITOR_ROUNDS:
                 continue
             for child in tuple(self._idle):
                 if child.rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
                     self._idle.remove(child)
                     child.kill(KillReason.CLOSING)
 
-    async def _watch_files_forever(self) -> None:
-        """Kill the child that has written too much, before the disk is full for all. A disk may be slow."""
+    async def _monitor_files_forever(self) -> None:
+        """Kill a child that has written too much. Measures in a thread, because a disk may be slow."""
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(MONITOR_SECONDS)
             for child in tuple(self._busy):
-                if child.room is None:
+                if child.folder is None:
                     continue
                 job = child.jobs_started
-                is_beyond = await asyncio.to_thread(usage.is_beyond, child.room, self._max_scratch_bytes)
-                # The next job is not to blame for what the one before has written.
-                if is_beyond and child in self._busy and child.jobs_started == job:
+                exceeds = await asyncio.to_thread(usage.exceeds_limit, child.folder, self._max_scratch_bytes)
+                # A job that has started in the meantime must not die for the files of the previous one.
+                if exceeds and child in self._busy and child.jobs_started == job:
                     child.kill(KillReason.DISK_LIMIT)
 
     async def _close(self) -> None:
@@ -287,4 +292,4 @@ class ChildPool:
             await self._server.close()
         for child in children:
             child.close()
-        await asyncio.sleep(0)  # in which the loop lets go of the connections
+        await asyncio.sleep(0)  # lets the event loop close the connections

@@ -1,4 +1,4 @@
-"""Whose jobs a child may run: decided by the worker from the job, before the child hears of it."""
+"""Decide which jobs may share a child process. The worker decides it, before the child gets the job."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +11,13 @@ from app.jobs.transition_types import ClaimedJob
 
 @dataclass(frozen=True)
 class Tenancy:
-    """What a job asks of its child, and from its first job on what a child is bound to.
+    """What a job requires of its child, and what a child is bound to from its first job on.
 
-    A child without an owner runs code of ours on rows that came with the job, and serves every owner. One
-    that has been given a file, a checkpoint or code that we did not write serves the owner of that job until
-    it ends: whatever such a file has made of the process, it meets no rows of another owner. `files` are keys
-    of storage, the only files that the child can open. One that may write does so in a folder of its own.
+    A child without an owner runs built-in code on inline rows, and serves all owners. A child that was
+    given a file, a checkpoint or code of a plugin serves the owner of that job until it exits: should a
+    malicious file have taken over the process, it never sees rows of another owner. `files` are storage
+    keys, the only files that the child can open. A child that `may_write` has a folder of its own to write
+    in.
     """
 
     owner_id: UUID | None = None
@@ -24,23 +25,23 @@ class Tenancy:
     files: frozenset[str] = frozenset()
     may_write: bool = False
 
-    def covers(self, wanted: "Tenancy") -> bool:
-        """Whether a child that is bound to this may run a job that asks for that."""
-        return self.is_like(wanted) and wanted.files <= self.files
+    def covers(self, required: "Tenancy") -> bool:
+        """Return whether a child bound to this tenancy may run a job that requires the other."""
+        return self.is_like(required) and required.files <= self.files
 
     def is_like(self, other: "Tenancy") -> bool:
-        """Whether both have the same owner and permissions, whatever the files they read."""
-        mine = (self.owner_id, self.permissions, self.may_write)
-        return mine == (other.owner_id, other.permissions, other.may_write)
+        """Return whether both have the same owner, permissions and right to write, whatever their files."""
+        own = (self.owner_id, self.permissions, self.may_write)
+        return own == (other.owner_id, other.permissions, other.may_write)
 
     @property
     def is_for_one_job(self) -> bool:
-        """Whether the child ends with its job, so that every process that the job started does."""
+        """Whether the child ends after one job, so that no process that the job started outlives it."""
         return Permission.PROCESSES in self.permissions
 
 
 def tenancy_of(job: ClaimedJob, kinds: Mapping[str, Kind]) -> Tenancy:
-    """What a job asks of its child."""
+    """Return what a job requires of its child."""
     kind = kinds[job.kind]
     files = {file.key for file in job.files.values()}
     if job.checkpoint_file is not None:

@@ -1,4 +1,4 @@
-"""How much a child has written, looked at from outside while it may write on."""
+"""Measure how much a child has written to disk, while it may still be writing."""
 
 import os
 from contextlib import suppress
@@ -6,23 +6,23 @@ from pathlib import Path
 from typing import Final
 
 MAX_FILES: Final = 10_000
-"""As many files and folders may be there. A look at them has an end, whatever a child does meanwhile."""
+"""The limit on files and folders. It also bounds the time of a measurement."""
 
 _BLOCK_BYTES: Final = 512
-"""What `st_blocks` counts in, whatever the file system does."""
+"""The unit of `st_blocks`, on every file system."""
 
 
-def is_beyond(folder: Path, max_bytes: int, max_files: int = MAX_FILES) -> bool:
-    """Whether what is below a folder takes more room than that, or is more files and folders.
+def exceeds_limit(folder: Path, max_bytes: int, max_files: int = MAX_FILES) -> bool:
+    """Return whether a folder has more contents than allowed, in bytes on disk or in files and folders.
 
-    No link is followed. What disappears during the look does not count. A folder that cannot be looked into
-    (closed to others, or too deep for its path to have a name) is beyond any limit.
+    Does not follow links and does not count what disappears meanwhile. A folder that cannot be read,
+    because of its mode or because its path is too long, exceeds any limit.
     """
     files = size = 0
-    waiting = [str(folder)]
-    while waiting:
+    pending = [str(folder)]
+    while pending:
         try:
-            with os.scandir(waiting.pop()) as entries:
+            with os.scandir(pending.pop()) as entries:
                 for entry in entries:
                     files += 1
                     with suppress(FileNotFoundError):
@@ -30,7 +30,7 @@ def is_beyond(folder: Path, max_bytes: int, max_files: int = MAX_FILES) -> bool:
                     if size > max_bytes or files > max_files:
                         return True
                     if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                        pending.append(entry.path)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:

@@ -1,4 +1,4 @@
-"""The functions that do each kind of job; their other half, what the API knows, is in `app.jobs.kinds`."""
+"""Handlers by kind: the worker's half. The API's half is in `app.jobs.kinds`."""
 
 import pkgutil
 from collections.abc import Coroutine
@@ -9,7 +9,7 @@ from worker.handlers.batch_predict import batch_predict
 
 
 def _imported_when_called(name: str) -> Handler:
-    """A handler that a child imports when it has such a job, unless the fork server has it: it is heavy."""
+    """Return a handler that imports its module when called; the fork server may have preloaded it."""
 
     def handler(job: JobContext) -> Outcome | Coroutine[Any, Any, Outcome]:
         function: Handler = pkgutil.resolve_name(name)

@@ -1,4 +1,4 @@
-"""`batch_predict`: run a model over many rows, batch by batch."""
+"""`batch_predict`: predict many rows, batch by batch."""
 
 import math
 from functools import partial
@@ -11,24 +11,24 @@ from worker.context import JobContext, Outcome
 
 def batch_predict(job: JobContext) -> Outcome:
     """Predict every row that is not done yet; the result is how many there are, and how many are in error."""
-    params = predictions.params_of(job, BatchPredictParams)
-    found = rows.of_job(job, params.shape)
-    model = predictions.load(job, params.model)
-    predictions.ensure_few_errors(job, params.max_row_errors)
+    params = predictions.parse_params(job, BatchPredictParams)
+    found = rows.open_rows(job, params.shape)
+    model = predictions.load_model(job, params.model)
+    predictions.check_error_limit(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
     for first_row in range(job.resume.done, len(found), params.batch_size):
         if job.stop_requested:
             return Yielded()
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
-        given = rows.given(batch, params.shape)
-        outputs = predictions.predict(model, given, has_worked=has_worked, is_only_written=True)
+        given = rows.model_inputs(batch, params.shape)
+        outputs = predictions.predict(model, given, has_worked=has_worked, may_be_structs=True)
         send = partial(
             job.commit,
-            ids=rows.ids(batch, params.shape),
+            ids=rows.row_ids(batch, params.shape),
             step=f"Batch {job.next_batch + 1}/{batches}",
             is_last=first_row + len(batch) == len(found),
         )
-        predictions.commit(send, outputs, has_worked=has_worked)
-        predictions.ensure_few_errors(job, params.max_row_errors)
+        predictions.commit_outputs(send, outputs, has_worked=has_worked)
+        predictions.check_error_limit(job, params.max_row_errors)
     return {"total": len(found), "errors": job.errors}

@@ -1,4 +1,4 @@
-"""`evaluate_model`: predict rows whose true values are known, and say how good that was."""
+"""`evaluate_model`: predict rows whose true values are known, and measure the predictions."""
 
 import math
 from collections.abc import Sequence
@@ -12,39 +12,39 @@ from worker.evaluation import Evaluation
 
 
 def evaluate_model(job: JobContext) -> Outcome:
-    """Compare every row that is not compared yet; the result is the metrics over all of them.
+    """Compare every row that is not committed yet. The result has the metrics over all rows.
 
-    What the metrics are computed from travels with each batch as the checkpoint, so that an attempt that goes
-    on after another counts each row once.
+    The checkpoint of each batch holds the counts from which the metrics are computed, so that an attempt that
+    resumes counts each row once.
     """
-    params = predictions.params_of(job, EvaluateModelParams)
-    found = rows.of_job(job, params.shape, params.target)
-    model = predictions.load(job, params.model)
-    evaluation = Evaluation.resumed(job.resume.checkpoint, params.classes)
-    predictions.ensure_few_errors(job, params.max_row_errors)
+    params = predictions.parse_params(job, EvaluateModelParams)
+    found = rows.open_rows(job, params.shape, params.target)
+    model = predictions.load_model(job, params.model)
+    evaluation = Evaluation.from_checkpoint(job.resume.checkpoint, params.classes)
+    predictions.check_error_limit(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
     for first_row in range(job.resume.done, len(found), params.batch_size):
         if job.stop_requested:
             return Yielded()
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
-        said = predictions.predict(model, rows.given(batch, params.shape), has_worked=has_worked)
-        outputs = _compared(evaluation, first_row, said, rows.written(batch, params.target))
+        said = predictions.predict(model, rows.model_inputs(batch, params.shape), has_worked=has_worked)
+        outputs = _compared(evaluation, first_row, said, rows.column_as_written(batch, params.target))
         job.commit(
             outputs,
-            ids=rows.ids(batch, params.shape),
+            ids=rows.row_ids(batch, params.shape),
             step=f"Batch {job.next_batch + 1}/{batches}",
             checkpoint=evaluation.checkpoint(),
             is_last=first_row + len(batch) == len(found),
         )
-        predictions.ensure_few_errors(job, params.max_row_errors)
+        predictions.check_error_limit(job, params.max_row_errors)
     return {"total": len(found), "errors": job.errors, **evaluation.result()}
 
 
 def _compared(
     evaluation: Evaluation, first_row: int, said: Sequence[Any], targets: Sequence[Any]
 ) -> list[Any]:
-    """Each prediction with its target, counted; or why there is nothing to count."""
+    """Add each prediction to the evaluation; return the comparisons, and errors as they are."""
     return [
         output if isinstance(output, RowError) else evaluation.compare(row, output, target)
         for row, (output, target) in enumerate(zip(said, targets, strict=True), first_row)

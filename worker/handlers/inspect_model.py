@@ -1,4 +1,4 @@
-"""`inspect_model`: look at a file that somebody has brought."""
+"""`inspect_model`: check an uploaded model file."""
 
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from worker.runtimes import file_runtime
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 
 MAX_NAMES: Final = 10_000
-"""Columns or classes beyond that many are too many to be written down; the model works without."""
+"""With more columns or classes than this, their names are not stored; the model works without."""
 
 
 def inspect_model(job: JobContext) -> Outcome:
-    """What the file says of itself as `signature`, or why it is `refused`."""
+    """Return the file's `signature`, or why it is `refused`. Both complete the job."""
     params = _params(job)
     runtime = file_runtime(params.runtime)
     if runtime is None:

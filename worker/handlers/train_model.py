@@ -1,4 +1,4 @@
-"""`train_model`: learn from rows, epoch by epoch."""
+"""`train_model`: train a model, epoch by epoch."""
 
 from pathlib import Path
 from typing import Final
@@ -17,21 +17,21 @@ DATASET: Final = "dataset"
 ARTIFACT: Final = "model"
 
 READING_FACTOR: Final = 3
-"""Memory that reading takes, as a multiple of the file's values: the table, and its cells looked at."""
+"""Memory for reading, as a multiple of the size of the values: the table, and its cells as objects."""
 
 
 def train_model(job: JobContext) -> Outcome:
-    """Train until there is no epoch left or none is worth it; the result holds the metrics and the history.
+    """Train until the last epoch or an early stop. The result has the metrics and the history.
 
-    An epoch is a batch of one output, its record. The model's file is handed over as the artifact `model`.
+    Each epoch is a batch with one output, its record. The model's file is the artifact `model`.
     """
-    params = predictions.params_of(job, TrainModelParams)
-    threads.use_one()
+    params = predictions.parse_params(job, TrainModelParams)
+    threads.limit_to_one()
     training = Training(_table(job, params), params, job.resume.checkpoint)
-    while not training.is_over:
+    while not training.is_finished:
         if job.stop_requested:
             return Yielded()
-        record = training.learn()
+        record = training.train_epoch()
         job.commit(
             [record],
             step=f"Epoch {record.epoch}/{params.epochs}",
@@ -48,13 +48,13 @@ def train_model(job: JobContext) -> Outcome:
 
 def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
     if not job.has_file(DATASET):
-        return table.of(job.rows())
-    return table.of(_read(job.file(DATASET), params))
+        return table.to_arrow(job.rows())
+    return table.to_arrow(_read(job.file(DATASET), params))
 
 
 def _read(path: Path, params: TrainModelParams) -> pa.Table:
     """The columns that are asked for; all, if one is missing, so that it can be said which there are."""
-    memory.ensure_room("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
+    memory.ensure_available("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
     with RowReader(path) as reader:
         wanted = None
         if params.features is not None:

@@ -1,4 +1,4 @@
-"""The models that a child has loaded, the ones used last."""
+"""An LRU cache of the models that a child process has loaded."""
 
 from collections import OrderedDict
 from pathlib import Path
@@ -13,9 +13,10 @@ MAX_MODELS: Final = 8
 
 
 class ModelCache:
-    """Holds loaded models. One process runs one job at a time, and versions never change: no lock, no expiry.
+    """Caches loaded models. Needs no lock, since a child runs one job at a time, and no expiry.
 
-    The files of all cached models may have `max_bytes` together; a larger one is cached alone.
+    The files of all cached models have at most `max_bytes` together. A model with a larger file is cached
+    alone.
     """
 
     def __init__(self, *, max_models: int = MAX_MODELS, max_bytes: int = 512 * 1024 * 1024) -> None:
@@ -24,30 +25,30 @@ class ModelCache:
         self._loaded: OrderedDict[ModelReference, tuple[Model, int]] = OrderedDict()
 
     def load(self, reference: ModelReference, path: Path | None) -> Model:
-        """The model, loaded from its file if it has not been used lately.
+        """Return a model, loaded from its file unless it is cached. `path` is None for a built-in model.
 
-        `path` is None for a model that is built in. Raises JobError `unknown_runtime`, UnsafeModel,
-        BrokenModel.
+        Raises JobError `unknown_runtime`, UnsafeModel, BrokenModel.
         """
         if reference in self._loaded:
             self._loaded.move_to_end(reference)
             return self._loaded[reference][0]
-        found = runtime(reference.runtime)
-        if found is None:
-            raise JobError("unknown_runtime", f"this worker cannot run {reference.runtime} models")
+        model_runtime = runtime(reference.runtime)
+        if model_runtime is None:
+            raise JobError("unknown_runtime", f"this worker has no runtime {reference.runtime!r}")
         size = 0 if path is None else path.stat().st_size
-        # Before it is loaded: the old ones and the new one are not in memory together.
-        self._make_room(size)
-        model = found.load(reference, path)
+        # Evict before loading, so that old and new models are not in memory together.
+        self._evict(size)
+        model = model_runtime.load(reference, path)
         self._loaded[reference] = (model, size)
         return model
 
-    def _make_room(self, size: int) -> None:
+    def _evict(self, size: int) -> None:
         while self._loaded and (
             len(self._loaded) >= self._max_models
-            or size + sum(held for _, held in self._loaded.values()) > self._max_bytes
+            or size + sum(cached for _, cached in self._loaded.values()) > self._max_bytes
         ):
             self._loaded.popitem(last=False)
 
 
-OF_THIS_CHILD: Final = ModelCache()
+CHILD_CACHE: Final = ModelCache()
+"""The cache of this process."""

@@ -1,7 +1,7 @@
-"""Predictions that are only written down: what msgspec writes as the same JSON as dicts, made in less time.
+"""Predictions as msgspec structs: they encode to the same JSON as dicts, and are built in less time.
 
-Two dicts for each row cost more than a linear model takes to answer, and the garbage collector looks at all
-of them. A struct is left alone by the collector, and `map` makes a column of them.
+Building two dicts per row costs more than a linear model takes to predict, and the garbage collector tracks
+all of them. It does not track these structs, and `map` builds a whole column of them.
 """
 
 from collections.abc import Sequence
@@ -14,42 +14,45 @@ import numpy as np
 import numpy.typing as npt
 
 
-class Value(msgspec.Struct, gc=False):
-    """What a regressor says."""
+class ValuePrediction(msgspec.Struct, gc=False):
+    """The prediction of a regressor."""
 
     value: Any
 
 
-class Labelled(msgspec.Struct, gc=False):
-    """What a classifier says."""
+class LabelPrediction(msgspec.Struct, gc=False):
+    """The prediction of a classifier."""
 
     label: str
     score: float
     scores: Any
 
 
-def values(numbers: Sequence[Any]) -> list[Any]:
-    """`{"value": …}` for each number."""
-    return list(map(Value, numbers))
+def value_predictions(numbers: Sequence[Any]) -> list[Any]:
+    """Return `{"value": …}` for each number."""
+    return list(map(ValuePrediction, numbers))
 
 
-def labelled(labels: Sequence[str], scores: npt.NDArray[Any], classes: Sequence[str]) -> list[Any] | None:
-    """`{"label", "score", "scores"}` for each row of scores, a column for each class.
+def label_predictions(
+    labels: Sequence[str], scores: npt.NDArray[Any], classes: Sequence[str]
+) -> list[Any] | None:
+    """Return `{"label", "score", "scores"}` for each row. `scores` has shape (rows, classes).
 
-    None where only dicts will do: for a label that is no class, and for names that are no struct's.
+    Returns None if only dicts can hold the predictions: a label is not a class, or two classes have the
+    same name, or a name needs escaping in JSON.
     """
-    of_classes = _struct(tuple(classes))
-    places = {name: place for place, name in enumerate(classes)}
-    if of_classes is None or scores.shape[1] != len(classes) or not places.keys() >= set(labels):
+    scores_struct = _scores_struct(tuple(classes))
+    indices = {name: index for index, name in enumerate(classes)}
+    if scores_struct is None or scores.shape[1] != len(classes) or not indices.keys() >= set(labels):
         return None
-    own = scores[np.arange(len(labels)), [places[label] for label in labels]]
-    return list(map(Labelled, labels, own.tolist(), starmap(of_classes, scores.tolist())))
+    label_scores = scores[np.arange(len(labels)), [indices[label] for label in labels]]
+    return list(map(LabelPrediction, labels, label_scores.tolist(), starmap(scores_struct, scores.tolist())))
 
 
 @lru_cache(maxsize=64)
-def _struct(classes: tuple[str, ...]) -> type[msgspec.Struct] | None:
-    """A struct with a member for each class; None if two have the same name, or one has to be escaped."""
-    members = [f"of_{place}" for place in range(len(classes))]
+def _scores_struct(classes: tuple[str, ...]) -> type[msgspec.Struct] | None:
+    """Return a struct type with a member for each class; None if msgspec cannot define it."""
+    members = [f"class_{index}" for index in range(len(classes))]
     try:
         return msgspec.defstruct(
             "Scores",

@@ -1,4 +1,4 @@
-"""Predicts a few made-up rows with a model that is new: what cannot predict is refused at the upload."""
+"""Try an uploaded model on example rows, so that a model that cannot predict is refused at the upload."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -8,33 +8,36 @@ from worker.context import JobError, RowError
 from worker.runtimes.runtime import BrokenModel, Model
 
 BAD_ROW: Final = "bad_row"
-WAY_OUT: Final = "test it on rows of your own, as arrays without column names, before you save it"
+ADVICE: Final = (
+    "before you save it, check that it predicts rows of your own, given as arrays without column names"
+)
 
 
-def prediction_of(model: Model, rows: Iterable[Any]) -> Any:
-    """What a model predicts for the first of these rows that it takes; None if that cannot be told from them.
+def try_rows(model: Model, rows: Iterable[Any]) -> Any:
+    """Return the prediction for the first example row that the model accepts.
 
-    Raises BrokenModel if the model fails at each of them.
+    Returns None if the model accepts none of them but may accept others. Raises BrokenModel if it fails on
+    all.
     """
     reason: str | None = None
     has_answered = False
     for row in rows:
         try:
-            (said,) = model.predict([row])
+            (prediction,) = model.predict([row])
         except JobError as error:
             reason = reason or error.message
             continue
-        if not isinstance(said, RowError):
-            return said
-        # A row that does not fit says nothing about the model.
-        has_answered = has_answered or said.code != BAD_ROW
+        if not isinstance(prediction, RowError):
+            return prediction
+        # That an example row does not fit says nothing about the model.
+        has_answered = has_answered or prediction.code != BAD_ROW
     if reason is not None and not has_answered:
-        raise BrokenModel(f"it cannot predict: {reason.rstrip('.')}; {WAY_OUT}")
+        raise BrokenModel(f"it failed on every example row: {reason.rstrip('.')}; {ADVICE}")
     return None
 
 
-def task_of(prediction: Any) -> Task | None:
-    """The task of a model, by a prediction of it."""
+def infer_task(prediction: Any) -> Task | None:
+    """Return the task of a model, from the form of a prediction; None for neither label nor value."""
     if isinstance(prediction, dict) and "label" in prediction:
         return Task.CLASSIFICATION
     return Task.REGRESSION if isinstance(prediction, dict) and "value" in prediction else None

@@ -1,4 +1,4 @@
-"""VADER: the built-in sentiment model, a lexicon and rules, for English texts and emoji.
+"""The runtime of VADER, the built-in sentiment model: a lexicon and rules for English text and emoji.
 
 C.J. Hutto and E.E. Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media
 Text", ICWSM 2014; https://github.com/cjhutto/vaderSentiment for the package and for the thresholds.
@@ -21,31 +21,30 @@ NEGATIVE_FROM: Final = -0.05
 
 
 class VaderRuntime:
-    """Has one model, whatever it is called in the registry."""
+    """Loads the only model, by any name."""
 
     def load(self, reference: ModelReference, path: Path | None) -> "VaderModel":
-        """The model; it has no file."""
+        """Return the model; it has no file."""
         return VaderModel()
 
 
 class VaderModel:
-    """Says whether a text is positive, negative or neutral.
+    """Classifies texts as positive, negative or neutral.
 
     A prediction is `{"label", "score", "scores": {"positive", "neutral", "negative", "compound"}}`. The first
-    three scores are the shares of the text in each category, as VADER gives them; they do not decide.
-    `compound` (-1 to 1) does: positive from 0.05, negative to -0.05, else neutral. `score` (0 to 1) is how
-    far the text is on the side of its label: |compound|, for neutral 1 - |compound|. It is a strength, not
-    a probability.
+    three scores are the shares of the text in each category, as VADER returns them; they do not decide the
+    label. `compound` (-1 to 1) does: positive from 0.05, negative to -0.05, otherwise neutral.
+    `score` (0 to 1) is the strength of the label, not a probability: |compound|, for neutral 1 - |compound|.
     """
 
     def predict(self, rows: Sequence[Any]) -> list[Any]:
-        """One prediction for each text, a RowError for a row that is none: an empty cell, a number."""
+        """Return one prediction per text, or a RowError for a row that is not text, like an empty cell."""
         return [_predict(text) for text in rows]
 
 
 def _predict(text: Any) -> dict[str, Any] | RowError:
     if not isinstance(text, str):
-        said = "there is no text" if text is None else f"{cells.shown(text)} is not a text"
+        said = "there is no text" if text is None else f"{cells.preview(text)} is not a text"
         return RowError(BAD_ROW, said)
     scores = _analyzer.polarity_scores(text)
     compound = scores["compound"]
@@ -68,10 +67,10 @@ def _predict(text: Any) -> dict[str, Any] | RowError:
 
 
 class LinearAnalyzer(SentimentIntensityAnalyzer):  # type: ignore[misc]  # the package has no types
-    """VADER's own analyzer with the same scores, in time that grows with the text and not with its square.
+    """VADER's analyzer with the same scores, in linear instead of quadratic time.
 
-    For each sentiment word the original puts all words of the text in lower case, up to four times: 41 s for
-    100 000 characters of prose. The rules look at three words before and two after; so it gets only those.
+    For each sentiment word, the original lowercases all words of the text up to four times: 41 s for 100 000
+    characters of prose. The rules look at three words before and two after, so they get only these.
     """
 
     @staticmethod
@@ -90,5 +89,5 @@ def _around(words: list[str], i: int) -> tuple[list[str], int]:
     return words[first : i + 3], i - first
 
 
-# Read from its files at import, that is once in the fork server; the children share its memory.
+# The lexicon is read at import, so once in the fork server, whose memory the children share.
 _analyzer: Final = LinearAnalyzer()

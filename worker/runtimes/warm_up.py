@@ -1,8 +1,8 @@
-"""The first load and the first prediction of each runtime, in the fork server, with models of our own.
+"""Load and run a model of each built-in runtime once, in the fork server.
 
-What a library does once (import more of itself, look up signatures, count processors, build tables) it would
-otherwise do in each child anew: a third of the time that a child takes to its first prediction. It needs no
-user's file: the models are made here.
+Libraries work on first use: they import more, look up signatures, count processors, build tables.
+Without the warm-up each child repeats it, which is a third of the time to its first prediction. The models
+are created here; no user's file is opened.
 """
 
 import pkgutil
@@ -33,7 +33,7 @@ _LABELS: Final = ["yes", "no", "yes", "no"]
 
 
 def warm_up() -> None:
-    """Load and run a model of each runtime. Raises what a broken installation raises."""
+    """Load and run a model of each built-in runtime. Raises whatever a broken installation raises."""
     _predict("vader", None, _TEXTS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")
@@ -72,6 +72,6 @@ def _onnx_regressor() -> bytes:
 def _predict(name: str, path: Path | None, rows: Sequence[Any]) -> None:
     runtime: Runtime = pkgutil.resolve_name(RUNTIMES[name])()
     model = runtime.load(ModelReference(name=name, version=1, runtime=name), path)
-    for is_only_written in (False, True):
-        outputs = predictions.predict(model, rows, has_worked=False, is_only_written=is_only_written)
+    for may_be_structs in (False, True):
+        outputs = predictions.predict(model, rows, has_worked=False, may_be_structs=may_be_structs)
         encoding.json_lines(outputs, 0)

@@ -1,1 +1,1 @@
-"""How a model is trained: from a table and a wish to an artifact, epoch by epoch, resumable after each."""
+"""Train a model from a table: plan the training, run its epochs with checkpoints, write the artifact."""

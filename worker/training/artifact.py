@@ -1,8 +1,7 @@
-"""The file of a trained model: a scikit-learn pipeline as skops keeps it, and a note of what its columns
-hold.
+"""The file of a trained model: a scikit-learn pipeline in skops format, plus metadata about its columns.
 
-The note is one more member of the zip, which skops does not mind: `skops.io.load` gives the pipeline, with
-nothing of ours in it.
+The metadata is an extra member of the zip archive, which skops ignores: `skops.io.load` returns the plain
+pipeline.
 """
 
 import zipfile
@@ -15,12 +14,12 @@ import skops.io
 from app.models.versions import Task
 from worker.cells import Content
 
-NOTE: Final = "headrace.json"
-MAX_NOTE_BYTES: Final = 4 * 1024 * 1024
+METADATA_FILE: Final = "headrace.json"
+MAX_METADATA_BYTES: Final = 4 * 1024 * 1024
 
 
-class NotedColumn(msgspec.Struct, frozen=True):
-    """One column that the pipeline takes. `type` is what it must be to fit, as an InputColumn has it.
+class ColumnMetadata(msgspec.Struct, frozen=True):
+    """One input column of a pipeline. `type` is the expected type, as in an InputColumn.
 
     `missing` are the texts that mark a missing number, like `NA`.
     """
@@ -31,27 +30,29 @@ class NotedColumn(msgspec.Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
 
-class Note(msgspec.Struct, frozen=True):
-    """What a pipeline does not say itself. Columns are in its order."""
+class ModelMetadata(msgspec.Struct, frozen=True):
+    """What a pipeline itself does not record. Columns are in the order of the pipeline's input."""
 
     task: Task
-    columns: tuple[NotedColumn, ...]
+    columns: tuple[ColumnMetadata, ...]
 
 
-def write(path: Path, pipeline: Any, note: Note) -> None:
-    """Write a model's file."""
+def write(path: Path, pipeline: Any, metadata: ModelMetadata) -> None:
+    """Write a pipeline and its metadata to a file."""
     skops.io.dump(pipeline, path, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(NOTE, msgspec.json.encode(note))
+        archive.writestr(METADATA_FILE, msgspec.json.encode(metadata))
 
 
-def read_note(path: Path) -> Note | None:
-    """The note in a file; None if there is none that makes sense: it is somebody else's file then."""
+def read_metadata(path: Path) -> ModelMetadata | None:
+    """Return the metadata in a file; None if it has none that is valid, like most uploaded models."""
     with zipfile.ZipFile(path) as archive:
-        if NOTE not in archive.namelist() or archive.getinfo(NOTE).file_size > MAX_NOTE_BYTES:
+        if METADATA_FILE not in archive.namelist():
             return None
-        written = archive.read(NOTE)
+        if archive.getinfo(METADATA_FILE).file_size > MAX_METADATA_BYTES:
+            return None
+        content = archive.read(METADATA_FILE)
     try:
-        return msgspec.json.decode(written, type=Note)
+        return msgspec.json.decode(content, type=ModelMetadata)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None

@@ -1,7 +1,8 @@
-"""What the next attempt needs to go on after an epoch, as bytes. Nothing in it is a pickle.
+"""Encode and decode the checkpoint of a training. Nothing in it is pickled.
 
-What was learnt and what was fitted is written by skops, and loaded with the same checks as an upload; the
-rest is msgpack. There is no state of a random generator in it: each epoch draws from the seed and its number.
+skops serialises the fitted objects, and loads them with the same checks as an upload. The rest is msgpack.
+Random number generators are not saved: each epoch seeds its own from the seed of the job and the number of
+the epoch.
 """
 
 from typing import Any
@@ -14,7 +15,7 @@ from worker.runtimes.sklearn import inspection
 
 
 class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line of a training's history. Of the last two, one is there: by the task."""
+    """One entry of the training history: accuracy for a classification, R² for a regression."""
 
     epoch: int
     train_loss: float
@@ -25,7 +26,11 @@ class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
-    """All that an attempt has come to after an epoch. `best` is None while the last epoch is the best one."""
+    """The state of a training after an epoch.
+
+    `features` is the fitted transformer, `state` the learner after the last epoch, `best` the learner after
+    the best epoch, None if that is the last one.
+    """
 
     features: bytes
     state: bytes
@@ -35,32 +40,33 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 
 class BrokenCheckpoint(JobError):
-    """The checkpoint is not one of ours; a retry from the start helps, another attempt does not."""
+    """The checkpoint cannot be decoded; never retried, since another attempt would read the same one."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("broken_checkpoint", f"the checkpoint cannot be read: {message}", is_retryable=False)
+        text = f"the checkpoint cannot be read: {message}; submit the training again"
+        super().__init__("broken_checkpoint", text, is_retryable=False)
 
 
 encode = msgspec.msgpack.Encoder().encode
 
 
-def decode(written: bytes) -> Checkpoint:
-    """The checkpoint. Raises BrokenCheckpoint."""
+def decode(content: bytes) -> Checkpoint:
+    """Decode a checkpoint. Raises BrokenCheckpoint."""
     try:
-        return msgspec.msgpack.decode(written, type=Checkpoint)
+        return msgspec.msgpack.decode(content, type=Checkpoint)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise BrokenCheckpoint(str(error)) from None
 
 
-def dumped(value: Any) -> bytes:
-    """An estimator, or what a learner has for a state, as bytes."""
-    written: bytes = skops.io.dumps(value)
-    return written
+def dump(value: Any) -> bytes:
+    """Serialise an estimator or the state of a learner."""
+    content: bytes = skops.io.dumps(value)
+    return content
 
 
-def loaded(written: bytes) -> Any:
-    """The same again. Raises BrokenCheckpoint."""
+def load(content: bytes) -> Any:
+    """Deserialise what `dump` returned. Raises BrokenCheckpoint."""
     try:
-        return inspection.loads(written)
+        return inspection.loads(content)
     except JobError as error:
         raise BrokenCheckpoint(error.message) from error

@@ -1,4 +1,4 @@
-"""What the columns of a table hold, told by their content, and which of them a model should not see."""
+"""Infer what the columns of a table hold, and choose the columns that a model learns from."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -24,29 +24,29 @@ FEW_CATEGORIES: Final = 20
 MAX_CATEGORIES: Final = 1000
 MAX_CATEGORY_CHARACTERS: Final = 200
 MIN_ROWS_FOR_IDS: Final = 20
-"""With fewer rows values may all differ by chance."""
+"""In fewer rows, the values of any column may all differ by chance."""
 
 _ID_NAME: Final = re.compile(
     r"(?i:(.*[^a-z])?(id|uuid|guid|key|index|rownum|row_number)|unnamed: 0)|.*[a-z](Id|ID)"
 )
 _ROW_INDEX: Final = re.compile(r"Unnamed: [0-9]+|__index_level_[0-9]+__|__null_dask_index__")
-"""What pandas and Dask call an index that has no name."""
+"""The names that pandas and Dask give to an unnamed index."""
 
-MARKS: Final = frozenset(
+MISSING_MARKERS: Final = frozenset(
     {
         *("NA", "N/A", "n/a", "na", "#N/A", "<NA>", "NULL", "null", "Null", "None", "none", "NaN", "nan"),
         *("NAN", "?", "-", "--", ".", "\\N", "inf", "-inf", "Inf", "-Inf", "Infinity", "-Infinity"),
     }
 )
-"""How programs and people write that a value is missing."""
+"""Texts that programs and people write in place of a missing value."""
 
 DATE_LIKE: Final = re.compile(r"[0-9]{1,4}[/.-][0-9]{1,2}[/.-][0-9]{1,4}([ T][0-9:.]+)?")
-"""Dates in the order of some country, which cannot be told from another's."""
+"""Dates whose order of day, month and year is ambiguous."""
 
 _NO_FEATURES: Final[dict[str, str]] = {
-    Declared.ID: "not used: declared an id",
-    INDEX: "not used: the index of a pandas frame",
-    Declared.IGNORE: "not used: declared to be ignored",
+    Declared.ID: "not used: declared as an id",
+    INDEX: "not used: index of a pandas DataFrame",
+    Declared.IGNORE: "not used: declared as ignored",
 }
 _CONTENTS: Final[dict[str, Content]] = {
     Declared.NUMBER: Content.NUMBER,
@@ -61,101 +61,118 @@ _CODE: Final = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.:#/+=-]{1,64}")
 
 @dataclass(frozen=True)
 class Column:
-    """A column and what is made of it. One without content is not used; `reason` says why so or so.
+    """A column and its use. Without `content` it is not used; `reason` explains the decision to the user.
 
-    `is_written` says that its values are texts, though not their meaning. `missing` are the texts that mark a
-    missing number.
+    `is_stored_as_text` says that the file has texts for its numbers, booleans or dates. `missing_markers`
+    are the texts that mark a missing number.
     """
 
     name: str
     content: Content | None
     reason: str
-    is_written: bool = False
-    missing: tuple[str, ...] = ()
+    is_stored_as_text: bool = False
+    missing_markers: tuple[str, ...] = ()
 
     @property
-    def expects(self) -> str:
-        """What the type of a column must be to fit, as far as the type can tell."""
-        if self.is_written or self.content in (Content.BOOLEAN, Content.DATE):
+    def expected_type(self) -> str:
+        """The type that the column needs in rows to predict: `number`, `category`, `text` or `any`."""
+        if self.is_stored_as_text or self.content in (Content.BOOLEAN, Content.DATE):
             return "any"
         return self.used_as or "any"
 
     @property
     def used_as(self) -> str | None:
-        """How a model sees it: `number`, `category`, `text`, or not at all."""
+        """The form that the model sees: `number`, `category` or `text`; None if the column is not used."""
         if self.content in (Content.BOOLEAN, Content.DATE):
             return Content.NUMBER.value
         return None if self.content is None else self.content.value
 
 
-def tell_apart(
+def infer_columns(
     table: pa.Table,
     target: str,
     features: Sequence[str] | None,
     declared: Mapping[str, str] | None = None,
 ) -> list[Column]:
-    """Every column but the target, used or not, in the order in which a model will take them.
+    """Return every column but the target, used or not, in the order in which the model will take them.
 
-    `features` are those to use, None for all that are of use. `declared` is what the client says of columns;
-    it goes before what was said when the dataset was uploaded. Raises BadInput if no column is left.
+    `features` are the columns to use; None means all useful ones. `declared` are the types that the request
+    declares, which take precedence over those declared at the upload of the dataset. Raises BadInput if no
+    column is useful.
     """
     names = [name for name in table.column_names if name != target] if features is None else list(features)
-    told = [
-        _tell(
+    inferred = [
+        _infer_column(
             table.schema.field(name),
             table.column(name),
             (declared or {}).get(name) or was_declared(table.schema.field(name)),
-            is_asked_for=features is not None,
+            is_requested=features is not None,
         )
         for name in names
     ]
-    if not any(column.content for column in told):
-        reasons = "; ".join(f"{column.name}: {column.reason}" for column in told[:10])
-        raise BadInput(f"no column is left to learn from ({reasons or 'the target is the only one'})")
-    return told
+    if not any(column.content for column in inferred):
+        reasons = "; ".join(f"{column.name}: {column.reason}" for column in inferred[:10])
+        raise BadInput(f"no column is useful as a feature ({reasons or 'the target is the only column'})")
+    return inferred
+
+
+def check_names(table: pa.Table, target: str, features: Sequence[str]) -> None:
+    """Raise BadInput unless the table has the target and all features, and each is named once."""
+    known = set(table.column_names)
+    for name in (target, *features):
+        if name not in known:
+            existing = ", ".join(table.column_names[:20])
+            raise BadInput(f"the rows have no column {name!r}; their columns are: {existing}")
+    if target in features:
+        raise BadInput(f"the target {target!r} cannot be one of the features")
+    if len(set(features)) < len(features):
+        raise BadInput("a feature is named twice")
 
 
 def read(column: Column, stored: pa.ChunkedArray, field: pa.Field | None = None) -> npt.NDArray[Any]:
-    """The values of a used column as a model takes them: floats with NaN for missing, or objects.
+    """Return the values of a used column as a model takes them: floats with NaN for missing, or objects.
 
-    Texts and categories are as they were written; `field` says what is kept of that. Raises
-    BadInput for what is not what the client says.
+    Texts and categories are exactly as the file has them; `field` records how they were written. Raises
+    BadInput for a value that does not fit the declared type.
     """
     try:
         return _read(column, field or pa.field(column.name, stored.type), stored)
     except BadCell as error:
-        raise BadInput(f"column {column.name!r}, which is {column.reason}: {error}") from None
+        raise BadInput(
+            f"column {column.name!r} ({column.reason}): {error}; correct the value or declare another type"
+        ) from None
 
 
 def _read(column: Column, field: pa.Field, stored: pa.ChunkedArray) -> npt.NDArray[Any]:
     if column.content is Content.TEXT or column.content is Content.CATEGORY:
-        reader = cells.READERS[column.content]
-        found = np.empty(len(stored), dtype=object)
-        found[:] = [reader(value) for value in reading.written_values(field, plain(stored))]
-        return found
-    values = plain(reading.typed(field, stored))
+        parse = cells.PARSERS[column.content]
+        objects = np.empty(len(stored), dtype=object)
+        objects[:] = [parse(value) for value in reading.written_values(field, decode(stored))]
+        return objects
+    values = decode(reading.typed(field, stored))
     if pa.types.is_temporal(values.type):
         zone = values.type.tz if pa.types.is_timestamp(values.type) else None
         in_microseconds = values.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
-        return _floats(in_microseconds) / (cells.SECONDS_OF_A_DAY * 1e6)
+        return _to_floats(in_microseconds) / (cells.SECONDS_OF_A_DAY * 1e6)
     if column.content is not None and (_is_text(values.type) or column.content is Content.DATE):
-        reader = cells.without(column.missing) if column.missing else cells.READERS[column.content]
-        return np.fromiter((reader(value) for value in values.to_pylist()), np.float64, len(values))
-    return _floats(values)
+        markers = column.missing_markers
+        parse = cells.number_parser(markers) if markers else cells.PARSERS[column.content]
+        return np.fromiter((parse(value) for value in values.to_pylist()), np.float64, len(values))
+    return _to_floats(values)
 
 
-def filled(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values that are not missing; an empty text is."""
-    kept = values.drop_null()
-    if _is_text(kept.type):
-        return kept.filter(pc.not_equal(pc.utf8_trim_whitespace(kept), ""))
-    if pa.types.is_floating(kept.type):
-        return kept.filter(pc.is_finite(kept))
-    return kept
+def drop_missing(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values without null, empty texts, NaN and infinity."""
+    present = values.drop_null()
+    if _is_text(present.type):
+        return present.filter(pc.not_equal(pc.utf8_trim_whitespace(present), ""))
+    if pa.types.is_floating(present.type):
+        return present.filter(pc.is_finite(present))
+    return present
 
 
-def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The values without what is only a way to store them: dictionaries, other kinds of text."""
+def decode(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the values without dictionary encoding, and with all kinds of text as `string`."""
     if pa.types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     if pa.types.is_large_string(values.type) or pa.types.is_string_view(values.type):
@@ -163,50 +180,52 @@ def plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return values
 
 
-def _tell(field: pa.Field, values: pa.ChunkedArray, declared: str | None, *, is_asked_for: bool) -> Column:
+def _infer_column(
+    field: pa.Field, values: pa.ChunkedArray, declared: str | None, *, is_requested: bool
+) -> Column:
     name = field.name
-    if declared == Declared.IGNORE or (declared in _NO_FEATURES and not is_asked_for):
+    if declared == Declared.IGNORE or (declared in _NO_FEATURES and not is_requested):
         return Column(name, None, _NO_FEATURES[declared])
-    if not is_asked_for and _ROW_INDEX.fullmatch(name):
-        return Column(name, None, "not used: they are named like the row index that pandas writes")
-    values = plain(values)
+    if not is_requested and _ROW_INDEX.fullmatch(name):
+        return Column(name, None, "not used: named like a row index that pandas writes")
+    values = decode(values)
     if json_type(field) is not None or not _is_usable(values.type):
         kind = json_type(field) or values.type
-        return Column(name, None, f"not used: {kind} is no type that can be learnt from")
-    kept = filled(values)
-    if len(kept) == 0:
+        return Column(name, None, f"not used: values of type {kind} are not supported")
+    present = drop_missing(values)
+    if len(present) == 0:
         return Column(name, None, "not used: all values are missing")
     if declared is not None and (content := _CONTENTS.get(declared)) is not None:
-        return Column(name, content, f"declared a {declared}", _is_text(kept.type))
-    distinct = kept.unique()
-    if len(distinct) == 1 and len(kept) == len(values):
-        return Column(name, None, "not used: constant, the same in every row")
-    if not is_asked_for and (reason := _id_reason(name, kept, distinct)):
+        return Column(name, content, f"declared as a {declared}", _is_text(present.type))
+    distinct = present.unique()
+    if len(distinct) == 1 and len(present) == len(values):
+        return Column(name, None, "not used: the same value in every row")
+    if not is_requested and (reason := _id_reason(name, present, distinct)):
         return Column(name, None, reason)
-    if _is_text(kept.type) and (missing := marks_among(distinct.to_pylist())):
-        said = f"numbers, where {', '.join(map(repr, missing))} is taken for missing"
-        return Column(name, Content.NUMBER, said, is_written=True, missing=missing)
-    content, reason = _content(kept, distinct)
-    is_written = _is_text(kept.type) and content not in (Content.TEXT, Content.CATEGORY)
-    return Column(name, content, reason, is_written)
+    if _is_text(present.type) and (markers := find_missing_markers(distinct.to_pylist())):
+        reason = f"numbers; {', '.join(map(repr, markers))} counts as missing"
+        return Column(name, Content.NUMBER, reason, is_stored_as_text=True, missing_markers=markers)
+    content, reason = _infer_content(present, distinct)
+    is_stored_as_text = _is_text(present.type) and content not in (Content.TEXT, Content.CATEGORY)
+    return Column(name, content, reason, is_stored_as_text)
 
 
-def marks_among(distinct: Collection[str]) -> tuple[str, ...]:
-    """The marks for what is missing among texts of which all others are numbers; none if they are not."""
-    marks = sorted({text.strip() for text in distinct} & MARKS)
-    if not marks:
+def find_missing_markers(distinct: Collection[str]) -> tuple[str, ...]:
+    """Return the missing-value markers among texts, if all other texts are numbers, else nothing."""
+    markers = sorted({text.strip() for text in distinct} & MISSING_MARKERS)
+    if not markers:
         return ()
-    others = [text for text in distinct if text.strip() not in MARKS]
-    return tuple(marks) if others and are_numbers(others) else ()
+    others = [text for text in distinct if text.strip() not in MISSING_MARKERS]
+    return tuple(markers) if others and are_numbers(others) else ()
 
 
 def are_numbers(distinct: Collection[str]) -> bool:
-    """Whether different texts are all numbers, and would not be codes or versions."""
+    """Return whether all texts are numbers and do not look like codes or versions."""
     return all(NUMBER.fullmatch(text) for text in distinct) and number_fault(distinct) is None
 
 
-def _content(kept: pa.ChunkedArray, distinct: pa.Array) -> tuple[Content, str]:
-    kind = kept.type
+def _infer_content(present: pa.ChunkedArray, distinct: pa.Array) -> tuple[Content, str]:
+    kind = present.type
     if pa.types.is_boolean(kind):
         return Content.BOOLEAN, "true and false"
     if pa.types.is_temporal(kind):
@@ -215,43 +234,43 @@ def _content(kept: pa.ChunkedArray, distinct: pa.Array) -> tuple[Content, str]:
         return Content.NUMBER, "numbers"
     values = distinct.to_pylist()
     if all(value.strip().lower() in cells.BOOLEANS for value in values):
-        return Content.BOOLEAN, "true and false, written as text"
+        return Content.BOOLEAN, "true and false, stored as text"
     if are_numbers(values):
-        return Content.NUMBER, "numbers, written as text"
+        return Content.NUMBER, "numbers, stored as text"
     if all(_is_date(value) for value in values):
-        return Content.DATE, "dates, written as text; used as days since 1970"
-    return _category_or_text(values, len(kept))
+        return Content.DATE, "dates, stored as text; used as days since 1970"
+    return _category_or_text(values, len(present))
 
 
 def _category_or_text(distinct: list[str], rows: int) -> tuple[Content, str]:
-    """Categories repeat, texts do not; what is short may repeat less."""
+    """Categories repeat and texts do not. Short values need to repeat less to count as categories."""
     words = sum(len(value.split()) for value in distinct) / len(distinct)
     longest = max(map(len, distinct))
     share = len(distinct) / rows
-    said = f"{len(distinct)} different values in {rows} rows"
+    reason = f"{len(distinct)} different values in {rows} rows"
     repeats = share <= 0.2 or (share <= 0.5 and words < 3) or (len(distinct) <= FEW_CATEGORIES and words < 2)
     if repeats and len(distinct) <= MAX_CATEGORIES and longest <= MAX_CATEGORY_CHARACTERS:
-        return Content.CATEGORY, said
-    return Content.TEXT, f"{said}, {words:.1f} words on average"
+        return Content.CATEGORY, reason
+    return Content.TEXT, f"{reason}, {words:.1f} words on average"
 
 
-def _id_reason(name: str, kept: pa.ChunkedArray, distinct: pa.Array) -> str | None:
-    """Why a column only names its rows; None if it may say more."""
-    rows = len(kept)
+def _id_reason(name: str, present: pa.ChunkedArray, distinct: pa.Array) -> str | None:
+    """Return why a column seems to be an id of its rows; None if it does not."""
+    rows = len(present)
     if rows < MIN_ROWS_FOR_IDS or len(distinct) < rows:
         return None
-    if pa.types.is_integer(kept.type):
+    if pa.types.is_integer(present.type):
         if _ID_NAME.fullmatch(name):
-            return "not used: it is named like an id, and is different in every row"
-        steps = np.diff(kept.to_numpy())
-        return "not used: it counts the rows" if bool(np.all(steps == 1)) else None
-    if not _is_text(kept.type):
+            return "not used: named like an id, and different in every row"
+        steps = np.diff(present.to_numpy())
+        return "not used: counts the rows" if bool(np.all(steps == 1)) else None
+    if not _is_text(present.type):
         return None
     values = distinct.to_pylist()
     if all(map(DATE_LIKE.fullmatch, values)):
         return None
     if all(_CODE.fullmatch(value) for value in values) and not all(map(_is_number_or_date, values)):
-        return "not used: it looks like an id, a code that is different in every row"
+        return "not used: looks like an id, a code that is different in every row"
     return None
 
 
@@ -285,21 +304,8 @@ def _is_usable(kind: pa.DataType) -> bool:
     )
 
 
-def _floats(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    found: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
+def _to_floats(values: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    floats: npt.NDArray[np.float64] = values.cast(pa.float64(), safe=False).to_numpy().astype(np.float64)
     with np.errstate(invalid="ignore"):
-        found[~(np.abs(found) <= cells.MAX_NUMBER)] = np.nan
-    return found
-
-
-def ensure_there(table: pa.Table, target: str, features: Sequence[str]) -> None:
-    """Raise BadInput unless all these columns are there, each once."""
-    known = set(table.column_names)
-    for name in (target, *features):
-        if name not in known:
-            there = ", ".join(table.column_names[:20])
-            raise BadInput(f"there is no column {name!r}; there are: {there}")
-    if target in features:
-        raise BadInput(f"the target {target!r} cannot be one of the features")
-    if len(set(features)) < len(features):
-        raise BadInput("a feature is named twice")
+        floats[~(np.abs(floats) <= cells.MAX_NUMBER)] = np.nan
+    return floats

@@ -1,9 +1,9 @@
-"""From cells to what an algorithm computes with: the first step of every pipeline that is trained here.
+"""Encode columns as the numeric features of an algorithm: the first step of every pipeline trained here.
 
-What is made is plain scikit-learn and takes plain rows, so that the artifact can be used without us: a list
-of texts if a text is all there is, else a two-dimensional array whose columns are in the model's order. It is
-assembled of parts that are fitted each on its own, on typed arrays: a whole table of Python objects would
-take many times the room.
+The transformer is plain scikit-learn and takes plain rows, so that the artifact works without Headrace: a
+list of texts if the only column is text, else a two-dimensional array with the columns in the model's
+order. Its parts are fitted separately, on typed arrays, because one table of Python objects would take many
+times the memory.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from worker.training.columns import Column
 
 Cells = Mapping[str, npt.NDArray[Any]]
 Matrix = Any
-"""A dense array or a sparse CSR matrix of float64, one row for each row."""
+"""Encoded features, one row for each row: a dense array or a sparse CSR matrix of float64."""
 
 BLOCK_ROWS: Final = 8192
 
@@ -35,78 +35,79 @@ MISSING_CATEGORY: Final = "(missing)"
 MAX_ONE_HOT: Final = 1000
 MAX_DENSE_ONE_HOT: Final = 100
 MAX_ORDINALS: Final = 250
-"""Histogram boosting has 255 bins; one is for the rare categories, one for the missing."""
+"""Histogram boosting has 255 bins, of which infrequent categories share one and missing values have one."""
 
-# Hashing keeps no vocabulary: the artifact stays small and loads at once, and a new word is no surprise.
+# Hashing needs no vocabulary, so that the artifact stays small, loads fast and can encode new words.
 TEXT_BUCKETS: Final = 2**16
 DENSE_TEXT_BUCKETS: Final = 2**13
 DENSE_TEXT_WIDTH: Final = 64
 
 
 class Shape(Enum):
-    """What an algorithm wants."""
+    """The form in which an algorithm takes its features."""
 
-    SCALED = auto()  # centred numbers; sparse where there is text
-    COUNTS = auto()  # nothing below zero
-    DENSE = auto()  # centred numbers, never sparse
+    SCALED = auto()  # standardised; sparse if there is a text column
+    COUNTS = auto()  # non-negative
+    DENSE = auto()  # standardised, never sparse
     TREES = auto()  # dense, on any scale
-    BINS = auto()  # dense, missing values and categories as they are
+    BINS = auto()  # dense, with missing values, and categories as ordinals
 
 
 def fit(columns: Sequence[Column], cells: Cells, shape: Shape, seed: int) -> Any:
-    """The transformer for these columns, fitted on these rows. All columns are used ones."""
-    numbers = [place for place, column in enumerate(columns) if column.used_as == "number"]
-    categories = [place for place, column in enumerate(columns) if column.used_as == "category"]
-    texts = [place for place, column in enumerate(columns) if column.used_as == "text"]
+    """Return a transformer for these columns, fitted on these rows. Every column must have a content."""
+    numbers = [index for index, column in enumerate(columns) if column.used_as == "number"]
+    categories = [index for index, column in enumerate(columns) if column.used_as == "category"]
+    texts = [index for index, column in enumerate(columns) if column.used_as == "text"]
     if texts and len(columns) == 1:
         return _fit_text(cells[columns[0].name], shape, seed)
     parts: list[tuple[str, Any, Any]] = []
     if numbers:
-        stacked = np.column_stack([cells[columns[place].name] for place in numbers])
-        parts.append(("numbers", _numbers(shape).fit(stacked), numbers))
+        stacked = np.column_stack([cells[columns[index].name] for index in numbers])
+        parts.append(("numbers", _number_encoder(shape).fit(stacked), numbers))
     if len(numbers) == len(columns):
         return parts[0][1]
     if categories:
-        stacked = np.column_stack([cells[columns[place].name] for place in categories])
-        parts.append(("categories", _categories(shape).fit(stacked), categories))
-    parts += ((f"text_{place}", _fit_text(cells[columns[place].name], shape, seed), place) for place in texts)
-    return _assembled(parts, rows_of(columns, cells, slice(0, 2)), shape)
+        stacked = np.column_stack([cells[columns[index].name] for index in categories])
+        parts.append(("categories", _category_encoder(shape).fit(stacked), categories))
+    parts += ((f"text_{index}", _fit_text(cells[columns[index].name], shape, seed), index) for index in texts)
+    return _combine(parts, pipeline_rows(columns, cells, slice(0, 2)), shape)
 
 
 def transform(
     transformer: Any, columns: Sequence[Column], cells: Cells, rows: npt.NDArray[np.intp]
 ) -> Matrix:
-    """What the algorithm computes with, for these rows; exactly as the finished pipeline does it."""
-    blocks = list(_blocks(transformer, columns, cells, rows))
+    """Return the features of these rows, as the finished pipeline computes them. Raises TooLargeToTrain."""
+    blocks = list(_transform_blocks(transformer, columns, cells, rows))
     if sparse.issparse(blocks[0]):
         return sparse.vstack(blocks, format="csr")
     return np.vstack(blocks)
 
 
-def rows_of(columns: Sequence[Column], cells: Cells, rows: Any) -> Any:
-    """Rows as a pipeline takes them."""
+def pipeline_rows(columns: Sequence[Column], cells: Cells, rows: Any) -> Any:
+    """Return rows in the form that a pipeline takes: a list of texts, or an array of floats or objects."""
     if len(columns) == 1 and columns[0].content is Content.TEXT:
         return list(cells[columns[0].name][rows])
-    chosen = [cells[column.name][rows] for column in columns]
+    values_by_column = [cells[column.name][rows] for column in columns]
     if all(column.used_as == "number" for column in columns):
-        return np.column_stack(chosen)
-    return np.column_stack([values.astype(object) for values in chosen])
+        return np.column_stack(values_by_column)
+    return np.column_stack([values.astype(object) for values in values_by_column])
 
 
-def categorical_places(columns: Sequence[Column]) -> list[int]:
-    """Where `Shape.BINS` has its categories: after all numbers."""
+def categorical_indices(columns: Sequence[Column]) -> list[int]:
+    """Return the indices of the categories among the features of `Shape.BINS`: they follow the numbers."""
     first = sum(column.used_as == "number" for column in columns)
     return list(range(first, first + sum(column.used_as == "category" for column in columns)))
 
 
-def _blocks(
+def _transform_blocks(
     transformer: Any, columns: Sequence[Column], cells: Cells, rows: npt.NDArray[np.intp]
 ) -> Iterator[Matrix]:
     for first in range(0, len(rows), BLOCK_ROWS):
-        block = transformer.transform(rows_of(columns, cells, rows[first : first + BLOCK_ROWS]))
+        block = transformer.transform(pipeline_rows(columns, cells, rows[first : first + BLOCK_ROWS]))
         if first == 0 and len(rows) > BLOCK_ROWS:
             blocks = len(rows) / BLOCK_ROWS
-            memory.ensure_room("the encoded rows", 2 * blocks * _bytes(block))  # the blocks and their stack
+            # Twice, for the blocks and for the matrix into which they are stacked.
+            memory.ensure_available("encoding the rows", 2 * blocks * _bytes(block))
         yield block
 
 
@@ -116,9 +117,9 @@ def _bytes(block: Matrix) -> int:
     return int(block.nbytes)
 
 
-def _numbers(shape: Shape) -> Any:
+def _number_encoder(shape: Shape) -> Any:
     if shape is Shape.BINS:
-        # It changes nothing: what is missing stays so. But it makes numbers of objects.
+        # Leaves missing values as NaN, but converts objects to floats.
         return SimpleImputer(strategy="constant", fill_value=np.nan, keep_empty_features=True)
     imputer = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
     match shape:
@@ -130,20 +131,20 @@ def _numbers(shape: Shape) -> Any:
             return make_pipeline(imputer, StandardScaler())
 
 
-def _categories(shape: Shape) -> Any:
-    named = SimpleImputer(missing_values=None, strategy="constant", fill_value=MISSING_CATEGORY)
+def _category_encoder(shape: Shape) -> Any:
+    imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value=MISSING_CATEGORY)
     if shape is Shape.BINS:
         ordinals = OrdinalEncoder(
             handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MAX_ORDINALS
         )
-        return make_pipeline(named, ordinals)
+        return make_pipeline(imputer, ordinals)
     is_sparse = shape in (Shape.SCALED, Shape.COUNTS)
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist",
         max_categories=MAX_ONE_HOT if is_sparse else MAX_DENSE_ONE_HOT,
         sparse_output=is_sparse,
     )
-    return make_pipeline(named, one_hot)
+    return make_pipeline(imputer, one_hot)
 
 
 def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
@@ -153,7 +154,7 @@ def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
             n_features=TEXT_BUCKETS if is_sparse else DENSE_TEXT_BUCKETS,
             alternate_sign=False,
             norm=None,
-            **_tokens(texts),
+            **_tokenizer_options(texts),
         ),
         TfidfTransformer(sublinear_tf=True),
     ]
@@ -163,23 +164,23 @@ def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
     return make_pipeline(*steps).fit(list(texts))
 
 
-def _tokens(texts: npt.NDArray[Any]) -> dict[str, Any]:
-    """Words and pairs of them; pieces of words where spaces say little: names, Chinese, Japanese."""
-    looked_at = texts[:1000]
-    words = sum(len(text.split()) for text in looked_at)
-    characters = sum(map(len, looked_at))
-    if words < 2 * len(looked_at) or characters > 20 * words:
+def _tokenizer_options(texts: npt.NDArray[Any]) -> dict[str, Any]:
+    """Choose words and pairs of words, or n-grams of characters for texts without spaces: names, Chinese."""
+    sample = texts[:1000]
+    words = sum(len(text.split()) for text in sample)
+    characters = sum(map(len, sample))
+    if words < 2 * len(sample) or characters > 20 * words:
         return {"analyzer": "char_wb", "ngram_range": (1, 3)}
     return {"ngram_range": (1, 2)}
 
 
-def _assembled(parts: Sequence[tuple[str, Any, Any]], example: Any, shape: Shape) -> ColumnTransformer:
-    """One transformer of parts that are fitted; of rows it only learns how many columns there are."""
-    frozen = [(name, FrozenEstimator(part), places) for name, part, places in parts]
+def _combine(parts: Sequence[tuple[str, Any, Any]], example: Any, shape: Shape) -> ColumnTransformer:
+    """Combine fitted parts. Fitting the result only sets its number of columns, hence the short `example`."""
+    frozen = [(name, FrozenEstimator(part), indices) for name, part, indices in parts]
     is_sparse = shape in (Shape.SCALED, Shape.COUNTS)
     return ColumnTransformer(frozen, sparse_threshold=1.0 if is_sparse else 0.0).fit(example)
 
 
 def pipeline(transformer: Any, estimator: Any) -> Pipeline:
-    """The whole model."""
+    """Return the pipeline of features and model."""
     return Pipeline([("features", transformer), ("model", estimator)])

@@ -1,4 +1,4 @@
-"""Whether the work fits into this child. It is asked before: a child that is killed explains nothing."""
+"""Check that a step of a training fits into memory before it runs: a killed child gives no reason."""
 
 from typing import Final
 
@@ -11,26 +11,27 @@ GIBIBYTE: Final = 1024**3
 
 
 class TooLargeToTrain(JobError):
-    """The data or the model would not fit into a child's memory; never retried."""
+    """The data or the model would exceed the memory limit of the child; never retried."""
 
-    def __init__(self, what: str, needed_bytes: float, left_bytes: float) -> None:
+    def __init__(self, step: str, needed_bytes: float, available: float) -> None:
         super().__init__(
             "too_large_to_train",
-            f"{what} would take about {needed_bytes / GIBIBYTE:.2f} GiB of memory, and"
-            f" {left_bytes / GIBIBYTE:.2f} GiB are left of this worker's limit (CHILD_MEMORY_LIMIT_BYTES)",
+            f"{step} would take about {needed_bytes / GIBIBYTE:.2f} GiB of memory, but this worker has"
+            f" {available / GIBIBYTE:.2f} GiB left of its limit; train on fewer rows or columns, or ask the"
+            " operator to raise CHILD_MEMORY_LIMIT_BYTES",
             is_retryable=False,
         )
 
 
-def ensure_room(what: str, needed_bytes: float) -> None:
-    """Raises TooLargeToTrain if so much more would go over the limit that this child was started with."""
-    left = left_bytes()
-    if left is not None and needed_bytes > left:
-        raise TooLargeToTrain(what, needed_bytes, max(left, 0))
+def ensure_available(step: str, needed_bytes: float) -> None:
+    """Raise TooLargeToTrain if a step needs more memory than this child may still take."""
+    available = available_bytes()
+    if available is not None and needed_bytes > available:
+        raise TooLargeToTrain(step, needed_bytes, max(available, 0))
 
 
-def left_bytes() -> float | None:
-    """What may still be taken; None outside of a child, where there is no limit."""
+def available_bytes() -> float | None:
+    """Return how much more memory this process may take; None outside of a child, which has no limit."""
     if Limits.memory_bytes is None:
         return None
     return float(Limits.memory_bytes - psutil.Process().memory_info().rss)

@@ -1,4 +1,4 @@
-"""Which rows are held out. It depends on the seed and the labels alone, on no library's version."""
+"""Split rows into training and validation rows, by the seed and the labels, not by library versions."""
 
 from typing import Any, Final
 
@@ -11,46 +11,44 @@ Rows = npt.NDArray[np.intp]
 
 MIN_ROWS: Final = 4
 SPLIT_STREAM: Final = 0
-"""Its place among the things that the seed decides; epochs count from 1."""
+"""The random stream of the split. Epochs use the streams from 1."""
 
 
-def of_labels(labels: npt.NDArray[Any], fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Rows to learn from and rows to hold out, each class in both by its share. Raises BadInput.
+def stratified_split(labels: npt.NDArray[Any], fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Return the indices of training and validation rows, each class in proportion. Raises BadInput.
 
-    Every class keeps a row to learn from; a class of one row is therefore never held out.
+    Every class keeps at least one training row, so a class of one row has no validation row.
     """
-    _ensure_enough(len(labels))
+    _check_row_count(len(labels))
     random = np.random.default_rng((seed, SPLIT_STREAM))
-    of_class = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
-    held: list[Rows] = []
-    owed = 0.0
-    for rows in of_class:
+    rows_by_class = [random.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    validation: list[Rows] = []
+    owed = 0.0  # carries fractions of rows over to the next class
+    for rows in rows_by_class:
         owed += len(rows) * fraction
         taken = min(round(owed), len(rows) - 1)
         owed -= taken
-        held.append(rows[:taken])
-    if not any(map(len, held)):  # a small share of few rows
-        held.append(max(of_class, key=len)[:1])
-    return _parted(np.concatenate(held), len(labels), random)
+        validation.append(rows[:taken])
+    if not any(map(len, validation)):  # a small fraction of few rows
+        validation.append(max(rows_by_class, key=len)[:1])
+    return _split(np.concatenate(validation), len(labels), random)
 
 
-def of_numbers(values: npt.NDArray[np.float64], fraction: float, seed: int) -> tuple[Rows, Rows]:
-    """Rows to learn from and rows to hold out. Raises BadInput."""
-    _ensure_enough(len(values))
+def random_split(values: npt.NDArray[np.float64], fraction: float, seed: int) -> tuple[Rows, Rows]:
+    """Return the indices of training and validation rows. Raises BadInput."""
+    _check_row_count(len(values))
     random = np.random.default_rng((seed, SPLIT_STREAM))
     count = min(max(round(len(values) * fraction), 2), len(values) - 2)
-    return _parted(random.permutation(len(values))[:count], len(values), random)
+    return _split(random.permutation(len(values))[:count], len(values), random)
 
 
-def _parted(held: Rows, count: int, random: np.random.Generator) -> tuple[Rows, Rows]:
-    is_held = np.zeros(count, dtype=bool)
-    is_held[held] = True
-    # In an order of their own: tables often come sorted by what is to be learnt.
-    return random.permutation(np.flatnonzero(~is_held)), np.sort(held)
+def _split(validation: Rows, count: int, random: np.random.Generator) -> tuple[Rows, Rows]:
+    is_validation = np.zeros(count, dtype=bool)
+    is_validation[validation] = True
+    # Shuffle the training rows, because tables are often sorted by the target.
+    return random.permutation(np.flatnonzero(~is_validation)), np.sort(validation)
 
 
-def _ensure_enough(rows: int) -> None:
+def _check_row_count(rows: int) -> None:
     if rows < MIN_ROWS:
-        raise BadInput(
-            f"{rows} rows with a target are too few to learn from; there must be {MIN_ROWS} at least"
-        )
+        raise BadInput(f"only {rows} rows have a target; a training needs at least {MIN_ROWS}")

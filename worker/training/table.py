@@ -1,4 +1,4 @@
-"""What there is to learn from, as one thing: an Arrow table, whether it came as a file or with the job."""
+"""Convert training rows to an Arrow table, whether they come from a dataset or from the request."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,39 +11,40 @@ from worker.context import BadInput
 MAX_COLUMNS: Final = 5000
 
 
-def of(data: pa.Table | Sequence[Any]) -> pa.Table:
-    """The rows as a table. Raises BadInput for rows that are none.
+def to_arrow(data: pa.Table | Sequence[Any]) -> pa.Table:
+    """Return the rows as a table. Raises BadInput for rows that are not objects, and for invalid columns.
 
-    A column of inline rows that mixes texts with numbers becomes text; a row that lacks a name has null
-    there.
+    A column of inline rows that mixes texts and numbers becomes text. A missing name becomes null.
     """
-    table = data if isinstance(data, pa.Table) else _of_rows(data)
+    table = data if isinstance(data, pa.Table) else _rows_to_arrow(data)
     if table.num_rows == 0:
-        raise BadInput("there are no rows to learn from")
+        raise BadInput("the training has no rows")
     if table.num_columns > MAX_COLUMNS:
-        raise BadInput(f"there are {table.num_columns} columns, more than {MAX_COLUMNS}")
+        raise BadInput(f"the rows have {table.num_columns} columns; the limit is {MAX_COLUMNS}")
     names = table.column_names
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise BadInput(f"two columns are called {twice!r}")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise BadInput(f"two columns have the name {duplicate!r}; rename one")
     return table
 
 
-def _of_rows(rows: Sequence[Any]) -> pa.Table:
+def _rows_to_arrow(rows: Sequence[Any]) -> pa.Table:
     names: dict[str, None] = {}
     for index, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise BadInput(f"row {index} is {cells.shown(row)}, not an object with a value for each column")
+            raise BadInput(
+                f"row {index} is {cells.preview(row)}; send an object with a value for each column"
+            )
         names.update(dict.fromkeys(row))
-    return pa.table({name: _array([row.get(name) for row in rows]) for name in names})
+    return pa.table({name: _to_array([row.get(name) for row in rows]) for name in names})
 
 
-def _array(values: list[Any]) -> pa.Array:
+def _to_array(values: list[Any]) -> pa.Array:
     try:
         return pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        return pa.array([_as_text(value) for value in values], pa.string())
+        return pa.array([_to_text(value) for value in values], pa.string())
 
 
-def _as_text(value: Any) -> str | None:
-    return str(value) if isinstance(value, dict | list) else cells.label(value)
+def _to_text(value: Any) -> str | None:
+    return str(value) if isinstance(value, dict | list) else cells.to_label(value)

@@ -1,4 +1,4 @@
-"""The column to predict: which task it makes, and its values."""
+"""Read the target column: decide between classification and regression, and return its values."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ from worker.context import JobError
 from worker.training import columns
 
 FEW_NUMBERS: Final = 20
-"""Up to so many different whole numbers are taken for classes, if each is there twice on average."""
+"""Up to so many distinct integers are taken for classes, if each occurs twice on average."""
 
 MAX_CLASSES: Final = 1000
 MAX_LABEL_CHARACTERS: Final = 200
 AUTO: Final = "auto"
 MAX_VALUE: Final = 1e100
-"""The squares of larger errors may be beyond what a double holds."""
+"""The square of a larger error could overflow a double."""
 
 
 class BadTarget(JobError):
@@ -35,107 +35,105 @@ class BadTarget(JobError):
 
 @dataclass(frozen=True)
 class Target:
-    """What to predict, for the rows that say so.
+    """The values to predict. Rows without a value are left out.
 
-    `rows` are their places in the table. `values` are labels for a classification, whose `classes` are in the
-    order in which estimators have them, and floats for a regression. `missing` are the texts that mark a row
-    without a value.
+    `rows` are the indices of the others in the table, and `values` has their values: labels for a
+    classification, floats for a regression. `classes` are the labels in the order of scikit-learn's
+    `classes_`. `missing_markers` are the texts that mark a missing value, like `NA`.
     """
 
     task: Task
     rows: npt.NDArray[np.intp]
     values: npt.NDArray[Any]
     classes: tuple[str, ...]
-    missing: tuple[str, ...] = ()
+    missing_markers: tuple[str, ...] = ()
 
 
 def read(name: str, values: pa.ChunkedArray, task: str, declared: str | None = None) -> Target:
-    """The target of this name, in the type in which it is shown. `task` may be `auto`. Raises BadTarget.
+    """Read the target of this name. `task` may be `auto`. Raises BadTarget.
 
-    A target that is declared a number is one for a regression, one declared anything else one of classes.
+    With `auto`, a declared type decides: a number means regression, any other type classification. Without a
+    declaration the values decide.
     """
-    values = columns.plain(values)
+    values = columns.decode(values)
     if pa.types.is_nested(values.type) or pa.types.is_binary(values.type):
-        raise BadTarget(f"the target {name!r} holds {values.type}, which cannot be predicted")
-    marks: tuple[str, ...] = ()
+        raise BadTarget(f"the target {name!r} holds {values.type}; choose a column of numbers or labels")
+    markers: tuple[str, ...] = ()
     if pa.types.is_string(values.type):
-        marks = columns.marks_among(columns.filled(values).unique().to_pylist())
-        if marks:
-            is_mark = pc.is_in(pc.utf8_trim_whitespace(values), pa.array(marks))
-            values = pc.if_else(is_mark, pa.scalar(None, pa.string()), values)
+        markers = columns.find_missing_markers(columns.drop_missing(values).unique().to_pylist())
+        if markers:
+            is_marker = pc.is_in(pc.utf8_trim_whitespace(values), pa.array(markers))
+            values = pc.if_else(is_marker, pa.scalar(None, pa.string()), values)
     if task != AUTO:
-        wanted = Task(task)
+        chosen = Task(task)
     elif declared is not None:
-        wanted = Task.REGRESSION if declared == Declared.NUMBER else Task.CLASSIFICATION
+        chosen = Task.REGRESSION if declared == Declared.NUMBER else Task.CLASSIFICATION
     else:
-        wanted = _task(values)
-    found = _labels(name, values) if wanted is Task.CLASSIFICATION else _numbers(name, values)
-    return dataclasses.replace(found, missing=marks)
+        chosen = _infer_task(values)
+    target = _read_labels(name, values) if chosen is Task.CLASSIFICATION else _read_numbers(name, values)
+    return dataclasses.replace(target, missing_markers=markers)
 
 
-def _task(values: pa.ChunkedArray) -> Task:
-    kept = columns.filled(values)
-    distinct = kept.unique().to_pylist()
-    if pa.types.is_boolean(kept.type):
+def _infer_task(values: pa.ChunkedArray) -> Task:
+    present = columns.drop_missing(values)
+    distinct = present.unique().to_pylist()
+    if pa.types.is_boolean(present.type):
         return Task.CLASSIFICATION
-    if pa.types.is_string(kept.type) and not columns.are_numbers(distinct):
+    if pa.types.is_string(present.type) and not columns.are_numbers(distinct):
         return Task.CLASSIFICATION
     try:
-        numbers = [cells.number(value) for value in distinct]
+        numbers = [cells.parse_number(value) for value in distinct]
     except BadCell:
         return Task.CLASSIFICATION
-    are_whole = all(number.is_integer() for number in numbers)
-    are_few = len(numbers) <= min(FEW_NUMBERS, len(kept) / 2)
-    return Task.CLASSIFICATION if are_whole and are_few else Task.REGRESSION
+    are_integers = all(number.is_integer() for number in numbers)
+    are_few = len(numbers) <= min(FEW_NUMBERS, len(present) / 2)
+    return Task.CLASSIFICATION if are_integers and are_few else Task.REGRESSION
 
 
-def _labels(name: str, values: pa.ChunkedArray) -> Target:
+def _read_labels(name: str, values: pa.ChunkedArray) -> Target:
     encoded = values.combine_chunks().dictionary_encode()
-    written = [cells.label(value) or "" for value in encoded.dictionary.to_pylist()]
-    labels = np.array([*written, ""])[encoded.indices.fill_null(len(written)).to_numpy()]
+    dictionary = [cells.to_label(value) or "" for value in encoded.dictionary.to_pylist()]
+    labels = np.array([*dictionary, ""])[encoded.indices.fill_null(len(dictionary)).to_numpy()]
     rows = np.flatnonzero(labels != "")
-    found = np.unique(labels[rows]).tolist()
-    if len(found) < 2:
-        only = f"only the class {found[0]!r}" if found else "no values"
-        raise BadTarget(f"the target {name!r} has {only}; there must be two classes at least")
-    if len(found) > MAX_CLASSES or (len(found) > FEW_NUMBERS and len(found) > len(rows) / 2):
+    classes = np.unique(labels[rows]).tolist()
+    if len(classes) < 2:
+        only = f"only the class {classes[0]!r}" if classes else "no values"
+        raise BadTarget(f"the target {name!r} has {only}; a classification needs at least two classes")
+    if len(classes) > MAX_CLASSES or (len(classes) > FEW_NUMBERS and len(classes) > len(rows) / 2):
         raise BadTarget(
-            f"the target {name!r} has {len(found)} different values in {len(rows)} rows, which cannot be"
-            " classes; for numbers ask for a regression"
+            f"the target {name!r} has {len(classes)} different values in {len(rows)} rows, too many to be"
+            " classes; if they are numbers, set task to regression"
         )
-    if len(found) == len(rows):
+    if len(classes) == len(rows):
         raise BadTarget(
-            f"each of the {len(found)} classes of the target {name!r} has one row, so nothing can be held out"
-            " to measure by; give at least one class two rows, or ask for a regression"
+            f"each of the {len(classes)} classes of the target {name!r} has one row, so there is no row for"
+            " validation; give at least one class two rows, or set task to regression"
         )
-    if max(map(len, found)) > MAX_LABEL_CHARACTERS:
-        raise BadTarget(f"the target {name!r} has a class of more than {MAX_LABEL_CHARACTERS} characters")
-    return Target(
-        Task.CLASSIFICATION,
-        rows,
-        labels[rows],
-        tuple(found),
-    )
+    if max(map(len, classes)) > MAX_LABEL_CHARACTERS:
+        raise BadTarget(
+            f"the target {name!r} has a class name of more than {MAX_LABEL_CHARACTERS} characters; shorten it"
+        )
+    return Target(Task.CLASSIFICATION, rows, labels[rows], tuple(classes))
 
 
-def _numbers(name: str, values: pa.ChunkedArray) -> Target:
-    found = np.empty(len(values))
+def _read_numbers(name: str, values: pa.ChunkedArray) -> Target:
+    numbers = np.empty(len(values))
     if pa.types.is_temporal(values.type):
-        raise BadTarget(f"the target {name!r} holds dates; only numbers can be learnt by regression")
+        raise BadTarget(f"the target {name!r} holds dates; a regression needs numbers")
     for row, value in enumerate(values.to_pylist()):
         try:
-            found[row] = cells.number(value)
+            numbers[row] = cells.parse_number(value)
         except BadCell as error:
             raise BadTarget(f"the target {name!r}, row {row}: {error}") from None
-    rows = np.flatnonzero(np.isfinite(found))
+    rows = np.flatnonzero(np.isfinite(numbers))
     if len(rows) == 0:
         raise BadTarget(f"the target {name!r} has no values")
-    largest = rows[np.abs(found[rows]).argmax()]
-    if abs(found[largest]) > MAX_VALUE:
+    largest = rows[np.abs(numbers[rows]).argmax()]
+    if abs(numbers[largest]) > MAX_VALUE:
         raise BadTarget(
-            f"the target {name!r}, row {largest}: {found[largest]:g} is too large to be learnt; if it marks a"
-            " missing value, leave the cell empty"
+            f"the target {name!r}, row {largest}: {numbers[largest]:g} is too large to be learnt; if it marks"
+            " a missing value, leave the cell empty"
         )
-    if np.ptp(found[rows]) == 0:
-        raise BadTarget(f"the target {name!r} is {found[rows[0]]:g} in every row; there is nothing to learn")
-    return Target(Task.REGRESSION, rows, found[rows], ())
+    if np.ptp(numbers[rows]) == 0:
+        raise BadTarget(f"the target {name!r} is {numbers[rows[0]]:g} in every row; choose another target")
+    return Target(Task.REGRESSION, rows, numbers[rows], ())

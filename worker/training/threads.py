@@ -1,12 +1,12 @@
-"""One thread for each child: a slot is meant to be one core, and sums must not depend on who was idle."""
+"""Limit numerical libraries to one thread: a slot is one core, and sums must not depend on the load."""
 
 from functools import cache
 
 from threadpoolctl import threadpool_limits
 
 
-# A process does this once. It stays so: children do one thing at a time.
+# Cached, because the limit lasts as long as the process.
 @cache
-def use_one() -> None:
-    """Have the numerical libraries of this process compute in one thread."""
+def limit_to_one() -> None:
+    """Make the numerical libraries of this process compute in one thread."""
     threadpool_limits(limits=1)

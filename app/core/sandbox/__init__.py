@@ -1,5 +1,5 @@
-"""Confinement of processes that run what users have sent: seccomp, Landlock, limits, no capabilities.
+"""Sandbox for processes that load user files: seccomp, Landlock, resource limits, no capabilities.
 
-All of it exists on Linux only, seccomp on x86_64 and aarch64, Landlock from kernel 5.13. Where a mechanism is
-missing, applying it does nothing; `docs/security.md` states what then remains.
+Linux only: seccomp needs x86_64 or aarch64, Landlock needs kernel 5.13. Where a mechanism is missing,
+applying it does nothing; `docs/security.md` lists which protections then remain.
 """

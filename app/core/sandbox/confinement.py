@@ -1,4 +1,4 @@
-"""Confines the calling process: what it may open, call and grow to, once and for good."""
+"""Confines the calling process irreversibly: files, system calls, network and file sizes."""
 
 import os
 import resource
@@ -12,29 +12,30 @@ from app.core.sandbox.permissions import Permission
 
 
 class Confinement:
-    """Confines this process. What takes time, and needs neither permissions nor files, is done beforehand.
+    """Confines the current process to the files and permissions of one job.
 
-    Most processes get no permissions. For those the rules for the installation and the filter of system calls
-    are ready before the job is known.
+    The constructor does the slow part in advance, for the common case of no permissions: it builds the rules
+    for the installed files and compiles the system call filter.
     """
 
     def __init__(self, installed: Iterable[Path]) -> None:
-        self._installed = (*installed, *readable.OWN)
+        self._installed = (*installed, *readable.PER_PROCESS)
         self._without_permissions = self._ruleset(frozenset())
         seccomp.prepare()
 
     def apply(
         self, permissions: Collection[Permission], *, files: Iterable[Path], scratch: Path | None
     ) -> None:
-        """Let this process read the installation and `files`, write below `scratch`, and compute.
+        """Restrict this process to reading the installation and `files` and writing below `scratch`.
 
-        Beyond that only what the permissions say. Temporary files go to `scratch`; without it the process
-        writes none. Raises OSError if the kernel has a mechanism and does not apply it.
+        Everything else requires a permission. Temporary files go to `scratch`; if it is None, the process
+        cannot write any. Raises OSError if the kernel supports a mechanism but fails to apply it.
         """
         if scratch is not None:
             os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
         elif Permission.FILES in permissions or not landlock.version():
-            # Where Landlock refuses to open files, those that are open may grow: the worker's log may be one.
+            # With Landlock, no limit is needed: files cannot be opened, and files already open, such as the
+            # worker's log, must be able to grow.
             limit_files(0)
         hardening.drop_capabilities()
         ruleset = self._without_permissions
@@ -44,7 +45,7 @@ class Confinement:
         ruleset.allow_reading(files)
         ruleset.allow_writing((*(() if scratch is None else (scratch,)), *readable.WRITABLE_DEVICES))
         ruleset.enforce()
-        # Last: from here on this process cannot change what holds for it.
+        # Last, because the filter blocks the calls above.
         seccomp.apply(permissions)
 
     def _ruleset(self, permissions: Collection[Permission]) -> landlock.Ruleset:
@@ -54,11 +55,11 @@ class Confinement:
 
 
 def limit_files(max_bytes: int) -> None:
-    """Refuse files that grow beyond so many bytes, with EFBIG, and core dumps."""
+    """Make writes beyond `max_bytes` of a file fail with EFBIG, and disable core dumps."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (max_bytes, max_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def mechanisms() -> dict[str, int | bool]:
-    """What this machine has to confine a process with, for the log of whoever starts one."""
+    """Return the sandbox mechanisms that this machine supports, for logging."""
     return {"seccomp": seccomp.is_available(), "landlock": landlock.version()}

@@ -1,13 +1,13 @@
-"""What a confined process may do beyond computing."""
+"""Permissions that relax the sandbox."""
 
 from enum import StrEnum
 
 
 class Permission(StrEnum):
-    """Something that confined processes may not do unless they are given it.
+    """A capability that sandboxed processes have only if it is granted.
 
-    `network`: open sockets. `processes`: start processes and programs. `files`: use all files of the worker's
-    user, not only those of the job.
+    `network`: open sockets. `processes`: start processes and execute programs. `files`: access all files of
+    the worker's user, not only the job's.
     """
 
     NETWORK = "network"

@@ -1,4 +1,4 @@
-"""The files that any Python process has to read: Python, its packages, and some of the system's."""
+"""Paths that every sandboxed Python process may read: Python, its packages and some system files."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -17,8 +17,8 @@ _SYSTEM: Final = (
     *("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"),
 )
 
-OWN: Final = (Path("/proc/self"),)
-"""What is another file in each process."""
+PER_PROCESS: Final = (Path("/proc/self"),)
+"""Paths that refer to a different file in each process, so that the process itself has to resolve them."""
 
 WRITABLE_DEVICES: Final = (Path("/dev/null"),)
 
@@ -26,32 +26,32 @@ _MODULE_SUFFIXES: Final = frozenset({".py", ".pyc", ".so"})
 
 
 def installed() -> tuple[Path, ...]:
-    """The system's files, the Python installation, and every package on the import path.
+    """Return the system files, the Python installation and every package on the import path.
 
-    Not the folders on the import path themselves: a checkout also holds `.env` and `.data`.
+    Excludes the import path's folders themselves, because a checkout also contains `.env` and `.data`.
     """
     prefixes = [Path(prefix) for prefix in (sys.prefix, sys.base_prefix, sys.exec_prefix)]
     found = [*map(Path, _SYSTEM), *prefixes]
     for entry in map(Path, filter(None, sys.path)):
         if not any(entry.is_relative_to(prefix) for prefix in prefixes):
-            found += _packages(entry)
+            found += _importable(entry)
     for name, module in list(sys.modules.items()):
         if "." not in name:
-            found += _places(module)
+            found += _module_paths(module)
     return _outermost(path.resolve() for path in found if path.exists())
 
 
 def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
-    """The paths without those that are below another one."""
+    """Drop the paths that lie below another of the paths."""
     kept: list[Path] = []
-    for path in sorted(set(paths)):  # a folder comes right before what is in it
+    for path in sorted(set(paths)):  # a folder sorts directly before its content
         if not kept or not path.is_relative_to(kept[-1]):
             kept.append(path)
     return tuple(kept)
 
 
-def _packages(folder: Path) -> Iterator[Path]:
-    """What can be imported from a folder; the folder itself if it is an archive."""
+def _importable(folder: Path) -> Iterator[Path]:
+    """Yield the modules and packages in a folder of the import path; the path itself if it is an archive."""
     if folder.is_file():
         yield folder
     if not folder.is_dir():
@@ -63,8 +63,8 @@ def _packages(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _places(module: ModuleType) -> Iterator[Path]:
-    """Where a module that is loaded comes from: its folder if it is a package, else its file."""
+def _module_paths(module: ModuleType) -> Iterator[Path]:
+    """Yield the paths a loaded module came from: its folders if it is a package, else its file."""
     try:
         yield from map(Path, module.__path__)
     except (AttributeError, TypeError):

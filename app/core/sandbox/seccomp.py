@@ -1,10 +1,9 @@
-"""A seccomp filter: system calls that a confined process is refused, with EPERM instead of its death.
+"""Seccomp filter that blocks system calls in sandboxed processes. Blocked calls fail with EPERM.
 
-The filter is a list of what is refused, not of what is allowed: numerical libraries use whatever calls a new
-version of glibc likes, and an unforeseen refusal would be an outage. In return Landlock, the missing
-capabilities and the missing secrets do not depend on this list being complete. What is newer than the list is
-refused with ENOSYS, which glibc knows how to handle. See `seccomp(2)`, and `linux/filter.h` for the
-instructions.
+The filter is a deny-list: with an allow-list, a new version of glibc or of a numerical library that uses
+another system call would cause an outage. Landlock, dropped capabilities and removed secrets do not rely on
+the list being complete. System calls newer than the list fail with ENOSYS, for which glibc has fallbacks. See
+`seccomp(2)`, and `linux/filter.h` for the instruction format.
 """
 
 import ctypes
@@ -45,7 +44,7 @@ _NETWORK: Final = ("socket", "connect", "bind", "listen", "accept", "accept4")
 _PROGRAMS: Final = ("execve", "execveat", "fork", "vfork", "setpgid", "setsid")
 
 _SIGNALS: Final = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
-"""Their first argument is a process; `tkill`'s is a thread, of which the filter knows only the first."""
+"""Their first argument is a process id, or a thread id for `tkill`: the main thread's equals the pid."""
 
 _FOREIGN_FILES: Final = (
     *("chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown", "fchownat"),
@@ -54,14 +53,14 @@ _FOREIGN_FILES: Final = (
     *("symlink", "symlinkat", "link", "linkat", "mknod", "mknodat"),
     *("inotify_init", "inotify_init1", "inotify_add_watch"),
 )
-"""What Landlock does not cover: attributes of files, links, watches."""
+"""Operations on files that Landlock does not cover: attributes, links, watches."""
 
 _ALWAYS: Final = (
     # Other processes
     *("ptrace", "process_vm_readv", "process_vm_writev", "process_madvise", "process_mrelease", "kcmp"),
     *("pidfd_open", "pidfd_send_signal", "pidfd_getfd", "ioprio_set"),
     *("migrate_pages", "move_pages"),
-    # Memory shared by name, also with a Postgres of the same user
+    # System V IPC and message queues, through which a Postgres of the same user could be reached
     *("shmget", "shmat", "shmctl", "msgget", "msgsnd", "msgrcv", "msgctl"),
     *("semget", "semop", "semctl", "semtimedop", "mq_open", "mq_unlink"),
     # Mounts and namespaces
@@ -84,94 +83,94 @@ _SOCK_TYPE_MASK: Final = 0xF
 
 # <linux/prctl.h>: PR_SET_PDEATHSIG, _DUMPABLE, _MM, _CHILD_SUBREAPER, _PTRACER
 _REFUSED_PRCTLS: Final = (1, 4, 35, 36, 0x59616D61)
-# <asm-generic/fcntl.h>: F_SETOWN, F_SETSIG, F_SETOWN_EX, F_NOTIFY: signals to others by way of a descriptor
+# <asm-generic/fcntl.h>: F_SETOWN, F_SETSIG, F_SETOWN_EX, F_NOTIFY: they send signals through a descriptor
 _REFUSED_FCNTLS: Final = (8, 10, 15, 1026)
 # <asm-generic/ioctls.h>, <asm-generic/sockios.h>: TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP
 _REFUSED_IOCTLS: Final = (0x5412, 0x541C, 0x8901, 0x8902)
 
 
 @dataclass(frozen=True)
-class _Test:
-    """Passes if the low half of an argument, masked, is one of the values (`is_refusal`: none of them)."""
+class _Condition:
+    """Holds if the masked low 32 bits of an argument equal one of the values (`is_negated`: none of them)."""
 
     argument: int
     values: tuple[int, ...]
     mask: int = 0xFFFFFFFF
-    is_refusal: bool = False
+    is_negated: bool = False
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """One system call: refused with an errno unless it has tests and passes them all."""
+    """Blocks a system call with an errno, unless the rule has conditions and all of them hold."""
 
     name: str
-    tests: tuple[_Test, ...] = ()
+    conditions: tuple[_Condition, ...] = ()
     error: int = errno.EPERM
 
 
 def is_available() -> bool:
-    """Whether this machine can have the filter."""
+    """Whether the filter supports this platform and architecture."""
     return sys.platform == "linux" and platform.machine() in _AUDIT_ARCHITECTURES
 
 
 def apply(permissions: Collection[Permission]) -> None:
-    """Refuse the calling thread, and what it starts, all that the permissions do not cover; for good.
+    """Install the filter for these permissions irreversibly in the calling thread and its descendants.
 
-    `no_new_privs` has to be set. Does nothing where there is no such filter. Raises OSError.
+    Requires `no_new_privs`. Does nothing if the filter is not available. Raises OSError.
     """
     if not is_available():
         return
-    program = compiled(platform.machine(), os.getpid(), frozenset(permissions))
+    program = compile_filter(platform.machine(), os.getpid(), frozenset(permissions))
     buffer = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HP", len(program) // _INSTRUCTION.size, ctypes.addressof(buffer))
     prctl.call(prctl.SET_SECCOMP, _SECCOMP_MODE_FILTER, header)
 
 
 def prepare() -> None:
-    """Compile the filter of this process for no permissions, so that `apply` takes no time."""
+    """Compile and cache this process's filter for no permissions, so that `apply` does not have to."""
     if is_available():
-        compiled(platform.machine(), os.getpid(), frozenset())
+        compile_filter(platform.machine(), os.getpid(), frozenset())
 
 
 @functools.lru_cache(maxsize=1)
-def compiled(machine: str, pid: int, permissions: frozenset[Permission]) -> bytes:
-    """The program for one architecture and process."""
+def compile_filter(machine: str, pid: int, permissions: frozenset[Permission]) -> bytes:
+    """Return the BPF program for one architecture, process and set of permissions."""
     return b"".join(_program(machine, pid, permissions))
 
 
 def _rules(pid: int, permissions: Collection[Permission]) -> Iterator[_Rule]:
     if Permission.NETWORK not in permissions:
         yield from map(_Rule, _NETWORK)
-        # asyncio wakes itself over a pair of sockets. Not of datagrams: those can be sent to any address.
-        is_local = _Test(0, (socket.AF_UNIX,))
-        is_stream = _Test(1, (socket.SOCK_STREAM,), mask=_SOCK_TYPE_MASK)
+        # asyncio's self-pipe needs a stream socket pair. Datagram sockets can send to any address.
+        is_local = _Condition(0, (socket.AF_UNIX,))
+        is_stream = _Condition(1, (socket.SOCK_STREAM,), mask=_SOCK_TYPE_MASK)
         yield _Rule("socketpair", (is_local, is_stream))
-    # Which flags `clone3` has, a filter cannot see; without it glibc uses `clone`.
+    # `clone3` passes its flags in memory, which a filter cannot read; glibc falls back to `clone`.
     yield _Rule("clone3", error=errno.ENOSYS)
-    no_namespaces = _Test(0, (0,), mask=_CLONE_NAMESPACES)
+    no_namespaces = _Condition(0, (0,), mask=_CLONE_NAMESPACES)
     if Permission.PROCESSES in permissions:
         yield _Rule("clone", (no_namespaces,))
     else:
-        yield _Rule("clone", (_Test(0, (_CLONE_THREAD,), mask=_CLONE_THREAD), no_namespaces))
+        yield _Rule("clone", (_Condition(0, (_CLONE_THREAD,), mask=_CLONE_THREAD), no_namespaces))
         yield from map(_Rule, _PROGRAMS)
-        yield from (_Rule(name, (_Test(0, (pid,)),)) for name in _SIGNALS)
+        yield from (_Rule(name, (_Condition(0, (pid,)),)) for name in _SIGNALS)
     if Permission.FILES not in permissions:
         yield from map(_Rule, _FOREIGN_FILES)
     yield from map(_Rule, _ALWAYS)
-    own = (_Test(0, (0, pid)),)
-    yield _Rule("prlimit64", own)
-    yield _Rule("setpriority", (_Test(0, (os.PRIO_PROCESS,)), _Test(1, (0, pid))))
+    only_self = (_Condition(0, (0, pid)),)
+    yield _Rule("prlimit64", only_self)
+    yield _Rule("setpriority", (_Condition(0, (os.PRIO_PROCESS,)), _Condition(1, (0, pid))))
     yield from (
-        _Rule(name, own)
+        _Rule(name, only_self)
         for name in ("sched_setaffinity", "sched_setscheduler", "sched_setparam", "sched_setattr")
     )
-    yield _Rule("prctl", (_Test(0, _REFUSED_PRCTLS, is_refusal=True),))
-    yield _Rule("fcntl", (_Test(1, _REFUSED_FCNTLS, is_refusal=True),))
-    yield _Rule("ioctl", (_Test(1, _REFUSED_IOCTLS, is_refusal=True),))
+    yield _Rule("prctl", (_Condition(0, _REFUSED_PRCTLS, is_negated=True),))
+    yield _Rule("fcntl", (_Condition(1, _REFUSED_FCNTLS, is_negated=True),))
+    yield _Rule("ioctl", (_Condition(1, _REFUSED_IOCTLS, is_negated=True),))
 
 
 def _program(machine: str, pid: int, permissions: Collection[Permission]) -> Iterator[bytes]:
-    # A program for another architecture has other numbers; one for x32 has numbers beyond all known ones.
+    # Another architecture numbers its calls differently; x32 uses numbers above all known ones.
     yield _instruction(_LOAD_WORD, _ARCHITECTURE_OFFSET)
     yield _instruction(_JUMP_IF_EQUAL, _AUDIT_ARCHITECTURES[machine], on_true=1)
     yield _instruction(_RETURN, _ERRNO | errno.EPERM)
@@ -182,29 +181,30 @@ def _program(machine: str, pid: int, permissions: Collection[Permission]) -> Ite
         number = syscalls.number(rule.name, machine)
         if number is None:
             continue
-        verdict = list(_verdict(rule))
-        yield _instruction(_JUMP_IF_EQUAL, number, on_false=len(verdict))
-        yield from verdict
+        body = list(_rule_body(rule))
+        yield _instruction(_JUMP_IF_EQUAL, number, on_false=len(body))
+        yield from body
     yield _instruction(_RETURN, _ALLOW)
 
 
-def _verdict(rule: _Rule) -> Iterator[bytes]:
-    """What becomes of a call once its number has matched; every path returns."""
-    refuse = _instruction(_RETURN, _ERRNO | rule.error)
-    for test in rule.tests:
-        yield _instruction(_LOAD_WORD, _ARGUMENTS_OFFSET + 8 * test.argument)  # its low half: little-endian
-        if test.mask != 0xFFFFFFFF:
-            yield _instruction(_AND, test.mask)
-        for left, value in zip(reversed(range(len(test.values))), test.values, strict=True):
-            # A match passes over the values that are left, and over what a mismatch with all of them does.
+def _rule_body(rule: _Rule) -> Iterator[bytes]:
+    """Yield the instructions that run once the call's number has matched. Every path returns."""
+    block = _instruction(_RETURN, _ERRNO | rule.error)
+    for condition in rule.conditions:
+        # The low half of the 64-bit argument: both architectures are little-endian.
+        yield _instruction(_LOAD_WORD, _ARGUMENTS_OFFSET + 8 * condition.argument)
+        if condition.mask != 0xFFFFFFFF:
+            yield _instruction(_AND, condition.mask)
+        for left, value in zip(reversed(range(len(condition.values))), condition.values, strict=True):
+            # On a match, skip the remaining comparisons and the instruction that handles "no match".
             yield _instruction(_JUMP_IF_EQUAL, value, on_true=left + 1)
-        if test.is_refusal:
+        if condition.is_negated:
             yield _instruction(_JUMP_IF_EQUAL, 0, on_true=1, on_false=1)
-        yield refuse
-    if rule.tests:
+        yield block
+    if rule.conditions:
         yield _instruction(_RETURN, _ALLOW)
     else:
-        yield refuse
+        yield block
 
 
 def _instruction(code: int, value: int, *, on_true: int = 0, on_false: int = 0) -> bytes:

@@ -1,15 +1,15 @@
-"""Numbers of the system calls that the filter knows, from the kernel's headers.
+"""System call numbers for the seccomp filter, from the kernel's headers.
 
-`asm/unistd_64.h` for x86_64 and `asm-generic/unistd.h` for aarch64, of Linux 6.1. A number never changes;
-what is newer than `NEWEST` has no name here and is refused as a whole.
+From `asm/unistd_64.h` (x86_64) and `asm-generic/unistd.h` (aarch64) of Linux 6.1. Numbers never change. The
+filter blocks all calls with numbers above `NEWEST`.
 """
 
 from typing import Final
 
 NEWEST: Final = 450
-"""The highest number the table was checked against: `set_mempolicy_home_node`."""
+"""The highest number in Linux 6.1: `set_mempolicy_home_node`."""
 
-# By name: the number on x86_64 and on aarch64, None where the architecture has no such call.
+# The numbers on x86_64 and aarch64 by name; None if the architecture does not have the call.
 _NUMBERS: Final[dict[str, tuple[int | None, int | None]]] = {
     "accept": (43, 202),
     "accept4": (288, 242),
@@ -153,5 +153,5 @@ _COLUMNS: Final = {"x86_64": 0, "aarch64": 1}
 
 
 def number(name: str, machine: str) -> int | None:
-    """The number of a system call on `x86_64` or `aarch64`; None if that architecture does not have it."""
+    """Return a call's number on `x86_64` or `aarch64`; None if the architecture does not have the call."""
     return _NUMBERS[name][_COLUMNS[machine]]

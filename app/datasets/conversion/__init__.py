@@ -1,5 +1,5 @@
-"""How an uploaded file becomes typed rows: what runs in a process of its own, apart from the API.
+"""Converts an uploaded file to typed rows, in a process separate from the API.
 
-Reading what strangers send takes processor time, memory and libraries written in C++. In the API's own
-process the trouble of one would be everybody's.
+Parsing untrusted files takes CPU time, memory and libraries written in C++. In the process of the API, one
+bad file would affect all users.
 """

@@ -1,4 +1,4 @@
-"""`python -m app.datasets.conversion`: convert one file, say on stdout what came of it, and end."""
+"""`python -m app.datasets.conversion`: convert one file and print the result as JSON."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ from app.datasets.values import Format
 
 MEMORY_BYTES: Final = 1024**3
 NICENESS: Final = 5
-"""Requests go first."""
+"""Conversions give way to requests."""
 
 Convert = Callable[[Path, Path, ReadOptions, int], tuple[pa.Schema, ReadOptions]]
 
@@ -37,7 +37,7 @@ CONVERT: Final[dict[Format, Convert]] = {
 def convert(
     source: Path, target: Path, file_format: Format, options: ReadOptions, max_rows: int = NO_LIMIT
 ) -> tuple[pa.Schema, ReadOptions]:
-    """Write the rows of a file as Parquet; gives what they are, and the options that were used.
+    """Write the rows of a file as Parquet. Returns their schema and the options that were used.
 
     Raises a Fault.
     """
@@ -52,7 +52,7 @@ def convert(
 
 
 def main() -> None:
-    """Do what the one argument says."""
+    """Run the task that the only argument describes."""
     task = msgspec.json.decode(sys.argv[1], type=Task)
     _confine(task)
     os.nice(NICENESS)
@@ -62,13 +62,13 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (task.max_output_bytes, task.max_output_bytes))
     # SIGXCPU ends the process.
     resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
     sys.stdout.buffer.write(msgspec.json.encode(_answer(task)))
 
 
 def _confine(task: Task) -> None:
-    """Before there is a thread: what parses the file reads and writes beside it only, and starts nothing."""
+    """Confine the process to its task, before it has threads: it can use only its own files."""
     hardening.make_undumpable()
     prepared = confinement.Confinement(readable.installed())
     prepared.apply((), files=[Path(task.source)], scratch=Path(task.target).parent)
@@ -93,9 +93,9 @@ def _answer(task: Task) -> Answer:
     return Converted(rows, tuple(columns.describe(schema)), used)
 
 
-def _end_with_parent() -> None:
-    """The parent holds the other end of stdin, and never writes: when this returns it is gone."""
-    # Not by `sys.stdin`: a thread that waits within it at our end is a fatal error.
+def _exit_with_parent() -> None:
+    """Exit with the parent, which holds the other end of stdin and never writes to it."""
+    # Not `sys.stdin`: a thread that still reads from it at exit is a fatal error.
     os.read(0, 1)
     os._exit(1)
 

@@ -1,4 +1,4 @@
-"""What the API and the process that converts a file say to each other."""
+"""Messages between the API and the process that converts a file."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from app.datasets.values import Column, Format
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A file to read, what it is and how to read it, where its rows go, and how much of each is allowed."""
+    """The file to convert, how to read it, where to write its rows, and the limits."""
 
     source: str
     target: str
@@ -20,7 +20,7 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True, tag="converted"):
-    """The rows are written. `options` are those that were used, found or told."""
+    """The rows have been written. `options` are those that were used, given or detected."""
 
     rows: int
     columns: tuple[Column, ...]
@@ -28,7 +28,7 @@ class Converted(msgspec.Struct, frozen=True, tag="converted"):
 
 
 class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
-    """The file is refused; see Fault."""
+    """The file was rejected; see Fault."""
 
     code: Code
     reason: str

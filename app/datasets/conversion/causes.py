@@ -1,4 +1,4 @@
-"""The cause of a fault, where a library names only the place at which it gave up."""
+"""Finds the cause of a fault for which a library only reports where it stopped."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ _WRITE: Final = {
 
 
 def explain(source: Path, file_format: Format, fault: Fault) -> Fault:
-    """The same fault, or one that says what is really wrong with the file."""
+    """A fault with the actual cause, or the same fault."""
     match file_format:
         case Format.CSV:
             return _explain_csv(fault)
@@ -37,7 +37,7 @@ def explain(source: Path, file_format: Format, fault: Fault) -> Fault:
 
 
 def _explain_csv(fault: Fault) -> Fault:
-    # Of a header without a line end Arrow says that the file is empty.
+    # Arrow calls a file empty if it has a header without a line end.
     return Fault("bad_file", "it has no rows") if "Empty CSV file" in fault.reason else fault
 
 
@@ -45,7 +45,7 @@ def _explain_jsonl(source: Path, fault: Fault) -> Fault:
     if fault.code != "bad_row" or fault.line is None:
         return fault
     with source.open("rb") as file:
-        first = file.read(signatures.LOOKED_AT).removeprefix(_BOM).lstrip()
+        first = file.read(signatures.CHECKED_BYTES).removeprefix(_BOM).lstrip()
     if first.startswith(b"[") and fault.line == 1:
         return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
     if first.startswith(b"[") and first[1:].lstrip().startswith(b"{"):
@@ -53,7 +53,7 @@ def _explain_jsonl(source: Path, fault: Fault) -> Fault:
     line = _line(source, fault.line)
     if line.strip() in (b"{", b"["):
         return Fault(
-            "bad_row", "the JSON goes on on the next line; write each object on one line", line=fault.line
+            "bad_row", "the object continues on the next line; write each object on one line", line=fault.line
         )
     if (found := _NOT_JSON.search(_TEXTS.sub(b'""', line))) is not None:
         word = found[1]
@@ -68,7 +68,7 @@ def _explain_parquet(source: Path, fault: Fault) -> Fault:
     if fault.code != "bad_file":
         return fault
     with source.open("rb") as file:
-        first = file.read(signatures.LOOKED_AT)
+        first = file.read(signatures.CHECKED_BYTES)
         size = file.seek(0, 2)
         file.seek(max(0, size - len(_MAGIC)))
         last = file.read()

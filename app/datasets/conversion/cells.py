@@ -1,12 +1,12 @@
-"""What the texts in a column are: the narrowest type that all of them have.
+"""Infers the type of a text column: the narrowest type that fits all its cells.
 
-A type is settled over the whole file, block by block: it starts with the narrowest type of the first block
-that has any text, and is widened when a later block does not fit. What began with integers may turn out to be
-numbers, and numbers texts; nothing is ever narrowed. Where a value would not come back as it was written, it
-is text: `007`, `+47…`, `3.10` beside `3.1`, and integers of more than 64 bits.
+The type is inferred over the whole file, block by block: it starts with the narrowest type of the first block
+that has any text, and is widened when a later block does not fit, from integers to numbers, and to text. It
+is never narrowed. A column is text if a value would not be reproduced exactly: `007`, `+47…`, `3.10` beside
+`3.1`, and integers of more than 64 bits.
 
-What a column is shown as is one thing, how it is stored another: cells are stored in their type only if that
-gives each of them back as it was written, and else as texts.
+The type that users see and the stored type may differ: cells are stored in their type only if that reproduces
+each of them exactly, and otherwise as text.
 """
 
 from typing import Final
@@ -43,18 +43,18 @@ TYPED: Final = {
 _BOOLEANS: Final = pa.array(["true", "false", "True", "False", "TRUE", "FALSE"])
 _CANONICAL: Final = pa.array(["true", "false"])
 _ALSO_BOOLEANS: Final = pa.array([*_BOOLEANS.to_pylist(), "0", "1"])
-_ASKED_FIRST: Final = (16, 1024)
-"""A few cells are asked before all: a cast composes an error for each misfit."""
+_TRIED_FIRST: Final = (16, 1024)
+"""A few cells are tried before all of them: a cast formats an error for each mismatch."""
 
 SAMPLED: Final = 200
 _FIRST_DAY: Final = -719_162
-"""0001-01-01, the first day that Python knows, in days since 1970."""
+"""0001-01-01, the first day of Python's `date`, in days since 1970."""
 
 _MICROSECONDS_OF_A_DAY: Final = 86_400_000_000
 
 
 class TypeMismatch(ValueError):
-    """A cell that is not what the client declared its column to be; `place` is its place in the block."""
+    """A cell that does not have the declared type. `place` is its index in the block."""
 
     def __init__(self, place: int, cell: str) -> None:
         super().__init__(cell)
@@ -63,7 +63,7 @@ class TypeMismatch(ValueError):
 
 
 class ColumnType:
-    """What is known of the type of one column of texts."""
+    """Infers the type of one text column."""
 
     def __init__(self, declared: Declared | None = None, max_distinct: int = MAX_DISTINCT) -> None:
         self._declared = declared
@@ -75,7 +75,10 @@ class ColumnType:
         self._note: str | None = None
 
     def see(self, texts: pa.Array) -> None:
-        """Take in a block of the column. Raises Misfit for a cell that is not what was declared."""
+        """Process a block of the column.
+
+        Raises TypeMismatch for a cell that does not have the declared type.
+        """
         if texts.null_count == len(texts):
             return
         self._is_filled = True
@@ -100,7 +103,7 @@ class ColumnType:
         self._type = TEXT
 
     def field(self, name: str) -> pa.Field:
-        """How the column is kept and shown; text if there was nothing in it."""
+        """The field of the column: how it is stored and shown. An empty column is text."""
         declared = None if self._declared is None else self._declared.value
         if self._type is None or not self._is_filled:
             return field(name, TEXT, declared=declared, holds=EMPTY)
@@ -120,7 +123,7 @@ class ColumnType:
     def _learn(self, filled: pa.Array, values: pa.Array) -> None:
         if self._type == NUMBER:
             self._numbers.see(filled, values)
-        elif self._type == INTEGER:  # it may yet turn out to be numbers
+        elif self._type == INTEGER:  # a later block may widen it to numbers
             self._numbers.see_integers(filled, values)
         elif self._type == BOOLEAN and self._are_canonical:
             self._are_canonical = _all(pc.is_in(filled, _CANONICAL))
@@ -139,7 +142,7 @@ class ColumnType:
 
 
 def text_field(name: str, sample: list[str], reason: str | None = None) -> pa.Field:
-    """A column of texts that begins with these; `reason` is why they are no numbers, if it is known."""
+    """The field of a text column with these first cells. `reason` says why they are not numbers."""
     numeric = sum(READS_AS_NUMBER.fullmatch(cell) is not None for cell in sample)
     if not numeric or 2 * numeric < len(sample):
         return field(name, TEXT)
@@ -153,8 +156,8 @@ def _no_narrower(kind: pa.DataType) -> tuple[pa.DataType, ...]:
 
 
 def _read(filled: pa.Array, wanted: pa.DataType) -> pa.Array | None:
-    """The cells as values of a type that all of them have; None if they have not."""
-    for end in _ASKED_FIRST:
+    """The cells as values of a type; None if one of them does not fit."""
+    for end in _TRIED_FIRST:
         if end < len(filled) and _converted(filled.slice(0, end), wanted) is None:
             return None
     values = _converted(filled, wanted)
@@ -171,7 +174,7 @@ def _converted(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
 
 
 def _are_kept(filled: pa.Array, values: pa.Array, wanted: pa.DataType) -> bool:
-    """Whether the values say all that the cells say."""
+    """Whether the values lose nothing of the cells."""
     if wanted == BOOLEAN:
         return True
     if wanted == INTEGER:
@@ -182,7 +185,7 @@ def _are_kept(filled: pa.Array, values: pa.Array, wanted: pa.DataType) -> bool:
 
 
 def _can_be(filled: pa.Array, wanted: pa.DataType) -> bool:
-    """Whether cells can be read in a type that the client declared: 007 is a number then, and 1 is true."""
+    """Whether cells can be read as a declared type, in which 007 is a number and 1 is true."""
     if wanted == BOOLEAN:
         return _all(pc.is_in(filled, _ALSO_BOOLEANS))
     try:
@@ -206,7 +209,7 @@ def _is_from(values: pa.Array, first: int) -> bool:
 
 
 def _no_number(cells: list[str]) -> str | None:
-    """What is said of the first cell that is no number."""
+    """The reason that names the first cell that is not a number."""
     found = next((cell for cell in cells if not READS_AS_NUMBER.fullmatch(cell)), None)
     return None if found is None else f"{found[:40]!r} is not a number"
 

@@ -1,11 +1,11 @@
-"""Columns: their names, their types, and how each type is kept in Arrow and Parquet.
+"""Columns: their names, their types, and how each type is stored in Arrow and Parquet.
 
-What JSON calls a list or an object is kept as its JSON text: a Parquet struct has the same members in every
-row, and would give back nulls where there was nothing.
+Lists and objects are stored as JSON text: a Parquet struct has the same members in every row, and would
+return nulls for absent ones.
 
-Cells of a CSV that a type would not give back as they were written (`0.560`, `TRUE`, `2024-01-01 10:00`) are
-kept as texts, and the field says which type they are shown in: its *view*. A model whose column is a category
-or a text is given the text, one whose column is a number the number.
+Cells of a CSV file that a type would not reproduce exactly (`0.560`, `TRUE`, `2024-01-01 10:00`) are stored
+as text, and the field names the type that users see: its *view*. A model with a text or category column
+receives the text, a model with a number column the number.
 """
 
 from collections import Counter
@@ -31,30 +31,30 @@ INSTANT: Final = pa.timestamp("us", tz="UTC")
 LIST: Final = "list"
 OBJECT: Final = "object"
 JSON_TYPE: Final = b"headrace.json"
-"""The key of a field's metadata that says that its text is the JSON of a list or an object."""
+"""Metadata key: the text is the JSON of a `list` or an `object`."""
 
 VIEW: Final = b"headrace.view"
-"""The key of a field's metadata that says in which type its texts are shown."""
+"""Metadata key: the type in which the stored text is shown."""
 
 DECLARED: Final = b"headrace.declared"
-"""The key of a field's metadata that says what the client, or pandas, called it."""
+"""Metadata key: the type that the client, or pandas, declared."""
 
 INDEX: Final = "index"
-"""What a column is declared to be that pandas had as the index of a frame."""
+"""Declared type of a column that was the index of a pandas data frame."""
 
 HOLDS: Final = b"headrace.holds"
-"""The key of a field's metadata that says what a text column holds, where it is not just texts."""
+"""Metadata key: what a text column holds if not ordinary text; see `Column.holds`."""
 
 NOTE: Final = b"headrace.note"
-"""The key of a field's metadata that says why the type is not the one that a reader may expect."""
+"""Metadata key: why the type is not the one that a reader may expect."""
 
 FORM: Final = b"headrace.form"
-"""The key of a field's metadata that says how numbers were written; see `conversion.numbers`."""
+"""Metadata key: the notation of the numbers; see `conversion.numbers`."""
 
 _VIEWS: Final = {b"number": NUMBER, b"boolean": BOOLEAN, b"timestamp": TIMESTAMP, b"instant": INSTANT}
 _VIEW_NAMES: Final = {arrow_type: name for name, arrow_type in _VIEWS.items()}
 
-_WORDS: Final = {
+_TYPE_NAMES: Final = {
     TEXT: "text",
     INTEGER: "integer",
     NUMBER: "number",
@@ -76,7 +76,7 @@ def field(
     note: str | None = None,
     form: str | None = None,
 ) -> pa.Field:
-    """A column of the Parquet file. `view` is the type in which its texts are shown, if it is not text."""
+    """A column of the Parquet file. `view` is the type in which its text is shown, if not as text."""
     metadata: dict[bytes, bytes] = {}
     if json_type is not None:
         metadata[JSON_TYPE] = json_type.encode()
@@ -89,32 +89,32 @@ def field(
 
 
 def json_type(column: pa.Field) -> str | None:
-    """`list` or `object` if that is what the column's text is."""
+    """`list` or `object` for a column of JSON text; None for any other."""
     return _kept(column, JSON_TYPE)
 
 
 def view(column: pa.Field) -> pa.DataType:
-    """The type in which a column is shown; it is stored in it, or as the texts that were written."""
+    """The type in which a column is shown. It is stored in this type, or as text."""
     shown: bytes | None = (column.metadata or {}).get(VIEW)
     return column.type if shown is None else _VIEWS[shown]
 
 
 def declared(column: pa.Field) -> str | None:
-    """What the client said that a column is, or `index` if pandas said so."""
+    """The type that the client declared, or `index` for a pandas index."""
     return _kept(column, DECLARED)
 
 
 def form(column: pa.Field) -> str | None:
-    """How the numbers of a column were written, if that is known."""
+    """The notation of the numbers of a column, if it is known."""
     return _kept(column, FORM)
 
 
 def describe(schema: pa.Schema) -> list[Column]:
-    """The columns of a Parquet file of ours, as users see them."""
+    """The columns of a converted file, as users see them."""
     return [
         Column(
             name=column.name,
-            type=json_type(column) or _WORDS[view(column)],
+            type=json_type(column) or _TYPE_NAMES[view(column)],
             declared=declared(column),
             holds=_kept(column, HOLDS),
             note=_kept(column, NOTE),
@@ -129,7 +129,7 @@ def _kept(column: pa.Field, key: bytes) -> str | None:
 
 
 def check_names(names: Sequence[str], *, line: int) -> None:
-    """Raise a Fault unless each column has a name, and each name has one column."""
+    """Raise a Fault unless each column has a valid and unique name."""
     if len(names) > MAX_COLUMNS:
         raise Fault("bad_header", f"there are {len(names)} columns, more than {MAX_COLUMNS}", line=line)
     for place, name in enumerate(names, start=1):
@@ -140,16 +140,16 @@ def check_names(names: Sequence[str], *, line: int) -> None:
         raise Fault("bad_header", f"more than one column is called {quoted(repeated)}", line=line)
 
 
-def ensure_declared_are_there(declared: Iterable[str], names: Iterable[str]) -> None:
-    """Raise a Fault for a column that the client says something of, and that is not there."""
+def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None:
+    """Raise a Fault for a declared column that the file does not have."""
     there = set(names)
     missing = [name for name in declared if name not in there]
     if missing:
-        raise Fault("bad_header", f"`columns` names what is not there: {quoted(missing)}", line=1)
+        raise Fault("bad_header", f"`columns` names columns that do not exist: {quoted(missing)}", line=1)
 
 
 def name_fault(name: str) -> str | None:
-    """What is wrong with the name of a column, if anything."""
+    """Why the name of a column is not valid; None if it is."""
     if not name.strip():
         return "has no name"
     if len(name) > MAX_NAME_LENGTH:
@@ -160,5 +160,5 @@ def name_fault(name: str) -> str | None:
 
 
 def quoted(names: Iterable[str], *, at_most: int = 5) -> str:
-    """Names as a sentence has them."""
+    """Names, quoted and joined for an error message."""
     return ", ".join(repr(name[:50]) for name in list(names)[:at_most])

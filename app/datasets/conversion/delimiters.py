@@ -1,4 +1,4 @@
-"""What separates the cells of a CSV: what the client says, what the file says, or what gives columns."""
+"""Finds the delimiter of a CSV file: from the request, from a `sep=` line, or by trying each."""
 
 import csv
 from collections.abc import Iterator
@@ -10,42 +10,42 @@ from typing import IO, Final
 from app.datasets.conversion.faults import Fault
 from app.datasets.options import DELIMITERS
 
-LOOKED_AT_ROWS: Final = 100
-LOOKED_AT_BYTES: Final = 256 * 1024
+SAMPLE_ROWS: Final = 100
+SAMPLE_BYTES: Final = 256 * 1024
 _BOM: Final = b"\xef\xbb\xbf"
-_SAYS: Final = b"sep="
-"""How Excel begins a file to say which delimiter it has."""
+_SEP: Final = b"sep="
+"""Excel names the delimiter in a first line such as `sep=;`."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """The delimiter, and how many bytes come before the header, with how many lines."""
+    """The delimiter, and how many bytes and lines precede the header."""
 
     delimiter: str
     first_byte: int = 0
     lines_before: int = 0
 
     def rows(self, source: Path) -> Iterator[tuple[int, list[str]]]:
-        """The rows, blank lines among them, each with the number of its last line."""
+        """The rows, including blank lines, each with the number of its last line."""
         with source.open("rb") as binary:
             binary.seek(self.first_byte)
             yield from _rows(binary, self.delimiter, self.lines_before)
 
 
 def find(source: Path, wanted: str | None) -> Dialect:
-    """How the file is read. Raises a Fault for a `sep=` line that says something else than the client."""
+    """The dialect of a file. Raises a Fault if its `sep=` line contradicts the client."""
     with source.open("rb") as file:
-        begun = file.read(LOOKED_AT_BYTES)
-    first_byte = len(_BOM) if begun.startswith(_BOM) else 0
-    line = begun[first_byte:].split(b"\n", 1)[0]
-    said = line.rstrip(b"\r")
-    if said.lower().startswith(_SAYS) and len(said) == len(_SAYS) + 1:
-        delimiter = said[-1:].decode("ascii", "replace")
+        start = file.read(SAMPLE_BYTES)
+    first_byte = len(_BOM) if start.startswith(_BOM) else 0
+    line = start[first_byte:].split(b"\n", 1)[0]
+    first_line = line.rstrip(b"\r")
+    if first_line.lower().startswith(_SEP) and len(first_line) == len(_SEP) + 1:
+        delimiter = first_line[-1:].decode("ascii", "replace")
         if delimiter not in DELIMITERS or wanted not in (None, delimiter):
-            reason = f"its first line says that cells are separated by {delimiter!r}"
-            raise Fault(
-                "bad_header", reason + ("" if wanted is None else f", the request by {wanted!r}"), line=1
-            )
+            reason = f"its first line names the delimiter {delimiter!r}"
+            if wanted is not None:
+                reason += f", but the request names {wanted!r}"
+            raise Fault("bad_header", reason, line=1)
         return Dialect(delimiter, first_byte + len(line) + 1, lines_before=1)
     if wanted is not None:
         return Dialect(wanted, first_byte)
@@ -53,7 +53,7 @@ def find(source: Path, wanted: str | None) -> Dialect:
 
 
 def _likeliest(source: Path, first_byte: int) -> str:
-    """The delimiter with which the first rows have as many cells as the header; a comma if in doubt."""
+    """The delimiter that splits the first rows into as many cells as the header; a comma if in doubt."""
     widths = {delimiter: _widths(source, Dialect(delimiter, first_byte)) for delimiter in DELIMITERS}
     apart = [delimiter for delimiter, found in widths.items() if found and found[0] > 1]
     regular = [delimiter for delimiter in apart if len(set(widths[delimiter])) == 1]
@@ -69,13 +69,13 @@ def _widths(source: Path, dialect: Dialect) -> list[int]:
     found: list[int] = []
     size = 0
     try:
-        for _, row in islice(dialect.rows(source), LOOKED_AT_ROWS):
+        for _, row in islice(dialect.rows(source), SAMPLE_ROWS):
             if row:
                 found.append(len(row))
             size += sum(map(len, row))
-            if size > LOOKED_AT_BYTES:
+            if size > SAMPLE_BYTES:
                 break
-    except csv.Error:  # a cell that never ends
+    except csv.Error:  # a quote that is never closed
         pass
     return found
 

@@ -1,4 +1,4 @@
-"""Texts that are not in UTF-8, written anew in it before they are read."""
+"""Transcodes text files to UTF-8 before they are read."""
 
 import codecs
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ MAX_LINE_BYTES: Final = 1024 * 1024
 
 
 def in_utf8(source: Path, target: Path, encoding: str) -> None:
-    """Write a text in UTF-8. Raises a Fault for what is not in this encoding, a NUL, or an endless line."""
+    """Transcode a file to UTF-8. Raises a Fault for invalid bytes, a NUL, or a line that is too long."""
     lines = line_bytes = 0
     with source.open("rb") as read, target.open("wb") as written:
         for text in _decoded(read, encoding):

@@ -1,4 +1,4 @@
-"""What is wrong with a file, as the process that reads it says it."""
+"""Errors of a file that cannot be converted."""
 
 from typing import Final, Literal
 
@@ -10,7 +10,7 @@ NO_LIMIT: Final = 2**63 - 1
 
 
 class Fault(Exception):
-    """The file is refused. `line` counts from 1; in Parquet, which has no lines, it is the row."""
+    """The file is rejected. `line` counts from 1; for Parquet, which has no lines, it is the row."""
 
     def __init__(self, code: Code, reason: str, *, line: int | None = None) -> None:
         super().__init__(reason)
@@ -20,10 +20,10 @@ class Fault(Exception):
 
 
 def row_too_large(line: int) -> Fault:
-    """A row has more bytes than a row may have."""
+    """The fault of a row that exceeds MAX_ROW_BYTES."""
     return Fault("bad_row", f"the row is longer than {MAX_ROW_BYTES} bytes", line=line)
 
 
 def too_many_rows(limit: int) -> Fault:
-    """The file has more rows than a dataset may have."""
+    """The fault of a file with too many rows."""
     return Fault("too_many_rows", f"it has more than {limit} rows")

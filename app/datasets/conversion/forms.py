@@ -1,4 +1,4 @@
-"""Between the texts that are kept of cells and the values that they stand for. The API loads this too."""
+"""Converts between the stored text of cells and their values. The API imports this module too."""
 
 from enum import StrEnum
 from typing import Final
@@ -13,15 +13,15 @@ _TRUE: Final = pa.array(["true", "True", "TRUE", "1"])
 
 
 class Form(StrEnum):
-    """How the numbers of a column are written, if it is always the same way."""
+    """The notation of all numbers of a column."""
 
-    SHORT = "short"  # as `written` has them: 3, 0.5, 1e-05
+    SHORT = "short"  # as by `written`: 3, 0.5, 1e-05
     PYTHON = "python"  # 3.0, 0.5, 1e-05
     ARROW = "arrow"  # 3, 0.5, 0.00001
 
 
 def texts_of(values: pa.Array | pa.ChunkedArray, form: str) -> list[str | None]:
-    """The numbers of a column as they were written."""
+    """The numbers of a column in their original notation."""
     if form == Form.ARROW:
         return list(pc.cast(values, pa.string()).to_pylist())
     write = repr if form == Form.PYTHON else written
@@ -29,7 +29,7 @@ def texts_of(values: pa.Array | pa.ChunkedArray, form: str) -> list[str | None]:
 
 
 def convert(texts: pa.Array, wanted: pa.DataType) -> pa.Array:
-    """The texts as values of a type that they fit. Raises ArrowInvalid."""
+    """Parse texts as values of a type. Raises ArrowInvalid."""
     if wanted == TEXT:
         return texts
     if wanted == BOOLEAN:

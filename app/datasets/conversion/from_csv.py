@@ -1,4 +1,4 @@
-"""CSV: RFC 4180 with a header; quotes, line breaks within quotes. An empty cell is null."""
+"""Converts CSV (RFC 4180) with a header, also with line breaks within quotes. An empty cell is null."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ import pyarrow.csv
 
 from app.datasets.conversion import delimiters, forms, quotes, row_sizes
 from app.datasets.conversion.cells import ColumnType, TypeMismatch
-from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_are_there
+from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_exist
 from app.datasets.conversion.delimiters import Dialect
 from app.datasets.conversion.faults import NO_LIMIT, Fault, row_too_large
 from app.datasets.conversion.numbers import MAX_DISTINCT
@@ -21,17 +21,17 @@ from app.datasets.conversion.row_groups import RowGroups
 from app.datasets.options import Declared, ReadOptions
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""How much is parsed at a time at most. A row is never longer."""
+"""The maximum of what is parsed at a time. No row is longer."""
 
 LEAST_BLOCK_BYTES: Final = 64 * 1024
 CELLS_BYTES: Final = 48 * 1024 * 1024
-"""Arrow reserves as much as it parses at a time for each column, whatever is in it."""
+"""Arrow reserves the size of a block for each column, whatever it holds."""
 
 DISTINCT_CELLS: Final = 1_000_000
-"""So many different cells are remembered of all columns together."""
+"""Distinct cells remembered for all columns together."""
 
-GATHERED_BYTES: Final = 4 * 1024 * 1024
-"""How much of a wide table is looked at at a time."""
+JOINED_BYTES: Final = 4 * 1024 * 1024
+"""How much of a wide table is processed at a time."""
 
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _STRADDLES: Final = "straddling object"
@@ -40,16 +40,16 @@ _STRADDLES: Final = "straddling object"
 def convert(
     source: Path, target: Path, options: ReadOptions, max_rows: int = NO_LIMIT
 ) -> tuple[pa.Schema, ReadOptions]:
-    """Write the rows of a CSV file as Parquet. It is read twice: for the types, then for the values.
+    """Write the rows of a CSV file as Parquet. The file is read twice: for the types, then for the values.
 
-    Gives the options as they were used. Raises a Fault.
+    Returns the schema and the options that were used. Raises a Fault.
     """
     dialect = delimiters.find(source, options.delimiter)
     file = _File(source, dialect, _header(source, dialect), options)
-    ensure_declared_are_there(options.columns, file.names)
+    ensure_declared_exist(options.columns, file.names)
     kept = [name for name in file.names if options.columns.get(name) is not Declared.IGNORE]
     if not kept:
-        raise Fault("bad_header", "all columns are to be ignored", line=1)
+        raise Fault("bad_header", "all columns are declared `ignore`", line=1)
     block_bytes = _block_bytes(file)
     max_distinct = min(MAX_DISTINCT, DISTINCT_CELLS // len(kept))
     types = [ColumnType(options.columns.get(name), max_distinct) for name in kept]
@@ -58,8 +58,8 @@ def convert(
         for name, column, column_type in zip(kept, batch.columns, types, strict=True):
             try:
                 column_type.see(column)
-            except TypeMismatch as misfit:
-                raise file.misfit(name, misfit, rows) from None
+            except TypeMismatch as error:
+                raise file.mismatch(name, error, rows) from None
         rows += batch.num_rows
     schema = pa.schema([column_type.field(name) for name, column_type in zip(kept, types, strict=True)])
     with RowGroups(target, schema, max_rows) as groups:
@@ -85,7 +85,7 @@ def _header(source: Path, dialect: Dialect) -> list[str]:
 
 @dataclass(frozen=True)
 class _File:
-    """A CSV file whose header was read."""
+    """A CSV file whose header has been read."""
 
     source: Path
     dialect: Dialect
@@ -95,15 +95,15 @@ class _File:
     def batches(
         self, kept: list[str], block_bytes: int, *, are_measured: bool = False
     ) -> Iterator[pa.RecordBatch]:
-        """All rows, every cell a text or null, only the columns that are kept.
+        """All rows of the kept columns, each cell a text or null.
 
-        Unless they `are_measured`, looks whether a row is too large.
+        Checks the size of each row, unless they `are_measured` already.
         """
         rows = 1  # the header
         try:
             reader = pyarrow.csv.open_csv(
                 self.source,
-                # With more threads than one it cannot say which row it is that is wrong.
+                # With several threads, Arrow cannot tell which row is invalid.
                 read_options=pyarrow.csv.ReadOptions(
                     use_threads=False, block_size=block_bytes, skip_rows=self.dialect.lines_before
                 ),
@@ -121,7 +121,7 @@ class _File:
             )
             if reader.schema.names != kept:
                 raise Fault("bad_header", "its quotes do not match", line=1)
-            for batch in _gathered(reader, GATHERED_BYTES if block_bytes < BLOCK_BYTES else 0):
+            for batch in _joined(reader, JOINED_BYTES if block_bytes < BLOCK_BYTES else 0):
                 if not are_measured:
                     self._measure(batch, rows)
                 rows += batch.num_rows
@@ -135,11 +135,11 @@ class _File:
         if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
             raise row_too_large(self._line_of(rows_before + place + 1))
 
-    def misfit(self, name: str, misfit: TypeMismatch, rows_before: int) -> Fault:
-        """What is said of a cell that is not what its column was declared to be."""
+    def mismatch(self, name: str, error: TypeMismatch, rows_before: int) -> Fault:
+        """The fault of a cell that does not have the declared type."""
         declared = self.options.columns[name]
-        reason = f"column {name[:50]!r} is declared a {declared}, and {misfit.cell[:50]!r} is none"
-        return Fault("bad_row", reason, line=self._line_of(rows_before + misfit.place + 2))
+        reason = f"column {name[:50]!r} is declared a {declared}, but {error.cell[:50]!r} is not one"
+        return Fault("bad_row", reason, line=self._line_of(rows_before + error.place + 2))
 
     def _fault(self, rows: int, message: str) -> Fault:
         if ragged := _RAGGED.search(message):
@@ -154,8 +154,8 @@ class _File:
         return Fault("bad_row", message.splitlines()[0], line=self._line_of(rows + 1))
 
     def _line_of(self, row: int) -> int:
-        """The line on which a row starts; the header is row 1. Slow, for a file that is refused anyhow."""
-        csv.field_size_limit(2**31 - 1)  # a cell that never ends is what we may be looking for
+        """The line on which a row starts; the header is row 1. Slow, but used only for rejected files."""
+        csv.field_size_limit(2**31 - 1)  # the fault may be a cell that never ends
         line = self.dialect.lines_before
         for last_line, cells_of_row in self.dialect.rows(self.source):
             row -= bool(cells_of_row)  # a blank line is no row
@@ -165,8 +165,8 @@ class _File:
         return line + 1
 
 
-def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
-    """The batches, small ones together: to look at each column of each of them would take far longer."""
+def _joined(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+    """The batches, with small ones joined: processing each column of each of them takes far longer."""
     waiting: list[pa.RecordBatch] = []
     waiting_bytes = 0
     for batch in batches:
@@ -180,14 +180,14 @@ def _gathered(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.Recor
 
 
 def _compact(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same batch in one piece of memory: as Arrow reads it each column holds far more than it needs."""
+    """The same batch in compact memory: Arrow's reader leaves each column far more than it needs."""
     return pa.ipc.read_record_batch(batch.serialize(), batch.schema)
 
 
 def _block_bytes(file: _File) -> int:
-    """How much to parse at a time, so that wide tables do not take more memory than narrow ones.
+    """How much to parse at a time, so that wide tables take no more memory than narrow ones.
 
-    Raises a Fault for a quote that is out of place.
+    Raises a Fault for a misplaced quote.
     """
     where = file.source, file.dialect.delimiter, file.dialect.first_byte
     enough = CELLS_BYTES // len(file.names)

@@ -1,7 +1,7 @@
-"""JSON Lines: an object a line. What a row does not have is null; JSON itself says what is a number.
+"""Converts JSON Lines: one object per line. Absent members are null; types are those of JSON.
 
-A column of integers and numbers is one of numbers; one in which other things are mixed is text, each value as
-models read categories: 3.0 is `3`, true is `true`, lists and objects are their JSON.
+A column of integers and numbers is numeric. Any other mixture is text, in the form in which models read
+categories: 3.0 is `3`, true is `true`, lists and objects are JSON.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +24,7 @@ from app.datasets.conversion.columns import (
     NUMBER,
     OBJECT,
     TEXT,
-    ensure_declared_are_there,
+    ensure_declared_exist,
     field,
     name_fault,
 )
@@ -54,11 +54,11 @@ def convert(
 ) -> tuple[pa.Schema, ReadOptions]:
     """Write the rows of a JSON Lines file as Parquet. It is read twice: for the types, then for the values.
 
-    Gives the options as they were used. Raises a Fault.
+    Returns the schema and the options that were used. Raises a Fault.
     """
     kinds = _kinds(source)
-    ensure_declared_are_there(options.columns, kinds)
-    told = _told(source, [name for name in options.columns if options.columns[name] in TYPED], options)
+    ensure_declared_exist(options.columns, kinds)
+    declared_types = _declared_types(source, options)
     samples = _samples(source, options)
     plans: list[_Plan] = []
     for name, found in kinds.items():
@@ -66,9 +66,8 @@ def convert(
         if declared is Declared.IGNORE:
             continue
         if declared is not None:
-            plans.append(
-                _Plan(name, told.get(name, ColumnType(declared)).field(name), _to_text, is_told=True)
-            )
+            column_type = declared_types.get(name, ColumnType(declared))
+            plans.append(_Plan(name, column_type.field(name), _to_text, is_declared=True))
         else:
             plans.append(_plan(name, found - {type(None)}, samples.get(name, [])))
     if not plans:
@@ -82,7 +81,7 @@ def convert(
 
 
 def _kinds(source: Path) -> dict[str, set[type]]:
-    """Which types of values each column has; an integer that a double may not keep is a type of its own."""
+    """The types of values in each column; `_Large` stands for an integer that is not exact as a double."""
     kinds: dict[str, set[type]] = {}
     for line, row in _rows(source):
         if (reason := json_values.fault(row)) is not None:
@@ -100,19 +99,19 @@ def _kinds(source: Path) -> dict[str, set[type]]:
     return kinds
 
 
-def _told(source: Path, names: list[str], options: ReadOptions) -> dict[str, ColumnType]:
-    """The types of columns that the client declares. Raises a Fault for a value that is none of it."""
-    types = {name: ColumnType(options.columns[name]) for name in names}
+def _declared_types(source: Path, options: ReadOptions) -> dict[str, ColumnType]:
+    """The types of declared columns. Raises a Fault for a value that does not have the declared type."""
+    types = {name: ColumnType(kind) for name, kind in options.columns.items() if kind in TYPED}
     nulls = frozenset(options.null_values)
-    for lines, rows in _batches(source) if names else ():
+    for lines, rows in _batches(source) if types else ():
         for name, column_type in types.items():
             texts = pa.array([_present(_to_text(row.get(name)), nulls) for row in rows], TEXT)
             try:
                 column_type.see(texts)
-            except TypeMismatch as misfit:
-                reason = f"column {name[:50]!r} is declared a {options.columns[name]}, and"
-                reason += f" {misfit.cell[:50]!r} is none"
-                raise Fault("bad_row", reason, line=lines[misfit.place]) from None
+            except TypeMismatch as mismatch:
+                reason = f"column {name[:50]!r} is declared a {options.columns[name]}, but"
+                reason += f" {mismatch.cell[:50]!r} is not one"
+                raise Fault("bad_row", reason, line=lines[mismatch.place]) from None
     return types
 
 
@@ -143,12 +142,12 @@ def _rows(source: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         except msgspec.MsgspecError as error:
             raise Fault("bad_row", _reason(error), line=number) from error
         if type(row) is not dict:
-            raise Fault("bad_row", "it is JSON, but no object", line=number)
+            raise Fault("bad_row", "it is JSON, but not an object", line=number)
         yield number, row
 
 
 def _batches(source: Path) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:
-    """The rows, each batch with the numbers of its lines."""
+    """The rows in batches, each with its line numbers."""
     lines: list[int] = []
     rows: list[dict[str, Any]] = []
     size = 0
@@ -179,38 +178,38 @@ def _new_column(name: str, kinds: dict[str, set[type]], line: int) -> set[type]:
 
 
 class _Large:
-    """The type of an integer that a double may not keep."""
+    """Type of an integer that is not exact as a double."""
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """How one column is kept. `is_told` says that its type is that of its texts, by the client's word."""
+    """How one column is stored. If `is_declared`, the client declared its type, and its text is parsed."""
 
     name: str
     field: pa.Field
     to_value: Callable[[Any], Any]
-    is_told: bool = False
+    is_declared: bool = False
 
     def array(self, rows: list[dict[str, Any]], nulls: frozenset[str]) -> pa.Array:
         """The values of the column in some rows."""
         name, to_value = self.name, self.to_value
         values = [to_value(row.get(name)) for row in rows]
-        if (nulls and self.field.type == TEXT) or self.is_told:
+        if (nulls and self.field.type == TEXT) or self.is_declared:
             values = [_present(value, nulls) for value in values]
-        if self.is_told:
+        if self.is_declared:
             return forms.convert(pa.array(values, TEXT), self.field.type)
         return pa.array(values, self.field.type)
 
 
 def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
-    """How a column that holds these kinds of values is kept."""
+    """How a column with these types of values is stored."""
     match kinds:
         case _ if not kinds:
-            return _Plan(name, field(name, TEXT, holds=EMPTY), _as_it_is)
+            return _Plan(name, field(name, TEXT, holds=EMPTY), _unchanged)
         case _ if kinds == {bool}:
-            return _Plan(name, field(name, BOOLEAN), _as_it_is)
+            return _Plan(name, field(name, BOOLEAN), _unchanged)
         case _ if kinds - {_Large} == {int}:
-            return _Plan(name, field(name, INTEGER), _as_it_is)
+            return _Plan(name, field(name, INTEGER), _unchanged)
         case _ if kinds <= {float, int}:
             return _Plan(name, field(name, NUMBER), _to_float)
         case _ if kinds == {list}:
@@ -218,7 +217,7 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
         case _ if kinds == {dict}:
             return _Plan(name, field(name, TEXT, OBJECT), _to_json)
         case _ if kinds == {str}:
-            return _Plan(name, cells.text_field(name, sample), _as_it_is)
+            return _Plan(name, cells.text_field(name, sample), _unchanged)
     if _Large in kinds and kinds <= {float, int, _Large}:
         note = f"text, because integers beyond {MAX_EXACT} would not come back beside decimals"
         return _Plan(name, field(name, TEXT, holds=MOSTLY_NUMBERS, note=note), _to_text)
@@ -227,7 +226,7 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
     return _Plan(name, field(name, TEXT, note=note), _to_text)
 
 
-def _as_it_is(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 

@@ -1,7 +1,7 @@
-"""Parquet: what others wrote, checked like everything else and written anew in small row groups.
+"""Converts Parquet: checks the file and rewrites it in small row groups.
 
-The footer is believed only as far as it can be checked cheaply; what lies beyond is bounded by the memory and
-the time of the process that reads it.
+The footer is trusted only as far as it can be checked cheaply; everything else is bounded by the memory and
+time limits of this process.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from app.datasets.conversion.columns import (
     TEXT,
     TIMESTAMP,
     check_names,
-    ensure_declared_are_there,
+    ensure_declared_exist,
     field,
     json_type,
 )
@@ -45,12 +45,12 @@ MAX_FOOTER_BYTES: Final = 64 * 1024 * 1024
 
 BATCH_VALUES: Final = 1_000_000
 BUFFERS_BYTES: Final = 64 * 1024 * 1024
-"""What the buffers of all columns take together, as far as each has the least that makes sense."""
+"""Size of the buffers of all columns together, but at least LEAST_BUFFER_BYTES each."""
 
 LEAST_BUFFER_BYTES: Final = 64 * 1024
 
 EXACT_DIGITS: Final = 15
-"""So many digits of a decimal each double gives back."""
+"""Digits of a decimal that every double reproduces."""
 
 CUT: Final = "kept to the microsecond"
 
@@ -60,27 +60,27 @@ _LAST: Final = {
     TIMESTAMP: 2_932_897 * 86_400_000_000 - 1,
     INSTANT: 2_932_897 * 86_400_000_000 - 1,
 }
-"""The last day and the last moment of the year 9999, as far as Python goes."""
+"""The last day and the last microsecond of the year 9999, the limit of Python's types."""
 
 
 def convert(
     source: Path, target: Path, options: ReadOptions, max_rows: int = NO_LIMIT
 ) -> tuple[pa.Schema, ReadOptions]:
-    """Write the rows of a Parquet file as one of ours. Raises a Fault."""
+    """Write the rows of a Parquet file in small row groups. Raises a Fault."""
     try:
         return _convert(source, target, options, max_rows), options
     except (pa.ArrowException, OSError, MemoryError) as error:
         if isinstance(error, OSError) and error.errno == EFBIG:
             raise
         message = str(error).splitlines() or [type(error).__name__]
-        raise Fault("bad_file", f"it is no whole Parquet file ({message[0][:200]})") from error
+        raise Fault("bad_file", f"it is not a complete Parquet file ({message[0][:200]})") from error
 
 
 def _convert(source: Path, target: Path, options: ReadOptions, max_rows: int) -> pa.Schema:
     _check_footer(source)
     with _open(source) as file:
         check_names(file.schema_arrow.names, line=1)
-        ensure_declared_are_there(options.columns, file.schema_arrow.names)
+        ensure_declared_exist(options.columns, file.schema_arrow.names)
         if file.metadata.num_rows > max_rows:
             raise too_many_rows(max_rows)
         kept = [
@@ -88,8 +88,8 @@ def _convert(source: Path, target: Path, options: ReadOptions, max_rows: int) ->
         ]
         index = _index_of_pandas(file.schema_arrow)
         plans = [_Plan(column, options, is_index=column.name in index) for column in kept]
-        _look_at_all(source, plans)
-        _look_at_some(file, plans)
+        _inspect_all(source, plans)
+        _inspect_sample(file, plans)
         schema = pa.schema([plan.field for plan in plans])
         names = [plan.name for plan in plans]
         with RowGroups(target, schema, max_rows) as groups:
@@ -102,13 +102,13 @@ def _convert(source: Path, target: Path, options: ReadOptions, max_rows: int) ->
 
 
 def _open(source: Path) -> pq.ParquetFile:
-    """The file, its texts to be read as dictionaries: a text that repeats is in memory once."""
+    """Open the file, with text read as dictionaries, so that a repeated text is in memory once."""
     options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
     with pq.ParquetFile(source, **options) as file:
         metadata = file.metadata
     columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
     texts = [column.path for column in columns if column.logical_type.type == "STRING"]
-    # A buffered stream, so that a column of a large row group is not in memory as a whole.
+    # Buffered, so that a column of a large row group is not in memory as a whole.
     buffer_bytes = max(LEAST_BUFFER_BYTES, min(1024 * 1024, BUFFERS_BYTES // max(1, len(columns))))
     return pq.ParquetFile(
         source, metadata=metadata, read_dictionary=texts, buffer_size=buffer_bytes, **options
@@ -116,17 +116,17 @@ def _open(source: Path) -> pq.ParquetFile:
 
 
 def _index_of_pandas(schema: pa.Schema) -> frozenset[str]:
-    """The columns that were the index of a frame, by what pandas wrote into the file."""
+    """The columns that were the index of a pandas data frame, according to its metadata."""
     try:
-        told = schema.pandas_metadata
-        names = () if told is None else told.get("index_columns", ())
+        metadata = schema.pandas_metadata
+        names = () if metadata is None else metadata.get("index_columns", ())
         return frozenset(name for name in names if isinstance(name, str))
     except (ValueError, TypeError, AttributeError, RecursionError):
         return frozenset()
 
 
-def _look_at_all(source: Path, plans: "list[_Plan]") -> None:
-    """Settle what depends on every value of a column. Raises a Fault."""
+def _inspect_all(source: Path, plans: "list[_Plan]") -> None:
+    """Decide the types that depend on every value of a column. Raises a Fault."""
     unsettled = [plan for plan in plans if plan.is_unsettled]
     if not unsettled:
         return
@@ -138,8 +138,8 @@ def _look_at_all(source: Path, plans: "list[_Plan]") -> None:
         plan.settle()
 
 
-def _look_at_some(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
-    """Note what columns of texts hold, by the first rows and by what the footer says."""
+def _inspect_sample(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
+    """Detect what text columns hold, from the first rows and the footer."""
     texts = [plan for plan in plans if plan.is_plain_text]
     if not texts or not file.metadata.num_row_groups:
         return
@@ -153,7 +153,7 @@ def _look_at_some(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
 
 
 def _is_empty(metadata: pq.FileMetaData, name: str) -> bool:
-    """Whether no row has a value, as far as the footer says."""
+    """Whether all rows are null, according to the footer."""
     place = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
     if place is None:
         return False
@@ -165,11 +165,11 @@ def _is_empty(metadata: pq.FileMetaData, name: str) -> bool:
 
 
 def _check_footer(source: Path) -> None:
-    """The footer's length is the file's own word, and is read into memory at once."""
+    """Check the declared length of the footer, which is read into memory at once."""
     with source.open("rb") as file:
         size = file.seek(0, 2)
         if size < 12:
-            raise Fault("bad_file", "it is no Parquet file")
+            raise Fault("bad_file", "it is not a Parquet file")
         file.seek(-8, 2)
         footer_bytes = int.from_bytes(file.read(4), "little")
     if footer_bytes > min(size, MAX_FOOTER_BYTES):
@@ -177,7 +177,7 @@ def _check_footer(source: Path) -> None:
 
 
 def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """All rows in batches that are bounded in bytes, each with the number of rows before it."""
+    """All rows in batches of limited size, each with the number of rows before it."""
     rows = 0
     for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False, columns=names):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
@@ -190,7 +190,7 @@ def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.R
 
 
 def _batch_rows(metadata: pq.FileMetaData) -> int:
-    """How many rows to read at a time: fewer where the rows have many values, as in long lists."""
+    """How many rows to read at a time: fewer if rows have many values, as in long lists."""
     values_per_row = 1.0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
@@ -200,11 +200,11 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
 
 
 class _Plan:
-    """How one column is taken over."""
+    """How one column is converted."""
 
     def __init__(self, column: pa.Field, options: ReadOptions, *, is_index: bool) -> None:
         self.name = column.name
-        self._values: Callable[[pa.Array], pa.Array] = _as_it_is
+        self._values: Callable[[pa.Array], pa.Array] = _unchanged
         self._nulls = pa.array(options.null_values, TEXT)
         self._declared = options.columns.get(column.name)
         self._type: ColumnType | None = None
@@ -238,16 +238,18 @@ class _Plan:
             self.field = field(column.name, TEXT, LIST)
         else:
             raise Fault(
-                "bad_header", f"column {column.name!r} is of the type {arrow_type}, which has no JSON", line=1
+                "bad_header",
+                f"column {column.name!r} is of the type {arrow_type}, which has no JSON equivalent",
+                line=1,
             )
 
     @property
     def is_plain_text(self) -> bool:
-        """Whether it is a column of texts of which nothing else is known."""
+        """Whether it is a text column without further metadata."""
         return self.field.type == TEXT and self.field.metadata is None
 
     def see(self, column: pa.Array, first: int) -> None:
-        """Take in values that decide what the column is; `first` rows came before. Raises a Fault."""
+        """Process values that decide the type; `first` rows precede them. Raises a Fault."""
         texts = self._texts(self._values(column))
         if self._type is None:
             digits = pc.binary_length(pc.utf8_rtrim(texts, "0")) if len(texts) else texts
@@ -255,12 +257,12 @@ class _Plan:
             return
         try:
             self._type.see(texts)
-        except TypeMismatch as misfit:
-            reason = f"is declared a {self._declared}, and {misfit.cell[:50]!r} is none"
-            raise self._fault(reason, first + misfit.place) from None
+        except TypeMismatch as mismatch:
+            reason = f"is declared a {self._declared}, but {mismatch.cell[:50]!r} is not one"
+            raise self._fault(reason, first + mismatch.place) from None
 
     def settle(self) -> None:
-        """Say what the column is, now that all values were seen."""
+        """Set the field, after all values have been processed."""
         if self._type is not None:
             self.field = self._type.field(self.name)
         elif self._digits > EXACT_DIGITS + len("-0."):
@@ -268,13 +270,13 @@ class _Plan:
             self.field = field(self.name, TEXT, holds=MOSTLY_NUMBERS, note=note)
 
     def sample(self, column: pa.Array) -> None:
-        """Look at the first values of a column of texts."""
+        """Inspect the first values of a text column."""
         filled = [text for text in self._values(column.slice(0, SAMPLED)).to_pylist() if text]
         self.is_sample_empty = not filled
         self.field = cells.text_field(self.name, filled)
 
     def _texts(self, values: pa.Array) -> pa.Array:
-        """The values as they would be written, without those that count as missing."""
+        """The values as text, without those that count as missing."""
         if types.is_decimal(values.type):
             texts = pc.cast(values, TEXT)
         elif types.is_string(values.type) or types.is_large_string(values.type):
@@ -289,7 +291,7 @@ class _Plan:
         return pc.if_else(pc.is_in(texts, self._nulls), pa.scalar(None, TEXT), texts)
 
     def convert(self, column: pa.Array, first: int) -> pa.Array:
-        """The column's values as they are kept; `first` rows came before. Raises a Fault."""
+        """The values as they are stored; `first` rows precede them. Raises a Fault."""
         values = self._values(column)
         wanted = self.field.type
         if self._type is not None:
@@ -301,7 +303,7 @@ class _Plan:
         if json_type(self.field) is not None:
             return pa.array([self._json(value, first + row) for row, value in enumerate(values)], TEXT)
         try:
-            # Finer than a microsecond is more than Python knows of; to go beyond its years is a fault.
+            # Truncated to microseconds, the resolution of Python; years outside of its range are a fault.
             values = values.cast(options=pc.CastOptions(wanted, allow_time_truncate=True))
         except pa.ArrowInvalid as error:
             raise self._fault(f"does not fit: {str(error).splitlines()[0]}", first) from error
@@ -356,7 +358,7 @@ class _Plan:
 
 
 def _target(arrow_type: pa.DataType) -> pa.DataType | None:
-    """The type that a flat column is kept as; None for one that is not flat, or that we do not take."""
+    """The type that a flat column is stored as; None for nested and unsupported types."""
     if types.is_string(arrow_type) or types.is_large_string(arrow_type) or types.is_string_view(arrow_type):
         return TEXT
     if types.is_null(arrow_type):
@@ -380,7 +382,7 @@ def _is_list(arrow_type: pa.DataType) -> bool:
     )
 
 
-def _as_it_is(column: pa.Array) -> pa.Array:
+def _unchanged(column: pa.Array) -> pa.Array:
     return column
 
 

@@ -1,4 +1,4 @@
-"""What a value may be to be kept as JSON, whoever reads it: finite, of 64 bits, storable, not too deep."""
+"""Checks that a value can be stored as JSON: finite numbers, 64-bit integers, limited depth."""
 
 import math
 from datetime import date, time
@@ -13,9 +13,9 @@ TOO_DEEP: Final = f"it is nested deeper than {MAX_DEPTH} levels"
 
 
 def fault(value: Any) -> str | None:
-    """What is wrong with a value, as a clause. Without recursion: how deep it is was a stranger's choice.
+    """Why a value cannot be stored, as a clause; None if it can. Not recursive: its depth is untrusted.
 
-    It may be anything that comes of JSON or of Parquet. Moments pass: their JSON is ISO 8601.
+    The value may come from JSON or from Parquet. Dates and times are accepted: their JSON is ISO 8601.
     """
     waiting: list[tuple[Any, int]] = [([value], -1)]
     while waiting:
@@ -28,7 +28,7 @@ def fault(value: Any) -> str | None:
             kind = type(member)
             if kind is str:
                 if not text.is_storable(member):
-                    return "a text has a NUL character"
+                    return "a string has a NUL character"
             elif kind is int:
                 if member not in _INTEGERS:
                     return "an integer has more than 64 bits"

@@ -1,8 +1,8 @@
-"""Cells that read as numbers: whether they may be kept as numbers, and in which form they come back.
+"""Decides whether cells that read as numbers may be stored as numbers, and in which notation.
 
-Whether a column is one of numbers is settled over the whole file. It is not if a cell has a plus or is a code
-like `1E5`, if an integer has more digits than a double keeps, or if two cells that are written differently
-are the same number, as the versions `3.1` and `3.10` are.
+A column is decided over the whole file. It is not numeric if a cell has a plus sign or is a code such as
+`1E5`, if an integer has more digits than a double keeps, or if two different cells are the same number, such
+as the versions `3.1` and `3.10`.
 """
 
 from typing import Final
@@ -16,20 +16,20 @@ from app.datasets.canonical_text import CODE, MAX_DIGITS, MAX_EXACT, number_faul
 from app.datasets.conversion.forms import Form, texts_of
 
 MAX_DISTINCT: Final = 10_000
-"""Codes and versions repeat. A column with more different values than that is measured."""
+"""Codes and versions repeat. A column with more distinct values than this holds measurements."""
 
 _PLAIN_CHARACTERS: Final = 16
-"""A point and 15 digits, which every double gives back."""
+"""A point and 15 digits, which every double reproduces."""
 
 _LEAST: Final = 1e-4
 _MOST: Final = 1e10
-"""Between these all forms write a number without an exponent."""
+"""Between these, all notations write a number without an exponent."""
 
 _ZEROS: Final = ("0.", "-0.", "0e", "-0e", "0E", "-0E")
 
 
 class Numbers:
-    """What is known of the cells of a column that are all numbers."""
+    """Collects facts on the cells of a column that all read as numbers."""
 
     def __init__(self, max_distinct: int = MAX_DISTINCT) -> None:
         self._max_distinct = max_distinct
@@ -38,7 +38,7 @@ class Numbers:
         self._has_large_integers = False
 
     def see(self, texts: pa.Array, values: pa.Array) -> None:
-        """Take in cells, none of them missing, and what they are as doubles."""
+        """Process non-missing cells and their values as doubles."""
         self._collect(texts)
         if not self._has_large_integers:
             self._has_large_integers = _has_large_integers(texts, values)
@@ -46,7 +46,7 @@ class Numbers:
             self._compare(texts, values)
 
     def see_integers(self, texts: pa.Array, values: pa.Array) -> None:
-        """Take in cells, none of them missing, and what they are as integers."""
+        """Process non-missing cells and their values as integers."""
         self._collect(texts)
         bounds = pc.min_max(values).as_py()
         largest = max(-bounds["min"], bounds["max"])
@@ -55,11 +55,11 @@ class Numbers:
 
     @property
     def form(self) -> Form | None:
-        """The form in which all cells are written; None if there is no such form."""
+        """The notation of all cells; None if they do not share one."""
         return next((form for form in Form if form in self._forms), None)
 
     def fault(self) -> str | None:
-        """Why these are no numbers after all, although each cell reads as one."""
+        """Why the column is not numeric although each cell reads as a number; None if it is."""
         if self._has_large_integers:
             return f"integers beyond {MAX_EXACT} would not come back beside decimals"
         return None if self._distinct is None else number_fault(self._distinct.to_pylist())
@@ -88,7 +88,7 @@ class Numbers:
         if ends_in_zero.any():
             self._forms -= {Form.SHORT, Form.ARROW}
         if not self._forms or self._distinct is None:
-            return  # nobody takes what is measured for a category, so its last digits need not come back
+            return  # measurements are never categories, so their last digits need not be reproduced
         sizes = np.abs(values.to_numpy())
         is_odd = ((sizes < _LEAST) & (sizes > 0)) | (sizes >= _MOST)
         is_odd |= (sizes == 0) & _flags(pc.starts_with(texts, "-"))
@@ -113,7 +113,7 @@ class Numbers:
 
 
 def fault_of(texts: pa.Array, values: pa.Array) -> str | None:
-    """Why cells that all read as doubles are no numbers, as far as single cells tell."""
+    """Why cells that all read as doubles are not numbers, judged one by one; None if they are."""
     finite = pc.is_finite(values)
     if not pc.all(finite).as_py():
         return "is no finite number"
@@ -137,20 +137,20 @@ def _have_more_digits(texts: pa.Array, values: pa.Array) -> bool:
     is_long = pc.greater(length, MAX_DIGITS)
     long, sizes = texts.filter(is_long), np.abs(values.filter(is_long).to_numpy())
     with np.errstate(divide="ignore"):
-        zeros = np.where(sizes < 1, np.floor(-np.log10(sizes)) + 1, 0)  # before the first other digit
+        zeros = np.where(sizes < 1, np.floor(-np.log10(sizes)) + 1, 0)  # before the first significant digit
     others = _flags(pc.starts_with(long, "-")).astype(int) + (pc.find_substring(long, ".").to_numpy() >= 0)
-    # As far as it is quick to tell; only those that are in doubt are looked at one by one.
+    # A fast upper bound; only the doubtful cells are checked one by one.
     doubtful = long.filter(_mask(pc.binary_length(long).to_numpy() - others - zeros > MAX_DIGITS))
     return any(significant_digits(text) > MAX_DIGITS for text in doubtful.to_pylist())
 
 
 def has_zeros(texts: pa.Array) -> bool:
-    """Whether there are integers that would lose a zero: 007, -0, 0x1F."""
+    """Whether an integer would lose a zero: 007, -0, 0x1F."""
     return _has_zeros(texts) or _any(pc.equal(texts, "-0"))
 
 
 def _has_zeros(texts: pa.Array) -> bool:
-    """Whether there are cells like 007 and 0x1F: a zero, and then neither a point nor an exponent."""
+    """Whether a cell is like 007 or 0x1F: a zero that is followed by neither a point nor an exponent."""
     begun = texts.filter(pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "-0")))
     known = sum(_count(pc.starts_with(begun, start)) for start in _ZEROS) if len(begun) else 0
     if known == len(begun):
@@ -159,20 +159,20 @@ def _has_zeros(texts: pa.Array) -> bool:
 
 
 def _has_large_integers(texts: pa.Array, values: pa.Array) -> bool:
-    """Whether there are integers, written without a point, that a double may not keep."""
+    """Whether an integer, written without a point, may not be exact as a double."""
     is_large = pc.greater(pc.abs(values), float(MAX_EXACT))
     return _any(is_large) and any(text.lstrip("-").isdecimal() for text in texts.filter(is_large).to_pylist())
 
 
 def _has_exponent(texts: pa.Array) -> npt.NDArray[np.bool_] | None:
-    """Which cells have an exponent; None if none has one."""
+    """Which cells have an exponent; None if none does."""
     if not any(letter in part for part in _buffers(texts) for letter in (b"e", b"E")):
         return None
     return _flags(pc.or_(pc.match_substring(texts, "e"), pc.match_substring(texts, "E")))
 
 
 def _buffers(texts: pa.Array) -> list[bytes]:
-    """The characters of all cells, one after the other."""
+    """The characters of all cells, concatenated."""
     if not len(texts):
         return []
     offsets = np.frombuffer(texts.buffers()[1], np.int32)

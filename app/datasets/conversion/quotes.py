@@ -1,8 +1,8 @@
-"""That the quotes of a CSV are those of RFC 4180. Arrow's reader takes others too, and loses characters.
+"""Checks that the quotes of a CSV file follow RFC 4180. Arrow's reader accepts others, and loses characters.
 
-A quote opens a cell only at its beginning; elsewhere in a cell without quotes it is a character like any
-other. Within quotes two of them are one, and after the closing one comes a delimiter or the end of the line.
-In `"He said \\"hi\\""` there are characters after a closing quote: read on, it would be another text.
+A quote opens a cell only at its beginning; elsewhere in an unquoted cell it is an ordinary character. Within
+quotes, a quote is doubled, and the closing quote is followed by a delimiter or the end of the line. In
+`"He said \\"hi\\""`, characters follow a closing quote, and Arrow would read a different text.
 """
 
 from pathlib import Path
@@ -24,20 +24,20 @@ Places = npt.NDArray[np.intp]
 
 
 def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
-    """Raise a Fault for a quote that is out of place.
+    """Raise a Fault for a misplaced quote.
 
-    The first `first_byte` bytes of the file are no rows: a byte order mark, a line that names the delimiter.
+    The first `first_byte` bytes are not rows: a byte order mark, or a line that names the delimiter.
     """
     try:
         _scanned(source, delimiter, first_byte, has_rows=False)
     except Fault:
-        # Once more, to say on which line.
+        # Scan again, to find the line.
         _scanned(source, delimiter, first_byte, has_rows=True)
         raise
 
 
 def longest_row(source: Path, delimiter: str, first_byte: int = 0) -> int:
-    """How many bytes the longest row has. Raises a Fault for a quote that is out of place."""
+    """The size of the longest row in bytes. Raises a Fault for a misplaced quote."""
     return _scanned(source, delimiter, first_byte, has_rows=True)
 
 
@@ -46,13 +46,13 @@ def _scanned(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -
     with source.open("rb") as file:
         scan.lines = file.read(first_byte).count(b"\n")
         while piece := file.read(PIECE_BYTES):
-            # Ends with a line, so that what stands before and after a quote is always there.
+            # The piece ends with a line, so that it has the characters before and after each quote.
             scan.take(piece + file.readline())
     return scan.finish()
 
 
 class _Scan:
-    """Goes through a file piece by piece; knows whether it is within quotes and, if asked, where rows end."""
+    """Scans a file piece by piece, tracking whether it is within quotes and, if required, where rows end."""
 
     def __init__(self, delimiter: str, first_byte: int, *, has_rows: bool) -> None:
         self._is_end = np.zeros(256, dtype=bool)
@@ -66,7 +66,7 @@ class _Scan:
         self.lines = 0
 
     def take(self, piece: bytes) -> None:
-        """Look at the next lines."""
+        """Scan the next lines."""
         read = np.frombuffer(piece, np.uint8)
         quotes = np.flatnonzero(read == _QUOTE) if b'"' in piece else _NONE
         line_ends = np.flatnonzero(read == _LINE_FEED) if self._has_rows else _NONE
@@ -77,13 +77,13 @@ class _Scan:
         self.lines += len(line_ends)
 
     def finish(self) -> int:
-        """The longest row, now that all was seen. Raises a Fault if it ends within quotes."""
+        """The size of the longest row. Raises a Fault if the file ends within quotes."""
         if self._is_open:
             raise Fault("bad_row", "a quote is never closed", line=self._row_line + 1)
         return max(self._longest_row, self._start - self._row_start)
 
     def _is_plain(self, read: Bytes, quotes: Places) -> bool:
-        """Whether each quote opens or closes in turn, and stands where it may."""
+        """Whether the quotes alternately open and close cells, each in a valid place."""
         if not len(quotes):
             return True
         before = np.where(quotes > 0, read[quotes - 1], _LINE_FEED)
@@ -93,7 +93,7 @@ class _Scan:
         return bool((self._is_end[beside] | (beside == _QUOTE)).all())
 
     def _walked(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
-        """The quotes that open or close a cell, found one by one. Raises a Fault."""
+        """The quotes that open or close a cell, checked one by one. Raises a Fault."""
         changes: list[int] = []
         is_open = self._is_open
         skipped = -1
@@ -119,7 +119,7 @@ class _Scan:
         return np.array(changes, dtype=np.intp)
 
     def _end_rows(self, line_ends: Places, changes: Places) -> None:
-        """Note where rows end: at each line end that is not within quotes."""
+        """Record the row ends: the line ends that are not within quotes."""
         places = np.arange(len(line_ends))
         if len(changes) or self._is_open:
             is_outside = (np.searchsorted(changes, line_ends) + self._is_open) % 2 == 0

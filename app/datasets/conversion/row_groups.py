@@ -1,4 +1,4 @@
-"""The Parquet file that jobs read: in small row groups, so that some rows are read without the others."""
+"""Writes the Parquet file that jobs read, in small row groups, so that it can be read by range."""
 
 from pathlib import Path
 from types import TracebackType

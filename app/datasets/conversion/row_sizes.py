@@ -1,7 +1,7 @@
-"""The size of each row, in bytes, measured before a row is decoded.
+"""Measures the size of each row in bytes, without decoding it.
 
-A dictionary-encoded column repeats one long text in every row at the cost of an index. So the sizes are taken
-from the lengths of the encoded values; nothing is decoded to measure it.
+A dictionary-encoded column can repeat one long text in every row at the cost of an index. So the sizes are
+computed from the lengths of the encoded values.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ MAX_ROW_BYTES: Final = 1024 * 1024
 BATCH_BYTES: Final = 4 * 1024 * 1024
 
 _VALUE_BYTES: Final = 8
-"""The size of a number or a null, and what a text, a list or an object takes beside its content."""
+"""The size of a number or a null, and the overhead of a text, a list or an object."""
 
 
 def of(batch: pa.RecordBatch) -> pa.Array:
@@ -24,7 +24,7 @@ def of(batch: pa.RecordBatch) -> pa.Array:
 
 
 def first_too_large(sizes: pa.Array) -> int | None:
-    """The number of the first row that is larger than MAX_ROW_BYTES."""
+    """The index of the first row that is larger than MAX_ROW_BYTES; None if there is none."""
     place: int = pc.index(pc.greater(sizes, MAX_ROW_BYTES), True).as_py()
     return None if place < 0 else place
 

@@ -1,1 +1,1 @@
-"""The algorithms that models are trained with: what they are called, can do, and may be told."""
+"""The algorithms that train models: their names, tasks and hyperparameters."""

@@ -1,4 +1,4 @@
-"""What algorithms look like over HTTP."""
+"""Algorithms as the API shows them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from app.models.versions import Task
 
 
 class AlgorithmView(TypedDict):
-    """One algorithm. `params` is the JSON Schema of what it may be told."""
+    """One algorithm. `params` is the JSON Schema of its hyperparameters."""
 
     name: str
     tasks: list[Task]
@@ -24,7 +24,7 @@ class AlgorithmList(TypedDict):
 
 
 def algorithm_view(algorithm: Algorithm) -> AlgorithmView:
-    """The algorithm as a client sees it."""
+    """Return the algorithm as the API shows it."""
     return AlgorithmView(
         name=algorithm.name,
         tasks=list(algorithm.tasks),

@@ -1,1 +1,1 @@
-"""Dead letters: jobs that failed for good and wait for a person."""
+"""Dead letters: jobs that failed for good, until their owner retries or dismisses them."""

@@ -1,32 +1,53 @@
-"""Which jobs are dead letters, and how one is put away."""
+"""Reads of dead letters."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from app.core import paging
+from app.core.paging import Page, to_page
+from app.core.sql import Statement
+from app.jobs.job import Job
+from app.jobs.states import Priority
 
-_LETTERS = paging.bounded(
-    """SELECT * FROM jobs
-    WHERE owner_id = $1 AND status = 'failed' AND dismissed_at IS NULL AND ($2::uuid IS NULL OR id < $2)
-    ORDER BY id DESC LIMIT $3""",
-    size="octet_length(params::text) + octet_length(metadata::text) + octet_length(error::text)",
-    order="id DESC",
+# Which jobs of this owner are dead letters, from before this one?
+_PAGE: Final = Statement(
+    paging.bounded(
+        """SELECT * FROM jobs
+        WHERE owner_id = :owner_id AND status = 'failed' AND dismissed_at IS NULL
+            AND (:before::uuid IS NULL OR id < :before)
+        ORDER BY id DESC LIMIT :limit""",
+        size="octet_length(params::text) + octet_length(metadata::text) + octet_length(error::text)",
+        order="id DESC",
+    )
 )
 
-_SELECTED = """
+# Which of these jobs, or of all, are dead letters of this owner, and may they be retried?
+_SELECTED: Final = Statement("""
 SELECT id, priority FROM jobs
-WHERE owner_id = $1 AND status = 'failed' AND dismissed_at IS NULL AND ($2::uuid[] IS NULL OR id = ANY ($2))
-    AND (pruned_at IS NULL OR NOT $4)
-ORDER BY id LIMIT $3"""
+WHERE owner_id = :owner_id AND status = 'failed' AND dismissed_at IS NULL
+    AND (:job_ids::uuid[] IS NULL OR id = ANY (:job_ids))
+    AND (pruned_at IS NULL OR NOT :only_retryable)
+ORDER BY id LIMIT :limit""")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A job that failed for good and was neither retried nor dismissed."""
+
+    job_id: UUID
+    priority: Priority
 
 
 async def page(
     connection: asyncpg.Connection, owner_id: UUID, *, before: UUID | None, limit: int
-) -> list[asyncpg.Record]:
-    """An owner's dead letters, newest first."""
-    return await connection.fetch(_LETTERS, owner_id, before, limit)
+) -> Page[Job]:
+    """Return a page of an owner's dead letters, newest first, starting after the job `before`."""
+    rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, limit=limit + 1)
+    return to_page(rows, limit, Job.from_row)
 
 
 async def selected(
@@ -36,20 +57,16 @@ async def selected(
     limit: int,
     *,
     only_retryable: bool = False,
-) -> list[asyncpg.Record]:
-    """Those of the given jobs, or of all, that are dead letters of this owner: id and priority.
+) -> list[DeadLetter]:
+    """Return those of the given jobs, or of all, that are dead letters of this owner.
 
     `only_retryable` leaves out those whose rows were pruned.
     """
-    chosen = None if job_ids is None else list(job_ids)
-    return await connection.fetch(_SELECTED, owner_id, chosen, limit, only_retryable)
-
-
-async def dismiss(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> list[UUID]:
-    """Put dead letters away; those that are none any more are left out of the answer."""
-    rows = await connection.fetch(
-        """UPDATE jobs SET dismissed_at = now()
-        WHERE id = ANY ($1) AND status = 'failed' AND dismissed_at IS NULL RETURNING id""",
-        list(job_ids),
+    rows = await _SELECTED.fetch(
+        connection,
+        owner_id=owner_id,
+        job_ids=None if job_ids is None else list(job_ids),
+        limit=limit,
+        only_retryable=only_retryable,
     )
-    return [row["id"] for row in rows]
+    return [DeadLetter(row["id"], Priority(row["priority"])) for row in rows]

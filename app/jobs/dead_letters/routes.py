@@ -1,4 +1,4 @@
-"""Dead letters over HTTP."""
+"""Routes of dead letters."""
 
 from typing import Annotated, Final
 from uuid import UUID
@@ -16,8 +16,8 @@ from app.jobs.dead_letters import queries, service
 from app.jobs.dead_letters.schemas import Handled, Selection
 from app.jobs.deps import QuotaDep
 from app.jobs.errors import DeadLetterNotFound, InputGone, JobNotRetryable, ResultsExpired, TooManyActiveJobs
-from app.jobs.publishing import publish_transition
 from app.jobs.schemas import JobPage
+from app.jobs.unit_of_work import unit_of_work
 
 _UNKNOWN: Final = DeadLetterNotFound(job_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
 
@@ -29,27 +29,27 @@ router = APIRouter(route_class=BoundedRoute, prefix="/dead-letters", tags=["dead
 @router.get(
     "",
     operation_id="listDeadLetters",
-    summary="Your jobs that failed for good",
+    summary="List your dead letters",
     response_model=JobPage,
     responses=problems.responses(InvalidCursor),
 )
 async def list_dead_letters(
     user: CurrentUser,
     database: DatabaseDep,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """One page, newest first. A job that is retried or dismissed is not here any more."""
+    """List your jobs that failed for good, newest first, except those that were retried or dismissed."""
     before = None if cursor is None else paging.decode_cursor(cursor)
     async with database.connection() as connection:
-        rows = await queries.page(connection, user.id, before=before, limit=limit + 1)
-    return views.respond(views.job_page(rows, limit))
+        page = await queries.page(connection, user.id, before=before, limit=limit)
+    return views.respond(views.job_page(page))
 
 
 @router.post(
     "/retry",
     operation_id="retryDeadLetters",
-    summary="Try many dead letters again",
+    summary="Retry many dead letters",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
     responses=problems.responses(_TOO_MANY),
@@ -57,29 +57,25 @@ async def list_dead_letters(
 async def retry_dead_letters(
     body: Selection, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
-    """Each goes on after its last commit, with its whole budget again."""
+    """Each job resumes after its last committed batch. Its attempts are counted anew."""
     wanted = None if body.all else body.job_ids
     async with resources.database.connection() as connection:
         letters = await service.retryable(connection, user.id, wanted)
-    transition = []
+    retried: list[UUID] = []
     if letters:
-        async with quota.admit(user.id, len(letters)) as connection:
-            transition = await service.retry(connection, letters)
-    for retried in transition:
-        publish_transition(resources.hints, retried)
-    return views.respond(
-        Handled(job_ids=[retried.job_id for retried in transition]), status_code=status.HTTP_202_ACCEPTED
-    )
+        async with unit_of_work(resources.hints, quota.admit(user.id, len(letters))) as unit:
+            retried = await service.retry(unit, letters)
+    return views.respond(Handled(job_ids=retried), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.post(
     "/dismiss",
     operation_id="dismissDeadLetters",
-    summary="Put many dead letters away",
+    summary="Dismiss many dead letters",
     response_model=Handled,
 )
 async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: DatabaseDep) -> Response:
-    """The jobs stay as they are; they are only not dead letters any more."""
+    """The jobs remain failed jobs, but are no longer dead letters."""
     async with database.connection() as connection:
         dismissed = await service.dismiss(connection, user.id, None if body.all else body.job_ids)
     return views.respond(Handled(job_ids=dismissed))
@@ -88,7 +84,7 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
 @router.post(
     "/{job_id}/retry",
     operation_id="retryDeadLetter",
-    summary="Try a dead letter again",
+    summary="Retry a dead letter",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
     responses=problems.responses(
@@ -102,22 +98,21 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
 async def retry_dead_letter(
     job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
-    """It goes on after its last commit, with its whole budget again."""
-    async with quota.admit(user.id) as connection:
-        retried = await service.retry_one(connection, user.id, job_id)
-    publish_transition(resources.hints, retried)
-    return views.respond(Handled(job_ids=[retried.job_id]), status_code=status.HTTP_202_ACCEPTED)
+    """The job resumes after its last committed batch. Its attempts are counted anew."""
+    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        await service.retry_one(unit, user.id, job_id)
+    return views.respond(Handled(job_ids=[job_id]), status_code=status.HTTP_202_ACCEPTED)
 
 
 @router.delete(
     "/{job_id}",
     operation_id="dismissDeadLetter",
-    summary="Put a dead letter away",
+    summary="Dismiss a dead letter",
     response_model=Handled,
     responses=problems.responses(_UNKNOWN),
 )
 async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
-    """The job stays as it is; it is only not a dead letter any more."""
+    """The job remains a failed job, but is no longer a dead letter."""
     async with database.connection() as connection:
         dismissed = service.the_only(await service.dismiss(connection, user.id, [job_id]), job_id)
     return views.respond(Handled(job_ids=[dismissed]))

@@ -1,4 +1,4 @@
-"""What is said about dead letters over HTTP."""
+"""Requests and responses of the routes of dead letters."""
 
 from typing import Final
 from uuid import UUID
@@ -12,7 +12,7 @@ MAX_JOBS: Final = 1000
 
 
 class Selection(StrictBody):
-    """Which dead letters are meant: these, or all there are (at most 1000 at a time)."""
+    """A selection of dead letters: these jobs, or all (at most 1000 at a time)."""
 
     job_ids: list[UUID] = Field(default_factory=list, max_length=MAX_JOBS)
     all: bool = False
@@ -25,6 +25,6 @@ class Selection(StrictBody):
 
 
 class Handled(TypedDict):
-    """Which dead letters were seen to; ids that were none are left out."""
+    """The dead letters that were retried or dismissed; other ids are left out."""
 
     job_ids: list[UUID]

@@ -1,4 +1,4 @@
-"""What can be done with dead letters. Commits nothing, sends nothing: its callers do."""
+"""Operations on dead letters. The caller's unit of work commits and publishes them."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,49 +8,50 @@ import asyncpg
 
 from app.jobs import service as jobs
 from app.jobs import transitions
-from app.jobs.dead_letters import queries
+from app.jobs.dead_letters import commands, queries
+from app.jobs.dead_letters.queries import DeadLetter
 from app.jobs.dead_letters.schemas import MAX_JOBS
 from app.jobs.errors import DeadLetterNotFound
-from app.jobs.states import HEAD_START, Priority
-from app.jobs.transition_types import TransitionResult
+from app.jobs.states import HEAD_START
+from app.jobs.unit_of_work import UnitOfWork
 
 Letter = TypeVar("Letter")
 
 
 async def retryable(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, *, limit: int = MAX_JOBS
-) -> list[asyncpg.Record]:
-    """The dead letters that can be tried again; None means all. Those that are none are left out."""
+) -> list[DeadLetter]:
+    """Return the dead letters that can be retried; None means all. Other jobs are left out."""
     return await queries.selected(connection, owner_id, job_ids, limit, only_retryable=True)
 
 
-async def retry(connection: asyncpg.Connection, letters: Sequence[asyncpg.Record]) -> list[TransitionResult]:
-    """Let dead letters run again from their last commit. Those that are none any more are left out."""
-    transition = [
+async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
+    """Retry dead letters from their last commit, and return those that still were."""
+    results = [
         await transitions.retry(
-            connection, job_id=row["id"], from_start=False, head_start=HEAD_START[Priority(row["priority"])]
+            unit, job_id=letter.job_id, from_start=False, head_start=HEAD_START[letter.priority]
         )
-        for row in letters
+        for letter in letters
     ]
-    return [retried for retried in transition if retried is not None]
+    return [result.job_id for result in results if result is not None]
 
 
-async def retry_one(connection: asyncpg.Connection, owner_id: UUID, job_id: UUID) -> TransitionResult:
-    """Let one dead letter run again. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
-    the_only(await queries.selected(connection, owner_id, [job_id], 1), job_id)
-    return await jobs.retry(connection, owner_id, job_id, from_start=False)
+async def retry_one(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
+    """Retry one dead letter. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
+    the_only(await queries.selected(unit.connection, owner_id, [job_id], 1), job_id)
+    await jobs.retry(unit, owner_id, job_id, from_start=False)
 
 
 async def dismiss(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
 ) -> list[UUID]:
-    """Put dead letters away; None means all. Those that are none are left out."""
+    """Dismiss dead letters; None means all. Return those that were."""
     found = await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
-    return await queries.dismiss(connection, [row["id"] for row in found])
+    return await commands.dismiss(connection, [letter.job_id for letter in found])
 
 
 def the_only(letters: Sequence[Letter], job_id: UUID) -> Letter:
-    """The one dead letter that was asked for; raises DeadLetterNotFound."""
+    """Return the only dead letter. Raises DeadLetterNotFound if there is none."""
     if not letters:
         raise DeadLetterNotFound(job_id=str(job_id))
     return letters[0]

@@ -1,1 +1,1 @@
-"""Results as whole files: JSON lines, CSV and Parquet."""
+"""Exports: all results of a job as NDJSON, CSV or Parquet."""

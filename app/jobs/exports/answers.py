@@ -1,7 +1,7 @@
-"""The results of a job as one of the formats in which all of them come at once."""
+"""All results of a job in one response: NDJSON, CSV or Parquet."""
 
 from collections.abc import AsyncGenerator
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response, StreamingResponse
 
@@ -9,6 +9,7 @@ from app.core.resources import Resources
 from app.http.spooled import SpooledResponse
 from app.jobs import results
 from app.jobs.exports import layout, lines, parquet
+from app.jobs.job import Job
 from app.jobs.results import ResultBatch
 
 NDJSON: Final = "application/x-ndjson"
@@ -16,24 +17,24 @@ CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
 
 
-async def answer(resources: Resources, job: Any, media_type: str) -> Response:
-    """All rows that a job had when it was read, in input order, as one of the three media types.
+async def answer(resources: Resources, job: Job, media_type: str) -> Response:
+    """Return all rows that a job had when it was read, in input order, in one of the three media types.
 
-    A later answer may have more rows, and so another table. Its ETag tells: with the same one the bytes are
-    the same, so that whoever was cut off can go on. Lines of JSON only ever become more; they need none.
+    A later response may have more rows, and so another table. With the same ETag the bytes are the same, so
+    that a client whose download was cut off can resume it. NDJSON only ever grows and has no ETag.
     """
 
     def read() -> AsyncGenerator[ResultBatch, None]:
-        return results.read(resources.database, resources.storage, job["id"], before_index=job["next_batch"])
+        return results.read(resources.database, resources.storage, job.id, before_index=job.next_batch)
 
     headers = {"Vary": "Accept"}
     if media_type == NDJSON:
         return StreamingResponse(lines.ndjson(read()), media_type=NDJSON, headers=headers)
-    headers["ETag"] = f'"{job["next_batch"]}-{job["done"]}-{job["errors"]}"'
-    columns = await layout.of(read(), has_errors=job["errors"] > 0)
+    headers["ETag"] = f'"{job.next_batch}-{job.done}-{job.errors}"'
+    columns = await layout.of(read(), has_errors=job.errors > 0)
     if media_type == CSV:
-        headers["Content-Disposition"] = f'attachment; filename="{job["id"]}.csv"'
+        headers["Content-Disposition"] = f'attachment; filename="{job.id}.csv"'
         return StreamingResponse(lines.csv_rows(read(), columns), media_type=CSV, headers=headers)
-    headers["Content-Disposition"] = f'attachment; filename="{job["id"]}.parquet"'
+    headers["Content-Disposition"] = f'attachment; filename="{job.id}.parquet"'
     file = await parquet.spool(read, columns)
     return SpooledResponse(file, media_type=PARQUET, headers=headers)

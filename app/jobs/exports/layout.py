@@ -1,9 +1,8 @@
-"""Results as a table whose columns are the same from the first row to the last.
+"""The layout of results as a table whose columns are the same in every row.
 
-A column is named by the way to its value: the prediction `{"label": "a", "scores": {"a": 0.9}}` has the
-columns `label` and `scores.a`. Which there are is told from the first predictions, however many rows in
-error come before them. An object whose members are not the same in all of these, and a list, is one column
-of JSON.
+A column is named by the path to its value: the prediction `{"label": "a", "scores": {"a": 0.9}}` has the
+columns `label` and `scores.a`. The columns are inferred from the first predictions, however many rows with
+errors precede them. A list is one column of JSON, and so is an object whose members differ between rows.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -32,7 +31,7 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns there are. `paths` are the ways to the values of a prediction."""
+    """The columns of a table. `paths` lead to the values of a prediction."""
 
     has_ids: bool
     has_errors: bool
@@ -40,7 +39,7 @@ class Layout:
 
     @property
     def names(self) -> list[str]:
-        """The names of all columns, none of them twice."""
+        """The names of all columns, each unique."""
         before = [*INDEX, *([ID] if self.has_ids else [])]
         after = list(ERROR) if self.has_errors else []
         taken = {*before, *after}
@@ -54,7 +53,7 @@ class Layout:
         return [*before, *own, *after]
 
     def columns(self, batch: ResultBatch) -> list[list[Any]]:
-        """The values of each column in a batch. What is not there is None; JSON is not written yet."""
+        """Return the values of each column in a batch. A missing value is None; JSON is not encoded yet."""
         rows = [_decode(line) for line in batch.lines]
         numbers = list(range(batch.first_row, batch.first_row + len(rows)))
         predictions = [row.get("prediction") for row in rows]
@@ -69,7 +68,7 @@ class Layout:
 
 
 async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
-    """The layout of a job's results, told from as many batches as it takes."""
+    """Return the layout of a job's results, inferred from as many batches as that takes."""
     seen = seen_bytes = 0
     has_ids = False
     shape = _Shape()
@@ -92,7 +91,7 @@ async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) ->
 
 @dataclass
 class _Shape:
-    """What values at one place look like."""
+    """The shape of the values at one path."""
 
     members: dict[str, "_Shape"] = field(default_factory=dict)
     is_value: bool = False
@@ -102,7 +101,7 @@ class _Shape:
         if not isinstance(value, dict):
             self.is_value = self.is_value or value is not None
             return
-        # Members of a prediction itself may come and go; elsewhere that makes names of what is data.
+        # Members of the prediction itself may vary; elsewhere names that vary are data.
         if self.is_object and not is_prediction and value.keys() != self.members.keys():
             self.is_value = True
         self.is_object = True
@@ -118,7 +117,7 @@ class _Shape:
 
 
 def _column(values: Sequence[Any], path: Path) -> list[Any]:
-    """What is at the end of a path in each value. Most have it all; there it is quick."""
+    """Return the member at a path of each value. It is fast if all values have it."""
     try:
         match path:
             case ():

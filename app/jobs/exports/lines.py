@@ -1,4 +1,4 @@
-"""Results as text, streamed batch by batch: JSON lines and CSV."""
+"""Results as text, streamed batch by batch: NDJSON and CSV."""
 
 import asyncio
 import csv
@@ -14,16 +14,16 @@ from app.jobs.exports.layout import Layout
 from app.jobs.results import ResultBatch
 
 SMALL_BYTES: Final = 32 * 1024
-"""What is not larger is written where it is; to hand it to a thread would take longer."""
+"""Smaller batches are encoded on the event loop, because a thread would take longer."""
 
-# A spreadsheet runs a cell that starts with one of these as a formula, or with its full-width sibling; some
-# pass over white space and what is invisible before it.
+# A spreadsheet runs a cell that starts with one of these characters, or a full-width one, as a formula. Some
+# skip white space and invisible characters before it.
 _FORMULA: Final = re.compile(
     r"[\s\x00-\x20\x7f-\xa0\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]"
 )
 
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
-"""The class -1 and the phone number +4791234567 are no formulas."""
+"""The class -1 and the phone number +4791234567 are not formulas."""
 
 _PLAIN: Final = frozenset({int, float, type(None)})
 
@@ -31,13 +31,13 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 async def ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
-    """Each row as a JSON object on a line of its own."""
+    """Yield each row as a JSON object on its own line."""
     async for batch in batches:
         yield await _written(_ndjson_of, batch)
 
 
 async def csv_rows(batches: AsyncIterator[ResultBatch], layout: Layout) -> AsyncIterator[bytes]:
-    """A header, and each row as a line (RFC 4180). No cell is one that a spreadsheet would run."""
+    """Yield a header, and each row as a line (RFC 4180). No cell is a formula to a spreadsheet."""
     yield _csv_of([[_cell(name) for name in layout.names]])
     async for batch in batches:
         yield await _written(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)

@@ -1,8 +1,8 @@
 """Results as a Parquet file, written to disk in row groups before the first byte is sent.
 
-Types are told from the values. A value that does not fit the type that a column has so far, like the first
-text after a million numbers, makes the file begin anew with a type that holds both. That happens a few
-times at most, for a type only ever becomes wider; and nothing of it can be seen from outside.
+Types are inferred from the values. If a value does not fit the type of its column, like the first text after
+a million numbers, the file is started over with a type that holds both. This happens a few times at most,
+because a type only ever becomes wider, and no client can see it.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ from app.jobs.results import ResultBatch
 
 GROUP_ROWS: Final = 20_000
 GROUP_CELLS: Final = 1_000_000
-"""No group has more values than this, however many columns there are."""
+"""No row group has more values than this, however many columns there are."""
 
 GROUP_BYTES: Final = 8 * 1024 * 1024
-"""Nor more bytes of results, as they are stored, than about this many."""
+"""No row group has more than about this many bytes of results, as they are stored."""
 
 _INTEGERS: Final = range(-(2**63), 2**63)
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Width(IntEnum):
-    """What a column must be able to hold. TEXT holds any two of them, NUMBER also integers."""
+    """The type of a column. TEXT holds values of any type, NUMBER also integers."""
 
     NOTHING = 0
     BOOLEAN = 1
@@ -50,7 +50,7 @@ _TYPES: Final = {
 
 
 async def spool(read: Callable[[], AsyncGenerator[ResultBatch, None]], layout: Layout) -> IO[bytes]:
-    """A temporary file with all that `read` gives, each time it is called. To close it deletes it."""
+    """Return a temporary file with all batches of `read`, which may be called again. Closing deletes it."""
     widths = [Width.NOTHING] * len(layout.names)
     while True:
         file = await asyncio.to_thread(tempfile.TemporaryFile)
@@ -68,7 +68,7 @@ async def spool(read: Callable[[], AsyncGenerator[ResultBatch, None]], layout: L
 async def _write(
     file: IO[bytes], batches: AsyncGenerator[ResultBatch, None], layout: Layout, widths: list[Width]
 ) -> list[Width] | None:
-    """Write everything; or give the widths that it takes, if they turn out to be others than was thought."""
+    """Write all batches. Return the wider types if a value does not fit."""
     table = _Table(file, layout.names, widths)
     try:
         async with aclosing(batches):
@@ -82,7 +82,7 @@ async def _write(
 
 
 class _Table:
-    """A Parquet file in the making. As long as no group of it is written, the types are open."""
+    """A Parquet file while it is written. Until the first row group is written, the types may change."""
 
     def __init__(self, file: IO[bytes], names: Sequence[str], widths: Sequence[Width]) -> None:
         self.widths = list(widths)
@@ -94,7 +94,7 @@ class _Table:
         self._writer: pq.ParquetWriter | None = None
 
     def add(self, layout: Layout, batch: ResultBatch) -> bool:
-        """Take a batch; False if it does not fit what is written already."""
+        """Add a batch. Return False if it does not fit the row groups that are already written."""
         for place, values in enumerate(layout.columns(batch)):
             width = _wider(self.widths[place], _width(values))
             if width is not self.widths[place]:
@@ -108,14 +108,14 @@ class _Table:
         return True
 
     def finish(self) -> None:
-        """Write what is left, and the footer."""
+        """Write the remaining rows and the footer."""
         if self._columns[0] or self._writer is None:
             self._write_group()
         self.close()
         self._file.flush()
 
     def close(self) -> None:
-        """Let go of the file, which is not whole unless it is finished."""
+        """Release the file, which is incomplete unless it is finished."""
         if self._writer is not None:
             self._writer.close()
 

@@ -1,1 +1,1 @@
-"""Groups: jobs that were asked for together, watched and cancelled together."""
+"""Groups: jobs that were created by one request, and are monitored and cancelled together."""

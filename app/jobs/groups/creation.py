@@ -1,21 +1,22 @@
-"""How a group comes to be over HTTP: by a request for many jobs, or by one that spreads over many."""
+"""The creation of a group over HTTP: by a bulk request, or by a request that fans out to many jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from fastapi import Response, status
 
-from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
 from app.jobs import views
 from app.jobs.errors import TooManyActiveJobs
 from app.jobs.groups import service
 from app.jobs.groups.schemas import GroupCreated
 from app.jobs.kinds.kind import Kind
-from app.jobs.publishing import publish_transition
 from app.jobs.quota import Quota
 from app.jobs.requests import JobOptions
+from app.jobs.unit_of_work import unit_of_work
 
 
 async def create(
@@ -29,12 +30,11 @@ async def create(
     message: str,
     search: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Create all jobs or none, and tell of them. The same request under the same key gives the same group."""
+    """Create all jobs or none. The same request under the same key returns the same group."""
     try:
-        # A single job is let in without a transaction, but its group must not be there without it.
-        async with quota.admit(owner_id, len(jobs)) as connection, connection.transaction():
+        async with unit_of_work(resources.hints, _transaction(quota, owner_id, len(jobs))) as unit:
             submitted = await service.submit(
-                connection, resources.settings, owner_id, jobs, key=key, digest=digest, search=search
+                unit, resources.settings, owner_id, jobs, key=key, digest=digest, search=search
             )
     except TooManyActiveJobs:
         async with resources.database.connection() as connection:
@@ -42,9 +42,6 @@ async def create(
         if earlier is None:
             raise
         submitted = earlier
-    for transition in submitted.transition:
-        publish_transition(resources.hints, transition)
-        JOBS_CREATED.labels(transition.kind, transition.queue).inc()
     here = f"/groups/{submitted.group_id}"
     headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
     created = GroupCreated(
@@ -52,3 +49,10 @@ async def create(
     )
     status_code = status.HTTP_200_OK if submitted.is_replay else status.HTTP_202_ACCEPTED
     return views.respond(created, status_code=status_code, headers=headers)
+
+
+@asynccontextmanager
+async def _transaction(quota: Quota, owner_id: UUID, jobs: int) -> AsyncIterator[asyncpg.Connection]:
+    """Admit the jobs in a transaction, also a single one: it must not be there without its group."""
+    async with quota.admit(owner_id, jobs) as connection, connection.transaction():
+        yield connection

@@ -1,80 +1,121 @@
-"""What can be asked about groups, and how one is stored."""
+"""Reads of groups."""
 
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
 
-_GROUP = """
-SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
-FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
-WHERE g.id = $1 GROUP BY g.id, j.status"""
+from app.core.rows import Row
+from app.core.sql import Statement
+from app.jobs.states import Status
 
 MAX_METRICS_BYTES: Final = 4096
 
-_TRIALS = f"""
+# How many jobs of this group have each status, and how far are they? A group without jobs has one row.
+_GROUP: Final = Statement("""
+SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
+FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
+WHERE g.id = :group_id GROUP BY g.id, j.status""")
+
+# Which trials has this search, with which params and metrics?
+_TRIALS: Final = Statement(f"""
 SELECT j.id, j.status, j.progress, j.params->'params' AS params, j.result->>'model' AS model, j.error,
     CASE WHEN octet_length((j.result->'metrics')::text) <= {MAX_METRICS_BYTES} THEN j.result->'metrics'
         WHEN g.search->>'metric' IS NOT NULL AND j.result ? 'metrics' THEN jsonb_build_object(
             g.search->>'metric', j.result->'metrics'->(g.search->>'metric'))
     END AS metrics
 FROM jobs j JOIN job_groups g ON g.id = j.group_id
-WHERE j.group_id = $1 ORDER BY j.id"""  # a number of our own
+WHERE j.group_id = :group_id ORDER BY j.id""")
+
+# Which group did this owner create under this idempotency key?
+_OF_KEY: Final = Statement("""
+SELECT id, request_digest FROM job_groups WHERE owner_id = :owner_id AND idempotency_key = :key""")
+
+# Which jobs are in this group, in the order of the request?
+_JOB_IDS: Final = Statement("SELECT id FROM jobs WHERE group_id = :group_id ORDER BY id")
 
 
-async def add(
-    connection: asyncpg.Connection, group_id: UUID, owner_id: UUID, key: str | None, digest: bytes | None
-) -> bool:
-    """Store a new group; False when the owner's idempotency key is taken."""
-    added = await connection.fetchval(
-        """INSERT INTO job_groups (id, owner_id, idempotency_key, request_digest) VALUES ($1, $2, $3, $4)
-        ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING RETURNING id""",
-        group_id,
-        owner_id,
-        key,
-        digest,
-    )
-    return added is not None
+@dataclass(frozen=True)
+class Group:
+    """A group, how many of its jobs have each status, and the sum of their progress in percent.
 
-
-async def lock_search(connection: asyncpg.Connection, group_id: UUID) -> dict[str, Any] | None:
-    """What a group's search is after and has found; None if it is no search. Locked until the commit."""
-    search: dict[str, Any] | None = await connection.fetchval(
-        "SELECT search FROM job_groups WHERE id = $1 FOR NO KEY UPDATE", group_id
-    )
-    return search
-
-
-async def note_search(connection: asyncpg.Connection, group_id: UUID, search: dict[str, Any]) -> None:
-    """Store what a search is after, or has found."""
-    await connection.execute("UPDATE job_groups SET search = $2 WHERE id = $1", group_id, search)
-
-
-async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[asyncpg.Record]:
-    """The jobs of a search with what each was told and has found.
-
-    Of metrics that take more than MAX_METRICS_BYTES only the one is given by which the search ranks.
+    `search` is the state of the search that the group is; None if it is none.
     """
-    return await connection.fetch(_TRIALS, group_id)
+
+    id: UUID
+    owner_id: UUID
+    created_at: datetime
+    search: dict[str, Any] | None
+    statuses: dict[Status, int]
+    progress: float
 
 
-async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> asyncpg.Record | None:
-    """The group that an owner's idempotency key stands for."""
-    return await connection.fetchrow(
-        "SELECT id, request_digest FROM job_groups WHERE owner_id = $1 AND idempotency_key = $2",
-        owner_id,
-        key,
+@dataclass(frozen=True)
+class KeyedGroup:
+    """A group that was created under an idempotency key, and the digest of its request."""
+
+    id: UUID
+    request_digest: bytes
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """A job of a search: its hyperparameters, and its metrics and model once it has completed."""
+
+    id: UUID
+    status: Status
+    progress: float
+    params: dict[str, Any]
+    metrics: dict[str, Any] | None
+    model: str | None
+    error: dict[str, Any] | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of the query."""
+        return cls(
+            id=row["id"],
+            status=Status(row["status"]),
+            progress=row["progress"],
+            params=row["params"],
+            metrics=row["metrics"],
+            model=row["model"],
+            error=row["error"],
+        )
+
+
+async def group(connection: asyncpg.Connection, group_id: UUID) -> Group | None:
+    """Return a group as its jobs stand now."""
+    rows = await _GROUP.fetch(connection, group_id=group_id)
+    if not rows:
+        return None
+    first = rows[0]
+    return Group(
+        id=first["id"],
+        owner_id=first["owner_id"],
+        created_at=first["created_at"],
+        search=first["search"],
+        statuses={Status(row["status"]): row["jobs"] for row in rows if row["status"] is not None},
+        progress=sum(row["progress"] or 0.0 for row in rows),
     )
+
+
+async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[TrialJob]:
+    """Return the jobs of a search, in the order of the request.
+
+    Of metrics larger than MAX_METRICS_BYTES only the one by which the search ranks is included.
+    """
+    return [TrialJob.from_row(row) for row in await _TRIALS.fetch(connection, group_id=group_id)]
+
+
+async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:
+    """Return the group that an owner created under an idempotency key."""
+    row = await _OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
+    return None if row is None else KeyedGroup(row["id"], row["request_digest"])
 
 
 async def job_ids(connection: asyncpg.Connection, group_id: UUID) -> list[UUID]:
-    """The jobs of a group, in the order in which they were asked for."""
-    return [
-        row["id"]
-        for row in await connection.fetch("SELECT id FROM jobs WHERE group_id = $1 ORDER BY id", group_id)
-    ]
-
-
-async def summary(connection: asyncpg.Connection, group_id: UUID) -> list[asyncpg.Record]:
-    """A group, with a row for each status that its jobs have; nothing if there is no such group."""
-    return await connection.fetch(_GROUP, group_id)
+    """Return the jobs of a group, in the order of the request."""
+    return [row["id"] for row in await _JOB_IDS.fetch(connection, group_id=group_id)]

@@ -1,4 +1,4 @@
-"""Groups over HTTP."""
+"""Routes of groups, and `POST /jobs/bulk`, which creates one."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
@@ -10,6 +10,7 @@ from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
+from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
@@ -17,9 +18,8 @@ from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJo
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
 from app.jobs.kinds.kind import Kind
-from app.jobs.publishing import publish_transition
 from app.jobs.service import digest
-from app.jobs.states import Status
+from app.jobs.unit_of_work import unit_of_work
 
 _UNKNOWN: Final = GroupNotFound(group_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")
 
@@ -27,7 +27,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/groups", tags=["groups"])
 
 
 def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
-    """`POST /jobs/bulk`, for every kind that users may ask for."""
+    """Return `POST /jobs/bulk`, for every kind that is not internal."""
     bulk = APIRouter(
         route_class=BoundedRoute,
         prefix="/jobs",
@@ -60,7 +60,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
     async def create_jobs(
         body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
-        """Up to 1000 jobs in one transaction: all are created, or none. They form a group."""
+        """Create up to 1000 jobs in one transaction: all of them, or none. They form a group."""
         limits.ensure_allowed(resources.settings, user, body.jobs)
         return await creation.create(
             resources,
@@ -68,11 +68,11 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
             user.id,
             [(kinds[job.kind], job) for job in body.jobs],
             key=key,
-            digest=digest("bulk", body),
+            digest=await offload(digest, "bulk", body),
             message=f"{len(body.jobs)} jobs created successfully",
         )
 
-    # FastAPI reads the body's type from here; it depends on the kinds.
+    # FastAPI reads the type of the body from the annotation; it depends on the kinds.
     create_jobs.__annotations__["body"] = bulk_request(kinds)
     return create_jobs
 
@@ -80,12 +80,12 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
 @router.get(
     "/{group_id}",
     operation_id="getGroup",
-    summary="The progress of a group",
+    summary="Get the progress of a group",
     response_model=GroupView,
     responses=problems.responses(_UNKNOWN),
 )
 async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
-    """How many of its jobs stand where, and how far they are together."""
+    """Get how many jobs of a group have each status, and their mean progress."""
     async with database.connection() as connection:
         return views.respond(await service.get_own(connection, user.id, group_id))
 
@@ -98,14 +98,13 @@ async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) ->
     responses=problems.responses(_UNKNOWN),
 )
 async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
-    """Those that wait are cancelled at once, those that run are told to stop; what has ended stays."""
-    async with resources.database.connection() as connection:
-        transition = await service.cancel(connection, user.id, group_id)
-    for cancelled in transition:
-        publish_transition(resources.hints, cancelled)
-    at_once = sum(cancelled.status is Status.CANCELLED for cancelled in transition)
+    """Cancel pending jobs at once and request the cancellation of running ones. Ended jobs do not change."""
+    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+        cancelled = await service.cancel(unit, user.id, group_id)
     return views.respond(
         GroupCancelled(
-            message="Cancellation requested", cancelled=at_once, cancel_requested=len(transition) - at_once
+            message="Cancellation requested",
+            cancelled=cancelled.at_once,
+            cancel_requested=cancelled.requested,
         )
     )

@@ -1,4 +1,4 @@
-"""What groups look like over HTTP."""
+"""Requests and responses of the routes of groups."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ MAX_JOBS: Final = 1000
 
 
 class GroupCreated(TypedDict):
-    """The answer to a request for many jobs, their ids in the order of the request."""
+    """A group that was created, with the ids of its jobs in the order of the request."""
 
     group_id: UUID
     job_ids: list[UUID]
@@ -26,7 +26,7 @@ class GroupCreated(TypedDict):
 
 
 class Trial(TypedDict):
-    """One training job of a search. `value` is what it is ranked by, null while or where there is none."""
+    """One training job of a search. `value` is the metric it is ranked by, null if it has none (yet)."""
 
     rank: int | None
     job_id: UUID
@@ -40,7 +40,7 @@ class Trial(TypedDict):
 
 
 class SearchView(TypedDict):
-    """A search as it stands: what is best so far, and all trials, the best first."""
+    """The state of a search: the best model so far, and all trials, best first."""
 
     metric: str | None
     best_job_id: UUID | None
@@ -62,7 +62,7 @@ class GroupView(TypedDict):
 
 
 class GroupCancelled(TypedDict):
-    """What became of the request to cancel a group."""
+    """How many jobs of a group are cancelled, and for how many the cancellation is requested."""
 
     message: str
     cancelled: int
@@ -77,7 +77,7 @@ def bulk_request(kinds: Mapping[str, Kind]) -> type[BaseModel]:
     return create_model(
         "BulkRequest",
         __base__=LargeBody,
-        __doc__="Many jobs, created all or none.",
+        __doc__="Many jobs, of which all or none are created.",
         jobs=(jobs, ...),
     )
 

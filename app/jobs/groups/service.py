@@ -1,4 +1,4 @@
-"""What can be done with groups. Commits nothing, sends nothing: its callers do."""
+"""Operations on groups. The caller's unit of work commits and publishes them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,38 @@ import asyncpg
 from app.core import ids
 from app.core.config import Settings
 from app.core.errors import AppError
+from app.http.offloading import offload
 from app.jobs import service, transitions
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
-from app.jobs.groups import queries
+from app.jobs.groups import commands, queries
 from app.jobs.groups.schemas import GroupView
 from app.jobs.kinds.kind import Kind
 from app.jobs.requests import JobOptions
 from app.jobs.searches import leaderboard
 from app.jobs.states import Status
-from app.jobs.transition_types import NewJob, TransitionResult
+from app.jobs.transition_types import NewJob
+from app.jobs.unit_of_work import UnitOfWork
 
 
 @dataclass(frozen=True)
 class GroupSubmitted:
-    """A new group with the moves of its jobs, or the one that the same request made before, without."""
+    """The group that a request created. `is_replay` means that an earlier, identical request created it."""
 
     group_id: UUID
     job_ids: list[UUID]
-    transition: list[TransitionResult]
     is_replay: bool = False
 
 
+@dataclass(frozen=True)
+class Cancelled:
+    """How many jobs were pending and are cancelled, and for how many running ones that is requested."""
+
+    at_once: int
+    requested: int
+
+
 async def submit(
-    connection: asyncpg.Connection,
+    unit: UnitOfWork,
     settings: Settings,
     owner_id: UUID,
     jobs: Sequence[tuple[Kind, JobOptions]],
@@ -46,20 +55,21 @@ async def submit(
     Raises IdempotencyKeyReused, and what the plans of the kinds raise.
     """
     group_id = ids.new_id()
-    while not await queries.add(connection, group_id, owner_id, key, None if key is None else digest):
+    connection = unit.connection
+    while not await commands.add(connection, group_id, owner_id, key, None if key is None else digest):
         earlier = await find_earlier(connection, owner_id, key=key, digest=digest)
         if earlier is not None:
             return earlier
-        # The key was let go between the two statements: it is free again.
+        # The key expired between the two statements and is free again.
     if search is not None:
-        await queries.note_search(connection, group_id, dict(search))
-    transition = []
+        await commands.store_search(connection, group_id, dict(search))
+    job_ids = []
     for index, (kind, request) in enumerate(jobs):
         new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
-        created = await transitions.create(connection, new)
-        assert created is not None  # noqa: S101  # it is refused only for its key, and it has none
-        transition.append(created)
-    return GroupSubmitted(group_id, [created.job_id for created in transition], transition)
+        created = await transitions.create(unit, new)
+        assert created is not None  # noqa: S101  # only a job with an idempotency key may exist already
+        job_ids.append(created.job_id)
+    return GroupSubmitted(group_id, job_ids)
 
 
 async def _new_job(
@@ -72,10 +82,10 @@ async def _new_job(
     index: int,
 ) -> NewJob:
     try:
-        found = await service.find(connection, owner_id, kind.references(request))
-        return service.new_job(settings, owner_id, kind, request, found, group_id=group_id)
+        found = await service.resolve(connection, owner_id, kind.references(request))
+        return await offload(service.new_job, settings, owner_id, kind, request, found, group_id=group_id)
     except AppError as error:
-        # Which one of the many it was, said as for a fault in the body's shape.
+        # The index of the job, in the same form as for an invalid body.
         error.facts["errors"] = [{"loc": ["body", "jobs", index], "msg": error.detail, "type": error.code}]
         raise
 
@@ -83,39 +93,40 @@ async def _new_job(
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, *, key: str | None, digest: bytes
 ) -> GroupSubmitted | None:
-    """The group that the same request made before under this key; raises IdempotencyKeyReused."""
+    """Return the group that the same request created under this key. Raises IdempotencyKeyReused."""
     if key is None or (earlier := await queries.of_key(connection, owner_id, key)) is None:
         return None
-    if earlier["request_digest"] != digest:
+    if earlier.request_digest != digest:
         raise IdempotencyKeyReused
-    return GroupSubmitted(earlier["id"], await queries.job_ids(connection, earlier["id"]), [], is_replay=True)
+    return GroupSubmitted(earlier.id, await queries.job_ids(connection, earlier.id), is_replay=True)
 
 
 async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> GroupView:
-    """A group of this owner, as its jobs stand now; raises GroupNotFound."""
-    rows = await queries.summary(connection, group_id)
-    if not rows or rows[0]["owner_id"] != owner_id:
+    """Return a group of this owner, as its jobs stand now. Raises GroupNotFound."""
+    group = await queries.group(connection, group_id)
+    if group is None or group.owner_id != owner_id:
         raise GroupNotFound(group_id=str(group_id))
-    statuses = {Status(row["status"]): row["jobs"] for row in rows if row["status"] is not None}
-    jobs = sum(statuses.values())
+    jobs = sum(group.statuses.values())
     view = GroupView(
         group_id=group_id,
-        created_at=rows[0]["created_at"],
+        created_at=group.created_at,
         jobs=jobs,
-        progress=round(sum(row["progress"] or 0 for row in rows) / jobs, 1) if jobs else 0.0,
-        is_finished=all(status.is_final for status in statuses),
-        statuses=statuses,
+        progress=round(group.progress / jobs, 1) if jobs else 0.0,
+        is_finished=all(status.is_final for status in group.statuses),
+        statuses=group.statuses,
     )
-    if rows[0]["search"] is not None:
-        view["search"] = leaderboard.of(rows[0]["search"], await queries.trials(connection, group_id))
+    if group.search is not None:
+        view["search"] = leaderboard.ranked(group.search, await queries.trials(connection, group_id))
     return view
 
 
-async def cancel(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> list[TransitionResult]:
-    """Cancel every job of a group that has not ended; raises GroupNotFound."""
-    await get_own(connection, owner_id, group_id)
-    transition = [
-        await transitions.cancel(connection, job_id=job_id)
-        for job_id in await queries.job_ids(connection, group_id)
+async def cancel(unit: UnitOfWork, owner_id: UUID, group_id: UUID) -> Cancelled:
+    """Cancel every job of a group that has not ended. Raises GroupNotFound."""
+    await get_own(unit.connection, owner_id, group_id)
+    results = [
+        await transitions.cancel(unit, job_id=job_id)
+        for job_id in await queries.job_ids(unit.connection, group_id)
     ]
-    return [cancelled for cancelled in transition if cancelled is not None]
+    statuses = [result.status for result in results if result is not None]
+    at_once = statuses.count(Status.CANCELLED)
+    return Cancelled(at_once, requested=len(statuses) - at_once)

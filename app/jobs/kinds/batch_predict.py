@@ -19,12 +19,10 @@ MAX_TEXT_CHARACTERS: Final = 100_000
 class BatchPredictRequest(row_based.RowsRequest):
     """Run a model over up to 1000 texts or instances, or over all rows of a dataset.
 
-    A bare list of texts is taken for `{"texts": […]}`.
+    A bare list of texts means `{"texts": […]}`.
     """
 
-    texts: row_based.Texts | None = Field(
-        None, description="The texts, in the order in which the predictions will come."
-    )
+    texts: row_based.Texts | None = Field(None, description="The texts; the predictions have the same order.")
     instances: row_based.Instances | None = Field(
         None,
         description="Rows for a model with columns: objects by the columns' names, or lists in their order.",
@@ -48,12 +46,12 @@ class BatchPredictRequest(row_based.RowsRequest):
 
 
 def references(request: BatchPredictRequest) -> References:
-    """The model, and the dataset if there is one."""
+    """Return the model, and the dataset if the request names one."""
     return row_based.references(request.model, request)
 
 
 def plan(request: BatchPredictRequest, found: ResolvedReferences) -> JobPlan:
-    """Check that the model can take the rows. Raises TextTooLong, and what `inputs` raises."""
+    """Check that the model accepts the rows. Raises TextTooLong, and what `inputs` raises."""
     model = found.models[request.model]
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]

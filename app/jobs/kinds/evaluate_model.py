@@ -1,4 +1,4 @@
-"""`evaluate_model`: how good a model is, on rows whose true values are known."""
+"""`evaluate_model`: measure a model on rows whose true values are known."""
 
 from typing import Any, Final, Self
 
@@ -15,13 +15,11 @@ from app.models.versions import ModelVersion
 
 
 class EvaluateModelRequest(row_based.RowsRequest):
-    """Compare what a model predicts with what is true, over a dataset or up to 1000 rows."""
+    """Compare the predictions of a model with the true values, over a dataset or up to 1000 rows."""
 
     model: CleanStr = Field(description=MODEL_REFERENCE, min_length=1, max_length=MAX_REFERENCE_LENGTH)
-    rows: row_based.Rows | None = Field(None, description="Rows with the target among them.")
-    target: CleanStr = Field(
-        min_length=1, max_length=1000, description="The column with what should be predicted."
-    )
+    rows: row_based.Rows | None = Field(None, description="Rows that include the target.")
+    target: CleanStr = Field(min_length=1, max_length=1000, description="The column with the true values.")
 
     @model_validator(mode="after")
     def _check_one_row_source(self) -> Self:
@@ -33,12 +31,12 @@ class EvaluateModelRequest(row_based.RowsRequest):
 
 
 def references(request: EvaluateModelRequest) -> References:
-    """The model, and the dataset if there is one."""
+    """Return the model, and the dataset if the request names one."""
     return row_based.references(request.model, request)
 
 
 def plan(request: EvaluateModelRequest, found: ResolvedReferences) -> JobPlan:
-    """Check that the model can take the rows, and does not need the target.
+    """Check that the model accepts the rows, and does not need the target.
 
     Raises what `inputs` raises.
     """
@@ -77,7 +75,7 @@ def _params(
 
 KIND: Final = Kind(
     name="evaluate_model",
-    summary="Compare a model's predictions with what is true",
+    summary="Evaluate a model",
     request=EvaluateModelRequest,
     references=references,
     plan=plan,

@@ -1,26 +1,25 @@
-"""What a model is given of each row, decided before the job exists.
+"""The part of each row that a model receives, decided before the job is created.
 
-Of a model three things may be known: that it takes texts (its only column is a text), which columns it takes,
-or nothing at all. A request has texts, instances (objects or lists) or a dataset. So:
+A model may be known to take a text (its only column is a text) or certain columns, or its input is unknown. A
+request has texts, instances (objects or lists) or a dataset. The model then receives:
 
-    the model takes   a text                    columns                    nobody knows what
-    texts             as they are               input_mismatch             as they are
-    objects           the text column of each   a list of its columns      as they are, or `column` of each
-    lists             input_mismatch            as they are                as they are
+    its input is      a text                    columns                    unknown
+    texts             the texts                 input_mismatch             the texts
+    objects           the text column of each   a list of its columns      the objects, or `column` of each
+    lists             input_mismatch            the lists                  the lists
     a dataset         its text column           a list of its columns      `column`, or a list of all columns
 
-A list of its columns is in the model's own order: what they are called need not be in its file.
+A list of its columns is in the model's own order: its file need not name them.
 
-Where a column that is needed is not there the answer is `missing_columns`, where one holds what the model
-cannot take `column_mismatch`, where a list is too long or too short `wrong_row_length`, where `column` or
-`id_column` names what is not in the dataset `unknown_column`. More columns than the model takes do no harm.
-Of instances only the names and the number of the values are looked at: a value that does not fit is an
-error of its row, and the job goes on.
+Errors: `missing_columns` if a column that is needed is missing, `column_mismatch` if its type does not fit,
+`wrong_row_length` for a list that is too long or too short, `unknown_column` if the dataset does not have the
+`column` or `id_column`. Additional columns are ignored. Of instances only the names and the number of values
+are checked: a value that does not fit is an error of its row, and the job continues.
 
-The *text column* is `column`; or else the one that the model was made with, or the one named `text`, or, of a
-dataset, the only one that is a text. If there are several left it is `ambiguous_column`.
+The *text column* is `column`; by default the one that the model was trained with, the one named `text`, or
+the only text column of a dataset. If several remain, the error is `ambiguous_column`.
 
-The *id* that a row's result carries is in `id_column`; or else in the column `id`, unless the model takes it.
+The *id* of a row's result is in `id_column`; by default in the column `id`, unless the model takes that.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -43,14 +42,14 @@ from app.models.versions import InputColumn, ModelVersion
 TEXT: Final = "text"
 ID: Final = "id"
 
-# What can stand in a column that is expected to hold this. Dates count as numbers: they are days. Whatever is
-# one value can be read as a text: as it was written.
+# The column types that fit an expected type. Dates count as numbers: they are days. Any scalar can be read as
+# a text: as it was written.
 _FLAT: Final = frozenset({"text", "integer", "number", "boolean", "date", "timestamp"})
 _FITS: Final = {"number": _FLAT - {"text"}, "text": _FLAT, "category": _FLAT}
 
 
 def of_texts(model: ModelVersion) -> RowShape:
-    """Texts, each a row. Raises InputMismatch."""
+    """Return the shape of texts, each a row. Raises InputMismatch."""
     if model.columns is not None and not _takes_one_text(model):
         raise InputMismatch(model=model.reference, takes="instances with columns", got="texts")
     return RowShape()
@@ -64,7 +63,7 @@ def of_instances(
     id_column: str | None = None,
     target: str | None = None,
 ) -> RowShape:
-    """Objects or lists, each a row, of which the model is never given the `target`.
+    """Return the shape of objects or lists, each a row. The model never receives the `target`.
 
     Raises InputMismatch, MissingColumns, WrongRowLength.
     """
@@ -100,7 +99,7 @@ def of_dataset(
     id_column: str | None = None,
     target: str | None = None,
 ) -> RowShape:
-    """The rows of a dataset, of which the model is never given the `target`.
+    """Return the shape of the rows of a dataset. The model never receives the `target`.
 
     Raises MissingColumns, ColumnMismatch, AmbiguousColumn, UnknownColumn, InputMismatch.
     """
@@ -128,7 +127,7 @@ def of_dataset(
 
 
 def text_column(model: ModelVersion) -> str | None:
-    """The name of its only column, if a model takes texts."""
+    """Return the name of the only column of a model that takes texts; None for others."""
     match model.columns:
         case (InputColumn(name=name, type="text"),):
             return name
@@ -137,7 +136,7 @@ def text_column(model: ModelVersion) -> str | None:
 
 
 def _takes_one_text(model: ModelVersion) -> bool:
-    """Whether a text alone is a row of a model."""
+    """Whether a bare text is a row of the model."""
     match model.columns:
         case (InputColumn(type="text" | "category"),):
             return True
@@ -146,7 +145,7 @@ def _takes_one_text(model: ModelVersion) -> bool:
 
 
 def ensure_each_has(rows: Sequence[Any], names: Sequence[str]) -> None:
-    """Raise RowMissesColumns unless each row that is an object has all of these."""
+    """Raise RowMissesColumns unless each row that is an object has all of these columns."""
     bad = [
         (index, missing)
         for index, row in enumerate(rows)
@@ -158,14 +157,14 @@ def ensure_each_has(rows: Sequence[Any], names: Sequence[str]) -> None:
 
 
 def _names(model: ModelVersion) -> Collection[str]:
-    """The columns that a model needs by their names; a text may be called anything."""
+    """Return the columns that a model needs by name; a text column may have any name."""
     if model.columns is None or text_column(model) is not None:
         return ()
     return dict.fromkeys(expected.name for expected in model.columns)
 
 
 def _id_of_rows(model: ModelVersion, rows: Sequence[dict[str, Any]], id_column: str | None) -> str | None:
-    """An id is a courtesy: a row without one has none. Only where no row has it, its name must be wrong."""
+    """Return the id column. Rows may lack it, but if all do, the name must be wrong."""
     if id_column is not None:
         if not any(id_column in row for row in rows):
             raise MissingColumns(missing=[id_column], expected=[id_column])
@@ -182,7 +181,7 @@ def _text_of_objects(model: ModelVersion, rows: Sequence[dict[str, Any]]) -> str
 
 
 def _id_of_dataset(model: ModelVersion, dataset: Dataset, target: str | None) -> str | None:
-    """The column that is declared an id, if it is one, or the one that is called so."""
+    """Return the only column that is declared an id, or the one named `id`."""
     free = [found for found in dataset.columns if found.name not in _names(model) and found.name != target]
     declared = [found.name for found in free if found.declared == Declared.ID]
     if len(declared) == 1:
@@ -197,7 +196,7 @@ def _text_of_dataset(model: ModelVersion, types: Mapping[str, Column], others: C
     for name in (own, TEXT):
         if name is not None and name in texts:
             return name
-    # Digits are a text to a model that was made with a text of this name.
+    # A column of digits is text to a model that was trained with a text column of this name.
     if own in free and (own != TEXT or not texts):
         return own
     candidates = texts
@@ -220,7 +219,7 @@ def _ensure_length(rows: Sequence[Any], length: int) -> None:
 
 
 def _ensure_fits(expected: InputColumn, types: Mapping[str, Column]) -> None:
-    """Raise ColumnMismatch for a column that as a whole is not what is expected; cells come later."""
+    """Raise ColumnMismatch for a column whose type does not fit; single cells are checked by the job."""
     fitting, found = _FITS.get(expected.type), types[expected.name]
     if fitting is None or found.type in fitting or found.holds == EMPTY:
         return

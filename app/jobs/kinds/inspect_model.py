@@ -1,8 +1,8 @@
-"""`inspect_model`: look at a file that somebody has brought, and register what is in it.
+"""`inspect_model`: inspect an uploaded model file, and register the model in it.
 
-The file is opened in a worker's child, which has no credentials and whose death nobody minds. That a file is
-refused is what the job was to find out, so it completes all the same, with the reason in its result; it does
-not fail, is not tried again, and is no dead letter.
+The file is opened in a worker's child, which has no credentials and may crash without harm. A refused file is
+a regular result: the job completes, with the reason in its result. It does not fail, is not retried, and does
+not become a dead letter.
 """
 
 from typing import Final
@@ -19,19 +19,19 @@ FILE: Final = "model"
 
 
 class InspectModelRequest(JobOptions):
-    """What is to become of a file, which is in storage already."""
+    """A file in storage, and the name, runtime and alias under which to register it."""
 
     name: str
     runtime: str
     alias: str | None
     bytes: int
     sha256: str
-    # Another one each time, also where the same file is brought again with the same idempotency key.
+    # Excluded from the digest: each upload has its own key, also with the same idempotency key.
     key: str = Field(exclude=True)
 
 
 def plan(request: InspectModelRequest, _found: ResolvedReferences) -> JobPlan:
-    """What the handler is told."""
+    """Return the params and the file of the handler."""
     return JobPlan(
         params=msgspec.json.encode(InspectModelParams(request.name, request.runtime, request.alias)),
         files={FILE: StoredFile(request.key, request.bytes, request.sha256)},
@@ -41,7 +41,7 @@ def plan(request: InspectModelRequest, _found: ResolvedReferences) -> JobPlan:
 
 KIND: Final = Kind(
     name="inspect_model",
-    summary="Look at a model that was brought",
+    summary="Inspect an uploaded model",
     request=InspectModelRequest,
     plan=plan,
     max_attempts=2,

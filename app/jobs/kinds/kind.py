@@ -1,4 +1,4 @@
-"""What the system has to know about a kind of job before it runs one."""
+"""A kind of job, as the API knows it; the worker's half is its handler."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from app.models.versions import ModelVersion
 
 @dataclass(frozen=True)
 class References:
-    """What a request names and has to be looked up: models as the user wrote them, datasets by id."""
+    """What a request refers to: models as the user wrote them, datasets by id."""
 
     models: tuple[str, ...] = ()
     datasets: tuple[UUID, ...] = ()
@@ -23,7 +23,7 @@ class References:
 
 @dataclass(frozen=True)
 class ResolvedReferences:
-    """What a request's references mean, by what was written there."""
+    """The versions and datasets that a request's references mean, by reference."""
 
     models: Mapping[str, ModelVersion] = field(default_factory=dict)
     datasets: Mapping[UUID, Dataset] = field(default_factory=dict)
@@ -31,12 +31,12 @@ class ResolvedReferences:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What is stored of a request: what the handler is told, and the rows it works on.
+    """What is stored of a request: the handler's params, and the rows.
 
-    `params` is a JSON object, `rows` a JSON array; `total` is how many rows there are, if that is known.
-    `files` are what the handler gets as local files, by the names under which it asks for them. The dataset
-    and the version of a model that are named here cannot be deleted while the job needs them. `upload_bytes`
-    are those of files that are stored for this job only, until it ends.
+    `params` is a JSON object, `rows` a JSON array; `total` is the number of rows, if known. The handler gets
+    `files` as local files, by these names. The dataset and the model version that are named here cannot be
+    deleted while the job needs them. `upload_bytes` is the size of files that are stored for this job only,
+    until it ends.
     """
 
     params: bytes
@@ -50,7 +50,7 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class FanOut:
-    """What a request becomes that asks for many jobs at once: a group, and what is said of it."""
+    """The requests of a group, for a request that asks for many jobs; and the message of the answer."""
 
     requests: tuple[JobOptions, ...]
     search: Mapping[str, Any]
@@ -58,21 +58,21 @@ class FanOut:
 
 
 def no_fan_out(_request: Any) -> FanOut | None:
-    """For a kind whose requests are each one job."""
+    """Return None: each request is one job."""
     return None
 
 
 def no_references(_request: Any) -> References:
-    """For a kind whose requests name nothing that has to be looked up."""
+    """Return no references."""
     return References()
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How long to wait after a failure, and which failures are final.
+    """The delay before a retry, and the errors that are not retried.
 
-    The n-th failure waits about `base_seconds` · 2ⁿ⁻¹, at most `maximum_seconds`; None means the setting.
-    `never` holds codes of errors that another attempt would only meet again.
+    The delay after the n-th failure is about `base_seconds` · 2ⁿ⁻¹, at most `maximum_seconds`; None means the
+    setting. `never` holds codes of errors that every further attempt would meet again.
     """
 
     base_seconds: float | None = None
@@ -82,18 +82,18 @@ class RetryPolicy:
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A sort of job. Each is itself and equal to no other.
+    """A kind of job. Compared by identity.
 
-    `request` is the body of `POST /jobs/<kind>`. `references` says what one names, `plan` turns it and what
-    was found into work, and raises AppErrors for what can be seen to be wrong before the job exists (those
-    in `errors` are in the OpenAPI document). A kind that `is_internal` has no such route: some other one, and
-    nobody else, creates its jobs.
+    `request` is the schema of the body of `POST /jobs/<kind>`. `references` returns what a request refers to.
+    `plan` turns the request and the resolved references into what is stored, and raises an AppError if the
+    request cannot work; `errors` lists these for the OpenAPI document. Requests for which `fan_out` returns a
+    value become a group of jobs. An internal kind (`is_internal`) has no route of its own: another route
+    creates its jobs.
 
-    `permissions` are what its handler may do beyond computing, if the setting CHILD_PERMISSIONS agrees. A
-    kind that `shares_children` promises that its handler keeps nothing of a job: without files, such a job
-    runs in a process that goes on to serve other owners. Every other kind's processes serve one owner each.
-    `writes_files` says whether the handler writes files, temporary ones too, or commits large checkpoints. If
-    not, its processes cannot write any.
+    `permissions` is what the handler may do beyond computing, if the setting CHILD_PERMISSIONS allows it.
+    `shares_children` promises that the handler keeps nothing of a job: a job without files then runs in a
+    process that also serves other owners. Processes of all other kinds serve one owner each. Unless
+    `writes_files`, the handler's process cannot write any file, not even temporary ones or large checkpoints.
     """
 
     name: str
@@ -117,10 +117,10 @@ class Kind:
 
     @property
     def path(self) -> str:
-        """The kind's place below `/jobs`."""
+        """Path segment below `/jobs`."""
         return self.name.replace("_", "-")
 
     @property
     def operation_id(self) -> str:
-        """What a generated client calls the creation of such a job."""
+        """The OpenAPI operation that creates such a job."""
         return f"create{''.join(word.capitalize() for word in self.name.split('_'))}Job"

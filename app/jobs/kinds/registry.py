@@ -1,10 +1,11 @@
-"""Which kinds there are: our own, and those of the packages that the setting PLUGINS names."""
+"""Registry of job kinds: the built-in ones, and those that plugins add."""
 
-import importlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from operator import attrgetter
+from typing import Final
 
-from app.core.errors import ConfigurationError
+from app.core.plugins import ExtensionPoint
+from app.jobs.algorithms import catalogue
 from app.jobs.kinds import batch_predict, evaluate_model, inspect_model, train_model
 from app.jobs.kinds.kind import Kind
 
@@ -15,28 +16,16 @@ BUILT_IN: Final[Mapping[str, Kind]] = {
     train_model.KIND.name: train_model.KIND,
 }
 
+KINDS: Final = ExtensionPoint[Kind](
+    "kinds", "kind", lambda value: isinstance(value, Kind), name_of=attrgetter("name")
+)
+
 
 def load(plugins: Iterable[str]) -> dict[str, Kind]:
-    """All kinds by name. A plugin is a package with a module `kinds` that has a mapping `KINDS`.
+    """Return all kinds by name; `train_model` takes the algorithms of the plugins too.
 
-    Raises ConfigurationError if one cannot be imported, or brings a kind that is there already.
+    Raises ConfigurationError if a plugin is wrong.
     """
-    kinds = dict(BUILT_IN)
-    for plugin in plugins:
-        for name, kind in _kinds_of(plugin).items():
-            if name in kinds:
-                raise ConfigurationError(f"PLUGINS: {plugin} brings the kind {name!r}, which exists already")
-            if name != kind.name:
-                raise ConfigurationError(f"PLUGINS: {plugin} lists the kind {kind.name!r} under {name!r}")
-            kinds[name] = kind
-    return kinds
-
-
-def _kinds_of(plugin: str) -> Mapping[str, Kind]:
-    try:
-        kinds: Any = importlib.import_module(f"{plugin}.kinds").KINDS
-    except Exception as error:  # whatever a module that is not ours may raise as it is imported
-        raise ConfigurationError(f"PLUGINS: {plugin}.kinds does not give KINDS: {error}") from error
-    if not isinstance(kinds, Mapping) or not all(isinstance(kind, Kind) for kind in kinds.values()):
-        raise ConfigurationError(f"PLUGINS: KINDS of {plugin}.kinds is no mapping from names to kinds")
-    return cast("Mapping[str, Kind]", kinds)
+    plugins = tuple(plugins)
+    training = train_model.with_algorithms(catalogue.load(plugins))
+    return {**BUILT_IN, training.name: training, **KINDS.load(plugins, taken=BUILT_IN)}

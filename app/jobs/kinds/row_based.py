@@ -1,4 +1,4 @@
-"""What the kinds share that give rows to a model: those sent along, or those of a dataset."""
+"""Shared by the kinds that give rows to a model, from the request or from a dataset."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -9,6 +9,7 @@ from pydantic import Field
 from app.core.files import StoredFile
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import Dataset
+from app.http import serializing
 from app.http.body import CleanObject, CleanRow, CleanStr, at_most
 from app.jobs.errors import (
     AmbiguousColumn,
@@ -30,8 +31,8 @@ MAX_INLINE_ROWS: Final = 1000
 INLINE_BATCH_SIZE: Final = 10
 DATASET_BATCH_SIZE: Final = 1000
 
-# Nothing in a list that is too long is looked at, and of several faults in one the first is told: an error
-# object for each of a million rows takes minutes.
+# A list that is too long is refused before its entries are validated, and validation stops at the first
+# error: to build an error object for each of a million rows takes minutes.
 Texts = Annotated[
     list[CleanStr],
     Field(min_length=1, fail_fast=True),
@@ -50,46 +51,45 @@ Rows = Annotated[
 
 EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-# With another attempt they would be as many.
+# Another attempt would find the same rows in error.
 RETRY: Final = RetryPolicy(never=frozenset({"too_many_row_errors"}))
 
 
 class RowsRequest(JobOptions):
-    """What can be said of every job that gives rows to a model."""
+    """Options of every job that gives rows to a model."""
 
-    dataset_id: UUID | None = Field(None, description="Every row of this dataset, however many there are.")
+    dataset_id: UUID | None = Field(None, description="Use every row of this dataset.")
     batch_size: int | None = Field(
         None,
         ge=1,
         le=10_000,
-        description="How many rows are committed at a time."
-        f" Default {INLINE_BATCH_SIZE}, of a dataset {DATASET_BATCH_SIZE}.",
+        description=f"Rows per commit. Default: {INLINE_BATCH_SIZE}, or {DATASET_BATCH_SIZE} for a dataset.",
     )
     column: CleanStr | None = Field(
         None,
         min_length=1,
         max_length=1000,
-        description="The column with the text, for a model that takes texts.",
+        description="Column that contains the text, for a model that takes texts.",
     )
     id_column: CleanStr | None = Field(
         None,
         min_length=1,
         max_length=1000,
-        description="The column whose value each result carries as its `id`; default `id`, if there is one.",
+        description="Column whose value is the `id` of each result. Default: `id`, if it exists.",
     )
     max_row_errors: int | None = Field(
-        None, ge=0, description="With more rows in error than this the job fails, for good."
+        None, ge=0, description="The job fails, without a retry, if more rows than this are in error."
     )
 
 
 def references(model: str, request: RowsRequest) -> References:
-    """The model, and the dataset if there is one."""
+    """Return the references to the model and, if there is one, to the dataset."""
     datasets = () if request.dataset_id is None else (request.dataset_id,)
     return References(models=(model,), datasets=datasets)
 
 
 def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
-    """The work over all rows of a dataset."""
+    """Return the plan of a job over all rows of a dataset."""
     return JobPlan(
         params=msgspec.json.encode(params),
         total=dataset.rows,
@@ -100,10 +100,10 @@ def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) ->
 
 
 def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
-    """The work over rows that are sent along."""
+    """Return the plan of a job over the rows of the request."""
     return JobPlan(
         params=msgspec.json.encode(params),
-        rows=msgspec.json.encode(rows),
+        rows=serializing.encode(rows),
         total=len(rows),
         files=_files(model),
         model_version_id=model.id,
@@ -111,7 +111,7 @@ def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> Job
 
 
 def reference(model: ModelVersion) -> ModelReference:
-    """The model as a handler is told of it."""
+    """Return what the handler needs to know to load the model."""
     return ModelReference(model.name, model.version, model.runtime, model.id)
 
 
@@ -129,4 +129,4 @@ INPUT_ERRORS: Final = (
     AmbiguousColumn(candidates=["title", "review"]),
     UnknownColumn(option="column", column="reviews", dataset="reviews.csv", columns=["id", "review"]),
 )
-"""What may be wrong with the rows that a model is to be given."""
+"""Errors that any of these kinds can answer with."""

@@ -1,17 +1,21 @@
 """`train_model`: learn a model from rows, epoch by epoch, and register it."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 import msgspec
-from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core import ids
 from app.datasets.errors import DatasetNotFound
 from app.datasets.options import Declared
+from app.http import serializing
 from app.http.body import CleanObject, CleanStr, at_most
-from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.jobs.algorithms.catalogue import ALGORITHMS, Algorithm, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
 from app.jobs.kinds.kind import FanOut, JobPlan, Kind, References, ResolvedReferences
@@ -34,6 +38,8 @@ ColumnName = Annotated[CleanStr, Field(min_length=1, max_length=1000)]
 
 class TrainModelRequest(JobOptions):
     """Train a model to predict one column of a dataset, or of up to 1000 rows, from the others."""
+
+    algorithms: ClassVar[Mapping[str, Algorithm]] = ALGORITHMS
 
     dataset_id: UUID | None = Field(None, description="Learn from the rows of this dataset.")
     rows: Rows | None = Field(None, description="Learn from these rows, objects by the names of the columns.")
@@ -78,7 +84,7 @@ class TrainModelRequest(JobOptions):
         if "algorithm" not in info.data:  # it is at fault itself
             return params
         name = info.data["algorithm"]
-        schema = Hyperparameters if name is Name.AUTO else ALGORITHMS[name].params
+        schema = Hyperparameters if name == Name.AUTO else cls.algorithms[name].params
         # A ValidationError passes as it is: it says which of the params is wrong.
         return schema.model_validate(params).model_dump()
 
@@ -108,9 +114,9 @@ class TrainModelRequest(JobOptions):
             raise ValueError(f"the target {self.target!r} cannot be one of the features")
         if self.columns.get(self.target) in (Declared.ID, Declared.IGNORE):
             raise ValueError(f"the target {self.target!r} cannot be an id or ignored")
-        if self.algorithm is Name.AUTO:
+        if self.algorithm == Name.AUTO:
             return self
-        algorithm = ALGORITHMS[self.algorithm]
+        algorithm = self.algorithms[self.algorithm]
         if self.task != "auto" and Task(self.task) not in algorithm.tasks:
             raise ValueError(f"{algorithm.name} is not for {self.task}")
         fault = algorithm.params.model_validate(self.params).fault(self.epochs)
@@ -122,7 +128,7 @@ class TrainModelRequest(JobOptions):
     def _check_search(self) -> Self:
         if self.search is None:
             return self
-        if self.algorithm is Name.AUTO:
+        if self.algorithm == Name.AUTO:
             raise ValueError("search: name the algorithm whose params these are")
         for params in self.search.combinations(self.seed):
             try:
@@ -135,7 +141,7 @@ class TrainModelRequest(JobOptions):
 
     def tried(self, params: dict[str, Any]) -> dict[str, Any]:
         """The params of one trial of the search. Raises ValidationError."""
-        schema = ALGORITHMS[self.algorithm].params
+        schema = self.algorithms[self.algorithm].params
         found: dict[str, Any] = schema.model_validate({**self.params, **params}).model_dump()
         return found
 
@@ -150,7 +156,7 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
     if request.search is None:
         return None
     if request.rows is not None:
-        stored_bytes = len(msgspec.json.encode(request.rows)) * request.search.count
+        stored_bytes = len(serializing.encode(request.rows)) * request.search.count
         if stored_bytes > MAX_SEARCH_BYTES:
             raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
@@ -189,7 +195,7 @@ def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
         return JobPlan(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
     rows = request.rows or []
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
-    return JobPlan(params, rows=msgspec.json.encode(rows), total=request.epochs)
+    return JobPlan(params, rows=serializing.encode(rows), total=request.epochs)
 
 
 def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
@@ -265,3 +271,19 @@ KIND: Final = Kind(
         },
     },
 )
+
+
+def with_algorithms(algorithms: Mapping[str, Algorithm]) -> Kind:
+    """Return the kind for these algorithms: requests may name each of them, and OpenAPI lists them."""
+    if algorithms.keys() == ALGORITHMS.keys():
+        return KIND
+    names = StrEnum("Name", {name.upper(): name for name in (Name.AUTO.value, *algorithms)})  # type: ignore[misc]  # dynamic
+    field = TrainModelRequest.model_fields["algorithm"]
+    request = create_model(
+        TrainModelRequest.__name__,
+        __base__=TrainModelRequest,
+        __doc__=TrainModelRequest.__doc__,
+        algorithm=(names, Field(Name.AUTO, description=field.description)),
+    )
+    request.algorithms = algorithms
+    return replace(KIND, request=request)

@@ -1,1 +1,1 @@
-"""Models that users bring: taken in here, looked at by a job, registered as it completes."""
+"""Uploads of models: received here, inspected by a job, registered when the job completes."""

@@ -1,4 +1,4 @@
-"""How the file of an inspection becomes a version, in the transaction that completes the job."""
+"""Registers an inspected model, in the transaction that completes the job."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from app.core.version import VERSION
 from app.jobs.kinds.inspect_model import FILE
 from app.jobs.params import InspectModelParams
 from app.jobs.transition_types import ClaimedJob
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import Signature
 
 
@@ -22,12 +22,12 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register what was found, if it was not refused; the result then names the version."""
+    """Register the model if it was not refused. The returned result names its version."""
     if "signature" not in result:
         return result
     params = msgspec.json.decode(job.params, type=InspectModelParams)
     signature = msgspec.convert(result["signature"], Signature)
-    version = await registry.register(
+    version = await models.register(
         connection,
         owner_id=job.owner_id,
         name=params.name,
@@ -45,5 +45,5 @@ async def complete(
     )
     assert version.id is not None  # noqa: S101  # only what is built in has none
     if params.alias is not None:
-        await registry.point(connection, version.id, params.alias)
+        await models.set_alias(connection, version.id, params.alias)
     return {"model": version.reference, "model_id": str(version.id), "runtime": version.runtime}

@@ -1,12 +1,13 @@
-"""What the end of an inspection means to whoever brought the model."""
+"""The outcome of an inspection, as the user who uploaded the model sees it."""
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from app.jobs.job import Job
 from app.jobs.states import Status
 from app.models.errors import BrokenModel, InspectionCancelled, InspectionFailed, UnsafeModel
 
-# How a child ends that a file is too much for.
+# Error codes of a child that crashed or ran out of a resource while loading the file.
 _CRASHES: Final = frozenset(
     {
         "child_died",
@@ -20,24 +21,18 @@ _CRASHES: Final = frozenset(
 )
 
 
-class Row(Protocol):
-    """The row of a job that has ended."""
-
-    def __getitem__(self, column: str, /) -> Any:
-        """The value of a column."""
-
-
-def model_of(job: Row) -> tuple[str, int]:
-    """The name and the number of the version that came of an inspection.
+def model_of(job: Job) -> tuple[str, int]:
+    """Return the name and the number of the version that an inspection has registered.
 
     Raises UnsafeModel, BrokenModel, InspectionCancelled, InspectionFailed.
     """
-    match Status(job["status"]):
+    match job.status:
         case Status.COMPLETED:
-            return _registered(job["result"])
+            return _registered(job.result or {})
         case Status.CANCELLED:
-            raise InspectionCancelled(job_id=str(job["id"]))
-    error: Mapping[str, Any] = job["error"]
+            raise InspectionCancelled(job_id=str(job.id))
+    error = job.error
+    assert error is not None  # noqa: S101  # the database has no failed job without an error
     if error["code"] in _CRASHES:
         raise BrokenModel(reason=f"Loading it failed: {error['message']}")
     raise InspectionFailed(reason=error["message"])

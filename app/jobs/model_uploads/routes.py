@@ -1,8 +1,8 @@
-"""`POST /models/{name}/versions`: bring a model.
+"""`POST /models/{name}/versions`: upload a model.
 
-The API loads no model. It takes the file in, tells by its content what it may be, stores it, and has a job
-look at it; then it waits for the job, as `GET /jobs/{id}?wait` does. The version appears with the end of the
-job, so nothing is lost when the client does not wait for it, or this process dies.
+The API loads no model. It receives the file, detects its format by its content, stores it, and creates a job
+that inspects it; then it waits for the job, as `GET /jobs/{id}?wait` does. The version is registered when the
+job completes, so nothing is lost if the client does not wait for it, or this process dies.
 """
 
 import asyncio
@@ -10,16 +10,14 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-import asyncpg
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import StringConstraints
 
 from app.auth.deps import CurrentUser
 from app.core import ids
 from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
-from app.core.metrics import JOBS_CREATED
 from app.core.resources import Resources
-from app.datasets.deps import IntakeDep
+from app.datasets.deps import ImporterDep
 from app.datasets.importer import DatasetImporter
 from app.http import problems
 from app.http.body import CleanStr
@@ -37,13 +35,14 @@ from app.jobs.deps import (
     replayed,
 )
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
+from app.jobs.job import Job
 from app.jobs.kinds import inspect_model
 from app.jobs.kinds.inspect_model import InspectModelRequest
 from app.jobs.model_uploads.inspection_results import model_of
-from app.jobs.publishing import publish_transition
 from app.jobs.quota import Quota
 from app.jobs.service import Submitted
-from app.jobs.states import Priority, Status
+from app.jobs.states import Priority
+from app.jobs.unit_of_work import unit_of_work
 from app.models import builtin, formats, naming, queries, storage_keys
 from app.models import views as model_views
 from app.models.errors import (
@@ -135,7 +134,7 @@ async def create_model_version(
     resources: ResourcesDep,
     quota: QuotaDep,
     watcher: WatcherDep,
-    importer: IntakeDep,
+    importer: ImporterDep,
     times: JobTimesDep,
     alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
     classes: Classes = None,
@@ -151,10 +150,10 @@ async def create_model_version(
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
     wanted = await _stored(request, resources, importer, user.id, name, alias, classes)
     submitted = await _submit(resources, quota, user.id, wanted, key)
-    row = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
-    model, number = await _judged(resources, row, wanted.key)
+    job = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
+    model, number = await _registered_model(resources, job, wanted.key)
     async with resources.database.connection() as connection:
-        version = model_views.version(await queries.get_version(connection, user.id, model, number))
+        version = model_views.version_view(await queries.get_version(connection, user.id, model, number))
     headers = {"Location": version["links"]["self"]}
     if submitted.is_replay:
         headers["Idempotent-Replayed"] = "true"
@@ -166,7 +165,7 @@ async def create_model_version(
 
 
 async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
-    """How large the next model of an owner may be, and what to say of one that is larger."""
+    """Return the maximum size of the next model of an owner, and the error for a larger one."""
     largest = resources.settings.max_model_bytes
     quota = StorageQuota(resources.settings.max_user_bytes)
     async with resources.database.connection() as connection:
@@ -185,7 +184,7 @@ async def _stored(
     alias: str | None,
     classes: Sequence[str] | None,
 ) -> InspectModelRequest:
-    """Take the file in, and store it if it may be a model."""
+    """Receive the file, and store it if it may be a model."""
     limit, too_large = await _limit(resources, owner_id)
     async with importer.spool(owner_id) as (folder, reserve):
         path = folder / "model"
@@ -203,7 +202,8 @@ async def _stored(
             )
         finally:
             spool.close()
-        runtime = await asyncio.to_thread(formats.runtime_of, path)
+        added = formats.load(resources.settings.plugins).values()
+        runtime = await asyncio.to_thread(formats.runtime_of, path, added)
         if classes is not None:
             if runtime != formats.ONNX:
                 raise ClassesNotTaken
@@ -240,39 +240,34 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 async def _submit(
     resources: Resources, quota: Quota, owner_id: UUID, wanted: InspectModelRequest, key: str | None
 ) -> Submitted:
-    """Have a job look at the file; what was stored for nothing is removed."""
+    """Create the job that inspects the file. If there is none, delete the file."""
     kind = inspect_model.KIND
     try:
-        async with quota.admit(owner_id) as connection:
-            submitted = await service.submit(connection, resources.settings, owner_id, kind, wanted, key)
+        async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
+            submitted = await service.submit(unit, resources.settings, owner_id, kind, wanted, key)
     except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
-        # Only of these is it certain that there is no job. After a lost connection there may be one.
+        # Only these errors make it certain that there is no job. After a lost connection there may be one.
         await storage_keys.forget(resources.storage, [wanted.key])
         raise
-    if submitted.transition is None:
+    if submitted.is_replay:
         await storage_keys.forget(resources.storage, [wanted.key])
-    else:
-        publish_transition(resources.hints, submitted.transition)
-        JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
     return submitted
 
 
-async def _wait(
-    resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID, seconds: float
-) -> asyncpg.Record:
-    """The job, once it has ended. Raises InspectionPending."""
+async def _wait(resources: Resources, watcher: Watcher, owner_id: UUID, job_id: UUID, seconds: float) -> Job:
+    """Return the job once it has ended. Raises InspectionPending."""
     await watcher.wait_for_end(owner_id, job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:
-        row = await service.get_own(connection, owner_id, job_id)
-    if not Status(row["status"]).is_final:
+        job = await service.get_own(connection, owner_id, job_id)
+    if not job.has_ended:
         raise InspectionPending(job_id=str(job_id))
-    return row
+    return job
 
 
-async def _judged(resources: Resources, row: asyncpg.Record, key: str) -> tuple[str, int]:
-    """The version that came of the job. If none did, the file goes, and the reason is raised."""
+async def _registered_model(resources: Resources, job: Job, key: str) -> tuple[str, int]:
+    """Return the version that the job registered. If there is none, delete the file and raise the reason."""
     try:
-        return model_of(row)
+        return model_of(job)
     except (UnsafeModel, BrokenModel, InspectionCancelled):
         await storage_keys.forget(resources.storage, [key])
         raise

@@ -1,4 +1,4 @@
-"""Predictions at once, over HTTP."""
+"""The route of synchronous predictions."""
 
 from typing import Annotated, Final
 
@@ -6,7 +6,6 @@ from fastapi import APIRouter, Body, Depends, Response
 
 from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
-from app.core.metrics import JOBS_CREATED
 from app.http import problems
 from app.http.deps import ResourcesDep
 from app.http.routing import BoundedRoute
@@ -28,7 +27,7 @@ from app.jobs.errors import (
 from app.jobs.kinds import batch_predict
 from app.jobs.predictions import service as predictions
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest
-from app.jobs.publishing import publish_transition
+from app.jobs.unit_of_work import unit_of_work
 from app.models.errors import ModelNotFound
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -42,7 +41,7 @@ router = APIRouter(
 @router.post(
     "/predict",
     operation_id="predict",
-    summary="Predict up to 100 rows at once",
+    summary="Predict up to 100 rows synchronously",
     response_model=Predicted,
     responses=problems.responses(
         TooManyRows(limit=MAX_ROWS, got=101),
@@ -79,14 +78,11 @@ async def predict(
     kinds: KindsDep,
     times: JobTimesDep,
 ) -> Response:
-    """Runs as a job of high priority, and answers when it is done. Its results stay for an hour."""
+    """Run a job of high priority and return its predictions. Its results are kept for an hour."""
     kind = kinds[batch_predict.KIND.name]
     request = predictions.job_request(body)
-    async with quota.admit(user.id) as connection:
-        submitted = await service.submit(connection, resources.settings, user.id, kind, request)
-    if submitted.transition is not None:
-        publish_transition(resources.hints, submitted.transition)
-        JOBS_CREATED.labels(submitted.transition.kind, submitted.transition.queue).inc()
+    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        submitted = await service.submit(unit, resources.settings, user.id, kind, request)
     seconds = times.prediction_seconds
     await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:

@@ -1,4 +1,4 @@
-"""What predictions at once look like over HTTP."""
+"""Requests and responses of synchronous predictions."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -26,7 +26,7 @@ Instances = Annotated[
 
 
 class PredictRequest(LargeBody):
-    """Up to 100 texts or instances to be predicted at once."""
+    """Up to 100 texts or instances to predict."""
 
     texts: Texts | None = None
     instances: Instances | None = Field(
@@ -45,7 +45,7 @@ class PredictRequest(LargeBody):
 
 
 class PredictRowError(TypedDict):
-    """Why there is no prediction for one of the rows."""
+    """The error of one row."""
 
     index: int
     code: str
@@ -53,7 +53,7 @@ class PredictRowError(TypedDict):
 
 
 class Predicted(TypedDict):
-    """The predictions in the order of the rows, null where there is an error."""
+    """The predictions in the order of the rows; null for a row with an error."""
 
     predictions: list[Any]
     errors: int

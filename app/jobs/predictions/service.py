@@ -1,4 +1,4 @@
-"""What predictions at once are made of: an ordinary job, and how it is told once it has ended."""
+"""Synchronous predictions: an ordinary job, and the response once it has ended."""
 
 from typing import Any, Final
 
@@ -12,20 +12,21 @@ from app.jobs.errors import (
     PredictionTooLarge,
     ResultsExpired,
 )
+from app.jobs.job import Job
 from app.jobs.kinds.batch_predict import BatchPredictRequest
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest, PredictRowError
 from app.jobs.states import Priority, Status
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
 RETENTION_SECONDS: Final = 3600
-"""Whoever had to leave before the answer finds it here for so long."""
+"""How long a client that disconnected can read the results of the job."""
 
 _decode_lines: Final = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
 def job_request(request: PredictRequest) -> BatchPredictRequest:
-    """The job that gives these predictions."""
-    # What was checked once is not checked again.
+    """Return the request for the job that makes these predictions."""
+    # The values are validated already.
     return BatchPredictRequest.model_construct(
         texts=request.texts,
         instances=request.instances,
@@ -36,29 +37,25 @@ def job_request(request: PredictRequest) -> BatchPredictRequest:
     )
 
 
-def predicted(job: Any, waited_seconds: float) -> Predicted:
-    """What came of the job, as it stands with its outputs after so long.
+def predicted(job: Job, waited_seconds: float) -> Predicted:
+    """Return the predictions of a job that was read with its outputs after a wait.
 
     Raises PredictionPending, PredictionCancelled, PredictionTooLarge, PredictionFailed, and PredictionRefused
     for rows or a model that would fail again.
     """
-    status = Status(job["status"])
-    if not status.is_final:
-        raise PredictionPending(
-            seconds=int(waited_seconds), job_id=str(job["id"]), poll_url=f"/jobs/{job['id']}"
-        )
-    if status is Status.CANCELLED:
-        raise PredictionCancelled(job_id=str(job["id"]))
-    if status is Status.FAILED:
+    if not job.has_ended:
+        raise PredictionPending(seconds=int(waited_seconds), job_id=str(job.id), poll_url=f"/jobs/{job.id}")
+    if job.status is Status.CANCELLED:
+        raise PredictionCancelled(job_id=str(job.id))
+    if job.status is Status.FAILED:
         raise _failure(job)
-    if job["outputs"] is None and job["pruned_at"] is None:
-        raise PredictionTooLarge(
-            limit=MAX_ANSWER_BYTES, job_id=str(job["id"]), url=f"/jobs/{job['id']}/results"
-        )
-    if job["outputs"] is None:
-        raise ResultsExpired(job_id=str(job["id"]))
-    lines = [line for output in job["outputs"] for line in _decode_lines(output)]
-    model = job["params"]["model"]
+    if job.outputs is None and not job.is_pruned:
+        raise PredictionTooLarge(limit=MAX_ANSWER_BYTES, job_id=str(job.id), url=f"/jobs/{job.id}/results")
+    if job.outputs is None:
+        raise ResultsExpired(job_id=str(job.id))
+    # The job has a single batch. If its output were in a part file, `outputs` would be None.
+    lines = [line for output in job.outputs if output is not None for line in _decode_lines(output)]
+    model = job.params["model"]
     row_errors = [
         PredictRowError(index=index, code=line["error"]["code"], message=line["error"]["message"])
         for index, line in enumerate(lines)
@@ -69,11 +66,12 @@ def predicted(job: Any, waited_seconds: float) -> Predicted:
         errors=len(row_errors),
         row_errors=row_errors,
         model=f"{model['name']}@{model['version']}",
-        job_id=job["id"],
+        job_id=job.id,
     )
 
 
-def _failure(job: Any) -> PredictionRefused | PredictionFailed:
-    error = job["error"]
+def _failure(job: Job) -> PredictionRefused | PredictionFailed:
+    error = job.error
+    assert error is not None  # noqa: S101  # the database has no failed job without an error
     kind = PredictionFailed if error["retryable"] else PredictionRefused
-    return kind(reason=error["message"], job_id=str(job["id"]), error=error)
+    return kind(reason=error["message"], job_id=str(job.id), error=error)

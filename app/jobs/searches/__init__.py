@@ -1,1 +1,1 @@
-"""Searches: many training jobs that differ in their hyperparameters, and which of them is the best."""
+"""Searches: training jobs that differ in their hyperparameters, and the ranking of their results."""

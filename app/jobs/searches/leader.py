@@ -1,4 +1,4 @@
-"""Which trial of a search is the best so far: settled as each one completes, in the same transaction."""
+"""The best trial of a search, decided as each trial completes, in the same transaction."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -6,13 +6,13 @@ from uuid import UUID
 
 import asyncpg
 
-from app.jobs.groups import queries as groups
+from app.jobs.groups import commands as groups
 from app.jobs.searches.space import LOWER_IS_BETTER
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import ModelVersion
 
 ALIAS: Final = "best"
-"""What the best version of a search can be called by: `name@best`."""
+"""The alias of the best version of a search: `name@best`."""
 
 
 async def challenge(
@@ -23,7 +23,7 @@ async def challenge(
     version_id: UUID,
     metrics: Mapping[str, Any],
 ) -> None:
-    """Let the alias mean this version, if it is better than the best of its search; else change nothing."""
+    """Point the alias to this version if it is better than the best of its search so far."""
     search = await groups.lock_search(connection, group_id)
     if search is None:
         return
@@ -32,17 +32,17 @@ async def challenge(
     if value is None or not is_better(metric, value, search.get("best_value")):
         return
     found = {"best_job_id": str(job_id), "best_model": version.reference, "best_value": value}
-    await groups.note_search(connection, group_id, {**search, "metric": metric, **found})
-    await registry.point(connection, version_id, ALIAS)
+    await groups.store_search(connection, group_id, {**search, "metric": metric, **found})
+    await models.set_alias(connection, version_id, ALIAS)
 
 
 def default_metric(metrics: Mapping[str, Any]) -> str:
-    """What the best is the best at, if nobody said it."""
+    """Return the metric to optimise if the request names none."""
     return "r2" if "r2" in metrics else "accuracy"
 
 
 def is_better(metric: str, value: float, than: float | None) -> bool:
-    """Whether a value of this metric beats another one; anything beats none."""
+    """Whether a value of this metric is better than another; None is worse than any value."""
     if than is None:
         return True
     return value < than if metric in LOWER_IS_BETTER else value > than

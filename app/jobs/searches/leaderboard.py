@@ -3,15 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.jobs.groups.queries import TrialJob
 from app.jobs.groups.schemas import SearchView, Trial
 from app.jobs.searches.space import LOWER_IS_BETTER
-from app.jobs.states import Status
 
 
-def of(search: Mapping[str, Any], rows: Sequence[Any]) -> SearchView:
-    """The search with its trials, the best first; those without a value come last, in their order."""
+def ranked(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
+    """Return the search with its trials, best first; those without a value come last, in their order."""
     metric = search["metric"]
-    trials = [_trial(row, metric) for row in rows]
+    trials = [_trial(job, metric) for job in jobs]
     sign = 1 if metric in LOWER_IS_BETTER else -1
     trials.sort(key=lambda trial: (trial["value"] is None, sign * (trial["value"] or 0.0)))
     for place, trial in enumerate(trials, 1):
@@ -25,16 +25,15 @@ def of(search: Mapping[str, Any], rows: Sequence[Any]) -> SearchView:
     )
 
 
-def _trial(row: Any, metric: str | None) -> Trial:
-    metrics = row["metrics"]
+def _trial(job: TrialJob, metric: str | None) -> Trial:
     return Trial(
         rank=None,
-        job_id=row["id"],
-        status=Status(row["status"]),
-        progress=row["progress"],
-        params=row["params"],
-        value=None if metrics is None or metric is None else metrics.get(metric),
-        metrics=metrics,
-        model=row["model"],
-        error=row["error"],
+        job_id=job.id,
+        status=job.status,
+        progress=job.progress,
+        params=job.params,
+        value=None if job.metrics is None or metric is None else job.metrics.get(metric),
+        metrics=job.metrics,
+        model=job.model,
+        error=job.error,
     )

@@ -1,4 +1,4 @@
-"""What is searched: the combinations of hyperparameters that a request spans."""
+"""The search space: the combinations of hyperparameters to try."""
 
 import math
 import random
@@ -38,7 +38,7 @@ Bound = Annotated[int | float, BeforeValidator(_in_64_bits)]
 
 
 class Range(StrictBody):
-    """Anything between two numbers; whole ones if both are. `log`: each order of magnitude alike."""
+    """Values between two numbers; integers if both are. `log` draws uniformly on a logarithmic scale."""
 
     min: Bound
     max: Bound
@@ -55,11 +55,11 @@ class Range(StrictBody):
         return self
 
     def draw(self, chance: random.Random) -> int | float:
-        """A number of it."""
+        """Draw a value."""
         is_whole = isinstance(self.min, int) and isinstance(self.max, int)
         if self.log:
             number = math.exp(chance.uniform(math.log(self.min), math.log(self.max)))
-            # The exponential of a logarithm may be a little more, or less.
+            # Rounding may take the exponential of a logarithm out of the range.
             number = min(max(number, self.min), self.max)
             return round(number) if is_whole else float(number)
         return (
@@ -71,21 +71,21 @@ Choices = Annotated[list[CleanJson], Field(min_length=1, fail_fast=True), at_mos
 
 
 class Search(StrictBody):
-    """Train once for each of many combinations of hyperparameters, and see which is the best."""
+    """Train once for each of many combinations of hyperparameters, and rank the results."""
 
     params: Annotated[dict[CleanStr, Choices | Range], Field(min_length=1), at_most(MAX_PARAMS)] = Field(
-        description="For each hyperparameter the values to try, or a range to draw from.",
+        description="The values to try for each hyperparameter, or a range to draw from.",
     )
     trials: int | None = Field(
         None,
         ge=1,
         le=MAX_TRIALS,
-        description="How many combinations are tried, drawn at random by `seed`. Without it all are, which "
-        "only lists of values allow.",
+        description="How many combinations to try, drawn at random with `seed`. Default: all, which requires "
+        "lists of values.",
     )
     metric: str | None = Field(
         None,
-        description=f"What the best is the best at: {', '.join(METRICS)}. Default: accuracy, or r2.",
+        description=f"Metric to optimise: {', '.join(METRICS)}. Default: accuracy, or r2.",
     )
 
     @model_validator(mode="after")
@@ -102,7 +102,7 @@ class Search(StrictBody):
 
     @property
     def count(self) -> int:
-        """How many trials there are at the most."""
+        """The maximum number of trials."""
         return self._combinations if self.trials is None else self.trials
 
     @property
@@ -110,19 +110,19 @@ class Search(StrictBody):
         return math.prod(len(values) for values in self.params.values() if isinstance(values, list))
 
     def combinations(self, seed: int) -> list[dict[str, Any]]:
-        """The combinations to try; the same seed gives the same ones. None is there twice."""
+        """Return the combinations to try, each once. The same seed returns the same ones."""
         lists = [values for values in self.params.values() if isinstance(values, list)]
         if len(lists) == len(self.params):
             size = self._combinations
             if self.trials is None or self.trials >= size:
                 return [self._combination(number) for number in range(size)]
-            # Numbers of combinations are drawn: all of them together may be more than any memory holds.
+            # Draws the numbers of combinations: all combinations may not fit into memory.
             numbers = _sample(random.Random(seed), size, self.trials)  # noqa: S311  # a search, not a secret
             return [self._combination(number) for number in numbers]
         return self._drawn(random.Random(seed))  # noqa: S311
 
     def _combination(self, number: int) -> dict[str, Any]:
-        """The combination with this number, in the order of `itertools.product`."""
+        """Return the combination with this number, in the order of `itertools.product`."""
         chosen: dict[str, Any] = {}
         for name, values in reversed(self.params.items()):
             if isinstance(values, list):
@@ -133,7 +133,7 @@ class Search(StrictBody):
     def _drawn(self, chance: random.Random) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         wanted = self.trials or 0
-        # Whole numbers in a short range may not have so many combinations.
+        # A short range of integers may have fewer combinations than trials.
         for _ in range(20 * wanted):
             if len(found) == wanted:
                 break
@@ -147,7 +147,7 @@ class Search(StrictBody):
 
 
 def _sample(chance: random.Random, size: int, count: int) -> list[int]:
-    """So many different numbers below `size`, however large it is."""
+    """Return `count` distinct numbers below `size`, however large it is."""
     if size <= sys.maxsize:
         return chance.sample(range(size), count)
     found: dict[int, None] = {}

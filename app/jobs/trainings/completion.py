@@ -1,4 +1,4 @@
-"""How what a job has learnt becomes a version, in the transaction that completes the job."""
+"""Registers a trained model, in the transaction that completes the job."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -12,7 +12,7 @@ from app.datasets import queries as datasets
 from app.jobs.params import TrainModelParams
 from app.jobs.searches import leader
 from app.jobs.transition_types import ClaimedJob
-from app.models import registry
+from app.models import commands as models
 from app.models.versions import Signature
 
 RUNTIME: Final = "sklearn"
@@ -26,10 +26,10 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register the model; the result then names its version. In a search it may be the best so far."""
+    """Register the model. The returned result names its version, which may be the best of its search."""
     params = msgspec.json.decode(job.params, type=TrainModelParams)
     signature = msgspec.convert(result["signature"], Signature)
-    version = await registry.register(
+    version = await models.register(
         connection,
         owner_id=job.owner_id,
         name=params.model or f"model_{job.id.hex[-8:]}",  # the first digits of an id are the time

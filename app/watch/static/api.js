@@ -1,47 +1,47 @@
-// The calls of the API, and the tokens for them. Tokens are kept in memory only: to reload is to sign out.
+// API client. Keeps the tokens in memory only, so reloading the page signs the user out.
 
-// One level up from here, wherever the page is mounted.
+// The API's root is one level up, wherever the page is mounted.
 const BASE = new URL("../", import.meta.url);
 
-const ANSWER_MILLISECONDS = 30_000;
-const RENEW_MILLISECONDS_BEFORE = 30_000;
+const TIMEOUT_MILLISECONDS = 30_000;
+const REFRESH_MILLISECONDS_BEFORE_EXPIRY = 30_000;
 
-/** An answer that is an error, or no answer at all (its status is 0). The message is for people. */
+/** An error response, or a request without a response (status 0). The message is shown to the user. */
 export class Problem extends Error {
   constructor(status, detail, { code = "", errors = [] } = {}) {
-    super([detail, ...errors.map(faultSentence)].join("\n"));
+    super([detail, ...errors.map(describeError)].join("\n"));
     this.status = status;
     this.code = code;
   }
 
-  /** Whether to ask again in a while may help. */
+  /** Whether a retry may succeed. */
   get isTemporary() {
     return this.status === 0 || this.status === 429 || this.status >= 500;
   }
 }
 
-function faultSentence({ loc, msg }) {
-  const place = loc.slice(1).join(".");
-  return place ? `${place}: ${msg}` : msg;
+function describeError({ loc, msg }) {
+  const field = loc.slice(1).join(".");
+  return field ? `${field}: ${msg}` : msg;
 }
 
-/** The API, for one user at a time. */
+/** Client for the API, with the session of one user at a time. */
 export class Api {
-  #access = null;
-  #refresh = null;
-  #renewAt = 0;
-  #renewal = null;
+  #accessToken = null;
+  #refreshToken = null;
+  #refreshAt = 0;
+  #refreshing = null;
 
-  /** Called with a sentence when the session has ended by itself. */
+  /** Called with a message when the session has expired. */
   onSignedOut = () => {};
 
   async signIn(username, password) {
-    this.#keep(await send("POST", "token", { body: new URLSearchParams({ username, password }) }));
+    this.#store(await send("POST", "token", { body: new URLSearchParams({ username, password }) }));
   }
 
   signOut() {
-    this.#access = null;
-    this.#refresh = null;
+    this.#accessToken = null;
+    this.#refreshToken = null;
   }
 
   createJob(body, idempotencyKey) {
@@ -66,12 +66,12 @@ export class Api {
     return this.#call("GET", `jobs/${jobId}/results?${query}`, { signal });
   }
 
-  /** How many events the log of a job has. */
+  /** The `seq` of the job's last event. */
   async lastSeq(jobId, signal) {
     return (await this.#call("GET", `jobs/${jobId}/events?limit=1`, { signal })).last_seq;
   }
 
-  /** The address of a job's stream after an event, good for one use within half a minute. */
+  /** Create the URL of a job's event stream after event `after`. Its ticket is valid once, for 30 seconds. */
   async streamUrl(jobId, after, signal) {
     const headers = { "Content-Type": "application/json" };
     const body = JSON.stringify({ job_id: jobId });
@@ -81,83 +81,84 @@ export class Api {
     return url;
   }
 
-  /** A call as the signed-in user. A token that is, or turns out to be, too old is renewed first. */
+  /** Send an authenticated request. Refreshes the access token before it expires, and once after a 401. */
   async #call(method, path, request = {}) {
-    if (Date.now() >= this.#renewAt) {
-      await this.#renew();
+    if (Date.now() >= this.#refreshAt) {
+      await this.#refresh();
     }
-    const used = this.#access;
+    const usedToken = this.#accessToken;
     try {
-      return await send(method, path, request, used);
+      return await send(method, path, request, usedToken);
     } catch (problem) {
       if (problem.status !== 401) {
         throw problem;
       }
     }
-    if (this.#access === used) {
-      await this.#renew();
+    if (this.#accessToken === usedToken) {
+      await this.#refresh();
     }
-    return await send(method, path, request, this.#access);
+    return await send(method, path, request, this.#accessToken);
   }
 
-  /** Trade the refresh token for a new pair. It is good once, so all who wait share one trade. */
-  #renew() {
-    this.#renewal ??= this.#trade().finally(() => {
-      this.#renewal = null;
+  /** Refresh the tokens. A refresh token is single-use, so concurrent callers share one request. */
+  #refresh() {
+    this.#refreshing ??= this.#requestTokens().finally(() => {
+      this.#refreshing = null;
     });
-    return this.#renewal;
+    return this.#refreshing;
   }
 
-  async #trade() {
-    const spent = this.#refresh;
-    if (spent === null) {
+  async #requestTokens() {
+    const usedToken = this.#refreshToken;
+    if (usedToken === null) {
       throw new Problem(401, "Sign in first.");
     }
     try {
       const headers = { "Content-Type": "application/json" };
-      const pair = await send("POST", "token/refresh", { headers, body: JSON.stringify({ refresh_token: spent }) });
-      if (this.#refresh === spent) {
-        this.#keep(pair);
+      const body = JSON.stringify({ refresh_token: usedToken });
+      const tokens = await send("POST", "token/refresh", { headers, body });
+      if (this.#refreshToken === usedToken) {
+        this.#store(tokens);
       }
     } catch (problem) {
-      if (problem.status === 401 && this.#refresh === spent) {
+      if (problem.status === 401 && this.#refreshToken === usedToken) {
         this.signOut();
-        this.onSignedOut("Your session has ended. Please sign in again.");
+        this.onSignedOut("Your session has expired. Please sign in again.");
       }
       throw problem;
     }
   }
 
-  #keep(pair) {
-    const lifetime = pair.expires_in * 1000;
-    this.#access = pair.access_token;
-    this.#refresh = pair.refresh_token;
-    this.#renewAt = Date.now() + lifetime - Math.min(RENEW_MILLISECONDS_BEFORE, lifetime / 2);
+  #store(tokens) {
+    const lifetime = tokens.expires_in * 1000;
+    this.#accessToken = tokens.access_token;
+    this.#refreshToken = tokens.refresh_token;
+    this.#refreshAt = Date.now() + lifetime - Math.min(REFRESH_MILLISECONDS_BEFORE_EXPIRY, lifetime / 2);
   }
 }
 
-/** One request; gives the answer's JSON, throws a Problem, or an AbortError if the signal says so. */
+/** Send a request and return the JSON of its response. Throws a Problem, or an AbortError on `signal`. */
 async function send(method, path, { headers = {}, body, signal } = {}, token = null) {
-  const patience = AbortSignal.timeout(ANSWER_MILLISECONDS);
-  let answer;
+  const timeout = AbortSignal.timeout(TIMEOUT_MILLISECONDS);
+  let response;
   let content;
   try {
-    answer = await fetch(new URL(path, BASE), {
+    response = await fetch(new URL(path, BASE), {
       method,
       body,
       headers: token === null ? headers : { ...headers, Authorization: `Bearer ${token}` },
-      signal: signal ? AbortSignal.any([signal, patience]) : patience,
+      signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
       credentials: "omit",
     });
-    content = await answer.json();
+    content = await response.json();
   } catch (error) {
     if (signal?.aborted) {
       throw error;
     }
-    throw new Problem(answer?.status ?? 0, "The server cannot be reached right now.");
+    throw new Problem(response?.status ?? 0, "The server is unreachable. Check your connection and try again.");
   }
-  if (!answer.ok) {
-    throw new Problem(answer.status, content.detail, content);
+  if (!response.ok) {
+    throw new Problem(response.status, content.detail, content);
   }
   return content;
 }

@@ -1,29 +1,29 @@
-// Elements of the page, found and made. Whatever is shown goes through textContent: data is never markup.
+// DOM helpers. Data is only ever inserted as text, never as markup.
 
-/** The element with this id. */
+/** Return the element with this id. */
 export function byId(id) {
   return document.getElementById(id);
 }
 
-/** A new element with attributes and children; a child that is not an element is shown as text. */
-export function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
+/** Create an element with attributes and children. A child that is not an element becomes a text node. */
+export function createElement(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
   for (const [attribute, value] of Object.entries(attributes)) {
-    made.setAttribute(attribute, value);
+    element.setAttribute(attribute, value);
   }
-  made.append(...children);
-  return made;
+  element.append(...children);
+  return element;
 }
 
-/** Show a sentence in an element that is hidden while there is none. */
-export function say(place, sentence) {
-  place.textContent = sentence ?? "";
-  place.hidden = !sentence;
+/** Show a message in an element, or hide the element if there is no message. */
+export function showMessage(element, message) {
+  element.textContent = message ?? "";
+  element.hidden = !message;
 }
 
-/** An instant in the reader's own time, as an element that keeps the exact one. */
-export function instant(at) {
-  const time = new Date(at);
-  const shown = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-  return element("time", { datetime: at, title: time.toLocaleString() }, shown);
+/** Create a `<time>` element that shows a timestamp in local time. */
+export function createTime(timestamp) {
+  const date = new Date(timestamp);
+  const text = date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return createElement("time", { datetime: timestamp, title: date.toLocaleString() }, text);
 }

@@ -1,27 +1,27 @@
-// The event log of the open job, one line for each event.
+// The event log of the open job, one line per event.
 
-import { byId, element, instant } from "./dom.js";
+import { byId, createElement, createTime } from "./dom.js";
 
-const UNMEASURED = new Set(["epoch", "seconds"]); // the step says the one, the times of the lines the other
+const HIDDEN_METRICS = new Set(["epoch", "seconds"]); // already shown as the step and as the event's time
 
 const log = byId("events");
 
-/** Begin an empty log. */
+/** Remove all events. */
 export function clearLog() {
   log.replaceChildren();
 }
 
-/** Add an event at the end, and keep the end in view for a reader who is there. */
+/** Append an event. Keeps the log scrolled to the end if it is there already. */
 export function logEvent(event) {
   const isAtEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
   log.append(
-    element(
+    createElement(
       "li",
       { "data-seq": event.seq, "data-type": event.type },
-      element("span", { class: "seq" }, event.seq),
-      instant(event.at),
-      element("span", { class: "type" }, event.type.replaceAll("_", " ")),
-      element("span", { class: "facts" }, facts(event)),
+      createElement("span", { class: "seq" }, event.seq),
+      createTime(event.at),
+      createElement("span", { class: "type" }, event.type.replaceAll("_", " ")),
+      createElement("span", { class: "facts" }, describeEvent(event)),
     ),
   );
   if (isAtEnd) {
@@ -29,10 +29,10 @@ export function logEvent(event) {
   }
 }
 
-function facts(event) {
+function describeEvent(event) {
   return [
     event.type === "progress" && event.step,
-    event.type === "progress" && (event.metrics ? measured(event.metrics) : fraction(event)),
+    event.type === "progress" && (event.metrics ? formatMetrics(event.metrics) : formatProgress(event)),
     event.type === "started" && `attempt ${event.attempt}`,
     event.error?.message,
   ]
@@ -40,15 +40,15 @@ function facts(event) {
     .join(" · ");
 }
 
-/** Measurements in words, as an epoch of a training has them: train loss 0.4213 · valid accuracy 0.9. */
-export function measured(metrics) {
+/** Format the metrics of a training epoch or an evaluation, e.g. `train loss 0.4213 · valid accuracy 0.9`. */
+export function formatMetrics(metrics) {
   return Object.entries(metrics)
-    .filter(([name, value]) => typeof value === "number" && !UNMEASURED.has(name))
+    .filter(([name, value]) => typeof value === "number" && !HIDDEN_METRICS.has(name))
     .map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`)
     .join(" · ");
 }
 
-/** How much of a job is done, as far as that is known. */
-export function fraction({ done, total }) {
+/** Format a job's progress, e.g. `5 / 8`, or `5` if the total is unknown. */
+export function formatProgress({ done, total }) {
   return total === null ? `${done}` : `${done} / ${total}`;
 }

@@ -1,25 +1,25 @@
-// What belongs together: who signs in gets the desk, what is submitted or chosen is followed to its end.
+// Entry point: signs the user in, and follows each job that is submitted or selected until it ends.
 
 import { Api } from "./api.js";
-import { byId, say } from "./dom.js";
+import { byId, showMessage } from "./dom.js";
 import { RecentJobs } from "./recent_jobs.js";
 import { showResults } from "./results.js";
-import { follow } from "./stream.js";
-import { createJobsFrom } from "./submission.js";
+import { followJob } from "./stream.js";
+import { setUpSubmissionForm } from "./submission.js";
 import * as view from "./view.js";
 
 const api = new Api();
 const recent = new RecentJobs(api, ({ job_id: jobId, kind }) => open(jobId, kind));
-const textsOf = new Map(); // the API does not give them back, so only those sent from here are known
-let opened = null;
+const textsByJob = new Map(); // the API does not return a job's texts, so keep those submitted from this page
+let openedJob = null;
 
-/** Show a job, and follow it until its end or until another one is opened. */
+/** Show a job and follow it until it ends or another job is opened. */
 async function open(jobId, kind) {
-  opened?.abort.abort();
+  openedJob?.abort.abort();
   const abort = new AbortController();
-  opened = { jobId, abort };
+  openedJob = { jobId, abort };
   view.openJob(jobId, kind);
-  recent.mark(jobId);
+  recent.select(jobId);
   const { signal } = abort;
 
   function onProblem(problem) {
@@ -29,15 +29,15 @@ async function open(jobId, kind) {
   }
 
   try {
-    await follow(api, jobId, { signal, onEvent: show, onConnection: view.showConnection });
+    await followJob(api, jobId, { signal, onEvent: show, onConnection: view.showConnection });
     const job = await api.job(jobId, signal);
-    await showResults(api, job, textsOf.get(jobId), { signal, onProblem });
+    await showResults(api, job, textsByJob.get(jobId), { signal, onProblem });
     await recent.refresh();
   } catch (problem) {
     onProblem(problem);
   } finally {
     if (!signal.aborted) {
-      view.showConnection("over");
+      view.showConnection("closed");
     }
   }
 }
@@ -48,7 +48,7 @@ function show(event) {
 }
 
 async function cancel() {
-  const { jobId, abort } = opened;
+  const { jobId, abort } = openedJob;
   byId("cancel").disabled = true;
   try {
     await api.cancelJob(jobId);
@@ -63,11 +63,11 @@ async function cancel() {
 async function signIn() {
   const username = byId("sign-in-username").value;
   const password = byId("sign-in-password");
-  say(byId("sign-in-problem"), null);
+  showMessage(byId("sign-in-problem"), null);
   try {
     await api.signIn(username, password.value);
   } catch (problem) {
-    say(byId("sign-in-problem"), problem.message);
+    showMessage(byId("sign-in-problem"), problem.message);
     password.select();
     return;
   }
@@ -76,11 +76,11 @@ async function signIn() {
   showDesk(true);
   byId("texts").focus();
   await recent.refresh();
-  await openAsked();
+  await openLinkedJob();
 }
 
-/** Open the job that the address asks for: `?job=` and its id. */
-async function openAsked() {
+/** Open the job that the page's URL names: `?job=<id>`. */
+async function openLinkedJob() {
   const jobId = new URLSearchParams(location.search).get("job");
   if (jobId === null) {
     return;
@@ -89,20 +89,20 @@ async function openAsked() {
     const { kind } = await api.job(encodeURIComponent(jobId));
     await open(jobId, kind);
   } catch (problem) {
-    say(byId("recent-problem"), problem.message);
+    showMessage(byId("recent-problem"), problem.message);
   }
 }
 
-/** Forget everything of the user who was here. */
+/** Sign out and clear everything that belongs to the user. */
 function signOut(reason) {
   api.signOut();
-  opened?.abort.abort();
-  opened = null;
-  textsOf.clear();
+  openedJob?.abort.abort();
+  openedJob = null;
+  textsByJob.clear();
   view.closeJob();
   recent.clear();
   showDesk(false);
-  say(byId("sign-in-problem"), reason);
+  showMessage(byId("sign-in-problem"), reason);
   byId("sign-in-password").focus();
 }
 
@@ -119,8 +119,8 @@ byId("sign-in-form").addEventListener("submit", (event) => {
 });
 byId("sign-out").addEventListener("click", () => signOut(null));
 byId("cancel").addEventListener("click", cancel);
-createJobsFrom(api, async (jobId, texts) => {
-  textsOf.set(jobId, texts);
+setUpSubmissionForm(api, async (jobId, texts) => {
+  textsByJob.set(jobId, texts);
   recent.refresh();
   await open(jobId, "batch_predict");
 });

@@ -1,17 +1,17 @@
-// The list of the user's latest jobs, each of which can be opened again.
+// The list of the user's recent jobs.
 
-import { byId, element, instant, say } from "./dom.js";
-import { fraction } from "./event_log.js";
+import { byId, createElement, createTime, showMessage } from "./dom.js";
+import { formatProgress } from "./event_log.js";
 
-const SHOWN = 10;
+const MAX_JOBS = 10;
 
-/** The list; `onOpen` gets the job that was chosen. */
+/** The list of recent jobs. Calls `onOpen` with the job that the user clicks. */
 export class RecentJobs {
   #api;
   #onOpen;
   #jobs = [];
-  #openId = null;
-  #turn = 0;
+  #selectedId = null;
+  #requestNumber = 0;
 
   constructor(api, onOpen) {
     this.#api = api;
@@ -19,70 +19,70 @@ export class RecentJobs {
     byId("refresh").addEventListener("click", () => this.refresh());
   }
 
-  /** Read the list again. An answer that comes after a later one, or for another user, is dropped. */
+  /** Reload the list. Ignores the response if a later request or a sign-out has superseded it. */
   async refresh() {
-    const turn = ++this.#turn;
+    const number = ++this.#requestNumber;
     try {
-      const { items } = await this.#api.recentJobs(SHOWN);
-      if (turn === this.#turn) {
+      const { items } = await this.#api.recentJobs(MAX_JOBS);
+      if (number === this.#requestNumber) {
         this.#jobs = items;
-        say(byId("recent-problem"), null);
-        this.#show();
+        showMessage(byId("recent-problem"), null);
+        this.#render();
       }
     } catch (problem) {
-      if (turn === this.#turn) {
-        say(byId("recent-problem"), problem.message);
+      if (number === this.#requestNumber) {
+        showMessage(byId("recent-problem"), problem.message);
       }
     }
   }
 
-  /** Mark a job as the one that is open. */
-  mark(jobId) {
-    this.#openId = jobId;
-    this.#show();
+  /** Mark a job as the open one. */
+  select(jobId) {
+    this.#selectedId = jobId;
+    this.#render();
   }
 
-  /** Let the list say what an event of the open job says. */
+  /** Update the open job's entry from an event. */
   update({ status, done, total }) {
-    const job = this.#jobs.find(({ job_id: jobId }) => jobId === this.#openId);
+    const job = this.#jobs.find(({ job_id: jobId }) => jobId === this.#selectedId);
     if (job) {
       Object.assign(job, { status, done, total });
-      this.#row(job)?.replaceChildren(...parts(job));
+      this.#findButton(job.job_id)?.replaceChildren(...renderJob(job));
     }
   }
 
   clear() {
-    this.#turn += 1;
+    this.#requestNumber += 1;
     this.#jobs = [];
-    this.mark(null);
-    say(byId("recent-problem"), null);
+    this.select(null);
+    showMessage(byId("recent-problem"), null);
   }
 
-  #show() {
-    const focused = document.activeElement?.dataset.jobId;
+  #render() {
+    const focusedId = document.activeElement?.dataset.jobId;
     byId("no-jobs").hidden = this.#jobs.length > 0;
-    byId("jobs").replaceChildren(...this.#jobs.map((job) => element("li", {}, this.#button(job))));
-    if (focused) {
-      this.#row({ job_id: focused })?.focus();
+    byId("jobs").replaceChildren(...this.#jobs.map((job) => createElement("li", {}, this.#createButton(job))));
+    if (focusedId) {
+      this.#findButton(focusedId)?.focus();
     }
   }
 
-  #button(job) {
-    const button = element("button", { type: "button", "data-job-id": job.job_id }, ...parts(job));
-    button.ariaCurrent = job.job_id === this.#openId ? "true" : null;
+  #createButton(job) {
+    const button = createElement("button", { type: "button", "data-job-id": job.job_id }, ...renderJob(job));
+    button.ariaCurrent = job.job_id === this.#selectedId ? "true" : null;
     button.addEventListener("click", () => this.#onOpen(job));
     return button;
   }
 
-  #row({ job_id: jobId }) {
+  #findButton(jobId) {
     return byId("jobs").querySelector(`[data-job-id="${CSS.escape(jobId)}"]`);
   }
 }
 
-function parts(job) {
+function renderJob(job) {
   return [
-    element("span", { class: "kind" }, job.kind.replaceAll("_", " ")),
-    element("span", { class: "fine" }, instant(job.created_at), ` · ${fraction(job)}`),
-    element("span", { class: "status", "data-status": job.status }, job.status),
+    createElement("span", { class: "kind" }, job.kind.replaceAll("_", " ")),
+    createElement("span", { class: "fine" }, createTime(job.created_at), ` · ${formatProgress(job)}`),
+    createElement("span", { class: "status", "data-status": job.status }, job.status),
   ];
 }

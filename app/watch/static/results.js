@@ -1,11 +1,11 @@
-// The predictions of a job: how many of each label, and a table.
+// A job's predictions: a count per label, and a table.
 
-import { byId, element } from "./dom.js";
-import { measured } from "./event_log.js";
+import { byId, createElement } from "./dom.js";
+import { formatMetrics } from "./event_log.js";
 
-const PAGE_SIZE = 1000; // all that a job with inline texts can have
+const PAGE_SIZE = 1000; // the maximum number of inline texts, so such a job has one page
 
-/** Show what a job has computed, the texts beside it where they are known. More than a page comes on demand. */
+/** Show the first page of a job's predictions, with the texts if they are known. "Show more" loads the next. */
 export async function showResults(api, job, texts, { signal, onProblem }) {
   const counts = new Map();
   let errors = 0;
@@ -14,7 +14,7 @@ export async function showResults(api, job, texts, { signal, onProblem }) {
 
   showMetrics(job);
   if (job.kind === "train_model") {
-    return; // its rows are its epochs, and the log has told them
+    return; // its result rows are epochs, which the event log already shows
   }
 
   function count({ label, isClass, isError }) {
@@ -27,27 +27,27 @@ export async function showResults(api, job, texts, { signal, onProblem }) {
   async function showPage() {
     const page = await api.results(job.job_id, cursor, PAGE_SIZE, signal);
     for (const { input_index: index, ...item } of page.items) {
-      const said = saidOf(item);
-      count(said);
-      byId("predictions").append(row(index, texts?.[index], said));
+      const outcome = toOutcome(item);
+      count(outcome);
+      byId("predictions").append(createRow(index, texts?.[index], outcome));
     }
     cursor = page.next_cursor;
     shown += page.items.length;
     showCounts(counts, errors);
-    byId("figures").textContent = [cursor && `the first ${shown}`, speed(job)].filter(Boolean).join(" · ");
+    byId("figures").textContent = [cursor && `first ${shown} rows`, formatSpeed(job)].filter(Boolean).join(" · ");
     byId("more").hidden = cursor === null;
     byId("results").hidden = shown === 0;
   }
 
   byId("more").onclick = async () => {
-    byId("more").disabled = true; // until it is there: a second click must not show it twice
+    byId("more").disabled = true; // while the page loads, so that a second click does not load it twice
     await showPage().catch(onProblem);
     byId("more").disabled = false;
   };
   await showPage();
 }
 
-/** Show nothing. */
+/** Hide the results. */
 export function clearResults() {
   byId("results").hidden = true;
   byId("more").onclick = null;
@@ -55,10 +55,10 @@ export function clearResults() {
   showCounts(new Map(), 0);
 }
 
-/** What there is to show of a row: a class, a value, or whatever the model gives; or why there is nothing. */
-function saidOf({ prediction, error }) {
+/** Convert a result row to what is displayed: a class with its score, a value, or an error message. */
+function toOutcome({ prediction, error }) {
   if (error) {
-    return { label: "error", isError: true, fault: error.message };
+    return { label: "error", isError: true, errorMessage: error.message };
   }
   if (prediction?.label !== undefined) {
     return { label: String(prediction.label), isClass: true, score: prediction.score };
@@ -66,15 +66,17 @@ function saidOf({ prediction, error }) {
   return { label: JSON.stringify(prediction?.value ?? prediction) };
 }
 
-function row(index, text, { label, isClass, isError, score, fault }) {
-  const marks = { ...(isClass && { "data-label": label }), ...(isError && { "data-error": "" }) };
-  return element(
+function createRow(index, text, { label, isClass, isError, score, errorMessage }) {
+  const attributes = { ...(isClass && { "data-label": label }), ...(isError && { "data-error": "" }) };
+  const errors = errorMessage ? [createElement("p", { class: "fault" }, errorMessage)] : [];
+  const scoreCell = score === undefined ? "" : createElement("data", { value: score }, score.toFixed(2));
+  return createElement(
     "tr",
     {},
-    element("td", { class: "number" }, index + 1),
-    element("td", { class: "text", dir: "auto" }, text ?? "–", ...(fault ? [element("p", { class: "fault" }, fault)] : [])),
-    element("td", {}, element("span", { class: "label", ...marks }, label)),
-    element("td", { class: "number" }, score === undefined ? "" : element("data", { value: score }, score.toFixed(2))),
+    createElement("td", { class: "number" }, index + 1),
+    createElement("td", { class: "text", dir: "auto" }, text ?? "–", ...errors),
+    createElement("td", {}, createElement("span", { class: "label", ...attributes }, label)),
+    createElement("td", { class: "number" }, scoreCell),
   );
 }
 
@@ -86,27 +88,29 @@ function showCounts(counts, errors) {
     parts.push([errors === 1 ? "error" : "errors", errors, { "data-error": "" }]);
   }
   byId("label-counts").replaceChildren(
-    ...parts.map(([label, count, marks]) => element("li", marks, element("strong", {}, count), ` ${label}`)),
+    ...parts.map(([label, count, attributes]) =>
+      createElement("li", attributes, createElement("strong", {}, count), ` ${label}`),
+    ),
   );
   byId("label-bar").replaceChildren(
-    ...parts.map(([, count, marks]) => {
-      const part = element("span", marks);
-      part.style.flexGrow = count;
-      return part;
+    ...parts.map(([, count, attributes]) => {
+      const segment = createElement("span", attributes);
+      segment.style.flexGrow = count;
+      return segment;
     }),
   );
 }
 
-/** Of a training or an evaluation: which model it was about, and how good that is. */
+/** Show the model and the metrics of a training or an evaluation. */
 function showMetrics({ result, model }) {
   if (result?.metrics) {
-    byId("step").textContent = [result.model ?? model, measured(result.metrics)].filter(Boolean).join(" · ");
+    byId("step").textContent = [result.model ?? model, formatMetrics(result.metrics)].filter(Boolean).join(" · ");
   }
 }
 
-function speed({ result }) {
+function formatSpeed({ result }) {
   if (!result?.rows_per_second) {
     return "";
   }
-  return `${result.seconds.toFixed(2)} s, ${Math.round(result.rows_per_second)} rows a second`;
+  return `${result.seconds.toFixed(2)} s, ${Math.round(result.rows_per_second)} rows/s`;
 }

@@ -1,28 +1,29 @@
-// A job's event log, live and whole: what one connection misses, the next one brings.
+// Follows a job's event stream and reconnects after failures, without losing or repeating events.
 
-const FIRST_PAUSE_MILLISECONDS = 250;
-const LONGEST_PAUSE_MILLISECONDS = 5_000;
+const MIN_BACKOFF_MILLISECONDS = 250;
+const MAX_BACKOFF_MILLISECONDS = 5_000;
 
 /**
- * Follow a job until its end: every event once, in order, over as many connections as it takes.
+ * Follow a job until it ends: every event exactly once, in order, over any number of connections.
  *
- * `onEvent` gets each event, `onConnection` "connecting", "live" or "waiting". A ticket opens one stream only, so
- * the browser's own way to reconnect is of no use here: each connection gets a ticket of its own, and goes on
- * after the last event seen. Throws the Problem that no further try would solve, or an AbortError.
+ * Calls `onEvent` with each event, and `onConnection` with "connecting", "live" or "waiting". Replaces the
+ * browser's automatic reconnection: each connection gets a new ticket and resumes after the last event received.
+ * Throws a Problem that a retry cannot solve, or an AbortError.
  */
-export async function follow(api, jobId, { signal, onEvent, onConnection }) {
-  let seen = 0;
+export async function followJob(api, jobId, { signal, onEvent, onConnection }) {
+  let lastSeq = 0;
   let isAtEnd = false;
   let failures = 0;
 
-  function take(event, isFinal) {
-    if (event.seq <= seen) {
+  /** Process an event; return false if events before it are missing. */
+  function accept(event, isFinal) {
+    if (event.seq <= lastSeq) {
       return true;
     }
-    if (event.seq !== seen + 1) {
+    if (event.seq !== lastSeq + 1) {
       return false;
     }
-    seen = event.seq;
+    lastSeq = event.seq;
     isAtEnd = isFinal;
     failures = 0;
     onConnection("live");
@@ -32,13 +33,13 @@ export async function follow(api, jobId, { signal, onEvent, onConnection }) {
 
   while (true) {
     try {
-      // A job that was tried again has an end in the middle of its log: only the last one counts.
-      if (isAtEnd && (await api.lastSeq(jobId, signal)) === seen) {
+      // The log of a retried job contains earlier final events: stop only at the last one.
+      if (isAtEnd && (await api.lastSeq(jobId, signal)) === lastSeq) {
         return;
       }
       onConnection("connecting");
-      const url = await api.streamUrl(jobId, seen, signal);
-      await listen(url, { signal, take, onOpen: () => onConnection("live") });
+      const url = await api.streamUrl(jobId, lastSeq, signal);
+      await readStream(url, { signal, accept, onOpen: () => onConnection("live") });
       if (isAtEnd) {
         continue;
       }
@@ -48,13 +49,13 @@ export async function follow(api, jobId, { signal, onEvent, onConnection }) {
       }
     }
     onConnection("waiting");
-    await pause(pauseMilliseconds(failures), signal);
+    await sleep(backoffMilliseconds(failures), signal);
     failures += 1;
   }
 }
 
-/** Take events from one connection until it is over, for whatever reason; throws only an AbortError. */
-function listen(url, { signal, take, onOpen }) {
+/** Read one connection's events until it closes for any reason. Throws only an AbortError. */
+function readStream(url, { signal, accept, onOpen }) {
   signal.throwIfAborted();
   return new Promise((resolve, reject) => {
     const source = new EventSource(url);
@@ -73,27 +74,27 @@ function listen(url, { signal, take, onOpen }) {
     signal.addEventListener("abort", abort, { once: true });
     source.addEventListener("open", onOpen);
     source.addEventListener("update", ({ data }) => {
-      if (!take(JSON.parse(data), false)) {
+      if (!accept(JSON.parse(data), false)) {
         close();
       }
     });
     source.addEventListener("complete", ({ data }) => {
-      take(JSON.parse(data), true);
+      accept(JSON.parse(data), true);
       close();
     });
     source.addEventListener("shutdown", close);
-    // The connection is lost, was refused, or the server says `error`: the next ticket tells which it is.
+    // The connection was lost or refused, or the server sent `error`. The next ticket request shows which.
     source.addEventListener("error", close);
   });
 }
 
-/** Longer after each failure, and never the same for all who lost the same server. */
-function pauseMilliseconds(failures) {
-  const longest = Math.min(LONGEST_PAUSE_MILLISECONDS, FIRST_PAUSE_MILLISECONDS * 2 ** failures);
-  return longest * (0.5 + Math.random() / 2);
+/** Exponential backoff with jitter, so that clients of a restarted server do not reconnect all at once. */
+function backoffMilliseconds(failures) {
+  const ceiling = Math.min(MAX_BACKOFF_MILLISECONDS, MIN_BACKOFF_MILLISECONDS * 2 ** failures);
+  return ceiling * (0.5 + Math.random() / 2);
 }
 
-function pause(milliseconds, signal) {
+function sleep(milliseconds, signal) {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
     const timer = setTimeout(done, milliseconds);

@@ -1,40 +1,40 @@
-// The form by which texts become a job.
+// The form that submits texts as a job.
 
-import { byId, say } from "./dom.js";
+import { byId, showMessage } from "./dom.js";
 
 const form = byId("submission-form");
 const texts = byId("texts");
 
-/** The texts in the form: its lines, without the empty ones. */
-function lines() {
+/** Return the non-empty lines of the form. */
+function readTexts() {
   return texts.value.split(/\r?\n/).filter((line) => line.trim() !== "");
 }
 
-function count() {
-  const { length } = lines();
+function showCount() {
+  const { length } = readTexts();
   byId("text-count").textContent = `${length} ${length === 1 ? "text" : "texts"}`;
 }
 
-/** Let the form create jobs; `onCreated` gets the id of each, and its texts. */
-export function createJobsFrom(api, onCreated) {
-  // Kept until there is an answer: after a failure the same request is sent with the same key, so that a job
-  // whose answer was lost is found again, and not created twice.
-  let unanswered = null;
+/** Make the form create jobs. Calls `onCreated` with each job's id and texts. */
+export function setUpSubmissionForm(api, onCreated) {
+  // The request without a response yet. If it is submitted again, it keeps its idempotency key, so that a job
+  // whose response was lost is not created twice.
+  let pendingRequest = null;
   let isSending = false;
 
   async function submit() {
-    const sent = lines();
+    const submitted = readTexts();
     const body = JSON.stringify({
-      texts: sent,
+      texts: submitted,
       batch_size: byId("batch-size").valueAsNumber,
       priority: byId("priority").value,
     });
-    if (unanswered?.body !== body) {
-      unanswered = { body, key: randomKey() };
+    if (pendingRequest?.body !== body) {
+      pendingRequest = { body, key: randomKey() };
     }
-    const { job_id: jobId } = await api.createJob(body, unanswered.key);
-    unanswered = null;
-    onCreated(jobId, sent);
+    const { job_id: jobId } = await api.createJob(body, pendingRequest.key);
+    pendingRequest = null;
+    onCreated(jobId, submitted);
   }
 
   form.addEventListener("submit", async (event) => {
@@ -44,21 +44,21 @@ export function createJobsFrom(api, onCreated) {
     }
     isSending = true;
     form.ariaBusy = "true";
-    say(byId("submission-problem"), null);
+    showMessage(byId("submission-problem"), null);
     try {
       await submit();
     } catch (problem) {
-      say(byId("submission-problem"), problem.message);
+      showMessage(byId("submission-problem"), problem.message);
     } finally {
       isSending = false;
       form.ariaBusy = "false";
     }
   });
-  texts.addEventListener("input", count);
-  count();
+  texts.addEventListener("input", showCount);
+  showCount();
 }
 
-/** Not crypto.randomUUID(), which a page has only over HTTPS or on localhost. */
+/** Return a random key. `crypto.randomUUID()` would only work over HTTPS or on localhost. */
 function randomKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,14 +1,14 @@
-// The open job: its state, its progress, and what went wrong.
+// The open job: its status, progress and error.
 
-import { byId, say } from "./dom.js";
-import { clearLog, fraction, logEvent } from "./event_log.js";
+import { byId, showMessage } from "./dom.js";
+import { clearLog, formatProgress, logEvent } from "./event_log.js";
 import { clearResults } from "./results.js";
 
 const ANNOUNCE_EVERY_MILLISECONDS = 5_000;
-const ONE_COLUMN = matchMedia("not all and (min-width: 56rem)"); // as in watch.css
+const ONE_COLUMN = matchMedia("not all and (min-width: 56rem)"); // same breakpoint as in watch.css
 const CANCELLABLE = { created: true, retried: true, cancel_requested: false };
 const FINAL = new Set(["completed", "failed", "cancelled"]);
-const CONNECTIONS = { connecting: "connecting …", live: "live", waiting: "connection lost, trying again …", over: "" };
+const CONNECTIONS = { connecting: "connecting …", live: "live", waiting: "connection lost, retrying …", closed: "" };
 
 let announcedAt = 0;
 let announcedStatus = null;
@@ -17,7 +17,7 @@ function isFinal({ status }) {
   return FINAL.has(status);
 }
 
-/** Begin with a job of which nothing is known yet but its id and kind. */
+/** Show a job of which only the id and kind are known. */
 export function openJob(jobId, kind) {
   byId("no-job").hidden = true;
   byId("job-body").hidden = false;
@@ -35,7 +35,7 @@ export function openJob(jobId, kind) {
   clearResults();
   byId("job-title").focus({ preventScroll: ONE_COLUMN.matches });
   if (ONE_COLUMN.matches) {
-    byId("job").scrollIntoView(); // it is below the form, out of sight
+    byId("job").scrollIntoView(); // it is below the form, outside the viewport
   }
 }
 
@@ -47,13 +47,13 @@ export function closeJob() {
   document.title = "Headrace";
 }
 
-/** Show an event, and what it says of the job as a whole. */
+/** Show an event, and update the job's status and progress from it. */
 export function showEvent(event) {
   logEvent(event);
   showStatus(event.status);
   byId("progress").value = event.progress;
   byId("step").textContent = event.step ?? "";
-  byId("counts").textContent = `${fraction(event)} · ${Math.floor(event.progress)} %`;
+  byId("counts").textContent = `${formatProgress(event)} · ${Math.floor(event.progress)} %`;
   if (event.type in CANCELLABLE) {
     byId("cancel").disabled = !CANCELLABLE[event.type];
   }
@@ -66,8 +66,8 @@ export function showConnection(connection) {
   byId("connection").dataset.connection = connection;
 }
 
-export function showProblem(sentence) {
-  say(byId("job-problem"), sentence);
+export function showProblem(message) {
+  showMessage(byId("job-problem"), message);
 }
 
 function showStatus(status) {
@@ -77,7 +77,7 @@ function showStatus(status) {
   byId("cancel").hidden = isFinal({ status });
 }
 
-/** Tell a screen reader of each new state at once, and of progress now and then. */
+/** Announce each new status to screen readers immediately, and progress at intervals. */
 function announce(event) {
   const percent = Math.floor(event.progress);
   document.title = `${isFinal(event) ? event.status : `${percent} %`} · Headrace`;
@@ -86,5 +86,5 @@ function announce(event) {
   }
   announcedStatus = event.status;
   announcedAt = Date.now();
-  byId("announcement").textContent = `Job ${event.status}, ${fraction(event)} done`;
+  byId("announcement").textContent = `Job ${event.status}, ${formatProgress(event)} done`;
 }

@@ -16,7 +16,7 @@ from app.core.sandbox import landlock
 
 os.close(0)
 ruleset = landlock.Ruleset(())
-hardening.forbid_privileges()
+hardening.set_no_new_privs()
 ruleset.allow_reading([Path(sys.argv[1])])
 ruleset.enforce()
 print(Path(sys.argv[1]).read_text())
@@ -45,5 +45,5 @@ def test_rules_that_were_given_up_are_not_enforced_in_silence() -> None:
     ruleset = landlock.Ruleset(())
     ruleset.close()
 
-    with pytest.raises(RuntimeError, match="once"):
+    with pytest.raises(RuntimeError, match="already enforced or closed"):
         ruleset.enforce()

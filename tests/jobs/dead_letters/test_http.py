@@ -196,7 +196,7 @@ async def test_letters_whose_rows_were_removed_do_not_stand_in_the_way_of_the_ot
     named = await client.post(f"{LETTERS}/retry", json=names(expired), headers=alice.headers)
     everything = await client.post(f"{LETTERS}/retry", json={"all": True}, headers=alice.headers)
 
-    assert [row["id"] for row in first] == [fresh]
+    assert [letter.job_id for letter in first] == [fresh]
     assert (one.status_code, one.json()["code"]) == (410, "results_expired")
     assert handled(named) == []
     assert handled(everything) == [fresh]

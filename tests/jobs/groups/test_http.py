@@ -22,6 +22,7 @@ from app.jobs.quota import Quota
 from app.jobs.transition_types import ClaimedJob
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
+from tests.support.app_state import replace_state
 from tests.support.waiting import until
 
 BULK = "/jobs/bulk"
@@ -63,7 +64,7 @@ async def far_below_the_quota(
     app: FastAPI, client: httpx.AsyncClient, alice: Account, store: Database, settings: Settings
 ) -> None:
     """Alice's jobs were counted a moment ago: a single one more is let in without a transaction."""
-    app.state.quota = Quota(store, settings.max_active_jobs, count_lifetime_seconds=3600.0)
+    replace_state(app, quota=Quota(store, settings.max_active_jobs, count_lifetime_seconds=3600.0))
     counted = await client.post("/jobs/batch-predict", json=["x"], headers=alice.headers)
     assert counted.status_code == 202
     await rows.execute(store, "DELETE FROM jobs")
@@ -284,11 +285,11 @@ async def test_another_users_key_is_another_key(
 
 @asynccontextmanager
 async def nobody_else_wakes_workers(store: Database) -> AsyncIterator[None]:
-    """The keeper, which makes lost tokens good, finds its duty taken."""
+    """The maintenance loop that restores lost tokens finds its lock taken."""
     async with store.connection() as connection:
-        await connection.execute("SELECT pg_advisory_lock(hashtext('keeper:wake'))")
+        await connection.execute("SELECT pg_advisory_lock(hashtext('maintenance:wake'))")
         yield
-        await connection.execute("SELECT pg_advisory_unlock(hashtext('keeper:wake'))")
+        await connection.execute("SELECT pg_advisory_unlock(hashtext('maintenance:wake'))")
 
 
 async def test_there_is_a_token_for_each_job_that_is_due(

@@ -1,6 +1,7 @@
-"""Which part of a row a model is given: every combination of a model and an input has an answer."""
+"""How rows are mapped to a model's inputs, for every combination of model and input."""
 
 import dataclasses
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import pytest
 
 from app.core.errors import AppError
 from app.core.files import StoredFile
+from app.datasets.options import AS_FOUND
 from app.datasets.values import Column, Dataset, Format
 from app.jobs.kinds import inputs
 from app.jobs.params import RowShape
@@ -30,12 +32,15 @@ def dataset(**columns: str) -> Dataset:
         rows=3,
         columns=tuple(Column(name, kind) for name, kind in columns.items()),
         sha256="0" * 64,
+        bytes=1,
+        options=AS_FOUND,
+        created_at=datetime(2026, 1, 31, tzinfo=UTC),
         file=StoredFile("datasets/1/rows.parquet", 1, "0" * 64),
     )
 
 
 def refusal(code: str, decide: Any, *arguments: Any, **named: Any) -> dict[str, Any]:
-    """The facts of the error by which this is refused."""
+    """The facts of the error that rejects this."""
     with pytest.raises(AppError) as raised:
         decide(*arguments, **named)
     assert (raised.value.code, raised.value.status) == (code, 422)
@@ -47,7 +52,7 @@ def refusal(code: str, decide: Any, *arguments: Any, **named: Any) -> dict[str, 
 
 
 @pytest.mark.parametrize("model", [TEXTS, builtin.SENTIMENT, UNKNOWN], ids=lambda model: model.name)
-def test_texts_are_given_as_they_are(model: ModelVersion) -> None:
+def test_texts_reach_the_model_unchanged(model: ModelVersion) -> None:
     assert inputs.of_texts(model) == RowShape()
 
 
@@ -97,13 +102,13 @@ def test_a_model_of_one_category_takes_texts() -> None:
         (UNKNOWN, [{"x": 1, "y": 2}], {"target": "y"}, RowShape(columns=("x",))),
     ],
 )
-def test_of_an_instance_the_model_is_given_what_it_takes(
+def test_an_instance_is_mapped_to_what_the_model_takes(
     model: ModelVersion, rows: list[Any], options: dict[str, str], shape: RowShape
 ) -> None:
     assert inputs.of_instances(model, rows, **options) == shape
 
 
-def test_the_first_row_that_misses_a_column_is_named_and_all_of_them_counted() -> None:
+def test_the_error_names_the_first_row_without_a_column_and_counts_all() -> None:
     rows = [{"rooms": 1, "town": "a"}, {"town": "a"}, {"rooms": 1}, {"rooms": 2, "town": "b"}]
 
     facts = refusal("missing_columns", inputs.of_instances, HOUSES, rows)
@@ -111,7 +116,7 @@ def test_the_first_row_that_misses_a_column_is_named_and_all_of_them_counted() -
     assert facts == {"row": 1, "rows": 2, "missing": ["rooms"], "expected": ["rooms", "town"]}
 
 
-def test_a_list_that_is_too_long_or_too_short_is_named() -> None:
+def test_a_list_of_the_wrong_length_is_named() -> None:
     facts = refusal("wrong_row_length", inputs.of_instances, HOUSES, [[1, "a"], [1], [1, 2, 3]])
 
     assert facts == {"row": 1, "rows": 2, "got": 1, "expected": 2}
@@ -129,7 +134,7 @@ def test_a_list_that_is_too_long_or_too_short_is_named() -> None:
         ("missing_columns", UNKNOWN, [{"x": 1}], {"column": "y"}),
     ],
 )
-def test_instances_that_a_model_cannot_take_are_refused(
+def test_instances_that_do_not_fit_the_model_are_rejected(
     code: str, model: ModelVersion, rows: list[Any], options: dict[str, str]
 ) -> None:
     refusal(code, inputs.of_instances, model, rows, **options)
@@ -170,7 +175,7 @@ def test_instances_that_a_model_cannot_take_are_refused(
         (UNKNOWN, {"a": "number", "x": "list"}, {"column": "x"}, RowShape(column="x")),
     ],
 )
-def test_of_a_dataset_the_model_is_given_what_it_takes(
+def test_a_dataset_is_mapped_to_what_the_model_takes(
     model: ModelVersion, columns: dict[str, str], options: dict[str, str], shape: RowShape
 ) -> None:
     assert inputs.of_dataset(model, dataset(**columns), **options) == shape
@@ -191,20 +196,20 @@ def test_the_column_that_was_declared_an_id_is_the_id() -> None:
     assert inputs.of_dataset(UNKNOWN, found, column="a").id_column == "phone"
 
 
-def test_a_column_called_id_that_the_model_takes_is_no_id() -> None:
+def test_a_column_called_id_that_the_model_takes_is_not_the_id() -> None:
     model = ModelVersion("ids", 1, "sklearn", columns=(InputColumn("id", "any"), InputColumn("x", "any")))
 
     assert inputs.of_dataset(model, dataset(id="integer", x="number")).id_column is None
     assert inputs.of_instances(model, [{"id": 1, "x": 2}]).id_column is None
 
 
-def test_columns_that_are_missing_are_told_with_those_that_are_expected() -> None:
+def test_missing_columns_are_listed_with_the_expected_ones() -> None:
     facts = refusal("missing_columns", inputs.of_dataset, HOUSES, dataset(town="text", x="text"))
 
     assert facts == {"missing": ["rooms"], "expected": ["rooms", "town"]}
 
 
-def test_several_texts_are_told_as_candidates() -> None:
+def test_several_text_columns_are_listed_as_candidates() -> None:
     facts = refusal("ambiguous_column", inputs.of_dataset, TEXTS, dataset(id="text", a="text", b="text"))
 
     assert facts == {"candidates": ["a", "b"]}
@@ -223,7 +228,7 @@ def test_several_texts_are_told_as_candidates() -> None:
         ("input_mismatch", HOUSES, {"rooms": "number", "town": "text"}, {"column": "town"}),
     ],
 )
-def test_a_dataset_that_a_model_cannot_take_is_refused(
+def test_a_dataset_that_does_not_fit_the_model_is_rejected(
     code: str, model: ModelVersion, columns: dict[str, str], options: dict[str, str]
 ) -> None:
     refusal(code, inputs.of_dataset, model, dataset(**columns), **options)

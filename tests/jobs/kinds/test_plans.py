@@ -1,5 +1,6 @@
-"""What becomes of a request to predict or to evaluate: the work that is stored, or why there is none."""
+"""Plans of prediction and evaluation requests, and the errors of invalid ones."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pydantic import ValidationError
 
 from app.core.errors import AppError
 from app.core.files import StoredFile
+from app.datasets.options import AS_FOUND
 from app.datasets.values import Column, Dataset, Format
 from app.http.body import APP_ERROR
 from app.jobs.kinds import batch_predict, evaluate_model, train_model
@@ -32,13 +34,16 @@ SOLD = Dataset(
     rows=12_345,
     columns=tuple(Column(name, "integer") for name in ("id", "rooms", "year", "price")),
     sha256="b" * 64,
+    bytes=4,
+    options=AS_FOUND,
+    created_at=datetime(2026, 1, 31, tzinfo=UTC),
     file=StoredFile("datasets/7/rows.parquet", 6, "c" * 64),
 )
 FOUND = ResolvedReferences({"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD})
 
 
 def planned(kind: Any, **body: Any) -> JobPlan:
-    """The work that a request makes."""
+    """The plan of a request."""
     work: JobPlan = kind.KIND.plan(kind.KIND.request.model_validate(body), FOUND)
     return work
 
@@ -103,7 +108,7 @@ def test_an_evaluation_knows_its_target_and_does_not_show_it_to_the_model() -> N
         (evaluate_model, {"rows": [{"x": 1}], "target": "x"}),
     ],
 )
-def test_a_request_that_makes_no_sense_is_refused(kind: Any, body: dict[str, Any]) -> None:
+def test_an_invalid_request_is_rejected(kind: Any, body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         kind.KIND.request.model_validate(body)
 
@@ -116,7 +121,7 @@ def test_a_request_that_makes_no_sense_is_refused(kind: Any, body: dict[str, Any
         (train_model, {"target": "price", "rows": [{"x": 1, "price": 1}] * 1001}),
     ],
 )
-def test_too_many_rows_are_refused_by_their_number(kind: Any, body: dict[str, Any]) -> None:
+def test_too_many_rows_are_rejected_with_their_number(kind: Any, body: dict[str, Any]) -> None:
     with pytest.raises(ValidationError) as raised:
         kind.KIND.request.model_validate(body)
 
@@ -149,7 +154,7 @@ def test_too_many_rows_are_refused_by_their_number(kind: Any, body: dict[str, An
         (evaluate_model, {"dataset_id": str(DATASET_ID), "target": "rooms"}, 422, "input_mismatch", "rooms"),
     ],
 )
-def test_rows_that_the_model_cannot_take_are_refused_before_there_is_a_job(
+def test_rows_that_do_not_fit_the_model_are_rejected_before_there_is_a_job(
     kind: Any, body: dict[str, Any], status: int, code: str, said: str
 ) -> None:
     if kind is evaluate_model:

@@ -1,4 +1,4 @@
-"""A kind of one's own: two files in a package, and it is a job like any other."""
+"""A kind of a plugin has jobs like any other."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 from app.core.config import Settings
 from app.core.database import Database
-from tests.jobs.kinds.conftest import MakePlugin
+from tests.conftest import MakePlugin
 from tests.support import jobs, processes, rows
 from tests.support.accounts import Account
 
@@ -89,7 +89,7 @@ async def create(client: httpx.AsyncClient, who: Account, **body: Any) -> httpx.
 # One job
 
 
-async def test_a_job_of_the_kind_has_what_the_kind_says(
+async def test_a_job_has_the_defaults_of_its_kind(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     answer = await create(client, alice, text="one two")
@@ -104,7 +104,7 @@ async def test_a_job_of_the_kind_has_what_the_kind_says(
     assert await rows.value(store, "SELECT count(*) FROM job_payloads") == 0
 
 
-async def test_what_the_request_says_counts_more_than_the_kind(
+async def test_the_request_overrides_the_kind(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     wanted = {"queue": "other", "max_attempts": 2, "time_limit_seconds": 5, "priority": "high"}
@@ -116,8 +116,8 @@ async def test_what_the_request_says_counts_more_than_the_kind(
     assert row["soft_limit_seconds"] == 5
 
 
-async def test_a_job_of_the_kind_is_seen_like_any_other(client: httpx.AsyncClient, alice: Account) -> None:
-    """What it calls `model` is its own affair and no version of a model of ours."""
+async def test_a_job_of_the_kind_is_listed_like_any_other(client: httpx.AsyncClient, alice: Account) -> None:
+    """A field called `model` need not refer to a model version."""
     created = (await create(client, alice, text="one two")).json()
     await client.post("/jobs/batch-predict", json=["x"], headers=alice.headers)
 
@@ -133,7 +133,7 @@ async def test_a_job_of_the_kind_is_seen_like_any_other(client: httpx.AsyncClien
     assert [job["job_id"] for job in narrowed.json()["items"]] == [created["job_id"]]
 
 
-async def test_what_the_kind_refuses_is_refused(
+async def test_an_error_of_the_kind_answers_the_request(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     shapeless = await create(client, alice, text="")
@@ -224,7 +224,7 @@ async def test_jobs_of_several_kinds_are_created_together(
     ],
     ids=str,
 )
-async def test_one_request_that_makes_no_sense_is_named_by_its_place_and_kind(
+async def test_an_invalid_request_is_named_by_its_index_and_kind(
     client: httpx.AsyncClient, alice: Account, store: Database, bad: Any, place: list[Any]
 ) -> None:
     good = {"kind": "count_words", "text": "one"}
@@ -238,7 +238,7 @@ async def test_one_request_that_makes_no_sense_is_named_by_its_place_and_kind(
     assert await rows.value(store, "SELECT count(*) FROM jobs") == 0
 
 
-async def test_what_the_kind_refuses_refuses_all(
+async def test_one_rejected_request_rejects_all(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     requests = [
@@ -275,7 +275,7 @@ async def test_the_kind_is_in_the_document_with_a_schema_of_its_own(client: http
     assert len(names) == len(set(names))
 
 
-async def test_the_document_tells_the_kinds_of_a_bulk_apart(client: httpx.AsyncClient) -> None:
+async def test_the_document_discriminates_the_kinds_of_a_bulk_request(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
 
     schemas = document["components"]["schemas"]

@@ -1,4 +1,4 @@
-"""Attempts as tests need them: only the facts that matter, and a worker that acknowledges at once."""
+"""Helpers to run attempts in children, with a worker that acknowledges every batch at once."""
 
 import asyncio
 import tempfile
@@ -32,6 +32,7 @@ def pool(
     max_file_bytes: int = 64 * MEBIBYTE,
     max_scratch_bytes: int = 1024 * MEBIBYTE,
     handlers: str = HANDLERS,
+    plugins: Sequence[str] = (),
     preload: Sequence[str] = (),
 ) -> ChildPool:
     return ChildPool(
@@ -41,6 +42,7 @@ def pool(
         max_file_bytes=max_file_bytes,
         max_scratch_bytes=max_scratch_bytes,
         handlers=handlers,
+        plugins=plugins,
         preload=preload,
     )
 
@@ -52,12 +54,12 @@ async def take(
     tenancy: Tenancy | None = None,
     files: Mapping[str, Path] | None = None,
 ) -> AsyncIterator[Child]:
-    """A child, confined as the worker does it; its folder, below the system's temporary one, goes with it."""
+    """Take a child and confine it as the worker does. Its folder is temporary."""
     wanted = tenancy or Tenancy(permissions=frozenset(permissions), may_write=True)
     async with children.take(wanted) as child:
         if not child.is_confined:
-            folder = tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True)
-            child.when_ended(folder.cleanup)
+            folder = tempfile.TemporaryDirectory(prefix="headrace-child-", ignore_cleanup_errors=True)
+            child.add_exit_callback(folder.cleanup)
             child.confine(files or {}, Path(folder.name))
         yield child
 
@@ -86,7 +88,7 @@ def start(
 
 @dataclass
 class Attempt:
-    """What came of one attempt."""
+    """The messages of one attempt."""
 
     batches: list[Batch]
     logs: list[Log]
@@ -131,11 +133,11 @@ async def run(child: Child, message: Start) -> Attempt:
 
 @asynccontextmanager
 async def take_for(children: ChildPool, message: Start) -> AsyncIterator[Child]:
-    """A child of an owner of its own, confined to the files and the scratch folder of an attempt."""
+    """Take a child for a new owner, confined to the files and the scratch folder of an attempt."""
     files = {file.path: Path(file.path) for file in message.files.values()}
     tenancy = Tenancy(ids.new_id(), files=frozenset(files), may_write=True)
     async with children.take(tenancy) as child:
-        with tempfile.TemporaryDirectory(prefix="headrace-room-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(prefix="headrace-child-", ignore_cleanup_errors=True) as folder:
             room = Path(folder if message.scratch is None else message.scratch)
             room.mkdir(parents=True, exist_ok=True)
             child.confine(files, room)
@@ -157,7 +159,7 @@ async def receive(child: Child) -> FromChild:
 
 
 async def receive_until_silent(child: Child) -> list[FromChild]:
-    """What a child says until it says nothing for ten times as long as a batch here takes."""
+    """Receive messages until none arrives for ten times as long as a batch takes here."""
     messages: list[FromChild] = []
     while True:
         try:
@@ -167,7 +169,7 @@ async def receive_until_silent(child: Child) -> list[FromChild]:
 
 
 async def receive_death(child: Child) -> ChildDied:
-    """How a child dies, whatever it says before."""
+    """Skip all messages until the child dies."""
     while True:
         try:
             await receive(child)
@@ -182,14 +184,14 @@ async def receive_batch(child: Child) -> Batch:
 
 
 async def eventually(is_true: Callable[[], bool]) -> None:
-    """Wait for something that no message tells of."""
+    """Wait for a condition that no message announces."""
     async with asyncio.timeout(SECONDS):
-        while not is_true():  # noqa: ASYNC110  # there is no event to wait for, that is the point
+        while not is_true():  # noqa: ASYNC110  # there is no event to wait for
             await asyncio.sleep(0.005)
 
 
 def descendants() -> list[psutil.Process]:
-    """The fork servers of this process and their children; the servers of other tests do not count."""
+    """Return the fork servers of this process and their children, not those of other tests."""
     return [process for process in psutil.Process().children(recursive=True) if _is_forked(process)]
 
 
@@ -201,7 +203,7 @@ def _is_forked(process: psutil.Process) -> bool:
 
 
 def is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has reaped yet has."""
+    """Return whether a process has exited, reaped or not."""
     try:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""Handlers that misbehave, each in one way, and a few good ones to show that a child outlives them."""
+"""Handlers that misbehave, each in one way, and a few that work, to show that the child survives."""
 
 import asyncio
 import ctypes
@@ -22,7 +22,7 @@ MEBIBYTE = 1024 * 1024
 PRELOADED_IN: list[int] = []
 
 
-def note_preload() -> None:
+def record_preload() -> None:
     PRELOADED_IN.append(os.getpid())
 
 
@@ -30,7 +30,7 @@ def fail_to_preload() -> None:
     raise RuntimeError("a broken installation")
 
 
-def tell_preload(job: JobContext) -> dict[str, Any]:
+def report_preload(job: JobContext) -> dict[str, Any]:
     return {"in": PRELOADED_IN, "parent": os.getppid()}
 
 
@@ -44,12 +44,12 @@ async def add_one_later(job: JobContext) -> dict[str, Any]:
     return add_one(job)
 
 
-def tell_environment(job: JobContext) -> dict[str, Any]:
+def report_environment(job: JobContext) -> dict[str, Any]:
     return {"environment": dict(os.environ), "parent": os.getppid()}
 
 
 def commit_slowly(job: JobContext) -> dict[str, Any]:
-    """Batches of real work, and a file that counts those computed."""
+    """Commit batches that take time to compute, and record each in a file."""
     return _commit(job, seconds=0.03)
 
 
@@ -75,7 +75,7 @@ def work_until_stopped(job: JobContext) -> dict[str, Any] | Yielded:
     return Yielded()
 
 
-def yield_unasked(job: JobContext) -> Yielded:
+def yield_unrequested(job: JobContext) -> Yielded:
     return Yielded()
 
 
@@ -119,7 +119,7 @@ def raise_keyboard_interrupt(job: JobContext) -> NoReturn:
 
 
 def print_garbage(job: JobContext) -> dict[str, Any]:
-    print("\x00\x01 garbage " * 1000)  # noqa: T201  # that is what it is for
+    print("\x00\x01 garbage " * 1000)  # noqa: T201  # the purpose of this handler
     sys.stdout.flush()
     os.write(1, b"\xff\xfe\xfd" * 1000)
     return {}
@@ -231,7 +231,7 @@ def _to_the_worker(garbage: bytes) -> None:
 
 
 def spawn_a_grandchild(job: JobContext) -> dict[str, Any]:
-    """Commits the process id of a grandchild, then does what the job says."""
+    """Commit the process id of a grandchild, then exit or loop."""
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     job.commit([process.pid])
     if job.params["then"] == "exit":
@@ -242,7 +242,7 @@ def spawn_a_grandchild(job: JobContext) -> dict[str, Any]:
 def fork_a_grandchild_that_holds_the_connection(job: JobContext) -> dict[str, Any]:
     pid = os.fork()
     if pid == 0:
-        os.setsid()  # out of the child's group
+        os.setsid()  # leaves the process group of the child
         time.sleep(600)
     job.commit([pid])
     os._exit(5)
@@ -263,14 +263,14 @@ def terminate_a_program(job: JobContext) -> dict[str, Any]:
 HANDLERS: dict[str, Handler] = GOOD_HANDLERS | {
     handler.__name__: handler
     for handler in (
-        tell_preload,
+        report_preload,
         add_one,
         add_one_later,
-        tell_environment,
+        report_environment,
         commit_slowly,
         commit_fast,
         work_until_stopped,
-        yield_unasked,
+        yield_unrequested,
         describe,
         commit_last,
         raise_key_error,

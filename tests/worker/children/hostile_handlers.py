@@ -1,4 +1,4 @@
-"""Handlers that try what a model in the wild would: each raises what the kernel says, or reports success."""
+"""Handlers that try what a malicious model would. Each raises the error of the kernel, or reports success."""
 
 import ctypes
 import mmap
@@ -34,7 +34,7 @@ def _signal_worker(job: JobContext) -> None:
 
 
 def _signal_by_descriptor(job: JobContext) -> None:
-    """Without `kill`: the owner of a descriptor gets a signal when there is something to read."""
+    """Signal without `kill`: the kernel signals the owner of a descriptor when there is data to read."""
     import fcntl
 
     reading, _ = os.pipe()
@@ -93,7 +93,7 @@ ATTEMPTS: Final[dict[str, Callable[[JobContext], object]]] = {
     "fork": _fork,
     "signal the worker": _signal_worker,
     "signal the worker by a descriptor": _signal_by_descriptor,
-    "signal everybody": lambda _: os.kill(-1, signal.SIGTERM),
+    "signal all processes": lambda _: os.kill(-1, signal.SIGTERM),
     "open the worker by its pid": lambda job: os.pidfd_open(job.params["worker"]),
     "slow the worker down": _slow_the_worker,
     "pin the worker": _pin_the_worker,
@@ -123,7 +123,7 @@ def attempt(job: JobContext) -> dict[str, Any]:
 
 
 def do_what_is_allowed(job: JobContext) -> dict[str, Any]:
-    """What libraries do without any harm."""
+    """Do what libraries do legitimately."""
     import asyncio
 
     done: list[str] = []
@@ -146,7 +146,7 @@ def read_files(job: JobContext) -> dict[str, Any]:
 
 
 def fork_twice(job: JobContext) -> dict[str, Any]:
-    """Leaves a process in a session of its own, whose parent is gone; commits its process id."""
+    """Leave an orphan in a session of its own, and commit its process id."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.setsid()

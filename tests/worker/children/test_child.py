@@ -1,4 +1,4 @@
-"""What a child makes of its handlers, good and bad: told to the worker, survived by the child."""
+"""A child reports to the worker how its handlers end, and survives those that fail."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from worker.children.messages import Batch, Committed, Done, Stop, StopReason, Yielded
-from worker.context import FREE_SECONDS, MAX_UNACKNOWLEDGED
+from worker.context import MAX_UNACKNOWLEDGED, RUN_AHEAD_SECONDS
 
 TEXTS = [f"I {word} this very much" for word in ("love", "hate", "see", "enjoy", "despise")] * 7
 PARAMS = {"model": {"name": "sentiment", "version": 1, "runtime": "vader"}, "batch_size": 10}
 
 
-async def test_batches_come_in_order_and_are_what_the_model_says() -> None:
+async def test_batches_arrive_in_order_with_the_predictions_of_the_model() -> None:
     attempt = await attempts.run_alone(attempts.start("batch_predict", TEXTS, params=PARAMS))
 
     analyzer = SentimentIntensityAnalyzer()
@@ -30,7 +30,7 @@ async def test_batches_come_in_order_and_are_what_the_model_says() -> None:
     assert attempt.result == {"total": 35, "errors": 0}
 
 
-async def test_an_attempt_goes_on_where_the_last_one_stopped() -> None:
+async def test_an_attempt_resumes_where_the_previous_one_stopped() -> None:
     whole = await attempts.run_alone(attempts.start("batch_predict", TEXTS, params=PARAMS))
     rest = await attempts.run_alone(
         attempts.start("batch_predict", TEXTS, params=PARAMS, resume_batch=2, done=20)
@@ -41,7 +41,7 @@ async def test_an_attempt_goes_on_where_the_last_one_stopped() -> None:
     assert rest.result == whole.result
 
 
-async def test_an_attempt_with_everything_committed_only_ends() -> None:
+async def test_an_attempt_with_all_batches_committed_only_returns_the_result() -> None:
     attempt = await attempts.run_alone(
         attempts.start("batch_predict", TEXTS, params=PARAMS, resume_batch=4, done=35)
     )
@@ -56,7 +56,7 @@ async def test_a_handler_may_be_async() -> None:
     assert attempt.outputs == [2, 3]
 
 
-async def test_the_last_batch_travels_with_the_end() -> None:
+async def test_the_last_batch_is_sent_with_the_result() -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("commit_last", [1]))
 
@@ -64,10 +64,10 @@ async def test_the_last_batch_travels_with_the_end() -> None:
         assert isinstance(child.receive_nowait(), Done)
 
 
-# The window
+# Running ahead
 
 
-async def test_a_child_computes_one_batch_beyond_the_one_it_waits_for(tmp_path: Path) -> None:
+async def test_a_child_computes_one_batch_ahead_of_the_unacknowledged_one(tmp_path: Path) -> None:
     computed = tmp_path / "computed"
     async with attempts.pool() as children, attempts.take(children, Permission.FILES) as child:
         child.send(attempts.start("commit_slowly", params={"computed": str(computed), "batches": 5}))
@@ -82,14 +82,16 @@ async def test_a_child_computes_one_batch_beyond_the_one_it_waits_for(tmp_path: 
         assert computed.read_text() == "0\n1\n2\n"
 
 
-async def test_batches_that_cost_nothing_run_ahead_but_not_without_bound(tmp_path: Path) -> None:
+async def test_cheap_batches_run_further_ahead_up_to_a_limit(tmp_path: Path) -> None:
     computed = tmp_path / "computed"
     async with attempts.pool() as children, attempts.take(children, Permission.FILES) as child:
         child.send(attempts.start("commit_fast", params={"computed": str(computed), "batches": 500}))
         batches = [batch for batch in await attempts.receive_until_silent(child) if isinstance(batch, Batch)]
 
         assert len(batches) <= MAX_UNACKNOWLEDGED
-        assert len(batches) == MAX_UNACKNOWLEDGED or sum(batch.seconds for batch in batches) >= FREE_SECONDS
+        assert (
+            len(batches) == MAX_UNACKNOWLEDGED or sum(batch.seconds for batch in batches) >= RUN_AHEAD_SECONDS
+        )
         assert len(computed.read_text().splitlines()) == len(batches)
 
 
@@ -97,7 +99,7 @@ async def test_batches_that_cost_nothing_run_ahead_but_not_without_bound(tmp_pat
 
 
 @pytest.mark.parametrize("reason", StopReason)
-async def test_a_child_that_is_asked_to_stop_yields_after_its_commit(reason: StopReason) -> None:
+async def test_a_child_yields_after_a_commit_when_asked_to_stop(reason: StopReason) -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("work_until_stopped"))
         batch = await attempts.receive_batch(child)
@@ -112,7 +114,7 @@ async def test_a_child_that_is_asked_to_stop_yields_after_its_commit(reason: Sto
         assert message == Yielded()
 
 
-async def test_a_predict_job_that_is_asked_to_stop_yields_between_batches() -> None:
+async def test_a_prediction_yields_between_batches_when_asked_to_stop() -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("batch_predict", TEXTS * 200, params=PARAMS))
         child.send(Stop(StopReason.DRAIN))
@@ -125,7 +127,7 @@ async def test_a_predict_job_that_is_asked_to_stop_yields_between_batches() -> N
         assert message == Yielded()
 
 
-async def test_a_stop_that_comes_too_late_does_not_stop_the_next_job() -> None:
+async def test_a_late_stop_does_not_stop_the_next_job() -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
         await attempts.run(child, attempts.start("add_one", [1]))
         child.send(Stop(StopReason.SOFT_LIMIT))
@@ -135,16 +137,16 @@ async def test_a_stop_that_comes_too_late_does_not_stop_the_next_job() -> None:
         assert attempt.result == {"total": 35, "errors": 0}
 
 
-async def test_a_handler_that_yields_unasked_fails() -> None:
-    attempt = await attempts.run_alone(attempts.start("yield_unasked"))
+async def test_a_handler_that_yields_without_a_stop_request_fails() -> None:
+    attempt = await attempts.run_alone(attempts.start("yield_unrequested"))
 
     assert attempt.failure.code == "handler_error"
 
 
-# What a handler says
+# Outputs, errors and logs
 
 
-async def test_logs_and_steps_arrive_as_the_database_can_store_them() -> None:
+async def test_logs_and_steps_are_sanitised_for_the_database() -> None:
     attempt = await attempts.run_alone(attempts.start("describe"))
 
     assert [(line.level, line.text) for line in attempt.logs] == [("warning", "a line\ufffd with NUL")]
@@ -171,7 +173,7 @@ async def test_logs_and_steps_arrive_as_the_database_can_store_them() -> None:
         ("no_such_kind", "unknown_kind", True),
     ],
 )
-async def test_a_handler_that_fails_is_a_failed_attempt_and_its_child_works_on(
+async def test_a_failing_handler_fails_its_attempt_and_the_child_survives(
     kind: str, code: str, is_retryable: bool
 ) -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
@@ -182,7 +184,7 @@ async def test_a_handler_that_fails_is_a_failed_attempt_and_its_child_works_on(
         assert (await attempts.run(child, attempts.start("add_one", [1]))).result == {"pid": child.pid}
 
 
-async def test_a_traceback_shows_the_handler_and_not_our_frames() -> None:
+async def test_a_traceback_shows_frames_of_the_handler_only() -> None:
     attempt = await attempts.run_alone(attempts.start("raise_key_error"))
 
     assert attempt.failure.message == "KeyError: 'missing'"
@@ -193,7 +195,9 @@ async def test_a_traceback_shows_the_handler_and_not_our_frames() -> None:
 @pytest.mark.parametrize(
     ("kind", "row", "committed"), [("commit_an_object_in_row_12", 12, 1), ("commit_nan_in_row_1", 1, 0)]
 )
-async def test_an_output_that_is_not_json_is_named_by_its_row(kind: str, row: int, committed: int) -> None:
+async def test_an_error_about_an_output_that_is_not_json_names_the_row(
+    kind: str, row: int, committed: int
+) -> None:
     attempt = await attempts.run_alone(attempts.start(kind))
 
     assert attempt.failure.code == "unserialisable_output"
@@ -201,7 +205,7 @@ async def test_an_output_that_is_not_json_is_named_by_its_row(kind: str, row: in
     assert len(attempt.batches) == committed
 
 
-async def test_what_a_handler_prints_goes_to_the_workers_stderr(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_prints_of_a_handler_go_to_the_workers_stderr(capfd: pytest.CaptureFixture[str]) -> None:
     attempt = await attempts.run_alone(attempts.start("print_garbage"))
 
     printed = capfd.readouterr()
@@ -210,7 +214,7 @@ async def test_what_a_handler_prints_goes_to_the_workers_stderr(capfd: pytest.Ca
     assert "garbage" in printed.err
 
 
-async def test_a_child_leaves_signals_to_its_worker() -> None:
+async def test_a_child_ignores_signals_meant_for_the_worker() -> None:
     attempt = await attempts.run_alone(attempts.start("ignore_signals"))
 
     assert attempt.result == {"survived": True}

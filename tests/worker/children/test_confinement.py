@@ -1,4 +1,4 @@
-"""A child may compute: what a hostile model tries beyond that fails, and nothing else notices."""
+"""The sandbox of a child: it may compute, and everything else that a malicious model tries fails."""
 
 import os
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ def start(kind: str, tmp_path: Path, **params: Any) -> Start:
 
 
 @pytest.mark.parametrize("what", hostile_handlers.ATTEMPTS)
-async def test_what_a_job_does_not_need_is_refused(what: str, children: ChildPool, tmp_path: Path) -> None:
+async def test_the_sandbox_refuses_hostile_operations(what: str, children: ChildPool, tmp_path: Path) -> None:
     if what in BY_LANDLOCK and not landlock.version():
         pytest.skip("this kernel has no Landlock")
     foreign = tmp_path / "foreign"
@@ -63,12 +63,12 @@ async def test_what_a_job_does_not_need_is_refused(what: str, children: ChildPoo
 
         assert failure.code == "handler_error"
         denied = ("Operation not permitted", "Permission denied")
-        assert any(said in failure.message for said in (SAID.get(what), *denied) if said), failure.message
+        assert any(text in failure.message for text in (SAID.get(what), *denied) if text), failure.message
         assert (await attempts.run(child, start("do_what_is_allowed", tmp_path))).result["done"]
     assert foreign.read_text() == "another owner's rows"
 
 
-async def test_what_libraries_do_is_allowed(children: ChildPool, tmp_path: Path) -> None:
+async def test_the_sandbox_allows_what_libraries_do(children: ChildPool, tmp_path: Path) -> None:
     message = start("do_what_is_allowed", tmp_path)
 
     async with attempts.take_for(children, message) as child:
@@ -86,7 +86,7 @@ async def test_what_libraries_do_is_allowed(children: ChildPool, tmp_path: Path)
         (Permission.FILES, "read a file"),
     ],
 )
-async def test_a_kind_gets_the_permission_it_declares_and_no_other(
+async def test_a_permission_allows_its_operation_and_no_other(
     permission: Permission, what: str, children: ChildPool, tmp_path: Path
 ) -> None:
     (tmp_path / "foreign").touch()
@@ -103,7 +103,7 @@ async def test_a_kind_gets_the_permission_it_declares_and_no_other(
 
 
 @pytest.mark.parametrize("permissions", [(), (Permission.FILES,)], ids=["confined", "by the limit alone"])
-async def test_a_child_that_may_not_write_has_no_place_to_write(
+async def test_a_child_without_write_permission_cannot_write_anywhere(
     permissions: tuple[Permission, ...], children: ChildPool, tmp_path: Path
 ) -> None:
     if not permissions and not landlock.version():
@@ -133,7 +133,7 @@ async def test_no_process_outlives_its_job(then: str, children: ChildPool, tmp_p
     await attempts.eventually(lambda: attempts.is_gone(orphan))
 
 
-async def test_what_another_job_has_started_lives_on(children: ChildPool, tmp_path: Path) -> None:
+async def test_processes_of_another_job_are_not_killed(children: ChildPool, tmp_path: Path) -> None:
     async with attempts.take(children, Permission.PROCESSES) as lasting:
         lasting.send(start("fork_twice", tmp_path, then="return"))
         (helper,) = attempts.outputs_of(await attempts.receive_batch(lasting))
@@ -159,7 +159,7 @@ async def pid_of(children: ChildPool, tenancy: Tenancy, files: dict[str, Path], 
         return child.pid
 
 
-async def test_a_child_that_has_had_a_file_serves_one_owner(children: ChildPool, tmp_path: Path) -> None:
+async def test_a_child_that_got_a_file_serves_one_owner_only(children: ChildPool, tmp_path: Path) -> None:
     model = tmp_path / "model"
     model.write_text("weights")
     ada, bob = ids.new_id(), ids.new_id()
@@ -176,7 +176,7 @@ async def test_a_child_that_has_had_a_file_serves_one_owner(children: ChildPool,
     assert shared not in {first, second}
 
 
-async def test_what_one_child_may_read_its_neighbour_may_not(children: ChildPool, tmp_path: Path) -> None:
+async def test_a_child_cannot_read_the_files_of_another_child(children: ChildPool, tmp_path: Path) -> None:
     if not landlock.version():
         pytest.skip("this kernel has no Landlock")
     paths = [tmp_path / name for name in ("ada", "bob")]
@@ -196,7 +196,7 @@ async def test_what_one_child_may_read_its_neighbour_may_not(children: ChildPool
     assert "Permission denied" in failure.message
 
 
-async def test_a_child_that_no_file_has_touched_serves_everybody(children: ChildPool, tmp_path: Path) -> None:
+async def test_a_child_without_files_serves_all_owners(children: ChildPool, tmp_path: Path) -> None:
     message = start("read_files", tmp_path, names=[])
 
     pids = {await pid_of(children, Tenancy(), {}, message) for _ in range(3)}
@@ -204,7 +204,7 @@ async def test_a_child_that_no_file_has_touched_serves_everybody(children: Child
     assert len(pids) == 1
 
 
-async def test_several_files_of_an_owner_come_to_share_a_child(children: ChildPool, tmp_path: Path) -> None:
+async def test_several_files_of_one_owner_share_a_child(children: ChildPool, tmp_path: Path) -> None:
     owner = ids.new_id()
     paths = {name: tmp_path / name for name in ("one", "two")}
     for name, path in paths.items():
@@ -221,7 +221,7 @@ async def test_several_files_of_an_owner_come_to_share_a_child(children: ChildPo
     assert {await run("one"), await run("two")} <= {first, second}
 
 
-async def test_a_child_whose_attempt_failed_is_not_used_again(children: ChildPool, tmp_path: Path) -> None:
+async def test_a_child_is_not_reused_after_a_failed_attempt(children: ChildPool, tmp_path: Path) -> None:
     tenancy = Tenancy(ids.new_id())
     async with attempts.take(children, tenancy=tenancy) as child:
         await attempts.run(child, start("attempt", tmp_path, what="fork"))
@@ -229,7 +229,7 @@ async def test_a_child_whose_attempt_failed_is_not_used_again(children: ChildPoo
     assert await pid_of(children, tenancy, {}, start("read_files", tmp_path, names=[])) != child.pid
 
 
-async def test_no_job_starts_in_a_child_that_is_not_confined(children: ChildPool) -> None:
+async def test_a_job_cannot_start_in_an_unconfined_child(children: ChildPool) -> None:
     async with children.take(Tenancy(ids.new_id())) as fresh:
-        with pytest.raises(RuntimeError, match="confined"):
+        with pytest.raises(RuntimeError, match="confine the child"):
             fresh.send(attempts.start("read_files", params={"names": []}))

@@ -1,4 +1,4 @@
-"""The worker's end of a connection."""
+"""Flow control at the worker's end of a connection."""
 
 import asyncio
 import socket
@@ -10,31 +10,31 @@ from worker.children.messages import Log
 LINE = bytes(messages.frame(Log("info", "x" * 1000)))
 
 
-async def test_a_child_that_talks_faster_than_it_is_heard_has_to_wait() -> None:
+async def test_a_child_that_sends_faster_than_the_worker_reads_is_blocked() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.setblocking(False)
         _, inbox = await asyncio.get_running_loop().create_unix_connection(Inbox, sock=ours)
 
-        said = await _talk_until_stuck(theirs)
-        heard = 0
-        while inbox.take() is not None:
-            heard += 1
+        sent = await _send_until_blocked(theirs)
+        received = 0
+        while inbox.pop() is not None:
+            received += 1
 
-        assert MAX_UNREAD_BYTES <= said < 4 * MAX_UNREAD_BYTES
-        assert heard > 0
-        assert await _talk_until_stuck(theirs) > 0
+        assert MAX_UNREAD_BYTES <= sent < 4 * MAX_UNREAD_BYTES
+        assert received > 0
+        assert await _send_until_blocked(theirs) > 0
         inbox.close()
 
 
-async def _talk_until_stuck(connection: socket.socket) -> int:
-    """Send lines, with time for the loop to read, until nothing more fits; how many bytes went."""
-    said = stuck = 0
-    while stuck < 100:
+async def _send_until_blocked(connection: socket.socket) -> int:
+    """Send lines until the socket stays full although the loop may read. Returns the bytes sent."""
+    sent = blocked = 0
+    while blocked < 100:
         try:
-            said += connection.send(LINE)
-            stuck = 0
+            sent += connection.send(LINE)
+            blocked = 0
         except BlockingIOError:
-            stuck += 1
+            blocked += 1
             await asyncio.sleep(0)
-    return said
+    return sent

@@ -1,4 +1,4 @@
-"""The wire: what goes in comes out, however the kernel cuts it up."""
+"""Framing: messages survive any fragmentation, and garbage is refused."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -39,32 +39,32 @@ def _reader() -> MessageReader[FromChild]:
 
 
 @given(st.lists(batches | st.builds(Done, st.binary()) | st.just(Yielded())), st.integers(1, 50))
-def test_messages_survive_any_cut(said: list[FromChild], piece: int) -> None:
-    wire = b"".join(messages.frame(message) for message in said)
+def test_messages_survive_any_fragmentation(sent: list[FromChild], size: int) -> None:
+    stream = b"".join(messages.frame(message) for message in sent)
     reader = _reader()
 
-    heard = [
+    received = [
         message
-        for start in range(0, len(wire), piece)
-        for message in reader.feed(wire[start : start + piece])
+        for start in range(0, len(stream), size)
+        for message in reader.feed(stream[start : start + size])
     ]
 
-    assert heard == said
+    assert received == sent
 
 
 @given(st.binary(min_size=5, max_size=200))
-def test_garbage_is_refused_or_waited_for_but_never_something_else(garbage: bytes) -> None:
+def test_garbage_never_decodes_to_an_unexpected_error(garbage: bytes) -> None:
     with suppress(NotAMessage):
         _reader().feed(garbage)
 
 
-def test_a_child_cannot_say_what_is_the_workers_to_say() -> None:
+def test_a_child_cannot_send_a_message_of_the_worker() -> None:
     start = Start(UUID(int=0), 1, "kind", b"{}", None, None, 0, 0, None)
 
     with pytest.raises(NotAMessage):
         _reader().feed(bytes(messages.frame(start)))
 
 
-def test_a_message_that_the_worker_would_refuse_is_not_made() -> None:
+def test_a_message_beyond_the_size_limit_is_not_encoded() -> None:
     with pytest.raises(MessageTooLarge):
         messages.frame(Log("info", "x" * MAX_FROM_CHILD_BYTES))

@@ -1,4 +1,4 @@
-"""What a worker sees of children that die, and that none costs it a slot, a process or a descriptor."""
+"""The pool replaces children that die, and leaks no slot, process or descriptor."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from worker.children.usage import MAX_FILES
 from worker.handlers import HANDLERS
 
 
-async def test_the_children_are_warm_and_say_what_they_can_do() -> None:
+async def test_the_pool_starts_warm_children_that_announce_their_kinds() -> None:
     async with attempts.pool(slots=2, handlers="worker.handlers:HANDLERS") as children:
         assert set(children.kinds) == set(HANDLERS)
         async with attempts.take(children) as one, attempts.take(children) as other:
@@ -31,7 +31,7 @@ async def test_the_children_are_warm_and_say_what_they_can_do() -> None:
                 await attempts.take(children).__aenter__()
 
 
-async def test_a_child_stays_for_many_jobs_but_not_for_ever() -> None:
+async def test_a_child_is_replaced_after_its_maximum_number_of_jobs() -> None:
     pids = []
     async with attempts.pool(max_jobs_per_child=2) as children:
         for _ in range(4):
@@ -58,7 +58,7 @@ async def test_a_child_that_dies_fails_its_attempt_and_is_replaced(kind: str, ex
         assert (await attempts.run(sibling, attempts.start("add_one", [1]))).result == {"pid": sibling.pid}
 
 
-async def test_what_a_child_committed_before_it_died_is_received() -> None:
+async def test_batches_sent_before_a_death_are_received() -> None:
     async with attempts.pool() as children, attempts.take(children) as child:
         child.send(attempts.start("commit_then_exit"))
 
@@ -87,7 +87,7 @@ async def test_a_child_that_dies_while_idle_is_replaced() -> None:
     ],
     ids=["no message", "empty frame", "oversized frame", "a message of the worker's own"],
 )
-async def test_garbage_on_the_wire_is_a_protocol_error(garbage: bytes) -> None:
+async def test_garbage_on_the_connection_is_a_protocol_error(garbage: bytes) -> None:
     async with attempts.pool() as children:
         async with attempts.take(children) as child:
             child.send(attempts.start("write_into_the_protocol", params={"bytes": garbage.hex()}))
@@ -116,8 +116,8 @@ async def test_a_child_above_the_memory_limit_is_killed() -> None:
 
 
 @pytest.mark.parametrize(("count", "size"), [(32, MEBIBYTE), (MAX_FILES + 1, 0)], ids=["large", "many"])
-async def test_a_child_whose_files_are_too_much_together_is_killed(count: int, size: int) -> None:
-    """Each is far below the limit on a file."""
+async def test_a_child_above_the_disk_limit_is_killed(count: int, size: int) -> None:
+    """Each file is far below the limit on a single file."""
     async with attempts.pool(max_scratch_bytes=16 * MEBIBYTE) as children, attempts.take(children) as child:
         child.send(attempts.start("write_files_and_wait", params={"files": count, "bytes": size}))
 
@@ -127,7 +127,7 @@ async def test_a_child_whose_files_are_too_much_together_is_killed(count: int, s
 
 
 @pytest.mark.parametrize("kind", ["loop_forever", "hold_the_gil_forever"])
-async def test_a_child_that_never_comes_back_is_killed(kind: str) -> None:
+async def test_a_child_that_never_returns_can_be_killed(kind: str) -> None:
     async with attempts.pool() as children:
         async with attempts.take(children) as child:
             child.send(attempts.start(kind))
@@ -143,7 +143,7 @@ def _is_computing(child: Child) -> bool:
     return psutil.Process(child.pid).status() == psutil.STATUS_RUNNING
 
 
-async def test_a_child_that_still_runs_when_its_slot_is_given_back_is_killed() -> None:
+async def test_a_child_that_still_runs_when_it_is_returned_is_killed() -> None:
     async with attempts.pool() as children:
         async with attempts.take(children) as child:
             child.send(attempts.start("loop_forever"))
@@ -152,7 +152,7 @@ async def test_a_child_that_still_runs_when_its_slot_is_given_back_is_killed() -
 
 
 @pytest.mark.parametrize("then", ["exit", "loop"])
-async def test_what_a_handler_started_ends_with_its_child(then: str) -> None:
+async def test_processes_of_a_handler_end_with_its_child(then: str) -> None:
     async with attempts.pool() as children:
         async with attempts.take(children, Permission.PROCESSES) as child:
             child.send(attempts.start("spawn_a_grandchild", params={"then": then}))
@@ -177,7 +177,7 @@ async def test_a_grandchild_that_holds_the_connection_does_not_hide_the_death() 
 # The fork server and the worker
 
 
-async def test_when_the_fork_server_dies_its_children_do_and_the_pool_recovers() -> None:
+async def test_the_pool_recovers_when_the_fork_server_dies_with_its_children() -> None:
     async with attempts.pool() as children:
         (server,) = [process for process in attempts.descendants() if process.ppid() == os.getpid()]
         async with attempts.take(children) as child:
@@ -208,7 +208,7 @@ asyncio.run(work())
 """
 
 
-def test_when_the_worker_is_killed_nothing_of_it_stays() -> None:
+def test_no_process_survives_a_killed_worker() -> None:
     with subprocess.Popen([sys.executable, "-c", _WORKER], stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None
         assert worker.stdout.readline() == "working\n"
@@ -235,19 +235,21 @@ async def test_no_process_and_no_descriptor_outlives_the_pool() -> None:
     assert psutil.Process().num_fds() == descriptors
 
 
-async def test_what_is_preloaded_runs_once_in_the_fork_server() -> None:
-    preload = ["json", "tests.worker.children.bad_handlers:note_preload"]
+async def test_preloads_run_once_in_the_fork_server() -> None:
+    preload = ["json", "tests.worker.children.bad_handlers:record_preload"]
     async with (
         attempts.pool(slots=2, preload=preload) as children,
         attempts.take(children) as one,
         attempts.take(children) as other,
     ):
-        told = [(await attempts.run(child, attempts.start("tell_preload"))).result for child in (one, other)]
+        results = [
+            (await attempts.run(child, attempts.start("report_preload"))).result for child in (one, other)
+        ]
 
-    assert [result["in"] for result in told] == [[result["parent"]] for result in told]
+    assert [result["in"] for result in results] == [[result["parent"]] for result in results]
 
 
-async def test_a_preload_that_fails_is_an_error_at_the_start(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_failing_preload_fails_the_start(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ChildStartFailed):
         async with attempts.pool(preload=["tests.worker.children.bad_handlers:fail_to_preload"]):
             pass
@@ -256,7 +258,7 @@ async def test_a_preload_that_fails_is_an_error_at_the_start(capfd: pytest.Captu
     assert attempts.descendants() == []
 
 
-async def test_handlers_that_cannot_be_loaded_are_an_error_at_the_start(
+async def test_handlers_that_cannot_be_imported_fail_the_start(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(ChildStartFailed):
@@ -268,7 +270,7 @@ async def test_handlers_that_cannot_be_loaded_are_an_error_at_the_start(
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def test_every_loop_will_do(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_the_pool_works_with_asyncio_and_uvloop(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     async def story() -> None:
         async with attempts.pool(slots=2) as children:
             async with attempts.take(children) as child:

@@ -1,4 +1,4 @@
-"""The worker decides from the job whose jobs a child may run next."""
+"""Which jobs may share a child."""
 
 from dataclasses import replace
 
@@ -39,11 +39,11 @@ def claimed(kind: str = "batch_predict") -> ClaimedJob:
 
 
 @pytest.mark.parametrize("kind", ["batch_predict", "evaluate_model"])
-def test_our_own_code_on_rows_of_the_request_serves_everybody(kind: str) -> None:
+def test_built_in_code_on_inline_rows_serves_all_owners(kind: str) -> None:
     assert replace(tenancy_of(claimed(kind), KINDS), may_write=False) == Tenancy()
 
 
-def test_only_what_keeps_files_may_write() -> None:
+def test_only_kinds_that_store_files_may_write() -> None:
     ours = {kind: tenancy_of(claimed(kind), KINDS).may_write for kind in KINDS}
 
     assert ours == {
@@ -66,14 +66,14 @@ def test_only_what_keeps_files_may_write() -> None:
     ],
     ids=["a model", "a dataset", "a checkpoint", "a checkpoint's file", "a training", "an inspection"],
 )
-def test_whatever_comes_from_a_user_binds_the_child_to_the_owner(job: ClaimedJob) -> None:
+def test_any_input_from_a_user_binds_the_child_to_the_owner(job: ClaimedJob) -> None:
     tenancy = tenancy_of(job, KINDS)
 
     assert tenancy.owner_id == ADA
     assert tenancy.files == {FILE.key for file in (*job.files.values(), job.checkpoint_file) if file}
 
 
-def test_a_plugins_kind_is_bound_unless_it_says_otherwise() -> None:
+def test_a_plugin_kind_is_bound_unless_it_shares_children() -> None:
     ours = KINDS["batch_predict"]
     plugin = Kind(name="plugin", summary="", request=ours.request, plan=ours.plan)
     kinds = {"plugin": plugin, "sharing": replace(plugin, name="sharing", shares_children=True)}
@@ -82,7 +82,7 @@ def test_a_plugins_kind_is_bound_unless_it_says_otherwise() -> None:
     assert tenancy_of(claimed("sharing"), kinds).owner_id is None
 
 
-def test_a_child_is_covered_by_owner_permissions_and_files_alike() -> None:
+def test_a_tenancy_covers_by_owner_permissions_and_files() -> None:
     bound = Tenancy(ADA, frozenset({Permission.FILES}), frozenset({"a", "b"}))
 
     assert bound.covers(replace(bound, files=frozenset({"a"})))

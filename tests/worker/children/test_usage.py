@@ -1,4 +1,4 @@
-"""What a child has written is measured while it may change, and without following it anywhere."""
+"""Measuring what a child has written, without following links."""
 
 import os
 from pathlib import Path
@@ -11,47 +11,47 @@ KIB = 1024
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """Two files of 64 KiB, one of them three folders down."""
-    room = tmp_path / "room"
-    deep = room / "a" / "b" / "c"
+    folder = tmp_path / "child"
+    deep = folder / "a" / "b" / "c"
     deep.mkdir(parents=True)
-    for folder in (room, deep):
-        (folder / "file").write_bytes(b"x" * 64 * KIB)
-    return room
+    for parent in (folder, deep):
+        (parent / "file").write_bytes(b"x" * 64 * KIB)
+    return folder
 
 
-def test_the_room_that_files_take_is_counted_in_all_folders(room: Path) -> None:
-    assert usage.is_beyond(room, 120 * KIB)
-    assert not usage.is_beyond(room, 1024 * KIB)
+def test_files_in_nested_folders_are_counted(folder: Path) -> None:
+    assert usage.exceeds_limit(folder, 120 * KIB)
+    assert not usage.exceeds_limit(folder, 1024 * KIB)
 
 
-def test_files_without_content_are_counted_too(room: Path) -> None:
+def test_empty_files_are_counted_too(folder: Path) -> None:
     for number in range(20):
-        (room / str(number)).touch()
+        (folder / str(number)).touch()
 
-    assert usage.is_beyond(room, 1024 * KIB, max_files=20)
-    assert not usage.is_beyond(room, 1024 * KIB, max_files=30)
+    assert usage.exceeds_limit(folder, 1024 * KIB, max_files=20)
+    assert not usage.exceeds_limit(folder, 1024 * KIB, max_files=30)
 
 
-def test_no_link_is_followed(room: Path, tmp_path: Path) -> None:
+def test_links_are_not_followed(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "foreign").write_bytes(b"x" * 1024 * KIB)
-    (room / "file of others").symlink_to(tmp_path / "foreign")
-    (room / "round and round").symlink_to(room)
+    (folder / "file of others").symlink_to(tmp_path / "foreign")
+    (folder / "cycle").symlink_to(folder)
 
-    assert not usage.is_beyond(room, 512 * KIB)
+    assert not usage.exceeds_limit(folder, 512 * KIB)
 
 
-def test_a_hole_takes_no_room_and_a_folder_that_is_gone_is_empty(room: Path) -> None:
-    with (room / "hole").open("wb") as file:
+def test_holes_take_no_space_and_missing_folders_are_empty(folder: Path) -> None:
+    with (folder / "hole").open("wb") as file:
         file.truncate(1024**3)
 
-    assert not usage.is_beyond(room, 1024 * KIB)
-    assert not usage.is_beyond(room / "gone", 0)
+    assert not usage.exceeds_limit(folder, 1024 * KIB)
+    assert not usage.exceeds_limit(folder / "gone", 0)
 
 
-def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_path: Path) -> None:
-    """A child that goes down step by step gets deeper than any path that the worker could open."""
+def test_a_folder_too_deep_to_read_exceeds_any_limit(tmp_path: Path) -> None:
+    """A child can descend step by step beyond the longest path that the worker can open."""
     top = os.open(tmp_path, os.O_RDONLY)
     name = "d" * 200
     folders = [top]
@@ -60,7 +60,7 @@ def test_a_folder_that_is_too_deep_to_be_looked_into_is_beyond_any_limit(tmp_pat
             os.mkdir(name, dir_fd=folders[-1])
             folders.append(os.open(name, os.O_RDONLY, dir_fd=folders[-1]))
 
-        assert usage.is_beyond(tmp_path, 2**40)
+        assert usage.exceeds_limit(tmp_path, 2**40)
     finally:
         for parent in reversed(folders[:-1]):
             os.rmdir(name, dir_fd=parent)

@@ -1,4 +1,4 @@
-"""Files as a worker hands them to its children."""
+"""Files as a worker passes them to its children."""
 
 import hashlib
 from pathlib import Path
@@ -7,5 +7,5 @@ from worker.children.messages import LocalFile
 
 
 def as_file(path: Path) -> LocalFile:
-    """A local file, with the SHA-256 that it has."""
+    """Return a local file with its SHA-256."""
     return LocalFile(str(path), hashlib.sha256(path.read_bytes()).hexdigest())

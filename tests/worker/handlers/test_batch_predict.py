@@ -1,4 +1,4 @@
-"""`batch_predict` over rows that are sent along and over datasets, and on what it cannot work with."""
+"""`batch_predict` over inline rows and datasets, and its errors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def params(**more: Any) -> dict[str, Any]:
 
 
 def over_dataset(path: Path, *, done: int = 0, batch: int = 0, errors: int = 0, **more: Any) -> Start:
-    """An attempt over a dataset, which begins after so many rows."""
+    """An attempt over a dataset that resumes after `done` rows."""
     start = attempts.start("batch_predict", params=params(**more), resume_batch=batch, done=done)
     rows = pq.read_metadata(path).num_rows
     return msgspec.structs.replace(
@@ -40,23 +40,23 @@ def lines(attempt: Attempt) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("told", "rows", "code"),
+    ("sent_params", "rows", "code"),
     [
         ({"model": MODEL}, ["text"], "bad_input"),
         ({"model": MODEL, "batch_size": "ten"}, ["text"], "bad_input"),
         ({"model": MODEL | {"runtime": "abacus"}, "batch_size": 10}, ["text"], "unknown_runtime"),
     ],
 )
-async def test_what_cannot_be_predicted_is_a_clear_failure(
-    told: dict[str, Any], rows: Sequence[Any], code: str
+async def test_invalid_params_fail_with_a_code(
+    sent_params: dict[str, Any], rows: Sequence[Any], code: str
 ) -> None:
-    attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=told))
+    attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=sent_params))
 
     assert isinstance(attempt.end, Failed)
     assert attempt.end.code == code
 
 
-async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted() -> None:
+async def test_a_bad_row_gets_an_error_and_the_others_predictions() -> None:
     attempt = await attempts.run_alone(attempts.start("batch_predict", ["good", 4, "bad"], params=params()))
 
     found = lines(attempt)
@@ -65,20 +65,20 @@ async def test_a_bad_row_is_an_error_in_its_place_and_the_others_are_predicted()
     assert attempt.result == {"total": 3, "errors": 1}
 
 
-async def test_objects_give_the_model_their_column_and_the_result_their_id() -> None:
+async def test_a_column_of_objects_is_predicted_and_their_id_is_in_the_result() -> None:
     rows = [{"id": "a", "review": "good", "stars": 5}, {"id": 7, "review": "bad"}, {"review": "so-so"}]
     shape = {"column": "review", "id_column": "id"}
 
     attempt = await attempts.run_alone(attempts.start("batch_predict", rows, params=params(shape=shape)))
 
-    said = VaderModel().predict(["good", "bad", "so-so"])
+    outputs = VaderModel().predict(["good", "bad", "so-so"])
     assert lines(attempt) == [
         {"id": row_id, "prediction": prediction}
-        for row_id, prediction in zip(["a", 7, None], said, strict=True)
+        for row_id, prediction in zip(["a", 7, None], outputs, strict=True)
     ]
 
 
-async def test_a_dataset_is_read_from_where_the_last_attempt_stopped(tmp_path: Path) -> None:
+async def test_a_dataset_is_read_from_where_the_previous_attempt_stopped(tmp_path: Path) -> None:
     texts = [f"{row} good and bad things {'great ' * (row % 5)}" for row in range(95)]
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table({"key": range(95), "text": texts}), path, row_group_size=20)
@@ -95,7 +95,7 @@ async def test_a_dataset_is_read_from_where_the_last_attempt_stopped(tmp_path: P
     assert attempt.result == {"total": 95, "errors": 0}
 
 
-async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job(tmp_path: Path) -> None:
+async def test_row_errors_count_over_attempts_and_fail_the_job_beyond_the_limit(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     texts = ["good" if row % 10 else None for row in range(100)]
     pq.write_table(pa.table({"text": texts}), path)
@@ -113,7 +113,7 @@ async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job
 
     assert few.result == {"total": 100, "errors": 10}
     assert (many.failure.code, many.failure.is_retryable) == ("too_many_row_errors", False)
-    assert "8 of the first 80 rows are in error; the limit is 7" in many.failure.message
+    assert "8 of the first 80 rows failed; max_row_errors is 7" in many.failure.message
     assert len(many.batches) == 3
     assert (again.batches, again.failure.code) == ([], "too_many_row_errors")
 
@@ -122,41 +122,45 @@ async def test_errors_are_counted_over_attempts_and_too_many_of_them_end_the_job
 
 
 class Odd:
-    """A model that answers or raises by the row."""
+    """A model that raises for some rows and returns NaN for others."""
 
     def __init__(self) -> None:
-        self.asked: list[int] = []
+        self.batch_sizes: list[int] = []
 
     def predict(self, rows: Sequence[Any]) -> list[Any]:
-        self.asked.append(len(rows))
+        self.batch_sizes.append(len(rows))
         if "raise" in rows:
             raise ValueError("cannot take that")
         return [float("nan") if row == "nan" else {"value": len(row)} for row in rows]
 
 
-def outcome(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
-    """What is sent for rows that the odd model is asked about."""
-    sent: list[list[Any]] = []
+def committed(rows: list[Any], *, has_worked: bool = False) -> list[Any]:
+    """Return the outputs that are committed for rows of the odd model."""
+    batches: list[list[Any]] = []
 
-    def send(outputs: list[Any]) -> None:
+    def commit(outputs: list[Any]) -> None:
         try:
             encoding.json_lines(outputs, 0)
         except NotJson as error:
             raise UnserialisableOutput(str(error)) from None
-        sent.append(outputs)
+        batches.append(outputs)
 
     outputs = predictions.predict(Odd(), rows, has_worked=has_worked)
-    predictions.commit(send, outputs, has_worked=has_worked)
-    return sent[0]
+    predictions.commit_outputs(commit, outputs, has_worked=has_worked)
+    return batches[0]
 
 
-def test_a_model_that_raises_over_a_batch_is_asked_row_by_row_once() -> None:
+def test_a_model_that_raises_for_a_batch_is_run_once_per_row() -> None:
     model = Odd()
 
-    said = predictions.predict(model, ["a", "raise", "ccc"], has_worked=False)
+    outputs = predictions.predict(model, ["a", "raise", "ccc"], has_worked=False)
 
-    assert said == [{"value": 1}, RowError("prediction_failed", "ValueError: cannot take that"), {"value": 3}]
-    assert model.asked == [3, 1, 1, 1]
+    assert outputs == [
+        {"value": 1},
+        RowError("prediction_failed", "ValueError: cannot take that"),
+        {"value": 3},
+    ]
+    assert model.batch_sizes == [3, 1, 1, 1]
 
 
 def test_a_model_that_raises_for_every_row_fails_the_attempt() -> None:
@@ -166,25 +170,25 @@ def test_a_model_that_raises_for_every_row_fails_the_attempt() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_rows_are_at_fault_where_the_model_has_worked_before(count: int) -> None:
+def test_rows_get_errors_if_the_model_has_worked_before(count: int) -> None:
     assert (
-        outcome(["raise"] * count, has_worked=True)
+        committed(["raise"] * count, has_worked=True)
         == [RowError("prediction_failed", "ValueError: cannot take that")] * count
     )
-    codes = [error.code for error in outcome(["nan"] * count, has_worked=True)]
+    codes = [error.code for error in committed(["nan"] * count, has_worked=True)]
     assert codes == ["unserialisable_output"] * count
 
 
-def test_an_output_that_is_no_json_is_an_error_of_its_row() -> None:
-    first, second = outcome(["a", "nan"])
+def test_an_output_that_is_not_json_is_an_error_of_its_row() -> None:
+    first, second = committed(["a", "nan"])
 
     assert first == {"value": 1}
-    assert second == RowError("unserialisable_output", "nan is no JSON number")
+    assert second == RowError("unserialisable_output", "nan is not a JSON number")
     with pytest.raises(UnserialisableOutput):
-        outcome(["nan", "nan"])
+        committed(["nan", "nan"])
 
 
-def test_a_model_that_miscounts_is_not_asked_again() -> None:
+def test_a_model_with_a_wrong_number_of_predictions_is_not_run_again() -> None:
     class Miscounting:
         def predict(self, rows: Sequence[Any]) -> list[Any]:
             return [1]

@@ -1,4 +1,4 @@
-"""`evaluate_model`: its metrics are those of all rows at once, however often it was interrupted."""
+"""`evaluate_model`: its metrics equal those over all rows at once, whatever the interruptions."""
 
 import math
 from pathlib import Path
@@ -17,76 +17,80 @@ from worker.context import BadInput, RowError
 from worker.evaluation import MAX_SAMPLED_SCORES, Evaluation, NotComparable
 from worker.runtimes.vader import VaderModel
 from worker.training import metrics
-from worker.training.outputs import Classified
+from worker.training.outputs import ClassPredictions
 
 MODEL = {"name": "sentiment", "version": 1, "runtime": "vader"}
 CLASSES = ("cat", "dog", "owl")
 
 
-def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, Any]], Classified]:
-    """True classes, predictions that are often right, and the same as arrays."""
+def classified(rows: int, *, seed: int = 7) -> tuple[list[str], list[dict[str, Any]], ClassPredictions]:
+    """Return true classes, predictions that are often right, and the same predictions as arrays."""
     random = np.random.default_rng(seed)
     truth = random.choice(CLASSES, rows).tolist()
     scores = random.dirichlet(np.ones(3), rows)
     scores[np.arange(rows), [CLASSES.index(name) for name in truth]] += 0.3
     scores /= scores.sum(axis=1, keepdims=True)
     labels = [CLASSES[place] for place in scores.argmax(axis=1)]
-    said = [
+    predictions = [
         {"label": label, "score": max(row), "scores": dict(zip(CLASSES, row, strict=True))}
         for label, row in zip(labels, scores.tolist(), strict=True)
     ]
-    return truth, said, Classified(CLASSES, scores, np.array(labels), are_probabilities=True)
+    return truth, predictions, ClassPredictions(CLASSES, scores, np.array(labels), are_probabilities=True)
 
 
-def evaluated(truth: list[Any], said: list[Any], *, interrupted_every: int | None = None) -> dict[str, Any]:
-    """The result, with the evaluation taken up again from its checkpoint every so many rows."""
+def evaluated(
+    truth: list[Any], predictions: list[Any], *, interrupted_every: int | None = None
+) -> dict[str, Any]:
+    """Return the result of an evaluation that resumes from its checkpoint every `interrupted_every` rows."""
     evaluation = Evaluation()
-    for row, (target, prediction) in enumerate(zip(truth, said, strict=True)):
+    for row, (target, prediction) in enumerate(zip(truth, predictions, strict=True)):
         if interrupted_every and row % interrupted_every == 0:
-            evaluation = Evaluation.resumed(evaluation.checkpoint())
+            evaluation = Evaluation.from_checkpoint(evaluation.checkpoint())
         evaluation.compare(row, prediction, target)
     return evaluation.result()
 
 
-def test_the_metrics_of_labels_are_those_of_all_rows_at_once() -> None:
-    truth, said, arrays = classified(2000)
+def test_classification_metrics_equal_those_over_all_rows_at_once() -> None:
+    truth, predictions, arrays = classified(2000)
 
-    result = evaluated(truth, said, interrupted_every=130)
+    result = evaluated(truth, predictions, interrupted_every=130)
 
-    assert result["metrics"] == pytest.approx(metrics.of_labels(np.array(truth), arrays), rel=1e-12)
+    assert result["metrics"] == pytest.approx(
+        metrics.classification_metrics(np.array(truth), arrays), rel=1e-12
+    )
     assert result["confusion_matrix"] == metrics.confusion_matrix(np.array(truth), arrays.labels)
     assert result["classes"] == list(CLASSES)
 
 
-def test_the_metrics_of_values_are_those_of_all_rows_at_once() -> None:
+def test_regression_metrics_equal_those_over_all_rows_at_once() -> None:
     random = np.random.default_rng(7)
     truth = random.normal(1e6, 3, 2000)
     values = truth + random.normal(0, 1, 2000)
 
     result = evaluated(truth.tolist(), [{"value": value} for value in values.tolist()], interrupted_every=99)
 
-    assert result["metrics"] == pytest.approx(metrics.of_numbers(truth, values), rel=1e-9)
+    assert result["metrics"] == pytest.approx(metrics.regression_metrics(truth, values), rel=1e-9)
     assert (result["confusion_matrix"], result["classes"]) == (None, None)
 
 
-def test_of_more_scores_than_can_be_kept_a_sample_is_kept_that_no_interruption_changes() -> None:
+def test_scores_beyond_the_limit_are_sampled_the_same_despite_interruptions() -> None:
     rows = MAX_SAMPLED_SCORES
-    truth, said, arrays = classified(rows)
+    truth, predictions, arrays = classified(rows)
 
-    result = evaluated(truth, said)
-    again = evaluated(truth, said, interrupted_every=9999)
+    result = evaluated(truth, predictions)
+    again = evaluated(truth, predictions, interrupted_every=9999)
 
-    exact = metrics.of_labels(np.array(truth), arrays)
+    exact = metrics.classification_metrics(np.array(truth), arrays)
     assert again == result
     assert result["metrics"]["roc_auc"] == pytest.approx(exact["roc_auc"], abs=0.01)
     assert result["metrics"]["log_loss"] == pytest.approx(exact["log_loss"], rel=1e-9)
     evaluation = Evaluation()
     for row in range(rows):
-        evaluation.compare(row, said[row], truth[row])
+        evaluation.compare(row, predictions[row], truth[row])
     assert len(evaluation.checkpoint()) < 1024 * 1024
 
 
-def test_a_class_that_the_model_does_not_know_is_a_miss() -> None:
+def test_a_class_unknown_to_the_model_counts_as_an_error() -> None:
     result = evaluated(["cat", "eel"], [{"label": "cat", "scores": {"cat": 0.9, "dog": 0.1}}] * 2)
 
     assert result["metrics"]["accuracy"] == 0.5
@@ -94,12 +98,12 @@ def test_a_class_that_the_model_does_not_know_is_a_miss() -> None:
     assert result["confusion_matrix"] == {"labels": ["cat", "eel"], "matrix": [[1, 0], [1, 0]]}
 
 
-def test_many_classes_are_shown_as_the_most_frequent_ones_and_the_others() -> None:
+def test_the_confusion_matrix_merges_rare_classes() -> None:
     truth = [f"c{number:02}" for number in range(60) for _ in range(60 - number)]
 
     matrix = evaluated(truth, [{"label": label} for label in truth])["confusion_matrix"]
 
-    assert len(matrix["labels"]) == metrics.MAX_CONFUSED + 1
+    assert len(matrix["labels"]) == metrics.MAX_MATRIX_CLASSES + 1
     assert sum(map(sum, matrix["matrix"])) == len(truth)
     assert matrix["matrix"][-1][-1] == sum(60 - number for number in range(50, 60))
 
@@ -116,15 +120,15 @@ def test_many_classes_are_shown_as_the_most_frequent_ones_and_the_others() -> No
         ({"value": math.inf}, 1, "no_value"),
     ],
 )
-def test_a_row_that_cannot_be_compared_is_an_error_and_counts_for_nothing(
+def test_a_row_that_cannot_be_compared_gets_an_error_and_does_not_count(
     prediction: dict[str, Any], target: Any, code: str
 ) -> None:
     evaluation = Evaluation()
 
-    said = evaluation.compare(0, prediction, target)
+    compared = evaluation.compare(0, prediction, target)
 
-    assert isinstance(said, RowError)
-    assert said.code == code
+    assert isinstance(compared, RowError)
+    assert compared.code == code
     assert evaluation.result()["metrics"] == {}
 
 
@@ -133,7 +137,7 @@ def test_a_model_without_labels_or_values_cannot_be_compared() -> None:
         Evaluation().compare(0, {"outputs": {"x": 1}}, 1)
 
 
-def test_a_target_with_too_many_values_is_no_class() -> None:
+def test_a_target_with_too_many_values_is_refused() -> None:
     with pytest.raises(BadInput, match="1000 different values"):
         evaluated([str(row) for row in range(1001)], [{"label": "a"}] * 1001)
 
@@ -153,7 +157,7 @@ def start(path: Path, **more: Any) -> Start:
     )
 
 
-async def test_an_evaluation_that_goes_on_after_another_attempt_counts_each_row_once(tmp_path: Path) -> None:
+async def test_a_resumed_evaluation_counts_each_row_once(tmp_path: Path) -> None:
     texts = [f"{row} {'good' if row % 3 else 'awful'} things" for row in range(60)]
     moods = ["positive" if row % 4 else "negative" for row in range(59)] + [None]
     path = tmp_path / "rows.parquet"
@@ -173,7 +177,7 @@ async def test_an_evaluation_that_goes_on_after_another_attempt_counts_each_row_
     assert first == {**VaderModel().predict(texts[:1])[0], "target": "negative"}
 
 
-async def test_rows_that_are_sent_along_are_evaluated_too() -> None:
+async def test_inline_rows_are_evaluated_too() -> None:
     rows = [{"text": "good", "mood": "positive"}, {"text": "bad", "mood": "positive"}]
     params = {"model": MODEL, "batch_size": 10, "target": "mood", "shape": {"column": "text"}}
 

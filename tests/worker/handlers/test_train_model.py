@@ -54,7 +54,7 @@ Run = Callable[[Start], Awaitable[Attempt]]
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def children() -> AsyncIterator[ChildPool]:
-    """Loading everything that handlers need takes seconds; the children of one worker share that, as here."""
+    """Shared by all tests, because starting a pool imports all libraries, which takes seconds."""
     async with attempts.pool(handlers=HANDLERS) as pool:
         yield pool
 
@@ -75,7 +75,7 @@ def model(attempt: Attempt, scratch: Path) -> Any:
     return inspection.load(scratch / attempt.end.artifacts["model"])
 
 
-async def test_each_epoch_is_a_batch_with_its_metrics_and_a_checkpoint(run: Run, tmp_path: Path) -> None:
+async def test_each_epoch_is_a_batch_with_metrics_and_a_checkpoint(run: Run, tmp_path: Path) -> None:
     attempt = await run(start(tmp_path, data.customers(120)))
 
     assert [batch.step for batch in attempt.batches] == [f"Epoch {epoch}/6" for epoch in range(1, 7)]
@@ -87,7 +87,7 @@ async def test_each_epoch_is_a_batch_with_its_metrics_and_a_checkpoint(run: Run,
     assert not attempt.end.is_early
 
 
-async def test_the_result_says_what_a_data_scientist_asks_for(run: Run, tmp_path: Path) -> None:
+async def test_the_result_has_what_a_data_scientist_needs(run: Run, tmp_path: Path) -> None:
     result = (await run(start(tmp_path, data.customers(120)))).result
 
     assert result["accuracy"] == result["metrics"]["accuracy"]
@@ -108,7 +108,7 @@ async def test_the_result_says_what_a_data_scientist_asks_for(run: Run, tmp_path
     assert result["signature"]["task"] == "classification"
 
 
-async def test_a_dataset_is_learnt_as_its_rows_are(run: Run, tmp_path: Path) -> None:
+async def test_a_dataset_trains_the_same_model_as_its_rows_inline(run: Run, tmp_path: Path) -> None:
     rows = data.customers(120)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=50)
 
@@ -123,7 +123,7 @@ async def test_a_dataset_is_learnt_as_its_rows_are(run: Run, tmp_path: Path) -> 
     assert dataset.result["columns"] == inline.result["columns"]
 
 
-async def test_a_killed_attempt_is_gone_on_with_from_its_last_epoch_to_the_same_model(
+async def test_a_killed_attempt_resumes_from_its_last_epoch_to_the_same_model(
     run: Run, tmp_path: Path
 ) -> None:
     rows = data.customers(120)
@@ -145,7 +145,9 @@ async def test_a_killed_attempt_is_gone_on_with_from_its_last_epoch_to_the_same_
     assert len(resumed.result["history"]) == EPOCHS
 
 
-async def test_asked_to_stop_it_yields_between_two_epochs(children: ChildPool, tmp_path: Path) -> None:
+async def test_a_training_yields_between_epochs_when_asked_to_stop(
+    children: ChildPool, tmp_path: Path
+) -> None:
     message = start(tmp_path, data.customers(120), PARAMS | {"epochs": 1000})
     async with attempts.take_for(children, message) as child:
         child.send(message)
@@ -153,13 +155,13 @@ async def test_asked_to_stop_it_yields_between_two_epochs(children: ChildPool, t
         assert isinstance(first, Batch)
         child.send(Stop(StopReason.DRAIN))
         child.send(Committed(first.index))
-        while isinstance(said := await attempts.receive(child), Batch):
-            child.send(Committed(said.index))
+        while isinstance(reply := await attempts.receive(child), Batch):
+            child.send(Committed(reply.index))
 
-    assert isinstance(said, Yielded)
+    assert isinstance(reply, Yielded)
 
 
-async def test_when_it_stops_early_the_worker_hears_that_there_is_no_more(run: Run, tmp_path: Path) -> None:
+async def test_early_stopping_completes_the_job_early(run: Run, tmp_path: Path) -> None:
     attempt = await run(
         start(tmp_path, data.customers(60), {**PARAMS, "algorithm": "multinomial_nb", "params": {}})
     )
@@ -171,7 +173,7 @@ async def test_when_it_stops_early_the_worker_hears_that_there_is_no_more(run: R
 
 
 @pytest.mark.parametrize(
-    ("rows", "params", "code", "said"),
+    ("rows", "params", "code", "expected"),
     [
         ([], PARAMS, "bad_input", "no rows"),
         ([1, 2], PARAMS, "bad_input", "row 0 is 1"),
@@ -183,19 +185,19 @@ async def test_when_it_stops_early_the_worker_hears_that_there_is_no_more(run: R
         (data.customers(60), {**PARAMS, "params": {"layers": 2}}, "bad_input", "layers"),
     ],
 )
-async def test_what_cannot_be_learnt_is_a_clear_failure(
-    rows: list[Any], params: dict[str, Any], code: str, said: str, run: Run, tmp_path: Path
+async def test_data_that_cannot_be_learnt_fails_with_a_code(
+    rows: list[Any], params: dict[str, Any], code: str, expected: str, run: Run, tmp_path: Path
 ) -> None:
     message = msgspec.structs.replace(start(tmp_path, rows, params), total=EPOCHS)
 
     attempt = await run(message)
 
     assert attempt.failure.code == code
-    assert said in attempt.failure.message
+    assert expected in attempt.failure.message
     assert not attempt.failure.is_retryable
 
 
-async def test_what_would_not_fit_into_the_child_is_refused_before_it_dies(tmp_path: Path) -> None:
+async def test_a_training_beyond_the_memory_limit_is_refused_in_advance(tmp_path: Path) -> None:
     count = 200_000
     columns = {f"x{place}": pa.array(range(place, count + place), pa.float64()) for place in range(30)}
     pq.write_table(pa.table({**columns, "target": [0, 1] * (count // 2)}), tmp_path / "rows.parquet")

@@ -1,4 +1,4 @@
-"""Models that a child has loaded stay loaded, as long as there is room for them."""
+"""The LRU cache of loaded models."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     return files.written(tmp_path, files.doubling())
 
 
-def test_a_version_is_loaded_once_and_another_version_apart(path: Path) -> None:
+def test_a_version_is_loaded_once_and_other_versions_separately(path: Path) -> None:
     one, other = reference(), reference()
     cache = ModelCache()
 
@@ -28,7 +28,7 @@ def test_a_version_is_loaded_once_and_another_version_apart(path: Path) -> None:
     assert cache.load(one, path) is not cache.load(other, path)
 
 
-def test_the_one_used_last_the_longest_ago_makes_room(path: Path) -> None:
+def test_the_least_recently_used_model_is_evicted(path: Path) -> None:
     cache = ModelCache()
     references = [reference() for _ in range(MAX_MODELS)]
     loaded = [cache.load(each, path) for each in references]
@@ -41,7 +41,7 @@ def test_the_one_used_last_the_longest_ago_makes_room(path: Path) -> None:
     assert cache.load(references[1], path) is not loaded[1]
 
 
-def test_large_models_leave_room_for_fewer(path: Path) -> None:
+def test_large_models_evict_more(path: Path) -> None:
     cache = ModelCache(max_bytes=int(2.5 * path.stat().st_size))
     references = [reference() for _ in range(3)]
     loaded = [cache.load(each, path) for each in references]
@@ -51,14 +51,14 @@ def test_large_models_leave_room_for_fewer(path: Path) -> None:
     assert cache.load(references[0], path) is not loaded[0]
 
 
-def test_a_model_that_is_too_large_to_be_kept_with_others_is_kept_alone(path: Path) -> None:
+def test_a_model_beyond_the_byte_limit_is_cached_alone(path: Path) -> None:
     cache = ModelCache(max_bytes=1)
     only = reference()
 
     assert cache.load(only, path) is cache.load(only, path)
 
 
-def test_what_cannot_be_loaded_is_not_kept(tmp_path: Path) -> None:
+def test_a_model_that_fails_to_load_is_not_cached(tmp_path: Path) -> None:
     cache, wanted = ModelCache(), reference()
     with pytest.raises(BrokenModel):
         cache.load(wanted, files.written(tmp_path, b"nothing"))

@@ -1,4 +1,4 @@
-"""A drawn part of the fuzzing campaign, and proof that it would notice what it looks for."""
+"""A random sample of the fuzzing campaign, and proof that the fuzzer detects crashes."""
 
 import copy
 import os
@@ -20,7 +20,7 @@ MUTANTS_OF_EACH = 3
 
 
 @pytest.mark.parametrize("kind", ["sklearn", "onnx"])
-def test_no_mutant_that_is_accepted_harms_a_child(kind: str) -> None:
+def test_no_accepted_mutant_crashes_a_child(kind: str) -> None:
     report = Report()
     with Arena() as arena:
         for target in campaign.targets():
@@ -32,7 +32,7 @@ def test_no_mutant_that_is_accepted_harms_a_child(kind: str) -> None:
     assert report.counts["accepted"] > 50
 
 
-def test_the_campaign_draws_the_same_mutants_for_the_same_seed() -> None:
+def test_the_same_seed_draws_the_same_mutants() -> None:
     target = next(campaign.targets())
 
     drawn = [[(name, len(make())) for name, make in target.mutants(seed, 20)] for seed in (1, 1, 2)]
@@ -51,9 +51,9 @@ def a_column_behind_the_row() -> Any:
     return model
 
 
-def test_the_arena_notices_what_an_unchecked_model_does() -> None:
-    # Only what is read behind the rows is sure to show. What is read or written elsewhere shows if that
-    # memory happens to matter; test_attacks.py has such models, and their checks.
+def test_the_fuzzer_detects_what_an_unchecked_model_does() -> None:
+    # Only reads beyond the rows are sure to crash. Other invalid accesses may go unnoticed;
+    # test_attacks.py has models for those.
     content = skops.io.dumps(a_column_behind_the_row())
     rows = corpus.ROWS[:4].tolist()
     report = Report()
@@ -64,7 +64,7 @@ def test_the_arena_notices_what_an_unchecked_model_does() -> None:
     assert len(report.findings) == 1
 
 
-def test_reading_behind_guarded_rows_is_a_crash() -> None:
+def test_reading_beyond_guarded_rows_is_a_crash() -> None:
     child = os.fork()
     if child == 0:
         rows = guard.guarded(np.ones((3, 4)))

@@ -1,4 +1,4 @@
-"""A model that is accepted can predict: what ordinary people upload, and what is refused with the reason."""
+"""Typical uploads are accepted and predict; models that cannot predict are refused with a reason."""
 
 import warnings
 from pathlib import Path
@@ -74,7 +74,7 @@ def with_pandas_output() -> Any:
 def with_selected_columns() -> Any:
     columns = ColumnTransformer([("age", StandardScaler(), ["age"]), ("city", OneHotEncoder(), ["city"])])
     model = make_pipeline(columns, LogisticRegression()).fit(FRAME, LABELS)
-    # As it was before it was fitted: a function chose the columns.
+    # The unfitted transformers, in which a function selects the columns.
     model[0].transformers = [("age", StandardScaler(), make_column_selector(dtype_include="number"))]
     return model
 
@@ -91,7 +91,7 @@ def with_a_text_beside_a_number() -> Any:
     columns = ColumnTransformer([("words", CountVectorizer(), 0), ("age", StandardScaler(), [1])])
     rows = np.array(list(zip(CITIES, AGES, strict=True)), dtype=object)
     model = make_pipeline(columns, LogisticRegression()).fit(rows, LABELS)
-    # As if it had been fitted on a table, whose text column was chosen by its name.
+    # As if fitted on a DataFrame, with the text column selected by name.
     model[0].feature_names_in_ = np.array(["city", "age"], dtype=object)
     model[0].transformers_ = [
         (name, step, "city" if name == "words" else ["age"]) for name, step, _ in model[0].transformers_
@@ -123,24 +123,24 @@ def searched() -> Any:
         searched,
     ],
 )
-def test_a_model_of_columns_of_several_kinds_is_accepted_and_predicts(make: Any, tmp_path: Path) -> None:
+def test_a_model_of_columns_of_several_types_is_accepted_and_predicts(make: Any, tmp_path: Path) -> None:
     model = make()
 
     rows = [list(row.values()) for row in PEOPLE] if make is imputed else PEOPLE
-    said = predicted(model, tmp_path, rows)
+    predictions = predicted(model, tmp_path, rows)
 
     assert inspected(model, tmp_path).task is Task.CLASSIFICATION
-    assert [prediction["label"] for prediction in said] == ["n", "s"]
+    assert [prediction["label"] for prediction in predictions] == ["n", "s"]
     if make is not with_pandas_output:
         table = np.array([list(row.values()) for row in PEOPLE], dtype=object) if make is imputed else None
         frame = pa.table({"city": ["Oslo", "Rome"], "age": [5, 61.5]}) if table is None else table
-        # Of others than pandas' tables scikit-learn itself takes no slices by name.
+        # scikit-learn itself supports slices by name only for pandas DataFrames.
         if make not in (with_a_slice_of_names, with_a_text_beside_a_number):
             by_hand = model.predict_proba(frame)
-            assert np.allclose([list(prediction["scores"].values()) for prediction in said], by_hand)
+            assert np.allclose([list(prediction["scores"].values()) for prediction in predictions], by_hand)
 
 
-def test_a_union_of_vectorizers_takes_texts_however_deep_it_lies(tmp_path: Path) -> None:
+def test_a_union_of_vectorizers_takes_texts_at_any_depth(tmp_path: Path) -> None:
     union = FeatureUnion([("words", TfidfVectorizer()), ("letters", CountVectorizer(analyzer="char"))])
     texts, labels = ["good day", "bad luck"] * 10, ["up", "down"] * 10
     plain = make_pipeline(union, LogisticRegression())
@@ -152,12 +152,12 @@ def test_a_union_of_vectorizers_takes_texts_however_deep_it_lies(tmp_path: Path)
     ]
 
     for model in models:
-        said = predicted(model, tmp_path, ["good day", {"text": "bad luck"}])
-        assert [prediction["label"] for prediction in said] == ["up", "down"], model
+        predictions = predicted(model, tmp_path, ["good day", {"text": "bad luck"}])
+        assert [prediction["label"] for prediction in predictions] == ["up", "down"], model
         assert inspected(model, tmp_path).columns is not None
 
 
-def test_what_is_neither_classifier_nor_regressor_gives_outputs(tmp_path: Path) -> None:
+def test_other_estimators_return_outputs(tmp_path: Path) -> None:
     rows = corpus.ROWS
     clusters = make_pipeline(StandardScaler(), KMeans(3, random_state=1, n_init=1)).fit(rows)
     forest = IsolationForest(n_estimators=5, random_state=1).fit(rows)
@@ -165,36 +165,40 @@ def test_what_is_neither_classifier_nor_regressor_gives_outputs(tmp_path: Path) 
     of_two = MultiOutputRegressor(LinearRegression()).fit(rows, rows[:, :2] * 3)
     words = CountVectorizer().fit(["a good day", "a bad day"])
 
-    said = {
+    predictions = {
         model: (inspected(model, tmp_path).task, predicted(model, tmp_path, rows[:4].tolist()))
         for model in (clusters, forest, components, of_two)
     }
 
-    assert {task for task, _ in said.values()} == {None}
+    assert {task for task, _ in predictions.values()} == {None}
     by_hand = clusters.predict(rows[:4])
-    assert said[clusters][1] == [{"outputs": {"cluster": cluster}} for cluster in by_hand.tolist()]
-    assert [row["outputs"]["outlier"] for row in said[forest][1]] == (forest.predict(rows[:4]) < 0).tolist()
-    scores = [row["outputs"]["score"] for row in said[forest][1]]
+    assert predictions[clusters][1] == [{"outputs": {"cluster": cluster}} for cluster in by_hand.tolist()]
+    assert [row["outputs"]["outlier"] for row in predictions[forest][1]] == (
+        forest.predict(rows[:4]) < 0
+    ).tolist()
+    scores = [row["outputs"]["score"] for row in predictions[forest][1]]
     assert scores == pytest.approx(forest.decision_function(rows[:4]).tolist())
-    values = [row["outputs"]["values"] for row in said[components][1]]
+    values = [row["outputs"]["values"] for row in predictions[components][1]]
     assert np.allclose(values, components.transform(rows[:4]))
-    assert np.allclose([row["outputs"]["values"] for row in said[of_two][1]], of_two.predict(rows[:4]))
+    assert np.allclose([row["outputs"]["values"] for row in predictions[of_two][1]], of_two.predict(rows[:4]))
     assert predicted(words, tmp_path, ["a good day"]) == [{"outputs": {"values": [0, 1, 1]}}]
 
 
-def test_one_column_of_values_is_a_value(tmp_path: Path) -> None:
+def test_a_single_output_column_is_a_value(tmp_path: Path) -> None:
     model = LinearRegression().fit([[0.0], [1.0]], [[0.0], [1.0]])
 
     assert predicted(model, tmp_path, [[0.5]]) == [{"value": pytest.approx(0.5)}]
     assert inspected(model, tmp_path).task is Task.REGRESSION
 
 
-def test_an_elementwise_function_is_no_reason_to_refuse(tmp_path: Path) -> None:
+def test_an_elementwise_function_is_accepted(tmp_path: Path) -> None:
     model = make_pipeline(FunctionTransformer(np.log), StandardScaler(), LogisticRegression())
 
-    said = predicted(model.fit(corpus.ROWS, corpus.KINDS), tmp_path, corpus.ROWS[:2].tolist())
+    predictions = predicted(model.fit(corpus.ROWS, corpus.KINDS), tmp_path, corpus.ROWS[:2].tolist())
 
-    assert [prediction["label"] for prediction in said] == model.predict(corpus.ROWS[:2]).astype(str).tolist()
+    assert [prediction["label"] for prediction in predictions] == model.predict(corpus.ROWS[:2]).astype(
+        str
+    ).tolist()
 
 
 SEVERAL = np.column_stack([corpus.KINDS == 1, corpus.KINDS == 2]).astype(int)
@@ -211,32 +215,34 @@ SEVERAL = np.column_stack([corpus.KINDS == 1, corpus.KINDS == 2]).astype(int)
     ],
     ids=["one to rest", "forest", "network", "pipeline", "search"],
 )
-def test_a_classifier_of_several_labels_is_refused_with_the_way_out(estimator: Any, tmp_path: Path) -> None:
+def test_a_multioutput_classifier_is_refused_with_advice(estimator: Any, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(corpus.ROWS, SEVERAL)
 
-    with pytest.raises(BrokenModel, match="several things at once; fit one model for each output"):
+    with pytest.raises(BrokenModel, match="several outputs at once; fit and upload one model"):
         inspected(estimator, tmp_path)
 
 
 def test_a_model_that_fails_on_every_row_is_refused_with_the_reason(tmp_path: Path) -> None:
     steps = [("scaler", StandardScaler().fit(corpus.ROWS)), ("model", LogisticRegression())]
     model = Pipeline(steps)
-    model.steps[1][1].fit(corpus.ROWS[:, :3], corpus.KINDS)  # of fewer columns than the first step gives
+    model.steps[1][1].fit(corpus.ROWS[:, :3], corpus.KINDS)  # fewer columns than the first step returns
 
-    with pytest.raises(BrokenModel, match=r"it cannot predict: ValueError: X has 4 features.*; test it"):
+    with pytest.raises(
+        BrokenModel, match=r"failed on every example row: ValueError: X has 4 features.*; before you save it"
+    ):
         inspected(model, tmp_path)
 
 
-def test_a_model_that_takes_some_rows_only_is_accepted(tmp_path: Path) -> None:
+def test_a_model_that_accepts_only_some_rows_is_accepted(tmp_path: Path) -> None:
     of_few = CategoricalNB(min_categories=2).fit([[0], [0]], [0, 1])  # a 2 is out of range
 
     assert inspected(of_few, tmp_path).task is Task.CLASSIFICATION
 
 
 class Scripted:
-    """A model that answers as it is told."""
+    """A model with given answers."""
 
     def __init__(self, *answers: Any) -> None:
         self._answers = iter(answers)
@@ -248,14 +254,14 @@ class Scripted:
         return [answer]
 
 
-def test_the_first_row_that_is_taken_counts() -> None:
+def test_the_first_accepted_example_row_counts() -> None:
     fault, no = JobError("prediction_failed", "Too bad.", is_retryable=False), RowError("not_a_number", "no")
     unfit = RowError("bad_row", "unfit")
 
-    assert probing.prediction_of(Scripted(fault, no, {"value": 1.0}), [1, 2, 3]) == {"value": 1.0}
-    assert probing.prediction_of(Scripted(no), [1]) is None
-    assert probing.prediction_of(Scripted(fault, no), [1, 2]) is None
-    assert probing.prediction_of(Scripted(unfit), [1]) is None
-    assert probing.prediction_of(Scripted(), []) is None
-    with pytest.raises(BrokenModel, match="it cannot predict: Too bad; test it on rows of your own"):
-        probing.prediction_of(Scripted(fault, unfit), [1, 2])
+    assert probing.try_rows(Scripted(fault, no, {"value": 1.0}), [1, 2, 3]) == {"value": 1.0}
+    assert probing.try_rows(Scripted(no), [1]) is None
+    assert probing.try_rows(Scripted(fault, no), [1, 2]) is None
+    assert probing.try_rows(Scripted(unfit), [1]) is None
+    assert probing.try_rows(Scripted(), []) is None
+    with pytest.raises(BrokenModel, match="failed on every example row: Too bad; before you save it"):
+        probing.try_rows(Scripted(fault, unfit), [1, 2])

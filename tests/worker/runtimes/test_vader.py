@@ -1,4 +1,4 @@
-"""The built-in sentiment model: VADER's own answers, for any text, in bearable time."""
+"""The built-in sentiment model: the scores of VADER for any text, in reasonable time."""
 
 import time
 from typing import Any
@@ -18,7 +18,7 @@ SENTIMENT = ModelReference(name="sentiment", version=1, runtime="vader")
 original = SentimentIntensityAnalyzer()
 linear = LinearAnalyzer()
 
-# Everything that a rule looks for, so that short texts meet many of them.
+# Triggers of all rules, so that short texts combine many of them.
 words = st.sampled_from(
     [
         *("good", "BAD", "great", "horrible", "no", "or", "nor", "but", "least", "at", "very", "kind", "of"),
@@ -37,7 +37,7 @@ def _predict(text: str) -> dict[str, Any]:
 
 
 @given(st.lists(words, max_size=40).map(" ".join) | st.text(max_size=200))
-def test_the_scores_are_vaders_own(text: str) -> None:
+def test_the_scores_equal_those_of_vader(text: str) -> None:
     assert linear.polarity_scores(text) == original.polarity_scores(text)
 
 
@@ -53,7 +53,7 @@ def test_the_scores_are_vaders_own(text: str) -> None:
         ("\x00\u202e\ufeff", "neutral", 1.0),
     ],
 )
-def test_a_text_gets_a_label_and_how_far_it_is_on_its_side(text: str, label: str, score: float) -> None:
+def test_a_text_gets_a_label_and_its_strength(text: str, label: str, score: float) -> None:
     prediction = _predict(text)
 
     assert (prediction["label"], prediction["score"]) == (label, pytest.approx(score, abs=0.05))
@@ -70,18 +70,18 @@ def test_a_text_of_100_000_characters_takes_seconds_at_most() -> None:
     assert time.process_time() - started < 5  # 41 s before `LinearAnalyzer`
 
 
-def test_a_row_that_is_no_text_is_an_error_in_its_place_and_a_text_without_a_letter_is_none() -> None:
+def test_a_row_that_is_not_a_text_gets_an_error_but_a_text_without_letters_does_not() -> None:
     rows = ["fine", {"text": "not fine"}, None, 4, "", "fine"]
 
-    said = VaderModel().predict(rows)
+    predictions = VaderModel().predict(rows)
 
-    assert said[0] == said[5]
-    assert said[1:4] == [
+    assert predictions[0] == predictions[5]
+    assert predictions[1:4] == [
         RowError("bad_row", "{'text': 'not fine'} is not a text"),
         RowError("bad_row", "there is no text"),
         RowError("bad_row", "4 is not a text"),
     ]
-    assert said[4] == VaderModel().predict([""])[0] == _predict("")
+    assert predictions[4] == VaderModel().predict([""])[0] == _predict("")
 
 
 def test_a_model_is_loaded_once() -> None:
@@ -92,7 +92,7 @@ def test_a_model_is_loaded_once() -> None:
     assert cache.load(SENTIMENT, None) is cache.load(again, None)
 
 
-def test_a_runtime_that_this_worker_lacks_is_said() -> None:
+def test_an_unknown_runtime_is_an_error() -> None:
     with pytest.raises(JobError) as error:
         ModelCache().load(ModelReference(name="sentiment", version=1, runtime="abacus"), None)
 

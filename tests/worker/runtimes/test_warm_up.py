@@ -1,4 +1,4 @@
-"""The fork server runs a model of each runtime, and hands nothing of it but speed to its children."""
+"""The warm-up runs a model of each runtime in the fork server, and leaves no model in its children."""
 
 import json
 import subprocess
@@ -23,26 +23,26 @@ print(threads() - before)
 """
 
 
-def test_each_runtime_is_warmed_up_and_none_of_its_models_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_runtime_is_warmed_up_without_keeping_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     run: list[str] = []
     predict = warm_up._predict
 
     def noting(name: str, *arguments: object) -> None:
         run.append(name)
-        predict(name, *arguments)  # type: ignore[arg-type]  # passed on as they are
+        predict(name, *arguments)  # type: ignore[arg-type]  # passed on unchanged
 
     monkeypatch.setattr(warm_up, "_predict", noting)
-    kept, hashes = dict(cache.OF_THIS_CHILD._loaded), context._sha256.cache_info().currsize
+    kept, hashes = dict(cache.CHILD_CACHE._loaded), context._sha256.cache_info().currsize
 
     warm_up.warm_up()
 
     assert set(run) == set(RUNTIMES)
-    assert dict(cache.OF_THIS_CHILD._loaded) == kept
+    assert dict(cache.CHILD_CACHE._loaded) == kept
     assert context._sha256.cache_info().currsize == hashes
 
 
 def test_no_thread_is_left_that_a_fork_would_not_copy() -> None:
-    told = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _FORK_SERVER],
         env=hardening.clean_environment(),
         capture_output=True,
@@ -50,8 +50,8 @@ def test_no_thread_is_left_that_a_fork_would_not_copy() -> None:
         check=True,
     )
 
-    assert json.loads(told.stdout) == 0
+    assert json.loads(process.stdout) == 0
 
 
-def test_what_a_worker_preloads_ends_with_the_warm_up() -> None:
+def test_the_last_preload_is_the_warm_up() -> None:
     assert plugins.HEAVY[-1] == f"{warm_up.__name__}:{warm_up.warm_up.__name__}"

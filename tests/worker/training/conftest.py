@@ -1,4 +1,4 @@
-"""Tests here compute as children do: in one thread."""
+"""These tests compute in one thread, as children do."""
 
 import pytest
 
@@ -7,4 +7,4 @@ from worker.training import threads
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
-    threads.use_one()
+    threads.limit_to_one()

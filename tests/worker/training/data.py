@@ -1,4 +1,4 @@
-"""Data to learn from: real sets that scikit-learn carries, and rows made for one question."""
+"""Training data: datasets of scikit-learn, and generated rows."""
 
 import random
 import re
@@ -33,14 +33,14 @@ def diabetes() -> pa.Table:
 
 
 def customers(count: int = 300, seed: int = 1) -> list[dict[str, Any]]:
-    """Rows with every kind of column, and with holes."""
+    """Return rows with every kind of column and with missing values."""
     chance = random.Random(seed)
     return [_customer(chance, number) for number in range(count)]
 
 
 @cache
 def docstrings(count: int = 2500) -> list[dict[str, str]]:
-    """What programmers wrote, and of which library: a few thousand real texts on any machine."""
+    """Return docstrings with the name of their library: thousands of real texts on any machine."""
     rows: list[dict[str, str]] = []
     for library in ("sklearn", "numpy", "scipy", "sqlalchemy"):
         found = sorted(_docstrings_of(library))
@@ -54,24 +54,24 @@ def params(target: str = "target", **wanted: Any) -> TrainModelParams:
 
 
 def trained(table: pa.Table, path: Path, target: str = "target", **wanted: Any) -> tuple[Training, Any]:
-    """A training from beginning to end, and its result."""
+    """Run a training to its end. Returns it with its result."""
     training = Training(table, params(target, **wanted))
-    learn_on(training)
+    train_until(training)
     return training, training.finish(path)
 
 
-def learn_on(training: Training, until: int = 1000) -> list[EpochRecord]:
-    """Epochs until it is over, or until this one is done."""
+def train_until(training: Training, until: int = 1000) -> list[EpochRecord]:
+    """Train epochs until the training is finished, or until this one."""
     records = []
-    while not training.is_over and training.epoch < until:
-        records.append(training.learn())
+    while not training.is_finished and training.epoch < until:
+        records.append(training.train_epoch())
     return records
 
 
 def _table(load: Callable[[], Any]) -> pa.Table:
     bunch = load()
     columns = {
-        str(name): bunch.data[:, place] for place, name in enumerate(bunch.get("feature_names", range(64)))
+        str(name): bunch.data[:, index] for index, name in enumerate(bunch.get("feature_names", range(64)))
     }
     return pa.table({**columns, "target": bunch.target})
 

@@ -1,4 +1,4 @@
-"""Columns are told apart by what they hold, and every one is accounted for."""
+"""The inference of columns: each is used by its content, or not used for a reason."""
 
 import datetime as dt
 from typing import Any
@@ -14,19 +14,19 @@ from worker.training import columns, table
 WORDS = ["red", "green", "blue"]
 
 
-def told(values: list[Any], name: str = "column") -> columns.Column:
-    rows = table.of([{name: value, "target": place % 2} for place, value in enumerate(values)])
-    (column,) = columns.tell_apart(rows, "target", [name])
+def infer(values: list[Any], name: str = "column") -> columns.Column:
+    rows = table.to_arrow([{name: value, "target": index % 2} for index, value in enumerate(values)])
+    (column,) = columns.infer_columns(rows, "target", [name])
     return column
 
 
-def told_unasked(values: Any, name: str = "column") -> columns.Column:
-    """What is made of a column that nobody asked for, beside one that is of use."""
+def infer_unrequested(values: Any, name: str = "column") -> columns.Column:
+    """Infer a column that is not in `features`, beside a useful one."""
     count = len(values)
     rows = pa.table(
-        {"use": [place % 7 for place in range(count)], name: values, "target": [0, 1] * (count // 2)}
+        {"use": [index % 7 for index in range(count)], name: values, "target": [0, 1] * (count // 2)}
     )
-    return columns.tell_apart(rows, "target", None)[1]
+    return columns.infer_columns(rows, "target", None)[1]
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,9 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
         (["true", "FALSE", "True", "false"] * 5, Content.BOOLEAN),
         (["2024-01-31", "2024-02-01T10:00:00Z", None, "2023-01-01"] * 5, Content.DATE),
         (["007", "008", "009", "010"] * 5, Content.CATEGORY),
-        ([f"{WORDS[place % 3]}" for place in range(20)], Content.CATEGORY),
+        ([f"{WORDS[index % 3]}" for index in range(20)], Content.CATEGORY),
         (["New York City Manhattan", "San Juan de Puerto Rico"] * 10, Content.CATEGORY),
-        ([f"I have seen {place} of them" for place in range(20)], Content.TEXT),
+        ([f"I have seen {index} of them" for index in range(20)], Content.TEXT),
         (
             ["很好", "太慢了，退款", "非常满意", "值得推荐"] * 3 + [f"第{n}次购买" for n in range(24)],
             Content.TEXT,
@@ -49,21 +49,21 @@ def told_unasked(values: Any, name: str = "column") -> columns.Column:
         ([1, "one", 2.5, True] * 5, Content.CATEGORY),
     ],
 )
-def test_a_column_is_told_by_its_content(values: list[Any], content: Content) -> None:
-    assert told(values).content is content
+def test_the_content_of_a_column_is_inferred_from_its_values(values: list[Any], content: Content) -> None:
+    assert infer(values).content is content
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "content"),
     [
         (pa.date32(), [dt.date(2024, 1, 1), dt.date(2024, 1, 2)], Content.DATE),
-        (pa.timestamp("us"), [dt.datetime(2024, 1, 1), None], Content.DATE),  # noqa: DTZ001  # it has no zone
+        (pa.timestamp("us"), [dt.datetime(2024, 1, 1), None], Content.DATE),  # noqa: DTZ001  # without a time zone
         (pa.timestamp("us", "UTC"), [dt.datetime(2024, 1, 1, tzinfo=dt.UTC), None], Content.DATE),
         (pa.decimal128(5, 2), [1, 2], Content.NUMBER),
         (pa.large_string(), ["a b c", "a b c"], Content.CATEGORY),
     ],
 )
-def test_a_column_of_a_file_is_told_by_its_type(
+def test_the_content_of_a_typed_column_is_inferred_from_its_type(
     kind: pa.DataType, values: list[Any], content: Content
 ) -> None:
     values = [*values, values[0]] * 10
@@ -71,7 +71,7 @@ def test_a_column_of_a_file_is_told_by_its_type(
     if kind == pa.large_string():
         rows = rows.set_column(0, "column", pa.array(["a b c", "d e f"] * (len(values) // 2), kind))
 
-    (column,) = columns.tell_apart(rows, "target", None)
+    (column,) = columns.infer_columns(rows, "target", None)
 
     assert column.content is content
     assert len(columns.read(column, rows.column("column"))) == len(values)
@@ -93,18 +93,16 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
         ("id", list(range(100, 180, 2)), "named like an id"),
         ("customerId", list(range(100, 180, 2)), "named like an id"),
         ("row", list(range(5, 45)), "counts the rows"),
-        ("key", [f"c-{place:03}" for place in range(40)], "looks like an id"),
-        ("same", [1] * 40, "constant"),
+        ("key", [f"c-{index:03}" for index in range(40)], "looks like an id"),
+        ("same", [1] * 40, "the same value in every row"),
         ("nothing", [None] * 40, "missing"),
         ("nan", [float("nan")] * 40, "missing"),
         ("empty", ["", " "] * 20, "missing"),
-        ("list", [[1]] * 40, "no type that can be learnt"),
+        ("list", [[1]] * 40, "values of type list<item: int64> are not supported"),
     ],
 )
-def test_a_column_of_no_use_is_left_out_and_the_reason_said(
-    name: str, values: list[Any], reason: str
-) -> None:
-    column = told_unasked(values, name)
+def test_a_useless_column_is_not_used_and_the_reason_given(name: str, values: list[Any], reason: str) -> None:
+    column = infer_unrequested(values, name)
 
     assert column.content is None
     assert column.used_as is None
@@ -115,55 +113,55 @@ def test_a_column_of_no_use_is_left_out_and_the_reason_said(
     ("name", "values"),
     [
         ("paid", list(range(100, 180, 2))),
-        ("name", [chr(97 + place % 26) * 3 + "y" + chr(97 + place // 26) for place in range(40)]),
-        ("day", [f"2024-01-{place % 31 + 1:02}T{place:02}:00:00" for place in range(1, 23)]),
-        ("size", [f"{place}.5" for place in range(40)]),
+        ("name", [chr(97 + index % 26) * 3 + "y" + chr(97 + index // 26) for index in range(40)]),
+        ("day", [f"2024-01-{index % 31 + 1:02}T{index:02}:00:00" for index in range(1, 23)]),
+        ("size", [f"{index}.5" for index in range(40)]),
     ],
 )
-def test_a_column_that_is_no_id_is_not_taken_for_one(name: str, values: list[Any]) -> None:
-    assert told_unasked(values, name).content is not None
+def test_a_column_that_is_not_an_id_is_used(name: str, values: list[Any]) -> None:
+    assert infer_unrequested(values, name).content is not None
 
 
-def test_an_id_that_is_asked_for_is_used() -> None:
-    assert told(list(range(40)), "id").content is Content.NUMBER
+def test_a_requested_id_is_used() -> None:
+    assert infer(list(range(40)), "id").content is Content.NUMBER
 
 
-def test_a_list_in_a_dataset_is_its_json_and_no_text() -> None:
+def test_a_list_in_a_dataset_is_not_a_text() -> None:
     field = pa.field("tags", pa.string(), metadata={b"headrace.json": b"list"})
     kept = pa.table([pa.array(["[1]", "[2]"] * 20)], schema=pa.schema([field]))
     kept = kept.append_column("x", pa.array([1, 2, 3, 4] * 10)).append_column("target", pa.array([0, 1] * 20))
 
-    tags, x = columns.tell_apart(kept, "target", None)
+    tags, x = columns.infer_columns(kept, "target", None)
 
-    assert tags.reason == "not used: list is no type that can be learnt from"
+    assert tags.reason == "not used: values of type list are not supported"
     assert x.content is Content.NUMBER
 
 
 @pytest.mark.parametrize(
-    ("target", "features", "said"),
+    ("target", "features", "message"),
     [
-        ("label", None, "no column 'label'; there are: a, b, target"),
+        ("label", None, "no column 'label'; their columns are: a, b, target"),
         ("target", ["a", "c"], "no column 'c'"),
         ("target", ["a", "target"], "cannot be one of the features"),
         ("target", ["a", "a"], "named twice"),
     ],
 )
-def test_what_is_asked_for_and_not_there_is_named(target: str, features: list[str] | None, said: str) -> None:
+def test_a_missing_column_is_named(target: str, features: list[str] | None, message: str) -> None:
     rows = pa.table({"a": [1, 2, 3], "b": [0, 0, 0], "target": [1, 2, 3]})
 
-    with pytest.raises(BadInput, match=said):
-        columns.ensure_there(rows, target, features or ())
+    with pytest.raises(BadInput, match=message):
+        columns.check_names(rows, target, features or ())
 
 
-def test_if_no_column_is_of_use_the_reasons_are_said() -> None:
+def test_the_error_for_no_useful_column_has_the_reasons() -> None:
     rows = pa.table({"a": [0, 0, 0], "target": [1, 2, 3]})
 
-    with pytest.raises(BadInput, match=r"no column is left to learn from \(a: not used: constant"):
-        columns.tell_apart(rows, "target", None)
+    with pytest.raises(BadInput, match=r"no column is useful as a feature \(a: not used: the same value"):
+        columns.infer_columns(rows, "target", None)
 
 
 def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
-    rows = table.of([{"a": 1}, {"b": "x", "a": "one"}, {"a": True}])
+    rows = table.to_arrow([{"a": 1}, {"b": "x", "a": "one"}, {"a": True}])
 
     assert rows.to_pylist() == [
         {"a": "1", "b": None},
@@ -173,22 +171,22 @@ def test_rows_may_lack_columns_and_mix_what_they_hold() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "said"), [([], "no rows"), ([{"a": 1}, [1]], "row 1 is"), (["x"], "row 0 is")]
+    ("rows", "message"), [([], "no rows"), ([{"a": 1}, [1]], "row 1 is"), (["x"], "row 0 is")]
 )
-def test_what_are_no_rows_is_refused(rows: list[Any], said: str) -> None:
-    with pytest.raises(BadInput, match=said):
-        table.of(rows)
+def test_rows_that_are_not_objects_are_refused(rows: list[Any], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        table.to_arrow(rows)
 
 
 @pytest.mark.parametrize("value", ["abc", "1_000", "nan", "12 apples", [1], {"a": 1}, "0x10"])
-def test_what_is_no_number_is_refused(value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_refused(value: Any) -> None:
     with pytest.raises(BadCell):
-        cells.number(value)
+        cells.parse_number(value)
 
 
 @pytest.mark.parametrize(
     ("value", "label"),
     [(3, "3"), (3.0, "3"), (2.5, "2.5"), (True, "true"), ("x", "x"), (None, None), (float("nan"), None)],
 )
-def test_a_class_is_written_in_one_way(value: Any, label: str | None) -> None:
-    assert cells.label(value) == label
+def test_a_label_has_one_canonical_form(value: Any, label: str | None) -> None:
+    assert cells.to_label(value) == label

@@ -1,4 +1,4 @@
-"""The target makes the task; what cannot be learnt is said before anything is computed."""
+"""The target decides the task, and one that cannot be learnt is refused in advance."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def test_the_task_follows_from_the_target(values: list[Any], task: Task) -> None
     assert read(values).task is task
 
 
-def test_what_is_asked_for_wins() -> None:
+def test_a_requested_task_takes_precedence() -> None:
     assert read([1, 2] * 5, "regression").task is Task.REGRESSION
     assert read([1.5, 2.5] * 5, "classification").classes == ("1.5", "2.5")
 
@@ -47,62 +47,64 @@ def test_rows_without_a_target_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "task", "said"),
+    ("values", "task", "message"),
     [
         (["a"] * 9, "auto", "only the class 'a'"),
         ([None] * 9, "auto", "no values"),
         ([None] * 9, "regression", "no values"),
-        ([f"name {place}" for place in range(60)], "auto", "60 different values in 60 rows"),
+        ([f"name {index}" for index in range(60)], "auto", "60 different values in 60 rows"),
         (["x" * 300, "y"] * 9, "auto", "more than 200 characters"),
         ([1.0, "two", 3.0], "regression", "row 1: 'two' is not a number"),
         ([2.5] * 9, "regression", "2.5 in every row"),
         ([float("nan")] * 9, "regression", "no values"),
-        ([[1], [2]], "auto", "cannot be predicted"),
+        ([[1], [2]], "auto", "choose a column of numbers or labels"),
     ],
 )
-def test_a_target_that_cannot_be_learnt_says_why(values: list[Any], task: str, said: str) -> None:
+def test_the_error_for_a_target_that_cannot_be_learnt_says_why(
+    values: list[Any], task: str, message: str
+) -> None:
     if any(isinstance(value, str) for value in values) and not all(
         isinstance(value, str) for value in values
     ):
         values = [str(value) for value in values]
 
-    with pytest.raises(BadTarget, match=said) as error:
+    with pytest.raises(BadTarget, match=message) as error:
         read(values, task)
 
     assert error.value.code == "bad_target"
     assert not error.value.is_retryable
 
 
-def test_each_class_is_held_out_by_its_share() -> None:
+def test_the_split_is_stratified() -> None:
     labels = np.array(["a"] * 100 + ["b"] * 20 + ["c"])
 
-    train, held = split.of_labels(labels, 0.2, seed=0)
+    train, held = split.stratified_split(labels, 0.2, seed=0)
 
     assert sorted([*train, *held]) == list(range(121))
     counts = {label: int((labels[held] == label).sum()) for label in "abc"}
     assert counts == {"a": 20, "b": 4, "c": 0}
 
 
-def test_many_tiny_classes_are_held_out_together_by_their_share() -> None:
-    labels = np.array([f"class {place // 2}" for place in range(200)])
+def test_many_tiny_classes_have_their_share_of_validation_rows_together() -> None:
+    labels = np.array([f"class {index // 2}" for index in range(200)])
 
-    train, held = split.of_labels(labels, 0.2, seed=0)
+    train, held = split.stratified_split(labels, 0.2, seed=0)
 
     assert len(held) == 40
     assert set(labels[train]) == set(labels)
 
 
-def test_a_small_share_of_few_rows_is_a_row() -> None:
-    assert len(split.of_labels(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
-    assert len(split.of_numbers(np.arange(8.0), 0.01, seed=0)[1]) == 2
+def test_a_small_fraction_of_few_rows_is_at_least_one_row() -> None:
+    assert len(split.stratified_split(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
+    assert len(split.random_split(np.arange(8.0), 0.01, seed=0)[1]) == 2
 
 
-def test_a_split_depends_on_the_seed_alone() -> None:
-    first, again, other = (split.of_numbers(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
+def test_a_split_depends_on_the_seed_only() -> None:
+    first, again, other = (split.random_split(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
 
     assert first == again != other
 
 
 def test_too_few_rows_are_refused() -> None:
     with pytest.raises(BadInput, match="3 rows"):
-        split.of_labels(np.array(["a", "b", "a"]), 0.2, seed=0)
+        split.stratified_split(np.array(["a", "b", "a"]), 0.2, seed=0)

@@ -1,4 +1,4 @@
-"""What comes of a training: as good as by hand, the same after a kill, and honest about itself."""
+"""Trainings: as good as plain scikit-learn, identical after a resume, with honest metrics."""
 
 from pathlib import Path
 from typing import Any
@@ -37,21 +37,23 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model.skops"
 
 
-def held_out(training: Training) -> tuple[Any, Any]:
-    """The rows that were held out, as a pipeline takes them, and what is true of them."""
+def validation_rows(training: Training) -> tuple[Any, Any]:
+    """Return the validation rows, in the form that a pipeline takes, and their true values."""
     plan = training.plan
-    return features.rows_of(plan.inputs, plan.cells, plan.held), plan.target.values[plan.held]
+    return features.pipeline_rows(plan.inputs, plan.cells, plan.validation), plan.target.values[
+        plan.validation
+    ]
 
 
 def by_hand(path: Path) -> Any:
-    """The model's file, loaded as anybody would."""
+    """Load the file of the model."""
     return inspection.load(path)
 
 
-# As good as by hand
+# As good as plain scikit-learn
 
 
-def test_digits_are_told_apart_without_being_told_how(path: Path) -> None:
+def test_digits_are_classified_with_default_params(path: Path) -> None:
     _, result = data.trained(data.digits(), path)
 
     assert result["accuracy"] >= 0.95
@@ -60,46 +62,48 @@ def test_digits_are_told_apart_without_being_told_how(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [Name.LOGISTIC_REGRESSION, Name.LINEAR_SVM, Name.MLP])
-def test_digits_are_told_apart_by_other_means_too(name: Name, path: Path) -> None:
+def test_digits_are_classified_by_other_algorithms(name: Name, path: Path) -> None:
     _, result = data.trained(data.digits(), path, algorithm=name)
 
     assert result["accuracy"] >= 0.94
 
 
-def test_diabetes_is_estimated_as_well_as_by_a_ridge_fitted_by_hand(path: Path) -> None:
+def test_diabetes_is_predicted_as_well_as_by_a_plain_ridge(path: Path) -> None:
     training, result = data.trained(data.diabetes(), path)
 
     plan = training.plan
     pipeline = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
-    pipeline.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
-    rows, truth = held_out(training)
+    pipeline.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    rows, truth = validation_rows(training)
     assert result["algorithm"] == "ridge"
     assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, pipeline.predict(rows)), abs=0.03)
 
 
-def test_ridge_comes_to_the_exact_solution(path: Path) -> None:
+def test_ridge_converges_to_the_exact_solution(path: Path) -> None:
     training, result = data.trained(
         data.diabetes(), path, algorithm=Name.RIDGE, params={"patience": 0}, epochs=50
     )
 
     plan = training.plan
     exact = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
-    exact.fit(features.rows_of(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
+    exact.fit(features.pipeline_rows(plan.inputs, plan.cells, plan.train), plan.target.values[plan.train])
     assert result["epochs"] < 50
-    assert result["stopped_because"] == "Nothing is left to learn: the exact solution is found."
-    training._learner.restore(checkpoint.loaded(training.progress.state))
+    assert (
+        result["stopped_because"] == "Further epochs would not change the model: the exact solution is found."
+    )
+    training._learner.restore(checkpoint.load(training.progress.state))
     assert training._learner.estimator().coef_ == pytest.approx(exact[-1].coef_, rel=1e-4, abs=1e-4)
 
 
-def test_texts_are_told_apart_as_well_as_by_tfidf_and_logistic_regression_by_hand(path: Path) -> None:
+def test_texts_are_classified_as_well_as_by_plain_tfidf_and_logistic_regression(path: Path) -> None:
     rows = data.docstrings()
-    training, result = data.trained(table.of(rows), path, "library")
+    training, result = data.trained(table.to_arrow(rows), path, "library")
 
     plan = training.plan
     texts = np.array([row["text"] for row in rows], dtype=object)
     pipeline = make_pipeline(TfidfVectorizer(), LogisticRegression())
     pipeline.fit(texts[plan.train], plan.target.values[plan.train])
-    reached = accuracy_score(plan.target.values[plan.held], pipeline.predict(texts[plan.held]))
+    reached = accuracy_score(plan.target.values[plan.validation], pipeline.predict(texts[plan.validation]))
     assert len(rows) > 2000
     assert result["algorithm"] == "logistic_regression"
     assert result["accuracy"] >= reached - 0.03
@@ -108,11 +112,11 @@ def test_texts_are_told_apart_as_well_as_by_tfidf_and_logistic_regression_by_han
 def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> None:
     good, bad = ["很好", "喜欢", "非常满意", "值得推荐"], ["糟糕", "失望", "退款", "太慢了"]
     rows = [
-        {"text": f"这个产品{(good if place % 2 else bad)[place // 2 % 4]},第{place}次购买", "mood": place % 2}
-        for place in range(120)
+        {"text": f"这个产品{(good if index % 2 else bad)[index // 2 % 4]},第{index}次购买", "mood": index % 2}
+        for index in range(120)
     ]
 
-    _, result = data.trained(table.of(rows), path, "mood")
+    _, result = data.trained(table.to_arrow(rows), path, "mood")
 
     assert [column["type"] for column in result["columns"]] == ["text"]
     assert result["accuracy"] >= 0.95
@@ -122,17 +126,15 @@ def test_chinese_texts_are_learnt_without_spaces_between_words(path: Path) -> No
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
-    name: Name, path: Path
-) -> None:
-    rows = table.of(data.customers(150))
+def test_classifier_metrics_equal_those_of_its_file_on_the_validation_rows(name: Name, path: Path) -> None:
+    rows = table.to_arrow(data.customers(150))
     training, result = data.trained(rows, path, algorithm=name, params=QUICK.get(name, {}), epochs=EPOCHS)
 
     model = by_hand(path)
-    held, truth = held_out(training)
-    said = model.predict(held)
-    assert result["metrics"]["accuracy"] == result["accuracy"] == accuracy_score(truth, said)
-    assert result["metrics"]["f1_macro"] == pytest.approx(f1_score(truth, said, average="macro"))
+    held, truth = validation_rows(training)
+    predictions = model.predict(held)
+    assert result["metrics"]["accuracy"] == result["accuracy"] == accuracy_score(truth, predictions)
+    assert result["metrics"]["f1_macro"] == pytest.approx(f1_score(truth, predictions, average="macro"))
     if hasattr(model, "predict_proba"):
         loss = log_loss(truth, model.predict_proba(held), labels=model.classes_)
         assert result["metrics"]["log_loss"] == pytest.approx(loss)
@@ -143,10 +145,8 @@ def test_the_metrics_of_a_classifier_are_those_of_its_file_on_the_held_out_rows(
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
-def test_the_metrics_of_a_regressor_are_those_of_its_file_on_the_held_out_rows(
-    name: Name, path: Path
-) -> None:
-    rows = table.of([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
+def test_regressor_metrics_equal_those_of_its_file_on_the_validation_rows(name: Name, path: Path) -> None:
+    rows = table.to_arrow([{**row, "target": row["spent"]} | {"spent": None} for row in data.customers(150)])
     training, result = data.trained(
         rows,
         path,
@@ -156,18 +156,18 @@ def test_the_metrics_of_a_regressor_are_those_of_its_file_on_the_held_out_rows(
         features=["city", "note", "age"],
     )
 
-    held, truth = held_out(training)
-    said = by_hand(path).predict(held)
-    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, said))
-    assert result["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, said))
+    held, truth = validation_rows(training)
+    predictions = by_hand(path).predict(held)
+    assert result["metrics"]["r2"] == pytest.approx(r2_score(truth, predictions))
+    assert result["metrics"]["mae"] == pytest.approx(mean_absolute_error(truth, predictions))
     assert result["history"][result["best_epoch"] - 1].valid_r2 == pytest.approx(result["metrics"]["r2"])
 
 
-# The same after a kill
+# Identical after a resume
 
 
-def told(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without how long it took."""
+def without_times(result: dict[str, Any]) -> dict[str, Any]:
+    """Return a result without its durations."""
     history = [(record.epoch, record.train_loss, record.valid_loss) for record in result["history"]]
     return {**result, "history": history, "fit_seconds": None}
 
@@ -176,12 +176,12 @@ def told(result: dict[str, Any]) -> dict[str, Any]:
     ("name", "task"),
     [(algorithm.name, task) for algorithm in ALGORITHMS.values() for task in algorithm.tasks],
 )
-def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
+def test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model(
     name: Name, task: Task, tmp_path: Path
 ) -> None:
     found = data.customers(120)
     targets = {Task.CLASSIFICATION: "target", Task.REGRESSION: "spent"}
-    rows = table.of([{**row, "target": row[targets[task]]} for row in found])
+    rows = table.to_arrow([{**row, "target": row[targets[task]]} for row in found])
     wanted = data.params(
         algorithm=name,
         task=task,
@@ -190,49 +190,49 @@ def test_every_algorithm_goes_on_from_a_checkpoint_as_if_nothing_had_happened(
         features=["age", "city", "member", "since", "note"],
     )
     whole = Training(rows, wanted)
-    data.learn_on(whole)
+    data.train_until(whole)
     undisturbed = whole.finish(tmp_path / "whole.skops")
 
     killed = Training(rows, wanted)
-    data.learn_on(killed, until=2)
+    data.train_until(killed, until=2)
     resumed = Training(rows, wanted, killed.checkpoint())
     assert resumed.epoch == killed.epoch
-    data.learn_on(resumed)
+    data.train_until(resumed)
     again = resumed.finish(tmp_path / "resumed.skops")
 
-    held, _ = held_out(whole)
-    said = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
-    assert told(undisturbed) == told(again)
-    assert (said[0] == said[1]).all()
+    held, _ = validation_rows(whole)
+    predictions = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
+    assert without_times(undisturbed) == without_times(again)
+    assert (predictions[0] == predictions[1]).all()
 
 
-def test_an_attempt_that_was_killed_after_the_last_epoch_has_only_to_finish(path: Path) -> None:
+def test_an_attempt_killed_after_the_last_epoch_only_has_to_finish(path: Path) -> None:
     wanted = data.params(algorithm=Name.MLP, epochs=3)
     training = Training(data.iris(), wanted)
-    data.learn_on(training)
+    data.train_until(training)
 
     resumed = Training(data.iris(), wanted, training.checkpoint())
 
-    assert resumed.is_over
-    assert told(resumed.finish(path)) == told(training.finish(path))
+    assert resumed.is_finished
+    assert without_times(resumed.finish(path)) == without_times(training.finish(path))
 
 
-def test_an_attempt_that_was_killed_after_it_stopped_early_does_not_learn_on() -> None:
+def test_an_attempt_killed_after_early_stopping_trains_no_further() -> None:
     wanted = data.params(algorithm=Name.MULTINOMIAL_NB)
     training = Training(data.iris(), wanted)
-    data.learn_on(training)
+    data.train_until(training)
 
-    assert Training(data.iris(), wanted, training.checkpoint()).is_over
+    assert Training(data.iris(), wanted, training.checkpoint()).is_finished
 
 
-def test_a_checkpoint_that_is_none_is_refused() -> None:
+def test_an_invalid_checkpoint_is_refused() -> None:
     with pytest.raises(checkpoint.BrokenCheckpoint):
         Training(data.iris(), data.params(), b"\x80\x04cposix\nsystem\n.")
 
 
-def test_a_checkpoint_has_no_pickle_in_it() -> None:
+def test_a_checkpoint_contains_no_pickle() -> None:
     training = Training(data.iris(), data.params(algorithm=Name.MLP))
-    data.learn_on(training, until=1)
+    data.train_until(training, until=1)
 
     saved = checkpoint.decode(training.checkpoint())
 
@@ -242,7 +242,7 @@ def test_a_checkpoint_has_no_pickle_in_it() -> None:
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
     losses = [
-        data.learn_on(Training(data.wine(), data.params(algorithm=Name.MLP, seed=seed)), until=2)[
+        data.train_until(Training(data.wine(), data.params(algorithm=Name.MLP, seed=seed)), until=2)[
             -1
         ].valid_loss
         for seed in (1, 1, 2)
@@ -251,20 +251,20 @@ def test_the_same_seed_gives_the_same_model_and_another_seed_another() -> None:
     assert losses[0] == losses[1] != losses[2]
 
 
-# When it ends
+# The end of a training
 
 
-def test_it_stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best(path: Path) -> None:
+def test_early_stopping_keeps_the_best_epoch(path: Path) -> None:
     _, result = data.trained(
         data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params={"patience": 2}, epochs=20
     )
 
     assert result["stopped_early"]
     assert result["epochs"] == len(result["history"]) == result["best_epoch"] + 2
-    assert result["stopped_because"] == "The validation loss has not fallen for 2 epochs."
+    assert result["stopped_because"] == "The validation loss has not improved for 2 epochs."
 
 
-def test_without_patience_all_epochs_are_learnt(path: Path) -> None:
+def test_without_patience_all_epochs_are_trained(path: Path) -> None:
     params = {"patience": 0, "max_iter": 12}
     _, result = data.trained(
         data.diabetes(), path, algorithm=Name.HIST_GRADIENT_BOOSTING, params=params, epochs=12
@@ -288,32 +288,32 @@ def test_the_file_of_an_early_best_epoch_has_no_later_trees(path: Path) -> None:
     assert by_hand(path)[-1].n_iter_ == 10 * result["best_epoch"]
 
 
-def test_a_loss_that_is_no_number_ends_the_training_clearly() -> None:
+def test_an_infinite_loss_fails_the_training() -> None:
     with pytest.raises(Diverged, match="epoch 3") as raised:
         trainer._ensure_finite(np.array([1.0, np.inf]), 3)
 
     assert (raised.value.code, raised.value.is_retryable) == ("training_diverged", False)
 
 
-# What it is told
+# Params
 
 
-def test_an_algorithm_that_is_not_for_the_task_of_the_target_is_refused() -> None:
+def test_an_algorithm_for_another_task_is_refused() -> None:
     with pytest.raises(BadInput, match="ridge is not for classification"):
         Training(data.iris(), data.params(algorithm=Name.RIDGE))
 
 
-def test_hyperparameters_that_are_wrong_are_refused_here_too() -> None:
+def test_invalid_hyperparameters_are_refused() -> None:
     with pytest.raises(BadInput, match="n_estimators"):
         Training(data.iris(), data.params(algorithm=Name.RANDOM_FOREST, params={"n_estimators": 0}))
 
 
-def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
-    rows = [{"x": place % 2, "target": "ab"[place % 2]} for place in range(40)]
-    training = Training(table.of(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
+def test_a_warning_of_a_library_is_in_the_result(path: Path) -> None:
+    rows = [{"x": index % 2, "target": "ab"[index % 2]} for index in range(40)]
+    training = Training(table.to_arrow(rows), data.params(algorithm=Name.HIST_GRADIENT_BOOSTING, epochs=1))
     learner = training._learner
 
-    class Grumbling:
+    class WarningLearner:
         def __getattr__(self, name: str) -> Any:
             return getattr(learner, name)
 
@@ -321,8 +321,8 @@ def test_a_warning_of_a_library_is_one_of_the_result(path: Path) -> None:
             np.float64(1) / np.zeros(1)
             learner.learn(epoch)
 
-    training._learner = Grumbling()
-    training.learn()
+    training._learner = WarningLearner()
+    training.train_epoch()
 
     assert any("divide by zero" in warning for warning in training.finish(path)["warnings"])
 

@@ -1,1 +1,1 @@
-"""Runs ONNX models with ONNX Runtime."""
+"""Run ONNX models with ONNX Runtime."""

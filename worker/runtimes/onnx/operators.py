@@ -1,7 +1,7 @@
-"""Checks that each operator of a model has the inputs that it needs.
+"""Check that the nodes of an ONNX model have all required inputs.
 
-ONNX Runtime follows a pointer to an input that a node leaves out. `onnx.checker` looks at single inputs, but
-only counts those of an operator that takes any number of them.
+ONNX Runtime dereferences a null pointer for a required input that a node leaves out. `onnx.checker` misses
+this for variadic operators, of which it only counts the inputs.
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,22 @@ from onnx import defs
 from worker.runtimes.runtime import BrokenModel
 
 
-def ensure_inputs(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
-    """Only optional inputs are left out. `versions` are those of the domains. Raises BrokenModel."""
+def check_inputs(node: onnx.NodeProto, versions: Mapping[str, int]) -> None:
+    """Raise BrokenModel if a node lacks a required input. `versions` are the opset versions by domain."""
     domain = "" if node.domain == "ai.onnx" else node.domain
     try:
         schema = defs.get_schema(node.op_type, versions.get(domain, 1), domain)
     except defs.SchemaError:
-        raise BrokenModel(f"the operator {node.op_type[:100]} is unknown in its version") from None
+        raise BrokenModel(f"its opset has no operator {node.op_type[:100]}") from None
     for attribute in node.attribute:
-        # ONNX Runtime counts up to it before it compares.
+        # ONNX Runtime loops up to this number before it validates it.
         if attribute.name == "num_scan_inputs" and not 0 < attribute.i <= len(node.input):
-            raise BrokenModel(f"a node {node.op_type} scans {attribute.i} of its {len(node.input)} inputs")
+            raise BrokenModel(
+                f"a node {node.op_type} has {len(node.input)} inputs but num_scan_inputs is {attribute.i}"
+            )
     if not schema.inputs:
         return
-    for place, name in enumerate(node.input):
-        formal = schema.inputs[min(place, len(schema.inputs) - 1)]
+    for index, name in enumerate(node.input):
+        formal = schema.inputs[min(index, len(schema.inputs) - 1)]
         if not name and formal.option != defs.OpSchema.FormalParameterOption.Optional:
-            raise BrokenModel(f"a node {node.op_type} leaves out its input {formal.name}")
+            raise BrokenModel(f"a node {node.op_type} lacks its required input {formal.name}")

@@ -1,4 +1,4 @@
-"""ONNX models, run by ONNX Runtime on the processor: what most frameworks can be exported to."""
+"""The ONNX runtime: loads ONNX models and runs them with ONNX Runtime on the CPU."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,18 +14,19 @@ from app.models.versions import InputColumn
 from worker.context import JobError
 from worker.runtimes import probing
 from worker.runtimes.onnx import file as onnx_file
-from worker.runtimes.onnx.inputs import Array, Inputs
-from worker.runtimes.onnx.outputs import Outputs, outputs
+from worker.runtimes.onnx.inputs import Inputs
+from worker.runtimes.onnx.outputs import Outputs, parse_outputs
+from worker.runtimes.onnx.tensor_input import Array
 from worker.runtimes.runtime import BrokenModel, Signature
 
 FATAL: Final = 4
-"""ONNX Runtime says what is wrong in its exceptions too; on stderr it would only repeat it."""
+"""The log level of ONNX Runtime. Its exceptions carry the same messages that it would log to stderr."""
 
 ort.set_default_logger_severity(FATAL)
 
 
 class OnnxRuntime:
-    """Loads models that are one file and use the operators of the specification only."""
+    """Loads ONNX models that are a single file and use only operators of the ONNX specification."""
 
     def load(self, reference: ModelReference, path: Path | None) -> "OnnxModel":
         """Load a model from its file. Raises UnsafeModel, BrokenModel."""
@@ -34,24 +35,29 @@ class OnnxRuntime:
         return _open(path)
 
     def inspect(self, path: Path) -> Signature:
-        """What a file says of itself. Raises UnsafeModel, BrokenModel."""
+        """Load an uploaded file, try it on example rows and return its signature.
+
+        Raises UnsafeModel, BrokenModel.
+        """
         model = _open(path)
-        told = model.signature
-        said = probing.prediction_of(model, model.examples())
-        if said is None:  # it takes other rows than those that were tried
-            return told
-        task = probing.task_of(said)
-        if told.classes is not None and task is None and model.outputs.are_named:
-            names = len(told.classes)
-            raise BrokenModel(f"{names} classes are named for it, but it has scores of another number")
-        return msgspec.structs.replace(told, task=task, classes=None if task is None else told.classes)
+        declared = model.signature
+        prediction = probing.try_rows(model, model.examples())
+        if prediction is None:  # the model accepts none of the example rows, but may accept others
+            return declared
+        task = probing.infer_task(prediction)
+        if declared.classes is not None and task is None and model.outputs.are_named:
+            raise BrokenModel(
+                f"{len(declared.classes)} class names were given, but it returns another number of scores"
+            )
+        classes = None if task is None else declared.classes
+        return msgspec.structs.replace(declared, task=task, classes=classes)
 
 
 class OnnxModel:
     """A model in a session of ONNX Runtime.
 
-    A prediction is `{"label", "score", "scores"}` of a classifier, `{"value"}` of a regressor, and
-    `{"outputs": {name: value}}` of anything else.
+    A prediction is `{"label", "score", "scores"}` from a classifier, `{"value"}` from a regressor, and
+    `{"outputs": {name: value}}` from any other model.
     """
 
     def __init__(
@@ -64,7 +70,7 @@ class OnnxModel:
 
     @property
     def signature(self) -> Signature:
-        """What the model takes and gives."""
+        """The task, columns and classes that the file declares."""
         columns = self._inputs.columns
         return Signature(
             task=self.outputs.task,
@@ -76,58 +82,59 @@ class OnnxModel:
         )
 
     def examples(self) -> Iterator[Any]:
-        """Rows to try it with; none if it takes rows of any length, which are not to be guessed."""
+        """Yield example rows; none if the model takes rows of any length."""
         return self._inputs.examples()
 
     def predict(self, rows: Sequence[Any]) -> list[Any]:
-        """One prediction, or a RowError, for each row. Raises JobError `prediction_failed`."""
-        return self._for_each(rows, are_only_written=False)
+        """Return a prediction or a RowError for each row. Raises JobError `prediction_failed`."""
+        return self._predict(rows, may_be_structs=False)
 
     def predict_to_write(self, rows: Sequence[Any]) -> list[Any]:
-        """As `predict`, for those who only write it down."""
-        return self._for_each(rows, are_only_written=True)
+        """Like `predict`, but may return structs instead of dicts."""
+        return self._predict(rows, may_be_structs=True)
 
-    def _for_each(self, rows: Sequence[Any], *, are_only_written: bool) -> list[Any]:
+    def _predict(self, rows: Sequence[Any], *, may_be_structs: bool) -> list[Any]:
         results: list[Any] = [None] * len(rows)
-        for places, feed in self._inputs.feeds(rows, results) if rows else ():
-            for first, part, count in _parts(feed, len(places), self._inputs.rows_at_a_time):
-                said = self.outputs.predictions(self._run(part), count, are_only_written=are_only_written)
+        for indices, feed in self._inputs.feeds(rows, results) if rows else ():
+            for first, batch, count in _split(feed, len(indices), self._inputs.batch_size):
+                predictions = self.outputs.predictions(self._run(batch), count, may_be_structs=may_be_structs)
                 if count == len(rows):
-                    return said
-                for place, prediction in zip(places[first : first + count], said, strict=True):
-                    results[place] = prediction
+                    return predictions
+                for index, prediction in zip(indices[first : first + count], predictions, strict=True):
+                    results[index] = prediction
         return results
 
     def _run(self, feed: dict[str, Array]) -> list[Any]:
         try:
-            given: list[Any] = self._session.run(list(self.outputs.names), feed)
-        except Exception as error:  # its exceptions have no base of their own
+            outputs: list[Any] = self._session.run(list(self.outputs.names), feed)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base class
             raise JobError(
-                "prediction_failed", f"The model failed: {_told(error)}", is_retryable=False
+                "prediction_failed", f"The model failed: {onnx_file.first_line(error)}", is_retryable=False
             ) from error
-        return given
+        return outputs
 
 
 def _open(path: Path) -> OnnxModel:
     model = onnx_file.read(path)
     try:
-        session = ort.InferenceSession(str(path), _options(), providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
     except MemoryError:
         raise
-    except Exception as error:  # its exceptions have no base of their own
-        raise BrokenModel(f"ONNX Runtime does not load it: {_told(error)}") from None
-    told = session.get_inputs()
-    if not told:
+    except Exception as error:  # ONNX Runtime's exceptions have no common base class
+        raise BrokenModel(f"ONNX Runtime refuses it: {onnx_file.first_line(error)}") from None
+    inputs = session.get_inputs()
+    if not inputs:
         raise BrokenModel("it has no inputs")
     metadata = dict(session.get_modelmeta().custom_metadata_map)
-    return OnnxModel(session, Inputs(told, metadata), outputs(session.get_outputs(), model), _versions(model))
+    outputs = parse_outputs(session.get_outputs(), model)
+    return OnnxModel(session, Inputs(inputs, metadata), outputs, _versions(model))
 
 
-def _options() -> ort.SessionOptions:
-    """One thread: a slot is meant to be one core. And what is written to disk, nobody would look for.
+def _session_options() -> ort.SessionOptions:
+    """Return options for one thread, since a slot is one core, and without profiling, which writes files.
 
-    Strict inference of shapes is not asked for, nor by onnx' full check: skl2onnx itself declares one column
-    for a model of several targets.
+    Strict shape inference stays off, here and in the ONNX checker, because skl2onnx itself declares one
+    column for a model with several targets.
     """
     options = ort.SessionOptions()
     options.enable_profiling = False
@@ -135,33 +142,29 @@ def _options() -> ort.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = FATAL
-    # What was looked at is a protobuf; it must not be read as anything else.
+    # The checks parsed the file as a protobuf, so ONNX Runtime must not parse it as another format.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.allow_released_opsets_only", "1")
     return options
 
 
 def _versions(model: onnx.ModelProto) -> dict[str, str]:
-    """What the file was made with, and what it needs."""
+    """Return the opsets that the file needs and the version of the library that produced it."""
     opsets = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     versions = {f"opset {domain}": str(version) for domain, version in opsets.items()}
     if model.producer_name:
-        versions[onnx_file.shown(model.producer_name)] = onnx_file.shown(model.producer_version)
+        versions[onnx_file.truncate(model.producer_name)] = onnx_file.truncate(model.producer_version)
     return versions
 
 
-def _parts(
-    feed: dict[str, Array], count: int, rows_at_a_time: int | None
+def _split(
+    feed: dict[str, Array], count: int, batch_size: int | None
 ) -> Iterator[tuple[int, dict[str, Array], int]]:
-    """The tensors in pieces of as many rows as the model takes; the last one is filled with its last row."""
-    if rows_at_a_time is None:
+    """Yield the first row, the tensors and the row count of each batch; pads the last with its last row."""
+    if batch_size is None:
         yield 0, feed, count
         return
-    for first in range(0, count, rows_at_a_time):
-        there = min(rows_at_a_time, count - first)
-        places = np.minimum(np.arange(first, first + rows_at_a_time), first + there - 1)
-        yield first, {name: array[places] for name, array in feed.items()}, there
-
-
-def _told(error: Exception) -> str:
-    return onnx_file.first_line(error)
+    for first in range(0, count, batch_size):
+        rows = min(batch_size, count - first)
+        indices = np.minimum(np.arange(first, first + batch_size), first + rows - 1)
+        yield first, {name: array[indices] for name, array in feed.items()}, rows

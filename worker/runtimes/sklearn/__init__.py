@@ -1,1 +1,1 @@
-"""Runs scikit-learn models from skops files."""
+"""Run scikit-learn models from skops files."""

@@ -1,8 +1,9 @@
-"""What each column of a scikit-learn model holds, and rows as the matrix that the model was fitted to take.
+"""Parse rows into the matrix that a scikit-learn model takes, each value by the type of its column.
 
-A value is read by its column alone. What the column holds is in the note of a file that was trained here; of
-another's file it is in what was fitted: an encoder knows its categories, an imputer the type of its fills,
-and whatever has neither computes with numbers. So a row is the same to the model whatever stands beside it.
+For a model trained here, the metadata in its file has the types of the columns. For an uploaded model they
+are inferred from its fitted parts: an encoder has its categories, an imputer the type of its fill values,
+and all others compute with numbers. So the same row gives the same input, whatever the other rows of its
+batch.
 """
 
 import math
@@ -26,187 +27,197 @@ from worker.columnar import TableLists
 from worker.runtimes.sklearn.estimators import first_parts
 
 MAX_DEPTH: Final = 20
-"""Somebody else's pipelines may hold each other; deeper than that nobody looks."""
+"""The parts of an uploaded model may be nested without limit. Deeper parts are not inspected."""
 
 Matrix = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How the values of one column are read. `type` is what an InputColumn says of it.
+class Parser:
+    """Parses the values of one column. `type` is the type of the InputColumn.
 
-    `largest` is the largest number that is one, None for a column whose numbers are not read as they are.
+    `largest` is the largest magnitude of a number, beyond which it is missing; None unless numbers in an
+    Arrow column can be used without parsing.
     """
 
-    read: Callable[[Any], Any]
+    parse: Callable[[Any], Any]
     type: str
     largest: float | None = None
 
     @property
     def is_number(self) -> bool:
-        """Whether it gives floats, NaN for what is missing."""
+        """Whether it returns floats, with NaN for a missing value."""
         return self.type == "number"
 
 
-def _category(missing: Any) -> Callable[[Any], Any]:
-    def read(value: Any) -> Any:
-        found = cells.category(value)
-        return missing if found is None else found
+def _category_parser(missing: Any) -> Callable[[Any], Any]:
+    def parse(value: Any) -> Any:
+        category = cells.parse_category(value)
+        return missing if category is None else category
 
-    return read
+    return parse
 
 
-def _text(value: Any) -> str:
+def _parse_text(value: Any) -> str:
     if value is None:
-        raise BadCell("there is no text")
-    return cells.text(value)
+        raise BadCell("the text is missing")
+    return cells.parse_text(value)
 
 
-def _as_it_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
-NUMBER: Final = Reader(cells.number, "number", largest=sys.float_info.max)
-BOUNDED: Final = Reader(cells.bounded, "number", largest=cells.MAX_NUMBER)
-TEXT: Final = Reader(_text, "text")
-ANY: Final = Reader(_as_it_is, "any")
-CATEGORY: Final = Reader(_category(math.nan), "category")
-"""What is missing is NaN, as in a table of pandas."""
+NUMBER: Final = Parser(cells.parse_number, "number", largest=sys.float_info.max)
+BOUNDED_NUMBER: Final = Parser(cells.parse_bounded_number, "number", largest=cells.MAX_NUMBER)
+TEXT: Final = Parser(_parse_text, "text")
+ANY: Final = Parser(_identity, "any")
+CATEGORY: Final = Parser(_category_parser(math.nan), "category")
+"""A missing category is NaN, as in a pandas DataFrame."""
 
-CATEGORY_OR_NONE: Final = Reader(_category(None), "category")
-
-
-def found_in(estimator: Any, count: int) -> tuple[Reader, ...]:
-    """What each of the columns holds, as far as the fitted parts of somebody else's model tell."""
-    found: list[Reader | None] = [None] * count
-    _look(estimator, list(range(count)), found, MAX_DEPTH)
-    return tuple(NUMBER if reader is None else reader for reader in found)
+CATEGORY_OR_NONE: Final = Parser(_category_parser(None), "category")
+"""A missing category is None, for models fitted on arrays with None."""
 
 
-def matrix_of(read: Sequence[Sequence[Any]], readers: Sequence[Reader] | None) -> Matrix:
-    """Rows whose values were read, as a model takes them."""
-    if readers is not None and all(reader.is_number for reader in readers):
-        return np.array(read, dtype=np.float64).reshape(len(read), len(readers))
-    is_untold = readers is None or all(reader.is_number or reader is ANY for reader in readers)
-    if is_untold and not any(isinstance(value, str) for row in read for value in row):
+def infer_parsers(estimator: Any, count: int) -> tuple[Parser, ...]:
+    """Infer the parsers of the `count` columns of an uploaded model from its fitted parts."""
+    inferred: list[Parser | None] = [None] * count
+    _inspect(estimator, list(range(count)), inferred, MAX_DEPTH)
+    return tuple(NUMBER if parser is None else parser for parser in inferred)
+
+
+def to_matrix(rows: Sequence[Sequence[Any]], parsers: Sequence[Parser] | None) -> Matrix:
+    """Return parsed rows as an array, of floats if possible, else of objects."""
+    if parsers is not None and all(parser.is_number for parser in parsers):
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(parsers))
+    may_be_floats = parsers is None or all(parser.is_number or parser is ANY for parser in parsers)
+    if may_be_floats and not any(isinstance(value, str) for row in rows for value in row):
         try:
-            return np.array(read, dtype=np.float64)
-        except (TypeError, ValueError):  # lists, or rows of different lengths
+            return np.array(rows, dtype=np.float64)
+        except (TypeError, ValueError):  # values that are lists, or rows of different lengths
             pass
-    matrix = np.empty((len(read), len(read[0])), dtype=object)
-    matrix[:] = read
+    matrix = np.empty((len(rows), len(rows[0])), dtype=object)
+    matrix[:] = rows
     return matrix
 
 
-def read_table(
-    rows: TableLists, readers: Sequence[Reader], names: Sequence[str]
+def parse_table(
+    rows: TableLists, parsers: Sequence[Parser], names: Sequence[str]
 ) -> tuple[list[int], Matrix | None, dict[int, str]]:
-    """Of rows that can be read the places and the matrix; what is wrong with the others."""
-    if (numbers := _numbers(rows, readers)) is not None:
+    """Parse table rows column by column.
+
+    Returns the indices of the valid rows, their matrix (None if there are none), and the error of each
+    invalid row by its index.
+    """
+    if (numbers := _numeric_matrix(rows, parsers)) is not None:
         return list(range(len(rows))), numbers, {}
-    faults: dict[int, str] = {}
-    columns = [_column(rows, place, reader, names[place], faults) for place, reader in enumerate(readers)]
-    places = [place for place in range(len(rows)) if place not in faults]
-    if not places:
-        return places, None, faults
+    errors: dict[int, str] = {}
+    columns = [
+        _parse_column(rows, index, parser, names[index], errors) for index, parser in enumerate(parsers)
+    ]
+    valid = [row for row in range(len(rows)) if row not in errors]
+    if not valid:
+        return valid, None, errors
     if all(column.dtype != object for column in columns):
         matrix = np.column_stack(columns)
     else:
         matrix = np.empty((len(rows), len(columns)), dtype=object)
-        for place, column in enumerate(columns):
-            matrix[:, place] = column
-    return places, matrix if not faults else matrix[places], faults
+        for index, column in enumerate(columns):
+            matrix[:, index] = column
+    return valid, matrix if not errors else matrix[valid], errors
 
 
-def _column(
-    rows: TableLists, place: int, reader: Reader, name: str, faults: dict[int, str]
+def _parse_column(
+    rows: TableLists, index: int, parser: Parser, name: str, errors: dict[int, str]
 ) -> npt.NDArray[Any]:
-    if reader.largest is not None and (numbers := rows.numbers_at(place)) is not None:
-        return _bounded(numbers, reader.largest)
-    values = rows.columns()[place] if reader is ANY else rows.written(place)
-    found = np.full(len(values), np.nan) if reader.is_number else np.empty(len(values), dtype=object)
+    if parser.largest is not None and (numbers := rows.to_vector(index)) is not None:
+        return _replace_larger(numbers, parser.largest)
+    values = rows.columns()[index] if parser is ANY else rows.column_as_written(index)
+    parsed = np.full(len(values), np.nan) if parser.is_number else np.empty(len(values), dtype=object)
     for row, value in enumerate(values):
         try:
-            found[row] = reader.read(value)
+            parsed[row] = parser.parse(value)
         except BadCell as error:
-            faults.setdefault(row, f"{name!r}: {error}")
-    return found
+            errors.setdefault(row, f"{name!r}: {error}")
+    return parsed
 
 
-def _numbers(rows: TableLists, readers: Sequence[Reader]) -> Matrix | None:
-    """The matrix at once, if all columns are numbers of one kind, to the model as in the file."""
-    largest = {reader.largest for reader in readers}
-    bound = largest.pop() if len(largest) == 1 else None
-    matrix = None if bound is None else rows.numbers()
-    return None if matrix is None or bound is None else _bounded(matrix, bound)
+def _numeric_matrix(rows: TableLists, parsers: Sequence[Parser]) -> Matrix | None:
+    """Return all columns at once; None unless all are numeric and have the same largest number."""
+    limits = {parser.largest for parser in parsers}
+    largest = limits.pop() if len(limits) == 1 else None
+    matrix = None if largest is None else rows.to_matrix()
+    return None if matrix is None or largest is None else _replace_larger(matrix, largest)
 
 
-def _bounded(numbers: npt.NDArray[np.float64], largest: float) -> npt.NDArray[np.float64]:
-    """The numbers, with NaN in the place of those that are larger."""
+def _replace_larger(numbers: npt.NDArray[np.float64], largest: float) -> npt.NDArray[np.float64]:
+    """Return the numbers with NaN in place of those with a larger magnitude."""
     with np.errstate(invalid="ignore"):
-        is_outside = np.abs(numbers) > largest
-    return np.where(is_outside, np.nan, numbers) if is_outside.any() else numbers
+        is_larger = np.abs(numbers) > largest
+    return np.where(is_larger, np.nan, numbers) if is_larger.any() else numbers
 
 
-def _look(part: Any, places: list[int], found: list[Reader | None], depth: int) -> None:
-    """Note for each place what a fitted part takes there."""
+def _inspect(part: Any, columns: list[int], inferred: list[Parser | None], depth: int) -> None:
+    """Record for each of the columns that a fitted part takes how it takes them."""
     if depth == 0:
         return
     match part:
         case Pipeline():
             first = next((step for _, step in part.steps if step not in (None, "passthrough")), None)
-            _look(first, places, found, depth - 1)
+            _inspect(first, columns, inferred, depth - 1)
         case FrozenEstimator():
-            _look(part.estimator, places, found, depth - 1)
+            _inspect(part.estimator, columns, inferred, depth - 1)
         case FeatureUnion():
             for _, member in part.transformer_list:
-                _look(member, places, found, depth - 1)
+                _inspect(member, columns, inferred, depth - 1)
         case ColumnTransformer():
-            for _, member, columns in part.transformers_:
-                _look(member, _chosen(columns, places), found, depth - 1)
+            for _, member, selection in part.transformers_:
+                _inspect(member, _select(selection, columns), inferred, depth - 1)
         case CountVectorizer() | HashingVectorizer():
-            _note(found, places, [TEXT] * len(places))
+            _record(inferred, columns, [TEXT] * len(columns))
         case SimpleImputer():
-            _note(found, places, [_of_imputer(part)] * len(places))
+            _record(inferred, columns, [_parser_of_imputer(part)] * len(columns))
         case BaseEstimator():
-            _look_at_categories(part, places, found, depth)
+            _inspect_estimator(part, columns, inferred, depth)
 
 
-def _look_at_categories(part: Any, places: list[int], found: list[Reader | None], depth: int) -> None:
+def _inspect_estimator(part: Any, columns: list[int], inferred: list[Parser | None], depth: int) -> None:
     categories = getattr(part, "categories_", None)
-    if isinstance(categories, list) and len(categories) == len(places):
-        _note(found, places, [_of_categories(known) for known in categories])
+    if isinstance(categories, list) and len(categories) == len(columns):
+        _record(inferred, columns, [_parser_of_categories(known) for known in categories])
         return
     preprocessor = getattr(part, "_preprocessor", None)  # of histogram boosting with categories
     if isinstance(preprocessor, ColumnTransformer):
-        _look(preprocessor, places, found, depth - 1)
-    elif parts := list(first_parts(part)):  # a search, a vote, a calibration, …
+        _inspect(preprocessor, columns, inferred, depth - 1)
+    elif parts := list(first_parts(part)):  # of a search, a voting or a calibrated classifier, …
         for inner in parts:
-            _look(inner, places, found, depth - 1)
+            _inspect(inner, columns, inferred, depth - 1)
     else:
-        _note(found, places, [NUMBER] * len(places))
+        _record(inferred, columns, [NUMBER] * len(columns))
 
 
-def _note(found: list[Reader | None], places: Sequence[int], readers: Sequence[Reader]) -> None:
-    for place, reader in zip(places, readers, strict=True):
-        known = found[place]
-        found[place] = reader if known is None or known is reader else _both(known, reader)
+def _record(inferred: list[Parser | None], columns: Sequence[int], parsers: Sequence[Parser]) -> None:
+    for column, parser in zip(columns, parsers, strict=True):
+        known = inferred[column]
+        inferred[column] = parser if known is None or known is parser else _reconcile(known, parser)
 
 
-def _both(one: Reader, two: Reader) -> Reader:
-    """What a column holds of which two parts of a model tell differently."""
-    texts = [reader for reader in (one, two) if not reader.is_number]
-    return texts[0] if len(texts) == 1 or all(reader.type != "any" for reader in texts) else ANY
+def _reconcile(one: Parser, other: Parser) -> Parser:
+    """Return the parser of a column that two parts of a model take differently."""
+    not_numbers = [parser for parser in (one, other) if not parser.is_number]
+    if len(not_numbers) == 1 or all(parser.type != "any" for parser in not_numbers):
+        return not_numbers[0]
+    return ANY
 
 
-def _of_imputer(part: SimpleImputer) -> Reader:
+def _parser_of_imputer(part: SimpleImputer) -> Parser:
     statistics = getattr(part, "statistics_", None)
     if isinstance(statistics, np.ndarray) and statistics.dtype.kind in "OUS":
         return CATEGORY_OR_NONE if part.missing_values is None else CATEGORY
     return NUMBER
 
 
-def _of_categories(known: Any) -> Reader:
+def _parser_of_categories(known: Any) -> Parser:
     categories = np.asarray(known)
     if categories.dtype.kind in "iufb":
         return NUMBER
@@ -217,14 +228,14 @@ def _of_categories(known: Any) -> Reader:
     return CATEGORY_OR_NONE if any(value is None for value in missing) else CATEGORY
 
 
-def _chosen(columns: Any, places: list[int]) -> list[int]:
-    """The places that a transformer's columns mean, which may be numbers, a mask or a slice."""
+def _select(selection: Any, columns: list[int]) -> list[int]:
+    """Apply the column selection of a transformer: an index, indices, a mask or a slice."""
     try:
-        if isinstance(columns, int | np.integer):
-            return [places[columns]]
-        chosen: list[int] = np.asarray(places)[
-            columns if isinstance(columns, slice) else np.asarray(columns)
+        if isinstance(selection, int | np.integer):
+            return [columns[selection]]
+        selected: list[int] = np.asarray(columns)[
+            selection if isinstance(selection, slice) else np.asarray(selection)
         ].tolist()
-    except (IndexError, TypeError, ValueError):  # names, or what somebody else's file says
+    except (IndexError, TypeError, ValueError):  # names, or a selection that the file has made up
         return []
-    return chosen
+    return selected

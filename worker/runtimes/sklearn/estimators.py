@@ -1,4 +1,4 @@
-"""What a scikit-learn estimator takes and predicts, found in its parts: it does not say so itself."""
+"""Determine what a scikit-learn estimator predicts and what rows it takes, from its parts."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,16 +11,16 @@ from sklearn.ensemble import StackingClassifier, StackingRegressor, VotingClassi
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-_INNER: Final = ("best_estimator_", "estimator_", "regressor_", "estimator")
-_OF_SEVERAL: Final = (VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor)
+_INNER_ATTRIBUTES: Final = ("best_estimator_", "estimator_", "regressor_", "estimator")
+_HETEROGENEOUS: Final = (VotingClassifier, VotingRegressor, StackingClassifier, StackingRegressor)
 NO_STEP: Final = (None, "passthrough", "drop")
 
-NUMBERS: Final = (1.0, 0.0, 2.0)
-"""What is tried in a column of numbers; a logarithm takes no 0, a category of a naive Bayes model no 2."""
+EXAMPLE_NUMBERS: Final = (1.0, 0.0, 2.0)
+"""Several, because a logarithm does not accept 0, and a categorical naive Bayes model may not accept 2."""
 
 
 class Kind(StrEnum):
-    """What an estimator is for."""
+    """The kind of an estimator."""
 
     CLASSIFIER = "classifier"
     REGRESSOR = "regressor"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 def kind_of(estimator: Any) -> Kind | None:
-    """What an estimator is for; None if it neither predicts nor transforms single rows."""
+    """Return the kind of an estimator; None if it can neither predict nor transform single rows."""
     if is_classifier(estimator):
         return Kind.CLASSIFIER
     if is_regressor(estimator):
@@ -43,29 +43,29 @@ def kind_of(estimator: Any) -> Kind | None:
 
 
 def _is_mixture(estimator: Any) -> bool:
-    """Whether it estimates densities; one that also predicts tells which component a row belongs to."""
+    """Return whether it is a density estimator, like GaussianMixture, whose `predict` returns a component."""
     tags = getattr(estimator, "__sklearn_tags__", None)
     return tags is not None and tags().estimator_type == "density_estimator"
 
 
 def takes_texts(estimator: Any) -> bool:
-    """Whether a row is one text, and not a list of values."""
+    """Return whether a row is one text rather than a list of values."""
     if isinstance(estimator, CountVectorizer | HashingVectorizer):
         return True
     return any(takes_texts(part) for part in first_parts(estimator))
 
 
 def example_rows(estimator: Any, width: int) -> Iterator[list[Any]]:
-    """Rows of so many values that the estimator may take: known categories, texts, and several numbers."""
-    known = _known(estimator, width)
-    for number in NUMBERS:
+    """Yield rows of `width` values that the estimator may accept, of known categories, texts and numbers."""
+    known = _known_values(estimator, width)
+    for number in EXAMPLE_NUMBERS:
         yield [number if value is None else value for value in known]
     yield ["a" if value is None else value for value in known]
     yield [None] * width
 
 
 def first_parts(estimator: Any) -> Iterator[Any]:
-    """The parts that see the row as it comes in."""
+    """Yield the parts that take the unmodified rows."""
     match estimator:
         case Pipeline():
             steps = [step for _, step in estimator.steps if step not in NO_STEP]
@@ -79,64 +79,66 @@ def first_parts(estimator: Any) -> Iterator[Any]:
 
 
 def _inner(estimator: Any) -> Iterator[Any]:
-    """The fitted estimators within another that see its columns, all of them, as they are."""
+    """Yield the fitted estimators inside another one that take all its columns unmodified."""
     attributes = vars(estimator) if hasattr(estimator, "__dict__") else {}
     if "estimators_features_" in attributes:
         return
     members: Any = attributes.get("estimators_")
-    if isinstance(estimator, _OF_SEVERAL) and isinstance(members, list):
-        found = members
+    if isinstance(estimator, _HETEROGENEOUS) and isinstance(members, list):
+        parts = members
     elif isinstance(members, list):
-        found = members[:1]
+        parts = members[:1]
     elif isinstance(members := attributes.get("calibrated_classifiers_"), list):
-        found = [member.estimator for member in members[:1]]
+        parts = [member.estimator for member in members[:1]]
     else:
-        found = [attributes[name] for name in _INNER if hasattr(attributes.get(name), "get_params")][:1]
+        parts = [
+            attributes[name] for name in _INNER_ATTRIBUTES if hasattr(attributes.get(name), "get_params")
+        ][:1]
     width = attributes.get("n_features_in_")
-    for part in found:
-        # What selects columns has an estimator of those that it selected.
+    for part in parts:
+        # The inner estimator of a feature selector takes the selected columns only.
         if hasattr(part, "get_params") and (width is None or getattr(part, "n_features_in_", width) == width):
             yield part
 
 
-def _known(estimator: Any, width: int) -> list[Any]:
-    """A value that fits into each column, None where any number may."""
+def _known_values(estimator: Any, width: int) -> list[Any]:
+    """Return a valid value for each column; None where the estimator does not restrict it."""
     known: list[Any] = [None] * width
     if isinstance(estimator, ColumnTransformer):
-        for _, part, chosen in getattr(estimator, "transformers_", ()):
-            _fill(known, part, chosen)
+        for _, part, selection in getattr(estimator, "transformers_", ()):
+            _fill_selected(known, part, selection)
         return known
     if isinstance(estimator, CountVectorizer | HashingVectorizer):
         return ["a"] * width
     if len(categories := getattr(estimator, "categories_", ())) == width:
-        return [_plain(values[0]) for values in categories]
+        return [_to_plain_value(values[0]) for values in categories]
     parts = [step for _, step in estimator.steps] if isinstance(estimator, Pipeline) else None
     for part in parts or first_parts(estimator):
         if part in NO_STEP:
             continue
-        inner = _known(part, width)
+        inner = _known_values(part, width)
         if any(value is not None for value in inner):
             return inner
         if parts is not None and getattr(part, "n_features_in_", width) != width:
-            break  # from here on there are other columns
+            break  # the following steps take other columns
     return known
 
 
-def _plain(category: Any) -> Any:
+def _to_plain_value(category: Any) -> Any:
     value = category.item() if isinstance(category, np.generic) else category
     return value if isinstance(value, str | int | float) else None
 
 
-def _fill(known: list[Any], part: Any, chosen: Any) -> None:
-    """Put what a part of a ColumnTransformer knows into the columns that it gets."""
+def _fill_selected(known: list[Any], part: Any, selection: Any) -> None:
+    """Set the values of the columns that a ColumnTransformer selects for one of its parts."""
     if isinstance(part, str):
         return
     try:
-        places = np.arange(len(known))[chosen]
-    except (IndexError, ValueError, TypeError):  # for columns that it does not have: it will fail on any row
+        columns = np.arange(len(known))[selection]
+    except (IndexError, ValueError, TypeError):  # selects missing columns; the model will fail on any row
         return
-    if np.ndim(places) == 0:  # as one column, whose values a vectorizer takes
-        known[int(places)] = "a"
+    if np.ndim(columns) == 0:  # a single column, selected as a sequence of texts for a vectorizer
+        known[int(columns)] = "a"
         return
-    for place, value in zip(places.tolist(), _known(part, len(places)), strict=True):
-        known[place] = value if known[place] is None else known[place]
+    for column, value in zip(columns.tolist(), _known_values(part, len(columns)), strict=True):
+        known[column] = value if known[column] is None else known[column]

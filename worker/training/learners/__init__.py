@@ -1,45 +1,77 @@
-"""The learners, each by the name of its algorithm."""
+"""Learners by the name of their algorithm: the built-in ones, and those that plugins add."""
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Final
 
-from app.jobs.algorithms.catalogue import Name
+from app.core.errors import ConfigurationError
+from app.core.plugins import ExtensionPoint
+from app.jobs.algorithms import catalogue
+from app.jobs.algorithms.catalogue import Algorithm, Name
 from app.jobs.algorithms.hyperparameters import Hyperparameters
+from worker.context import JobError
 from worker.training.features import Shape
 from worker.training.learners.bayes import BayesLearner
 from worker.training.learners.boosting import BoostingLearner
 from worker.training.learners.forest import ForestLearner
-from worker.training.learners.learner import Learner, TrainingData
+from worker.training.learners.learner import Learner, LearnerSpec, TrainingData
 from worker.training.learners.linear import LinearLearner
 from worker.training.learners.network import NetworkLearner
 from worker.training.learners.ridge import RidgeLearner
 
-__all__ = ["SHAPES", "Learner", "TrainingData", "start"]
+__all__ = ["LEARNERS", "Learner", "LearnerSpec", "TrainingData", "algorithm", "install", "shape", "start"]
 
-SHAPES: Final = {
-    Name.LOGISTIC_REGRESSION: Shape.SCALED,
-    Name.LINEAR_SVM: Shape.SCALED,
-    Name.MULTINOMIAL_NB: Shape.COUNTS,
-    Name.RANDOM_FOREST: Shape.TREES,
-    Name.HIST_GRADIENT_BOOSTING: Shape.BINS,
-    Name.RIDGE: Shape.SCALED,
-    Name.MLP: Shape.DENSE,
-}
-"""What each algorithm wants its rows to be."""
-
-_LEARNERS: Final[dict[Name, Callable[[Any, TrainingData], Learner]]] = {
-    Name.LOGISTIC_REGRESSION: lambda params, training_data: LinearLearner(
-        Name.LOGISTIC_REGRESSION, params, training_data
+LEARNERS: Final[dict[str, LearnerSpec]] = {
+    Name.LOGISTIC_REGRESSION: LearnerSpec(
+        Shape.SCALED, lambda params, data: LinearLearner(Name.LOGISTIC_REGRESSION, params, data)
     ),
-    Name.LINEAR_SVM: lambda params, training_data: LinearLearner(Name.LINEAR_SVM, params, training_data),
-    Name.MULTINOMIAL_NB: BayesLearner,
-    Name.RANDOM_FOREST: ForestLearner,
-    Name.HIST_GRADIENT_BOOSTING: BoostingLearner,
-    Name.RIDGE: RidgeLearner,
-    Name.MLP: NetworkLearner,
+    Name.LINEAR_SVM: LearnerSpec(
+        Shape.SCALED, lambda params, data: LinearLearner(Name.LINEAR_SVM, params, data)
+    ),
+    Name.MULTINOMIAL_NB: LearnerSpec(Shape.COUNTS, BayesLearner),
+    Name.RANDOM_FOREST: LearnerSpec(Shape.TREES, ForestLearner),
+    Name.HIST_GRADIENT_BOOSTING: LearnerSpec(Shape.BINS, BoostingLearner),
+    Name.RIDGE: LearnerSpec(Shape.SCALED, RidgeLearner),
+    Name.MLP: LearnerSpec(Shape.DENSE, NetworkLearner),
 }
 
+ADDED: Final = ExtensionPoint[LearnerSpec](
+    "learners", "learner", lambda value: isinstance(value, LearnerSpec)
+)
 
-def start(name: Name, params: Hyperparameters, training_data: TrainingData) -> Learner:
-    """A learner that has learnt nothing yet. Raises TooLargeToTrain."""
-    return _LEARNERS[name](params, training_data)
+_algorithms: Final[dict[str, Algorithm]] = dict(catalogue.ALGORITHMS)
+_learners: Final[dict[str, LearnerSpec]] = dict(LEARNERS)
+
+
+def install(plugins: Iterable[str]) -> None:
+    """Load the algorithms and learners of these plugins, instead of any loaded earlier.
+
+    Raises ConfigurationError if a plugin is wrong, or if an algorithm lacks its learner or the reverse.
+    """
+    plugins = tuple(plugins)
+    algorithms = catalogue.load(plugins)
+    learners = {**LEARNERS, **ADDED.load(plugins, taken=LEARNERS)}
+    if missing := sorted(algorithms.keys() - learners.keys()):
+        raise ConfigurationError(f"PLUGINS: no learner for the algorithm {', '.join(missing)}")
+    if missing := sorted(learners.keys() - algorithms.keys()):
+        raise ConfigurationError(f"PLUGINS: no algorithm for the learner {', '.join(missing)}")
+    _algorithms.clear()
+    _algorithms.update(algorithms)
+    _learners.clear()
+    _learners.update(learners)
+
+
+def algorithm(name: str) -> Algorithm:
+    """Return an algorithm. Raises JobError `unknown_algorithm`: another worker may have it."""
+    if name not in _algorithms:
+        raise JobError("unknown_algorithm", f"this worker cannot train with {name}")
+    return _algorithms[name]
+
+
+def shape(name: str) -> Shape:
+    """Return how the algorithm wants its rows encoded."""
+    return _learners[name].shape
+
+
+def start(name: str, params: Hyperparameters, training_data: TrainingData) -> Learner:
+    """Return a learner that has not learnt anything yet. Raises TooLargeToTrain."""
+    return _learners[name].start(params, training_data)

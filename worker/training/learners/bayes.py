@@ -9,7 +9,7 @@ from worker.training.learners.learner import TrainingData
 
 
 class BayesLearner:
-    """Counts once; a second pass would count the same rows again."""
+    """Multinomial naive Bayes; done after one pass, since a second would count the same rows again."""
 
     def __init__(self, params: MultinomialBayes, training_data: TrainingData) -> None:
         self._training_data = training_data
@@ -17,22 +17,22 @@ class BayesLearner:
         self._counter: Any = MultinomialNB(alpha=params.alpha, fit_prior=params.fit_prior)
 
     def learn(self, epoch: int) -> None:
-        """The pass."""
+        """Count all rows."""
         self._counter.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._counter
 
     def restore(self, state: Any) -> None:
-        """Take over an estimator."""
+        """Continue with this estimator."""
         self._counter = state
 
     def estimator(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._counter
 
     @property
     def ended(self) -> str | None:
-        """It has learnt all there is once it has counted."""
+        """Return a reason after the first pass."""
         return "naive Bayes has counted every row" if hasattr(self._counter, "classes_") else None

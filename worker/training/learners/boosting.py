@@ -10,10 +10,10 @@ from worker.training.learners.learner import TrainingData
 
 
 class BoostingLearner:
-    """Each epoch adds its share of the rounds, on top of all before.
+    """Each epoch adds its share of the rounds.
 
-    What it draws columns from is part of the estimator, and so of the state. The predictions that a
-    round corrects are computed anew at the start of each epoch, whether or not an attempt begins there.
+    The random state for sampling columns is part of the estimator, and so of the state. The predictions that
+    a round corrects are recomputed at the start of each epoch, whether or not an attempt begins there.
     """
 
     ended = None
@@ -33,24 +33,24 @@ class BoostingLearner:
             l2_regularization=params.l2_regularization,
             max_features=params.max_features,
             categorical_features=list(training_data.categorical) or None,
-            early_stopping=False,  # the trainer does that, on the rows that it holds out
+            early_stopping=False,  # the trainer stops early, by the rows that it holds out
             random_state=training_data.seed_of(0),
             warm_start=True,
         )
 
     def learn(self, epoch: int) -> None:
-        """Add this epoch's rounds."""
+        """Add the rounds of this epoch."""
         self._boosting.set_params(max_iter=self._training_data.share(self._rounds, epoch))
         self._boosting.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._boosting
 
     def restore(self, state: Any) -> None:
-        """Take over an estimator."""
+        """Continue with this estimator."""
         self._boosting = state
 
     def estimator(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._boosting

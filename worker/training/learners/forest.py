@@ -11,11 +11,11 @@ from worker.training.learners.learner import TrainingData
 
 NODE_BYTES: Final = 64
 COPIES: Final = 3
-"""The forest, what is kept of the best epoch, and the bytes of one of them as they are written."""
+"""The forest, the kept one of the best epoch, and the bytes of one while it is written."""
 
 
 class ForestLearner:
-    """Each epoch adds its share of the trees. A tree's randomness depends on the seed and its place only."""
+    """Each epoch adds its share of the trees. A tree depends on the seed and its index only."""
 
     ended = None
 
@@ -38,25 +38,29 @@ class ForestLearner:
         )
 
     def learn(self, epoch: int) -> None:
-        """Grow this epoch's trees."""
+        """Grow the trees of this epoch."""
         self._forest.set_params(n_estimators=self._training_data.share(self._trees, epoch))
         self._forest.fit(self._training_data.rows, self._training_data.truth, self._weights)
 
     def state(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._forest
 
     def restore(self, state: Any) -> None:
-        """Take over an estimator."""
+        """Continue with this estimator."""
         self._forest = state
 
     def estimator(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._forest
 
 
 def _ensure_room(params: RandomForest, training_data: TrainingData) -> None:
-    """A forest without bounds grows with the rows; seen: a leaf for three rows of a class, two of numbers."""
+    """Raise TooLargeToTrain if the trees may not fit into memory.
+
+    Without bounds they grow with the rows: measured, one leaf per three rows of a classification, two of a
+    regression.
+    """
     is_classifier = training_data.task is Task.CLASSIFICATION
     rows = len(training_data.truth)
     leaves = rows / max(3 if is_classifier else 2, params.min_samples_leaf)
@@ -65,4 +69,4 @@ def _ensure_room(params: RandomForest, training_data: TrainingData) -> None:
     values = 8 * (len(training_data.classes) if is_classifier else 1)
     needed = params.n_estimators * 2 * leaves * (NODE_BYTES + values) * COPIES
     trees = f"a forest of {params.n_estimators} trees over {rows} rows (bound max_depth or min_samples_leaf)"
-    memory.ensure_room(trees, needed)
+    memory.ensure_available(trees, needed)

@@ -1,5 +1,6 @@
-"""What a learner is: one algorithm at work, one epoch at a time."""
+"""The protocol of learners. A learner runs one algorithm, one epoch at a time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Protocol
@@ -10,23 +11,23 @@ from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 
 from app.models.versions import Task
-from worker.training.features import Matrix
+from worker.training.features import Matrix, Shape
 
 EPOCH_ROWS: Final = 2000
-"""Where an epoch is passes over the rows, it is as many as fit into so many rows, one at least.
+"""Rows in an epoch, for algorithms whose epoch is a number of passes over the rows; at least one pass.
 
-A hundred rows once are too few steps for anything to be seen.
+One pass over a hundred rows is too few steps to change the loss visibly.
 """
 
 PASS_ROWS: Final = 250
-"""Smaller tables are repeated within a pass: one call of scikit-learn costs as much as hundreds of rows."""
+"""Smaller tables are repeated within a pass: one call into scikit-learn costs as much as hundreds of rows."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a learner learns from, the same in every attempt at a job.
+    """The data of a training, identical in every attempt at the job. Learners must not change it.
 
-    `categorical` are the places of categories that are numbered, not encoded.
+    `truth` are the values of the target. `categorical` are the indices of columns with ordinal categories.
     """
 
     task: Task
@@ -38,38 +39,38 @@ class TrainingData:
 
     @cached_property
     def classes(self) -> npt.NDArray[Any]:
-        """The labels, in the order of the estimator's scores."""
+        """The labels, sorted: the order of an estimator's scores."""
         return np.unique(self.truth)
 
     @cached_property
     def scale(self) -> tuple[float, float]:
-        """The mean and the spread of the values of a regression."""
-        with np.errstate(over="ignore"):  # the loss will not be a number, and that is said
+        """Mean and standard deviation of the target of a regression."""
+        with np.errstate(over="ignore"):  # the trainer reports a loss that is not a number
             return float(self.truth.mean()), float(self.truth.std())
 
     @cached_property
     def scaled(self) -> npt.NDArray[np.float64]:
-        """The values of a regression, centred, with a spread of one."""
+        """The target of a regression with mean 0 and standard deviation 1."""
         mean, spread = self.scale
         return np.asarray((self.truth - mean) / spread, dtype=np.float64)
 
     def weights(self, *, balance: bool) -> npt.NDArray[np.float64] | None:
-        """The weight of each row, if rows differ."""
+        """Return the weight of each row, or None if all weigh the same."""
         if not balance or self.task is Task.REGRESSION:
             return None
         return np.asarray(compute_sample_weight("balanced", self.truth), dtype=np.float64)
 
     def seed_of(self, epoch: int) -> int:
-        """What an epoch draws from: so nothing hidden has to be kept between epochs."""
+        """Return the seed of an epoch. Since it is derived, no random state is carried between epochs."""
         return self._seeds(epoch, 1)[0]
 
     def seeds_of_passes(self, epoch: int) -> list[int]:
-        """What each pass of an epoch draws from. With few rows an epoch is several passes."""
+        """Return the seed of each pass of an epoch. With few rows, an epoch has several passes."""
         return self._seeds(epoch, max(1, EPOCH_ROWS // (self._repeats * len(self.truth))))
 
     @cached_property
     def rows_of_pass(self) -> Matrix:
-        """The rows that one pass learns from: all of them, and each as often as the others."""
+        """The rows of one pass: all rows, each repeated equally often."""
         if self._repeats == 1:
             return self.rows
         if sparse.issparse(self.rows):
@@ -77,7 +78,7 @@ class TrainingData:
         return np.tile(self.rows, (self._repeats, 1))
 
     def repeated(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Values of the rows, for the rows of a pass."""
+        """Repeat values of the rows as `rows_of_pass` repeats the rows."""
         return np.tile(values, self._repeats)
 
     @cached_property
@@ -85,7 +86,7 @@ class TrainingData:
         return max(1, PASS_ROWS // len(self.truth))
 
     def share(self, whole: int, epoch: int) -> int:
-        """How much of a whole there is after this epoch."""
+        """Return how many of `whole` units are done after this epoch, rounded up."""
         return -(-whole * epoch // self.epochs)
 
     def _seeds(self, epoch: int, count: int) -> list[int]:
@@ -94,29 +95,46 @@ class TrainingData:
 
 
 class Learner(Protocol):
-    """One algorithm at work. Epochs count from 1.
+    """One algorithm at work on one `TrainingData`. Epochs count from 1.
 
-    `state` is all that has been learnt, as estimators, arrays and plain values that skops can keep; a learner
-    of the same lessons that is given it with `restore` goes on exactly as this one would have.
+    A new learner with the same params and data, to which `state` is given by `restore`, must continue exactly
+    as this one would: an attempt may end after any epoch.
     """
 
     def learn(self, epoch: int) -> None:
-        """One epoch."""
+        """Run one epoch."""
         ...
 
     def state(self) -> Any:
-        """What has been learnt so far."""
+        """Return everything learnt so far: arrays, plain values, and estimators of trusted types.
+
+        skops writes it, and reads it with the checks that uploads pass.
+        """
         ...
 
     def restore(self, state: Any) -> None:
-        """Take over what has been learnt."""
+        """Continue from this state."""
         ...
 
     def estimator(self) -> Any:
-        """The model as it is now, in the units of the target. Not to be changed."""
+        """Return the model as it is now: a scikit-learn estimator of a trusted type, in units of the target.
+
+        The caller does not change it, and does not use it after the next epoch.
+        """
         ...
 
     @property
     def ended(self) -> str | None:
-        """Why more epochs would change nothing, as a sentence."""
+        """Return why more epochs would change nothing, as a clause; None while they would."""
         ...
+
+
+@dataclass(frozen=True)
+class LearnerSpec:
+    """A learner in the registry: how it wants the rows encoded, and a function that creates it.
+
+    `start(params, training_data)` gets the validated hyperparameters. It may raise TooLargeToTrain.
+    """
+
+    shape: Shape
+    start: Callable[[Any, TrainingData], Learner]

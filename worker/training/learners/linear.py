@@ -13,8 +13,7 @@ from app.models.versions import Task
 from worker.training.features import Matrix
 from worker.training.learners.learner import TrainingData
 
-# All with a bounded gradient: a row far out, as scaling makes them of rare values, cannot throw the model
-# away.
+# All have bounded gradients, so that an outlier, which scaling makes of rare values, cannot ruin the model.
 LOSSES: Final = {
     (Name.LOGISTIC_REGRESSION, Task.CLASSIFICATION): "log_loss",
     (Name.LINEAR_SVM, Task.CLASSIFICATION): "hinge",
@@ -22,16 +21,16 @@ LOSSES: Final = {
 }
 
 EPSILON: Final = 0.05
-"""Errors of a regression up to this share of the target's spread count as none."""
+"""Errors of a regression below this share of the target's standard deviation count as zero."""
 
 
 class LinearLearner:
-    """Each pass takes the rows in an order that the seed, the epoch and the pass decide.
+    """A linear model. The order of the rows in a pass depends on the seed, the epoch and the pass.
 
-    A step is as long as the inverse of the mean squared length of a row. (With scikit-learn's default,
-    "optimal", the first steps are so long that the probabilities are all 0 or 1 for many epochs: a log loss
-    of 1.2 on the digits, against 0.25.) The corners of the hinge never let such steps settle, so there the
-    mean is taken of where they have been, from the second pass on.
+    The step size is the inverse of the mean squared length of a row. (With scikit-learn's default, "optimal",
+    the first steps are so large that all probabilities are 0 or 1 for many epochs: a log loss of 1.2 on the
+    digits, against 0.25.) With the hinge and epsilon-insensitive losses, constant steps do not converge, so
+    the weights are averaged from the second pass on.
     """
 
     ended = None
@@ -54,7 +53,7 @@ class LinearLearner:
         )
 
     def learn(self, epoch: int) -> None:
-        """The passes of one epoch."""
+        """Run the passes of one epoch."""
         training_data = self._training_data
         for seed in training_data.seeds_of_passes(epoch):
             self._sgd.set_params(random_state=seed)
@@ -67,15 +66,15 @@ class LinearLearner:
                 )
 
     def state(self) -> Any:
-        """The estimator."""
+        """Return the estimator."""
         return self._sgd
 
     def restore(self, state: Any) -> None:
-        """Take over an estimator."""
+        """Continue with this estimator."""
         self._sgd = state
 
     def estimator(self) -> Any:
-        """The estimator; a regressor's coefficients are put into the units of the target."""
+        """Return the estimator; the coefficients of a regressor are scaled to units of the target."""
         if self._training_data.task is Task.CLASSIFICATION:
             return self._sgd
         mean, spread = self._training_data.scale

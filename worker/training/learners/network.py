@@ -13,7 +13,7 @@ NEVER: Final = 2**31 - 1
 
 
 class NetworkLearner:
-    """Passes of Adam; its moments are part of the estimator, and so of the state."""
+    """A multilayer perceptron; Adam's moments are part of the estimator, and so of the state."""
 
     ended = None
 
@@ -25,12 +25,12 @@ class NetworkLearner:
             alpha=params.alpha,
             learning_rate_init=params.learning_rate,
             batch_size=min(params.batch_size, len(training_data.truth)),
-            # It would count epochs of its own, and stop silently.
+            # Otherwise it counts epochs of its own and stops silently.
             n_iter_no_change=NEVER,
         )
 
     def learn(self, epoch: int) -> None:
-        """The passes of one epoch."""
+        """Run the passes of one epoch."""
         training_data = self._training_data
         for seed in training_data.seeds_of_passes(epoch):
             self._network.set_params(random_state=seed)
@@ -43,19 +43,19 @@ class NetworkLearner:
                 )
 
     def state(self) -> Any:
-        """The estimator, without the generator that the next epoch replaces."""
+        """Return the estimator, without the generator, which the next epoch replaces."""
         kept = copy.copy(self._network)
         del kept._random_state
         return kept
 
     def restore(self, state: Any) -> None:
-        """Take over an estimator."""
+        """Continue with this estimator."""
         self._network = state
 
     def estimator(self) -> Any:
-        """The estimator; a regressor's last layer is put into the units of the target."""
+        """Return the estimator; the last layer of a regressor is scaled to units of the target."""
         fitted = copy.copy(self._network)
-        # What only matters for learning on would be half of the artifact.
+        # Needed only for further training, and half of the artifact.
         for name in ("_optimizer", "_random_state"):
             fitted.__dict__.pop(name, None)
         if self._training_data.task is Task.REGRESSION:

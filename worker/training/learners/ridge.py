@@ -1,9 +1,9 @@
 """Ridge regression by conjugate gradients.
 
-Each step is one pass over the rows and goes to the lowest point in one more direction, so that as many steps
-as there are columns give the exact solution, and far fewer come close: M.R. Hestenes and E. Stiefel, "Methods
-of Conjugate Gradients for Solving Linear Systems", 1952. The system is that of the normal equations, (ZᵀZ +
-P)w = Zᵀy, where Z has a column of ones for the intercept, which is not penalised; its diagonal scales it.
+Each step is one pass over the rows and minimises along one more direction, so that as many steps as columns
+give the exact solution, and far fewer come close: M.R. Hestenes and E. Stiefel, "Methods of Conjugate
+Gradients for Solving Linear Systems", 1952. It solves the normal equations (ZᵀZ + P)w = Zᵀy, where Z has a
+column of ones for the intercept, which is not penalised; the diagonal is the preconditioner.
 """
 
 from typing import Any, Final
@@ -16,52 +16,56 @@ from worker.training.learners.learner import TrainingData
 from worker.training.outputs import Floats
 
 EXACT: Final = 1e-12
-"""When the error is so much smaller than at the start, nothing is left to gain."""
+"""The solution counts as exact when the error has fallen to this share of the initial error."""
 
 
 class RidgeLearner:
-    """An epoch is `steps` steps."""
+    """Ridge regression; an epoch is `steps` steps."""
 
     def __init__(self, params: Ridge, training_data: TrainingData) -> None:
         self._params = params
         self._rows = training_data.rows
-        self._mean, self._fan_out = training_data.scale
+        self._mean, self._spread = training_data.scale
         width = self._rows.shape[1] + 1
         self._penalty = np.full(width, params.alpha)
         self._penalty[-1] = 0.0
         self._diagonal = self._squares() + self._penalty
         self._diagonal[self._diagonal == 0.0] = 1.0
         self._weights = np.zeros(width)
-        self._left = self._transposed(training_data.scaled)
-        self._start = float(self._left @ (self._left / self._diagonal))
-        self._direction = self._left / self._diagonal
+        self._residual = self._transposed(training_data.scaled)
+        self._start = float(self._residual @ (self._residual / self._diagonal))
+        self._direction = self._residual / self._diagonal
 
     def learn(self, epoch: int) -> None:
-        """The steps of one epoch."""
+        """Run the steps of one epoch."""
         for _ in range(self._params.steps):
             if self.ended:
                 return
             self._step()
 
     def state(self) -> Any:
-        """Where it stands, what is left to explain, and where it goes next."""
-        return {"weights": self._weights, "left": self._left, "direction": self._direction}
+        """Return the weights, the residual (under the key of older checkpoints) and the next direction."""
+        return {"weights": self._weights, "left": self._residual, "direction": self._direction}
 
     def restore(self, state: Any) -> None:
-        """Go on from there."""
-        self._weights, self._left, self._direction = state["weights"], state["left"], state["direction"]
+        """Continue from this state."""
+        self._weights, self._residual, self._direction = (
+            state["weights"],
+            state["left"],
+            state["direction"],
+        )
 
     def estimator(self) -> Any:
-        """scikit-learn's own ridge, with these coefficients."""
+        """Return scikit-learn's ridge with these coefficients, in units of the target."""
         fitted = RidgeEstimator(alpha=self._params.alpha, solver="cholesky")
-        fitted.coef_ = self._weights[:-1] * self._fan_out
-        fitted.intercept_ = float(self._weights[-1] * self._fan_out + self._mean)
+        fitted.coef_ = self._weights[:-1] * self._spread
+        fitted.intercept_ = float(self._weights[-1] * self._spread + self._mean)
         fitted.n_features_in_ = len(fitted.coef_)
         return fitted
 
     @property
     def ended(self) -> str | None:
-        """It ends at the exact solution."""
+        """Return a reason at the exact solution."""
         is_exact = self._error() <= EXACT * self._start
         return "the exact solution is found" if is_exact else None
 
@@ -70,11 +74,11 @@ class RidgeLearner:
         product = self._transposed(self._times(self._direction)) + self._penalty * self._direction
         length = error / float(self._direction @ product)
         self._weights = self._weights + length * self._direction
-        self._left = self._left - length * product
-        self._direction = self._left / self._diagonal + (self._error() / error) * self._direction
+        self._residual = self._residual - length * product
+        self._direction = self._residual / self._diagonal + (self._error() / error) * self._direction
 
     def _error(self) -> float:
-        return float(self._left @ (self._left / self._diagonal))
+        return float(self._residual @ (self._residual / self._diagonal))
 
     def _times(self, weights: Floats) -> Floats:
         product: Floats = self._rows @ weights[:-1] + weights[-1]

@@ -1,4 +1,4 @@
-"""What comes of an ONNX model: all values that it gives, and scores only where they are scores."""
+"""The predictions of ONNX models: all values, and scores only if the classes are known."""
 
 import json
 from pathlib import Path
@@ -42,33 +42,35 @@ def own_answer(content: bytes) -> list[Any]:
 
 
 def linear(outputs: int, *, declared: int | str = "k", labels: bool = False, **metadata: Any) -> bytes:
-    """A model of four columns that gives so many scores, and the place of the highest if it gives labels."""
+    """A model of four columns with this many scores, and the index of the highest if it has labels."""
     weights = np.arange(4 * outputs, dtype=np.float32).reshape(4, outputs) % 5 - 2
     nodes = [helper.make_node("MatMul", ["x", "w"], ["scores"])]
-    told = [files.floats("scores", "n", declared)]
+    described = [files.floats("scores", "n", declared)]
     if labels:
         nodes.append(helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0))
-        told.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]))
+        described.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]))
     weight = helper.make_tensor("w", TensorProto.FLOAT, weights.shape, weights.ravel().tolist())
-    return files.graph(nodes, [files.floats("x", "n", 4)], told, initializers=[weight], metadata=metadata)
+    return files.graph(
+        nodes, [files.floats("x", "n", 4)], described, initializers=[weight], metadata=metadata
+    )
 
 
 @pytest.mark.parametrize("targets", [2, 3])
-def test_a_model_of_several_targets_gives_all_of_them_whatever_it_declares(
+def test_a_model_of_several_targets_returns_all_of_them_whatever_it_declares(
     tmp_path: Path, targets: int
 ) -> None:
-    truth = np.column_stack([files.KINDS * (place + 1.5) for place in range(targets)])
+    truth = np.column_stack([files.KINDS * (index + 1.5) for index in range(targets)])
     content = files.as_onnx(RandomForestRegressor(5, random_state=0).fit(files.FLOWERS, truth))
 
-    said = load(tmp_path, content).predict(FLOWERS.tolist())
+    predictions = load(tmp_path, content).predict(FLOWERS.tolist())
 
     (own,) = own_answer(content)
-    assert said == [{"outputs": {"variable": values}} for values in own.tolist()]
-    assert len(said[0]["outputs"]["variable"]) == targets
+    assert predictions == [{"outputs": {"variable": values}} for values in own.tolist()]
+    assert len(predictions[0]["outputs"]["variable"]) == targets
     assert inspect(tmp_path, content).task is None
 
 
-def test_a_declared_column_that_is_several_is_given_whole_in_columns_too(tmp_path: Path) -> None:
+def test_all_values_of_an_output_are_returned_for_columnar_rows_too(tmp_path: Path) -> None:
     content = linear(3, declared=1)
 
     model = load(tmp_path, content)
@@ -77,66 +79,68 @@ def test_a_declared_column_that_is_several_is_given_whole_in_columns_too(tmp_pat
     assert len(model.predict(FLOWERS.tolist())[0]["outputs"]["scores"]) == 3
 
 
-def test_distances_to_clusters_are_no_scores(tmp_path: Path) -> None:
+def test_distances_to_clusters_are_not_scores(tmp_path: Path) -> None:
     content = files.as_onnx(KMeans(3, random_state=0, n_init=1).fit(files.FLOWERS))
 
-    said = load(tmp_path, content).predict(FLOWERS.tolist())
+    predictions = load(tmp_path, content).predict(FLOWERS.tolist())
 
     labels, distances = own_answer(content)
-    assert [row["outputs"]["label"] for row in said] == labels.tolist()
-    assert [row["outputs"]["scores"] for row in said] == distances.tolist()
+    assert [row["outputs"]["label"] for row in predictions] == labels.tolist()
+    assert [row["outputs"]["scores"] for row in predictions] == distances.tolist()
     signature = inspect(tmp_path, content)
     assert (signature.task, signature.classes) == (None, None)
 
 
-def test_labels_beside_a_matrix_of_nothing_known_are_given_as_they_are(tmp_path: Path) -> None:
-    said = load(tmp_path, linear(3, labels=True)).predict(FLOWERS.tolist())
+def test_labels_beside_a_matrix_of_unknown_classes_are_raw_outputs(tmp_path: Path) -> None:
+    predictions = load(tmp_path, linear(3, labels=True)).predict(FLOWERS.tolist())
 
     labels, scores = own_answer(linear(3, labels=True))
-    assert said == [
+    assert predictions == [
         {"outputs": {"label": label, "scores": row}}
         for label, row in zip(labels.tolist(), scores.tolist(), strict=True)
     ]
 
 
 @pytest.mark.parametrize("labels", [True, False], ids=["with labels", "scores only"])
-def test_classes_that_the_metadata_names_are_those_of_the_scores(tmp_path: Path, labels: bool) -> None:
+def test_classes_in_the_metadata_name_the_scores(tmp_path: Path, labels: bool) -> None:
     content = linear(3, labels=labels, classes=["setosa", "versicolor", "Iris d'été"])
 
     model = load(tmp_path, content)
-    said = model.predict(FLOWERS.tolist())
+    predictions = model.predict(FLOWERS.tolist())
 
     scores = own_answer(content)[-1]
     names = ["setosa", "versicolor", "Iris d'été"]
     signature = inspect(tmp_path, content)
     assert (signature.task, signature.classes) == (Task.CLASSIFICATION, tuple(names))
-    assert [row["label"] for row in said] == [names[place] for place in scores.argmax(axis=1)]
-    assert [row["scores"] for row in said] == [dict(zip(names, row, strict=True)) for row in scores.tolist()]
-    assert json.loads(json.dumps(said)) == said
+    assert [row["label"] for row in predictions] == [names[index] for index in scores.argmax(axis=1)]
+    assert [row["scores"] for row in predictions] == [
+        dict(zip(names, row, strict=True)) for row in scores.tolist()
+    ]
+    assert json.loads(json.dumps(predictions)) == predictions
 
 
 @pytest.mark.parametrize("zipmap", [True, False])
 @pytest.mark.parametrize("kinds", [files.KINDS, files.KINDS + 1, files.NAMES])
-def test_the_classes_of_a_file_that_names_its_own_may_be_overruled(
-    tmp_path: Path, kinds: Any, zipmap: bool
-) -> None:
+def test_classes_in_the_metadata_replace_those_of_the_model(tmp_path: Path, kinds: Any, zipmap: bool) -> None:
     numbered = LogisticRegression(max_iter=500).fit(files.FLOWERS, kinds)
     path = files.written(tmp_path, files.as_onnx(numbered, zipmap=zipmap))
 
-    names = ["2", "3", "1"]  # as the model itself calls others
+    names = ["2", "3", "1"]  # which the model uses for other classes
 
     naming.name_classes(path, names)
 
     model = load(tmp_path, path.read_bytes())
     by_hand = dict(zip(numbered.classes_.tolist(), names, strict=True))
     for rows in (FLOWERS, FLOWERS[:1], FLOWERS[-1:]):
-        said = model.predict(rows.tolist())
-        assert [row["label"] for row in said] == [by_hand[kind] for kind in numbered.predict(rows).tolist()]
-        assert [list(row["scores"]) for row in said] == [names] * len(rows)
-        assert all(row["score"] == max(row["scores"].values()) for row in said)
+        predictions = model.predict(rows.tolist())
+        assert [row["label"] for row in predictions] == [
+            by_hand[kind] for kind in numbered.predict(rows).tolist()
+        ]
+        assert [list(row["scores"]) for row in predictions] == [names] * len(rows)
+        assert all(row["score"] == max(row["scores"].values()) for row in predictions)
 
 
-def test_labels_that_are_places_are_places_in_every_batch(tmp_path: Path) -> None:
+def test_labels_that_are_indices_are_indices_in_every_batch(tmp_path: Path) -> None:
     model = load(tmp_path, linear(3, labels=True, classes=["1", "2", "0"]))
 
     together = model.predict(files.FLOWERS.tolist())
@@ -149,20 +153,20 @@ def test_labels_that_are_places_are_places_in_every_batch(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("classes", "reason"),
     [
-        (["a", "b"], "2 classes are named for it, but it has scores of another number"),
-        (["a"], "are not two or more"),
-        (["a", "a", "b"], "each once"),
-        ("a, b, c", "no JSON list of texts"),
-        ([None, 1.5, "b"], "no JSON list of texts"),
+        (["a", "b"], "2 class names were given, but it returns another number of scores"),
+        (["a"], "at least two different names"),
+        (["a", "a", "b"], "different names"),
+        ("a, b, c", "must be a JSON list of texts"),
+        ([None, 1.5, "b"], "must be a JSON list of texts"),
     ],
 )
-def test_classes_that_do_not_fit_are_refused(tmp_path: Path, classes: Any, reason: str) -> None:
+def test_class_names_that_do_not_fit_are_refused(tmp_path: Path, classes: Any, reason: str) -> None:
     with pytest.raises(BrokenModel, match=reason):
         inspect(tmp_path, linear(3, classes=classes))
 
 
-def test_the_classes_are_those_of_the_operator_that_the_labels_come_from(tmp_path: Path) -> None:
-    """A pipeline may hold other classifiers than the one that has the last word."""
+def test_the_classes_are_those_of_the_operator_that_computes_the_labels(tmp_path: Path) -> None:
+    """A pipeline may contain other classifiers than the final one."""
     inner = helper.make_node(
         "LinearClassifier",
         ["x"],
@@ -172,8 +176,8 @@ def test_the_classes_are_those_of_the_operator_that_the_labels_come_from(tmp_pat
         intercepts=[0.0, 0.0],
         classlabels_ints=[5, 6],
     )
-    places = helper.make_node("ArgMax", ["scores"], ["place"], axis=1, keepdims=0)
-    label = helper.make_node("ArrayFeatureExtractor", ["names", "place"], ["wide"], domain="ai.onnx.ml")
+    places = helper.make_node("ArgMax", ["scores"], ["index"], axis=1, keepdims=0)
+    label = helper.make_node("ArrayFeatureExtractor", ["names", "index"], ["wide"], domain="ai.onnx.ml")
     shape = helper.make_node("Reshape", ["wide", "flat"], ["label"])
     content = files.graph(
         [inner, places, label, shape],
@@ -189,14 +193,14 @@ def test_the_classes_are_those_of_the_operator_that_the_labels_come_from(tmp_pat
         domain="ai.onnx.ml",
     )
 
-    said = load(tmp_path, content).predict(FLOWERS.tolist())
+    predictions = load(tmp_path, content).predict(FLOWERS.tolist())
 
     assert inspect(tmp_path, content).classes == ("left", "right")
-    assert all(set(row["scores"]) == {"left", "right"} for row in said)
-    assert all(row["score"] == row["scores"][row["label"]] for row in said)
+    assert all(set(row["scores"]) == {"left", "right"} for row in predictions)
+    assert all(row["score"] == row["scores"][row["label"]] for row in predictions)
 
 
-def test_a_pipeline_of_texts_is_refused_by_the_operator_that_is_not_loaded(tmp_path: Path) -> None:
+def test_a_text_pipeline_is_refused_by_its_unsupported_operator(tmp_path: Path) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(["good day", "bad luck"], [0, 1])
     content = to_onnx(model, np.array(["a day"], dtype=object)[:, None]).SerializeToString()
 
@@ -213,5 +217,5 @@ def test_a_model_that_fails_on_every_row_is_refused(tmp_path: Path) -> None:
         initializers=[shape],
     )
 
-    with pytest.raises(BrokenModel, match="it cannot predict: The model failed"):
+    with pytest.raises(BrokenModel, match="failed on every example row: The model failed"):
         inspect(tmp_path, content)

@@ -1,4 +1,4 @@
-"""Trees of an ONNX model that would keep ONNX Runtime busy for ever."""
+"""Tree ensembles that would make ONNX Runtime loop forever."""
 
 from pathlib import Path
 from typing import Any
@@ -12,40 +12,40 @@ from worker.runtimes.onnx.runtime import OnnxRuntime
 from worker.runtimes.runtime import BrokenModel
 
 
-def changed(name: str, place: int, value: int) -> bytes:
-    """A tree of seven nodes with one number changed."""
+def changed(name: str, index: int, value: int) -> bytes:
+    """A tree of seven nodes with one value of an attribute changed."""
     tree = DecisionTreeRegressor(max_depth=2).fit(files.FLOWERS, files.KINDS)
     model = load_from_string(files.as_onnx(tree))
     (node,) = (node for node in model.graph.node if node.op_type == "TreeEnsembleRegressor")
     (attribute,) = (attribute for attribute in node.attribute if attribute.name == name)
-    attribute.ints[place] = value
+    attribute.ints[index] = value
     written: bytes = model.SerializeToString()
     return written
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "value", "said"),
+    ("name", "index", "value", "message"),
     [
-        ("nodes_truenodeids", 0, 0, "lead back"),
-        ("nodes_falsenodeids", 0, 0, "lead back"),
-        ("nodes_truenodeids", 0, 2, "lead back"),
-        ("nodes_nodeids", 1, 0, "two nodes of the same number"),
-        ("nodes_truenodeids", 0, 7, "lead nowhere"),
-        ("nodes_falsenodeids", 0, -1, "lead nowhere"),
-        ("nodes_truenodeids", 2, -(2**62), "lead nowhere"),  # in 32 bits it is 0, the root
-        ("nodes_nodeids", 4, 2**32 + 4, "lead nowhere"),
-        ("nodes_treeids", 0, -1, "lead nowhere"),
+        ("nodes_truenodeids", 0, 0, "has a cycle"),
+        ("nodes_falsenodeids", 0, 0, "has a cycle"),
+        ("nodes_truenodeids", 0, 2, "has a cycle"),
+        ("nodes_nodeids", 1, 0, "two nodes with the same id"),
+        ("nodes_truenodeids", 0, 7, "does not exist"),
+        ("nodes_falsenodeids", 0, -1, "does not exist"),
+        ("nodes_truenodeids", 2, -(2**62), "does not exist"),  # in 32 bits it is 0, the root
+        ("nodes_nodeids", 4, 2**32 + 4, "id out of range"),
+        ("nodes_treeids", 0, -1, "id out of range"),
     ],
 )
-def test_a_tree_that_leads_back_is_refused(
-    name: str, place: int, value: int, said: str, tmp_path: Path
+def test_a_tree_with_invalid_branches_is_refused(
+    name: str, index: int, value: int, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(BrokenModel, match=said):
-        OnnxRuntime().inspect(files.written(tmp_path, changed(name, place, value)))
+    with pytest.raises(BrokenModel, match=message):
+        OnnxRuntime().inspect(files.written(tmp_path, changed(name, index, value)))
 
 
 def ensemble(**attributes: Any) -> bytes:
-    """Two nodes and three leaves in the operator of later versions."""
+    """Two nodes and three leaves in the operator TreeEnsemble."""
     described = {
         "tree_roots": [0],
         "nodes_featureids": [0, 1],
@@ -67,7 +67,7 @@ def ensemble(**attributes: Any) -> bytes:
     return written
 
 
-def test_a_tree_of_the_later_operator_is_taken(tmp_path: Path) -> None:
+def test_a_valid_tree_ensemble_is_accepted(tmp_path: Path) -> None:
     assert OnnxRuntime().inspect(files.written(tmp_path, ensemble())).task is not None
 
 
@@ -84,8 +84,6 @@ def test_a_tree_of_the_later_operator_is_taken(tmp_path: Path) -> None:
         {"tree_roots": [5]},
     ],
 )
-def test_a_tree_of_the_later_operator_that_leads_back_is_refused(
-    attributes: dict[str, Any], tmp_path: Path
-) -> None:
-    with pytest.raises(BrokenModel, match=r"lead back|lead nowhere|not described in full"):
+def test_a_tree_ensemble_with_invalid_branches_is_refused(attributes: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(BrokenModel, match=r"has a cycle|does not exist|missing attributes"):
         OnnxRuntime().inspect(files.written(tmp_path, ensemble(**attributes)))

@@ -1,4 +1,4 @@
-"""What an estimator takes, found in its parts."""
+"""The kind and the example rows of estimators."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ ROWS = np.array([["Oslo", 1.0, "a"], ["Rome", 2.0, "b"]] * 5, dtype=object)
         (LocalOutlierFactor(), None),
     ],
 )
-def test_what_an_estimator_is_for(estimator: Any, kind: Kind | None) -> None:
+def test_the_kind_of_an_estimator(estimator: Any, kind: Kind | None) -> None:
     assert estimators.kind_of(estimator) is kind
 
 
@@ -49,11 +49,11 @@ def test_what_an_estimator_is_for(estimator: Any, kind: Kind | None) -> None:
         (VotingClassifier([("a", LogisticRegression())]), False),
     ],
 )
-def test_what_begins_with_a_vectorizer_takes_texts(estimator: Any, takes_texts: bool) -> None:
+def test_a_model_that_starts_with_a_vectorizer_takes_texts(estimator: Any, takes_texts: bool) -> None:
     assert estimators.takes_texts(estimator) is takes_texts
 
 
-def test_the_rows_that_are_tried_have_known_categories_texts_and_numbers() -> None:
+def test_example_rows_have_known_categories_texts_and_numbers() -> None:
     cities = make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder())
     columns = ColumnTransformer([("city", cities, [0]), ("size", StandardScaler(), [1])])
     both = ColumnTransformer([("inner", columns, [0, 1]), ("letters", OrdinalEncoder(), [2])])
@@ -75,7 +75,7 @@ def test_a_text_column_gets_a_text() -> None:
     assert rows[0] == ["a", 1.0, 1.0]
 
 
-def test_columns_that_are_not_there_are_passed_over() -> None:
+def test_selections_of_missing_columns_are_ignored() -> None:
     columns = ColumnTransformer([("city", OneHotEncoder(), [0])]).fit(ROWS)
     columns.transformers_ = [(name, step, ["no such"]) for name, step, _ in columns.transformers_]
 

@@ -1,4 +1,4 @@
-"""What learners learn from, above all when there is little of it."""
+"""The data of a training, above all for few rows."""
 
 import numpy as np
 import pytest

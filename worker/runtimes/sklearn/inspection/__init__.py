@@ -1,9 +1,9 @@
-"""Opens skops files. Every file is an upload of unknown origin until it has passed all of this.
+"""Load skops files safely. Every file is treated as a malicious upload.
 
-A skops file is a zip archive: `schema.json` says what to construct, the other members hold the arrays.
-`archive` ensures that it does not inflate out of proportion. `names` finds the types that are not trusted.
-`loader` constructs the rest without skops: it imports nothing by name, and hands each object to the check of
-its own class, which `registry` lists. What a class does not declare is not constructed.
+A skops file is a zip archive: `schema.json` describes the objects, the other members hold the arrays.
+`archive` checks that it does not decompress to an excessive size. `names` finds the types that are not
+trusted. `loader` constructs the objects without skops: it never imports by name, and runs the check of each
+object's class, which `registry` lists. Attributes that a class does not declare are not constructed.
 """
 
 import warnings
@@ -23,35 +23,36 @@ __all__ = ["load", "loads", "versions"]
 
 
 def load(path: Path) -> Any:
-    """Return the model in a file, checked. Raises UnsafeModel, BrokenModel."""
-    with archive.opened(path) as (file, schema), _told_as_broken():
-        return _constructed(file, schema)
+    """Load and check the model in a file. Raises UnsafeModel, BrokenModel."""
+    with archive.opened(path) as (file, schema), _as_broken_model():
+        return _construct(file, schema)
 
 
 def loads(content: bytes) -> Any:
-    """Return what the bytes of a skops file hold, checked. Raises UnsafeModel, BrokenModel."""
-    with _told_as_broken(), zipfile.ZipFile(BytesIO(content)) as file:
-        return _constructed(file, archive.schema_of(file))
+    """Load and check the object in the bytes of a skops file. Raises UnsafeModel, BrokenModel."""
+    with _as_broken_model(), zipfile.ZipFile(BytesIO(content)) as file:
+        return _construct(file, archive.schema_of(file))
 
 
-def _constructed(file: zipfile.ZipFile, schema: dict[str, Any]) -> Any:
-    if unknown := names.unknown(schema):
-        raise UnsafeModel(unknown)
+def _construct(file: zipfile.ZipFile, schema: dict[str, Any]) -> Any:
+    if untrusted := names.find_untrusted(schema):
+        raise UnsafeModel(untrusted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return Loader(file, schema).load()
 
 
 @contextmanager
-def _told_as_broken() -> Iterator[None]:
+def _as_broken_model() -> Iterator[None]:
+    """Convert errors of a malformed file to BrokenModel."""
     try:
         yield
     except (UnsafeModel, BrokenModel):
         raise
     except MemoryError:
-        raise BrokenModel("it does not fit into memory") from None
+        raise BrokenModel("it does not fit into the memory of a worker") from None
     except archive.DAMAGED as error:
         raise BrokenModel(f"the file is damaged: {error}") from None
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
-        # A schema of another form than skops writes: a member is missing or of another type.
-        raise BrokenModel(f"its {SCHEMA} makes no sense: {type(error).__name__}: {error}") from None
+        # The schema is not one that skops writes: a member is missing or has another type.
+        raise BrokenModel(f"its {SCHEMA} is malformed: {type(error).__name__}: {error}") from None

@@ -1,4 +1,4 @@
-"""Looks into a skops file before anything of it is constructed: nothing inflates out of proportion."""
+"""Check the zip archive of a skops file, above all its decompressed size, before anything is constructed."""
 
 import io
 import lzma
@@ -15,99 +15,103 @@ from worker.runtimes.runtime import BrokenModel
 
 SCHEMA: Final = "schema.json"
 
-MAX_INFLATED_BYTES: Final = 1024 * 1024 * 1024
+MAX_UNPACKED_BYTES: Final = 1024 * 1024 * 1024
 MAX_MEMBERS: Final = 100_000
 MAX_SCHEMA_BYTES: Final = 128 * 1024 * 1024
 MAX_DEPTH: Final = 200
 
-FREE_BYTES: Final = 32 * 1024 * 1024
+MIN_UNPACKED_BYTES: Final = 32 * 1024 * 1024
 MAX_RATIO: Final = 100
-"""A file may inflate to so many times its size, or to `FREE_BYTES`."""
+"""A file may decompress to this multiple of its size, or to `MIN_UNPACKED_BYTES` if that is more."""
 
 
 DAMAGED: Final = (
-    zipfile.BadZipFile,  # its structure, or a checksum
-    EOFError,  # what is compressed ends too soon
-    zlib.error,  # what is deflated makes no sense
-    lzma.LZMAError,  # the same, by LZMA
-    OSError,  # the same, by bzip2; and a place before the start of the file
-    ValueError,  # a place before the start of an inner archive, or a name that is no UTF-8
-    RuntimeError,  # a member that is encrypted, or of a later version of the format than zipfile reads
+    zipfile.BadZipFile,  # wrong structure or checksum
+    EOFError,  # truncated data
+    zlib.error,  # invalid deflate data
+    lzma.LZMAError,  # invalid LZMA data
+    OSError,  # invalid bzip2 data, or an offset before the start of the file
+    ValueError,  # an offset before the start of an inner archive, or a name that is not UTF-8
+    RuntimeError,  # an encrypted member, or a newer version of the format than zipfile supports
 )
-"""What `zipfile` raises for a file that is damaged, or made up, each of them seen.
+"""What `zipfile` raises for damaged or malicious files; all of these were observed.
 
-They have nothing in common. The file has its SHA-256, so that none of them is the disk's fault.
+They have no common base class. The SHA-256 of the file was verified, so none of them is caused by the disk.
 """
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
-    """A file during the body, and its schema, both checked before anything is loaded. Raises BrokenModel."""
+    """Open and check a file; yields the archive and its schema. Raises BrokenModel."""
     with ExitStack() as stack:
-        archive, schema = _checked(path, stack)
+        archive, schema = _open(path, stack)
         yield archive, schema
 
 
-def _checked(path: Path, stack: ExitStack) -> tuple[zipfile.ZipFile, dict[str, Any]]:
+def _open(path: Path, stack: ExitStack) -> tuple[zipfile.ZipFile, dict[str, Any]]:
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
-        return archive, _checked_schema(archive, path.stat().st_size)
+        return archive, _read_schema(archive, path.stat().st_size)
     except DAMAGED as error:
-        said = str(error) or "it ends too soon"  # EOFError says nothing
-        raise BrokenModel(f"the file is no skops file: {said}") from None
+        reason = str(error) or "it is truncated"  # EOFError has no message
+        raise BrokenModel(f"the file is not a skops file: {reason}") from None
 
 
 def versions(path: Path) -> dict[str, str]:
-    """The libraries that a file was made with, as far as it says. Look at the file first."""
+    """Return the library versions recorded in a file, which must have been opened with `opened` before."""
     with zipfile.ZipFile(path) as archive:
         schema = msgspec.json.decode(archive.read(SCHEMA))
-    found = {"skops": schema.get("_skops_version")}
+    recorded = {"skops": schema.get("_skops_version")}
     with suppress(KeyError, TypeError, msgspec.MsgspecError):
-        written = schema["content"]["content"]["_sklearn_version"]["content"]
-        found["scikit-learn"] = msgspec.json.decode(written)
-    return {library: said for library, said in found.items() if isinstance(said, str) and len(said) < 100}
+        encoded = schema["content"]["content"]["_sklearn_version"]["content"]
+        recorded["scikit-learn"] = msgspec.json.decode(encoded)
+    return {
+        library: version
+        for library, version in recorded.items()
+        if isinstance(version, str) and len(version) < 100
+    }
 
 
-def _checked_schema(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, Any]:
+def _read_schema(archive: zipfile.ZipFile, file_bytes: int) -> dict[str, Any]:
     members = archive.infolist()
     if len(members) > MAX_MEMBERS:
-        raise BrokenModel(f"the file has {len(members)} members, more than {MAX_MEMBERS}")
+        raise BrokenModel(f"the archive has {len(members)} members; the limit is {MAX_MEMBERS}")
     sizes = {member.filename: member.file_size for member in members}
     if len(sizes) < len(members):
-        raise BrokenModel("the file has two members of the same name")
+        raise BrokenModel("the archive has two members with the same name")
     if SCHEMA not in sizes:
-        raise BrokenModel(f"the file has no {SCHEMA}, so it is no skops file")
+        raise BrokenModel(f"the file is not a skops file: it has no {SCHEMA}")
     if sizes[SCHEMA] > MAX_SCHEMA_BYTES:
-        raise BrokenModel(f"its {SCHEMA} has {sizes[SCHEMA]} bytes, more than {MAX_SCHEMA_BYTES}")
-    limit = min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * file_bytes))
-    _ensure_inflates_to(sum(sizes.values()), limit)
+        raise BrokenModel(f"its {SCHEMA} has {sizes[SCHEMA]} bytes; the limit is {MAX_SCHEMA_BYTES}")
+    limit = min(MAX_UNPACKED_BYTES, max(MIN_UNPACKED_BYTES, MAX_RATIO * file_bytes))
+    _check_unpacked_size(sum(sizes.values()), limit)
     schema = schema_of(archive)
-    # A schema may name the same member again and again, and each time it is read.
-    named = list(_members_named(schema))
-    _ensure_inflates_to(sum(sizes.get(name, 0) for name in named), limit)
+    # The loader reads a member each time that the schema refers to it.
+    named = list(_referenced_members(schema))
+    _check_unpacked_size(sum(sizes.get(name, 0) for name in named), limit)
     for name in {name for name in named if name.endswith(".npz") and name in sizes}:
         with zipfile.ZipFile(io.BytesIO(archive.read(name))) as inner:
-            _ensure_inflates_to(sum(member.file_size for member in inner.infolist()), limit)
+            _check_unpacked_size(sum(member.file_size for member in inner.infolist()), limit)
     return schema
 
 
-def _ensure_inflates_to(inflated_bytes: int, limit: int) -> None:
-    if inflated_bytes > limit:
-        raise BrokenModel(f"the file would inflate to {inflated_bytes} bytes, more than {limit}")
+def _check_unpacked_size(unpacked_bytes: int, limit: int) -> None:
+    if unpacked_bytes > limit:
+        raise BrokenModel(f"the file would decompress to {unpacked_bytes} bytes; the limit is {limit}")
 
 
 def schema_of(archive: zipfile.ZipFile) -> dict[str, Any]:
-    """What the file says that it holds. Raises BrokenModel, KeyError, and DAMAGED."""
+    """Read the schema of an archive. Raises BrokenModel, KeyError, and the errors in DAMAGED."""
     try:
         decoded = msgspec.json.decode(archive.read(SCHEMA))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise BrokenModel(f"its {SCHEMA} cannot be read: {error}") from None
     if not isinstance(decoded, dict):
-        raise BrokenModel(f"its {SCHEMA} is no JSON object")
+        raise BrokenModel(f"its {SCHEMA} is not a JSON object")
     return decoded
 
 
-def _members_named(schema: dict[str, Any]) -> Iterator[str]:
+def _referenced_members(schema: dict[str, Any]) -> Iterator[str]:
     level: list[Any] = [schema]
     for _ in range(MAX_DEPTH + 1):
         deeper: list[Any] = []
@@ -116,7 +120,7 @@ def _members_named(schema: dict[str, Any]) -> Iterator[str]:
                 if isinstance(named := part.get("file"), str):
                     yield named
                 part = part.values()
-            # Nine values in ten are texts and numbers, and lead no deeper.
+            # Skip texts and numbers, which are nine values in ten.
             deeper += [inner for inner in part if isinstance(inner, (dict, list))]
         if not deeper:
             return

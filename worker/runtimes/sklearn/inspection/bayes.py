@@ -1,4 +1,4 @@
-"""Naive Bayes."""
+"""Checks of naive Bayes models."""
 
 from typing import Final
 
@@ -10,7 +10,7 @@ from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
 
 def _check_discrete(part: Part) -> None:
     columns, classes = part.columns(), part.classes()
-    # Of two classes some are fitted on one column of labels only.
+    # Some models of two classes are fitted on a single column of labels.
     for name in ("feature_log_prob_", "feature_count_"):
         if part.has(name):
             part.array(name, (classes, columns))

@@ -1,4 +1,4 @@
-"""Calibrated probabilities and thresholds: numbers between an estimator and its answer."""
+"""Checks of calibrated classifiers and tuned thresholds."""
 
 from typing import Final
 
@@ -21,12 +21,12 @@ _CALIBRATORS: Final = {
 
 
 def _check_calibrated(part: Part) -> None:
-    """Each member has the classes of all: it writes a column for each into one matrix."""
+    """Each member must have all classes, because it writes one column for each into a shared matrix."""
     classes = part.classes()
     members = part.objects("calibrated_classifiers_", (calibration._CalibratedClassifier,))
-    part.ensure(len(members) >= 1, "calibrated_classifiers_", "at least one")
+    part.ensure(len(members) >= 1, "calibrated_classifiers_", "a list of at least one")
     for member in members:
-        part.ensure(member.classes("classes") == classes, "calibrated_classifiers_", "for its classes")
+        part.ensure(member.classes("classes") == classes, "calibrated_classifiers_", "for the same classes")
 
 
 def _check_member(part: Part) -> None:
@@ -34,7 +34,7 @@ def _check_member(part: Part) -> None:
     part.ensure(isinstance(part.get("estimator"), BaseEstimator), "estimator", "an estimator")
     method = part.choice("method", _CALIBRATORS)
     calibrators = part.objects("calibrators", (_CALIBRATORS[method],))
-    part.ensure(1 <= len(calibrators) <= classes, "calibrators", "one for each class")
+    part.ensure(1 <= len(calibrators) <= classes, "calibrators", "at most one for each class")
 
 
 def _check_sigmoid(part: Part) -> None:
@@ -47,7 +47,7 @@ def _check_temperature(part: Part) -> None:
 
 
 def _check_isotonic(part: Part) -> None:
-    """The function between the thresholds is made anew, as scikit-learn does after a pickle."""
+    """Rebuild the interpolation function, as scikit-learn does when it unpickles."""
     known = part.array("X_thresholds_", (None,))
     values = part.array("y_thresholds_", known.shape)
     is_rising = len(known) >= 1 and bool(np.isfinite(known).all() and (np.diff(known) > 0).all())
@@ -75,7 +75,7 @@ def _check_tuned(part: Part) -> None:
 
 
 def _check_scorer(part: Part) -> None:
-    """It is only asked which class is the positive one."""
+    """A loaded scorer is only used to determine the positive class."""
     is_metric = part.get("_score_func") in functions.METRICS.values()
     part.ensure(is_metric, "_score_func", "a metric of scikit-learn for two classes")
     keywords = part.get("_kwargs")

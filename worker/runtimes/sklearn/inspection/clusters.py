@@ -1,4 +1,4 @@
-"""Clusters: the row goes to the nearest centre."""
+"""Checks of k-means clusterers."""
 
 from typing import Final
 
@@ -10,14 +10,14 @@ from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
 
 
 def _check_centres(part: Part) -> None:
-    """Compiled code takes centres of the same type as rows, and rows are float64 here."""
+    """Compiled code requires centres of the same type as the rows, which are float64."""
     columns = part.columns()
     centres = part.array("cluster_centers_", (None, columns))
     part.ensure(len(centres) >= 1, "cluster_centers_", "at least one centre")
     part.ensure(np.isfinite(centres).all(), "cluster_centers_", "finite numbers")
     part.value.cluster_centers_ = np.ascontiguousarray(centres, dtype=np.float64)
     part.value.n_clusters = len(centres)
-    # One thread: a slot is meant to be one core.
+    # One thread, because a slot is one core.
     part.value._n_threads = 1
 
 

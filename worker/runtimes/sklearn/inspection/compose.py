@@ -1,4 +1,4 @@
-"""Pipelines and what else puts estimators together. Their parts have passed checks of their own."""
+"""Checks of pipelines and other compositions. Their parts have already passed their own checks."""
 
 from functools import partial
 from typing import Any, Final
@@ -17,28 +17,28 @@ NO_STEP: Final = ("passthrough", "drop")
 
 
 def ensure_estimator(part: Part, name: str, value: Any) -> None:
-    """The value is an estimator or says that there is none."""
+    """Raise BrokenModel unless the value is an estimator or a placeholder for none."""
     is_step = isinstance(value, BaseEstimator) or value is None or (type(value) is str and value in NO_STEP)
     part.ensure(is_step, name, "estimators")
 
 
 def _check_pipeline(part: Part) -> None:
-    _check_named(part, "steps", 2)
+    _check_steps(part, "steps", 2)
 
 
 def _check_union(part: Part) -> None:
-    _check_named(part, "transformer_list", 2)
+    _check_steps(part, "transformer_list", 2)
     part.ensure(not part.get("transformer_weights"), "transformer_weights", "None")
 
 
 def _check_columns(part: Part) -> None:
-    """Columns that were chosen by name are chosen by place: rows come as arrays, and those have no names."""
+    """Replace column names by indices, because rows come as arrays, which have no names."""
     columns = part.columns()
     if part.has("feature_names_in_"):
-        _choose_by_place(part, part.get("feature_names_in_").tolist())
-    _check_named(part, "transformers_", 3)
-    for _, _, chosen in part.get("transformers_"):
-        _check_chosen(part, chosen, columns)
+        _replace_names(part, part.get("feature_names_in_").tolist())
+    _check_steps(part, "transformers_", 3)
+    for _, _, selection in part.get("transformers_"):
+        _check_selection(part, selection, columns)
     part.flag("sparse_output_")
     if part.has("sparse_threshold"):
         part.number("sparse_threshold")
@@ -47,38 +47,43 @@ def _check_columns(part: Part) -> None:
     part.ensure(are_numbers, "transformer_weights", "numbers")
     indices = part.get("_transformer_to_input_indices")
     part.ensure(type(indices) is dict, "_transformer_to_input_indices", "a dictionary")
-    for chosen in indices.values():
-        _check_chosen(part, chosen, columns)
+    for selection in indices.values():
+        _check_selection(part, selection, columns)
 
 
-def _choose_by_place(part: Part, names: list[str]) -> None:
-    places = {name: place for place, name in enumerate(names)}
-    _check_named(part, "transformers_", 3)
+def _replace_names(part: Part, names: list[str]) -> None:
+    indices = {name: index for index, name in enumerate(names)}
+    _check_steps(part, "transformers_", 3)
     part.value.transformers_ = [
-        (name, step, _place_of(part, chosen, places)) for name, step, chosen in part.get("transformers_")
+        (name, step, _resolve(part, selection, indices))
+        for name, step, selection in part.get("transformers_")
     ]
 
 
-def _place_of(part: Part, chosen: Any, places: dict[str, int]) -> Any:
-    """The places of columns, however they were chosen. A slice of names includes its last one."""
-    match chosen:
+def _resolve(part: Part, selection: Any, indices: dict[str, int]) -> Any:
+    """Resolve the names in a column selection to indices. A slice of names includes its end."""
+    match selection:
         case str():
-            part.ensure(chosen in places, "transformers_", "for columns of its input")
-            return places[chosen]
+            part.ensure(selection in indices, "transformers_", "for columns of its input")
+            return indices[selection]
         case slice(start=str(), stop=_) | slice(start=_, stop=str()):
-            part.ensure({chosen.start, chosen.stop} <= {*places, None}, "transformers_", "for its columns")
-            stop = None if chosen.stop is None else places[chosen.stop] + 1
-            return slice(places.get(chosen.start), stop, chosen.step)
+            part.ensure(
+                {selection.start, selection.stop} <= {*indices, None},
+                "transformers_",
+                "for columns of its input",
+            )
+            stop = None if selection.stop is None else indices[selection.stop] + 1
+            return slice(indices.get(selection.start), stop, selection.step)
         case list() | tuple() | np.ndarray():
             return [
-                _place_of(part, column, places) if isinstance(column, str) else column for column in chosen
+                _resolve(part, column, indices) if isinstance(column, str) else column for column in selection
             ]
-    return chosen
+    return selection
 
 
-def _check_chosen(part: Part, chosen: Any, columns: int) -> None:
-    """Columns by place, by name, by a mask or by a slice."""
-    values = chosen.tolist() if type(chosen) is np.ndarray else chosen
+def _check_selection(part: Part, selection: Any, columns: int) -> None:
+    """Check a column selection: indices, names, a mask or a slice."""
+    values = selection.tolist() if type(selection) is np.ndarray else selection
     if type(values) in (str, slice):
         return
     values = [values] if type(values) in (int, bool) else values
@@ -88,8 +93,8 @@ def _check_chosen(part: Part, chosen: Any, columns: int) -> None:
         part.ensure(is_column, "transformers_", "for columns of its input")
 
 
-def _check_named(part: Part, name: str, length: int) -> None:
-    """A list of tuples: a name, an estimator, and for which columns."""
+def _check_steps(part: Part, name: str, length: int) -> None:
+    """Check a list of tuples of a name, an estimator and, if `length` is 3, a column selection."""
     for step in part.sequence(name):
         part.ensure(type(step) in (tuple, list) and len(step) == length, name, f"tuples of {length}")
         part.ensure(type(step[0]) is str, name, "tuples of a name and an estimator")
@@ -97,12 +102,12 @@ def _check_named(part: Part, name: str, length: int) -> None:
 
 
 def _check_function(part: Part) -> None:
-    """The functions are trusted ones; a keyword argument `out` would have them write anywhere."""
+    """The loader trusts the functions, but their keyword argument `out` could make them write anywhere."""
     for name in ("kw_args", "inv_kw_args"):
         part.ensure(not part.get(name), name, "None")
     for name in ("func", "inverse_func"):
-        # The other functions that a file may name are for other classes. A partial is one of `check_array`,
-        # which histogram boosting has.
+        # The loader also trusts functions that belong to other classes. A partial is always one of
+        # `check_array`, as in histogram boosting.
         is_elementwise = part.get(name) is None or isinstance(part.get(name), np.ufunc | partial)
         part.ensure(is_elementwise, name, "an elementwise function of NumPy or SciPy")
 
@@ -125,7 +130,7 @@ TRUSTED: Final = (
         "n_features_in_ transformers_ sparse_output_ _transformer_to_input_indices",
         _check_columns,
         "_remainder output_indices_ _n_features verbose_feature_names_out",
-        # As they were before they were fitted, with functions that choose columns (`make_column_selector`).
+        # The unfitted transformers, whose selections may be functions (`make_column_selector`).
         "transformers",
     ),
     TrustedType(FunctionTransformer, "", _check_function),

@@ -1,5 +1,8 @@
-"""Encoders of categories and labels. One-hot encoding counts on the widths in the file: a wrong one makes a
-sparse matrix with places beyond its shape, which SciPy reads by."""
+"""Checks of encoders of categories and labels.
+
+OneHotEncoder trusts the widths in the file: a wrong one makes a sparse matrix with indices beyond its
+shape, and SciPy then reads beyond its memory.
+"""
 
 from typing import Any, Final
 
@@ -23,21 +26,21 @@ SEVERAL_LABELS: Final = "multilabel-indicator"
 
 
 def _check_categories(part: Part) -> list[int]:
-    """How many categories each column has. Numbers are looked up by bisection: they must be in order."""
+    """Return the number of categories of each column. Numbers must be sorted, because of bisection."""
     sizes = []
     for values in part.sequence("categories_", part.columns()):
         known = part.as_array(values, "categories_", (None,), "biufUSO")
-        part.ensure(len(known) >= 1, "categories_", "at least one category of each column")
+        part.ensure(len(known) >= 1, "categories_", "lists of at least one category")
         if known.dtype == object:
             part.plain_values(known.tolist(), "categories_")
         elif known.dtype.kind in "iufb":
-            part.ensure(_is_in_order(known), "categories_", "numbers in ascending order")
+            part.ensure(_is_sorted(known), "categories_", "numbers in ascending order")
         sizes.append(len(known))
     _check_infrequent(part, sizes)
     return sizes
 
 
-def _is_in_order(known: npt.NDArray[Any]) -> bool:
+def _is_sorted(known: npt.NDArray[Any]) -> bool:
     numbers = known.astype(np.float64) if known.dtype.kind == "b" else known
     if known.dtype.kind == "f" and np.isnan(known[-1]):
         numbers = known[:-1]
@@ -47,29 +50,28 @@ def _is_in_order(known: npt.NDArray[Any]) -> bool:
 
 
 def _check_infrequent(part: Part, sizes: list[int]) -> None:
-    """Rare categories share the last place: a map from each category to its place."""
+    """Check the maps from categories to output columns, of which infrequent categories share the last."""
     if not part.flag("_infrequent_enabled"):
         for name in ("_infrequent_indices", "_default_to_infrequent_mappings"):
-            # Some are there, all None, though none is infrequent.
+            # They may be present, as None for each column, although no category is infrequent.
             if part.has(name):
                 part.ensure(all(value is None for value in part.sequence(name)), name, "None for each column")
-        # `transform` follows them, enabled or not.
+        # `transform` uses them whether they are enabled or not.
         part.value.__dict__.pop("_infrequent_indices", None)
         part.value.__dict__.pop("_default_to_infrequent_mappings", None)
         return
     mappings = part.sequence("_default_to_infrequent_mappings", len(sizes))
-    rare = part.sequence("_infrequent_indices", len(sizes))
-    for size, mapping, places in zip(sizes, mappings, rare, strict=True):
-        if mapping is None and places is None:
+    infrequent = part.sequence("_infrequent_indices", len(sizes))
+    for size, mapping, indices in zip(sizes, mappings, infrequent, strict=True):
+        if mapping is None and indices is None:
             continue
-        places = part.as_array(places, "_infrequent_indices", (None,), "iu")
-        is_there = len(places) >= 1 and int(places.min()) >= 0 and int(places.max()) < size
-        part.ensure(
-            is_there and len(set(places.tolist())) == len(places), "_infrequent_indices", "categories"
-        )
+        indices = part.as_array(indices, "_infrequent_indices", (None,), "iu")
+        is_valid = len(indices) >= 1 and int(indices.min()) >= 0 and int(indices.max()) < size
+        is_unique = len(set(indices.tolist())) == len(indices)
+        part.ensure(is_valid and is_unique, "_infrequent_indices", "indices of its categories")
         mapping = part.as_array(mapping, "_default_to_infrequent_mappings", (size,), "iu")
-        is_place = int(mapping.min()) >= 0 and int(mapping.max()) <= size - len(places)
-        part.ensure(is_place, "_default_to_infrequent_mappings", "places of its categories")
+        is_valid = int(mapping.min()) >= 0 and int(mapping.max()) <= size - len(indices)
+        part.ensure(is_valid, "_default_to_infrequent_mappings", "indices of its output columns")
 
 
 def _check_one_hot(part: Part) -> None:
@@ -77,20 +79,20 @@ def _check_one_hot(part: Part) -> None:
     if part.has("_drop_idx_after_grouping"):
         dropped = part.array("_drop_idx_after_grouping", (len(sizes),), "O").tolist()
         for index, size in zip(dropped, sizes, strict=True):
-            is_place = index is None or (isinstance(index, int | np.integer) and 0 <= index < size)
+            is_valid = index is None or (isinstance(index, int | np.integer) and 0 <= index < size)
             part.ensure(
-                is_place and type(index) is not bool, "_drop_idx_after_grouping", "places of categories"
+                is_valid and type(index) is not bool, "_drop_idx_after_grouping", "indices of its categories"
             )
     part.choice("handle_unknown", ("error", "ignore", "infrequent_if_exist", "warn"))
     if part.has("feature_name_combiner"):
         part.choice("feature_name_combiner", ("concat",))
     widths = part.sequence("_n_features_outs", len(sizes))
-    counted = part.value._compute_n_features_outs()
-    is_same = all(isinstance(width, int | np.integer) and type(width) is not bool for width in widths)
+    expected = part.value._compute_n_features_outs()
+    are_integers = all(isinstance(width, int | np.integer) and type(width) is not bool for width in widths)
     part.ensure(
-        is_same and [int(width) for width in widths] == counted, "_n_features_outs", f"{counted[:20]}"
+        are_integers and [int(width) for width in widths] == expected, "_n_features_outs", f"{expected[:20]}"
     )
-    part.ensure(sum(counted) <= MAX_WIDTH, "_n_features_outs", "fewer")
+    part.ensure(sum(expected) <= MAX_WIDTH, "_n_features_outs", f"at most {MAX_WIDTH} together")
 
 
 def _check_ordinal(part: Part) -> None:
@@ -98,8 +100,8 @@ def _check_ordinal(part: Part) -> None:
     missing = part.get("_missing_indices") or {}
     part.ensure(type(missing) is dict, "_missing_indices", "a dictionary")
     for column, index in missing.items():
-        is_place = type(column) is int and 0 <= column < len(sizes) and type(index) is int
-        part.ensure(is_place and 0 <= index < sizes[column], "_missing_indices", "places of categories")
+        is_valid = type(column) is int and 0 <= column < len(sizes) and type(index) is int
+        part.ensure(is_valid and 0 <= index < sizes[column], "_missing_indices", "indices of its categories")
 
 
 def _check_target(part: Part) -> None:
@@ -107,8 +109,8 @@ def _check_target(part: Part) -> None:
     kind = part.choice("target_type_", ("continuous", "binary", "multiclass"))
     outputs = part.classes() if kind == "multiclass" else 1
     encodings = part.sequence("encodings_", len(sizes) * outputs)
-    for place, values in enumerate(encodings):
-        part.as_array(values, "encodings_", (sizes[place // outputs],))
+    for index, values in enumerate(encodings):
+        part.as_array(values, "encodings_", (sizes[index // outputs],))
     if outputs > 1:
         part.array("target_mean_", (outputs,))
 
@@ -122,8 +124,8 @@ def _check_bins(part: Part) -> None:
     part.choice("encode", ("onehot", "onehot-dense", "ordinal"))
     if part.has("_encoder"):
         encoder = part.object("_encoder", (OneHotEncoder,))
-        is_same = encoder.has("categories_") and encoder.columns() == columns
-        part.ensure(is_same, "_encoder", "for its columns")
+        has_columns = encoder.has("categories_") and encoder.columns() == columns
+        part.ensure(has_columns, "_encoder", "for the same columns")
 
 
 def _check_label_encoder(part: Part) -> None:

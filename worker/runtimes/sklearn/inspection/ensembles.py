@@ -1,10 +1,10 @@
-"""Ensembles whose members check the rows they are given themselves."""
+"""Checks of ensembles whose members validate their rows themselves."""
 
 from typing import Any, Final
 
 from sklearn import ensemble
 from sklearn.base import BaseEstimator
-from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # or the two cannot be imported
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # enables the two imports below
 from sklearn.linear_model import RANSACRegressor
 from sklearn.model_selection import (
     GridSearchCV,
@@ -24,34 +24,36 @@ METHODS: Final = ("predict_proba", "decision_function", "predict")
 
 def _members(part: Part, length: int | None = None) -> list[Any]:
     members = part.sequence("estimators_", length)
-    part.ensure(len(members) >= 1, "estimators_", "at least one")
+    part.ensure(len(members) >= 1, "estimators_", "a list of at least one")
     for member in members:
-        part.ensure(isinstance(member, BaseEstimator), "estimators_", "estimators")
+        part.ensure(isinstance(member, BaseEstimator), "estimators_", "a list of estimators")
     return members
 
 
 def _check_bagging(part: Part) -> None:
-    """Each member sees columns of its own."""
+    """Each member takes its own selection of columns."""
     columns, members = part.columns(), _members(part)
-    for chosen, member in zip(part.sequence("estimators_features_", len(members)), members, strict=True):
-        places = part.as_array(chosen, "estimators_features_", (None,), "iu")
-        is_column = len(places) >= 1 and int(places.min()) >= 0 and int(places.max()) < columns
-        part.ensure(is_column, "estimators_features_", "places of its columns")
-        of_member = vars(member).get("n_features_in_")
-        part.ensure(of_member in (None, len(places)), "estimators_features_", "as many as its members take")
-    _check_count_of_classes(part)
+    for selected, member in zip(part.sequence("estimators_features_", len(members)), members, strict=True):
+        indices = part.as_array(selected, "estimators_features_", (None,), "iu")
+        is_valid = len(indices) >= 1 and int(indices.min()) >= 0 and int(indices.max()) < columns
+        part.ensure(is_valid, "estimators_features_", "indices of its columns")
+        width = vars(member).get("n_features_in_")
+        part.ensure(width in (None, len(indices)), "estimators_features_", "as many as its members take")
+    _check_class_count(part)
 
 
 def _check_boosting(part: Part) -> None:
     part.columns()
     members = _members(part)
     part.ensure(
-        len(part.array("estimator_weights_", (None,))) >= len(members), "estimator_weights_", "for all"
+        len(part.array("estimator_weights_", (None,))) >= len(members),
+        "estimator_weights_",
+        "one for each estimator",
     )
-    _check_count_of_classes(part)
+    _check_class_count(part)
 
 
-def _check_count_of_classes(part: Part) -> None:
+def _check_class_count(part: Part) -> None:
     if part.has("classes_"):
         part.ensure(part.count("n_classes_") == part.classes(), "n_classes_", "the number of its classes")
 
@@ -70,7 +72,7 @@ def _check_stacking(part: Part) -> None:
     members = _members(part)
     part.ensure(isinstance(part.get("final_estimator_"), BaseEstimator), "final_estimator_", "an estimator")
     for method in part.sequence("stack_method_", len(members)):
-        part.ensure(type(method) is str and method in METHODS, "stack_method_", "methods that predict")
+        part.ensure(type(method) is str and method in METHODS, "stack_method_", "names of prediction methods")
     if part.has("_label_encoder"):
         part.object("_label_encoder", (LabelEncoder,))
 
@@ -92,7 +94,7 @@ def _check_outputs(part: Part) -> None:
 
 def _check_search(part: Part) -> None:
     part.ensure(isinstance(part.get("best_estimator_"), BaseEstimator), "best_estimator_", "an estimator")
-    # It may be a function; that there is a best estimator says the same.
+    # It may have been a function. That a best estimator exists implies a refit.
     part.value.refit = True
 
 

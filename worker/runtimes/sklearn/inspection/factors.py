@@ -1,4 +1,7 @@
-"""Non-negative factors. scikit-learn looks for those of a row by iterating, and stops by the whole batch."""
+"""Check of non-negative matrix factorisation, and a version of it whose result does not depend on the batch.
+
+scikit-learn computes the factors of new rows iteratively, and stops by a criterion over the whole batch.
+"""
 
 from typing import Any, Final
 
@@ -15,24 +18,24 @@ _DIVERGENCES: Final = ("frobenius", "kullback-leibler", "itakura-saito")
 
 
 class RowByRow(NMF):  # type: ignore[misc]  # scikit-learn has no types
-    """Gives each row the factors that it has alone: in a batch they depend on the rows beside it."""
+    """Transforms each row separately, so that its factors do not depend on the other rows of its batch."""
 
-    def transform(self, X: Any) -> npt.NDArray[Any]:  # scikit-learn's name
-        """The factors of each row."""
+    def transform(self, X: Any) -> npt.NDArray[Any]:  # the name in scikit-learn
+        """Return the factors of each row, of shape (rows, components)."""
         rows = X.tocsr() if sparse.issparse(X) else np.asarray(X)
         if rows.shape[0] < 2:
             return np.asarray(super().transform(rows))
-        alone = super().transform
-        return np.vstack([alone(rows[place : place + 1]) for place in range(rows.shape[0])])
+        transform = super().transform
+        return np.vstack([transform(rows[index : index + 1]) for index in range(rows.shape[0])])
 
 
 def _check_factors(part: Part) -> None:
-    """Compiled code takes as many factors as there are components, of the same type as the rows."""
+    """Compiled code requires as many factors as components, and components of the same type as the rows."""
     columns = part.columns()
     components = part.array("components_", (None, columns))
     count = len(components)
-    is_sound = count >= 1 and np.isfinite(components).all() and (components >= 0).all()
-    part.ensure(is_sound and components.dtype in FLOATS, "components_", "numbers of 0 and more")
+    is_valid = count >= 1 and np.isfinite(components).all() and (components >= 0).all()
+    part.ensure(is_valid and components.dtype in FLOATS, "components_", "finite numbers of 0 or more")
     part.value.components_ = np.ascontiguousarray(components, dtype=np.float64)
     part.ensure(part.count("n_components_") == count, "n_components_", "the number of its components")
     part.value.n_components = count
@@ -46,7 +49,7 @@ def _check_factors(part: Part) -> None:
         part.ensure(part.number(name) >= 0, name, "a number of 0 or more")
     if part.get("alpha_H") != "same":
         part.number("alpha_H")
-    # Of a row alone nothing but chance would depend on the order, or be printed for nobody.
+    # For single rows, shuffling would only add randomness, and no one reads what is printed.
     part.value.shuffle, part.value.verbose, part.value.random_state = False, 0, None
     part.value.__class__ = RowByRow
 

@@ -1,4 +1,4 @@
-"""Forests and classic gradient boosting: a row is checked once, and then handed to each tree unchecked."""
+"""Checks of forests and classic gradient boosting, which pass rows to their trees without validation."""
 
 from typing import Final
 
@@ -54,16 +54,16 @@ def _members(part: Part, types: tuple[type, ...]) -> list[Part]:
 def _check_boosted_classifier(part: Part) -> None:
     classes = part.classes()
     part.ensure(part.count("n_classes_") == classes >= 2, "n_classes_", "the number of its classes")
-    part.ensure(part.has("_loss"), "_loss", "there")
+    part.ensure(part.has("_loss"), "_loss", "present")
     if classes == 2:
         part.object("_loss", (loss.HalfBinomialLoss, loss.ExponentialLoss))
     else:
-        of_all = part.object("_loss", (loss.HalfMultinomialLoss,))
-        part.ensure(of_all.count("n_classes") == classes, "_loss", "for as many classes")
+        multinomial = part.object("_loss", (loss.HalfMultinomialLoss,))
+        part.ensure(multinomial.count("n_classes") == classes, "_loss", "for the same number of classes")
     if part.get("init_") != "zero":
         first = part.object("init_", (DummyClassifier,))
         part.ensure(first.has("n_classes_"), "init_", "fitted")
-        part.ensure(first.count("n_classes_") == classes, "init_", "for as many classes")
+        part.ensure(first.count("n_classes_") == classes, "init_", "for the same number of classes")
     _check_stages(part, 1 if classes == 2 else classes)
 
 
@@ -75,18 +75,18 @@ def _check_boosted_regressor(part: Part) -> None:
 
 
 def _check_stages(part: Part, per_stage: int) -> None:
-    """Compiled code writes a column for each tree of a stage, into as many as the first estimate has."""
+    """Compiled code writes one column per tree of a stage, into a matrix sized by the number of classes."""
     columns = part.columns()
-    is_same = part.count("n_trees_per_iteration_") == per_stage
-    part.ensure(is_same, "n_trees_per_iteration_", f"{per_stage}, as of its classes")
+    is_consistent = part.count("n_trees_per_iteration_") == per_stage
+    part.ensure(is_consistent, "n_trees_per_iteration_", f"{per_stage}, by its number of classes")
     stages = part.array("estimators_", (None, per_stage), "O")
     part.ensure(len(stages) >= 1, "estimators_", "at least one stage")
     if part.has("n_estimators_"):
         part.ensure(part.count("n_estimators_") == len(stages), "n_estimators_", "the number of its stages")
     part.number("learning_rate")
-    for tree in stages.ravel().tolist():
-        made = check_tree(part.as_object(tree, "estimators_", (DecisionTreeRegressor,)), columns, 1)
-        part.ensure(made.max_n_classes == 1, "estimators_", "trees with one value in each leaf")
+    for estimator in stages.ravel().tolist():
+        tree = check_tree(part.as_object(estimator, "estimators_", (DecisionTreeRegressor,)), columns, 1)
+        part.ensure(tree.max_n_classes == 1, "estimators_", "trees with one value in each leaf")
 
 
 def _check_dummy_classifier(part: Part) -> None:

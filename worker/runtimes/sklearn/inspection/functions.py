@@ -1,4 +1,4 @@
-"""The functions, data types and losses that a file may name. They are looked up here and never imported."""
+"""The functions, data types and losses that a file may name. The loader never imports them by name."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -20,13 +20,13 @@ NUMBER_TYPES: Final[dict[str, type]] = {
     "numpy.bool_": np.bool_,
     "numpy.str_": np.str_,
 }
-"""NumPy's own numbers, as single values."""
+"""NumPy's scalar types."""
 
 DATA_TYPES: Final[dict[str, type]] = {
     **NUMBER_TYPES,
     **{f"builtins.{kind.__name__}": kind for kind in (bool, int, float, str, object)},
 }
-"""What a parameter `dtype` may be, and the keys of a dictionary."""
+"""The types that a parameter `dtype` and the keys of a dictionary may have."""
 
 CHECK_ARRAY: Final = "sklearn.utils.validation.check_array"
 
@@ -38,21 +38,21 @@ METRICS: Final[dict[str, Callable[..., Any]]] = {
         metrics.cohen_kappa_score,
     )
 }
-"""A tuned threshold asks its metric for the positive class; it is never called."""
+"""Metrics of tuned thresholds. They determine the positive class and are never called."""
 
 
 def _elementwise() -> dict[str, Callable[..., Any]]:
-    """The universal functions of NumPy and SciPy that take one array and give one of the same shape."""
-    named: dict[str, Callable[..., Any]] = {}
-    for module, known_as in (
+    """Return the ufuncs of NumPy and SciPy with one input and one output, by all their names."""
+    functions: dict[str, Callable[..., Any]] = {}
+    for module, module_names in (
         (np, ("numpy", "numpy._core._multiarray_umath", "numpy.core._multiarray_umath")),
         (special, ("scipy.special", "scipy.special._ufuncs", "scipy.special._special_ufuncs")),
     ):
         for attribute in dir(module):
             function = getattr(module, attribute)
             if isinstance(function, np.ufunc) and (function.nin, function.nout) == (1, 1):
-                named |= {f"{name}.{attribute}": function for name in known_as}
-    return named
+                functions |= {f"{name}.{attribute}": function for name in module_names}
+    return functions
 
 
 FUNCTIONS: Final[dict[str, Callable[..., Any]]] = {**_elementwise(), **METRICS, CHECK_ARRAY: check_array}
@@ -77,4 +77,4 @@ LOSSES: Final[dict[str, Callable[..., Any]]] = {
     )
     for loss in losses
 }
-"""The compiled losses: each takes one number at most."""
+"""The compiled losses, whose constructors take at most one number."""

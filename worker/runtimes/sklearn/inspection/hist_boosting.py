@@ -1,4 +1,4 @@
-"""Histogram gradient boosting: trees over numbers and categories, walked by compiled code."""
+"""Checks of histogram gradient boosting, whose compiled code follows the trees without validation."""
 
 from functools import partial
 from typing import Any, Final
@@ -37,13 +37,13 @@ def _check_predictor(part: Part) -> None:
         ensure_children(nodes[side][is_inner].astype(np.int64), parents, len(nodes))
     sets = part.array("raw_left_cat_bitsets", (None, BITSET_WORDS), "u", dtype=np.uint32, contiguous=True)
     part.array("binned_left_cat_bitsets", sets.shape, "u", dtype=np.uint32, contiguous=True)
-    asked = nodes["bitset_idx"][is_inner & (nodes["is_categorical"] != 0)]
-    if asked.size and int(asked.max()) >= len(sets):
-        raise BrokenModel("the model has a tree that asks for categories it does not have")
+    used = nodes["bitset_idx"][is_inner & (nodes["is_categorical"] != 0)]
+    if used.size and int(used.max()) >= len(sets):
+        raise BrokenModel("the model has a tree that uses a set of categories it does not have")
 
 
 def _check_bins(part: Part) -> None:
-    """Its thresholds of a categorical column are the categories, bits in a set of 256."""
+    """The thresholds of a categorical column are its categories, which are bits in a set of 256."""
     are_categorical = part.array("is_categorical_", (None,), "u", dtype=np.uint8, contiguous=True)
     thresholds = part.sequence("bin_thresholds_", len(are_categorical))
     for is_categorical, values in zip(are_categorical.tolist(), thresholds, strict=True):
@@ -61,8 +61,8 @@ def _check_classifier(part: Part) -> None:
         part.object("_loss", (loss.HalfBinomialLoss,))
         _check_boosting(part, 1)
     else:
-        of_all = part.object("_loss", (loss.HalfMultinomialLoss,))
-        part.ensure(of_all.count("n_classes") == classes, "_loss", "for as many classes")
+        multinomial = part.object("_loss", (loss.HalfMultinomialLoss,))
+        part.ensure(multinomial.count("n_classes") == classes, "_loss", "for the same number of classes")
         _check_boosting(part, classes)
     if part.has("_label_encoder"):
         part.object("_label_encoder", (LabelEncoder,))
@@ -80,8 +80,8 @@ def _check_regressor(part: Part) -> None:
 
 def _check_boosting(part: Part, per_stage: int) -> None:
     columns = part.columns()
-    is_same = part.count("n_trees_per_iteration_") == per_stage
-    part.ensure(is_same, "n_trees_per_iteration_", f"{per_stage}, as of its classes")
+    is_consistent = part.count("n_trees_per_iteration_") == per_stage
+    part.ensure(is_consistent, "n_trees_per_iteration_", f"{per_stage}, by its number of classes")
     part.array("_baseline_prediction", (1, per_stage), "f", dtype=np.float64)
     bins = part.object("_bin_mapper", (_BinMapper,))
     part.ensure(bins.has("is_categorical_"), "_bin_mapper", "fitted")
@@ -95,38 +95,39 @@ def _check_boosting(part: Part, per_stage: int) -> None:
     part.ensure(len(stages) >= 1, "_predictors", "at least one stage")
     for stage in stages:
         part.ensure(type(stage) is list and len(stage) == per_stage, "_predictors", f"lists of {per_stage}")
-        for made in stage:
-            predictor = part.as_object(made, "_predictors", (TreePredictor,))
+        for tree in stage:
+            predictor = part.as_object(tree, "_predictors", (TreePredictor,))
             part.ensure(predictor.has("nodes"), "_predictors", "trees")
-            _check_asked(predictor.get("nodes"), columns, are_categorical)
+            _check_used_columns(predictor.get("nodes"), columns, are_categorical)
 
 
-def _check_asked(nodes: Any, columns: int, are_categorical: Any) -> None:
+def _check_used_columns(nodes: Any, columns: int, are_categorical: Any) -> None:
     inner = nodes[nodes["is_leaf"] == 0]
     ensure_columns(inner["feature_idx"], columns)
     if not are_categorical[inner["feature_idx"][inner["is_categorical"] != 0]].all():
-        raise BrokenModel("the model has a tree that takes a number for a category")
+        raise BrokenModel("the model has a tree that uses a numeric column as a category")
 
 
-def _check_preprocessor(part: Part, made: Part, columns: int) -> None:
-    """It moves the categories to the front. The trees count on as many columns as went in."""
-    part.ensure(made.has("transformers_") and made.columns() == columns, "_preprocessor", "for its columns")
+def _check_preprocessor(part: Part, preprocessor: Part, columns: int) -> None:
+    """It moves categorical columns to the front. The trees rely on an unchanged number of columns."""
+    has_columns = preprocessor.has("transformers_") and preprocessor.columns() == columns
+    part.ensure(has_columns, "_preprocessor", "for the same columns")
     width = 0
-    for name, step, chosen in made.get("transformers_"):
+    for name, step, selection in preprocessor.get("transformers_"):
         if name == "remainder":
-            is_nothing = type(step) is str and step == "drop" and not any(chosen)
-            part.ensure(is_nothing, "_preprocessor", "without a remainder")
+            is_empty = type(step) is str and step == "drop" and not any(selection)
+            part.ensure(is_empty, "_preprocessor", "without a remainder")
             continue
-        chosen = made.as_array(np.asarray(chosen), "transformers_", (columns,), "b")
-        count = int(chosen.sum())
+        mask = preprocessor.as_array(np.asarray(selection), "transformers_", (columns,), "b")
+        count = int(mask.sum())
         width += count
         if type(step) is OrdinalEncoder:
-            is_whole = Part(step).has("categories_") and len(step.categories_) == count
+            is_expected = Part(step).has("categories_") and len(step.categories_) == count
         else:
-            is_whole = type(step) is FunctionTransformer and type(step.func) is partial
-        part.ensure(is_whole, "_preprocessor", "an encoder of categories, and a check of numbers")
+            is_expected = type(step) is FunctionTransformer and type(step.func) is partial
+        part.ensure(is_expected, "_preprocessor", "an encoder of categories and a check of numbers")
     part.ensure(width == columns, "_preprocessor", "for all columns")
-    part.ensure(not made.has("transformer_weights"), "_preprocessor", "without weights")
+    part.ensure(not preprocessor.has("transformer_weights"), "_preprocessor", "without weights")
 
 
 _FITTED: Final = "n_features_in_ n_trees_per_iteration_ _loss _baseline_prediction _bin_mapper _predictors"

@@ -1,4 +1,4 @@
-"""Linear models, discriminants and naive Bayes: NumPy multiplies by their coefficients."""
+"""Checks of linear models and discriminants, of which NumPy multiplies the coefficients."""
 
 from typing import Any, Final
 
@@ -14,17 +14,17 @@ from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
 
 
 def _check_classifier(part: Part) -> None:
-    """A row of coefficients for each class; one for two classes."""
+    """One row of coefficients per class, or a single row for two classes."""
     columns = part.columns()
     classes = part.classes()
     rows = 1 if classes == 2 else classes
     part.matrix("coef_", (rows, columns))
     _check_intercept(part, rows)
-    _check_training(part)
+    _check_sgd_state(part)
 
 
 def _check_discriminant(part: Part) -> None:
-    """`LinearDiscriminantAnalysis` also projects."""
+    """`LinearDiscriminantAnalysis` also transforms."""
     columns = part.columns()
     _check_classifier(part)
     if part.has("scalings_"):
@@ -43,12 +43,12 @@ def _check_ridge_classifier(part: Part) -> None:
 
 
 def _check_regressor(part: Part) -> None:
-    """A row of coefficients for each output; without rows for one output."""
+    """One row of coefficients per output, or a vector for a single output."""
     columns, coefficients = part.columns(), part.get("coef_")
     outputs = None if getattr(coefficients, "ndim", 1) == 1 else int(coefficients.shape[0])
     part.matrix("coef_", (columns,) if outputs is None else (outputs, columns))
     _check_intercept(part, outputs or 1)
-    _check_training(part)
+    _check_sgd_state(part)
 
 
 def _check_generalised(part: Part) -> None:
@@ -70,15 +70,19 @@ def _check_intercept(part: Part, outputs: int) -> None:
         part.number("intercept_")
 
 
-def _check_training(part: Part) -> None:
-    """What stochastic gradient descent goes on from; compiled code writes into it."""
+def _check_sgd_state(part: Part) -> None:
+    """The state from which stochastic gradient descent resumes; compiled code writes into it."""
     for name in ("_standard_coef", "_average_coef", "_standard_intercept", "_average_intercept"):
         if part.has(name):
-            like = part.get("coef_" if name.endswith("coef") else "intercept_")
-            found = part.as_array(part.get(name), name, getattr(part.get(name), "shape", ()))
-            part.ensure(found.size == like.size, name, "as large as the coefficients")
+            reference = part.get("coef_" if name.endswith("coef") else "intercept_")
+            array = part.as_array(part.get(name), name, getattr(part.get(name), "shape", ()))
+            part.ensure(array.size == reference.size, name, "as large as the coefficients")
     if part.has("_loss_function_"):
-        part.ensure(type(part.get("_loss_function_")) in _SGD_LOSSES, "_loss_function_", "a loss")
+        part.ensure(
+            type(part.get("_loss_function_")) in _SGD_LOSSES,
+            "_loss_function_",
+            "a loss of stochastic gradient descent",
+        )
     if part.has("t_"):
         part.number("t_")
 
@@ -104,7 +108,7 @@ def _check_quadratic(part: Part) -> None:
             part.as_array(value, name, shape)
 
 
-def _of(kinds: Any, fitted: str, check: Any, kept: str = "") -> tuple[TrustedType, ...]:
+def _trust_all(kinds: Any, fitted: str, check: Any, kept: str = "") -> tuple[TrustedType, ...]:
     return tuple(TrustedType(kind, fitted, check, kept) for kind in kinds)
 
 
@@ -116,25 +120,25 @@ _SGD: Final = (
 )
 
 TRUSTED: Final = (
-    *_of(
+    *_trust_all(
         (models.LogisticRegression, models.LogisticRegressionCV, LinearSVC),
         f"{_FITTED} classes_",
         _check_classifier,
     ),
-    *_of(
+    *_trust_all(
         (models.SGDClassifier, models.Perceptron, models.PassiveAggressiveClassifier),
         f"{_FITTED} classes_",
         _check_classifier,
         _SGD,
     ),
-    *_of((models.SGDRegressor, models.PassiveAggressiveRegressor), _FITTED, _check_regressor, _SGD),
-    *_of(
+    *_trust_all((models.SGDRegressor, models.PassiveAggressiveRegressor), _FITTED, _check_regressor, _SGD),
+    *_trust_all(
         (models.RidgeClassifier, models.RidgeClassifierCV),
         f"{_FITTED} _label_binarizer",
         _check_ridge_classifier,
         "classes_",
     ),
-    *_of(
+    *_trust_all(
         (
             *(models.LinearRegression, models.Ridge, models.RidgeCV, models.Lasso, models.LassoCV),
             *(models.ElasticNet, models.ElasticNetCV, models.MultiTaskLasso, models.MultiTaskElasticNet),
@@ -146,7 +150,7 @@ TRUSTED: Final = (
         _FITTED,
         _check_regressor,
     ),
-    *_of(_GENERALISED, f"{_FITTED} _base_loss", _check_generalised),
+    *_trust_all(_GENERALISED, f"{_FITTED} _base_loss", _check_generalised),
     TrustedType(
         LinearDiscriminantAnalysis,
         f"{_FITTED} classes_",

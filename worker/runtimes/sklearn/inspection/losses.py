@@ -1,4 +1,4 @@
-"""The losses and links of boosting and of generalised linear models. They hold no arrays."""
+"""Checks of the losses and links of boosting and of generalised linear models. They contain no arrays."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ _LOSSES: Final[dict[type, type]] = {
     loss.HuberLoss: link.IdentityLink,
     loss.PinballLoss: link.IdentityLink,
 }
-"""Each loss with its own link: one that gives another shape would change the size of a prediction."""
+"""The link of each loss. Another link could return another shape, and so change the size of a prediction."""
 
 
 def _check_loss(part: Part) -> None:

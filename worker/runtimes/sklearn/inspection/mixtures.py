@@ -1,4 +1,4 @@
-"""Gaussian mixtures: the row belongs to the component that makes it the most likely."""
+"""Check of Gaussian mixtures."""
 
 from typing import Final
 
@@ -12,11 +12,15 @@ _KINDS: Final = ("full", "tied", "diag", "spherical")
 
 
 def _check_mixture(part: Part) -> None:
-    """A weight, a mean and the factor of a precision for each component."""
+    """Each component has a weight, a mean and the Cholesky factor of its precision."""
     columns = part.columns()
     weights = part.array("weights_", (None,))
     count = len(weights)
-    part.ensure(count >= 1 and np.isfinite(weights).all() and (weights >= 0).all(), "weights_", "shares")
+    part.ensure(
+        count >= 1 and np.isfinite(weights).all() and (weights >= 0).all(),
+        "weights_",
+        "finite numbers of 0 or more",
+    )
     part.array("means_", (count, columns))
     shape = {
         "full": (count, columns, columns),

@@ -1,4 +1,4 @@
-"""Finds the types in a schema that are not trusted, so that a refusal can name all of them at once."""
+"""Find all types in a schema that are not trusted, so that a refusal can name all of them at once."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -6,7 +6,7 @@ from typing import Any, Final
 from worker.runtimes.sklearn.inspection import functions
 from worker.runtimes.sklearn.inspection.registry import TYPES
 
-PLAIN: Final = {
+TRUSTED_NAMES: Final = {
     "DictNode": frozenset({"builtins.dict"}),
     "ListNode": frozenset({"builtins.list"}),
     "TupleNode": frozenset({"builtins.tuple"}),
@@ -23,48 +23,48 @@ PLAIN: Final = {
     "LossNode": functions.LOSSES.keys(),
     "TreeNode": frozenset({"sklearn.tree._tree.Tree"}),
 }
-"""The names that each loader of skops may have; those of other loaders are never trusted."""
+"""The trusted type names for each node type of skops. Other node types are never trusted."""
 
-ANY_NAME: Final = frozenset({"JsonNode", "CachedNode", "SparseMatrixNode"})
-"""Loaders whose result does not depend on the name."""
+NAMELESS: Final = frozenset({"JsonNode", "CachedNode", "SparseMatrixNode"})
+"""Node types whose object does not depend on the name."""
 
 
 def name_of(node: dict[str, Any]) -> str:
-    """The type that a node asks for."""
+    """Return the name of a node's type."""
     return f"{node.get('__module__')}.{node.get('__class__')}"
 
 
-def unknown(schema: Any) -> set[str]:
-    """The types in a schema that are not trusted. What is never constructed does not count."""
-    return set(_unknown(schema))
+def find_untrusted(schema: Any) -> set[str]:
+    """Return the names of untrusted types in a schema, except in attributes that are never constructed."""
+    return set(_find_untrusted(schema))
 
 
-def _unknown(schema: Any) -> Iterator[str]:
-    waiting: list[Any] = [schema]
-    while waiting:
-        part = waiting.pop()
+def _find_untrusted(schema: Any) -> Iterator[str]:
+    pending: list[Any] = [schema]
+    while pending:
+        part = pending.pop()
         if isinstance(part, list):
-            waiting += _containers(part)
+            pending += _containers(part)
             continue
         if not isinstance(part, dict):
             continue
-        if isinstance(loader := part.get("__loader__"), str) and loader not in ANY_NAME:
+        if isinstance(loader := part.get("__loader__"), str) and loader not in NAMELESS:
             name = name_of(part)
-            if name not in PLAIN.get(loader, ()):
+            if name not in TRUSTED_NAMES.get(loader, ()):
                 yield name
                 continue
             if loader == "ObjectNode":
-                waiting += _constructed(part, TYPES[name].attributes)
+                pending += _constructed_attributes(part, TYPES[name].attributes)
                 continue
-        waiting += _containers(part.values())
+        pending += _containers(part.values())
 
 
 def _containers(values: Iterable[Any]) -> list[Any]:
-    """What may hold types: nine values in ten are texts and numbers."""
+    """Return the lists and dicts, skipping texts and numbers, which are nine values in ten."""
     return [value for value in values if isinstance(value, (dict, list))]
 
 
-def _constructed(node: dict[str, Any], attributes: frozenset[str]) -> list[Any]:
+def _constructed_attributes(node: dict[str, Any], attributes: frozenset[str]) -> list[Any]:
     state = node.get("content")
     content = state.get("content") if isinstance(state, dict) else None
     return [content[name] for name in attributes & content.keys()] if isinstance(content, dict) else []

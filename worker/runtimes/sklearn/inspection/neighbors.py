@@ -1,4 +1,4 @@
-"""Nearest neighbours. Nothing can look into search trees, which are compiled objects: they are built anew."""
+"""Checks of nearest-neighbour models. Their search trees are compiled objects, so they are rebuilt."""
 
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ TREE_METRICS: Final = ("euclidean", "l2", "manhattan", "cityblock", "l1", "cheby
 
 
 def _check_rows(part: Part) -> int:
-    """Compiled code takes the nearest rows by their places: there are as many rows as it asks for."""
+    """Check the training rows, which compiled code accesses by index. Returns how many there are."""
     columns = part.columns()
     method = part.choice("_fit_method", ("brute", *TREES))
     for name in ("metric", "effective_metric_"):
@@ -38,15 +38,19 @@ def _check_rows(part: Part) -> int:
     if part.get("metric_params"):
         part.fail("metric_params", "None")
     keywords = part.get("effective_metric_params_")
-    is_power = type(keywords) is dict and keywords.keys() <= {"p", "w"} and keywords.get("w") is None
-    part.ensure(is_power, "effective_metric_params_", "p at most")
+    has_only_p = type(keywords) is dict and keywords.keys() <= {"p", "w"} and keywords.get("w") is None
+    part.ensure(has_only_p, "effective_metric_params_", "a dictionary with p only")
     for power in (part.get("p"), keywords.get("p", 2)):
         is_power = type(power) in (int, float) and 0 < power < 1000
         part.ensure(is_power, "p", "a number from 0 to 1000")
     rows = part.get("_fit_X")
     if sparse.issparse(rows):
-        part.ensure(rows.format == "csr" and rows.shape[1] == columns, "_fit_X", "csr, for its columns")
-        part.ensure(rows.dtype in FLOATS and rows.indices.dtype == np.int32, "_fit_X", "floats")
+        part.ensure(
+            rows.format == "csr" and rows.shape[1] == columns, "_fit_X", "a csr matrix for its columns"
+        )
+        part.ensure(
+            rows.dtype in FLOATS and rows.indices.dtype == np.int32, "_fit_X", "a csr matrix of floats"
+        )
     else:
         part.array("_fit_X", (None, columns), "fiu", contiguous=True)
     count = int(rows.shape[0])
@@ -62,25 +66,27 @@ def _check_rows(part: Part) -> int:
 
 
 def _build_tree(part: Part, method: str) -> None:
-    """The tree that scikit-learn built: of the same rows, by the same rule."""
+    """Rebuild the search tree that scikit-learn built, from the same rows and options."""
     part.choice("effective_metric_", TREE_METRICS)
     rows = part.get("_fit_X")
     is_dense = isinstance(rows, np.ndarray) and len(rows) >= 1 and bool(np.isfinite(rows).all())
     part.ensure(is_dense, "_fit_X", "an array of finite numbers")
     keywords = part.get("effective_metric_params_")
-    part.ensure(keywords.get("p", 2) >= 1, "p", "1 or more, to be searched for in a tree")
+    part.ensure(keywords.get("p", 2) >= 1, "p", "at least 1 for a search tree")
     size = part.count("leaf_size")
     part.value._tree = TREES[method](rows, size, metric=part.get("effective_metric_"), **keywords)
 
 
 def _check_novelty(part: Part) -> None:
-    """The neighbours of a row are compared with theirs: arrays with a value for each row."""
+    """It compares the neighbours of a row with theirs, in arrays with one value per training row."""
     rows = _check_rows(part)
-    part.ensure(part.flag("novelty"), "novelty", "true: otherwise it is only for the rows it was fitted on")
+    part.ensure(part.flag("novelty"), "novelty", "true; without it the model scores only its training rows")
     neighbours = part.count("n_neighbors_", 1, rows)
     part.array("_lrd", (rows,))
     distances = part.array("_distances_fit_X_", (rows, None))
-    part.ensure(distances.shape[1] >= neighbours, "_distances_fit_X_", "for each neighbour")
+    part.ensure(
+        distances.shape[1] >= neighbours, "_distances_fit_X_", "an array with a column for each neighbour"
+    )
     part.number("offset_")
 
 
@@ -95,7 +101,9 @@ def _check_imputer(part: Part) -> None:
     if part.has("indicator_"):
         indicator = part.object("indicator_", (MissingIndicator,))
         part.ensure(
-            indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike"
+            indicator.has("features_") and indicator.columns() == columns,
+            "indicator_",
+            "fitted on the same columns",
         )
 
 
@@ -104,11 +112,11 @@ def _check_classifier(part: Part) -> None:
     part.ensure(part.flag("outputs_2d_") is False, "outputs_2d_", "false")
     labels = part.array("_y", (rows,), "i", dtype=np.intp, contiguous=True)
     is_class = int(labels.min()) >= 0 and int(labels.max()) < classes
-    part.ensure(is_class, "_y", "places of its classes")
+    part.ensure(is_class, "_y", "indices of its classes")
 
 
 def _check_radius_classifier(part: Part) -> None:
-    """Also what a row without neighbours is called: compiled code looks for its place among the labels."""
+    """Check also the label for rows without neighbours, which compiled code searches among the classes."""
     _check_classifier(part)
     label = part.get("outlier_label")
     part.plain_values([label], "outlier_label")

@@ -1,4 +1,4 @@
-"""Neural networks: a matrix and a bias for each layer, whose widths follow each other."""
+"""Checks of multilayer perceptrons: the shapes of consecutive layers must match."""
 
 from typing import Final
 
@@ -34,8 +34,8 @@ def _check_classifier(part: Part) -> None:
     classes = part.classes()
     width = part.count("n_outputs_")
     part.ensure(width == (1 if classes == 2 else classes), "n_outputs_", "one for each class")
-    of_labels = part.object("_label_binarizer", (LabelBinarizer,))
-    part.ensure(of_labels.classes() == classes, "_label_binarizer", "for the same classes")
+    binarizer = part.object("_label_binarizer", (LabelBinarizer,))
+    part.ensure(binarizer.classes() == classes, "_label_binarizer", "for the same classes")
 
 
 _FITTED: Final = "n_features_in_ n_outputs_ n_layers_ out_activation_ coefs_ intercepts_"

@@ -1,4 +1,4 @@
-"""Outlier detection by an isolation forest: a row is checked once, and then handed to each tree unchecked."""
+"""Check of isolation forests, which pass rows to their trees without validation."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
 
 
 def _check_isolation(part: Part) -> None:
-    """Each tree sees columns of its own, or all if it has as many; and has a depth for each of its nodes."""
+    """Each tree takes its own selection of columns, and has a path length for each of its nodes."""
     columns = part.columns()
     width = part.count("_max_features", 1, columns)
     part.count("_max_samples")
@@ -25,13 +25,13 @@ def _check_isolation(part: Part) -> None:
         part.sequence("_average_path_length_per_tree", len(members)),
         strict=True,
     )
-    for member, chosen, depths, lengths in per_tree:
-        made = check_tree(member, width, 1)
-        places = part.as_array(chosen, "estimators_features_", (width,), "iu")
-        is_column = int(places.min()) >= 0 and int(places.max()) < columns
-        part.ensure(is_column, "estimators_features_", "places of its columns")
-        part.as_array(depths, "_decision_path_lengths", (made.node_count,), "iuf")
-        part.as_array(lengths, "_average_path_length_per_tree", (made.node_count,))
+    for member, selected, depths, lengths in per_tree:
+        tree = check_tree(member, width, 1)
+        indices = part.as_array(selected, "estimators_features_", (width,), "iu")
+        is_valid = int(indices.min()) >= 0 and int(indices.max()) < columns
+        part.ensure(is_valid, "estimators_features_", "indices of its columns")
+        part.as_array(depths, "_decision_path_lengths", (tree.node_count,), "iuf")
+        part.as_array(lengths, "_average_path_length_per_tree", (tree.node_count,))
 
 
 TRUSTED: Final = (

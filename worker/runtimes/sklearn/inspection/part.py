@@ -1,6 +1,6 @@
-"""One object that was constructed from a file, and the questions that a check asks of its attributes."""
+"""An object constructed from a file, with methods that validate its attributes."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any, Final, NoReturn
 
 import numpy as np
@@ -12,18 +12,18 @@ from worker.runtimes.runtime import BrokenModel
 MAX_COUNT: Final = 2**31 - 1
 FLOATS: Final = (np.dtype(np.float64), np.dtype(np.float32))
 SEVERAL_OUTPUTS: Final = (
-    "it does not say which classes it tells apart, or predicts several things at once; fit one model for each"
-    " output, and upload each"
+    "its classes are unknown, or it predicts several outputs at once; fit and upload one model for each"
+    " output"
 )
 
 Shape = tuple[int | None, ...]
 
 
 class Part:
-    """An object under inspection. Every question raises BrokenModel if the answer is not what it must be.
+    """An object under inspection. Each validating method raises BrokenModel if an attribute is invalid.
 
-    The loader constructs plain values, plain arrays and objects that passed their own check, so the exact
-    type of a value says all about it.
+    Attributes are plain values, plain arrays or objects that have passed their own check, because the loader
+    constructs nothing else. So it suffices to compare the exact type of a value.
     """
 
     def __init__(self, value: Any) -> None:
@@ -32,24 +32,24 @@ class Part:
         self._attributes: dict[str, Any] = value.__dict__
 
     def has(self, name: str) -> bool:
-        """Whether there is a value other than None."""
+        """Return whether the attribute exists and is not None."""
         return self._attributes.get(name) is not None
 
     def get(self, name: str) -> Any:
-        """The value as it is; None if there is none."""
+        """Return the attribute without validation; None if it does not exist."""
         return self._attributes.get(name)
 
     def fail(self, name: str, must: str) -> NoReturn:
-        """Raise BrokenModel."""
+        """Raise BrokenModel with the message that the attribute must be `must`."""
         raise BrokenModel(f"{name} of its {self.name} must be {must}")
 
-    def ensure(self, is_so: Any, name: str, must: str) -> None:
-        """Raise BrokenModel unless it is so."""
-        if is_so is not True and is_so is not np.True_:
+    def ensure(self, condition: Any, name: str, must: str) -> None:
+        """Raise BrokenModel unless the condition holds."""
+        if condition is not True and condition is not np.True_:
             self.fail(name, must)
 
     def count(self, name: str, least: int = 1, most: int = MAX_COUNT) -> int:
-        """A plain integer. One of NumPy's is replaced by a plain one."""
+        """Return a plain integer in this range. Replaces a NumPy integer by a plain one."""
         value: Any = self._attributes.get(name)
         if isinstance(value, np.integer):
             value = self._attributes[name] = int(value)
@@ -58,7 +58,7 @@ class Part:
         return int(value)
 
     def number(self, name: str) -> float:
-        """A finite number. One of NumPy's is replaced by a plain one."""
+        """Return a finite number. Replaces a NumPy number by a plain one."""
         value: Any = self._attributes.get(name)
         if isinstance(value, np.floating | np.integer):
             value = self._attributes[name] = value.item()
@@ -67,7 +67,7 @@ class Part:
         return float(value)
 
     def flag(self, name: str) -> bool:
-        """True or False."""
+        """Return a bool. Replaces a NumPy bool by a plain one."""
         value: Any = self._attributes.get(name)
         if isinstance(value, np.bool_):
             value = self._attributes[name] = bool(value)
@@ -76,7 +76,7 @@ class Part:
         return bool(value)
 
     def choice(self, name: str, choices: Collection[str]) -> str:
-        """One of these texts."""
+        """Return a text, which must be one of the choices."""
         value: Any = self._attributes.get(name)
         if type(value) is not str or value not in choices:
             self.fail(name, f"one of {', '.join(sorted(choices))}")
@@ -85,7 +85,7 @@ class Part:
     def array(
         self, name: str, shape: Shape, kinds: str = "f", *, dtype: Any = None, contiguous: bool = False
     ) -> npt.NDArray[Any]:
-        """A plain array of this shape; None stands for any length."""
+        """Return an array of this shape, where None stands for any length, and of these kinds of dtype."""
         return self.as_array(
             self._attributes.get(name), name, shape, kinds, dtype=dtype, contiguous=contiguous
         )
@@ -100,7 +100,7 @@ class Part:
         dtype: Any = None,
         contiguous: bool = False,
     ) -> npt.NDArray[Any]:
-        """The value as a plain array of this shape."""
+        """Return a value after the checks of `array`. `name` is for the message."""
         if type(value) is not np.ndarray:
             self.fail(name, "an array")
         fits = len(shape) == value.ndim and all(
@@ -110,13 +110,13 @@ class Part:
             wanted = " × ".join("any" if length is None else str(length) for length in shape)
             self.fail(name, f"an array of shape {wanted}, not {' × '.join(map(str, value.shape))}")
         if value.dtype.kind not in kinds or (dtype is not None and value.dtype != dtype):
-            self.fail(name, f"an array of another type than {value.dtype}")
+            self.fail(name, f"an array of another dtype than {value.dtype}")
         if contiguous and not (value.flags.c_contiguous and value.flags.aligned):
             self.fail(name, "an array in C order")
         return np.asarray(value)
 
     def matrix(self, name: str, shape: Shape) -> None:
-        """A dense array of floats, or a sparse matrix."""
+        """Check a dense array or a sparse matrix of floats."""
         value: Any = self._attributes.get(name)
         if not sparse.issparse(value):
             self.array(name, shape)
@@ -126,28 +126,28 @@ class Part:
             self.fail(name, f"a matrix of floats of shape {shape}")
 
     def sequence(self, name: str, length: int | None = None, types: Any = (list, tuple)) -> list[Any]:
-        """The values of a list or tuple."""
+        """Return the values of a list or tuple."""
         value: Any = self._attributes.get(name)
         if type(value) not in types or (length is not None and len(value) != length):
             self.fail(name, "a list" if length is None else f"a list of {length}")
         return list(value)
 
     def objects(self, name: str, types: Collection[type], length: int | None = None) -> list["Part"]:
-        """The objects in a list or tuple, each of one of these types exactly."""
+        """Return the objects in a list or tuple, each of exactly one of these types."""
         return [self.as_object(value, name, types) for value in self.sequence(name, length)]
 
     def object(self, name: str, types: Collection[type]) -> "Part":
-        """An object of one of these types exactly."""
+        """Return an object of exactly one of these types."""
         return self.as_object(self._attributes.get(name), name, types)
 
     def as_object(self, value: Any, name: str, types: Collection[type]) -> "Part":
-        """The value as an object of one of these types exactly."""
+        """Return a value after the check of `object`. `name` is for the message."""
         if type(value) not in types:
-            self.fail(name, f"of another type than {type(value).__name__}")
+            self.fail(name, f"of one of the types {', '.join(sorted(kind.__name__ for kind in types))}")
         return Part(value)
 
     def classes(self, name: str = "classes_") -> int:
-        """How many classes an array of labels has, each once."""
+        """Return the number of classes in an array of labels."""
         value: Any = self._attributes.get(name)
         if type(value) is list:
             raise BrokenModel(SEVERAL_OUTPUTS)
@@ -159,19 +159,19 @@ class Part:
         return len(labels)
 
     def plain_values(self, values: list[Any], name: str) -> None:
-        """Texts, numbers, truth values and None only."""
+        """Check that all values are texts, numbers, bools or None."""
         for value in values:
             if value is not None and type(value) not in (str, int, float, bool):
-                self.fail(name, "texts and numbers")
+                self.fail(name, "made of texts and numbers")
 
     def columns(self) -> int:
-        """How many columns it takes; the names of the columns are as many."""
+        """Return the number of columns that it takes, and check the column names."""
         count = self.count("n_features_in_")
         self.feature_names()
         return count
 
     def feature_names(self) -> None:
-        """The names of the columns, if there are any, are texts, one for each column."""
+        """Check that column names, if there are any, are texts, one for each column."""
         if "feature_names_in_" not in self._attributes:
             return
         names = self.array("feature_names_in_", (None,), "OU")
@@ -180,8 +180,3 @@ class Part:
             self.ensure(
                 len(names) == self.count("n_features_in_"), "feature_names_in_", "one for each column"
             )
-
-    def parts(self, values: Any) -> Iterator["Part"]:
-        """Objects as parts."""
-        for value in values:
-            yield Part(value)

@@ -1,4 +1,4 @@
-"""Scalers, imputers and their like: an array with a value for each column."""
+"""Checks of scalers, imputers and similar transformers, which have an array with one value per column."""
 
 from typing import Final
 
@@ -34,19 +34,19 @@ def _check_quantiles(part: Part) -> None:
     columns = part.columns()
     references = part.array("references_", (None,))
     part.array("quantiles_", (len(references), columns))
-    part.ensure(len(references) >= 1, "references_", "at least one")
+    part.ensure(len(references) >= 1, "references_", "an array of at least one number")
 
 
 def _check_polynomial(part: Part) -> None:
-    """Memory for the output is taken by the count in the file: it is counted again."""
+    """scikit-learn allocates the output by the count in the file, so the count is computed again."""
     columns = part.columns()
-    least, most = part.count("_min_degree", 0, 100), part.count("_max_degree", 0, 100)
+    low, high = part.count("_min_degree", 0, 100), part.count("_max_degree", 0, 100)
     only, bias = part.flag("interaction_only"), part.flag("include_bias")
-    counted = part.value._num_combinations(columns, least, most, only, bias)
-    part.ensure(counted <= MAX_POLYNOMIAL_COLUMNS, "n_output_features_", f"at most {MAX_POLYNOMIAL_COLUMNS}")
-    part.ensure(part.count("n_output_features_", 0) == counted, "n_output_features_", str(counted))
-    whole = part.value._num_combinations(columns, 0, most, only, bias)
-    part.ensure(part.count("_n_out_full", 0) == whole, "_n_out_full", str(whole))
+    expected = part.value._num_combinations(columns, low, high, only, bias)
+    part.ensure(expected <= MAX_POLYNOMIAL_COLUMNS, "n_output_features_", f"at most {MAX_POLYNOMIAL_COLUMNS}")
+    part.ensure(part.count("n_output_features_", 0) == expected, "n_output_features_", str(expected))
+    full = part.value._num_combinations(columns, 0, high, only, bias)
+    part.ensure(part.count("_n_out_full", 0) == full, "_n_out_full", str(full))
     part.choice("order", ("C", "F"))
 
 
@@ -58,7 +58,9 @@ def _check_imputer(part: Part) -> None:
     if part.has("indicator_"):
         indicator = part.object("indicator_", (MissingIndicator,))
         part.ensure(
-            indicator.has("features_") and indicator.columns() == columns, "indicator_", "fitted alike"
+            indicator.has("features_") and indicator.columns() == columns,
+            "indicator_",
+            "fitted on the same columns",
         )
     for name in ("_fit_dtype", "_fill_dtype"):
         is_type = not part.has(name) or isinstance(part.get(name), np.dtype)
@@ -67,9 +69,9 @@ def _check_imputer(part: Part) -> None:
 
 def _check_indicator(part: Part) -> None:
     columns = part.columns()
-    chosen = part.array("features_", (None,), "iu")
-    is_column = not chosen.size or (int(chosen.min()) >= 0 and int(chosen.max()) < columns)
-    part.ensure(is_column, "features_", "places of its columns")
+    indices = part.array("features_", (None,), "iu")
+    is_valid = not indices.size or (int(indices.min()) >= 0 and int(indices.max()) < columns)
+    part.ensure(is_valid, "features_", "indices of its columns")
     if part.has("_n_features"):
         part.ensure(part.count("_n_features") == columns, "_n_features", "the number of its columns")
 

@@ -1,4 +1,4 @@
-"""Gaussian processes: NumPy multiplies the kernel between rows and training rows by one array."""
+"""Checks of Gaussian processes, of which NumPy multiplies the kernel by stored arrays."""
 
 from typing import Final
 
@@ -27,7 +27,7 @@ def _check_kernel(part: Part) -> None:
     for name in _SINGLE[type(part.value)].split():
         if isinstance(part.get(name), np.ndarray) and part.get(name).ndim:
             part.array(name, (None,))
-        elif part.get(name) != np.inf:  # of a Matérn kernel: as smooth as it gets
+        elif part.get(name) != np.inf:  # infinite for a Matérn kernel of the greatest smoothness
             part.number(name)
 
 

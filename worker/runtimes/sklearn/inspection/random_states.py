@@ -1,4 +1,4 @@
-"""Rebuilds random generators. NumPy takes a position beyond the state on trust, and reads behind it."""
+"""Rebuild random generators after validation. NumPy would read beyond the state at an invalid position."""
 
 from typing import Any, Final
 
@@ -7,11 +7,11 @@ import numpy as np
 from worker.runtimes.runtime import BrokenModel
 
 MT19937_WORDS: Final = 624
-_BAD: Final = "a random generator in it has a state that makes no sense"
+_BAD: Final = "a random generator in it has an invalid state"
 
 
 def legacy(state: Any) -> np.random.RandomState:
-    """A RandomState. Raises BrokenModel."""
+    """Build a RandomState. Raises BrokenModel."""
     inner = state.get("state") if type(state) is dict else None
     key = inner.get("key") if type(inner) is dict else None
     if (
@@ -25,8 +25,8 @@ def legacy(state: Any) -> np.random.RandomState:
         or not isinstance(state.get("gauss"), float | int)
     ):
         raise BrokenModel(_BAD)
-    made = np.random.RandomState()
-    made.set_state(
+    random_state = np.random.RandomState()
+    random_state.set_state(
         {
             "bit_generator": "MT19937",
             "state": {"key": key, "pos": int(inner["pos"])},
@@ -34,11 +34,11 @@ def legacy(state: Any) -> np.random.RandomState:
             "gauss": float(state["gauss"]),
         }
     )
-    return made
+    return random_state
 
 
 def generator(state: Any) -> np.random.Generator:
-    """A Generator over PCG64, which is what `default_rng` gives. Raises BrokenModel."""
+    """Build a Generator over PCG64, as returned by `default_rng`. Raises BrokenModel."""
     inner = state.get("state") if type(state) is dict else None
     if (
         type(inner) is not dict
@@ -59,5 +59,5 @@ def generator(state: Any) -> np.random.Generator:
     return np.random.Generator(bits)
 
 
-def _is_int(value: Any, most: int) -> bool:
-    return type(value) is int and 0 <= value <= most
+def _is_int(value: Any, maximum: int) -> bool:
+    return type(value) is int and 0 <= value <= maximum

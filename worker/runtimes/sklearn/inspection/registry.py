@@ -1,4 +1,4 @@
-"""The classes that are trusted. To add one, write its check and list it in the module of its family."""
+"""The trusted classes. To add one, write its check and list it in the module of its family."""
 
 from typing import Final
 
@@ -37,4 +37,4 @@ _FAMILIES: Final = (
 TYPES: Final[dict[str, TrustedType]] = {
     trusted.name: trusted for family in _FAMILIES for trusted in family.TRUSTED
 }
-"""Each by the name that a file has for it."""
+"""Trusted classes by the name that skops files use."""

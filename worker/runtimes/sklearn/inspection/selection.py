@@ -1,4 +1,4 @@
-"""Selection of columns: a mask or scores, one for each column. How they were found is training."""
+"""Checks of feature selectors: a mask or a score for each column. What only training needs is not loaded."""
 
 from typing import Final
 
@@ -35,7 +35,7 @@ def _check_scores(part: Part) -> None:
 
 
 def _check_mask(part: Part) -> None:
-    """The rest of an elimination is its estimator, if it predicts by itself."""
+    """Recursive elimination may also predict, with its own estimator."""
     part.array("support_", (part.columns(),), "b", dtype=np.bool_)
     if part.has("estimator_"):
         part.ensure(isinstance(part.get("estimator_"), BaseEstimator), "estimator_", "an estimator")

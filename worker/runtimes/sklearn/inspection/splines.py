@@ -1,4 +1,4 @@
-"""Splines. Compiled code takes their lengths from each other, so SciPy's constructor makes each anew."""
+"""Checks of splines. Compiled code trusts that their lengths match, so SciPy's constructor rebuilds them."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ def _check_spline(part: Part) -> None:
     degree, _ = part.count("k", 0, MAX_DEGREE), part.count("axis", 0, 0)
     coefficients = part.array("_c", (None, None), dtype=np.float64)
     knots = part.array("_t", (len(coefficients) + degree + 1,), dtype=np.float64)
-    part.ensure(len(coefficients) >= degree + 1, "_c", "more than its degree")
+    part.ensure(len(coefficients) >= degree + 1, "_c", "an array of more rows than its degree")
     is_rising = bool(np.isfinite(knots).all() and (np.diff(knots) >= 0).all())
     part.ensure(is_rising and knots[degree] < knots[len(coefficients)], "_t", "numbers in ascending order")
     extrapolation = part.get("extrapolate")
@@ -27,7 +27,7 @@ def _check_spline(part: Part) -> None:
 
 
 def _check_transformer(part: Part) -> None:
-    """All columns have splines alike: each writes as many values as the first has."""
+    """All columns must have splines of one shape: each writes as many values as the first."""
     columns = part.columns()
     extrapolation = part.choice("extrapolation", EXTRAPOLATIONS)
     part.flag("include_bias")
@@ -36,7 +36,7 @@ def _check_transformer(part: Part) -> None:
     degree = part.count("degree", 0, MAX_DEGREE)
     splines = part.objects("bsplines_", (BSpline,), columns)
     shapes = {spline.get("_c").shape for spline in splines}
-    part.ensure(len(shapes) == 1, "bsplines_", "alike")
+    part.ensure(len(shapes) == 1, "bsplines_", "of the same shape")
     for spline in splines:
         part.ensure(spline.get("k") == degree, "degree", "the degree of its splines")
     ((_, width),) = shapes

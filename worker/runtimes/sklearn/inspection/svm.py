@@ -1,4 +1,4 @@
-"""Support vector machines. libsvm takes all lengths from the support vectors, and reads by them."""
+"""Checks of support vector machines. libsvm takes all lengths from the support vectors, unchecked."""
 
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ MAX_DEGREE: Final = 1000
 def _check_classifier(part: Part) -> None:
     classes = part.classes()
     counts = _check_machine(part, classes)
-    is_whole = int(counts.min()) >= 0 and int(counts.sum(dtype=np.int64)) == _vectors(part)
-    part.ensure(is_whole, "_n_support", "the support vectors of each class")
+    is_consistent = int(counts.min()) >= 0 and int(counts.sum(dtype=np.int64)) == _vectors(part)
+    part.ensure(is_consistent, "_n_support", "the number of support vectors of each class")
 
 
 def _check_regressor(part: Part) -> None:
@@ -31,7 +31,7 @@ def _check_one_class(part: Part) -> None:
 
 
 def _check_machine(part: Part, classes: int) -> np.ndarray:
-    """Of k classes there are k - 1 coefficients for each vector and an intercept for each pair."""
+    """For k classes, each vector has k - 1 coefficients and each pair of classes an intercept."""
     columns = part.columns()
     pairs = classes * (classes - 1) // 2
     part.ensure(classes >= 2, "classes_", "at least two classes")
@@ -50,7 +50,9 @@ def _check_machine(part: Part, classes: int) -> np.ndarray:
         part.flag("shrinking")
         if part.has("class_weight_"):
             weights = part.array("class_weight_", (None,), dtype=np.float64, contiguous=True)
-            part.ensure(len(weights) in (0, classes), "class_weight_", "one for each class")
+            part.ensure(
+                len(weights) in (0, classes), "class_weight_", "an array with one weight for each class"
+            )
     else:
         vectors = part.array("support_vectors_", (None, columns), dtype=np.float64, contiguous=True)
         count = len(vectors)
@@ -58,12 +60,14 @@ def _check_machine(part: Part, classes: int) -> np.ndarray:
         part.array("_dual_coef_", (classes - 1, count), dtype=np.float64, contiguous=True)
     part.ensure(count >= 1, "support_vectors_", "at least one vector")
     part.array("_intercept_", (pairs,), dtype=np.float64, contiguous=True)
-    first = part.array("_probA", (None,), dtype=np.float64, contiguous=True)
-    part.array("_probB", first.shape, dtype=np.float64, contiguous=True)
-    part.ensure(len(first) in (0, pairs), "_probA", "one for each pair of classes")
+    prob_a = part.array("_probA", (None,), dtype=np.float64, contiguous=True)
+    part.array("_probB", prob_a.shape, dtype=np.float64, contiguous=True)
+    part.ensure(len(prob_a) in (0, pairs), "_probA", "an array with one number for each pair of classes")
     if "_effective_probability" in vars(part.value):
-        has_any = part.flag("_effective_probability")
-        part.ensure(not has_any or len(first) == pairs, "_probA", "there, as it has probabilities")
+        has_probability = part.flag("_effective_probability")
+        part.ensure(
+            not has_probability or len(prob_a) == pairs, "_probA", "present, because it has probabilities"
+        )
     return part.array("_n_support", (classes,), "i", dtype=np.int32, contiguous=True)
 
 

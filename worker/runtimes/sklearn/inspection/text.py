@@ -1,4 +1,4 @@
-"""Text vectorizers. The words' places in the vocabulary become places in a sparse matrix."""
+"""Checks of text vectorizers, whose vocabulary indices become column indices of a sparse matrix."""
 
 from typing import Any, Final
 
@@ -20,15 +20,15 @@ NUMBERS: Final = (np.float64, np.float32, np.int64, np.int32, float, int)
 
 def _check_analyzer(part: Part) -> None:
     if part.get("input") != "content":
-        # It would read the files that a row names, other users' among them.
-        raise UnsafeModel([part.name], "it takes its input from files")
+        # It would read the files that rows name, including those of other users.
+        raise UnsafeModel([part.name], "it reads files named by its rows")
     part.choice("analyzer", ("word", "char", "char_wb"))
     part.choice("decode_error", ("strict", "ignore", "replace"))
     part.choice("encoding", ("utf-8", "utf8", "latin-1", "latin1", "iso-8859-1", "ascii", "cp1252", "utf-16"))
     sizes = part.sequence("ngram_range", 2)
     is_range = all(type(size) is int for size in sizes) and 1 <= sizes[0] <= sizes[1] <= MAX_NGRAM
     part.ensure(is_range, "ngram_range", f"two integers from 1 to {MAX_NGRAM}")
-    part.ensure(any(part.get("dtype") is number for number in NUMBERS), "dtype", "a type of numbers")
+    part.ensure(any(part.get("dtype") is number for number in NUMBERS), "dtype", "a numeric type")
 
 
 def _check_counts(part: Part) -> None:
@@ -40,19 +40,20 @@ def _check_counts(part: Part) -> None:
 def _check_tfidf_counts(part: Part) -> None:
     _check_counts(part)
     if part.has("vocabulary_"):
-        weights = part.object("_tfidf", (TfidfTransformer,))
+        tfidf = part.object("_tfidf", (TfidfTransformer,))
         size = len(part.get("vocabulary_"))
-        if weights.has("idf_"):
-            part.ensure(weights.columns() == size, "_tfidf", "for the words of its vocabulary")
+        if tfidf.has("idf_"):
+            part.ensure(tfidf.columns() == size, "_tfidf", "for the words of its vocabulary")
     elif part.has("_tfidf"):
         part.object("_tfidf", (TfidfTransformer,))
 
 
 def _check_vocabulary(part: Part, vocabulary: Any) -> None:
     part.ensure(type(vocabulary) is dict and len(vocabulary) > 0, "vocabulary_", "a dictionary of words")
-    places = [int(place) if isinstance(place, np.integer) else place for place in vocabulary.values()]
-    is_each_once = all(type(place) is int for place in places) and sorted(places) == list(range(len(places)))
-    part.ensure(is_each_once, "vocabulary_", "a place for each word, each once")
+    indices = [int(index) if isinstance(index, np.integer) else index for index in vocabulary.values()]
+    are_integers = all(type(index) is int for index in indices)
+    is_permutation = are_integers and sorted(indices) == list(range(len(indices)))
+    part.ensure(is_permutation, "vocabulary_", "a dictionary with a different index for each word")
     part.ensure(all(type(word) is str for word in vocabulary), "vocabulary_", "a dictionary of words")
 
 

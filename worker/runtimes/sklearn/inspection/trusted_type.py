@@ -1,4 +1,4 @@
-"""A class that is trusted, with the attributes that are constructed and the check that they go through."""
+"""A trusted class: the attributes that the loader constructs, and the check of an instance."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,45 +10,45 @@ from worker.runtimes.sklearn.inspection.part import Part
 
 
 def accept(part: Part) -> None:
-    """The check of a class whose attributes are never followed by compiled code."""
+    """Accept any instance, for classes whose attributes compiled code never uses."""
 
 
 @dataclass(frozen=True)
 class TrustedType:
-    """One class.
+    """A trusted class. `fitted`, `kept` and `cleared` are attribute names, separated by spaces.
 
-    Of an object only the parameters of its class, what is `fitted` and what is `kept` are constructed.
-    Parameters that only training needs, such as a score function or a splitter, are `passed_over`: None. An
-    object that has none of the fitted attributes predicts nothing: scikit-learn asks for them. If it has one,
-    it must have all. Then `check` looks at them, and raises BrokenModel or UnsafeModel.
+    The loader constructs only the constructor parameters of the class and the attributes `fitted` and
+    `kept`. Parameters that only training needs, like a score function, are `cleared`: set to None. An
+    instance has either all `fitted` attributes or none; without them scikit-learn itself refuses to
+    predict. `check` validates an instance that has them, and raises BrokenModel or UnsafeModel.
     """
 
     type: type
     fitted: str = ""
     check: Callable[[Part], None] = accept
     kept: str = ""
-    passed_over: str = ""
+    cleared: str = ""
 
     @property
     def name(self) -> str:
-        """The name that a file uses."""
+        """The name that skops files use."""
         return f"{self.type.__module__}.{self.type.__qualname__}"
 
     @cached_property
     def required(self) -> tuple[str, ...]:
-        """What a fitted object must have."""
+        """The attributes that a fitted instance must have."""
         return tuple(self.fitted.split())
 
     @cached_property
-    def emptied(self) -> tuple[str, ...]:
-        """The parameters that are None, whatever a file says."""
-        return tuple(self.passed_over.split())
+    def cleared_names(self) -> tuple[str, ...]:
+        """The parameters that are set to None, whatever the file has."""
+        return tuple(self.cleared.split())
 
     @cached_property
     def attributes(self) -> frozenset[str]:
-        """What is constructed; all else in a file is passed over."""
+        """The attributes that are constructed; the loader ignores all others."""
         names = {*self.required, *self.kept.split()}
         if issubclass(self.type, BaseEstimator):
             params: list[str] = self.type._get_param_names()  # type: ignore[attr-defined]  # no types
             names |= {*params, "n_features_in_", "feature_names_in_"}
-        return frozenset(names - set(self.emptied))
+        return frozenset(names - set(self.cleared_names))

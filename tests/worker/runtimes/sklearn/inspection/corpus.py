@@ -1,4 +1,4 @@
-"""A fitted model of every class that is trusted, with rows that it predicts: what is mutated and attacked."""
+"""A fitted model of every trusted class with rows for it, as material for mutations and attacks."""
 
 import functools
 import warnings
@@ -59,7 +59,7 @@ VALUES = ROWS @ np.array([1.0, 2.0, 0.5, 3.0]) + 1
 CODES = np.column_stack([KINDS, np.arange(60) % 5, ROWS[:, 0]])
 WITH_GAPS = np.where(_random.random(ROWS.shape) < 0.2, np.nan, ROWS)
 TEXTS = [
-    ("good fine", "bad slow", "so so it is")[kind] + f" word{place % 7}" for place, kind in enumerate(KINDS)
+    ("good fine", "bad slow", "so so it is")[kind] + f" word{index % 7}" for index, kind in enumerate(KINDS)
 ]
 
 
@@ -347,7 +347,7 @@ _GROUPS: tuple[tuple[dict[str, Any], Any, Any], ...] = (
 )
 
 BY_THE_BATCH = frozenset({"factors", "factors alone", "factors by divergence"})
-"""In scikit-learn the factors of a row depend on the rows beside it; here it has those that it has alone."""
+"""In scikit-learn the factors of a row depend on its batch; here each row is transformed alone."""
 
 NAMES = [name for group, _, _ in _GROUPS for name in group]
 

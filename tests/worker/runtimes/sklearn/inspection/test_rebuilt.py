@@ -1,4 +1,4 @@
-"""Parts that compiled code follows and that nothing can look into are built anew, from what was looked at."""
+"""Compiled objects that cannot be checked are rebuilt from checked attributes."""
 
 import copy
 import io
@@ -32,8 +32,8 @@ def changed(name: str, change: Callable[[Any], None]) -> bytes:
     return content
 
 
-def test_a_search_tree_in_a_file_is_never_loaded() -> None:
-    """The file's tree has other rows: the neighbours are found among the rows of the model all the same."""
+def test_a_search_tree_is_rebuilt_and_never_loaded() -> None:
+    """The tree in the file has other rows, but the neighbours come from the rows of the model."""
     model = copied("neighbours in a tree")
     expected = model.predict(corpus.ROWS)
     strange = copied("neighbours in a tree").fit(-corpus.ROWS, corpus.KINDS)
@@ -44,7 +44,7 @@ def test_a_search_tree_in_a_file_is_never_loaded() -> None:
     assert np.array_equal(loaded.predict(corpus.ROWS), expected)
 
 
-def test_a_spline_is_what_its_constructor_makes_of_it() -> None:
+def test_a_spline_is_rebuilt_by_its_constructor() -> None:
     model = copied("splines")
     loaded = inspection.loads(skops.io.dumps(model))
 
@@ -55,7 +55,7 @@ def test_a_spline_is_what_its_constructor_makes_of_it() -> None:
 
 
 def _set(*path: str | int, value: Any) -> Callable[[Any], None]:
-    """A change of one attribute, on a way of attributes and places."""
+    """Return a function that sets one attribute, on a path of attributes and indices."""
 
     def change(model: Any) -> None:
         for step in path[:-1]:
@@ -111,15 +111,15 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("name", TAMPERED)
-def test_a_part_that_does_not_fit_is_refused(name: str) -> None:
+def test_a_part_that_does_not_match_is_refused(name: str) -> None:
     model, change = TAMPERED[name]
 
     with pytest.raises((BrokenModel, UnsafeModel)):
         inspection.loads(changed(model, change))
 
 
-def test_a_metric_is_no_function_for_a_transformer() -> None:
-    """A file may name it, for a threshold that is asked which class is the positive one."""
+def test_a_metric_is_refused_as_the_function_of_a_transformer() -> None:
+    """The loader trusts metrics, but only in tuned thresholds."""
     from sklearn.metrics import f1_score
 
     content = skops.io.dumps(FunctionTransformer(f1_score).fit(corpus.ROWS))
@@ -128,8 +128,8 @@ def test_a_metric_is_no_function_for_a_transformer() -> None:
         inspection.loads(content)
 
 
-def test_what_only_training_needs_is_passed_over(tmp_path: Path) -> None:
-    """A score function may be a function of the user: it is never looked up."""
+def test_attributes_that_only_training_needs_are_cleared(tmp_path: Path) -> None:
+    """A score function may be defined by the user; it is never imported."""
     content = skops.io.dumps(copied("best columns"))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         schema = archive.read("schema.json").decode()

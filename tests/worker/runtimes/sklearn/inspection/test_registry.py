@@ -1,4 +1,4 @@
-"""Every class that is trusted is loaded, and predicts as it does by hand."""
+"""Every trusted class can be loaded, and predicts like the original."""
 
 import warnings
 from pathlib import Path
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.mark.parametrize("name", corpus.NAMES)
-def test_a_model_predicts_as_it_does_by_hand(name: str, tmp_path: Path) -> None:
+def test_a_loaded_model_predicts_like_the_original(name: str, tmp_path: Path) -> None:
     model, rows = corpus.fitted(name)
     skops.io.dump(model, tmp_path / "model.skops")
 
@@ -29,24 +29,26 @@ def test_a_model_predicts_as_it_does_by_hand(name: str, tmp_path: Path) -> None:
         for method in ("predict", "predict_proba", "decision_function", "transform"):
             if hasattr(model, method):
                 by_hand = _by_hand(getattr(model, method), matrix, name)
-                said = getattr(loaded, method)(matrix)
+                predictions = getattr(loaded, method)(matrix)
                 if sparse.issparse(by_hand):
-                    said, by_hand = said.toarray(), by_hand.toarray()
-                # Sums may differ in their last digit by the order in which an array lies in memory.
+                    predictions, by_hand = predictions.toarray(), by_hand.toarray()
+                # The last digit of a sum may depend on the memory layout of an array.
                 is_float = np.asarray(by_hand).dtype.kind == "f"
                 assert (
-                    np.allclose(said, by_hand, 1e-12, 1e-12) if is_float else np.array_equal(said, by_hand)
+                    np.allclose(predictions, by_hand, 1e-12, 1e-12)
+                    if is_float
+                    else np.array_equal(predictions, by_hand)
                 ), method
 
 
 def _by_hand(method: Any, matrix: Any, name: str) -> Any:
     if name not in corpus.BY_THE_BATCH:
         return method(matrix)
-    return np.concatenate([method(matrix[place : place + 1]) for place in range(len(matrix))])
+    return np.concatenate([method(matrix[index : index + 1]) for index in range(len(matrix))])
 
 
 @pytest.mark.parametrize("name", sorted(corpus.BY_THE_BATCH))
-def test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it(name: str) -> None:
+def test_the_factors_of_a_row_do_not_depend_on_its_batch(name: str) -> None:
     model, rows = corpus.fitted(name)
     loaded = inspection.loads(skops.io.dumps(model))
     method = loaded.predict_proba if hasattr(loaded, "predict_proba") else loaded.transform
@@ -57,7 +59,7 @@ def test_the_factors_of_a_row_do_not_depend_on_the_rows_beside_it(name: str) -> 
     assert np.allclose(together[:-1], alone, 1e-12, 1e-12)
 
 
-def test_the_models_that_are_mutated_hold_every_trusted_class() -> None:
+def test_the_corpus_has_every_trusted_class() -> None:
     held: set[str] = set()
     for name in corpus.NAMES:
         model, _ = corpus.fitted(name)

@@ -1,0 +1,52 @@
+"""Users and refresh tokens, as every module passes them."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Self
+from uuid import UUID
+
+from app.auth import tables
+from app.auth.roles import Role
+
+
+@dataclass(frozen=True)
+class User:
+    """An account: a row of `users`."""
+
+    id: UUID
+    username: str
+    email: str | None
+    password_hash: str = field(repr=False)
+    role: Role
+    is_active: bool
+    request_count: int
+    last_request_at: datetime | None
+    created_at: datetime
+
+    @classmethod
+    def from_row(cls, row: tables.User) -> Self:
+        """The account of a row."""
+        return cls(
+            id=row.id,
+            username=row.username,
+            email=row.email,
+            password_hash=row.password_hash,
+            role=row.role,
+            is_active=row.is_active,
+            request_count=row.request_count,
+            last_request_at=row.last_request_at,
+            created_at=row.created_at,
+        )
+
+
+@dataclass(frozen=True)
+class SpentToken:
+    """A refresh token that has just been used: whose it was, and the family that its successor joins."""
+
+    user_id: UUID
+    family_id: UUID
+
+    @classmethod
+    def from_row(cls, row: tables.RefreshToken) -> Self:
+        """The token of a row."""
+        return cls(user_id=row.user_id, family_id=row.family_id)

@@ -1,0 +1,1 @@
+"""`headrace jobs`: submit, watch and manage jobs over HTTP."""

@@ -1,0 +1,197 @@
+"""The commands of `headrace jobs`. Each imports the client when it runs, so that `--help` stays fast."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli.jobs.options import (
+    ExportFormat,
+    FileOptions,
+    FilterOptions,
+    JobId,
+    JobIds,
+    JobOptions,
+    PredictionOptions,
+    ServerOptions,
+    TrainingOptions,
+    Watch,
+)
+from app.cli.option_groups import with_option_groups
+from app.cli.options import AsJson, examples
+
+jobs = typer.Typer(help="Submit, watch and manage jobs over HTTP.")
+
+
+@jobs.command(
+    epilog=examples(
+        'headrace jobs submit "What a lovely day" "It broke at once." --watch',
+        "headrace jobs submit --file texts.txt --priority high --metadata team=search",
+        "headrace jobs submit --dataset reviews.csv --column review --json",
+    )
+)
+@with_option_groups
+def submit(
+    server: ServerOptions,
+    prediction: PredictionOptions,
+    file_options: FileOptions,
+    job: JobOptions,
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="TEXT...", help="Texts to predict; default: stdin, one text per line."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="FILE", help="File with one text per line; - is stdin.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="FILE", help="File to upload, or id of a dataset: predict all rows.")
+    ] = None,
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit texts or a dataset for prediction; print the job's id.
+
+    With --json, prints the job that was created, and with --watch then one event per line.
+    """
+    from app.cli.jobs import actions
+
+    actions.submit(
+        server,
+        texts=texts or [],
+        file=file,
+        dataset=dataset,
+        file_options=file_options.given,
+        options={**prediction.given, **job.given},
+        watch=watch,
+        as_json=as_json,
+    )
+
+
+@jobs.command(
+    epilog=examples(
+        "headrace jobs train --dataset houses.csv --target price --model houses --watch",
+        "headrace jobs train --dataset houses.csv --target sold --param max_depth=5",
+    )
+)
+@with_option_groups
+def train(
+    server: ServerOptions,
+    training: TrainingOptions,
+    file_options: FileOptions,
+    job: JobOptions,
+    dataset: Annotated[str, typer.Option(metavar="FILE", help="File to upload, or id of a dataset.")],
+    target: Annotated[str, typer.Option(metavar="COLUMN", help="Column to predict.")],
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a model on a dataset; print the job's id.
+
+    With --json, prints the job that was created, and with --watch then one event per line.
+    """
+    from app.cli.jobs import actions
+
+    actions.train(
+        server,
+        dataset=dataset,
+        target=target,
+        file_options=file_options.given,
+        options={**training.given, **job.given},
+        watch=watch,
+        as_json=as_json,
+    )
+
+
+@jobs.command("list", epilog=examples("headrace jobs list --status failed --metadata team=search --limit 5"))
+@with_option_groups
+def list_jobs(
+    server: ServerOptions,
+    filters: FilterOptions,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Number of jobs to list.")] = 20,
+    format: Annotated[
+        Literal["table", "ndjson"], typer.Option(help="A table, or one JSON object per line.")
+    ] = "table",
+    as_json: AsJson = False,
+) -> None:
+    """List your jobs, newest first.
+
+    With --json, prints one document: the jobs are in `items`.
+    """
+    from app.cli.jobs import actions
+
+    actions.list_jobs(server, filters=filters.given, limit=limit, format=format, as_json=as_json)
+
+
+@jobs.command(epilog=examples("headrace jobs watch $JOB"))
+@with_option_groups
+def watch(server: ServerOptions, job_ids: JobIds, as_json: AsJson = False) -> None:
+    """Show the progress of jobs until all have ended. Exits with 1 if a job did not complete.
+
+    Ctrl+C stops watching, not the jobs. With --json, prints one event per line.
+    """
+    from app.cli.jobs import actions
+
+    actions.watch(server, job_ids=job_ids, as_json=as_json)
+
+
+@jobs.command(epilog=examples("headrace jobs cancel $JOB"))
+@with_option_groups
+def cancel(server: ServerOptions, job_ids: JobIds, as_json: AsJson = False) -> None:
+    """Cancel jobs. With --json, prints one job per line."""
+    from app.cli.jobs import actions
+
+    actions.cancel(server, job_ids=job_ids, as_json=as_json)
+
+
+@jobs.command(
+    epilog=examples(
+        "headrace jobs results $JOB --format csv > predictions.csv",
+        "headrace jobs results $JOB --format parquet --output predictions.parquet",
+    )
+)
+@with_option_groups
+def results(
+    server: ServerOptions,
+    job_id: JobId,
+    format: Annotated[ExportFormat | None, typer.Option(help="Default: ndjson.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="File to write instead of stdout.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Download the predictions computed so far, in input order.
+
+    With --json, prints one row per line; with --output as well, one document with the size of the file.
+    """
+    from app.cli.jobs import actions
+
+    actions.results(server, job_id=job_id, format=format, output=output, as_json=as_json)
+
+
+@jobs.command(epilog=examples("headrace jobs retry $JOB --from-start --watch"))
+@with_option_groups
+def retry(
+    server: ServerOptions,
+    job_id: JobId,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="Discard the results and start over.", show_default=False),
+    ] = False,
+    watch: Watch = False,
+    as_json: AsJson = False,
+) -> None:
+    """Retry a failed or cancelled job from its last committed batch.
+
+    With --json, prints the job, and with --watch then one event per line.
+    """
+    from app.cli.jobs import actions
+
+    actions.retry(server, job_id=job_id, from_start=from_start, watch=watch, as_json=as_json)
+
+
+@jobs.command(epilog=examples("headrace jobs explain $JOB"))
+@with_option_groups
+def explain(server: ServerOptions, job_id: JobId, as_json: AsJson = False) -> None:
+    """Explain why a job waits, runs or has ended."""
+    from app.cli.jobs import actions
+
+    actions.explain(server, job_id=job_id, as_json=as_json)

@@ -1,0 +1,101 @@
+"""Commands that run Headrace: demo, dev, serve, migrate, servers, users.
+
+Each command imports what it needs when it runs, so that `--help` and `migrate` do not wait for FastAPI.
+"""
+
+import asyncio
+from contextlib import suppress
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port, examples
+
+users = typer.Typer(help="Manage users.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command(epilog=examples("headrace demo", "headrace demo --texts 100 --json"))(demo)
+    app.command(epilog=examples("headrace dev", "headrace dev --port 9000 --slots 2"))(dev)
+    app.command(epilog=examples("headrace serve --host 0.0.0.0 --port 8000"))(serve)
+    app.command(epilog=examples("DATABASE_URL=postgresql://… headrace migrate"))(migrate)
+    app.command(epilog=examples("headrace servers --data .data"))(servers)
+    app.add_typer(users, name="users")
+
+
+def demo(
+    texts: Annotated[
+        int, typer.Option(min=1, max=1000, metavar="N", help="Number of texts to predict.")
+    ] = 1000,
+    as_json: AsJson = False,
+) -> None:
+    """Start the whole system on free ports, run a prediction and a training, and stop.
+
+    With --json, prints one document with the outcome of both jobs.
+    """
+    from app.cli import demo
+
+    asyncio.run(demo.run(texts=texts, as_json=as_json))
+
+
+def dev(
+    port: Port = DEFAULT_PORT,
+    slots: Annotated[int | None, typer.Option(min=1, metavar="N", help="Number of concurrent jobs.")] = None,
+    data: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+) -> None:
+    """Run everything on this machine until Ctrl+C: Postgres, Valkey, the API and a worker.
+
+    With --json, prints one document with the URL, the username and the password once the system is ready.
+    """
+    with suppress(KeyboardInterrupt):
+        from app.cli import dev
+
+        asyncio.run(dev.run(port=port, slots=slots, data_dir=data, as_json=as_json))
+
+
+def serve(
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
+    port: Port = DEFAULT_PORT,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="An open listening socket.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the API alone, against DATABASE_URL and REDIS_URL, until Ctrl+C or SIGTERM.
+
+    With --json, prints one document with the URL once the port is open; logs go to stderr.
+    """
+    with suppress(KeyboardInterrupt):
+        from app.cli import serve
+
+        serve.run(host=host, port=port, fd=fd, as_json=as_json)
+
+
+def migrate(as_json: AsJson = False) -> None:
+    """Migrate the database at DATABASE_URL to the current schema.
+
+    With --json, prints one document with the revision.
+    """
+    from app.cli import migrations
+
+    migrations.run(as_json=as_json)
+
+
+def servers(data: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
+    """Run only the embedded Postgres and Valkey until Ctrl+C; print their URLs."""
+    with suppress(KeyboardInterrupt):
+        from app.cli import servers
+
+        servers.run(data, as_json=as_json)
+
+
+@users.command(epilog=examples("headrace users create ada", "headrace users create ops --role admin"))
+def create(
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    role: Annotated[Literal["user", "admin"], typer.Option(help="Role of the user.")] = "user",
+    as_json: AsJson = False,
+) -> None:
+    """Create a user. Reads the password from the terminal, or from stdin."""
+    from app.cli import users
+
+    asyncio.run(users.create(name, role, as_json=as_json))

@@ -1,0 +1,50 @@
+"""The state of an API process: opened when it starts, shared by all requests, typed for each layer.
+
+Each layer extends the state of the layer below with what its own routes need, so that it imports nothing from
+above. `app.state.AppState` has all of it.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection
+
+from app.core.resources import Resources
+from app.http.budget import BodyBudget
+
+_ATTRIBUTE: Final = "headrace"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HttpState:
+    """What any route may use."""
+
+    resources: Resources
+    body_budget: BodyBudget
+
+
+StateT = TypeVar("StateT", bound=HttpState)
+
+
+def set_state(app: Starlette, state: HttpState) -> None:
+    """Make this the state of all requests from now on."""
+    setattr(app.state, _ATTRIBUTE, state)
+
+
+def find_state(app: Starlette, kind: type[StateT]) -> StateT | None:
+    """The state, seen as one layer knows it; None before the process has started."""
+    found: object = getattr(app.state, _ATTRIBUTE, None)
+    if found is None:
+        return None
+    if not isinstance(found, kind):
+        raise TypeError(f"the state of this application is no {kind.__name__}")
+    return found
+
+
+def state_of(connection: HTTPConnection, kind: type[StateT]) -> StateT:
+    """The state, as the layer of a route knows it. Serves HTTP requests and WebSockets."""
+    found = find_state(connection.app, kind)
+    if found is None:
+        raise RuntimeError("the application has not started: its lifespan has not run")
+    return found

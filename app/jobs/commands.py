@@ -1,0 +1,62 @@
+"""Changes to jobs that are no transitions: the deletion of what has expired."""
+
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core.sql import Statement
+
+# Deletes the results, payloads and checkpoints of jobs whose retention has passed; which of them have files?
+# A dead letter may still be retried: what it needs for that is deleted with the job itself.
+_PRUNE_RESULTS: Final = Statement("""
+WITH expired AS (
+    UPDATE jobs SET pruned_at = now(), stored_bytes = 0, checkpoint_bytes = 0 WHERE id IN (
+        SELECT id FROM jobs
+        WHERE expires_at < now() AND pruned_at IS NULL AND (status <> 'failed' OR dismissed_at IS NOT NULL)
+        ORDER BY expires_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    RETURNING id
+), payloads AS (
+    DELETE FROM job_payloads p USING expired e WHERE p.job_id = e.id
+), checkpoints AS (
+    DELETE FROM job_checkpoints c USING expired e WHERE c.job_id = e.id
+    RETURNING c.job_id, c.file IS NOT NULL AS is_file
+), batches AS (
+    DELETE FROM job_batches b USING expired e WHERE b.job_id = e.id
+    RETURNING b.job_id, b.part_key IS NOT NULL AS is_file
+)
+SELECT job_id FROM checkpoints WHERE is_file UNION SELECT job_id FROM batches WHERE is_file""")
+
+# Deletes jobs that ended longer ago than this and whose results have expired; which of them have files?
+_DELETE_OLD: Final = Statement("""
+WITH old AS (
+    SELECT id FROM jobs WHERE finished_at < now() - :age::interval AND expires_at < now()
+    ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM jobs j USING old WHERE j.id = old.id
+)
+SELECT job_id FROM job_checkpoints WHERE job_id IN (SELECT id FROM old) AND file IS NOT NULL
+UNION
+SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM old) AND part_key IS NOT NULL""")
+
+# Releases idempotency keys that are older than this.
+_RELEASE_KEYS: Final = Statement("""
+UPDATE jobs SET idempotency_key = NULL WHERE id IN (
+    SELECT id FROM jobs WHERE idempotency_key IS NOT NULL AND created_at < now() - :age::interval
+    LIMIT :limit FOR UPDATE SKIP LOCKED)""")
+
+
+async def prune_results(connection: asyncpg.Connection, *, limit: int) -> set[UUID]:
+    """Delete the expired results of at most `limit` jobs. Return the jobs that have files to delete."""
+    return {row["job_id"] for row in await _PRUNE_RESULTS.fetch(connection, limit=limit)}
+
+
+async def delete_old(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> set[UUID]:
+    """Delete at most `limit` jobs that ended before that age. Return those that have files to delete."""
+    return {row["job_id"] for row in await _DELETE_OLD.fetch(connection, age=age, limit=limit)}
+
+
+async def release_keys(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> None:
+    """Release the idempotency keys of at most `limit` jobs older than `age`."""
+    await _RELEASE_KEYS.execute(connection, age=age, limit=limit)

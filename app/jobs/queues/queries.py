@@ -1,0 +1,133 @@
+"""Reads of queues: how many jobs wait, and what a waiting job waits for."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Self
+
+import asyncpg
+
+from app.core.rows import Row
+from app.core.sql import Statement
+from app.jobs.job import Job
+from app.jobs.states import Status
+
+MAX_COUNTED: Final = 10_000
+"""Further back than this the exact position in the queue is not counted."""
+
+RECENT_ATTEMPTS: Final = 50
+
+# How many jobs of each queue are due, and for how long has the oldest of them waited?
+_BACKLOG: Final = Statement("""
+SELECT queue, count(*) AS waiting, extract(epoch FROM now() - min(run_at))::float8 AS oldest_seconds
+FROM jobs WHERE status = 'pending' AND run_at <= now() GROUP BY queue""")
+
+# How many jobs of each kind are pending, and how many are running?
+_ACTIVE: Final = Statement("""
+SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'pending' GROUP BY kind, status
+UNION ALL
+SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'running' GROUP BY kind, status""")
+
+# What does this pending job wait for: which jobs are ahead of it, and which workers serve its queue?
+# The limits are literals: Postgres would plan a statement whose limits it does not know anew each time, which
+# takes longer than the answer.
+_CIRCUMSTANCES: Final = Statement(f"""
+WITH ahead AS (
+    SELECT owner_id FROM jobs
+    WHERE queue = :queue AND status = 'pending' AND (sort_key, id) < (:sort_key, :job_id) AND run_at <= now()
+    ORDER BY sort_key, id LIMIT {MAX_COUNTED}
+), serving AS (
+    SELECT id, slots, kinds FROM workers
+    WHERE seen_at > now() - :lease::interval AND stopping_at IS NULL AND :queue = ANY (queues)
+), recent AS (
+    SELECT a.ended_at - a.started_at AS duration FROM job_attempts a
+    WHERE a.queue = :queue ORDER BY a.ended_at DESC LIMIT {RECENT_ATTEMPTS}
+)
+SELECT now() AS now,
+    (SELECT count(*) FROM ahead) AS ahead,
+    (SELECT count(*) FROM ahead WHERE owner_id = :owner_id) AS own_ahead,
+    (SELECT count(*) FROM serving) AS workers,
+    (SELECT coalesce(sum(slots), 0) FROM serving) AS slots,
+    (SELECT count(*) FROM jobs j JOIN serving s ON s.id = j.worker_id WHERE j.status = 'running') AS busy,
+    (SELECT count(*) FROM jobs WHERE status = 'running' AND owner_id = :owner_id) AS own_running,
+    (SELECT count(*) FROM serving WHERE :kind = ANY (kinds)) AS able_workers,
+    (SELECT extract(epoch FROM avg(duration))::float8 FROM recent) AS attempt_seconds""")
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """The due jobs of one queue, and the wait of the oldest."""
+
+    queue: str
+    waiting: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class ActiveJobs:
+    """How many jobs of a kind are pending or running."""
+
+    kind: str
+    status: Status
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What a pending job waits for, at the moment `now` of the database's clock.
+
+    `ahead` jobs are due before it, `own_ahead` of them its owner's. `workers` serve its queue with `slots`,
+    of which `busy` are taken, and `able_workers` of them know its kind. `own_running` jobs of its owner run.
+    Recent attempts in the queue took `attempt_seconds` on average; None if there were none.
+    """
+
+    now: datetime
+    ahead: int
+    own_ahead: int
+    workers: int
+    slots: int
+    busy: int
+    own_running: int
+    able_workers: int
+    attempt_seconds: float | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read the answer of the query."""
+        return cls(
+            now=row["now"],
+            ahead=row["ahead"],
+            own_ahead=row["own_ahead"],
+            workers=row["workers"],
+            slots=row["slots"],
+            busy=row["busy"],
+            own_running=row["own_running"],
+            able_workers=row["able_workers"],
+            attempt_seconds=row["attempt_seconds"],
+        )
+
+
+async def backlog(connection: asyncpg.Connection) -> list[Backlog]:
+    """Return the due jobs by queue, for the metrics."""
+    rows = await _BACKLOG.fetch(connection)
+    return [Backlog(row["queue"], row["waiting"], row["oldest_seconds"]) for row in rows]
+
+
+async def active(connection: asyncpg.Connection) -> list[ActiveJobs]:
+    """Return how many jobs are pending and running by kind, for the metrics."""
+    rows = await _ACTIVE.fetch(connection)
+    return [ActiveJobs(row["kind"], Status(row["status"]), row["jobs"]) for row in rows]
+
+
+async def circumstances(connection: asyncpg.Connection, job: Job, *, lease: timedelta) -> Circumstances:
+    """Return what a pending job waits for. A worker counts if it was seen within the lease."""
+    row = await _CIRCUMSTANCES.fetchrow(
+        connection,
+        queue=job.queue,
+        sort_key=job.sort_key,
+        job_id=job.id,
+        lease=lease,
+        owner_id=job.owner_id,
+        kind=job.kind,
+    )
+    assert row is not None  # noqa: S101  # a query without FROM has exactly one row
+    return Circumstances.from_row(row)

@@ -1,0 +1,1 @@
+"""Workers as Postgres knows them: their leases, and the jobs that they run."""

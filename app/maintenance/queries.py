@@ -1,0 +1,93 @@
+"""Reads of the maintenance loops: due jobs, and what refers to files in storage."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from app.core.sql import Statement
+
+# How many jobs of each queue are due, counted up to a limit?
+# Queue by queue: if the first due jobs of all queues were counted together, a thousand in one that no worker
+# serves would hide all others. Which jobs of a queue are counted does not matter, only whether there are more
+# of them than tokens.
+_DUE: Final = Statement("""
+WITH RECURSIVE queues (name) AS (
+    SELECT min(queue) FROM jobs WHERE status = 'pending'
+    UNION ALL
+    SELECT (SELECT min(queue) FROM jobs WHERE status = 'pending' AND queue > q.name)
+    FROM queues q WHERE q.name IS NOT NULL
+)
+SELECT q.name AS queue, due.jobs
+FROM queues q CROSS JOIN LATERAL (
+    SELECT count(*)::int AS jobs FROM (
+        SELECT FROM jobs WHERE queue = q.name AND status = 'pending' AND run_at <= now() LIMIT :limit
+    ) counted
+) due
+WHERE due.jobs > 0""")
+
+# Is any job due?
+_IS_ANY_DUE: Final = Statement(
+    "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now())"
+)
+
+# Which database is this, among all databases of all servers?
+_DATABASE_ID: Final = Statement("""
+SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+FROM pg_control_system()""")
+
+# Which of these datasets exist?
+_DATASETS: Final = Statement("SELECT id FROM datasets WHERE id = ANY (:ids)")
+
+# Which of these files are those of model versions?
+_ARTIFACTS: Final = Statement(
+    "SELECT artifact_key AS key FROM model_versions WHERE artifact_key = ANY (:keys)"
+)
+
+# Which files do the batches and checkpoints of these jobs refer to?
+_FILES_OF_JOBS: Final = Statement("""
+SELECT part_key AS key FROM job_batches WHERE job_id = ANY (:job_ids) AND part_key IS NOT NULL
+UNION ALL
+SELECT file ->> 'key' AS key FROM job_checkpoints WHERE job_id = ANY (:job_ids) AND file IS NOT NULL""")
+
+
+@dataclass(frozen=True)
+class DueJobs:
+    """How many jobs of a queue are due."""
+
+    queue: str
+    jobs: int
+
+
+async def due_jobs(connection: asyncpg.Connection, *, limit: int) -> list[DueJobs]:
+    """Return the queues that have due jobs, with at most `limit` counted in each."""
+    return [DueJobs(row["queue"], row["jobs"]) for row in await _DUE.fetch(connection, limit=limit)]
+
+
+async def is_any_due(connection: asyncpg.Connection) -> bool:
+    """Whether any job is due."""
+    found: bool = await _IS_ANY_DUE.fetchval(connection)
+    return found
+
+
+async def database_id(connection: asyncpg.Connection) -> str:
+    """Return what tells this database from any other."""
+    found: str = await _DATABASE_ID.fetchval(connection)
+    return found
+
+
+async def existing_datasets(connection: asyncpg.Connection, ids: Collection[UUID]) -> set[UUID]:
+    """Return those of the datasets that exist."""
+    return {row["id"] for row in await _DATASETS.fetch(connection, ids=list(ids))}
+
+
+async def artifacts(connection: asyncpg.Connection, keys: Collection[str]) -> set[str]:
+    """Return those of the storage keys that model versions refer to."""
+    return {row["key"] for row in await _ARTIFACTS.fetch(connection, keys=list(keys))}
+
+
+async def files_of_jobs(connection: asyncpg.Connection, job_ids: Collection[UUID]) -> set[str]:
+    """Return the storage keys that batches and checkpoints of the jobs refer to."""
+    return {row["key"] for row in await _FILES_OF_JOBS.fetch(connection, job_ids=list(job_ids))}

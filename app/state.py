@@ -1,0 +1,105 @@
+"""The whole state of an API process: opened when it starts, closed when it stops."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from app.auth.services import open_auth_services
+from app.core import background
+from app.core.config import Settings
+from app.core.resources import open_resources
+from app.datasets.import_limits import ImportLimits
+from app.datasets.importer import DatasetImporter
+from app.http.budget import BodyBudget
+from app.jobs.kinds.kind import Kind
+from app.jobs.quota import Quota
+from app.jobs.times import JobTimes
+from app.maintenance.maintenance import Maintenance
+from app.operations.deps import OperationsState
+from app.quotas.service import StorageQuota
+from app.streams import shutdown
+from app.streams.admission import Admission
+from app.streams.clock import Clock
+from app.streams.hub import Hub
+from app.streams.socket import Sockets
+from app.streams.times import StreamTimes
+
+
+@dataclass(frozen=True)
+class Tunables:
+    """Times and limits that are no settings; tests pass other values."""
+
+    stream_times: StreamTimes = StreamTimes()  # noqa: RUF009  # frozen
+    job_times: JobTimes = JobTimes()  # noqa: RUF009  # frozen
+    import_limits: ImportLimits = ImportLimits()  # noqa: RUF009  # frozen
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppState(OperationsState):
+    """Everything that the routes of this process share."""
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the process is shutting down."""
+        return self.hub.is_closed
+
+    @property
+    def has_streams(self) -> bool:
+        """Whether any stream or WebSocket is open."""
+        return not (self.admission.is_empty and self.sockets.is_empty)
+
+    def close_streams(self) -> None:
+        """End all streams and WebSockets, and accept no more."""
+        self.hub.close()
+        self.sockets.close()
+
+
+@asynccontextmanager
+async def open_state(
+    settings: Settings, kinds: Mapping[str, Kind], body_budget: BodyBudget, tunables: Tunables
+) -> AsyncIterator[AppState]:
+    """Open the state and run its background loops during the body.
+
+    Neither Postgres nor Redis has to be reachable yet. Raises ConfigurationError for an unusable STORAGE_URL.
+    """
+    times = tunables.stream_times
+    async with open_resources(settings) as resources, open_auth_services(resources) as auth:
+        database = resources.database
+        hub = Hub(database, resources.redis_pool, resources.redis, resources.signer, times)
+        state = AppState(
+            resources=resources,
+            body_budget=body_budget,
+            auth=auth,
+            importer=DatasetImporter(resources, tunables.import_limits),
+            kinds=kinds,
+            quota=Quota(database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)),
+            job_times=tunables.job_times,
+            watcher=hub,
+            hub=hub,
+            admission=Admission(
+                database,
+                per_user=settings.max_streams_per_user,
+                per_process=settings.max_streams,
+                recheck_seconds=times.recheck_seconds,
+            ),
+            sockets=Sockets(),
+            stream_times=times,
+            maintenance=Maintenance(resources),
+        )
+        async with _running(state):
+            yield state
+
+
+@asynccontextmanager
+async def _running(state: AppState) -> AsyncIterator[None]:
+    """Run the background loops; on a signal and at the end, close the streams first."""
+    clock = Clock(state.sockets, retry_seconds=state.stream_times.clock_retry_seconds)
+    async with background.running(
+        state.hub.run_forever(),
+        state.maintenance.run_forever(),
+        state.admission.recheck_forever(),
+        clock.run_forever(),
+    ):
+        with shutdown.close_streams_first(state.close_streams, lambda: not state.has_streams):
+            yield
+        state.close_streams()

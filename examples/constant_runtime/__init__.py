@@ -1,0 +1,1 @@
+"""A runtime as a plugin: it loads constant models from JSON files. See `README.md`."""

@@ -1,0 +1,1 @@
+"""An algorithm as a plugin: a nearest-centroid classifier, refined epoch by epoch. See `README.md`."""

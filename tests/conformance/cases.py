@@ -1,0 +1,67 @@
+"""What the suites must know of a plugin to try it, and where plugins say so."""
+
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+EXAMPLES = (
+    "examples.word_count",
+    "examples.constant_runtime",
+    "examples.fit_constant",
+    "examples.nearest_centroid",
+)
+PLUGINS = tuple(
+    dict.fromkeys(
+        [*EXAMPLES, *(name.strip() for name in os.environ.get("PLUGINS", "").split(",") if name.strip())]
+    )
+)
+
+
+@dataclass(frozen=True)
+class KindCase:
+    """A request for a job that takes a second at most, and what its result must contain."""
+
+    request: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RuntimeCase:
+    """A model, valid rows and one invalid row. The columns of a model with a file are x0, x1, x2 and x3.
+
+    `content` is the model's file, None for a built-in model. `expected` computes from it what the framework
+    itself predicts for the rows: for each a value, or the scores by label.
+    """
+
+    runtime: str
+    content: bytes | None
+    rows: list[Any]
+    wrong_row: Any
+    expected: Callable[[bytes], list[Any]]
+
+
+@dataclass(frozen=True)
+class CompletionCase:
+    """A job that ends with `result`, and what its completion must store.
+
+    `count` is a query for the number of rows that the completion adds to; it must be one more afterwards.
+    `files` and `artifacts` are the names of the job's files and artifacts.
+    """
+
+    params: Mapping[str, Any]
+    result: Mapping[str, Any]
+    stored: Mapping[str, Any]
+    count: str
+    files: tuple[str, ...] = ()
+    artifacts: tuple[str, ...] = ()
+
+
+def of_plugins(attribute: str) -> Iterator[tuple[str, Any]]:
+    """The entries of a mapping in the modules `conformance` of all plugins."""
+    for plugin in PLUGINS:
+        if importlib.util.find_spec(f"{plugin}.conformance") is not None:
+            module = importlib.import_module(f"{plugin}.conformance")
+            yield from getattr(module, attribute, {}).items()

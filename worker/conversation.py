@@ -1,0 +1,133 @@
+"""The conversation with a child about one attempt: Start, then batches, each committed, then an end."""
+
+import asyncio
+from typing import Final, assert_never
+
+import structlog
+
+from app.core import failpoints, metrics
+from app.jobs.transition_types import ClaimedJob
+from worker.children import messages
+from worker.children.messages import LocalFile
+from worker.children.pool import Child, ChildProtocolError
+from worker.files import Files
+from worker.lease import Lease
+from worker.report_writer import ReportWriter
+from worker.reports import Reports
+
+GATHER_SECONDS: Final = 0.005
+"""A fraction of what a child may compute ahead, so that it does not stand still meanwhile."""
+
+End = messages.Done | messages.Yielded | messages.Failed
+
+log = structlog.get_logger(__name__)
+
+
+class Conversation:
+    """Starts the handler in a child, and commits what it computes."""
+
+    def __init__(
+        self,
+        job: ClaimedJob,
+        child: Child,
+        files: Files,
+        reports: Reports,
+        report_writer: ReportWriter,
+        lease: Lease,
+    ) -> None:
+        self._job = job
+        self._child = child
+        self._files = files
+        self._reports = reports
+        self._report_writer = report_writer
+        self._lease = lease
+        self._next_batch = job.next_batch
+        self._checkpoint_file = job.checkpoint_file
+
+    def start(self, files: dict[str, LocalFile]) -> None:
+        """Start the handler with these files."""
+        job = self._job
+        self._child.send(
+            messages.Start(
+                job_id=job.id,
+                attempt=job.attempt,
+                kind=job.kind,
+                params=job.params,
+                payload=job.rows,
+                total=job.total,
+                resume_batch=job.next_batch,
+                done=job.done,
+                checkpoint=job.checkpoint,
+                errors=job.errors,
+                files=files,
+                scratch=None if self._child.folder is None else str(self._files.scratch(job)),
+            )
+        )
+
+    async def commit_until_end(self) -> End:
+        """Commit what the handler computes until it ends, and return how. A result is committed, too.
+
+        Raises ChildDied, ChildProtocolError, FileFault, Fenced, Unstorable, and the AppError by which a quota
+        or a completion refuses a report.
+        """
+        while True:
+            batches, end = await _receive(self._child)
+            if end is not None:
+                self._lease.settling(self._job.id, self._job.attempt)
+            if isinstance(end, messages.Done):
+                await self._complete(batches, end)
+            elif batches:
+                await self._commit(batches)
+            if end is not None:
+                return end
+            self._child.send(messages.Committed(self._next_batch - 1))
+
+    async def _complete(self, batches: list[messages.Batch], done: messages.Done) -> None:
+        failpoints.reach("complete:before")
+        await self._commit(batches, done)
+        failpoints.reach("complete:after")
+
+    async def _commit(self, batches: list[messages.Batch], done: messages.Done | None = None) -> None:
+        report = await self._reports.report(self._job, self._next_batch, batches, done)
+        completion = None if done is None else await self._reports.completion(self._job, done)
+        await self._report_writer.advance(report, completion)
+        self._next_batch += len(batches)
+        if report.checkpoint_file is not None:
+            if self._checkpoint_file is not None:
+                await self._files.delete([self._checkpoint_file.key])
+            self._checkpoint_file = report.checkpoint_file
+        for batch in batches:
+            metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)
+
+
+async def _receive(child: Child) -> tuple[list[messages.Batch], End | None]:
+    """Wait for a message, and return all batches that are there, up to an end.
+
+    Batches that took less time than a commit takes are delayed a little, so that they are committed together.
+    """
+    batches: list[messages.Batch] = []
+    end = await _take(child, await child.receive(), batches)
+    if end is None and sum(batch.seconds for batch in batches) < GATHER_SECONDS:
+        await asyncio.sleep(GATHER_SECONDS)
+        end = await _take(child, child.receive_nowait(), batches)
+    return batches, end
+
+
+async def _take(
+    child: Child, message: messages.FromChild | None, batches: list[messages.Batch]
+) -> End | None:
+    """Add this message and all that follow to the batches, at least one, up to an end."""
+    while message is not None:
+        match message:
+            case messages.Batch():
+                batches.append(message)
+            case messages.Log():
+                log.info("handler_log", level=message.level, text=message.text)
+            case messages.Done() | messages.Yielded() | messages.Failed():
+                return message
+            case messages.Ready():
+                raise ChildProtocolError("the child said Ready in mid-job")
+            case never:
+                assert_never(never)
+        message = child.receive_nowait() if batches else await child.receive()
+    return None
