@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from app.core import logging
-from app.core.config import Settings, load_settings
+from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
 from app.http import methods, problems
@@ -25,11 +25,11 @@ from app.state import AppState, Tunables, open_state
 from app.streams.times import StreamTimes
 
 DESCRIPTION: Final = """
-Run machine learning jobs: send texts, rows or a dataset, follow the progress live, and download the results.
+Run predictions and train models as jobs, follow them live, and read their results.
 
 Sign in with `POST /token` (the *Authorize* button), create a job with `POST /jobs/batch-predict`, and follow
-it on the `stream_url` of the answer. Every error is an `application/problem+json` document (RFC 9457) with a
-stable `code`.
+it at the `stream_url` in the response. Send an `Idempotency-Key` to make create requests safe to retry. Every
+error response is an `application/problem+json` document (RFC 9457) with a stable `code`.
 """
 
 
@@ -49,11 +49,13 @@ def create_app(
 ) -> FastAPI:
     """Build the API. Its state is opened when it starts and closed when it stops.
 
-    Raises ConfigurationError if `settings` is None and the environment has wrong settings.
+    Raises ConfigurationError if production has no SECRET_KEY of its own. Without `settings` it reads the
+    environment, and raises ConfigurationError for wrong settings there.
     """
     if settings is None:  # started by an ASGI server, which cannot pass any
         settings = load_settings()
         logging.configure(settings)
+    ensure_secret_key(settings)
     loaded = settings
     kinds = registry.load(loaded.plugins)
     formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload

@@ -3,9 +3,10 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from app.auth.services import open_auth_services
-from app.core import background
+from app.core import background, health_server
 from app.core.config import Settings
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
@@ -15,6 +16,7 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
+from app.operations import measuring
 from app.operations.deps import OperationsState
 from app.quotas.service import StorageQuota
 from app.streams import shutdown
@@ -86,7 +88,14 @@ async def open_state(
             stream_times=times,
             maintenance=Maintenance(resources),
         )
-        async with _running(state):
+        async with (
+            health_server.serving(
+                settings.metrics_port,
+                lambda: "stopping" if state.is_closing else "ok",
+                partial(measuring.read_metrics, resources),
+            ),
+            _running(state),
+        ):
             yield state
 
 

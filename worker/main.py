@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from app.core import background, ids, metrics
+from app.core import background, health_server, ids, metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
@@ -22,13 +22,13 @@ from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
-from worker import health_server, plugins
+from worker import plugins
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
 from worker.files import Files, default_folder
-from worker.health_server import Readiness
 from worker.lease import Lease
+from worker.readiness import Readiness
 from worker.report_writer import ReportWriter
 from worker.run_next import Runner
 
@@ -48,7 +48,7 @@ async def work(settings: Settings) -> None:
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
     async with (
-        health_server.serving(settings.worker_port, readiness),
+        health_server.serving(settings.worker_port, lambda: readiness.status),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,

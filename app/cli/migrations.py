@@ -1,24 +1,27 @@
 """Migrates a database to the current schema."""
 
-from pathlib import Path
-
 import alembic.command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 
+from app.cli import schema_version
 from app.cli.output import print_json
 from app.core import hardening
-from app.core.config import load_settings
-
-ALEMBIC_INI = Path(__file__).parents[2] / "alembic.ini"
+from app.core.config import load_database_url
 
 
-def run(*, as_json: bool) -> None:
-    """Migrate the database at DATABASE_URL."""
-    database_url = load_settings().database_url
+def run(*, check: bool, wait_seconds: float, as_json: bool) -> None:
+    """Migrate the database at DATABASE_URL, or only check that its schema fits this version.
+
+    Waits up to `wait_seconds` for Postgres, or for the schema. Raises CannotStart.
+    """
+    database_url = load_database_url()
     hardening.drop_secrets()
-    migrate(database_url)
-    revision = ScriptDirectory.from_config(alembic_config(database_url)).get_current_head()
+    if check:
+        schema_version.ensure_schema(database_url, wait_seconds=wait_seconds)
+    else:
+        schema_version.wait_for_postgres(database_url, wait_seconds=wait_seconds)
+        migrate(database_url)
+    revision = schema_version.read(database_url).revision
     if as_json:
         print_json({"revision": revision})
     else:
@@ -27,7 +30,7 @@ def run(*, as_json: bool) -> None:
 
 def alembic_config(database_url: str) -> Config:
     """Alembic's configuration for one database."""
-    config = Config(ALEMBIC_INI)
+    config = Config(schema_version.ALEMBIC_INI)
     config.attributes["database_url"] = database_url
     return config
 

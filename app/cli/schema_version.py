@@ -4,15 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import asyncpg
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 
 from app.cli.errors import CannotStart
-from app.cli.migrations import alembic_config
 from app.core.database import CONNECT_SECONDS, asyncpg_dsn
 
+ALEMBIC_INI: Final = Path(__file__).parents[2] / "alembic.ini"
 PAUSE_SECONDS: Final = 1.0
 
 _UNAVAILABLE: Final = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
@@ -26,11 +28,16 @@ class SchemaVersion:
     floor: str | None
 
 
-def needed_revision(database_url: str) -> str:
-    """The newest revision among the migrations of this version."""
-    head = ScriptDirectory.from_config(alembic_config(database_url)).get_current_head()
+def needed_revision() -> str:
+    """Return the newest revision among the migrations of this version."""
+    head = ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_current_head()
     assert head is not None  # noqa: S101  # there are migrations
     return head
+
+
+def read(database_url: str) -> SchemaVersion:
+    """Read the version of a database's schema. Not from within an event loop."""
+    return asyncio.run(_read(database_url))
 
 
 def wait_for_postgres(database_url: str, *, wait_seconds: float) -> None:
@@ -43,7 +50,7 @@ def ensure_schema(database_url: str, *, wait_seconds: float) -> None:
 
     Raises CannotStart if it is still older after `wait_seconds`, at once if this version is too old for it.
     """
-    needed = needed_revision(database_url)
+    needed = needed_revision()
 
     def fault(found: SchemaVersion) -> str | None:
         if found.revision is not None and found.revision >= needed:
@@ -63,13 +70,13 @@ def _wait(database_url: str, wait_seconds: float, fault: Callable[[SchemaVersion
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            said = fault(asyncio.run(_read(database_url)))
+            message = fault(read(database_url))
         except _UNAVAILABLE as error:
-            said = f"Postgres cannot be reached: {str(error) or type(error).__name__}"
-        if said is None:
+            message = f"Postgres cannot be reached: {str(error) or type(error).__name__}"
+        if message is None:
             return
         if time.monotonic() + PAUSE_SECONDS > deadline:
-            raise CannotStart(said)
+            raise CannotStart(message)
         time.sleep(PAUSE_SECONDS)
 
 

@@ -20,9 +20,6 @@ from app.http.protocol import bounded
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES
 
-STOP_SECONDS: Final = 1
-"""Seconds that requests in flight may take once the process is asked to stop."""
-
 FILES_BESIDE_CONNECTIONS: Final = 1024
 """Open files besides client connections: database, Redis, uploads."""
 
@@ -67,7 +64,7 @@ def run(*, host: str, port: int, fd: int | None, as_json: bool) -> None:
         lifespan="on",
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=settings.stop_seconds,
         server_header=False,
         http=bounded(
             ConnectionCounter(

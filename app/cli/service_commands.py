@@ -19,7 +19,9 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog=examples("headrace demo", "headrace demo --texts 100 --json"))(demo)
     app.command(epilog=examples("headrace dev", "headrace dev --port 9000 --slots 2"))(dev)
     app.command(epilog=examples("headrace serve --host 0.0.0.0 --port 8000"))(serve)
-    app.command(epilog=examples("DATABASE_URL=postgresql://… headrace migrate"))(migrate)
+    app.command(
+        epilog=examples("DATABASE_URL=postgresql://… headrace migrate", "headrace migrate --check --wait 600")
+    )(migrate)
     app.command(epilog=examples("headrace servers --data .data"))(servers)
     app.add_typer(users, name="users")
 
@@ -71,14 +73,24 @@ def serve(
         serve.run(host=host, port=port, fd=fd, as_json=as_json)
 
 
-def migrate(as_json: AsJson = False) -> None:
+def migrate(
+    check: Annotated[
+        bool, typer.Option("--check", help="Change nothing: check that the schema fits this version.")
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option(min=0, metavar="SECONDS", help="Wait for Postgres, or with --check for the schema."),
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
     """Migrate the database at DATABASE_URL to the current schema.
 
-    With --json, prints one document with the revision.
+    With --check, exits with 1 if the schema does not fit this version of Headrace. With --json, prints one
+    document with the revision.
     """
     from app.cli import migrations
 
-    migrations.run(as_json=as_json)
+    migrations.run(check=check, wait_seconds=wait, as_json=as_json)
 
 
 def servers(data: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:

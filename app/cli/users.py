@@ -9,20 +9,20 @@ from app.auth.roles import Role
 from app.cli.errors import UsageError
 from app.cli.output import print_json
 from app.core import hardening
-from app.core.config import load_settings
+from app.core.config import load_database_url
 from app.core.database import open_database
 
 
 async def create(name: str, role: str, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
-    settings = load_settings()
+    database_url = load_database_url()
     hardening.drop_secrets()
     password = (
         getpass.getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     )
     async with (
         open_passwords() as passwords,
-        open_database(settings.database_url, pool_size=2) as database,
+        open_database(database_url, pool_size=2) as database,
         database.session() as session,
     ):
         try:

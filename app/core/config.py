@@ -1,11 +1,12 @@
 """Settings with their defaults and bounds. They are read once at start-up and never change."""
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -15,6 +16,9 @@ from app.core.sandbox.permissions import Permission
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # rejected in production
 MINIMUM_SECRET_BYTES = 32
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 class Environment(StrEnum):
@@ -48,6 +52,8 @@ class Settings(BaseSettings):
     registration_open: bool = True
 
     # API
+    metrics_port: int | None = Field(default=None, ge=0, le=65_535)
+    stop_seconds: int = Field(default=1, ge=0, le=3600)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
@@ -126,7 +132,7 @@ class Settings(BaseSettings):
             ip_network(name)  # raises ValueError
         return names
 
-    @field_validator("worker_port", "worker_dir", mode="before")
+    @field_validator("metrics_port", "worker_port", "worker_dir", mode="before")
     @classmethod
     def _parse_off(cls, value: object) -> object:
         return None if value in ("off", "") else value
@@ -145,8 +151,6 @@ class Settings(BaseSettings):
             secret: SecretStr | None = getattr(self, name)
             if secret is not None and len(secret.get_secret_value().encode()) < MINIMUM_SECRET_BYTES:
                 raise ValueError(f"{name.upper()} must have at least {MINIMUM_SECRET_BYTES} bytes")
-        if self.is_production and self.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
-            raise ValueError("SECRET_KEY must be set in production")
         if self.lease_seconds < 3 * self.heartbeat_seconds:
             raise ValueError("LEASE_SECONDS must be at least three times HEARTBEAT_SECONDS")
         return self
@@ -163,14 +167,40 @@ class Settings(BaseSettings):
         return tuple(secret.get_secret_value() for secret in secrets if secret is not None)
 
 
+class DatabaseSettings(BaseSettings):
+    """What a command needs that uses nothing but the database."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
+
+    database_url: str = Field(min_length=1)
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings; `overrides` take precedence over the environment.
 
     Raises ConfigurationError with a one-line message that names every invalid setting. The message never
     contains values, because a value may be a secret.
     """
+    return _load(Settings, overrides)
+
+
+def load_database_url() -> str:
+    """Read DATABASE_URL, and no other setting. Raises ConfigurationError."""
+    return _load(DatabaseSettings, {}).database_url
+
+
+def ensure_secret_key(settings: Settings) -> None:
+    """Check that production signs tokens with a secret of its own. Raises ConfigurationError.
+
+    Only the API checks it: a worker issues no tokens and must not hold the secret.
+    """
+    if settings.is_production and settings.secret_key.get_secret_value() == DEVELOPMENT_SECRET:
+        raise ConfigurationError("SECRET_KEY must be set in production")
+
+
+def _load(kind: type[SettingsT], overrides: Mapping[str, object]) -> SettingsT:
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic validates them
+        return kind(**overrides)  # type: ignore[arg-type]  # pydantic validates them
     except ValidationError as error:
         errors = error.errors(include_input=False)
         message = "; ".join(_describe(item["loc"], item["msg"]) for item in errors)

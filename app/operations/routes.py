@@ -5,12 +5,11 @@ from datetime import timedelta
 from typing import Final
 
 from fastapi import APIRouter, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from redis.asyncio import Redis
 from typing_extensions import TypedDict
 
-from app.core import metrics
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, NotFound
 from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
@@ -18,6 +17,7 @@ from app.http.deps import ResourcesDep
 from app.jobs.queues import queries
 from app.jobs.states import Status
 from app.jobs.workers import queries as workers
+from app.operations import measuring
 from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
@@ -61,13 +61,12 @@ class FrontPage(TypedDict):
 
 
 @router.get("/", operation_id="getFrontPage", summary="Get the front page")
-async def front_page() -> FrontPage:
+async def front_page(resources: ResourcesDep) -> FrontPage:
     """Returns the name, the version and the most useful links."""
-    return FrontPage(
-        name="Headrace",
-        version=VERSION,
-        links={"docs": "/docs", "openapi": "/openapi.json", "health": "/health", "metrics": "/metrics"},
-    )
+    links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+    if resources.settings.metrics_port is None:
+        links["metrics"] = "/metrics"
+    return FrontPage(name="Headrace", version=VERSION, links=links)
 
 
 @router.get("/health/live", operation_id="getLiveness", summary="Liveness probe")
@@ -140,9 +139,13 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
 
 @router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics", response_class=Response)
 async def read_metrics(resources: ResourcesDep) -> Response:
-    """Returns the metrics of this process, and the current state of the queues in Postgres."""
-    await _measure_queues(resources)
-    return Response(generate_latest(REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    """Returns the metrics of this process, and the current state of the queues in Postgres.
+
+    With METRICS_PORT they are served on that port instead, and this is 404.
+    """
+    if resources.settings.metrics_port is not None:
+        raise NotFound
+    return Response(await measuring.read_metrics(resources), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _count_workers(resources: Resources) -> int | None:
@@ -163,24 +166,3 @@ async def _is_redis_up(resources: Resources) -> bool:
         resources.redis.failed(error, Operation.PUBLISH)
         return False
     return True
-
-
-async def _measure_queues(resources: Resources) -> None:
-    try:
-        async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
-            backlog = await queries.backlog(connection)
-            active = await queries.active(connection)
-            alive = await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
-    except (DatabaseUnavailable, TimeoutError):
-        return  # these gauges are stale now, but the rest of the page is not
-    _set_all(metrics.QUEUE_DEPTH, {(found.queue,): found.waiting for found in backlog})
-    _set_all(metrics.QUEUE_OLDEST_SECONDS, {(found.queue,): found.oldest_seconds for found in backlog})
-    _set_all(metrics.JOBS_ACTIVE, {(found.kind, found.status): found.jobs for found in active})
-    metrics.WORKERS_ALIVE.set(alive)
-
-
-def _set_all(gauge: Gauge, values: dict[tuple[str, ...], float]) -> None:
-    """Set a gauge to these values only, so that a queue that has become empty disappears."""
-    gauge.clear()
-    for labels, value in values.items():
-        gauge.labels(*labels).set(value)

@@ -1,6 +1,8 @@
 """A process waits for the schema that it needs, and ends at once if it is too old for it."""
 
 import asyncio
+import os
+import re
 import subprocess
 import sys
 import threading
@@ -50,8 +52,8 @@ def floor(url: str) -> str | None:
     return found
 
 
-def test_the_needed_revision_is_that_of_the_newest_migration(database: str) -> None:
-    assert schema_version.needed_revision(database) >= HEAD
+def test_the_needed_revision_is_that_of_the_newest_migration() -> None:
+    assert schema_version.needed_revision() == HEAD
 
 
 def test_a_schema_of_this_version_is_good(database: str) -> None:
@@ -143,3 +145,20 @@ def test_a_migration_that_gets_no_lock_gives_up_and_leaves_the_schema_as_it_was(
     run(database, held)
 
     assert run(database, lambda asked: asked.fetchval("SELECT version_num FROM alembic_version")) == BEFORE
+
+
+def test_the_command_waits_and_checks(database: str) -> None:
+    """`headrace migrate --check` fails before the migration and succeeds after it, without Redis."""
+    environment = {"DATABASE_URL": database, "PATH": os.environ["PATH"]}
+
+    before = headrace("migrate", "--check", "--wait", "0", environment=environment)
+    assert (before.returncode, before.stdout) == (1, "")
+    assert re.search(r"The database is empty; this version needs \d{4}\.", before.stderr)
+
+    assert headrace("migrate", "--wait", "30", environment=environment).returncode == 0
+    assert headrace("migrate", "--check", environment=environment).returncode == 0
+
+
+def headrace(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "app", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

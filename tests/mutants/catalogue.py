@@ -555,10 +555,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "probe: ready without a lease",
-        "worker/health_server.py",
+        "worker/readiness.py",
         "if self.holds_lease is None or not self.holds_lease():",
         "if False:",
-        ("tests/worker/test_health_server.py::test_a_worker_that_waits_for_postgres_is_live_but_not_ready",),
+        ("tests/worker/test_readiness.py::test_a_worker_that_waits_for_postgres_is_live_but_not_ready",),
     ),
     Mutant(
         "claimer: claims for a slot that is gone",

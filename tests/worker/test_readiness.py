@@ -13,13 +13,14 @@ import pytest
 import structlog
 import structlog.testing
 
+from app.core import health_server
 from app.core.config import Settings
 from app.core.database import Database
 from tests.conftest import Servers
 from tests.support import jobs, processes, proxy, rows
 from tests.support.processes import START_SECONDS, Process
 from tests.support.waiting import until
-from worker import health_server
+from worker.readiness import Readiness
 
 ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
 
@@ -138,7 +139,7 @@ async def test_a_worker_does_not_start_if_its_port_is_in_use(settings: Settings,
 
 
 async def test_a_stopping_worker_is_not_ready() -> None:
-    readiness = health_server.Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
+    readiness = Readiness(is_stopping=lambda: True, holds_lease=lambda: True)
 
     async with served(readiness) as client:
         assert await has_status(client, 503, "stopping")
@@ -146,7 +147,7 @@ async def test_a_stopping_worker_is_not_ready() -> None:
 
 
 async def test_nothing_is_served_without_a_port(capsys: pytest.CaptureFixture[str]) -> None:
-    async with health_server.serving(None, health_server.Readiness(is_stopping=lambda: False)):
+    async with health_server.serving(None, lambda: "ok"):
         pass
 
     assert "health_server_listening" not in "".join(capsys.readouterr())
@@ -185,10 +186,10 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 
 
 @asynccontextmanager
-async def served(readiness: health_server.Readiness) -> AsyncIterator[httpx.AsyncClient]:
+async def served(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
     """Serve in this process, and yield an HTTP client."""
     with structlog.testing.capture_logs() as records:
-        async with health_server.serving(0, readiness):
+        async with health_server.serving(0, lambda: readiness.status):
             [record] = [record for record in records if record["event"] == "health_server_listening"]
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{record['port']}", trust_env=False

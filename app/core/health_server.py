@@ -1,10 +1,13 @@
-"""The HTTP server of a worker for liveness, readiness and metrics, used by Kubernetes and Prometheus."""
+"""A small HTTP server for liveness, readiness and metrics, on a port that only operators reach.
+
+Kubernetes and Prometheus use it, for workers and for the API. The event loop of the process responds: one
+that is blocked does not look alive.
+"""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final
 
 import structlog
@@ -16,26 +19,8 @@ STOP_SECONDS: Final = 1
 log = structlog.get_logger(__name__)
 
 
-@dataclass
-class Readiness:
-    """Whether the worker takes jobs: it has registered, holds its lease and is not stopping."""
-
-    is_stopping: Callable[[], bool]
-    holds_lease: Callable[[], bool] | None = None
-    """None until the worker has created its lease."""
-
-    @property
-    def status(self) -> str:
-        """`ok`, `stopping` or `no_lease`."""
-        if self.is_stopping():
-            return "stopping"
-        if self.holds_lease is None or not self.holds_lease():
-            return "no_lease"
-        return "ok"
-
-
 class _Server(uvicorn.Server):
-    """A uvicorn server that does not install signal handlers: the worker has its own."""
+    """A uvicorn server that does not install signal handlers: the process has its own."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -43,10 +28,18 @@ class _Server(uvicorn.Server):
         yield
 
 
+async def read_registry() -> bytes:
+    """Return the metrics that this process counts, in Prometheus's text format."""
+    return generate_latest(REGISTRY)
+
+
 @asynccontextmanager
-async def serving(port: int | None, readiness: Readiness) -> AsyncIterator[None]:
+async def serving(
+    port: int | None, status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]] = read_registry
+) -> AsyncIterator[None]:
     """Serve `/health/live`, `/health/ready` and `/metrics` during the body. Does nothing if the port is None.
 
+    The process is ready while `status()` is `ok`; any other word is the reason why it is not.
     Port 0 means any free port; the log event `health_server_listening` has its number. Raises OSError if
     the port is in use.
     """
@@ -57,7 +50,7 @@ async def serving(port: int | None, readiness: Readiness) -> AsyncIterator[None]
     listener = socket.create_server(("0.0.0.0", port))  # noqa: S104
     server = _Server(
         uvicorn.Config(
-            _application(readiness),
+            _application(status, read_metrics),
             ws="none",
             log_config=None,
             access_log=False,
@@ -74,28 +67,32 @@ async def serving(port: int | None, readiness: Readiness) -> AsyncIterator[None]
         await task
 
 
-def _application(readiness: Readiness) -> Callable[..., Any]:
+def _application(
+    status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]]
+) -> Callable[..., Any]:
     async def application(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-        status, body = _answer(scope["method"], scope["path"], readiness)
-        is_metrics = status == 200 and scope["path"] == "/metrics"
+        code, body = await _answer(scope["method"], scope["path"], status, read_metrics)
+        is_metrics = code == 200 and scope["path"] == "/metrics"
         content_type = CONTENT_TYPE_LATEST if is_metrics else "application/json"
         headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": code, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     return application
 
 
-def _answer(method: str, path: str, readiness: Readiness) -> tuple[int, bytes]:
+async def _answer(
+    method: str, path: str, status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]]
+) -> tuple[int, bytes]:
     if method not in ("GET", "HEAD"):
         return 405, b'{"status":"method not allowed"}'
     match path:
         case "/health/live":
             return 200, b'{"status":"ok"}'
         case "/health/ready":
-            status = readiness.status
-            return 200 if status == "ok" else 503, f'{{"status":"{status}"}}'.encode()
+            word = status()
+            return 200 if word == "ok" else 503, f'{{"status":"{word}"}}'.encode()
         case "/metrics":
-            return 200, generate_latest(REGISTRY)
+            return 200, await read_metrics()
         case _:
             return 404, b'{"status":"not found"}'
