@@ -36,17 +36,17 @@ PYTEST := -m pytest -n 3 --dist worksteal -rs
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 7 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 4 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
-long: $(DEV) ## Run the rest: whole systems, faults, the browser, the largest inputs (about 20 minutes)
+long: $(DEV) ## Run the rest: whole systems, faults, the browser, the largest inputs (about 10 minutes)
 	@$(PY) $(PYTEST) -m long $(ARGS)
 
 # The tests run last, so that their summary closes the log. They are also what shows that the tests of the mutants
 # pass without a mutant.
-check: lint types imports ## Run everything CI runs: lint, types, imports, mutants, all tests (about 40 minutes on two cores)
+check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones (about 25 minutes)
 	@$(PY) -m tests.mutants --no-baseline
-	@$(PY) $(PYTEST) $(ARGS)
+	@$(PY) $(PYTEST) -m 'not huge' $(ARGS)
 
 hostile: $(DEV) ## Run the tests just after boot, in random order, under load, elsewhere (SEED=…, BUSY=2)
 	@SEED='$(SEED)' BUSY='$(BUSY)' $(PY) -m tests.hostile $(ARGS)

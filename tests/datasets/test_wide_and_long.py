@@ -9,7 +9,7 @@ from tests.datasets import wide
 
 LIMIT_MIB = 300
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.huge]
 
 
 @pytest.mark.timeout(1200)
