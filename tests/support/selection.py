@@ -1,6 +1,6 @@
 """Marks each test `fast`, `server` or `long`, based on its fixtures and folder.
 
-`make fast` runs the fast tests, `make test` all except the long ones, `make check` all.
+`make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the huge ones.
 """
 
 from pathlib import Path
