@@ -242,7 +242,7 @@ def _is_a_stream_open(api: httpx.Client) -> bool:
         (["train", "--dataset", "/nowhere.csv", "--target", "y"], {}, 1, "cannot read /nowhere.csv"),
         (["train", "--dataset", UNKNOWN, "--target", "y"], {}, 1, "There is no dataset"),
         (["results", UNKNOWN], {}, 1, "There is no job"),
-        (["explain", "no-id"], {}, 1, "not valid"),
+        (["explain", "no-id"], {}, 1, "is invalid"),
     ],
 )
 def test_an_error_is_one_line_on_stderr(
