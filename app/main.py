@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 from app.core import logging
 from app.core.config import Settings, ensure_secret_key, load_settings
@@ -23,6 +24,15 @@ from app.models import formats
 from app.routers import routers
 from app.state import AppState, Tunables, open_state
 from app.streams.times import StreamTimes
+
+EXPOSED_HEADERS: Final = (
+    *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location"),
+    *("Retry-After", "X-Request-ID"),
+)
+"""Response headers that scripts of other origins may read."""
+
+CORS_SECONDS: Final = 600
+"""How long a browser may keep the response to a preflight request."""
 
 DESCRIPTION: Final = """
 Run predictions and train models as jobs, follow them live, and read their results.
@@ -94,6 +104,16 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
 
     app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
+    if settings.allowed_origins:
+        # Tokens travel in a header that scripts set, so no credentials of the browser are involved.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=CORS_SECONDS,
+        )
     app.add_middleware(
         RequestMiddleware,
         bounds=BodyBounds(

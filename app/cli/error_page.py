@@ -99,7 +99,7 @@ def _errors(base: type[AppError]) -> Iterator[type[AppError]]:
 
 def _documented() -> Mapping[str, list[str]]:
     """For each code, the operations whose OpenAPI description has an example of it."""
-    settings = Settings(_env_file=None, database_url="unused", redis_url="unused")
+    settings = Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
     found: dict[str, list[str]] = defaultdict(list)
     for path, operations in create_app(settings).openapi()["paths"].items():
         for method, operation in operations.items():

@@ -1,5 +1,6 @@
 """`headrace servers`: only the embedded servers, for developers who run the rest by hand."""
 
+import shlex
 import signal
 from pathlib import Path
 
@@ -16,5 +17,5 @@ def run(data_dir: Path, *, as_json: bool) -> None:
             print_json(servers.urls)
         else:
             for name, url in servers.urls.items():
-                print(f"{name}={url}", flush=True)
+                print(f"{name}={shlex.quote(url)}", flush=True)
         signal.sigwait(stop_signals)

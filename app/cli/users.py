@@ -1,11 +1,13 @@
 """`headrace users`: accounts from the command line."""
 
+import asyncio
 import getpass
 import sys
 
 from app.auth import commands
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
+from app.cli import schema_version
 from app.cli.errors import UsageError
 from app.cli.output import print_json
 from app.core import hardening
@@ -17,6 +19,7 @@ async def create(name: str, role: str, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
     database_url = load_database_url()
     hardening.drop_secrets()
+    await asyncio.to_thread(schema_version.ensure_schema, database_url, wait_seconds=0)
     password = (
         getpass.getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     )

@@ -7,8 +7,9 @@ from functools import cached_property
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
@@ -28,6 +29,25 @@ class Environment(StrEnum):
     PRODUCTION = "production"
 
 
+def _check_url(value: str, *schemes: str) -> str:
+    """Check the parts that would otherwise fail only when a process connects. Raises ValueError."""
+    expected = f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}"
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise ValueError(f"{expected}, with a valid host and port") from None
+    if parts.scheme not in schemes:
+        raise ValueError(expected)
+    return value
+
+
+DatabaseUrl = Annotated[
+    str, AfterValidator(lambda value: _check_url(value, "postgresql", "postgres", "postgresql+asyncpg"))
+]
+RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
+
+
 class Settings(BaseSettings):
     """Settings from environment variables and `.env`. `.env.example` describes each of them."""
 
@@ -38,10 +58,10 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
 
     # Servers
-    database_url: str = Field(min_length=1)
+    database_url: DatabaseUrl
     database_pool_size: int = Field(default=10, ge=2, le=200)
     database_connect_seconds: float = Field(default=1.5, gt=0, le=60)
-    redis_url: str = Field(min_length=1)
+    redis_url: RedisUrl
     storage_url: str = Field(default="file:.data/storage", min_length=1)
 
     # Authentication
@@ -172,7 +192,7 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True)
 
-    database_url: str = Field(min_length=1)
+    database_url: DatabaseUrl
 
 
 def load_settings(**overrides: object) -> Settings:

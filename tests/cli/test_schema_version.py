@@ -162,3 +162,26 @@ def test_the_command_waits_and_checks(database: str) -> None:
 def headrace(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "app", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_users_cannot_be_created_before_the_migration(database: str) -> None:
+    environment = {"DATABASE_URL": database, "PATH": os.environ["PATH"]}
+
+    refused = headrace("users", "create", "ada", environment=environment)
+
+    assert refused.returncode == 1
+    assert re.fullmatch(r"headrace: The database is empty; .* Run `headrace migrate`\.\n", refused.stderr)
+
+
+@pytest.mark.parametrize("command", [("serve",), ("migrate",), ("users", "create", "ada")])
+def test_a_url_that_cannot_be_used_ends_a_command_with_one_line(command: tuple[str, ...]) -> None:
+    environment = {
+        "DATABASE_URL": "postgresql://ada:secret@here:port/db",
+        "REDIS_URL": "redis://here",
+        "PATH": os.environ["PATH"],
+    }
+
+    refused = headrace(*command, environment=environment)
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert re.fullmatch(r"headrace: DATABASE_URL: .* with a valid host and port\n", refused.stderr)

@@ -15,7 +15,7 @@ PROBLEM = "application/problem+json"
 
 
 def _document() -> dict[str, Any]:
-    settings = Settings(_env_file=None, database_url="unused", redis_url="unused")
+    settings = Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
     return create_app(settings).openapi()
 
 

@@ -133,3 +133,28 @@ def test_a_former_name_of_a_setting_counts_unless_its_new_one_is_set(monkeypatch
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings().worker_slots = 7  # type: ignore[misc]  # that it cannot be done is the point
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("database_url", "", "must be a URL that starts with postgresql://"),
+        ("database_url", "secret", "must be a URL that starts with postgresql://"),
+        ("database_url", "mysql://ada:secret@here/db", "must be a URL that starts with postgresql://"),
+        ("database_url", "postgresql://ada:secret@here:port/db", "with a valid host and port"),
+        ("database_url", "postgresql://ada:secret@[::1/db", "with a valid host and port"),
+        ("redis_url", "http://here", "must be a URL that starts with redis:// or rediss:// or unix://"),
+        ("redis_url", "redis://:secret@here:99999", "with a valid host and port"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_named_without_its_password(name: str, value: str, reason: str) -> None:
+    fault = fault_of(**{name: value})
+
+    assert fault.startswith(f"{name.upper()}: ")
+    assert reason in fault
+    assert "secret" not in fault
+
+
+@pytest.mark.parametrize("url", ["postgresql+asyncpg://here/db", "postgresql:///db?host=/run/postgresql"])
+def test_a_driver_and_a_socket_may_be_named(url: str) -> None:
+    assert settings(database_url=url).database_url == url

@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def unstarted() -> FastAPI:
     """An application that needs no server, because nothing is asked of it."""
-    return create_app(Settings(_env_file=None, database_url="unused", redis_url="unused"))
+    return create_app(
+        Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
+    )
 
 
 def test_the_version_is_the_same_everywhere(unstarted: FastAPI) -> None:

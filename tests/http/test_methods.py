@@ -24,7 +24,9 @@ CHANGES_EACH_TIME = {"date", "x-request-id"}
 
 def _paths() -> dict[str, set[str]]:
     """The methods of each path of the document, as HTTP has them."""
-    unstarted = create_app(Settings(_env_file=None, database_url="unused", redis_url="unused"))
+    unstarted = create_app(
+        Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
+    )
     found = {}
     for path, operations in unstarted.openapi()["paths"].items():
         found[path] = {name.upper() for name in operations} | {"OPTIONS"}

@@ -34,7 +34,9 @@ WRITTEN = (
 @pytest.fixture(scope="module")
 def app() -> FastAPI:
     """The API without any server: the page needs none."""
-    return create_app(Settings(_env_file=None, database_url="unused", redis_url="unused"))
+    return create_app(
+        Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
+    )
 
 
 @pytest.fixture
