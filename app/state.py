@@ -16,7 +16,7 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
-from app.operations import measuring
+from app.operations import gauges
 from app.operations.deps import OperationsState
 from app.quotas.service import StorageQuota
 from app.streams import shutdown
@@ -92,7 +92,7 @@ async def open_state(
             health_server.serving(
                 settings.metrics_port,
                 lambda: "stopping" if state.is_closing else "ok",
-                partial(measuring.read_metrics, resources),
+                partial(gauges.read_metrics, resources),
             ),
             _running(state),
         ):

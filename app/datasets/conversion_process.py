@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from app.core.errors import AppError
-from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
+from app.datasets.conversion.messages import Answer, Converted, Refusal, Task
 from app.datasets.errors import BadColumns, BadHeader, DatasetRowsTooLarge, TooManyDatasetRows
 from app.datasets.import_limits import ImportLimits
 from app.datasets.options import AS_FOUND, ReadOptions

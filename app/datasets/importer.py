@@ -13,7 +13,7 @@ from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.datasets import commands, conversion_process, stored_files
-from app.datasets.conversion.answers import Converted
+from app.datasets.conversion.messages import Converted
 from app.datasets.conversion_process import Limits
 from app.datasets.errors import DatasetTooLarge
 from app.datasets.fair_queue import FairQueue

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.conversion import columns, forms
+from app.datasets.conversion import columns, notation
 from app.datasets.values import Column
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -141,9 +141,9 @@ def written(table: pa.Table, place: int) -> list[Any]:
 
 def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
     """The values of one column as written in the upload."""
-    form = columns.form(column)
-    if form is not None:
-        return forms.texts_of(stored, form)
+    original = columns.notation(column)
+    if original is not None:
+        return notation.texts_of(stored, original)
     return _plain(column)(stored)
 
 
@@ -162,7 +162,7 @@ def typed(column: pa.Field, stored: pa.ChunkedArray) -> pa.ChunkedArray:
     view = columns.view(column)
     if view == stored.type:
         return stored
-    return pa.chunked_array([forms.convert(chunk, view) for chunk in stored.chunks], view)
+    return pa.chunked_array([notation.convert(chunk, view) for chunk in stored.chunks], view)
 
 
 def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:

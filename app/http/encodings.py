@@ -10,10 +10,10 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import BodyTooLarge
+from app.http.body_errors import FORM, is_json
 from app.http.errors import BadEncoding, UnsupportedEncoding
 from app.http.middleware import body_limit, forget_length, hold_body
 from app.http.problems import ProblemHTTPException
-from app.http.unreadable import FORM, is_json
 
 MAX_RATIO: Final = 200
 FREE_BYTES: Final = 1024 * 1024

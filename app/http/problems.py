@@ -28,7 +28,7 @@ from app.core.errors import (
     Unauthorized,
     Unprocessable,
 )
-from app.http import methods, unreadable
+from app.http import body_errors, methods
 from app.http.body import APP_ERROR
 from app.http.errors import BadEncoding, MalformedJson, UnsupportedEncoding, UnsupportedMediaType
 
@@ -88,7 +88,7 @@ def answer(scope: Scope, error: Exception) -> Response:
         case AppError():
             return _answer_app_error(scope, error)
         case RequestValidationError():
-            if (wrong := unreadable.cause(scope, error)) is not None:
+            if (wrong := body_errors.cause(scope, error)) is not None:
                 return _respond(scope, wrong)
             return _answer_invalid(scope, error.errors())
         case HTTPException():
@@ -129,7 +129,7 @@ def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
     """Answer the errors of the framework: an unknown path, a wrong method, an unreadable body."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())
-    if (unread := unreadable.cause_of_400(error)) is not None:
+    if (unread := body_errors.cause_of_400(error)) is not None:
         return _respond(scope, unread)
     status = HTTPStatus(error.status_code)
     members = {
@@ -259,12 +259,12 @@ def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
         yield BodyTooLarge(limit=65_536)
         yield RequestHeadTooLarge(limit=32_768)
     taken = operation.get("requestBody", {}).get("content", {})
-    for media_type in (unreadable.JSON, unreadable.FORM):
+    for media_type in (body_errors.JSON, body_errors.FORM):
         if media_type in taken:
             yield UnsupportedMediaType(expected=media_type, got="text/plain")
             yield UnsupportedEncoding(got="br")
             yield BadEncoding(reason="it is cut off")
-    if unreadable.JSON in taken:
+    if body_errors.JSON in taken:
         yield MalformedJson(reason="expecting value", line=3, column=14)
 
 

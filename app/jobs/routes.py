@@ -30,8 +30,8 @@ from app.jobs.errors import (
     ResultsExpired,
     TooManyActiveJobs,
 )
-from app.jobs.exports import answers
-from app.jobs.exports.answers import CSV, NDJSON, PARQUET
+from app.jobs.exports import responses
+from app.jobs.exports.responses import CSV, NDJSON, PARQUET
 from app.jobs.job import Job
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
@@ -118,7 +118,7 @@ async def get_job(
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Get the state of a job. With `wait`, the response is delayed until the job ends, at most that long."""
+    """Get the state of a job. With `wait`, responds when the job ends, or after that many seconds."""
     job = await _read_own(database, user.id, job_id)
     if wait and not job.has_ended:
         await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=wait)
@@ -194,7 +194,7 @@ async def retry_job(
     quota: QuotaDep,
     body: RetryRequest | None = None,
 ) -> Response:
-    """Resume after the last committed batch, or start over with `from_start`. Attempts are counted anew."""
+    """Resume after the last committed batch, or start over with `from_start`. The attempt count is reset."""
     from_start = body is not None and body.from_start
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
         await service.retry(unit, user.id, job_id, from_start=from_start)
@@ -245,7 +245,7 @@ async def get_job_results(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """Get what is computed so far, also while the job runs and after it was cancelled or has failed."""
+    """Get the results computed so far, also while the job runs and after it has failed or was cancelled."""
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.id, job_id)
     if job.is_pruned:
@@ -254,7 +254,7 @@ async def get_job_results(
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
     if wanted != JSON:
-        return await answers.answer(resources, job, wanted)
+        return await responses.respond(resources, job, wanted)
     return await _result_page(resources, job_id, _result_place(cursor), limit, is_whole=job.has_ended)
 
 

@@ -17,7 +17,7 @@ from app.http.deps import ResourcesDep
 from app.jobs.queues import queries
 from app.jobs.states import Status
 from app.jobs.workers import queries as workers
-from app.operations import measuring
+from app.operations import gauges
 from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
@@ -145,7 +145,7 @@ async def read_metrics(resources: ResourcesDep) -> Response:
     """
     if resources.settings.metrics_port is not None:
         raise NotFound
-    return Response(await measuring.read_metrics(resources), media_type=CONTENT_TYPE_LATEST)
+    return Response(await gauges.read_metrics(resources), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _count_workers(resources: Resources) -> int | None:

@@ -29,7 +29,7 @@ _FOLDER: Final = "tests/worker/test_worker_folder.py"
 TICKETS: Final = "app/streams/tickets.py"
 STREAM_ROUTES: Final = "app/streams/routes.py"
 METHODS: Final = "app/http/methods.py"
-UNREADABLE: Final = "app/http/unreadable.py"
+BODY_ERRORS: Final = "app/http/body_errors.py"
 ENCODINGS: Final = "app/http/encodings.py"
 RECEIVING: Final = "app/uploads/receiving.py"
 
@@ -65,8 +65,8 @@ def _resuming(test: str) -> str:
     return f"tests/streams/test_resuming.py::{test}"
 
 
-def _unreadable(test: str) -> str:
-    return f"tests/http/test_unreadable.py::{test}"
+def _body_errors(test: str) -> str:
+    return f"tests/http/test_body_errors.py::{test}"
 
 
 def _sql(name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -1108,17 +1108,17 @@ MUTANTS: Final = (
     ),
     Mutant(
         "body: any content type",
-        UNREADABLE,
+        BODY_ERRORS,
         "    if (wrong := _wrong_media_type(scope)) is not None:",
         "    if (wrong := None) is not None:",
-        (_unreadable("test_a_body_that_is_not_said_to_be_json_is_told_what_to_say"),),
+        (_body_errors("test_a_body_that_is_not_said_to_be_json_is_told_what_to_say"),),
     ),
     Mutant(
         "body: inflates beyond its limit",
         ENCODINGS,
         "            if self._inflated_bytes > limit:",
         "            if False:",
-        (_unreadable("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
+        (_body_errors("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
     ),
     Mutant(
         "body: what it inflates to is not counted",
@@ -1139,7 +1139,7 @@ MUTANTS: Final = (
         ENCODINGS,
         "            if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:",
         "            if False:",
-        (_unreadable("test_a_body_that_inflates_to_far_more_than_was_sent_is_refused"),),
+        (_body_errors("test_a_body_that_inflates_to_far_more_than_was_sent_is_refused"),),
     ),
     Mutant(
         "upload: what is no text is read as one",

@@ -25,7 +25,7 @@ class UnsafeModel(JobError):
         cause = (
             _shortened(reason)
             if reason
-            else f"it needs what is not loaded here: {', '.join(self.types)}{more}"
+            else f"it contains types that are not trusted: {', '.join(self.types)}{more}"
         )
         super().__init__("unsafe_model", f"The model is not safe to load: {cause}.", is_retryable=False)
 

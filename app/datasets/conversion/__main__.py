@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from app.core import hardening
 from app.core.sandbox import confinement, readable
 from app.datasets.conversion import causes, columns, encodings, from_csv, from_jsonl, from_parquet
-from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.conversion.faults import NO_LIMIT, Fault
+from app.datasets.conversion.messages import Answer, Converted, Refusal, Task
 from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.values import Format
 

@@ -27,7 +27,7 @@ from app.datasets.conversion.columns import (
     TIMESTAMP,
     field,
 )
-from app.datasets.conversion.forms import convert
+from app.datasets.conversion.notation import convert
 from app.datasets.conversion.numbers import MAX_DISTINCT, Numbers
 from app.datasets.options import Declared
 from app.datasets.values import EMPTY, MOSTLY_NUMBERS
@@ -115,10 +115,10 @@ class ColumnType:
             view = NUMBER if reason is None else TEXT
         if view == TEXT and self._declared is None:
             return text_field(name, self._sample, reason or self._note)
-        form = self._numbers.form if view == NUMBER else None
-        is_kept = {NUMBER: form is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
+        notation = self._numbers.notation if view == NUMBER else None
+        is_kept = {NUMBER: notation is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
         stored = view if is_kept.get(view, False) else TEXT
-        return field(name, stored, view=view, declared=declared, form=form)
+        return field(name, stored, view=view, declared=declared, notation=notation)
 
     def _learn(self, filled: pa.Array, values: pa.Array) -> None:
         if self._type == NUMBER:

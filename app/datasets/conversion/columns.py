@@ -48,7 +48,7 @@ HOLDS: Final = b"headrace.holds"
 NOTE: Final = b"headrace.note"
 """Metadata key: why the type is not the one that a reader may expect."""
 
-FORM: Final = b"headrace.form"
+NOTATION: Final = b"headrace.form"
 """Metadata key: the notation of the numbers; see `conversion.numbers`."""
 
 _VIEWS: Final = {b"number": NUMBER, b"boolean": BOOLEAN, b"timestamp": TIMESTAMP, b"instant": INSTANT}
@@ -74,7 +74,7 @@ def field(
     declared: str | None = None,
     holds: str | None = None,
     note: str | None = None,
-    form: str | None = None,
+    notation: str | None = None,
 ) -> pa.Field:
     """A column of the Parquet file. `view` is the type in which its text is shown, if not as text."""
     metadata: dict[bytes, bytes] = {}
@@ -82,7 +82,7 @@ def field(
         metadata[JSON_TYPE] = json_type.encode()
     if view is not None and view != stored:
         metadata[VIEW] = _VIEW_NAMES[view]
-    for key, value in ((DECLARED, declared), (HOLDS, holds), (NOTE, note), (FORM, form)):
+    for key, value in ((DECLARED, declared), (HOLDS, holds), (NOTE, note), (NOTATION, notation)):
         if value is not None:
             metadata[key] = value.encode()
     return pa.field(name, stored, metadata=metadata or None)
@@ -104,9 +104,9 @@ def declared(column: pa.Field) -> str | None:
     return _kept(column, DECLARED)
 
 
-def form(column: pa.Field) -> str | None:
+def notation(column: pa.Field) -> str | None:
     """The notation of the numbers of a column, if it is known."""
-    return _kept(column, FORM)
+    return _kept(column, NOTATION)
 
 
 def describe(schema: pa.Schema) -> list[Column]:

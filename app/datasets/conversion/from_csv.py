@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.csv
 
-from app.datasets.conversion import delimiters, forms, quotes, row_sizes
+from app.datasets.conversion import delimiters, notation, quotes, row_sizes
 from app.datasets.conversion.cells import ColumnType, TypeMismatch
 from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_exist
 from app.datasets.conversion.delimiters import Dialect
@@ -65,7 +65,7 @@ def convert(
     with RowGroups(target, schema, max_rows) as groups:
         for batch in file.batches(kept, block_bytes, are_measured=True):
             columns = [
-                forms.convert(column, wanted)
+                notation.convert(column, wanted)
                 for column, wanted in zip(batch.columns, schema.types, strict=True)
             ]
             groups.add(pa.RecordBatch.from_arrays(columns, schema=schema))

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from app.datasets.canonical_text import MAX_EXACT, written
-from app.datasets.conversion import cells, forms, json_values
+from app.datasets.conversion import cells, json_values, notation
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -197,7 +197,7 @@ class _Plan:
         if (nulls and self.field.type == TEXT) or self.is_declared:
             values = [_present(value, nulls) for value in values]
         if self.is_declared:
-            return forms.convert(pa.array(values, TEXT), self.field.type)
+            return notation.convert(pa.array(values, TEXT), self.field.type)
         return pa.array(values, self.field.type)
 
 

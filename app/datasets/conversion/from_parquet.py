@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pyarrow import types
 
 from app.datasets.canonical_text import written
-from app.datasets.conversion import cells, forms, json_values, row_sizes
+from app.datasets.conversion import cells, json_values, notation, row_sizes
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -297,7 +297,7 @@ class _Plan:
         if self._type is not None:
             texts = self._texts(values)
             self._refuse(texts, TEXT, first)
-            return forms.convert(texts, wanted)
+            return notation.convert(texts, wanted)
         if types.is_decimal(values.type):
             return self._texts(values)
         if json_type(self.field) is not None:

@@ -78,7 +78,7 @@ class RowsRequest(JobOptions):
         description="Column whose value is the `id` of each result. Default: `id`, if it exists.",
     )
     max_row_errors: int | None = Field(
-        None, ge=0, description="The job fails, without a retry, if more rows than this are in error."
+        None, ge=0, description="Maximum number of failed rows. With more, the job fails and is not retried."
     )
 
 
