@@ -203,5 +203,5 @@ def _retry_after_seconds(text: str) -> float | None:
 def _describe(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
-    place = ".".join(str(part) for part in error.get("loc", ()))
-    return f"{place}: {error.get('msg', '')}"
+    path = ".".join(str(part) for part in error.get("loc", ()))
+    return f"{path}: {error.get('msg', '')}"

@@ -80,7 +80,7 @@ class RowReader:
         for first in range(0, end, _ROWS_AT_ONCE):
             part = self.table(first, min(_ROWS_AT_ONCE, end - first))
             names = part.column_names
-            by_column = [_raw_values(part, place) for place in range(part.num_columns)]
+            by_column = [_raw_values(part, index) for index in range(part.num_columns)]
             for row in zip(*by_column, strict=True):
                 yield _encode(dict(zip(names, row, strict=True)))
 
@@ -117,26 +117,26 @@ class RowReader:
 def objects(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a table as JSON values."""
     names = table.column_names
-    by_column = [values(table, place) for place in range(table.num_columns)]
+    by_column = [values(table, index) for index in range(table.num_columns)]
     return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
 
 
-def _raw_values(table: pa.Table, place: int) -> list[Any]:
+def _raw_values(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as JSON values; JSON text is passed on unparsed."""
-    if columns.json_type(table.schema.field(place)) is None:
-        return values(table, place)
-    return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(place).to_pylist()]
+    if columns.json_type(table.schema.field(index)) is None:
+        return values(table, index)
+    return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(index).to_pylist()]
 
 
-def values(table: pa.Table, place: int) -> list[Any]:
+def values(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as JSON values."""
-    column = table.schema.field(place)
-    return _plain(column)(typed(column, table.column(place)))
+    column = table.schema.field(index)
+    return _plain(column)(typed(column, table.column(index)))
 
 
-def written(table: pa.Table, place: int) -> list[Any]:
+def written(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as written in the upload: text where the file had text."""
-    return written_values(table.schema.field(place), table.column(place))
+    return written_values(table.schema.field(index), table.column(index))
 
 
 def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:

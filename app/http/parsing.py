@@ -140,23 +140,24 @@ class _Cutter:
         for start, window in outside_strings(self._text, self._window_bytes):
             pattern = _BRACKETS_AND_COMMAS if start + len(window) > self._due else _BRACKETS
             for found in pattern.finditer(window):
-                mark, place = found[0], start + found.start()
+                mark, position = found[0], start + found.start()
                 if mark == b",":
-                    if place >= self._due and len(self._open) > 1:
-                        self._cut_before(place)
+                    if position >= self._due and len(self._open) > 1:
+                        self._cut_before(position)
                 elif mark in _CLOSING:
-                    self._enter(mark, place)
+                    self._enter(mark, position)
                 elif mark == _CLOSING.get(self._open[-1].bracket):
-                    self._leave(place + 1)
+                    self._leave(position + 1)
                 else:
-                    return place + 1
+                    return position + 1
         return len(self._text)
 
-    def _enter(self, bracket: bytes, place: int) -> None:
+    def _enter(self, bracket: bytes, position: int) -> None:
         if len(self._open) > _MAX_NESTING:
-            line, column = self._text.count(b"\n", 0, place) + 1, place - self._text.rfind(b"\n", 0, place)
+            line = self._text.count(b"\n", 0, position) + 1
+            column = position - self._text.rfind(b"\n", 0, position)
             raise NotJson(f"recursion limit exceeded at line {line} column {column}")
-        self._open.append(_Container(bracket, place))
+        self._open.append(_Container(bracket, position))
 
     def _leave(self, end: int) -> None:
         last = self._open.pop()
@@ -192,6 +193,6 @@ class _Cutter:
         found[last] = inner.value
         outer.add(found)
 
-    def _proceed_from(self, place: int) -> None:
-        self._open[self._cut - 1].parsed = place
-        self._due = place + self._piece_bytes
+    def _proceed_from(self, position: int) -> None:
+        self._open[self._cut - 1].parsed = position
+        self._due = position + self._piece_bytes

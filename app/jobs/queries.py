@@ -170,10 +170,10 @@ async def jobs(
         *page.c,
         func.count().over().label("found"),
         func.sum(size).over(order_by=order).label("bytes_through"),
-        func.row_number().over(order_by=order).label("place"),
+        func.row_number().over(order_by=order).label("page_row"),
     ).subquery("sized")
-    fits = or_(sized.c.place == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
-    statement = select(sized).where(fits).order_by(sized.c.place)
+    fits = or_(sized.c.page_row == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
+    statement = select(sized).where(fits).order_by(sized.c.page_row)
     connection = await session.connection()
     rows = (await connection.execute(statement)).mappings().all()
     return to_page(rows, limit, Job.from_row)

@@ -55,7 +55,7 @@ MAX_INLINE_RESULTS: Final = 1000
 JSON: Final = "application/json"
 _FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
 # Numbers of at most nine digits fit into the column.
-_PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+_POSITION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
 
@@ -304,16 +304,16 @@ def _result_place(cursor: str | None) -> tuple[int, int]:
     """Return the batch, and the row within it, at which a page of results starts."""
     if cursor is None:
         return 0, 0
-    place = _PLACE.fullmatch(cursor)
-    if place is None:
+    position = _POSITION.fullmatch(cursor)
+    if position is None:
         raise InvalidCursor
-    return int(place[1]), int(place[2])
+    return int(position[1]), int(position[2])
 
 
 async def _rows(
     pieces: AsyncIterator[ResultBatch], first: tuple[int, int]
 ) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """Yield the rows from a place on, each with its own place: the batch, and the row within it."""
+    """Yield the rows from a position on, each with its own position: the batch, and the row within it."""
     async for piece in pieces:
         for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
             if (piece.index, row) >= first:
@@ -321,26 +321,26 @@ async def _rows(
 
 
 async def _result_page(
-    resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
+    resources: Resources, job_id: UUID, position: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
-    """Return the rows from a place on, at most `limit`, and bounded in bytes.
+    """Return the rows from a position on, at most `limit`, and bounded in bytes.
 
     While more rows may follow, the page has a cursor.
     """
     items: list[bytes] = []
     left_bytes = paging.PAGE_BYTES
-    next_place: tuple[int, int] | None = None if is_whole else place
+    next_position: tuple[int, int] | None = None if is_whole else position
     async with aclosing(
-        results.read(resources.database, resources.storage, job_id, from_index=place[0])
+        results.read(resources.database, resources.storage, job_id, from_index=position[0])
     ) as pieces:
-        async for found_place, row in _rows(pieces, place):
+        async for found_position, row in _rows(pieces, position):
             left_bytes -= len(row)
             if items and (len(items) == limit or left_bytes < 0):
-                next_place = found_place
+                next_position = found_position
                 break
             items.append(row)
-            next_place = None if is_whole else (found_place[0], found_place[1] + 1)
-    cursor = None if next_place is None else f"{next_place[0]}.{next_place[1]}"
+            next_position = None if is_whole else (found_position[0], found_position[1] + 1)
+    cursor = None if next_position is None else f"{next_position[0]}.{next_position[1]}"
     return Response(
         b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),
         media_type="application/json",

@@ -173,35 +173,35 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 def _fields(file: BinaryIO, size: int) -> Iterator[int]:
     """The numbers of the top-level fields. Raises ValueError if the file is not an ONNX model."""
     file.seek(0)
-    place = 0
+    position = 0
     for _ in range(_MAX_FIELDS):
-        if place == size:
+        if position == size:
             return
-        key, place = _varint(file, place)
+        key, position = _varint(file, position)
         number, wire_type = key >> 3, key & 7
         if _ONNX_FIELDS.get(number) != wire_type:
             raise ValueError(number)
-        value, place = _varint(file, place)
+        value, position = _varint(file, position)
         if wire_type != _NUMBER:
-            place += value
-            file.seek(place)
-        if place > size:
+            position += value
+            file.seek(position)
+        if position > size:
             raise ValueError(number)
         yield number
     raise ValueError
 
 
-def _varint(file: BinaryIO, place: int) -> tuple[int, int]:
+def _varint(file: BinaryIO, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)
         if not byte:
             break
-        place += 1
+        position += 1
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
-            return value, place
-    raise ValueError(place)
+            return value, position
+    raise ValueError(position)
 
 
 def _last_byte(file: BinaryIO) -> bytes:

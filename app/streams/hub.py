@@ -31,7 +31,7 @@ from app.jobs.events import Event
 from app.jobs.queries import EventPage
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, OwnerPlace, Page
+from app.streams.owner_log import EventFilter, OwnerPosition, Page
 from app.streams.times import StreamTimes
 
 LINGER_SECONDS: Final = 30.0
@@ -101,7 +101,7 @@ class Hub:
 
     @asynccontextmanager
     async def owner_follower(
-        self, owner_id: UUID, *, after: OwnerPlace, wanted: EventFilter
+        self, owner_id: UUID, *, after: OwnerPosition, wanted: EventFilter
     ) -> AsyncIterator[OwnerFollower]:
         """Yield a follower of an owner's jobs that match the filter. Raises HubClosed."""
         follower = OwnerFollower(self, owner_id, after, wanted)
@@ -126,7 +126,7 @@ class Hub:
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
+    async def read_owner(self, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> Page:
         """Return a part of an owner's log. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
@@ -263,11 +263,11 @@ class Hub:
             last_xacts = await owner_log.last_transactions(connection, list(self._of_owners))
         for job_id, followers in list(self._of_jobs.items()):
             for follower in followers:
-                if follower.place < last_seqs.get(job_id, 0):
+                if follower.position < last_seqs.get(job_id, 0):
                     follower.resync()
         for owner_id, owner_followers in list(self._of_owners.items()):
             for owner_follower in owner_followers:
-                if owner_follower.place.xact_id < last_xacts.get(owner_id, 0):
+                if owner_follower.position.xact_id < last_xacts.get(owner_id, 0):
                     owner_follower.resync()
 
     def _resync_all(self) -> None:

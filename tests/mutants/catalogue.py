@@ -675,7 +675,7 @@ MUTANTS: Final = (
     Mutant(
         "conversion: rows of any size",
         "app/datasets/conversion/row_sizes.py",
-        "return None if place < 0 else place",
+        "return None if index < 0 else index",
         "return None",
         ("tests/datasets/test_row_sizes.py::test_a_row_that_is_too_large_is_refused_however_it_is_encoded",),
     ),
@@ -724,8 +724,8 @@ MUTANTS: Final = (
     Mutant(
         "pages: any number of bytes",
         "app/core/paging.py",
-        "WHERE place = 1 OR bytes_through <= {max_bytes}",
-        "WHERE place = 1 OR {max_bytes} > 0",
+        "WHERE page_row = 1 OR bytes_through <= {max_bytes}",
+        "WHERE page_row = 1 OR {max_bytes} > 0",
         (
             "tests/jobs/test_pages.py::test_lists_of_jobs_and_dead_letters_end_early_and_none_is_lost",
             "tests/jobs/test_pages.py::test_a_page_of_events_ends_early_and_a_stream_shows_them_all",

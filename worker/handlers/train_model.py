@@ -65,5 +65,5 @@ def _read(path: Path, params: TrainModelParams) -> pa.Table:
 
 
 def _value_bytes(metadata: pq.FileMetaData) -> int:
-    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
     return sum(group.total_byte_size for group in groups)

@@ -85,7 +85,7 @@ def _explain_parquet(source: Path, fault: Fault) -> Fault:
 
 def _line(source: Path, number: int) -> bytes:
     with source.open("rb") as file:
-        for place, line in enumerate(file, start=1):
-            if place == number:
+        for line_number, line in enumerate(file, start=1):
+            if line_number == number:
                 return line[:_MAX_LINE_BYTES]
     return b""

@@ -54,11 +54,11 @@ _MICROSECONDS_OF_A_DAY: Final = 86_400_000_000
 
 
 class TypeMismatch(ValueError):
-    """A cell that does not have the declared type. `place` is its index in the block."""
+    """A cell that does not have the declared type. `index` is its position in the block."""
 
-    def __init__(self, place: int, cell: str) -> None:
+    def __init__(self, index: int, cell: str) -> None:
         super().__init__(cell)
-        self.place = place
+        self.index = index
         self.cell = cell
 
 
@@ -135,9 +135,9 @@ class ColumnType:
                 self._type = kind
                 self._are_canonical = False
                 return
-        for place, cell in enumerate(texts.to_pylist()):
+        for index, cell in enumerate(texts.to_pylist()):
             if cell is not None and not _can_be(pa.array([cell]), left[-1]):
-                raise TypeMismatch(place, cell)
+                raise TypeMismatch(index, cell)
         raise TypeMismatch(0, filled[0].as_py())
 
 

@@ -132,9 +132,9 @@ def check_names(names: Sequence[str], *, line: int) -> None:
     """Raise a Fault unless each column has a valid and unique name."""
     if len(names) > MAX_COLUMNS:
         raise Fault("bad_header", f"there are {len(names)} columns, more than {MAX_COLUMNS}", line=line)
-    for place, name in enumerate(names, start=1):
+    for number, name in enumerate(names, start=1):
         if (reason := name_fault(name)) is not None:
-            raise Fault("bad_header", f"column {place} {reason}", line=line)
+            raise Fault("bad_header", f"column {number} {reason}", line=line)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise Fault("bad_header", f"more than one column is called {quoted(repeated)}", line=line)

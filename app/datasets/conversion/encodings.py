@@ -16,8 +16,8 @@ def in_utf8(source: Path, target: Path, encoding: str) -> None:
     lines = line_bytes = 0
     with source.open("rb") as read, target.open("wb") as written:
         for text in _decoded(read, encoding):
-            if (place := text.find("\0")) >= 0:
-                line = lines + text.count("\n", 0, place) + 1
+            if (index := text.find("\0")) >= 0:
+                line = lines + text.count("\n", 0, index) + 1
                 raise Fault("bad_row", f"there is a NUL character; is it really {encoding}?", line=line)
             piece = text.encode()
             first = piece.find(b"\n")

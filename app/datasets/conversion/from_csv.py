@@ -132,14 +132,14 @@ class _File:
             raise self._fault(rows, str(error)) from error
 
     def _measure(self, batch: pa.RecordBatch, rows_before: int) -> None:
-        if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
-            raise row_too_large(self._line_of(rows_before + place + 1))
+        if (index := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
+            raise row_too_large(self._line_of(rows_before + index + 1))
 
     def mismatch(self, name: str, error: TypeMismatch, rows_before: int) -> Fault:
         """The fault of a cell that does not have the declared type."""
         declared = self.options.columns[name]
         reason = f"column {name[:50]!r} is declared a {declared}, but {error.cell[:50]!r} is not one"
-        return Fault("bad_row", reason, line=self._line_of(rows_before + error.place + 2))
+        return Fault("bad_row", reason, line=self._line_of(rows_before + error.index + 2))
 
     def _fault(self, rows: int, message: str) -> Fault:
         if ragged := _RAGGED.search(message):

@@ -111,7 +111,7 @@ def _declared_types(source: Path, options: ReadOptions) -> dict[str, ColumnType]
             except TypeMismatch as mismatch:
                 reason = f"column {name[:50]!r} is declared a {options.columns[name]}, but"
                 reason += f" {mismatch.cell[:50]!r} is not one"
-                raise Fault("bad_row", reason, line=lines[mismatch.place]) from None
+                raise Fault("bad_row", reason, line=lines[mismatch.index]) from None
     return types
 
 

@@ -106,7 +106,7 @@ def _open(source: Path) -> pq.ParquetFile:
     options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
     with pq.ParquetFile(source, **options) as file:
         metadata = file.metadata
-    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     texts = [column.path for column in columns if column.logical_type.type == "STRING"]
     # Buffered, so that a column of a large row group is not in memory as a whole.
     buffer_bytes = max(LEAST_BUFFER_BYTES, min(1024 * 1024, BUFFERS_BYTES // max(1, len(columns))))
@@ -154,11 +154,12 @@ def _inspect_sample(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
 
 def _is_empty(metadata: pq.FileMetaData, name: str) -> bool:
     """Whether all rows are null, according to the footer."""
-    place = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
-    if place is None:
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    if name not in paths:
         return False
+    index = paths.index(name)
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        statistics = group.column(place).statistics
+        statistics = group.column(index).statistics
         if statistics is None or statistics.null_count != group.num_rows:
             return False
     return True
@@ -182,8 +183,8 @@ def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.R
     for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False, columns=names):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
         sizes = row_sizes.of(batch)
-        if (place := row_sizes.first_too_large(sizes)) is not None:
-            raise row_too_large(rows + place + 1)
+        if (index := row_sizes.first_too_large(sizes)) is not None:
+            raise row_too_large(rows + index + 1)
         for first, part in row_sizes.slices(batch, sizes):
             yield rows + first, part.select(names)
         rows += batch.num_rows
@@ -194,7 +195,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     values_per_row = 1.0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
-        values = sum(group.column(place).num_values for place in range(group.num_columns))
+        values = sum(group.column(index).num_values for index in range(group.num_columns))
         values_per_row = max(values_per_row, values / max(1, group.num_rows))
     return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values_per_row)))
 
@@ -259,7 +260,7 @@ class _Plan:
             self._type.see(texts)
         except TypeMismatch as mismatch:
             reason = f"is declared a {self._declared}, but {mismatch.cell[:50]!r} is not one"
-            raise self._fault(reason, first + mismatch.place) from None
+            raise self._fault(reason, first + mismatch.index) from None
 
     def settle(self) -> None:
         """Set the field, after all values have been processed."""
@@ -323,9 +324,9 @@ class _Plan:
             self._refuse_where(outside, "is not between the years 1 and 9999", first)
 
     def _refuse_where(self, flags: pa.Array, reason: str, first: int) -> None:
-        place: int = pc.index(flags, True).as_py()
-        if place >= 0:
-            raise self._fault(reason, first + place)
+        index: int = pc.index(flags, True).as_py()
+        if index >= 0:
+            raise self._fault(reason, first + index)
 
     def _fault(self, reason: str, row: int) -> Fault:
         return Fault("bad_row", f"column {self.name!r} {reason}", line=row + 1)

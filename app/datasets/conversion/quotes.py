@@ -83,7 +83,7 @@ class _Scan:
         return max(self._longest_row, self._start - self._row_start)
 
     def _is_plain(self, read: Bytes, quotes: Places) -> bool:
-        """Whether the quotes alternately open and close cells, each in a valid place."""
+        """Whether the quotes alternately open and close cells, each in a valid position."""
         if not len(quotes):
             return True
         before = np.where(quotes > 0, read[quotes - 1], _LINE_FEED)
@@ -97,25 +97,25 @@ class _Scan:
         changes: list[int] = []
         is_open = self._is_open
         skipped = -1
-        for place in quotes.tolist():
-            if place == skipped:
+        for index in quotes.tolist():
+            if index == skipped:
                 continue
             if not is_open:
-                is_change = place == 0 or bool(self._is_end[read[place - 1]])
+                is_change = index == 0 or bool(self._is_end[read[index - 1]])
             else:
-                following = int(read[place + 1]) if place + 1 < len(read) else _LINE_FEED
+                following = int(read[index + 1]) if index + 1 < len(read) else _LINE_FEED
                 is_change = bool(self._is_end[following])
                 if following == _QUOTE:
-                    skipped = place + 1
+                    skipped = index + 1
                 elif not is_change:
-                    self._end_rows(line_ends[line_ends < place], np.array(changes, dtype=np.intp))
+                    self._end_rows(line_ends[line_ends < index], np.array(changes, dtype=np.intp))
                     reason = (
                         'there are characters after a closing quote; a quote within quotes is doubled: ""'
                     )
                     raise Fault("bad_row", reason, line=self._row_line + 1)
             if is_change:
                 is_open = not is_open
-                changes.append(place)
+                changes.append(index)
         return np.array(changes, dtype=np.intp)
 
     def _end_rows(self, line_ends: Places, changes: Places) -> None:

@@ -95,13 +95,13 @@ class _Table:
 
     def add(self, layout: Layout, batch: ResultBatch) -> bool:
         """Add a batch. Return False if it does not fit the row groups that are already written."""
-        for place, values in enumerate(layout.columns(batch)):
-            width = _wider(self.widths[place], _width(values))
-            if width is not self.widths[place]:
-                self.widths[place] = width
+        for index, values in enumerate(layout.columns(batch)):
+            width = _wider(self.widths[index], _width(values))
+            if width is not self.widths[index]:
+                self.widths[index] = width
                 if self._writer is not None:
                     return False
-            self._columns[place] += values
+            self._columns[index] += values
         self._bytes += len(batch.output)
         while len(self._columns[0]) >= self._group_rows or (self._columns[0] and self._bytes >= GROUP_BYTES):
             self._write_group()

@@ -14,8 +14,8 @@ def ranked(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
     trials = [_trial(job, metric) for job in jobs]
     sign = 1 if metric in LOWER_IS_BETTER else -1
     trials.sort(key=lambda trial: (trial["value"] is None, sign * (trial["value"] or 0.0)))
-    for place, trial in enumerate(trials, 1):
-        trial["rank"] = None if trial["value"] is None else place
+    for rank, trial in enumerate(trials, 1):
+        trial["rank"] = None if trial["value"] is None else rank
     return SearchView(
         metric=metric,
         best_job_id=search.get("best_job_id"),
