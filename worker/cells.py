@@ -32,7 +32,7 @@ class Content(StrEnum):
 
 
 class BadCell(ValueError):
-    """The value does not fit its column. The message quotes the value and names the type that it is not."""
+    """The value does not fit its column. The message quotes the value and names the expected type."""
 
 
 def parse_number(value: Any) -> float:
@@ -52,7 +52,7 @@ def parse_number(value: Any) -> float:
 
 
 def parse_bounded_number(value: Any) -> float:
-    """Return a number as models trained here take it: NaN also beyond ±MAX_NUMBER. Raises BadCell."""
+    """Return a number for models trained here: like `parse_number`, but NaN beyond ±MAX_NUMBER."""
     number = parse_number(value)
     return number if abs(number) <= MAX_NUMBER else math.nan
 

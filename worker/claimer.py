@@ -1,4 +1,4 @@
-"""Claims jobs for the slots of one worker. Free slots that ask at the same time share a statement."""
+"""Claims jobs for the slots of one worker. Slots that claim at the same time share a statement."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -36,8 +36,8 @@ class Claimer:
     async def claim(self, queue: str) -> ClaimedJob | None:
         """Claim the next job of this queue for this worker. Return None if there is none.
 
-        Raises DatabaseUnavailable. If only the reply was lost, the job runs here without our knowledge: the
-        lease notices and releases it.
+        Raises DatabaseUnavailable. If only the reply was lost, the job is claimed without our knowledge: the
+        lease detects and releases it.
         """
         answer: asyncio.Future[ClaimedJob | None] = asyncio.get_running_loop().create_future()
         asking = self._asking[queue]
@@ -49,7 +49,7 @@ class Claimer:
                     group = [asking.popleft() for _ in range(len(asking))]
                     await self._claim_for(queue, group)
         finally:
-            if answer in asking:  # cancelled: no job must be claimed for a slot that is gone
+            if answer in asking:  # cancelled: do not claim a job for a slot that no longer waits
                 asking.remove(answer)
         return answer.result()
 

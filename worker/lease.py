@@ -1,7 +1,7 @@
 """Renews this worker's lease, and learns which running jobs are still its own.
 
 One statement a second renews the lease and returns the jobs that run here according to Postgres. A job that
-is missing from the answer is lost; one whose cancellation is requested is stopped; one that is unknown here
+is missing from the result is lost; one whose cancellation is requested is stopped; one that is unknown here
 was claimed by a statement whose reply was lost, and is released.
 """
 
@@ -65,7 +65,7 @@ class Lease:
 
     @contextmanager
     def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
-        """Treat this attempt as known during the body, also while it waits to start."""
+        """Record during the body that this worker has claimed the attempt, which may not have started yet."""
         self._claimed.add((job_id, attempt))
         try:
             yield
@@ -85,14 +85,14 @@ class Lease:
     def settling(self, job_id: UUID, attempt: int) -> None:
         """Record that the statement that ends this attempt has been sent.
 
-        If the attempt is missing from an answer after that, it has most likely ended itself. If not, the
-        answer to that statement tells.
+        If the attempt is missing from a later renewal, it has most likely ended itself. If not, the result
+        of that statement tells.
         """
         self._settling.add((job_id, attempt))
 
     @property
     def held(self) -> int:
-        """How many attempts run here."""
+        """The number of attempts that run here."""
         return len(self._held)
 
     @property
@@ -153,13 +153,13 @@ class Lease:
                 await asyncio.sleep(self.heartbeat_seconds)
 
     async def _renew(self) -> None:
-        # Only attempts that were held before the statement was sent can be missing from its answer.
+        # Only attempts that were held before the statement was sent can be missing from its result.
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            answer = await workers.renew(await self._connected(), self.worker)
+            running = await workers.renew(await self._connected(), self.worker)
         self._renewed_at = asked_at
-        listed = {(job.id, job.attempt): job for job in answer}
+        listed = {(job.id, job.attempt): job for job in running}
         for key, revocable in asked.items():
             if key not in self._held:
                 continue

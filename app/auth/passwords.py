@@ -94,7 +94,7 @@ class Turn:
     async def check(self, password: str, password_hash: str | None) -> bool:
         """Whether this is the password.
 
-        Without a hash, for an unknown username, a decoy is checked, so that the answer takes as long.
+        Without a hash, for an unknown username, a decoy is checked, so that the response takes as long.
         """
         normal = normalise(password)
         is_right = await self._run(lambda: bool(_hasher.verify(normal, password_hash or self._decoy)))

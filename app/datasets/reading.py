@@ -65,7 +65,7 @@ class RowReader:
     def first_rows(self, count: int, max_bytes: int) -> list[msgspec.Raw]:
         """The first rows as JSON objects: at least one, then as many as fit in `max_bytes`.
 
-        At most one row group and the answer are in memory, however large the rows are.
+        At most one row group and the result are in memory, however large the rows are.
         """
         encoded: list[msgspec.Raw] = []
         left = max_bytes

@@ -1,4 +1,4 @@
-"""Datasets and their columns, as every module passes them."""
+"""The types `Dataset` and `Column`."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -20,7 +20,7 @@ ReadRange = Callable[[int, int], AsyncIterator[bytes]]
 
 @dataclass(frozen=True)
 class ServedFile:
-    """One version of a file. `etag` is a strong tag with its quotes; `headers` go with every answer."""
+    """One version of a file. `etag` is a strong tag with its quotes; `headers` are part of every response."""
 
     etag: str
     size: int
@@ -37,7 +37,7 @@ async def respond(
 ) -> Response:
     """Answer with the file (200), a part of it (206), or 304 if the client has this version.
 
-    `content_headers` go only with an answer that has content. Raises PreconditionFailed,
+    `content_headers` are added only to responses that have content. Raises PreconditionFailed,
     RangeNotSatisfiable, and what `read` raises before its first block.
     """
     headers = {**file.headers, "ETag": file.etag, "Accept-Ranges": "bytes"}
@@ -61,14 +61,14 @@ async def respond(
 
 
 def attachment(filename: str) -> dict[str, str]:
-    """The header that makes a browser save the answer under this name (RFC 6266, RFC 8187)."""
+    """The header that makes a browser save the response under this name (RFC 6266, RFC 8187)."""
     is_plain = _PLAIN_NAME.fullmatch(filename) is not None
     value = f'filename="{filename}"' if is_plain else f"filename*=UTF-8''{quote(filename, safe='')}"
     return {"Content-Disposition": f"attachment; {value}"}
 
 
 def responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that answers with `respond`, beside its errors."""
+    """Return the `responses=` of a route that uses `respond`, without its errors."""
     validators = {
         "ETag": _header("Entity tag of this version: the SHA-256 of the file"),
         "Accept-Ranges": _header("`bytes`"),

@@ -36,7 +36,7 @@ class MethodsMiddleware:
             await self._app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the GET route, and send the head of its answer without the body."""
+        """Call the GET route, and send the head of its response without the body."""
 
         async def send_head(message: Message) -> None:
             # The log and the server are outside of this middleware: for them the request is a HEAD.
@@ -59,11 +59,11 @@ class MethodsMiddleware:
 
 
 class _HeadSent(Exception):
-    """Stops an answer after its head: the body of an event stream would never end."""
+    """Stops a response after its head: the body of an event stream would never end."""
 
 
 def is_head(scope: Scope) -> bool:
-    """Whether a request that a GET route answers is a HEAD request."""
+    """Whether a request handled by a GET route is a HEAD request."""
     return scope.get(_HEAD, False) is True
 
 
@@ -93,7 +93,7 @@ def _listed(routes: Iterable[Any]) -> str:
 class Refusal(Route):
     """Answers 405 for methods that a fixed path lacks but a matching template has.
 
-    Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which answers that "bulk" is not an id.
+    Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which responds that "bulk" is not an id.
     """
 
     def __init__(self, path: str, methods: set[str]) -> None:

@@ -61,7 +61,7 @@ async def parse(text: bytearray) -> Any:
 def parse_in_pieces(
     text: bytearray, *, piece_bytes: int = PIECE_BYTES, window_bytes: int = WINDOW_BYTES
 ) -> Any:
-    """Return the value of a JSON text, whatever its size. Raises NotJson and Indivisible."""
+    """Parse a JSON text of any size. Raises NotJson and Indivisible."""
     try:
         return _Cutter(text, piece_bytes, window_bytes).parse()
     except StringTooLong:

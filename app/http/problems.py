@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), and their description in the OpenAPI document.
 
-No input is echoed: FastAPI's own answer to an invalid body repeats it, passwords included.
+No input is echoed: FastAPI's own response to an invalid body repeats it, passwords included.
 """
 
 from collections import defaultdict
@@ -77,14 +77,14 @@ def install(app: FastAPI) -> None:
 
 
 async def _handle(connection: HTTPConnection, error: Exception) -> Response:
-    return answer(connection.scope, error)
+    return error_response(connection.scope, error)
 
 
-def answer(scope: Scope, error: Exception) -> Response:
+def error_response(scope: Scope, error: Exception) -> Response:
     """The response for any error."""
     match error:
         case ProblemHTTPException(error=carried):
-            return answer(scope, carried)
+            return error_response(scope, carried)
         case AppError():
             return _answer_app_error(scope, error)
         case RequestValidationError():
@@ -126,7 +126,7 @@ def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
 
 
 def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
-    """Answer the errors of the framework: an unknown path, a wrong method, an unreadable body."""
+    """Respond to errors of the framework: an unknown path, a wrong method, an unreadable body."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())
     if (unread := body_errors.cause_of_400(error)) is not None:

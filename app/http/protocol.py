@@ -2,9 +2,9 @@
 
 The head of a request is limited in size and time, connections are counted, and a body is read only as the
 application asks for it. If a request is refused while its body still arrives, the connection is closed so
-that the client can read the answer ("lingering close"): the server closes its sending side, discards input
+that the client can read the response ("lingering close"): the server closes its sending side, discards input
 for a limited time, and only then closes the socket. When a socket is closed with unread data, the kernel
-sends a reset, and the client may lose the answer.
+sends a reset, and the client may lose the response.
 """
 
 import asyncio
@@ -199,15 +199,15 @@ class BoundedProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
 
     def _refuse(self, error: AppError) -> None:
-        """Answer in place of the application, and close."""
+        """Respond instead of the application, and close."""
         if self._is_answering:
-            # Another answer is being sent, for which the client waits; it is the last one.
+            # Another response is being sent, and the client waits for it; it is the last one.
             self._ignores_input = True
             self.cycle.keep_alive = False
             self.flow.resume_reading()
             return
         log.info("connection_refused", code=error.code)
-        self.transport.write(_encode(problems.answer({"type": "http", "path": ""}, error)))
+        self.transport.write(_encode(problems.error_response({"type": "http", "path": ""}, error)))
         self._linger()
 
     @property
@@ -217,7 +217,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return cycle is not None and not cycle.response_complete
 
     def _finish(self) -> None:
-        """Close after an answer: at once, or after discarding what the client still sends."""
+        """Close after a response: at once, or after discarding what the client still sends."""
         if self.cycle.more_body and not self.cycle.disconnected:
             self._linger()
         else:
@@ -268,7 +268,7 @@ class _Request:
         # A small body has arrived with its head, and is complete before this begins.
         await self._app(scope, receive, self._send if self._cycle.more_body else send)
         if self._cycle.response_started and not self._cycle.response_complete:
-            # The reason has been logged. The client must not take a partial answer for a complete one.
+            # The reason has been logged. The client must not mistake a partial response for a complete one.
             self._cycle.disconnected = True
             self._cycle.transport.close()
 

@@ -72,7 +72,7 @@ KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 
 
 def replayed(model: Any) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a create route that replays the answer to an earlier request with the same key."""
+    """Return the `responses=` of a create route that replays its response to a repeated idempotency key."""
     return {
         200: {
             "model": model,

@@ -207,7 +207,7 @@ class TransitionResult:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], *, is_by_worker: bool = False) -> list[Self]:
-        """Read the answer of a transition, which has one row for each event."""
+        """Read the rows that a transition returns, one for each event."""
         events: dict[UUID, list[Event]] = {}
         last_rows: dict[UUID, Row] = {}
         for row in rows:

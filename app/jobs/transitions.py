@@ -5,13 +5,13 @@ Each function runs one statement of `transition_statements`, and so one transact
 
 1.  **The fence.** A worker's write names its attempt and changes nothing unless `status = 'running' AND
     attempt = :attempt` still holds. `attempt` grows by one at each claim and never falls. A worker whose job
-    was rescued or cancelled therefore changes nothing, and learns it from the empty answer.
+    was rescued or cancelled therefore changes nothing, and learns it from the empty result.
 2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement moves
     on. A batch that is sent twice finds the cursor moved.
 3.  **The row lock.** The UPDATE holds the row until its commit, and `last_seq` numbers the events in that
     same UPDATE: 1, 2, 3 … in commit order, without gaps.
 
-An empty answer means that another process was first or that the worker has lost the job, never that the
+An empty result means that another process was first or that the worker has lost the job, never that the
 statement failed: failures raise. Every function records what it changed in the caller's unit of work, which
 publishes it after the commit.
 """

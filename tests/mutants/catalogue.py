@@ -637,7 +637,7 @@ MUTANTS: Final = (
     Mutant(
         "report_writer: what was not applied counts as applied",
         LEDGER,
-        "                    again.append(waiting)",
+        "                    not_applied.append(waiting)",
         "                    waiting.answer.set_result(None)",
         ("tests/worker/test_report_writer.py::test_a_report_that_was_lost_on_its_way_is_sent_again",),
     ),

@@ -17,7 +17,7 @@ MAX_REASON_CHARACTERS: Final = 300
 
 
 class UnsafeModel(JobError):
-    """The file needs `types`, which are never loaded. Not retried."""
+    """The file contains `types` that are not trusted, and so never loaded. Not retried."""
 
     def __init__(self, types: Collection[str], reason: str | None = None) -> None:
         self.types = tuple(_shortened(name) for name in sorted(types)[:MAX_NAMED_TYPES])
@@ -83,7 +83,7 @@ class FileRuntime(Runtime, Protocol):
     - execute what it says: no pickle, no `eval`, no import of a name that comes from it;
     - use memory or time out of proportion to its size: check sizes before allocating;
     - write files, start processes or open connections (the child may not, and the attempt would fail);
-    - raise anything but UnsafeModel and BrokenModel, which become the answer to the upload.
+    - raise anything but UnsafeModel and BrokenModel, which become the response to the upload.
 
     `load` must refuse every file that `inspect` refuses: a file may reach `load` without an inspection.
     """

@@ -114,5 +114,5 @@ async def retry_dead_letter(
 async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
     """The job remains a failed job, but is no longer a dead letter."""
     async with database.connection() as connection:
-        dismissed = service.the_only(await service.dismiss(connection, user.id, [job_id]), job_id)
+        dismissed = service.only(await service.dismiss(connection, user.id, [job_id]), job_id)
     return views.respond(Handled(job_ids=[dismissed]))

@@ -102,7 +102,7 @@ async def find_earlier(
 
 
 async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> GroupView:
-    """Return a group of this owner, as its jobs stand now. Raises GroupNotFound."""
+    """Return a group of this owner, with the current statuses of its jobs. Raises GroupNotFound."""
     group = await queries.group(connection, group_id)
     if group is None or group.owner_id != owner_id:
         raise GroupNotFound(group_id=str(group_id))
