@@ -29,7 +29,7 @@ from app.streams.times import StreamTimes
 
 @dataclass(frozen=True)
 class Tunables:
-    """Times and limits that are no settings; tests pass other values."""
+    """Times and limits that are not settings; tests pass other values."""
 
     stream_times: StreamTimes = StreamTimes()  # noqa: RUF009  # frozen
     job_times: JobTimes = JobTimes()  # noqa: RUF009  # frozen

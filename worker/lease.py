@@ -59,7 +59,7 @@ class Lease:
     _settling: set[tuple[UUID, int]] = field(default_factory=set)
     _claimed: set[tuple[UUID, int]] = field(default_factory=set)
     _unknown: set[tuple[UUID, int]] = field(default_factory=set)
-    _look: asyncio.Event = field(default_factory=asyncio.Event)
+    _renew_now: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: asyncpg.Connection | None = None
     _renewed_at: float | None = None
 
@@ -123,8 +123,8 @@ class Lease:
                     failures = 0
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.heartbeat_seconds):
-                        await self._look.wait()
-                self._look.clear()
+                        await self._renew_now.wait()
+                self._renew_now.clear()
         finally:
             self._disconnect()
 
@@ -145,7 +145,7 @@ class Lease:
                         if signer.verify(message["channel"], message["data"]) is None:
                             metrics.HINTS_REFUSED.inc()
                         else:
-                            self._look.set()
+                            self._renew_now.set()
             except DatabaseUnavailable:
                 await asyncio.sleep(self.heartbeat_seconds)
             except UNREACHABLE as error:

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 def accept(password: str, username: str = "") -> str:
-    """The password in the form that is hashed. Raises WeakPassword if it breaks a rule."""
+    """Return the normalised password, ready to be hashed. Raises WeakPassword if it breaks a rule."""
     if not text.is_storable(password):
         raise WeakPassword(reason="it has characters that are not text")
     if len(password) > MAX_LENGTH_AS_TYPED:
@@ -56,7 +56,7 @@ def accept(password: str, username: str = "") -> str:
 
 
 def normalise(password: str) -> str:
-    """The same characters for the same keys: systems differ in how they encode accents."""
+    """Return a password in one Unicode form: systems encode accented characters differently."""
     return unicodedata.normalize("NFC", password)
 
 

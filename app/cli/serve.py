@@ -38,8 +38,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve.
 
-        The garbage collector is told to ignore everything loaded so far. To visit it takes 0.1 s, in which no
-        request is served, and any client could make that happen with a body of many arrays.
+        Excludes everything loaded so far from garbage collection. Otherwise a full collection takes 0.1 s,
+        during which no request is served, and any client could trigger one with a body of many arrays.
         """
         await super().startup(sockets)
         gc.collect()

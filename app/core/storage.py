@@ -278,7 +278,7 @@ def _checked(key: str) -> str:
 
 
 async def _blocks(content: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The content in blocks of about BLOCK_BYTES, whatever the sizes of its pieces."""
+    """The content in blocks of about BLOCK_BYTES, regardless of the sizes of its pieces."""
     if isinstance(content, bytes):
         for start in range(0, len(content), BLOCK_BYTES):
             yield content[start : start + BLOCK_BYTES]

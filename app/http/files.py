@@ -1,4 +1,4 @@
-"""Answers that are files: validators, ranges of bytes, and the headers that go with them (RFC 9110)."""
+"""Responses that are files: validators, byte ranges and their headers (RFC 9110)."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -35,7 +35,7 @@ async def respond(
     *,
     content_headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with the file (200), a part of it (206), or 304 if the client has this version.
+    """Respond with the file (200), a part of it (206), or 304 if the client has this version.
 
     `content_headers` are added only to responses that have content. Raises PreconditionFailed,
     RangeNotSatisfiable, and what `read` raises before its first block.

@@ -20,7 +20,7 @@ _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class MethodsMiddleware:
-    """Answers HEAD and OPTIONS for all routes. It runs inside the middleware that logs requests."""
+    """Handles HEAD and OPTIONS for all routes. It runs inside the middleware that logs requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -91,7 +91,7 @@ def _listed(routes: Iterable[Any]) -> str:
 
 
 class Refusal(Route):
-    """Answers 405 for methods that a fixed path lacks but a matching template has.
+    """Responds 405 to methods that a fixed path lacks but a matching template has.
 
     Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which responds that "bulk" is not an id.
     """

@@ -16,7 +16,7 @@ import pydantic_core
 from app.http.json_structure import MAX_STRING_BYTES, WINDOW_BYTES, StringTooLong, outside_strings
 
 PIECE_BYTES: Final = 256 * 1024
-"""Least size of a piece. It takes about 1 ms of processor time, at worst 10: tens of thousands of `[]`."""
+"""Minimum size of a piece, about 1 ms of CPU time; at worst 10 ms, for tens of thousands of `[]`."""
 
 MAX_DEPTH: Final = 4
 """A value within this many others, or more, has the same limit as a string."""
@@ -31,7 +31,7 @@ _BRACKETS_AND_COMMAS: Final = re.compile(rb"[\[\]{},]")
 _CLOSING: Final = {b"[": b"]", b"{": b"}"}
 _POSITION: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 
-# Placeholders for entries that are not in a piece. They are arrays: no byte beside one can become part of it.
+# Placeholders for entries that are not in a piece. They are arrays: no adjacent byte can become part of one.
 _MARK: Final = secrets.token_hex(16)
 """No client can know this name, so none can send a member or a value that is taken for a placeholder."""
 
@@ -40,7 +40,7 @@ _LATER: Final = {b"[": b",[]]", b"{": f',"{_MARK}":[]}}'.encode()}
 _CHILD: Final = f'["{_MARK}"]'.encode()
 
 _PADDING: Final = b" " * 16
-"""Follows a piece, or the parser would report the end of the text in place of an escape that is too short."""
+"""Follows a piece. Without it, the parser reports the end of the text instead of a truncated escape."""
 
 
 class NotJson(ValueError):

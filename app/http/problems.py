@@ -86,13 +86,13 @@ def error_response(scope: Scope, error: Exception) -> Response:
         case ProblemHTTPException(error=carried):
             return error_response(scope, carried)
         case AppError():
-            return _answer_app_error(scope, error)
+            return _app_error_response(scope, error)
         case RequestValidationError():
             if (wrong := body_errors.cause(scope, error)) is not None:
                 return _respond(scope, wrong)
-            return _answer_invalid(scope, error.errors())
+            return _validation_error_response(scope, error.errors())
         case HTTPException():
-            return _answer_http_exception(scope, error)
+            return _http_exception_response(scope, error)
         case _:
             log.error("request_failed", exc_info=error)
             return _respond(scope, InternalError())
@@ -102,21 +102,21 @@ class InternalError(AppError):
     """Internal error. Report the request id to the operator, who finds it in the logs."""
 
 
-def _answer_app_error(scope: Scope, error: AppError) -> Response:
+def _app_error_response(scope: Scope, error: AppError) -> Response:
     if error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_refused", code=error.code, cause=repr(error.__cause__))
     return _respond(scope, error)
 
 
-def _answer_invalid(scope: Scope, faults: Sequence[Any]) -> Response:
+def _validation_error_response(scope: Scope, faults: Sequence[Any]) -> Response:
     for fault in faults:
         error = fault.get("ctx", {}).get(APP_ERROR)
         if isinstance(error, AppError):
-            return _respond(scope, error, **_place(fault["loc"], error))
+            return _respond(scope, error, **_location_of(fault["loc"], error))
     return _respond(scope, Unprocessable(), errors=_faults(faults))
 
 
-def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
+def _location_of(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
     """The location of the error, if it concerns one of several entries."""
     numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
     if not numbers:
@@ -125,7 +125,7 @@ def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
     return {"errors": [{"loc": way, "msg": error.detail, "type": error.code}]}
 
 
-def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
+def _http_exception_response(scope: Scope, error: HTTPException) -> Response:
     """Respond to errors of the framework: an unknown path, a wrong method, an unreadable body."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())

@@ -124,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
             > self.max_head_bytes + MAX_FRAMING_RATIO * self._body_bytes
         ):
             self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes))
-        elif self._is_answering:
+        elif self._is_responding:
             # The application resumes reading when it needs the rest.
             self.flow.pause_reading()
 
@@ -165,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:
-        """Answer input that is not a valid request."""
+        """Respond to input that is not a valid request."""
         # httptools hides the exception of a callback; only `on_headers_complete` raises one.
         is_long = self._is_head_too_large()
         self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes) if is_long else MalformedRequest())
@@ -200,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, error: AppError) -> None:
         """Respond instead of the application, and close."""
-        if self._is_answering:
+        if self._is_responding:
             # Another response is being sent, and the client waits for it; it is the last one.
             self._ignores_input = True
             self.cycle.keep_alive = False
@@ -211,7 +211,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._linger()
 
     @property
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
         # uvicorn declares a cycle, and has none before the first request.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete

@@ -35,7 +35,7 @@ SELECT *, CASE WHEN status = 'completed' AND total <= :inline_rows AND (
     END AS outputs
 FROM jobs WHERE id = :job_id""")
 
-# Which job did this owner create under this idempotency key?
+# Which job did this owner create with this idempotency key?
 _JOB_OF_KEY: Final = Statement("SELECT * FROM jobs WHERE owner_id = :owner_id AND idempotency_key = :key")
 
 # Which attempts at this job have ended, and on which workers did they run?
@@ -135,7 +135,7 @@ async def job(
 
 
 async def job_of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
-    """Return the job that an owner created under an idempotency key."""
+    """Return the job that an owner created with an idempotency key."""
     row = await _JOB_OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
     return None if row is None else Job.from_row(row)
 

@@ -255,7 +255,7 @@ async def get_job_results(
         raise NotAcceptable(offered=list(_FORMATS))
     if wanted != JSON:
         return await responses.respond(resources, job, wanted)
-    return await _result_page(resources, job_id, _result_place(cursor), limit, is_whole=job.has_ended)
+    return await _result_page(resources, job_id, _result_position(cursor), limit, is_whole=job.has_ended)
 
 
 @router.get(
@@ -300,7 +300,7 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
     return pairs or None
 
 
-def _result_place(cursor: str | None) -> tuple[int, int]:
+def _result_position(cursor: str | None) -> tuple[int, int]:
     """Return the batch, and the row within it, at which a page of results starts."""
     if cursor is None:
         return 0, 0

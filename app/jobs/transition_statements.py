@@ -1,7 +1,7 @@
 """The SQL of the transitions. `transitions` says why each statement happens at most once.
 
 Each statement has the same shape: `changed` is the guarded UPDATE (or INSERT) of `jobs`, `logged` writes the
-events that describe it, numbered by the `last_seq` that `changed` has moved on, and the answer lists the
+events that describe it, numbered by the `last_seq` that `changed` has advanced, and the result lists the
 changed jobs with their events. In all of them `j` is the row as the UPDATE leaves it.
 """
 

@@ -1,4 +1,4 @@
-"""The one door through which a job changes state.
+"""The only module that changes the state of a job.
 
 Each function runs one statement of `transition_statements`, and so one transaction: the guarded change of the
 `jobs` row, what it stores, and the event that describes it. Nothing is ever done twice, for three reasons:
@@ -6,8 +6,8 @@ Each function runs one statement of `transition_statements`, and so one transact
 1.  **The fence.** A worker's write names its attempt and changes nothing unless `status = 'running' AND
     attempt = :attempt` still holds. `attempt` grows by one at each claim and never falls. A worker whose job
     was rescued or cancelled therefore changes nothing, and learns it from the empty result.
-2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement moves
-    on. A batch that is sent twice finds the cursor moved.
+2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement
+    advances. A batch that is sent twice no longer matches the cursor.
 3.  **The row lock.** The UPDATE holds the row until its commit, and `last_seq` numbers the events in that
     same UPDATE: 1, 2, 3 … in commit order, without gaps.
 
@@ -94,7 +94,7 @@ async def claim(
 async def advance(
     unit: UnitOfWork, *, worker_id: UUID, reports: Sequence[Report]
 ) -> dict[UUID, TransitionResult]:
-    """Commit what attempts have computed, and complete the jobs that are done. At most one report a job.
+    """Commit what attempts have computed, and complete the jobs that are done. At most one report per job.
 
     Reports are independent. Each is applied as a whole, or not at all if the attempt is fenced off or its
     first batch is not the next one. Return the results of those that were applied, by job.
@@ -135,7 +135,7 @@ async def fail(
 
 
 async def release(unit: UnitOfWork, *, job_id: UUID, attempt: int) -> TransitionResult | None:
-    """End an attempt that stopped through no fault of the job: progress is kept, the budget untouched."""
+    """End an attempt that has not failed: progress is kept, and it does not count towards max_attempts."""
     end = AttemptEnd(outcome=Outcome.RELEASED, pending_event=EventType.RELEASED)
     return await _end_attempt(unit, job_id, attempt, end)
 
@@ -151,9 +151,9 @@ async def rescue(
 ) -> list[TransitionResult]:
     """End the attempts of workers that were not seen for a lease, and count a failure for each.
 
-    The job may be what killed its worker. `delays_seconds[n - 1]` is the wait after the n-th failure. For a
-    lease after a start of Postgres nothing is rescued: no worker could have been seen. The caller applies the
-    grace rule, which depends on its own contact with Postgres.
+    It counts because the job itself may have killed its worker. `delays_seconds[n - 1]` is the wait after the
+    n-th failure. Within a lease length of the start of Postgres nothing is rescued, because no worker could
+    renew its lease before. The caller applies the grace period of `app.maintenance.connectivity`.
     """
     end = AttemptEnd(
         outcome=Outcome.RESCUED,
@@ -177,7 +177,7 @@ async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
 async def retry(
     unit: UnitOfWork, *, job_id: UUID, from_start: bool, head_start: timedelta
 ) -> TransitionResult | None:
-    """Make a failed or cancelled job pending again, due now, with its whole budget.
+    """Make a failed or cancelled job pending again, due now, with all its attempts.
 
     It resumes after its last commit; `from_start` deletes what it has computed. Return None if the job is in
     another state, or its rows were pruned.

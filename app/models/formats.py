@@ -1,7 +1,7 @@
 """Detects the runtime of a model file from its content, without loading it.
 
 This is a first check; the full inspection runs in a sandboxed child of a worker. Formats that can run code
-when they are loaded are rejected here, with a hint what to use instead.
+when they are loaded are rejected here, with advice on what to use instead.
 """
 
 import struct
@@ -50,7 +50,7 @@ _TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
 
 _BAD_DIRECTORY: Final = (
     zipfile.BadZipFile,  # its structure
-    UnicodeDecodeError,  # a name that is no UTF-8
+    UnicodeDecodeError,  # a name that is not UTF-8
     RuntimeError,  # a later version of the format than zipfile reads
 )
 """The errors of `zipfile` for a damaged directory. They have no common base class."""

@@ -71,7 +71,7 @@ async def front_page(resources: ResourcesDep) -> FrontPage:
 
 @router.get("/health/live", operation_id="getLiveness", summary="Liveness probe")
 async def live() -> Liveness:
-    """Answers as long as the event loop runs; checks no other service."""
+    """Succeeds as long as the event loop runs; checks no other service."""
     return Liveness(status="ok")
 
 
@@ -141,7 +141,7 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
 async def read_metrics(resources: ResourcesDep) -> Response:
     """Returns the metrics of this process, and the current state of the queues in Postgres.
 
-    With METRICS_PORT they are served on that port instead, and this is 404.
+    If METRICS_PORT is set, they are served on that port only, and this route returns 404.
     """
     if resources.settings.metrics_port is not None:
         raise NotFound

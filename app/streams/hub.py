@@ -1,10 +1,10 @@
 """The hub of an API process: receives events over Redis, and delivers them to the followers of jobs.
 
-Redis carries hints, so the hub accepts only those that a Headrace process has signed, and trusts them only as
-far as their numbers fit. A follower that sees a gap, that fell behind, or whose Redis connection broke reads
-the missing events from the log in Postgres, by number. Every few seconds the hub compares the places of its
-followers with Postgres, in two queries, which also recovers hints that were lost without a trace. So what a
-follower yields is the log: nothing lost, nothing twice.
+Redis only carries hints. The hub accepts only those that a Headrace process has signed, and a follower only
+the one with the next number. A follower that sees a gap, that fell behind, or whose Redis connection broke
+reads the missing events from the log in Postgres, by number. Every few seconds the hub compares the positions
+of its followers with Postgres, in two queries, which also recovers hints that were lost without an error. A
+follower therefore yields exactly the log: no event is lost or repeated.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class Hub:
     def close(self) -> None:
         """End every stream: each follower raises HubClosed."""
         self._is_closed = True
-        for follower in self._everybody():
+        for follower in self._all_followers():
             follower.end(HubClosed())
 
     @property
@@ -150,7 +150,7 @@ class Hub:
             if not followers[key]:
                 del followers[key]
 
-    def _everybody(self) -> list[Follower]:
+    def _all_followers(self) -> list[Follower]:
         groups: list[Iterable[Follower]] = [*self._of_jobs.values(), *self._of_owners.values()]
         return [follower for group in groups for follower in group]
 
@@ -198,20 +198,20 @@ class Hub:
             message = await pubsub.get_message(timeout=PING_SECONDS)
             if message is not None:
                 heard_at = monotonic()
-                self._take(message)
+                self._handle(message)
                 continue
             if monotonic() - heard_at > SILENT_SECONDS:
                 raise TimeoutError("Redis does not answer on the hub's connection")
-            await self._leave_idle_owners(pubsub)
+            await self._unsubscribe_idle_owners(pubsub)
             await pubsub.ping()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
             hint = self._signer.verify(message["channel"], message["data"])
             if hint is None:
                 self._refuse(message["data"])
             else:
-                self._hand_over(keys.events_owner(message["channel"]), hint)
+                self._deliver(keys.events_owner(message["channel"]), hint)
         elif message["type"] == "subscribe" and message["channel"] != _NO_OWNER.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
@@ -224,7 +224,7 @@ class Hub:
             self._refused_at = monotonic()
             log.warning("hint_refused", size_bytes=len(data))
 
-    def _hand_over(self, owner_id: UUID, data: bytes) -> None:
+    def _deliver(self, owner_id: UUID, data: bytes) -> None:
         try:
             event = events.decode(data)
         except msgspec.DecodeError:
@@ -235,7 +235,7 @@ class Hub:
         for owner_follower in self._of_owners.get(owner_id, ()):
             owner_follower.offer(event)
 
-    async def _leave_idle_owners(self, pubsub: PubSub) -> None:
+    async def _unsubscribe_idle_owners(self, pubsub: PubSub) -> None:
         now = monotonic()
         idle = [
             owner_id
@@ -271,7 +271,7 @@ class Hub:
                     owner_follower.resync()
 
     def _resync_all(self) -> None:
-        for follower in self._everybody():
+        for follower in self._all_followers():
             follower.resync()
 
 

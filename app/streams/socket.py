@@ -118,7 +118,7 @@ class Socket:
     async def converse(self, user: StreamUser, first: Subscribe | None) -> None:
         """Serve the client until it disconnects. Raises Closing if the server ends the connection.
 
-        Raises the AppError of a first subscription that is refused, before any frame is sent.
+        Raises the AppError of a first subscription that is rejected, before any frame is sent.
         """
         self._user = user
         follow = None if first is None else await self._prepare(first)
@@ -220,7 +220,7 @@ class Socket:
         self._start(command.job_id, follow)
 
     async def _prepare(self, command: Subscribe) -> Follow:
-        """Return the subscription, ready to start. Raises the AppError by which it is refused."""
+        """Return the subscription, ready to start. Raises the AppError with which it is rejected."""
         if command.job_id is None:
             return await self._prepare_all(command.after)
         return await self._prepare_job(command.job_id, command.after or 0)

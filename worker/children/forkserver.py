@@ -204,7 +204,7 @@ class _ForkServer:
             self._send(EXITED, pid, exit_code)
 
     def _kill_orphans(self) -> None:
-        """Kill the processes that exited children have left behind, whatever their group or session.
+        """Kill the processes that exited children have left behind, in any group or session.
 
         Each child adopts the orphans of its own descendants, so an orphan that this process adopts belonged
         to a child that has exited. Killing one passes its children on to this process, hence the loop.

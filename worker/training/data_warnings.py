@@ -17,7 +17,7 @@ FEW_ROWS: Final = 50
 TINY_CLASS: Final = 5
 RARE_SHARE: Final = 0.01
 MAX_COMPARED_CELLS: Final = 20_000_000
-"""The search for duplicates reads all values once more. It is skipped for larger tables."""
+"""The search for duplicates reads all values again. It is skipped for larger tables."""
 
 SAMPLE_ROWS: Final = 1000
 MAX_LISTED: Final = 10

@@ -26,7 +26,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Show progress until the jo
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Where the server is, and who asks. Secrets are better passed by environment variables."""
+    """The server and the credentials. Prefer environment variables for secrets."""
 
     url: Annotated[
         str | None,

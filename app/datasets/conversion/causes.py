@@ -47,9 +47,9 @@ def _explain_jsonl(source: Path, fault: Fault) -> Fault:
     with source.open("rb") as file:
         first = file.read(signatures.CHECKED_BYTES).removeprefix(_BOM).lstrip()
     if first.startswith(b"[") and fault.line == 1:
-        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+        return Fault("bad_file", "it is a JSON array; write one object per line, without the brackets")
     if first.startswith(b"[") and first[1:].lstrip().startswith(b"{"):
-        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+        return Fault("bad_file", "it is a JSON array; write one object per line, without the brackets")
     line = _line(source, fault.line)
     if line.strip() in (b"{", b"["):
         return Fault(

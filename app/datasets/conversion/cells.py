@@ -2,7 +2,7 @@
 
 The type is inferred over the whole file, block by block: it starts with the narrowest type of the first block
 that has any text, and is widened when a later block does not fit, from integers to numbers, and to text. It
-is never narrowed. A column is text if a value would not be reproduced exactly: `007`, `+47…`, `3.10` beside
+is never narrowed. A column is text if a value would not be reproduced exactly: `007`, `+47…`, `3.10` next to
 `3.1`, and integers of more than 64 bits.
 
 The type that users see and the stored type may differ: cells are stored in their type only if that reproduces

@@ -25,7 +25,7 @@ BLOCK_BYTES: Final = 4 * 1024 * 1024
 
 LEAST_BLOCK_BYTES: Final = 64 * 1024
 CELLS_BYTES: Final = 48 * 1024 * 1024
-"""Arrow reserves the size of a block for each column, whatever it holds."""
+"""Arrow reserves the size of a block for each column, regardless of its content."""
 
 DISTINCT_CELLS: Final = 1_000_000
 """Distinct cells remembered for all columns together."""

@@ -219,7 +219,7 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
         case _ if kinds == {str}:
             return _Plan(name, cells.text_field(name, sample), _unchanged)
     if _Large in kinds and kinds <= {float, int, _Large}:
-        note = f"text, because integers beyond {MAX_EXACT} would not come back beside decimals"
+        note = f"text, because integers beyond {MAX_EXACT} would not be reproduced exactly among decimals"
         return _Plan(name, field(name, TEXT, holds=MOSTLY_NUMBERS, note=note), _to_text)
     several = ", ".join(sorted(_KINDS[kind] for kind in kinds - {_Large}))
     note = f"text, because it holds values of several kinds: {several}"

@@ -61,7 +61,7 @@ class Numbers:
     def fault(self) -> str | None:
         """Why the column is not numeric although each cell reads as a number; None if it is."""
         if self._has_large_integers:
-            return f"integers beyond {MAX_EXACT} would not come back beside decimals"
+            return f"integers beyond {MAX_EXACT} would not be reproduced exactly among decimals"
         return None if self._distinct is None else number_fault(self._distinct.to_pylist())
 
     def _collect(self, texts: pa.Array) -> None:
@@ -116,16 +116,16 @@ def fault_of(texts: pa.Array, values: pa.Array) -> str | None:
     """Why cells that all read as doubles are not numbers, judged one by one; None if they are."""
     finite = pc.is_finite(values)
     if not pc.all(finite).as_py():
-        return "is no finite number"
+        return "is not a finite number"
     if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):
-        return "would not come back as it was written"
+        return "would not be reproduced as written"
     is_exponent = _has_exponent(texts)
     if is_exponent is not None and any(
         CODE.fullmatch(text) for text in texts.filter(_mask(is_exponent)).to_pylist()
     ):
-        return "would not come back as it was written"
+        return "would not be reproduced as written"
     if _have_more_digits(texts, values):
-        return "has more digits than a number keeps"
+        return "has more digits than a number can hold"
     return None
 
 

@@ -160,7 +160,7 @@ def _wider(one: Width, other: Width) -> Width:
 
 
 def _fitted(values: Sequence[Any], width: Width) -> Sequence[Any]:
-    """The values as a column of this width takes them; what is no text is JSON in a column of texts."""
+    """Convert values to a column of this width; in a column of texts, other values become JSON."""
     kinds = set(map(type, values))
     if width is Width.NUMBER and int in kinds:
         return [None if value is None else float(value) for value in values]

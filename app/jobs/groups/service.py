@@ -93,7 +93,7 @@ async def _new_job(
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, *, key: str | None, digest: bytes
 ) -> GroupSubmitted | None:
-    """Return the group that the same request created under this key. Raises IdempotencyKeyReused."""
+    """Return the group that the same request created with this key. Raises IdempotencyKeyReused."""
     if key is None or (earlier := await queries.of_key(connection, owner_id, key)) is None:
         return None
     if earlier.request_digest != digest:

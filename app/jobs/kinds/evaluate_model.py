@@ -26,7 +26,7 @@ class EvaluateModelRequest(row_based.RowsRequest):
         if (self.rows is None) == (self.dataset_id is None):
             raise ValueError("give one of rows and dataset_id")
         if self.target in (self.column, self.id_column):
-            raise ValueError("the target is a column of its own")
+            raise ValueError("the target must differ from column and id_column")
         return self
 
 

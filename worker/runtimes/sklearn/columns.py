@@ -2,8 +2,8 @@
 
 For a model trained here, the metadata in its file has the types of the columns. For an uploaded model they
 are inferred from its fitted parts: an encoder has its categories, an imputer the type of its fill values,
-and all others compute with numbers. So the same row gives the same input, whatever the other rows of its
-batch.
+and all others compute with numbers. So the same row gives the same input, regardless of the other rows of
+its batch.
 """
 
 import math
