@@ -30,7 +30,7 @@ class Claimer:
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
-        self._asking: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
+        self._waiting: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def claim(self, queue: str) -> ClaimedJob | None:
@@ -40,17 +40,17 @@ class Claimer:
         lease detects and releases it.
         """
         answer: asyncio.Future[ClaimedJob | None] = asyncio.get_running_loop().create_future()
-        asking = self._asking[queue]
-        asking.append(answer)
+        waiting = self._waiting[queue]
+        waiting.append(answer)
         try:
             # The slot that gets the lock claims for all that wait; the others find their job already there.
             async with self._locks[queue]:
                 if not answer.done():
-                    group = [asking.popleft() for _ in range(len(asking))]
+                    group = [waiting.popleft() for _ in range(len(waiting))]
                     await self._claim_for(queue, group)
         finally:
-            if answer in asking:  # cancelled: do not claim a job for a slot that no longer waits
-                asking.remove(answer)
+            if answer in waiting:  # cancelled: do not claim a job for a slot that no longer waits
+                waiting.remove(answer)
         return answer.result()
 
     async def _claim_jobs(self, unit: UnitOfWork, queue: str, limit: int) -> list[ClaimedJob]:

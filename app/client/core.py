@@ -199,7 +199,7 @@ class Core:
         return downloading.pieces(self._exchange, _path(job), downloading.MEDIA_TYPES[format])
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
-        """Cancel a job. It is no error if an attempt whose response was lost has cancelled it already."""
+        """Cancel a job. It is not an error if an attempt whose response was lost has already cancelled it."""
         retry_state = self._exchange.retry_state()
         try:
             response = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)

@@ -1,7 +1,7 @@
 """Hints to other processes, through Redis: "there is work", "this happened", "look at this job".
 
 A hint is best effort by design: it is sent after the commit it announces, never waited for, and dropped while
-Redis is unavailable. Postgres is the truth; the maintenance loops and the hub make up for a lost hint.
+Redis is unavailable. Postgres is the source of truth; the maintenance loops and the hub recover lost hints.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
-MOVES: Final = frozenset(
+LEGAL_TRANSITIONS: Final = frozenset(
     {
         (Status.PENDING, Status.RUNNING),  # claim
         (Status.PENDING, Status.CANCELLED),  # cancel

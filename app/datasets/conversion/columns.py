@@ -142,8 +142,8 @@ def check_names(names: Sequence[str], *, line: int) -> None:
 
 def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None:
     """Raise a Fault for a declared column that the file does not have."""
-    there = set(names)
-    missing = [name for name in declared if name not in there]
+    existing = set(names)
+    missing = [name for name in declared if name not in existing]
     if missing:
         raise Fault("bad_header", f"`columns` names columns that do not exist: {quoted(missing)}", line=1)
 

@@ -13,7 +13,7 @@ from app.jobs.states import Status
 
 MAX_METRICS_BYTES: Final = 4096
 
-# How many jobs of this group have each status, and how far are they? A group without jobs has one row.
+# How many jobs of this group have each status, and what is their progress? A group without jobs has one row.
 _GROUP: Final = Statement("""
 SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
 FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
