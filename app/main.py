@@ -81,7 +81,7 @@ def create_app(
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.
     routes = [route for router in routers(kinds) for route in router.routes]
-    app.router.routes.extend(methods.with_refusals(routes))
+    app.router.routes.extend(methods.with_method_errors(routes))
     return app
 
 

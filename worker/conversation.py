@@ -73,7 +73,7 @@ class Conversation:
         while True:
             batches, end = await _receive(self._child)
             if end is not None:
-                self._lease.settling(self._job.id, self._job.attempt)
+                self._lease.mark_ending(self._job.id, self._job.attempt)
             if isinstance(end, messages.Done):
                 await self._complete(batches, end)
             elif batches:

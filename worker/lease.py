@@ -56,7 +56,7 @@ class Lease:
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
-    _settling: set[tuple[UUID, int]] = field(default_factory=set)
+    _ending: set[tuple[UUID, int]] = field(default_factory=set)
     _claimed: set[tuple[UUID, int]] = field(default_factory=set)
     _unknown: set[tuple[UUID, int]] = field(default_factory=set)
     _renew_now: asyncio.Event = field(default_factory=asyncio.Event)
@@ -64,7 +64,7 @@ class Lease:
     _renewed_at: float | None = None
 
     @contextmanager
-    def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
+    def tracking_claim(self, job_id: UUID, attempt: int) -> Iterator[None]:
         """Record during the body that this worker has claimed the attempt, which may not have started yet."""
         self._claimed.add((job_id, attempt))
         try:
@@ -80,15 +80,15 @@ class Lease:
             yield
         finally:
             del self._held[job_id, attempt]
-            self._settling.discard((job_id, attempt))
+            self._ending.discard((job_id, attempt))
 
-    def settling(self, job_id: UUID, attempt: int) -> None:
+    def mark_ending(self, job_id: UUID, attempt: int) -> None:
         """Record that the statement that ends this attempt has been sent.
 
         If the attempt is missing from a later renewal, it has most likely ended itself. If not, the result
         of that statement tells.
         """
-        self._settling.add((job_id, attempt))
+        self._ending.add((job_id, attempt))
 
     @property
     def held(self) -> int:
@@ -164,7 +164,7 @@ class Lease:
             if key not in self._held:
                 continue
             if key not in listed:
-                if key in self._settling:
+                if key in self._ending:
                     continue
                 log.warning("attempt_fenced", job_id=key[0], attempt=key[1])
                 revocable.revoke_as_fenced()

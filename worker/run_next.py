@@ -104,7 +104,7 @@ class Runner:
         metrics.SLOTS_BUSY.inc()
         try:
             # From here on, not only from the start of the handler, because it may wait for a free child.
-            with self._lease.knowing(job.id, job.attempt):
+            with self._lease.tracking_claim(job.id, job.attempt):
                 outcome = await self._attempt(job)
         finally:
             metrics.SLOTS_BUSY.dec()

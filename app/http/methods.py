@@ -83,14 +83,14 @@ def allowed(scope: Scope) -> str:
 def _listed(routes: Iterable[Any]) -> str:
     methods = {"OPTIONS"}
     for route in routes:
-        if not isinstance(route, Refusal):
+        if not isinstance(route, MethodNotAllowedRoute):
             methods |= getattr(route, "methods", None) or set()
     if "GET" in methods:
         methods.add("HEAD")
     return ", ".join(method for method in _ORDER if method in methods)
 
 
-class Refusal(Route):
+class MethodNotAllowedRoute(Route):
     """Responds 405 to methods that a fixed path lacks but a matching template has.
 
     Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which responds that "bulk" is not an id.
@@ -104,8 +104,8 @@ async def _refuse(request: Request) -> NoReturn:
     raise HTTPException(HTTP_405_METHOD_NOT_ALLOWED)
 
 
-def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """The same routes, with a Refusal before each template that would match other methods of a fixed path."""
+def with_method_errors(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Add a MethodNotAllowedRoute before each template that would match other methods of a fixed path."""
     complete = list(routes)
     methods: dict[str, set[str]] = {}
     for route in routes:
@@ -119,5 +119,5 @@ def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
         ]
         caught = {method for template in templates for method in template.methods or ()} - own
         if caught:
-            complete.insert(complete.index(templates[0]), Refusal(path, caught))
+            complete.insert(complete.index(templates[0]), MethodNotAllowedRoute(path, caught))
     return complete

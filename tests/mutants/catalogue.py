@@ -563,7 +563,7 @@ MUTANTS: Final = (
     Mutant(
         "claimer: claims for a slot that is gone",
         "worker/claimer.py",
-        "            if answer in asking:",
+        "            if answer in waiting:",
         "            if False:",
         (
             "tests/worker/test_claimer.py::"
