@@ -139,7 +139,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
     # zipfile never reads more of a member than its declared size, so the sum is an upper bound.
     inflated = sum(member.file_size for member in members)
     if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
-        raise BrokenModel(reason=f"It would inflate from {size} to {inflated} bytes.")
+        raise BrokenModel(reason=f"It would decompress from {size} to {inflated} bytes.")
 
 
 def _check_end(file: BinaryIO, size: int) -> None:

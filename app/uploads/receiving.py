@@ -179,7 +179,7 @@ class _Inflate:
                 raise BadCompression(reason=str(error)) from None
             self._inflated_bytes += len(piece)
             if self._inflated_bytes > RATIO_GRACE_BYTES + MAX_RATIO * self._received_bytes:
-                raise BadCompression(reason=f"it inflates to more than {MAX_RATIO} times its size")
+                raise BadCompression(reason=f"it decompresses to more than {MAX_RATIO} times its size")
             yield piece
             received = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
 

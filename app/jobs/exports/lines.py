@@ -25,7 +25,7 @@ _FORMULA: Final = re.compile(
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 """The class -1 and the phone number +4791234567 are not formulas."""
 
-_PLAIN: Final = frozenset({int, float, type(None)})
+_CSV_SCALARS: Final = frozenset({int, float, type(None)})
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -64,7 +64,7 @@ def _csv_cells(layout: Layout, batch: ResultBatch) -> list[tuple[Any, ...]]:
 
 
 def _cells(column: list[Any]) -> list[Any]:
-    if _PLAIN.issuperset(map(type, column)):
+    if _CSV_SCALARS.issuperset(map(type, column)):
         return column
     return [_cell(value) for value in column]
 
