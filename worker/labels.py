@@ -47,14 +47,14 @@ class LabelMatcher:
         unknown = {label: rows for label, rows in support.items() if label not in self._known}
         if not unknown:
             return []
-        listed = _listed(sorted(unknown, key=lambda label: -unknown[label]))
-        classes = _listed(self._classes)
+        listed = _format_list(sorted(unknown, key=lambda label: -unknown[label]))
+        classes = _format_list(self._classes)
         if len(unknown) == len(support):
             return [f"None of the true labels ({listed}) is a class of the model ({classes})."]
         rows = sum(unknown.values())
         return [f"{rows} rows have a true label that is not a class of the model: {listed}."]
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _format_list(labels: Sequence[str]) -> str:
     more = "" if len(labels) <= MAX_LISTED else f" and {len(labels) - MAX_LISTED} more"
     return ", ".join(repr(label[:50]) for label in labels[:MAX_LISTED]) + more

@@ -157,7 +157,7 @@ class Lease:
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            running = await workers.renew(await self._connected(), self.worker)
+            running = await workers.renew(await self._connect(), self.worker)
         self._renewed_at = asked_at
         listed = {(job.id, job.attempt): job for job in running}
         for key, revocable in asked.items():
@@ -180,7 +180,7 @@ class Lease:
             await self.report_writer.release(job_id, attempt)
         self._unknown = unknown - self._unknown
 
-    async def _connected(self) -> asyncpg.Connection:
+    async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             # Shorter than the lease: a renewal that hangs must fail while there is still time for another.
             self._connection = await database.connect(

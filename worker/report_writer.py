@@ -177,7 +177,7 @@ class ReportWriter:
         started = perf_counter()
         async with unit_of_work(self._hints, self._database.connection(), failpoint="advance") as unit:
             if len(group) == 1:
-                async with self._checked(unit, reports[0]):
+                async with self._check_quota(unit, reports[0]):
                     applied = await self._advance(unit, group[0])
             else:
                 applied = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
@@ -187,7 +187,7 @@ class ReportWriter:
             self._answer(waiting, is_applied=waiting.report.job_id in applied)
 
     @asynccontextmanager
-    async def _checked(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
+    async def _check_quota(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
         """Check what the body writes against the owner's quota. Raises QuotaExceeded, and rolls it back."""
         if report.owner_id is None or not self._must_be_checked(report):
             yield

@@ -118,7 +118,7 @@ class Runner:
         try:
             async with self._children.take(tenancy_of(job, self._kinds)) as child:
                 running = RunningAttempt(job, child)
-                with self._lease.holding(job.id, job.attempt, running), self._watched(running):
+                with self._lease.holding(job.id, job.attempt, running), self._watch(running):
                     try:
                         return await self._with_files(job, child)
                     except ChildDied as death:
@@ -138,7 +138,7 @@ class Runner:
             return await self._fail(job, Failure.from_error(error))
 
     @contextmanager
-    def _watched(self, running: RunningAttempt) -> Iterator[None]:
+    def _watch(self, running: RunningAttempt) -> Iterator[None]:
         """Enforce the time limits of the attempt, and let a drain reach it."""
         loop = asyncio.get_running_loop()
         job, child = running.job, running.child

@@ -101,10 +101,10 @@ class Turn:
         return is_right and password_hash is not None
 
     async def _run(self, compute: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _timed, compute)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _time, compute)
 
 
-def _timed(compute: Callable[[], Answer]) -> Answer:
+def _time(compute: Callable[[], Answer]) -> Answer:
     start = time.perf_counter()
     answer = compute()
     metrics.PASSWORD_SECONDS.observe(time.perf_counter() - start)

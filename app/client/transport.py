@@ -38,7 +38,7 @@ class Client:
         token: str | None,
         retry_config: RetryConfig | None,
     ) -> None:
-        self.url = _checked(url)
+        self.url = _check_url(url)
         self._core = Core(username=username, password=password, token=token, retry_config=retry_config)
 
     def _httpx_arguments(self, request: Request) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict
     return {"url": url, "username": username, "password": password}
 
 
-def _checked(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

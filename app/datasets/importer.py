@@ -41,7 +41,7 @@ class DatasetImporter:
         self._quota = StorageQuota(settings.max_user_bytes)
         self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
 
-    async def take(
+    async def import_upload(
         self,
         owner_id: UUID,
         name: str,

@@ -167,16 +167,16 @@ def typed(column: pa.Field, stored: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:
     if columns.json_type(column) is not None:
-        return _parsed
-    return _listed
+        return _parse_json
+    return _to_list
 
 
-def _listed(column: pa.ChunkedArray) -> list[Any]:
+def _to_list(column: pa.ChunkedArray) -> list[Any]:
     found: list[Any] = column.to_pylist()
     if types.is_temporal(column.type):
         return [None if value is None else value.isoformat() for value in found]
     return found
 
 
-def _parsed(column: pa.ChunkedArray) -> list[Any]:
+def _parse_json(column: pa.ChunkedArray) -> list[Any]:
     return [None if text is None else _decode(text) for text in column.to_pylist()]

@@ -68,7 +68,7 @@ async def get_if_none_match(
     ] = None,
 ) -> Conditions:
     """Return the condition of a route that serves JSON: only `If-None-Match`."""
-    return Conditions(if_none_match=_joined(request, "if-none-match"))
+    return Conditions(if_none_match=_join_header(request, "if-none-match"))
 
 
 async def get_conditions(
@@ -92,14 +92,14 @@ async def get_conditions(
     """
     is_head = methods.is_head(request.scope)
     return Conditions(
-        if_match=_joined(request, "if-match"),
-        if_none_match=_joined(request, "if-none-match"),
+        if_match=_join_header(request, "if-match"),
+        if_none_match=_join_header(request, "if-none-match"),
         if_range=if_range,
         range=None if is_head else byte_range,
     )
 
 
-def _joined(request: Request, name: str) -> str | None:
+def _join_header(request: Request, name: str) -> str | None:
     """Join all values of a header that may be sent more than once; FastAPI passes only the first."""
     return ", ".join(request.headers.getlist(name)) or None
 

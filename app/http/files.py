@@ -53,7 +53,7 @@ async def respond(
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     return StreamingResponse(
-        await _started(read(start, end)),
+        await _start(read(start, end)),
         status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
         headers=headers,
         media_type=file.media_type,
@@ -90,7 +90,7 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-async def _started(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _start(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same blocks, with the first one already read: a missing file is known before the status is sent."""
     first = await anext(blocks, b"")
 

@@ -77,10 +77,10 @@ def allowed(scope: Scope) -> str:
     if found is None:
         return ""
     path = getattr(found, "path", None)
-    return _listed(route for route in routes if getattr(route, "path", None) == path)
+    return _format_methods(route for route in routes if getattr(route, "path", None) == path)
 
 
-def _listed(routes: Iterable[Any]) -> str:
+def _format_methods(routes: Iterable[Any]) -> str:
     methods = {"OPTIONS"}
     for route in routes:
         if not isinstance(route, MethodNotAllowedRoute):
@@ -97,10 +97,10 @@ class MethodNotAllowedRoute(Route):
     """
 
     def __init__(self, path: str, methods: set[str]) -> None:
-        super().__init__(path, _refuse, methods=sorted(methods), include_in_schema=False)
+        super().__init__(path, _raise_405, methods=sorted(methods), include_in_schema=False)
 
 
-async def _refuse(request: Request) -> NoReturn:
+async def _raise_405(request: Request) -> NoReturn:
     raise HTTPException(HTTP_405_METHOD_NOT_ALLOWED)
 
 

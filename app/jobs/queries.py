@@ -134,7 +134,7 @@ async def job(
     return None if row is None else Job.from_row_with_outputs(row)
 
 
-async def job_of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
+async def job_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
     """Return the job that an owner created with an idempotency key."""
     row = await _JOB_OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
     return None if row is None else Job.from_row(row)

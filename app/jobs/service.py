@@ -104,7 +104,7 @@ async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, kind: Kind, request: JobOptions, key: str | None
 ) -> Submitted | None:
     """Return the job that the same request created with this key before. Raises IdempotencyKeyReused."""
-    if key is None or (earlier := await queries.job_of_key(connection, owner_id, key)) is None:
+    if key is None or (earlier := await queries.job_by_key(connection, owner_id, key)) is None:
         return None
     if earlier.request_digest != await offload(digest, kind.name, request):
         raise IdempotencyKeyReused

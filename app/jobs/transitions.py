@@ -34,7 +34,7 @@ from app.jobs.unit_of_work import UnitOfWork
 async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
     """Store a new job with its payload and its first event.
 
-    Return None if the owner's idempotency key is taken; `queries.job_of_key` finds the job that has it.
+    Return None if the owner's idempotency key is taken; `queries.job_by_key` finds the job that has it.
     """
     rows = await statements.CREATE.fetch(
         unit.connection,
@@ -62,7 +62,7 @@ async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
         model_version_id=job.model_version_id,
         upload_bytes=job.upload_bytes,
     )
-    return _only(_recorded(unit, rows))
+    return _only(_record(unit, rows))
 
 
 async def claim(
@@ -87,7 +87,7 @@ async def claim(
         )
     else:
         rows = await statements.CLAIM.fetch(unit.connection, limit=limit, **parameters)
-    _recorded(unit, rows)
+    _record(unit, rows)
     return [ClaimedJob.from_row(row) for row in rows]
 
 
@@ -105,7 +105,7 @@ async def advance(
         **statements.REPORTS.parameters([_report_row(report) for report in reports]),
         **statements.BATCHES.parameters([row for report in reports for row in _batch_rows(report)]),
     )
-    return {result.job_id: result for result in _recorded(unit, rows, is_by_worker=True)}
+    return {result.job_id: result for result in _record(unit, rows, is_by_worker=True)}
 
 
 async def fail(
@@ -163,7 +163,7 @@ async def rescue(
         error={"code": "worker_lost", "message": "The worker that ran this job was lost.", "retryable": True},
     )
     rows = await statements.RESCUE.fetch(unit.connection, lease=lease, limit=limit, **end.parameters())
-    return _recorded(unit, rows)
+    return _record(unit, rows)
 
 
 async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
@@ -171,7 +171,7 @@ async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
 
     Return None if the job has ended or its cancellation was requested before.
     """
-    return _only(_recorded(unit, await statements.CANCEL.fetch(unit.connection, job_id=job_id)))
+    return _only(_record(unit, await statements.CANCEL.fetch(unit.connection, job_id=job_id)))
 
 
 async def retry(
@@ -185,7 +185,7 @@ async def retry(
     rows = await statements.RETRY.fetch(
         unit.connection, job_id=job_id, from_start=from_start, head_start=head_start
     )
-    return _only(_recorded(unit, rows))
+    return _only(_record(unit, rows))
 
 
 async def _end_attempt(
@@ -194,10 +194,10 @@ async def _end_attempt(
     rows = await statements.END_ATTEMPT.fetch(
         unit.connection, job_id=job_id, attempt=attempt, **end.parameters()
     )
-    return _only(_recorded(unit, rows, is_by_worker=True))
+    return _only(_record(unit, rows, is_by_worker=True))
 
 
-def _recorded(unit: UnitOfWork, rows: Sequence[Row], *, is_by_worker: bool = False) -> list[TransitionResult]:
+def _record(unit: UnitOfWork, rows: Sequence[Row], *, is_by_worker: bool = False) -> list[TransitionResult]:
     results = TransitionResult.from_rows(rows, is_by_worker=is_by_worker)
     unit.record(results)
     return results

@@ -20,10 +20,10 @@ class UnsafeModel(JobError):
     """The file contains `types` that are not trusted, and so never loaded. Not retried."""
 
     def __init__(self, types: Collection[str], reason: str | None = None) -> None:
-        self.types = tuple(_shortened(name) for name in sorted(types)[:MAX_NAMED_TYPES])
+        self.types = tuple(_shorten(name) for name in sorted(types)[:MAX_NAMED_TYPES])
         more = "" if len(types) <= MAX_NAMED_TYPES else f" and {len(types) - MAX_NAMED_TYPES} more"
         cause = (
-            _shortened(reason)
+            _shorten(reason)
             if reason
             else f"it contains types that are not trusted: {', '.join(self.types)}{more}"
         )
@@ -34,7 +34,7 @@ class BrokenModel(JobError):
     """The file is not a model, or is damaged. Not retried. `reason` completes the sentence of the message."""
 
     def __init__(self, reason: str) -> None:
-        message = f"The model cannot be loaded: {_shortened(reason)}."
+        message = f"The model cannot be loaded: {_shorten(reason)}."
         super().__init__("broken_model", message, is_retryable=False)
 
 
@@ -96,7 +96,7 @@ class FileRuntime(Runtime, Protocol):
         ...
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return the text as one line of printable characters, cut to `MAX_REASON_CHARACTERS`."""
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     line = " ".join(line.split()).rstrip(".")

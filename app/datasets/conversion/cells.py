@@ -158,13 +158,13 @@ def _no_narrower(kind: pa.DataType) -> tuple[pa.DataType, ...]:
 def _read(filled: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     """The cells as values of a type; None if one of them does not fit."""
     for end in _TRIED_FIRST:
-        if end < len(filled) and _converted(filled.slice(0, end), wanted) is None:
+        if end < len(filled) and _convert(filled.slice(0, end), wanted) is None:
             return None
-    values = _converted(filled, wanted)
+    values = _convert(filled, wanted)
     return values if values is not None and _are_kept(filled, values, wanted) else None
 
 
-def _converted(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
+def _convert(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     if wanted == BOOLEAN and not _all(pc.is_in(cells, _BOOLEANS)):
         return None
     try:

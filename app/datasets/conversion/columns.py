@@ -90,7 +90,7 @@ def field(
 
 def json_type(column: pa.Field) -> str | None:
     """`list` or `object` for a column of JSON text; None for any other."""
-    return _kept(column, JSON_TYPE)
+    return _read_metadata(column, JSON_TYPE)
 
 
 def view(column: pa.Field) -> pa.DataType:
@@ -101,12 +101,12 @@ def view(column: pa.Field) -> pa.DataType:
 
 def declared(column: pa.Field) -> str | None:
     """The type that the client declared, or `index` for a pandas index."""
-    return _kept(column, DECLARED)
+    return _read_metadata(column, DECLARED)
 
 
 def notation(column: pa.Field) -> str | None:
     """The notation of the numbers of a column, if it is known."""
-    return _kept(column, NOTATION)
+    return _read_metadata(column, NOTATION)
 
 
 def describe(schema: pa.Schema) -> list[Column]:
@@ -116,14 +116,14 @@ def describe(schema: pa.Schema) -> list[Column]:
             name=column.name,
             type=json_type(column) or _TYPE_NAMES[view(column)],
             declared=declared(column),
-            holds=_kept(column, HOLDS),
-            note=_kept(column, NOTE),
+            holds=_read_metadata(column, HOLDS),
+            note=_read_metadata(column, NOTE),
         )
         for column in schema
     ]
 
 
-def _kept(column: pa.Field, key: bytes) -> str | None:
+def _read_metadata(column: pa.Field, key: bytes) -> str | None:
     value: bytes | None = (column.metadata or {}).get(key)
     return None if value is None else value.decode()
 
@@ -137,7 +137,7 @@ def check_names(names: Sequence[str], *, line: int) -> None:
             raise Fault("bad_header", f"column {number} {reason}", line=line)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise Fault("bad_header", f"more than one column is called {quoted(repeated)}", line=line)
+        raise Fault("bad_header", f"more than one column is called {quote(repeated)}", line=line)
 
 
 def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None:
@@ -145,7 +145,7 @@ def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None
     existing = set(names)
     missing = [name for name in declared if name not in existing]
     if missing:
-        raise Fault("bad_header", f"`columns` names columns that do not exist: {quoted(missing)}", line=1)
+        raise Fault("bad_header", f"`columns` names columns that do not exist: {quote(missing)}", line=1)
 
 
 def name_fault(name: str) -> str | None:
@@ -159,6 +159,6 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def quoted(names: Iterable[str], *, at_most: int = 5) -> str:
-    """Names, quoted and joined for an error message."""
+def quote(names: Iterable[str], *, at_most: int = 5) -> str:
+    """Quote and join names for an error message."""
     return ", ".join(repr(name[:50]) for name in list(names)[:at_most])

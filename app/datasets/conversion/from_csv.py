@@ -121,7 +121,7 @@ class _File:
             )
             if reader.schema.names != kept:
                 raise Fault("bad_header", "its quotes do not match", line=1)
-            for batch in _joined(reader, JOINED_BYTES if block_bytes < BLOCK_BYTES else 0):
+            for batch in _join_small(reader, JOINED_BYTES if block_bytes < BLOCK_BYTES else 0):
                 if not are_measured:
                     self._measure(batch, rows)
                 rows += batch.num_rows
@@ -165,7 +165,7 @@ class _File:
         return line + 1
 
 
-def _joined(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+def _join_small(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
     """The batches, with small ones joined: processing each column of each of them takes far longer."""
     waiting: list[pa.RecordBatch] = []
     waiting_bytes = 0

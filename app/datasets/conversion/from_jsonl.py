@@ -205,11 +205,11 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
     """How a column with these types of values is stored."""
     match kinds:
         case _ if not kinds:
-            return _Plan(name, field(name, TEXT, holds=EMPTY), _unchanged)
+            return _Plan(name, field(name, TEXT, holds=EMPTY), _identity)
         case _ if kinds == {bool}:
-            return _Plan(name, field(name, BOOLEAN), _unchanged)
+            return _Plan(name, field(name, BOOLEAN), _identity)
         case _ if kinds - {_Large} == {int}:
-            return _Plan(name, field(name, INTEGER), _unchanged)
+            return _Plan(name, field(name, INTEGER), _identity)
         case _ if kinds <= {float, int}:
             return _Plan(name, field(name, NUMBER), _to_float)
         case _ if kinds == {list}:
@@ -217,7 +217,7 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
         case _ if kinds == {dict}:
             return _Plan(name, field(name, TEXT, OBJECT), _to_json)
         case _ if kinds == {str}:
-            return _Plan(name, cells.text_field(name, sample), _unchanged)
+            return _Plan(name, cells.text_field(name, sample), _identity)
     if _Large in kinds and kinds <= {float, int, _Large}:
         note = f"text, because integers beyond {MAX_EXACT} would not be reproduced exactly among decimals"
         return _Plan(name, field(name, TEXT, holds=MOSTLY_NUMBERS, note=note), _to_text)
@@ -226,7 +226,7 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
     return _Plan(name, field(name, TEXT, note=note), _to_text)
 
 
-def _unchanged(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 

@@ -205,7 +205,7 @@ class _Plan:
 
     def __init__(self, column: pa.Field, options: ReadOptions, *, is_index: bool) -> None:
         self.name = column.name
-        self._values: Callable[[pa.Array], pa.Array] = _unchanged
+        self._values: Callable[[pa.Array], pa.Array] = _identity
         self._nulls = pa.array(options.null_values, TEXT)
         self._declared = options.columns.get(column.name)
         self._type: ColumnType | None = None
@@ -215,7 +215,7 @@ class _Plan:
         arrow_type = column.type
         if types.is_dictionary(arrow_type):
             arrow_type = arrow_type.value_type
-            self._values = _decoded
+            self._values = _decode
         declared = INDEX if is_index and self._declared is None else None
         target = _target(arrow_type)
         if self._declared is not None and target is not None:
@@ -383,9 +383,9 @@ def _is_list(arrow_type: pa.DataType) -> bool:
     )
 
 
-def _unchanged(column: pa.Array) -> pa.Array:
+def _identity(column: pa.Array) -> pa.Array:
     return column
 
 
-def _decoded(column: pa.Array) -> pa.Array:
+def _decode(column: pa.Array) -> pa.Array:
     return column.dictionary_decode()

@@ -29,19 +29,19 @@ def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
     The first `first_byte` bytes are not rows: a byte order mark, or a line that names the delimiter.
     """
     try:
-        _scanned(source, delimiter, first_byte, has_rows=False)
+        _scan(source, delimiter, first_byte, has_rows=False)
     except Fault:
         # Scan again, to find the line.
-        _scanned(source, delimiter, first_byte, has_rows=True)
+        _scan(source, delimiter, first_byte, has_rows=True)
         raise
 
 
 def longest_row(source: Path, delimiter: str, first_byte: int = 0) -> int:
     """The size of the longest row in bytes. Raises a Fault for a misplaced quote."""
-    return _scanned(source, delimiter, first_byte, has_rows=True)
+    return _scan(source, delimiter, first_byte, has_rows=True)
 
 
-def _scanned(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
+def _scan(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
     scan = _Scan(delimiter, first_byte, has_rows=has_rows)
     with source.open("rb") as file:
         scan.lines = file.read(first_byte).count(b"\n")
@@ -70,7 +70,7 @@ class _Scan:
         read = np.frombuffer(piece, np.uint8)
         quotes = np.flatnonzero(read == _QUOTE) if b'"' in piece else _NONE
         line_ends = np.flatnonzero(read == _LINE_FEED) if self._has_rows else _NONE
-        changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)
+        changes = quotes if self._is_plain(read, quotes) else self._walk(read, quotes, line_ends)
         self._end_rows(line_ends, changes)
         self._is_open ^= bool(len(changes) % 2)
         self._start += len(piece)
@@ -92,7 +92,7 @@ class _Scan:
         beside = np.concatenate((before[first::2], after[1 - first :: 2]))
         return bool((self._is_end[beside] | (beside == _QUOTE)).all())
 
-    def _walked(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
+    def _walk(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
         """The quotes that open or close a cell, checked one by one. Raises a Fault."""
         changes: list[int] = []
         is_open = self._is_open

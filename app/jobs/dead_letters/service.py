@@ -22,7 +22,7 @@ async def retryable(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, *, limit: int = MAX_JOBS
 ) -> list[DeadLetter]:
     """Return those of the jobs that are retryable dead letters; None means all jobs."""
-    return await queries.selected(connection, owner_id, job_ids, limit, only_retryable=True)
+    return await queries.dead_letters(connection, owner_id, job_ids, limit, only_retryable=True)
 
 
 async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
@@ -38,7 +38,7 @@ async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
 
 async def retry_one(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
     """Retry one dead letter. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
-    only(await queries.selected(unit.connection, owner_id, [job_id], 1), job_id)
+    only(await queries.dead_letters(unit.connection, owner_id, [job_id], 1), job_id)
     await jobs.retry(unit, owner_id, job_id, from_start=False)
 
 
@@ -46,7 +46,7 @@ async def dismiss(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
 ) -> list[UUID]:
     """Dismiss dead letters; None means all. Return the dismissed jobs."""
-    found = await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
+    found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
     return await commands.dismiss(connection, [letter.job_id for letter in found])
 
 

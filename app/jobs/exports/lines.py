@@ -33,17 +33,17 @@ _encode: Final = msgspec.json.Encoder().encode
 async def ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
     """Yield each row as a JSON object on its own line."""
     async for batch in batches:
-        yield await _written(_ndjson_of, batch)
+        yield await _encode_batch(_ndjson_of, batch)
 
 
 async def csv_rows(batches: AsyncIterator[ResultBatch], layout: Layout) -> AsyncIterator[bytes]:
     """Yield a header, and each row as a line (RFC 4180). No cell is a formula to a spreadsheet."""
     yield _csv_of([[_cell(name) for name in layout.names]])
     async for batch in batches:
-        yield await _written(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)
+        yield await _encode_batch(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)
 
 
-async def _written(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
+async def _encode_batch(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
     if len(batch.output) <= SMALL_BYTES:
         return write(batch)
     return await asyncio.to_thread(write, batch)

@@ -128,7 +128,7 @@ class _Table:
         self._columns = [column[rows:] for column in self._columns]
         self._bytes = 0
         arrays = [
-            pa.array(_fitted(values, width), _TYPES[width])
+            pa.array(_fit(values, width), _TYPES[width])
             for values, width in zip(group, self.widths, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._writer.schema))
@@ -159,7 +159,7 @@ def _wider(one: Width, other: Width) -> Width:
     return Width.NUMBER if {one, other} == {Width.INTEGER, Width.NUMBER} else Width.TEXT
 
 
-def _fitted(values: Sequence[Any], width: Width) -> Sequence[Any]:
+def _fit(values: Sequence[Any], width: Width) -> Sequence[Any]:
     """Convert values to a column of this width; in a column of texts, other values become JSON."""
     kinds = set(map(type, values))
     if width is Width.NUMBER and int in kinds:

@@ -110,7 +110,7 @@ async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[TrialJo
     return [TrialJob.from_row(row) for row in await _TRIALS.fetch(connection, group_id=group_id)]
 
 
-async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:
+async def group_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:
     """Return the group that an owner created with an idempotency key."""
     row = await _OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
     return None if row is None else KeyedGroup(row["id"], row["request_digest"])

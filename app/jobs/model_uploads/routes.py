@@ -32,7 +32,7 @@ from app.jobs.deps import (
     Watcher,
     WatcherDep,
     refuse_while_stopping,
-    replayed,
+    replay_responses,
 )
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
 from app.jobs.job import Job
@@ -100,7 +100,7 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
     status_code=status.HTTP_201_CREATED,
     response_model=VersionView,
     responses={
-        **replayed(VersionView),
+        **replay_responses(VersionView),
         **problems.responses(
             NameReserved(model="sentiment"),
             ModelTooLarge(limit=1024**3),

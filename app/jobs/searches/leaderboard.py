@@ -8,7 +8,7 @@ from app.jobs.groups.schemas import SearchView, Trial
 from app.jobs.searches.space import LOWER_IS_BETTER
 
 
-def ranked(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
+def rank_trials(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
     """Return the search with its trials, best first; those without a value come last, in their order."""
     metric = search["metric"]
     trials = [_trial(job, metric) for job in jobs]

@@ -119,7 +119,7 @@ class Search(StrictBody):
             # Draws the numbers of combinations: all combinations may not fit into memory.
             numbers = _sample(random.Random(seed), size, self.trials)  # noqa: S311  # a search, not a secret
             return [self._combination(number) for number in numbers]
-        return self._drawn(random.Random(seed))  # noqa: S311
+        return self._draw_all(random.Random(seed))  # noqa: S311
 
     def _combination(self, number: int) -> dict[str, Any]:
         """Return the combination with this number, in the order of `itertools.product`."""
@@ -130,7 +130,7 @@ class Search(StrictBody):
                 chosen[name] = values[index]
         return {name: chosen[name] for name in self.params}
 
-    def _drawn(self, rng: random.Random) -> list[dict[str, Any]]:
+    def _draw_all(self, rng: random.Random) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         wanted = self.trials or 0
         # A short range of integers may have fewer combinations than trials.

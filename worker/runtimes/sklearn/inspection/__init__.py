@@ -24,7 +24,7 @@ __all__ = ["load", "loads", "versions"]
 
 def load(path: Path) -> Any:
     """Load and check the model in a file. Raises UnsafeModel, BrokenModel."""
-    with archive.opened(path) as (file, schema), _as_broken_model():
+    with archive.open_archive(path) as (file, schema), _as_broken_model():
         return _construct(file, schema)
 
 
