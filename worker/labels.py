@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from app.datasets.canonical_text import NUMBER, written
+from app.datasets.canonical_text import NUMBER, to_canonical_text
 
 MAX_LISTED: Final = 5
 
@@ -37,7 +37,7 @@ class LabelMatcher:
         if self._are_booleans:
             return self._booleans.get(_BOOLEANS.get(stripped.lower(), ""), label)
         if self._are_numbers and NUMBER.fullmatch(stripped):
-            return self._numbers.get(float(stripped), written(float(stripped)) or label)
+            return self._numbers.get(float(stripped), to_canonical_text(float(stripped)) or label)
         if self._are_numbers and stripped.lower() in ("true", "false"):
             return self._numbers.get(1.0 if stripped.lower() == "true" else 0.0, label)
         return label

@@ -7,8 +7,8 @@ from datetime import date, time
 from typing import Any, Final
 
 
-def written(value: Any) -> str | None:
-    """A value as text: 3 and 3.0 are "3", true is "true", a timestamp is ISO 8601; None if it is missing."""
+def to_canonical_text(value: Any) -> str | None:
+    """Return a value as text: "3" for 3 and 3.0, "true" for true, ISO 8601 for times, None for a missing one."""
     match value:
         case None:
             return None

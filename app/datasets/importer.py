@@ -80,7 +80,7 @@ class DatasetImporter:
     @asynccontextmanager
     async def spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
         """A temporary folder for one upload, and the function that reserves bytes in it."""
-        with self.spools.of(owner_id) as reserve:
+        with self.spools.reserving(owner_id) as reserve:
             async with spooling.folder() as folder:
                 yield folder, reserve
 

@@ -134,12 +134,12 @@ def values(table: pa.Table, index: int) -> list[Any]:
     return _plain(column)(typed(column, table.column(index)))
 
 
-def written(table: pa.Table, index: int) -> list[Any]:
+def as_written(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as written in the upload: text where the file had text."""
-    return written_values(table.schema.field(index), table.column(index))
+    return values_as_written(table.schema.field(index), table.column(index))
 
 
-def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
+def values_as_written(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
     """The values of one column as written in the upload."""
     original = columns.notation(column)
     if original is not None:
@@ -147,7 +147,7 @@ def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
     return _plain(column)(stored)
 
 
-def shown(table: pa.Table) -> pa.Table:
+def in_shown_types(table: pa.Table) -> pa.Table:
     """The table with each column in the type that users see."""
     values = [typed(column, stored) for column, stored in zip(table.schema, table.columns, strict=True)]
     fields = [

@@ -121,8 +121,8 @@ def _location_of(location: Sequence[str | int], error: AppError) -> dict[str, An
     numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
     if not numbers:
         return {}
-    way = [_name(part) for part in location[: numbers[0] + 1]]
-    return {"errors": [{"loc": way, "msg": error.detail, "type": error.code}]}
+    path = [_name(part) for part in location[: numbers[0] + 1]]
+    return {"errors": [{"loc": path, "msg": error.detail, "type": error.code}]}
 
 
 def _http_exception_response(scope: Scope, error: HTTPException) -> Response:

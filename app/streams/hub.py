@@ -65,8 +65,8 @@ class Hub:
         self._refused_at = -inf
         self._pool = pool
         self._availability = availability
-        self._of_jobs: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
-        self._of_owners: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
+        self._job_followers: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
+        self._owner_followers: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
         self._is_closed = False
@@ -96,7 +96,7 @@ class Hub:
     async def job_follower(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[JobFollower]:
         """Yield a follower of one job, starting after event number `after`. Raises HubClosed."""
         follower = JobFollower(self, job_id, after)
-        async with self._following(owner_id, self._of_jobs, job_id, follower):
+        async with self._following(owner_id, self._job_followers, job_id, follower):
             yield follower
 
     @asynccontextmanager
@@ -105,7 +105,7 @@ class Hub:
     ) -> AsyncIterator[OwnerFollower]:
         """Yield a follower of an owner's jobs that match the filter. Raises HubClosed."""
         follower = OwnerFollower(self, owner_id, after, wanted)
-        async with self._following(owner_id, self._of_owners, owner_id, follower):
+        async with self._following(owner_id, self._owner_followers, owner_id, follower):
             yield follower
 
     async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
@@ -151,20 +151,20 @@ class Hub:
                 del followers[key]
 
     def _all_followers(self) -> list[Follower]:
-        groups: list[Iterable[Follower]] = [*self._of_jobs.values(), *self._of_owners.values()]
+        groups: list[Iterable[Follower]] = [*self._job_followers.values(), *self._owner_followers.values()]
         return [follower for group in groups for follower in group]
 
     async def _subscribe(self, owner_id: UUID) -> None:
         """Subscribe to the hints about this owner's jobs, if Redis is available."""
         owner = self._owners[owner_id]
-        if not owner.is_asked_for and self._pubsub is not None:
-            owner.is_asked_for = True
+        if not owner.is_requested and self._pubsub is not None:
+            owner.is_requested = True
             with suppress(*UNREACHABLE):
                 await self._pubsub.subscribe(keys.events(owner_id))
-        if not owner.is_heard.is_set() and self._availability.is_up:
+        if not owner.is_subscribed.is_set() and self._availability.is_up:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SUBSCRIBE_SECONDS):
-                    await owner.is_heard.wait()
+                    await owner.is_subscribed.wait()
 
     async def _listen_forever(self) -> None:
         while True:
@@ -190,7 +190,7 @@ class Hub:
         if self._owners:
             await pubsub.subscribe(*(keys.events(owner_id) for owner_id in self._owners))
             for owner in self._owners.values():
-                owner.is_asked_for = True
+                owner.is_requested = True
         self._availability.succeeded()
         self._resync_all()
         heard_at = monotonic()
@@ -215,7 +215,7 @@ class Hub:
         elif message["type"] == "subscribe" and message["channel"] != _NO_OWNER.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
-                owner.is_heard.set()
+                owner.is_subscribed.set()
 
     def _refuse(self, data: bytes) -> None:
         """Count a hint without a valid signature: a forged one, or one of a process of an older version."""
@@ -230,9 +230,9 @@ class Hub:
         except msgspec.DecodeError:
             log.warning("event_hint_unreadable", size_bytes=len(data))
             return
-        for follower in self._of_jobs.get(event.job_id, ()):
+        for follower in self._job_followers.get(event.job_id, ()):
             follower.offer(event)
-        for owner_follower in self._of_owners.get(owner_id, ()):
+        for owner_follower in self._owner_followers.get(owner_id, ()):
             owner_follower.offer(event)
 
     async def _unsubscribe_idle_owners(self, pubsub: PubSub) -> None:
@@ -252,20 +252,20 @@ class Hub:
         while True:
             is_away = self._pubsub is None
             await asyncio.sleep(self._times.compare_away_seconds if is_away else self._times.compare_seconds)
-            if not self._of_jobs and not self._of_owners:
+            if not self._job_followers and not self._owner_followers:
                 continue
             with suppress(DatabaseUnavailable):
-                await self._compare()
+                await self._resync_lagging()
 
-    async def _compare(self) -> None:
+    async def _resync_lagging(self) -> None:
         async with self._database.connection() as connection:
-            last_seqs = await queries.last_seqs(connection, list(self._of_jobs))
-            last_xacts = await owner_log.last_transactions(connection, list(self._of_owners))
-        for job_id, followers in list(self._of_jobs.items()):
+            last_seqs = await queries.last_seqs(connection, list(self._job_followers))
+            last_xacts = await owner_log.last_transactions(connection, list(self._owner_followers))
+        for job_id, followers in list(self._job_followers.items()):
             for follower in followers:
                 if follower.position < last_seqs.get(job_id, 0):
                     follower.resync()
-        for owner_id, owner_followers in list(self._of_owners.items()):
+        for owner_id, owner_followers in list(self._owner_followers.items()):
             for owner_follower in owner_followers:
                 if owner_follower.position.xact_id < last_xacts.get(owner_id, 0):
                     owner_follower.resync()
@@ -281,10 +281,10 @@ class _Owner:
     def __init__(self) -> None:
         self.followers = 0
         self.left_at = monotonic()
-        self.is_asked_for = False
-        self.is_heard = asyncio.Event()
+        self.is_requested = False
+        self.is_subscribed = asyncio.Event()
 
     def forget(self) -> None:
         """Reset the subscription after the connection was lost."""
-        self.is_asked_for = False
-        self.is_heard.clear()
+        self.is_requested = False
+        self.is_subscribed.clear()

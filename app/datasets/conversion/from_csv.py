@@ -132,7 +132,7 @@ class _File:
             raise self._fault(rows, str(error)) from error
 
     def _measure(self, batch: pa.RecordBatch, rows_before: int) -> None:
-        if (index := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
+        if (index := row_sizes.first_too_large(row_sizes.measure(batch))) is not None:
             raise row_too_large(self._line_of(rows_before + index + 1))
 
     def mismatch(self, name: str, error: TypeMismatch, rows_before: int) -> Fault:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from app.datasets.canonical_text import MAX_EXACT, written
+from app.datasets.canonical_text import MAX_EXACT, to_canonical_text
 from app.datasets.conversion import cells, json_values, notation
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
@@ -239,7 +239,7 @@ def _to_json(value: Any) -> str | None:
 
 
 def _to_text(value: Any) -> str | None:
-    return _to_json(value) if isinstance(value, list | dict) else written(value)
+    return _to_json(value) if isinstance(value, list | dict) else to_canonical_text(value)
 
 
 def _present(value: Any, nulls: frozenset[str]) -> Any:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.canonical_text import written
+from app.datasets.canonical_text import to_canonical_text
 from app.datasets.conversion import cells, json_values, notation, row_sizes
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
@@ -182,7 +182,7 @@ def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.R
     rows = 0
     for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False, columns=names):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
-        sizes = row_sizes.of(batch)
+        sizes = row_sizes.measure(batch)
         if (index := row_sizes.first_too_large(sizes)) is not None:
             raise row_too_large(rows + index + 1)
         for first, part in row_sizes.slices(batch, sizes):
@@ -283,7 +283,7 @@ class _Plan:
         elif types.is_string(values.type) or types.is_large_string(values.type):
             texts = values.cast(TEXT)
         else:
-            texts = pa.array([written(value) for value in values.to_pylist()], TEXT)
+            texts = pa.array([to_canonical_text(value) for value in values.to_pylist()], TEXT)
         return self._without_nulls(texts)
 
     def _without_nulls(self, texts: pa.Array) -> pa.Array:

@@ -18,7 +18,7 @@ _VALUE_BYTES: Final = 8
 """The size of a number or a null, and the overhead of a text, a list or an object."""
 
 
-def of(batch: pa.RecordBatch) -> pa.Array:
+def measure(batch: pa.RecordBatch) -> pa.Array:
     """The size of each row of a batch."""
     return _sum(batch.num_rows, [_sizes(column) for column in batch.columns])
 

@@ -31,7 +31,7 @@ async def respond(resources: Resources, job: Job, media_type: str) -> Response:
     if media_type == NDJSON:
         return StreamingResponse(lines.ndjson(read()), media_type=NDJSON, headers=headers)
     headers["ETag"] = f'"{job.next_batch}-{job.done}-{job.errors}"'
-    columns = await layout.of(read(), has_errors=job.errors > 0)
+    columns = await layout.infer(read(), has_errors=job.errors > 0)
     if media_type == CSV:
         headers["Content-Disposition"] = f'attachment; filename="{job.id}.csv"'
         return StreamingResponse(lines.csv_rows(read(), columns), media_type=CSV, headers=headers)
