@@ -39,11 +39,11 @@ class Hints:
         self._tokens[queue_name] += min(tokens, room)
         self._waiting.set()
 
-    def events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
+    def publish_events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
         """Publish events, which must be committed."""
         self._publish(keys.events(owner_id), events)
 
-    def look_at(self, worker_id: UUID, job_id: UUID) -> None:
+    def notify_worker(self, worker_id: UUID, job_id: UUID) -> None:
         """Tell a worker that one of its running jobs has changed."""
         self._publish(keys.worker(worker_id), (job_id.bytes,))
 

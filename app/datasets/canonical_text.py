@@ -8,7 +8,7 @@ from typing import Any, Final
 
 
 def to_canonical_text(value: Any) -> str | None:
-    """Return a value as text: "3" for 3 and 3.0, "true" for true, ISO 8601 for times, None for a missing one."""
+    """Return a value as text: "3" for 3 and 3.0, "true" for true, ISO 8601 for times, None if missing."""
     match value:
         case None:
             return None

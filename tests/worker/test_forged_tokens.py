@@ -186,7 +186,7 @@ async def test_a_worker_ignores_unsigned_hints(resources: Resources, hint: bytes
         await asyncio.sleep(0.2)
         assert not lease._renew_now.is_set()
 
-        resources.hints.look_at(identity.id, ids.new_id())
+        resources.hints.notify_worker(identity.id, ids.new_id())
         await resources.hints.flush()
         await asyncio.wait_for(lease._renew_now.wait(), 20)
 

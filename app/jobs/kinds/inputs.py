@@ -48,14 +48,14 @@ _FLAT: Final = frozenset({"text", "integer", "number", "boolean", "date", "times
 _FITS: Final = {"number": _FLAT - {"text"}, "text": _FLAT, "category": _FLAT}
 
 
-def of_texts(model: ModelVersion) -> RowShape:
+def shape_of_texts(model: ModelVersion) -> RowShape:
     """Return the shape of texts, each a row. Raises InputMismatch."""
     if model.columns is not None and not _takes_one_text(model):
         raise InputMismatch(model=model.reference, takes="instances with columns", got="texts")
     return RowShape()
 
 
-def of_instances(
+def shape_of_instances(
     model: ModelVersion,
     rows: Sequence[dict[str, Any] | list[Any]],
     *,
@@ -91,7 +91,7 @@ def of_instances(
     return RowShape(columns=needed, id_column=found, is_list=True)
 
 
-def of_dataset(
+def shape_of_dataset(
     model: ModelVersion,
     dataset: Dataset,
     *,

@@ -88,7 +88,7 @@ def references(model: str, request: RowsRequest) -> References:
     return References(models=(model,), datasets=datasets)
 
 
-def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
+def plan_for_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
     """Return the plan of a job over all rows of a dataset."""
     return JobPlan(
         params=msgspec.json.encode(params),
@@ -99,7 +99,7 @@ def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) ->
     )
 
 
-def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
+def plan_for_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
     """Return the plan of a job over the rows of the request."""
     return JobPlan(
         params=msgspec.json.encode(params),
