@@ -77,7 +77,7 @@ async def test_without_redis_hints_are_dropped_and_nobody_waits(resources: Resou
         lost = Hints(pool, availability, resources.signer)
 
         lost.wake("default")
-        lost.events(ids.new_id(), [b"one", b"two"])
+        lost.publish_events(ids.new_id(), [b"one", b"two"])
         await lost.flush()
 
         assert not availability.is_up
