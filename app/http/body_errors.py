@@ -68,8 +68,8 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 
 def _malformed(fault: dict[str, Any], text: Any) -> AppError:
     """The error with line and column. FastAPI gives a character offset, pydantic's parser line and column."""
-    if (location := _LOCATION.fullmatch(fault["msg"])) is not None:
-        return MalformedJson(reason=_sentence(location[1]), line=int(location[2]), column=int(location[3]))
+    if (reported := _LOCATION.fullmatch(fault["msg"])) is not None:
+        return MalformedJson(reason=_sentence(reported[1]), line=int(reported[2]), column=int(reported[3]))
     location: Sequence[str | int] = fault["loc"]
     position = location[-1]
     if not isinstance(text, str) or not isinstance(position, int):
