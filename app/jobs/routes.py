@@ -269,7 +269,9 @@ async def get_job_events(
     job_id: UUID,
     user: CurrentUser,
     database: DatabaseDep,
-    after: Annotated[int, Query(ge=0, lt=10**18, description="Only events with a greater number.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, lt=10**18, description="Only events after the one with this number.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """Get the events of a job in order, numbered from 1 without gaps.

@@ -82,7 +82,7 @@ async def claim(
     """
     parameters = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
     if max_running:
-        rows = await statements.CLAIM_IN_TURN.fetch(
+        rows = await statements.CLAIM_WITH_LIMIT.fetch(
             unit.connection, limit=1, max_running=max_running, **parameters
         )
     else:

@@ -798,7 +798,7 @@ MUTANTS: Final = (
     ),
     _sql(
         "claim: any number for one owner",
-        ' AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM served))"',
+        ' AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"',
         '"',
         "tests/jobs/test_limits.py::test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others",
     ),

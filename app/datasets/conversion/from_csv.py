@@ -21,7 +21,7 @@ from app.datasets.conversion.row_groups import RowGroups
 from app.datasets.options import Declared, ReadOptions
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""The maximum of what is parsed at a time. No row is longer."""
+"""Maximum number of bytes parsed at a time, and of a row."""
 
 LEAST_BLOCK_BYTES: Final = 64 * 1024
 CELLS_BYTES: Final = 48 * 1024 * 1024
@@ -31,7 +31,7 @@ DISTINCT_CELLS: Final = 1_000_000
 """Distinct cells remembered for all columns together."""
 
 JOINED_BYTES: Final = 4 * 1024 * 1024
-"""How much of a wide table is processed at a time."""
+"""Number of bytes of a wide table processed at a time."""
 
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _STRADDLES: Final = "straddling object"
@@ -158,7 +158,7 @@ class _File:
         csv.field_size_limit(2**31 - 1)  # the fault may be a cell that never ends
         line = self.dialect.lines_before
         for last_line, cells_of_row in self.dialect.rows(self.source):
-            row -= bool(cells_of_row)  # a blank line is no row
+            row -= bool(cells_of_row)  # a blank line is not a row
             if row == 0:
                 break
             line = last_line

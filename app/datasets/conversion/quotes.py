@@ -20,7 +20,7 @@ _QUOTE: Final = ord('"')
 _LINE_FEED: Final = ord("\n")
 
 Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
+Indexes = npt.NDArray[np.intp]
 
 
 def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
@@ -82,17 +82,17 @@ class _Scan:
             raise Fault("bad_row", "a quote is never closed", line=self._row_line + 1)
         return max(self._longest_row, self._start - self._row_start)
 
-    def _is_plain(self, read: Bytes, quotes: Places) -> bool:
+    def _is_plain(self, read: Bytes, quotes: Indexes) -> bool:
         """Whether the quotes alternately open and close cells, each in a valid position."""
         if not len(quotes):
             return True
         before = np.where(quotes > 0, read[quotes - 1], _LINE_FEED)
         after = np.where(quotes < len(read) - 1, read[np.minimum(quotes + 1, len(read) - 1)], _LINE_FEED)
         first = int(self._is_open)
-        beside = np.concatenate((before[first::2], after[1 - first :: 2]))
-        return bool((self._is_end[beside] | (beside == _QUOTE)).all())
+        neighbours = np.concatenate((before[first::2], after[1 - first :: 2]))
+        return bool((self._is_end[neighbours] | (neighbours == _QUOTE)).all())
 
-    def _walk(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
+    def _walk(self, read: Bytes, quotes: Indexes, line_ends: Indexes) -> Indexes:
         """The quotes that open or close a cell, checked one by one. Raises a Fault."""
         changes: list[int] = []
         is_open = self._is_open
@@ -118,15 +118,15 @@ class _Scan:
                 changes.append(index)
         return np.array(changes, dtype=np.intp)
 
-    def _end_rows(self, line_ends: Places, changes: Places) -> None:
+    def _end_rows(self, line_ends: Indexes, changes: Indexes) -> None:
         """Record the row ends: the line ends that are not within quotes."""
-        places = np.arange(len(line_ends))
+        indexes = np.arange(len(line_ends))
         if len(changes) or self._is_open:
             is_outside = (np.searchsorted(changes, line_ends) + self._is_open) % 2 == 0
-            line_ends, places = line_ends[is_outside], places[is_outside]
+            line_ends, indexes = line_ends[is_outside], indexes[is_outside]
         if len(line_ends):
             starts = self._start + line_ends + 1
             longest = max(int(starts[0]) - self._row_start, int(np.diff(starts).max(initial=0)))
             self._longest_row = max(self._longest_row, longest)
             self._row_start = int(starts[-1])
-            self._row_line = self.lines + int(places[-1]) + 1
+            self._row_line = self.lines + int(indexes[-1]) + 1
