@@ -11,7 +11,7 @@ from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
 from app.http import methods, problems
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware

@@ -11,7 +11,7 @@ from app.core.config import Settings
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes

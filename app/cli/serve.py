@@ -15,7 +15,7 @@ from app.cli.output import print_json
 from app.core import hardening, logging
 from app.core.config import load_settings
 from app.http.addresses import parse_networks
-from app.http.connections import ConnectionCounter
+from app.http.connection_limits import ConnectionCounter
 from app.http.protocol import bounded
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES

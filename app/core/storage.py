@@ -28,7 +28,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from app.core import durable
+from app.core import durable_files
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage_io import DiskWriter, ObjectReader, ObjectWriter, Writer, acquire
@@ -106,7 +106,7 @@ class Storage:
             await asyncio.gather(*(self.put(key, content) for key, content in contents.items()))
             return
         async with self._call():
-            await asyncio.to_thread(durable.write_all, self._folder, contents)
+            await asyncio.to_thread(durable_files.write_all, self._folder, contents)
 
     async def put_file(self, key: str, path: Path) -> StoredFile:
         """Store a copy of a local file."""
@@ -211,7 +211,9 @@ class Storage:
         else:
             async with self._call():
                 folder = self._folder
-                file = await acquire(lambda: durable.DurableFile(folder, key), durable.DurableFile.discard)
+                file = await acquire(
+                    lambda: durable_files.DurableFile(folder, key), durable_files.DurableFile.discard
+                )
                 writer = DiskWriter(file)
         try:
             yield writer
@@ -307,4 +309,4 @@ async def _read(path: Path) -> AsyncIterator[bytes]:
 
 def _remove_all(folder: Path, keys: Sequence[str]) -> None:
     for key in keys:
-        durable.remove(folder, key)
+        durable_files.remove(folder, key)

@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 from typing_extensions import Buffer
 
-from app.core import durable
+from app.core import durable_files
 
 PART_BYTES: Final = 8 * 1024 * 1024
 PARTS_AT_ONCE: Final = 2
@@ -35,7 +35,7 @@ class Writer(Protocol):
 class DiskWriter:
     """Writes to a folder, in threads."""
 
-    def __init__(self, file: durable.DurableFile) -> None:
+    def __init__(self, file: durable_files.DurableFile) -> None:
         self._file = file
 
     async def write(self, block: bytes) -> None:

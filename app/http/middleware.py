@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core import ids, metrics
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
-from app.http.budget import FREE_BYTES, SmallBodies
+from app.http.body_budget import FREE_BYTES, SmallBodies
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"

@@ -24,7 +24,7 @@ from app.core.errors import (
     TooManyConnections,
 )
 from app.http import problems
-from app.http.connections import ConnectionCounter
+from app.http.connection_limits import ConnectionCounter
 
 LINGER_SECONDS: Final = 30.0
 LINGER_BYTES: Final = 256 * 1024 * 1024

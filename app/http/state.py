@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from app.core.resources import Resources
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 
 _ATTRIBUTE: Final = "headrace"
 

@@ -17,7 +17,7 @@ import structlog
 
 from app.core import metrics
 from app.core.database import connect, unavailability
-from app.core.durable import INCOMING
+from app.core.durable_files import INCOMING
 from app.core.errors import FileMissing
 from app.core.storage import Storage
 from app.maintenance import locks, queries

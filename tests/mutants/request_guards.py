@@ -47,7 +47,7 @@ REQUEST_GUARDS: Final = (
     ),
     Mutant(
         "request: any number of connections",
-        "app/http/connections.py",
+        "app/http/connection_limits.py",
         "self._of_network[network] >= self._limit_per_address",
         "False",
         (_lingering("test_one_address_may_not_hold_all_connections"),),
