@@ -1,4 +1,4 @@
-"""What Headrace knows: shared by the API, the workers and the command line."""
+"""The core of Headrace: code shared by the API, the workers and the command line."""
 
 import os
 

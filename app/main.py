@@ -12,7 +12,7 @@ from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
 from app.http import methods, problems
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
@@ -91,7 +91,7 @@ def create_app(
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.
     routes = [route for router in routers(kinds) for route in router.routes]
-    app.router.routes.extend(methods.with_refusals(routes))
+    app.router.routes.extend(methods.with_method_errors(routes))
     return app
 
 

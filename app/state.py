@@ -11,12 +11,12 @@ from app.core.config import Settings
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
-from app.operations import measuring
+from app.operations import gauges
 from app.operations.deps import OperationsState
 from app.quotas.service import StorageQuota
 from app.streams import shutdown
@@ -29,7 +29,7 @@ from app.streams.times import StreamTimes
 
 @dataclass(frozen=True)
 class Tunables:
-    """Times and limits that are no settings; tests pass other values."""
+    """Times and limits that are not settings; tests pass other values."""
 
     stream_times: StreamTimes = StreamTimes()  # noqa: RUF009  # frozen
     job_times: JobTimes = JobTimes()  # noqa: RUF009  # frozen
@@ -92,7 +92,7 @@ async def open_state(
             health_server.serving(
                 settings.metrics_port,
                 lambda: "stopping" if state.is_closing else "ok",
-                partial(measuring.read_metrics, resources),
+                partial(gauges.read_metrics, resources),
             ),
             _running(state),
         ):

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.datasets.canonical_text import NUMBER, written
+from app.datasets.canonical_text import NUMBER, to_canonical_text
 
 SECONDS_OF_A_DAY: Final = 86_400
 MAX_NUMBER: Final = 1e38
@@ -32,7 +32,7 @@ class Content(StrEnum):
 
 
 class BadCell(ValueError):
-    """The value does not fit its column. The message quotes the value and names the type that it is not."""
+    """The value does not fit its column. The message quotes the value and names the expected type."""
 
 
 def parse_number(value: Any) -> float:
@@ -52,7 +52,7 @@ def parse_number(value: Any) -> float:
 
 
 def parse_bounded_number(value: Any) -> float:
-    """Return a number as models trained here take it: NaN also beyond ±MAX_NUMBER. Raises BadCell."""
+    """Return a number for models trained here: like `parse_number`, but NaN beyond ±MAX_NUMBER."""
     number = parse_number(value)
     return number if abs(number) <= MAX_NUMBER else math.nan
 
@@ -103,7 +103,7 @@ def parse_text(value: Any) -> str:
 
 def to_label(value: Any) -> str | None:
     """Return a class label in canonical form: "3" for 3 and 3.0, "true" for true, None for a missing one."""
-    return written(value.item() if isinstance(value, np.generic) else value)
+    return to_canonical_text(value.item() if isinstance(value, np.generic) else value)
 
 
 def preview(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Claims jobs for the slots of one worker. Free slots that ask at the same time share a statement."""
+"""Claims jobs for the slots of one worker. Slots that claim at the same time share a statement."""
 
 import asyncio
 from collections import defaultdict, deque
@@ -30,27 +30,27 @@ class Claimer:
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
-        self._asking: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
+        self._waiting: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def claim(self, queue: str) -> ClaimedJob | None:
         """Claim the next job of this queue for this worker. Return None if there is none.
 
-        Raises DatabaseUnavailable. If only the reply was lost, the job runs here without our knowledge: the
-        lease notices and releases it.
+        Raises DatabaseUnavailable. If only the reply was lost, the job is claimed without our knowledge: the
+        lease detects and releases it.
         """
         answer: asyncio.Future[ClaimedJob | None] = asyncio.get_running_loop().create_future()
-        asking = self._asking[queue]
-        asking.append(answer)
+        waiting = self._waiting[queue]
+        waiting.append(answer)
         try:
             # The slot that gets the lock claims for all that wait; the others find their job already there.
             async with self._locks[queue]:
                 if not answer.done():
-                    group = [asking.popleft() for _ in range(len(asking))]
+                    group = [waiting.popleft() for _ in range(len(waiting))]
                     await self._claim_for(queue, group)
         finally:
-            if answer in asking:  # cancelled: no job must be claimed for a slot that is gone
-                asking.remove(answer)
+            if answer in waiting:  # cancelled: do not claim a job for a slot that no longer waits
+                waiting.remove(answer)
         return answer.result()
 
     async def _claim_jobs(self, unit: UnitOfWork, queue: str, limit: int) -> list[ClaimedJob]:

@@ -42,7 +42,7 @@ class TableRows(Sequence[dict[str, Any]]):
 
     def column_as_written(self, name: str) -> list[Any]:
         """Return the values of a column with texts exactly as the file has them, like `3.10`."""
-        return self._column(name, reading.written)
+        return self._column(name, reading.as_written)
 
     def _column(self, name: str, read: Callable[[pa.Table, int], list[Any]]) -> list[Any]:
         if name not in self._table.column_names:
@@ -89,7 +89,7 @@ class TableLists(Sequence[list[Any]]):
 
     def column_as_written(self, index: int) -> list[Any]:
         """Return the values of a column with texts exactly as the file has them, like `3.10`."""
-        return reading.written(self._table, index)
+        return reading.as_written(self._table, index)
 
     def to_matrix(self) -> npt.NDArray[np.float64] | None:
         """Return a new matrix of shape (rows, columns), NaN for null; None unless all columns are numeric."""

@@ -1,4 +1,4 @@
-"""The conversation with a child about one attempt: Start, then batches, each committed, then an end."""
+"""Runs one attempt in a child: sends Start, commits the batches that it sends, and returns how it ended."""
 
 import asyncio
 from typing import Final, assert_never
@@ -16,7 +16,7 @@ from worker.report_writer import ReportWriter
 from worker.reports import Reports
 
 GATHER_SECONDS: Final = 0.005
-"""A fraction of what a child may compute ahead, so that it does not stand still meanwhile."""
+"""Wait for further batches; much shorter than a child may run ahead, so that it does not idle meanwhile."""
 
 End = messages.Done | messages.Yielded | messages.Failed
 
@@ -65,15 +65,15 @@ class Conversation:
         )
 
     async def commit_until_end(self) -> End:
-        """Commit what the handler computes until it ends, and return how. A result is committed, too.
+        """Commit batches and the result until the handler ends, and return how it ended.
 
-        Raises ChildDied, ChildProtocolError, FileFault, Fenced, Unstorable, and the AppError by which a quota
-        or a completion refuses a report.
+        Raises ChildDied, ChildProtocolError, FileFault, Fenced, Unstorable, and the AppError with which a
+        quota or a completion rejects a report.
         """
         while True:
             batches, end = await _receive(self._child)
             if end is not None:
-                self._lease.settling(self._job.id, self._job.attempt)
+                self._lease.mark_ending(self._job.id, self._job.attempt)
             if isinstance(end, messages.Done):
                 await self._complete(batches, end)
             elif batches:
@@ -101,7 +101,7 @@ class Conversation:
 
 
 async def _receive(child: Child) -> tuple[list[messages.Batch], End | None]:
-    """Wait for a message, and return all batches that are there, up to an end.
+    """Wait for a message, and return all batches received so far, up to an end.
 
     Batches that took less time than a commit takes are delayed a little, so that they are committed together.
     """
@@ -126,7 +126,7 @@ async def _take(
             case messages.Done() | messages.Yielded() | messages.Failed():
                 return message
             case messages.Ready():
-                raise ChildProtocolError("the child said Ready in mid-job")
+                raise ChildProtocolError("the child sent Ready during a job")
             case never:
                 assert_never(never)
         message = child.receive_nowait() if batches else await child.receive()

@@ -2,8 +2,8 @@
 
 Counts and sums suffice for every metric but the area under the ROC curve, and they are exact over any
 number of rows. For that area the state keeps the scores of a sample of rows: all of them up to
-`MAX_SAMPLED_SCORES`. Whether a row is in the sample depends on its number only, so that interruptions do
-not change the sample.
+`MAX_SAMPLED_SCORES`. Whether a row is in the sample depends only on its number, so interruptions do not
+change the sample.
 """
 
 import math
@@ -55,7 +55,7 @@ class _State(msgspec.Struct):
     counts: dict[str, dict[str, int]] = {}
     log_loss: float = 0.0
     are_probabilities: bool = True
-    are_known: bool = True
+    are_known: bool = True  # every true label so far has a score
     score_names: list[str] = []
     sample: list[_SampledRow] = []
     sampled_share: int = 1
@@ -77,7 +77,7 @@ class Evaluation:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: bytes | None, classes: Sequence[str] | None = None) -> Self:
-        """Resume after the rows that a checkpoint includes; start anew without one. Raises BadInput."""
+        """Resume from a checkpoint; without one, start at the first row. Raises BadInput."""
         if checkpoint is None:
             return cls(None, classes)
         try:
@@ -90,7 +90,7 @@ class Evaluation:
         return msgspec.msgpack.encode(self._state)
 
     def compare(self, row: int, prediction: Any, target: Any) -> dict[str, Any] | RowError:
-        """Count one row. Returns the prediction with its `target`, or a RowError for a row that cannot count.
+        """Count one row. Returns the prediction with its `target`, or a RowError for an invalid row.
 
         Raises NotComparable, and BadInput if the target has too many different values to be classes.
         """

@@ -31,7 +31,7 @@ class Failure:
     def from_error(
         cls, error: FileFault | ChildStartFailed | ChildProtocolError | Unstorable | AppError
     ) -> "Failure":
-        """Return the failure that an error of the worker means."""
+        """Convert an error of the worker to a failure."""
         match error:
             case FileFault():
                 return cls(error.code, str(error), error.is_retryable)
@@ -41,14 +41,14 @@ class Failure:
                 return cls("child_protocol_error", str(error), True)
             case Unstorable():
                 return cls("unstorable_output", str(error), False)
-            case AppError():  # the quota is exceeded, or the completion was refused
+            case AppError():  # the quota is exceeded, or the completion was rejected
                 return cls(error.code, error.detail, False)
             case never:
                 assert_never(never)
 
     @classmethod
     def from_death(cls, death: ChildDied, job: ClaimedJob, settings: Settings) -> "Failure":
-        """Return the failure that the death of a child means, if the worker did not end the attempt."""
+        """Convert the death of a child to a failure, unless the worker itself ended the attempt."""
         match death.reason:
             case KillReason.TIME_LIMIT:
                 seconds = job.time_limit_seconds

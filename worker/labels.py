@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from app.datasets.canonical_text import NUMBER, written
+from app.datasets.canonical_text import NUMBER, to_canonical_text
 
 MAX_LISTED: Final = 5
 
@@ -37,7 +37,7 @@ class LabelMatcher:
         if self._are_booleans:
             return self._booleans.get(_BOOLEANS.get(stripped.lower(), ""), label)
         if self._are_numbers and NUMBER.fullmatch(stripped):
-            return self._numbers.get(float(stripped), written(float(stripped)) or label)
+            return self._numbers.get(float(stripped), to_canonical_text(float(stripped)) or label)
         if self._are_numbers and stripped.lower() in ("true", "false"):
             return self._numbers.get(1.0 if stripped.lower() == "true" else 0.0, label)
         return label
@@ -47,14 +47,14 @@ class LabelMatcher:
         unknown = {label: rows for label, rows in support.items() if label not in self._known}
         if not unknown:
             return []
-        listed = _listed(sorted(unknown, key=lambda label: -unknown[label]))
-        classes = _listed(self._classes)
+        listed = _format_list(sorted(unknown, key=lambda label: -unknown[label]))
+        classes = _format_list(self._classes)
         if len(unknown) == len(support):
             return [f"None of the true labels ({listed}) is a class of the model ({classes})."]
         rows = sum(unknown.values())
         return [f"{rows} rows have a true label that is not a class of the model: {listed}."]
 
 
-def _listed(labels: Sequence[str]) -> str:
+def _format_list(labels: Sequence[str]) -> str:
     more = "" if len(labels) <= MAX_LISTED else f" and {len(labels) - MAX_LISTED} more"
     return ", ".join(repr(label[:50]) for label in labels[:MAX_LISTED]) + more

@@ -1,7 +1,7 @@
 """Renews this worker's lease, and learns which running jobs are still its own.
 
 One statement a second renews the lease and returns the jobs that run here according to Postgres. A job that
-is missing from the answer is lost; one whose cancellation is requested is stopped; one that is unknown here
+is missing from the result is lost; one whose cancellation is requested is stopped; one that is unknown here
 was claimed by a statement whose reply was lost, and is released.
 """
 
@@ -56,16 +56,16 @@ class Lease:
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
-    _settling: set[tuple[UUID, int]] = field(default_factory=set)
+    _ending: set[tuple[UUID, int]] = field(default_factory=set)
     _claimed: set[tuple[UUID, int]] = field(default_factory=set)
     _unknown: set[tuple[UUID, int]] = field(default_factory=set)
-    _look: asyncio.Event = field(default_factory=asyncio.Event)
+    _renew_now: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: asyncpg.Connection | None = None
     _renewed_at: float | None = None
 
     @contextmanager
-    def knowing(self, job_id: UUID, attempt: int) -> Iterator[None]:
-        """Treat this attempt as known during the body, also while it waits to start."""
+    def tracking_claim(self, job_id: UUID, attempt: int) -> Iterator[None]:
+        """Record during the body that this worker has claimed the attempt, which may not have started yet."""
         self._claimed.add((job_id, attempt))
         try:
             yield
@@ -80,19 +80,19 @@ class Lease:
             yield
         finally:
             del self._held[job_id, attempt]
-            self._settling.discard((job_id, attempt))
+            self._ending.discard((job_id, attempt))
 
-    def settling(self, job_id: UUID, attempt: int) -> None:
+    def mark_ending(self, job_id: UUID, attempt: int) -> None:
         """Record that the statement that ends this attempt has been sent.
 
-        If the attempt is missing from an answer after that, it has most likely ended itself. If not, the
-        answer to that statement tells.
+        If the attempt is missing from a later renewal, it has most likely ended itself. If not, the result
+        of that statement tells.
         """
-        self._settling.add((job_id, attempt))
+        self._ending.add((job_id, attempt))
 
     @property
     def held(self) -> int:
-        """How many attempts run here."""
+        """The number of attempts that run here."""
         return len(self._held)
 
     @property
@@ -123,8 +123,8 @@ class Lease:
                     failures = 0
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.heartbeat_seconds):
-                        await self._look.wait()
-                self._look.clear()
+                        await self._renew_now.wait()
+                self._renew_now.clear()
         finally:
             self._disconnect()
 
@@ -145,7 +145,7 @@ class Lease:
                         if signer.verify(message["channel"], message["data"]) is None:
                             metrics.HINTS_REFUSED.inc()
                         else:
-                            self._look.set()
+                            self._renew_now.set()
             except DatabaseUnavailable:
                 await asyncio.sleep(self.heartbeat_seconds)
             except UNREACHABLE as error:
@@ -153,18 +153,18 @@ class Lease:
                 await asyncio.sleep(self.heartbeat_seconds)
 
     async def _renew(self) -> None:
-        # Only attempts that were held before the statement was sent can be missing from its answer.
+        # Only attempts that were held before the statement was sent can be missing from its result.
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            answer = await workers.renew(await self._connected(), self.worker)
+            running = await workers.renew(await self._connect(), self.worker)
         self._renewed_at = asked_at
-        listed = {(job.id, job.attempt): job for job in answer}
+        listed = {(job.id, job.attempt): job for job in running}
         for key, revocable in asked.items():
             if key not in self._held:
                 continue
             if key not in listed:
-                if key in self._settling:
+                if key in self._ending:
                     continue
                 log.warning("attempt_fenced", job_id=key[0], attempt=key[1])
                 revocable.revoke_as_fenced()
@@ -180,7 +180,7 @@ class Lease:
             await self.report_writer.release(job_id, attempt)
         self._unknown = unknown - self._unknown
 
-    async def _connected(self) -> asyncpg.Connection:
+    async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
             # Shorter than the lease: a renewal that hangs must fail while there is still time for another.
             self._connection = await database.connect(

@@ -169,7 +169,7 @@ async def _register(lease: Lease, stopping: asyncio.Event) -> bool:
 
 
 async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner, consumer: Consumer) -> None:
-    """Let running jobs stop at their next commit. Release those that have not within DRAIN_SECONDS."""
+    """Let running jobs stop at their next commit. Release those that do not within DRAIN_SECONDS."""
     log.info("worker_draining", running=len(consumer.tasks), seconds=resources.settings.drain_seconds)
     runner.drain()
     try:

@@ -43,9 +43,9 @@ def predict(
 ) -> list[Any]:
     """Return a prediction or a RowError for each row; structs in place of dicts if they `may_be_structs`.
 
-    If the model raises for the whole batch, it is run once more on each row, to find the rows at fault. If it
+    If the model raises for the whole batch, it is run again on each row, to find the bad rows. If it
     raises for every row, the error is the model's and is raised, unless the model `has_worked` on other rows
-    of the job: then the rows are at fault, however many there are.
+    of the job: then all these rows are bad.
     """
     try:
         return _predict_batch(model, rows, may_be_structs=may_be_structs)
@@ -59,9 +59,9 @@ def predict(
 
 
 def commit_outputs(commit: Callable[[list[Any]], None], outputs: list[Any], *, has_worked: bool) -> None:
-    """Commit outputs, with a RowError in place of each that is not JSON, like NaN in one row of a million.
+    """Commit outputs, replacing each that is not JSON, such as NaN, by a RowError.
 
-    Raises UnserialisableOutput if that is every output and the model has not worked on other rows of the job.
+    Raises UnserialisableOutput if no output is JSON and the model has not worked on other rows of the job.
     """
     try:
         commit(outputs)

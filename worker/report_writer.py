@@ -47,11 +47,11 @@ class Unstorable(Exception):
 
 
 class _Cancelled(Exception):
-    """The cancellation of the job is requested: what its completion wrote must be rolled back."""
+    """The job is being cancelled, so what its completion wrote must be rolled back."""
 
 
 class ReportOutcome(Enum):
-    """Whether a report was applied whose reply was lost."""
+    """Whether a report whose reply was lost has been applied."""
 
     APPLIED = auto()
     NOT_APPLIED = auto()
@@ -81,8 +81,8 @@ class ReportWriter:
     async def advance(self, report: Report, completion: Completion | None = None) -> None:
         """Commit a report, and with a final one the job's completion.
 
-        Return when it is durable. Raises Fenced or Unstorable if it never will be, and the AppError by which
-        the completion was refused.
+        Returns when it is durable. Raises Fenced or Unstorable if it never will be, and the AppError with
+        which the completion was rejected.
         """
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(report, answer, completion))
@@ -111,7 +111,7 @@ class ReportWriter:
         return waiting.completion is not None or self._must_be_checked(waiting.report)
 
     def _must_be_checked(self, report: Report) -> bool:
-        """Whether the owner is so near the quota that the report may exceed it."""
+        """Whether the owner is so close to the quota that the report might exceed it."""
         return report.owner_id is not None and not self._quota.is_far_below(report.owner_id)
 
     async def fail(
@@ -149,7 +149,7 @@ class ReportWriter:
     async def _end(
         self, name: str, change: Callable[[UnitOfWork], Awaitable[TransitionResult | None]]
     ) -> None:
-        # Sent again after a lost reply, without a check: the fence makes the second one an empty answer, and
+        # Sent again after a lost reply, without a check: the fence makes the second one return nothing, and
         # it makes no difference here whether the first one or another process ended the attempt.
         async def end() -> None:
             async with unit_of_work(self._hints, self._database.connection(), failpoint=name) as unit:
@@ -164,20 +164,20 @@ class ReportWriter:
             log.warning("reports_held", reports=len(group))
             await self._write_held(group)
         except asyncpg.PostgresError as error:
-            await self._write_apart(group, error)
+            await self._write_separately(group, error)
         except QuotaExceeded as error:  # a report that is checked is alone in its group
-            self._refuse(group[0], error)
+            self._reject(group[0], error)
         except Exception as error:  # only a completion raises others, and its report is alone in its group
             if group[0].completion is None:
                 raise
-            self._refuse(group[0], error)
+            self._reject(group[0], error)
 
     async def _write_together(self, group: list[_Waiting]) -> None:
         reports = [waiting.report for waiting in group]
         started = perf_counter()
         async with unit_of_work(self._hints, self._database.connection(), failpoint="advance") as unit:
             if len(group) == 1:
-                async with self._checked(unit, reports[0]):
+                async with self._check_quota(unit, reports[0]):
                     applied = await self._advance(unit, group[0])
             else:
                 applied = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
@@ -187,7 +187,7 @@ class ReportWriter:
             self._answer(waiting, is_applied=waiting.report.job_id in applied)
 
     @asynccontextmanager
-    async def _checked(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
+    async def _check_quota(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
         """Check what the body writes against the owner's quota. Raises QuotaExceeded, and rolls it back."""
         if report.owner_id is None or not self._must_be_checked(report):
             yield
@@ -227,38 +227,38 @@ class ReportWriter:
         else:
             waiting.answer.set_exception(Fenced())
 
-    def _refuse(self, waiting: _Waiting, error: Exception) -> None:
+    def _reject(self, waiting: _Waiting, error: Exception) -> None:
         """Fail the attempt. A broken completion must not take the worker down."""
         if not isinstance(error, AppError):
             log.error("completion_failed", job_id=waiting.report.job_id, exc_info=error)
-            error = Unstorable("what the job has made could not be registered")
+            error = Unstorable("the result of the job could not be registered")
         if not waiting.answer.done():
             waiting.answer.set_exception(error)
 
     async def _write_held(self, group: list[_Waiting]) -> None:
-        """Find out which reports were applied after a lost reply, and write the others again."""
+        """Find out which reports were applied although their reply was lost, and write the others again."""
 
         async def read() -> dict[UUID, AttemptState]:
             async with self._database.connection() as connection:
                 return await queries.attempt_states(connection, [waiting.report.job_id for waiting in group])
 
         attempt_states = await self._persist(read)
-        again = []
+        not_applied = []
         for waiting in group:
             match outcome_of(waiting.report, attempt_states.get(waiting.report.job_id)):
                 case ReportOutcome.APPLIED:
                     self._answer(waiting, is_applied=True)
                 case ReportOutcome.NOT_APPLIED:
-                    again.append(waiting)
+                    not_applied.append(waiting)
                 case ReportOutcome.FENCED:
                     self._answer(waiting, is_applied=False)
                 case never:
                     assert_never(never)
-        log.info("reports_resumed", reports=len(group), sent_again=len(again))
-        if again:
-            await self._write(again)
+        log.info("reports_resumed", reports=len(group), sent_again=len(not_applied))
+        if not_applied:
+            await self._write(not_applied)
 
-    async def _write_apart(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
+    async def _write_separately(self, group: list[_Waiting], error: asyncpg.PostgresError) -> None:
         """Write each report on its own, so that one that Postgres rejects does not fail the others."""
         if len(group) == 1:
             log.error("report_refused", job_id=group[0].report.job_id, error=str(error))

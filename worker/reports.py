@@ -41,7 +41,9 @@ class Reports:
         """
         for position, batch in enumerate(batches):
             if batch.index != first_batch + position:
-                raise ChildProtocolError(f"batch {batch.index} came where {first_batch + position} was due")
+                raise ChildProtocolError(
+                    f"received batch {batch.index} instead of batch {first_batch + position}"
+                )
         stored = [_batch(batch) for batch in batches]
         if any(len(batch.data) > MAX_EVENT_BYTES for batch in stored):
             raise Unstorable(f"the data of a batch has more than {MAX_EVENT_BYTES} bytes")

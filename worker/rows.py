@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from app.datasets.canonical_text import written as as_text
+from app.datasets.canonical_text import to_canonical_text as as_text
 from app.datasets.reading import RowReader
 from app.jobs.params import RowShape
 from worker.columnar import TableRows

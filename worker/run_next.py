@@ -74,7 +74,7 @@ class Runner:
     async def run_next(self, queue: str) -> bool:
         """Run the next job of a queue to the end of its attempt.
 
-        Return False if there was none to claim, and during a drain, when nothing more is claimed.
+        Return False if there was no job to claim, and during a drain.
         """
         if self._is_draining:
             return False
@@ -103,8 +103,8 @@ class Runner:
         started = perf_counter()
         metrics.SLOTS_BUSY.inc()
         try:
-            # Known from here on, not only from the start of the handler: a child may not be free yet.
-            with self._lease.knowing(job.id, job.attempt):
+            # From here on, not only from the start of the handler, because it may wait for a free child.
+            with self._lease.tracking_claim(job.id, job.attempt):
                 outcome = await self._attempt(job)
         finally:
             metrics.SLOTS_BUSY.dec()
@@ -114,11 +114,11 @@ class Runner:
         log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
 
     async def _attempt(self, job: ClaimedJob) -> Outcome | None:
-        """Run one attempt and write its end. Return None if the worker has lost it and writes nothing."""
+        """Run one attempt and record its outcome. Return None without recording if the worker has lost it."""
         try:
             async with self._children.take(tenancy_of(job, self._kinds)) as child:
                 running = RunningAttempt(job, child)
-                with self._lease.holding(job.id, job.attempt, running), self._watched(running):
+                with self._lease.holding(job.id, job.attempt, running), self._watch(running):
                     try:
                         return await self._with_files(job, child)
                     except ChildDied as death:
@@ -132,13 +132,13 @@ class Runner:
                     except (FileFault, QuotaExceeded) as error:
                         child.kill(KillReason.CLOSING)
                         return await self._fail(job, Failure.from_error(error))
-                    except AppError as error:  # the completion was refused: the handler has ended
+                    except AppError as error:  # from the completion; the handler has already ended
                         return await self._fail(job, Failure.from_error(error))
         except ChildStartFailed as error:
             return await self._fail(job, Failure.from_error(error))
 
     @contextmanager
-    def _watched(self, running: RunningAttempt) -> Iterator[None]:
+    def _watch(self, running: RunningAttempt) -> Iterator[None]:
         """Enforce the time limits of the attempt, and let a drain reach it."""
         loop = asyncio.get_running_loop()
         job, child = running.job, running.child
@@ -155,7 +155,7 @@ class Runner:
                 timer.cancel()
 
     async def _with_files(self, job: ClaimedJob, child: Child) -> Outcome:
-        """Fetch the files of the job, run it, and delete what it left behind."""
+        """Fetch the files of the job, run it, and clear its scratch folder."""
         wanted = (
             job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
         )
@@ -168,7 +168,7 @@ class Runner:
             await self._files.clear_scratch(job)
 
     def _admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
-        """Give the job its child's folder. A fresh child gets one, and is confined to it and to its files."""
+        """Give the job its child's folder. A new child is first confined to it and to the job's files."""
         if not child.is_confined:
             folder = self._files.create_child_folder(child.pid)
             child.confine(paths, folder)
@@ -179,7 +179,7 @@ class Runner:
         self._files.assign_folder(job, child.pid)
 
     async def _run_in_child(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
-        """Run the handler to its end, and write how it ended."""
+        """Run the handler to its end, and record the outcome."""
         conversation = Conversation(job, child, self._files, self._reports, self._report_writer, self._lease)
         conversation.start(files)
         if self._is_draining:  # the drain began during the claim
@@ -197,7 +197,7 @@ class Runner:
                 assert_never(never)
 
     async def _end_by_death(self, job: ClaimedJob, death: ChildDied) -> Outcome | None:
-        """Write the end of an attempt whose child has died, by the reason for its death."""
+        """Record the end of an attempt whose child has died, according to the kill reason."""
         match death.reason:
             case KillReason.FENCED:
                 return None

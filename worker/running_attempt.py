@@ -1,4 +1,4 @@
-"""A running attempt, as those see it who may stop it from outside."""
+"""Handle on a running attempt, to stop it from outside."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from worker.children.pool import Child, KillReason
 
 @dataclass
 class RunningAttempt:
-    """One attempt that runs here. To stop it at once is to kill its child with a reason."""
+    """One attempt that runs here. To stop it at once, its child is killed with a reason."""
 
     job: ClaimedJob
     child: Child

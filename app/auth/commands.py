@@ -78,10 +78,10 @@ async def issue_refresh_token(
 
 
 async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken | None:
-    """Mark a refresh token as used; None if it is not valid, whatever the reason.
+    """Mark a refresh token as used; None if it is invalid for any reason.
 
-    A token that is presented a second time has been copied, by an attacker or from one: its whole family is
-    revoked. The caller must commit that, although the answer is a refusal.
+    A token that is used twice has been stolen, so its whole family is revoked. The caller must commit that,
+    although the request is rejected.
     """
     token_hash = tokens.hash_refresh_token(token)
     # One revoked token invalidates its family: a revocation cannot see a successor that is being added.

@@ -1,4 +1,4 @@
-"""Authentication of requests: a route that takes a `CurrentUser` answers 401 unless a user is signed in."""
+"""Authentication of requests: a route that takes a `CurrentUser` returns 401 unless a user is signed in."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final
@@ -25,18 +25,18 @@ class AuthState(HttpState):
 
 
 async def get_auth_services(connection: HTTPConnection) -> AuthServices:
-    """The services that verify passwords and tokens."""
+    """Return the services that verify passwords and tokens."""
     return state_of(connection, AuthState).auth
 
 
-# Without auto_error, our own error gives the same answer whatever is wrong with a token.
+# Without auto_error: our own error is the same for every kind of invalid token.
 bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
 
 AuthDep = Annotated[AuthServices, Depends(get_auth_services)]
 
 
 class SignedIn(SecurityBase):
-    """The user whose bearer token came with the request. Raises Unauthorized if there is no valid one.
+    """Resolves to the user of the bearer token. Raises Unauthorized if there is no valid token.
 
     One dependency for all steps: FastAPI takes longer to resolve one than this takes to run.
     """
@@ -46,7 +46,7 @@ class SignedIn(SecurityBase):
         self.scheme_name = bearer.scheme_name
 
     async def __call__(self, request: Request) -> Identity:
-        """The identity behind the token."""
+        """Return the user of the token."""
         known: Identity | None = request.scope.get(_IDENTITY)
         return known or await self._identify(request)
 

@@ -13,7 +13,7 @@ from app.core.database import Database
 from app.core.errors import Unauthorized
 
 LIFETIME_SECONDS: Final = 1.0
-"""How long a demoted, deactivated or deleted user keeps their former rights at most."""
+"""Maximum time for which a demoted, deactivated or deleted user keeps their former rights."""
 
 MAX_REMEMBERED: Final = 10_000
 
@@ -40,7 +40,7 @@ class _Remembered:
 
 
 class Identities:
-    """Identifies users by access token. Caches each identity for `LIFETIME_SECONDS`, and no refusal."""
+    """Identifies users by access token. Caches valid identities for `LIFETIME_SECONDS`, rejections never."""
 
     def __init__(self, tokens: Tokens, database: Database, *, max_remembered: int = MAX_REMEMBERED) -> None:
         self._tokens = tokens
@@ -49,9 +49,9 @@ class Identities:
         self._remembered: dict[str, _Remembered] = {}
 
     async def identify(self, token: str) -> Identity:
-        """The active user whose access token this is.
+        """Return the active user of an access token.
 
-        Raises Unauthorized whatever is wrong with the token, and DatabaseUnavailable.
+        Raises Unauthorized for an invalid token, and DatabaseUnavailable.
         """
         remembered = self._remembered.get(token)
         now = asyncio.get_running_loop().time()

@@ -40,7 +40,7 @@ Answer = TypeVar("Answer")
 
 
 def accept(password: str, username: str = "") -> str:
-    """The password in the form that is hashed. Raises WeakPassword if it breaks a rule."""
+    """Return the normalised password, ready to be hashed. Raises WeakPassword if it breaks a rule."""
     if not text.is_storable(password):
         raise WeakPassword(reason="it has characters that are not text")
     if len(password) > MAX_LENGTH_AS_TYPED:
@@ -56,7 +56,7 @@ def accept(password: str, username: str = "") -> str:
 
 
 def normalise(password: str) -> str:
-    """The same characters for the same keys: systems differ in how they encode accents."""
+    """Return a password in one Unicode form: systems encode accented characters differently."""
     return unicodedata.normalize("NFC", password)
 
 
@@ -94,17 +94,17 @@ class Turn:
     async def check(self, password: str, password_hash: str | None) -> bool:
         """Whether this is the password.
 
-        Without a hash, for an unknown username, a decoy is checked, so that the answer takes as long.
+        Without a hash, for an unknown username, a decoy is checked, so that the response takes as long.
         """
         normal = normalise(password)
         is_right = await self._run(lambda: bool(_hasher.verify(normal, password_hash or self._decoy)))
         return is_right and password_hash is not None
 
     async def _run(self, compute: Callable[[], Answer]) -> Answer:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, _timed, compute)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, _time, compute)
 
 
-def _timed(compute: Callable[[], Answer]) -> Answer:
+def _time(compute: Callable[[], Answer]) -> Answer:
     start = time.perf_counter()
     answer = compute()
     metrics.PASSWORD_SECONDS.observe(time.perf_counter() - start)

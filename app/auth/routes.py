@@ -93,11 +93,11 @@ async def create_token(
 ) -> TokenPair:
     """Returns an access token and a refresh token for a username and a password."""
     network = client_network(request.scope, auth.trusted_proxies)
-    rules = auth.attempts.sign_in(form.username)
-    auth.attempts.refuse_known(rules, network)
+    rules = auth.rate_limits.sign_in_rules(form.username)
+    auth.rate_limits.check_blocked(rules, network)
     async with auth.passwords.turn(network) as turn:
         async with database.connection() as connection:
-            await auth.attempts.refuse(connection, rules, network)
+            await auth.rate_limits.check(connection, rules, network)
         async with database.session() as session:
             user = await queries.find_user(session, form.username)
         # After the transaction: hashing is slow, and must not hold a connection.
@@ -105,10 +105,10 @@ async def create_token(
         is_right = await turn.check(form.password.get_secret_value(), known_hash)
         if user is None or not is_right:
             async with database.connection() as connection:
-                await auth.attempts.add(connection, rules, network)
+                await auth.rate_limits.record(connection, rules, network)
             raise InvalidCredentials
         async with database.transaction() as connection:
-            await auth.attempts.clear(connection, rules[0], network)
+            await auth.rate_limits.clear(connection, rules[0], network)
         if not user.is_active:
             raise InactiveUser
         async with database.session() as session:
@@ -160,11 +160,11 @@ async def get_current_user(current: CurrentUser, auth: AuthDep, session: Session
 
 
 async def _count_sign_up(auth: AuthServices, database: Database, network: str) -> None:
-    rules = (auth.attempts.sign_up(),)
-    auth.attempts.refuse_known(rules, network)
+    rules = auth.rate_limits.sign_up_rules()
+    auth.rate_limits.check_blocked(rules, network)
     async with database.connection() as connection:
-        await auth.attempts.refuse(connection, rules, network)
-        await auth.attempts.add(connection, rules, network)
+        await auth.rate_limits.check(connection, rules, network)
+        await auth.rate_limits.record(connection, rules, network)
 
 
 async def _issue_pair(

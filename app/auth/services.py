@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from app.auth.attempts import Attempts
 from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns
 from app.auth.identities import Identities
 from app.auth.passwords import Passwords, open_passwords
+from app.auth.rate_limits import RateLimits
 from app.auth.tokens import Tokens
 from app.auth.usage import Usage, open_usage
 from app.core.resources import Resources
@@ -23,13 +23,13 @@ MAX_WAITING_REFRESHES: Final = 200
 
 @dataclass(frozen=True)
 class AuthServices:
-    """Verifies passwords and tokens, counts requests and limits attempts."""
+    """Verifies passwords and tokens, counts requests, and limits the rate of sign-ins and sign-ups."""
 
     tokens: Tokens
     passwords: Passwords
     identities: Identities
     usage: Usage
-    attempts: Attempts
+    rate_limits: RateLimits
     refreshes: ConcurrencyLimiter
     trusted_proxies: tuple[Network, ...]
 
@@ -44,7 +44,7 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
             passwords=passwords,
             identities=Identities(tokens, resources.database),
             usage=usage,
-            attempts=Attempts(resources.settings),
+            rate_limits=RateLimits(resources.settings),
             refreshes=ConcurrencyLimiter(
                 at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
             ),

@@ -24,7 +24,7 @@ AUDIENCE: Final = "headrace-api"
 MAX_LENGTH: Final = 2048
 REFRESH_TOKEN_BYTES: Final = 32
 
-# base64 decoders skip unknown characters: without this, one token would have any number of spellings.
+# base64 decoders skip unknown characters: without this check, a token would have many spellings.
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
 _ACCESS: Final = "access"
 _REQUIRED: Final = {f"require_{claim}": True for claim in ("exp", "iat", "sub", "jti", "aud", "iss")}
@@ -54,7 +54,7 @@ class Tokens:
         self._header = self._sign({}).split(".")[0] + "."
 
     def issue_access(self, user_id: UUID) -> str:
-        """A token that lets its bearer act as this user until it expires."""
+        """Return a token that lets its bearer act as this user until it expires."""
         now = int(time.time())
         return self._sign(
             {
@@ -69,7 +69,7 @@ class Tokens:
         )
 
     def verify_access(self, token: str) -> AccessClaims:
-        """The claims of an access token. Raises Unauthorized, the same whatever is wrong with it."""
+        """Return the claims of an access token. Raises Unauthorized, without the reason."""
         if len(token) > MAX_LENGTH or not token.startswith(self._header) or not _SHAPE.fullmatch(token):
             raise Unauthorized
         try:
@@ -96,10 +96,10 @@ def _read(claims: dict[str, Any]) -> AccessClaims:
 
 
 def new_refresh_token() -> str:
-    """A random token; only its hash is stored."""
+    """Return a random token; only its hash is stored."""
     return secrets.token_urlsafe(REFRESH_TOKEN_BYTES)
 
 
 def hash_refresh_token(token: str) -> bytes:
-    """The stored hash of a refresh token. The token is long and random, so a slow hash would add nothing."""
+    """Return the hash to store. A slow hash would add nothing, since the token is long and random."""
     return hashlib.sha256(token.encode()).digest()

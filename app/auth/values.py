@@ -1,4 +1,4 @@
-"""Users and refresh tokens, as every module passes them."""
+"""The types of users and refresh tokens that queries and commands return."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -18,7 +18,7 @@ async def run(*, texts: int, as_json: bool) -> None:
     console = Console(quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as folder, listen("127.0.0.1", 0) as listener:
         data_dir = Path(folder)
-        data_dir.chmod(0o711)  # if we are root, Postgres runs as another user, who must get through
+        data_dir.chmod(0o711)  # as root, Postgres runs as another user, who needs access to the folder
         with (data_dir / "processes.log").open("wb") as logs:
             console.print("[bold]Headrace[/] starts: Postgres, Valkey, the API and a worker …")
             # A new user for each demo: with DATABASE_URL set, the database may have the one of `make run`.

@@ -14,5 +14,5 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The URL at which the API will answer on this socket."""
+    """Return the URL of an API that listens on this socket."""
     return "http://{}:{}".format(*listener.getsockname()[:2])

@@ -15,7 +15,7 @@ from app.cli.output import print_json
 from app.core import hardening, logging
 from app.core.config import load_settings
 from app.http.addresses import parse_networks
-from app.http.connections import ConnectionCounter
+from app.http.connection_limits import ConnectionCounter
 from app.http.protocol import bounded
 from app.main import create_app
 from app.streams.commands import MAX_FRAME_BYTES
@@ -38,8 +38,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve.
 
-        The garbage collector is told to ignore everything loaded so far. To visit it takes 0.1 s, in which no
-        request is served, and any client could make that happen with a body of many arrays.
+        Excludes everything loaded so far from garbage collection. Otherwise a full collection takes 0.1 s,
+        during which no request is served, and any client could trigger one with a body of many arrays.
         """
         await super().startup(sockets)
         gc.collect()

@@ -1,4 +1,4 @@
-"""`headrace servers`: only the embedded servers, for developers who run the rest by hand."""
+"""`headrace servers`: only the embedded servers, for developers who start the API and workers themselves."""
 
 import shlex
 import signal

@@ -55,7 +55,7 @@ async def running(
     slots: int | None = None,
     logs: IO[bytes] | None = None,
 ) -> AsyncIterator[System]:
-    """Run everything during the body; with embedded servers unless DATABASE_URL and REDIS_URL are set.
+    """Run the whole system during the body, with embedded servers unless DATABASE_URL and REDIS_URL are set.
 
     The processes log to `logs`, or to our stderr. Raises CannotStart.
     """
@@ -79,11 +79,11 @@ async def running(
         worker = _Process("worker", ["-m", "worker"], environment, None, logs)
         async with background.running(api.keep_running(), worker.keep_running()):
             await _wait_until_ready(url)
-            api.is_needed = worker.is_needed = True
+            api.restarts_on_exit = worker.restarts_on_exit = True
             yield System(url, username, password, urls)
 
 
-class _servers:  # read as a verb: `with _servers(...)`
+class _servers:  # used as a function: `with _servers(...)`
     """The servers that the environment names, or else embedded ones."""
 
     def __init__(self, data_dir: Path) -> None:
@@ -107,7 +107,7 @@ class _servers:  # read as a verb: `with _servers(...)`
 
 
 class _Process:
-    """One Python process of the system, restarted when it ends on its own."""
+    """One Python process of the system, restarted if it ends on its own."""
 
     def __init__(
         self,
@@ -136,12 +136,13 @@ class _Process:
         self._environment = environment
         self._inherited = () if listener is None else (listener.fileno(),)
         self._logs = logs
-        self.is_needed = False
+        self.restarts_on_exit = False
 
     async def keep_running(self) -> None:
         """Run the process until cancelled; then stop it and wait for its end.
 
-        Raises CannotStart if it ends on its own before it `is_needed`: it would do so again.
+        Restarts a process that ends on its own. Until `restarts_on_exit` is set, raises CannotStart
+        instead: a process that fails at start would fail again.
         """
         ends = 0
         while True:
@@ -159,7 +160,7 @@ class _Process:
             except asyncio.CancelledError:
                 await self._stop(process)
                 raise
-            if not self.is_needed:
+            if not self.restarts_on_exit:
                 raise CannotStart(f"the {self._name} ended with exit code {exit_code}{self._log_tail()}")
             ends += 1
             log.warning("process_ended", name=self._name, exit_code=exit_code)
@@ -183,7 +184,7 @@ class _Process:
 
 
 def _load_or_create_secret(path: Path) -> str:
-    """The secret in a file beside the data, created at first; only the owner may read it."""
+    """Return the secret in a file next to the data. Creates it on first use, readable only by its owner."""
     if not path.exists():
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(32))
@@ -201,7 +202,7 @@ async def _ensure_user(urls: Mapping[str, str], username: str, password: str) ->
 
 
 async def _wait_until_ready(url: str) -> None:
-    """Wait until the API answers and a worker is alive. Raises CannotStart after READY_SECONDS."""
+    """Wait until the API responds and a worker is alive. Raises CannotStart after READY_SECONDS."""
     try:
         async with asyncio.timeout(READY_SECONDS):
             await _wait_for_worker(url)

@@ -11,7 +11,7 @@ from uuid import uuid4
 from app.client import downloading, options
 from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import BadRequest, HeadraceError, WaitTimeout
-from app.client.exchange import Exchange, json_request, parsed
+from app.client.exchange import Exchange, json_request, parse_json
 from app.client.following import Following, OnInterruption, last_seq_of
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.retry import RetryConfig
@@ -98,7 +98,7 @@ class Core:
                     return (yield from self._late_predictions(error.facts["job_id"]))
                 yield Pause(retry_state.pause_seconds(error))
             else:
-                return parsed(Predictions.parse, response)
+                return parse_json(Predictions.parse, response)
 
     def upload(self, path: str | Path, name: str | None, more: UploadOptions) -> Flow[Dataset]:
         """Upload a file, without retries."""
@@ -116,7 +116,7 @@ class Core:
             read_seconds=UPLOAD_SECONDS,
         )
         response = yield from self._exchange.once(request)
-        return parsed(Dataset.parse, response)
+        return parse_json(Dataset.parse, response)
 
     def datasets(self, page_size: int) -> Flow[None]:
         """Emit datasets, newest first."""
@@ -133,7 +133,7 @@ class Core:
             raise ValueError("an idempotency key may only have printable ASCII characters")
         request = json_request("POST", f"/jobs/{quote(path, safe='')}", body, {"idempotency-key": key})
         response = yield from self._exchange.ask(request)
-        return parsed(lambda document: _submitted(document, response), response)
+        return parse_json(lambda document: _submitted(document, response), response)
 
     def job(self, job: AnyJob) -> Flow[Job]:
         """Fetch a job."""
@@ -199,7 +199,7 @@ class Core:
         return downloading.pieces(self._exchange, _path(job), downloading.MEDIA_TYPES[format])
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
-        """Cancel a job. It is no error if an attempt whose response was lost has cancelled it already."""
+        """Cancel a job. It is not an error if an attempt whose response was lost has already cancelled it."""
         retry_state = self._exchange.retry_state()
         try:
             response = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)
@@ -210,7 +210,7 @@ class Core:
             if latest.status != "cancelled":
                 raise
             return latest
-        return parsed(lambda document: Job.parse(document["job"]), response)
+        return parse_json(lambda document: Job.parse(document["job"]), response)
 
     def retry(self, job: AnyJob, from_start: bool) -> Flow[Job]:
         """Retry a job once: after a lost response, the event log shows whether the request was applied."""
@@ -225,7 +225,7 @@ class Core:
                 if (yield from self._was_retried(job, before)):
                     return (yield from self.job(job))
             else:
-                return parsed(Job.parse, response)
+                return parse_json(Job.parse, response)
 
     def explain(self, job: AnyJob) -> Flow[Explanation]:
         """Fetch the explanation of a job."""

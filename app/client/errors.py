@@ -28,7 +28,7 @@ class HeadraceError(Exception):
     `detail` a sentence, `facts` the whole problem document (RFC 9457).
     """
 
-    is_passing: ClassVar[bool] = False
+    is_transient: ClassVar[bool] = False
     """Whether the same request may succeed soon."""
 
     def __init__(
@@ -93,7 +93,7 @@ class Invalid(HeadraceError):
 class TooManyRequests(HeadraceError):
     """429: too many requests, or too many unfinished jobs."""
 
-    is_passing = True
+    is_transient = True
 
 
 class ServerError(HeadraceError):
@@ -103,13 +103,13 @@ class ServerError(HeadraceError):
 class Unavailable(ServerError):
     """502, 503, 504: the server or a proxy cannot respond at the moment."""
 
-    is_passing = True
+    is_transient = True
 
 
 class Unreachable(HeadraceError):
     """No response: no connection, a lost connection, or a timeout."""
 
-    is_passing = True
+    is_transient = True
 
 
 class UnexpectedResponse(HeadraceError):
@@ -203,5 +203,5 @@ def _retry_after_seconds(text: str) -> float | None:
 def _describe(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
-    place = ".".join(str(part) for part in error.get("loc", ()))
-    return f"{place}: {error.get('msg', '')}"
+    path = ".".join(str(part) for part in error.get("loc", ()))
+    return f"{path}: {error.get('msg', '')}"

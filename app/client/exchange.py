@@ -39,7 +39,7 @@ class Exchange:
     ) -> Flow[T]:
         """Send an idempotent request, retry it, and return its parsed JSON."""
         response = yield from self.ask(request, retry_state)
-        return parsed(parse, response)
+        return parse_json(parse, response)
 
     def persist(self, attempt: Callable[[], Flow[T]], retry_state: RetryState | None = None) -> Flow[T]:
         """Repeat an attempt with pauses until it succeeds or the retry state gives up."""
@@ -52,13 +52,13 @@ class Exchange:
 
     def once(self, request: Request) -> Flow[Response]:
         """Send a request without retries, but with a new token if the server rejects the old one."""
-        return (yield from self._authorized(steps.send, request))
+        return (yield from self._with_token(steps.send, request))
 
     def open_once(self, request: Request) -> Flow[Response]:
         """The same, for a response that is read in chunks."""
-        return (yield from self._authorized(steps.open_, request))
+        return (yield from self._with_token(steps.open_, request))
 
-    def _authorized(self, ask: Ask, request: Request) -> Flow[Response]:
+    def _with_token(self, ask: Ask, request: Request) -> Flow[Response]:
         rejected: str | None = None
         renewals = 0
         while True:
@@ -71,7 +71,7 @@ class Exchange:
             renewals += 1
 
 
-def parsed(parse: Callable[[Any], T], response: Response) -> T:
+def parse_json(parse: Callable[[Any], T], response: Response) -> T:
     """Parse the JSON body of a response. Raises UnexpectedResponse."""
     try:
         return parse(json.loads(response.body))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from app.client import steps
 from app.client.errors import HeadraceError, UnexpectedResponse
-from app.client.exchange import Exchange, parsed
+from app.client.exchange import Exchange, parse_json
 from app.client.sse import Frame, Parser
 from app.client.steps import Emit, Flow, Pause, Request
 from app.client.values import Event, Job
@@ -114,11 +114,11 @@ class Following:
 
     def _is_complete(self) -> Flow[bool]:
         """Whether the job has ended and all its events were emitted."""
-        job = parsed(Job.parse, (yield from self._exchange.once(Request("GET", self._path))))
+        job = parse_json(Job.parse, (yield from self._exchange.once(Request("GET", self._path))))
         if not job.is_final:
             return False
         page = Request("GET", f"{self._path}/events", params={"limit": "1"})
-        return parsed(last_seq_of, (yield from self._exchange.once(page))) <= self._last_seq
+        return parse_json(last_seq_of, (yield from self._exchange.once(page))) <= self._last_seq
 
 
 def last_seq_of(page: Any) -> int:

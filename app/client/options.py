@@ -32,7 +32,7 @@ class JobOptions(TypedDict, total=False):
 
 
 class SubmitOptions(JobOptions, total=False):
-    """Options of a prediction job, beside its rows."""
+    """Options of a prediction job, apart from its rows."""
 
     model: str
     batch_size: int
@@ -42,7 +42,7 @@ class SubmitOptions(JobOptions, total=False):
 
 
 class TrainOptions(JobOptions, total=False):
-    """Options of a training, beside its rows and target."""
+    """Options of a training, apart from its rows and target."""
 
     features: Sequence[str]
     task: Task

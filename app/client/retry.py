@@ -46,7 +46,7 @@ class RetryState:
         The pause is never shorter than the server asks for, and has jitter, so that clients that a restart
         has disconnected do not all return at the same moment.
         """
-        if error is not None and not error.is_passing:
+        if error is not None and not error.is_transient:
             raise error
         now = monotonic()
         if self._began_at is None:

@@ -38,7 +38,7 @@ class Client:
         token: str | None,
         retry_config: RetryConfig | None,
     ) -> None:
-        self.url = _checked(url)
+        self.url = _check_url(url)
         self._core = Core(username=username, password=password, token=token, retry_config=retry_config)
 
     def _httpx_arguments(self, request: Request) -> dict[str, Any]:
@@ -63,12 +63,12 @@ class Client:
 
 
 def limits() -> httpx.Limits:
-    """Any number of connections, of which 20 are kept open between requests."""
+    """Return connection limits: unlimited, with up to 20 idle connections kept open."""
     return httpx.Limits(max_connections=None, max_keepalive_connections=20)
 
 
 def direct() -> dict[str, None]:
-    """The hosts that are reached without the proxies of the environment."""
+    """Return the hosts to connect to without the proxies of the environment."""
     return dict.fromkeys(_LOCAL_HOSTS)
 
 
@@ -79,7 +79,7 @@ def to_response(response: httpx.Response, body: bytes) -> Response:
 
 
 def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The arguments of a client: `given`, else HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
+    """Return the arguments of a client: from `given`, else HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
     explicit = {name: value for name, value in given.items() if value is not None}
     url = explicit.get("url") or environment.get("HEADRACE_URL") or DEFAULT_URL
     token = explicit.get("token")
@@ -96,7 +96,7 @@ def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict
     return {"url": url, "username": username, "password": password}
 
 
-def _checked(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0

@@ -2,7 +2,7 @@
 
 `FAILPOINTS=advance:before=kill@3` sends SIGKILL to the process when it reaches `advance:before` for the third
 time; `stop` instead of `kill` sends SIGSTOP. Separate several failpoints by commas. A name consists of a SQL
-statement's name and `before` (about to be sent) or `after` (just answered). If the variable is not set,
+statement's name and `before` (about to be sent) or `after` (just executed). If the variable is not set,
 reaching a failpoint costs one lookup in an empty dict.
 """
 

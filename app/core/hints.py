@@ -1,7 +1,7 @@
 """Hints to other processes, through Redis: "there is work", "this happened", "look at this job".
 
 A hint is best effort by design: it is sent after the commit it announces, never waited for, and dropped while
-Redis is unavailable. Postgres is the truth; the maintenance loops and the hub make up for a lost hint.
+Redis is unavailable. Postgres is the source of truth; the maintenance loops and the hub recover lost hints.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ class Hints:
         self._tokens[queue_name] += min(tokens, room)
         self._waiting.set()
 
-    def events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
+    def publish_events(self, owner_id: UUID, events: Iterable[bytes]) -> None:
         """Publish events, which must be committed."""
         self._publish(keys.events(owner_id), events)
 
-    def look_at(self, worker_id: UUID, job_id: UUID) -> None:
+    def notify_worker(self, worker_id: UUID, job_id: UUID) -> None:
         """Tell a worker that one of its running jobs has changed."""
         self._publish(keys.worker(worker_id), (job_id.bytes,))
 

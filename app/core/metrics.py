@@ -37,7 +37,7 @@ BATCH_SECONDS = Histogram(
 )
 COMMIT_SECONDS = Histogram(
     "headrace_commit_seconds",
-    "Duration of one commit statement, whatever the number of batches in it.",
+    "Duration of one commit statement, which may contain several batches.",
     buckets=_SHORT,
 )
 COMMIT_BATCHES = Histogram(
@@ -63,7 +63,7 @@ JOBS_ACTIVE = Gauge(
 )
 WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers with an unexpired lease.")
 
-REDIS_UP = Gauge("headrace_redis_up", "1 while Redis answers this process, else 0.")
+REDIS_UP = Gauge("headrace_redis_up", "1 while Redis is available to this process, else 0.")
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(

@@ -38,10 +38,10 @@ def bounded(query: str, size: str, order: str, max_bytes: int = PAGE_BYTES) -> s
     return f"""
 SELECT * FROM (
     SELECT page.*, count(*) OVER () AS found, sum({size}) OVER (ORDER BY {order}) AS bytes_through,
-        row_number() OVER (ORDER BY {order}) AS place
+        row_number() OVER (ORDER BY {order}) AS page_row
     FROM ({query}) page) sized
-WHERE place = 1 OR bytes_through <= {max_bytes}
-ORDER BY place"""  # noqa: S608  # put together from constants
+WHERE page_row = 1 OR bytes_through <= {max_bytes}
+ORDER BY page_row"""  # noqa: S608  # put together from constants
 
 
 def to_page(rows: Sequence[AnyRow], limit: int, from_row: Callable[[AnyRow], Item]) -> Page[Item]:

@@ -55,7 +55,7 @@ class ExtensionPoint(Generic[T]):
         if self.module not in modules(plugin):
             return {}
         module = f"{plugin}.{self.module}"
-        mapping = getattr(_imported(module), self.attribute, None)
+        mapping = getattr(_import(module), self.attribute, None)
         if mapping is None:
             raise ConfigurationError(f"PLUGINS: {module} does not define {self.attribute}")
         if not isinstance(mapping, Mapping) or not all(
@@ -67,7 +67,7 @@ class ExtensionPoint(Generic[T]):
 
 def modules(plugin: str) -> list[str]:
     """Return which of `MODULES` a plugin has, without importing them."""
-    _imported(plugin)
+    _import(plugin)
     try:
         found = [name for name in MODULES if importlib.util.find_spec(f"{plugin}.{name}") is not None]
     except ModuleNotFoundError:
@@ -79,7 +79,7 @@ def modules(plugin: str) -> list[str]:
     return found
 
 
-def _imported(name: str) -> Any:
+def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except Exception as error:  # a foreign module may raise anything

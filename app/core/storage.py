@@ -28,7 +28,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from app.core import durable
+from app.core import durable_files
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage_io import DiskWriter, ObjectReader, ObjectWriter, Writer, acquire
@@ -88,7 +88,7 @@ class Storage:
         """
         digest = hashlib.sha256()
         size = 0
-        async with self._writer(_checked(key)) as writer:
+        async with self._writer(_check_key(key)) as writer:
             async for block in _blocks(content):
                 await asyncio.to_thread(digest.update, block)
                 async with self._call():
@@ -101,12 +101,12 @@ class Storage:
     async def put_all(self, contents: Mapping[str, bytes]) -> None:
         """Store several small files, faster than one by one. After an error, some of them may be stored."""
         for key in contents:
-            _checked(key)
+            _check_key(key)
         if self._folder is None:
             await asyncio.gather(*(self.put(key, content) for key, content in contents.items()))
             return
         async with self._call():
-            await asyncio.to_thread(durable.write_all, self._folder, contents)
+            await asyncio.to_thread(durable_files.write_all, self._folder, contents)
 
     async def put_file(self, key: str, path: Path) -> StoredFile:
         """Store a copy of a local file."""
@@ -114,7 +114,7 @@ class Storage:
 
     async def get(self, file: StoredFile | str) -> bytes:
         """Read a small file into memory. Raises FileMissing."""
-        key = _checked(file if isinstance(file, str) else file.key)
+        key = _check_key(file if isinstance(file, str) else file.key)
         async with self._call(key):
             found = await obstore.get_async(self._store, key)
             return bytes(await found.bytes_async())
@@ -125,7 +125,7 @@ class Storage:
         Each block is a separate request, so that a slow reader holds no connection, and only the failed block
         is retried.
         """
-        async with self._call(_checked(key)):
+        async with self._call(_check_key(key)):
             size = (await obstore.head_async(self._store, key))["size"]
         end = size if end is None else min(end, size)
         while start < end:
@@ -158,7 +158,7 @@ class Storage:
 
     def local_path(self, key: str) -> Path | None:
         """The path of a file in a folder, for reading only; None if the storage is a bucket."""
-        _checked(key)
+        _check_key(key)
         return None if self._folder is None else self._folder / key
 
     def reader(self, key: str) -> io.RawIOBase:
@@ -166,12 +166,12 @@ class Storage:
 
         It raises OSError, as such libraries expect, in place of our own errors.
         """
-        return ObjectReader(self._store, _checked(key))
+        return ObjectReader(self._store, _check_key(key))
 
     async def delete(self, keys: Sequence[str]) -> None:
         """Delete files. Missing files are ignored."""
         for first in range(0, len(keys), self._keys_at_once):
-            page = [_checked(key) for key in keys[first : first + self._keys_at_once]]
+            page = [_check_key(key) for key in keys[first : first + self._keys_at_once]]
             async with self._call():
                 if self._folder is not None:
                     await asyncio.to_thread(_remove_all, self._folder, page)
@@ -183,7 +183,7 @@ class Storage:
         async with self._call():
             if not await self._is_there():
                 return
-            pages = obstore.list(self._store, _checked(prefix.rstrip("/")), chunk_size=self._keys_at_once)
+            pages = obstore.list(self._store, _check_key(prefix.rstrip("/")), chunk_size=self._keys_at_once)
         while True:
             async with self._call():
                 page = await anext(pages, None)
@@ -211,7 +211,9 @@ class Storage:
         else:
             async with self._call():
                 folder = self._folder
-                file = await acquire(lambda: durable.DurableFile(folder, key), durable.DurableFile.discard)
+                file = await acquire(
+                    lambda: durable_files.DurableFile(folder, key), durable_files.DurableFile.discard
+                )
                 writer = DiskWriter(file)
         try:
             yield writer
@@ -271,14 +273,14 @@ def open_storage(
     return Storage(folder=None, bucket=bucket, call_seconds=call_seconds, keys_at_once=keys_at_once)
 
 
-def _checked(key: str) -> str:
+def _check_key(key: str) -> str:
     if not _KEY.fullmatch(key):
         raise ValueError(f"not a key: {key!r}")
     return key
 
 
 async def _blocks(content: bytes | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """The content in blocks of about BLOCK_BYTES, whatever the sizes of its pieces."""
+    """The content in blocks of about BLOCK_BYTES, regardless of the sizes of its pieces."""
     if isinstance(content, bytes):
         for start in range(0, len(content), BLOCK_BYTES):
             yield content[start : start + BLOCK_BYTES]
@@ -307,4 +309,4 @@ async def _read(path: Path) -> AsyncIterator[bytes]:
 
 def _remove_all(folder: Path, keys: Sequence[str]) -> None:
     for key in keys:
-        durable.remove(folder, key)
+        durable_files.remove(folder, key)

@@ -10,7 +10,7 @@ from obstore.exceptions import BaseError
 from obstore.store import ObjectStore
 from typing_extensions import Buffer
 
-from app.core import durable
+from app.core import durable_files
 
 PART_BYTES: Final = 8 * 1024 * 1024
 PARTS_AT_ONCE: Final = 2
@@ -35,7 +35,7 @@ class Writer(Protocol):
 class DiskWriter:
     """Writes to a folder, in threads."""
 
-    def __init__(self, file: durable.DurableFile) -> None:
+    def __init__(self, file: durable_files.DurableFile) -> None:
         self._file = file
 
     async def write(self, block: bytes) -> None:
@@ -79,7 +79,7 @@ class ObjectReader(io.RawIOBase):
         self._object = store
         self._key = key
         self._size = obstore.head(store, key)["size"]
-        self._place = 0
+        self._position = 0
 
     def readable(self) -> bool:
         """Whether it can be read: always."""
@@ -91,25 +91,27 @@ class ObjectReader(io.RawIOBase):
 
     def tell(self) -> int:
         """The current position."""
-        return self._place
+        return self._position
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move to another position."""
-        self._place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
-        return self._place
+        self._position = (
+            offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        )
+        return self._position
 
     def readinto(self, buffer: Buffer) -> int:
         """Read the next bytes into a buffer. Raises OSError."""
         view = memoryview(buffer)
-        end = min(self._place + len(view), self._size)
-        if end <= self._place:
+        end = min(self._position + len(view), self._size)
+        if end <= self._position:
             return 0
         try:
-            found = obstore.get_range(self._object, self._key, start=self._place, end=end)
+            found = obstore.get_range(self._object, self._key, start=self._position, end=end)
         except BaseError as error:
             raise OSError(str(error)) from error
         view[: len(found)] = found
-        self._place = end
+        self._position = end
         return len(found)
 
 

@@ -7,8 +7,8 @@ from datetime import date, time
 from typing import Any, Final
 
 
-def written(value: Any) -> str | None:
-    """A value as text: 3 and 3.0 are "3", true is "true", a timestamp is ISO 8601; None if it is missing."""
+def to_canonical_text(value: Any) -> str | None:
+    """Return a value as text: "3" for 3 and 3.0, "true" for true, ISO 8601 for times, None if missing."""
     match value:
         case None:
             return None
@@ -44,12 +44,12 @@ def number_fault(texts: Collection[str]) -> str | None:
     has_decimals = any("." in text or "e" in text or "E" in text for text in texts)
     for text in texts:
         if CODE.fullmatch(text):
-            return f"{text[:40]!r} would not come back as it was written"
+            return f"{text[:40]!r} would not be reproduced as written"
         value = float(text)
         if has_decimals and abs(value) > MAX_EXACT and text.strip().lstrip("-").isdecimal():
             return f"{text[:40]!r} has too many digits for a column with decimals"
         if len(text) > MAX_DIGITS and significant_digits(text) > MAX_DIGITS:
-            return f"{text[:40]!r} has more digits than a number keeps"
+            return f"{text[:40]!r} has more digits than a number can hold"
         other = by_value.setdefault(value, text)
         if other != text and value != 0:
             return f"{other[:40]!r} and {text[:40]!r} would be the same number"

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from app.core.errors import AppError
-from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
+from app.datasets.conversion.messages import Converted, Rejection, Result, Task
 from app.datasets.errors import BadColumns, BadHeader, DatasetRowsTooLarge, TooManyDatasetRows
 from app.datasets.import_limits import ImportLimits
 from app.datasets.options import AS_FOUND, ReadOptions
@@ -108,22 +108,22 @@ def _result(
             error=errors[-LOGGED_ERROR_BYTES:].decode(errors="replace"),
         )
         raise BadFile(reason="reading it failed")
-    answer = msgspec.json.decode(output, type=Answer)
-    if isinstance(answer, Converted):
-        return answer
-    raise _error(answer, max_rows, output_bytes)
+    result = msgspec.json.decode(output, type=Result)
+    if isinstance(result, Converted):
+        return result
+    raise _error(result, max_rows, output_bytes)
 
 
-def _error(refusal: Refusal, max_rows: int, output_bytes: int) -> AppError:
-    match refusal.code:
+def _error(rejection: Rejection, max_rows: int, output_bytes: int) -> AppError:
+    match rejection.code:
         case "bad_row":
-            return BadRow(line=refusal.line, reason=refusal.reason)
+            return BadRow(line=rejection.line, reason=rejection.reason)
         case "bad_header":
-            if refusal.line is None:
-                return BadColumns(reason=refusal.reason)
-            return BadHeader(line=refusal.line, reason=refusal.reason)
+            if rejection.line is None:
+                return BadColumns(reason=rejection.reason)
+            return BadHeader(line=rejection.line, reason=rejection.reason)
         case "bad_file":
-            return BadFile(reason=refusal.reason)
+            return BadFile(reason=rejection.reason)
         case "too_many_rows":
             return TooManyDatasetRows(limit=max_rows)
         case "rows_too_large":

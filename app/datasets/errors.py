@@ -18,14 +18,14 @@ class DatasetInUse(Conflict):
 
 
 class DatasetTooLarge(TooLarge):
-    """The dataset is larger than {limit} bytes, the most that one may have. Upload it in parts."""
+    """The dataset exceeds the limit of {limit} bytes. Split it into several datasets."""
 
     code = "dataset_too_large"
     title = "Dataset too large"
 
 
 class TooManyDatasetRows(TooLarge):
-    """The dataset has more than {limit} rows, the most that one may have. Upload it in parts."""
+    """The dataset exceeds the limit of {limit} rows. Split it into several datasets."""
 
     code = "too_many_dataset_rows"
     title = "Too many dataset rows"

@@ -13,7 +13,7 @@ from app.core import ids, memory
 from app.core.errors import AppError
 from app.core.resources import Resources
 from app.datasets import commands, conversion_process, stored_files
-from app.datasets.conversion.answers import Converted
+from app.datasets.conversion.messages import Converted
 from app.datasets.conversion_process import Limits
 from app.datasets.errors import DatasetTooLarge
 from app.datasets.fair_queue import FairQueue
@@ -41,7 +41,7 @@ class DatasetImporter:
         self._quota = StorageQuota(settings.max_user_bytes)
         self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
 
-    async def take(
+    async def import_upload(
         self,
         owner_id: UUID,
         name: str,
@@ -80,7 +80,7 @@ class DatasetImporter:
     @asynccontextmanager
     async def spool(self, owner_id: UUID) -> AsyncIterator[tuple[Path, Callable[[int], None]]]:
         """A temporary folder for one upload, and the function that reserves bytes in it."""
-        with self.spools.of(owner_id) as reserve:
+        with self.spools.reserving(owner_id) as reserve:
             async with spooling.folder() as folder:
                 yield folder, reserve
 

@@ -1,4 +1,4 @@
-"""Options with which a client overrides what the conversion would detect."""
+"""Upload options, which override what the conversion detects."""
 
 import codecs
 from enum import StrEnum
@@ -54,7 +54,7 @@ AS_FOUND: Final = ReadOptions()
 
 
 def encoding(name: str) -> str | None:
-    """Python's name of a supported encoding; None for any other."""
+    """Return Python's name of a supported encoding; None for any other."""
     try:
         found = codecs.lookup(name).name
     except (LookupError, ValueError):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.conversion import columns, forms
+from app.datasets.conversion import columns, notation
 from app.datasets.values import Column
 
 _decode: Final = msgspec.json.Decoder().decode
@@ -65,7 +65,7 @@ class RowReader:
     def first_rows(self, count: int, max_bytes: int) -> list[msgspec.Raw]:
         """The first rows as JSON objects: at least one, then as many as fit in `max_bytes`.
 
-        At most one row group and the answer are in memory, however large the rows are.
+        At most one row group and the result are in memory, however large the rows are.
         """
         encoded: list[msgspec.Raw] = []
         left = max_bytes
@@ -80,7 +80,7 @@ class RowReader:
         for first in range(0, end, _ROWS_AT_ONCE):
             part = self.table(first, min(_ROWS_AT_ONCE, end - first))
             names = part.column_names
-            by_column = [_raw_values(part, place) for place in range(part.num_columns)]
+            by_column = [_raw_values(part, index) for index in range(part.num_columns)]
             for row in zip(*by_column, strict=True):
                 yield _encode(dict(zip(names, row, strict=True)))
 
@@ -117,37 +117,37 @@ class RowReader:
 def objects(table: pa.Table) -> list[dict[str, Any]]:
     """The rows of a table as JSON values."""
     names = table.column_names
-    by_column = [values(table, place) for place in range(table.num_columns)]
+    by_column = [values(table, index) for index in range(table.num_columns)]
     return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
 
 
-def _raw_values(table: pa.Table, place: int) -> list[Any]:
+def _raw_values(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as JSON values; JSON text is passed on unparsed."""
-    if columns.json_type(table.schema.field(place)) is None:
-        return values(table, place)
-    return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(place).to_pylist()]
+    if columns.json_type(table.schema.field(index)) is None:
+        return values(table, index)
+    return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(index).to_pylist()]
 
 
-def values(table: pa.Table, place: int) -> list[Any]:
+def values(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as JSON values."""
-    column = table.schema.field(place)
-    return _plain(column)(typed(column, table.column(place)))
+    column = table.schema.field(index)
+    return _plain(column)(typed(column, table.column(index)))
 
 
-def written(table: pa.Table, place: int) -> list[Any]:
+def as_written(table: pa.Table, index: int) -> list[Any]:
     """One column of a table as written in the upload: text where the file had text."""
-    return written_values(table.schema.field(place), table.column(place))
+    return values_as_written(table.schema.field(index), table.column(index))
 
 
-def written_values(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
+def values_as_written(column: pa.Field, stored: pa.ChunkedArray) -> list[Any]:
     """The values of one column as written in the upload."""
-    form = columns.form(column)
-    if form is not None:
-        return forms.texts_of(stored, form)
+    original = columns.notation(column)
+    if original is not None:
+        return notation.texts_of(stored, original)
     return _plain(column)(stored)
 
 
-def shown(table: pa.Table) -> pa.Table:
+def in_shown_types(table: pa.Table) -> pa.Table:
     """The table with each column in the type that users see."""
     values = [typed(column, stored) for column, stored in zip(table.schema, table.columns, strict=True)]
     fields = [
@@ -162,21 +162,21 @@ def typed(column: pa.Field, stored: pa.ChunkedArray) -> pa.ChunkedArray:
     view = columns.view(column)
     if view == stored.type:
         return stored
-    return pa.chunked_array([forms.convert(chunk, view) for chunk in stored.chunks], view)
+    return pa.chunked_array([notation.convert(chunk, view) for chunk in stored.chunks], view)
 
 
 def _plain(column: pa.Field) -> Callable[[pa.ChunkedArray], list[Any]]:
     if columns.json_type(column) is not None:
-        return _parsed
-    return _listed
+        return _parse_json
+    return _to_list
 
 
-def _listed(column: pa.ChunkedArray) -> list[Any]:
+def _to_list(column: pa.ChunkedArray) -> list[Any]:
     found: list[Any] = column.to_pylist()
     if types.is_temporal(column.type):
         return [None if value is None else value.isoformat() for value in found]
     return found
 
 
-def _parsed(column: pa.ChunkedArray) -> list[Any]:
+def _parse_json(column: pa.ChunkedArray) -> list[Any]:
     return [None if text is None else _decode(text) for text in column.to_pylist()]

@@ -191,7 +191,7 @@ async def create_dataset(
     read_options = upload_options.options(
         upload.file_format, delimiter=delimiter, encoding=encoding, null_values=null_values, columns=columns
     )
-    dataset = await importer.take(
+    dataset = await importer.import_upload(
         user.id, upload.name, upload.file_format, upload.chunks, is_gzip=is_gzip, options=read_options
     )
     created = views.dataset_view(dataset)

@@ -1,4 +1,4 @@
-"""Datasets and their columns, as every module passes them."""
+"""The types `Dataset` and `Column`."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,7 +46,7 @@ class Dataset:
     """An uploaded dataset: a row of `datasets`.
 
     `bytes` and `sha256` are those of the file as uploaded. `file` has the rows as Parquet, in row groups,
-    whatever the `format` of the upload. `options` say how the upload was read.
+    for every `format` of the upload. `options` say how the upload was read.
     """
 
     id: UUID

@@ -121,7 +121,7 @@ class EmbeddedPostgres(EmbeddedServer):
         if owner is not None:
             installation = _find_installation()
             account.grant_read(installation)
-            # Wheels for Linux keep their shared libraries beside the package.
+            # Wheels for Linux keep their shared libraries next to the package.
             account.grant_read(installation.parent.with_suffix(".libs"))
             account.grant_search(installation / "bin", owner)
             account.grant_search(self.data_dir, owner)

@@ -16,7 +16,7 @@ from app.embedded.account import Account
 
 logger = logging.getLogger("headrace.embedded")
 
-# Nothing else of our environment: PGPORT and the like would change the server, and it needs no secrets.
+# The rest of our environment is dropped: variables like PGPORT affect the server, and it needs no secrets.
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 # Some builds of Python, which runs `launch`, do not start without it.
 KEPT_VARIABLES = ("LD_LIBRARY_PATH",)
@@ -42,7 +42,7 @@ class ServerProcess:
     ) -> None:
         self.server = server
         self._exited = threading.Event()
-        self._is_needed = False
+        self._must_run = False
         started: Future[subprocess.Popen[bytes]] = Future()
         uid, gid = (account.uid, account.gid) if account else (-1, -1)
         threading.Thread(
@@ -82,13 +82,13 @@ class ServerProcess:
         """Wait at most `seconds` for the server to end; return whether it has."""
         return self._exited.wait(seconds)
 
-    def need(self) -> None:
-        """From now on log an error if the server ends before `end()` is called."""
-        self._is_needed = True
+    def expect_to_run(self) -> None:
+        """From now on, log an error if the server ends before `end()` is called."""
+        self._must_run = True
 
     def end(self, with_signal: signal.Signals) -> None:
         """Send a signal that should end the server."""
-        self._is_needed = False
+        self._must_run = False
         self._process.send_signal(with_signal)
 
     def _run(
@@ -114,7 +114,7 @@ class ServerProcess:
         started.set_result(process)
         exit_code = process.wait()
         self._exited.set()
-        if self._is_needed:
+        if self._must_run:
             logger.error(
                 "%s (pid %d) ended unexpectedly with exit code %d", self.server, process.pid, exit_code
             )

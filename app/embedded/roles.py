@@ -1,6 +1,6 @@
 """The roles of the embedded Postgres: the application, which is not a superuser, and the administrator.
 
-Passwords are generated once and stored beside the data, readable for its owner only. Postgres and its log get
+Passwords are generated once and stored next to the data, readable only by its owner. Postgres and its log get
 SCRAM verifiers, from which a password cannot be computed (RFC 5802, RFC 7677).
 """
 

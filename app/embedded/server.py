@@ -81,7 +81,7 @@ class EmbeddedServer(ABC):
                 self._prepare(log)
                 self._process = self._launch(self._command(), self._account(), log)
                 self._await_answer(self._process)
-                self._process.need()
+                self._process.expect_to_run()
             except (OSError, AccountMissing, DataDirTaken, ServerNotReady) as error:
                 self.kill()
                 raise self._error(error, log_start) from error

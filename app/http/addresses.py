@@ -34,7 +34,7 @@ def client_network(scope: Scope, trusted: Sequence[Network]) -> str:
     client = scope.get("client")
     host: str = client[0] if client else ""
     if trusted and is_trusted(host, trusted):
-        for name in reversed(_forwarded(scope)):
+        for name in reversed(_forwarded_addresses(scope)):
             if _parse(name) is None:
                 break
             host = name
@@ -53,7 +53,7 @@ def network_of(host: str) -> str:
     return str(address)
 
 
-def _forwarded(scope: Scope) -> list[str]:
+def _forwarded_addresses(scope: Scope) -> list[str]:
     values = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return [part.strip() for part in b",".join(values).decode("latin-1").split(",")]
 

@@ -11,7 +11,7 @@ from app.core import text
 from app.core.errors import AppError
 
 APP_ERROR: Final = "app_error"
-"""Key of the AppError that answers the request, in the context of a validation error."""
+"""Key of the AppError to respond with, in the context of a validation error."""
 
 MAX_DEPTH: Final = 20
 MAX_UNKNOWN: Final = 20

@@ -1,4 +1,4 @@
-"""Conditional requests (RFC 9110, section 13), by entity tag. Nothing here has a modification date."""
+"""Conditional requests (RFC 9110, section 13), by entity tag. Modification dates are not supported."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Conditions:
     range: str | None = None
 
     def is_unchanged(self, etag: str) -> bool:
-        """Whether the client already has the current version, so that the answer is 304.
+        """Whether the client already has the current version, so that the response is 304.
 
         `etag` is the tag of the current version. Raises PreconditionFailed if `If-Match` names others.
         """
@@ -48,7 +48,7 @@ class Conditions:
 def _names(header: str, etag: str, *, weakly: bool = False) -> bool:
     """Whether `*` or a list of tags includes this tag (RFC 9110, 8.8.3.2).
 
-    The strong comparison takes no weak tag; the weak one ignores that a proxy has weakened a tag.
+    The strong comparison never matches a weak tag; the weak one ignores `W/`, which a proxy may have added.
     """
     if header.strip() == ANY:
         return True
@@ -64,43 +64,43 @@ def _tags(header: str) -> Iterator[str]:
 async def get_if_none_match(
     request: Request,
     if_none_match: Annotated[
-        str | None, Header(description="`ETag` values, or `*`: the answer is 304 if one is current.")
+        str | None, Header(description="`ETag` values, or `*`. Returns 304 if one is current.")
     ] = None,
 ) -> Conditions:
-    """The condition of a route that serves JSON: `If-None-Match` alone."""
-    return Conditions(if_none_match=_joined(request, "if-none-match"))
+    """Return the condition of a route that serves JSON: only `If-None-Match`."""
+    return Conditions(if_none_match=_join_header(request, "if-none-match"))
 
 
 async def get_conditions(
     request: Request,
     if_match: Annotated[
-        str | None, Header(description="`ETag` values, or `*`: the answer is 412 if none is current.")
+        str | None, Header(description="`ETag` values, or `*`. Returns 412 if none is current.")
     ] = None,
     if_none_match: Annotated[
-        str | None, Header(description="`ETag` values, or `*`: the answer is 304 if one is current.")
+        str | None, Header(description="`ETag` values, or `*`. Returns 304 if one is current.")
     ] = None,
     if_range: Annotated[
-        str | None, Header(description="One `ETag`: the range is sent only if it is current.")
+        str | None, Header(description="One `ETag`. Unless it is current, the whole file is sent.")
     ] = None,
     byte_range: Annotated[
         str | None, Header(alias="Range", description="One range of bytes, such as `bytes=0-1023`.")
     ] = None,
 ) -> Conditions:
-    """The conditions of a route that serves a file.
+    """Return the conditions of a route that serves a file.
 
     RFC 9110 defines ranges for GET only, so those of a HEAD request are ignored.
     """
     is_head = methods.is_head(request.scope)
     return Conditions(
-        if_match=_joined(request, "if-match"),
-        if_none_match=_joined(request, "if-none-match"),
+        if_match=_join_header(request, "if-match"),
+        if_none_match=_join_header(request, "if-none-match"),
         if_range=if_range,
         range=None if is_head else byte_range,
     )
 
 
-def _joined(request: Request, name: str) -> str | None:
-    """All values of a header that may be sent more than once; FastAPI passes only the first."""
+def _join_header(request: Request, name: str) -> str | None:
+    """Join all values of a header that may be sent more than once; FastAPI passes only the first."""
     return ", ".join(request.headers.getlist(name)) or None
 
 

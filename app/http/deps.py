@@ -45,5 +45,5 @@ async def get_session(database: DatabaseDep) -> AsyncIterator[AsyncSession]:
 
 
 # scope="function" commits before the response is sent. The default commits after it, and a client could then
-# act on an answer that the next request cannot see yet.
+# act on a response that the next request cannot see yet.
 SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

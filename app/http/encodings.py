@@ -10,14 +10,14 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core.errors import BodyTooLarge
+from app.http.body_errors import FORM, is_json
 from app.http.errors import BadEncoding, UnsupportedEncoding
 from app.http.middleware import body_limit, forget_length, hold_body
 from app.http.problems import ProblemHTTPException
-from app.http.unreadable import FORM, is_json
 
 MAX_RATIO: Final = 200
 FREE_BYTES: Final = 1024 * 1024
-"""Any body may decompress to this size, whatever its ratio."""
+"""Any body may decompress to this size, at any compression ratio."""
 
 _GZIP: Final = ("gzip", "x-gzip")
 _MAX_SHOWN: Final = 100
@@ -88,7 +88,7 @@ class _Inflated:
                 raise ProblemHTTPException(BodyTooLarge(limit=limit))
             if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:
                 raise ProblemHTTPException(
-                    BadEncoding(reason=f"it inflates to more than {MAX_RATIO} times its size")
+                    BadEncoding(reason=f"it decompresses to more than {MAX_RATIO} times its size")
                 )
             self._hold(self._inflated_bytes)
             pieces.append(piece)

@@ -1,4 +1,4 @@
-"""Answers that are files: validators, ranges of bytes, and the headers that go with them (RFC 9110)."""
+"""Responses that are files: validators, byte ranges and their headers (RFC 9110)."""
 
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -20,7 +20,7 @@ ReadRange = Callable[[int, int], AsyncIterator[bytes]]
 
 @dataclass(frozen=True)
 class ServedFile:
-    """One version of a file. `etag` is a strong tag with its quotes; `headers` go with every answer."""
+    """One version of a file. `etag` is a strong tag with its quotes; `headers` are part of every response."""
 
     etag: str
     size: int
@@ -35,9 +35,9 @@ async def respond(
     *,
     content_headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with the file (200), a part of it (206), or 304 if the client has this version.
+    """Respond with the file (200), a part of it (206), or 304 if the client has this version.
 
-    `content_headers` go only with an answer that has content. Raises PreconditionFailed,
+    `content_headers` are added only to responses that have content. Raises PreconditionFailed,
     RangeNotSatisfiable, and what `read` raises before its first block.
     """
     headers = {**file.headers, "ETag": file.etag, "Accept-Ranges": "bytes"}
@@ -53,7 +53,7 @@ async def respond(
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     return StreamingResponse(
-        await _started(read(start, end)),
+        await _start(read(start, end)),
         status_code=status.HTTP_200_OK if part is None else status.HTTP_206_PARTIAL_CONTENT,
         headers=headers,
         media_type=file.media_type,
@@ -61,14 +61,14 @@ async def respond(
 
 
 def attachment(filename: str) -> dict[str, str]:
-    """The header that makes a browser save the answer under this name (RFC 6266, RFC 8187)."""
+    """The header that makes a browser save the response under this name (RFC 6266, RFC 8187)."""
     is_plain = _PLAIN_NAME.fullmatch(filename) is not None
     value = f'filename="{filename}"' if is_plain else f"filename*=UTF-8''{quote(filename, safe='')}"
     return {"Content-Disposition": f"attachment; {value}"}
 
 
 def responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a route that answers with `respond`, beside its errors."""
+    """Return the `responses=` of a route that uses `respond`, without its errors."""
     validators = {
         "ETag": _header("Entity tag of this version: the SHA-256 of the file"),
         "Accept-Ranges": _header("`bytes`"),
@@ -90,7 +90,7 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-async def _started(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _start(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same blocks, with the first one already read: a missing file is known before the status is sent."""
     first = await anext(blocks, b"")
 

@@ -20,7 +20,7 @@ _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
 class MethodsMiddleware:
-    """Answers HEAD and OPTIONS for all routes. It runs inside the middleware that logs requests."""
+    """Handles HEAD and OPTIONS for all routes. It runs inside the middleware that logs requests."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class MethodsMiddleware:
             await self._app(scope, receive, send)
 
     async def _head(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Call the GET route, and send the head of its answer without the body."""
+        """Call the GET route, and send the head of its response without the body."""
 
         async def send_head(message: Message) -> None:
             # The log and the server are outside of this middleware: for them the request is a HEAD.
@@ -59,11 +59,11 @@ class MethodsMiddleware:
 
 
 class _HeadSent(Exception):
-    """Stops an answer after its head: the body of an event stream would never end."""
+    """Stops a response after its head: the body of an event stream would never end."""
 
 
 def is_head(scope: Scope) -> bool:
-    """Whether a request that a GET route answers is a HEAD request."""
+    """Whether a request handled by a GET route is a HEAD request."""
     return scope.get(_HEAD, False) is True
 
 
@@ -77,35 +77,35 @@ def allowed(scope: Scope) -> str:
     if found is None:
         return ""
     path = getattr(found, "path", None)
-    return _listed(route for route in routes if getattr(route, "path", None) == path)
+    return _format_methods(route for route in routes if getattr(route, "path", None) == path)
 
 
-def _listed(routes: Iterable[Any]) -> str:
+def _format_methods(routes: Iterable[Any]) -> str:
     methods = {"OPTIONS"}
     for route in routes:
-        if not isinstance(route, Refusal):
+        if not isinstance(route, MethodNotAllowedRoute):
             methods |= getattr(route, "methods", None) or set()
     if "GET" in methods:
         methods.add("HEAD")
     return ", ".join(method for method in _ORDER if method in methods)
 
 
-class Refusal(Route):
-    """Answers 405 for methods that a fixed path lacks but a matching template has.
+class MethodNotAllowedRoute(Route):
+    """Responds 405 to methods that a fixed path lacks but a matching template has.
 
-    Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which answers that "bulk" is not an id.
+    Without it `GET /jobs/bulk` reaches `GET /jobs/{job_id}`, which responds that "bulk" is not an id.
     """
 
     def __init__(self, path: str, methods: set[str]) -> None:
-        super().__init__(path, _refuse, methods=sorted(methods), include_in_schema=False)
+        super().__init__(path, _raise_405, methods=sorted(methods), include_in_schema=False)
 
 
-async def _refuse(request: Request) -> NoReturn:
+async def _raise_405(request: Request) -> NoReturn:
     raise HTTPException(HTTP_405_METHOD_NOT_ALLOWED)
 
 
-def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """The same routes, with a Refusal before each template that would match other methods of a fixed path."""
+def with_method_errors(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """Add a MethodNotAllowedRoute before each template that would match other methods of a fixed path."""
     complete = list(routes)
     methods: dict[str, set[str]] = {}
     for route in routes:
@@ -119,5 +119,5 @@ def with_refusals(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
         ]
         caught = {method for template in templates for method in template.methods or ()} - own
         if caught:
-            complete.insert(complete.index(templates[0]), Refusal(path, caught))
+            complete.insert(complete.index(templates[0]), MethodNotAllowedRoute(path, caught))
     return complete

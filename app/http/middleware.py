@@ -19,12 +19,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.core import ids, metrics
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
-from app.http.budget import FREE_BYTES, SmallBodies
+from app.http.body_budget import FREE_BYTES, SmallBodies
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
 SERVICE_RESTART: Final = 1012  # WebSocket close code: the server restarts
-CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before the answer
+CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before the response
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
@@ -81,17 +81,17 @@ class RequestMiddleware:
             if self._is_ended_by_the_server():
                 # A library may have replaced the cancellation. Re-raised, it would be a 500 with a traceback.
                 if not exchange.is_answered:
-                    await problems.answer(scope, ShuttingDown())(scope, receive, exchange.send)
+                    await problems.error_response(scope, ShuttingDown())(scope, receive, exchange.send)
                 return
             if isinstance(error, asyncio.CancelledError):
                 raise
             if exchange.is_answered:
                 # Returning early makes the server close the connection, so that the client does not take a
-                # partial answer for a complete one.
-                log.error("answer_broken_off", exc_info=error)
+                # partial response for a complete one.
+                log.error("response_aborted", exc_info=error)
                 return
-            # Starlette would answer outside of this middleware: without id, log line and metric.
-            await problems.answer(scope, error)(scope, receive, exchange.send)
+            # Starlette would respond outside of this middleware: without request id, log line and metric.
+            await problems.error_response(scope, error)(scope, receive, exchange.send)
         finally:
             body.release()
 
@@ -111,7 +111,7 @@ class RequestMiddleware:
 
 async def _close_socket(scope: Scope, send: Send) -> None:
     """Close a WebSocket on shutdown: with a 503 instead of the handshake, or with 1012 after it."""
-    response = problems.answer(scope, ShuttingDown())
+    response = problems.error_response(scope, ShuttingDown())
     start = {"status": response.status_code, "headers": response.raw_headers}
     try:
         await send({"type": "websocket.http.response.start", **start})

@@ -32,7 +32,7 @@ def page_query(*, default: int, maximum: int) -> Callable[..., Awaitable[PageQue
     async def read(
         cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
         limit: Annotated[
-            int, Query(ge=1, le=maximum, description="How many items the page has at most.")
+            int, Query(ge=1, le=maximum, description="Maximum number of items per page.")
         ] = default,
     ) -> PageQuery:
         return PageQuery(cursor, limit)

@@ -16,7 +16,7 @@ import pydantic_core
 from app.http.json_structure import MAX_STRING_BYTES, WINDOW_BYTES, StringTooLong, outside_strings
 
 PIECE_BYTES: Final = 256 * 1024
-"""Least size of a piece. It takes about 1 ms of processor time, at worst 10: tens of thousands of `[]`."""
+"""Minimum size of a piece, about 1 ms of CPU time; at worst 10 ms, for tens of thousands of `[]`."""
 
 MAX_DEPTH: Final = 4
 """A value within this many others, or more, has the same limit as a string."""
@@ -31,7 +31,7 @@ _BRACKETS_AND_COMMAS: Final = re.compile(rb"[\[\]{},]")
 _CLOSING: Final = {b"[": b"]", b"{": b"}"}
 _POSITION: Final = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 
-# Placeholders for entries that are not in a piece. They are arrays: no byte beside one can become part of it.
+# Placeholders for entries that are not in a piece. They are arrays: no adjacent byte can become part of one.
 _MARK: Final = secrets.token_hex(16)
 """No client can know this name, so none can send a member or a value that is taken for a placeholder."""
 
@@ -40,7 +40,7 @@ _LATER: Final = {b"[": b",[]]", b"{": f',"{_MARK}":[]}}'.encode()}
 _CHILD: Final = f'["{_MARK}"]'.encode()
 
 _PADDING: Final = b" " * 16
-"""Follows a piece, or the parser would report the end of the text in place of an escape that is too short."""
+"""Follows a piece. Without it, the parser reports the end of the text instead of a truncated escape."""
 
 
 class NotJson(ValueError):
@@ -61,7 +61,7 @@ async def parse(text: bytearray) -> Any:
 def parse_in_pieces(
     text: bytearray, *, piece_bytes: int = PIECE_BYTES, window_bytes: int = WINDOW_BYTES
 ) -> Any:
-    """Return the value of a JSON text, whatever its size. Raises NotJson and Indivisible."""
+    """Parse a JSON text of any size. Raises NotJson and Indivisible."""
     try:
         return _Cutter(text, piece_bytes, window_bytes).parse()
     except StringTooLong:
@@ -140,23 +140,24 @@ class _Cutter:
         for start, window in outside_strings(self._text, self._window_bytes):
             pattern = _BRACKETS_AND_COMMAS if start + len(window) > self._due else _BRACKETS
             for found in pattern.finditer(window):
-                mark, place = found[0], start + found.start()
+                mark, position = found[0], start + found.start()
                 if mark == b",":
-                    if place >= self._due and len(self._open) > 1:
-                        self._cut_before(place)
+                    if position >= self._due and len(self._open) > 1:
+                        self._cut_before(position)
                 elif mark in _CLOSING:
-                    self._enter(mark, place)
+                    self._enter(mark, position)
                 elif mark == _CLOSING.get(self._open[-1].bracket):
-                    self._leave(place + 1)
+                    self._leave(position + 1)
                 else:
-                    return place + 1
+                    return position + 1
         return len(self._text)
 
-    def _enter(self, bracket: bytes, place: int) -> None:
+    def _enter(self, bracket: bytes, position: int) -> None:
         if len(self._open) > _MAX_NESTING:
-            line, column = self._text.count(b"\n", 0, place) + 1, place - self._text.rfind(b"\n", 0, place)
+            line = self._text.count(b"\n", 0, position) + 1
+            column = position - self._text.rfind(b"\n", 0, position)
             raise NotJson(f"recursion limit exceeded at line {line} column {column}")
-        self._open.append(_Container(bracket, place))
+        self._open.append(_Container(bracket, position))
 
     def _leave(self, end: int) -> None:
         last = self._open.pop()
@@ -192,6 +193,6 @@ class _Cutter:
         found[last] = inner.value
         outer.add(found)
 
-    def _proceed_from(self, place: int) -> None:
-        self._open[self._cut - 1].parsed = place
-        self._due = place + self._piece_bytes
+    def _proceed_from(self, position: int) -> None:
+        self._open[self._cut - 1].parsed = position
+        self._due = position + self._piece_bytes

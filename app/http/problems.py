@@ -1,6 +1,6 @@
 """Errors as `application/problem+json` (RFC 9457), and their description in the OpenAPI document.
 
-No input is echoed: FastAPI's own answer to an invalid body repeats it, passwords included.
+No input is echoed: FastAPI's own response to an invalid body repeats it, passwords included.
 """
 
 from collections import defaultdict
@@ -28,7 +28,7 @@ from app.core.errors import (
     Unauthorized,
     Unprocessable,
 )
-from app.http import methods, unreadable
+from app.http import body_errors, methods
 from app.http.body import APP_ERROR
 from app.http.errors import BadEncoding, MalformedJson, UnsupportedEncoding, UnsupportedMediaType
 
@@ -77,22 +77,22 @@ def install(app: FastAPI) -> None:
 
 
 async def _handle(connection: HTTPConnection, error: Exception) -> Response:
-    return answer(connection.scope, error)
+    return error_response(connection.scope, error)
 
 
-def answer(scope: Scope, error: Exception) -> Response:
+def error_response(scope: Scope, error: Exception) -> Response:
     """The response for any error."""
     match error:
         case ProblemHTTPException(error=carried):
-            return answer(scope, carried)
+            return error_response(scope, carried)
         case AppError():
-            return _answer_app_error(scope, error)
+            return _app_error_response(scope, error)
         case RequestValidationError():
-            if (wrong := unreadable.cause(scope, error)) is not None:
+            if (wrong := body_errors.cause(scope, error)) is not None:
                 return _respond(scope, wrong)
-            return _answer_invalid(scope, error.errors())
+            return _validation_error_response(scope, error.errors())
         case HTTPException():
-            return _answer_http_exception(scope, error)
+            return _http_exception_response(scope, error)
         case _:
             log.error("request_failed", exc_info=error)
             return _respond(scope, InternalError())
@@ -102,34 +102,34 @@ class InternalError(AppError):
     """Internal error. Report the request id to the operator, who finds it in the logs."""
 
 
-def _answer_app_error(scope: Scope, error: AppError) -> Response:
+def _app_error_response(scope: Scope, error: AppError) -> Response:
     if error.__cause__ is not None and error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request_refused", code=error.code, cause=repr(error.__cause__))
     return _respond(scope, error)
 
 
-def _answer_invalid(scope: Scope, faults: Sequence[Any]) -> Response:
+def _validation_error_response(scope: Scope, faults: Sequence[Any]) -> Response:
     for fault in faults:
         error = fault.get("ctx", {}).get(APP_ERROR)
         if isinstance(error, AppError):
-            return _respond(scope, error, **_place(fault["loc"], error))
+            return _respond(scope, error, **_location_of(fault["loc"], error))
     return _respond(scope, Unprocessable(), errors=_faults(faults))
 
 
-def _place(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
+def _location_of(location: Sequence[str | int], error: AppError) -> dict[str, Any]:
     """The location of the error, if it concerns one of several entries."""
     numbers = [index for index, part in enumerate(location) if isinstance(part, int)]
     if not numbers:
         return {}
-    way = [_name(part) for part in location[: numbers[0] + 1]]
-    return {"errors": [{"loc": way, "msg": error.detail, "type": error.code}]}
+    path = [_name(part) for part in location[: numbers[0] + 1]]
+    return {"errors": [{"loc": path, "msg": error.detail, "type": error.code}]}
 
 
-def _answer_http_exception(scope: Scope, error: HTTPException) -> Response:
-    """Answer the errors of the framework: an unknown path, a wrong method, an unreadable body."""
+def _http_exception_response(scope: Scope, error: HTTPException) -> Response:
+    """Respond to errors of the framework: an unknown path, a wrong method, an unreadable body."""
     if error.status_code == HTTPStatus.NOT_FOUND:
         return _respond(scope, NotFound())
-    if (unread := unreadable.cause_of_400(error)) is not None:
+    if (unread := body_errors.cause_of_400(error)) is not None:
         return _respond(scope, unread)
     status = HTTPStatus(error.status_code)
     members = {
@@ -259,12 +259,12 @@ def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
         yield BodyTooLarge(limit=65_536)
         yield RequestHeadTooLarge(limit=32_768)
     taken = operation.get("requestBody", {}).get("content", {})
-    for media_type in (unreadable.JSON, unreadable.FORM):
+    for media_type in (body_errors.JSON, body_errors.FORM):
         if media_type in taken:
             yield UnsupportedMediaType(expected=media_type, got="text/plain")
             yield UnsupportedEncoding(got="br")
             yield BadEncoding(reason="it is cut off")
-    if unreadable.JSON in taken:
+    if body_errors.JSON in taken:
         yield MalformedJson(reason="expecting value", line=3, column=14)
 
 

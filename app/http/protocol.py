@@ -2,9 +2,9 @@
 
 The head of a request is limited in size and time, connections are counted, and a body is read only as the
 application asks for it. If a request is refused while its body still arrives, the connection is closed so
-that the client can read the answer ("lingering close"): the server closes its sending side, discards input
+that the client can read the response ("lingering close"): the server closes its sending side, discards input
 for a limited time, and only then closes the socket. When a socket is closed with unread data, the kernel
-sends a reset, and the client may lose the answer.
+sends a reset, and the client may lose the response.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from app.core.errors import (
     TooManyConnections,
 )
 from app.http import problems
-from app.http.connections import ConnectionCounter
+from app.http.connection_limits import ConnectionCounter
 
 LINGER_SECONDS: Final = 30.0
 LINGER_BYTES: Final = 256 * 1024 * 1024
@@ -124,7 +124,7 @@ class BoundedProtocol(HttpToolsProtocol):
             > self.max_head_bytes + MAX_FRAMING_RATIO * self._body_bytes
         ):
             self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes))
-        elif self._is_answering:
+        elif self._is_responding:
             # The application resumes reading when it needs the rest.
             self.flow.pause_reading()
 
@@ -165,7 +165,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def send_400_response(self, msg: str) -> None:
-        """Answer input that is not a valid request."""
+        """Respond to input that is not a valid request."""
         # httptools hides the exception of a callback; only `on_headers_complete` raises one.
         is_long = self._is_head_too_large()
         self._refuse(RequestHeadTooLarge(limit=self.max_head_bytes) if is_long else MalformedRequest())
@@ -199,25 +199,25 @@ class BoundedProtocol(HttpToolsProtocol):
             self.server_state.total_requests += 1
 
     def _refuse(self, error: AppError) -> None:
-        """Answer in place of the application, and close."""
-        if self._is_answering:
-            # Another answer is being sent, for which the client waits; it is the last one.
+        """Respond instead of the application, and close."""
+        if self._is_responding:
+            # Another response is being sent, and the client waits for it; it is the last one.
             self._ignores_input = True
             self.cycle.keep_alive = False
             self.flow.resume_reading()
             return
         log.info("connection_refused", code=error.code)
-        self.transport.write(_encode(problems.answer({"type": "http", "path": ""}, error)))
+        self.transport.write(_encode(problems.error_response({"type": "http", "path": ""}, error)))
         self._linger()
 
     @property
-    def _is_answering(self) -> bool:
+    def _is_responding(self) -> bool:
         # uvicorn declares a cycle, and has none before the first request.
         cycle = cast("RequestResponseCycle | None", self.cycle)
         return cycle is not None and not cycle.response_complete
 
     def _finish(self) -> None:
-        """Close after an answer: at once, or after discarding what the client still sends."""
+        """Close after a response: at once, or after discarding what the client still sends."""
         if self.cycle.more_body and not self.cycle.disconnected:
             self._linger()
         else:
@@ -268,7 +268,7 @@ class _Request:
         # A small body has arrived with its head, and is complete before this begins.
         await self._app(scope, receive, self._send if self._cycle.more_body else send)
         if self._cycle.response_started and not self._cycle.response_complete:
-            # The reason has been logged. The client must not take a partial answer for a complete one.
+            # The reason has been logged. The client must not mistake a partial response for a complete one.
             self._cycle.disconnected = True
             self._cycle.transport.close()
 

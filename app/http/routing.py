@@ -1,4 +1,4 @@
-"""Routes with a body: they authenticate the client before they read it, and bound it before they parse it."""
+"""Route class that authenticates the client before it reads a body, and limits a body before it parses it."""
 
 import asyncio
 import typing
@@ -86,7 +86,7 @@ class _Reservation:
         self._is_taken = False
 
     async def take(self) -> None:
-        """Wait until the budget has room. A body that will be refused for its size needs none."""
+        """Wait until the budget has room. A body that will be rejected for its size needs none."""
         if not self._is_taken and self._size <= self._limit:
             self._is_taken = True
             await self._held.enter_async_context(self._budget.hold(self._owner, self._size))
@@ -105,7 +105,7 @@ async def _parse(request: Request, reservation: _Reservation) -> int:
     FastAPI would hold three copies of the body, one of them with four bytes for each character.
     """
     if not _is_json(request.headers.get("content-type", "")):
-        request._body = b"-"  # not read: FastAPI refuses it for its media type
+        request._body = b"-"  # not read: FastAPI rejects its media type
         return 0
     if declared_bytes(request.scope):
         await reservation.take()

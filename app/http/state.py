@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 
 from app.core.resources import Resources
-from app.http.budget import BodyBudget
+from app.http.body_budget import BodyBudget
 
 _ATTRIBUTE: Final = "headrace"
 
@@ -33,17 +33,17 @@ def set_state(app: Starlette, state: HttpState) -> None:
 
 
 def find_state(app: Starlette, kind: type[StateT]) -> StateT | None:
-    """The state, seen as one layer knows it; None before the process has started."""
+    """Return the state as the type of one layer; None before the process has started."""
     found: object = getattr(app.state, _ATTRIBUTE, None)
     if found is None:
         return None
     if not isinstance(found, kind):
-        raise TypeError(f"the state of this application is no {kind.__name__}")
+        raise TypeError(f"the state of this application is not of type {kind.__name__}")
     return found
 
 
 def state_of(connection: HTTPConnection, kind: type[StateT]) -> StateT:
-    """The state, as the layer of a route knows it. Serves HTTP requests and WebSockets."""
+    """Return the state as the type of the route's layer, for an HTTP request or a WebSocket."""
     found = find_state(connection.app, kind)
     if found is None:
         raise RuntimeError("the application has not started: its lifespan has not run")

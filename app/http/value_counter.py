@@ -12,7 +12,7 @@ PIECE_BYTES: Final = 64 * 1024
 """How much is counted at a time, in at most a few milliseconds."""
 
 _OPENING: Final = (b"[", b"{")
-# Only from the start of a number: to try again from each digit takes the square of their number.
+# Only from the start of a number: trying again at each digit would take quadratic time.
 _DIGITS: Final = re.compile(rb"(?<![0-9])[0-9]{400}")
 
 
@@ -41,7 +41,7 @@ class ValueCounter:
             return
         if self._is_escaped:
             piece, self._is_escaped = piece[1:], False
-        # After this a backslash that is left stands before something else than a backslash.
+        # After this, each remaining backslash escapes something other than a backslash.
         piece = piece.replace(rb"\\", b"").replace(rb"\"", b"")
         if piece.endswith(b"\\"):
             self._is_escaped = True
@@ -49,7 +49,7 @@ class ValueCounter:
         outside = b" ".join(parts[1 if self._is_in_string else 0 :: 2])
         if len(parts) % 2 == 0:
             self._is_in_string = not self._is_in_string
-        # To parse a number takes the square of its length, and a finite one needs 309 digits at the most.
+        # Parsing a number takes quadratic time, and a finite one needs at most 309 digits.
         self.has_huge_number = self.has_huge_number or _DIGITS.search(outside) is not None
         self._separators += outside.count(b",") + sum(map(outside.count, _OPENING))
         self._quotes += len(parts) - 1

@@ -1,4 +1,4 @@
-"""Changes to jobs that are no transitions: the deletion of what has expired."""
+"""Changes to jobs that are not transitions: deletion of expired data."""
 
 from datetime import timedelta
 from typing import Final

@@ -1,6 +1,6 @@
 """Completions: what a kind writes in the transaction that completes its job.
 
-So what a job has made appears together with the end of the job, and never without it.
+So what a job creates, such as a model version, becomes visible exactly when the job completes.
 """
 
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
@@ -16,7 +16,7 @@ from app.jobs.trainings import completion as trainings
 from app.jobs.transition_types import ClaimedJob
 
 Completion = Callable[[asyncpg.Connection, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Takes the handler's result, writes what belongs to the end of one job, returns the result to store."""
+"""Takes the handler's result, writes the completion of one job, and returns the result to store."""
 
 
 class KindCompletion(Protocol):

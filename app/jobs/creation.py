@@ -12,7 +12,7 @@ from app.http.deps import ResourcesDep
 from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
-from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replay_responses
 from app.jobs.errors import IdempotencyKeyReused, JobLimitExceeded, TooManyActiveJobs
 from app.jobs.groups import creation as groups
 from app.jobs.groups.schemas import GroupCreated
@@ -40,7 +40,7 @@ def creation_router(kinds: Mapping[str, Kind]) -> APIRouter:
             status_code=status.HTTP_202_ACCEPTED,
             response_model=_created(kind),
             responses={
-                **replayed(_created(kind)),
+                **replay_responses(_created(kind)),
                 **problems.responses(
                     *kind.errors,
                     IdempotencyKeyReused,

@@ -71,8 +71,8 @@ QuotaDep = Annotated[Quota, Depends(get_quota)]
 KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 
 
-def replayed(model: Any) -> dict[int | str, dict[str, Any]]:
-    """The `responses=` of a create route that replays the answer to an earlier request with the same key."""
+def replay_responses(model: Any) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses=` of a create route that replays its response to a repeated idempotency key."""
     return {
         200: {
             "model": model,

@@ -136,11 +136,11 @@ class MissingColumns(Unprocessable):
 
 
 class RowMissesColumns(MissingColumns):
-    """Row {row} lacks columns that the model needs: {missing}. Invalid rows: {rows}."""
+    """Row {row} lacks columns that the model needs: {missing}. Number of invalid rows: {rows}."""
 
 
 class WrongRowLength(Unprocessable):
-    """Row {row} has {got} values; the model takes {expected}. Invalid rows: {rows}."""
+    """Row {row} has {got} values; the model takes {expected}. Number of invalid rows: {rows}."""
 
     code = "wrong_row_length"
     title = "Wrong row length"

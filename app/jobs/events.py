@@ -1,4 +1,4 @@
-"""An event as it travels: from the statement that wrote it, over Redis, to the streams of its job."""
+"""Events of jobs, as they are passed from the statement that wrote them, over Redis, to the streams."""
 
 from datetime import datetime
 from typing import Self
@@ -11,7 +11,7 @@ from app.jobs.states import EventType
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One fact about a job. `data` stays encoded JSON, which is passed on unread."""
+    """One fact about a job. `data` is encoded JSON, passed through unparsed."""
 
     job_id: UUID
     seq: int

@@ -45,7 +45,7 @@ async def explain(
 
 
 def _why_pending(job: Job, found: Circumstances, *, is_redis_up: bool, max_running: int) -> _Reason:
-    """Return the first reason that would have to go before the next one matters."""
+    """Return the first reason that applies; a later one matters only once the earlier ones do not apply."""
     if job.run_at > found.now:
         return _why_not_due(job, found.now)
     if not found.workers:

@@ -18,9 +18,9 @@ class ModelReference(msgspec.Struct, frozen=True):
 class RowShape(msgspec.Struct, frozen=True):
     """The part of a row that a model receives: the value of one `column`, several `columns`, or all of it.
 
-    Several columns are passed as an object, or, if `is_list`, as a list. A row that is no object is always
-    passed unchanged. If the `column` `is_text`, its values are passed as they were written. `id_column` holds
-    the id of the row's result.
+    Several columns are passed as an object, or, if `is_list`, as a list. A row that is not an object is
+    always passed unchanged. If the `column` `is_text`, its values are passed as they were written.
+    `id_column` holds the id of the row's result.
     """
 
     column: str | None = None
@@ -54,11 +54,11 @@ class EvaluateModelParams(msgspec.Struct, frozen=True):
 
 
 class TrainModelParams(msgspec.Struct, frozen=True):
-    """For `train_model`. The rows are the file `dataset`, or travel as the job's payload.
+    """For `train_model`. The rows are the file `dataset`, or the job's payload.
 
     `task` and `algorithm` may be `auto`. `params` are those of the algorithm, checked and with its defaults;
-    for `auto` only those of every algorithm. `model` is the name to register under; None: by the job.
-    `columns` are the types that the client declares, in the terms of `app.datasets.options.Declared`.
+    for `auto` only those of every algorithm. `model` is the name to register under; None means a name derived
+    from the job id. `columns` are the types that the client declares: see `app.datasets.options.Declared`.
     """
 
     target: str

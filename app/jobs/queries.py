@@ -35,7 +35,7 @@ SELECT *, CASE WHEN status = 'completed' AND total <= :inline_rows AND (
     END AS outputs
 FROM jobs WHERE id = :job_id""")
 
-# Which job did this owner create under this idempotency key?
+# Which job did this owner create with this idempotency key?
 _JOB_OF_KEY: Final = Statement("SELECT * FROM jobs WHERE owner_id = :owner_id AND idempotency_key = :key")
 
 # Which attempts at this job have ended, and on which workers did they run?
@@ -134,8 +134,8 @@ async def job(
     return None if row is None else Job.from_row_with_outputs(row)
 
 
-async def job_of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
-    """Return the job that an owner created under an idempotency key."""
+async def job_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
+    """Return the job that an owner created with an idempotency key."""
     row = await _JOB_OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
     return None if row is None else Job.from_row(row)
 
@@ -170,10 +170,10 @@ async def jobs(
         *page.c,
         func.count().over().label("found"),
         func.sum(size).over(order_by=order).label("bytes_through"),
-        func.row_number().over(order_by=order).label("place"),
+        func.row_number().over(order_by=order).label("page_row"),
     ).subquery("sized")
-    fits = or_(sized.c.place == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
-    statement = select(sized).where(fits).order_by(sized.c.place)
+    fits = or_(sized.c.page_row == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
+    statement = select(sized).where(fits).order_by(sized.c.page_row)
     connection = await session.connection()
     rows = (await connection.execute(statement)).mappings().all()
     return to_page(rows, limit, Job.from_row)

@@ -1,4 +1,4 @@
-"""The options that every job has, whatever its kind."""
+"""Options of jobs of every kind."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -13,7 +13,7 @@ MAX_METADATA_PAIRS: Final = 16
 
 
 def _in_utc(value: datetime) -> datetime:
-    """Return the instant in UTC, which near the first and the last year of the calendar may not exist."""
+    """Convert an instant to UTC, which is impossible close to the years 1 and 9999."""
     try:
         return value.astimezone(UTC)
     except OverflowError:
@@ -29,7 +29,7 @@ MetadataValue = Annotated[CleanStr, Field(max_length=256)]
 
 
 class JobOptions(LargeBody):
-    """The options that every job has, whatever its kind."""
+    """Options of jobs of every kind."""
 
     priority: Priority = Priority.NORMAL
     queue: QueueName | None = Field(
@@ -45,9 +45,14 @@ class JobOptions(LargeBody):
     time_limit_seconds: int | None = Field(
         None, ge=1, le=86_400, description="After this time the attempt is killed and counts as a failure."
     )
-    run_at: Instant | None = Field(None, description="Earliest start. Excludes `delay_seconds`.")
+    run_at: Instant | None = Field(
+        None, description="Earliest start. Cannot be combined with `delay_seconds`."
+    )
     delay_seconds: float | None = Field(
-        None, ge=0, le=366 * 86_400, description="Earliest start, in seconds from now. Excludes `run_at`."
+        None,
+        ge=0,
+        le=366 * 86_400,
+        description="Earliest start, in seconds from now. Cannot be combined with `run_at`.",
     )
     expires_in_seconds: int | None = Field(
         None, ge=1, le=366 * 86_400, description="How long to keep the results after the job has ended."

@@ -17,9 +17,9 @@ BATCHES_AT_ONCE: Final = 16
 
 @dataclass(frozen=True)
 class ResultBatch:
-    """One stored batch, or a piece of a large one: rows from `first_row` on, one JSON object a line.
+    """One stored batch, or a piece of a large one: rows from `first_row` on, one JSON object per line.
 
-    The first of them has the number `first_in_batch` within the batch `index`.
+    `first_in_batch` is the number of its first row within the batch `index`.
     """
 
     index: int
@@ -71,7 +71,7 @@ def files_prefix(job_id: UUID) -> str:
 async def _blocks(
     database: Database, storage: Storage, job_id: UUID, batch: StoredBatch
 ) -> AsyncIterator[bytes]:
-    """Yield an output that is in a part file, or too large to be read at once."""
+    """Yield the output of a batch that is in a part file, or too large to read at once."""
     try:
         if batch.part_key is not None and 0 < batch.output_bytes <= queries.MAX_BATCH_BYTES:
             yield await storage.get(batch.part_key)  # in one call
@@ -93,7 +93,7 @@ async def _blocks(
 
 
 async def _whole_lines(blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the same bytes, cut at line ends."""
+    """Regroup blocks so that each ends at a line end."""
     rest: list[bytes] = []
     async for block in blocks:
         end = block.rfind(b"\n") + 1

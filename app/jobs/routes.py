@@ -30,8 +30,8 @@ from app.jobs.errors import (
     ResultsExpired,
     TooManyActiveJobs,
 )
-from app.jobs.exports import answers
-from app.jobs.exports.answers import CSV, NDJSON, PARQUET
+from app.jobs.exports import responses
+from app.jobs.exports.responses import CSV, NDJSON, PARQUET
 from app.jobs.job import Job
 from app.jobs.queries import JobFilter
 from app.jobs.requests import Instant
@@ -55,7 +55,7 @@ MAX_INLINE_RESULTS: Final = 1000
 JSON: Final = "application/json"
 _FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
 # Numbers of at most nine digits fit into the column.
-_PLACE: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
+_POSITION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
 
@@ -118,7 +118,7 @@ async def get_job(
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Get the state of a job. With `wait`, the response is delayed until the job ends, at most that long."""
+    """Get the state of a job. With `wait`, responds when the job ends, or after that many seconds."""
     job = await _read_own(database, user.id, job_id)
     if wait and not job.has_ended:
         await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=wait)
@@ -194,7 +194,7 @@ async def retry_job(
     quota: QuotaDep,
     body: RetryRequest | None = None,
 ) -> Response:
-    """Resume after the last committed batch, or start over with `from_start`. Attempts are counted anew."""
+    """Resume after the last committed batch, or start over with `from_start`. The attempt count is reset."""
     from_start = body is not None and body.from_start
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
         await service.retry(unit, user.id, job_id, from_start=from_start)
@@ -245,7 +245,7 @@ async def get_job_results(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Response:
-    """Get what is computed so far, also while the job runs and after it was cancelled or has failed."""
+    """Get the results computed so far, also while the job runs and after it has failed or was cancelled."""
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.id, job_id)
     if job.is_pruned:
@@ -254,8 +254,8 @@ async def get_job_results(
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
     if wanted != JSON:
-        return await answers.answer(resources, job, wanted)
-    return await _result_page(resources, job_id, _result_place(cursor), limit, is_whole=job.has_ended)
+        return await responses.respond(resources, job, wanted)
+    return await _result_page(resources, job_id, _result_position(cursor), limit, is_whole=job.has_ended)
 
 
 @router.get(
@@ -269,7 +269,9 @@ async def get_job_events(
     job_id: UUID,
     user: CurrentUser,
     database: DatabaseDep,
-    after: Annotated[int, Query(ge=0, lt=10**18, description="Only events with a greater number.")] = 0,
+    after: Annotated[
+        int, Query(ge=0, lt=10**18, description="Only events after the one with this number.")
+    ] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> Response:
     """Get the events of a job in order, numbered from 1 without gaps.
@@ -300,20 +302,20 @@ def _metadata_filter(request: Request) -> dict[str, str] | None:
     return pairs or None
 
 
-def _result_place(cursor: str | None) -> tuple[int, int]:
+def _result_position(cursor: str | None) -> tuple[int, int]:
     """Return the batch, and the row within it, at which a page of results starts."""
     if cursor is None:
         return 0, 0
-    place = _PLACE.fullmatch(cursor)
-    if place is None:
+    position = _POSITION.fullmatch(cursor)
+    if position is None:
         raise InvalidCursor
-    return int(place[1]), int(place[2])
+    return int(position[1]), int(position[2])
 
 
 async def _rows(
     pieces: AsyncIterator[ResultBatch], first: tuple[int, int]
 ) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """Yield the rows from a place on, each with its own place: the batch, and the row within it."""
+    """Yield the rows from a position on, each with its own position: the batch, and the row within it."""
     async for piece in pieces:
         for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
             if (piece.index, row) >= first:
@@ -321,26 +323,26 @@ async def _rows(
 
 
 async def _result_page(
-    resources: Resources, job_id: UUID, place: tuple[int, int], limit: int, *, is_whole: bool
+    resources: Resources, job_id: UUID, position: tuple[int, int], limit: int, *, is_whole: bool
 ) -> Response:
-    """Return the rows from a place on, at most `limit`, and bounded in bytes.
+    """Return the rows from a position on, at most `limit`, and bounded in bytes.
 
     While more rows may follow, the page has a cursor.
     """
     items: list[bytes] = []
     left_bytes = paging.PAGE_BYTES
-    next_place: tuple[int, int] | None = None if is_whole else place
+    next_position: tuple[int, int] | None = None if is_whole else position
     async with aclosing(
-        results.read(resources.database, resources.storage, job_id, from_index=place[0])
+        results.read(resources.database, resources.storage, job_id, from_index=position[0])
     ) as pieces:
-        async for found_place, row in _rows(pieces, place):
+        async for found_position, row in _rows(pieces, position):
             left_bytes -= len(row)
             if items and (len(items) == limit or left_bytes < 0):
-                next_place = found_place
+                next_position = found_position
                 break
             items.append(row)
-            next_place = None if is_whole else (found_place[0], found_place[1] + 1)
-    cursor = None if next_place is None else f"{next_place[0]}.{next_place[1]}"
+            next_position = None if is_whole else (found_position[0], found_position[1] + 1)
+    cursor = None if next_position is None else f"{next_position[0]}.{next_position[1]}"
     return Response(
         b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),
         media_type="application/json",

@@ -103,8 +103,8 @@ async def _submit(
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, kind: Kind, request: JobOptions, key: str | None
 ) -> Submitted | None:
-    """Return the job that the same request created under this key before. Raises IdempotencyKeyReused."""
-    if key is None or (earlier := await queries.job_of_key(connection, owner_id, key)) is None:
+    """Return the job that the same request created with this key before. Raises IdempotencyKeyReused."""
+    if key is None or (earlier := await queries.job_by_key(connection, owner_id, key)) is None:
         return None
     if earlier.request_digest != await offload(digest, kind.name, request):
         raise IdempotencyKeyReused
@@ -149,7 +149,7 @@ def new_job(
 
 
 def digest(what: str, request: BaseModel) -> bytes:
-    """Return the digest that detects another request under the same idempotency key."""
+    """Return the digest that detects another request with the same idempotency key."""
     hashed = hashlib.sha256()
     for piece in serializing.encode_sorted([what, request.model_dump(mode="json")]):
         hashed.update(piece)

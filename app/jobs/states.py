@@ -22,12 +22,15 @@ class Status(StrEnum):
 
 FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED})
 
-MOVES: Final = frozenset(
+LEGAL_TRANSITIONS: Final = frozenset(
     {
         (Status.PENDING, Status.RUNNING),  # claim
         (Status.PENDING, Status.CANCELLED),  # cancel
         (Status.RUNNING, Status.COMPLETED),  # advance
-        (Status.RUNNING, Status.FAILED),  # fail, rescue: the budget is used up, or it is never retried
+        (
+            Status.RUNNING,
+            Status.FAILED,
+        ),  # fail, rescue: max_attempts is reached, or the error is not retryable
         (Status.RUNNING, Status.PENDING),  # fail, release, rescue: another attempt resumes it
         (Status.RUNNING, Status.CANCELLED),  # cancel
         (Status.FAILED, Status.PENDING),  # an explicit retry

@@ -29,7 +29,7 @@ class Worker(SQLModel, table=True):
 
 
 class JobGroup(SQLModel, table=True):
-    """Jobs that were asked for together."""
+    """Jobs that were created together."""
 
     __tablename__ = "job_groups"
     __table_args__ = (
@@ -177,7 +177,7 @@ class JobPayload(SQLModel, table=True):
 
 
 class JobBatch(SQLModel, table=True):
-    """What came of one batch: one JSON object a line, a line a row; here, or in a part file in storage."""
+    """The output of one batch, one JSON object per line and row: inline, or in a part file in storage."""
 
     __tablename__ = "job_batches"
 
@@ -211,7 +211,7 @@ class JobEvent(SQLModel, table=True):
 
 
 class JobAttempt(SQLModel, table=True):
-    """What happened on one try; written once, when it ended."""
+    """An attempt that has ended; written once."""
 
     __tablename__ = "job_attempts"
     __table_args__ = (Index("ix_job_attempts_latest_of_queue", "queue", text("ended_at DESC")),)
@@ -230,9 +230,9 @@ class JobAttempt(SQLModel, table=True):
 
 
 class JobCheckpoint(SQLModel, table=True):
-    """What the next attempt needs to go on after the last committed batch; one row a job, replaced.
+    """What the next attempt needs to resume after the last committed batch.
 
-    Here, or, where it is large, in a file in storage.
+    One row per job, replaced by each commit. A large checkpoint is in a file in storage.
     """
 
     __tablename__ = "job_checkpoints"

@@ -1,7 +1,7 @@
 """The SQL of the transitions. `transitions` says why each statement happens at most once.
 
 Each statement has the same shape: `changed` is the guarded UPDATE (or INSERT) of `jobs`, `logged` writes the
-events that describe it, numbered by the `last_seq` that `changed` has moved on, and the answer lists the
+events that describe it, numbered by the `last_seq` that `changed` has advanced, and the result lists the
 changed jobs with their events. In all of them `j` is the row as the UPDATE leaves it.
 """
 
@@ -17,7 +17,7 @@ _EVENT_DATA: Final = """jsonb_build_object(
 
 _END_DATA: Final = f"{_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)"
 
-_ANSWER: Final = """
+_RESULT: Final = """
 SELECT j.id AS job_id, j.owner_id, j.queue, j.kind, j.status, j.worker_id, j.run_at <= now() AS is_due,
     e.seq, e.type, e.at, e.data::text AS data
 FROM logged e JOIN changed j ON j.id = e.job_id
@@ -46,7 +46,7 @@ WITH changed AS (
     SELECT j.id, j.owner_id, j.last_seq, 'created', {_EVENT_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_ANSWER}""")
+{_RESULT}""")
 
 
 def _claim(*, with_: str = "", only: str = "") -> Statement:
@@ -89,11 +89,11 @@ CLAIM: Final = _claim()
 # The same, except for jobs of owners who already have `max_running` jobs running. An index finds the few
 # running jobs. Jobs that are claimed elsewhere at the same moment are not seen, so an owner may exceed the
 # limit by as many for a while.
-CLAIM_IN_TURN: Final = _claim(
-    with_="""served AS (
+CLAIM_WITH_LIMIT: Final = _claim(
+    with_="""at_limit AS (
     SELECT owner_id FROM jobs WHERE status = 'running' GROUP BY owner_id HAVING count(*) >= :max_running
 ), """,
-    only=" AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM served))",
+    only=" AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))",
 )
 
 REPORTS: Final = RowSet(
@@ -185,7 +185,7 @@ WITH reports AS (
     FROM changed j WHERE j.is_final
     RETURNING job_id, seq, type, at, data
 )
-{_ANSWER}""")
+{_RESULT}""")
 
 
 def _end_attempts(held: str) -> Statement:
@@ -230,7 +230,7 @@ WITH held AS ({held}), decided AS (
     FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_ANSWER}""")
+{_RESULT}""")
 
 
 # Ends one attempt, if it is still the current one and runs.
@@ -268,7 +268,7 @@ WITH changed AS (
     FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_ANSWER}""")
+{_RESULT}""")
 
 # Makes a failed or cancelled job pending again; `from_start` also deletes what it has computed.
 RETRY: Final = Statement(f"""
@@ -296,4 +296,4 @@ WITH changed AS (
     SELECT j.id, j.owner_id, j.last_seq, 'retried', {_EVENT_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_ANSWER}""")
+{_RESULT}""")

@@ -158,11 +158,11 @@ class Report:
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptEnd:
-    """How attempts end that do not complete their job.
+    """The end of attempts that do not complete their job.
 
     The job is cancelled if that was requested or `is_cancelled`. Otherwise it goes back to pending, with the
-    event `pending_event`, unless `is_failure` and the failure is not retryable or has used up the budget.
-    `delays_seconds[n - 1]` is the wait after the n-th failure; the last one holds for all that follow.
+    event `pending_event`, unless `is_failure` and the failure is not retryable or was the last attempt.
+    `delays_seconds[n - 1]` is the wait after the n-th failure; the last one applies to all later failures.
     """
 
     outcome: Outcome
@@ -192,7 +192,7 @@ class AttemptEnd:
 class TransitionResult:
     """One job after a transition, with the events that the transition wrote.
 
-    `is_by_worker` tells the end of an attempt by its own worker from a cancellation or a rescue.
+    `is_by_worker` means that the worker ended its own attempt, unlike a cancellation or a rescue.
     """
 
     job_id: UUID
@@ -207,7 +207,7 @@ class TransitionResult:
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row], *, is_by_worker: bool = False) -> list[Self]:
-        """Read the answer of a transition, which has one row for each event."""
+        """Read the rows that a transition returns, one for each event."""
         events: dict[UUID, list[Event]] = {}
         last_rows: dict[UUID, Row] = {}
         for row in rows:

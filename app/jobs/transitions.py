@@ -1,17 +1,17 @@
-"""The one door through which a job changes state.
+"""The only module that changes the state of a job.
 
 Each function runs one statement of `transition_statements`, and so one transaction: the guarded change of the
 `jobs` row, what it stores, and the event that describes it. Nothing is ever done twice, for three reasons:
 
 1.  **The fence.** A worker's write names its attempt and changes nothing unless `status = 'running' AND
     attempt = :attempt` still holds. `attempt` grows by one at each claim and never falls. A worker whose job
-    was rescued or cancelled therefore changes nothing, and learns it from the empty answer.
-2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement moves
-    on. A batch that is sent twice finds the cursor moved.
+    was rescued or cancelled therefore changes nothing, and learns it from the empty result.
+2.  **The cursor.** A batch is stored only if its index equals `next_batch`, which the same statement
+    advances. A batch that is sent twice no longer matches the cursor.
 3.  **The row lock.** The UPDATE holds the row until its commit, and `last_seq` numbers the events in that
     same UPDATE: 1, 2, 3 … in commit order, without gaps.
 
-An empty answer means that another process was first or that the worker has lost the job, never that the
+An empty result means that another process was first or that the worker has lost the job, never that the
 statement failed: failures raise. Every function records what it changed in the caller's unit of work, which
 publishes it after the commit.
 """
@@ -34,7 +34,7 @@ from app.jobs.unit_of_work import UnitOfWork
 async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
     """Store a new job with its payload and its first event.
 
-    Return None if the owner's idempotency key is taken; `queries.job_of_key` finds the job that has it.
+    Return None if the owner's idempotency key is taken; `queries.job_by_key` finds the job that has it.
     """
     rows = await statements.CREATE.fetch(
         unit.connection,
@@ -62,7 +62,7 @@ async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
         model_version_id=job.model_version_id,
         upload_bytes=job.upload_bytes,
     )
-    return _only(_recorded(unit, rows))
+    return _only(_record(unit, rows))
 
 
 async def claim(
@@ -82,19 +82,19 @@ async def claim(
     """
     parameters = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
     if max_running:
-        rows = await statements.CLAIM_IN_TURN.fetch(
+        rows = await statements.CLAIM_WITH_LIMIT.fetch(
             unit.connection, limit=1, max_running=max_running, **parameters
         )
     else:
         rows = await statements.CLAIM.fetch(unit.connection, limit=limit, **parameters)
-    _recorded(unit, rows)
+    _record(unit, rows)
     return [ClaimedJob.from_row(row) for row in rows]
 
 
 async def advance(
     unit: UnitOfWork, *, worker_id: UUID, reports: Sequence[Report]
 ) -> dict[UUID, TransitionResult]:
-    """Commit what attempts have computed, and complete the jobs that are done. At most one report a job.
+    """Commit what attempts have computed, and complete the jobs that are done. At most one report per job.
 
     Reports are independent. Each is applied as a whole, or not at all if the attempt is fenced off or its
     first batch is not the next one. Return the results of those that were applied, by job.
@@ -105,7 +105,7 @@ async def advance(
         **statements.REPORTS.parameters([_report_row(report) for report in reports]),
         **statements.BATCHES.parameters([row for report in reports for row in _batch_rows(report)]),
     )
-    return {result.job_id: result for result in _recorded(unit, rows, is_by_worker=True)}
+    return {result.job_id: result for result in _record(unit, rows, is_by_worker=True)}
 
 
 async def fail(
@@ -135,7 +135,7 @@ async def fail(
 
 
 async def release(unit: UnitOfWork, *, job_id: UUID, attempt: int) -> TransitionResult | None:
-    """End an attempt that stopped through no fault of the job: progress is kept, the budget untouched."""
+    """End an attempt that has not failed: progress is kept, and it does not count towards max_attempts."""
     end = AttemptEnd(outcome=Outcome.RELEASED, pending_event=EventType.RELEASED)
     return await _end_attempt(unit, job_id, attempt, end)
 
@@ -151,9 +151,9 @@ async def rescue(
 ) -> list[TransitionResult]:
     """End the attempts of workers that were not seen for a lease, and count a failure for each.
 
-    The job may be what killed its worker. `delays_seconds[n - 1]` is the wait after the n-th failure. For a
-    lease after a start of Postgres nothing is rescued: no worker could have been seen. The caller applies the
-    grace rule, which depends on its own contact with Postgres.
+    It counts because the job itself may have killed its worker. `delays_seconds[n - 1]` is the wait after the
+    n-th failure. Within a lease length of the start of Postgres nothing is rescued, because no worker could
+    renew its lease before. The caller applies the grace period of `app.maintenance.connectivity`.
     """
     end = AttemptEnd(
         outcome=Outcome.RESCUED,
@@ -163,7 +163,7 @@ async def rescue(
         error={"code": "worker_lost", "message": "The worker that ran this job was lost.", "retryable": True},
     )
     rows = await statements.RESCUE.fetch(unit.connection, lease=lease, limit=limit, **end.parameters())
-    return _recorded(unit, rows)
+    return _record(unit, rows)
 
 
 async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
@@ -171,13 +171,13 @@ async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
 
     Return None if the job has ended or its cancellation was requested before.
     """
-    return _only(_recorded(unit, await statements.CANCEL.fetch(unit.connection, job_id=job_id)))
+    return _only(_record(unit, await statements.CANCEL.fetch(unit.connection, job_id=job_id)))
 
 
 async def retry(
     unit: UnitOfWork, *, job_id: UUID, from_start: bool, head_start: timedelta
 ) -> TransitionResult | None:
-    """Make a failed or cancelled job pending again, due now, with its whole budget.
+    """Make a failed or cancelled job pending again, due now, with all its attempts.
 
     It resumes after its last commit; `from_start` deletes what it has computed. Return None if the job is in
     another state, or its rows were pruned.
@@ -185,7 +185,7 @@ async def retry(
     rows = await statements.RETRY.fetch(
         unit.connection, job_id=job_id, from_start=from_start, head_start=head_start
     )
-    return _only(_recorded(unit, rows))
+    return _only(_record(unit, rows))
 
 
 async def _end_attempt(
@@ -194,10 +194,10 @@ async def _end_attempt(
     rows = await statements.END_ATTEMPT.fetch(
         unit.connection, job_id=job_id, attempt=attempt, **end.parameters()
     )
-    return _only(_recorded(unit, rows, is_by_worker=True))
+    return _only(_record(unit, rows, is_by_worker=True))
 
 
-def _recorded(unit: UnitOfWork, rows: Sequence[Row], *, is_by_worker: bool = False) -> list[TransitionResult]:
+def _record(unit: UnitOfWork, rows: Sequence[Row], *, is_by_worker: bool = False) -> list[TransitionResult]:
     results = TransitionResult.from_rows(rows, is_by_worker=is_by_worker)
     unit.record(results)
     return results

@@ -1,11 +1,12 @@
-"""The one door for committing transitions: commit, then publish, then count.
+"""The only way to commit transitions: commit, then publish the events, then count the metrics.
 
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
         await transitions.cancel(unit, job_id=job_id)
 
 Transitions take a unit instead of a connection and record in it what they changed. Nothing is published
-before the commit, and nothing at all if the body raises: a published event is always a committed one. The
-reverse may fail, because a process may die in between; the hub and the maintenance loops make up for it.
+before the commit, and nothing at all if the body raises: a published event is always a committed one. A
+committed event may stay unpublished if the process dies in between; the hub and the maintenance loops detect
+that.
 """
 
 from collections.abc import AsyncIterator, Iterable

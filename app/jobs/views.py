@@ -1,4 +1,4 @@
-"""Jobs, attempts and results in the shape the API returns. Stored JSON is passed on unread."""
+"""Jobs, attempts and results in the shape the API returns. Stored JSON is passed through unparsed."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,7 +23,8 @@ def respond(content: object, *, status_code: int = 200, headers: dict[str, str] 
     return Response(encode(content), status_code=status_code, headers=headers, media_type="application/json")
 
 
-_PLAIN: Final = b'{"prediction":'
+_PREDICTION_ONLY: Final = b'{"prediction":'
+"""Start of the line of a row that has neither an id nor an error."""
 
 
 def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
@@ -107,7 +108,7 @@ def _links(job_id: UUID) -> JobLinks:
 
 
 def _result(job: Job) -> dict[str, Any] | None:
-    """Return the handler's result with its rate, and with the predictions if they are few."""
+    """Return the handler's result with duration and rate, and with the predictions if there are few."""
     if job.result is None:
         return None
     seconds = 0.0
@@ -128,8 +129,8 @@ def _result(job: Job) -> dict[str, Any] | None:
 
 def _prediction(line: bytes) -> bytes:
     """Return the prediction for a row, null if there was an error."""
-    if line.startswith(_PLAIN):
-        return line[len(_PLAIN) : -1]
+    if line.startswith(_PREDICTION_ONLY):
+        return line[len(_PREDICTION_ONLY) : -1]
     return encode(msgspec.json.decode(line).get("prediction"))
 
 

@@ -1,4 +1,4 @@
-"""How long this process has been in contact with Postgres without a break."""
+"""Tracks how long this process has been connected to Postgres without interruption."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from time import monotonic
 
 @dataclass
 class Connectivity:
-    """The grace rule: a process that lost contact with Postgres must not judge whether workers are alive.
+    """Grace period: a process that has just lost its connection must not decide which workers are dead.
 
     After an outage of Postgres every worker's lease looks old, because none could renew it. A process may
-    rescue only after two lease lengths of its own unbroken contact: by then every living worker was seen.
-    A pause of this process itself (it was frozen, or starved of CPU) is a break as well.
+    rescue only after it has been connected for two lease lengths: by then every live worker has renewed its
+    lease. A pause of this process itself (frozen, or starved of CPU) counts as an interruption.
     """
 
     lease_seconds: float
@@ -20,7 +20,7 @@ class Connectivity:
     _last: float | None = None
 
     def touch(self) -> None:
-        """Record that Postgres has just answered."""
+        """Record that Postgres has just responded."""
         now = self.clock()
         if self._last is None or now - self._last > self.lease_seconds / 2:
             self._since = now
@@ -28,5 +28,5 @@ class Connectivity:
 
     @property
     def is_long_enough(self) -> bool:
-        """Whether two leases have passed since the last break."""
+        """Whether two lease lengths have passed since the last interruption."""
         return self._since is not None and self.clock() - self._since >= 2 * self.lease_seconds

@@ -25,8 +25,8 @@ Duty = Callable[[asyncpg.Connection], Awaitable[AfterCommit | None]]
 class Loop:
     """One duty, repeated about every `interval_seconds`. Errors are logged and do not end the loop.
 
-    Several processes may perform the same duty at once without harm. A process that finds another at it skips
-    the round. The lock is held for one round only, so that a frozen process does not block the others.
+    Several processes may perform the same duty at once without harm. A process skips the round if another one
+    is performing it. The lock is held for one round only, so that a frozen process does not block the others.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Loop:
     database: Database
     duty: Duty
     in_touch: Callable[[], None] = lambda: None
-    """Called whenever Postgres has answered, also if another process performs the duty."""
+    """Called whenever Postgres responds, even if another process performs the duty."""
 
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _succeeded_at: float = field(init=False)

@@ -24,7 +24,7 @@ class Maintenance:
         settings, database = resources.settings, resources.database
         rescue = Rescue(settings, resources.hints)
         self.loops = (
-            # Among many processes each seldom gets to perform it, but stays in contact all the same.
+            # Among many processes, each rarely performs it, but still learns that Postgres responds.
             Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
             TokenRefillLoop(
                 "wake",

@@ -9,7 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from app.auth import attempts
+from app.auth import rate_limits
 from app.core.config import Settings
 from app.core.errors import StorageUnavailable
 from app.core.storage import Storage
@@ -44,7 +44,7 @@ class Prune:
         await groups.release_keys(connection, IDEMPOTENCY_KEY_LIFETIME)
         await groups.delete_empty(connection, IDEMPOTENCY_KEY_LIFETIME, limit=limit)
         await tickets.prune(connection)
-        await attempts.prune(connection)
+        await rate_limits.prune(connection)
         await workers.prune(connection, timedelta(seconds=settings.lease_seconds))
         return partial(self._delete_files, with_files)
 

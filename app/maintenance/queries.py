@@ -73,7 +73,7 @@ async def is_any_due(connection: asyncpg.Connection) -> bool:
 
 
 async def database_id(connection: asyncpg.Connection) -> str:
-    """Return what tells this database from any other."""
+    """Return an id that no other database has."""
     found: str = await _DATABASE_ID.fetchval(connection)
     return found
 

@@ -1,4 +1,4 @@
-"""Sweep: deletes files in storage that no row refers to, once they are too old for a row still to come.
+"""Sweep: deletes files in storage that no row refers to, once they are so old that no row will follow.
 
 A file is stored before the row that refers to it is committed, and deleted after the row is deleted. A
 process that dies in between leaves a file behind, which only a listing of all of storage finds.
@@ -17,7 +17,7 @@ import structlog
 
 from app.core import metrics
 from app.core.database import connect, unavailability
-from app.core.durable import INCOMING
+from app.core.durable_files import INCOMING
 from app.core.errors import FileMissing
 from app.core.storage import Storage
 from app.maintenance import locks, queries

@@ -16,7 +16,7 @@ from app.maintenance.loop import Loop
 TOKENS_AT_ONCE: Final = 1000
 
 ASK_SECONDS: Final = 1.0
-"""How long Redis may take to answer. Meanwhile a transaction is open that keeps others from this duty."""
+"""Timeout for Redis. Meanwhile an open transaction keeps other processes from doing this duty."""
 
 log = structlog.get_logger(__name__)
 

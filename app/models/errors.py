@@ -43,7 +43,7 @@ class ModelInUse(Conflict):
 
 
 class ModelTooLarge(TooLarge):
-    """The model file is larger than {limit} bytes, the most that one may have."""
+    """The model file exceeds the limit of {limit} bytes."""
 
     code = "model_too_large"
     title = "Model too large"
@@ -67,7 +67,7 @@ class ClassesNotTaken(Unprocessable):
     """A skops file already names its classes. Leave out `classes`, which is for ONNX models only."""
 
     code = "classes_not_taken"
-    title = "Classes not taken"
+    title = "Classes not accepted"
 
 
 class InspectionPending(AppError):

@@ -1,7 +1,7 @@
 """Detects the runtime of a model file from its content, without loading it.
 
 This is a first check; the full inspection runs in a sandboxed child of a worker. Formats that can run code
-when they are loaded are rejected here, with a hint what to use instead.
+when they are loaded are rejected here, with advice on what to use instead.
 """
 
 import struct
@@ -50,7 +50,7 @@ _TEXT_PICKLE: Final = frozenset(b"(]}cINSVFLld")
 
 _BAD_DIRECTORY: Final = (
     zipfile.BadZipFile,  # its structure
-    UnicodeDecodeError,  # a name that is no UTF-8
+    UnicodeDecodeError,  # a name that is not UTF-8
     RuntimeError,  # a later version of the format than zipfile reads
 )
 """The errors of `zipfile` for a damaged directory. They have no common base class."""
@@ -139,7 +139,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
     # zipfile never reads more of a member than its declared size, so the sum is an upper bound.
     inflated = sum(member.file_size for member in members)
     if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
-        raise BrokenModel(reason=f"It would inflate from {size} to {inflated} bytes.")
+        raise BrokenModel(reason=f"It would decompress from {size} to {inflated} bytes.")
 
 
 def _check_end(file: BinaryIO, size: int) -> None:
@@ -173,35 +173,35 @@ def _is_onnx(file: BinaryIO, size: int) -> bool:
 def _fields(file: BinaryIO, size: int) -> Iterator[int]:
     """The numbers of the top-level fields. Raises ValueError if the file is not an ONNX model."""
     file.seek(0)
-    place = 0
+    position = 0
     for _ in range(_MAX_FIELDS):
-        if place == size:
+        if position == size:
             return
-        key, place = _varint(file, place)
+        key, position = _varint(file, position)
         number, wire_type = key >> 3, key & 7
         if _ONNX_FIELDS.get(number) != wire_type:
             raise ValueError(number)
-        value, place = _varint(file, place)
+        value, position = _varint(file, position)
         if wire_type != _NUMBER:
-            place += value
-            file.seek(place)
-        if place > size:
+            position += value
+            file.seek(position)
+        if position > size:
             raise ValueError(number)
         yield number
     raise ValueError
 
 
-def _varint(file: BinaryIO, place: int) -> tuple[int, int]:
+def _varint(file: BinaryIO, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = file.read(1)
         if not byte:
             break
-        place += 1
+        position += 1
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
-            return value, place
-    raise ValueError(place)
+            return value, position
+    raise ValueError(position)
 
 
 def _last_byte(file: BinaryIO) -> bytes:

@@ -11,7 +11,7 @@ ModelName = Annotated[str, Field(pattern=PATTERN, description="A letter, then le
 AliasName = Annotated[str, Field(pattern=PATTERN, description="A letter, then letters, digits and `_.-`.")]
 
 MAX_REFERENCE_LENGTH: Final = 700
-"""Length of an owner, a name and an alias together."""
+"""Maximum length of owner, name and alias together."""
 
 MODEL_REFERENCE: Final = (
     "`name`, `name@version` or `name@alias`; for a public model of another user, `owner/name`."

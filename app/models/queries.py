@@ -18,15 +18,15 @@ from app.models.versions import Model, ModelVersion, RegisteredVersion
 # The name of a model has no slash, that of an owner may have any character.
 _REFERENCE: Final = re.compile(r"(?:(.+)/)?([^@/]+)(?:@(?:([0-9]{1,9})|([^@/]+)))?", re.DOTALL)
 
-# The id of the model that a name means to a user. A bare name only ever means the user's own model; a public
-# one is named with its owner. So a name that its owner deletes, or hides for a moment, never comes to mean
-# the model of another user.
+# The id of the model that a name refers to for a user. A bare name always refers to the user's own model; a
+# public model of another user needs the owner. Otherwise a name could switch to the model of another user
+# when the user's own model is deleted.
 _MODEL_ID: Final = """
 SELECT m.id FROM models m JOIN users u ON u.id = m.owner_id
 WHERE m.name = :name AND CASE WHEN :owner_key::text IS NULL THEN m.owner_id = :user_id
     ELSE u.username_key = :owner_key AND (m.owner_id = :user_id OR m.visibility = 'public') END"""
 
-# The version that a reference means to a user, protected from deletion until the transaction ends.
+# The version that a reference resolves to for a user, protected from deletion until the transaction ends.
 _REFERENCED_VERSION: Final = Statement(f"""
 SELECT v.*, m.name, u.username AS owner, m.owner_id = :user_id AS is_own
 FROM models m JOIN users u ON u.id = m.owner_id JOIN model_versions v ON v.model_id = m.id
@@ -47,7 +47,7 @@ SELECT m.*, m.owner_id = :user_id AS is_own, u.username AS owner,
         FROM model_aliases a JOIN model_versions v ON v.id = a.version_id WHERE a.model_id = m.id) AS aliases
 FROM models m JOIN users u ON u.id = m.owner_id"""
 
-# The model that a name means to a user.
+# The model that a name refers to for a user.
 _MODEL: Final = Statement(f"{_MODELS} WHERE m.id = ({_MODEL_ID})")
 
 # References of public models with this name, to suggest in an error.
@@ -98,13 +98,13 @@ WHERE model_version_id = ANY (:version_ids) AND status IN ('pending', 'running')
 async def page(
     connection: asyncpg.Connection, user_id: UUID, *, before: UUID | None, limit: int
 ) -> Page[Model]:
-    """The models that a user may predict with, newest first, starting after the one with the id `before`."""
+    """Return the models that a user may predict with, newest first, starting after the id `before`."""
     rows = await _PAGE.fetch(connection, user_id=user_id, before=before, limit=limit + 1)
     return to_page(rows, limit, Model.from_row)
 
 
 async def get(connection: asyncpg.Connection, user_id: UUID, name: str, owner: str | None = None) -> Model:
-    """A user's own model, or a public one of the `owner`. Raises ModelNotFound."""
+    """Return a user's own model, or a public one of the `owner`. Raises ModelNotFound."""
     row = await _MODEL.fetchrow(connection, user_id=user_id, name=name, owner_key=_key(owner))
     if row is None:
         raise await _not_found(connection, name, name, owner)
@@ -114,7 +114,7 @@ async def get(connection: asyncpg.Connection, user_id: UUID, name: str, owner: s
 async def version_page(
     connection: asyncpg.Connection, model_id: UUID, user_id: UUID, *, below: int | None, limit: int
 ) -> Page[RegisteredVersion]:
-    """The versions of a model, newest first, starting after the number `below`."""
+    """Return the versions of a model, newest first, starting after the number `below`."""
     rows = await _VERSION_PAGE.fetch(
         connection, model_id=model_id, user_id=user_id, below=below, limit=limit + 1
     )
@@ -124,7 +124,7 @@ async def version_page(
 async def get_version(
     connection: asyncpg.Connection, user_id: UUID, name: str, number: int, owner: str | None = None
 ) -> RegisteredVersion:
-    """One version of a model; see `get`. Raises ModelNotFound."""
+    """Return one version of a model; see `get`. Raises ModelNotFound."""
     model = await get(connection, user_id, name, owner)
     row = await _VERSION.fetchrow(connection, model_id=model.id, user_id=user_id, number=number)
     if row is None:
@@ -133,13 +133,13 @@ async def get_version(
 
 
 async def unfinished_jobs(connection: asyncpg.Connection, version_ids: Sequence[UUID]) -> int:
-    """How many pending or running jobs use any of these versions."""
+    """Count the pending and running jobs that use any of these versions."""
     count: int = await _UNFINISHED_JOBS.fetchval(connection, version_ids=list(version_ids))
     return count
 
 
 async def get_for_job(connection: asyncpg.Connection, user_id: UUID, reference: str) -> ModelVersion:
-    """The version that `name`, `name@version` or `name@alias` means to a user; a bare name is the newest.
+    """Resolve `name`, `name@version` or `name@alias` for a user; a bare name means the newest version.
 
     `owner/name` refers to a public model of another user. The version is protected from deletion until the
     caller's transaction ends. Raises ModelNotFound.
@@ -170,7 +170,7 @@ def _key(owner: str | None) -> str | None:
 async def _not_found(
     connection: asyncpg.Connection, reference: str, name: str, owner: str | None
 ) -> ModelNotFound:
-    """The error for an unknown model; for a bare name it suggests public models of that name."""
+    """Return the error for an unknown model; for a bare name, it suggests public models of that name."""
     if owner is not None:
         return ModelNotFound(model=reference)
     public = [row["reference"] for row in await _PUBLIC_REFERENCES.fetch(connection, name=name)]

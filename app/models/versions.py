@@ -1,4 +1,4 @@
-"""Models and their versions, as every module passes them."""
+"""The types of models and their versions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,7 +133,7 @@ class RegisteredVersion:
 
 @dataclass(frozen=True)
 class Model:
-    """A model as a user sees it who may predict with it. `aliases` maps each alias to a version number."""
+    """A model, as shown to a user who may predict with it. `aliases` maps each alias to a version number."""
 
     id: UUID
     name: str

@@ -15,7 +15,7 @@ LIBRARIES: Final = "library_versions"
 
 
 def model_view(model: Model) -> ModelView:
-    """A model as a user sees it who may predict with it."""
+    """Return a model, as shown to a user who may predict with it."""
     return ModelView(
         name=model.name,
         owner=model.owner,
@@ -57,7 +57,7 @@ def model_page(page: Page[Model], limit: int) -> ModelPage:
 
 
 def version_view(version: RegisteredVersion) -> VersionView:
-    """A version as a user sees it who may predict with it. Only the owner sees its lineage."""
+    """Return a version, as shown to a user who may predict with it. Only the owner sees its lineage."""
     here = f"/models/{version.name}/versions/{version.version}"
     query = _query(version)
     name = version.name if version.is_own else f"{version.owner}/{version.name}"
@@ -125,7 +125,7 @@ def version_page(page: Page[RegisteredVersion]) -> VersionPage:
 
 
 def _query(owned: Model | RegisteredVersion) -> str:
-    """The query of a link to a model: its owner, unless that is the user who asks."""
+    """The query of a link to a model: its owner, unless it is the user's own model."""
     return "" if owned.is_own else f"?owner={quote(owned.owner, safe='')}"
 
 

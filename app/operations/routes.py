@@ -17,7 +17,7 @@ from app.http.deps import ResourcesDep
 from app.jobs.queues import queries
 from app.jobs.states import Status
 from app.jobs.workers import queries as workers
-from app.operations import measuring
+from app.operations import gauges
 from app.operations.deps import MaintenanceDep
 from app.streams.deps import HubDep
 
@@ -71,7 +71,7 @@ async def front_page(resources: ResourcesDep) -> FrontPage:
 
 @router.get("/health/live", operation_id="getLiveness", summary="Liveness probe")
 async def live() -> Liveness:
-    """Answers as long as the event loop runs; checks no other service."""
+    """Succeeds as long as the event loop runs; checks no other service."""
     return Liveness(status="ok")
 
 
@@ -141,11 +141,11 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
 async def read_metrics(resources: ResourcesDep) -> Response:
     """Returns the metrics of this process, and the current state of the queues in Postgres.
 
-    With METRICS_PORT they are served on that port instead, and this is 404.
+    If METRICS_PORT is set, they are served on that port only, and this route returns 404.
     """
     if resources.settings.metrics_port is not None:
         raise NotFound
-    return Response(await measuring.read_metrics(resources), media_type=CONTENT_TYPE_LATEST)
+    return Response(await gauges.read_metrics(resources), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _count_workers(resources: Resources) -> int | None:

@@ -1,4 +1,4 @@
-"""Changes of the rows that count stored bytes. Triggers insert them (migration 0006)."""
+"""Compacts the rows that count stored bytes, which triggers insert (migration 0006)."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ import asyncpg
 from app.core.sql import Statement
 
 MANY_ROWS: Final = 16
-"""How many rows a user may have before they are added up."""
+"""Number of rows of a user above which they are replaced by their sum."""
 
 OWNERS_AT_ONCE: Final = 1000
 
@@ -26,5 +26,5 @@ SELECT owner_id, sum(bytes) FROM changes GROUP BY owner_id HAVING sum(bytes) <> 
 
 
 async def add_up(connection: asyncpg.Connection) -> None:
-    """Add up the rows of users who have more than `MANY_ROWS`."""
+    """Replace the rows of users who have more than `MANY_ROWS` by their sum."""
     await _ADD_UP.execute(connection, many_rows=MANY_ROWS, owners_at_once=OWNERS_AT_ONCE)

@@ -2,7 +2,7 @@
 
 A user is far below the limit if no writes of the next seconds could reach it; there, the last count is good
 enough. Near the limit, the bytes are counted before and after the write, in its transaction and under a lock
-on the user's row, so that of concurrent writes exactly those succeed that fit.
+on the user's row, so that concurrent writes cannot exceed the quota together.
 """
 
 from collections.abc import AsyncIterator

@@ -15,7 +15,7 @@ from app.core.errors import DatabaseUnavailable
 from app.jobs.events import Event
 from app.jobs.queries import EventPage
 from app.streams.mailbox import Mailbox
-from app.streams.owner_log import EventFilter, OwnerPlace, Page, PlacedEvent
+from app.streams.owner_log import EventFilter, LogEntry, OwnerPosition, Page
 
 MAX_WAITING_EVENTS: Final = 256
 RETRY_SECONDS: Final = 1.0
@@ -47,7 +47,7 @@ class LogReader(Protocol):
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """Read the next page of a job's log; raises DatabaseUnavailable."""
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
+    async def read_owner(self, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> Page:
         """Read the next page of an owner's log; raises DatabaseUnavailable."""
 
 
@@ -83,7 +83,7 @@ class JobFollower(Follower):
     def __init__(self, logs: LogReader, job_id: UUID, after: int) -> None:
         super().__init__()
         self.job_id = job_id
-        self.place = after
+        self.position = after
         self._logs = logs
         self._waiting: Mailbox[Event | None] = Mailbox(MAX_WAITING_EVENTS)
         self._is_stale = True
@@ -111,13 +111,13 @@ class JobFollower(Follower):
                 if is_at_end:
                     return
             hinted = await self._waiting.get()
-            if hinted is None or hinted.seq <= self.place:
+            if hinted is None or hinted.seq <= self.position:
                 continue
-            if hinted.seq > self.place + 1:
+            if hinted.seq > self.position + 1:
                 metrics.STREAM_RESYNCS.inc()
                 self._is_stale = True
                 continue
-            self.place = hinted.seq
+            self.position = hinted.seq
             yield hinted
             if hinted.type.is_final:
                 return
@@ -128,12 +128,12 @@ class JobFollower(Follower):
         while True:
             self.ensure_open()
             try:
-                page = await self._logs.read_job(self.job_id, self.place)
+                page = await self._logs.read_job(self.job_id, self.position)
             except DatabaseUnavailable:
                 await self.pause()
                 continue
             for event in page.events:
-                self.place = event.seq
+                self.position = event.seq
                 yield event
             if page.is_last:
                 return
@@ -142,10 +142,10 @@ class JobFollower(Follower):
 class OwnerFollower(Follower):
     """Follows the log of all jobs of an owner. Hints only trigger a read of the log."""
 
-    def __init__(self, logs: LogReader, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> None:
+    def __init__(self, logs: LogReader, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> None:
         super().__init__()
         self.owner_id = owner_id
-        self.place = after
+        self.position = after
         self._logs = logs
         self._wanted = wanted
         self._woken = asyncio.Event()
@@ -158,23 +158,23 @@ class OwnerFollower(Follower):
         """Make the follower read the log, because it may have missed events."""
         self._woken.set()
 
-    async def events(self) -> AsyncIterator[PlacedEvent]:
+    async def events(self) -> AsyncIterator[LogEntry]:
         """Yield every event after the current position, in log order; raises StreamEnded."""
         recheck_seconds = RECHECK_SECONDS
         while True:
             self.ensure_open()
             self._woken.clear()
             try:
-                page = await self._logs.read_owner(self.owner_id, self.place, self._wanted)
+                page = await self._logs.read_owner(self.owner_id, self.position, self._wanted)
             except DatabaseUnavailable:
                 await self.pause()
                 continue
-            for placed in page.events:
-                self.place = placed.place
-                yield placed
+            for entry in page.events:
+                self.position = entry.position
+                yield entry
             if page.events:
                 recheck_seconds = RECHECK_SECONDS
-            if page.is_to_be_continued:
+            if page.has_held_back:
                 # The end of an open transaction sends no notification, so poll.
                 await self._wait(recheck_seconds)
                 recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)

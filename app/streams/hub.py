@@ -1,10 +1,10 @@
 """The hub of an API process: receives events over Redis, and delivers them to the followers of jobs.
 
-Redis carries hints, so the hub accepts only those that a Headrace process has signed, and trusts them only as
-far as their numbers fit. A follower that sees a gap, that fell behind, or whose Redis connection broke reads
-the missing events from the log in Postgres, by number. Every few seconds the hub compares the places of its
-followers with Postgres, in two queries, which also recovers hints that were lost without a trace. So what a
-follower yields is the log: nothing lost, nothing twice.
+Redis only carries hints. The hub accepts only those that a Headrace process has signed, and a follower only
+the one with the next number. A follower that sees a gap, that fell behind, or whose Redis connection broke
+reads the missing events from the log in Postgres, by number. Every few seconds the hub compares the positions
+of its followers with Postgres, in two queries, which also recovers hints that were lost without an error. A
+follower therefore yields exactly the log: no event is lost or repeated.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from app.jobs.events import Event
 from app.jobs.queries import EventPage
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, OwnerPlace, Page
+from app.streams.owner_log import EventFilter, OwnerPosition, Page
 from app.streams.times import StreamTimes
 
 LINGER_SECONDS: Final = 30.0
@@ -65,8 +65,8 @@ class Hub:
         self._refused_at = -inf
         self._pool = pool
         self._availability = availability
-        self._of_jobs: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
-        self._of_owners: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
+        self._job_followers: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
+        self._owner_followers: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
         self._is_closed = False
@@ -79,7 +79,7 @@ class Hub:
     def close(self) -> None:
         """End every stream: each follower raises HubClosed."""
         self._is_closed = True
-        for follower in self._everybody():
+        for follower in self._all_followers():
             follower.end(HubClosed())
 
     @property
@@ -96,16 +96,16 @@ class Hub:
     async def job_follower(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[JobFollower]:
         """Yield a follower of one job, starting after event number `after`. Raises HubClosed."""
         follower = JobFollower(self, job_id, after)
-        async with self._following(owner_id, self._of_jobs, job_id, follower):
+        async with self._following(owner_id, self._job_followers, job_id, follower):
             yield follower
 
     @asynccontextmanager
     async def owner_follower(
-        self, owner_id: UUID, *, after: OwnerPlace, wanted: EventFilter
+        self, owner_id: UUID, *, after: OwnerPosition, wanted: EventFilter
     ) -> AsyncIterator[OwnerFollower]:
         """Yield a follower of an owner's jobs that match the filter. Raises HubClosed."""
         follower = OwnerFollower(self, owner_id, after, wanted)
-        async with self._following(owner_id, self._of_owners, owner_id, follower):
+        async with self._following(owner_id, self._owner_followers, owner_id, follower):
             yield follower
 
     async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
@@ -126,7 +126,7 @@ class Hub:
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> Page:
+    async def read_owner(self, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> Page:
         """Return a part of an owner's log. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
@@ -150,21 +150,21 @@ class Hub:
             if not followers[key]:
                 del followers[key]
 
-    def _everybody(self) -> list[Follower]:
-        groups: list[Iterable[Follower]] = [*self._of_jobs.values(), *self._of_owners.values()]
+    def _all_followers(self) -> list[Follower]:
+        groups: list[Iterable[Follower]] = [*self._job_followers.values(), *self._owner_followers.values()]
         return [follower for group in groups for follower in group]
 
     async def _subscribe(self, owner_id: UUID) -> None:
         """Subscribe to the hints about this owner's jobs, if Redis is available."""
         owner = self._owners[owner_id]
-        if not owner.is_asked_for and self._pubsub is not None:
-            owner.is_asked_for = True
+        if not owner.is_requested and self._pubsub is not None:
+            owner.is_requested = True
             with suppress(*UNREACHABLE):
                 await self._pubsub.subscribe(keys.events(owner_id))
-        if not owner.is_heard.is_set() and self._availability.is_up:
+        if not owner.is_subscribed.is_set() and self._availability.is_up:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SUBSCRIBE_SECONDS):
-                    await owner.is_heard.wait()
+                    await owner.is_subscribed.wait()
 
     async def _listen_forever(self) -> None:
         while True:
@@ -190,7 +190,7 @@ class Hub:
         if self._owners:
             await pubsub.subscribe(*(keys.events(owner_id) for owner_id in self._owners))
             for owner in self._owners.values():
-                owner.is_asked_for = True
+                owner.is_requested = True
         self._availability.succeeded()
         self._resync_all()
         heard_at = monotonic()
@@ -198,24 +198,24 @@ class Hub:
             message = await pubsub.get_message(timeout=PING_SECONDS)
             if message is not None:
                 heard_at = monotonic()
-                self._take(message)
+                self._handle(message)
                 continue
             if monotonic() - heard_at > SILENT_SECONDS:
                 raise TimeoutError("Redis does not answer on the hub's connection")
-            await self._leave_idle_owners(pubsub)
+            await self._unsubscribe_idle_owners(pubsub)
             await pubsub.ping()
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":
             hint = self._signer.verify(message["channel"], message["data"])
             if hint is None:
                 self._refuse(message["data"])
             else:
-                self._hand_over(keys.events_owner(message["channel"]), hint)
+                self._deliver(keys.events_owner(message["channel"]), hint)
         elif message["type"] == "subscribe" and message["channel"] != _NO_OWNER.encode():
             owner = self._owners.get(keys.events_owner(message["channel"]))
             if owner is not None:
-                owner.is_heard.set()
+                owner.is_subscribed.set()
 
     def _refuse(self, data: bytes) -> None:
         """Count a hint without a valid signature: a forged one, or one of a process of an older version."""
@@ -224,18 +224,18 @@ class Hub:
             self._refused_at = monotonic()
             log.warning("hint_refused", size_bytes=len(data))
 
-    def _hand_over(self, owner_id: UUID, data: bytes) -> None:
+    def _deliver(self, owner_id: UUID, data: bytes) -> None:
         try:
             event = events.decode(data)
         except msgspec.DecodeError:
             log.warning("event_hint_unreadable", size_bytes=len(data))
             return
-        for follower in self._of_jobs.get(event.job_id, ()):
+        for follower in self._job_followers.get(event.job_id, ()):
             follower.offer(event)
-        for owner_follower in self._of_owners.get(owner_id, ()):
+        for owner_follower in self._owner_followers.get(owner_id, ()):
             owner_follower.offer(event)
 
-    async def _leave_idle_owners(self, pubsub: PubSub) -> None:
+    async def _unsubscribe_idle_owners(self, pubsub: PubSub) -> None:
         now = monotonic()
         idle = [
             owner_id
@@ -252,26 +252,26 @@ class Hub:
         while True:
             is_away = self._pubsub is None
             await asyncio.sleep(self._times.compare_away_seconds if is_away else self._times.compare_seconds)
-            if not self._of_jobs and not self._of_owners:
+            if not self._job_followers and not self._owner_followers:
                 continue
             with suppress(DatabaseUnavailable):
-                await self._compare()
+                await self._resync_lagging()
 
-    async def _compare(self) -> None:
+    async def _resync_lagging(self) -> None:
         async with self._database.connection() as connection:
-            last_seqs = await queries.last_seqs(connection, list(self._of_jobs))
-            last_xacts = await owner_log.last_transactions(connection, list(self._of_owners))
-        for job_id, followers in list(self._of_jobs.items()):
+            last_seqs = await queries.last_seqs(connection, list(self._job_followers))
+            last_xacts = await owner_log.last_transactions(connection, list(self._owner_followers))
+        for job_id, followers in list(self._job_followers.items()):
             for follower in followers:
-                if follower.place < last_seqs.get(job_id, 0):
+                if follower.position < last_seqs.get(job_id, 0):
                     follower.resync()
-        for owner_id, owner_followers in list(self._of_owners.items()):
+        for owner_id, owner_followers in list(self._owner_followers.items()):
             for owner_follower in owner_followers:
-                if owner_follower.place.xact_id < last_xacts.get(owner_id, 0):
+                if owner_follower.position.xact_id < last_xacts.get(owner_id, 0):
                     owner_follower.resync()
 
     def _resync_all(self) -> None:
-        for follower in self._everybody():
+        for follower in self._all_followers():
             follower.resync()
 
 
@@ -281,10 +281,10 @@ class _Owner:
     def __init__(self) -> None:
         self.followers = 0
         self.left_at = monotonic()
-        self.is_asked_for = False
-        self.is_heard = asyncio.Event()
+        self.is_requested = False
+        self.is_subscribed = asyncio.Event()
 
     def forget(self) -> None:
         """Reset the subscription after the connection was lost."""
-        self.is_asked_for = False
-        self.is_heard.clear()
+        self.is_requested = False
+        self.is_subscribed.clear()

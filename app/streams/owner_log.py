@@ -1,9 +1,9 @@
-"""The log of all events of an owner's jobs, in one order, with places to resume from.
+"""The log of the events of all jobs of an owner, in a total order, with positions to resume from.
 
-Events of different jobs are committed at the same time. A clock or a sequence could place an event before
-others that become visible later, and a reader past that place would never see those. Here the order is that
-of the transactions that wrote the events, and only events older than every open transaction are read. The log
-up to a place is therefore final. The price is a delay of one open transaction, about a millisecond.
+Transactions commit concurrently. Ordered by time or by a sequence, an event could become visible after a
+reader has passed its position, and the reader would miss it. So the log is ordered by transaction id, and
+only events older than every open transaction are read: the log up to a position never changes. This delays
+an event by one open transaction, about a millisecond.
 """
 
 # ruff: noqa: S608  # SQL put together from constants; values are parameters
@@ -40,10 +40,10 @@ def _page(*, only: str = "") -> Statement:
     )
 
 
-# Which events of this owner's jobs follow this place?
+# Which events of this owner's jobs follow this position?
 _EVENTS: Final = _page()
 
-# Which events of some of this owner's jobs follow this place?
+# Which events of some of this owner's jobs follow this position?
 # LIMIT keeps the planner from hashing all jobs in the database for a page of events.
 _EVENTS_OF_SOME: Final = _page(
     only="""
@@ -55,8 +55,8 @@ _EVENTS_OF_SOME: Final = _page(
                 LIMIT 1) wanted"""
 )
 
-# Before which transaction is the log final?
-_PRESENT: Final = Statement(f"SELECT {_HORIZON}")
+# Which transaction is the oldest that may still write to the log?
+_HEAD: Final = Statement(f"SELECT {_HORIZON}")
 
 # Which is the last transaction that wrote to the log of each of these owners?
 _LAST_TRANSACTIONS: Final = Statement("""
@@ -66,7 +66,7 @@ SELECT o.id, e.xact_id FROM unnest(:owner_ids::uuid[]) o (id), LATERAL (
 _MAX_SEQ: Final = 2**31 - 1
 
 
-class InvalidPlace(BadRequest):
+class InvalidPosition(BadRequest):
     """Last-Event-ID and `after` take the id of an event of this stream, or 0 for its beginning."""
 
     code = "invalid_event_id"
@@ -74,8 +74,8 @@ class InvalidPlace(BadRequest):
 
 
 @dataclass(frozen=True)
-class OwnerPlace:
-    """A place in an owner's log: after this event of this transaction."""
+class OwnerPosition:
+    """A position in an owner's log: after this event of this transaction."""
 
     xact_id: int
     job_id: UUID
@@ -85,7 +85,7 @@ class OwnerPlace:
         return f"{self.xact_id}-{self.job_id.hex}-{self.seq}"
 
 
-BEGINNING: Final = OwnerPlace(0, UUID(int=0), 0)
+BEGINNING: Final = OwnerPosition(0, UUID(int=0), 0)
 
 
 @dataclass(frozen=True)
@@ -101,51 +101,51 @@ EVERYTHING: Final = EventFilter()
 
 
 @dataclass(frozen=True)
-class PlacedEvent:
-    """An event and its place in the log."""
+class LogEntry:
+    """An event, and its position in the log."""
 
-    place: OwnerPlace
+    position: OwnerPosition
     event: Event
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read a row of `job_events`, `data` as text."""
-        return cls(OwnerPlace(row["xact_id"], row["job_id"], row["seq"]), Event.from_row(row))
+        return cls(OwnerPosition(row["xact_id"], row["job_id"], row["seq"]), Event.from_row(row))
 
 
 @dataclass(frozen=True)
 class Page:
     """A part of an owner's log.
 
-    `is_to_be_continued` means that more events are committed but wait for open transactions, `is_last` that
-    the log ended with the events that were found.
+    `has_held_back` means that later events are committed, but held back until older transactions end;
+    `is_last` that the log had no more events.
     """
 
-    events: list[PlacedEvent]
-    is_to_be_continued: bool
+    events: list[LogEntry]
+    has_held_back: bool
     is_last: bool
 
 
-def parse_place(text: str) -> OwnerPlace:
-    """Return the place in an event id. Raises InvalidPlace for one that the API never issued."""
+def parse_position(text: str) -> OwnerPosition:
+    """Return the position in an event id. Raises InvalidPosition for one that the API never issued."""
     if text == "0":
         return BEGINNING
     try:
         xact_id, job_id, seq = text.split("-")
-        place = OwnerPlace(int(xact_id), UUID(job_id), int(seq))
+        position = OwnerPosition(int(xact_id), UUID(job_id), int(seq))
     except ValueError as error:
-        raise InvalidPlace from error
+        raise InvalidPosition from error
     # Numbers have many spellings, and not all of them fit into a column.
-    if str(place) != text or place.xact_id >= 10**18 or place.seq > _MAX_SEQ:
-        raise InvalidPlace
-    return place
+    if str(position) != text or position.xact_id >= 10**18 or position.seq > _MAX_SEQ:
+        raise InvalidPosition
+    return position
 
 
 async def read(
-    connection: asyncpg.Connection, owner_id: UUID, after: OwnerPlace, wanted: EventFilter
+    connection: asyncpg.Connection, owner_id: UUID, after: OwnerPosition, wanted: EventFilter
 ) -> Page:
-    """Return the final events after a place: at most EVENTS_AT_ONCE, and bounded in bytes."""
-    place = {
+    """Return the final events after a position: at most EVENTS_AT_ONCE, and bounded in bytes."""
+    position = {
         "owner_id": owner_id,
         "xact_id": after.xact_id,
         "job_id": after.job_id,
@@ -153,26 +153,26 @@ async def read(
         "limit": EVENTS_AT_ONCE,
     }
     if wanted == EVERYTHING:
-        rows = await _EVENTS.fetch(connection, **place)
+        rows = await _EVENTS.fetch(connection, **position)
     else:
         rows = await _EVENTS_OF_SOME.fetch(
-            connection, kind=wanted.kind, queue=wanted.queue, group_id=wanted.group_id, **place
+            connection, kind=wanted.kind, queue=wanted.queue, group_id=wanted.group_id, **position
         )
-    events = [PlacedEvent.from_row(row) for row in rows if row["is_complete"]]
+    events = [LogEntry.from_row(row) for row in rows if row["is_complete"]]
     return Page(
         events,
-        is_to_be_continued=len(events) < len(rows),
+        has_held_back=len(events) < len(rows),
         is_last=not rows or len(rows) == rows[0]["found"] < EVENTS_AT_ONCE,
     )
 
 
-async def present(connection: asyncpg.Connection) -> OwnerPlace:
-    """Return the place after all events that are final now."""
-    horizon: int = await _PRESENT.fetchval(connection)
-    return OwnerPlace(horizon - 1, UUID(int=2**128 - 1), _MAX_SEQ)
+async def head(connection: asyncpg.Connection) -> OwnerPosition:
+    """Return the current end of the log: the position after all events that are final."""
+    horizon: int = await _HEAD.fetchval(connection)
+    return OwnerPosition(horizon - 1, UUID(int=2**128 - 1), _MAX_SEQ)
 
 
 async def last_transactions(connection: asyncpg.Connection, owner_ids: Sequence[UUID]) -> dict[UUID, int]:
-    """Return the last transaction that wrote to each owner's log; owners with an empty log are left out."""
+    """Return the last transaction that wrote to each owner's log; omits owners with an empty log."""
     rows = await _LAST_TRANSACTIONS.fetch(connection, owner_ids=list(owner_ids))
     return {row["id"]: row["xact_id"] for row in rows}

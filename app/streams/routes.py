@@ -22,7 +22,7 @@ from app.streams.admission import StreamUser
 from app.streams.deps import AdmissionDep, HubDep, LastEventId, StreamTimesDep, StreamUserDep
 from app.streams.errors import TooManyStreams
 from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, InvalidPlace
+from app.streams.owner_log import EventFilter, InvalidPosition
 from app.streams.sse import EventStream
 
 MAX_EVENT_ID_DIGITS: Final = 18
@@ -91,9 +91,9 @@ async def get_owner_stream(
     place_seen, _ = tickets.split_event_id(last_event_id or "")
     seen = place_seen or after
     async with database.connection() as connection:
-        place = owner_log.parse_place(seen) if seen else await owner_log.present(connection)
+        position = owner_log.parse_position(seen) if seen else await owner_log.head(connection)
     wanted = EventFilter(kind, queue, group_id)
-    async with _reject_if_closed(), hub.owner_follower(user.id, after=place, wanted=wanted) as follower:
+    async with _reject_if_closed(), hub.owner_follower(user.id, after=position, wanted=wanted) as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 
@@ -104,7 +104,7 @@ async def get_owner_stream(
     summary="Stream the events of all your jobs",
     status_code=200,  # FastAPI would look for it in the signature of the class
     response_class=EventStream,
-    responses=problems.responses(InvalidPlace, TooManyStreams(streams=5, limit=5), ShuttingDown),
+    responses=problems.responses(InvalidPosition, TooManyStreams(streams=5, limit=5), ShuttingDown),
 )
 async def stream_jobs(
     follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
@@ -116,9 +116,9 @@ async def stream_jobs(
     Event ids are valid only for this stream. `seq` is the event's number within its job.
     """
     # The opening frame has an id, so that a client that reconnects before its first event resumes from here.
-    opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.place)))
+    opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.position)))
     return EventStream(
-        opening, follower, lambda placed: _frame(placed.event, _event_id(user, str(placed.place))), times
+        opening, follower, lambda entry: _frame(entry.event, _event_id(user, str(entry.position))), times
     )
 
 
@@ -181,7 +181,7 @@ async def stream_job(
         # Per the HTML standard, 204 makes an EventSource stop; after a 200 it would keep reconnecting.
         return Response(status_code=status.HTTP_204_NO_CONTENT, headers={"Cache-Control": "no-cache"})
     # A client that is disconnected before its first event also needs the resume token in an event id.
-    first_id = None if user.resumable is None else _event_id(user, str(follower.place))
+    first_id = None if user.resumable is None else _event_id(user, str(follower.position))
     return EventStream(
         sse.opening(event_id=first_id),
         follower,
@@ -203,9 +203,9 @@ def _frame(event: Event, event_id: str) -> bytes:
     return sse.frame("complete" if event.type.is_final else "update", event.flat(), event_id)
 
 
-def _event_id(user: StreamUser, place: str) -> str:
+def _event_id(user: StreamUser, position: str) -> str:
     """Return the SSE event id of a position, including the resume token if the stream has one."""
-    return place if user.resumable is None else user.resumable.event_id(place)
+    return position if user.resumable is None else user.resumable.event_id(position)
 
 
 def _parse_seq(text: str | None) -> int:

@@ -73,9 +73,9 @@ class Sockets:
 
     async def tick(self, frame: str) -> None:
         """Send the clock's frame of this second, yielding to other tasks in between."""
-        for place, socket in enumerate(tuple(self._open), start=1):
+        for count, socket in enumerate(tuple(self._open), start=1):
             socket.tick(frame)
-            if place % TICKS_AT_ONCE == 0:
+            if count % TICKS_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Socket:
     async def converse(self, user: StreamUser, first: Subscribe | None) -> None:
         """Serve the client until it disconnects. Raises Closing if the server ends the connection.
 
-        Raises the AppError of a first subscription that is refused, before any frame is sent.
+        Raises the AppError of a first subscription that is rejected, before any frame is sent.
         """
         self._user = user
         follow = None if first is None else await self._prepare(first)
@@ -220,7 +220,7 @@ class Socket:
         self._start(command.job_id, follow)
 
     async def _prepare(self, command: Subscribe) -> Follow:
-        """Return the subscription, ready to start. Raises the AppError by which it is refused."""
+        """Return the subscription, ready to start. Raises the AppError with which it is rejected."""
         if command.job_id is None:
             return await self._prepare_all(command.after)
         return await self._prepare_job(command.job_id, command.after or 0)
@@ -263,19 +263,21 @@ class Socket:
         return follow
 
     async def _prepare_all(self, after: int | str | None) -> Follow:
-        """Prepare to follow all jobs of the user. Raises Forbidden, InvalidPlace."""
+        """Prepare to follow all jobs of the user. Raises Forbidden, InvalidPosition."""
         if self._user.only_job is not None:
             raise Forbidden
         async with self._resources.database.connection() as connection:
-            present = await owner_log.present(connection)
-        place = present if after is None else owner_log.parse_place(str(after))
+            head = await owner_log.head(connection)
+        position = head if after is None else owner_log.parse_position(str(after))
 
         async def follow() -> None:
-            await self._send("subscribed", {"job_id": None, "id": str(place)})
-            async with self._hub.owner_follower(self._user.id, after=place, wanted=EventFilter()) as follower:
-                async for placed in follower.events():
-                    name = "complete" if placed.event.type.is_final else "update"
-                    await self._send_encoded(name, placed.event.flat(), place=str(placed.place))
+            await self._send("subscribed", {"job_id": None, "id": str(position)})
+            async with self._hub.owner_follower(
+                self._user.id, after=position, wanted=EventFilter()
+            ) as follower:
+                async for entry in follower.events():
+                    name = "complete" if entry.event.type.is_final else "update"
+                    await self._send_encoded(name, entry.event.flat(), position=str(entry.position))
 
         return follow
 
@@ -293,6 +295,6 @@ class Socket:
     async def _send(self, event: str, data: dict[str, Any]) -> None:
         await self._send_encoded(event, _encode(data))
 
-    async def _send_encoded(self, event: str, data: bytes, *, place: str | None = None) -> None:
-        identified = b"" if place is None else b',"id":%s' % _encode(place)
+    async def _send_encoded(self, event: str, data: bytes, *, position: str | None = None) -> None:
+        identified = b"" if position is None else b',"id":%s' % _encode(position)
         await self._frames.put((b'{"event":%s%s,"data":%s}' % (_encode(event), identified, data)).decode())

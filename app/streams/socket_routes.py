@@ -100,7 +100,7 @@ def _is_origin_allowed(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
 
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
-    """Who it is, by the bearer header, a ticket, or the token in the first frame; raises Unauthorized."""
+    """Identify the user by bearer header, ticket, or token in the first frame. Raises Unauthorized."""
     state = state_of(connection, StreamsState)
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":

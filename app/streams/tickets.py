@@ -93,13 +93,13 @@ class Resumable:
     ticket_hash: bytes
     resume_token: str
 
-    def event_id(self, place: str) -> str:
-        """Return the id of an event: its place in the log, and the resume token."""
-        return f"{place}.{self.resume_token}"
+    def event_id(self, position: str) -> str:
+        """Return the id of an event: its position in the log, and the resume token."""
+        return f"{position}.{self.resume_token}"
 
 
 def split_event_id(event_id: str) -> tuple[str, str | None]:
-    """Return the place and the resume token in an event's id; without a ticket there is no token."""
+    """Return the position and the resume token in an event's id; without a ticket there is no token."""
     found = _RESUMABLE_ID.fullmatch(event_id)
     return (event_id, None) if found is None else (found[1], found[2])
 

@@ -1,4 +1,4 @@
-"""Errors of uploads, whatever is uploaded."""
+"""Errors of uploads of any kind."""
 
 from app.core.errors import AppError, Unprocessable
 

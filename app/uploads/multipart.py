@@ -10,7 +10,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from app.uploads.errors import BadUpload
 
 OVERHEAD_BYTES: Final = 64 * 1024
-"""Size limit of a body without its file."""
+"""Maximum size of a form apart from its file."""
 
 
 @dataclass
@@ -49,7 +49,7 @@ async def _chunks(parts: "_Parts", body: AsyncIterator[bytes]) -> AsyncIterator[
 
 @dataclass
 class _Parts:
-    """State of the parser."""
+    """Parser of the form; collects the content of its file."""
 
     boundary: bytes
     filename: str = ""
@@ -87,7 +87,7 @@ class _Parts:
             raise BadUpload(reason="the form is malformed") from error
 
     def drain(self) -> bytes:
-        """The content of the file that has been parsed since the last call."""
+        """Return the content of the file parsed since the last call."""
         content = b"".join(self._content)
         self._content.clear()
         return content

@@ -130,14 +130,14 @@ class _TextCheck:
             self._is_at_start = False
             if (reason := signatures.foreign(piece)) is not None:
                 raise BadFile(reason=reason)
-        if (place := piece.find(b"\0")) >= 0:
-            raise self._fault("there is a NUL character", piece, place)
+        if (position := piece.find(b"\0")) >= 0:
+            raise self._fault("there is a NUL character", piece, position)
         try:
             self._decoder.decode(piece)
         except UnicodeDecodeError as error:
             # The position counts from the bytes that the decoder kept from the previous piece.
-            place = max(0, error.start - (len(error.object) - len(piece)))
-            raise self._fault("this is not UTF-8", piece, place) from None
+            position = max(0, error.start - (len(error.object) - len(piece)))
+            raise self._fault("this is not UTF-8", piece, position) from None
         first = piece.find(b"\n")
         # A line within the piece is shorter than the piece, and so than the limit.
         if self._line_bytes + (len(piece) if first < 0 else first) > MAX_LINE_BYTES:
@@ -155,8 +155,8 @@ class _TextCheck:
         except UnicodeDecodeError:
             raise self._fault("this is not UTF-8", b"", 0) from None
 
-    def _fault(self, reason: str, piece: bytes, place: int) -> BadRow:
-        return BadRow(line=self._lines + piece.count(b"\n", 0, place) + 1, reason=reason)
+    def _fault(self, reason: str, piece: bytes, position: int) -> BadRow:
+        return BadRow(line=self._lines + piece.count(b"\n", 0, position) + 1, reason=reason)
 
 
 class _Inflate:
@@ -179,7 +179,7 @@ class _Inflate:
                 raise BadCompression(reason=str(error)) from None
             self._inflated_bytes += len(piece)
             if self._inflated_bytes > RATIO_GRACE_BYTES + MAX_RATIO * self._received_bytes:
-                raise BadCompression(reason=f"it inflates to more than {MAX_RATIO} times its size")
+                raise BadCompression(reason=f"it decompresses to more than {MAX_RATIO} times its size")
             yield piece
             received = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
 

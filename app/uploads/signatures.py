@@ -6,22 +6,22 @@ CHECKED_BYTES: Final = 4096
 """How many of the first bytes are checked."""
 
 _TEXT: Final = "save it as UTF-8 (in Excel: CSV UTF-8)"
-_UTF_16: Final = "it is UTF-16; say so with ?encoding={}, or " + _TEXT
+_UTF_16: Final = "it is UTF-16; set ?encoding={}, or " + _TEXT
 _WORKBOOK: Final = f"it is an Excel workbook; {_TEXT}"
 
 _BY_FIRST_BYTES: Final = (
-    (b"\x1f\x8b", "it is gzip; say so with Content-Encoding: gzip"),
+    (b"\x1f\x8b", "it is gzip; set Content-Encoding: gzip"),
     (b"\xff\xfe\x00\x00", f"it is UTF-32; {_TEXT}"),
     (b"\x00\x00\xfe\xff", f"it is UTF-32; {_TEXT}"),
     (b"\xff\xfe", _UTF_16.format("utf-16")),
     (b"\xfe\xff", _UTF_16.format("utf-16")),
-    (b"PAR1", "it is Parquet; say so with Content-Type: application/vnd.apache.parquet"),
+    (b"PAR1", "it is Parquet; set Content-Type: application/vnd.apache.parquet"),
     (b"%PDF-", "it is a PDF; a dataset is CSV, JSON Lines or Parquet"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _WORKBOOK),
-    (b"BZh", "it is bzip2; send it plain or with gzip"),
-    (b"\xfd7zXZ\x00", "it is xz; send it plain or with gzip"),
-    (b"\x28\xb5\x2f\xfd", "it is Zstandard; send it plain or with gzip"),
-    (b"7z\xbc\xaf\x27\x1c", "it is a 7-Zip archive; send the file within, plain or with gzip"),
+    (b"BZh", "it is bzip2; send it uncompressed or with gzip"),
+    (b"\xfd7zXZ\x00", "it is xz; send it uncompressed or with gzip"),
+    (b"\x28\xb5\x2f\xfd", "it is Zstandard; send it uncompressed or with gzip"),
+    (b"7z\xbc\xaf\x27\x1c", "it is a 7-Zip archive; send the file in it, uncompressed or with gzip"),
     (b"ARROW1", "it is an Arrow file; write it as Parquet"),
     (b"SQLite format 3\x00", "it is an SQLite database; export the table as CSV"),
 )
@@ -43,7 +43,11 @@ def foreign(start: bytes) -> str | None:
             return reason
     if start.startswith(_ZIP):
         is_workbook = b"[Content_Types].xml" in start or b"xl/" in start or b"_rels/" in start
-        return _WORKBOOK if is_workbook else "it is a zip archive; send the file within, plain or with gzip"
+        return (
+            _WORKBOOK
+            if is_workbook
+            else "it is a zip archive; send the file in it, uncompressed or with gzip"
+        )
     if start.removeprefix(_BOM).lstrip(_BLANK)[:20].lower().startswith(_HTML):
         return "it is an HTML or XML page, perhaps an error page of the site that it was downloaded from"
     if len(start) < _FEWEST:

@@ -47,8 +47,8 @@ class Spools:
         self._lock = Lock()
 
     @contextmanager
-    def of(self, owner_id: UUID) -> Iterator[Callable[[int], None]]:
-        """A function that reserves bytes for one upload; all are released at the end of the body.
+    def reserving(self, owner_id: UUID) -> Iterator[Callable[[int], None]]:
+        """Yield a function that reserves bytes for one upload; all are released at the end of the body.
 
         It raises SpoolFull, and may be called from any thread.
         """

@@ -1,0 +1,1 @@
+"""The web page at `/watch`: submit a job and follow it."""

@@ -40,7 +40,7 @@ HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # Revalidated on each use, for the price of a 304: one page must never mix modules of two versions.
+    # Revalidated on each use, usually with a 304: a page must never mix modules of two versions.
     "Cache-Control": "no-cache",
 }
 
@@ -54,7 +54,7 @@ class PageFile:
 
 
 def _load(folder: Path) -> Mapping[str, PageFile]:
-    """Every file of a folder by its name. Raises KeyError for a suffix that MEDIA_TYPES does not have."""
+    """Load every file of a folder, by name. Raises KeyError for a suffix that MEDIA_TYPES does not have."""
     return {path.name: _read(path) for path in folder.iterdir()}
 
 

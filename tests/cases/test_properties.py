@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.datasets import reading
-from app.datasets.canonical_text import written
+from app.datasets.canonical_text import to_canonical_text
 from app.datasets.reading import RowReader
 from app.datasets.values import Format
 from tests.cases.pipelines import CATEGORIES, MODELS, Model, Row
@@ -164,7 +164,7 @@ alike = st.one_of(
 def written_cells(uploaded: Uploaded, name: str) -> list[str | None]:
     with RowReader(uploaded.path) as reader:
         table = reader.table(0, len(reader))
-    return [written(value) for value in reading.written(table, table.column_names.index(name))]
+    return [to_canonical_text(value) for value in reading.as_written(table, table.column_names.index(name))]
 
 
 @MORE
@@ -231,4 +231,6 @@ def test_every_value_of_parquet_is_returned(column: tuple[pa.DataType, list[Any]
 
     uploaded = Workbench(Path(tempfile.mkdtemp())).upload(file.getvalue(), Format.PARQUET)
 
-    assert written_cells(uploaded, "c") == [written(value) for value in pa.array(values, kind).to_pylist()]
+    assert written_cells(uploaded, "c") == [
+        to_canonical_text(value) for value in pa.array(values, kind).to_pylist()
+    ]

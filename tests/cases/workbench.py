@@ -159,7 +159,7 @@ def predict_dataset(
     loaded: Loaded, data: Uploaded, *, batch_size: int = 1000, **options: str
 ) -> list[dict[str, Any]]:
     """Return the result of a batch prediction over a dataset by row. Raises the errors of the submission."""
-    shape = inputs.of_dataset(loaded.version, data.dataset, **options)
+    shape = inputs.shape_of_dataset(loaded.version, data.dataset, **options)
     with RowReader(data.path) as reader:
         found = rows.DatasetRows(reader, rows.needed_columns(shape, ()))
         return _predicted(loaded, found, shape, batch_size)
@@ -170,18 +170,18 @@ def predict_instances(
 ) -> list[dict[str, Any]]:
     """Return the result of a prediction over inline instances."""
     sent = json.loads(json.dumps(instances))
-    shape = inputs.of_instances(loaded.version, sent)
+    shape = inputs.shape_of_instances(loaded.version, sent)
     return _predicted(loaded, rows.InlineRows(sent), shape, batch_size)
 
 
 def predict_texts(loaded: Loaded, texts: list[str]) -> list[dict[str, Any]]:
     """Return the result of a prediction over texts."""
-    return _predicted(loaded, rows.InlineRows(list(texts)), inputs.of_texts(loaded.version), 100)
+    return _predicted(loaded, rows.InlineRows(list(texts)), inputs.shape_of_texts(loaded.version), 100)
 
 
 def evaluate(loaded: Loaded, data: Uploaded, target: str) -> dict[str, Any]:
     """Return the result of an evaluation over a dataset."""
-    shape = inputs.of_dataset(loaded.version, data.dataset, target=target)
+    shape = inputs.shape_of_dataset(loaded.version, data.dataset, target=target)
     evaluation = Evaluation(classes=loaded.version.classes)
     with RowReader(data.path) as reader:
         batch = rows.DatasetRows(reader, rows.needed_columns(shape, (target,))).read(0, len(reader))

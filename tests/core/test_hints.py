@@ -40,8 +40,8 @@ async def test_an_event_reaches_whoever_listens(resources: Resources, quiet: Hin
     owner_id, worker_id, job_id = (ids.new_id() for _ in range(3))
     async with Redis(connection_pool=resources.redis_pool).pubsub() as pubsub:
         await pubsub.subscribe(keys.events(owner_id), keys.worker(worker_id))
-        quiet.events(owner_id, [b"one", b"two"])
-        quiet.look_at(worker_id, job_id)
+        quiet.publish_events(owner_id, [b"one", b"two"])
+        quiet.notify_worker(worker_id, job_id)
         await quiet.flush()
         heard: list[bytes] = []
 
@@ -61,7 +61,7 @@ async def test_so_many_wait_and_the_rest_is_dropped_and_counted(quiet: Hints) ->
     owner_id = ids.new_id()
     before = count_of(metrics.HINTS_DROPPED)
 
-    quiet.events(owner_id, [b"x"] * (hints.MAX_WAITING + 7))
+    quiet.publish_events(owner_id, [b"x"] * (hints.MAX_WAITING + 7))
     quiet.wake("default", hints.MAX_TOKENS_AT_ONCE + 7)
     quiet.wake("default", 1)
 
@@ -77,7 +77,7 @@ async def test_without_redis_hints_are_dropped_and_nobody_waits(resources: Resou
         lost = Hints(pool, availability, resources.signer)
 
         lost.wake("default")
-        lost.events(ids.new_id(), [b"one", b"two"])
+        lost.publish_events(ids.new_id(), [b"one", b"two"])
         await lost.flush()
 
         assert not availability.is_up

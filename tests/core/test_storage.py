@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from app.core.durable import INCOMING
+from app.core.durable_files import INCOMING
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage import BLOCK_BYTES, Storage, open_storage

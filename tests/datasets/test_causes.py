@@ -38,23 +38,23 @@ WORKBOOK = archive("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml")
 NO_TEXTS = {
     "UTF-16 as Excel writes it": (
         TEXT.encode("utf-16"),
-        "it is UTF-16; say so with ?encoding=utf-16, or save",
+        "it is UTF-16; set ?encoding=utf-16, or save",
     ),
     "UTF-16, the other end first": (
         b"\xfe\xff" + TEXT.encode("utf-16-be"),
-        "it is UTF-16; say so with ?encoding=utf-16, or save it as UTF-8",
+        "it is UTF-16; set ?encoding=utf-16, or save it as UTF-8",
     ),
-    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "it is UTF-16; say so with ?encoding=utf-16-le, or"),
+    "UTF-16 without a mark": (TEXT.encode("utf-16-le"), "it is UTF-16; set ?encoding=utf-16-le, or"),
     "UTF-16-BE without a mark": (
         TEXT.encode("utf-16-be"),
-        "it is UTF-16; say so with ?encoding=utf-16-be, or",
+        "it is UTF-16; set ?encoding=utf-16-be, or",
     ),
     "UTF-32": (TEXT.encode("utf-32"), "it is UTF-32; save it as UTF-8"),
     "a workbook": (WORKBOOK, "it is an Excel workbook; save it as UTF-8"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600), "it is an Excel workbook"),
-    "gzip": (gzip.compress(TEXT.encode()), "it is gzip; say so with Content-Encoding: gzip"),
-    "a zip": (archive("data.csv"), "it is a zip archive; send the file within"),
-    "Parquet": (parquet(), "it is Parquet; say so with Content-Type: application/vnd.apache.parquet"),
+    "gzip": (gzip.compress(TEXT.encode()), "it is gzip; set Content-Encoding: gzip"),
+    "a zip": (archive("data.csv"), "it is a zip archive; send the file in it"),
+    "Parquet": (parquet(), "it is Parquet; set Content-Type: application/vnd.apache.parquet"),
     "a PDF": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n", "it is a PDF"),
     "bzip2": (b"BZh91AY&SY" + bytes(40), "it is bzip2"),
     "xz": (b"\xfd7zXZ\x00\x00\x04" + bytes(40), "it is xz"),
@@ -179,7 +179,7 @@ async def test_a_text_may_hold_such_a_word(upload: Upload) -> None:
 async def test_a_json_array_is_told_from_lines_of_json(upload: Upload, content: bytes) -> None:
     problem = await refused(await upload(content, **{"Content-Type": MEDIA_TYPES["jsonl"]}), "bad_file")
 
-    assert problem["reason"] == "it is a JSON array; write its objects one to a line, without the brackets"
+    assert problem["reason"] == "it is a JSON array; write one object per line, without the brackets"
 
 
 async def test_json_over_several_lines_is_told_from_lines_of_json(upload: Upload) -> None:

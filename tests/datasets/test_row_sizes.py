@@ -62,7 +62,7 @@ def test_rows_that_are_large_together_are_decoded_in_parts(
 
     def noting(batch: pa.RecordBatch, sizes: pa.Array) -> Any:
         for first, part in cut(batch, sizes):
-            parts.append(sum(row_sizes.of(part).to_pylist()))
+            parts.append(sum(row_sizes.measure(part).to_pylist()))
             yield first, part
 
     monkeypatch.setattr(row_sizes, "slices", noting)
@@ -93,9 +93,9 @@ def test_rows_that_are_large_together_are_decoded_in_parts(
 def test_the_size_of_each_value(values: pa.Array, sizes: list[int]) -> None:
     batch = pa.RecordBatch.from_arrays([values], names=["c"])
 
-    assert row_sizes.of(batch).to_pylist() == sizes
+    assert row_sizes.measure(batch).to_pylist() == sizes
     for first in range(len(values)):
-        assert row_sizes.of(batch.slice(first)).to_pylist() == sizes[first:]
+        assert row_sizes.measure(batch.slice(first)).to_pylist() == sizes[first:]
 
 
 def test_a_row_of_csv_has_the_same_limit(read: Preview) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.datasets.conversion.answers import Task
 from app.datasets.conversion.faults import NO_LIMIT
+from app.datasets.conversion.messages import Task
 from app.datasets.values import Format
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI, Request
 
 from app.http import problems
-from app.http.budget import SmallBodies
+from app.http.body_budget import SmallBodies
 from app.http.encodings import EncodingMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware, allow_json
 

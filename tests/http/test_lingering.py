@@ -14,7 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.core.config import Settings
-from app.http.connections import ConnectionCounter
+from app.http.connection_limits import ConnectionCounter
 from app.http.protocol import bounded
 from tests.support import apis
 from tests.support.app_state import state_of

@@ -312,7 +312,7 @@ async def test_an_answer_that_breaks_off_is_logged_and_not_completed(stand: Fast
         await stand({**scope, "asgi": {"spec_version": "2.4"}}, receive, send)
 
     assert sent[-1] == {"type": "http.response.body", "body": b"half of it", "more_body": True}
-    assert [record["event"] for record in records] == ["request", "answer_broken_off"]
+    assert [record["event"] for record in records] == ["request", "response_aborted"]
 
 
 async def test_a_client_that_leaves_in_mid_body_is_no_error(stand: FastAPI) -> None:

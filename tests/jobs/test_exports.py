@@ -294,7 +294,7 @@ async def many(*, last: Any = 0.5) -> AsyncGenerator[ResultBatch, None]:
 
 
 async def test_a_large_table_is_written_group_by_group() -> None:
-    columns = await layout.of(many(), has_errors=False)
+    columns = await layout.infer(many(), has_errors=False)
     tracemalloc.start()
     try:
         file = await parquet.spool(many, columns)
@@ -312,7 +312,7 @@ async def test_a_large_table_is_written_group_by_group() -> None:
 
 
 async def test_a_type_that_turns_out_to_be_too_narrow_late_is_made_wider() -> None:
-    columns = await layout.of(many(), has_errors=False)
+    columns = await layout.infer(many(), has_errors=False)
 
     with await parquet.spool(lambda: many(last="n/a"), columns) as file:
         table = pq.read_table(file, columns=["index", "value"])

@@ -192,7 +192,7 @@ def test_the_best_is_first_and_what_has_no_value_comes_last(
         for number, value in enumerate(values)
     ]
 
-    found = leaderboard.ranked({"metric": metric, "best_value": ranked[0]}, trials)
+    found = leaderboard.rank_trials({"metric": metric, "best_value": ranked[0]}, trials)
 
     assert [trial["value"] for trial in found["leaderboard"]] == ranked
     assert [trial["rank"] for trial in found["leaderboard"]] == [1, 2, 3, None]

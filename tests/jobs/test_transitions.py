@@ -16,7 +16,7 @@ import pytest
 from app.core import ids
 from app.core.database import Database
 from app.jobs import transitions
-from app.jobs.states import MOVES, Priority, Status
+from app.jobs.states import LEGAL_TRANSITIONS, Priority, Status
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
@@ -781,7 +781,7 @@ async def test_the_database_accepts_the_legal_moves_and_no_others(database: Data
             accepted.add((before, after))
         await rows.execute(database, "DELETE FROM jobs")
 
-    assert accepted == {move for move in MOVES if move[0] is before}
+    assert accepted == {move for move in LEGAL_TRANSITIONS if move[0] is before}
 
 
 async def _accepts(database: Database, job_id: UUID, after: Status) -> bool:

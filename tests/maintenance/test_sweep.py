@@ -9,7 +9,7 @@ import pytest
 
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.durable import INCOMING
+from app.core.durable_files import INCOMING
 from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources
 from app.core.storage import Storage, open_storage

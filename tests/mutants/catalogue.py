@@ -29,7 +29,7 @@ _FOLDER: Final = "tests/worker/test_worker_folder.py"
 TICKETS: Final = "app/streams/tickets.py"
 STREAM_ROUTES: Final = "app/streams/routes.py"
 METHODS: Final = "app/http/methods.py"
-UNREADABLE: Final = "app/http/unreadable.py"
+BODY_ERRORS: Final = "app/http/body_errors.py"
 ENCODINGS: Final = "app/http/encodings.py"
 RECEIVING: Final = "app/uploads/receiving.py"
 
@@ -65,8 +65,8 @@ def _resuming(test: str) -> str:
     return f"tests/streams/test_resuming.py::{test}"
 
 
-def _unreadable(test: str) -> str:
-    return f"tests/http/test_unreadable.py::{test}"
+def _body_errors(test: str) -> str:
+    return f"tests/http/test_body_errors.py::{test}"
 
 
 def _sql(name: str, text: str, replacement: str, *tests: str) -> Mutant:
@@ -563,7 +563,7 @@ MUTANTS: Final = (
     Mutant(
         "claimer: claims for a slot that is gone",
         "worker/claimer.py",
-        "            if answer in asking:",
+        "            if answer in waiting:",
         "            if False:",
         (
             "tests/worker/test_claimer.py::"
@@ -637,7 +637,7 @@ MUTANTS: Final = (
     Mutant(
         "report_writer: what was not applied counts as applied",
         LEDGER,
-        "                    again.append(waiting)",
+        "                    not_applied.append(waiting)",
         "                    waiting.answer.set_result(None)",
         ("tests/worker/test_report_writer.py::test_a_report_that_was_lost_on_its_way_is_sent_again",),
     ),
@@ -675,7 +675,7 @@ MUTANTS: Final = (
     Mutant(
         "conversion: rows of any size",
         "app/datasets/conversion/row_sizes.py",
-        "return None if place < 0 else place",
+        "return None if index < 0 else index",
         "return None",
         ("tests/datasets/test_row_sizes.py::test_a_row_that_is_too_large_is_refused_however_it_is_encoded",),
     ),
@@ -724,8 +724,8 @@ MUTANTS: Final = (
     Mutant(
         "pages: any number of bytes",
         "app/core/paging.py",
-        "WHERE place = 1 OR bytes_through <= {max_bytes}",
-        "WHERE place = 1 OR {max_bytes} > 0",
+        "WHERE page_row = 1 OR bytes_through <= {max_bytes}",
+        "WHERE page_row = 1 OR {max_bytes} > 0",
         (
             "tests/jobs/test_pages.py::test_lists_of_jobs_and_dead_letters_end_early_and_none_is_lost",
             "tests/jobs/test_pages.py::test_a_page_of_events_ends_early_and_a_stream_shows_them_all",
@@ -798,7 +798,7 @@ MUTANTS: Final = (
     ),
     _sql(
         "claim: any number for one owner",
-        ' AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM served))"',
+        ' AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"',
         '"',
         "tests/jobs/test_limits.py::test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others",
     ),
@@ -1108,17 +1108,17 @@ MUTANTS: Final = (
     ),
     Mutant(
         "body: any content type",
-        UNREADABLE,
+        BODY_ERRORS,
         "    if (wrong := _wrong_media_type(scope)) is not None:",
         "    if (wrong := None) is not None:",
-        (_unreadable("test_a_body_that_is_not_said_to_be_json_is_told_what_to_say"),),
+        (_body_errors("test_a_body_that_is_not_said_to_be_json_is_told_what_to_say"),),
     ),
     Mutant(
         "body: inflates beyond its limit",
         ENCODINGS,
         "            if self._inflated_bytes > limit:",
         "            if False:",
-        (_unreadable("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
+        (_body_errors("test_the_limit_of_a_body_holds_for_what_it_inflates_to"),),
     ),
     Mutant(
         "body: what it inflates to is not counted",
@@ -1139,7 +1139,7 @@ MUTANTS: Final = (
         ENCODINGS,
         "            if self._inflated_bytes > FREE_BYTES + MAX_RATIO * self._received_bytes:",
         "            if False:",
-        (_unreadable("test_a_body_that_inflates_to_far_more_than_was_sent_is_refused"),),
+        (_body_errors("test_a_body_that_inflates_to_far_more_than_was_sent_is_refused"),),
     ),
     Mutant(
         "upload: what is no text is read as one",

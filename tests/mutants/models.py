@@ -145,7 +145,7 @@ MODELS: Final = (
         f"{_TESTS}/sklearn/test_refusals.py::test_a_schema_nested_deeper_than_any_model_is_refused",
     ),
     _of(
-        "names",
+        "untrusted_types",
         "types in lists",
         "if isinstance(value, (dict, list))]",
         "if isinstance(value, dict)]",

@@ -72,7 +72,7 @@ MUTANTS: Final = (
     Mutant(
         "csv: quotes as Arrow takes them",
         "app/datasets/conversion/quotes.py",
-        "changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)",
+        "changes = quotes if self._is_plain(read, quotes) else self._walk(read, quotes, line_ends)",
         "changes = quotes",
         _as_written("test_14_the_reported_file_is_refused"),
     ),

@@ -9,7 +9,7 @@ ROUTING: Final = "app/http/routing.py"
 MIDDLEWARE: Final = "app/http/middleware.py"
 COUNTING: Final = "app/http/value_counter.py"
 ADDRESSES: Final = "app/http/addresses.py"
-ATTEMPTS: Final = "app/auth/attempts.py"
+RATE_LIMITS: Final = "app/auth/rate_limits.py"
 AUTH_ROUTES: Final = "app/auth/routes.py"
 TURNS: Final = "app/auth/concurrency_limit.py"
 SPACE: Final = "app/jobs/searches/space.py"
@@ -19,8 +19,8 @@ def _lingering(test: str) -> str:
     return f"tests/http/test_lingering.py::{test}"
 
 
-def _attempts(test: str) -> str:
-    return f"tests/auth/test_attempts.py::{test}"
+def _rate_limits(test: str) -> str:
+    return f"tests/auth/test_rate_limits.py::{test}"
 
 
 REQUEST_GUARDS: Final = (
@@ -47,7 +47,7 @@ REQUEST_GUARDS: Final = (
     ),
     Mutant(
         "request: any number of connections",
-        "app/http/connections.py",
+        "app/http/connection_limits.py",
         "self._of_network[network] >= self._limit_per_address",
         "False",
         (_lingering("test_one_address_may_not_hold_all_connections"),),
@@ -115,28 +115,28 @@ REQUEST_GUARDS: Final = (
         ADDRESSES,
         "    if trusted and is_trusted(host, trusted):",
         "    if True:",
-        (_attempts("test_a_forged_address_is_no_new_network"),),
+        (_rate_limits("test_a_forged_address_is_no_new_network"),),
     ),
     Mutant(
         "sign-in: any number of guesses",
         AUTH_ROUTES,
-        "await auth.attempts.refuse(connection, rules, network)\n        async with",
+        "await auth.rate_limits.check(connection, rules, network)\n        async with",
         "pass\n        async with",
-        (_attempts("test_the_sixth_guess_is_refused_and_so_is_the_right_password"),),
+        (_rate_limits("test_the_sixth_guess_is_refused_and_so_is_the_right_password"),),
     ),
     Mutant(
         "sign-in: guesses at the same time",
-        ATTEMPTS,
+        RATE_LIMITS,
         "            if counted[rule.subject] > rule.allowed:",
         "            if False:",
-        (_attempts("test_guesses_at_the_same_time_are_no_more_guesses"),),
+        (_rate_limits("test_guesses_at_the_same_time_are_no_more_guesses"),),
     ),
     Mutant(
         "sign-in: an account is locked for all",
-        ATTEMPTS,
+        RATE_LIMITS,
         "    WHERE attempts.network = :network AND",
         "    WHERE :network::text IS NOT NULL AND",
-        (_attempts("test_strangers_cannot_lock_an_account"),),
+        (_rate_limits("test_strangers_cannot_lock_an_account"),),
     ),
     Mutant(
         "sign-in: first come, first served",

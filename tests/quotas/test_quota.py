@@ -341,7 +341,11 @@ def test_the_refusal_says_how_much_in_gib() -> None:
 def test_uploads_in_flight_are_bounded_for_each_user_and_in_all() -> None:
     spools = Spools(per_user=100, in_total=150)
     alice, bob = ids.new_id(), ids.new_id()
-    with spools.of(alice) as first, spools.of(alice) as second, spools.of(bob) as third:
+    with (
+        spools.reserving(alice) as first,
+        spools.reserving(alice) as second,
+        spools.reserving(bob) as third,
+    ):
         first(60)
         second(40)
         with pytest.raises(SpoolFull, match="Your uploads in progress have reached 100 bytes"):
@@ -349,5 +353,5 @@ def test_uploads_in_flight_are_bounded_for_each_user_and_in_all() -> None:
         third(50)
         with pytest.raises(SpoolFull, match="All users' uploads in progress have reached 150 bytes"):
             third(1)
-    with spools.of(bob) as again:
+    with spools.reserving(bob) as again:
         again(100)

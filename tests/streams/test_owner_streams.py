@@ -17,7 +17,7 @@ from app.core.resources import Resources
 from app.jobs.kinds import batch_predict
 from app.streams import owner_log
 from app.streams.hub import Hub
-from app.streams.owner_log import BEGINNING, EventFilter, OwnerPlace
+from app.streams.owner_log import BEGINNING, EventFilter, OwnerPosition
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
@@ -206,7 +206,7 @@ async def test_an_event_of_a_transaction_that_is_open_for_long_is_not_skipped(
                 job = await jobs.create(store, alice.id)
                 async with store.connection() as connection:
                     await jobs.cancel(store, job)
-                    horizon = await owner_log.present(connection)
+                    horizon = await owner_log.head(connection)
                 assert horizon.xact_id >= 0
         shown = [numbered(event) for event in await some(events, 8)]
 
@@ -222,7 +222,7 @@ async def test_what_is_committed_is_shown_as_soon_as_no_older_transaction_is_ope
     reads = 0
     read_owner = hub.read_owner
 
-    async def counted(owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> owner_log.Page:
+    async def counted(owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> owner_log.Page:
         nonlocal reads
         reads += 1
         return await read_owner(owner_id, after, wanted)
@@ -258,10 +258,10 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
     wanted: str,
 ) -> None:
     """Doubled ones, and those of jobs that are filtered out: a stream is pushed, not polled."""
-    reads: list[OwnerPlace] = []
+    reads: list[OwnerPosition] = []
     read_owner = hub.read_owner
 
-    async def counted(owner_id: UUID, after: OwnerPlace, wanted: EventFilter) -> owner_log.Page:
+    async def counted(owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> owner_log.Page:
         reads.append(after)
         return await read_owner(owner_id, after, wanted)
 

@@ -105,7 +105,7 @@ async def say_goodbye(
     assert set(await asyncio.gather(*by_sse)) == {"shutdown bye"}
     assert set(await asyncio.gather(*by_socket)) == {1001}
     assert "Traceback" not in process.log
-    assert "answer_broken_off" not in process.log
+    assert "response_aborted" not in process.log
     return exit_code
 
 

@@ -184,11 +184,11 @@ async def test_a_worker_ignores_unsigned_hints(resources: Resources, hint: bytes
         await until(lambda: _has_listener(redis, channel))
         assert await redis.publish(channel, hint) == 1
         await asyncio.sleep(0.2)
-        assert not lease._look.is_set()
+        assert not lease._renew_now.is_set()
 
-        resources.hints.look_at(identity.id, ids.new_id())
+        resources.hints.notify_worker(identity.id, ids.new_id())
         await resources.hints.flush()
-        await asyncio.wait_for(lease._look.wait(), 20)
+        await asyncio.wait_for(lease._renew_now.wait(), 20)
 
 
 class _Nobody:

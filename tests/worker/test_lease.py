@@ -145,7 +145,7 @@ async def test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time(
 async def test_a_job_that_waits_for_its_child_is_not_given_back(database: Database, lease: Lease) -> None:
     await jobs.create(database)
     job = await jobs.claim(database, lease.worker.id)
-    with lease.knowing(job.id, job.attempt):
+    with lease.tracking_claim(job.id, job.attempt):
         for _ in range(3):
             await lease.register()
 

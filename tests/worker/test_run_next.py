@@ -35,8 +35,8 @@ async def test_two_attempts_at_one_job_on_one_worker_are_kept_apart(
     second = await jobs.claim(resources.database, lease.worker.id)
     child = Child(0, Inbox(), lambda _pid: None)
 
-    with runner._watched(RunningAttempt(second, child)):
-        with runner._watched(RunningAttempt(first, Child(0, Inbox(), lambda _pid: None))):
+    with runner._watch(RunningAttempt(second, child)):
+        with runner._watch(RunningAttempt(first, Child(0, Inbox(), lambda _pid: None))):
             pass
         runner.release_all()
 

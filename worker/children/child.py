@@ -92,7 +92,7 @@ def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> byt
     job = JobContext(start, channel)
     try:
         end = messages.frame(_call_handler(job, start.kind, handlers))
-    except BaseException as error:  # including SystemExit: an attempt may fail, the child goes on
+    except BaseException as error:  # including SystemExit: an attempt may fail, the child continues
         end = messages.frame(_failure(error))
     return job.close() + end
 

@@ -1,12 +1,12 @@
 """The fork server: imports everything once and forks the children, each a copy of it.
 
-The forkserver of `multiprocessing` will not do: each of its children runs the parent's main module again (a
-second of imports for a worker), it has no public API to stop it, and it outlives a killed worker together
+The fork server of `multiprocessing` is unsuitable: each of its children runs the parent's main module again
+(a second of imports for a worker), it has no public API to stop it, and it outlives a killed worker together
 with its children. This one holds a socket that the kernel closes when the worker exits. It then kills the
 process group of every child, including children that are inside a C call and could not notice it
 themselves.
 
-It never opens files of users, and children do so only after they are confined. So every child starts clean.
+It never opens files of users, so every child starts clean. Children open them only after they are confined.
 
 Worker and fork server exchange fixed-size records. A fork request carries the file descriptor of the child's
 connection. The server answers with the process id, and sends the exit code when the child has exited.
@@ -204,7 +204,7 @@ class _ForkServer:
             self._send(EXITED, pid, exit_code)
 
     def _kill_orphans(self) -> None:
-        """Kill the processes that exited children have left behind, whatever their group or session.
+        """Kill the processes that exited children have left behind, in any group or session.
 
         Each child adopts the orphans of its own descendants, so an orphan that this process adopts belonged
         to a child that has exited. Killing one passes its children on to this process, hence the loop.

@@ -30,7 +30,7 @@ class Tenancy:
         return self.is_like(required) and required.files <= self.files
 
     def is_like(self, other: "Tenancy") -> bool:
-        """Return whether both have the same owner, permissions and right to write, whatever their files."""
+        """Return whether both have the same owner, permissions and right to write; files may differ."""
         own = (self.owner_id, self.permissions, self.may_write)
         return own == (other.owner_id, other.permissions, other.may_write)
 

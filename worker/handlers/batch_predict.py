@@ -10,7 +10,7 @@ from worker.context import JobContext, Outcome
 
 
 def batch_predict(job: JobContext) -> Outcome:
-    """Predict every row that is not done yet; the result is how many there are, and how many are in error."""
+    """Predict every uncommitted row. The result counts all rows, and the failed ones."""
     params = predictions.parse_params(job, BatchPredictParams)
     found = rows.open_rows(job, params.shape)
     model = predictions.load_model(job, params.model)

@@ -12,7 +12,7 @@ from worker.evaluation import Evaluation
 
 
 def evaluate_model(job: JobContext) -> Outcome:
-    """Compare every row that is not committed yet. The result has the metrics over all rows.
+    """Compare every uncommitted row. The result has the metrics over all rows.
 
     The checkpoint of each batch holds the counts from which the metrics are computed, so that an attempt that
     resumes counts each row once.
@@ -28,8 +28,8 @@ def evaluate_model(job: JobContext) -> Outcome:
             return Yielded()
         batch = found.read(first_row, params.batch_size)
         has_worked = job.done > job.errors
-        said = predictions.predict(model, rows.model_inputs(batch, params.shape), has_worked=has_worked)
-        outputs = _compared(evaluation, first_row, said, rows.column_as_written(batch, params.target))
+        predicted = predictions.predict(model, rows.model_inputs(batch, params.shape), has_worked=has_worked)
+        outputs = _compare(evaluation, first_row, predicted, rows.column_as_written(batch, params.target))
         job.commit(
             outputs,
             ids=rows.row_ids(batch, params.shape),
@@ -41,11 +41,11 @@ def evaluate_model(job: JobContext) -> Outcome:
     return {"total": len(found), "errors": job.errors, **evaluation.result()}
 
 
-def _compared(
-    evaluation: Evaluation, first_row: int, said: Sequence[Any], targets: Sequence[Any]
+def _compare(
+    evaluation: Evaluation, first_row: int, predicted: Sequence[Any], targets: Sequence[Any]
 ) -> list[Any]:
     """Add each prediction to the evaluation; return the comparisons, and errors as they are."""
     return [
         output if isinstance(output, RowError) else evaluation.compare(row, output, target)
-        for row, (output, target) in enumerate(zip(said, targets, strict=True), first_row)
+        for row, (output, target) in enumerate(zip(predicted, targets, strict=True), first_row)
     ]

@@ -26,7 +26,7 @@ def inspect_model(job: JobContext) -> Outcome:
         signature = runtime.inspect(path)
     except (UnsafeModel, BrokenModel) as error:
         return {"refused": _refusal(error)}
-    return {"signature": msgspec.to_builtins(_bounded(signature))}
+    return {"signature": msgspec.to_builtins(_drop_excess_names(signature))}
 
 
 def _params(job: JobContext) -> InspectModelParams:
@@ -41,7 +41,7 @@ def _refusal(error: UnsafeModel | BrokenModel) -> dict[str, Any]:
     return {"code": error.code, "message": error.message, **types}
 
 
-def _bounded(signature: Signature) -> Signature:
+def _drop_excess_names(signature: Signature) -> Signature:
     columns, classes = signature.columns, signature.classes
     return msgspec.structs.replace(
         signature,

@@ -53,17 +53,17 @@ def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
 
 
 def _read(path: Path, params: TrainModelParams) -> pa.Table:
-    """The columns that are asked for; all, if one is missing, so that it can be said which there are."""
+    """Read the requested columns; all columns if one is missing, so that the error can list them."""
     memory.ensure_available("reading the dataset", READING_FACTOR * _value_bytes(pq.read_metadata(path)))
     with RowReader(path) as reader:
         wanted = None
         if params.features is not None:
-            asked_for = [params.target, *params.features]
-            there = {column.name for column in reader.columns}
-            wanted = list(dict.fromkeys(asked_for)) if there.issuperset(asked_for) else None
+            names = [params.target, *params.features]
+            existing = {column.name for column in reader.columns}
+            wanted = list(dict.fromkeys(names)) if existing.issuperset(names) else None
         return reader.table(0, len(reader), wanted)
 
 
 def _value_bytes(metadata: pq.FileMetaData) -> int:
-    groups = (metadata.row_group(place) for place in range(metadata.num_row_groups))
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
     return sum(group.total_byte_size for group in groups)

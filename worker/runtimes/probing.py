@@ -1,4 +1,4 @@
-"""Try an uploaded model on example rows, so that a model that cannot predict is refused at the upload."""
+"""Try an uploaded model on example rows, so that a model that cannot predict is rejected at upload."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -29,7 +29,7 @@ def try_rows(model: Model, rows: Iterable[Any]) -> Any:
             continue
         if not isinstance(prediction, RowError):
             return prediction
-        # That an example row does not fit says nothing about the model.
+        # An example row that does not fit says nothing about the model.
         has_answered = has_answered or prediction.code != BAD_ROW
     if reason is not None and not has_answered:
         raise BrokenModel(f"it failed on every example row: {reason.rstrip('.')}; {ADVICE}")

@@ -17,15 +17,15 @@ MAX_REASON_CHARACTERS: Final = 300
 
 
 class UnsafeModel(JobError):
-    """The file needs `types`, which are never loaded. Not retried."""
+    """The file contains `types` that are not trusted, and so never loaded. Not retried."""
 
     def __init__(self, types: Collection[str], reason: str | None = None) -> None:
-        self.types = tuple(_shortened(name) for name in sorted(types)[:MAX_NAMED_TYPES])
+        self.types = tuple(_shorten(name) for name in sorted(types)[:MAX_NAMED_TYPES])
         more = "" if len(types) <= MAX_NAMED_TYPES else f" and {len(types) - MAX_NAMED_TYPES} more"
         cause = (
-            _shortened(reason)
+            _shorten(reason)
             if reason
-            else f"it needs what is not loaded here: {', '.join(self.types)}{more}"
+            else f"it contains types that are not trusted: {', '.join(self.types)}{more}"
         )
         super().__init__("unsafe_model", f"The model is not safe to load: {cause}.", is_retryable=False)
 
@@ -34,7 +34,7 @@ class BrokenModel(JobError):
     """The file is not a model, or is damaged. Not retried. `reason` completes the sentence of the message."""
 
     def __init__(self, reason: str) -> None:
-        message = f"The model cannot be loaded: {_shortened(reason)}."
+        message = f"The model cannot be loaded: {_shorten(reason)}."
         super().__init__("broken_model", message, is_retryable=False)
 
 
@@ -83,7 +83,7 @@ class FileRuntime(Runtime, Protocol):
     - execute what it says: no pickle, no `eval`, no import of a name that comes from it;
     - use memory or time out of proportion to its size: check sizes before allocating;
     - write files, start processes or open connections (the child may not, and the attempt would fail);
-    - raise anything but UnsafeModel and BrokenModel, which become the answer to the upload.
+    - raise anything but UnsafeModel and BrokenModel, which become the response to the upload.
 
     `load` must refuse every file that `inspect` refuses: a file may reach `load` without an inspection.
     """
@@ -96,7 +96,7 @@ class FileRuntime(Runtime, Protocol):
         ...
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """Return the text as one line of printable characters, cut to `MAX_REASON_CHARACTERS`."""
     line = "".join(letter if letter.isprintable() else " " for letter in text)
     line = " ".join(line.split()).rstrip(".")

@@ -44,8 +44,8 @@ class VaderModel:
 
 def _predict(text: Any) -> dict[str, Any] | RowError:
     if not isinstance(text, str):
-        said = "there is no text" if text is None else f"{cells.preview(text)} is not a text"
-        return RowError(BAD_ROW, said)
+        message = "there is no text" if text is None else f"{cells.preview(text)} is not a text"
+        return RowError(BAD_ROW, message)
     scores = _analyzer.polarity_scores(text)
     compound = scores["compound"]
     if compound >= POSITIVE_FROM:

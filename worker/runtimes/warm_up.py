@@ -33,7 +33,7 @@ _LABELS: Final = ["yes", "no", "yes", "no"]
 
 
 def warm_up() -> None:
-    """Load and run a model of each built-in runtime. Raises whatever a broken installation raises."""
+    """Load and run a model of each built-in runtime. Raises any exception of a broken installation."""
     _predict("vader", None, _TEXTS)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model")

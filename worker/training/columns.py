@@ -147,7 +147,7 @@ def _read(column: Column, field: pa.Field, stored: pa.ChunkedArray) -> npt.NDArr
     if column.content is Content.TEXT or column.content is Content.CATEGORY:
         parse = cells.PARSERS[column.content]
         objects = np.empty(len(stored), dtype=object)
-        objects[:] = [parse(value) for value in reading.written_values(field, decode(stored))]
+        objects[:] = [parse(value) for value in reading.values_as_written(field, decode(stored))]
         return objects
     values = decode(reading.typed(field, stored))
     if pa.types.is_temporal(values.type):

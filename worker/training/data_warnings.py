@@ -17,7 +17,7 @@ FEW_ROWS: Final = 50
 TINY_CLASS: Final = 5
 RARE_SHARE: Final = 0.01
 MAX_COMPARED_CELLS: Final = 20_000_000
-"""The search for duplicates reads all values once more. It is skipped for larger tables."""
+"""The search for duplicates reads all values again. It is skipped for larger tables."""
 
 SAMPLE_ROWS: Final = 1000
 MAX_LISTED: Final = 10
@@ -106,7 +106,7 @@ def _find_small_classes(target: Target) -> list[str]:
     ]
     if tiny:
         warnings.append(
-            f"Classes with fewer than {TINY_CLASS} rows are hard to learn: {_listed(tiny)}."
+            f"Classes with fewer than {TINY_CLASS} rows are hard to learn: {_format_list(tiny)}."
             " Add rows or merge these classes."
         )
     share = counts.min() / counts.sum()
@@ -148,10 +148,10 @@ def _list_unused(columns: Sequence[Column]) -> list[str]:
     for column in columns:
         if column.content is None:
             names_by_reason.setdefault(column.reason, []).append(repr(column.name))
-    return [f"Columns {reason}: {_listed(names)}." for reason, names in names_by_reason.items()]
+    return [f"Columns {reason}: {_format_list(names)}." for reason, names in names_by_reason.items()]
 
 
-def _listed(items: Sequence[Any]) -> str:
+def _format_list(items: Sequence[Any]) -> str:
     more = "" if len(items) <= MAX_LISTED else f" and {len(items) - MAX_LISTED} more"
     return ", ".join(map(str, items[:MAX_LISTED])) + more
 

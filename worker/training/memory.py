@@ -24,14 +24,14 @@ class TooLargeToTrain(JobError):
 
 
 def ensure_available(step: str, needed_bytes: float) -> None:
-    """Raise TooLargeToTrain if a step needs more memory than this child may still take."""
+    """Raise TooLargeToTrain if a step needs more memory than this child may still allocate."""
     available = available_bytes()
     if available is not None and needed_bytes > available:
         raise TooLargeToTrain(step, needed_bytes, max(available, 0))
 
 
 def available_bytes() -> float | None:
-    """Return how much more memory this process may take; None outside of a child, which has no limit."""
+    """Return how many more bytes this process may allocate; None outside a child, where there is no limit."""
     if Limits.memory_bytes is None:
         return None
     return float(Limits.memory_bytes - psutil.Process().memory_info().rss)

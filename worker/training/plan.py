@@ -54,7 +54,7 @@ class Plan:
 def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
     """Plan a training on these rows. Raises BadInput and BadTarget for data or params that cannot be used."""
     columns.check_names(table, params.target, params.features or ())
-    shown = reading.shown(table)
+    shown = reading.in_shown_types(table)
     training_target = _read_target(params, table, shown)
     inferred = columns.infer_columns(shown, params.target, params.features, params.columns)
     is_classification = training_target.task is Task.CLASSIFICATION
@@ -88,7 +88,7 @@ def _read_target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> 
     declared = params.columns.get(name) or was_declared(field)
     values = shown.column(name)
     if declared in (Declared.CATEGORY, Declared.TEXT):
-        labels = [cells.to_label(value) for value in reading.written_values(field, table.column(name))]
+        labels = [cells.to_label(value) for value in reading.values_as_written(field, table.column(name))]
         values = pa.chunked_array([labels], pa.string())
     return target.read(name, values, params.task, declared)
 

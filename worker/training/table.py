@@ -18,7 +18,7 @@ def to_arrow(data: pa.Table | Sequence[Any]) -> pa.Table:
     """
     table = data if isinstance(data, pa.Table) else _rows_to_arrow(data)
     if table.num_rows == 0:
-        raise BadInput("the training has no rows")
+        raise BadInput("the training data has no rows")
     if table.num_columns > MAX_COLUMNS:
         raise BadInput(f"the rows have {table.num_columns} columns; the limit is {MAX_COLUMNS}")
     names = table.column_names

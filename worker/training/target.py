@@ -17,7 +17,7 @@ from worker.context import JobError
 from worker.training import columns
 
 FEW_NUMBERS: Final = 20
-"""Up to so many distinct integers are taken for classes, if each occurs twice on average."""
+"""Up to this many distinct integers are treated as classes, if each occurs at least twice on average."""
 
 MAX_CLASSES: Final = 1000
 MAX_LABEL_CHARACTERS: Final = 200
@@ -27,7 +27,7 @@ MAX_VALUE: Final = 1e100
 
 
 class BadTarget(JobError):
-    """The target cannot be learnt; never retried."""
+    """No model can be trained on the target; never retried."""
 
     def __init__(self, message: str) -> None:
         super().__init__("bad_target", message, is_retryable=False)
@@ -131,7 +131,7 @@ def _read_numbers(name: str, values: pa.ChunkedArray) -> Target:
     largest = rows[np.abs(numbers[rows]).argmax()]
     if abs(numbers[largest]) > MAX_VALUE:
         raise BadTarget(
-            f"the target {name!r}, row {largest}: {numbers[largest]:g} is too large to be learnt; if it marks"
+            f"the target {name!r}, row {largest}: {numbers[largest]:g} is too large; if it marks"
             " a missing value, leave the cell empty"
         )
     if np.ptp(numbers[rows]) == 0:

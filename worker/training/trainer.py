@@ -32,7 +32,7 @@ from worker.training.learners import Learner, TrainingData
 from worker.training.plan import make_plan
 
 LOSS_ROWS: Final = 10_000
-"""The training loss is computed on at most so many rows: it is for comparison and need not be exact."""
+"""Maximum number of rows for the training loss, which is only for comparison and need not be exact."""
 
 MAX_WARNINGS: Final = 30
 LIBRARIES: Final = ("scikit-learn", "numpy", "scipy", "skops")
@@ -79,7 +79,7 @@ class Training:
     def __init__(self, table: pa.Table, params: TrainModelParams, resume: bytes | None = None) -> None:
         """Start a training, or resume it from a checkpoint.
 
-        Raises BadInput, BadTarget and TooLargeToTrain for data that cannot be learnt, and BrokenCheckpoint.
+        Raises BadInput, BadTarget and TooLargeToTrain for unsuitable data, and BrokenCheckpoint.
         """
         self._params = params
         self.plan: Final = make_plan(table, params)

@@ -86,13 +86,13 @@ class ProgressDisplay:
             self._progress.stop_task(bar)
 
     def show_interruption(self, job_id: str, seconds: float) -> None:
-        """Write beside the bar that the connection broke."""
+        """Write next to the bar that the connection broke."""
         self._progress.update(
             self._bar(job_id), description=f"[yellow]connection lost, retrying in {seconds:.1f} s[/]"
         )
 
     def show_error(self, job_id: str) -> None:
-        """Write beside the bar that the job is not watched."""
+        """Write next to the bar that the job is not watched."""
         self._progress.update(self._bar(job_id), description="[red]not watched[/]")
 
     def _bar(self, job_id: str) -> TaskID:

@@ -26,7 +26,7 @@ Watch = Annotated[bool, typer.Option("--watch", help="Show progress until the jo
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Where the server is, and who asks. Secrets are better passed by environment variables."""
+    """The server and the credentials. Prefer environment variables for secrets."""
 
     url: Annotated[
         str | None,
@@ -109,7 +109,7 @@ class JobOptions:
     queue: Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel=_SCHEDULING)] = None
     max_attempts: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Attempts before the job fails.", rich_help_panel=_SCHEDULING),
+        typer.Option(metavar="N", help="Maximum number of attempts.", rich_help_panel=_SCHEDULING),
     ] = None
     soft_limit_seconds: Annotated[
         int | None,
@@ -132,7 +132,7 @@ class JobOptions:
     run_at: Annotated[
         datetime | None,
         typer.Option(
-            metavar="INSTANT",
+            metavar="TIME",
             parser=parse_instant,
             help="Earliest start, such as 2026-03-01T12:00:00Z.",
             rich_help_panel=_SCHEDULING,

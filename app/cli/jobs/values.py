@@ -34,7 +34,7 @@ def parse_column_type(text: str) -> Pair:
 
 
 def parse_param(text: str) -> Pair:
-    """Parse NAME=VALUE; a value that is no JSON is a string."""
+    """Parse NAME=VALUE; a value that is not JSON is a string."""
     name, value = parse_pair(text)
     try:
         return Pair(name, json.loads(value))

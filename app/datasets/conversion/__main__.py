@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from app.core import hardening
 from app.core.sandbox import confinement, readable
 from app.datasets.conversion import causes, columns, encodings, from_csv, from_jsonl, from_parquet
-from app.datasets.conversion.answers import Answer, Converted, Refusal, Task
 from app.datasets.conversion.faults import NO_LIMIT, Fault
+from app.datasets.conversion.messages import Converted, Rejection, Result, Task
 from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.values import Format
 
@@ -64,7 +64,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
-    sys.stdout.buffer.write(msgspec.json.encode(_answer(task)))
+    sys.stdout.buffer.write(msgspec.json.encode(_run(task)))
 
 
 def _confine(task: Task) -> None:
@@ -74,7 +74,7 @@ def _confine(task: Task) -> None:
     prepared.apply((), files=[Path(task.source)], scratch=Path(task.target).parent)
 
 
-def _answer(task: Task) -> Answer:
+def _run(task: Task) -> Result:
     target = Path(task.target)
     try:
         schema, used = convert(Path(task.source), target, task.format, task.options, task.max_rows)
@@ -83,13 +83,13 @@ def _answer(task: Task) -> Answer:
             raise Fault("bad_file", "it has no rows")
     except Fault as found:
         fault = causes.explain(Path(task.source), task.format, found)
-        return Refusal(fault.code, fault.reason, fault.line)
+        return Rejection(fault.code, fault.reason, fault.line)
     except MemoryError:
-        return Refusal("bad_file", "it takes too much memory", None)
+        return Rejection("bad_file", "it takes too much memory", None)
     except OSError as error:
         if error.errno != EFBIG:
             raise
-        return Refusal("rows_too_large", f"its rows take more than {task.max_output_bytes} bytes", None)
+        return Rejection("rows_too_large", f"its rows take more than {task.max_output_bytes} bytes", None)
     return Converted(rows, tuple(columns.describe(schema)), used)
 
 

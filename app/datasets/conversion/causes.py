@@ -47,9 +47,9 @@ def _explain_jsonl(source: Path, fault: Fault) -> Fault:
     with source.open("rb") as file:
         first = file.read(signatures.CHECKED_BYTES).removeprefix(_BOM).lstrip()
     if first.startswith(b"[") and fault.line == 1:
-        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+        return Fault("bad_file", "it is a JSON array; write one object per line, without the brackets")
     if first.startswith(b"[") and first[1:].lstrip().startswith(b"{"):
-        return Fault("bad_file", "it is a JSON array; write its objects one to a line, without the brackets")
+        return Fault("bad_file", "it is a JSON array; write one object per line, without the brackets")
     line = _line(source, fault.line)
     if line.strip() in (b"{", b"["):
         return Fault(
@@ -85,7 +85,7 @@ def _explain_parquet(source: Path, fault: Fault) -> Fault:
 
 def _line(source: Path, number: int) -> bytes:
     with source.open("rb") as file:
-        for place, line in enumerate(file, start=1):
-            if place == number:
+        for line_number, line in enumerate(file, start=1):
+            if line_number == number:
                 return line[:_MAX_LINE_BYTES]
     return b""

@@ -2,7 +2,7 @@
 
 The type is inferred over the whole file, block by block: it starts with the narrowest type of the first block
 that has any text, and is widened when a later block does not fit, from integers to numbers, and to text. It
-is never narrowed. A column is text if a value would not be reproduced exactly: `007`, `+47…`, `3.10` beside
+is never narrowed. A column is text if a value would not be reproduced exactly: `007`, `+47…`, `3.10` next to
 `3.1`, and integers of more than 64 bits.
 
 The type that users see and the stored type may differ: cells are stored in their type only if that reproduces
@@ -27,7 +27,7 @@ from app.datasets.conversion.columns import (
     TIMESTAMP,
     field,
 )
-from app.datasets.conversion.forms import convert
+from app.datasets.conversion.notation import convert
 from app.datasets.conversion.numbers import MAX_DISTINCT, Numbers
 from app.datasets.options import Declared
 from app.datasets.values import EMPTY, MOSTLY_NUMBERS
@@ -54,11 +54,11 @@ _MICROSECONDS_OF_A_DAY: Final = 86_400_000_000
 
 
 class TypeMismatch(ValueError):
-    """A cell that does not have the declared type. `place` is its index in the block."""
+    """A cell that does not have the declared type. `index` is its position in the block."""
 
-    def __init__(self, place: int, cell: str) -> None:
+    def __init__(self, index: int, cell: str) -> None:
         super().__init__(cell)
-        self.place = place
+        self.index = index
         self.cell = cell
 
 
@@ -115,10 +115,10 @@ class ColumnType:
             view = NUMBER if reason is None else TEXT
         if view == TEXT and self._declared is None:
             return text_field(name, self._sample, reason or self._note)
-        form = self._numbers.form if view == NUMBER else None
-        is_kept = {NUMBER: form is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
+        notation = self._numbers.notation if view == NUMBER else None
+        is_kept = {NUMBER: notation is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
         stored = view if is_kept.get(view, False) else TEXT
-        return field(name, stored, view=view, declared=declared, form=form)
+        return field(name, stored, view=view, declared=declared, notation=notation)
 
     def _learn(self, filled: pa.Array, values: pa.Array) -> None:
         if self._type == NUMBER:
@@ -135,9 +135,9 @@ class ColumnType:
                 self._type = kind
                 self._are_canonical = False
                 return
-        for place, cell in enumerate(texts.to_pylist()):
+        for index, cell in enumerate(texts.to_pylist()):
             if cell is not None and not _can_be(pa.array([cell]), left[-1]):
-                raise TypeMismatch(place, cell)
+                raise TypeMismatch(index, cell)
         raise TypeMismatch(0, filled[0].as_py())
 
 
@@ -158,13 +158,13 @@ def _no_narrower(kind: pa.DataType) -> tuple[pa.DataType, ...]:
 def _read(filled: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     """The cells as values of a type; None if one of them does not fit."""
     for end in _TRIED_FIRST:
-        if end < len(filled) and _converted(filled.slice(0, end), wanted) is None:
+        if end < len(filled) and _convert(filled.slice(0, end), wanted) is None:
             return None
-    values = _converted(filled, wanted)
+    values = _convert(filled, wanted)
     return values if values is not None and _are_kept(filled, values, wanted) else None
 
 
-def _converted(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
+def _convert(cells: pa.Array, wanted: pa.DataType) -> pa.Array | None:
     if wanted == BOOLEAN and not _all(pc.is_in(cells, _BOOLEANS)):
         return None
     try:

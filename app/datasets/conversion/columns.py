@@ -48,7 +48,7 @@ HOLDS: Final = b"headrace.holds"
 NOTE: Final = b"headrace.note"
 """Metadata key: why the type is not the one that a reader may expect."""
 
-FORM: Final = b"headrace.form"
+NOTATION: Final = b"headrace.form"
 """Metadata key: the notation of the numbers; see `conversion.numbers`."""
 
 _VIEWS: Final = {b"number": NUMBER, b"boolean": BOOLEAN, b"timestamp": TIMESTAMP, b"instant": INSTANT}
@@ -74,7 +74,7 @@ def field(
     declared: str | None = None,
     holds: str | None = None,
     note: str | None = None,
-    form: str | None = None,
+    notation: str | None = None,
 ) -> pa.Field:
     """A column of the Parquet file. `view` is the type in which its text is shown, if not as text."""
     metadata: dict[bytes, bytes] = {}
@@ -82,7 +82,7 @@ def field(
         metadata[JSON_TYPE] = json_type.encode()
     if view is not None and view != stored:
         metadata[VIEW] = _VIEW_NAMES[view]
-    for key, value in ((DECLARED, declared), (HOLDS, holds), (NOTE, note), (FORM, form)):
+    for key, value in ((DECLARED, declared), (HOLDS, holds), (NOTE, note), (NOTATION, notation)):
         if value is not None:
             metadata[key] = value.encode()
     return pa.field(name, stored, metadata=metadata or None)
@@ -90,7 +90,7 @@ def field(
 
 def json_type(column: pa.Field) -> str | None:
     """`list` or `object` for a column of JSON text; None for any other."""
-    return _kept(column, JSON_TYPE)
+    return _read_metadata(column, JSON_TYPE)
 
 
 def view(column: pa.Field) -> pa.DataType:
@@ -101,12 +101,12 @@ def view(column: pa.Field) -> pa.DataType:
 
 def declared(column: pa.Field) -> str | None:
     """The type that the client declared, or `index` for a pandas index."""
-    return _kept(column, DECLARED)
+    return _read_metadata(column, DECLARED)
 
 
-def form(column: pa.Field) -> str | None:
+def notation(column: pa.Field) -> str | None:
     """The notation of the numbers of a column, if it is known."""
-    return _kept(column, FORM)
+    return _read_metadata(column, NOTATION)
 
 
 def describe(schema: pa.Schema) -> list[Column]:
@@ -116,14 +116,14 @@ def describe(schema: pa.Schema) -> list[Column]:
             name=column.name,
             type=json_type(column) or _TYPE_NAMES[view(column)],
             declared=declared(column),
-            holds=_kept(column, HOLDS),
-            note=_kept(column, NOTE),
+            holds=_read_metadata(column, HOLDS),
+            note=_read_metadata(column, NOTE),
         )
         for column in schema
     ]
 
 
-def _kept(column: pa.Field, key: bytes) -> str | None:
+def _read_metadata(column: pa.Field, key: bytes) -> str | None:
     value: bytes | None = (column.metadata or {}).get(key)
     return None if value is None else value.decode()
 
@@ -132,20 +132,20 @@ def check_names(names: Sequence[str], *, line: int) -> None:
     """Raise a Fault unless each column has a valid and unique name."""
     if len(names) > MAX_COLUMNS:
         raise Fault("bad_header", f"there are {len(names)} columns, more than {MAX_COLUMNS}", line=line)
-    for place, name in enumerate(names, start=1):
+    for number, name in enumerate(names, start=1):
         if (reason := name_fault(name)) is not None:
-            raise Fault("bad_header", f"column {place} {reason}", line=line)
+            raise Fault("bad_header", f"column {number} {reason}", line=line)
     repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise Fault("bad_header", f"more than one column is called {quoted(repeated)}", line=line)
+        raise Fault("bad_header", f"more than one column is called {quote(repeated)}", line=line)
 
 
 def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None:
     """Raise a Fault for a declared column that the file does not have."""
-    there = set(names)
-    missing = [name for name in declared if name not in there]
+    existing = set(names)
+    missing = [name for name in declared if name not in existing]
     if missing:
-        raise Fault("bad_header", f"`columns` names columns that do not exist: {quoted(missing)}", line=1)
+        raise Fault("bad_header", f"`columns` names columns that do not exist: {quote(missing)}", line=1)
 
 
 def name_fault(name: str) -> str | None:
@@ -159,6 +159,6 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def quoted(names: Iterable[str], *, at_most: int = 5) -> str:
-    """Names, quoted and joined for an error message."""
+def quote(names: Iterable[str], *, at_most: int = 5) -> str:
+    """Quote and join names for an error message."""
     return ", ".join(repr(name[:50]) for name in list(names)[:at_most])

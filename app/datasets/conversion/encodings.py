@@ -15,9 +15,9 @@ def in_utf8(source: Path, target: Path, encoding: str) -> None:
     """Transcode a file to UTF-8. Raises a Fault for invalid bytes, a NUL, or a line that is too long."""
     lines = line_bytes = 0
     with source.open("rb") as read, target.open("wb") as written:
-        for text in _decoded(read, encoding):
-            if (place := text.find("\0")) >= 0:
-                line = lines + text.count("\n", 0, place) + 1
+        for text in _decode(read, encoding):
+            if (index := text.find("\0")) >= 0:
+                line = lines + text.count("\n", 0, index) + 1
                 raise Fault("bad_row", f"there is a NUL character; is it really {encoding}?", line=line)
             piece = text.encode()
             first = piece.find(b"\n")
@@ -28,7 +28,7 @@ def in_utf8(source: Path, target: Path, encoding: str) -> None:
             written.write(piece)
 
 
-def _decoded(file: IO[bytes], encoding: str) -> Iterator[str]:
+def _decode(file: IO[bytes], encoding: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder(encoding)()
     lines = 0
     piece = b"begun"

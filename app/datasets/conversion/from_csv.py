@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.csv
 
-from app.datasets.conversion import delimiters, forms, quotes, row_sizes
+from app.datasets.conversion import delimiters, notation, quotes, row_sizes
 from app.datasets.conversion.cells import ColumnType, TypeMismatch
 from app.datasets.conversion.columns import TEXT, check_names, ensure_declared_exist
 from app.datasets.conversion.delimiters import Dialect
@@ -21,17 +21,17 @@ from app.datasets.conversion.row_groups import RowGroups
 from app.datasets.options import Declared, ReadOptions
 
 BLOCK_BYTES: Final = 4 * 1024 * 1024
-"""The maximum of what is parsed at a time. No row is longer."""
+"""Maximum number of bytes parsed at a time, and of a row."""
 
 LEAST_BLOCK_BYTES: Final = 64 * 1024
 CELLS_BYTES: Final = 48 * 1024 * 1024
-"""Arrow reserves the size of a block for each column, whatever it holds."""
+"""Arrow reserves the size of a block for each column, regardless of its content."""
 
 DISTINCT_CELLS: Final = 1_000_000
 """Distinct cells remembered for all columns together."""
 
 JOINED_BYTES: Final = 4 * 1024 * 1024
-"""How much of a wide table is processed at a time."""
+"""Number of bytes of a wide table processed at a time."""
 
 _RAGGED: Final = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+)")
 _STRADDLES: Final = "straddling object"
@@ -65,7 +65,7 @@ def convert(
     with RowGroups(target, schema, max_rows) as groups:
         for batch in file.batches(kept, block_bytes, are_measured=True):
             columns = [
-                forms.convert(column, wanted)
+                notation.convert(column, wanted)
                 for column, wanted in zip(batch.columns, schema.types, strict=True)
             ]
             groups.add(pa.RecordBatch.from_arrays(columns, schema=schema))
@@ -121,7 +121,7 @@ class _File:
             )
             if reader.schema.names != kept:
                 raise Fault("bad_header", "its quotes do not match", line=1)
-            for batch in _joined(reader, JOINED_BYTES if block_bytes < BLOCK_BYTES else 0):
+            for batch in _join_small(reader, JOINED_BYTES if block_bytes < BLOCK_BYTES else 0):
                 if not are_measured:
                     self._measure(batch, rows)
                 rows += batch.num_rows
@@ -132,14 +132,14 @@ class _File:
             raise self._fault(rows, str(error)) from error
 
     def _measure(self, batch: pa.RecordBatch, rows_before: int) -> None:
-        if (place := row_sizes.first_too_large(row_sizes.of(batch))) is not None:
-            raise row_too_large(self._line_of(rows_before + place + 1))
+        if (index := row_sizes.first_too_large(row_sizes.measure(batch))) is not None:
+            raise row_too_large(self._line_of(rows_before + index + 1))
 
     def mismatch(self, name: str, error: TypeMismatch, rows_before: int) -> Fault:
         """The fault of a cell that does not have the declared type."""
         declared = self.options.columns[name]
         reason = f"column {name[:50]!r} is declared a {declared}, but {error.cell[:50]!r} is not one"
-        return Fault("bad_row", reason, line=self._line_of(rows_before + error.place + 2))
+        return Fault("bad_row", reason, line=self._line_of(rows_before + error.index + 2))
 
     def _fault(self, rows: int, message: str) -> Fault:
         if ragged := _RAGGED.search(message):
@@ -158,14 +158,14 @@ class _File:
         csv.field_size_limit(2**31 - 1)  # the fault may be a cell that never ends
         line = self.dialect.lines_before
         for last_line, cells_of_row in self.dialect.rows(self.source):
-            row -= bool(cells_of_row)  # a blank line is no row
+            row -= bool(cells_of_row)  # a blank line is not a row
             if row == 0:
                 break
             line = last_line
         return line + 1
 
 
-def _joined(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
+def _join_small(batches: Iterable[pa.RecordBatch], size: int) -> Iterator[pa.RecordBatch]:
     """The batches, with small ones joined: processing each column of each of them takes far longer."""
     waiting: list[pa.RecordBatch] = []
     waiting_bytes = 0

@@ -13,8 +13,8 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from app.datasets.canonical_text import MAX_EXACT, written
-from app.datasets.conversion import cells, forms, json_values
+from app.datasets.canonical_text import MAX_EXACT, to_canonical_text
+from app.datasets.conversion import cells, json_values, notation
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -111,7 +111,7 @@ def _declared_types(source: Path, options: ReadOptions) -> dict[str, ColumnType]
             except TypeMismatch as mismatch:
                 reason = f"column {name[:50]!r} is declared a {options.columns[name]}, but"
                 reason += f" {mismatch.cell[:50]!r} is not one"
-                raise Fault("bad_row", reason, line=lines[mismatch.place]) from None
+                raise Fault("bad_row", reason, line=lines[mismatch.index]) from None
     return types
 
 
@@ -197,7 +197,7 @@ class _Plan:
         if (nulls and self.field.type == TEXT) or self.is_declared:
             values = [_present(value, nulls) for value in values]
         if self.is_declared:
-            return forms.convert(pa.array(values, TEXT), self.field.type)
+            return notation.convert(pa.array(values, TEXT), self.field.type)
         return pa.array(values, self.field.type)
 
 
@@ -205,11 +205,11 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
     """How a column with these types of values is stored."""
     match kinds:
         case _ if not kinds:
-            return _Plan(name, field(name, TEXT, holds=EMPTY), _unchanged)
+            return _Plan(name, field(name, TEXT, holds=EMPTY), _identity)
         case _ if kinds == {bool}:
-            return _Plan(name, field(name, BOOLEAN), _unchanged)
+            return _Plan(name, field(name, BOOLEAN), _identity)
         case _ if kinds - {_Large} == {int}:
-            return _Plan(name, field(name, INTEGER), _unchanged)
+            return _Plan(name, field(name, INTEGER), _identity)
         case _ if kinds <= {float, int}:
             return _Plan(name, field(name, NUMBER), _to_float)
         case _ if kinds == {list}:
@@ -217,16 +217,16 @@ def _plan(name: str, kinds: set[type], sample: list[str]) -> _Plan:
         case _ if kinds == {dict}:
             return _Plan(name, field(name, TEXT, OBJECT), _to_json)
         case _ if kinds == {str}:
-            return _Plan(name, cells.text_field(name, sample), _unchanged)
+            return _Plan(name, cells.text_field(name, sample), _identity)
     if _Large in kinds and kinds <= {float, int, _Large}:
-        note = f"text, because integers beyond {MAX_EXACT} would not come back beside decimals"
+        note = f"text, because integers beyond {MAX_EXACT} would not be reproduced exactly among decimals"
         return _Plan(name, field(name, TEXT, holds=MOSTLY_NUMBERS, note=note), _to_text)
     several = ", ".join(sorted(_KINDS[kind] for kind in kinds - {_Large}))
     note = f"text, because it holds values of several kinds: {several}"
     return _Plan(name, field(name, TEXT, note=note), _to_text)
 
 
-def _unchanged(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
@@ -239,7 +239,7 @@ def _to_json(value: Any) -> str | None:
 
 
 def _to_text(value: Any) -> str | None:
-    return _to_json(value) if isinstance(value, list | dict) else written(value)
+    return _to_json(value) if isinstance(value, list | dict) else to_canonical_text(value)
 
 
 def _present(value: Any, nulls: frozenset[str]) -> Any:

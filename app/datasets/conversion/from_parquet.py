@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from app.datasets.canonical_text import written
-from app.datasets.conversion import cells, forms, json_values, row_sizes
+from app.datasets.canonical_text import to_canonical_text
+from app.datasets.conversion import cells, json_values, notation, row_sizes
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -106,7 +106,7 @@ def _open(source: Path) -> pq.ParquetFile:
     options = {"pre_buffer": False, "thrift_string_size_limit": MAX_FOOTER_BYTES}
     with pq.ParquetFile(source, **options) as file:
         metadata = file.metadata
-    columns = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+    columns = [metadata.schema.column(index) for index in range(metadata.num_columns)]
     texts = [column.path for column in columns if column.logical_type.type == "STRING"]
     # Buffered, so that a column of a large row group is not in memory as a whole.
     buffer_bytes = max(LEAST_BUFFER_BYTES, min(1024 * 1024, BUFFERS_BYTES // max(1, len(columns))))
@@ -154,11 +154,12 @@ def _inspect_sample(file: pq.ParquetFile, plans: "list[_Plan]") -> None:
 
 def _is_empty(metadata: pq.FileMetaData, name: str) -> bool:
     """Whether all rows are null, according to the footer."""
-    place = next((at for at in range(metadata.num_columns) if metadata.schema.column(at).path == name), None)
-    if place is None:
+    paths = [metadata.schema.column(index).path for index in range(metadata.num_columns)]
+    if name not in paths:
         return False
+    index = paths.index(name)
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        statistics = group.column(place).statistics
+        statistics = group.column(index).statistics
         if statistics is None or statistics.null_count != group.num_rows:
             return False
     return True
@@ -181,9 +182,9 @@ def _batches(file: pq.ParquetFile, names: list[str]) -> Iterator[tuple[int, pa.R
     rows = 0
     for batch in file.iter_batches(batch_size=_batch_rows(file.metadata), use_threads=False, columns=names):
         batch.validate(full=True)  # UTF-8, and offsets within their buffers
-        sizes = row_sizes.of(batch)
-        if (place := row_sizes.first_too_large(sizes)) is not None:
-            raise row_too_large(rows + place + 1)
+        sizes = row_sizes.measure(batch)
+        if (index := row_sizes.first_too_large(sizes)) is not None:
+            raise row_too_large(rows + index + 1)
         for first, part in row_sizes.slices(batch, sizes):
             yield rows + first, part.select(names)
         rows += batch.num_rows
@@ -194,7 +195,7 @@ def _batch_rows(metadata: pq.FileMetaData) -> int:
     values_per_row = 1.0
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
-        values = sum(group.column(place).num_values for place in range(group.num_columns))
+        values = sum(group.column(index).num_values for index in range(group.num_columns))
         values_per_row = max(values_per_row, values / max(1, group.num_rows))
     return max(1, min(BATCH_ROWS, int(BATCH_VALUES / values_per_row)))
 
@@ -204,7 +205,7 @@ class _Plan:
 
     def __init__(self, column: pa.Field, options: ReadOptions, *, is_index: bool) -> None:
         self.name = column.name
-        self._values: Callable[[pa.Array], pa.Array] = _unchanged
+        self._values: Callable[[pa.Array], pa.Array] = _identity
         self._nulls = pa.array(options.null_values, TEXT)
         self._declared = options.columns.get(column.name)
         self._type: ColumnType | None = None
@@ -214,7 +215,7 @@ class _Plan:
         arrow_type = column.type
         if types.is_dictionary(arrow_type):
             arrow_type = arrow_type.value_type
-            self._values = _decoded
+            self._values = _decode
         declared = INDEX if is_index and self._declared is None else None
         target = _target(arrow_type)
         if self._declared is not None and target is not None:
@@ -259,7 +260,7 @@ class _Plan:
             self._type.see(texts)
         except TypeMismatch as mismatch:
             reason = f"is declared a {self._declared}, but {mismatch.cell[:50]!r} is not one"
-            raise self._fault(reason, first + mismatch.place) from None
+            raise self._fault(reason, first + mismatch.index) from None
 
     def settle(self) -> None:
         """Set the field, after all values have been processed."""
@@ -282,7 +283,7 @@ class _Plan:
         elif types.is_string(values.type) or types.is_large_string(values.type):
             texts = values.cast(TEXT)
         else:
-            texts = pa.array([written(value) for value in values.to_pylist()], TEXT)
+            texts = pa.array([to_canonical_text(value) for value in values.to_pylist()], TEXT)
         return self._without_nulls(texts)
 
     def _without_nulls(self, texts: pa.Array) -> pa.Array:
@@ -297,7 +298,7 @@ class _Plan:
         if self._type is not None:
             texts = self._texts(values)
             self._refuse(texts, TEXT, first)
-            return forms.convert(texts, wanted)
+            return notation.convert(texts, wanted)
         if types.is_decimal(values.type):
             return self._texts(values)
         if json_type(self.field) is not None:
@@ -323,9 +324,9 @@ class _Plan:
             self._refuse_where(outside, "is not between the years 1 and 9999", first)
 
     def _refuse_where(self, flags: pa.Array, reason: str, first: int) -> None:
-        place: int = pc.index(flags, True).as_py()
-        if place >= 0:
-            raise self._fault(reason, first + place)
+        index: int = pc.index(flags, True).as_py()
+        if index >= 0:
+            raise self._fault(reason, first + index)
 
     def _fault(self, reason: str, row: int) -> Fault:
         return Fault("bad_row", f"column {self.name!r} {reason}", line=row + 1)
@@ -382,9 +383,9 @@ def _is_list(arrow_type: pa.DataType) -> bool:
     )
 
 
-def _unchanged(column: pa.Array) -> pa.Array:
+def _identity(column: pa.Array) -> pa.Array:
     return column
 
 
-def _decoded(column: pa.Array) -> pa.Array:
+def _decode(column: pa.Array) -> pa.Array:
     return column.dictionary_decode()

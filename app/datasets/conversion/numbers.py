@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.datasets.canonical_text import CODE, MAX_DIGITS, MAX_EXACT, number_fault, significant_digits
-from app.datasets.conversion.forms import Form, texts_of
+from app.datasets.conversion.notation import Notation, texts_of
 
 MAX_DISTINCT: Final = 10_000
 """Codes and versions repeat. A column with more distinct values than this holds measurements."""
@@ -33,7 +33,7 @@ class Numbers:
 
     def __init__(self, max_distinct: int = MAX_DISTINCT) -> None:
         self._max_distinct = max_distinct
-        self._forms = set(Form)
+        self._notations = set(Notation)
         self._distinct: pa.Array | None = pa.array([], pa.string())
         self._has_large_integers = False
 
@@ -42,7 +42,7 @@ class Numbers:
         self._collect(texts)
         if not self._has_large_integers:
             self._has_large_integers = _has_large_integers(texts, values)
-        if self._forms:
+        if self._notations:
             self._compare(texts, values)
 
     def see_integers(self, texts: pa.Array, values: pa.Array) -> None:
@@ -51,17 +51,17 @@ class Numbers:
         bounds = pc.min_max(values).as_py()
         largest = max(-bounds["min"], bounds["max"])
         self._has_large_integers |= largest > MAX_EXACT
-        self._forms -= {Form.PYTHON, Form.ARROW} if largest >= _MOST else {Form.PYTHON}
+        self._notations -= {Notation.PYTHON, Notation.ARROW} if largest >= _MOST else {Notation.PYTHON}
 
     @property
-    def form(self) -> Form | None:
+    def notation(self) -> Notation | None:
         """The notation of all cells; None if they do not share one."""
-        return next((form for form in Form if form in self._forms), None)
+        return next((notation for notation in Notation if notation in self._notations), None)
 
     def fault(self) -> str | None:
         """Why the column is not numeric although each cell reads as a number; None if it is."""
         if self._has_large_integers:
-            return f"integers beyond {MAX_EXACT} would not come back beside decimals"
+            return f"integers beyond {MAX_EXACT} would not be reproduced exactly among decimals"
         return None if self._distinct is None else number_fault(self._distinct.to_pylist())
 
     def _collect(self, texts: pa.Array) -> None:
@@ -81,13 +81,13 @@ class Numbers:
         decimals = np.where(has_point, length - point - 1, 0)
         ends_in_zero = has_point & _flags(pc.ends_with(texts, "0"))
         if (has_point & (decimals == 0)).any() or (ends_in_zero & (decimals > 1)).any():
-            self._forms.clear()
+            self._notations.clear()
             return
         if not has_point.all():
-            self._forms.discard(Form.PYTHON)
+            self._notations.discard(Notation.PYTHON)
         if ends_in_zero.any():
-            self._forms -= {Form.SHORT, Form.ARROW}
-        if not self._forms or self._distinct is None:
+            self._notations -= {Notation.SHORT, Notation.ARROW}
+        if not self._notations or self._distinct is None:
             return  # measurements are never categories, so their last digits need not be reproduced
         sizes = np.abs(values.to_numpy())
         is_odd = ((sizes < _LEAST) & (sizes > 0)) | (sizes >= _MOST)
@@ -99,7 +99,7 @@ class Numbers:
         if is_long.any():
             mask = _mask(is_long)
             if not _equal(pc.cast(values.filter(mask), pa.string()), texts.filter(mask)):
-                self._forms.clear()
+                self._notations.clear()
                 return
         if is_odd.any():
             mask = _mask(is_odd)
@@ -107,25 +107,25 @@ class Numbers:
 
     def _compare_odd(self, texts: pa.Array, values: pa.Array) -> None:
         expected = texts.to_pylist()
-        for form in tuple(self._forms):
-            if texts_of(values, form) != expected:
-                self._forms.discard(form)
+        for notation in tuple(self._notations):
+            if texts_of(values, notation) != expected:
+                self._notations.discard(notation)
 
 
 def fault_of(texts: pa.Array, values: pa.Array) -> str | None:
     """Why cells that all read as doubles are not numbers, judged one by one; None if they are."""
     finite = pc.is_finite(values)
     if not pc.all(finite).as_py():
-        return "is no finite number"
+        return "is not a finite number"
     if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):
-        return "would not come back as it was written"
+        return "would not be reproduced as written"
     is_exponent = _has_exponent(texts)
     if is_exponent is not None and any(
         CODE.fullmatch(text) for text in texts.filter(_mask(is_exponent)).to_pylist()
     ):
-        return "would not come back as it was written"
+        return "would not be reproduced as written"
     if _have_more_digits(texts, values):
-        return "has more digits than a number keeps"
+        return "has more digits than a number can hold"
     return None
 
 

@@ -20,7 +20,7 @@ _QUOTE: Final = ord('"')
 _LINE_FEED: Final = ord("\n")
 
 Bytes = npt.NDArray[np.uint8]
-Places = npt.NDArray[np.intp]
+Indexes = npt.NDArray[np.intp]
 
 
 def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
@@ -29,19 +29,19 @@ def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
     The first `first_byte` bytes are not rows: a byte order mark, or a line that names the delimiter.
     """
     try:
-        _scanned(source, delimiter, first_byte, has_rows=False)
+        _scan(source, delimiter, first_byte, has_rows=False)
     except Fault:
         # Scan again, to find the line.
-        _scanned(source, delimiter, first_byte, has_rows=True)
+        _scan(source, delimiter, first_byte, has_rows=True)
         raise
 
 
 def longest_row(source: Path, delimiter: str, first_byte: int = 0) -> int:
     """The size of the longest row in bytes. Raises a Fault for a misplaced quote."""
-    return _scanned(source, delimiter, first_byte, has_rows=True)
+    return _scan(source, delimiter, first_byte, has_rows=True)
 
 
-def _scanned(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
+def _scan(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
     scan = _Scan(delimiter, first_byte, has_rows=has_rows)
     with source.open("rb") as file:
         scan.lines = file.read(first_byte).count(b"\n")
@@ -70,7 +70,7 @@ class _Scan:
         read = np.frombuffer(piece, np.uint8)
         quotes = np.flatnonzero(read == _QUOTE) if b'"' in piece else _NONE
         line_ends = np.flatnonzero(read == _LINE_FEED) if self._has_rows else _NONE
-        changes = quotes if self._is_plain(read, quotes) else self._walked(read, quotes, line_ends)
+        changes = quotes if self._is_plain(read, quotes) else self._walk(read, quotes, line_ends)
         self._end_rows(line_ends, changes)
         self._is_open ^= bool(len(changes) % 2)
         self._start += len(piece)
@@ -82,51 +82,51 @@ class _Scan:
             raise Fault("bad_row", "a quote is never closed", line=self._row_line + 1)
         return max(self._longest_row, self._start - self._row_start)
 
-    def _is_plain(self, read: Bytes, quotes: Places) -> bool:
-        """Whether the quotes alternately open and close cells, each in a valid place."""
+    def _is_plain(self, read: Bytes, quotes: Indexes) -> bool:
+        """Whether the quotes alternately open and close cells, each in a valid position."""
         if not len(quotes):
             return True
         before = np.where(quotes > 0, read[quotes - 1], _LINE_FEED)
         after = np.where(quotes < len(read) - 1, read[np.minimum(quotes + 1, len(read) - 1)], _LINE_FEED)
         first = int(self._is_open)
-        beside = np.concatenate((before[first::2], after[1 - first :: 2]))
-        return bool((self._is_end[beside] | (beside == _QUOTE)).all())
+        neighbours = np.concatenate((before[first::2], after[1 - first :: 2]))
+        return bool((self._is_end[neighbours] | (neighbours == _QUOTE)).all())
 
-    def _walked(self, read: Bytes, quotes: Places, line_ends: Places) -> Places:
+    def _walk(self, read: Bytes, quotes: Indexes, line_ends: Indexes) -> Indexes:
         """The quotes that open or close a cell, checked one by one. Raises a Fault."""
         changes: list[int] = []
         is_open = self._is_open
         skipped = -1
-        for place in quotes.tolist():
-            if place == skipped:
+        for index in quotes.tolist():
+            if index == skipped:
                 continue
             if not is_open:
-                is_change = place == 0 or bool(self._is_end[read[place - 1]])
+                is_change = index == 0 or bool(self._is_end[read[index - 1]])
             else:
-                following = int(read[place + 1]) if place + 1 < len(read) else _LINE_FEED
+                following = int(read[index + 1]) if index + 1 < len(read) else _LINE_FEED
                 is_change = bool(self._is_end[following])
                 if following == _QUOTE:
-                    skipped = place + 1
+                    skipped = index + 1
                 elif not is_change:
-                    self._end_rows(line_ends[line_ends < place], np.array(changes, dtype=np.intp))
+                    self._end_rows(line_ends[line_ends < index], np.array(changes, dtype=np.intp))
                     reason = (
                         'there are characters after a closing quote; a quote within quotes is doubled: ""'
                     )
                     raise Fault("bad_row", reason, line=self._row_line + 1)
             if is_change:
                 is_open = not is_open
-                changes.append(place)
+                changes.append(index)
         return np.array(changes, dtype=np.intp)
 
-    def _end_rows(self, line_ends: Places, changes: Places) -> None:
+    def _end_rows(self, line_ends: Indexes, changes: Indexes) -> None:
         """Record the row ends: the line ends that are not within quotes."""
-        places = np.arange(len(line_ends))
+        indexes = np.arange(len(line_ends))
         if len(changes) or self._is_open:
             is_outside = (np.searchsorted(changes, line_ends) + self._is_open) % 2 == 0
-            line_ends, places = line_ends[is_outside], places[is_outside]
+            line_ends, indexes = line_ends[is_outside], indexes[is_outside]
         if len(line_ends):
             starts = self._start + line_ends + 1
             longest = max(int(starts[0]) - self._row_start, int(np.diff(starts).max(initial=0)))
             self._longest_row = max(self._longest_row, longest)
             self._row_start = int(starts[-1])
-            self._row_line = self.lines + int(places[-1]) + 1
+            self._row_line = self.lines + int(indexes[-1]) + 1

@@ -18,15 +18,15 @@ _VALUE_BYTES: Final = 8
 """The size of a number or a null, and the overhead of a text, a list or an object."""
 
 
-def of(batch: pa.RecordBatch) -> pa.Array:
+def measure(batch: pa.RecordBatch) -> pa.Array:
     """The size of each row of a batch."""
     return _sum(batch.num_rows, [_sizes(column) for column in batch.columns])
 
 
 def first_too_large(sizes: pa.Array) -> int | None:
     """The index of the first row that is larger than MAX_ROW_BYTES; None if there is none."""
-    place: int = pc.index(pc.greater(sizes, MAX_ROW_BYTES), True).as_py()
-    return None if place < 0 else place
+    index: int = pc.index(pc.greater(sizes, MAX_ROW_BYTES), True).as_py()
+    return None if index < 0 else index
 
 
 def slices(batch: pa.RecordBatch, sizes: pa.Array) -> Iterator[tuple[int, pa.RecordBatch]]:

@@ -50,7 +50,7 @@ async def page(
     return to_page(rows, limit, Job.from_row)
 
 
-async def selected(
+async def dead_letters(
     connection: asyncpg.Connection,
     owner_id: UUID,
     job_ids: Sequence[UUID] | None,

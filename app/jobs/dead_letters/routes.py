@@ -39,7 +39,7 @@ async def list_dead_letters(
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """List your jobs that failed for good, newest first, except those that were retried or dismissed."""
+    """List your failed jobs, newest first, except those that you have retried or dismissed."""
     before = None if cursor is None else paging.decode_cursor(cursor)
     async with database.connection() as connection:
         page = await queries.page(connection, user.id, before=before, limit=limit)
@@ -49,7 +49,7 @@ async def list_dead_letters(
 @router.post(
     "/retry",
     operation_id="retryDeadLetters",
-    summary="Retry many dead letters",
+    summary="Retry several dead letters",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
     responses=problems.responses(_TOO_MANY),
@@ -57,7 +57,7 @@ async def list_dead_letters(
 async def retry_dead_letters(
     body: Selection, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
-    """Each job resumes after its last committed batch. Its attempts are counted anew."""
+    """Each job resumes after its last committed batch. Its attempt count is reset."""
     wanted = None if body.all else body.job_ids
     async with resources.database.connection() as connection:
         letters = await service.retryable(connection, user.id, wanted)
@@ -71,7 +71,7 @@ async def retry_dead_letters(
 @router.post(
     "/dismiss",
     operation_id="dismissDeadLetters",
-    summary="Dismiss many dead letters",
+    summary="Dismiss several dead letters",
     response_model=Handled,
 )
 async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: DatabaseDep) -> Response:
@@ -98,7 +98,7 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
 async def retry_dead_letter(
     job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
-    """The job resumes after its last committed batch. Its attempts are counted anew."""
+    """The job resumes after its last committed batch. Its attempt count is reset."""
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
         await service.retry_one(unit, user.id, job_id)
     return views.respond(Handled(job_ids=[job_id]), status_code=status.HTTP_202_ACCEPTED)
@@ -114,5 +114,5 @@ async def retry_dead_letter(
 async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
     """The job remains a failed job, but is no longer a dead letter."""
     async with database.connection() as connection:
-        dismissed = service.the_only(await service.dismiss(connection, user.id, [job_id]), job_id)
+        dismissed = service.only(await service.dismiss(connection, user.id, [job_id]), job_id)
     return views.respond(Handled(job_ids=[dismissed]))

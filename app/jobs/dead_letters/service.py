@@ -21,12 +21,12 @@ Letter = TypeVar("Letter")
 async def retryable(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, *, limit: int = MAX_JOBS
 ) -> list[DeadLetter]:
-    """Return the dead letters that can be retried; None means all. Other jobs are left out."""
-    return await queries.selected(connection, owner_id, job_ids, limit, only_retryable=True)
+    """Return those of the jobs that are retryable dead letters; None means all jobs."""
+    return await queries.dead_letters(connection, owner_id, job_ids, limit, only_retryable=True)
 
 
 async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
-    """Retry dead letters from their last commit, and return those that still were."""
+    """Retry dead letters from their last commit. Return the jobs that were still dead letters."""
     results = [
         await transitions.retry(
             unit, job_id=letter.job_id, from_start=False, head_start=HEAD_START[letter.priority]
@@ -38,19 +38,19 @@ async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
 
 async def retry_one(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
     """Retry one dead letter. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
-    the_only(await queries.selected(unit.connection, owner_id, [job_id], 1), job_id)
+    only(await queries.dead_letters(unit.connection, owner_id, [job_id], 1), job_id)
     await jobs.retry(unit, owner_id, job_id, from_start=False)
 
 
 async def dismiss(
     connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
 ) -> list[UUID]:
-    """Dismiss dead letters; None means all. Return those that were."""
-    found = await queries.selected(connection, owner_id, job_ids, MAX_JOBS)
+    """Dismiss dead letters; None means all. Return the dismissed jobs."""
+    found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
     return await commands.dismiss(connection, [letter.job_id for letter in found])
 
 
-def the_only(letters: Sequence[Letter], job_id: UUID) -> Letter:
+def only(letters: Sequence[Letter], job_id: UUID) -> Letter:
     """Return the only dead letter. Raises DeadLetterNotFound if there is none."""
     if not letters:
         raise DeadLetterNotFound(job_id=str(job_id))

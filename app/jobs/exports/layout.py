@@ -67,7 +67,7 @@ class Layout:
         return columns
 
 
-async def of(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
+async def infer(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
     """Return the layout of a job's results, inferred from as many batches as that takes."""
     seen = seen_bytes = 0
     has_ids = False

@@ -25,7 +25,7 @@ _FORMULA: Final = re.compile(
 _PLAIN_NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 """The class -1 and the phone number +4791234567 are not formulas."""
 
-_PLAIN: Final = frozenset({int, float, type(None)})
+_CSV_SCALARS: Final = frozenset({int, float, type(None)})
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -33,17 +33,17 @@ _encode: Final = msgspec.json.Encoder().encode
 async def ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
     """Yield each row as a JSON object on its own line."""
     async for batch in batches:
-        yield await _written(_ndjson_of, batch)
+        yield await _encode_batch(_ndjson_of, batch)
 
 
 async def csv_rows(batches: AsyncIterator[ResultBatch], layout: Layout) -> AsyncIterator[bytes]:
     """Yield a header, and each row as a line (RFC 4180). No cell is a formula to a spreadsheet."""
     yield _csv_of([[_cell(name) for name in layout.names]])
     async for batch in batches:
-        yield await _written(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)
+        yield await _encode_batch(lambda batch: _csv_of(_csv_cells(layout, batch)), batch)
 
 
-async def _written(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
+async def _encode_batch(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
     if len(batch.output) <= SMALL_BYTES:
         return write(batch)
     return await asyncio.to_thread(write, batch)
@@ -64,7 +64,7 @@ def _csv_cells(layout: Layout, batch: ResultBatch) -> list[tuple[Any, ...]]:
 
 
 def _cells(column: list[Any]) -> list[Any]:
-    if _PLAIN.issuperset(map(type, column)):
+    if _CSV_SCALARS.issuperset(map(type, column)):
         return column
     return [_cell(value) for value in column]
 

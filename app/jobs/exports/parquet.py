@@ -95,13 +95,13 @@ class _Table:
 
     def add(self, layout: Layout, batch: ResultBatch) -> bool:
         """Add a batch. Return False if it does not fit the row groups that are already written."""
-        for place, values in enumerate(layout.columns(batch)):
-            width = _wider(self.widths[place], _width(values))
-            if width is not self.widths[place]:
-                self.widths[place] = width
+        for index, values in enumerate(layout.columns(batch)):
+            width = _wider(self.widths[index], _width(values))
+            if width is not self.widths[index]:
+                self.widths[index] = width
                 if self._writer is not None:
                     return False
-            self._columns[place] += values
+            self._columns[index] += values
         self._bytes += len(batch.output)
         while len(self._columns[0]) >= self._group_rows or (self._columns[0] and self._bytes >= GROUP_BYTES):
             self._write_group()
@@ -128,7 +128,7 @@ class _Table:
         self._columns = [column[rows:] for column in self._columns]
         self._bytes = 0
         arrays = [
-            pa.array(_fitted(values, width), _TYPES[width])
+            pa.array(_fit(values, width), _TYPES[width])
             for values, width in zip(group, self.widths, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._writer.schema))
@@ -159,8 +159,8 @@ def _wider(one: Width, other: Width) -> Width:
     return Width.NUMBER if {one, other} == {Width.INTEGER, Width.NUMBER} else Width.TEXT
 
 
-def _fitted(values: Sequence[Any], width: Width) -> Sequence[Any]:
-    """The values as a column of this width takes them; what is no text is JSON in a column of texts."""
+def _fit(values: Sequence[Any], width: Width) -> Sequence[Any]:
+    """Convert values to a column of this width; in a column of texts, other values become JSON."""
     kinds = set(map(type, values))
     if width is Width.NUMBER and int in kinds:
         return [None if value is None else float(value) for value in values]

@@ -42,7 +42,7 @@ async def add(
 
 
 async def lock_search(connection: asyncpg.Connection, group_id: UUID) -> dict[str, Any] | None:
-    """Return the state of a group's search, locked until the commit; None if the group is no search."""
+    """Return the state of a group's search, locked until the commit; None if the group is not a search."""
     search: dict[str, Any] | None = await _LOCK_SEARCH.fetchval(connection, group_id=group_id)
     return search
 

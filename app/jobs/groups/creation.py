@@ -30,7 +30,7 @@ async def create(
     message: str,
     search: Mapping[str, Any] | None = None,
 ) -> Response:
-    """Create all jobs or none. The same request under the same key returns the same group."""
+    """Create all jobs or none. The same request with the same key returns the same group."""
     try:
         async with unit_of_work(resources.hints, _transaction(quota, owner_id, len(jobs))) as unit:
             submitted = await service.submit(
@@ -53,6 +53,6 @@ async def create(
 
 @asynccontextmanager
 async def _transaction(quota: Quota, owner_id: UUID, jobs: int) -> AsyncIterator[asyncpg.Connection]:
-    """Admit the jobs in a transaction, also a single one: it must not be there without its group."""
+    """Admit the jobs in a transaction, even a single one, which must not exist without its group."""
     async with quota.admit(owner_id, jobs) as connection, connection.transaction():
         yield connection

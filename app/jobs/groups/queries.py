@@ -13,7 +13,7 @@ from app.jobs.states import Status
 
 MAX_METRICS_BYTES: Final = 4096
 
-# How many jobs of this group have each status, and how far are they? A group without jobs has one row.
+# How many jobs of this group have each status, and what is their progress? A group without jobs has one row.
 _GROUP: Final = Statement("""
 SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, sum(j.progress) AS progress
 FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
@@ -29,7 +29,7 @@ SELECT j.id, j.status, j.progress, j.params->'params' AS params, j.result->>'mod
 FROM jobs j JOIN job_groups g ON g.id = j.group_id
 WHERE j.group_id = :group_id ORDER BY j.id""")
 
-# Which group did this owner create under this idempotency key?
+# Which group did this owner create with this idempotency key?
 _OF_KEY: Final = Statement("""
 SELECT id, request_digest FROM job_groups WHERE owner_id = :owner_id AND idempotency_key = :key""")
 
@@ -41,7 +41,7 @@ _JOB_IDS: Final = Statement("SELECT id FROM jobs WHERE group_id = :group_id ORDE
 class Group:
     """A group, how many of its jobs have each status, and the sum of their progress in percent.
 
-    `search` is the state of the search that the group is; None if it is none.
+    `search` is the state of the search, None for a group that is not a search.
     """
 
     id: UUID
@@ -54,7 +54,7 @@ class Group:
 
 @dataclass(frozen=True)
 class KeyedGroup:
-    """A group that was created under an idempotency key, and the digest of its request."""
+    """A group that was created with an idempotency key, and the digest of its request."""
 
     id: UUID
     request_digest: bytes
@@ -87,7 +87,7 @@ class TrialJob:
 
 
 async def group(connection: asyncpg.Connection, group_id: UUID) -> Group | None:
-    """Return a group as its jobs stand now."""
+    """Return a group with the current statuses of its jobs."""
     rows = await _GROUP.fetch(connection, group_id=group_id)
     if not rows:
         return None
@@ -105,13 +105,13 @@ async def group(connection: asyncpg.Connection, group_id: UUID) -> Group | None:
 async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[TrialJob]:
     """Return the jobs of a search, in the order of the request.
 
-    Of metrics larger than MAX_METRICS_BYTES only the one by which the search ranks is included.
+    If the metrics exceed MAX_METRICS_BYTES, only the one that the search optimises is included.
     """
     return [TrialJob.from_row(row) for row in await _TRIALS.fetch(connection, group_id=group_id)]
 
 
-async def of_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:
-    """Return the group that an owner created under an idempotency key."""
+async def group_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:
+    """Return the group that an owner created with an idempotency key."""
     row = await _OF_KEY.fetchrow(connection, owner_id=owner_id, key=key)
     return None if row is None else KeyedGroup(row["id"], row["request_digest"])
 

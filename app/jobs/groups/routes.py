@@ -13,7 +13,7 @@ from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
-from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replayed
+from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replay_responses
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
@@ -43,7 +43,7 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
         status_code=status.HTTP_202_ACCEPTED,
         response_model=GroupCreated,
         responses={
-            **replayed(GroupCreated),
+            **replay_responses(GroupCreated),
             **problems.responses(
                 TooManyJobs(limit=MAX_JOBS, got=1001),
                 *(error for kind in kinds.values() if not kind.is_internal for error in kind.errors),

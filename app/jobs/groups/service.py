@@ -93,8 +93,8 @@ async def _new_job(
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, *, key: str | None, digest: bytes
 ) -> GroupSubmitted | None:
-    """Return the group that the same request created under this key. Raises IdempotencyKeyReused."""
-    if key is None or (earlier := await queries.of_key(connection, owner_id, key)) is None:
+    """Return the group that the same request created with this key. Raises IdempotencyKeyReused."""
+    if key is None or (earlier := await queries.group_by_key(connection, owner_id, key)) is None:
         return None
     if earlier.request_digest != digest:
         raise IdempotencyKeyReused
@@ -102,7 +102,7 @@ async def find_earlier(
 
 
 async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> GroupView:
-    """Return a group of this owner, as its jobs stand now. Raises GroupNotFound."""
+    """Return a group of this owner, with the current statuses of its jobs. Raises GroupNotFound."""
     group = await queries.group(connection, group_id)
     if group is None or group.owner_id != owner_id:
         raise GroupNotFound(group_id=str(group_id))
@@ -116,7 +116,7 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID
         statuses=group.statuses,
     )
     if group.search is not None:
-        view["search"] = leaderboard.ranked(group.search, await queries.trials(connection, group_id))
+        view["search"] = leaderboard.rank_trials(group.search, await queries.trials(connection, group_id))
     return view
 
 

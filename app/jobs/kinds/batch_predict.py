@@ -55,17 +55,17 @@ def plan(request: BatchPredictRequest, found: ResolvedReferences) -> JobPlan:
     model = found.models[request.model]
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]
-        shape = inputs.of_dataset(model, dataset, column=request.column, id_column=request.id_column)
-        return row_based.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
+        shape = inputs.shape_of_dataset(model, dataset, column=request.column, id_column=request.id_column)
+        return row_based.plan_for_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any]
     if request.instances is not None:
         rows = request.instances
-        shape = inputs.of_instances(model, rows, column=request.column, id_column=request.id_column)
+        shape = inputs.shape_of_instances(model, rows, column=request.column, id_column=request.id_column)
     else:
         rows = request.texts or []
         _check_texts(rows)
-        shape = inputs.of_texts(model)
-    return row_based.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
+        shape = inputs.shape_of_texts(model)
+    return row_based.plan_for_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
 
 
 def _params(

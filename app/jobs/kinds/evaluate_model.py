@@ -26,7 +26,7 @@ class EvaluateModelRequest(row_based.RowsRequest):
         if (self.rows is None) == (self.dataset_id is None):
             raise ValueError("give one of rows and dataset_id")
         if self.target in (self.column, self.id_column):
-            raise ValueError("the target is a column of its own")
+            raise ValueError("the target must differ from column and id_column")
         return self
 
 
@@ -48,16 +48,16 @@ def plan(request: EvaluateModelRequest, found: ResolvedReferences) -> JobPlan:
         )
     if request.dataset_id is not None:
         dataset = found.datasets[request.dataset_id]
-        shape = inputs.of_dataset(
+        shape = inputs.shape_of_dataset(
             model, dataset, column=request.column, id_column=request.id_column, target=request.target
         )
-        return row_based.of_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
+        return row_based.plan_for_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any] = request.rows or []
     inputs.ensure_each_has(rows, (request.target,))
-    shape = inputs.of_instances(
+    shape = inputs.shape_of_instances(
         model, rows, column=request.column, id_column=request.id_column, target=request.target
     )
-    return row_based.of_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
+    return row_based.plan_for_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
 
 
 def _params(

@@ -48,14 +48,14 @@ _FLAT: Final = frozenset({"text", "integer", "number", "boolean", "date", "times
 _FITS: Final = {"number": _FLAT - {"text"}, "text": _FLAT, "category": _FLAT}
 
 
-def of_texts(model: ModelVersion) -> RowShape:
+def shape_of_texts(model: ModelVersion) -> RowShape:
     """Return the shape of texts, each a row. Raises InputMismatch."""
     if model.columns is not None and not _takes_one_text(model):
         raise InputMismatch(model=model.reference, takes="instances with columns", got="texts")
     return RowShape()
 
 
-def of_instances(
+def shape_of_instances(
     model: ModelVersion,
     rows: Sequence[dict[str, Any] | list[Any]],
     *,
@@ -82,16 +82,16 @@ def of_instances(
             return RowShape(column=column, id_column=found)
         if target is None:
             return RowShape(id_column=found)
-        there = dict.fromkeys(name for row in objects for name in row if name not in (found, target))
-        return RowShape(columns=tuple(there), id_column=found)
-    _refuse(column, model)
-    names = tuple(expected.name for expected in model.columns)
-    ensure_each_has(rows, names)
-    _ensure_length(rows, len(names))
-    return RowShape(columns=names, id_column=found, is_list=True)
+        names = dict.fromkeys(name for row in objects for name in row if name not in (found, target))
+        return RowShape(columns=tuple(names), id_column=found)
+    _reject_single_column(column, model)
+    needed = tuple(expected.name for expected in model.columns)
+    ensure_each_has(rows, needed)
+    _ensure_length(rows, len(needed))
+    return RowShape(columns=needed, id_column=found, is_list=True)
 
 
-def of_dataset(
+def shape_of_dataset(
     model: ModelVersion,
     dataset: Dataset,
     *,
@@ -117,7 +117,7 @@ def of_dataset(
             return RowShape(column=column, id_column=identity)
         left = tuple(name for name in types if name not in (identity, target))
         return RowShape(columns=left, id_column=identity, is_list=True)
-    _refuse(column, model)
+    _reject_single_column(column, model)
     missing = [name for name in _names(model) if name not in types]
     if missing:
         raise MissingColumns(missing=missing, expected=list(_names(model)))
@@ -207,7 +207,7 @@ def _text_of_dataset(model: ModelVersion, types: Mapping[str, Column], others: C
     return candidates[0]
 
 
-def _refuse(column: str | None, model: ModelVersion) -> None:
+def _reject_single_column(column: str | None, model: ModelVersion) -> None:
     if column is not None:
         raise InputMismatch(model=model.reference, takes="all of its columns", got="one by `column`")
 

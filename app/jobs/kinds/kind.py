@@ -1,4 +1,4 @@
-"""A kind of job, as the API knows it; the worker's half is its handler."""
+"""The API's half of a job kind: schema, limits and retry policy. The worker's half is its handler."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from app.models.versions import ModelVersion
 
 @dataclass(frozen=True)
 class References:
-    """What a request refers to: models as the user wrote them, datasets by id."""
+    """What a request refers to: models by reference, as the user wrote it, and datasets by id."""
 
     models: tuple[str, ...] = ()
     datasets: tuple[UUID, ...] = ()
@@ -23,7 +23,7 @@ class References:
 
 @dataclass(frozen=True)
 class ResolvedReferences:
-    """The versions and datasets that a request's references mean, by reference."""
+    """The model versions and datasets that the references of a request resolve to, by reference."""
 
     models: Mapping[str, ModelVersion] = field(default_factory=dict)
     datasets: Mapping[UUID, Dataset] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class ResolvedReferences:
 
 @dataclass(frozen=True)
 class JobPlan:
-    """What is stored of a request: the handler's params, and the rows.
+    """What is stored for a request: the handler's params, and the rows.
 
     `params` is a JSON object, `rows` a JSON array; `total` is the number of rows, if known. The handler gets
     `files` as local files, by these names. The dataset and the model version that are named here cannot be
@@ -50,7 +50,7 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class FanOut:
-    """The requests of a group, for a request that asks for many jobs; and the message of the answer."""
+    """The jobs into which one request fans out, as a group, and the message of the response."""
 
     requests: tuple[JobOptions, ...]
     search: Mapping[str, Any]
@@ -72,7 +72,7 @@ class RetryPolicy:
     """The delay before a retry, and the errors that are not retried.
 
     The delay after the n-th failure is about `base_seconds` · 2ⁿ⁻¹, at most `maximum_seconds`; None means the
-    setting. `never` holds codes of errors that every further attempt would meet again.
+    setting. `never` holds the codes of errors that every further attempt would repeat.
     """
 
     base_seconds: float | None = None

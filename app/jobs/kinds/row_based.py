@@ -1,4 +1,4 @@
-"""Shared by the kinds that give rows to a model, from the request or from a dataset."""
+"""Shared by the kinds that run a model over rows, from the request or from a dataset."""
 
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -31,8 +31,8 @@ MAX_INLINE_ROWS: Final = 1000
 INLINE_BATCH_SIZE: Final = 10
 DATASET_BATCH_SIZE: Final = 1000
 
-# A list that is too long is refused before its entries are validated, and validation stops at the first
-# error: to build an error object for each of a million rows takes minutes.
+# A list that is too long is rejected before its entries are validated, and validation stops at the first
+# error: building an error object for each of a million rows would take minutes.
 Texts = Annotated[
     list[CleanStr],
     Field(min_length=1, fail_fast=True),
@@ -51,12 +51,12 @@ Rows = Annotated[
 
 EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
-# Another attempt would find the same rows in error.
+# In another attempt the same rows would fail.
 RETRY: Final = RetryPolicy(never=frozenset({"too_many_row_errors"}))
 
 
 class RowsRequest(JobOptions):
-    """Options of every job that gives rows to a model."""
+    """Options of every job that runs a model over rows."""
 
     dataset_id: UUID | None = Field(None, description="Use every row of this dataset.")
     batch_size: int | None = Field(
@@ -78,7 +78,7 @@ class RowsRequest(JobOptions):
         description="Column whose value is the `id` of each result. Default: `id`, if it exists.",
     )
     max_row_errors: int | None = Field(
-        None, ge=0, description="The job fails, without a retry, if more rows than this are in error."
+        None, ge=0, description="Maximum number of failed rows. With more, the job fails and is not retried."
     )
 
 
@@ -88,7 +88,7 @@ def references(model: str, request: RowsRequest) -> References:
     return References(models=(model,), datasets=datasets)
 
 
-def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
+def plan_for_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
     """Return the plan of a job over all rows of a dataset."""
     return JobPlan(
         params=msgspec.json.encode(params),
@@ -99,7 +99,7 @@ def of_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) ->
     )
 
 
-def of_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
+def plan_for_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) -> JobPlan:
     """Return the plan of a job over the rows of the request."""
     return JobPlan(
         params=msgspec.json.encode(params),
@@ -129,4 +129,4 @@ INPUT_ERRORS: Final = (
     AmbiguousColumn(candidates=["title", "review"]),
     UnknownColumn(option="column", column="reviews", dataset="reviews.csv", columns=["id", "review"]),
 )
-"""Errors that any of these kinds can answer with."""
+"""Errors that a request for any of these kinds can return."""

@@ -1,4 +1,4 @@
-"""`train_model`: learn a model from rows, epoch by epoch, and register it."""
+"""The kind `train_model`: train a model epoch by epoch and register it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ from app.models.versions import Task
 
 MAX_EPOCHS: Final = 1000
 MAX_SEARCH_BYTES: Final = 16 * 1024 * 1024
-"""How many bytes of rows the jobs of a search may hold together: each has them all."""
+"""Limit of the inline rows of a search, over all its jobs: each job stores its own copy."""
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -41,51 +41,59 @@ class TrainModelRequest(JobOptions):
 
     algorithms: ClassVar[Mapping[str, Algorithm]] = ALGORITHMS
 
-    dataset_id: UUID | None = Field(None, description="Learn from the rows of this dataset.")
-    rows: Rows | None = Field(None, description="Learn from these rows, objects by the names of the columns.")
-    target: ColumnName = Field(description="The column to predict.")
+    dataset_id: UUID | None = Field(None, description="Train on the rows of this dataset.")
+    rows: Rows | None = Field(None, description="Train on these rows: objects with one key per column.")
+    target: ColumnName = Field(description="Column to predict.")
     features: Annotated[list[ColumnName], Field(min_length=1, fail_fast=True), at_most(1000)] | None = Field(
         None,
-        description="The columns to predict it from; default: all others that are of use."
-        " Numbers, categories, texts, dates and yes-or-no are told apart by their content.",
+        description="Columns to predict from. Default: all other useful columns."
+        " The type of each (number, category, text, date or boolean) is detected from its content.",
     )
     task: Literal["auto", "classification", "regression"] = Field(
-        "auto", description="Default: by the target; texts and few whole numbers are classes."
+        "auto",
+        description="`auto` decides by the target: texts and few distinct integers mean classification,"
+        " other numbers regression.",
     )
-    algorithm: Name = Field(Name.AUTO, description="One of `GET /algorithms`; `auto` says why it chose.")
+    algorithm: Name = Field(
+        Name.AUTO,
+        description="One of `GET /algorithms`. With `auto`, the result states the choice and its reason.",
+    )
     params: CleanObject = Field(
         default_factory=dict,
-        description="What the algorithm may be told; its schema is in `GET /algorithms`.",
+        description="Hyperparameters of the algorithm; `GET /algorithms` has their schema.",
     )
-    epochs: int = Field(10, ge=1, le=MAX_EPOCHS, description="Each is committed, and shown as it ends.")
+    epochs: int = Field(10, ge=1, le=MAX_EPOCHS, description="Maximum number of epochs.")
     validation_fraction: float = Field(
-        0.2, ge=0.01, le=0.9, description="The share of rows that is held out to measure the model by."
+        0.2, ge=0.01, le=0.9, description="Fraction of the rows held out for validation."
     )
-    seed: int = Field(0, ge=0, lt=2**32, description="The same seed and rows give the same model.")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="Random seed. The same seed, rows and params give the same model."
+    )
     columns: dict[ColumnName, Declared] = Field(
         default_factory=dict,
         max_length=1000,
-        description="What columns hold, where it is not what they look like. It goes before what was said of"
-        " them at the upload.",
+        description="Column types, where detection is wrong. They override the types declared at upload.",
     )
     model: ModelName | None = Field(
-        None, description="The name to register it under, as its next version. Default: by the job."
+        None,
+        description="Name of the model; the result is registered as its next version."
+        " Default: a name derived from the job id.",
     )
 
     search: Search | None = Field(
         None,
-        description="Train once for each of many combinations of params: the answer is then a group, whose"
-        " leaderboard is at its `poll_url`, and the best version is `name@best`.",
+        description="Hyperparameter search: train once per combination of params. The response is then a"
+        " group; its `poll_url` returns the leaderboard, and the best version is `name@best`.",
     )
 
     @field_validator("params")
     @classmethod
     def _check_params(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "algorithm" not in info.data:  # it is at fault itself
+        if "algorithm" not in info.data:  # invalid itself
             return params
         name = info.data["algorithm"]
         schema = Hyperparameters if name == Name.AUTO else cls.algorithms[name].params
-        # A ValidationError passes as it is: it says which of the params is wrong.
+        # Pydantic reports a nested ValidationError with the path to the invalid param.
         return schema.model_validate(params).model_dump()
 
     @field_validator("features")
@@ -99,7 +107,7 @@ class TrainModelRequest(JobOptions):
     @classmethod
     def _check_model_name(cls, model: str | None) -> str | None:
         if model in builtin.NAMES:
-            raise PydanticCustomError("reserved_name", "The name of a model that is built in")
+            raise PydanticCustomError("reserved_name", "This name is reserved for a built-in model")
         return model
 
     @model_validator(mode="after")
@@ -129,30 +137,30 @@ class TrainModelRequest(JobOptions):
         if self.search is None:
             return self
         if self.algorithm == Name.AUTO:
-            raise ValueError("search: name the algorithm whose params these are")
+            raise ValueError("search: name an algorithm instead of `auto`, whose params are unknown")
         for params in self.search.combinations(self.seed):
             try:
-                self.tried(params)
+                self.trial_params(params)
             except ValidationError as error:
                 [fault, *_] = error.errors(include_url=False)
-                place = ".".join(str(part) for part in fault["loc"])
-                raise ValueError(f"search: {place or 'params'}: {fault['msg']}") from None
+                path = ".".join(str(part) for part in fault["loc"])
+                raise ValueError(f"search: {path or 'params'}: {fault['msg']}") from None
         return self
 
-    def tried(self, params: dict[str, Any]) -> dict[str, Any]:
-        """The params of one trial of the search. Raises ValidationError."""
+    def trial_params(self, overrides: dict[str, Any]) -> dict[str, Any]:
+        """Return the params of one trial of the search. Raises ValidationError."""
         schema = self.algorithms[self.algorithm].params
-        found: dict[str, Any] = schema.model_validate({**self.params, **params}).model_dump()
-        return found
+        params: dict[str, Any] = schema.model_validate({**self.params, **overrides}).model_dump()
+        return params
 
 
 def references(request: TrainModelRequest) -> References:
-    """The dataset, if there is one."""
+    """Return the dataset that the request refers to, if any."""
     return References(datasets=() if request.dataset_id is None else (request.dataset_id,))
 
 
 def fan_out(request: TrainModelRequest) -> FanOut | None:
-    """The trials of a search, which register the versions of one model."""
+    """Return the trials of a search; all register versions of the same model. Raises SearchTooLarge."""
     if request.search is None:
         return None
     if request.rows is not None:
@@ -161,7 +169,7 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
             raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
     trials = tuple(
-        request.model_copy(update={"search": None, "model": model, "params": request.tried(params)})
+        request.model_copy(update={"search": None, "model": model, "params": request.trial_params(params)})
         for params in request.search.combinations(request.seed)
     )
     search = {"metric": request.search.metric, "model": model}
@@ -169,10 +177,7 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
 
 
 def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
-    """Check that the columns are there. Raises UnknownColumn, SearchInBulk.
-
-    The total is of epochs: each is a batch.
-    """
+    """Plan one training. Its total counts epochs: each is a batch. Raises UnknownColumn, SearchInBulk."""
     if request.search is not None:
         raise SearchInBulk
     params = msgspec.json.encode(
@@ -198,17 +203,17 @@ def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
     return JobPlan(params, rows=serializing.encode(rows), total=request.epochs)
 
 
-def _ensure_columns(request: TrainModelRequest, there: list[str], dataset: str) -> None:
-    known = set(there)
-    told = (
+def _ensure_columns(request: TrainModelRequest, columns: list[str], dataset: str) -> None:
+    known = set(columns)
+    named = (
         ("target", [request.target]),
         ("features", request.features or []),
         ("columns", list(request.columns)),
     )
-    for option, names in told:
+    for option, names in named:
         for name in names:
             if name not in known:
-                raise UnknownColumn(option=option, column=name, dataset=dataset, columns=there)
+                raise UnknownColumn(option=option, column=name, dataset=dataset, columns=columns)
 
 
 KIND: Final = Kind(
@@ -255,7 +260,7 @@ KIND: Final = Kind(
                 "model": "reviews",
             }
         },
-        "all is said": {
+        "all options": {
             "value": {
                 "dataset_id": _EXAMPLE_ID,
                 "target": "price",

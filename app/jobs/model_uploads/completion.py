@@ -43,7 +43,7 @@ async def complete(
             "library_versions": signature.library_versions,
         },
     )
-    assert version.id is not None  # noqa: S101  # only what is built in has none
+    assert version.id is not None  # noqa: S101  # only built-in models have no id
     if params.alias is not None:
         await models.set_alias(connection, version.id, params.alias)
     return {"model": version.reference, "model_id": str(version.id), "runtime": version.runtime}

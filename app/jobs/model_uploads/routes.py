@@ -32,7 +32,7 @@ from app.jobs.deps import (
     Watcher,
     WatcherDep,
     refuse_while_stopping,
-    replayed,
+    replay_responses,
 )
 from app.jobs.errors import IdempotencyKeyReused, TooManyActiveJobs
 from app.jobs.job import Job
@@ -43,7 +43,7 @@ from app.jobs.quota import Quota
 from app.jobs.service import Submitted
 from app.jobs.states import Priority
 from app.jobs.unit_of_work import unit_of_work
-from app.models import builtin, formats, naming, queries, storage_keys
+from app.models import builtin, formats, onnx_classes, queries, storage_keys
 from app.models import views as model_views
 from app.models.errors import (
     BrokenModel,
@@ -72,7 +72,7 @@ Classes = Annotated[
     Query(
         min_length=2,
         max_length=MAX_CLASSES,
-        description="The classes of an ONNX model that does not name them, in the order of its scores.",
+        description="Classes of an ONNX model whose file does not name them, in the order of its scores.",
     ),
 ]
 
@@ -96,11 +96,11 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
 @router.post(
     "/{name}/versions",
     operation_id="createModelVersion",
-    summary="Bring a model: skops or ONNX",
+    summary="Upload a model: skops or ONNX",
     status_code=status.HTTP_201_CREATED,
     response_model=VersionView,
     responses={
-        **replayed(VersionView),
+        **replay_responses(VersionView),
         **problems.responses(
             NameReserved(model="sentiment"),
             ModelTooLarge(limit=1024**3),
@@ -112,13 +112,13 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
             UnsupportedEncoding(got="br"),
             BadCompression(reason="it is cut off"),
             UnsafeModel(
-                reason="The model is not safe to load: it needs what is not loaded here: posix.system."
+                reason="The model is not safe to load: it contains types that are not trusted: posix.system."
             ),
             BrokenModel(reason="It is neither a skops file nor an ONNX model."),
             ClassesNotTaken,
             InspectionPending(job_id=_EXAMPLE_ID),
             InspectionCancelled(job_id=_EXAMPLE_ID),
-            InspectionFailed(reason="The storage of files cannot be reached right now."),
+            InspectionFailed(reason="File storage is unreachable."),
             IdempotencyKeyReused,
             TooManyActiveJobs(active=10, limit=10),
             DatabaseUnavailable,
@@ -136,22 +136,23 @@ async def create_model_version(
     watcher: WatcherDep,
     importer: ImporterDep,
     times: JobTimesDep,
-    alias: Annotated[AliasName | None, Query(description="What is to mean the new version.")] = None,
+    alias: Annotated[AliasName | None, Query(description="Alias to point to the new version.")] = None,
     classes: Classes = None,
     key: IdempotencyKey = None,
 ) -> Response:
-    """The body is the file, or a form with one file. A worker looks at it before it becomes a version.
+    """The body is the file, or a form with one file. A worker inspects it before the version is registered.
 
-    What could run code when it is loaded (pickle, joblib, PyTorch, HDF5) is refused, and so is a skops file
-    with types that are not known to be safe. The answer names them. So is a model that cannot predict.
+    Files that can run code when loaded (pickle, joblib, PyTorch, HDF5) are rejected. So are skops files with
+    untrusted types, which the error names, and models that fail to predict.
     """
     if name in builtin.NAMES:
         raise NameReserved(model=name)
     allow_body(request.scope, resources.settings.max_model_bytes + multipart.OVERHEAD_BYTES)
-    wanted = await _stored(request, resources, importer, user.id, name, alias, classes)
-    submitted = await _submit(resources, quota, user.id, wanted, key)
+
+    inspection = await _store_upload(request, resources, importer, user.id, name, alias, classes)
+    submitted = await _submit(resources, quota, user.id, inspection, key)
     job = await _wait(resources, watcher, user.id, submitted.job_id, times.inspection_seconds)
-    model, number = await _registered_model(resources, job, wanted.key)
+    model, number = await _registered_model(resources, job, inspection.key)
     async with resources.database.connection() as connection:
         version = model_views.version_view(await queries.get_version(connection, user.id, model, number))
     headers = {"Location": version["links"]["self"]}
@@ -175,7 +176,7 @@ async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
     return largest, ModelTooLarge(limit=largest)
 
 
-async def _stored(
+async def _store_upload(
     request: Request,
     resources: Resources,
     importer: DatasetImporter,
@@ -184,7 +185,7 @@ async def _stored(
     alias: str | None,
     classes: Sequence[str] | None,
 ) -> InspectModelRequest:
-    """Receive the file, and store it if it may be a model."""
+    """Receive the file, and store it if its format is that of a model."""
     limit, too_large = await _limit(resources, owner_id)
     async with importer.spool(owner_id) as (folder, reserve):
         path = folder / "model"
@@ -207,7 +208,7 @@ async def _stored(
         if classes is not None:
             if runtime != formats.ONNX:
                 raise ClassesNotTaken
-            await asyncio.to_thread(naming.name_classes, path, classes)
+            await asyncio.to_thread(onnx_classes.write, path, classes)
         stored = await resources.storage.put_file(storage_keys.upload_key(ids.new_id()), path)
     return InspectModelRequest(
         name=name,
@@ -238,19 +239,19 @@ async def _chunks(request: Request) -> AsyncIterator[bytes]:
 
 
 async def _submit(
-    resources: Resources, quota: Quota, owner_id: UUID, wanted: InspectModelRequest, key: str | None
+    resources: Resources, quota: Quota, owner_id: UUID, inspection: InspectModelRequest, key: str | None
 ) -> Submitted:
     """Create the job that inspects the file. If there is none, delete the file."""
     kind = inspect_model.KIND
     try:
         async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
-            submitted = await service.submit(unit, resources.settings, owner_id, kind, wanted, key)
+            submitted = await service.submit(unit, resources.settings, owner_id, kind, inspection, key)
     except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
         # Only these errors make it certain that there is no job. After a lost connection there may be one.
-        await storage_keys.forget(resources.storage, [wanted.key])
+        await storage_keys.forget(resources.storage, [inspection.key])
         raise
     if submitted.is_replay:
-        await storage_keys.forget(resources.storage, [wanted.key])
+        await storage_keys.forget(resources.storage, [inspection.key])
     return submitted
 
 

@@ -1,1 +1,1 @@
-"""Predictions at once: a small job, and the answer held until it is done."""
+"""Synchronous predictions: a job of a few rows, answered when it has ended."""

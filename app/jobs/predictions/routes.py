@@ -93,4 +93,4 @@ async def predict(
             inline_rows=MAX_ROWS,
             inline_bytes=predictions.MAX_ANSWER_BYTES,
         )
-    return views.respond(predictions.predicted(job, seconds))
+    return views.respond(predictions.read_predictions(job, seconds))

@@ -37,7 +37,7 @@ def job_request(request: PredictRequest) -> BatchPredictRequest:
     )
 
 
-def predicted(job: Job, waited_seconds: float) -> Predicted:
+def read_predictions(job: Job, waited_seconds: float) -> Predicted:
     """Return the predictions of a job that was read with its outputs after a wait.
 
     Raises PredictionPending, PredictionCancelled, PredictionTooLarge, PredictionFailed, and PredictionRefused

@@ -12,7 +12,7 @@ from app.jobs.job import Job
 from app.jobs.states import Status
 
 MAX_COUNTED: Final = 10_000
-"""Further back than this the exact position in the queue is not counted."""
+"""Jobs ahead in the queue are counted up to this number; beyond it, the exact position is not known."""
 
 RECENT_ATTEMPTS: Final = 50
 
@@ -28,8 +28,8 @@ UNION ALL
 SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'running' GROUP BY kind, status""")
 
 # What does this pending job wait for: which jobs are ahead of it, and which workers serve its queue?
-# The limits are literals: Postgres would plan a statement whose limits it does not know anew each time, which
-# takes longer than the answer.
+# The limits are literals: with parameters, Postgres would make a new plan each time, which takes longer than
+# the query itself.
 _CIRCUMSTANCES: Final = Statement(f"""
 WITH ahead AS (
     SELECT owner_id FROM jobs
@@ -92,7 +92,7 @@ class Circumstances:
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read the answer of the query."""
+        """Read the row of the query."""
         return cls(
             now=row["now"],
             ahead=row["ahead"],

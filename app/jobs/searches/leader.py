@@ -1,4 +1,4 @@
-"""The best trial of a search, decided as each trial completes, in the same transaction."""
+"""Keeps the alias `best` on the best trial of a search, in the transaction that completes each trial."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -15,7 +15,7 @@ ALIAS: Final = "best"
 """The alias of the best version of a search: `name@best`."""
 
 
-async def challenge(
+async def promote_if_best(
     connection: asyncpg.Connection,
     group_id: UUID,
     job_id: UUID,
@@ -23,7 +23,7 @@ async def challenge(
     version_id: UUID,
     metrics: Mapping[str, Any],
 ) -> None:
-    """Point the alias to this version if it is better than the best of its search so far."""
+    """Point the alias to this version if it beats the best trial of its search so far."""
     search = await groups.lock_search(connection, group_id)
     if search is None:
         return
@@ -31,8 +31,8 @@ async def challenge(
     value = metrics.get(metric)
     if value is None or not is_better(metric, value, search.get("best_value")):
         return
-    found = {"best_job_id": str(job_id), "best_model": version.reference, "best_value": value}
-    await groups.store_search(connection, group_id, {**search, "metric": metric, **found})
+    best = {"best_job_id": str(job_id), "best_model": version.reference, "best_value": value}
+    await groups.store_search(connection, group_id, {**search, "metric": metric, **best})
     await models.set_alias(connection, version_id, ALIAS)
 
 
@@ -41,8 +41,8 @@ def default_metric(metrics: Mapping[str, Any]) -> str:
     return "r2" if "r2" in metrics else "accuracy"
 
 
-def is_better(metric: str, value: float, than: float | None) -> bool:
-    """Whether a value of this metric is better than another; None is worse than any value."""
-    if than is None:
+def is_better(metric: str, value: float, best: float | None) -> bool:
+    """Whether a value of this metric is better than the best so far; None means that there is none yet."""
+    if best is None:
         return True
-    return value < than if metric in LOWER_IS_BETTER else value > than
+    return value < best if metric in LOWER_IS_BETTER else value > best

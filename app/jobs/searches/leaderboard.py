@@ -8,14 +8,14 @@ from app.jobs.groups.schemas import SearchView, Trial
 from app.jobs.searches.space import LOWER_IS_BETTER
 
 
-def ranked(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
+def rank_trials(search: Mapping[str, Any], jobs: Sequence[TrialJob]) -> SearchView:
     """Return the search with its trials, best first; those without a value come last, in their order."""
     metric = search["metric"]
     trials = [_trial(job, metric) for job in jobs]
     sign = 1 if metric in LOWER_IS_BETTER else -1
     trials.sort(key=lambda trial: (trial["value"] is None, sign * (trial["value"] or 0.0)))
-    for place, trial in enumerate(trials, 1):
-        trial["rank"] = None if trial["value"] is None else place
+    for rank, trial in enumerate(trials, 1):
+        trial["rank"] = None if trial["value"] is None else rank
     return SearchView(
         metric=metric,
         best_job_id=search.get("best_job_id"),

@@ -45,7 +45,7 @@ class Range(StrictBody):
     log: bool = False
 
     @model_validator(mode="after")
-    def _spans_something(self) -> Self:
+    def _check_bounds(self) -> Self:
         if self.min >= self.max:
             raise ValueError("min must be less than max")
         if self.log and self.min <= 0:
@@ -54,17 +54,15 @@ class Range(StrictBody):
             raise ValueError("min and max are too far apart")
         return self
 
-    def draw(self, chance: random.Random) -> int | float:
+    def draw(self, rng: random.Random) -> int | float:
         """Draw a value."""
         is_whole = isinstance(self.min, int) and isinstance(self.max, int)
         if self.log:
-            number = math.exp(chance.uniform(math.log(self.min), math.log(self.max)))
+            number = math.exp(rng.uniform(math.log(self.min), math.log(self.max)))
             # Rounding may take the exponential of a logarithm out of the range.
             number = min(max(number, self.min), self.max)
             return round(number) if is_whole else float(number)
-        return (
-            chance.randint(int(self.min), int(self.max)) if is_whole else chance.uniform(self.min, self.max)
-        )
+        return rng.randint(int(self.min), int(self.max)) if is_whole else rng.uniform(self.min, self.max)
 
 
 Choices = Annotated[list[CleanJson], Field(min_length=1, fail_fast=True), at_most(MAX_CHOICES)]
@@ -89,15 +87,17 @@ class Search(StrictBody):
     )
 
     @model_validator(mode="after")
-    def _is_finite(self) -> Self:
+    def _check_size(self) -> Self:
         if self.metric is not None and self.metric not in METRICS:
             raise ValueError(f"metric is one of {', '.join(METRICS)}")
         if self.trials is not None:
             return self
         if any(isinstance(values, Range) for values in self.params.values()):
-            raise ValueError("with a range say how many trials there are to be")
+            raise ValueError("trials is required if the values of a hyperparameter are a range")
         if self._combinations > MAX_TRIALS:
-            raise ValueError(f"these are {self._combinations} combinations, at most {MAX_TRIALS}: say trials")
+            raise ValueError(
+                f"there are {self._combinations} combinations, more than {MAX_TRIALS}; set trials"
+            )
         return self
 
     @property
@@ -119,7 +119,7 @@ class Search(StrictBody):
             # Draws the numbers of combinations: all combinations may not fit into memory.
             numbers = _sample(random.Random(seed), size, self.trials)  # noqa: S311  # a search, not a secret
             return [self._combination(number) for number in numbers]
-        return self._drawn(random.Random(seed))  # noqa: S311
+        return self._draw_all(random.Random(seed))  # noqa: S311
 
     def _combination(self, number: int) -> dict[str, Any]:
         """Return the combination with this number, in the order of `itertools.product`."""
@@ -130,7 +130,7 @@ class Search(StrictBody):
                 chosen[name] = values[index]
         return {name: chosen[name] for name in self.params}
 
-    def _drawn(self, chance: random.Random) -> list[dict[str, Any]]:
+    def _draw_all(self, rng: random.Random) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         wanted = self.trials or 0
         # A short range of integers may have fewer combinations than trials.
@@ -138,7 +138,7 @@ class Search(StrictBody):
             if len(found) == wanted:
                 break
             drawn = {
-                name: values.draw(chance) if isinstance(values, Range) else chance.choice(values)
+                name: values.draw(rng) if isinstance(values, Range) else rng.choice(values)
                 for name, values in self.params.items()
             }
             if drawn not in found:
@@ -146,11 +146,11 @@ class Search(StrictBody):
         return found
 
 
-def _sample(chance: random.Random, size: int, count: int) -> list[int]:
+def _sample(rng: random.Random, size: int, count: int) -> list[int]:
     """Return `count` distinct numbers below `size`, however large it is."""
     if size <= sys.maxsize:
-        return chance.sample(range(size), count)
+        return rng.sample(range(size), count)
     found: dict[int, None] = {}
     while len(found) < count:
-        found[chance.randrange(size)] = None
+        found[rng.randrange(size)] = None
     return list(found)

@@ -1,1 +1,1 @@
-"""What comes of training jobs: versions of models."""
+"""Completion of training jobs: registers the trained model as a version."""

@@ -26,7 +26,7 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register the model. The returned result names its version, which may be the best of its search."""
+    """Register the model and return the result with its version, which may become the best of its search."""
     params = msgspec.json.decode(job.params, type=TrainModelParams)
     signature = msgspec.convert(result["signature"], Signature)
     version = await models.register(
@@ -51,11 +51,11 @@ async def complete(
             **await _dataset(connection, job),
         },
     )
-    assert version.id is not None  # noqa: S101  # only what is built in has none
+    assert version.id is not None  # noqa: S101  # only built-in models have no id
     if job.group_id is not None:
-        await leader.challenge(connection, job.group_id, job.id, version, version.id, result["metrics"])
-    shown = {name: value for name, value in result.items() if name != "signature"}
-    return {"model": version.reference, "model_id": str(version.id), **shown}
+        await leader.promote_if_best(connection, job.group_id, job.id, version, version.id, result["metrics"])
+    public = {name: value for name, value in result.items() if name != "signature"}
+    return {"model": version.reference, "model_id": str(version.id), **public}
 
 
 async def _dataset(connection: asyncpg.Connection, job: ClaimedJob) -> dict[str, Any]:

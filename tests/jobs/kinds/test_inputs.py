@@ -53,17 +53,17 @@ def refusal(code: str, decide: Any, *arguments: Any, **named: Any) -> dict[str, 
 
 @pytest.mark.parametrize("model", [TEXTS, builtin.SENTIMENT, UNKNOWN], ids=lambda model: model.name)
 def test_texts_reach_the_model_unchanged(model: ModelVersion) -> None:
-    assert inputs.of_texts(model) == RowShape()
+    assert inputs.shape_of_texts(model) == RowShape()
 
 
 def test_a_model_with_columns_takes_no_texts() -> None:
-    assert refusal("input_mismatch", inputs.of_texts, HOUSES)["model"] == "houses@2"
+    assert refusal("input_mismatch", inputs.shape_of_texts, HOUSES)["model"] == "houses@2"
 
 
 def test_a_model_of_one_category_takes_texts() -> None:
     model = ModelVersion("towns", 1, "sklearn", columns=(InputColumn("town", "category"),))
 
-    assert inputs.of_texts(model) == RowShape()
+    assert inputs.shape_of_texts(model) == RowShape()
 
 
 # Instances
@@ -105,19 +105,19 @@ def test_a_model_of_one_category_takes_texts() -> None:
 def test_an_instance_is_mapped_to_what_the_model_takes(
     model: ModelVersion, rows: list[Any], options: dict[str, str], shape: RowShape
 ) -> None:
-    assert inputs.of_instances(model, rows, **options) == shape
+    assert inputs.shape_of_instances(model, rows, **options) == shape
 
 
 def test_the_error_names_the_first_row_without_a_column_and_counts_all() -> None:
     rows = [{"rooms": 1, "town": "a"}, {"town": "a"}, {"rooms": 1}, {"rooms": 2, "town": "b"}]
 
-    facts = refusal("missing_columns", inputs.of_instances, HOUSES, rows)
+    facts = refusal("missing_columns", inputs.shape_of_instances, HOUSES, rows)
 
     assert facts == {"row": 1, "rows": 2, "missing": ["rooms"], "expected": ["rooms", "town"]}
 
 
 def test_a_list_of_the_wrong_length_is_named() -> None:
-    facts = refusal("wrong_row_length", inputs.of_instances, HOUSES, [[1, "a"], [1], [1, 2, 3]])
+    facts = refusal("wrong_row_length", inputs.shape_of_instances, HOUSES, [[1, "a"], [1], [1, 2, 3]])
 
     assert facts == {"row": 1, "rows": 2, "got": 1, "expected": 2}
 
@@ -137,7 +137,7 @@ def test_a_list_of_the_wrong_length_is_named() -> None:
 def test_instances_that_do_not_fit_the_model_are_rejected(
     code: str, model: ModelVersion, rows: list[Any], options: dict[str, str]
 ) -> None:
-    refusal(code, inputs.of_instances, model, rows, **options)
+    refusal(code, inputs.shape_of_instances, model, rows, **options)
 
 
 # Datasets
@@ -178,7 +178,7 @@ def test_instances_that_do_not_fit_the_model_are_rejected(
 def test_a_dataset_is_mapped_to_what_the_model_takes(
     model: ModelVersion, columns: dict[str, str], options: dict[str, str], shape: RowShape
 ) -> None:
-    assert inputs.of_dataset(model, dataset(**columns), **options) == shape
+    assert inputs.shape_of_dataset(model, dataset(**columns), **options) == shape
 
 
 @pytest.mark.parametrize("holds", ["nothing", "mostly numbers"])
@@ -186,31 +186,33 @@ def test_a_column_of_texts_that_may_be_read_as_numbers_fits_a_number(holds: str)
     columns = (Column("rooms", "text", holds=holds), Column("town", "text"))
     found = dataclasses.replace(dataset(), columns=columns)
 
-    assert inputs.of_dataset(HOUSES, found).columns == ("rooms", "town")
+    assert inputs.shape_of_dataset(HOUSES, found).columns == ("rooms", "town")
 
 
 def test_the_column_that_was_declared_an_id_is_the_id() -> None:
     columns = (Column("phone", "text", declared="id"), Column("a", "number"), Column("id", "integer"))
     found = dataclasses.replace(dataset(), columns=columns)
 
-    assert inputs.of_dataset(UNKNOWN, found, column="a").id_column == "phone"
+    assert inputs.shape_of_dataset(UNKNOWN, found, column="a").id_column == "phone"
 
 
 def test_a_column_called_id_that_the_model_takes_is_not_the_id() -> None:
     model = ModelVersion("ids", 1, "sklearn", columns=(InputColumn("id", "any"), InputColumn("x", "any")))
 
-    assert inputs.of_dataset(model, dataset(id="integer", x="number")).id_column is None
-    assert inputs.of_instances(model, [{"id": 1, "x": 2}]).id_column is None
+    assert inputs.shape_of_dataset(model, dataset(id="integer", x="number")).id_column is None
+    assert inputs.shape_of_instances(model, [{"id": 1, "x": 2}]).id_column is None
 
 
 def test_missing_columns_are_listed_with_the_expected_ones() -> None:
-    facts = refusal("missing_columns", inputs.of_dataset, HOUSES, dataset(town="text", x="text"))
+    facts = refusal("missing_columns", inputs.shape_of_dataset, HOUSES, dataset(town="text", x="text"))
 
     assert facts == {"missing": ["rooms"], "expected": ["rooms", "town"]}
 
 
 def test_several_text_columns_are_listed_as_candidates() -> None:
-    facts = refusal("ambiguous_column", inputs.of_dataset, TEXTS, dataset(id="text", a="text", b="text"))
+    facts = refusal(
+        "ambiguous_column", inputs.shape_of_dataset, TEXTS, dataset(id="text", a="text", b="text")
+    )
 
     assert facts == {"candidates": ["a", "b"]}
 
@@ -231,4 +233,4 @@ def test_several_text_columns_are_listed_as_candidates() -> None:
 def test_a_dataset_that_does_not_fit_the_model_is_rejected(
     code: str, model: ModelVersion, columns: dict[str, str], options: dict[str, str]
 ) -> None:
-    refusal(code, inputs.of_dataset, model, dataset(**columns), **options)
+    refusal(code, inputs.shape_of_dataset, model, dataset(**columns), **options)

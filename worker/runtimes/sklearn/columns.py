@@ -2,8 +2,8 @@
 
 For a model trained here, the metadata in its file has the types of the columns. For an uploaded model they
 are inferred from its fitted parts: an encoder has its categories, an imputer the type of its fill values,
-and all others compute with numbers. So the same row gives the same input, whatever the other rows of its
-batch.
+and all others compute with numbers. So the same row gives the same input, regardless of the other rows of
+its batch.
 """
 
 import math
@@ -27,7 +27,7 @@ from worker.columnar import TableLists
 from worker.runtimes.sklearn.estimators import first_parts
 
 MAX_DEPTH: Final = 20
-"""The parts of an uploaded model may be nested without limit. Deeper parts are not inspected."""
+"""Parts of an uploaded model may be nested to any depth; deeper ones are not inspected."""
 
 Matrix = npt.NDArray[Any]
 
@@ -158,7 +158,7 @@ def _replace_larger(numbers: npt.NDArray[np.float64], largest: float) -> npt.NDA
 
 
 def _inspect(part: Any, columns: list[int], inferred: list[Parser | None], depth: int) -> None:
-    """Record for each of the columns that a fitted part takes how it takes them."""
+    """Record the parsers of the columns that a fitted part receives."""
     if depth == 0:
         return
     match part:
@@ -203,7 +203,7 @@ def _record(inferred: list[Parser | None], columns: Sequence[int], parsers: Sequ
 
 
 def _reconcile(one: Parser, other: Parser) -> Parser:
-    """Return the parser of a column that two parts of a model take differently."""
+    """Return the parser for a column that two parts of a model parse differently."""
     not_numbers = [parser for parser in (one, other) if not parser.is_number]
     if len(not_numbers) == 1 or all(parser.type != "any" for parser in not_numbers):
         return not_numbers[0]
@@ -236,6 +236,6 @@ def _select(selection: Any, columns: list[int]) -> list[int]:
         selected: list[int] = np.asarray(columns)[
             selection if isinstance(selection, slice) else np.asarray(selection)
         ].tolist()
-    except (IndexError, TypeError, ValueError):  # names, or a selection that the file has made up
+    except (IndexError, TypeError, ValueError):  # column names, or an invalid selection
         return []
     return selected

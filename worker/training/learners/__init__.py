@@ -73,5 +73,5 @@ def shape(name: str) -> Shape:
 
 
 def start(name: str, params: Hyperparameters, training_data: TrainingData) -> Learner:
-    """Return a learner that has not learnt anything yet. Raises TooLargeToTrain."""
+    """Return a new, untrained learner. Raises TooLargeToTrain."""
     return _learners[name].start(params, training_data)

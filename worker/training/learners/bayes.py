@@ -9,7 +9,7 @@ from worker.training.learners.learner import TrainingData
 
 
 class BayesLearner:
-    """Multinomial naive Bayes; done after one pass, since a second would count the same rows again."""
+    """Multinomial naive Bayes; ends after one pass, because a second one would count the same rows again."""
 
     def __init__(self, params: MultinomialBayes, training_data: TrainingData) -> None:
         self._training_data = training_data

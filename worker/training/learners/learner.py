@@ -125,7 +125,7 @@ class Learner(Protocol):
 
     @property
     def ended(self) -> str | None:
-        """Return why more epochs would change nothing, as a clause; None while they would."""
+        """Return why more epochs would change nothing, as a clause; None while training can continue."""
         ...
 
 

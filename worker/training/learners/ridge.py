@@ -32,7 +32,7 @@ class RidgeLearner:
         self._diagonal = self._squares() + self._penalty
         self._diagonal[self._diagonal == 0.0] = 1.0
         self._weights = np.zeros(width)
-        self._residual = self._transposed(training_data.scaled)
+        self._residual = self._multiply_transposed(training_data.scaled)
         self._start = float(self._residual @ (self._residual / self._diagonal))
         self._direction = self._residual / self._diagonal
 
@@ -71,7 +71,7 @@ class RidgeLearner:
 
     def _step(self) -> None:
         error = self._error()
-        product = self._transposed(self._times(self._direction)) + self._penalty * self._direction
+        product = self._multiply_transposed(self._multiply(self._direction)) + self._penalty * self._direction
         length = error / float(self._direction @ product)
         self._weights = self._weights + length * self._direction
         self._residual = self._residual - length * product
@@ -80,11 +80,11 @@ class RidgeLearner:
     def _error(self) -> float:
         return float(self._residual @ (self._residual / self._diagonal))
 
-    def _times(self, weights: Floats) -> Floats:
+    def _multiply(self, weights: Floats) -> Floats:
         product: Floats = self._rows @ weights[:-1] + weights[-1]
         return product
 
-    def _transposed(self, values: Floats) -> Floats:
+    def _multiply_transposed(self, values: Floats) -> Floats:
         return np.append(np.asarray(self._rows.T @ values), values.sum())
 
     def _squares(self) -> Floats:

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from app.jobs.params import ModelReference
-from app.models import naming
+from app.models import onnx_classes
 from app.models.versions import Task
 from tests.models import files
 from worker.runtimes.onnx.runtime import OnnxModel, OnnxRuntime
@@ -127,7 +127,7 @@ def test_classes_in_the_metadata_replace_those_of_the_model(tmp_path: Path, kind
 
     names = ["2", "3", "1"]  # which the model uses for other classes
 
-    naming.name_classes(path, names)
+    onnx_classes.write(path, names)
 
     model = load(tmp_path, path.read_bytes())
     by_hand = dict(zip(numbered.classes_.tolist(), names, strict=True))

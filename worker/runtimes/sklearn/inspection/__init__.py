@@ -1,9 +1,9 @@
 """Load skops files safely. Every file is treated as a malicious upload.
 
 A skops file is a zip archive: `schema.json` describes the objects, the other members hold the arrays.
-`archive` checks that it does not decompress to an excessive size. `names` finds the types that are not
-trusted. `loader` constructs the objects without skops: it never imports by name, and runs the check of each
-object's class, which `registry` lists. Attributes that a class does not declare are not constructed.
+`archive` checks that it does not decompress to an excessive size. `untrusted_types` finds the types that are
+not trusted. `loader` constructs the objects without skops: it never imports by name, and runs the check of
+each object's class, which `registry` lists. Attributes that a class does not declare are not constructed.
 """
 
 import warnings
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
-from worker.runtimes.sklearn.inspection import archive, names
+from worker.runtimes.sklearn.inspection import archive, untrusted_types
 from worker.runtimes.sklearn.inspection.archive import SCHEMA, versions
 from worker.runtimes.sklearn.inspection.loader import Loader
 
@@ -24,7 +24,7 @@ __all__ = ["load", "loads", "versions"]
 
 def load(path: Path) -> Any:
     """Load and check the model in a file. Raises UnsafeModel, BrokenModel."""
-    with archive.opened(path) as (file, schema), _as_broken_model():
+    with archive.open_archive(path) as (file, schema), _as_broken_model():
         return _construct(file, schema)
 
 
@@ -35,7 +35,7 @@ def loads(content: bytes) -> Any:
 
 
 def _construct(file: zipfile.ZipFile, schema: dict[str, Any]) -> Any:
-    if untrusted := names.find_untrusted(schema):
+    if untrusted := untrusted_types.find_untrusted(schema):
         raise UnsafeModel(untrusted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -41,7 +41,7 @@ They have no common base class. The SHA-256 of the file was verified, so none of
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
+def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
     """Open and check a file; yields the archive and its schema. Raises BrokenModel."""
     with ExitStack() as stack:
         archive, schema = _open(path, stack)
@@ -58,7 +58,7 @@ def _open(path: Path, stack: ExitStack) -> tuple[zipfile.ZipFile, dict[str, Any]
 
 
 def versions(path: Path) -> dict[str, str]:
-    """Return the library versions recorded in a file, which must have been opened with `opened` before."""
+    """Return the library versions recorded in a file, which `open_archive` must have checked before."""
     with zipfile.ZipFile(path) as archive:
         schema = msgspec.json.decode(archive.read(SCHEMA))
     recorded = {"skops": schema.get("_skops_version")}

@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_array
 
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 from worker.runtimes.sklearn.inspection import arrays, functions, random_states
-from worker.runtimes.sklearn.inspection.names import TRUSTED_NAMES, name_of
 from worker.runtimes.sklearn.inspection.part import Part
 from worker.runtimes.sklearn.inspection.registry import TYPES
 from worker.runtimes.sklearn.inspection.trees import build_tree
 from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
+from worker.runtimes.sklearn.inspection.untrusted_types import TRUSTED_NAMES, name_of
 
 MAX_PROTOCOL: Final = 2
 MAX_DIMENSIONS: Final = 32

@@ -40,7 +40,7 @@ class Part:
         return self._attributes.get(name)
 
     def fail(self, name: str, must: str) -> NoReturn:
-        """Raise BrokenModel with the message that the attribute must be `must`."""
+        """Raise BrokenModel with the message "<name> of its <class> must be <must>"."""
         raise BrokenModel(f"{name} of its {self.name} must be {must}")
 
     def ensure(self, condition: Any, name: str, must: str) -> None:
@@ -100,7 +100,7 @@ class Part:
         dtype: Any = None,
         contiguous: bool = False,
     ) -> npt.NDArray[Any]:
-        """Return a value after the checks of `array`. `name` is for the message."""
+        """Check a value like `array` does, and return it. `name` is for the message."""
         if type(value) is not np.ndarray:
             self.fail(name, "an array")
         fits = len(shape) == value.ndim and all(
@@ -141,7 +141,7 @@ class Part:
         return self.as_object(self._attributes.get(name), name, types)
 
     def as_object(self, value: Any, name: str, types: Collection[type]) -> "Part":
-        """Return a value after the check of `object`. `name` is for the message."""
+        """Check a value like `object` does, and return it. `name` is for the message."""
         if type(value) not in types:
             self.fail(name, f"of one of the types {', '.join(sorted(kind.__name__ for kind in types))}")
         return Part(value)

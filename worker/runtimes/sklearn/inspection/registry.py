@@ -10,7 +10,9 @@ from worker.runtimes.sklearn.inspection import (
     encoders,
     ensembles,
     factors,
+    feature_selection,
     forests,
+    gaussian_processes,
     hist_boosting,
     linear,
     losses,
@@ -19,8 +21,6 @@ from worker.runtimes.sklearn.inspection import (
     network,
     outliers,
     preprocessing,
-    processes,
-    selection,
     splines,
     svm,
     text,
@@ -30,8 +30,8 @@ from worker.runtimes.sklearn.inspection.trusted_type import TrustedType
 
 _FAMILIES: Final = (
     *(trees, forests, hist_boosting, losses, svm, linear, bayes, network, neighbors),
-    *(preprocessing, splines, selection, encoders, text, compose, ensembles, calibration, clusters),
-    *(outliers, processes, mixtures, factors),
+    *(preprocessing, splines, feature_selection, encoders, text, compose, ensembles, calibration, clusters),
+    *(outliers, gaussian_processes, mixtures, factors),
 )
 
 TYPES: Final[dict[str, TrustedType]] = {

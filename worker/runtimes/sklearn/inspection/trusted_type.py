@@ -41,7 +41,7 @@ class TrustedType:
 
     @cached_property
     def cleared_names(self) -> tuple[str, ...]:
-        """The parameters that are set to None, whatever the file has."""
+        """The parameters that are set to None, regardless of the file."""
         return tuple(self.cleared.split())
 
     @cached_property

@@ -15,7 +15,7 @@ _VALUE: Final = 2
 _BYTES: Final = 2
 
 
-def name_classes(path: Path, classes: Sequence[str]) -> None:
+def write(path: Path, classes: Sequence[str]) -> None:
     """Append the classes to the metadata of a model. The last entry with this key counts."""
     written = json.dumps(list(classes), ensure_ascii=False)
     entry = _field(_KEY, CLASSES.encode()) + _field(_VALUE, written.encode())

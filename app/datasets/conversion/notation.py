@@ -1,4 +1,7 @@
-"""Converts between the stored text of cells and their values. The API imports this module too."""
+"""Converts between stored values and the text of cells, in the notation of the upload.
+
+The API imports this module too.
+"""
 
 from enum import StrEnum
 from typing import Final
@@ -6,25 +9,25 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from app.datasets.canonical_text import written
+from app.datasets.canonical_text import to_canonical_text
 from app.datasets.conversion.columns import BOOLEAN, TEXT
 
 _TRUE: Final = pa.array(["true", "True", "TRUE", "1"])
 
 
-class Form(StrEnum):
-    """The notation of all numbers of a column."""
+class Notation(StrEnum):
+    """How all numbers of a column are written."""
 
-    SHORT = "short"  # as by `written`: 3, 0.5, 1e-05
+    SHORT = "short"  # as by `to_canonical_text`: 3, 0.5, 1e-05
     PYTHON = "python"  # 3.0, 0.5, 1e-05
     ARROW = "arrow"  # 3, 0.5, 0.00001
 
 
-def texts_of(values: pa.Array | pa.ChunkedArray, form: str) -> list[str | None]:
-    """The numbers of a column in their original notation."""
-    if form == Form.ARROW:
+def texts_of(values: pa.Array | pa.ChunkedArray, notation: str) -> list[str | None]:
+    """Write the numbers of a column as text in their original notation."""
+    if notation == Notation.ARROW:
         return list(pc.cast(values, pa.string()).to_pylist())
-    write = repr if form == Form.PYTHON else written
+    write = repr if notation == Notation.PYTHON else to_canonical_text
     return [None if value is None else write(value) for value in values.to_pylist()]
 
 

@@ -1,4 +1,4 @@
-"""Measures what the metrics show of the whole system, from Postgres."""
+"""Updates the gauges that describe the whole system, from Postgres."""
 
 import asyncio
 from datetime import timedelta
@@ -28,7 +28,7 @@ async def _measure_queues(resources: Resources) -> None:
             active = await queries.active(connection)
             alive = await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
-        return  # these gauges are stale now, but the rest of the page is not
+        return  # these gauges are stale, but the other metrics are still current
     _set_all(metrics.QUEUE_DEPTH, {(found.queue,): found.waiting for found in backlog})
     _set_all(metrics.QUEUE_OLDEST_SECONDS, {(found.queue,): found.oldest_seconds for found in backlog})
     _set_all(metrics.JOBS_ACTIVE, {(found.kind, found.status): found.jobs for found in active})

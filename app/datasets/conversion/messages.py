@@ -20,14 +20,14 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Converted(msgspec.Struct, frozen=True, tag="converted"):
-    """The rows have been written. `options` are those that were used, given or detected."""
+    """The rows have been written. `options` are those that were used, whether given or detected."""
 
     rows: int
     columns: tuple[Column, ...]
     options: ReadOptions = AS_FOUND
 
 
-class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
+class Rejection(msgspec.Struct, frozen=True, tag="rejection"):
     """The file was rejected; see Fault."""
 
     code: Code
@@ -35,4 +35,4 @@ class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
     line: int | None
 
 
-Answer = Converted | Refusal
+Result = Converted | Rejection

@@ -6,7 +6,7 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 
 from app.core.resources import Resources
-from app.http.spooled import SpooledResponse
+from app.http.spooled_response import SpooledResponse
 from app.jobs import results
 from app.jobs.exports import layout, lines, parquet
 from app.jobs.job import Job
@@ -17,7 +17,7 @@ CSV: Final = "text/csv"
 PARQUET: Final = "application/vnd.apache.parquet"
 
 
-async def answer(resources: Resources, job: Job, media_type: str) -> Response:
+async def respond(resources: Resources, job: Job, media_type: str) -> Response:
     """Return all rows that a job had when it was read, in input order, in one of the three media types.
 
     A later response may have more rows, and so another table. With the same ETag the bytes are the same, so
@@ -31,7 +31,7 @@ async def answer(resources: Resources, job: Job, media_type: str) -> Response:
     if media_type == NDJSON:
         return StreamingResponse(lines.ndjson(read()), media_type=NDJSON, headers=headers)
     headers["ETag"] = f'"{job.next_batch}-{job.done}-{job.errors}"'
-    columns = await layout.of(read(), has_errors=job.errors > 0)
+    columns = await layout.infer(read(), has_errors=job.errors > 0)
     if media_type == CSV:
         headers["Content-Disposition"] = f'attachment; filename="{job.id}.csv"'
         return StreamingResponse(lines.csv_rows(read(), columns), media_type=CSV, headers=headers)

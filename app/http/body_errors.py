@@ -17,7 +17,7 @@ JSON: Final = "application/json"
 FORM: Final = "application/x-www-form-urlencoded"
 _FORMS: Final = (FORM, "multipart/form-data")
 _MAX_SHOWN: Final = 100
-_PLACE: Final = re.compile(r"(?:JSON decode error: )?(.*) at line (\d+) column (\d+)")
+_LOCATION: Final = re.compile(r"(?:JSON decode error: )?(.*) at line (\d+) column (\d+)")
 
 
 def cause(scope: Scope, error: RequestValidationError) -> AppError | None:
@@ -68,8 +68,8 @@ def _has_body(headers: dict[bytes, bytes]) -> bool:
 
 def _malformed(fault: dict[str, Any], text: Any) -> AppError:
     """The error with line and column. FastAPI gives a character offset, pydantic's parser line and column."""
-    if (place := _PLACE.fullmatch(fault["msg"])) is not None:
-        return MalformedJson(reason=_sentence(place[1]), line=int(place[2]), column=int(place[3]))
+    if (reported := _LOCATION.fullmatch(fault["msg"])) is not None:
+        return MalformedJson(reason=_sentence(reported[1]), line=int(reported[2]), column=int(reported[3]))
     location: Sequence[str | int] = fault["loc"]
     position = location[-1]
     if not isinstance(text, str) or not isinstance(position, int):

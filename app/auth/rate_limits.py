@@ -1,7 +1,7 @@
 """Rate limits for each client network: failed sign-ins, per account and in total, and sign-ups.
 
-The attempts are kept in Postgres, so that the limits hold across processes and without Redis. An account is
-not locked for others: attempts are counted for each pair of account and network.
+Attempts are stored in Postgres, so that the limits hold across processes and without Redis. They are counted
+for each pair of account and network, so that a client cannot lock the account of another user.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ MAX_REMEMBERED: Final = 10_000
 _RULES: Final = RowSet("rule", subject="bytea", allowed="int", lasts="interval")
 _WINDOWS: Final = RowSet("rule", subject="bytea", lasts="interval")
 
-# For each rule that is exceeded, how long until its oldest attempt that counts leaves the window.
+# For each rule that is exceeded, how long until enough attempts have left its window to allow another one?
 _WAITS: Final = Statement(f"""
     SELECT rule.subject, extract(epoch FROM recent.at[rule.allowed] + rule.lasts - now())::float8 AS seconds
     FROM {_RULES.sql}
@@ -38,8 +38,8 @@ _WAITS: Final = Statement(f"""
     ) AS recent
     WHERE attempts.network = :network AND recent.at[rule.allowed] IS NOT NULL""")  # noqa: S608  # made of constants
 
-# Record an attempt under each rule, drop those outside the window, and count the others. The rows are locked
-# in the order of their keys, so that two of these statements never deadlock.
+# Record an attempt under each rule, drop those outside the window, and count the rest. The rows are locked in
+# the order of their keys, so that two of these statements never deadlock.
 _ADD: Final = Statement(f"""
     INSERT INTO attempts AS known (subject, network, at, expires_at)
     SELECT rule.subject, :network, ARRAY[now()], now() + rule.lasts
@@ -52,7 +52,7 @@ _ADD: Final = Statement(f"""
         expires_at = excluded.expires_at
     RETURNING subject, cardinality(at) AS attempts""")  # noqa: S608  # made of constants
 
-# Delete the attempts at a subject, and count those that were still in the window.
+# Delete the attempts on a subject, and count those that were still in the window.
 _CLEAR: Final = Statement("""
     DELETE FROM attempts WHERE subject = :subject AND network = :network
     RETURNING (SELECT count(*) FROM unnest(at) AS moment WHERE moment > now() - :lasts::interval)""")
@@ -63,43 +63,43 @@ _PRUNE: Final = Statement("DELETE FROM attempts WHERE expires_at < now()")
 
 @dataclass(frozen=True)
 class Rule:
-    """A network may try a subject `allowed` times within a window of `lasts`."""
+    """A network may make `allowed` attempts on a subject, such as an account, within a window of `lasts`."""
 
     subject: bytes
     allowed: int
     lasts: timedelta
 
 
-class Attempts:
-    """Counts attempts and refuses those beyond a rule: its methods raise TooManyAttempts."""
+class RateLimits:
+    """Counts attempts, and raises TooManyAttempts for those beyond a rule."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._blocked: OrderedDict[tuple[bytes, str], float] = OrderedDict()
 
-    def sign_in(self, username: str) -> tuple[Rule, Rule]:
-        """The rules for signing in: one for this account, one for all accounts together."""
+    def sign_in_rules(self, username: str) -> tuple[Rule, Rule]:
+        """Return the rules for signing in: one for this account, one for all accounts together."""
         settings = self._settings
         account = Rule(
             _subject("account", usernames.key(username)), settings.max_failed_sign_ins, SIGN_IN_WINDOW
         )
-        anybody = Rule(_subject("sign-in", ""), settings.max_failed_sign_ins_per_address, SIGN_IN_WINDOW)
-        return account, anybody
+        all_accounts = Rule(_subject("sign-in", ""), settings.max_failed_sign_ins_per_address, SIGN_IN_WINDOW)
+        return account, all_accounts
 
-    def sign_up(self) -> Rule:
-        """The rule for creating accounts."""
-        return Rule(_subject("sign-up", ""), self._settings.max_sign_ups_per_address, SIGN_UP_WINDOW)
+    def sign_up_rules(self) -> tuple[Rule]:
+        """Return the rule for creating accounts."""
+        return (Rule(_subject("sign-up", ""), self._settings.max_sign_ups_per_address, SIGN_UP_WINDOW),)
 
-    def refuse_known(self, rules: Sequence[Rule], network: str) -> None:
-        """Refuse an attempt that was refused before and still has to wait, without a query."""
+    def check_blocked(self, rules: Sequence[Rule], network: str) -> None:
+        """Reject the attempt, without a query, if this process knows that the network still has to wait."""
         now = asyncio.get_running_loop().time()
         for rule in rules:
             until = self._blocked.get((rule.subject, network), -math.inf)
             if until > now:
                 raise TooManyAttempts(retry_after=math.ceil(until - now))
 
-    async def refuse(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
-        """Refuse an attempt if the limit has been reached."""
+    async def check(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
+        """Reject the attempt if a limit has been reached."""
         rows = await _WAITS.fetch(
             connection,
             network=network,
@@ -112,8 +112,8 @@ class Attempts:
         if rows:
             raise TooManyAttempts(retry_after=max(1, math.ceil(max(row["seconds"] for row in rows))))
 
-    async def add(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
-        """Count an attempt. Refuses if concurrent attempts have reached the limit."""
+    async def record(self, connection: asyncpg.Connection, rules: Sequence[Rule], network: str) -> None:
+        """Count an attempt, and reject it if concurrent attempts have reached a limit."""
         rows = await _ADD.fetch(
             connection,
             network=network,
@@ -125,10 +125,10 @@ class Attempts:
                 raise TooManyAttempts(retry_after=math.ceil(rule.lasts.total_seconds()))
 
     async def clear(self, connection: asyncpg.Connection, rule: Rule, network: str) -> None:
-        """Delete the attempts at a subject, in the caller's transaction.
+        """Delete the attempts on a subject, in the caller's transaction.
 
-        Refuses if concurrent attempts have reached the limit: guesses sent in parallel must not reveal more
-        than guesses sent one after the other.
+        Rejects the attempt if concurrent ones have reached the limit: guesses sent in parallel must not
+        reveal more than guesses sent one after the other.
         """
         recent = await _CLEAR.fetchval(connection, subject=rule.subject, network=network, lasts=rule.lasts)
         if recent is not None and recent >= rule.allowed:
@@ -141,7 +141,7 @@ class Attempts:
 
 
 def _subject(purpose: str, name: str) -> bytes:
-    """Names are hashed: they may have any length, and some users type their password as the name."""
+    """Return the key of a subject. Names are hashed: some users type their password there."""
     return hashlib.sha256(f"{purpose}:{name}".encode()).digest()
 
 

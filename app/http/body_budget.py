@@ -14,7 +14,7 @@ SHARES: Final = 4
 """At least this many users can send a large body at the same time."""
 
 FREE_BYTES: Final = 4096
-"""The first bytes of a small body are not counted, so that a sign-in is never refused because of others."""
+"""The first bytes of a small body are not counted, so that other requests can never block a sign-in."""
 
 SMALL_BODIES_BYTES: Final = 16 * 1024 * 1024
 
@@ -74,7 +74,7 @@ class SmallBodies:
     def add(self, size: int) -> None:
         """Add bytes.
 
-        Raises ServerBusy if there are too many; they count until they are removed all the same.
+        Raises ServerBusy if there are too many; even then they count until they are removed.
         """
         self._held += size
         if self._held > self._limit:
