@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -27,10 +26,8 @@ def services() -> dict[str, dict[str, Any]]:
 
 
 def test_it_is_valid_by_the_specification() -> None:
-    check = Path(sys.executable).parent / "check-jsonschema"
-    done = subprocess.run(
-        [check, "--builtin-schema", "vendor.compose-spec", FILE], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", FILE]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
 
