@@ -158,7 +158,7 @@ def test_rows_travel_with_the_job() -> None:
         ({"validation_fraction": 1}, ("validation_fraction",), "less than or equal to 0.9"),
         ({"seed": -1}, ("seed",), "greater than or equal to 0"),
         ({"model": "a@b"}, ("model",), "should match pattern"),
-        ({"model": "sentiment"}, ("model",), "built in"),
+        ({"model": "sentiment"}, ("model",), "built-in"),
         ({"target": ""}, ("target",), "at least 1"),
         ({"owner_id": "me"}, ("owner_id",), "Extra inputs"),
     ],
