@@ -41,9 +41,18 @@ class Stream:
     fields: list[tuple[str, str]] = field(default_factory=list)
     last_id: str | None = None
     """The last id received, including ids of blocks without an event."""
+    _iterators: list[AsyncIterator[ServerSentEvent]] = field(default_factory=list)
 
-    async def events(self) -> AsyncIterator[ServerSentEvent]:
-        """Yield each event as it arrives, until the server closes the stream."""
+    def events(self) -> AsyncIterator[ServerSentEvent]:
+        """Iterate over the events as they arrive, until the server closes the stream.
+
+        The iterator is kept: one that is collected closes the response, and so the connection, at any moment.
+        """
+        iterator = self._read()
+        self._iterators.append(iterator)
+        return iterator
+
+    async def _read(self) -> AsyncIterator[ServerSentEvent]:
         rest = b""
         async for chunk in self.response.aiter_bytes():
             # The server never splits a line ending between chunks.
