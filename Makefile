@@ -94,8 +94,8 @@ COMPILE = $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --ge
 
 lock: $(DEV) ## Pin the dependencies again (UPGRADE=--upgrade: at their newest)
 	$(COMPILE) --extra ml --extra embedded --output-file requirements/requirements.txt
-	$(COMPILE) --extra ml --constraint requirements/requirements.txt --output-file requirements/runtime.txt
-	$(COMPILE) --extra ml --extra embedded --extra dev --constraint requirements/requirements.txt \
+	$(COMPILE) --extra ml --extra otel --constraint requirements/requirements.txt --output-file requirements/runtime.txt
+	$(COMPILE) --extra ml --extra embedded --extra otel --extra dev --constraint requirements/requirements.txt \
 	    --output-file requirements/dev.txt
 	$(COMPILE) --extra ml --extra embedded --extra bench --constraint requirements/requirements.txt \
 	    --output-file requirements/bench.txt

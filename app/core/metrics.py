@@ -1,10 +1,20 @@
 """Prometheus metrics with their labels. No label holds a user, a job id or a raw path."""
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
+
+disable_created_metrics()  # a series for each counter and histogram that no query reads
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 
+BUILD_INFO = Gauge("headrace_build_info", "1, with the component and the version.", ("component", "version"))
+
+REQUESTS = Counter(
+    "headrace_http_requests",
+    "HTTP requests, by method, route template and status.",
+    ("method", "route", "status"),
+)
+REQUESTS_IN_FLIGHT = Gauge("headrace_http_requests_in_flight", "HTTP requests that this process is serving.")
 REQUEST_SECONDS = Histogram(
     "headrace_http_request_seconds",
     "Time from the request to the start of its response, by method, route template and status.",
@@ -16,6 +26,8 @@ PASSWORD_SECONDS = Histogram(
     "Time to hash or verify one password, excluding the wait for a thread.",
     buckets=_SHORT,
 )
+SIGN_INS = Counter("headrace_sign_ins", "Attempts to sign in, by result.", ("result",))
+
 JOBS_CREATED = Counter("headrace_jobs_created", "Jobs created, by kind and queue.", ("kind", "queue"))
 JOBS_ENDED = Counter(
     "headrace_jobs_ended", "Jobs that ended on this worker, by kind and final status.", ("kind", "status")
@@ -43,10 +55,23 @@ COMMIT_SECONDS = Histogram(
 COMMIT_BATCHES = Histogram(
     "headrace_commit_batches", "Batches in one commit statement.", buckets=(1, 2, 4, 8, 16, 32, 64)
 )
+ROWS = Counter("headrace_rows", "Rows committed by attempts, by kind.", ("kind",))
+CPU_SECONDS = Counter(
+    "headrace_cpu_seconds", "Processor time that child processes used for attempts, by kind.", ("kind",)
+)
+CLAIMS = Counter("headrace_claims", "Claims, by result: a job, or an empty queue.", ("result",))
+
 SLOTS = Gauge("headrace_worker_slots", "Slots of this worker.")
 SLOTS_BUSY = Gauge("headrace_worker_slots_busy", "Slots of this worker that are running a job.")
 CHILD_DEATHS = Counter(
     "headrace_child_deaths", "Child processes that died or were killed, by reason.", ("reason",)
+)
+CHILD_MEMORY_BYTES = Gauge("headrace_child_memory_bytes", "Memory of the largest child process right now.")
+CHILD_MEMORY_LIMIT_BYTES = Gauge("headrace_child_memory_limit_bytes", "Memory limit of each child process.")
+LEASE_AGE_SECONDS = Gauge("headrace_lease_age_seconds", "Time since this worker last renewed its lease.")
+TOKENS_RESTORED = Counter(
+    "headrace_tokens_restored",
+    "Wake tokens added to Redis because they were missing: lost, or jobs became due.",
 )
 TOKENS_REFUSED = Counter(
     "headrace_tokens_refused", "Queue keys removed from Redis because their type was wrong."
@@ -63,6 +88,36 @@ JOBS_ACTIVE = Gauge(
 )
 WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers with an unexpired lease.")
 
+QUEUE_JOBS = Gauge(
+    "headrace_queue_jobs",
+    "Jobs that are due, delayed or running, by queue and priority.",
+    ("queue", "priority", "state"),
+)
+QUEUE_SLOTS = Gauge(
+    "headrace_queue_slots", "Slots of the live workers that serve a queue, busy or idle.", ("queue", "state")
+)
+WORKERS = Gauge("headrace_workers", "Workers, by state: live, draining or lost.", ("state",))
+DEAD_LETTERS = Gauge("headrace_dead_letters", "Failed jobs that wait for a decision, by kind.", ("kind",))
+DATABASE_BYTES = Gauge("headrace_database_bytes", "Size of the database.")
+QUEUE_STATS_TIMESTAMP = Gauge(
+    "headrace_queue_stats_timestamp_seconds", "Unix time at which the queues were last measured."
+)
+STATISTICS_FOLDED_TIMESTAMP = Gauge(
+    "headrace_statistics_folded_timestamp_seconds", "Unix time up to which ended jobs are in the statistics."
+)
+
+POSTGRES_UP = Gauge("headrace_postgres_up", "1 while Postgres answers this process, else 0.")
+POSTGRES_CONNECTIONS = Gauge(
+    "headrace_postgres_pool_connections", "Connections of this process to Postgres, by state.", ("state",)
+)
+POSTGRES_WAIT_SECONDS = Histogram(
+    "headrace_postgres_pool_wait_seconds", "Time to get a connection from the pool.", buckets=_SHORT
+)
+POSTGRES_ERRORS = Counter(
+    "headrace_postgres_errors",
+    "Failures to use Postgres, by reason: pool, connection, time_limit.",
+    ("reason",),
+)
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis is available to this process, else 0.")
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
@@ -71,7 +126,25 @@ LOOP_LAST_SUCCESS = Gauge(
     "Unix time at which a maintenance loop last succeeded, by loop.",
     ("loop",),
 )
+LOOP_ROUNDS = Counter(
+    "headrace_loop_rounds",
+    "Rounds of a maintenance loop, by result: done, left to another process, or failed.",
+    ("loop", "result"),
+)
+LOOP_SECONDS = Histogram(
+    "headrace_loop_seconds", "Duration of a round of a maintenance loop.", ("loop",), buckets=_SHORT
+)
+EVENT_LOOP_LAG_SECONDS = Histogram(
+    "headrace_event_loop_lag_seconds", "How late the event loop runs a callback that is due.", buckets=_SHORT
+)
 FILES_SWEPT = Counter("headrace_files_swept", "Unreferenced files deleted from storage.")
 JOBS_RESCUED = Counter("headrace_jobs_rescued", "Running jobs recovered from workers with an expired lease.")
 STREAMS_OPEN = Gauge("headrace_streams_open", "Open event streams, by transport.", ("transport",))
 STREAM_RESYNCS = Counter("headrace_stream_resyncs", "Gaps in hints that a stream filled from the event log.")
+STREAM_EVENTS = Counter("headrace_stream_events", "Events written to streams, by transport.", ("transport",))
+STREAM_LAG_SECONDS = Histogram(
+    "headrace_stream_lag_seconds",
+    "Time from the commit of an event to its write, by transport.",
+    ("transport",),
+    buckets=_SHORT,
+)
