@@ -1,6 +1,8 @@
 """How late the event loop of this process runs: a callback that blocks it delays everything else."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Final
 
 from app.core import metrics
@@ -8,10 +10,13 @@ from app.core import metrics
 TICK_SECONDS: Final = 0.5
 
 
-async def measure_lag_forever(tick_seconds: float = TICK_SECONDS) -> None:
+async def measure_lag_forever(
+    *,
+    clock: Callable[[], float] = monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
     """Measure at every tick how late it is, until cancelled."""
-    loop = asyncio.get_running_loop()
     while True:
-        due_at = loop.time() + tick_seconds
-        await asyncio.sleep(tick_seconds)
-        metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, loop.time() - due_at))
+        due_at = clock() + TICK_SECONDS
+        await sleep(TICK_SECONDS)
+        metrics.EVENT_LOOP_LAG_SECONDS.observe(max(0.0, clock() - due_at))
