@@ -83,7 +83,7 @@ async def _check_page(component: str, scraper: Scraper) -> None:
     names = {family.name for family in text_parser.text_string_to_metric_families(text)}
     assert names >= {"headrace_build_info", "headrace_event_loop_lag_seconds", "process_cpu_seconds"}
     # Neither parser keeps `_total` in the name of a counter.
-    parsed = openmetrics_parser.text_string_to_metric_families(openmetrics)
+    parsed = openmetrics_parser.text_string_to_metric_families(openmetrics)  # type: ignore[no-untyped-call]
     assert {family.name for family in parsed} == names
     assert f'headrace_build_info{{component="{component}"' in text
     assert "headrace_postgres_up 1.0" in text
@@ -158,6 +158,7 @@ async def _tour(client: httpx.AsyncClient, routes: list[tuple[str, str]], values
             if not template.endswith("stream"):
                 await client.request(method, path)
             await client.head(path)
+        path = _PARAMETER.sub(values[0], template)
         for other in ("OPTIONS", "PUT", "PATCH", "DELETE", "POST", "BREW"):
             await client.request(other, path, content=b"{", headers={"Content-Type": "application/json"})
         await client.get(f"/api/v1{path}", headers={"Authorization": "Bearer nonsense"})
