@@ -14,6 +14,7 @@ from worker.files import Files
 from worker.lease import Lease
 from worker.report_writer import ReportWriter
 from worker.reports import Reports
+from worker.spans import Phases
 
 GATHER_SECONDS: Final = 0.005
 """Wait for further batches; much shorter than a child may run ahead, so that it does not idle meanwhile."""
@@ -34,6 +35,7 @@ class Conversation:
         reports: Reports,
         report_writer: ReportWriter,
         lease: Lease,
+        phases: Phases,
     ) -> None:
         self._job = job
         self._child = child
@@ -41,6 +43,7 @@ class Conversation:
         self._reports = reports
         self._report_writer = report_writer
         self._lease = lease
+        self._phases = phases
         self._next_batch = job.next_batch
         self._checkpoint_file = job.checkpoint_file
 
@@ -61,6 +64,7 @@ class Conversation:
                 errors=job.errors,
                 files=files,
                 scratch=None if self._child.folder is None else str(self._files.scratch(job)),
+                is_traced=self._phases.are_traced,
             )
         )
 
@@ -71,7 +75,7 @@ class Conversation:
         quota or a completion rejects a report.
         """
         while True:
-            batches, end = await _receive(self._child)
+            batches, end = await _receive(self._child, self._phases)
             if end is not None:
                 self._lease.mark_ending(self._job.id, self._job.attempt)
             if isinstance(end, messages.Done):
@@ -100,21 +104,21 @@ class Conversation:
             metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)
 
 
-async def _receive(child: Child) -> tuple[list[messages.Batch], End | None]:
+async def _receive(child: Child, phases: Phases) -> tuple[list[messages.Batch], End | None]:
     """Wait for a message, and return all batches received so far, up to an end.
 
     Batches that took less time than a commit takes are delayed a little, so that they are committed together.
     """
     batches: list[messages.Batch] = []
-    end = await _take(child, await child.receive(), batches)
+    end = await _take(child, await child.receive(), batches, phases)
     if end is None and sum(batch.seconds for batch in batches) < GATHER_SECONDS:
         await asyncio.sleep(GATHER_SECONDS)
-        end = await _take(child, child.receive_nowait(), batches)
+        end = await _take(child, child.receive_nowait(), batches, phases)
     return batches, end
 
 
 async def _take(
-    child: Child, message: messages.FromChild | None, batches: list[messages.Batch]
+    child: Child, message: messages.FromChild | None, batches: list[messages.Batch], phases: Phases
 ) -> End | None:
     """Add this message and all that follow to the batches, at least one, up to an end."""
     while message is not None:
@@ -123,6 +127,10 @@ async def _take(
                 batches.append(message)
             case messages.Log():
                 log.info("handler_log", level=message.level, text=message.text)
+            case messages.PhaseStarted():
+                phases.start(message)
+            case messages.PhaseEnded():
+                phases.end(message)
             case messages.Done() | messages.Yielded() | messages.Failed():
                 return message
             case messages.Ready():

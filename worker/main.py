@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from app.core import background, health_server, ids, metrics
+from app.core import background, health_server, ids, metrics, tracing
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
@@ -48,6 +48,7 @@ async def work(settings: Settings) -> None:
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
     async with (
+        tracing.running(tracing.prepare(settings, "worker")),
         health_server.serving(settings.worker_port, lambda: readiness.status),
         ChildPool(
             slots=settings.worker_slots,

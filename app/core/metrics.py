@@ -119,6 +119,9 @@ POSTGRES_ERRORS = Counter(
     ("reason",),
 )
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis is available to this process, else 0.")
+SPANS_DROPPED = Counter(
+    "headrace_spans_dropped", "Spans dropped: the queue was full, or the collector did not take them."
+)
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(
