@@ -8,7 +8,8 @@ from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Receive, Scope, Send
 
-from app.core import logging, tracing
+from app.core import logging, metrics, tracing
+from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.errors import Unauthorized
 from app.core.version import VERSION
@@ -88,20 +89,21 @@ def create_app(
 ) -> FastAPI:
     """Build the API. Its state is opened when it starts and closed when it stops.
 
-    Raises ConfigurationError if production has no SECRET_KEY of its own, and if an endpoint for traces is set
-    but the extra `otel` is not installed. Without `settings` it reads the environment, and raises
-    ConfigurationError for wrong settings there.
+    Raises ConfigurationError if production has no SECRET_KEY of its own, if PROMETHEUS_MULTIPROC_DIR is set,
+    or if an endpoint for traces is set but the extra `otel` is not installed. Without `settings` it reads the
+    environment, and raises ConfigurationError for wrong settings there.
     """
     if settings is None:  # started by an ASGI server, which cannot pass any
         settings = load_settings()
-        logging.configure(settings)
+        logging.configure(settings, Component.API)
     ensure_secret_key(settings)
+    metrics.describe_process(Component.API)
     loaded = settings
     kinds = registry.load(loaded.plugins)
     formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload
     budget = BodyBudget(loaded.max_body_bytes)
     tunables = Tunables(stream_times, job_times, import_limits)
-    prepared = tracing.prepare(loaded, "api")
+    prepared = tracing.prepare(loaded, Component.API)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -156,5 +158,6 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
             bytes_per_second=settings.min_bytes_per_second,
         ),
         small_bodies=budget.small,
+        routes=app.router.routes,
         is_stopping=is_stopping,
     )

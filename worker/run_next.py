@@ -115,7 +115,7 @@ class Runner:
             metrics.SLOTS_BUSY.dec()
         seconds = perf_counter() - started
         metrics.ATTEMPTS.labels(job.kind, outcome or "fenced").inc()
-        metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds)
+        metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds, metrics.exemplar())
         log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
 
     async def _attempt(self, job: ClaimedJob) -> Outcome | None:

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
     # Process
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = "INFO"
+    pod_name: str | None = None
 
     # Traces
     otel_exporter_otlp_endpoint: CollectorUrl | None = None

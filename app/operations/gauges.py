@@ -6,8 +6,9 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from app.core import health_server, metrics
+from app.core import exposition, metrics
 from app.core.errors import DatabaseUnavailable
+from app.core.exposition import Page
 from app.core.resources import Resources
 from app.jobs.queues import queries
 from app.jobs.workers import queries as workers
@@ -15,10 +16,10 @@ from app.jobs.workers import queries as workers
 PROBE_SECONDS: Final = 1.0
 
 
-async def read_metrics(resources: Resources) -> bytes:
-    """Return the metrics of this process with fresh gauges, in Prometheus's text format."""
+async def read_metrics(resources: Resources, accept: str) -> Page:
+    """Return the metrics of this process with fresh gauges, in the format for this `Accept` header."""
     await _measure_queues(resources)
-    return await health_server.read_registry()
+    return exposition.render(accept)
 
 
 async def _measure_queues(resources: Resources) -> None:

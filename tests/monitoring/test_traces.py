@@ -10,16 +10,19 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics_parser
 from pydantic import SecretStr
 from redis import Redis
 
 from app.core.config import Settings
 from app.core.resources import open_resources
 from app.main import create_app
+from tests.monitoring.pages import OPENMETRICS, scraper_of
 from tests.support import jobs, processes
 from tests.support.accounts import sign_in
 from tests.support.app_state import state_of
 from tests.support.collector import Collector, ReceivedSpan, collecting
+from tests.support.processes import Process
 from tests.support.waiting import until
 
 CANARY = "canary-4c1e"
@@ -42,14 +45,15 @@ class Traced:
     log: Path
 
     @asynccontextmanager
-    async def worker(self) -> AsyncIterator[None]:
+    async def worker(self) -> AsyncIterator[Process]:
         """Run a worker that exports traces during the body, and wait until it has stopped."""
         environment = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": str(self.settings.otel_exporter_otlp_endpoint),
+            "WORKER_PORT": "0",
             "TRACE_SHARE": "0",  # an attempt follows the decision of its submission
         }
         async with processes.worker(self.settings, self.log, **environment) as worker:
-            yield
+            yield worker
             worker.send(signal.SIGTERM)
             assert await worker.wait() == 0, worker.log
 
@@ -315,6 +319,37 @@ async def test_the_log_names_the_trace(settings: Settings, collector: Collector)
     assert process.span_id in ended
     started = [line for line in log.splitlines() if "worker_started" in line]
     assert not any("trace_id" in line for line in started)
+
+
+async def test_exemplars_name_traces_that_arrived(settings: Settings, collector: Collector) -> None:
+    async with traced(settings, collector) as api:
+        async with api.worker() as worker, scraper_of(worker) as scraper:
+            job_id = await api.submit()
+            await api.wait_for_end(job_id)
+
+            async def of_attempt() -> set[str]:  # observed after the job has ended
+                return _exemplars(await scraper.openmetrics(), "headrace_attempt_seconds")
+
+            of_attempts = await until(of_attempt)
+            of_waits = _exemplars(await scraper.openmetrics(), "headrace_wait_seconds")
+            text = await scraper.text()
+        page = await api.client.get("/metrics", headers={"Accept": OPENMETRICS})
+
+    assert of_attempts == {collector.only("process default").trace_id}
+    assert of_waits == {collector.only("send default").trace_id}
+    of_requests = _exemplars(page.text, "headrace_http_request_seconds")
+    assert collector.only("POST /jobs/batch-predict").trace_id in of_requests
+    assert "trace_id" not in text, "only OpenMetrics has exemplars"
+
+
+def _exemplars(page: str, histogram: str) -> set[str]:
+    return {
+        sample.exemplar.labels["trace_id"]
+        for family in openmetrics_parser.text_string_to_metric_families(page)
+        if family.name == histogram
+        for sample in family.samples
+        if sample.exemplar is not None
+    }
 
 
 @pytest.mark.long

@@ -22,10 +22,11 @@ _LOADED = """
 import sys
 import app.cli.main, app.cli.serve, worker.main
 from app.core import tracing
+from app.core.component import Component
 from app.core.config import load_settings
 from app.main import create_app
 create_app(load_settings(_env_file=None))
-tracing.prepare(load_settings(_env_file=None), "worker")
+tracing.prepare(load_settings(_env_file=None), Component.WORKER)
 ours = ("opentelemetry.sdk", "opentelemetry.exporter")
 print(sorted(name for name in sys.modules if name.startswith(ours)))
 """

@@ -6,7 +6,8 @@ from time import time_ns
 
 import pytest
 
-from app.core import ids, tracing
+from app.core import ids, metrics, tracing
+from app.core.component import Component
 from app.core.config import load_settings
 from app.core.tracing.provider import Tracing
 from app.jobs.transition_types import ClaimedJob
@@ -53,7 +54,7 @@ def prepare(collector: Collector) -> Tracing | None:
         otel_exporter_otlp_endpoint=f"{collector.url}/",
         trace_share=0,
     )
-    return tracing.prepare(settings, "worker")
+    return tracing.prepare(settings, Component.WORKER)
 
 
 async def test_a_phase_is_a_span_within_its_attempt(collector: Collector) -> None:
@@ -143,11 +144,13 @@ async def test_the_code_of_a_failure_is_exported_only_if_it_is_a_code(collector:
     assert all(span.is_error for span in collector.spans)
 
 
-async def test_an_exemplar_names_the_trace_of_a_sampled_span(collector: Collector) -> None:
+async def test_an_observation_in_a_sampled_span_names_its_trace(collector: Collector) -> None:
     async with tracing.running(prepare(collector)):
-        outside = tracing.exemplar()
+        outside = metrics.exemplar()
         with spans.of_attempt(JOB):
-            inside = tracing.exemplar()
+            inside = metrics.exemplar()
 
     assert outside is None
     assert inside == {"trace_id": collector.only("process").trace_id}
+    assert metrics.exemplar(tracing.trace_id_of(JOB.trace_context)) == {"trace_id": SENT[0]}
+    assert metrics.exemplar(tracing.trace_id_of(None)) is None

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 from uuid import UUID
 
+from app.core import metrics
+from app.core.component import Component
 from app.core.config import Settings
 from app.core.errors import ConfigurationError
 
@@ -55,7 +57,7 @@ class Send:
     is_replay: bool = False
 
 
-def prepare(settings: Settings, component: str) -> "Tracing | None":
+def prepare(settings: Settings, component: Component) -> "Tracing | None":
     """Return the tracing for this process, or None if no endpoint is set. `running` starts it.
 
     Raises ConfigurationError if the extra `otel` is not installed.
@@ -80,6 +82,7 @@ async def running(prepared: "Tracing | None") -> AsyncIterator[None]:
         return
     _Process.tracing = prepared
     prepared.start()
+    metrics.take_exemplars_from(current_trace_id)
     try:
         yield
     finally:
@@ -108,10 +111,15 @@ def current() -> SpanIds | None:
     return None if tracing is None else tracing.current()
 
 
-def exemplar() -> dict[str, str] | None:
-    """Return the exemplar for an observation made now: the trace of the current span if it is sampled."""
+def current_trace_id() -> str | None:
+    """Return the trace of the current span if it is sampled."""
     ids = current()
-    return None if ids is None else {"trace_id": ids.trace_id}
+    return None if ids is None else ids.trace_id
+
+
+def trace_id_of(trace_context: str | None) -> str | None:
+    """Return the trace in which a job was submitted, if that was traced."""
+    return None if trace_context is None else trace_context[3:35]
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode, T
 from opentelemetry.util import types
 
 from app.core import tracing
+from app.core.component import Component
 from app.core.config import Settings
 from app.core.tracing.export import SpanQueue
 from app.core.version import VERSION
@@ -34,7 +35,7 @@ query of any path; the route's template, the status and the type of an exception
 class Tracing:
     """Makes the spans of this process, and exports them."""
 
-    def __init__(self, settings: Settings, component: str) -> None:
+    def __init__(self, settings: Settings, component: Component) -> None:
         endpoint, headers = settings.otel_exporter_otlp_endpoint, settings.otel_exporter_otlp_headers
         exporter = OTLPSpanExporter(
             endpoint=f"{(endpoint or '').rstrip('/')}/v1/traces",
