@@ -38,7 +38,8 @@ def test_openmetrics_is_served_to_a_scraper_that_asks_for_it(accept: str) -> Non
     page = exposition.render(accept)
 
     assert page.content_type.startswith("application/openmetrics-text; version=1.0.0; charset=utf-8")
-    families = list(openmetrics_parser.text_string_to_metric_families(page.body.decode()))
+    parsed = openmetrics_parser.text_string_to_metric_families(page.body.decode())  # type: ignore[no-untyped-call]
+    families = list(parsed)
     assert "headrace_redis_up" in {family.name for family in families}
 
 

@@ -343,9 +343,10 @@ async def test_exemplars_name_traces_that_arrived(settings: Settings, collector:
 
 
 def _exemplars(page: str, histogram: str) -> set[str]:
+    families = openmetrics_parser.text_string_to_metric_families(page)  # type: ignore[no-untyped-call]
     return {
         sample.exemplar.labels["trace_id"]
-        for family in openmetrics_parser.text_string_to_metric_families(page)
+        for family in families
         if family.name == histogram
         for sample in family.samples
         if sample.exemplar is not None

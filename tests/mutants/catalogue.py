@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutants import of_data, of_traces
+from tests.mutants import of_data, of_metrics, of_traces
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_plugins import OF_PLUGINS
@@ -1150,4 +1150,5 @@ MUTANTS: Final = (
     ),
     *of_data.MUTANTS,
     *of_traces.MUTANTS,
+    *of_metrics.MUTANTS,
 )

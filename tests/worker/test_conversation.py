@@ -24,7 +24,8 @@ async def converse(
     files, report_writer, lease = conversation_of
     job = await jobs.running(resources.database)
     inbox = Inbox()
-    for message in (*lines, messages.Yielded()):
+    sent: list[messages.FromChild] = [*lines, messages.Yielded()]
+    for message in sent:
         inbox.data_received(bytes(messages.frame(message)))
     child = Child(0, inbox, lambda _pid: None)
     conversation = Conversation(job, child, files, Reports(files), report_writer, lease, Phases(job))
