@@ -1,18 +1,20 @@
 """The API as an ASGI application: `uvicorn app.main:create_app --factory`."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import Receive, Scope, Send
 
-from app.core import logging, metrics
+from app.core import logging, metrics, tracing
 from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
+from app.core.errors import Unauthorized
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
-from app.http import methods, problems
+from app.http import methods, problems, traces
 from app.http.body_budget import BodyBudget
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
@@ -28,7 +30,7 @@ from app.streams.times import StreamTimes
 
 EXPOSED_HEADERS: Final = (
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location"),
-    *("Retry-After", "X-Request-ID"),
+    *("Retry-After", "X-Request-ID", "X-Trace-Id"),
 )
 """Response headers that scripts of other origins may read."""
 
@@ -45,7 +47,34 @@ error response is an `application/problem+json` document (RFC 9457) with a stabl
 
 
 class Api(FastAPI):
-    """FastAPI, with an OpenAPI document that describes the errors as they are sent."""
+    """FastAPI, with an OpenAPI document that describes the errors as they are sent.
+
+    It also decides whose `traceparent` counts, because FastAPI starts the span before any middleware runs.
+    """
+
+    is_traced = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        is_trusted = (
+            self.is_traced
+            and scope["type"] == "http"
+            and traces.names_trace(scope)
+            and self._is_signed_in(scope)
+        )
+        with tracing.trusting_client() if is_trusted else nullcontext():
+            await super().__call__(scope, receive, send)
+
+    def _is_signed_in(self, scope: Scope) -> bool:
+        """Whether the request has a valid access token; the database is not asked whether it was revoked."""
+        token, state = traces.bearer_token(scope), find_state(self, AppState)
+        if token is None or state is None:
+            return False
+        try:
+            state.auth.tokens.verify_access(token)
+        except Unauthorized:
+            return False
+        return True
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document of this application."""
@@ -60,8 +89,9 @@ def create_app(
 ) -> FastAPI:
     """Build the API. Its state is opened when it starts and closed when it stops.
 
-    Raises ConfigurationError if production has no SECRET_KEY of its own, or if PROMETHEUS_MULTIPROC_DIR is
-    set. Without `settings` it reads the environment, and raises ConfigurationError for wrong settings there.
+    Raises ConfigurationError if production has no SECRET_KEY of its own, if PROMETHEUS_MULTIPROC_DIR is set,
+    or if an endpoint for traces is set but the extra `otel` is not installed. Without `settings` it reads the
+    environment, and raises ConfigurationError for wrong settings there.
     """
     if settings is None:  # started by an ASGI server, which cannot pass any
         settings = load_settings()
@@ -73,10 +103,11 @@ def create_app(
     formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload
     budget = BodyBudget(loaded.max_body_bytes)
     tunables = Tunables(stream_times, job_times, import_limits)
+    prepared = tracing.prepare(loaded, Component.API)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_state(loaded, kinds, budget, tunables) as state:
+        async with tracing.running(prepared), open_state(loaded, kinds, budget, tunables) as state:
             set_state(app, state)
             yield
 
@@ -87,8 +118,9 @@ def create_app(
         description=DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would drop the body without a word
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # it records rejected bodies
+        telemetry=traces.telemetry(prepared),
     )
+    app.is_traced = prepared is not None
     problems.install(app)
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.

@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 from uuid import UUID
 
-from app.core import metrics
+from app.core import metrics, tracing
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
@@ -79,6 +79,7 @@ class Claimer:
                 answer.exception()  # each slot raises it from result(); none goes unretrieved
             raise
         for claimed in found:
-            metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds))
+            exemplar = metrics.exemplar(tracing.trace_id_of(claimed.trace_context))
+            metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds), exemplar)
         for position, answer in enumerate(group):
             answer.set_result(found[position] if position < len(found) else None)

@@ -2,11 +2,12 @@
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time_ns
 from typing import Any, Final, TypeAlias, assert_never
 from uuid import UUID
 
@@ -22,6 +23,9 @@ from worker.children.messages import (
     Done,
     Log,
     MessageTooLarge,
+    Phase,
+    PhaseEnded,
+    PhaseStarted,
     Start,
     Stop,
     Yielded,
@@ -244,6 +248,23 @@ class JobContext:
         while not self._may_run_ahead():
             self._handle(self._channel.receive())
         self._computing_since = perf_counter()
+
+    @contextmanager
+    def phase(self, phase: Phase, *, rows: int | None = None) -> Iterator[None]:
+        """Show the body as its own span in the attempt's trace. Sends nothing if the attempt is not traced.
+
+        `rows` is how many it works through; by default those that it commits.
+        """
+        if not self._start.is_traced:
+            yield
+            return
+        done = self._done
+        self._channel.send(messages.frame(PhaseStarted(phase, time_ns())))
+        try:
+            yield
+        finally:
+            counted = self._done - done if rows is None else rows
+            self._channel.send(messages.frame(PhaseEnded(time_ns(), counted)))
 
     def log(self, text: str, level: str = "info") -> None:
         """Write a line to the worker's log."""

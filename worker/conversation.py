@@ -15,6 +15,7 @@ from worker.files import Files
 from worker.lease import Lease
 from worker.report_writer import ReportWriter
 from worker.reports import Reports
+from worker.spans import Phases
 
 GATHER_SECONDS: Final = 0.005
 """Wait for further batches; much shorter than a child may run ahead, so that it does not idle meanwhile."""
@@ -39,6 +40,7 @@ class Conversation:
         reports: Reports,
         report_writer: ReportWriter,
         lease: Lease,
+        phases: Phases,
     ) -> None:
         self._job = job
         self._child = child
@@ -46,6 +48,7 @@ class Conversation:
         self._reports = reports
         self._report_writer = report_writer
         self._lease = lease
+        self._phases = phases
         self._next_batch = job.next_batch
         self._checkpoint_file = job.checkpoint_file
         self._handler_log = _HandlerLog()
@@ -67,6 +70,7 @@ class Conversation:
                 errors=job.errors,
                 files=files,
                 scratch=None if self._child.folder is None else str(self._files.scratch(job)),
+                is_traced=self._phases.are_traced,
             )
         )
 
@@ -126,6 +130,10 @@ class Conversation:
                     batches.append(message)
                 case messages.Log():
                     self._handler_log.write(message)
+                case messages.PhaseStarted():
+                    self._phases.start(message)
+                case messages.PhaseEnded():
+                    self._phases.end(message)
                 case messages.Done() | messages.Yielded() | messages.Failed():
                     return message
                 case messages.Ready():

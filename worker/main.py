@@ -9,8 +9,9 @@ from typing import Final
 
 import structlog
 
-from app.core import background, event_loop, health_server, ids, metrics
+from app.core import background, event_loop, health_server, ids, metrics, tracing
 from app.core.backoff import delay_seconds
+from app.core.component import Component
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
@@ -49,6 +50,7 @@ async def work(settings: Settings) -> None:
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
     async with (
+        tracing.running(tracing.prepare(settings, Component.WORKER)),
         health_server.serving(settings.worker_port, lambda: readiness.status),
         background.running(event_loop.measure_lag_forever()),
         ChildPool(

@@ -1,6 +1,7 @@
 """Run a model over a batch of rows and turn failures of single rows into RowErrors."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -8,6 +9,7 @@ import msgspec
 from app.jobs.params import ModelReference
 from worker.children import encoding
 from worker.children.encoding import NotJson, RowError
+from worker.children.messages import Phase
 from worker.context import BadInput, JobContext, JobError, UnserialisableOutput
 from worker.runtimes import cache
 from worker.runtimes.runtime import Model, QuickModel
@@ -35,7 +37,14 @@ def parse_params(job: JobContext, params_type: type[P]) -> P:
 
 def load_model(job: JobContext, reference: ModelReference) -> Model:
     """Return the model of a job, from the cache or from its file. A built-in model has no id and no file."""
-    return cache.CHILD_CACHE.load(reference, None if reference.id is None else job.file("model"))
+    is_quick = reference.id is None or reference in cache.CHILD_CACHE
+    with nullcontext() if is_quick else job.phase(Phase.LOAD_MODEL):
+        return cache.CHILD_CACHE.load(reference, None if reference.id is None else job.file("model"))
+
+
+def phase(job: JobContext, batches: int) -> AbstractContextManager[None]:
+    """Return the phase in which a job predicts. A single batch gets none: the attempt itself shows it."""
+    return job.phase(Phase.PREDICT) if batches > 1 else nullcontext()
 
 
 def predict(

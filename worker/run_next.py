@@ -18,7 +18,7 @@ from uuid import UUID
 
 import structlog
 
-from app.core import metrics
+from app.core import metrics, tracing
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import AppError, DatabaseUnavailable
@@ -28,6 +28,7 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.states import Outcome
 from app.jobs.transition_types import ClaimedJob
 from app.quotas.errors import QuotaExceeded
+from worker import spans
 from worker.children import messages
 from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
@@ -41,6 +42,7 @@ from worker.lease import Lease
 from worker.report_writer import Fenced, ReportWriter, Unstorable
 from worker.reports import Reports
 from worker.running_attempt import RunningAttempt
+from worker.spans import Phases
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +86,10 @@ class Runner:
             return False
         if job is None:
             return False
-        with structlog.contextvars.bound_contextvars(job_id=str(job.id), attempt=job.attempt):
+        with (
+            structlog.contextvars.bound_contextvars(job_id=str(job.id), attempt=job.attempt),
+            spans.of_attempt(job),
+        ):
             await self._run(job)
         return True
 
@@ -110,7 +115,7 @@ class Runner:
             metrics.SLOTS_BUSY.dec()
         seconds = perf_counter() - started
         metrics.ATTEMPTS.labels(job.kind, outcome or "fenced").inc()
-        metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds)
+        metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds, metrics.exemplar())
         log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
 
     async def _attempt(self, job: ClaimedJob) -> Outcome | None:
@@ -124,6 +129,7 @@ class Runner:
                     except ChildDied as death:
                         return await self._end_by_death(job, death)
                     except Fenced:
+                        tracing.mark_failed(KillReason.FENCED)
                         child.kill(KillReason.FENCED)
                         return None
                     except (ChildProtocolError, Unstorable) as error:
@@ -180,11 +186,14 @@ class Runner:
 
     async def _run_in_child(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
         """Run the handler to its end, and record the outcome."""
-        conversation = Conversation(job, child, self._files, self._reports, self._report_writer, self._lease)
-        conversation.start(files)
-        if self._is_draining:  # the drain began during the claim
-            child.send(messages.Stop(StopReason.DRAIN))
-        end = await conversation.commit_until_end()
+        with Phases(job) as phases:
+            conversation = Conversation(
+                job, child, self._files, self._reports, self._report_writer, self._lease, phases
+            )
+            conversation.start(files)
+            if self._is_draining:  # the drain began during the claim
+                child.send(messages.Stop(StopReason.DRAIN))
+            end = await conversation.commit_until_end()
         match end:
             case messages.Done():
                 return Outcome.COMPLETED
@@ -200,6 +209,7 @@ class Runner:
         """Record the end of an attempt whose child has died, according to the kill reason."""
         match death.reason:
             case KillReason.FENCED:
+                tracing.mark_failed(KillReason.FENCED)
                 return None
             case KillReason.CANCELLED:
                 await self._report_writer.stop(job.id, job.attempt)
@@ -220,6 +230,7 @@ class Runner:
                 assert_never(never)
 
     async def _fail(self, job: ClaimedJob, failure: Failure) -> Outcome:
+        tracing.mark_failed(failure.code)
         log.warning("attempt_failed", code=failure.code, reason=failure.message, traceback=failure.traceback)
         policy = self._kinds[job.kind].retry
         is_retryable = failure.is_retryable and failure.code not in policy.never

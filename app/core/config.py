@@ -1,6 +1,7 @@
 """Settings with their defaults and bounds. They are read once at start-up and never change."""
 
 import os
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
@@ -48,6 +49,29 @@ DatabaseUrl = Annotated[
 RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
 
 
+def _check_collector(value: str) -> str:
+    _check_url(value, "http", "https")
+    parts = urlsplit(value)
+    if not parts.hostname:
+        raise ValueError("must be a URL with a host, like http://collector:4318")
+    if parts.username is not None or parts.query:
+        raise ValueError("must not contain a password or a query: OTEL_EXPORTER_OTLP_HEADERS holds the key")
+    return value
+
+
+def _check_headers(value: SecretStr) -> SecretStr:
+    if not all(_HEADER.fullmatch(pair.strip()) for pair in value.get_secret_value().split(",")):
+        raise ValueError("must be name=value pairs separated by commas, with percent-encoded values")
+    return value
+
+
+# The value is printable ASCII without quotes, commas, semicolons and backslashes.
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+ *=[ !#-+\--:<-\[\]-~]*", re.ASCII)
+
+CollectorUrl = Annotated[str, AfterValidator(_check_collector)]
+CollectorHeaders = Annotated[SecretStr, AfterValidator(_check_headers)]
+
+
 class Settings(BaseSettings):
     """Settings from environment variables and `.env`. `.env.example` describes each of them."""
 
@@ -57,6 +81,11 @@ class Settings(BaseSettings):
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = "INFO"
     pod_name: str | None = None
+
+    # Traces
+    otel_exporter_otlp_endpoint: CollectorUrl | None = None
+    otel_exporter_otlp_headers: CollectorHeaders | None = None
+    trace_share: float = Field(default=0.05, ge=0, le=1)
 
     # Servers
     database_url: DatabaseUrl
@@ -152,6 +181,11 @@ class Settings(BaseSettings):
         for name in names:
             ip_network(name)  # raises ValueError
         return names
+
+    @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers", mode="before")
+    @classmethod
+    def _parse_empty(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("metrics_port", "worker_port", "worker_dir", mode="before")
     @classmethod

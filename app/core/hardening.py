@@ -15,11 +15,13 @@ from typing import Final
 
 from app.core import prctl
 
-SECRETS: Final = frozenset({"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY"})
+SECRETS: Final = frozenset(
+    {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY", "OTEL_EXPORTER_OTLP_HEADERS"}
+)
 """Settings that hold secrets."""
 
-_STORAGE_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_")
-"""Prefixes of variables with bucket credentials. The API and the worker keep them; children do not."""
+_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_", "OTEL_")
+"""Prefixes of variables with credentials of buckets and collectors. Only the API and the worker keep them."""
 
 _SECRET_NAME: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|TOKEN|(API|ACCESS|PRIVATE)_?KEY"
@@ -61,7 +63,7 @@ def clean_environment() -> dict[str, str]:
 def _is_secret(name: str, value: str) -> bool:
     return (
         name in SECRETS
-        or name.startswith(_STORAGE_CREDENTIALS)
+        or name.startswith(_CREDENTIALS)
         or _SECRET_NAME.search(name) is not None
         or _SECRET_VALUE.search(value) is not None
     )

@@ -8,11 +8,17 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core import tracing
 from app.core.component import Component
 from app.core.config import Settings
 from app.core.version import VERSION
 
-_NOISY = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "uvicorn.error": logging.WARNING}
+_NOISY = {
+    "arq": logging.WARNING,
+    "uvicorn.access": logging.WARNING,
+    "uvicorn.error": logging.WARNING,
+    "opentelemetry": logging.ERROR,  # its warnings quote headers that it cannot parse
+}
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "ticket", "cookie")
 
 
@@ -34,6 +40,7 @@ def configure(settings: Settings, component: Component = Component.CLI) -> None:
     """
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
+        add_span,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -91,6 +98,14 @@ def _identify(component: Component, pod_name: str | None) -> Processor:
 _tracebacks = structlog.processors.ExceptionRenderer(
     structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
 )
+
+
+def add_span(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Add the ids of the current span if it is sampled."""
+    ids = tracing.current()
+    if ids is not None:
+        event["trace_id"], event["span_id"] = ids.trace_id, ids.span_id
+    return event
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -145,6 +145,9 @@ POSTGRES_ERRORS = Counter(
     ("reason",),
 )
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis is available to this process, else 0.")
+SPANS_DROPPED = Counter(
+    "headrace_spans_dropped", "Spans dropped: the queue was full, or the collector did not take them."
+)
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(
@@ -203,9 +206,9 @@ def take_exemplars_from(read_trace_id: Callable[[], str | None]) -> None:
     _traces.read_id = read_trace_id
 
 
-def exemplar() -> dict[str, str] | None:
-    """Return the exemplar for an observation that is made now; None outside a sampled trace."""
-    trace_id = _traces.read_id()
+def exemplar(trace_id: str | None = None) -> dict[str, str] | None:
+    """Return the exemplar of an observation: this trace, else the current one; None without a sampled one."""
+    trace_id = trace_id or _traces.read_id()
     return None if trace_id is None else {"trace_id": trace_id}
 
 

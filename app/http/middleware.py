@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.core import ids, metrics
+from app.core import ids, metrics, tracing
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
 from app.http.body_budget import FREE_BYTES, SmallBodies
@@ -329,6 +329,8 @@ class _Exchange:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers = [(b"x-request-id", self._scope["request_id"].encode())]
+        if (span := tracing.current()) is not None:
+            headers.append((b"x-trace-id", span.trace_id.encode()))
         if self._body.is_refused:
             # Otherwise the server would read the whole body, to reach the next request.
             headers.append((b"connection", b"close"))

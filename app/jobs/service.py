@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel
 
-from app.core import ids
+from app.core import ids, tracing
 from app.core.config import Settings
 from app.datasets import queries as datasets
 from app.http import serializing
@@ -92,11 +92,14 @@ async def _submit(
     if key is not None:
         request_digest = await offload(digest, kind.name, request)
         new = replace(new, idempotency_key=key, request_digest=request_digest)
-    while await transitions.create(unit, new) is None:
-        earlier = await find_earlier(unit.connection, owner_id, kind, request, key)
-        if earlier is not None:
-            return earlier
-        # The key expired between the two statements and is free again.
+    with tracing.sending(new.queue, job_id=new.id) as send:
+        new = replace(new, trace_context=send.trace_context)
+        while await transitions.create(unit, new) is None:
+            earlier = await find_earlier(unit.connection, owner_id, kind, request, key)
+            if earlier is not None:
+                send.is_replay = True
+                return earlier
+            # The key expired between the two statements and is free again.
     return Submitted(new.id, Status.PENDING)
 
 

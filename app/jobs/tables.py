@@ -155,6 +155,7 @@ class Job(SQLModel, table=True):
             nullable=False,
         )
     )
+    trace_context: str | None = Field(default=None, sa_type=Text)
     created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
     started_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     attempt_started_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))

@@ -29,12 +29,12 @@ WITH changed AS (
     INSERT INTO jobs AS j (
         id, owner_id, kind, queue, priority, sort_key, run_at, params, metadata, max_attempts, total,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
-        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, last_seq)
+        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, last_seq)
     SELECT :id, :owner_id, :kind, :queue, :priority, due.at - :head_start::interval, due.at,
         :params, :metadata, :max_attempts, :total,
         :soft_limit_seconds, :time_limit_seconds, :retention_seconds, :idempotency_key, :request_digest,
         :group_id, :files, :dataset_id, :model_version_id, coalesce(octet_length(:rows::bytea), 0),
-        :upload_bytes, 1
+        :upload_bytes, :trace_context, 1
     -- `greatest` ignores NULL. A start in the past does not jump the queue.
     FROM (SELECT greatest(:run_at, now() + :delay::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -73,7 +73,7 @@ WITH {with_}next AS (
 SELECT j.id AS job_id, j.attempt, j.owner_id, j.kind, j.queue, j.status, j.worker_id, true AS is_due,
     j.params::text AS params, p.rows, j.total, j.next_batch, j.done, j.errors, j.files, j.group_id,
     j.dataset_id, c.data AS checkpoint, c.file AS checkpoint_file, j.soft_limit_seconds,
-    j.time_limit_seconds, j.failures, j.max_attempts,
+    j.time_limit_seconds, j.failures, j.max_attempts, j.trace_context,
     extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds,
     e.seq, e.type, e.at, e.data::text AS data
 FROM changed j

@@ -16,7 +16,10 @@ from app.jobs.states import EventType, Outcome, Priority, Status
 
 @dataclass(frozen=True)
 class NewJob:
-    """A job to be created. `run_at` None means now, by the database's clock."""
+    """A job to be created. `run_at` None means now, by the database's clock.
+
+    `trace_context` is the `traceparent` of its submission, if that is traced; every attempt links to it.
+    """
 
     id: UUID
     owner_id: UUID
@@ -41,6 +44,7 @@ class NewJob:
     dataset_id: UUID | None = None
     model_version_id: UUID | None = None
     upload_bytes: int = 0
+    trace_context: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ class ClaimedJob:
     checkpoint_file: StoredFile | None = None
     group_id: UUID | None = None
     dataset_id: UUID | None = None
+    trace_context: str | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -94,6 +99,7 @@ class ClaimedJob:
             checkpoint_file=msgspec.convert(row["checkpoint_file"], StoredFile | None),
             group_id=row["group_id"],
             dataset_id=row["dataset_id"],
+            trace_context=row["trace_context"],
         )
 
 

@@ -61,6 +61,7 @@ async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
         dataset_id=job.dataset_id,
         model_version_id=job.model_version_id,
         upload_bytes=job.upload_bytes,
+        trace_context=job.trace_context,
     )
     return _only(_record(unit, rows))
 

@@ -13,7 +13,10 @@ from app.core import hardening
 from tests.worker.children import attempts
 
 CANARY = "canary-8d1f"
-SECRETS = ("DATABASE_URL", "redis_url", "SECRET_KEY", "Previous_Secret_Key")
+SECRETS = (
+    *("DATABASE_URL", "redis_url", "SECRET_KEY", "Previous_Secret_Key"),
+    "OTEL_EXPORTER_OTLP_HEADERS",
+)
 
 
 async def test_no_child_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +59,10 @@ def test_a_hardened_worker_has_no_secrets_and_is_closed_to_its_user() -> None:
 
 
 async def test_what_looks_like_a_secret_reaches_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
-    named = ("SMTP_PASSWORD", "GITHUB_TOKEN", "MY_API_KEY", "vault_secret", "AWS_SESSION_NAME")
+    named = (
+        *("SMTP_PASSWORD", "GITHUB_TOKEN", "MY_API_KEY", "vault_secret", "AWS_SESSION_NAME"),
+        *("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_exporter_otlp_headers"),
+    )
     for name in named:
         monkeypatch.setenv(name, CANARY)
     monkeypatch.setenv("PROXY", f"http://me:{CANARY}@proxy:3128")

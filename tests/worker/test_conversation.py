@@ -14,6 +14,7 @@ from worker.files import Files
 from worker.lease import Lease
 from worker.report_writer import ReportWriter
 from worker.reports import Reports
+from worker.spans import Phases
 
 
 async def converse(
@@ -27,7 +28,7 @@ async def converse(
     for message in sent:
         inbox.data_received(bytes(messages.frame(message)))
     child = Child(0, inbox, lambda _pid: None)
-    conversation = Conversation(job, child, files, Reports(files), report_writer, lease)
+    conversation = Conversation(job, child, files, Reports(files), report_writer, lease, Phases(job))
     with capture_logs() as records:
         assert isinstance(await conversation.commit_until_end(), messages.Yielded)
     return [dict(record) for record in records]

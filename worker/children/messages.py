@@ -28,6 +28,14 @@ class StopReason(StrEnum):
     DRAIN = "drain"
 
 
+class Phase(StrEnum):
+    """A part of an attempt that traces show on its own."""
+
+    LOAD_MODEL = "load model"
+    TRAIN = "train"
+    PREDICT = "predict"
+
+
 class Message(msgspec.Struct, frozen=True, tag=True):
     """One message; its class name is its tag."""
 
@@ -61,7 +69,7 @@ class Start(Message, frozen=True):
     `done` the number of rows committed before it, `errors` how many of those have an error instead of an
     output, and `checkpoint` the last committed checkpoint. `files` are local files, by the names that the
     handler uses for them. `scratch` is where the handler may create its scratch folder; None if it may not
-    write.
+    write. Phases are reported only if the attempt `is_traced`.
     """
 
     job_id: UUID
@@ -76,6 +84,7 @@ class Start(Message, frozen=True):
     errors: int = 0
     files: dict[str, LocalFile] = {}
     scratch: str | None = None
+    is_traced: bool = False
 
 
 class Committed(Message, frozen=True):
@@ -127,6 +136,20 @@ class Log(Message, frozen=True):
     text: str
 
 
+class PhaseStarted(Message, frozen=True):
+    """The handler has begun with a phase. `at_ns` are nanoseconds since 1970. Phases follow each other."""
+
+    phase: Phase
+    at_ns: int
+
+
+class PhaseEnded(Message, frozen=True):
+    """The phase that began last is over. `rows` is what it worked through, if it counts rows."""
+
+    at_ns: int
+    rows: int | None = None
+
+
 class Done(Message, frozen=True):
     """The handler returned. `result` is the result of the job, a JSON object.
 
@@ -153,7 +176,7 @@ class Failed(Message, frozen=True):
 
 
 ToChild = Confine | Start | Committed | Stop
-FromChild = Ready | Batch | Log | Done | Yielded | Failed
+FromChild = Ready | Batch | Log | PhaseStarted | PhaseEnded | Done | Yielded | Failed
 
 _encode_into = msgspec.msgpack.Encoder().encode_into
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode

@@ -16,19 +16,20 @@ def batch_predict(job: JobContext) -> Outcome:
     model = predictions.load_model(job, params.model)
     predictions.check_error_limit(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
-    for first_row in range(job.resume.done, len(found), params.batch_size):
-        if job.stop_requested:
-            return Yielded()
-        batch = found.read(first_row, params.batch_size)
-        has_worked = job.done > job.errors
-        given = rows.model_inputs(batch, params.shape)
-        outputs = predictions.predict(model, given, has_worked=has_worked, may_be_structs=True)
-        send = partial(
-            job.commit,
-            ids=rows.row_ids(batch, params.shape),
-            step=f"Batch {job.next_batch + 1}/{batches}",
-            is_last=first_row + len(batch) == len(found),
-        )
-        predictions.commit_outputs(send, outputs, has_worked=has_worked)
-        predictions.check_error_limit(job, params.max_row_errors)
+    with predictions.phase(job, batches - job.resume.batch):
+        for first_row in range(job.resume.done, len(found), params.batch_size):
+            if job.stop_requested:
+                return Yielded()
+            batch = found.read(first_row, params.batch_size)
+            has_worked = job.done > job.errors
+            given = rows.model_inputs(batch, params.shape)
+            outputs = predictions.predict(model, given, has_worked=has_worked, may_be_structs=True)
+            send = partial(
+                job.commit,
+                ids=rows.row_ids(batch, params.shape),
+                step=f"Batch {job.next_batch + 1}/{batches}",
+                is_last=first_row + len(batch) == len(found),
+            )
+            predictions.commit_outputs(send, outputs, has_worked=has_worked)
+            predictions.check_error_limit(job, params.max_row_errors)
     return {"total": len(found), "errors": job.errors}

@@ -23,21 +23,23 @@ def evaluate_model(job: JobContext) -> Outcome:
     evaluation = Evaluation.from_checkpoint(job.resume.checkpoint, params.classes)
     predictions.check_error_limit(job, params.max_row_errors)
     batches = job.resume.batch + math.ceil((len(found) - job.resume.done) / params.batch_size)
-    for first_row in range(job.resume.done, len(found), params.batch_size):
-        if job.stop_requested:
-            return Yielded()
-        batch = found.read(first_row, params.batch_size)
-        has_worked = job.done > job.errors
-        predicted = predictions.predict(model, rows.model_inputs(batch, params.shape), has_worked=has_worked)
-        outputs = _compare(evaluation, first_row, predicted, rows.column_as_written(batch, params.target))
-        job.commit(
-            outputs,
-            ids=rows.row_ids(batch, params.shape),
-            step=f"Batch {job.next_batch + 1}/{batches}",
-            checkpoint=evaluation.checkpoint(),
-            is_last=first_row + len(batch) == len(found),
-        )
-        predictions.check_error_limit(job, params.max_row_errors)
+    with predictions.phase(job, batches - job.resume.batch):
+        for first_row in range(job.resume.done, len(found), params.batch_size):
+            if job.stop_requested:
+                return Yielded()
+            batch = found.read(first_row, params.batch_size)
+            has_worked = job.done > job.errors
+            given = rows.model_inputs(batch, params.shape)
+            predicted = predictions.predict(model, given, has_worked=has_worked)
+            outputs = _compare(evaluation, first_row, predicted, rows.column_as_written(batch, params.target))
+            job.commit(
+                outputs,
+                ids=rows.row_ids(batch, params.shape),
+                step=f"Batch {job.next_batch + 1}/{batches}",
+                checkpoint=evaluation.checkpoint(),
+                is_last=first_row + len(batch) == len(found),
+            )
+            predictions.check_error_limit(job, params.max_row_errors)
     return {"total": len(found), "errors": job.errors, **evaluation.result()}
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from app.datasets.reading import RowReader
 from app.jobs.params import TrainModelParams
 from worker import predictions
+from worker.children.messages import Phase
 from worker.context import JobContext, Outcome, Yielded
 from worker.training import memory, table, threads
 from worker.training.trainer import Training
@@ -27,17 +28,21 @@ def train_model(job: JobContext) -> Outcome:
     """
     params = predictions.parse_params(job, TrainModelParams)
     threads.limit_to_one()
-    training = Training(_table(job, params), params, job.resume.checkpoint)
-    while not training.is_finished:
-        if job.stop_requested:
-            return Yielded()
-        record = training.train_epoch()
-        job.commit(
-            [record],
-            step=f"Epoch {record.epoch}/{params.epochs}",
-            checkpoint=training.checkpoint(),
-            data={"metrics": record},
-        )
+    rows = _table(job, params)
+    row_count = rows.num_rows
+    training = Training(rows, params, job.resume.checkpoint)
+    del rows  # the trainer keeps what it needs
+    with job.phase(Phase.TRAIN, rows=row_count):
+        while not training.is_finished:
+            if job.stop_requested:
+                return Yielded()
+            record = training.train_epoch()
+            job.commit(
+                [record],
+                step=f"Epoch {record.epoch}/{params.epochs}",
+                checkpoint=training.checkpoint(),
+                data={"metrics": record},
+            )
     if training.epoch < params.epochs:
         job.finish_early()
     path = job.scratch / "model.skops"

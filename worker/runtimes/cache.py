@@ -24,6 +24,9 @@ class ModelCache:
         self._max_bytes = max_bytes
         self._loaded: OrderedDict[ModelReference, tuple[Model, int]] = OrderedDict()
 
+    def __contains__(self, reference: ModelReference) -> bool:
+        return reference in self._loaded
+
     def load(self, reference: ModelReference, path: Path | None) -> Model:
         """Return a model, loaded from its file unless it is cached. `path` is None for a built-in model.
 

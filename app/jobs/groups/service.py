@@ -1,13 +1,13 @@
 """Operations on groups. The caller's unit of work commits and publishes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from app.core import ids
+from app.core import ids, tracing
 from app.core.config import Settings
 from app.core.errors import AppError
 from app.http.offloading import offload
@@ -64,12 +64,19 @@ async def submit(
     if search is not None:
         await commands.store_search(connection, group_id, dict(search))
     job_ids = []
-    for index, (kind, request) in enumerate(jobs):
-        new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
-        created = await transitions.create(unit, new)
-        assert created is not None  # noqa: S101  # only a job with an idempotency key may exist already
-        job_ids.append(created.job_id)
+    with tracing.sending(_only_queue(jobs), jobs=len(jobs)) as send:
+        for index, (kind, request) in enumerate(jobs):
+            new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
+            created = await transitions.create(unit, replace(new, trace_context=send.trace_context))
+            assert created is not None  # noqa: S101  # only a job with an idempotency key may exist already
+            job_ids.append(created.job_id)
     return GroupSubmitted(group_id, job_ids)
+
+
+def _only_queue(jobs: Sequence[tuple[Kind, JobOptions]]) -> str | None:
+    """Return the queue of all jobs; None if they go to different ones."""
+    queues = {request.queue or kind.queue for kind, request in jobs}
+    return queues.pop() if len(queues) == 1 else None
 
 
 async def _new_job(
