@@ -78,7 +78,10 @@ class Claimer:
                 answer.set_exception(error)
                 answer.exception()  # each slot raises it from result(); none goes unretrieved
             raise
+        metrics.CLAIMS.labels("job").inc(len(found))
+        metrics.CLAIMS.labels("empty").inc(len(group) - len(found))
+        wait_seconds = metrics.WAIT_SECONDS.labels(metrics.queue_label(queue))
         for claimed in found:
-            metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds))
+            wait_seconds.observe(max(0.0, claimed.waited_seconds))
         for position, answer in enumerate(group):
             answer.set_result(found[position] if position < len(found) else None)

@@ -96,6 +96,7 @@ class Conversation:
             if self._checkpoint_file is not None:
                 await self._files.delete([self._checkpoint_file.key])
             self._checkpoint_file = report.checkpoint_file
+        metrics.ROWS.labels(self._job.kind).inc(sum(batch.row_count for batch in batches))
         for batch in batches:
             metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)
 
