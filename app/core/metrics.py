@@ -13,14 +13,13 @@ OTHER_QUEUE: Final = "other"
 
 
 class QueueLabels:
-    """The queues that have a label of their own, at most `limit`.
+    """The queues that have a label of their own, at most MAX_QUEUES.
 
     Requests may name any queue. One gets its label when a worker serves it or a kind defaults to it, and
     keeps it as long as the process runs: a counter must not continue under another name.
     """
 
-    def __init__(self, limit: int = MAX_QUEUES) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._names: dict[str, None] = {}  # in the order in which they were admitted
 
     @property
@@ -28,10 +27,10 @@ class QueueLabels:
         """The queues that have a label."""
         return tuple(self._names)
 
-    def admit(self, names: Iterable[str]) -> list[str]:
-        """Give these queues a label while there is room. Returns the new ones."""
+    def admit(self, names: Iterable[str], limit: int = MAX_QUEUES) -> list[str]:
+        """Give these queues a label while fewer than `limit` queues have one. Returns the new ones."""
         new = [name for name in dict.fromkeys(names) if name not in self._names]
-        new = new[: self._limit - len(self._names)]
+        new = new[: max(0, min(limit, MAX_QUEUES) - len(self._names))]
         self._names.update(dict.fromkeys(new))
         return new
 

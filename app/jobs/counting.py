@@ -16,6 +16,9 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.states import EventType, Outcome, Status
 from app.jobs.transition_types import TransitionResult
 
+MAX_PAIRS: Final = 200
+"""Pairs of a kind and a queue with series of their own: with many kinds, fewer queues have a label."""
+
 FENCED: Final = "fenced"
 """The outcome of an attempt that its worker has lost; another process ended or rescued it."""
 
@@ -45,6 +48,7 @@ class JobSeries:
         self, kinds: Mapping[str, Kind], queues: Iterable[str] = (), labels: QueueLabels = queue_labels
     ) -> None:
         self._labels = labels
+        self._max_queues = MAX_PAIRS // max(1, len(kinds))
         self._kinds = tuple(kinds)
         self._own_queues = tuple(queues)
         self._create_for_kinds()
@@ -54,7 +58,7 @@ class JobSeries:
 
     def admit(self, queues: Iterable[str]) -> None:
         """Give these queues a label and their series, as far as the bound on labels allows."""
-        for queue in self._labels.admit(queues):
+        for queue in self._labels.admit(queues, self._max_queues):
             self._create_for_queue(queue)
 
     @property

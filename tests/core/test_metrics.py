@@ -3,7 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 
-from app.core.metrics import OTHER_QUEUE, OptionalGauge, QueueLabels
+from app.core.metrics import MAX_QUEUES, OTHER_QUEUE, OptionalGauge, QueueLabels
 
 
 def test_a_queue_that_nobody_serves_has_no_label_of_its_own() -> None:
@@ -16,12 +16,21 @@ def test_a_queue_that_nobody_serves_has_no_label_of_its_own() -> None:
 
 
 def test_no_more_queues_than_the_limit_get_a_label() -> None:
-    labels = QueueLabels(limit=3)
+    labels = QueueLabels()
 
-    assert labels.admit(["a", "b", "a"]) == ["a", "b"]
-    assert labels.admit(["b", "c", "d"]) == ["c"]
-    assert labels.admit(["e"]) == []
+    assert labels.admit(["a", "b", "a"], 3) == ["a", "b"]
+    assert labels.admit(["b", "c", "d"], 3) == ["c"]
+    assert labels.admit(["e"], 3) == []
+    assert labels.admit(["e"], 2) == []
     assert [labels.label(name) for name in "abcde"] == ["a", "b", "c", OTHER_QUEUE, OTHER_QUEUE]
+
+
+def test_the_number_of_labels_is_bounded_whoever_asks() -> None:
+    labels = QueueLabels()
+
+    labels.admit([f"served-{number}" for number in range(100)], 1000)
+
+    assert len(labels.names) == MAX_QUEUES
 
 
 @pytest.fixture
