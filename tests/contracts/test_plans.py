@@ -179,8 +179,8 @@ async def count_running(_table: Table, connection: asyncpg.Connection) -> object
     return await queues.running(connection)
 
 
-async def measure_queues(_table: Table, connection: asyncpg.Connection) -> object:
-    return await maintenance.measure(connection, totals_after=timedelta(0))
+async def measure_queues(_table: Table, connection: asyncpg.Connection) -> None:
+    await maintenance.measure(connection, totals_after=timedelta(0))
 
 
 async def scrape(_table: Table, connection: asyncpg.Connection) -> object:

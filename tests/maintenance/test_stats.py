@@ -197,6 +197,22 @@ async def test_processes_that_measure_at_once_do_no_harm(database: Database) -> 
     assert await stored(database) == await counted_slowly(database)
 
 
+async def test_a_process_waits_for_another_before_it_writes(database: Database) -> None:
+    """Else two that write the same rows in a different order wait for each other for ever."""
+    await jobs.create(database)
+    await measure(database)
+    async with rows.transaction(database) as busy:
+        await busy.execute("SELECT FROM system_stats FOR UPDATE")
+        measuring = asyncio.create_task(measure(database))
+        await rows.wait_until_blocked(database)
+        writers = await busy.fetchval("""
+            SELECT count(*) FROM pg_locks
+            WHERE relation = 'queue_stats'::regclass AND pid <> pg_backend_pid()""")
+    await measuring
+
+    assert writers == 0
+
+
 async def test_two_processes_measure_once(database: Database) -> None:
     await jobs.create(database)
     await loop(database)._do_once()

@@ -480,7 +480,7 @@ MUTANTS: Final = (
         MEASURE,
         "ON CONFLICT (is_current) DO UPDATE SET is_current = true\nRETURNING",
         "ON CONFLICT (is_current) DO NOTHING\nRETURNING",
-        "test_processes_that_measure_at_once_do_no_harm",
+        "test_a_process_waits_for_another_before_it_writes",
     ),
     # What the database itself refuses
     _shape("any move", "IF NEW.status <> OLD.status AND", "IF false AND", _MOVES),

@@ -17,7 +17,8 @@ SPENT = 0.05
 
 
 def counted(kind: str = KIND) -> float:
-    return metrics.CPU_SECONDS.labels(kind)._value.get()
+    seconds: float = metrics.CPU_SECONDS.labels(kind)._value.get()
+    return seconds
 
 
 def test_an_attempt_is_charged_what_was_used_since_the_last_reading() -> None:
