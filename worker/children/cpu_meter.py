@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Callable
+from functools import cache
 from time import monotonic
 from typing import Final
 
 from app.core import metrics
 
 PROCESSORS: Final = os.cpu_count() or 1
+
+_cpu_seconds: Final = cache(metrics.CPU_SECONDS.labels)
 
 
 class CpuMeter:
@@ -39,4 +42,4 @@ class CpuMeter:
         self._running = None
         used = min(used, (self._clock() - started_at) * PROCESSORS)
         if used > 0:  # false for NaN
-            metrics.CPU_SECONDS.labels(kind).inc(used)
+            _cpu_seconds(kind).inc(used)
