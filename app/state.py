@@ -12,6 +12,7 @@ from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
 from app.http.body_budget import BodyBudget
+from app.jobs.counting import JobSeries
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
@@ -86,13 +87,13 @@ async def open_state(
             ),
             sockets=Sockets(),
             stream_times=times,
-            maintenance=Maintenance(resources),
+            maintenance=Maintenance(resources, JobSeries(kinds)),
         )
         async with (
             health_server.serving(
                 settings.metrics_port,
                 lambda: "stopping" if state.is_closing else "ok",
-                partial(gauges.read_metrics, resources),
+                partial(gauges.read_metrics, resources, kinds),
             ),
             _running(state),
         ):

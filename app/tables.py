@@ -6,6 +6,7 @@ import app.auth.tables
 import app.core.tables
 import app.datasets.tables
 import app.jobs.tables
+import app.maintenance.tables
 import app.models.tables
 import app.quotas.tables
 import app.streams.tables  # noqa: F401  # imported for their tables

@@ -20,14 +20,14 @@ from app.jobs import commands, explanations, queries, transition_statements, tra
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
 from app.jobs.queries import JobFilter
-from app.jobs.queues import queries as queues
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
-from app.maintenance import prune, token_refill
+from app.maintenance import prune, stats, token_refill
 from app.maintenance import queries as maintenance
+from app.operations import queries as operations
 from bench import options, population
 from bench.measuring import milliseconds, number, percentile
 from bench.options import Options
@@ -224,8 +224,10 @@ def _periodic_queries(size: Size) -> dict[str, Query]:
             connection, timedelta(days=3650), limit=prune.JOBS_AT_ONCE
         ),
         "worker heartbeat": lambda connection: workers.renew(connection, identity),
-        "metrics: backlog": queues.backlog,
-        "metrics: active": queues.active,
+        "metrics: measure the queues": stats.measure,
+        "metrics: scrape": lambda connection: operations.samples(
+            connection, queues=population.QUEUES, lease=LEASE
+        ),
     }
     if size.jobs > SMALL:
         found["prune the results of 1 000 jobs"] = lambda connection: commands.prune_results(

@@ -30,6 +30,8 @@ class Claimer:
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
+        self._jobs_claimed = metrics.CLAIMS.labels("job")
+        self._empty_claims = metrics.CLAIMS.labels("empty")
         self._waiting: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -78,8 +80,11 @@ class Claimer:
                 answer.set_exception(error)
                 answer.exception()  # each slot raises it from result(); none goes unretrieved
             raise
+        self._jobs_claimed.inc(len(found))
+        self._empty_claims.inc(len(group) - len(found))
+        wait_seconds = metrics.WAIT_SECONDS.labels(metrics.queue_label(queue))
         for claimed in found:
             exemplar = metrics.exemplar(tracing.trace_id_of(claimed.trace_context))
-            metrics.WAIT_SECONDS.labels(queue).observe(max(0.0, claimed.waited_seconds), exemplar)
+            wait_seconds.observe(max(0.0, claimed.waited_seconds), exemplar)
         for position, answer in enumerate(group):
             answer.set_result(found[position] if position < len(found) else None)

@@ -6,6 +6,7 @@ from typing import Final, assert_never
 import structlog
 
 from app.core import failpoints, metrics
+from app.jobs.counting import count_rows
 from app.jobs.transition_types import ClaimedJob
 from worker.children import messages
 from worker.children.encoding import MAX_TEXT_CHARACTERS
@@ -106,6 +107,7 @@ class Conversation:
             if self._checkpoint_file is not None:
                 await self._files.delete([self._checkpoint_file.key])
             self._checkpoint_file = report.checkpoint_file
+        count_rows(self._job.kind, sum(batch.row_count for batch in batches))
         for batch in batches:
             metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)
 

@@ -17,6 +17,7 @@ from app.core.errors import ConfigurationError, DatabaseUnavailable
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
 from app.jobs import completions
+from app.jobs.counting import JobSeries
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
 from app.jobs.workers import commands as workers
@@ -141,7 +142,8 @@ async def _serve(
         slots=identity.slots,
         run_next=runner.run_next,
     )
-    async with background.running(report_writer.write_forever(), Maintenance(resources).run_forever()):
+    maintenance = Maintenance(resources, JobSeries(kinds, identity.queues))
+    async with background.running(report_writer.write_forever(), maintenance.run_forever()):
         if not await _register(lease, stopping):
             return
         log.info("children_confined", **confinement.mechanisms())

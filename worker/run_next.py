@@ -24,6 +24,8 @@ from app.core.config import Settings
 from app.core.errors import AppError, DatabaseUnavailable
 from app.core.files import StoredFile
 from app.jobs.completions import COMPLETIONS, KindCompletion
+from app.jobs.counting import FENCED, count_attempt
+from app.jobs.faults import fault_of
 from app.jobs.kinds.kind import Kind
 from app.jobs.states import Outcome
 from app.jobs.transition_types import ClaimedJob
@@ -114,9 +116,10 @@ class Runner:
         finally:
             metrics.SLOTS_BUSY.dec()
         seconds = perf_counter() - started
-        metrics.ATTEMPTS.labels(job.kind, outcome or "fenced").inc()
+        if outcome is not Outcome.FAILED:  # `_fail` counts those, because it knows the fault
+            count_attempt(job.kind, outcome or FENCED)
         metrics.ATTEMPT_SECONDS.labels(job.kind).observe(seconds, metrics.exemplar())
-        log.info("attempt_ended", kind=job.kind, outcome=outcome or "fenced", seconds=round(seconds, 3))
+        log.info("attempt_ended", kind=job.kind, outcome=outcome or FENCED, seconds=round(seconds, 3))
 
     async def _attempt(self, job: ClaimedJob) -> Outcome | None:
         """Run one attempt and record its outcome. Return None without recording if the worker has lost it."""
@@ -246,6 +249,7 @@ class Runner:
                 maximum=policy.maximum_seconds or self._settings.retry_max_seconds,
             ),
         )
+        count_attempt(job.kind, Outcome.FAILED, fault_of(failure.code))
         return Outcome.FAILED
 
 

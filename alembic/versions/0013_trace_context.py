@@ -7,7 +7,7 @@ A CHECK of its length would read the whole table under the lock of the ALTER.
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 compatible_with = "0006"

@@ -10,6 +10,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     disable_created_metrics,
     values,
 )
@@ -27,10 +28,61 @@ values.ValueClass = values.MutexValue
 disable_created_metrics()  # type: ignore[no-untyped-call]  # series that no query reads
 REGISTRY.unregister(GC_COLLECTOR)
 
+MAX_QUEUES: Final = 40
+OTHER_QUEUE: Final = "other"
+"""The label of the queues that have none of their own."""
+
+
+class QueueLabels:
+    """The queues that have a label of their own, at most MAX_QUEUES.
+
+    Requests may name any queue. One gets its label when a worker serves it or a kind defaults to it, and
+    keeps it as long as the process runs: a counter must not continue under another name.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, None] = {}  # in the order in which they were admitted
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The queues that have a label."""
+        return tuple(self._names)
+
+    def admit(self, names: Iterable[str], limit: int = MAX_QUEUES) -> list[str]:
+        """Give these queues a label while fewer than `limit` queues have one. Returns the new ones."""
+        new = [name for name in dict.fromkeys(names) if name not in self._names]
+        new = new[: max(0, min(limit, MAX_QUEUES) - len(self._names))]
+        self._names.update(dict.fromkeys(new))
+        return new
+
+    def label(self, name: str) -> str:
+        """Return the value of the label `queue` for a queue."""
+        return name if name in self._names else OTHER_QUEUE
+
+
+class OptionalGauge(Gauge):
+    """A gauge without labels that has no sample until it is set: 0 would be wrong."""
+
+    _is_set = False
+
+    def set(self, value: float) -> None:
+        """Set the value."""
+        self._is_set = True
+        super().set(value)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metric, with its sample once it has one."""
+        return super().collect() if self._is_set else self.describe()
+
+
+queue_labels: Final = QueueLabels()
+queue_label: Final = queue_labels.label
+
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Fewer, because there is one histogram for each route. 0.25 is the objective for submitting a job.
 _REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+_UP_TO_A_DAY = (*_LONG, 7200.0, 21_600.0, 86_400.0)  # a training runs for hours
 
 BUILD_INFO = Gauge("headrace_build_info", "1, with the component and the version.", ("component", "version"))
 
@@ -56,13 +108,17 @@ SIGN_INS = Counter("headrace_sign_ins", "Attempts to sign in, by result.", ("res
 
 JOBS_CREATED = Counter("headrace_jobs_created", "Jobs created, by kind and queue.", ("kind", "queue"))
 JOBS_ENDED = Counter(
-    "headrace_jobs_ended", "Jobs that ended on this worker, by kind and final status.", ("kind", "status")
+    "headrace_jobs_ended",
+    "Jobs that ended, by kind, queue, final status and fault: none, user or system.",
+    ("kind", "queue", "status", "fault"),
 )
 ATTEMPTS = Counter(
-    "headrace_attempts", "Attempts that ended on this worker, by kind and outcome.", ("kind", "outcome")
+    "headrace_attempts",
+    "Attempts that ended, by kind, outcome and fault: none, user or system.",
+    ("kind", "outcome", "fault"),
 )
 ATTEMPT_SECONDS = Histogram(
-    "headrace_attempt_seconds", "Duration of an attempt, by kind.", ("kind",), buckets=_LONG
+    "headrace_attempt_seconds", "Duration of an attempt, by kind.", ("kind",), buckets=_UP_TO_A_DAY
 )
 WAIT_SECONDS = Histogram(
     "headrace_wait_seconds", "Time from a job's due time to its claim, by queue.", ("queue",), buckets=_LONG
@@ -103,7 +159,6 @@ TOKENS_REFUSED = Counter(
     "headrace_tokens_refused", "Queue keys removed from Redis because their type was wrong."
 )
 
-QUEUE_DEPTH = Gauge("headrace_queue_depth", "Due jobs that are waiting for a slot, by queue.", ("queue",))
 QUEUE_OLDEST_SECONDS = Gauge(
     "headrace_queue_oldest_seconds",
     "Time that the oldest due job has been waiting for a slot, by queue.",
@@ -112,8 +167,6 @@ QUEUE_OLDEST_SECONDS = Gauge(
 JOBS_ACTIVE = Gauge(
     "headrace_jobs_active", "Pending and running jobs, by kind and status.", ("kind", "status")
 )
-WORKERS_ALIVE = Gauge("headrace_workers_alive", "Workers with an unexpired lease.")
-
 QUEUE_JOBS = Gauge(
     "headrace_queue_jobs",
     "Jobs that are due, delayed or running, by queue and priority.",
@@ -124,11 +177,11 @@ QUEUE_SLOTS = Gauge(
 )
 WORKERS = Gauge("headrace_workers", "Workers, by state: live, draining or lost.", ("state",))
 DEAD_LETTERS = Gauge("headrace_dead_letters", "Failed jobs that wait for a decision, by kind.", ("kind",))
-DATABASE_BYTES = Gauge("headrace_database_bytes", "Size of the database.")
-QUEUE_STATS_TIMESTAMP = Gauge(
+DATABASE_BYTES = OptionalGauge("headrace_database_bytes", "Size of the database.")
+QUEUE_STATS_TIMESTAMP = OptionalGauge(
     "headrace_queue_stats_timestamp_seconds", "Unix time at which the queues were last measured."
 )
-STATISTICS_FOLDED_TIMESTAMP = Gauge(
+STATISTICS_FOLDED_TIMESTAMP = OptionalGauge(
     "headrace_statistics_folded_timestamp_seconds", "Unix time up to which ended jobs are in the statistics."
 )
 

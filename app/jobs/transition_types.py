@@ -196,10 +196,7 @@ class AttemptEnd:
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """One job after a transition, with the events that the transition wrote.
-
-    `is_by_worker` means that the worker ended its own attempt, unlike a cancellation or a rescue.
-    """
+    """One job after a transition, with the events that the transition wrote."""
 
     job_id: UUID
     owner_id: UUID
@@ -209,10 +206,9 @@ class TransitionResult:
     worker_id: UUID | None
     is_due: bool
     events: tuple[Event, ...]
-    is_by_worker: bool = False
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Row], *, is_by_worker: bool = False) -> list[Self]:
+    def from_rows(cls, rows: Iterable[Row]) -> list[Self]:
         """Read the rows that a transition returns, one for each event."""
         events: dict[UUID, list[Event]] = {}
         last_rows: dict[UUID, Row] = {}
@@ -230,7 +226,6 @@ class TransitionResult:
                 worker_id=row["worker_id"],
                 is_due=row["is_due"],
                 events=tuple(events[job_id]),
-                is_by_worker=is_by_worker,
             )
             for job_id, row in last_rows.items()
         ]

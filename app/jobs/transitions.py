@@ -106,7 +106,7 @@ async def advance(
         **statements.REPORTS.parameters([_report_row(report) for report in reports]),
         **statements.BATCHES.parameters([row for report in reports for row in _batch_rows(report)]),
     )
-    return {result.job_id: result for result in _record(unit, rows, is_by_worker=True)}
+    return {result.job_id: result for result in _record(unit, rows)}
 
 
 async def fail(
@@ -195,11 +195,11 @@ async def _end_attempt(
     rows = await statements.END_ATTEMPT.fetch(
         unit.connection, job_id=job_id, attempt=attempt, **end.parameters()
     )
-    return _only(_record(unit, rows, is_by_worker=True))
+    return _only(_record(unit, rows))
 
 
-def _record(unit: UnitOfWork, rows: Sequence[Row], *, is_by_worker: bool = False) -> list[TransitionResult]:
-    results = TransitionResult.from_rows(rows, is_by_worker=is_by_worker)
+def _record(unit: UnitOfWork, rows: Sequence[Row]) -> list[TransitionResult]:
+    results = TransitionResult.from_rows(rows)
     unit.record(results)
     return results
 

@@ -14,10 +14,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import asyncpg
 
-from app.core import failpoints, metrics
+from app.core import failpoints
 from app.core.hints import Hints
+from app.jobs.counting import count_transition
 from app.jobs.publishing import publish_transition
-from app.jobs.states import EventType
 from app.jobs.transition_types import TransitionResult
 
 
@@ -58,7 +58,7 @@ class UnitOfWork:
         results, self._results = self._results, []
         for result in results:
             publish_transition(hints, result)
-            _count(result)
+            count_transition(result)
 
 
 @asynccontextmanager
@@ -82,10 +82,3 @@ async def unit_of_work(
     if failpoint is not None and unit.results:
         failpoints.reach(f"{failpoint}:after")
     unit.publish(hints)
-
-
-def _count(result: TransitionResult) -> None:
-    if result.events[0].type is EventType.CREATED:
-        metrics.JOBS_CREATED.labels(result.kind, result.queue).inc()
-    elif result.is_by_worker and result.status.is_final:
-        metrics.JOBS_ENDED.labels(result.kind, result.status).inc()

@@ -4,15 +4,19 @@ import asyncio
 from typing import Final
 
 from app.core.resources import Resources
+from app.jobs.counting import JobSeries
+from app.maintenance import stats
 from app.maintenance.loop import Loop
 from app.maintenance.prune import Prune
 from app.maintenance.rescue import Rescue
+from app.maintenance.stats import StatsLoop
 from app.maintenance.sweep import Sweep, SweepLoop
 from app.maintenance.token_refill import TokenRefill, TokenRefillLoop
 from app.quotas import commands as quotas
 
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0
+STATS_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 60.0
 SWEEP_SECONDS: Final = 3600.0
 
@@ -20,7 +24,9 @@ SWEEP_SECONDS: Final = 3600.0
 class Maintenance:
     """Runs every maintenance duty in the background."""
 
-    def __init__(self, resources: Resources, *, sweep_seconds: float = SWEEP_SECONDS) -> None:
+    def __init__(
+        self, resources: Resources, series: JobSeries, *, sweep_seconds: float = SWEEP_SECONDS
+    ) -> None:
         settings, database = resources.settings, resources.database
         rescue = Rescue(settings, resources.hints)
         self.loops = (
@@ -34,6 +40,7 @@ class Maintenance:
             ),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
             Loop("add_up", ADD_UP_SECONDS, database, quotas.add_up),
+            StatsLoop("stats", STATS_SECONDS, database, stats.measure, series=series),
             SweepLoop(
                 "sweep",
                 sweep_seconds,

@@ -1,7 +1,8 @@
-"""Reads of the maintenance loops: due jobs, and what refers to files in storage."""
+"""Reads of the maintenance loops: due jobs, the last measurement, and what refers to files in storage."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
@@ -33,6 +34,16 @@ _IS_ANY_DUE: Final = Statement(
     "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now())"
 )
 
+# Is it time to measure the queues again, and which queues do workers serve?
+# A clock of the server that was set back must not stop the measurements.
+_MEASUREMENT: Final = Statement("""
+SELECT coalesce(
+        measured_at + greatest(:interval::interval, :rest * make_interval(secs => measured_seconds)) <= now()
+        OR measured_at > now(),
+        true) AS is_due,
+    ARRAY(SELECT DISTINCT unnest(queues) FROM workers ORDER BY 1 LIMIT :limit) AS served
+FROM (VALUES (1)) always LEFT JOIN system_stats ON true""")
+
 # Which database is this, among all databases of all servers?
 _DATABASE_ID: Final = Statement("""
 SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -61,6 +72,14 @@ class DueJobs:
     jobs: int
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Whether the queues are due to be measured again, and the queues that workers serve."""
+
+    is_due: bool
+    served: tuple[str, ...]
+
+
 async def due_jobs(connection: asyncpg.Connection, *, limit: int) -> list[DueJobs]:
     """Return the queues that have due jobs, with at most `limit` counted in each."""
     return [DueJobs(row["queue"], row["jobs"]) for row in await _DUE.fetch(connection, limit=limit)]
@@ -70,6 +89,18 @@ async def is_any_due(connection: asyncpg.Connection) -> bool:
     """Whether any job is due."""
     found: bool = await _IS_ANY_DUE.fetchval(connection)
     return found
+
+
+async def measurement(
+    connection: asyncpg.Connection, *, interval: timedelta, rest: float, limit: int
+) -> Measurement:
+    """Return whether to measure: `interval` and `rest` times its duration after the last measurement.
+
+    At most `limit` served queues are listed. They include those of workers that were lost a moment ago.
+    """
+    row = await _MEASUREMENT.fetchrow(connection, interval=interval, rest=rest, limit=limit)
+    assert row is not None  # noqa: S101  # a row of VALUES is always there
+    return Measurement(is_due=row["is_due"], served=tuple(row["served"]))
 
 
 async def database_id(connection: asyncpg.Connection) -> str:

@@ -13,6 +13,7 @@ from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.hints import Hints
 from app.jobs import transitions
+from app.jobs.counting import count_rescued
 from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance.connectivity import Connectivity
 
@@ -47,6 +48,7 @@ class Rescue:
     def _publish(self, unit: UnitOfWork) -> None:
         for rescued in unit.results:
             log.warning("job_rescued", job_id=str(rescued.job_id), status=rescued.status)
+            count_rescued(rescued)
         metrics.JOBS_RESCUED.inc(len(unit.results))
         unit.publish(self._hints)
 

@@ -7,7 +7,7 @@ import asyncpg
 import structlog
 from redis.asyncio import ConnectionPool, Redis
 
-from app.core import keys
+from app.core import keys, metrics
 from app.core.hints import Hints
 from app.core.redis import UNREACHABLE, Availability, Operation
 from app.maintenance import queries
@@ -45,6 +45,7 @@ class TokenRefill:
         for waiting, present in zip(due, tokens, strict=True):
             if present < waiting.jobs:
                 self._hints.wake(waiting.queue, waiting.jobs - present)
+                metrics.TOKENS_RESTORED.inc(waiting.jobs - present)
 
 
 class TokenRefillLoop(Loop):

@@ -13,8 +13,8 @@ from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http.deps import ResourcesDep
+from app.jobs.deps import KindsDep
 from app.jobs.queues import queries
-from app.jobs.states import Status
 from app.jobs.workers import queries as workers
 from app.operations import gauges
 from app.operations.deps import MaintenanceDep
@@ -126,9 +126,7 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
     """
     try:
         async with asyncio.timeout(PROBE_SECONDS), resources.database.connection() as connection:
-            active = sum(
-                found.jobs for found in await queries.active(connection) if found.status is Status.RUNNING
-            )
+            active = await queries.running(connection)
     except (DatabaseUnavailable, TimeoutError):
         active = None
     return ShutdownStatus(
@@ -137,15 +135,15 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics", response_class=Response)
-async def read_metrics(request: Request, resources: ResourcesDep) -> Response:
-    """Returns the metrics of this process, and the current state of the queues in Postgres.
+async def read_metrics(request: Request, resources: ResourcesDep, kinds: KindsDep) -> Response:
+    """Returns the metrics of this process, and the numbers about the whole system that were last measured.
 
     The format is OpenMetrics if `Accept` asks for it, otherwise Prometheus's text format.
     If METRICS_PORT is set, they are served on that port only, and this route returns 404.
     """
     if resources.settings.metrics_port is not None:
         raise NotFound
-    page = await gauges.read_metrics(resources, request.headers.get("accept", ""))
+    page = await gauges.read_metrics(resources, kinds, request.headers.get("accept", ""))
     return Response(page.body, media_type=page.content_type)
 
 

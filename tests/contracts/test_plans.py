@@ -32,8 +32,10 @@ from app.jobs.transition_types import Batch, Report
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
+from app.maintenance import commands as maintenance
 from app.maintenance.prune import Prune
 from app.maintenance.token_refill import TokenRefill
+from app.operations import queries as operations
 from app.streams import owner_log
 from app.streams.owner_log import BEGINNING, EventFilter
 from bench import population
@@ -173,12 +175,16 @@ async def dead_letter_page(table: Table, connection: asyncpg.Connection) -> obje
     return await dead_letters.page(connection, table.owner_id, before=None, limit=21)
 
 
-async def backlog(_table: Table, connection: asyncpg.Connection) -> object:
-    return await queues.backlog(connection)
+async def count_running(_table: Table, connection: asyncpg.Connection) -> object:
+    return await queues.running(connection)
 
 
-async def active(_table: Table, connection: asyncpg.Connection) -> object:
-    return await queues.active(connection)
+async def measure_queues(_table: Table, connection: asyncpg.Connection) -> None:
+    await maintenance.measure(connection, totals_after=timedelta(0))
+
+
+async def scrape(_table: Table, connection: asyncpg.Connection) -> object:
+    return await operations.samples(connection, queues=["default"], lease=timedelta(seconds=6))
 
 
 QUESTIONS: Mapping[str, Question] = {
@@ -200,8 +206,9 @@ QUESTIONS: Mapping[str, Question] = {
         wake,
         prune,
         dead_letter_page,
-        backlog,
-        active,
+        count_running,
+        measure_queues,
+        scrape,
     )
 }
 

@@ -9,10 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 DOOR = "app/jobs/unit_of_work.py"
+COUNTING = "app/jobs/counting.py"
 BEHIND_THE_DOOR = {
     "publish_transition": {DOOR, "app/jobs/publishing.py"},
-    "JOBS_CREATED": {DOOR, "app/core/metrics.py"},
-    "JOBS_ENDED": {DOOR, "app/core/metrics.py"},
+    "count_transition": {DOOR, COUNTING},
+    "JOBS_CREATED": {COUNTING, "app/core/metrics.py"},
+    "JOBS_ENDED": {COUNTING, "app/core/metrics.py"},
 }
 
 

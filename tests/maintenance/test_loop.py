@@ -14,6 +14,8 @@ from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources, open_resources
+from app.jobs.counting import JobSeries
+from app.jobs.kinds import registry
 from app.maintenance.loop import Loop
 from app.maintenance.maintenance import Maintenance
 from tests.support import rows
@@ -202,7 +204,7 @@ async def test_a_round_whose_news_cannot_be_told_has_failed(database: Database) 
 
 
 async def test_maintenance_runs_each_of_its_duties(resources: Resources) -> None:
-    maintenance = Maintenance(resources, sweep_seconds=0.05)
+    maintenance = Maintenance(resources, JobSeries(registry.BUILT_IN), sweep_seconds=0.05)
     for loop in maintenance.loops:
         LOOP_LAST_SUCCESS.labels(loop.name).set(0)
 

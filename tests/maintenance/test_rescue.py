@@ -14,6 +14,8 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import events, transitions
+from app.jobs.counting import JobSeries
+from app.jobs.kinds import registry
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork
@@ -202,7 +204,9 @@ async def test_a_process_that_leaves_the_duty_to_others_counts_as_connected(
     resources: Resources, database: Database
 ) -> None:
     """Among hundreds of processes one seldom gets to do it, and none could ever be in touch for long."""
-    loop = next(loop for loop in Maintenance(resources).loops if loop.name == "rescue")
+    loop = next(
+        loop for loop in Maintenance(resources, JobSeries(registry.BUILT_IN)).loops if loop.name == "rescue"
+    )
     assert isinstance(loop.duty, Rescue)
     job = await jobs.running(database)
     await rows.execute(database, "DELETE FROM workers")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from redis.asyncio import Redis
 
-from app.core import keys
+from app.core import keys, metrics
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources, open_resources
@@ -41,6 +41,19 @@ async def test_each_due_job_gets_the_token_that_it_lacks(resources: Resources, d
 
     assert await tokens(resources) == 3
     assert await tokens(resources, "gpu") == 1
+
+
+async def test_the_tokens_that_are_added_are_counted(resources: Resources, database: Database) -> None:
+    before = metrics.TOKENS_RESTORED._value.get()
+    for _ in range(3):
+        await jobs.create(database)
+    resources.hints.wake("default", 1)
+    await resources.hints.flush()
+
+    await wake(resources)
+    await wake(resources)
+
+    assert metrics.TOKENS_RESTORED._value.get() == before + 2
 
 
 async def test_tokens_that_are_there_are_not_added_again(resources: Resources, database: Database) -> None:

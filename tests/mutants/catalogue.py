@@ -11,6 +11,12 @@ from tests.mutants.request_guards import REQUEST_GUARDS
 TRANSITIONS: Final = "app/jobs/transition_statements.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
 UNIT_OF_WORK: Final = "app/jobs/unit_of_work.py"
+COUNTING: Final = "app/jobs/counting.py"
+FAULTS: Final = "app/jobs/faults.py"
+METRICS: Final = "app/core/metrics.py"
+STATS: Final = "app/maintenance/stats.py"
+MEASURE: Final = "app/maintenance/commands.py"
+MAINTENANCE_QUERIES: Final = "app/maintenance/queries.py"
 LEASES: Final = "app/jobs/workers/commands.py"
 QUOTA: Final = "app/jobs/quota.py"
 DATABASE: Final = "app/core/database.py"
@@ -59,6 +65,22 @@ _FATE: Final = "tests/worker/test_report_writer.py::test_the_standing_of_a_job_t
 
 def _unit(test: str) -> str:
     return f"tests/jobs/test_unit_of_work.py::{test}"
+
+
+def _counting(test: str) -> str:
+    return f"tests/jobs/test_counting.py::{test}"
+
+
+def _faults(test: str) -> str:
+    return f"tests/jobs/test_faults.py::{test}"
+
+
+def _metrics(test: str) -> str:
+    return f"tests/core/test_metrics.py::{test}"
+
+
+def _stats(name: str, path: str, text: str, replacement: str, test: str) -> Mutant:
+    return Mutant(f"stats: {name}", path, text, replacement, (f"tests/maintenance/test_stats.py::{test}",))
 
 
 def _resuming(test: str) -> str:
@@ -332,11 +354,133 @@ MUTANTS: Final = (
         (_unit("test_a_transition_is_published_and_counted_once"),),
     ),
     Mutant(
-        "unit of work: a client's cancellation counts as an end on a worker",
+        "unit of work: counted before the commit",
         UNIT_OF_WORK,
-        "elif result.is_by_worker and",
-        "elif",
-        (_unit("test_only_ends_of_a_workers_own_attempts_count_as_ended_there"),),
+        "        self._results += results\n",
+        "        for result in (results := list(results)):\n            count_transition(result)\n"
+        "        self._results += results\n",
+        (_counting("test_what_is_rolled_back_is_not_counted"),),
+    ),
+    # What is counted, and under which labels
+    Mutant(
+        "counting: a job that does not end counts as ended",
+        COUNTING,
+        "elif result.status.is_final:",
+        "else:",
+        (_counting("test_a_cancellation_that_is_only_requested_ends_nothing"),),
+    ),
+    Mutant(
+        "counting: a failure is nobody's fault",
+        COUNTING,
+        "    if result.status is not Status.FAILED:\n",
+        "    if True:\n",
+        (_counting("test_a_job_ends_with_its_status_and_the_fault"),),
+    ),
+    Mutant(
+        "counting: rescued attempts are not counted",
+        COUNTING,
+        "        count_attempt(result.kind, Outcome.RESCUED, Fault.SYSTEM)\n",
+        "        pass\n",
+        (_counting("test_a_job_that_a_rescue_returns_to_its_queue_has_not_ended"),),
+    ),
+    Mutant(
+        "counting: every queue has a series",
+        COUNTING,
+        "    queue = queue_label(result.queue)\n",
+        "    queue = result.queue\n",
+        (_counting("test_a_thousand_queues_named_by_users_are_one_series"),),
+    ),
+    Mutant(
+        "counting: as many queues with many kinds",
+        COUNTING,
+        "MAX_PAIRS // max(1, len(kinds))",
+        "MAX_PAIRS",
+        (_counting("test_with_many_kinds_fewer_queues_have_series"),),
+    ),
+    Mutant(
+        "queue labels: without a bound",
+        METRICS,
+        "        new = new[: max(0, min(limit, MAX_QUEUES) - len(self._names))]\n",
+        "",
+        (_metrics("test_no_more_queues_than_the_limit_get_a_label"),),
+    ),
+    Mutant(
+        "queue labels: a caller can raise the bound",
+        METRICS,
+        "min(limit, MAX_QUEUES)",
+        "limit",
+        (_metrics("test_the_number_of_labels_is_bounded_whoever_asks"),),
+    ),
+    Mutant(
+        "queue labels: any queue has one",
+        METRICS,
+        "return name if name in self._names else OTHER_QUEUE",
+        "return name",
+        (_metrics("test_a_queue_that_nobody_serves_has_no_label_of_its_own"),),
+    ),
+    Mutant(
+        "faults: a lost worker is the user's fault",
+        FAULTS,
+        '        "worker_lost",\n',
+        "",
+        (_faults("test_each_code_in_the_source_has_a_fault_and_no_other_is_listed"),),
+    ),
+    Mutant(
+        "faults: what a plugin raises is the system's fault",
+        FAULTS,
+        "return Fault.SYSTEM if code in SYSTEM else Fault.USER",
+        "return Fault.USER if code in USER else Fault.SYSTEM",
+        (_faults("test_operators_answer_for_the_system_and_users_for_the_rest"),),
+    ),
+    Mutant(
+        "processor time: a child's report is believed",
+        "worker/children/cpu_meter.py",
+        "        used = min(used, (self._clock() - started_at) * PROCESSORS)\n",
+        "",
+        ("tests/worker/children/test_cpu_meter.py::test_a_child_cannot_claim_more_time_than_has_passed",),
+    ),
+    # What is measured for the metrics, and how often
+    _stats(
+        "every process measures",
+        STATS,
+        "if not measurement.is_due or self.clock() < self._rests_until:",
+        "if self.clock() < self._rests_until:",
+        "test_two_processes_measure_once",
+    ),
+    _stats(
+        "a failed measurement is repeated at once",
+        STATS,
+        " or self.clock() < self._rests_until:",
+        ":",
+        "test_a_process_whose_measurement_fails_rests_as_long",
+    ),
+    _stats(
+        "no rest after a long measurement",
+        MAINTENANCE_QUERIES,
+        "greatest(:interval::interval, :rest * make_interval(secs => measured_seconds))",
+        "greatest(:interval::interval, 0 * :rest * make_interval(secs => measured_seconds))",
+        "test_a_measurement_that_took_long_is_not_repeated_soon",
+    ),
+    _stats(
+        "a clock that was set back stops it",
+        MAINTENANCE_QUERIES,
+        "        OR measured_at > now(),\n",
+        "        ,\n",
+        "test_a_clock_that_was_set_back_stops_nothing",
+    ),
+    _stats(
+        "emptied queues stay",
+        MEASURE,
+        "SELECT FROM measured m WHERE (m.queue",
+        "SELECT FROM queue_stats m WHERE (m.queue",
+        "test_a_queue_that_has_emptied_is_gone",
+    ),
+    _stats(
+        "no lock",
+        MEASURE,
+        "ON CONFLICT (is_current) DO UPDATE SET is_current = true\nRETURNING",
+        "ON CONFLICT (is_current) DO NOTHING\nRETURNING",
+        "test_a_process_waits_for_another_before_it_writes",
     ),
     # What the database itself refuses
     _shape("any move", "IF NEW.status <> OLD.status AND", "IF false AND", _MOVES),

@@ -40,11 +40,11 @@ async def private(api: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 async def test_the_metrics_are_served_there_and_not_on_the_public_port(
     public: httpx.AsyncClient, private: httpx.AsyncClient, api: FastAPI
 ) -> None:
-    await jobs.create(state_of(api).resources.database)
+    await jobs.worker(state_of(api).resources.database)
 
     found = await private.get("/metrics")
     assert found.status_code == 200
-    assert 'headrace_queue_depth{queue="default"} 1.0' in found.text
+    assert 'headrace_workers{state="live"} 1.0' in found.text
 
     refused = await public.get("/metrics")
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")

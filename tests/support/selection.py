@@ -26,6 +26,7 @@ LONG_PATHS: Final = frozenset(
         "contracts/test_plans.py",
         "http/test_attacks.py",
         "models/test_uploads.py",
+        "monitoring/test_system.py",
     }
     | {"client/test_fuzzing.py", "client/test_generated.py", "streams/test_shutdown.py", "watch/test_page.py"}
     | {"datasets/test_memory.py", "datasets/test_wide.py"}

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
+from app.core import metrics
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
@@ -32,6 +33,17 @@ async def test_slots_that_ask_together_get_a_job_each_and_the_others_nothing(
     for job in claimed:
         row = await rows.job(database, job.id)
         assert (row["status"], row["worker_id"]) == (Status.RUNNING, lease.worker.id)
+
+
+async def test_each_claim_of_a_slot_is_counted_by_its_result(database: Database, claimer: Claimer) -> None:
+    counters = [metrics.CLAIMS.labels(result) for result in ("job", "empty")]
+    before = [counter._value.get() for counter in counters]
+    for _ in range(3):
+        await jobs.create(database)
+
+    await asyncio.gather(*(claimer.claim(QUEUE) for _ in range(5)))
+
+    assert [counter._value.get() for counter in counters] == [before[0] + 3, before[1] + 2]
 
 
 class Counted(Database):

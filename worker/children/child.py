@@ -8,8 +8,9 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from traceback import TracebackException
-from typing import Final, assert_never
+from typing import Final, TypeVar, assert_never
 
+import msgspec
 import psutil
 
 from app.core.sandbox import confinement
@@ -40,6 +41,9 @@ reserved before the first job does not count.
 """
 
 _OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}/")
+
+
+End = TypeVar("End", Done, Yielded, Failed, Done | Yielded)
 
 
 class Limits:
@@ -91,10 +95,16 @@ def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> byt
     """Run one attempt and return the frames that report its end."""
     job = JobContext(start, channel)
     try:
-        end = messages.frame(_call_handler(job, start.kind, handlers))
+        end = messages.frame(_with_usage(_call_handler(job, start.kind, handlers)))
     except BaseException as error:  # including SystemExit: an attempt may fail, the child continues
-        end = messages.frame(_failure(error))
+        end = messages.frame(_with_usage(_failure(error)))
     return job.close() + end
+
+
+def _with_usage(end: End) -> End:
+    own, reaped = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = own.ru_utime + own.ru_stime + reaped.ru_utime + reaped.ru_stime
+    return msgspec.structs.replace(end, cpu_seconds=seconds)
 
 
 def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -> Done | Yielded:

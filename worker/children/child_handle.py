@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar, cast
 import psutil
 
 from worker.children import messages
+from worker.children.cpu_meter import CpuMeter
 from worker.children.errors import ChildDied, ChildProtocolError, KillReason
 from worker.children.messages import (
     Confine,
@@ -53,6 +54,7 @@ class Child:
         self.has_failed = False
         self.files: dict[str, Path] = {}
         self.folder: Path | None = None
+        self._meter = CpuMeter()
         self._exit_callbacks: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
@@ -78,6 +80,7 @@ class Child:
                 raise RuntimeError("confine the child before a job starts in it")
             self.is_running = True
             self.jobs_started += 1
+            self._meter.start(message.kind)
         self._inbox.write(messages.frame(message))
 
     def bind(self, tenancy: Tenancy, files: Mapping[str, Path]) -> None:
@@ -122,6 +125,7 @@ class Child:
         if isinstance(message, Done | Yielded | Failed):
             self.is_running = False
             self.has_failed = self.has_failed or isinstance(message, Failed)
+            self._meter.read(message.cpu_seconds)
         return message
 
     async def run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
@@ -149,8 +153,9 @@ class Child:
         except TimeoutError:
             return -signal.SIGKILL
 
-    def set_exited(self, exit_code: int) -> None:
+    def set_exited(self, exit_code: int, cpu_seconds: float) -> None:
         """Record that the process has exited, and run the exit callbacks. Called by the pool."""
+        self._meter.read(cpu_seconds)
         self._exit_code.set_result(exit_code)
         for callback in self._exit_callbacks:
             callback()

@@ -31,11 +31,14 @@ forkserver.main()
 """
 _STDERR: Final = 2
 
+OnEnd = Callable[[int, int, float], None]
+"""Called with the process id, the exit code and the processor time of a child that has exited."""
+
 
 class ForkServer(asyncio.Protocol):
     """One fork server process. Create it with `open`, and `close` it before the event loop ends."""
 
-    def __init__(self, control: socket.socket, on_end: Callable[[int, int], None]) -> None:
+    def __init__(self, control: socket.socket, on_end: OnEnd) -> None:
         self._control = control
         self._on_end = on_end
         self._received = bytearray()
@@ -55,11 +58,11 @@ class ForkServer(asyncio.Protocol):
         preload: Iterable[str],
         memory_limit_bytes: int,
         max_file_bytes: int,
-        on_end: Callable[[int, int], None],
+        on_end: OnEnd,
     ) -> "ForkServer":
         """Start a fork server and wait until it has imported the handlers and run its `preload`.
 
-        Calls `on_end(pid, exit_code)` for each child that exits. Raises ChildStartFailed.
+        Calls `on_end` for each child that exits. Raises ChildStartFailed.
         """
         ours, theirs = socket.socketpair()
         server = cls(ours, on_end)
@@ -101,14 +104,14 @@ class ForkServer(asyncio.Protocol):
             if not self.is_running:
                 raise ChildStartFailed("the fork server has exited")
             self._answer = asyncio.get_running_loop().create_future()
-            socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0)], [connection.fileno()])
+            socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0, 0.0)], [connection.fileno()])
             return await self._await_answer(FORK_SECONDS)
 
     def kill(self, pid: int) -> None:
         """Kill a child and its process group. `on_end` is called for it as for any other exit."""
         # The fork server sends the signal: as the parent, it knows that the pid has not been reused.
         with suppress(OSError):  # the fork server has exited, and its children with it
-            self._control.send(RECORD.pack(KILL, pid, 0))
+            self._control.send(RECORD.pack(KILL, pid, 0, 0.0))
 
     async def close(self) -> None:
         """Stop the fork server and all children, and wait until they have exited."""
@@ -143,8 +146,8 @@ class ForkServer(asyncio.Protocol):
         """Handle the complete records."""
         self._received += data
         complete = len(self._received) // RECORD.size * RECORD.size
-        for record_type, pid, code in RECORD.iter_unpack(self._received[:complete]):
-            self._handle(record_type, pid, code)
+        for record_type, pid, code, cpu_seconds in RECORD.iter_unpack(self._received[:complete]):
+            self._handle(record_type, pid, code, cpu_seconds)
         del self._received[:complete]
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -155,9 +158,9 @@ class ForkServer(asyncio.Protocol):
             # Needed outside Linux only, see `hardening.die_with_parent`.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
-            self._child_exited(pid, -signal.SIGKILL)
+            self._child_exited(pid, -signal.SIGKILL, 0.0)
 
-    def _handle(self, record_type: bytes, pid: int, code: int) -> None:
+    def _handle(self, record_type: bytes, pid: int, code: int, cpu_seconds: float) -> None:
         if record_type == READY:
             self._resolve_answer(pid)
         elif record_type == FORKED:
@@ -166,7 +169,7 @@ class ForkServer(asyncio.Protocol):
         elif record_type == NOT_FORKED:
             self._resolve_answer(error=f"cannot fork: {os.strerror(code)}")
         elif record_type == EXITED:
-            self._child_exited(pid, code)
+            self._child_exited(pid, code, cpu_seconds)
 
     def _resolve_answer(self, pid: int = 0, *, error: str | None = None) -> None:
         if self._answer.done():  # the caller has timed out
@@ -176,6 +179,6 @@ class ForkServer(asyncio.Protocol):
         else:
             self._answer.set_exception(ChildStartFailed(error))
 
-    def _child_exited(self, pid: int, exit_code: int) -> None:
+    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float) -> None:
         self._children.discard(pid)
-        self._on_end(pid, exit_code)
+        self._on_end(pid, exit_code, cpu_seconds)

@@ -154,16 +154,20 @@ class Done(Message, frozen=True):
     """The handler returned. `result` is the result of the job, a JSON object.
 
     `artifacts` are its files: paths in the scratch folder by name. `is_early` means that the job is
-    complete with fewer batches than expected.
+    complete with fewer batches than expected. `cpu_seconds` is the processor time of the child so far, with
+    that of the processes that it has started and reaped; also in the messages below.
     """
 
     result: bytes
     artifacts: dict[str, str] = {}
     is_early: bool = False
+    cpu_seconds: float = 0.0
 
 
 class Yielded(Message, frozen=True):
     """The handler stopped on request. A later attempt resumes after its last commit."""
+
+    cpu_seconds: float = 0.0
 
 
 class Failed(Message, frozen=True):
@@ -173,6 +177,7 @@ class Failed(Message, frozen=True):
     message: str
     is_retryable: bool
     traceback: str
+    cpu_seconds: float = 0.0
 
 
 ToChild = Confine | Start | Committed | Stop

@@ -247,11 +247,11 @@ class ChildPool:
         )
         return self._server
 
-    def _child_exited(self, pid: int, exit_code: int) -> None:
+    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float) -> None:
         child = self._children.pop(pid, None)
         if child is None:  # its start timed out
             return
-        child.set_exited(exit_code)
+        child.set_exited(exit_code, cpu_seconds)
         for waiting in (self._idle, self._fresh):
             if child in waiting:
                 waiting.remove(child)

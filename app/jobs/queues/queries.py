@@ -1,4 +1,4 @@
-"""Reads of queues: how many jobs wait, and what a waiting job waits for."""
+"""Reads of queues: how many jobs run, and what a waiting job waits for."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,23 +9,14 @@ import asyncpg
 from app.core.rows import Row
 from app.core.sql import Statement
 from app.jobs.job import Job
-from app.jobs.states import Status
 
 MAX_COUNTED: Final = 10_000
 """Jobs ahead in the queue are counted up to this number; beyond it, the exact position is not known."""
 
 RECENT_ATTEMPTS: Final = 50
 
-# How many jobs of each queue are due, and for how long has the oldest of them waited?
-_BACKLOG: Final = Statement("""
-SELECT queue, count(*) AS waiting, extract(epoch FROM now() - min(run_at))::float8 AS oldest_seconds
-FROM jobs WHERE status = 'pending' AND run_at <= now() GROUP BY queue""")
-
-# How many jobs of each kind are pending, and how many are running?
-_ACTIVE: Final = Statement("""
-SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'pending' GROUP BY kind, status
-UNION ALL
-SELECT kind, status, count(*) AS jobs FROM jobs WHERE status = 'running' GROUP BY kind, status""")
+# How many jobs are running?
+_RUNNING: Final = Statement("SELECT count(*) FROM jobs WHERE status = 'running'")
 
 # What does this pending job wait for: which jobs are ahead of it, and which workers serve its queue?
 # The limits are literals: with parameters, Postgres would make a new plan each time, which takes longer than
@@ -51,24 +42,6 @@ SELECT now() AS now,
     (SELECT count(*) FROM jobs WHERE status = 'running' AND owner_id = :owner_id) AS own_running,
     (SELECT count(*) FROM serving WHERE :kind = ANY (kinds)) AS able_workers,
     (SELECT extract(epoch FROM avg(duration))::float8 FROM recent) AS attempt_seconds""")
-
-
-@dataclass(frozen=True)
-class Backlog:
-    """The due jobs of one queue, and the wait of the oldest."""
-
-    queue: str
-    waiting: int
-    oldest_seconds: float
-
-
-@dataclass(frozen=True)
-class ActiveJobs:
-    """How many jobs of a kind are pending or running."""
-
-    kind: str
-    status: Status
-    jobs: int
 
 
 @dataclass(frozen=True)
@@ -106,16 +79,10 @@ class Circumstances:
         )
 
 
-async def backlog(connection: asyncpg.Connection) -> list[Backlog]:
-    """Return the due jobs by queue, for the metrics."""
-    rows = await _BACKLOG.fetch(connection)
-    return [Backlog(row["queue"], row["waiting"], row["oldest_seconds"]) for row in rows]
-
-
-async def active(connection: asyncpg.Connection) -> list[ActiveJobs]:
-    """Return how many jobs are pending and running by kind, for the metrics."""
-    rows = await _ACTIVE.fetch(connection)
-    return [ActiveJobs(row["kind"], Status(row["status"]), row["jobs"]) for row in rows]
+async def running(connection: asyncpg.Connection) -> int:
+    """Return how many jobs are running."""
+    count: int = await _RUNNING.fetchval(connection)
+    return count
 
 
 async def circumstances(connection: asyncpg.Connection, job: Job, *, lease: timedelta) -> Circumstances:

@@ -1,0 +1,73 @@
+"""Measures the queues and the totals of the system, and stores them for the metrics."""
+
+from datetime import timedelta
+from typing import Final
+
+import asyncpg
+
+from app.core.sql import Statement
+
+# Create or lock the row that holds the totals. Are they recent enough not to be measured again?
+# DO NOTHING would not lock a row that another process has just created.
+_LOCK: Final = Statement("""
+INSERT INTO system_stats DEFAULT VALUES ON CONFLICT (is_current) DO UPDATE SET is_current = true
+RETURNING totals_at BETWEEN now() - :after::interval AND now()""")
+
+# How many jobs of each queue, kind and priority are due, delayed and running? Replaces what was stored, and
+# with `with_totals` also the dead letters by kind and the size of the database.
+# The clock is read after `written` and `totals`, because the row of their join is built before its columns.
+_MEASURE: Final = Statement("""
+WITH unfinished AS (
+    SELECT queue, kind, priority,
+        count(*) FILTER (WHERE run_at <= now()) AS due, count(*) FILTER (WHERE run_at > now()) AS delayed,
+        0 AS running, min(run_at) FILTER (WHERE run_at <= now()) AS oldest_due_at
+    FROM jobs WHERE status = 'pending' GROUP BY queue, kind, priority
+    UNION ALL
+    SELECT queue, kind, priority, 0, 0, count(*), NULL
+    FROM jobs WHERE status = 'running' GROUP BY queue, kind, priority
+), measured AS (
+    SELECT queue, kind, priority, sum(due)::int AS due, sum(delayed)::int AS delayed,
+        sum(running)::int AS running, min(oldest_due_at) AS oldest_due_at
+    FROM unfinished GROUP BY queue, kind, priority
+), gone AS (
+    DELETE FROM queue_stats s
+    WHERE NOT EXISTS (
+        SELECT FROM measured m WHERE (m.queue, m.kind, m.priority) = (s.queue, s.kind, s.priority))
+    RETURNING 1
+), changed AS (
+    INSERT INTO queue_stats AS s (queue, kind, priority, due, delayed, running, oldest_due_at)
+    SELECT queue, kind, priority, due, delayed, running, oldest_due_at FROM measured
+    ON CONFLICT (queue, kind, priority) DO UPDATE SET
+        due = excluded.due, delayed = excluded.delayed, running = excluded.running,
+        oldest_due_at = excluded.oldest_due_at
+    WHERE (s.due, s.delayed, s.running, s.oldest_due_at)
+        IS DISTINCT FROM (excluded.due, excluded.delayed, excluded.running, excluded.oldest_due_at)
+    RETURNING 1
+), written AS (
+    SELECT count(*) AS rows FROM (SELECT 1 FROM gone UNION ALL SELECT 1 FROM changed) either
+), totals AS MATERIALIZED (
+    SELECT coalesce(jsonb_object_agg(kind, jobs), '{}') AS dead_letters,
+        pg_database_size(current_database()) AS database_bytes
+    FROM (
+        SELECT kind, count(*) AS jobs FROM jobs
+        WHERE status = 'failed' AND dismissed_at IS NULL GROUP BY kind
+    ) failed
+    HAVING :with_totals::boolean
+)
+UPDATE system_stats SET
+    measured_at = now(),
+    measured_seconds = extract(epoch FROM clock_timestamp() - now()),
+    dead_letters = coalesce(t.dead_letters, system_stats.dead_letters),
+    database_bytes = coalesce(t.database_bytes, system_stats.database_bytes),
+    totals_at = CASE WHEN t.dead_letters IS NULL THEN totals_at ELSE now() END
+FROM written LEFT JOIN totals t ON true""")
+
+
+async def measure(connection: asyncpg.Connection, *, totals_after: timedelta) -> None:
+    """Replace the stored numbers, in the caller's transaction, which began when the measurement did.
+
+    The totals are measured only if they are older than `totals_after`. Processes that measure at the same
+    time wait for each other.
+    """
+    are_recent: bool | None = await _LOCK.fetchval(connection, after=totals_after)
+    await _MEASURE.execute(connection, with_totals=not are_recent)
