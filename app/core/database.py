@@ -1,8 +1,8 @@
 """Access to Postgres: an asyncpg pool for statements in SQL, and a SQLAlchemy engine for SQLModel.
 
 The hot statements (submit, claim, commit, complete) are prepared statements on asyncpg: one ORM unit of work
-costs more than all of them together. Both ways translate connection errors into `DatabaseUnavailable`; every
-other error, such as a wrong statement, is passed on.
+costs more than all of them together. Both ways translate connection errors into `DatabaseUnavailable`, and a
+missing table or column into `SchemaOutdated`; every other error is passed on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, SchemaOutdated
 
 CONNECT_SECONDS = 1.5
 STATEMENT_SECONDS = 10.0
@@ -36,6 +36,8 @@ _UNREACHABLE = (
     asyncpg.InternalClientError,  # it is being closed: its last error was read, its end was not
     sqlalchemy.exc.TimeoutError,
 )
+# What a migration adds is missing.
+_OUTDATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -76,13 +78,21 @@ class Database:
 
 @contextmanager
 def unavailability() -> Iterator[None]:
-    """Translate the errors of an unreachable Postgres into `DatabaseUnavailable`."""
+    """Translate the errors of an unreachable Postgres and of a schema that has not been migrated.
+
+    Raises DatabaseUnavailable and SchemaOutdated.
+    """
     try:
         yield
     except _UNREACHABLE as error:
         raise DatabaseUnavailable from error
+    except _OUTDATED as error:
+        raise SchemaOutdated from error
     except sqlalchemy.exc.DBAPIError as error:
-        if error.connection_invalidated or isinstance(_driver_error(error), _UNREACHABLE):
+        cause = _driver_error(error)
+        if isinstance(cause, _OUTDATED):
+            raise SchemaOutdated from error
+        if error.connection_invalidated or isinstance(cause, _UNREACHABLE):
             raise DatabaseUnavailable from error
         raise
 
