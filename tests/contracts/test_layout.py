@@ -59,7 +59,6 @@ ABOUT_A_TOPIC = {
     "worker/test_completions.py",
     "cli/test_entry_point.py",
     "cli/test_json.py",
-    "http/test_cross_origin.py",
     "operations/test_metrics_port.py",
     "worker/runtimes/sklearn/test_refusals.py",
     "worker/test_forged_tokens.py",
