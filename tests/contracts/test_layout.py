@@ -22,6 +22,7 @@ ABOUT_A_TOPIC = {
     "client/test_predictions.py",
     "client/test_stories.py",
     "datasets/test_bombs.py",
+    "docs/test_pages.py",
     "datasets/test_bucket.py",
     "datasets/test_causes.py",
     "datasets/test_conversion_imports.py",

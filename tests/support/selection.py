@@ -27,7 +27,13 @@ LONG_PATHS: Final = frozenset(
         "http/test_attacks.py",
         "models/test_uploads.py",
     }
-    | {"client/test_fuzzing.py", "client/test_generated.py", "streams/test_shutdown.py", "watch/test_page.py"}
+    | {
+        "client/test_fuzzing.py",
+        "client/test_generated.py",
+        "streams/test_shutdown.py",
+        "watch/test_page.py",
+        "docs/test_pages.py",
+    }
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
     | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )
