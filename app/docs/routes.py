@@ -4,6 +4,7 @@ The scripts of Swagger UI and ReDoc are files of the package `fastapi-standalone
 The pages load nothing from another host.
 """
 
+import asyncio
 import hashlib
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,7 @@ VENDORED: Final = (
     "swagger/swagger-ui.css",
     "swagger/LICENSE",
     "redoc/redoc.standalone.js",
+    "redoc/logo-mini.svg",
     "redoc/redoc.standalone.js.LICENSE.txt",
 )
 
@@ -62,19 +64,20 @@ def docs_router(access: DocsAccess) -> APIRouter:
 
     async def get_document(request: Request, conditions: IfNoneMatchDep) -> Response:
         """Serve the OpenAPI document."""
-        return documents.respond(request.app, conditions, caching="no-cache")
+        return await documents.respond(request.app, conditions, caching="no-cache")
 
     async def get_document_signed_in(
         request: Request, conditions: IfNoneMatchDep, _user: CurrentUser
     ) -> Response:
         """Serve the OpenAPI document to a user."""
-        return documents.respond(request.app, conditions, caching="private, no-cache")
+        return await documents.respond(request.app, conditions, caching="private, no-cache")
 
     is_open = access is DocsAccess.OPEN
     router.add_api_route("/openapi.json", get_document if is_open else get_document_signed_in)
     router.add_api_route("/docs", get_swagger_ui)
     router.add_api_route("/docs/{name}", get_docs_file)
     router.add_api_route("/redoc", get_redoc)
+    router.add_api_route("/redoc/logo-mini.svg", get_redoc_logo)
     return router
 
 
@@ -84,9 +87,10 @@ class _Documents:
     def __init__(self) -> None:
         self._encoded: dict[str, tuple[bytes, str]] = {}
 
-    def respond(self, app: FastAPI, conditions: Conditions, *, caching: str) -> Response:
+    async def respond(self, app: FastAPI, conditions: Conditions, *, caching: str) -> Response:
         """Respond with the document under the prefix of the current request, or with 304."""
-        content, etag = self._encoded.get(prefix()) or self._encode(app)
+        # Building it takes half a second; other requests are served meanwhile.
+        content, etag = self._encoded.get(prefix()) or await asyncio.to_thread(self._encode, app)
         headers = {"ETag": etag, "Cache-Control": caching}
         if conditions.is_unchanged(etag):
             return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
@@ -106,6 +110,11 @@ async def get_swagger_ui(conditions: ConditionsDep) -> Response:
 async def get_redoc(conditions: ConditionsDep) -> Response:
     """Serve the page of ReDoc."""
     return await _PAGES["redoc.html"].respond(conditions)
+
+
+async def get_redoc_logo(conditions: ConditionsDep) -> Response:
+    """Serve the logo that ReDoc loads from below its page."""
+    return await FILES["logo-mini.svg"].respond(conditions)
 
 
 async def get_docs_file(name: str, conditions: ConditionsDep) -> Response:

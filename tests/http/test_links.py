@@ -16,7 +16,6 @@ from app.jobs.predictions import service as predictions
 from app.jobs.times import JobTimes
 from app.main import create_app
 from tests.conftest import StartWorker
-from tests.models import files
 from tests.support import jobs
 from tests.support.accounts import Account, sign_in
 from tests.support.app_state import state_of
@@ -178,6 +177,8 @@ async def make_jobs(tour: Tour) -> None:
 
 
 async def make_models(tour: Tour) -> None:
+    from tests.models import files  # imports the ML libraries, which no other test of this folder needs
+
     content = files.as_skops(files.regressor())
     created = await tour.ask("POST", "/models/flowers/versions", content=content)
     assert created.headers["location"] == f"{tour.prefix}/models/flowers/versions/1"
