@@ -90,7 +90,10 @@ class _Documents:
     async def respond(self, app: FastAPI, conditions: Conditions, *, caching: str) -> Response:
         """Respond with the document under the prefix of the current request, or with 304."""
         # Building it takes half a second; other requests are served meanwhile.
-        content, etag = self._encoded.get(prefix()) or await asyncio.to_thread(self._encode, app)
+        encoded = self._encoded.get(prefix())
+        if encoded is None:
+            encoded = await asyncio.to_thread(self._encode, app)
+        content, etag = encoded
         headers = {"ETag": etag, "Cache-Control": caching}
         if conditions.is_unchanged(etag):
             return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)

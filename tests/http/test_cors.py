@@ -47,7 +47,7 @@ def operations(app: FastAPI) -> Iterator[tuple[str, str]]:
     """The method and a path of every route, with ids that nothing has."""
     for route in app.router.routes:
         if isinstance(route, APIRoute):
-            for method in route.methods:
+            for method in route.methods or ():
                 yield method, route.path.replace("{", "").replace("}", "")
 
 
@@ -73,10 +73,11 @@ async def test_a_page_of_an_allowed_origin_may_ask_and_read_on_every_route(
             assert method in listed(preflight, "access-control-allow-methods"), path
             assert listed(preflight, "access-control-allow-methods") == listed(preflight, "allow")
             assert listed(preflight, "access-control-allow-headers") == {"authorization", "idempotency-key"}
+            assert "access-control-allow-credentials" not in preflight.headers
         answer = await cross_origin.request(method, path, headers={"Origin": ALLOWED})
         assert answer.headers["access-control-allow-origin"] == ALLOWED, path  # also to read an error
         assert answer.headers["access-control-expose-headers"] == EXPOSED_HEADERS
-        assert "access-control-allow-credentials" not in {*preflight.headers, *answer.headers}
+        assert "access-control-allow-credentials" not in answer.headers
         assert "Origin" in listed(answer, "vary")
 
 
@@ -107,11 +108,11 @@ def test_scripts_can_read_what_they_need() -> None:
 
 
 async def test_a_preflight_request_cannot_smuggle_a_header(cross_origin: httpx.AsyncClient) -> None:
-    for wanted in ("a b", "x\ty:z", "café", ""):
+    for wanted in (b"a b", b"x\ty:z", "café".encode(), b""):
         headers = {
-            "Origin": ALLOWED,
-            "Access-Control-Request-Method": "GET",
-            "Access-Control-Request-Headers": wanted.encode(),
+            b"Origin": ALLOWED.encode(),
+            b"Access-Control-Request-Method": b"GET",
+            b"Access-Control-Request-Headers": wanted,
         }
         answer = await cross_origin.options("/jobs", headers=headers)
         assert answer.status_code == 204

@@ -31,7 +31,7 @@ def _paths() -> dict[str, set[str]]:
     found = {path: {"OPTIONS"} for path in unstarted.openapi()["paths"]}
     for route in unstarted.router.routes:
         if isinstance(route, APIRoute):
-            found.setdefault(route.path, {"OPTIONS"}).update(route.methods)
+            found.setdefault(route.path, {"OPTIONS"}).update(route.methods or ())
     for methods in found.values():
         if "GET" in methods:
             methods.add("HEAD")

@@ -1,5 +1,7 @@
 """Headers that tell a browser how to treat a response: on every response, and stricter than none."""
 
+from typing import Any
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -24,11 +26,11 @@ HSTS = "strict-transport-security"
 
 
 def client_of(app: ASGIApp, *, peer: str = "192.0.2.1", url: str = "http://test") -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(peer, 1))
     return httpx.AsyncClient(transport=transport, base_url=url)
 
 
-def unstarted(**settings: object) -> FastAPI:
+def unstarted(**settings: Any) -> FastAPI:
     return create_app(
         Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused", **settings)
     )
