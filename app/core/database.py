@@ -91,7 +91,7 @@ def unavailability() -> Iterator[None]:
     except sqlalchemy.exc.DBAPIError as error:
         cause = _driver_error(error)
         if isinstance(cause, _OUTDATED):
-            raise SchemaOutdated from error
+            raise SchemaOutdated from cause
         if error.connection_invalidated or isinstance(cause, _UNREACHABLE):
             raise DatabaseUnavailable from error
         raise
