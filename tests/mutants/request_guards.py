@@ -189,13 +189,6 @@ REQUEST_GUARDS: Final = (
         (_links("test_a_prefix_alone_is_the_front_page"),),
     ),
     Mutant(
-        "prefix: the one of an earlier request",
-        "app/http/links.py",
-        "        _prefix.reset(token)",
-        "        pass",
-        (_links("test_one_request_does_not_change_the_links_of_another"),),
-    ),
-    Mutant(
         "headers: only on success",
         HEADERS,
         "                headers += missing_headers(headers)",
@@ -284,7 +277,7 @@ REQUEST_GUARDS: Final = (
         "app/core/database.py",
         "        if isinstance(cause, _OUTDATED):",
         "        if False:",
-        (_schema("test_signing_in_and_up_say_so_too"),),
+        ("tests/core/test_database.py::test_an_outdated_schema_is_noticed_by_sessions_and_connections",),
     ),
     Mutant(
         "schema: ready without a migration",
