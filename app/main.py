@@ -1,25 +1,29 @@
 """The API as an ASGI application: `uvicorn app.main:create_app --factory`."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from typing import Any, Final
 
 from fastapi import FastAPI
-from fastapi.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from app.core import logging, metrics, tracing
 from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
-from app.core.errors import Unauthorized
+from app.core.errors import ConfigurationError, Unauthorized
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
 from app.http import methods, problems, traces
+from app.http.addresses import parse_networks
 from app.http.body_budget import BodyBudget
+from app.http.cors import CorsMiddleware
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
+from app.http.prefixes import PrefixMiddleware
 from app.http.routing import SMALL_BODY_BYTES
+from app.http.security_headers import SecurityHeadersMiddleware
 from app.http.state import find_state, set_state
 from app.jobs.kinds import registry
 from app.jobs.times import JobTimes
@@ -27,15 +31,6 @@ from app.models import formats
 from app.routers import routers
 from app.state import AppState, Tunables, open_state
 from app.streams.times import StreamTimes
-
-EXPOSED_HEADERS: Final = (
-    *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location"),
-    *("Retry-After", "X-Request-ID", "X-Trace-Id"),
-)
-"""Response headers that scripts of other origins may read."""
-
-CORS_SECONDS: Final = 600
-"""How long a browser may keep the response to a preflight request."""
 
 DESCRIPTION: Final = """
 Run predictions and train models as jobs, follow them live, and read their results.
@@ -117,6 +112,7 @@ def create_app(
         version=VERSION,
         description=DESCRIPTION,
         lifespan=lifespan,
+        openapi_url=None,  # app.docs has the routes of the documentation
         redirect_slashes=False,  # a redirect would drop the body without a word
         telemetry=traces.telemetry(prepared),
     )
@@ -124,9 +120,17 @@ def create_app(
     problems.install(app)
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.
-    routes = [route for router in routers(kinds) for route in router.routes]
+    routes = [route for router in routers(kinds, loaded.docs_access) for route in router.routes]
+    _ensure_root_path(loaded.root_path, routes)
     app.router.routes.extend(methods.with_method_errors(routes))
     return app
+
+
+def _ensure_root_path(root_path: str, routes: Sequence[BaseRoute]) -> None:
+    """Check that a path cannot be understood both with and without ROOT_PATH. Raises ConfigurationError."""
+    first = root_path.split("/")[1:2]
+    if first and any(getattr(route, "path", "").split("/")[1:2] == first for route in routes):
+        raise ConfigurationError(f"ROOT_PATH must not start with /{first[0]}, which is a path of the API")
 
 
 def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> None:
@@ -139,15 +143,7 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
     app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
     if settings.allowed_origins:
-        # Tokens travel in a header that scripts set, so no credentials of the browser are involved.
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["*"],
-            allow_headers=["*"],
-            expose_headers=EXPOSED_HEADERS,
-            max_age=CORS_SECONDS,
-        )
+        app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
     app.add_middleware(
         RequestMiddleware,
         bounds=BodyBounds(
@@ -160,4 +156,11 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
         small_bodies=budget.small,
         routes=app.router.routes,
         is_stopping=is_stopping,
+    )
+    app.add_middleware(PrefixMiddleware, root_path=settings.root_path)
+    app.add_middleware(
+        SecurityHeadersMiddleware,
+        trusted_proxies=parse_networks(settings.trusted_proxies),
+        assume_https=settings.assume_https,
+        hsts_seconds=settings.hsts_seconds,
     )

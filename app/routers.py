@@ -6,7 +6,9 @@ from functools import lru_cache
 from fastapi import APIRouter
 
 from app.auth.routes import router as auth
+from app.core.config import DocsAccess
 from app.datasets.routes import router as datasets
+from app.docs.routes import docs_router
 from app.jobs.algorithms.routes import router as algorithms
 from app.jobs.creation import creation_router
 from app.jobs.dead_letters.routes import router as dead_letters
@@ -24,7 +26,7 @@ from app.streams.socket_routes import router as sockets
 from app.watch.routes import router as watch
 
 
-def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
+def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...]:
     """Every router, in the order of the documentation and of matching: the most frequent requests first.
 
     Each kind of job has its own route.
@@ -48,6 +50,7 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         algorithms,
         operations,
         watch,
+        docs_router(docs),
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from app.auth.services import open_auth_services
 from app.core import background, event_loop, health_server
 from app.core.config import Settings
+from app.core.errors import SchemaOutdated
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
@@ -19,6 +20,7 @@ from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
 from app.operations import gauges
 from app.operations.deps import OperationsState
+from app.operations.schema_check import SchemaCheck
 from app.quotas.service import StorageQuota
 from app.streams import shutdown
 from app.streams.admission import Admission
@@ -45,6 +47,13 @@ class AppState(OperationsState):
     def is_closing(self) -> bool:
         """Whether the process is shutting down."""
         return self.hub.is_closed
+
+    @property
+    def readiness(self) -> str:
+        """`ok`, or why the process should get no requests."""
+        if self.is_closing:
+            return "stopping"
+        return SchemaOutdated.code if self.schema.is_outdated else "ok"
 
     @property
     def has_streams(self) -> bool:
@@ -88,11 +97,12 @@ async def open_state(
             sockets=Sockets(),
             stream_times=times,
             maintenance=Maintenance(resources, JobSeries(kinds)),
+            schema=SchemaCheck(database),
         )
         async with (
             health_server.serving(
                 settings.metrics_port,
-                lambda: "stopping" if state.is_closing else "ok",
+                lambda: state.readiness,
                 partial(gauges.read_metrics, resources, kinds),
             ),
             _running(state),
@@ -107,6 +117,7 @@ async def _running(state: AppState) -> AsyncIterator[None]:
     async with background.running(
         state.hub.run_forever(),
         state.maintenance.run_forever(),
+        state.schema.run_until_current(),
         state.admission.recheck_forever(),
         clock.run_forever(),
         event_loop.measure_lag_forever(),

@@ -76,6 +76,7 @@ ADVICE: Final[dict[str, str]] = {
     "too_many_jobs": "Split the jobs into several requests.",
     "too_many_rows": "Send fewer rows, or upload them as a dataset.",
     "too_many_sign_ins": "Send the request again after `Retry-After` seconds.",
+    "schema_outdated": "Ask the operator to run `headrace migrate`.",
     "too_many_streams": "Close a stream, or follow all jobs over one: `GET /jobs/stream`.",
     "too_many_uploads": "Send the file again after `Retry-After` seconds, when another upload has finished.",
     "too_many_values": "Upload the rows as a dataset, or split them into several requests.",

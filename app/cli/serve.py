@@ -1,11 +1,14 @@
 """`headrace serve`: the API alone."""
 
 import gc
+import os
 import resource
 import signal
 import socket
+from collections.abc import Callable
 from typing import Final
 
+import structlog
 import uvicorn
 from uvicorn.lifespan.on import LifespanOn
 
@@ -25,11 +28,18 @@ FILES_BESIDE_CONNECTIONS: Final = 1024
 """Open files besides client connections: database, Redis, uploads."""
 
 
+log = structlog.get_logger(__name__)
+
+
 class Server(uvicorn.Server):
-    """A uvicorn server that stops when its application fails.
+    """A uvicorn server that stops when its application fails, and calls `on_started` once it serves.
 
     uvicorn itself would continue to serve, without the application's loops, streams and connections.
     """
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
 
     @property
     def has_lost_application(self) -> bool:
@@ -45,21 +55,32 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         gc.collect()
         gc.freeze()
+        self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
         """Whether to stop; uvicorn calls this ten times a second."""
         return self.has_lost_application or await super().on_tick(counter)
 
 
-def run(*, host: str, port: int, fd: int | None, as_json: bool) -> None:
-    """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken or the application fails."""
+def run(*, host: str, port: int, fd: int | None, ready_fd: int | None, as_json: bool) -> None:
+    """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken or the application fails.
+
+    Once it serves, it says where, and writes a byte to `ready_fd`.
+    """
     settings = load_settings()
     hardening.drop_secrets()
     logging.configure(settings, Component.API)
     _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
-    if as_json:
-        print_json({"url": url_of(listener)})
+
+    def on_started() -> None:
+        url = url_of(listener)
+        log.info("listening", url=url)
+        if as_json:
+            print_json({"url": url})
+        if ready_fd is not None:
+            os.write(ready_fd, b"1")
+
     config = uvicorn.Config(
         create_app(settings),
         lifespan="on",
@@ -85,7 +106,7 @@ def run(*, host: str, port: int, fd: int | None, as_json: bool) -> None:
     # error, so the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = Server(config)
+    server = Server(config, on_started)
     server.run(sockets=[listener])
     if server.has_lost_application:
         raise CannotStart("the API ended with an error, which is in the log", code="application_failed")

@@ -61,16 +61,17 @@ def serve(
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Port = DEFAULT_PORT,
     fd: Annotated[int | None, typer.Option(hidden=True, help="An open listening socket.")] = None,
+    ready_fd: Annotated[int | None, typer.Option(hidden=True, help="Gets a byte at the start.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the API alone, against DATABASE_URL and REDIS_URL, until Ctrl+C or SIGTERM.
 
-    With --json, prints one document with the URL once the port is open; logs go to stderr.
+    With --json, prints one document with the URL once the API serves; logs go to stderr.
     """
     with suppress(KeyboardInterrupt):
         from app.cli import serve
 
-        serve.run(host=host, port=port, fd=fd, as_json=as_json)
+        serve.run(host=host, port=port, fd=fd, ready_fd=ready_fd, as_json=as_json)
 
 
 def migrate(

@@ -6,13 +6,13 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Final
 
-import httpx
 import structlog
 
 from app.auth import commands as accounts
@@ -23,10 +23,12 @@ from app.cli.listening import url_of
 from app.cli.migrations import migrate
 from app.core import background, hardening, logging
 from app.core.backoff import delay_seconds
-from app.core.config import load_settings
+from app.core.config import Settings, load_settings
 from app.core.database import open_database
+from app.core.errors import DatabaseUnavailable
 from app.embedded import launch
 from app.embedded.servers import EmbeddedServers
+from app.jobs.workers import queries as workers
 
 DEMO_USER: Final = "demo"
 READY_SECONDS: Final = 60.0
@@ -72,15 +74,14 @@ async def running(
         await asyncio.to_thread(migrate, urls["DATABASE_URL"])
         await _ensure_user(urls, username, password)
         url = url_of(listener)
-        listener.set_inheritable(True)
-        api = _Process(
-            "api", ["-m", "app", "serve", "--fd", str(listener.fileno())], environment, listener, logs
-        )
-        worker = _Process("worker", ["-m", "worker"], environment, None, logs)
-        async with background.running(api.keep_running(), worker.keep_running()):
-            await _wait_until_ready(url)
-            api.restarts_on_exit = worker.restarts_on_exit = True
-            yield System(url, username, password, urls)
+        with _ready_pipe() as (is_ready, ready_fd):
+            serve = ["-m", "app", "serve", "--fd", str(listener.fileno()), "--ready-fd", str(ready_fd)]
+            api = _Process("api", serve, environment, (listener.fileno(), ready_fd), logs)
+            worker = _Process("worker", ["-m", "worker"], environment, (), logs)
+            async with background.running(api.keep_running(), worker.keep_running()):
+                await _wait_until_ready(is_ready, urls)
+                api.restarts_on_exit = worker.restarts_on_exit = True
+                yield System(url, username, password, urls)
 
 
 class _servers:  # used as a function: `with _servers(...)`
@@ -114,7 +115,7 @@ class _Process:
         name: str,
         arguments: list[str],
         environment: Mapping[str, str],
-        listener: socket.socket | None,
+        inherited: Sequence[int],
         logs: IO[bytes] | None,
     ) -> None:
         self._name = name
@@ -134,7 +135,7 @@ class _Process:
             *(sys.executable, *arguments),
         ]
         self._environment = environment
-        self._inherited = () if listener is None else (listener.fileno(),)
+        self._inherited = inherited
         self._logs = logs
         self.restarts_on_exit = False
 
@@ -192,7 +193,7 @@ def _load_or_create_secret(path: Path) -> str:
 
 
 async def _ensure_user(urls: Mapping[str, str], username: str, password: str) -> None:
-    settings = load_settings(**{name.lower(): url for name, url in urls.items()})
+    settings = _settings(urls)
     logging.configure(settings)
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
@@ -202,22 +203,47 @@ async def _ensure_user(urls: Mapping[str, str], username: str, password: str) ->
             return
 
 
-async def _wait_until_ready(url: str) -> None:
-    """Wait until the API responds and a worker is alive. Raises CannotStart after READY_SECONDS."""
+@contextmanager
+def _ready_pipe() -> Iterator[tuple[asyncio.Event, int]]:
+    """An event, and the file descriptor that sets it when a process writes to it."""
+    reading, writing = os.pipe()
+    loop = asyncio.get_running_loop()
+    is_ready = asyncio.Event()
+
+    def read() -> None:
+        os.read(reading, 1)
+        is_ready.set()
+
+    loop.add_reader(reading, read)
+    try:
+        yield is_ready, writing
+    finally:
+        loop.remove_reader(reading)
+        os.close(reading)
+        os.close(writing)
+
+
+async def _wait_until_ready(is_api_ready: asyncio.Event, urls: Mapping[str, str]) -> None:
+    """Wait until the API serves and a worker is alive. Raises CannotStart after READY_SECONDS."""
     try:
         async with asyncio.timeout(READY_SECONDS):
-            await _wait_for_worker(url)
+            await _wait_for_worker(_settings(urls))
+            await is_api_ready.wait()
     except TimeoutError:
         raise CannotStart(f"the API and the worker were not ready within {READY_SECONDS:.0f} s") from None
 
 
-async def _wait_for_worker(url: str) -> None:
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+async def _wait_for_worker(settings: Settings) -> None:
+    """Wait until a worker holds a lease: a request for `/health` would be in the log of the API."""
+    lease = timedelta(seconds=settings.lease_seconds)
+    async with open_database(settings.database_url, pool_size=2) as database:
         while True:
-            try:
-                health = (await client.get("/health")).json()
-                if health.get("workers"):
-                    return
-            except httpx.HTTPError:
-                pass  # not listening yet
+            with suppress(DatabaseUnavailable):
+                async with database.connection() as connection:
+                    if await workers.alive(connection, lease):
+                        return
             await asyncio.sleep(0.05)
+
+
+def _settings(urls: Mapping[str, str]) -> Settings:
+    return load_settings(**{name.lower(): url for name, url in urls.items()})

@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
@@ -19,8 +27,19 @@ from app.core.sandbox.permissions import Permission
 DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # rejected in production
 MINIMUM_SECRET_BYTES = 32
 
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class DocsAccess(StrEnum):
+    """Who can read the API documentation at `/docs`, `/redoc` and `/openapi.json`."""
+
+    OPEN = "open"
+    SIGNED_IN = "signed-in"
+    OFF = "off"
 
 
 class Environment(StrEnum):
@@ -43,6 +62,25 @@ def _check_url(value: str, *schemes: str) -> str:
     return value
 
 
+def _check_origin(value: str) -> str:
+    """Check that a browser can send this as an Origin header. Raises ValueError."""
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError(
+            "must list origins such as https://dashboard.example.org, without paths and wildcards"
+        )
+    return value
+
+
+def _check_root_path(value: str) -> str:
+    """Return the path without a slash at its end. Raises ValueError."""
+    path = value.rstrip("/")
+    if path and not _ROOT_PATH.fullmatch(path):
+        raise ValueError("must be a path such as /headrace")
+    return path
+
+
+Origin = Annotated[str, AfterValidator(_check_origin)]
+RootPath = Annotated[str, AfterValidator(_check_root_path)]
 DatabaseUrl = Annotated[
     str, AfterValidator(lambda value: _check_url(value, "postgresql", "postgres", "postgresql+asyncpg"))
 ]
@@ -104,7 +142,11 @@ class Settings(BaseSettings):
     # API
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     stop_seconds: int = Field(default=1, ge=0, le=3600)
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    root_path: RootPath = ""
+    docs: Annotated[DocsAccess | None, BeforeValidator(lambda value: value or None)] = None
+    allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
+    assume_https: bool = False
+    hsts_seconds: int = Field(default=31_536_000, ge=0)
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -214,6 +256,11 @@ class Settings(BaseSettings):
     def is_production(self) -> bool:
         """Whether `ENVIRONMENT` is `production`."""
         return self.environment is Environment.PRODUCTION
+
+    @cached_property
+    def docs_access(self) -> DocsAccess:
+        """Who can read the API documentation: by default everyone, in production no one."""
+        return self.docs or (DocsAccess.OFF if self.is_production else DocsAccess.OPEN)
 
     @cached_property
     def verification_secrets(self) -> tuple[str, ...]:

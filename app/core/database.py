@@ -1,8 +1,8 @@
 """Access to Postgres: an asyncpg pool for statements in SQL, and a SQLAlchemy engine for SQLModel.
 
 The hot statements (submit, claim, commit, complete) are prepared statements on asyncpg: one ORM unit of work
-costs more than all of them together. Both ways translate connection errors into `DatabaseUnavailable`; every
-other error, such as a wrong statement, is passed on.
+costs more than all of them together. Both ways translate connection errors into `DatabaseUnavailable`, and a
+missing table or column into `SchemaOutdated`; every other error is passed on.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from sqlalchemy.pool import QueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core import metrics
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, SchemaOutdated
 
 CONNECT_SECONDS = 1.5
 STATEMENT_SECONDS = 10.0
@@ -40,6 +40,8 @@ _UNREACHABLE = (
     asyncpg.InternalClientError,  # it is being closed: its last error was read, its end was not
     sqlalchemy.exc.TimeoutError,
 )
+# What a migration adds is missing.
+_OUTDATED = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _encode = msgspec.json.Encoder().encode
 _errors = metrics.counters(metrics.POSTGRES_ERRORS, ("pool", "connection", "time_limit"))
 
@@ -102,14 +104,21 @@ class Database:
 
 @contextmanager
 def unavailability() -> Iterator[None]:
-    """Translate the errors of an unreachable Postgres into `DatabaseUnavailable`."""
+    """Translate the errors of an unreachable Postgres and of a schema that has not been migrated.
+
+    Raises DatabaseUnavailable and SchemaOutdated.
+    """
     try:
         yield
     except _UNREACHABLE as error:
         _count_failure(error)
         raise DatabaseUnavailable from error
+    except _OUTDATED as error:
+        raise SchemaOutdated from error
     except sqlalchemy.exc.DBAPIError as error:
         cause = _driver_error(error)
+        if isinstance(cause, _OUTDATED):
+            raise SchemaOutdated from cause
         if error.connection_invalidated or isinstance(cause, _UNREACHABLE):
             _count_failure(cause or error)
             raise DatabaseUnavailable from error

@@ -116,6 +116,13 @@ class DatabaseUnavailable(Unavailable):
     retry_after = 2
 
 
+class SchemaOutdated(DatabaseUnavailable):
+    """The database schema is older than this version of Headrace. Run `headrace migrate`."""
+
+    code = "schema_outdated"
+    title = "Schema outdated"
+
+
 class StorageUnavailable(Unavailable):
     """File storage is unreachable. Try again in a moment."""
 

@@ -9,6 +9,7 @@ from app.core.paging import Page
 from app.datasets.options import UTF_8, ReadOptions
 from app.datasets.schemas import DatasetLinks, DatasetPage, DatasetView, OptionsView
 from app.datasets.values import Dataset, Format
+from app.http.links import link
 
 
 def dataset_view(dataset: Dataset) -> DatasetView:
@@ -48,5 +49,5 @@ def _options(file_format: Format, options: ReadOptions) -> OptionsView:
 
 
 def _links(dataset_id: UUID) -> DatasetLinks:
-    here = f"/datasets/{dataset_id}"
+    here = link(f"/datasets/{dataset_id}")
     return DatasetLinks(self=here, preview=f"{here}/preview", content=f"{here}/content")

@@ -23,7 +23,6 @@ from app.http import problems
 from app.http.body_budget import FREE_BYTES, SmallBodies
 from app.http.request_metrics import RequestMetrics, path_of
 
-VERSIONED_PREFIX: Final = "/api/v1"
 SERVICE_RESTART: Final = 1012  # WebSocket close code: the server restarts
 CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before the response
 
@@ -64,7 +63,6 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        _drop_version(scope)
         headers = dict(scope["headers"])
         request_id = _request_id(headers)
         scope["request_id"] = request_id
@@ -130,13 +128,6 @@ async def _close_socket(scope: Scope, send: Send) -> None:
     except RuntimeError:  # the handshake is over
         with contextlib.suppress(Exception):  # and maybe the connection too
             await send({"type": "websocket.close", "code": SERVICE_RESTART})
-
-
-def _drop_version(scope: Scope) -> None:
-    """Remove `/api/v1` from the path: every path is also served under it."""
-    if scope["path"].startswith(VERSIONED_PREFIX + "/"):
-        scope["path"] = scope["path"].removeprefix(VERSIONED_PREFIX)
-        scope["raw_path"] = scope.get("raw_path", b"").removeprefix(VERSIONED_PREFIX.encode())
 
 
 def name_user(scope: Scope, user_id: UUID) -> None:

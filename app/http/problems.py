@@ -4,7 +4,7 @@ No input is echoed: FastAPI's own response to an invalid body repeats it, passwo
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -25,12 +25,14 @@ from app.core.errors import (
     NotFound,
     RequestHeadTooLarge,
     RequestTimeout,
+    SchemaOutdated,
     Unauthorized,
     Unprocessable,
 )
 from app.http import body_errors, methods
 from app.http.body import APP_ERROR
 from app.http.errors import BadEncoding, MalformedJson, UnsupportedEncoding, UnsupportedMediaType
+from app.http.links import link
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_FAULTS: Final = 50
@@ -158,7 +160,7 @@ def _encode(
     ours = {
         "type": _type(members["code"]),
         **members,
-        "instance": scope["path"],
+        "instance": link(scope["path"]),
         "request_id": scope.get("request_id"),
     }
     # First for their order, last so that no fact can replace one of them.
@@ -278,6 +280,13 @@ def _add(documented: dict[str, Any], error: AppError) -> None:
         answer["description"] += f"; {error.title}"
 
 
+def _codes(documented: dict[str, Any], status: int) -> Collection[str]:
+    """The codes of the errors that are documented for a status."""
+    content = documented.get(str(status), {}).get("content", {})
+    examples: dict[str, Any] = content.get(MEDIA_TYPE, {}).get("examples", {})
+    return examples.keys()
+
+
 def _describe_operation(operation: dict[str, Any]) -> None:
     documented = operation["responses"]
     invalid = documented.get("422")
@@ -285,6 +294,8 @@ def _describe_operation(operation: dict[str, Any]) -> None:
         documented["422"] = _documented([Unprocessable()])
     for error in _implied(operation):
         _add(documented, error)
+    if DatabaseUnavailable.code in _codes(documented, DatabaseUnavailable.status):
+        _add(documented, SchemaOutdated())
     documented.setdefault(
         "default",
         {

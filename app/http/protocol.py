@@ -25,6 +25,7 @@ from app.core.errors import (
 )
 from app.http import problems
 from app.http.connection_limits import ConnectionCounter
+from app.http.security_headers import missing_headers
 
 LINGER_SECONDS: Final = 30.0
 LINGER_BYTES: Final = 256 * 1024 * 1024
@@ -280,7 +281,7 @@ class _Request:
 
 def _encode(response: Response) -> bytes:
     head = [STATUS_LINE[response.status_code]]
-    for name, value in response.raw_headers:
+    for name, value in [*response.raw_headers, *missing_headers(response.raw_headers)]:
         head += [name, b": ", value, b"\r\n"]
     return b"".join([*head, b"connection: close\r\n\r\n", bytes(response.body)])
 

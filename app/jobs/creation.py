@@ -9,6 +9,7 @@ from app.auth.deps import CurrentUser
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.links import link
 from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, service, views
@@ -93,7 +94,7 @@ def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
 
 
 def _created_response(kind: Kind, submitted: Submitted) -> Response:
-    headers = {"Location": f"/jobs/{submitted.job_id}"}
+    headers = {"Location": link(f"/jobs/{submitted.job_id}")}
     if submitted.is_replay:
         headers["Idempotent-Replayed"] = "true"
     return views.respond(

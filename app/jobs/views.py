@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from app.core import paging
 from app.core.paging import Page
+from app.http.links import link
 from app.jobs.job import Attempt, Job
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
@@ -33,8 +34,8 @@ def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
         job_id=job_id,
         status=status,
         message=message,
-        poll_url=f"/jobs/{job_id}",
-        stream_url=f"/jobs/{job_id}/stream",
+        poll_url=link(f"/jobs/{job_id}"),
+        stream_url=link(f"/jobs/{job_id}/stream"),
     )
 
 
@@ -103,7 +104,7 @@ def _model(model: Any) -> str | None:
 
 
 def _links(job_id: UUID) -> JobLinks:
-    here = f"/jobs/{job_id}"
+    here = link(f"/jobs/{job_id}")
     return JobLinks(self=here, stream=f"{here}/stream", results=f"{here}/results", events=f"{here}/events")
 
 
@@ -116,7 +117,7 @@ def _result(job: Job) -> dict[str, Any] | None:
         seconds = (job.finished_at - job.started_at).total_seconds()
     result = {
         **job.result,
-        "results_url": f"/jobs/{job.id}/results",
+        "results_url": link(f"/jobs/{job.id}/results"),
         "seconds": round(seconds, 6),
         "rows_per_second": round(job.done / seconds, 1) if seconds > 0 else None,
     }

@@ -7,6 +7,7 @@ import msgspec
 
 from app.core import paging
 from app.core.paging import Page
+from app.http.links import link
 from app.models import builtin
 from app.models.schemas import ModelLinks, ModelPage, ModelView, VersionLinks, VersionPage, VersionView
 from app.models.versions import Model, ModelVersion, RegisteredVersion, Visibility
@@ -58,7 +59,7 @@ def model_page(page: Page[Model], limit: int) -> ModelPage:
 
 def version_view(version: RegisteredVersion) -> VersionView:
     """Return a version, as shown to a user who may predict with it. Only the owner sees its lineage."""
-    here = f"/models/{version.name}/versions/{version.version}"
+    here = link(f"/models/{version.name}/versions/{version.version}")
     query = _query(version)
     name = version.name if version.is_own else f"{version.owner}/{version.name}"
     lineage = {key: value for key, value in version.lineage.items() if key != LIBRARIES}
@@ -82,7 +83,7 @@ def version_view(version: RegisteredVersion) -> VersionView:
         created_at=version.created_at,
         links=VersionLinks(
             self=f"{here}{query}",
-            model=f"/models/{version.name}{query}",
+            model=link(f"/models/{version.name}{query}"),
             artifact=f"{here}/artifact{query}",
         ),
     )
@@ -109,8 +110,8 @@ def built_in_version_view(version: ModelVersion) -> VersionView:
         sha256=None,
         created_at=None,
         links=VersionLinks(
-            self=f"/models/{version.name}/versions/{version.version}",
-            model=f"/models/{version.name}",
+            self=link(f"/models/{version.name}/versions/{version.version}"),
+            model=link(f"/models/{version.name}"),
             artifact=None,
         ),
     )
@@ -130,4 +131,5 @@ def _query(owned: Model | RegisteredVersion) -> str:
 
 
 def _model_links(name: str, query: str = "") -> ModelLinks:
-    return ModelLinks(self=f"/models/{name}{query}", versions=f"/models/{name}/versions{query}")
+    here = link(f"/models/{name}")
+    return ModelLinks(self=f"{here}{query}", versions=f"{here}/versions{query}")

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from app.http.state import state_of
 from app.maintenance.maintenance import Maintenance
+from app.operations.schema_check import SchemaCheck
 from app.streams.deps import StreamsState
 
 
@@ -16,6 +17,7 @@ class OperationsState(StreamsState):
     """The state of the process, with what health checks need."""
 
     maintenance: Maintenance
+    schema: SchemaCheck
 
 
 async def get_maintenance(connection: HTTPConnection) -> Maintenance:
@@ -23,4 +25,10 @@ async def get_maintenance(connection: HTTPConnection) -> Maintenance:
     return state_of(connection, OperationsState).maintenance
 
 
+async def get_schema_check(connection: HTTPConnection) -> SchemaCheck:
+    """The check of the database schema."""
+    return state_of(connection, OperationsState).schema
+
+
+SchemaCheckDep = Annotated[SchemaCheck, Depends(get_schema_check)]
 MaintenanceDep = Annotated[Maintenance, Depends(get_maintenance)]

@@ -8,16 +8,19 @@ from fastapi import APIRouter, Request, Response, status
 from redis.asyncio import Redis
 from typing_extensions import TypedDict
 
-from app.core.errors import DatabaseUnavailable, NotFound
+from app.core.config import DocsAccess
+from app.core.errors import DatabaseUnavailable, NotFound, SchemaOutdated
 from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
+from app.http import problems
 from app.http.deps import ResourcesDep
+from app.http.links import link
 from app.jobs.deps import KindsDep
 from app.jobs.queues import queries
 from app.jobs.workers import queries as workers
 from app.operations import gauges
-from app.operations.deps import MaintenanceDep
+from app.operations.deps import MaintenanceDep, SchemaCheckDep
 from app.streams.deps import HubDep
 
 PROBE_SECONDS: Final = 1.0
@@ -62,9 +65,11 @@ class FrontPage(TypedDict):
 @router.get("/", operation_id="getFrontPage", summary="Get the front page")
 async def front_page(resources: ResourcesDep) -> FrontPage:
     """Returns the name, the version and the most useful links."""
-    links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+    links = {"health": link("/health")}
+    if resources.settings.docs_access is not DocsAccess.OFF:
+        links |= {"docs": link("/docs"), "redoc": link("/redoc"), "openapi": link("/openapi.json")}
     if resources.settings.metrics_port is None:
-        links["metrics"] = "/metrics"
+        links["metrics"] = link("/metrics")
     return FrontPage(name="Headrace", version=VERSION, links=links)
 
 
@@ -78,16 +83,24 @@ async def live() -> Liveness:
     "/health/ready",
     operation_id="getReadiness",
     summary="Readiness probe",
-    responses={503: {"model": Liveness, "description": "The process is shutting down"}},
+    responses={
+        503: {
+            **problems.responses(SchemaOutdated)[503],
+            "model": Liveness,
+            "description": "The process is shutting down, or the database has not been migrated",
+        }
+    },
 )
-async def ready(response: Response, hub: HubDep) -> Liveness:
-    """Succeeds unless the process is shutting down.
+async def ready(response: Response, hub: HubDep, schema: SchemaCheckDep) -> Liveness:
+    """Succeeds unless the process is shutting down or the database has not been migrated.
 
     It succeeds even while Postgres is unavailable: the 503 of a route says more than a failing probe.
     """
     if hub.is_closed:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
         return Liveness(status="stopping")
+    if await schema.check():
+        raise SchemaOutdated
     return Liveness(status="ok")
 
 
@@ -95,21 +108,26 @@ async def ready(response: Response, hub: HubDep) -> Liveness:
     "/health",
     operation_id="getHealth",
     summary="Health check",
-    responses={503: {"model": Health, "description": "Postgres is unavailable"}},
+    responses={503: {"model": Health, "description": "Postgres is unavailable or has not been migrated"}},
 )
-async def health(response: Response, resources: ResourcesDep, maintenance: MaintenanceDep) -> Health:
+async def health(
+    response: Response, resources: ResourcesDep, maintenance: MaintenanceDep, schema: SchemaCheckDep
+) -> Health:
     """Reports the health of each part.
 
-    The status is 503 only while Postgres is unavailable: without Redis, all requests still work.
+    The status is 503 only while Postgres is unavailable or has not been migrated: without Redis, all requests
+    still work.
     """
-    workers, is_redis_up = await asyncio.gather(_count_workers(resources), _is_redis_up(resources))
+    workers, is_redis_up, is_outdated = await asyncio.gather(
+        _count_workers(resources), _is_redis_up(resources), schema.check()
+    )
     if workers is None:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     is_well = workers and is_redis_up and all(maintenance.health().values())
     return Health(
-        status="unavailable" if workers is None else "ok" if is_well else "degraded",
+        status=_status(workers, is_well=bool(is_well), is_outdated=is_outdated),
         version=VERSION,
-        db_connected=workers is not None,
+        db_connected=workers is not None or is_outdated,
         redis_connected=is_redis_up,
         workers=workers,
         # Every live worker has the built-in model loaded.
@@ -145,6 +163,12 @@ async def read_metrics(request: Request, resources: ResourcesDep, kinds: KindsDe
         raise NotFound
     page = await gauges.read_metrics(resources, kinds, request.headers.get("accept", ""))
     return Response(page.body, media_type=page.content_type)
+
+
+def _status(workers: int | None, *, is_well: bool, is_outdated: bool) -> str:
+    if workers is None:
+        return SchemaOutdated.code if is_outdated else "unavailable"
+    return "ok" if is_well else "degraded"
 
 
 async def _count_workers(resources: Resources) -> int | None:

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from app.core import database
 from app.core.config import Settings
 from app.core.database import IDLE_IN_TRANSACTION_SECONDS, Database, asyncpg_dsn, sqlalchemy_url
-from app.core.errors import DatabaseUnavailable
+from app.core.errors import DatabaseUnavailable, SchemaOutdated
 from app.core.resources import Resources
 from tests.support import rows
 from tests.support.waiting import until
@@ -52,10 +52,28 @@ def test_every_way_of_being_away_is_unavailability(error: Exception) -> None:
     assert int(said.value.headers["Retry-After"]) > 0
 
 
+@pytest.mark.parametrize("error", [asyncpg.UndefinedTableError("jobs"), asyncpg.UndefinedColumnError("seq")])
+def test_what_a_migration_would_add_is_an_outdated_schema(error: Exception) -> None:
+    with pytest.raises(SchemaOutdated) as said, database.unavailability():
+        raise error
+
+    assert said.value.__cause__ is error
+    assert "headrace migrate" in said.value.detail
+
+
+async def test_an_outdated_schema_is_noticed_by_sessions_and_connections(doors: Database) -> None:
+    with pytest.raises(SchemaOutdated):
+        async with doors.session() as session:
+            await session.exec(text("SELECT 1 FROM a_table_of_tomorrow"))  # type: ignore[call-overload]
+    with pytest.raises(SchemaOutdated):
+        async with doors.connection() as connection:
+            await connection.execute("SELECT a_column_of_tomorrow FROM jobs")
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        asyncpg.UndefinedTableError("no such table"),
+        asyncpg.UndefinedFunctionError("no such function"),
         asyncpg.UniqueViolationError("there already"),
         asyncpg.CheckViolationError("may not be"),
         asyncpg.DataError("what is that"),

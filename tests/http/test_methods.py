@@ -8,6 +8,7 @@ import httpx
 import pytest
 from fastapi import FastAPI, Response
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 
 from app.core.config import Settings
 from app.http.methods import MethodsMiddleware
@@ -23,19 +24,22 @@ CHANGES_EACH_TIME = {"date", "x-request-id"}
 
 
 def _paths() -> dict[str, set[str]]:
-    """The methods of each path of the document, as HTTP has them."""
+    """The methods of each path, as HTTP has them: those of the OpenAPI document, and the pages."""
     unstarted = create_app(
         Settings(_env_file=None, database_url="postgresql://unused", redis_url="redis://unused")
     )
-    found = {}
-    for path, operations in unstarted.openapi()["paths"].items():
-        found[path] = {name.upper() for name in operations} | {"OPTIONS"}
-        if "GET" in found[path]:
-            found[path].add("HEAD")
+    found = {path: {"OPTIONS"} for path in unstarted.openapi()["paths"]}
+    for route in unstarted.router.routes:
+        if isinstance(route, APIRoute):
+            found.setdefault(route.path, {"OPTIONS"}).update(route.methods or ())
+    for methods in found.values():
+        if "GET" in methods:
+            methods.add("HEAD")
     return found
 
 
 PATHS = _paths()
+PAGE_FILES = {"/watch/{name}": "main.js", "/docs/{name}": "swagger.js"}
 READABLE = [path for path, methods in PATHS.items() if "GET" in methods]
 
 
@@ -73,6 +77,10 @@ async def ids(app: FastAPI, served: httpx.AsyncClient, alice: Account) -> dict[s
     }
 
 
+def address(path: str, ids: dict[str, object]) -> str:
+    return path.format(**ids | {"name": PAGE_FILES.get(path, ids["name"])})
+
+
 async def head_and_get(
     served: httpx.AsyncClient, path: str, headers: dict[str, str]
 ) -> tuple[httpx.Response, httpx.Response]:
@@ -90,7 +98,7 @@ async def test_head_is_get_without_the_body(
     served: httpx.AsyncClient, alice: Account, ids: dict[str, object]
 ) -> None:
     for path in READABLE:
-        head, get = await head_and_get(served, path.format(**ids), alice.headers)
+        head, get = await head_and_get(served, address(path, ids), alice.headers)
 
         assert head.status_code == get.status_code, path
         assert head.status_code < 400 or "artifact" in path, path  # the built-in model has no file
@@ -104,8 +112,8 @@ async def test_head_is_get_without_the_body(
 
 
 async def test_head_is_refused_as_get_is(served: httpx.AsyncClient, ids: dict[str, object]) -> None:
-    for path in (path for path in READABLE if "{" in path):
-        head, get = await head_and_get(served, path.format(**ids), {})
+    for path in (path for path in READABLE if "{" in path and path not in PAGE_FILES):
+        head, get = await head_and_get(served, address(path, ids), {})
 
         assert head.status_code == get.status_code == 401, path
         assert head.headers["www-authenticate"] == "Bearer"
@@ -160,23 +168,25 @@ async def test_head_says_how_large_a_file_is_and_ignores_ranges(
     assert (part.status_code, part.headers["content-length"]) == (200, "8")  # RFC 9110, 14.2
 
 
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
 async def test_a_method_that_a_path_does_not_have_is_refused_with_those_that_it_has(
-    served: httpx.AsyncClient, alice: Account, ids: dict[str, object]
+    served: httpx.AsyncClient, alice: Account, ids: dict[str, object], prefix: str
 ) -> None:
     for path, has in PATHS.items():
         allow = ", ".join(method for method in METHODS if method in has)
         for method in ("TRACE", "MADE-UP", *(method for method in METHODS if method not in has)):
-            answer = await served.request(method, path.format(**ids), headers=alice.headers)
+            answer = await served.request(method, prefix + address(path, ids), headers=alice.headers)
             assert (answer.status_code, answer.headers.get("allow")) == (405, allow), (method, path)
             if method != "HEAD":
                 assert answer.json()["code"] == "method_not_allowed"
 
 
+@pytest.mark.parametrize("prefix", ["", "/api/v1"])
 async def test_options_names_the_methods_to_anybody(
-    served: httpx.AsyncClient, ids: dict[str, object]
+    served: httpx.AsyncClient, ids: dict[str, object], prefix: str
 ) -> None:
     for path, has in PATHS.items():
-        answer = await served.options(path.format(**ids))
+        answer = await served.options(prefix + address(path, ids))
 
         assert (answer.status_code, answer.content) == (204, b""), path
         assert answer.headers["allow"] == ", ".join(method for method in METHODS if method in has)

@@ -16,19 +16,28 @@ K8S: Final = ROOT / "k8s"
 KUBECTL: Final = Path(sys.executable).parent / "kubectl"
 OVERLAYS: Final = ("dev", "production", "production-hpa")
 WITH_GPU: Final = "production with gpu"
-RENDERINGS: Final = (*OVERLAYS, WITH_GPU)
+WITH_EMAILS: Final = "production with emails"
+RENDERINGS: Final = (*OVERLAYS, WITH_GPU, WITH_EMAILS)
+
+_ADDED: Final[dict[str, Any]] = {
+    WITH_GPU: {"resources": ["../production", "../../components/gpu"], "components": ["../../version"]},
+    WITH_EMAILS: {
+        "resources": ["../production"],
+        "components": ["../../components/egress-notifications", "../../version"],
+    },
+}
 
 Manifest = dict[str, Any]
 
 
 @cache
 def rendered_text(rendering: str) -> str:
-    """The YAML of an overlay, or of production with the component for GPUs."""
-    if rendering != WITH_GPU:
+    """The YAML of an overlay, or of production with another component."""
+    if rendering not in _ADDED:
         return build(K8S / "overlays" / rendering)
     # Beside the overlays, because kustomize takes no absolute path.
     with tempfile.TemporaryDirectory(dir=K8S / "overlays", prefix=".test-") as folder:
-        overlay = {"resources": ["../production", "../../components/gpu"], "components": ["../../version"]}
+        overlay = {"namespace": "headrace", **_ADDED[rendering]}
         Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(overlay), encoding="utf-8")
         return build(Path(folder))
 

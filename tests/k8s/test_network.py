@@ -7,6 +7,7 @@ import pytest
 from tests.k8s.policies import Host, Peer, Pod, may_connect
 from tests.k8s.rendering import (
     RENDERINGS,
+    WITH_EMAILS,
     Manifest,
     labels,
     main_container,
@@ -26,7 +27,7 @@ METADATA = Host("169.254.169.254")
 INTERNET = Host("198.51.100.7")
 PLACEHOLDER = Host("192.0.2.10")
 
-PORTS = (53, 80, 443, 4318, 5432, 6379, 8000, 9000)
+PORTS = (25, 53, 80, 443, 465, 587, 4318, 5432, 6379, 8000, 9000)
 OUTSIDERS: dict[str, Peer] = {
     "ingress": INGRESS,
     "prometheus": PROMETHEUS,
@@ -62,6 +63,8 @@ def expected(rendering: str, names: set[str]) -> set[tuple[str, str, int]]:
         table |= {(ours, hints, 6379), ("prometheus", ours, 9000)}
         if not stores:
             table |= {(ours, "placeholder", 443), (ours, "prometheus", 4318)}
+    if rendering == WITH_EMAILS:
+        table |= {("headrace-worker", "placeholder", port) for port in (465, 587)}
     if stores:
         table.add(("keda", "postgres", 5432))
     for ours in names - OUTSIDERS.keys():

@@ -6,9 +6,11 @@ from app.core.version import VERSION
 from tests.k8s.rendering import (
     K8S,
     RENDERINGS,
+    WITH_EMAILS,
     WITH_GPU,
     Manifest,
     build,
+    labels,
     name_of,
     of_kind,
     ours,
@@ -68,6 +70,11 @@ EXPECTED = {
     | MONITORING
     | {API_SCALER, "HorizontalPodAutoscaler/headrace-worker"},
     WITH_GPU: NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER} | GPU,
+    WITH_EMAILS: NAMESPACED
+    | EXTERNAL
+    | MONITORING
+    | KEDA
+    | {API_SCALER, "NetworkPolicy/egress-notifications"},
 }
 
 
@@ -114,6 +121,17 @@ def test_no_image_is_whatever_happens_to_be_the_newest(rendering: str) -> None:
         for container in pod(workload)["containers"]:
             assert ":" in container["image"]
             assert not container["image"].endswith(":latest")
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_a_worker_reaches_smtp_if_and_only_if_it_serves_emails(rendering: str) -> None:
+    for worker in ours(rendered(rendering)):
+        [container] = pod(worker)["containers"]
+        queues = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
+        serves_emails = "emails" in (queues.get("WORKER_QUEUES") or "").split(",")
+
+        assert (labels(worker).get("headrace-emails") == "served") == serves_emails, name_of(worker)
+        assert serves_emails == (rendering == WITH_EMAILS and name_of(worker) == "headrace-worker")
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)

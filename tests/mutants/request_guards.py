@@ -12,6 +12,8 @@ ADDRESSES: Final = "app/http/addresses.py"
 RATE_LIMITS: Final = "app/auth/rate_limits.py"
 AUTH_ROUTES: Final = "app/auth/routes.py"
 TURNS: Final = "app/auth/concurrency_limit.py"
+HEADERS: Final = "app/http/security_headers.py"
+CORS: Final = "app/http/cors.py"
 SPACE: Final = "app/jobs/searches/space.py"
 
 
@@ -21,6 +23,26 @@ def _lingering(test: str) -> str:
 
 def _rate_limits(test: str) -> str:
     return f"tests/auth/test_rate_limits.py::{test}"
+
+
+def _links(test: str) -> str:
+    return f"tests/http/test_links.py::{test}"
+
+
+def _headers(test: str) -> str:
+    return f"tests/http/test_security_headers.py::{test}"
+
+
+def _cors(test: str) -> str:
+    return f"tests/http/test_cors.py::{test}"
+
+
+def _docs(test: str) -> str:
+    return f"tests/docs/test_routes.py::{test}"
+
+
+def _schema(test: str) -> str:
+    return f"tests/operations/test_schema_check.py::{test}"
 
 
 REQUEST_GUARDS: Final = (
@@ -144,6 +166,125 @@ REQUEST_GUARDS: Final = (
         "                self._queues.move_to_end(network)",
         "                pass",
         ("tests/auth/test_concurrency_limit.py::test_a_flood_from_one_network_does_not_delay_another",),
+    ),
+    Mutant(
+        "prefix: a link without it",
+        "app/http/links.py",
+        "    return _prefix.get() + path",
+        "    return path",
+        (_links("test_links_keep_the_prefix_under_which_they_were_asked_for"),),
+    ),
+    Mutant(
+        "prefix: a proxy that removes it changes the links",
+        "app/http/prefixes.py",
+        'links.under(self._root_path + (VERSIONED_PREFIX if is_versioned else ""))',
+        'links.under(VERSIONED_PREFIX if is_versioned else "")',
+        (_links("test_a_proxy_may_have_removed_its_prefix"),),
+    ),
+    Mutant(
+        "prefix: a longer name is taken for it",
+        "app/http/prefixes.py",
+        'path == prefix or path.startswith(prefix + "/")',
+        "path.startswith(prefix)",
+        (_links("test_a_prefix_alone_is_the_front_page"),),
+    ),
+    Mutant(
+        "headers: only on success",
+        HEADERS,
+        "                headers += missing_headers(headers)",
+        '                headers += missing_headers(headers) if message["status"] < 400 else []',
+        (_headers("test_every_response_has_them_also_errors"),),
+    ),
+    Mutant(
+        "headers: answers to users are stored",
+        HEADERS,
+        '        missing.append(_REVALIDATED if b"etag" in names else _NOT_STORED)',
+        "        pass",
+        (_headers("test_an_answer_to_a_user_is_not_stored"),),
+    ),
+    Mutant(
+        "headers: a route's own policy is doubled",
+        HEADERS,
+        "[header for header in _ALWAYS if header[0] not in names]",
+        "[*_ALWAYS]",
+        (_headers("test_a_route_that_sets_its_own_header_keeps_it"),),
+    ),
+    Mutant(
+        "headers: anybody's X-Forwarded-Proto",
+        HEADERS,
+        "if client is None or not is_trusted(client[0], self._trusted_proxies):",
+        "if client is None:",
+        (_headers("test_hsts_is_sent_over_https_only_as_a_trusted_proxy_says"),),
+    ),
+    Mutant(
+        "headers: the server's own refusals have none",
+        PROTOCOL,
+        "[*response.raw_headers, *missing_headers(response.raw_headers)]",
+        "response.raw_headers",
+        (_headers("test_a_refusal_of_the_server_itself_has_them_too"),),
+    ),
+    Mutant(
+        "cors: any origin",
+        CORS,
+        "is_listed = origin in self._origins",
+        "is_listed = origin is not None",
+        (_cors("test_another_origin_gets_no_cors_header_on_any_route"),),
+    ),
+    Mutant(
+        "cors: a cache gives it to another origin",
+        CORS,
+        '                answer.add_vary_header("Origin")',
+        "                pass",
+        (_cors("test_another_origin_gets_no_cors_header_on_any_route"),),
+    ),
+    Mutant(
+        "cors: a preflight request names any header",
+        CORS,
+        "if _HEADER_NAMES.fullmatch(wanted):",
+        "if wanted:",
+        (_cors("test_a_preflight_request_cannot_smuggle_a_header"),),
+    ),
+    Mutant(
+        "cors: a wildcard",
+        "app/core/config.py",
+        "    if not _ORIGIN.fullmatch(value):",
+        "    if False:",
+        (_cors("test_a_wildcard_or_what_is_no_origin_is_refused_at_the_start"),),
+    ),
+    Mutant(
+        "docs: open in production",
+        "app/core/config.py",
+        "DocsAccess.OFF if self.is_production else DocsAccess.OPEN",
+        "DocsAccess.OPEN",
+        (_docs("test_without_documentation_nothing_of_it_is_there"),),
+    ),
+    Mutant(
+        "docs: the document without a token",
+        "app/docs/routes.py",
+        "is_open = access is DocsAccess.OPEN",
+        "is_open = True",
+        (_docs("test_signed_in_means_that_the_document_needs_a_token"),),
+    ),
+    Mutant(
+        "schema: an outdated one is an internal error",
+        "app/core/database.py",
+        "    except _OUTDATED as error:\n        raise SchemaOutdated from error\n",
+        "",
+        (_schema("test_every_route_that_needs_the_database_says_what_to_do"),),
+    ),
+    Mutant(
+        "schema: an outdated one is an internal error of a session",
+        "app/core/database.py",
+        "        if isinstance(cause, _OUTDATED):",
+        "        if False:",
+        ("tests/core/test_database.py::test_an_outdated_schema_is_noticed_by_sessions_and_connections",),
+    ),
+    Mutant(
+        "schema: ready without a migration",
+        "app/operations/routes.py",
+        "    if await schema.check():",
+        "    if False:",
+        (_schema("test_every_route_that_needs_the_database_says_what_to_do"),),
     ),
     Mutant(
         "search: numbers of any size",

@@ -28,7 +28,13 @@ LONG_PATHS: Final = frozenset(
         "models/test_uploads.py",
         "monitoring/test_system.py",
     }
-    | {"client/test_fuzzing.py", "client/test_generated.py", "streams/test_shutdown.py", "watch/test_page.py"}
+    | {
+        "client/test_fuzzing.py",
+        "client/test_generated.py",
+        "streams/test_shutdown.py",
+        "watch/test_page.py",
+        "docs/test_pages.py",
+    }
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
     | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )

@@ -8,8 +8,9 @@ import pytest
 from fastapi import FastAPI
 
 from app.core.config import Settings
+from app.http.pages import MEDIA_TYPES
 from app.main import create_app
-from app.watch.routes import CONTENT_SECURITY_POLICY, FILES, MEDIA_TYPES, PAGE, STATIC
+from app.watch.routes import FILES, HEADERS, PAGE, STATIC
 
 SCHEMES = {"light": 0, "dark": 1}
 # What is written in which colour on which ground.
@@ -57,7 +58,7 @@ async def test_every_file_has_its_type_the_policy_and_a_tag(client: httpx.AsyncC
     assert answer.status_code == 200
     assert answer.content == (STATIC / name).read_bytes()
     assert answer.headers["content-type"] == MEDIA_TYPES[f".{name.rpartition('.')[2]}"]
-    assert answer.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
+    assert answer.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["cache-control"] == "no-cache"
@@ -65,7 +66,7 @@ async def test_every_file_has_its_type_the_policy_and_a_tag(client: httpx.AsyncC
 
 
 def test_the_policy_lets_in_nothing_but_our_own_files() -> None:
-    assert CONTENT_SECURITY_POLICY == (
+    assert HEADERS["Content-Security-Policy"] == (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
         "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     )
@@ -103,11 +104,19 @@ async def test_nothing_else_is_served(client: httpx.AsyncClient, path: str) -> N
     assert answer.json()["code"] == "not_found"
 
 
-async def test_the_page_works_below_a_prefix_too(client: httpx.AsyncClient) -> None:
-    page = (await client.get("/api/v1/watch")).text
+@pytest.mark.parametrize("prefix", ["/ml", "/api/v1", "/ml/api/v1"])
+async def test_the_page_works_below_a_prefix_too(prefix: str) -> None:
+    application = create_app(
+        Settings(
+            _env_file=None, database_url="postgresql://unused", redis_url="redis://unused", root_path="/ml"
+        )
+    )
+    transport = httpx.ASGITransport(application)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        page = (await client.get(f"{prefix}/watch")).text
 
-    for link in re.findall(r'(?:href|src)="([^"]+)"', page):
-        assert (await client.get(f"/api/v1/{link}")).status_code == 200, link
+        for link in re.findall(r'(?:href|src)="([^"]+)"', page):
+            assert (await client.get(f"{prefix}/{link}")).status_code == 200, link
 
 
 def test_the_page_is_no_part_of_the_api(app: FastAPI) -> None:

@@ -9,6 +9,7 @@ import asyncpg
 from fastapi import Response, status
 
 from app.core.resources import Resources
+from app.http.links import link
 from app.jobs import views
 from app.jobs.errors import TooManyActiveJobs
 from app.jobs.groups import service
@@ -42,7 +43,7 @@ async def create(
         if earlier is None:
             raise
         submitted = earlier
-    here = f"/groups/{submitted.group_id}"
+    here = link(f"/groups/{submitted.group_id}")
     headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
     created = GroupCreated(
         group_id=submitted.group_id, job_ids=submitted.job_ids, message=message, poll_url=here

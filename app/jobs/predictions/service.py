@@ -4,6 +4,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.http.links import link
 from app.jobs.errors import (
     PredictionCancelled,
     PredictionFailed,
@@ -43,14 +44,15 @@ def read_predictions(job: Job, waited_seconds: float) -> Predicted:
     Raises PredictionPending, PredictionCancelled, PredictionTooLarge, PredictionFailed, and PredictionRefused
     for rows or a model that would fail again.
     """
+    here = link(f"/jobs/{job.id}")
     if not job.has_ended:
-        raise PredictionPending(seconds=int(waited_seconds), job_id=str(job.id), poll_url=f"/jobs/{job.id}")
+        raise PredictionPending(seconds=int(waited_seconds), job_id=str(job.id), poll_url=here)
     if job.status is Status.CANCELLED:
         raise PredictionCancelled(job_id=str(job.id))
     if job.status is Status.FAILED:
         raise _failure(job)
     if job.outputs is None and not job.is_pruned:
-        raise PredictionTooLarge(limit=MAX_ANSWER_BYTES, job_id=str(job.id), url=f"/jobs/{job.id}/results")
+        raise PredictionTooLarge(limit=MAX_ANSWER_BYTES, job_id=str(job.id), url=f"{here}/results")
     if job.outputs is None:
         raise ResultsExpired(job_id=str(job.id))
     # The job has a single batch. If its output were in a part file, `outputs` would be None.

@@ -1,0 +1,175 @@
+"""The OpenAPI document and the pages that show it: `/openapi.json`, `/docs` and `/redoc`.
+
+The scripts of Swagger UI and ReDoc are files of the package `fastapi-standalone-docs`; its code is not used.
+The pages load nothing from another host.
+"""
+
+import asyncio
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from fastapi import APIRouter, FastAPI, Request, Response, status
+
+from app.auth.deps import CurrentUser
+from app.core.config import DocsAccess
+from app.core.errors import NotFound
+from app.http import pages
+from app.http.conditional import Conditions, ConditionsDep, IfNoneMatchDep
+from app.http.links import link, prefix
+from app.http.pages import PageFile
+
+STATIC: Final = Path(__file__).parent / "static"
+VENDORED: Final = (
+    "swagger/swagger-ui-bundle.js",
+    "swagger/swagger-ui.css",
+    "swagger/LICENSE",
+    "redoc/redoc.standalone.js",
+    "redoc/logo-mini.svg",
+    "redoc/redoc.standalone.js.LICENSE.txt",
+)
+
+SWAGGER_HEADERS: Final = pages.headers(
+    {
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+    }
+)
+REDOC_HEADERS: Final = pages.headers(
+    {
+        "script-src": "'self'",
+        # ReDoc writes its styles into the page, and searches in a worker that it makes from its own text.
+        "style-src": "'self' 'unsafe-inline'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "worker-src": "blob:",
+    }
+)
+
+
+def docs_router(access: DocsAccess) -> APIRouter:
+    """Return the routes for a value of the setting DOCS; none if it is `off`.
+
+    If it is `signed-in`, the pages are served to everyone and ask for a username and a password; only the
+    document itself needs a bearer token.
+    """
+    router = APIRouter(include_in_schema=False)
+    if access is DocsAccess.OFF:
+        return router
+    documents = _Documents()
+
+    async def get_document(request: Request, conditions: IfNoneMatchDep) -> Response:
+        """Serve the OpenAPI document."""
+        return await documents.respond(request.app, conditions, caching="no-cache")
+
+    async def get_document_signed_in(
+        request: Request, conditions: IfNoneMatchDep, _user: CurrentUser
+    ) -> Response:
+        """Serve the OpenAPI document to a user."""
+        return await documents.respond(request.app, conditions, caching="private, no-cache")
+
+    is_open = access is DocsAccess.OPEN
+    router.add_api_route("/openapi.json", get_document if is_open else get_document_signed_in)
+    router.add_api_route("/docs", get_swagger_ui)
+    router.add_api_route("/docs/{name}", get_docs_file)
+    router.add_api_route("/redoc", get_redoc)
+    router.add_api_route("/redoc/logo-mini.svg", get_redoc_logo)
+    return router
+
+
+class _Documents:
+    """The OpenAPI document, encoded once for each prefix that requests have."""
+
+    def __init__(self) -> None:
+        self._encoded: dict[str, tuple[bytes, str]] = {}
+
+    async def respond(self, app: FastAPI, conditions: Conditions, *, caching: str) -> Response:
+        """Respond with the document under the prefix of the current request, or with 304."""
+        # Building it takes half a second; other requests are served meanwhile.
+        encoded = self._encoded.get(prefix())
+        if encoded is None:
+            encoded = await asyncio.to_thread(self._encode, app)
+        content, etag = encoded
+        headers = {"ETag": etag, "Cache-Control": caching}
+        if conditions.is_unchanged(etag):
+            return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(content, headers=headers, media_type="application/json")
+
+    def _encode(self, app: FastAPI) -> tuple[bytes, str]:
+        content = msgspec.json.encode(located(app.openapi()))
+        encoded = self._encoded[prefix()] = (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        return encoded
+
+
+async def get_swagger_ui(conditions: ConditionsDep) -> Response:
+    """Serve the page of Swagger UI."""
+    return await _PAGES["swagger.html"].respond(conditions)
+
+
+async def get_redoc(conditions: ConditionsDep) -> Response:
+    """Serve the page of ReDoc."""
+    return await _PAGES["redoc.html"].respond(conditions)
+
+
+async def get_redoc_logo(conditions: ConditionsDep) -> Response:
+    """Serve the logo that ReDoc loads from below its page."""
+    return await FILES["logo-mini.svg"].respond(conditions)
+
+
+async def get_docs_file(name: str, conditions: ConditionsDep) -> Response:
+    """Serve a script or a style sheet of the pages. Raises NotFound."""
+    if name not in FILES:
+        raise NotFound
+    return await FILES[name].respond(conditions)
+
+
+def located(document: dict[str, Any]) -> dict[str, Any]:
+    """Return a document whose server and sign-in URLs are under the prefix of the current request."""
+    components: dict[str, Any] = document.get("components", {})
+    schemes = components.get("securitySchemes", {})
+    return {
+        **document,
+        "servers": [{"url": prefix() or "/"}],
+        "components": {
+            **components,
+            "securitySchemes": {name: _located_scheme(scheme) for name, scheme in schemes.items()},
+        },
+    }
+
+
+def _located_scheme(scheme: dict[str, Any]) -> dict[str, Any]:
+    if "flows" not in scheme:
+        return scheme
+    # Tools disagree about the base of a relative URL: the document, the server or the page.
+    flows = {
+        name: {
+            member: link(f"/{value}") if member.endswith("Url") else value for member, value in flow.items()
+        }
+        for name, flow in scheme["flows"].items()
+    }
+    return {**scheme, "flows": flows}
+
+
+_PAGES: Final = {
+    "swagger.html": PageFile.read(STATIC / "swagger.html", SWAGGER_HEADERS),
+    "redoc.html": PageFile.read(STATIC / "redoc.html", REDOC_HEADERS),
+}
+
+
+def _load() -> dict[str, PageFile]:
+    """Read the files that the pages load, by the names under which they are served."""
+    vendored = files("fastapi_standalone_docs") / "static"
+    found = {path.name: PageFile.read(path, SWAGGER_HEADERS) for path in STATIC.glob("*.[cj]s*")}
+    for name in VENDORED:
+        path = vendored / name
+        served_as = "swagger-ui.LICENSE.txt" if path.name == "LICENSE" else path.name
+        found[served_as] = PageFile.read(path, SWAGGER_HEADERS)
+    return found
+
+
+# Read once at import: no name from a request ever reaches the file system.
+FILES: Final = _load()
