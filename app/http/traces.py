@@ -23,6 +23,12 @@ def telemetry(prepared: "Tracing | None") -> TelemetryConfig:
     """
     if prepared is None:
         return {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+    draw = prepared.sampler.draw
+
+    def exclude(scope: MutableMapping[str, Any]) -> bool:
+        # Most requests are not sampled. Deciding it here takes a fifth of the time of an unsampled span.
+        return is_excluded(scope) or not (names_trace(scope) or draw())
+
     return {
         "tracing": True,
         "tracer_provider": prepared.provider,
@@ -30,7 +36,7 @@ def telemetry(prepared: "Tracing | None") -> TelemetryConfig:
         "metrics": False,
         "logs": False,
         "auto_configure": False,
-        "exclude": is_excluded,
+        "exclude": exclude,
     }
 
 

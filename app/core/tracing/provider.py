@@ -42,8 +42,9 @@ class Tracing:
             headers=_parse_headers("" if headers is None else headers.get_secret_value()),
         )
         self._queue = SpanQueue(exporter)
+        self.sampler = ShareSampler(settings.trace_share)
         self.provider = TracerProvider(
-            sampler=ShareSampler(settings.trace_share),
+            sampler=self.sampler,
             resource=Resource.create(
                 {
                     "service.namespace": "headrace",
@@ -75,7 +76,7 @@ class Tracing:
     def sending(self, queue: str | None, *, job_id: UUID | None, jobs: int | None) -> Iterator[tracing.Send]:
         """See `app.core.tracing.sending`."""
         request = trace.get_current_span().get_span_context()
-        if request.is_valid and not request.trace_flags.sampled:
+        if not request.trace_flags.sampled:
             yield tracing.Send()  # unsampled spans cost time too
             return
         attributes = _messaging("send", queue)
@@ -150,6 +151,10 @@ class ShareSampler(Sampler):
             attributes = {name: value for name, value in attributes.items() if name in _OF_REQUESTS}
         return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
 
+    def draw(self) -> bool:
+        """Whether one request belongs to the share."""
+        return random.random() < self._share  # noqa: S311  # nothing depends on its being secret
+
     def get_description(self) -> str:
         """Describe the sampler."""
         return f"ShareSampler{{{self._share}}}"
@@ -159,7 +164,7 @@ class ShareSampler(Sampler):
             return parent.trace_flags.sampled
         if links:
             return any(link.context.trace_flags.sampled for link in links)
-        return random.random() < self._share  # noqa: S311  # nothing depends on its being secret
+        return not parent.is_valid or self.draw()  # a request that names no trace was drawn before
 
 
 def _messaging(operation: str, queue: str | None) -> dict[str, str | int | float]:

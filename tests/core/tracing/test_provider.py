@@ -31,7 +31,6 @@ def is_sampled(share: float, parent: Context, links: tuple[Link, ...] = ()) -> b
 def test_a_share_of_0_takes_none_and_of_1_all_whatever_an_unknown_client_says(
     share: float, flags: TraceFlags
 ) -> None:
-    assert is_sampled(share, Context()) is (share == 1.0)
     assert is_sampled(share, below(flags, is_remote=True)) is (share == 1.0)
 
 
@@ -39,7 +38,6 @@ def test_the_flag_of_a_trusted_client_decides() -> None:
     with tracing.trusting_client():
         assert is_sampled(0.0, below(SAMPLED, is_remote=True))
         assert not is_sampled(1.0, below(NOT_SAMPLED, is_remote=True))
-        assert not is_sampled(0.0, Context()), "it named no trace"
     assert not is_sampled(0.0, below(SAMPLED, is_remote=True))
 
 
@@ -54,6 +52,11 @@ def test_about_the_share_of_many_requests_is_taken() -> None:
     sampled = sum(is_sampled(0.5, below(SAMPLED, is_remote=True)) for _ in range(2000))
 
     assert 800 < sampled < 1200  # nine standard deviations
+
+
+def test_a_request_that_names_no_trace_is_drawn_before_its_span() -> None:
+    assert is_sampled(0.0, Context())
+    assert (ShareSampler(0.0).draw(), ShareSampler(1.0).draw()) == (False, True)
 
 
 def test_a_request_starts_without_what_its_client_wrote() -> None:
