@@ -86,7 +86,11 @@ async def test_every_line_is_a_record_that_names_its_origin_and_holds_no_secret(
     assert {record["pod"] for record in of_api} == {"api-0"}
     assert "one\ntwo" in {record.get("worker") for record in of_worker}
     [line] = [record for record in of_api if record.get("path") == "/jobs/batch-predict"]
-    assert (line["event"], line["route"], line["user_id"]) == ("request", "/jobs/batch-predict", me["user_id"])
+    assert (line["event"], line["route"], line["user_id"]) == (
+        "request",
+        "/jobs/batch-predict",
+        me["user_id"],
+    )
     [unmatched] = [record for record in of_api if "forged" in record.get("path", "")]
     assert (unmatched["route"], unmatched["status"]) == ("unmatched", 404)
 
