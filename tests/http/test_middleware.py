@@ -14,8 +14,10 @@ from starlette.responses import StreamingResponse
 from starlette.types import Message
 from structlog.testing import capture_logs
 
+from app.core.database import Database
 from app.http import middleware
 from tests.http.conftest import BODY_LIMIT
+from tests.support import jobs
 from tests.support.accounts import Account
 
 
@@ -287,6 +289,21 @@ async def test_a_request_that_waits_on_purpose_is_counted_and_not_timed(
     counted, timed = requests_counted(**labels, status="200"), requests_timed(**labels)
     await visitor.get("/wait?wait=30")
     await visitor.get("/wait")
+
+    assert requests_counted(**labels, status="200") == counted + 2
+    assert requests_timed(**labels) == timed + 1
+
+
+async def test_a_request_for_a_job_is_timed_unless_it_waits_for_its_end(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    job_id = await jobs.create(store, alice.id)
+    labels = {"method": "GET", "route": "/jobs/{job_id}"}
+    counted, timed = requests_counted(**labels, status="200"), requests_timed(**labels)
+
+    for query in ("", "?wait=0.01"):
+        answer = await client.get(f"/jobs/{job_id}{query}", headers=alice.headers)
+        assert answer.status_code == 200
 
     assert requests_counted(**labels, status="200") == counted + 2
     assert requests_timed(**labels) == timed + 1
