@@ -7,7 +7,8 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
-from app.core import logging
+from app.core import logging, metrics
+from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.version import VERSION
 from app.datasets.import_limits import ImportLimits
@@ -59,13 +60,14 @@ def create_app(
 ) -> FastAPI:
     """Build the API. Its state is opened when it starts and closed when it stops.
 
-    Raises ConfigurationError if production has no SECRET_KEY of its own. Without `settings` it reads the
-    environment, and raises ConfigurationError for wrong settings there.
+    Raises ConfigurationError if production has no SECRET_KEY of its own, or if PROMETHEUS_MULTIPROC_DIR is
+    set. Without `settings` it reads the environment, and raises ConfigurationError for wrong settings there.
     """
     if settings is None:  # started by an ASGI server, which cannot pass any
         settings = load_settings()
-        logging.configure(settings)
+        logging.configure(settings, Component.API)
     ensure_secret_key(settings)
+    metrics.describe_process(Component.API)
     loaded = settings
     kinds = registry.load(loaded.plugins)
     formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload
@@ -124,5 +126,6 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
             bytes_per_second=settings.min_bytes_per_second,
         ),
         small_bodies=budget.small,
+        routes=app.router.routes,
         is_stopping=is_stopping,
     )

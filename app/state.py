@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.auth.services import open_auth_services
-from app.core import background, health_server
+from app.core import background, event_loop, health_server
 from app.core.config import Settings
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
@@ -109,6 +109,7 @@ async def _running(state: AppState) -> AsyncIterator[None]:
         state.maintenance.run_forever(),
         state.admission.recheck_forever(),
         clock.run_forever(),
+        event_loop.measure_lag_forever(),
     ):
         with shutdown.close_streams_first(state.close_streams, lambda: not state.has_streams):
             yield

@@ -11,7 +11,8 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 import uvloop
 
-from app.core import hardening, logging
+from app.core import hardening, logging, metrics
+from app.core.component import Component
 from app.core.config import load_settings
 from app.core.errors import ConfigurationError
 from worker.children.errors import ChildStartFailed
@@ -29,9 +30,10 @@ def main() -> int:
     }
     try:
         settings = load_settings(**{name: value for name, value in overrides.items() if value is not None})
+        metrics.describe_process(Component.WORKER)
     except ConfigurationError as error:
         return _cannot_start(error)
-    logging.configure(settings)
+    logging.configure(settings, Component.WORKER)
     # Before the first child starts: a child could read our environment.
     hardening.drop_secrets()
     try:

@@ -9,6 +9,7 @@ from app.core import failpoints, metrics
 from app.jobs.counting import count_rows
 from app.jobs.transition_types import ClaimedJob
 from worker.children import messages
+from worker.children.encoding import MAX_TEXT_CHARACTERS
 from worker.children.messages import LocalFile
 from worker.children.pool import Child, ChildProtocolError
 from worker.files import Files
@@ -18,6 +19,10 @@ from worker.reports import Reports
 
 GATHER_SECONDS: Final = 0.005
 """Wait for further batches; much shorter than a child may run ahead, so that it does not idle meanwhile."""
+
+MAX_LEVEL_CHARACTERS: Final = 16
+MAX_HANDLER_LINES: Final = 1000
+"""Lines of a handler that one attempt may write to the worker's log."""
 
 End = messages.Done | messages.Yielded | messages.Failed
 
@@ -44,6 +49,7 @@ class Conversation:
         self._lease = lease
         self._next_batch = job.next_batch
         self._checkpoint_file = job.checkpoint_file
+        self._handler_log = _HandlerLog()
 
     def start(self, files: dict[str, LocalFile]) -> None:
         """Start the handler with these files."""
@@ -72,7 +78,7 @@ class Conversation:
         quota or a completion rejects a report.
         """
         while True:
-            batches, end = await _receive(self._child)
+            batches, end = await self._receive()
             if end is not None:
                 self._lease.mark_ending(self._job.id, self._job.attempt)
             if isinstance(end, messages.Done):
@@ -101,35 +107,51 @@ class Conversation:
         for batch in batches:
             metrics.BATCH_SECONDS.labels(self._job.kind).observe(batch.seconds)
 
+    async def _receive(self) -> tuple[list[messages.Batch], End | None]:
+        """Wait for a message, and return all batches received so far, up to an end.
 
-async def _receive(child: Child) -> tuple[list[messages.Batch], End | None]:
-    """Wait for a message, and return all batches received so far, up to an end.
+        Batches that took less time than a commit takes are delayed a little, so that they are committed
+        together.
+        """
+        batches: list[messages.Batch] = []
+        end = await self._take(await self._child.receive(), batches)
+        if end is None and sum(batch.seconds for batch in batches) < GATHER_SECONDS:
+            await asyncio.sleep(GATHER_SECONDS)
+            end = await self._take(self._child.receive_nowait(), batches)
+        return batches, end
 
-    Batches that took less time than a commit takes are delayed a little, so that they are committed together.
-    """
-    batches: list[messages.Batch] = []
-    end = await _take(child, await child.receive(), batches)
-    if end is None and sum(batch.seconds for batch in batches) < GATHER_SECONDS:
-        await asyncio.sleep(GATHER_SECONDS)
-        end = await _take(child, child.receive_nowait(), batches)
-    return batches, end
+    async def _take(self, message: messages.FromChild | None, batches: list[messages.Batch]) -> End | None:
+        """Add this message and all that follow to the batches, at least one, up to an end."""
+        while message is not None:
+            match message:
+                case messages.Batch():
+                    batches.append(message)
+                case messages.Log():
+                    self._handler_log.write(message)
+                case messages.Done() | messages.Yielded() | messages.Failed():
+                    return message
+                case messages.Ready():
+                    raise ChildProtocolError("the child sent Ready during a job")
+                case never:
+                    assert_never(never)
+            message = self._child.receive_nowait() if batches else await self._child.receive()
+        return None
 
 
-async def _take(
-    child: Child, message: messages.FromChild | None, batches: list[messages.Batch]
-) -> End | None:
-    """Add this message and all that follow to the batches, at least one, up to an end."""
-    while message is not None:
-        match message:
-            case messages.Batch():
-                batches.append(message)
-            case messages.Log():
-                log.info("handler_log", level=message.level, text=message.text)
-            case messages.Done() | messages.Yielded() | messages.Failed():
-                return message
-            case messages.Ready():
-                raise ChildProtocolError("the child sent Ready during a job")
-            case never:
-                assert_never(never)
-        message = child.receive_nowait() if batches else await child.receive()
-    return None
+class _HandlerLog:
+    """Writes the lines of one attempt's handler to the worker's log, up to a limit."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+
+    def write(self, line: messages.Log) -> None:
+        self._lines += 1
+        if self._lines <= MAX_HANDLER_LINES:
+            # The level is the handler's word for it. That of the record is ours: an ERROR needs an operator.
+            log.info(
+                "handler_log",
+                handler_level=line.level[:MAX_LEVEL_CHARACTERS],
+                text=line.text[:MAX_TEXT_CHARACTERS],
+            )
+        elif self._lines == MAX_HANDLER_LINES + 1:
+            log.info("handler_log_stopped", limit=MAX_HANDLER_LINES)

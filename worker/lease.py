@@ -6,6 +6,7 @@ was claimed by a statement whose reply was lost, and is released.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -100,8 +101,14 @@ class Lease:
         """Whether the last renewal is recent enough for this worker to keep its jobs."""
         return self._renewed_at is not None and self.clock() - self._renewed_at < self.lease_seconds
 
+    @property
+    def age_seconds(self) -> float:
+        """The time since the last renewal; NaN before the first."""
+        return math.nan if self._renewed_at is None else self.clock() - self._renewed_at
+
     async def register(self) -> None:
         """Register the worker, which it must do before it claims: jobs of unknown workers are rescued."""
+        metrics.LEASE_AGE_SECONDS.set_function(lambda: self.age_seconds)
         await self._renew()
 
     async def keep_forever(self) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from app.core import background, health_server, ids, metrics
+from app.core import background, event_loop, health_server, ids, metrics
 from app.core.backoff import delay_seconds
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
@@ -46,10 +46,12 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     metrics.SLOTS.set(settings.worker_slots)
+    metrics.CHILD_MEMORY_LIMIT_BYTES.set(settings.child_memory_limit_bytes)
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
     async with (
         health_server.serving(settings.worker_port, lambda: readiness.status),
+        background.running(event_loop.measure_lag_forever()),
         ChildPool(
             slots=settings.worker_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,

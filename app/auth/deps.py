@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection, Request
 from app.auth.identities import Identity
 from app.auth.services import AuthServices
 from app.core.errors import Unauthorized
+from app.http.middleware import name_user
 from app.http.state import HttpState, state_of
 
 _IDENTITY: Final = "headrace.identity"
@@ -61,6 +62,7 @@ class SignedIn(SecurityBase):
             raise Unauthorized
         auth = state_of(request, AuthState).auth
         identity = await auth.identities.identify(token)
+        name_user(request.scope, identity.id)
         auth.usage.count(identity.id)
         return identity
 

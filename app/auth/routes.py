@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
-from app.auth import commands, passwords, queries
+from app.auth import commands, passwords, queries, sign_ins
 from app.auth.deps import AuthDep, CurrentUser
 from app.auth.errors import (
     InactiveUser,
@@ -83,6 +83,7 @@ async def create_user(
         DatabaseUnavailable,
     ),
 )
+@sign_ins.counted
 async def create_token(
     form: Annotated[SignIn, Form()],
     request: Request,

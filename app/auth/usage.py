@@ -9,7 +9,7 @@ from uuid import UUID
 
 import structlog
 
-from app.core import background
+from app.core import background, metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.sql import RowSet, Statement
@@ -51,6 +51,7 @@ class Usage:
         self._database = database
         self._counts: dict[UUID, _Count] = {}
         self._writing = asyncio.Lock()
+        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("usage")
 
     def count(self, user_id: UUID, requests: int = 1) -> None:
         """Count requests that this user sent just now."""
@@ -66,6 +67,8 @@ class Usage:
                 continue
             except Exception:
                 log.exception("usage_not_written")
+            else:
+                self._last_success.set_to_current_time()
 
     async def write(self) -> None:
         """Write the counts so far. Raises DatabaseUnavailable, and then keeps them.

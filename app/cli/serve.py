@@ -13,6 +13,7 @@ from app.cli.errors import CannotStart
 from app.cli.listening import listen, url_of
 from app.cli.output import print_json
 from app.core import hardening, logging
+from app.core.component import Component
 from app.core.config import load_settings
 from app.http.addresses import parse_networks
 from app.http.connection_limits import ConnectionCounter
@@ -54,7 +55,7 @@ def run(*, host: str, port: int, fd: int | None, as_json: bool) -> None:
     """Serve until SIGTERM or SIGINT. Raises CannotStart if the port is taken or the application fails."""
     settings = load_settings()
     hardening.drop_secrets()
-    logging.configure(settings)
+    logging.configure(settings, Component.API)
     _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)
     if as_json:

@@ -21,7 +21,7 @@ from app.auth.passwords import open_passwords
 from app.cli.errors import CannotStart
 from app.cli.listening import url_of
 from app.cli.migrations import migrate
-from app.core import background, hardening
+from app.core import background, hardening, logging
 from app.core.backoff import delay_seconds
 from app.core.config import load_settings
 from app.core.database import open_database
@@ -193,6 +193,7 @@ def _load_or_create_secret(path: Path) -> str:
 
 async def _ensure_user(urls: Mapping[str, str], username: str, password: str) -> None:
     settings = load_settings(**{name.lower(): url for name, url in urls.items()})
+    logging.configure(settings)
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:

@@ -56,6 +56,7 @@ class Settings(BaseSettings):
     # Process
     environment: Environment = Environment.DEVELOPMENT
     log_level: str = "INFO"
+    pod_name: str | None = None
 
     # Servers
     database_url: DatabaseUrl

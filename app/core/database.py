@@ -8,15 +8,19 @@ other error, such as a wrong statement, is passed on.
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from time import perf_counter
 from typing import Any, cast
 
 import asyncpg
 import msgspec
 import sqlalchemy.exc
+from asyncpg.pool import PoolConnectionProxy
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.core import metrics
 from app.core.errors import DatabaseUnavailable
 
 CONNECT_SECONDS = 1.5
@@ -37,6 +41,15 @@ _UNREACHABLE = (
     sqlalchemy.exc.TimeoutError,
 )
 _encode = msgspec.json.Encoder().encode
+_errors = metrics.counters(metrics.POSTGRES_ERRORS, ("pool", "connection", "time_limit"))
+
+
+class _PoolExhausted(TimeoutError):
+    """All connections of the pool were in use for too long."""
+
+
+class _ConnectTimeout(TimeoutError):
+    """Postgres did not accept a new connection in time."""
 
 
 class Database:
@@ -56,9 +69,22 @@ class Database:
         Raises DatabaseUnavailable if none is free within `connect_seconds`, or if the connection breaks.
         """
         with unavailability():
-            async with self._pool.acquire(timeout=self._connect_seconds) as connection:
+            connection = await self._acquire()
+            try:
                 # The proxy of the pool has all methods of a connection.
                 yield cast("asyncpg.Connection", connection)
+            finally:
+                await self._pool.release(connection)
+
+    async def _acquire(self) -> PoolConnectionProxy:
+        started_at = perf_counter()
+        try:
+            return await self._pool.acquire(timeout=self._connect_seconds)
+        except TimeoutError as error:
+            is_exhausted = self._pool.get_size() == self._pool.get_max_size()
+            raise (_PoolExhausted if is_exhausted else _ConnectTimeout) from error
+        finally:
+            metrics.POSTGRES_WAIT_SECONDS.observe(perf_counter() - started_at)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
@@ -80,11 +106,34 @@ def unavailability() -> Iterator[None]:
     try:
         yield
     except _UNREACHABLE as error:
+        _count_failure(error)
         raise DatabaseUnavailable from error
     except sqlalchemy.exc.DBAPIError as error:
-        if error.connection_invalidated or isinstance(_driver_error(error), _UNREACHABLE):
+        cause = _driver_error(error)
+        if error.connection_invalidated or isinstance(cause, _UNREACHABLE):
+            _count_failure(cause or error)
             raise DatabaseUnavailable from error
         raise
+    metrics.POSTGRES_UP.set(1)
+
+
+def _count_failure(error: BaseException) -> None:
+    """Count a failure by its reason, and record whether Postgres answers.
+
+    An exhausted pool says nothing about Postgres, and a statement that Postgres has ended was answered.
+    """
+    match error:
+        case _PoolExhausted() | sqlalchemy.exc.TimeoutError():
+            _errors["pool"].inc()
+            return
+        case asyncpg.QueryCanceledError() | asyncpg.IdleInTransactionSessionTimeoutError():
+            _errors["time_limit"].inc()
+            return
+        case TimeoutError() if not isinstance(error, _ConnectTimeout):
+            _errors["time_limit"].inc()
+        case _:
+            _errors["connection"].inc()
+    metrics.POSTGRES_UP.set(0)
 
 
 def _driver_error(error: sqlalchemy.exc.DBAPIError) -> BaseException | None:
@@ -121,6 +170,7 @@ async def open_database(
         },
     )
     await pool
+    _publish_connections(pool, engine)
     try:
         yield Database(pool, engine, connect_seconds=connect_seconds)
     finally:
@@ -128,14 +178,25 @@ async def open_database(
         await engine.dispose()
 
 
+def _publish_connections(pool: asyncpg.Pool, engine: AsyncEngine) -> None:
+    """Have each scrape count the connections of both."""
+    sessions = cast("QueuePool", engine.pool)
+    busy, idle = (metrics.POSTGRES_CONNECTIONS.labels(state) for state in ("busy", "idle"))
+    busy.set_function(lambda: pool.get_size() - pool.get_idle_size() + sessions.checkedout())
+    idle.set_function(lambda: pool.get_idle_size() + sessions.checkedin())
+
+
 async def connect(url: str, *, command_timeout: float) -> asyncpg.Connection:
     """One connection outside the pool, for a task that must never wait for a free one."""
-    connection = await asyncpg.connect(
-        asyncpg_dsn(url),
-        timeout=CONNECT_SECONDS,
-        command_timeout=command_timeout,
-        server_settings=_SERVER_SETTINGS,
-    )
+    try:
+        connection = await asyncpg.connect(
+            asyncpg_dsn(url),
+            timeout=CONNECT_SECONDS,
+            command_timeout=command_timeout,
+            server_settings=_SERVER_SETTINGS,
+        )
+    except TimeoutError as error:
+        raise _ConnectTimeout from error
     await _prepare_connection(connection)
     return connection
 

@@ -12,7 +12,9 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+
+from app.core import exposition
+from app.core.exposition import Page
 
 STOP_SECONDS: Final = 1
 
@@ -28,14 +30,18 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def read_registry() -> bytes:
-    """Return the metrics that this process counts, in Prometheus's text format."""
-    return generate_latest(REGISTRY)
+ReadMetrics = Callable[[str], Awaitable[Page]]
+"""Returns the page of metrics in the format for this `Accept` header."""
+
+
+async def read_registry(accept: str) -> Page:
+    """Return the metrics that this process counts."""
+    return exposition.render(accept)
 
 
 @asynccontextmanager
 async def serving(
-    port: int | None, status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]] = read_registry
+    port: int | None, status: Callable[[], str], read_metrics: ReadMetrics = read_registry
 ) -> AsyncIterator[None]:
     """Serve `/health/live`, `/health/ready` and `/metrics` during the body. Does nothing if the port is None.
 
@@ -67,32 +73,36 @@ async def serving(
         await task
 
 
-def _application(
-    status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]]
-) -> Callable[..., Any]:
+def _application(status: Callable[[], str], read_metrics: ReadMetrics) -> Callable[..., Any]:
     async def application(scope: dict[str, Any], _receive: Any, send: Any) -> None:
-        code, body = await _answer(scope["method"], scope["path"], status, read_metrics)
-        is_metrics = code == 200 and scope["path"] == "/metrics"
-        content_type = CONTENT_TYPE_LATEST if is_metrics else "application/json"
-        headers = [(b"content-type", content_type.encode()), (b"content-length", str(len(body)).encode())]
+        code, page = await _answer(scope, status, read_metrics)
+        headers = [
+            (b"content-type", page.content_type.encode("latin-1")),
+            (b"content-length", str(len(page.body)).encode()),
+        ]
         await send({"type": "http.response.start", "status": code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        await send({"type": "http.response.body", "body": page.body})
 
     return application
 
 
 async def _answer(
-    method: str, path: str, status: Callable[[], str], read_metrics: Callable[[], Awaitable[bytes]]
-) -> tuple[int, bytes]:
-    if method not in ("GET", "HEAD"):
-        return 405, b'{"status":"method not allowed"}'
-    match path:
+    scope: dict[str, Any], status: Callable[[], str], read_metrics: ReadMetrics
+) -> tuple[int, Page]:
+    if scope["method"] not in ("GET", "HEAD"):
+        return 405, _word("method not allowed")
+    match scope["path"]:
         case "/health/live":
-            return 200, b'{"status":"ok"}'
+            return 200, _word("ok")
         case "/health/ready":
             word = status()
-            return 200 if word == "ok" else 503, f'{{"status":"{word}"}}'.encode()
+            return 200 if word == "ok" else 503, _word(word)
         case "/metrics":
-            return 200, await read_metrics()
+            accept = dict(scope["headers"]).get(b"accept", b"")
+            return 200, await read_metrics(accept.decode("latin-1"))
         case _:
-            return 404, b'{"status":"not found"}'
+            return 404, _word("not found")
+
+
+def _word(status: str) -> Page:
+    return Page(f'{{"status":"{status}"}}'.encode(), "application/json")

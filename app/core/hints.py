@@ -32,6 +32,7 @@ class Hints:
         self._messages: list[tuple[str, bytes]] = []
         self._tokens: Counter[str] = Counter()
         self._waiting = asyncio.Event()
+        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("hints")
 
     def wake(self, queue_name: str, tokens: int = 1) -> None:
         """Announce that `tokens` jobs wait in a queue."""
@@ -70,6 +71,8 @@ class Hints:
                     await self._waiting.wait()
             self._waiting.clear()
             await self.flush()
+            if self._availability.is_up:
+                self._last_success.set_to_current_time()
 
     async def flush(self) -> None:
         """Send the hints that are queued now. What Redis does not accept is dropped and counted."""

@@ -8,7 +8,9 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from app.core.component import Component
 from app.core.config import Settings
+from app.core.version import VERSION
 
 _NOISY = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "uvicorn.error": logging.WARNING}
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "ticket", "cookie")
@@ -22,8 +24,10 @@ class _NamedLogger(structlog.WriteLogger):
         self.name = name
 
 
-def configure(settings: Settings) -> None:
+def configure(settings: Settings, component: Component = Component.CLI) -> None:
     """Configure structlog and the standard library's logging to write the same format.
+
+    In production, each record names the component, the version and, where POD_NAME is set, the pod.
 
     structlog records bypass the standard library, which would take three times as long for each; every
     request writes one.
@@ -35,7 +39,7 @@ def configure(settings: Settings) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         hide_secrets,
     ]
-    rendering = _rendering(settings)
+    rendering = _rendering(settings, component)
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     structlog.configure(
         processors=[*shared, *rendering],
@@ -59,15 +63,28 @@ def configure(settings: Settings) -> None:
         )
 
 
-def _rendering(settings: Settings) -> list[Processor]:
+def _rendering(settings: Settings, component: Component) -> list[Processor]:
     if settings.is_production:
-        return [_tracebacks, structlog.processors.JSONRenderer()]
+        return [_identify(component, settings.pod_name), _tracebacks, structlog.processors.JSONRenderer()]
     return [
         _escape_lines,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         ),
     ]
+
+
+def _identify(component: Component, pod_name: str | None) -> Processor:
+    """Return a processor that adds the origin of a record."""
+    origin = {"service": str(component), "version": VERSION}
+    if pod_name is not None:
+        origin["pod"] = pod_name
+
+    def identify(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+        event.update(origin)
+        return event
+
+    return identify
 
 
 # structlog's default `dict_tracebacks` logs local variables: passwords, tokens, whole bodies.

@@ -1,11 +1,32 @@
 """Prometheus metrics with their labels. No label holds a user, a job id or a raw path."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from prometheus_client import Counter, Gauge, Histogram, Metric, disable_created_metrics
+from prometheus_client import (
+    GC_COLLECTOR,
+    REGISTRY,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+    values,
+)
+
+from app.core.component import Component
+from app.core.errors import ConfigurationError
+from app.core.version import VERSION
+
+MULTIPROCESS_VARIABLES: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir")
+
+# Whatever those variables say: metrics that write files would do so now, before the process can refuse to
+# start.
+values.ValueClass = values.MutexValue
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # series that no query reads
+REGISTRY.unregister(GC_COLLECTOR)
 
 MAX_QUEUES: Final = 40
 OTHER_QUEUE: Final = "other"
@@ -58,6 +79,8 @@ queue_labels: Final = QueueLabels()
 queue_label: Final = queue_labels.label
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# Fewer, because there is one histogram for each route. 0.25 is the objective for submitting a job.
+_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _UP_TO_A_DAY = (*_LONG, 7200.0, 21_600.0, 86_400.0)  # a training runs for hours
 
@@ -71,9 +94,10 @@ REQUESTS = Counter(
 REQUESTS_IN_FLIGHT = Gauge("headrace_http_requests_in_flight", "HTTP requests that this process is serving.")
 REQUEST_SECONDS = Histogram(
     "headrace_http_request_seconds",
-    "Time from the request to the start of its response, by method, route template and status.",
-    ("method", "route", "status"),
-    buckets=_SHORT,
+    "Time from a request to the start of its response, by method and route template, "
+    "except of requests that wait for a job.",
+    ("method", "route"),
+    buckets=_REQUEST,
 )
 PASSWORD_SECONDS = Histogram(
     "headrace_password_seconds",
@@ -178,16 +202,16 @@ HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their 
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(
     "headrace_loop_last_success_timestamp_seconds",
-    "Unix time at which a maintenance loop last succeeded, by loop.",
+    "Unix time at which a background loop last succeeded, by loop.",
     ("loop",),
 )
 LOOP_ROUNDS = Counter(
     "headrace_loop_rounds",
-    "Rounds of a maintenance loop, by result: done, left to another process, or failed.",
+    "Rounds of a maintenance loop, by loop and result: done, left to another process, or failed.",
     ("loop", "result"),
 )
 LOOP_SECONDS = Histogram(
-    "headrace_loop_seconds", "Duration of a round of a maintenance loop.", ("loop",), buckets=_SHORT
+    "headrace_loop_seconds", "Duration of a round of a maintenance loop, by loop.", ("loop",), buckets=_SHORT
 )
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "headrace_event_loop_lag_seconds", "How late the event loop runs a callback that is due.", buckets=_SHORT
@@ -203,3 +227,41 @@ STREAM_LAG_SECONDS = Histogram(
     ("transport",),
     buckets=_SHORT,
 )
+
+
+def describe_process(component: Component) -> None:
+    """Publish the component and the version of this process.
+
+    Raises ConfigurationError in the multiprocess mode of prometheus-client, which drops exemplars and leaves
+    files behind. Every process of Headrace has a page of its own.
+    """
+    for name in MULTIPROCESS_VARIABLES:
+        if name in os.environ:
+            raise ConfigurationError(f"{name} must not be set: each process serves its own metrics")
+    BUILD_INFO.labels(component, VERSION).set(1)
+
+
+class _Traces:
+    """Where exemplars come from: nowhere, until tracing is on."""
+
+    def __init__(self) -> None:
+        self.read_id: Callable[[], str | None] = lambda: None
+
+
+_traces: Final = _Traces()
+
+
+def take_exemplars_from(read_trace_id: Callable[[], str | None]) -> None:
+    """Have observations name the trace that this function returns: that of the current sampled span."""
+    _traces.read_id = read_trace_id
+
+
+def exemplar() -> dict[str, str] | None:
+    """Return the exemplar for an observation that is made now; None outside a sampled trace."""
+    trace_id = _traces.read_id()
+    return None if trace_id is None else {"trace_id": trace_id}
+
+
+def counters(counter: Counter, values: Iterable[str]) -> dict[str, Counter]:
+    """Create the children of a counter with one label, so that `rate()` sees the first event of each."""
+    return {value: counter.labels(value) for value in values}

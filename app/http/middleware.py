@@ -7,40 +7,49 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
 
 import structlog
-from prometheus_client import Histogram
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.core import ids, metrics
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
 from app.http.body_budget import FREE_BYTES, SmallBodies
+from app.http.request_metrics import RequestMetrics, path_of
 
 VERSIONED_PREFIX: Final = "/api/v1"
-UNMATCHED: Final = "unmatched"
 SERVICE_RESTART: Final = 1012  # WebSocket close code: the server restarts
 CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before the response
 
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _BODY: Final = "headrace.body"
+_PROBED: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+"""Probes and scrapes would be most of the log, so those that succeed are DEBUG records."""
+
+_USER: Final = "headrace.user"
+_HAS_WAITED: Final = "headrace.has_waited"
 
 log = structlog.get_logger(__name__)
 
 
 class RequestMiddleware:
-    """Gives every request an id; limits, measures and logs HTTP requests."""
+    """Gives every request an id; limits, measures and logs HTTP requests.
+
+    The metrics of `routes` exist from the start; the sequence may be filled until the application starts.
+    """
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         bounds: "BodyBounds",
+        routes: Sequence[BaseRoute] = (),
         small_bodies: SmallBodies | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -48,7 +57,7 @@ class RequestMiddleware:
         self._bounds = bounds
         self._small_bodies = small_bodies or SmallBodies()
         self._is_stopping = is_stopping
-        self._timers = _Timers()
+        self._metrics = RequestMetrics(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -71,7 +80,8 @@ class RequestMiddleware:
     async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
         body = _Body(receive, headers, self._bounds, self._small_bodies)
         scope[_BODY] = body
-        exchange = _Exchange(scope, send, body, self._timers)
+        exchange = _Exchange(scope, send, body, self._metrics)
+        metrics.REQUESTS_IN_FLIGHT.inc()
         try:
             await self._app(scope, body.receive, exchange.send)
         except ClientDisconnect:
@@ -93,6 +103,7 @@ class RequestMiddleware:
             # Starlette would respond outside of this middleware: without request id, log line and metric.
             await problems.error_response(scope, error)(scope, receive, exchange.send)
         finally:
+            metrics.REQUESTS_IN_FLIGHT.dec()
             body.release()
 
     async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -126,6 +137,16 @@ def _drop_version(scope: Scope) -> None:
     if scope["path"].startswith(VERSIONED_PREFIX + "/"):
         scope["path"] = scope["path"].removeprefix(VERSIONED_PREFIX)
         scope["raw_path"] = scope.get("raw_path", b"").removeprefix(VERSIONED_PREFIX.encode())
+
+
+def name_user(scope: Scope, user_id: UUID) -> None:
+    """Record who sent the request, for its line in the log."""
+    scope[_USER] = user_id
+
+
+def exclude_from_timing(scope: Scope) -> None:
+    """Record that the request waits on purpose: its duration says nothing about the speed of the process."""
+    scope[_HAS_WAITED] = True
 
 
 def allow_body(scope: Scope, max_bytes: int) -> None:
@@ -285,31 +306,16 @@ class _Body:
         return problems.ProblemHTTPException(error)
 
 
-class _Timers:
-    """Caches the histograms of REQUEST_SECONDS by labels: the look-up costs more than the observation."""
-
-    def __init__(self) -> None:
-        self._timers: dict[tuple[str, str, int], Histogram] = {}
-
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Record the duration of one request."""
-        labels = (method if method in _METHODS else "other", route, status)
-        timer = self._timers.get(labels)
-        if timer is None:
-            timer = self._timers[labels] = metrics.REQUEST_SECONDS.labels(*labels)
-        timer.observe(seconds)
-
-
 class _Exchange:
     """One request and its response."""
 
-    __slots__ = ("_body", "_scope", "_send", "_started_at", "_timers", "is_answered")
+    __slots__ = ("_body", "_metrics", "_scope", "_send", "_started_at", "is_answered")
 
-    def __init__(self, scope: Scope, send: Send, body: _Body, timers: _Timers) -> None:
+    def __init__(self, scope: Scope, send: Send, body: _Body, request_metrics: RequestMetrics) -> None:
         self._scope = scope
         self._send = send
         self._body = body
-        self._timers = timers
+        self._metrics = request_metrics
         self._started_at = time.perf_counter()
         self.is_answered = False
 
@@ -332,8 +338,16 @@ class _Exchange:
         """Count and log the request with its status."""
         seconds = time.perf_counter() - self._started_at
         scope = self._scope
-        route = getattr(scope.get("route"), "path", UNMATCHED)
-        self._timers.observe(scope["method"], route, status, seconds)
-        log.info(
-            "request", method=scope["method"], path=scope["path"], status=status, ms=round(seconds * 1000, 2)
+        method, route = scope["method"], scope.get("route")
+        self._metrics.record(method, route, status, seconds, is_timed=_HAS_WAITED not in scope)
+        template = path_of(route)
+        write = log.debug if status < 300 and template in _PROBED else log.info
+        write(
+            "request",
+            method=method,
+            path=scope["path"],
+            route=template,
+            status=status,
+            ms=round(seconds * 1000, 2),
+            **({"user_id": str(scope[_USER])} if _USER in scope else {}),
         )

@@ -7,9 +7,11 @@ from uuid import UUID
 
 from fastapi import Depends, Header
 from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from app.core.errors import ShuttingDown
 from app.datasets.deps import DatasetsState
+from app.http.middleware import exclude_from_timing
 from app.http.state import state_of
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
@@ -37,9 +39,27 @@ class JobsState(DatasetsState):
     watcher: Watcher
 
 
+@dataclass(frozen=True)
+class _RequestWatcher:
+    """The watcher of this process, for one request: excludes it from the timing of requests if it waits."""
+
+    watcher: Watcher
+    scope: Scope
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the process is shutting down."""
+        return self.watcher.is_closed
+
+    async def wait_for_end(self, owner_id: UUID, job_id: UUID, *, after: int, timeout_seconds: float) -> None:
+        """Return when the job has ended, or at the timeout."""
+        exclude_from_timing(self.scope)
+        await self.watcher.wait_for_end(owner_id, job_id, after=after, timeout_seconds=timeout_seconds)
+
+
 async def get_watcher(connection: HTTPConnection) -> Watcher:
     """The watcher of this process."""
-    return state_of(connection, JobsState).watcher
+    return _RequestWatcher(state_of(connection, JobsState).watcher, connection.scope)
 
 
 WatcherDep = Annotated[Watcher, Depends(get_watcher)]

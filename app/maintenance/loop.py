@@ -4,10 +4,12 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from time import monotonic, time
+from enum import StrEnum
+from time import monotonic, perf_counter, time
 
 import asyncpg
 import structlog
+from prometheus_client import Counter, Histogram
 
 from app.core import metrics
 from app.core.database import Database
@@ -19,6 +21,14 @@ log = structlog.get_logger(__name__)
 AfterCommit = Callable[[], Awaitable[None] | None]
 Duty = Callable[[asyncpg.Connection], Awaitable[AfterCommit | None]]
 """One round, inside a transaction. What it returns is called after the commit."""
+
+
+class RoundResult(StrEnum):
+    """How a round ended. `left`: another process was performing the duty."""
+
+    DONE = "done"
+    LEFT = "left"
+    FAILED = "failed"
 
 
 @dataclass
@@ -38,11 +48,15 @@ class Loop:
 
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _succeeded_at: float = field(init=False)
+    _rounds: dict[RoundResult, Counter] = field(init=False)
+    _seconds: Histogram = field(init=False)
     _is_failing: bool = False
 
     def __post_init__(self) -> None:
         """Count the start as a success, which gives the loop time for its first round."""
         self._succeeded_at = self.clock()
+        self._seconds = metrics.LOOP_SECONDS.labels(self.name)
+        self._rounds = {result: metrics.LOOP_ROUNDS.labels(self.name, result) for result in RoundResult}
 
     @property
     def is_healthy(self) -> bool:
@@ -57,27 +71,36 @@ class Loop:
             await asyncio.sleep(self.interval_seconds * random.uniform(0.8, 1.2))  # noqa: S311  # spreads load
 
     async def _do_once(self) -> None:
+        started_at = perf_counter()
+        result = await self._try_round()
+        self._rounds[result].inc()
+        self._seconds.observe(perf_counter() - started_at)
+        if result is RoundResult.FAILED:
+            return
+        self._is_failing = False
+        self._succeeded_at = self.clock()
+        metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
+
+    async def _try_round(self) -> RoundResult:
         try:
-            after_commit = await self._do_round()
-            if after_commit is not None and (pending := after_commit()) is not None:
-                await pending
+            return await self._do_round()
         except (DatabaseUnavailable, StorageUnavailable) as error:
             self._failed(error)
         except Exception as error:
             self._failed(error)
             log.exception("maintenance_loop_raised", loop=self.name)
-        else:
-            self._is_failing = False
-            self._succeeded_at = self.clock()
-            metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
+        return RoundResult.FAILED
 
-    async def _do_round(self) -> AfterCommit | None:
+    async def _do_round(self) -> RoundResult:
         async with self.database.transaction() as connection:
             is_ours = await locks.try_for_transaction(connection, self.name)
             self.in_touch()
-            if is_ours:
-                return await self.duty(connection)
-        return None
+            if not is_ours:
+                return RoundResult.LEFT
+            after_commit = await self.duty(connection)
+        if after_commit is not None and (pending := after_commit()) is not None:
+            await pending
+        return RoundResult.DONE
 
     def _failed(self, error: Exception) -> None:
         if not self._is_failing:

@@ -10,7 +10,7 @@ import asyncpg
 from app.core.metrics import MAX_QUEUES
 from app.jobs.counting import JobSeries
 from app.maintenance import commands, queries
-from app.maintenance.loop import AfterCommit, Loop
+from app.maintenance.loop import Loop, RoundResult
 
 INTERVAL: Final = timedelta(seconds=7)
 """Shorter than the shortest wait of the loop, so that a process alone measures in each of its rounds."""
@@ -34,14 +34,14 @@ class StatsLoop(Loop):
     series: JobSeries = field(kw_only=True)
     _rests_until: float = -inf
 
-    async def _do_round(self) -> AfterCommit | None:
+    async def _do_round(self) -> RoundResult:
         async with self.database.connection() as connection:
             measurement = await queries.measurement(
                 connection, interval=INTERVAL, rest=REST, limit=MAX_QUEUES
             )
         self.series.admit(measurement.served)
         if not measurement.is_due or self.clock() < self._rests_until:
-            return None
+            return RoundResult.LEFT
         started = self.clock()
         try:
             return await super()._do_round()

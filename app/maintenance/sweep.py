@@ -21,7 +21,7 @@ from app.core.durable_files import INCOMING
 from app.core.errors import FileMissing
 from app.core.storage import Storage
 from app.maintenance import locks, queries
-from app.maintenance.loop import Loop
+from app.maintenance.loop import Loop, RoundResult
 
 GRACE: Final = timedelta(hours=24)
 """How long a file may exist without a row that refers to it. No upload and no batch takes as long."""
@@ -96,14 +96,16 @@ class SweepLoop(Loop):
         await asyncio.sleep(self.interval_seconds * random.random())  # noqa: S311  # spreads load
         await super().run_forever()
 
-    async def _do_round(self) -> None:
+    async def _do_round(self) -> RoundResult:
         with unavailability():
             connection = await connect(self.database_url, command_timeout=STATEMENT_SECONDS)
             try:
-                if await locks.try_for_connection(connection, self.name):
-                    await self.duty(connection)
+                if not await locks.try_for_connection(connection, self.name):
+                    return RoundResult.LEFT
+                await self.duty(connection)
             finally:
                 connection.terminate()
+        return RoundResult.DONE
 
 
 async def _unreferenced(connection: asyncpg.Connection, prefix: str, keys: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from app.core import keys, metrics
 from app.core.hints import Hints
 from app.core.redis import UNREACHABLE, Availability, Operation
 from app.maintenance import queries
-from app.maintenance.loop import Loop
+from app.maintenance.loop import Loop, RoundResult
 
 TOKENS_AT_ONCE: Final = 1000
 
@@ -51,8 +51,7 @@ class TokenRefill:
 class TokenRefillLoop(Loop):
     """Checks several times a second whether any job is due, without a lock, before it does a round."""
 
-    async def _do_round(self) -> None:
+    async def _do_round(self) -> RoundResult:
         async with self.database.connection() as connection:
             is_any_due = await queries.is_any_due(connection)
-        if is_any_due:
-            await super()._do_round()
+        return await super()._do_round() if is_any_due else RoundResult.DONE

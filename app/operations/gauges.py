@@ -7,8 +7,9 @@ from typing import Final
 
 from prometheus_client import Gauge
 
-from app.core import health_server, metrics
+from app.core import exposition, metrics
 from app.core.errors import DatabaseUnavailable
+from app.core.exposition import Page
 from app.core.resources import Resources
 from app.jobs.states import Priority, Status
 from app.operations import queries
@@ -31,10 +32,10 @@ _WITHOUT_LABELS: Final = {
 }
 
 
-async def read_metrics(resources: Resources, kinds: Iterable[str]) -> bytes:
-    """Return the metrics of this process with fresh gauges, in Prometheus's text format."""
+async def read_metrics(resources: Resources, kinds: Iterable[str], accept: str) -> Page:
+    """Return the metrics of this process with fresh gauges, in the format for this `Accept` header."""
     await _read_system(resources, kinds)
-    return await health_server.read_registry()
+    return exposition.render(accept)
 
 
 async def _read_system(resources: Resources, kinds: Iterable[str]) -> None:

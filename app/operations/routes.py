@@ -4,8 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Final
 
-from fastapi import APIRouter, Response, status
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, Request, Response, status
 from redis.asyncio import Redis
 from typing_extensions import TypedDict
 
@@ -136,14 +135,16 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Prometheus metrics", response_class=Response)
-async def read_metrics(resources: ResourcesDep, kinds: KindsDep) -> Response:
+async def read_metrics(request: Request, resources: ResourcesDep, kinds: KindsDep) -> Response:
     """Returns the metrics of this process, and the numbers about the whole system that were last measured.
 
+    The format is OpenMetrics if `Accept` asks for it, otherwise Prometheus's text format.
     If METRICS_PORT is set, they are served on that port only, and this route returns 404.
     """
     if resources.settings.metrics_port is not None:
         raise NotFound
-    return Response(await gauges.read_metrics(resources, kinds), media_type=CONTENT_TYPE_LATEST)
+    page = await gauges.read_metrics(resources, kinds, request.headers.get("accept", ""))
+    return Response(page.body, media_type=page.content_type)
 
 
 async def _count_workers(resources: Resources) -> int | None:

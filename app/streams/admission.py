@@ -21,6 +21,7 @@ from app.core.errors import DatabaseUnavailable
 from app.core.sql import Statement
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
+from app.streams.meter import TRANSPORTS
 from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
@@ -68,6 +69,8 @@ class Admission:
         self._per_process = per_process
         self._open: set[_OpenStream] = set()
         self._streams_by_user: Counter[UUID] = Counter()
+        self._gauges = {transport: metrics.STREAMS_OPEN.labels(transport) for transport in TRANSPORTS}
+        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("recheck")
 
     @contextmanager
     def admit(self, user: StreamUser, transport: str, end: Callable[[], None]) -> Iterator[None]:
@@ -79,7 +82,7 @@ class Admission:
         stream = _OpenStream(user, end)
         self._open.add(stream)
         self._streams_by_user[user.id] += 1
-        gauge = metrics.STREAMS_OPEN.labels(transport)
+        gauge = self._gauges[transport]
         gauge.inc()
         try:
             yield
@@ -110,6 +113,7 @@ class Admission:
             await asyncio.sleep(self._recheck_seconds)
             with suppress(DatabaseUnavailable):
                 await self.recheck()
+                self._last_success.set_to_current_time()
 
     async def recheck(self) -> None:
         """End streams whose token has expired or whose account is closed; renew the others' resume tokens.

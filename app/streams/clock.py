@@ -10,6 +10,8 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
+from app.core import metrics
+
 RETRY_SECONDS: Final = 5.0
 """Pause after an error."""
 
@@ -41,6 +43,7 @@ class Clock:
         self._retry_seconds = retry_seconds
         self._wall = wall
         self._sleep = sleep
+        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("clock")
 
     async def run_forever(self) -> None:
         """Tick until cancelled. After an error, log it and continue after a pause."""
@@ -57,6 +60,7 @@ class Clock:
             second = math.floor(self._wall() + EARLY_SECONDS) + 1
             await self._sleep(second - self._wall())
             await self._broadcaster.tick(time_frame(datetime.fromtimestamp(second, UTC)))
+            self._last_success.set_to_current_time()
 
 
 def time_frame(date: datetime) -> str:

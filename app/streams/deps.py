@@ -7,8 +7,11 @@ from fastapi import Depends, Header, Query
 from starlette.requests import HTTPConnection
 
 from app.auth.deps import AuthDep, bearer
+from app.auth.services import AuthServices
+from app.core.database import Database
 from app.core.errors import Unauthorized
 from app.http.deps import DatabaseDep
+from app.http.middleware import name_user
 from app.http.state import state_of
 from app.jobs.deps import JobsState
 from app.streams import tickets
@@ -60,6 +63,19 @@ async def get_stream_user(
     last_event_id: LastEventId = None,
 ) -> StreamUser:
     """The user who opens a stream, by bearer token, ticket or resume token. Raises Unauthorized."""
+    user = await _identify(connection, auth, database, token, ticket, last_event_id)
+    name_user(connection.scope, user.id)
+    return user
+
+
+async def _identify(
+    connection: HTTPConnection,
+    auth: AuthServices,
+    database: Database,
+    token: str | None,
+    ticket: str | None,
+    last_event_id: str | None,
+) -> StreamUser:
     if token is not None:
         identity = await auth.identities.identify(token)
         auth.usage.count(identity.id)

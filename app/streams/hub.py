@@ -70,6 +70,7 @@ class Hub:
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
         self._is_closed = False
+        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("hub")
 
     async def run_forever(self) -> None:
         """Listen and compare, until cancelled."""
@@ -252,10 +253,10 @@ class Hub:
         while True:
             is_away = self._pubsub is None
             await asyncio.sleep(self._times.compare_away_seconds if is_away else self._times.compare_seconds)
-            if not self._job_followers and not self._owner_followers:
-                continue
             with suppress(DatabaseUnavailable):
-                await self._resync_lagging()
+                if self._job_followers or self._owner_followers:
+                    await self._resync_lagging()
+                self._last_success.set_to_current_time()
 
     async def _resync_lagging(self) -> None:
         async with self._database.connection() as connection:

@@ -118,7 +118,11 @@ async def stream_jobs(
     # The opening frame has an id, so that a client that reconnects before its first event resumes from here.
     opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.position)))
     return EventStream(
-        opening, follower, lambda entry: _frame(entry.event, _event_id(user, str(entry.position))), times
+        opening,
+        follower,
+        lambda entry: _frame(entry.event, _event_id(user, str(entry.position))),
+        lambda entry: entry.event.at,
+        times,
     )
 
 
@@ -186,6 +190,7 @@ async def stream_job(
         sse.opening(event_id=first_id),
         follower,
         lambda event: _frame(event, _event_id(user, str(event.seq))),
+        lambda event: event.at,
         times,
     )
 

@@ -8,6 +8,7 @@ that reads nothing for `stalled_seconds` is disconnected.
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.errors import InvalidEventId, NotYourJob
+from app.jobs.events import Event
 from app.jobs.unit_of_work import unit_of_work
 from app.streams import commands, owner_log
 from app.streams.admission import StreamUser
@@ -26,6 +28,7 @@ from app.streams.commands import AnyCommand, Cancel, Ping, Subscribe, Unsubscrib
 from app.streams.followers import AccessEnded, HubClosed
 from app.streams.hub import Hub
 from app.streams.mailbox import Mailbox
+from app.streams.meter import Meter
 from app.streams.owner_log import EventFilter
 
 MAX_WAITING_FRAMES: Final = 64
@@ -46,6 +49,9 @@ NOT_FOUND: Final = 4404
 
 log = structlog.get_logger(__name__)
 _encode = msgspec.json.Encoder().encode
+
+_Frame = tuple[str, datetime | None]
+"""A frame, and the time of its event if it has one."""
 
 T = TypeVar("T")
 Follow = Callable[[], Awaitable[None]]
@@ -110,7 +116,8 @@ class Socket:
         self._connection = connection
         self._resources = resources
         self._hub = hub
-        self._frames: Mailbox[str] = Mailbox(MAX_WAITING_FRAMES)
+        self._frames: Mailbox[_Frame] = Mailbox(MAX_WAITING_FRAMES)
+        self._meter = Meter("websocket")
         self._followed: dict[UUID | None, asyncio.Task[None]] = {}
         self._end: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
         self._is_conversing = False
@@ -169,7 +176,7 @@ class Socket:
     def tick(self, frame: str) -> None:
         """Queue the clock's frame of this second, if there is room for it."""
         if self._is_conversing:
-            self._frames.put_nowait(frame)
+            self._frames.put_nowait((frame, None))
 
     async def _stop(self, tasks: list[asyncio.Task[Any]]) -> None:
         for task in tasks:
@@ -178,12 +185,14 @@ class Socket:
 
     async def _send_forever(self) -> None:
         while True:
-            frame = await self._frames.get()
+            frame, happened_at = await self._frames.get()
             try:
                 async with asyncio.timeout(self._stalled_seconds):
                     await self._connection.send_text(frame)
             except TimeoutError:
                 raise Closing(TRY_AGAIN_LATER, "the client does not read") from None
+            if happened_at is not None:
+                self._meter.written(happened_at)
 
     async def _listen_forever(self) -> None:
         while True:
@@ -258,7 +267,7 @@ class Socket:
                 await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
                 return
             async for event in self._hub.follow(self._user.id, job_id, after=after):
-                await self._send_encoded("complete" if event.type.is_final else "update", event.flat())
+                await self._send_event(event)
 
         return follow
 
@@ -276,8 +285,7 @@ class Socket:
                 self._user.id, after=position, wanted=EventFilter()
             ) as follower:
                 async for entry in follower.events():
-                    name = "complete" if entry.event.type.is_final else "update"
-                    await self._send_encoded(name, entry.event.flat(), position=str(entry.position))
+                    await self._send_event(entry.event, position=str(entry.position))
 
         return follow
 
@@ -293,8 +301,13 @@ class Socket:
             raise NotYourJob(job_id=str(job_id))
 
     async def _send(self, event: str, data: dict[str, Any]) -> None:
-        await self._send_encoded(event, _encode(data))
+        await self._frames.put((_frame(event, _encode(data)), None))
 
-    async def _send_encoded(self, event: str, data: bytes, *, position: str | None = None) -> None:
-        identified = b"" if position is None else b',"id":%s' % _encode(position)
-        await self._frames.put((b'{"event":%s%s,"data":%s}' % (_encode(event), identified, data)).decode())
+    async def _send_event(self, event: Event, *, position: str | None = None) -> None:
+        name = "complete" if event.type.is_final else "update"
+        await self._frames.put((_frame(name, event.flat(), position), event.at))
+
+
+def _frame(event: str, data: bytes, position: str | None = None) -> str:
+    identified = b"" if position is None else b',"id":%s' % _encode(position)
+    return (b'{"event":%s%s,"data":%s}' % (_encode(event), identified, data)).decode()

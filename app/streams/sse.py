@@ -7,6 +7,7 @@ whenever a client disconnects in the middle of a frame.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import structlog
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.streams.followers import ClientDisconnected, HubClosed, StreamEnded
+from app.streams.meter import Meter
 from app.streams.times import StreamTimes
 
 CLOSE_SECONDS: Final = 0.5
@@ -53,6 +55,7 @@ class EventStream(Response, Generic[Item_co]):
         opening: bytes,
         source: EventSource[Item_co] | None,
         to_frame: Callable[[Item_co], bytes],
+        time_of: Callable[[Item_co], datetime],
         times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     ) -> None:
         self._times = times
@@ -61,6 +64,7 @@ class EventStream(Response, Generic[Item_co]):
         self._opening = opening
         self._source = source
         self._to_frame = to_frame
+        self._time_of = time_of
         # `X-Accel-Buffering` stops nginx from buffering the stream.
         self.init_headers({"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
 
@@ -82,9 +86,11 @@ class EventStream(Response, Generic[Item_co]):
         await writer.write(self._opening)
         if self._source is not None:
             try:
+                meter = Meter("sse")
                 async with aclosing(self._source.events()) as events:  # type: ignore[type-var]  # a generator
                     async for event in events:
                         await writer.write(self._to_frame(event))
+                        meter.written(self._time_of(event))
             except StreamEnded as reason:
                 await writer.write(_final_frame(reason))
         await writer.write(b"", is_last=True)

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy.exc
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from app.core import database
@@ -142,6 +143,95 @@ async def test_a_session_commits_at_its_end(doors: Database) -> None:
         await connection.execute(text("CREATE TABLE done ()"))
     async with doors.connection() as asking:
         assert await asking.fetchval("SELECT to_regclass('done')") is not None
+
+
+# Metrics
+
+
+def errors_counted() -> dict[str, int]:
+    return {
+        reason: int(REGISTRY.get_sample_value("headrace_postgres_errors_total", {"reason": reason}) or 0)
+        for reason in ("pool", "connection", "time_limit")
+    }
+
+
+def is_up() -> bool:
+    return REGISTRY.get_sample_value("headrace_postgres_up") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "answers"),
+    [
+        (ConnectionRefusedError(), "connection", False),
+        (asyncpg.AdminShutdownError("terminating connection"), "connection", False),
+        (asyncpg.TooManyConnectionsError("sorry, too many clients already"), "connection", False),
+        (TimeoutError(), "time_limit", False),  # the statement was not answered in time
+        (asyncpg.QueryCanceledError("canceling statement due to statement timeout"), "time_limit", True),
+        (asyncpg.IdleInTransactionSessionTimeoutError("terminating connection"), "time_limit", True),
+        (sqlalchemy.exc.TimeoutError("QueuePool limit"), "pool", True),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_a_failure_is_counted_by_its_reason(error: Exception, reason: str, answers: bool) -> None:
+    with database.unavailability():
+        pass
+    assert is_up()
+    before = errors_counted()
+
+    with pytest.raises(DatabaseUnavailable), database.unavailability():
+        raise error
+
+    assert errors_counted() == {**before, reason: before[reason] + 1}
+    assert is_up() is answers
+
+
+async def test_an_exhausted_pool_is_counted_as_such_and_postgres_stays_up(settings: Settings) -> None:
+    async with database.open_database(settings.database_url, pool_size=1, connect_seconds=30) as doors:
+        doors._connect_seconds = 0.05  # to connect may take longer than to wait
+        before, waited = (
+            errors_counted(),
+            REGISTRY.get_sample_value("headrace_postgres_pool_wait_seconds_count"),
+        )
+        async with doors.connection() as connection:
+            await connection.fetchval("SELECT 1")
+            with pytest.raises(DatabaseUnavailable):
+                await _use(doors)
+        assert await connections("busy") == 0
+
+    assert errors_counted() == {**before, "pool": before["pool"] + 1}
+    assert is_up()
+    assert waited is not None
+    assert REGISTRY.get_sample_value("headrace_postgres_pool_wait_seconds_count") == waited + 2
+
+
+async def _use(doors: Database) -> None:
+    async with doors.connection():
+        pass
+
+
+async def test_a_postgres_that_cannot_be_reached_is_down_until_it_answers(doors: Database) -> None:
+    away = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with database.open_database(away, pool_size=2) as lost:
+        with pytest.raises(DatabaseUnavailable):
+            await _use(lost)
+    assert not is_up()
+
+    assert await rows.value(doors, "SELECT 1") == 1
+    assert is_up()
+
+
+async def connections(state: str) -> float:
+    return REGISTRY.get_sample_value("headrace_postgres_pool_connections", {"state": state}) or 0
+
+
+async def test_connections_are_counted_by_state(doors: Database) -> None:
+    async with doors.connection(), doors.connection(), doors.session() as session:
+        await session.connection()
+        assert await connections("busy") == 3
+        assert await connections("idle") == 0
+
+    assert await connections("busy") == 0
+    assert await connections("idle") == 3
 
 
 async def test_json_comes_and_goes_as_what_it_is(doors: Database) -> None:

@@ -10,7 +10,9 @@ import pytest
 import structlog
 
 from app.core import logging as logs
+from app.core.component import Component
 from app.core.config import Settings
+from app.core.version import VERSION
 
 STRONG = "a-secret-with-more-than-32-bytes-in-it"
 INJECTION = "bob\nERROR x\r\n\u2028\x1b[31mred"
@@ -78,6 +80,26 @@ def test_in_production_a_record_is_json(configure: Configure) -> None:
         "test",
     )
     assert record["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("pod_name", [None, "headrace-api-0"])
+@pytest.mark.parametrize("component", Component)
+def test_in_production_every_record_names_its_origin(
+    configure: Configure, settings: Settings, component: Component, pod_name: str | None
+) -> None:
+    written = configure("production")
+    production = {"environment": "production", "secret_key": STRONG, "pod_name": pod_name}
+    logs.configure(Settings.model_validate({**settings.model_dump(), **production}), component)
+
+    structlog.get_logger("test").warning("something", version="forged")
+    logging.getLogger("somebody.else").warning("something")
+
+    records = [json.loads(line) for line in written.getvalue().splitlines()]
+    assert len(records) == 2
+    for record in records:
+        assert (record["service"], record["version"]) == (component, VERSION)
+        assert record.get("pod") == pod_name
+        assert ("pod" in record) == (pod_name is not None)
 
 
 @pytest.mark.parametrize("environment", ["development", "production"])

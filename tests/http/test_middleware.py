@@ -8,7 +8,7 @@ import httpx
 import pytest
 import structlog
 import uvicorn
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket
 from prometheus_client import REGISTRY
 from starlette.responses import StreamingResponse
 from starlette.types import Message
@@ -16,15 +16,21 @@ from structlog.testing import capture_logs
 
 from app.http import middleware
 from tests.http.conftest import BODY_LIMIT
+from tests.support.accounts import Account
 
 
-def requests_measured(**labels: str) -> float:
+def requests_counted(**labels: str) -> float:
+    return REGISTRY.get_sample_value("headrace_http_requests_total", labels) or 0
+
+
+def requests_timed(**labels: str) -> float:
     return REGISTRY.get_sample_value("headrace_http_request_seconds_count", labels) or 0
 
 
-def routes_measured() -> set[str]:
-    samples = next(family for family in REGISTRY.collect() if family.name == "headrace_http_request_seconds")
-    return {sample.labels["route"] for sample in samples.samples}
+def series_of_requests() -> set[tuple[str, ...]]:
+    names = ("headrace_http_requests", "headrace_http_request_seconds")
+    families = [family for family in REGISTRY.collect() if family.name in names]
+    return {(sample.name, *sample.labels.values()) for family in families for sample in family.samples}
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -220,38 +226,109 @@ async def test_a_request_is_measured_under_its_route_and_not_its_path(
 ) -> None:
     add_route_that_reads(stand)
     labels = {"method": "POST", "route": "/read/{name}", "status": "200"}
-    before = requests_measured(**labels)
+    before = requests_counted(**labels)
 
     await visitor.post("/read/one")
     await visitor.post("/read/two?page=3")
 
-    assert requests_measured(**labels) == before + 2
+    assert requests_counted(**labels) == before + 2
 
 
 async def test_a_thousand_unknown_paths_and_made_up_methods_make_one_series_each(
-    visitor: httpx.AsyncClient,
+    stand: FastAPI, visitor: httpx.AsyncClient
 ) -> None:
-    await visitor.get("/unknown")
-    routes = routes_measured()
-    before = requests_measured(method="GET", route="unmatched", status="404")
+    add_route_that_reads(stand)
+    for method, path in (("GET", "/unknown"), ("BREW", "/pot"), ("BREW", "/read/pot")):
+        await visitor.request(method, path)
+    series = series_of_requests()
+    before = requests_counted(method="GET", route="unmatched", status="404")
 
     for number in range(1000):
         await visitor.get(f"/unknown/{number}")
-    await visitor.request("BREW", "/pot")
+        await visitor.request(f"BREW{number}", f"/pot/{number}")
+        await visitor.request("PATCH", f"/read/{number}")
 
-    assert routes_measured() == routes
-    assert requests_measured(method="GET", route="unmatched", status="404") == before + 1000
-    assert requests_measured(method="other", route="unmatched", status="404") >= 1
+    assert series_of_requests() == series
+    assert requests_counted(method="GET", route="unmatched", status="404") == before + 1000
+    assert requests_counted(method="other", route="unmatched", status="404") >= 1000
+    assert requests_counted(method="other", route="/read/{name}", status="405") >= 1000
+
+
+async def test_a_request_is_timed_if_its_route_has_the_method(
+    stand: FastAPI, visitor: httpx.AsyncClient
+) -> None:
+    @stand.get("/timed")
+    async def timed() -> None:
+        pass
+
+    before = requests_timed(method="GET", route="/timed")
+    for method in ("GET", "HEAD", "PUT"):
+        await visitor.request(method, "/timed")
+    await visitor.get("/unknown")
+
+    assert requests_timed(method="GET", route="/timed") == before + 1
+    assert not [
+        series
+        for series in series_of_requests()
+        if series[:1] != ("headrace_http_requests_total",)
+        and ("HEAD" in series or "unmatched" in series or "other" in series)
+    ]
+
+
+async def test_a_request_that_waits_on_purpose_is_counted_and_not_timed(
+    stand: FastAPI, visitor: httpx.AsyncClient
+) -> None:
+    @stand.get("/wait")
+    async def wait(request: Request) -> None:
+        if request.query_params:
+            middleware.exclude_from_timing(request.scope)
+
+    labels = {"method": "GET", "route": "/wait"}
+    counted, timed = requests_counted(**labels, status="200"), requests_timed(**labels)
+    await visitor.get("/wait?wait=30")
+    await visitor.get("/wait")
+
+    assert requests_counted(**labels, status="200") == counted + 2
+    assert requests_timed(**labels) == timed + 1
+
+
+async def test_a_request_is_in_flight_until_its_response_is_complete(
+    stand: FastAPI, visitor: httpx.AsyncClient
+) -> None:
+    during: list[float] = []
+
+    async def content() -> AsyncIterator[bytes]:
+        yield b"first"
+        during.append(in_flight())
+
+    @stand.get("/flight")
+    async def fly() -> StreamingResponse:
+        return StreamingResponse(content())
+
+    @stand.get("/crash")
+    async def crash() -> None:
+        raise RuntimeError
+
+    before = in_flight()
+    await visitor.get("/flight")
+    await visitor.get("/crash")
+
+    assert during == [before + 1]
+    assert in_flight() == before
+
+
+def in_flight() -> float:
+    return REGISTRY.get_sample_value("headrace_http_requests_in_flight") or 0
 
 
 async def test_both_mounts_of_a_route_are_one_series(client: httpx.AsyncClient) -> None:
     labels = {"method": "GET", "route": "/users/me", "status": "401"}
-    before = requests_measured(**labels)
+    before = requests_counted(**labels)
 
     await client.get("/users/me")
     await client.get("/api/v1/users/me")
 
-    assert requests_measured(**labels) == before + 2
+    assert requests_counted(**labels) == before + 2
 
 
 async def test_a_request_is_one_line_without_its_query(stand: FastAPI, visitor: httpx.AsyncClient) -> None:
@@ -264,8 +341,42 @@ async def test_a_request_is_one_line_without_its_query(stand: FastAPI, visitor: 
     assert record["event"] == "request"
     assert record["log_level"] == "info"
     assert (record["method"], record["path"], record["status"]) == ("POST", "/read/one", 200)
+    assert record["route"] == "/read/{name}"
+    assert "user_id" not in record
     assert record["ms"] >= 0
     assert "secret" not in str(record)
+
+
+async def test_the_line_names_the_user(client: httpx.AsyncClient, alice: Account) -> None:
+    with capture_logs() as records:
+        await client.get("/users/me", headers=alice.headers)
+        await client.get("/jobs", headers=alice.headers)
+        await client.get("/users/me")
+
+    lines = [record.get("user_id") for record in records if record["event"] == "request"]
+    assert lines == [str(alice.id), str(alice.id), None]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "level"),
+    [
+        *[(path, 200, "debug") for path in ("/health/live", "/health", "/metrics")],
+        *[("/health/ready", 503, "info"), ("/healthy", 200, "info"), ("/metrics/x", 404, "info")],
+    ],
+)
+async def test_probes_and_scrapes_that_succeed_are_debug_records(
+    stand: FastAPI, visitor: httpx.AsyncClient, path: str, status: int, level: str
+) -> None:
+    if status != 404:
+
+        @stand.get(path)
+        async def probe() -> Response:
+            return Response(status_code=status)
+
+    with capture_logs() as records:
+        await visitor.get(path)
+
+    assert [(record["status"], record["log_level"]) for record in records] == [(status, level)]
 
 
 async def test_a_stream_is_measured_to_its_start(stand: FastAPI, visitor: httpx.AsyncClient) -> None:

@@ -1,10 +1,12 @@
 """A maintenance loop continues whatever its duty raises, and reports its health."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from app.core import background
 from app.core.config import Settings
@@ -141,6 +143,64 @@ async def test_a_success_is_noted_for_the_metrics(database: Database) -> None:
         await until(lambda: has_done(rounds, 2))
 
     assert LOOP_LAST_SUCCESS.labels("noted")._value.get() > 0
+
+
+def rounds_counted(loop: str) -> Counter[str]:
+    results = ("done", "left", "failed")
+    name = "headrace_loop_rounds_total"
+    return Counter(
+        {
+            result: int(REGISTRY.get_sample_value(name, {"loop": loop, "result": result}) or 0)
+            for result in results
+        }
+    )
+
+
+def rounds_timed(loop: str) -> float | None:
+    return REGISTRY.get_sample_value("headrace_loop_seconds_count", {"loop": loop})
+
+
+async def test_the_series_of_a_loop_exist_before_its_first_round(database: Database) -> None:
+    Loop("expected", 1.0, database, counting([None])[1])
+
+    labels = {"loop": "expected", "result": "failed"}
+    assert REGISTRY.get_sample_value("headrace_loop_rounds_total", labels) == 0
+    assert rounds_timed("expected") == 0
+
+
+async def test_each_round_is_counted_by_its_result_and_timed(database: Database) -> None:
+    _, duty = counting([None, RuntimeError(), DatabaseUnavailable(), None])
+    loop = Loop("counted", 0.001, database, duty)
+
+    for _ in range(4):
+        await loop._do_once()
+
+    assert rounds_counted("counted") == Counter(done=2, failed=2)
+    assert rounds_timed("counted") == 4
+
+
+async def test_a_round_left_to_another_process_is_not_done(database: Database) -> None:
+    _, duty = counting([None])
+    loop = Loop("left", 0.001, database, duty)
+
+    async with rows.transaction(database) as busy:
+        await busy.execute("SELECT pg_advisory_xact_lock(hashtext('maintenance:left'))")
+        await loop._do_once()
+
+    assert rounds_counted("left") == Counter(left=1)
+    assert LOOP_LAST_SUCCESS.labels("left")._value.get() > 0
+
+
+async def test_a_round_whose_news_cannot_be_told_has_failed(database: Database) -> None:
+    async def duty(connection: asyncpg.Connection) -> Callable[[], None]:
+        def tell() -> None:
+            raise RuntimeError
+
+        return tell
+
+    await Loop("untold", 0.001, database, duty)._do_once()
+
+    assert rounds_counted("untold") == Counter(failed=1)
 
 
 async def test_maintenance_runs_each_of_its_duties(resources: Resources) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.mutants import of_data
+from tests.mutants import of_data, of_metrics
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_plugins import OF_PLUGINS
@@ -1293,4 +1293,5 @@ MUTANTS: Final = (
         ("tests/datasets/test_causes.py::test_what_is_no_text_is_named",),
     ),
     *of_data.MUTANTS,
+    *of_metrics.MUTANTS,
 )

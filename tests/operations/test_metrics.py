@@ -153,7 +153,7 @@ async def test_a_scrape_is_one_statement(resources: Resources) -> None:
     """Each API process is scraped every few seconds."""
     logged = Logged(resources.database)
 
-    await gauges.read_metrics(replace(resources, database=logged), registry.BUILT_IN)
+    await gauges.read_metrics(replace(resources, database=logged), registry.BUILT_IN, "")
 
     assert len(logged.sent) == 1
 
@@ -162,14 +162,14 @@ async def test_a_request_is_counted_under_its_route(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:
     labels = {"method": "GET", "route": "/jobs/{job_id}", "status": "200"}
-    before = value(await scrape(client), "headrace_http_request_seconds_count", **labels) or 0
+    before = value(await scrape(client), "headrace_http_requests_total", **labels) or 0
 
     for _ in range(3):
         job_id = await jobs.create(store, alice.id)
         assert (await client.get(f"/jobs/{job_id}", headers=alice.headers)).status_code == 200
 
     after = await scrape(client)
-    assert value(after, "headrace_http_request_seconds_count", **labels) == before + 3
+    assert value(after, "headrace_http_requests_total", **labels) == before + 3
 
 
 async def test_paths_that_somebody_makes_up_make_no_series(client: httpx.AsyncClient) -> None:

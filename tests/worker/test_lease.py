@@ -1,11 +1,13 @@
 """The lease: what a worker says with it, and which of its jobs it hears about."""
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from app.core import ids
 from app.core.database import Database
@@ -49,10 +51,12 @@ async def test_a_lease_is_current_from_a_renewal_until_its_seconds_have_passed(
     url = resources.settings.database_url
     lease = Lease(worker, url, 30.0, report_writer, lease_seconds=6.0, clock=clock)
     assert not lease.is_current
+    assert math.isnan(lease.age_seconds)
 
     await lease.register()
     clock.now += 5.9
     assert lease.is_current
+    assert REGISTRY.get_sample_value("headrace_lease_age_seconds") == pytest.approx(5.9)
     clock.now += 0.2
     assert not lease.is_current
 

@@ -45,6 +45,10 @@ MAX_SCRATCH_BYTES: Final = 8 * 1024**3
 RECYCLE_SHARE: Final = 0.75
 """An idle child that holds more than this share of its memory limit is replaced."""
 
+_deaths = metrics.counters(
+    metrics.CHILD_DEATHS, ("died", *(reason for reason in KillReason if reason is not KillReason.CLOSING))
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -254,22 +258,40 @@ class ChildPool:
                 child.close()
         self._has_vacancy.set()
         if child.kill_reason is not KillReason.CLOSING:
-            metrics.CHILD_DEATHS.labels(child.kill_reason or "died").inc()
+            _deaths[child.kill_reason or "died"].inc()
             log.warning("child_died", pid=pid, reason=child.kill_reason, exit_code=exit_code)
 
     async def _monitor_memory_forever(self) -> None:
         """Kill a child that exceeds the memory limit, before the OOM killer kills some other process."""
+        largest_idle = 0
         for round_ in itertools.count():
             await asyncio.sleep(MONITOR_SECONDS)
-            for child in tuple(self._busy):
-                if child.rss_bytes > self._memory_limit_bytes:
-                    child.kill(KillReason.MEMORY_LIMIT)
-            if round_ % IDLE_MONITOR_ROUNDS:
-                continue
-            for child in tuple(self._idle):
-                if child.rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
-                    self._idle.remove(child)
-                    child.kill(KillReason.CLOSING)
+            largest = self._check_busy_children()
+            if round_ % IDLE_MONITOR_ROUNDS == 0:
+                largest_idle = self._check_idle_children()
+            metrics.CHILD_MEMORY_BYTES.set(max(largest, largest_idle))
+
+    def _check_busy_children(self) -> int:
+        """Kill those above the memory limit; return the memory of the largest."""
+        largest = 0
+        for child in tuple(self._busy):
+            rss_bytes = child.rss_bytes
+            largest = max(largest, rss_bytes)
+            if rss_bytes > self._memory_limit_bytes:
+                child.kill(KillReason.MEMORY_LIMIT)
+        return largest
+
+    def _check_idle_children(self) -> int:
+        """End those that kept too much of their last job; return the memory of the largest other one."""
+        largest = 0
+        for child in tuple(self._idle):
+            rss_bytes = child.rss_bytes
+            if rss_bytes > self._memory_limit_bytes * RECYCLE_SHARE:
+                self._idle.remove(child)
+                child.kill(KillReason.CLOSING)
+            else:
+                largest = max(largest, rss_bytes)
+        return largest
 
     async def _monitor_files_forever(self) -> None:
         """Kill a child that has written too much. Measures in a thread, because a disk may be slow."""

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 import uvloop
+from prometheus_client import REGISTRY
 
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
@@ -113,6 +114,19 @@ async def test_a_child_above_the_memory_limit_is_killed() -> None:
         death = await attempts.receive_death(child)
 
     assert death.reason is KillReason.MEMORY_LIMIT
+
+
+async def test_the_memory_of_the_largest_child_is_measured() -> None:
+    def measured() -> float:
+        return REGISTRY.get_sample_value("headrace_child_memory_bytes") or 0
+
+    async with attempts.pool(memory_limit_bytes=512 * MEBIBYTE) as children:
+        async with attempts.take(children) as child:
+            await attempts.eventually(lambda: measured() > MEBIBYTE)
+            assert measured() < 512 * MEBIBYTE
+            await attempts.run(child, attempts.start("add_one", [1]))
+        # An idle child still has its memory.
+        await attempts.eventually(lambda: measured() > MEBIBYTE)
 
 
 @pytest.mark.parametrize(("count", "size"), [(32, MEBIBYTE), (MAX_FILES + 1, 0)], ids=["large", "many"])
