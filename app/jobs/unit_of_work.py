@@ -85,7 +85,7 @@ async def unit_of_work(
 
 
 def _count(result: TransitionResult) -> None:
-    if result.events[0].type is EventType.CREATED:
+    if result.events[0].type == EventType.CREATED:
         metrics.JOBS_CREATED.labels(result.kind, result.queue).inc()
     elif result.is_by_worker and result.status.is_final:
         metrics.JOBS_ENDED.labels(result.kind, result.status).inc()

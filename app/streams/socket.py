@@ -258,7 +258,7 @@ class Socket:
                 await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
                 return
             async for event in self._hub.follow(self._user.id, job_id, after=after):
-                await self._send_encoded("complete" if event.type.is_final else "update", event.flat())
+                await self._send_encoded("complete" if event.is_final else "update", event.flat())
 
         return follow
 
@@ -276,7 +276,7 @@ class Socket:
                 self._user.id, after=position, wanted=EventFilter()
             ) as follower:
                 async for entry in follower.events():
-                    name = "complete" if entry.event.type.is_final else "update"
+                    name = "complete" if entry.event.is_final else "update"
                     await self._send_encoded(name, entry.event.flat(), position=str(entry.position))
 
         return follow

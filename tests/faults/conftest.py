@@ -50,12 +50,21 @@ class System:
         log_path = self.folder / f"{name}.log"
         return apis.api(self.settings, log_path, self.headers, **({"PLUGINS": PLUGIN} | more))
 
-    @asynccontextmanager
-    async def worker(self, name: str = "worker", **more: str) -> AsyncIterator[Process]:
-        """Run a worker process, ready to take jobs, during the body."""
+    def starting_worker(
+        self, name: str, root: Path = processes.ROOT, **more: str
+    ) -> AbstractAsyncContextManager[Process]:
+        """Run a worker process of the source tree at `root`, as a context manager."""
         environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
-        log_path = self.folder / f"{name}.log"
-        async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+        return processes.python(
+            "-m", "worker", env=environment, log_path=self.folder / f"{name}.log", root=root
+        )
+
+    @asynccontextmanager
+    async def worker(
+        self, name: str = "worker", root: Path = processes.ROOT, **more: str
+    ) -> AsyncIterator[Process]:
+        """Run a worker process, ready to take jobs, during the body."""
+        async with self.starting_worker(name, root, **more) as process:
             await process.wait_for_log("worker_started")
             yield process
 
