@@ -168,8 +168,8 @@ async def assert_at_most_one_batch_was_lost_with_each_attempt(
 ) -> None:
     times = computed(system.counter)
     again = Counter(dict.fromkeys(map(str, job_ids), 0))
-    for (job_id, _), count in times.items():
-        again[job_id] += count - 1
+    for (name, _), count in times.items():
+        again[name] += count - 1
     for job_id in job_ids:
         job = await rows.job(database, job_id)
         assert (job["status"], job["failures"]) == ("completed", 0), f"SEED={seed}: {dict(job)}"

@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -81,6 +82,7 @@ async def both_versions_run_jobs_and_hand_them_over(
     system: System, ada: httpx.AsyncClient, database: Database, tree: Path
 ) -> None:
     """Run jobs on both versions at once, then hand a job over in each direction."""
+    other_version = replace(system, root=tree)
     job_ids: list[UUID] = []
 
     async def both_have_run_jobs() -> bool:
@@ -98,7 +100,7 @@ async def both_versions_run_jobs_and_hand_them_over(
         return {row["name"] for row in found} == {"other", "current"}
 
     async with (
-        system.worker("other", tree, WORKER_QUEUES="default,a", DRAIN_SECONDS="60") as other,
+        other_version.worker("other", WORKER_QUEUES="default,a", DRAIN_SECONDS="60") as other,
         system.worker("current", WORKER_QUEUES="default,b", DRAIN_SECONDS="60") as current,
     ):
         assert psutil.Process(other.pid).cwd() == str(tree.resolve())
@@ -111,7 +113,7 @@ async def both_versions_run_jobs_and_hand_them_over(
             await until_batches(database, handed_over[queue], 3)
         async with (
             system.worker("current-again", WORKER_QUEUES="a"),
-            system.worker("other-again", tree, WORKER_QUEUES="b"),
+            other_version.worker("other-again", WORKER_QUEUES="b"),
         ):
             for process in (other, current):
                 process.send(signal.SIGTERM)

@@ -5,6 +5,7 @@ wheels are those that `requirements/runtime.txt` asks for under the base's Pytho
 patch version than the Python of this process.
 """
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -91,8 +92,16 @@ def missing() -> str | None:
 @contextmanager
 def built() -> Iterator[Image]:
     """Build the image; its files exist during the body."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed, even by a kill
+        with _built(CACHE / "storage") as image:
+            yield image
+
+
+@contextmanager
+def _built(storage: Path) -> Iterator[Image]:
     base = _base()
-    storage = CACHE / "storage"
     shutil.rmtree(storage, ignore_errors=True)  # of a run that was killed
     buildah = Buildah(storage)
     try:
@@ -145,7 +154,6 @@ def _base() -> Path:
     recipe = hashlib.sha256("\n".join([SUITE, *options]).encode()).hexdigest()[:16]
     archive = CACHE / f"base-{recipe}.tar"
     if not archive.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
         _unpack_pip(pip)
         draft = archive.with_suffix(".draft.tar")
         _run("mmdebstrap", *options, SUITE, str(draft))
