@@ -84,6 +84,7 @@ async def both_versions_run_jobs_and_hand_them_over(
     """Run jobs on both versions at once, then hand a job over in each direction."""
     other_version = replace(system, root=tree)
     job_ids: list[UUID] = []
+    handed_over: list[UUID] = []
 
     async def both_have_run_jobs() -> bool:
         """Submit until both have: which of them claims a job is a race."""
@@ -105,25 +106,22 @@ async def both_versions_run_jobs_and_hand_them_over(
     ):
         assert psutil.Process(other.pid).cwd() == str(tree.resolve())
         await until(both_have_run_jobs)
-        handed_over = {}
-        for queue in ("a", "b"):
-            handed_over[queue] = await submit(
-                ada, batches=100, work_ms=40, queue=queue, counter_path=str(system.counter)
-            )
-            await until_batches(database, handed_over[queue], 3)
-        async with (
-            system.worker("current-again", WORKER_QUEUES="a"),
-            other_version.worker("other-again", WORKER_QUEUES="b"),
-        ):
-            for process in (other, current):
-                process.send(signal.SIGTERM)
-                assert await process.wait(EXIT_SECONDS) == 0, process.log
-            await wait_until_all_ended(database, handed_over.values())
+        for queue, process in (("a", other), ("b", current)):
+            job_id = await submit(ada, batches=300, work_ms=40, queue=queue, counter_path=str(system.counter))
+            handed_over.append(job_id)
+            await until_batches(database, job_id, 3)
+            process.send(signal.SIGTERM)
+            assert await process.wait(EXIT_SECONDS) == 0, process.log
+    async with (
+        system.worker("current-again", WORKER_QUEUES="a"),
+        other_version.worker("other-again", WORKER_QUEUES="b"),
+    ):
+        await wait_until_all_ended(database, handed_over)
 
-    for job_id in handed_over.values():
+    for job_id in handed_over:
         assert await outcomes(database, job_id) == ["released", "completed"]
     assert recomputed_batches(system.counter) == 0
-    job_ids.extend(handed_over.values())
+    job_ids.extend(handed_over)
     for job_id in job_ids:
         job = await rows.job(database, job_id)
         assert (job["status"], job["failures"]) == ("completed", 0), dict(job)
