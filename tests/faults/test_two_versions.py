@@ -18,14 +18,13 @@ from app.core.database import Database
 from tests.faults.conftest import System
 from tests.faults.support import (
     EXIT_SECONDS,
-    assert_consistent,
     outcomes,
     recomputed_batches,
     submit,
     until_batches,
     wait_until_all_ended,
 )
-from tests.support import rows
+from tests.support import invariants, rows
 from tests.support.processes import ROOT
 from tests.support.waiting import until
 
@@ -125,4 +124,5 @@ async def both_versions_run_jobs_and_hand_them_over(
     for job_id in job_ids:
         job = await rows.job(database, job_id)
         assert (job["status"], job["failures"]) == ("completed", 0), dict(job)
-    await assert_consistent(database, job_ids)
+    await invariants.no_loss(database, job_ids)
+    await invariants.all_hold(database)
