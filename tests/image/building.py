@@ -44,10 +44,11 @@ _REQUIREMENT: Final = re.compile(
 
 @dataclass(frozen=True)
 class Image:
-    """A built image: its files and its OCI configuration."""
+    """A built image: its files, its OCI configuration, and the commit from which it was built."""
 
     root: Path
     config: dict[str, Any]
+    revision: str
 
     @property
     def environment(self) -> dict[str, str]:
@@ -106,25 +107,21 @@ def _built(storage: Path) -> Iterator[Image]:
     buildah = Buildah(storage)
     try:
         python = _import_base(buildah, base)
+        revision = _run("git", "-C", str(ROOT), "rev-parse", "HEAD")
         config = CACHE / "pip.conf"
         config.write_text("[global]\nno-index = true\nfind-links = /wheels\n", encoding="ascii")
         buildah.run(
             *("bud", "--isolation", "chroot", "--pull-never", "--tag", IMAGE),
-            *("--build-arg", f"BASE={BASE}", "--build-arg", f"REVISION={revision()}"),
+            *("--build-arg", f"BASE={BASE}", "--build-arg", f"REVISION={revision}"),
             *("--volume", f"{_wheels(python)}:/wheels:ro", "--volume", f"{config}:/etc/pip.conf:ro"),
             ROOT,
             without_network=True,
         )
         inspected = json.loads(buildah.run("inspect", "--type", "image", IMAGE))
         container = buildah.run("from", "--pull-never", IMAGE)
-        yield Image(Path(buildah.run("mount", container)), inspected["OCIv1"]["config"])
+        yield Image(Path(buildah.run("mount", container)), inspected["OCIv1"]["config"], revision)
     finally:
         shutil.rmtree(storage, ignore_errors=True)
-
-
-def revision() -> str:
-    """Return the commit of this tree."""
-    return _run("git", "-C", str(ROOT), "rev-parse", "HEAD")
 
 
 def requirements(python: str) -> str:

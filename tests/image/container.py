@@ -72,7 +72,13 @@ async def running(
         )
     process = Process(started, log_path)
     try:
-        yield Container(process, await _init(process))
+        init = await _init(process)
+        try:
+            yield Container(process, init)
+        finally:
+            if process.is_running:
+                init.kill()  # and with it every process of the container
+                await process.wait()
     finally:
         if process.is_running:
             await process.kill()

@@ -19,5 +19,6 @@ done
 mkdir "$root/dev/shm"
 mount -t tmpfs -o mode=1777,nosuid,nodev tmpfs "$root/dev/shm"
 
+# unshare kills PID 1 when it dies itself, which a change of the user makes the kernel forget.
 exec chroot "$root" setpriv --reuid="$uid" --regid="$gid" --clear-groups --no-new-privs --bounding-set=-all \
-    --inh-caps=-all env --chdir="$workdir" "$@"
+    --inh-caps=-all --pdeathsig=KILL env --chdir="$workdir" "$@"
