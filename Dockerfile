@@ -24,7 +24,8 @@ LABEL org.opencontainers.image.title="Headrace" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin headrace \
-    && install --directory --owner headrace --group headrace --mode 0750 /var/lib/headrace
+    && install --directory --owner headrace --group headrace --mode 0750 /var/lib/headrace \
+    && python -m pip uninstall --quiet --yes --root-user-action ignore pip setuptools wheel
 COPY --from=packages /opt/venv /opt/venv
 WORKDIR /srv/headrace
 COPY alembic.ini ./

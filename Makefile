@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run fast test long check hostile chaos mutants fuzz bench lint types imports browser \
+.PHONY: help demo run fast test long check image-test hostile chaos mutants fuzz bench lint types imports browser \
     prometheus format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
@@ -47,6 +47,15 @@ long: $(DEV) ## Run the rest: whole systems, faults, the browser, the largest in
 check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones (about 25 minutes)
 	@$(PY) -m tests.mutants --no-baseline
 	@$(PY) $(PYTEST) -m 'not huge' $(ARGS)
+
+# As root on Debian it installs the programs that it needs, as `make browser` does.
+image-test: $(DEV) ## Build the image without a network, and run it as Kubernetes does (minutes; needs root)
+	@if ! { command -v buildah && command -v mmdebstrap; } >/dev/null && \
+	    [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends buildah mmdebstrap >/dev/null; \
+	fi
+	@$(PY) -m pytest -rs -m image tests/image $(ARGS)
 
 hostile: $(DEV) ## Run the tests just after boot, in random order, under load, elsewhere (SEED=…, BUSY=2)
 	@SEED='$(SEED)' BUSY='$(BUSY)' $(PY) -m tests.hostile $(ARGS)

@@ -1,11 +1,12 @@
 """Count each user's stored bytes, add the key that signs hints, and make public model names unique per owner.
 
+contract: 0006 stopped using the index uq_models_public
+
 Revision ID: 0006
 Revises: 0005
 """
 
 from alembic import op
-from sqlalchemy import text
 
 revision = "0006"
 down_revision = "0005"
@@ -173,8 +174,12 @@ def downgrade() -> None:
 
 
 def _change_guard(old: str, new: str) -> None:
-    definition = op.get_bind().scalar(text("SELECT pg_get_functiondef('jobs_guard'::regproc)"))
-    op.execute(definition.replace(old, new))
+    # The server edits the definition, so that `alembic upgrade --sql` needs no database.
+    op.execute(
+        f"""DO $do$ BEGIN
+            EXECUTE replace(pg_get_functiondef('jobs_guard'::regproc), $old${old}$old$, $new${new}$new$);
+        END $do$"""
+    )
 
 
 def _run(*scripts: str) -> None:

@@ -99,7 +99,7 @@ _rows: Final = cache(metrics.ROWS.labels)
 def count_transition(result: TransitionResult) -> None:
     """Count a job that was created or has ended."""
     queue = queue_label(result.queue)
-    if result.events[0].type is EventType.CREATED:
+    if result.events[0].type == EventType.CREATED:
         _created(result.kind, queue).inc()
     elif result.status.is_final:
         _ended(result.kind, queue, result.status, _fault(result)).inc()

@@ -1,7 +1,7 @@
 """Events of jobs, as they are passed from the statement that wrote them, over Redis, to the streams."""
 
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 import msgspec
@@ -9,22 +9,30 @@ import msgspec
 from app.core.rows import Row
 from app.jobs.states import EventType
 
+_FINAL: Final = frozenset(event_type for event_type in EventType if event_type.is_final)
+
 
 class Event(msgspec.Struct, frozen=True):
-    """One fact about a job. `data` is encoded JSON, passed through unparsed."""
+    """One fact about a job. `data` is encoded JSON, passed through unparsed.
+
+    `type` is an EventType, or an event of a newer version: during a rollout, streams pass it on.
+    """
 
     job_id: UUID
     seq: int
-    type: EventType
+    type: str
     at: datetime
     data: msgspec.Raw
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
         """Read a row with the columns of `job_events`, `data` as text."""
-        return cls(
-            row["job_id"], row["seq"], EventType(row["type"]), row["at"], msgspec.Raw(row["data"].encode())
-        )
+        return cls(row["job_id"], row["seq"], row["type"], row["at"], msgspec.Raw(row["data"].encode()))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job ended with this event."""
+        return self.type in _FINAL
 
     def encoded(self) -> bytes:
         """Return the event as a message."""
@@ -40,7 +48,7 @@ class Event(msgspec.Struct, frozen=True):
 class _Envelope(msgspec.Struct):
     job_id: UUID
     seq: int
-    type: EventType
+    type: str
     at: datetime
 
 

@@ -10,6 +10,6 @@ def publish_transition(hints: Hints, transition: TransitionResult) -> None:
     hints.publish_events(transition.owner_id, (event.encoded() for event in transition.events))
     if transition.status is Status.PENDING and transition.is_due:
         hints.wake(transition.queue)
-    is_cancel = any(event.type is EventType.CANCEL_REQUESTED for event in transition.events)
+    is_cancel = any(event.type == EventType.CANCEL_REQUESTED for event in transition.events)
     if is_cancel and transition.worker_id is not None:
         hints.notify_worker(transition.worker_id, transition.job_id)

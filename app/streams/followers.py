@@ -106,7 +106,7 @@ class JobFollower(Follower):
                 is_at_end = False
                 async for event in self._read_log():
                     yield event
-                    is_at_end = event.type.is_final
+                    is_at_end = event.is_final
                 # The log of a retried job contains earlier final events: stop only at the last one.
                 if is_at_end:
                     return
@@ -119,7 +119,7 @@ class JobFollower(Follower):
                 continue
             self.position = hinted.seq
             yield hinted
-            if hinted.type.is_final:
+            if hinted.is_final:
                 return
 
     async def _read_log(self) -> AsyncIterator[Event]:

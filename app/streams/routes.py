@@ -205,7 +205,7 @@ async def _reject_if_closed() -> AsyncIterator[None]:
 
 
 def _frame(event: Event, event_id: str) -> bytes:
-    return sse.frame("complete" if event.type.is_final else "update", event.flat(), event_id)
+    return sse.frame("complete" if event.is_final else "update", event.flat(), event_id)
 
 
 def _event_id(user: StreamUser, position: str) -> str:

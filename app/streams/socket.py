@@ -304,7 +304,7 @@ class Socket:
         await self._frames.put((_frame(event, _encode(data)), None))
 
     async def _send_event(self, event: Event, *, position: str | None = None) -> None:
-        name = "complete" if event.type.is_final else "update"
+        name = "complete" if event.is_final else "update"
         await self._frames.put((_frame(name, event.flat(), position), event.at))
 
 

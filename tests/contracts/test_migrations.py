@@ -1,14 +1,20 @@
-"""The migrations create the tables of the code, and can be undone."""
+"""The migrations create the tables of the code, can be undone, and leave the previous version working."""
 
 import asyncio
+import os
+from pathlib import Path
 
 import alembic.command
 import asyncpg
 import pytest
+from alembic.config import Config
 
 from app.cli.migrations import alembic_config, migrate
+from app.cli.schema_version import ALEMBIC_INI, needed_revision
 from app.core.config import Settings
 from tests.conftest import Servers
+from tests.contracts import schema_changes
+from tests.contracts.schema_changes import FIRST_CHECKED, Revision
 
 
 @pytest.fixture
@@ -66,3 +72,114 @@ def test_migrating_twice_changes_nothing(settings: Settings) -> None:
     migrate(settings.database_url)
 
     assert catalogue(settings.database_url) == before
+
+
+def test_a_revision_takes_away_only_what_a_release_has_stopped_using() -> None:
+    config = offline_config()
+    read = [schema_changes.read(config, number) for number in schema_changes.numbers(config)]
+
+    assert {revision.number: schema_changes.faults(revision) for revision in read} == {
+        revision.number: [] for revision in read
+    }
+    assert read[-1].number == needed_revision()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE jobs",
+        "drop index if exists ix_jobs_need_dataset",
+        "ALTER TABLE jobs DROP COLUMN files",
+        "ALTER TABLE jobs ADD COLUMN extra text, DROP files",
+        "ALTER TABLE jobs ALTER COLUMN params DROP DEFAULT",
+        "DO $$ BEGIN DROP TRIGGER jobs_guard ON jobs; END $$",
+        "ALTER TABLE jobs RENAME TO work",
+        "ALTER TABLE jobs RENAME COLUMN files TO inputs",
+        "ALTER INDEX ix_jobs_need_dataset RENAME TO ix_jobs_of_dataset",
+        "ALTER TABLE jobs ALTER COLUMN files SET NOT NULL",
+        "ALTER TABLE jobs\n  ALTER files\n  SET  NOT  NULL",
+        "ALTER TABLE jobs ALTER COLUMN attempt TYPE bigint",
+        "ALTER TABLE jobs ALTER COLUMN attempt SET DATA TYPE bigint",
+        "ALTER TABLE jobs ADD COLUMN extra numeric(10, 2) NOT NULL",
+    ],
+)
+def test_what_breaks_the_previous_version_needs_a_contract_line(sql: str, tmp_path: Path) -> None:
+    [fault] = schema_changes.faults(revision_of(tmp_path, sql))
+
+    assert fault.startswith("no contract line names what")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE extra (id uuid NOT NULL, at timestamptz NOT NULL)",
+        "CREATE INDEX ix_jobs_extra ON jobs (id) WHERE files IS NOT NULL",
+        "ALTER TABLE jobs ADD COLUMN extra text, ADD COLUMN more integer NOT NULL DEFAULT 0",
+        "ALTER TABLE jobs ADD COLUMN extra bigint NOT NULL GENERATED ALWAYS AS (done * 2) STORED",
+        "ALTER TABLE jobs ADD CONSTRAINT ck_jobs_extra CHECK (files IS NOT NULL OR done >= 0) NOT VALID",
+        "-- does not drop anything\nALTER TABLE jobs ADD COLUMN extra text",
+    ],
+)
+def test_what_only_adds_needs_no_contract_line(sql: str, tmp_path: Path) -> None:
+    assert schema_changes.faults(revision_of(tmp_path, sql)) == []
+
+
+@pytest.mark.parametrize(
+    ("contract", "compatible_with", "fault"),
+    [
+        ("contract: 0011 stopped using the column jobs.files", "0011", None),
+        ("contract: 0009 stopped using the column jobs.files", "0011", None),
+        ("contract: 0011 stopped using the column jobs.files", "0010", "compatible_with must be 0011"),
+        ("contract: 0011 stopped using the column jobs.errors", "0011", "no contract line names"),
+        ("contract: the last release stopped using jobs.files", "0011", "does not read"),
+        ("", "9999", "is no revision up to its own"),
+    ],
+)
+def test_a_contract_line_names_the_thing_and_a_release_that_compatible_with_requires(
+    contract: str, compatible_with: str, fault: str | None, tmp_path: Path
+) -> None:
+    revision = revision_of(
+        tmp_path, "ALTER TABLE jobs DROP COLUMN files", contract=contract, compatible_with=compatible_with
+    )
+
+    found = schema_changes.faults(revision)
+
+    if fault is None:
+        assert found == []
+    else:
+        assert any(fault in sentence for sentence in found), found
+
+
+def offline_config() -> Config:
+    """Alembic's configuration without any database."""
+    return Config(ALEMBIC_INI)
+
+
+def revision_of(
+    folder: Path, sql: str, *, contract: str = "", compatible_with: str = FIRST_CHECKED
+) -> Revision:
+    """Add a revision to the existing ones, and read it as the contract test reads them."""
+    number = f"{int(needed_revision()) + 1:04d}"
+    (folder / f"{number}_made_up.py").write_text(
+        f'''"""Made up by a test.
+
+{contract}
+"""
+
+from alembic import op
+
+revision = "{number}"
+down_revision = "{needed_revision()}"
+branch_labels = None
+depends_on = None
+compatible_with = "{compatible_with}"
+
+
+def upgrade() -> None:
+    op.execute({sql!r})
+'''
+    )
+    config = offline_config()
+    versions = ALEMBIC_INI.parent / "alembic" / "versions"
+    config.set_main_option("version_locations", os.pathsep.join([str(versions), str(folder)]))
+    return schema_changes.read(config, number)

@@ -41,3 +41,11 @@ def test_what_is_left_out_of_the_fast_ones_is_not_even_imported() -> None:
     assert selection.is_excluded(selection.TESTS / "faults" / "test_fleet.py", "fast")
     assert not selection.is_excluded(selection.TESTS / "worker" / "training", "not long")
     assert not selection.is_excluded(selection.TESTS / "jobs", "fast")
+
+
+def test_the_tests_of_the_image_run_only_when_they_are_asked_for() -> None:
+    folder = selection.TESTS / "image"
+
+    assert not selection.is_excluded(folder, selection.IMAGE)
+    for expression in ("fast", "not long", "long", "not huge", ""):
+        assert selection.is_excluded(folder, expression)

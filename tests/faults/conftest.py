@@ -44,18 +44,25 @@ class System:
     settings: Settings
     headers: dict[str, str]
     folder: Path
+    root: Path = processes.ROOT
+    """The source tree of the workers."""
 
     def api(self, name: str = "api", **more: str) -> AbstractAsyncContextManager[Api]:
         """Run an API process, as a context manager."""
         log_path = self.folder / f"{name}.log"
         return apis.api(self.settings, log_path, self.headers, **({"PLUGINS": PLUGIN} | more))
 
+    def starting_worker(self, name: str, **more: str) -> AbstractAsyncContextManager[Process]:
+        """Run a worker process, which may not be ready yet, as a context manager."""
+        environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
+        return processes.python(
+            "-m", "worker", env=environment, log_path=self.folder / f"{name}.log", root=self.root
+        )
+
     @asynccontextmanager
     async def worker(self, name: str = "worker", **more: str) -> AsyncIterator[Process]:
         """Run a worker process, ready to take jobs, during the body."""
-        environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
-        log_path = self.folder / f"{name}.log"
-        async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+        async with self.starting_worker(name, **more) as process:
             await process.wait_for_log("worker_started")
             yield process
 

@@ -27,12 +27,12 @@ async def listening(resources: Resources, channel: str) -> AsyncIterator[PubSub]
         yield pubsub
 
 
-async def heard(resources: Resources, pubsub: PubSub) -> list[EventType]:
+async def heard(resources: Resources, pubsub: PubSub) -> list[str]:
     """The types of the events that were published so far."""
     await resources.hints.flush()
     async with Redis(connection_pool=resources.redis_pool) as redis:
         await redis.publish("end", b"end")
-    found: list[EventType] = []
+    found: list[str] = []
     while (message := await pubsub.get_message(ignore_subscribe_messages=True, timeout=10)) is None or (
         message["data"] != b"end"
     ):

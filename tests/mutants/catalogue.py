@@ -1112,6 +1112,34 @@ MUTANTS: Final = (
         (f"{_CONFINED}::test_no_process_outlives_its_job",),
     ),
     Mutant(
+        "worker: as PID 1 it leaves the orphans of its fork server as zombies",
+        "worker/children/forking.py",
+        "            self._orphans.append(pid)\n",
+        "",
+        (
+            "tests/worker/children/test_pool.py"
+            "::test_a_worker_that_is_pid_1_reaps_the_orphans_of_a_dead_fork_server",
+        ),
+    ),
+    Mutant(
+        "streams: an event of a newer version ends the stream",
+        "app/jobs/events.py",
+        """    seq: int
+    type: str
+    at: datetime
+    data: msgspec.Raw
+""",
+        """    seq: int
+    type: EventType
+    at: datetime
+    data: msgspec.Raw
+""",
+        (
+            "tests/streams/test_hub.py"
+            "::test_an_event_of_a_newer_version_is_passed_on_from_a_hint_and_from_the_log",
+        ),
+    ),
+    Mutant(
         "child: starts before it is confined",
         "worker/children/child_handle.py",
         "            if not self.is_confined:\n                raise",

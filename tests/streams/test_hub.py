@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
@@ -20,11 +21,11 @@ from app.main import create_app
 from app.streams.followers import HubClosed
 from app.streams.hub import Hub
 from app.streams.times import StreamTimes
-from tests.support import jobs
+from tests.support import jobs, rows
 from tests.support.accounts import Account
 from tests.support.app_state import state_of
 from tests.support.following import following, publish, subscriber_count
-from tests.support.waiting import until
+from tests.support.waiting import TIMEOUT_SECONDS, until
 
 WITHOUT_COMPARISON = pytest.mark.parametrize(
     "stream_times", [StreamTimes(compare_seconds=3600, compare_away_seconds=3600)]
@@ -78,6 +79,51 @@ async def test_a_follower_gets_what_was_and_what_comes(
         publish(resources, await end(store, job, at=3))
 
     assert reader.seen == [1, 2, 3, 4, 5, 6]
+
+
+async def _insert_event_of_a_newer_version(store: Database, job: ClaimedJob) -> None:
+    """Append an event of a type that this version does not know, as a process of a newer one does."""
+    await rows.execute(
+        store,
+        """WITH job AS (UPDATE jobs SET last_seq = last_seq + 1 WHERE id = $1 RETURNING *)
+        INSERT INTO job_events (job_id, seq, owner_id, type, data)
+        SELECT j.id, j.last_seq, j.owner_id, 'paused', e.data
+        FROM job j JOIN job_events e ON e.job_id = j.id AND e.seq = j.last_seq - 1""",
+        job.id,
+    )
+
+
+@WITHOUT_COMPARISON
+async def test_an_event_of_a_newer_version_is_passed_on_from_a_hint_and_from_the_log(
+    resources: Resources, store: Database, hub: Hub, alice: Account, client: httpx.AsyncClient
+) -> None:
+    job = await jobs.running(store, alice.id, rows=25)
+    types: list[str] = []
+
+    async def follow(after: int) -> None:
+        async for event in hub.follow(alice.id, job.id, after=after):
+            types.append(event.type)  # noqa: PERF401  # another task looks at what has come so far
+
+    async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
+        group.create_task(follow(0))
+        await until(lambda: _has(types, 2))
+        await _insert_event_of_a_newer_version(store, job)
+        await publish_raw(resources, alice.id, await hints_of(store, job.id, after=2))
+        await until(lambda: _has(types, 3))
+        publish(resources, await jobs.complete(store, job))
+    from_hints = [*types]
+    types.clear()
+    await follow(0)
+    page = await client.get(f"/jobs/{job.id}/events", headers=alice.headers)
+
+    assert from_hints[2] == "paused"
+    assert from_hints[-1] == "completed"
+    assert types == from_hints
+    assert [event["type"] for event in page.json()["items"]] == from_hints
+
+
+async def _has(found: Sequence[object], count: int) -> bool:
+    return len(found) >= count
 
 
 @WITHOUT_COMPARISON

@@ -81,15 +81,22 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def python(
-    *arguments: str, env: dict[str, str], log_path: Path, pass_fds: tuple[int, ...] = ()
+    *arguments: str,
+    env: dict[str, str],
+    log_path: Path,
+    pass_fds: tuple[int, ...] = (),
+    root: Path = ROOT,
 ) -> AsyncIterator[Process]:
-    """Run `python ARGUMENTS` during the body; on exit, kill the process if it is still running."""
+    """Run `python ARGUMENTS` in the source tree at `root` during the body.
+
+    On exit, kill the process if it is still running.
+    """
     with log_path.open("wb") as log:
         started = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             env=env,
-            cwd=ROOT,
+            cwd=root,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,

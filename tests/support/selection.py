@@ -1,6 +1,7 @@
 """Marks each test `fast`, `server` or `long`, based on its fixtures and folder.
 
 `make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the huge ones.
+The tests of the image need root and programs that nothing else needs: only `make image-test` runs them.
 """
 
 from pathlib import Path
@@ -44,10 +45,15 @@ EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
 """Exceptions that `make test` still runs: a job from its request to its result."""
 
 FAST: Final = "fast"
+IMAGE: Final = "image"
+"""The mark, and the folder, of the tests that build the image."""
 
 
 def mark(item: pytest.Item) -> None:
     """Mark a test `long` and `server` by its path and fixtures, or `fast` if neither applies."""
+    if IMAGE in _within(item.path):
+        item.add_marker(pytest.mark.image)
+        return
     if _is_long(item.path):
         item.add_marker(pytest.mark.long)
     if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
@@ -58,6 +64,8 @@ def mark(item: pytest.Item) -> None:
 
 def is_excluded(path: Path, expression: str) -> bool:
     """Whether `-m EXPRESSION` deselects all tests of this file or folder."""
+    if IMAGE in _within(path):
+        return expression != IMAGE
     return expression == FAST and _is_slow(path)
 
 

@@ -43,6 +43,7 @@ class ForkServer(asyncio.Protocol):
         self._on_end = on_end
         self._received = bytearray()
         self._children: set[int] = set()
+        self._orphans: list[int] = []
         self._fork_lock = asyncio.Lock()
         self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._process: Process | None = None
@@ -123,6 +124,8 @@ class ForkServer(asyncio.Protocol):
         except TimeoutError:
             self._process.kill()
             await self._process.wait()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.to_thread(_reap, self._orphans), STOP_SECONDS)
 
     async def _await_answer(self, seconds: float) -> int:
         try:
@@ -158,6 +161,7 @@ class ForkServer(asyncio.Protocol):
             # Needed outside Linux only, see `hardening.die_with_parent`.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+            self._orphans.append(pid)
             self._child_exited(pid, -signal.SIGKILL, 0.0)
 
     def _handle(self, record_type: bytes, pid: int, code: int, cpu_seconds: float) -> None:
@@ -182,3 +186,10 @@ class ForkServer(asyncio.Protocol):
     def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float) -> None:
         self._children.discard(pid)
         self._on_end(pid, exit_code, cpu_seconds)
+
+
+def _reap(pids: Iterable[int]) -> None:
+    """Reap the children that a fork server has left to this process: in a container it is PID 1."""
+    for pid in pids:
+        with suppress(ChildProcessError):  # reaped by the fork server, or adopted by another process
+            os.waitpid(pid, 0)

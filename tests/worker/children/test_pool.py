@@ -14,6 +14,7 @@ import pytest
 import uvloop
 from prometheus_client import REGISTRY
 
+from app.core import hardening, prctl
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from tests.worker.children.attempts import MEBIBYTE
@@ -202,6 +203,23 @@ async def test_the_pool_recovers_when_the_fork_server_dies_with_its_children() -
 
         async with attempts.take(children) as fresh:
             assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
+
+
+async def test_a_worker_that_is_pid_1_reaps_the_orphans_of_a_dead_fork_server() -> None:
+    hardening.adopt_orphans()  # as PID 1 of a container does
+    try:
+        async with attempts.pool(slots=2) as children:
+            (server,) = [process for process in attempts.descendants() if process.ppid() == os.getpid()]
+            orphans = server.children()
+            server.kill()
+            async with attempts.take(children) as fresh:
+                assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
+
+            await attempts.eventually(lambda: not any(orphan.is_running() for orphan in orphans))
+    finally:
+        prctl.call(prctl.SET_CHILD_SUBREAPER, 0)
+
+    assert len(orphans) == 3  # and a zombie would be running still
 
 
 _WORKER = """
