@@ -4,7 +4,7 @@
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo run fast test long check hostile chaos mutants fuzz bench lint types imports browser \
-    format lock clean
+    prometheus format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
 PYTHON ?= python3.11 python3.12 python3.13 python3.14 python3
@@ -21,8 +21,8 @@ BENCH := $(VENV)/bench.installed
 ENTRY_POINT := $(VENV)/bin/headrace
 
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1@\2/p' Makefile | \
-	    while IFS=@ read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1@\2/p' Makefile | \
+	    while IFS=@ read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
 demo: $(RUNTIME) ## Start the whole system, run a real prediction job, stop
 	@$(PY) -m app demo
@@ -84,6 +84,23 @@ browser: ## Install Chromium, which the tests of the page need
 	    echo 'Install Chromium, so that it is on your PATH as chromium (on Debian: apt install chromium).' >&2; \
 	    exit 1; \
 	fi
+
+# Debian's packages, unpacked and not installed, so that no service starts. Needs $(PY) because making that empties
+# $(VENV). The package lists are updated only if they are too old to download with.
+PROMETHEUS := $(VENV)/prometheus
+DOWNLOAD := apt-get download -qq -o APT::Sandbox::User=root prometheus prometheus-alertmanager
+
+prometheus: $(PY) ## Download Prometheus and Alertmanager, which the tests of the alerts need
+	@[ ! -x $(PROMETHEUS)/bin/promtool ] || exit 0; \
+	if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then \
+	    echo 'Install Prometheus and Alertmanager, so that prometheus, promtool and alertmanager are on your PATH.' >&2; \
+	    exit 1; \
+	fi; \
+	set -e; \
+	rm -rf $(PROMETHEUS); mkdir -p $(PROMETHEUS)/unpacked; cd $(PROMETHEUS); \
+	$(DOWNLOAD) 2>/dev/null || { apt-get update -qq && $(DOWNLOAD); }; \
+	for package in *.deb; do dpkg-deb --extract "$$package" unpacked; done; \
+	mv unpacked/usr/bin bin; rm -r unpacked *.deb
 
 format: $(DEV) ## Put the code in order
 	@$(PY) -m ruff check --fix-only .
