@@ -70,8 +70,7 @@ class Panel:
             },
             "options": self._options(),
             "targets": [
-                query.as_json(letter, self.drawing)
-                for letter, query in zip("ABCDEFGH", self.queries, strict=False)
+                query.as_json(chr(ord("A") + index), self.drawing) for index, query in enumerate(self.queries)
             ],
         }
 
