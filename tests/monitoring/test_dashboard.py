@@ -202,3 +202,8 @@ def test_what_is_left_of_an_error_budget(
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_kubectl_can_apply_the_config_map() -> None:
+    """It keeps the whole object in an annotation, which may have 256 KiB."""
+    assert len(json.dumps(dashboard.text())) < 250_000
