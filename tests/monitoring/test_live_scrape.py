@@ -34,7 +34,8 @@ MAY_BE_EMPTY: Final = {
 
 PANELS_SECONDS: Final = 180.0
 
-FLOWERS: Final = [{"length": length, "species": "long" if length > 30 else "short"} for length in range(60)]
+LENGTHS: Final = [number * 7 % 20 for number in range(60)]
+FLOWERS: Final = [{"length": length, "species": "long" if length > 9 else "short"} for length in LENGTHS]
 
 
 def expressions() -> list[tuple[str, str]]:
@@ -78,7 +79,8 @@ async def _train(client: httpx.AsyncClient) -> None:
     }
     answer = await client.post("/jobs/train-model", json=body)
     assert answer.status_code == 202, answer.text
-    assert (await wait_for_end(client, answer.json()["job_id"]))["status"] == "completed"
+    job = await wait_for_end(client, answer.json()["job_id"])
+    assert job["status"] == "completed", job["error"]
 
 
 async def empty_panels(server: Prometheus) -> list[str]:
@@ -101,6 +103,7 @@ async def test_every_panel_has_data_and_no_alert_fires(
         prometheus(tmp_path / "prometheus", rules=rules) as server,
         background.running(use_everything(api.client)),
     ):
+        assert len({line.partition(":")[0] for line in await empty_panels(server)}) == 37, "nothing is scraped"
         server.scrape(metrics_address(api.process), metrics_address(worker))
         await server.until("count(up == 1) == 2")
         await until(server.are_rules_evaluated)
