@@ -15,6 +15,7 @@ from tests.support.processes import ROOT
 
 FILE: Final = ROOT / "compose.yaml"
 OURS: Final = ("migrate", "api", "worker")
+MONITORING: Final = ("prometheus", "grafana")
 DEFAULT: Final = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 
@@ -41,7 +42,7 @@ def test_our_services_are_of_this_version_and_hardened_as_the_pods_are(name: str
     assert "/tmp" in service["volumes"]  # anonymous, because uploads are too large for memory
 
 
-@pytest.mark.parametrize("name", [*OURS, "postgres", "valkey"])
+@pytest.mark.parametrize("name", services())
 def test_no_service_has_more_rights_than_it_needs(name: str) -> None:
     service = services()[name]
 
@@ -93,7 +94,58 @@ def test_it_stops_as_the_pods_do() -> None:
 def test_it_listens_on_this_machine_only() -> None:
     published = [port for service in services().values() for port in service.get("ports", [])]
 
-    assert published == ["127.0.0.1:8000:8000"]
+    assert published == ["127.0.0.1:8000:8000", "127.0.0.1:9090:9090", "127.0.0.1:3000:3000"]
+
+
+def test_every_image_has_a_version() -> None:
+    for name, service in services().items():
+        _, _, version = service["image"].partition(":")
+        assert re.fullmatch(r"v?\d+(\.\d+)*", version), name
+
+
+def test_only_the_profile_monitoring_adds_services() -> None:
+    profiles = {name: service["profiles"] for name, service in services().items() if "profiles" in service}
+
+    assert profiles == {name: ["monitoring"] for name in MONITORING}
+
+
+@pytest.mark.parametrize("name", services())
+def test_what_is_mounted_is_in_the_repository_and_cannot_be_changed(name: str) -> None:
+    for volume in services()[name].get("volumes", []):
+        source, _, target = volume.partition(":")
+        if source.startswith("./"):
+            assert (ROOT / source).exists(), source
+            assert target.endswith(":ro"), volume
+
+
+def test_prometheus_scrapes_the_ports_on_which_the_services_serve_their_metrics() -> None:
+    mounted = dict(volume.rsplit(":", 2)[:2] for volume in services()["prometheus"]["volumes"][1:])
+    (source,) = [source for source, target in mounted.items() if target.endswith("/prometheus.yaml")]
+    configuration = yaml.safe_load((ROOT / source).read_text(encoding="utf-8"))
+    [[discovery]] = [job["dns_sd_configs"] for job in configuration["scrape_configs"]]
+
+    assert discovery["names"] == ["api", "worker"]
+    assert services()["api"]["environment"]["METRICS_PORT"] == str(discovery["port"])
+    assert Settings.model_fields["worker_port"].default == discovery["port"]
+    # promtool looks for rules beside the file that names them, as the container does.
+    assert [f"/etc/prometheus/{name}" for name in configuration["rule_files"]] == [
+        target for target in mounted.values() if target.endswith("/rules.yaml")
+    ]
+
+
+def test_grafana_reads_its_data_from_prometheus_and_its_dashboards_from_the_folder() -> None:
+    mounted = dict(volume.rsplit(":", 2)[:2] for volume in services()["grafana"]["volumes"])
+    provisioning = {
+        target.split("/")[-2]: yaml.safe_load((ROOT / source).read_text(encoding="utf-8"))
+        for source, target in mounted.items()
+        if "/provisioning/" in target
+    }
+    home = services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+
+    assert provisioning["datasources"]["datasources"][0]["url"] == "http://prometheus:9090"
+    [provider] = provisioning["dashboards"]["providers"]
+    assert provider["options"]["path"] in mounted.values()
+    assert home == f"{provider['options']['path']}/headrace.json"
 
 
 def test_the_passwords_in_the_urls_are_those_of_the_servers() -> None:

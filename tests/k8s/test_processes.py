@@ -59,13 +59,14 @@ class System:
         async with processes.python("-m", *command, env=self.environment(own), log_path=path) as process:
             assert await process.wait(START_SECONDS) == 0, process.log
 
-    async def complete_a_job(self, api: Mapping[str, str], worker: Mapping[str, str], ports: bool) -> None:
+    async def complete_a_job(self, api: Mapping[str, str], worker: Mapping[str, str]) -> None:
         """Start the API and a worker, complete a job as a user, and stop them."""
         serve = [str(self.port) if word == "8000" else word for word in SERVE]
-        free = {"METRICS_PORT": "0"} if ports else {}
         async with (
             processes.python(
-                *("-m", *serve), env=self.environment(api, **free), log_path=self._folder / "api.log"
+                *("-m", *serve),
+                env=self.environment(api, METRICS_PORT="0"),
+                log_path=self._folder / "api.log",
             ) as running,
             processes.python(
                 *("-m", "worker"),
@@ -82,8 +83,7 @@ class System:
             client.headers["Authorization"] = f"Bearer {signed_in.json()['access_token']}"
             job = await wait_for_end(client, await submit(client, short_texts(5)))
             assert job["status"] == "completed"
-            if ports:
-                await self._check_ports(running, client)
+            await self._check_ports(running, client)
             for process in (running, working):
                 process.send(signal.SIGTERM)
                 assert await process.wait() == 0, process.log
@@ -115,7 +115,7 @@ async def test_the_services_of_compose_complete_a_job(
     found = services()
 
     await system.run_to_end(found["migrate"]["command"], found["migrate"]["environment"])
-    await system.complete_a_job(found["api"]["environment"], found["worker"]["environment"], ports=False)
+    await system.complete_a_job(found["api"]["environment"], found["worker"]["environment"])
 
 
 async def test_the_pods_complete_a_job(settings: Settings, database: str, tmp_path: Path) -> None:
@@ -134,5 +134,4 @@ async def test_the_pods_complete_a_job(settings: Settings, database: str, tmp_pa
     await system.complete_a_job(
         environment(manifests, main_container(api)),
         environment(manifests, main_container(worker)),
-        ports=True,
     )

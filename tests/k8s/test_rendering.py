@@ -53,6 +53,7 @@ STORES = {
 }
 EXTERNAL = {"NetworkPolicy/object-store", "NetworkPolicy/telemetry", "Ingress/headrace-api"}
 KEDA = {"ScaledObject/headrace-worker", "TriggerAuthentication/headrace-worker"}
+MONITORING = {"PodMonitor/headrace", "PrometheusRule/headrace", "ConfigMap/headrace-grafana"}
 API_SCALER = "HorizontalPodAutoscaler/headrace-api"
 GPU = {
     "Deployment/headrace-worker-gpu",
@@ -61,9 +62,12 @@ GPU = {
 }
 EXPECTED = {
     "dev": NAMESPACED | STORES,
-    "production": NAMESPACED | EXTERNAL | KEDA | {API_SCALER},
-    "production-hpa": NAMESPACED | EXTERNAL | {API_SCALER, "HorizontalPodAutoscaler/headrace-worker"},
-    WITH_GPU: NAMESPACED | EXTERNAL | KEDA | {API_SCALER} | GPU,
+    "production": NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER},
+    "production-hpa": NAMESPACED
+    | EXTERNAL
+    | MONITORING
+    | {API_SCALER, "HorizontalPodAutoscaler/headrace-worker"},
+    WITH_GPU: NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER} | GPU,
 }
 
 

@@ -207,6 +207,23 @@ def test_selectors_select_the_pods_they_are_meant_for(rendering: str) -> None:
         assert scaler["spec"]["scaleTargetRef"]["name"] in templates
 
 
+@pytest.mark.parametrize("rendering", [name for name in RENDERINGS if name != "dev"])
+def test_prometheus_scrapes_the_api_and_every_worker(rendering: str) -> None:
+    manifests = rendered(rendering)
+    spec = named(manifests, "PodMonitor", "headrace")["spec"]
+    [endpoint] = spec["podMetricsEndpoints"]
+    scraped = {
+        name_of(workload)
+        for workload in workloads(manifests)
+        if spec["selector"]["matchLabels"].items() <= labels(workload).items()
+        and endpoint["port"] in {port["name"] for port in main_container(workload).get("ports", [])}
+    }
+
+    assert scraped == {name_of(deployment) for deployment in of_kind(manifests, "Deployment")}
+    for kind in ("PodMonitor", "PrometheusRule"):
+        assert named(manifests, kind, "headrace")["metadata"]["labels"]["release"] == "prometheus"
+
+
 @pytest.mark.parametrize("rendering", [WITH_GPU, "production"])
 def test_the_autoscaler_counts_the_slots_that_there_can_be(rendering: str) -> None:
     manifests = rendered(rendering)

@@ -1,4 +1,4 @@
-"""Every manifest is what the API of Kubernetes, or KEDA's, knows: a misspelt field is found."""
+"""Every manifest is what the API of Kubernetes or of an operator knows: a misspelt field is found."""
 
 from typing import Any
 
@@ -6,16 +6,22 @@ import jsonschema
 import kubernetes_validate
 import pytest
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
+from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
 from tests.k8s.rendering import RENDERINGS, Manifest, named, rendered
 
 VERSIONS = ("1.33", kubernetes_validate.latest_version())
-KEDA = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication}
+OF_OPERATORS = {
+    "ScaledObject": ScaledObject,
+    "TriggerAuthentication": TriggerAuthentication,
+    "PodMonitor": PodMonitor,
+    "PrometheusRule": PrometheusRule,
+}
 
 
 def validate(manifest: Manifest, version: str) -> None:
     """Raise if a field is unknown, missing or of another type."""
-    model = KEDA.get(manifest["kind"])
+    model = OF_OPERATORS.get(manifest["kind"])
     if model is None:
         kubernetes_validate.validate(manifest, version, strict=True)
     else:
@@ -27,6 +33,8 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
     for value in _objects(schema):
         if "properties" in value:
             value.setdefault("additionalProperties", False)
+        if str(value.get("pattern")).startswith("^(?i)"):  # as Go has it
+            value["pattern"] = value["pattern"].replace("^(?i)", "(?i)^", 1)
     # The models lack this one (KEDA 2.17, `fallback.behavior`).
     for definition in schema["$defs"].values():
         if {"failureThreshold", "replicas"} == set(definition.get("properties", ())):
@@ -58,6 +66,9 @@ def test_each_manifest_is_valid(rendering: str, version: str) -> None:
         ("ScaledObject", "headrace-worker", ("spec", "maxReplicas")),
         ("ScaledObject", "headrace-worker", ("spec", "fallback", "behaviour")),
         ("TriggerAuthentication", "headrace-worker", ("spec", "secretTargetRefs")),
+        ("PodMonitor", "headrace", ("spec", "podMetricsEndpoint")),
+        ("PodMonitor", "headrace", ("spec", "podMetricsEndpoints", 0, "scrapeInterval")),
+        ("PrometheusRule", "headrace", ("spec", "groups", 0, "rules", 0, "recording")),
     ],
 )
 def test_a_misspelt_field_is_found(kind: str, name: str, path: tuple[str | int, ...]) -> None:

@@ -1,5 +1,6 @@
 """The rules of the dashboard, since Grafana itself cannot check it here. Each rule yields complaints."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -8,10 +9,12 @@ from typing import Any, Final
 
 import promql_parser
 
-from tests.monitoring import labels, names
+from tests.monitoring.promql import TARGET, UnknownName, known_series, labels_of, own_series, selectors
 
 Json = dict[str, Any]
 Rule = Callable[[Json], Iterator[str]]
+
+IN_A_LEGEND: Final = re.compile(r"\{\{(\w+)\}\}")
 
 UNITS: Final = frozenset({"s", "bytes", "percentunit", "short", "reqps", "cpm"})
 """Names of Grafana's units. Others begin with `suffix:`."""
@@ -22,6 +25,18 @@ SCREEN: Final = 20
 
 RATE_INTERVAL: Final = timedelta(seconds=61)
 """Stands for the range that Grafana chooses, and no query has it by itself."""
+
+OF_OTHERS: Final = {
+    "ALERTS": TARGET | {"alertname", "alertstate", "severity"},
+    "process_resident_memory_bytes": TARGET,
+    "kube_horizontalpodautoscaler_status_desired_replicas": TARGET | {"horizontalpodautoscaler"},
+    "kube_horizontalpodautoscaler_spec_max_replicas": TARGET | {"horizontalpodautoscaler"},
+}
+"""The series that only panels read, of Prometheus, its library and kube-state-metrics."""
+
+COUNTERS: Final = frozenset(
+    name for name in own_series() if name.endswith(("_total", "_bucket", "_sum", "_count"))
+)
 
 RATES: Final = frozenset({"rate", "irate", "increase"})
 
@@ -181,12 +196,9 @@ def rates(dashboard: Json) -> Iterator[str]:
             for argument in call.args
             if isinstance(argument, promql_parser.MatrixSelector)
         }
-        for name in (_name(selector) for selector in labels.selectors(expression)):
-            is_counter = name in names.known() and names.known()[name].is_counter
-            if is_counter and name not in rated:
-                yield f"{title}: the counter {name} has no rate"
-            if not is_counter and name in rated:
-                yield f"{title}: {name} has a rate and is no counter"
+        selected = {_name(selector) for selector in selectors(expression)}
+        yield from (f"{title}: the counter {name} has no rate" for name in selected & COUNTERS - rated)
+        yield from (f"{title}: {name} has a rate and is no counter" for name in rated - COUNTERS)
 
 
 def _calls(expression: promql_parser.Expr) -> list[promql_parser.Call]:
@@ -206,20 +218,21 @@ def _name(selector: promql_parser.VectorSelector) -> str:
 
 def known_names(dashboard: Json) -> Iterator[str]:
     """Every metric and label exists, and every legend names labels that the result has."""
+    known = known_series() | OF_OTHERS
     for title, target, expression in parsed(dashboard):
         try:
-            result = labels.of(expression)
-        except labels.UnknownName as error:
-            yield f"{title}: {error}"
+            result = labels_of(expression, known)
+        except UnknownName as error:
+            yield f"{title}: no {error}"
             continue
-        for name in labels.in_legend(target["legendFormat"]) - result:
+        for name in set(IN_A_LEGEND.findall(target["legendFormat"])) - result:
             yield f"{title}: the legend names {name}, and the result has {sorted(result)}"
 
 
 def namespaces(dashboard: Json) -> Iterator[str]:
     """Every query heeds the chosen namespaces, except that for budgets, which are the same everywhere."""
     for title, _, expression in parsed(dashboard):
-        for selector in labels.selectors(expression):
+        for selector in selectors(expression):
             values = [m.value for m in selector.matchers.matchers if m.name == "namespace"]
             if selector.name != "headrace:slo_budget" and values not in (["$namespace"], ["$namespace|"]):
                 yield f"{title}: {selector.name} of all namespaces"

@@ -15,9 +15,9 @@ from app.cli.migrations import migrate
 from app.core.config import Settings, load_settings
 from app.core.database import Database, open_database
 from app.embedded.servers import EmbeddedServers
+from k8s.components.monitoring import prometheus_rule
 from tests.conftest import NOT_DURABLE
 from tests.kinds_for_tests import PLUGIN
-from tests.monitoring.names import RULES
 from tests.monitoring.servers import Prometheus, alertmanager, metrics_address, prometheus
 from tests.monitoring.shortened import shortened
 from tests.monitoring.webhook import Webhook, webhook
@@ -71,7 +71,7 @@ async def running(server_dir: Path, folder: Path, *, factor: float) -> AsyncIter
     try:
         await asyncio.to_thread(migrate, servers.postgres.url)
         settings = _settings(servers, folder)
-        rules: dict[str, Any] = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+        rules: dict[str, Any] = yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8"))
         async with (
             open_database(settings.database_url, pool_size=4) as database,
             webhook() as receiver,

@@ -6,14 +6,14 @@ import promql_parser
 import pytest
 import yaml
 
-from tests.monitoring.names import RULES
+from k8s.components.monitoring import prometheus_rule
 from tests.monitoring.shortened import Json, shorten, shortened
 
 TIMES = re.compile(r"(?<=\[)\w+(?=\])|(?<=offset )\w+")
 
 
 def shipped() -> Json:
-    found: Json = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    found: Json = yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8"))
     return found
 
 

@@ -14,7 +14,7 @@ SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
 """Fixtures of which every server fixture requires one: the folder for Postgres and Valkey, and the bucket."""
 
 SLOW_FOLDERS: Final = frozenset(
-    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "watch"}
+    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "monitoring", "watch"}
     | {"worker/children", "worker/handlers", "worker/runtimes", "worker/training"}
 )
 """Folders whose tests start processes, train models or import the ML libraries."""
