@@ -1,8 +1,8 @@
 """Our services of `compose.yaml` and our pods, run as they say: their commands, their environment, a job."""
 
 import asyncio
-import json
 import os
+import re
 import signal
 import socket
 from collections.abc import Mapping
@@ -90,8 +90,9 @@ class System:
 
     async def _check_ports(self, running: Process, client: httpx.AsyncClient) -> None:
         """The probes of the pod answer on their port, and the public one has no metrics."""
-        [line] = [line for line in running.log.splitlines() if "health_server_listening" in line]
-        port = json.loads(line)["port"]
+        plain = re.sub(r"\x1b\[[\d;]*m", "", running.log)  # it is colourful in development
+        [line] = [line for line in plain.splitlines() if "health_server_listening" in line]
+        [port] = re.findall(r"\bport\W+(\d+)", line)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as private:
             for path in ("/health/live", "/health/ready", "/metrics"):
                 assert (await private.get(path)).status_code == 200, path

@@ -72,8 +72,8 @@ def burning() -> Iterator[Case]:
     """
     sizes = (
         ("HeadraceErrorBudgetBurnsFast", 14.4, 1, 60, 5, "1m", ("2m", "3m"), "last hour's"),
-        ("HeadraceErrorBudgetBurns", 6.0, 5, 72, 6, "5m", ("15m", "20m"), "last six hours'"),
-        ("HeadraceErrorBudgetBurnsSlowly", 1.0, 10, 144, 36, "10m", ("1h", "70m"), "last three days'"),
+        ("HeadraceErrorBudgetBurns", 6.0, 15, 24, 2, "15m", ("15m", "30m"), "last six hours'"),
+        ("HeadraceErrorBudgetBurnsSlowly", 1.0, 30, 48, 12, "30m", ("1h", "90m"), "last three days'"),
     )
     for alert, factor, step, long, short, interval, (not_yet, at), window in sizes:
         much, little, many = factor / 100 * 1.25, factor / 100 * 0.75, 100 * step

@@ -1,5 +1,6 @@
 """What is made of the rules is up to date, and each alert has a runbook and a line in the documentation."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -81,6 +82,15 @@ def test_the_documentation_lists_each_alert_with_its_severity() -> None:
     rows = re.findall(r"^\| `(Headrace\w+)` \| (\w+) \| .+ \|$", OBSERVABILITY, re.MULTILINE)
 
     assert rows == [(alert, rule.labels["severity"]) for alert, rule in ALERTS.items()]
+
+
+def test_the_dashboard_has_the_row_that_an_alert_names() -> None:
+    dashboard = json.loads((FOLDER / "dashboards" / "headrace.json").read_text(encoding="utf-8"))
+    rows = {
+        f"{dashboard['title']} / {panel['title']}" for panel in dashboard["panels"] if panel["type"] == "row"
+    }
+
+    assert {rule.annotations["dashboard"] for rule in ALERTS.values()} <= rows
 
 
 def test_the_documentation_shows_the_scrape_configuration() -> None:
