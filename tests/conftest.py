@@ -21,7 +21,7 @@ from app.embedded.servers import EmbeddedServers
 from app.jobs.times import JobTimes
 from app.main import create_app
 from app.streams.times import StreamTimes
-from tests.support import processes, selection, shared_postgres
+from tests.support import measured, processes, selection, shared_postgres
 from tests.support.accounts import Account, sign_in
 from tests.support.app_state import state_of
 from tests.support.databases import Databases
@@ -51,6 +51,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the import of files that `-m fast` would deselect."""
     return selection.is_excluded(collection_path, config.option.markexpr) or None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List the times that tests measured."""
+    measured.report(terminalreporter)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ STORES = {
 }
 EXTERNAL = {"NetworkPolicy/object-store", "NetworkPolicy/telemetry", "Ingress/headrace-api"}
 KEDA = {"ScaledObject/headrace-worker", "TriggerAuthentication/headrace-worker"}
-MONITORING = {"PodMonitor/headrace", "PrometheusRule/headrace"}
+MONITORING = {"PodMonitor/headrace", "PrometheusRule/headrace", "ConfigMap/headrace-grafana"}
 API_SCALER = "HorizontalPodAutoscaler/headrace-api"
 GPU = {
     "Deployment/headrace-worker-gpu",

@@ -81,7 +81,7 @@ def labels_of(expr: promql.Expr, known: Mapping[str, Set[str]]) -> frozenset[str
             return _of_selector(expr, known)
         case promql.MatrixSelector():
             return _of_selector(expr.vector_selector, known)
-        case promql.ParenExpr() | promql.UnaryExpr():
+        case promql.ParenExpr() | promql.UnaryExpr() | promql.SubqueryExpr():
             return labels_of(expr.expr, known)
         case promql.AggregateExpr():
             return _of_aggregation(expr, known)
@@ -105,7 +105,7 @@ def _of_selector(selector: promql.VectorSelector, known: Mapping[str, Set[str]])
 def _of_aggregation(expr: promql.AggregateExpr, known: Mapping[str, Set[str]]) -> frozenset[str]:
     inner = labels_of(expr.expr, known)
     if expr.modifier is None:
-        return frozenset()
+        return inner if str(expr.op) in ("topk", "bottomk") else frozenset()
     named = frozenset(expr.modifier.labels)
     _require(named, inner, expr)
     return named if expr.modifier.type == promql.AggModifierType.By else inner - named
@@ -114,12 +114,13 @@ def _of_aggregation(expr: promql.AggregateExpr, known: Mapping[str, Set[str]]) -
 def _of_operation(expr: promql.BinaryExpr, known: Mapping[str, Set[str]]) -> frozenset[str]:
     left, right = labels_of(expr.lhs, known), labels_of(expr.rhs, known)
     matching = expr.modifier.matching if expr.modifier is not None else None
-    if matching is None:
-        return left or right
-    on = frozenset(matching.labels)
+    either = left | right if str(expr.op) == "or" else left or right
+    if expr.modifier is None or matching is None:
+        return either
+    on, copied = frozenset(matching.labels), frozenset(expr.modifier.group_labels or ())
     _require(on, left, expr)
-    _require(on, right, expr)
-    return left
+    _require(on | copied, right, expr)
+    return either | copied
 
 
 def _of_call(call: promql.Call, known: Mapping[str, Set[str]]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import argparse
 
-from k8s.components.monitoring import prometheus_rule
+from k8s.components.monitoring import dashboard, prometheus_rule
 
 
 def main() -> None:
@@ -10,6 +10,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runbooks", metavar="URL", default=prometheus_rule.RUNBOOKS)
     prometheus_rule.write(parser.parse_args().runbooks)
+    dashboard.write()
 
 
 if __name__ == "__main__":
