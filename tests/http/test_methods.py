@@ -211,6 +211,6 @@ def _count(page: str, **labels: str) -> float:
     lines = [
         line
         for line in page.splitlines()
-        if "request_seconds_count" in line and all(label in line for label in wanted)
+        if line.startswith("headrace_http_requests_total{") and all(label in line for label in wanted)
     ]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
