@@ -31,7 +31,7 @@ FASTER_THAN_JOBS: Final = 30.0
 """Jobs must end within the range of the rate at which they do."""
 
 FASTER_THAN_LOOPS: Final = 6.0
-"""Each loop must turn within the range of its alert. On a busy machine, `stats` rests for half a minute."""
+"""The alert must wait for longer than a loop rests: `stats` takes its next turn after up to 12 seconds."""
 
 ALL_LOOPS: Final = 'loop!~"prune|sweep"'
 DUE: Final = 'sum(headrace:queue_jobs:max{state="due"}) > 0'
