@@ -128,7 +128,7 @@ def up_down() -> Iterator[Case]:
     away = {f"headrace_postgres_up{{{A}}}": WELL, f"headrace_postgres_up{{{B}}}": WELL}
     cut = {f"headrace_postgres_up{{{A}}}": WELL, f"headrace_postgres_up{{{B}}}": constant(1)}
     there = {f"headrace_postgres_up{{{A}}}": constant(1), f"headrace_postgres_up{{{B}}}": constant(1)}
-    yield fires(name, "for everyone", away, "1m", "0 processes reach Postgres.", ML, not_yet="45s")
+    yield fires(name, "for every process", away, "1m", "0 processes reach Postgres.", ML, not_yet="45s")
     yield silent(name, "for one process only", cut, "10m")
 
     name = "HeadracePodCutFromPostgres"
@@ -145,7 +145,7 @@ def up_down() -> Iterator[Case]:
 
     name = "HeadraceRedisAway"
     away = {f"headrace_redis_up{{{A}}}": WELL, f"headrace_redis_up{{{B}}}": WELL}
-    yield fires(name, "for everyone", away, "5m", "0 processes reach Redis.", ML, not_yet="4m45s")
+    yield fires(name, "for every process", away, "5m", "0 processes reach Redis.", ML, not_yet="4m45s")
     yield silent(name, "for one process only", {**away, f"headrace_redis_up{{{B}}}": constant(1)}, "8m")
 
     yield fires(
@@ -361,7 +361,7 @@ def kubernetes() -> Iterator[Case]:
     yield fires(name, "for good", failed, "0s", summary, labels)
     yield silent(name, "one pod, and another tries again", retried, "10m")
     other = 'namespace="ml", job_name="another", condition="true"'
-    yield silent(name, "a Job of someone else", {f"kube_job_failed{{{other}}}": constant(1)}, "10m")
+    yield silent(name, "another Job", {f"kube_job_failed{{{other}}}": constant(1)}, "10m")
 
     name = "HeadraceAutoscalerAtMax"
 
@@ -396,9 +396,9 @@ def kubernetes() -> Iterator[Case]:
     yield fires(name, "a worker", restarted(*worker, "OOMKilled"), "10m", summary, labels)
     yield silent(name, "half an hour later", restarted(*worker, "OOMKilled"), "40m")
     yield silent(name, "another reason", restarted(*worker, "Error"), "10m")
-    yield silent(name, "a pod of someone else", restarted("another-1", "api", "OOMKilled"), "10m")
+    yield silent(name, "a pod of another application", restarted("another-1", "api", "OOMKilled"), "10m")
     sidecar = restarted("headrace-worker-1", "sidecar", "OOMKilled")
-    yield silent(name, "a container of someone else", sidecar, "10m")
+    yield silent(name, "another container", sidecar, "10m")
 
 
 CASES: Final = tuple(

@@ -30,16 +30,16 @@ FASTER: Final = 60.0
 FASTER_THAN_JOBS: Final = 30.0
 """Jobs must end within the range of the rate at which they do."""
 
-FASTER_THAN_LOOPS: Final = 15.0
-"""The longest interval between two rounds of a loop must still be shorter than the range of its alert."""
+FASTER_THAN_LOOPS: Final = 6.0
+"""The alert must wait for longer than a loop rests: `stats` takes its next turn after up to 12 seconds."""
 
 ALL_LOOPS: Final = 'loop!~"prune|sweep"'
 DUE: Final = 'sum(headrace:queue_jobs:max{state="due"}) > 0'
 EVERY_LOOP_TURNS: Final = (
-    f'min(sum by (loop) (rate(headrace_loop_rounds_total{{{ALL_LOOPS}, result="done"}}[20s]))) > 0'
+    f'min(sum by (loop) (rate(headrace_loop_rounds_total{{{ALL_LOOPS}, result="done"}}[50s]))) > 0'
 )
 
-LOOP_ALERT_SECONDS: Final = 35.0
+LOOP_ALERT_SECONDS: Final = 80.0
 """The range of the alert, its wait, and some evaluations: (5 min + 2 min) / `FASTER_THAN_LOOPS`, and more."""
 
 JOB_MS: Final = 1000
@@ -96,11 +96,12 @@ async def test_when_a_process_freezes_another_runs_its_loops_and_no_alert_comes(
         busiest.send(signal.SIGSTOP)
         frozen_at = (await system.prometheus.query("time()"))[0].value
         # By then the alert would have come, if a loop had stopped with the process.
-        await system.prometheus.until(f"time() > {frozen_at + LOOP_ALERT_SECONDS}")
+        await system.prometheus.until(f"vector(time()) > {frozen_at + LOOP_ALERT_SECONDS}")
         await system.prometheus.until(EVERY_LOOP_TURNS)
         busiest.send(signal.SIGCONT)
 
-        assert "HeadraceLoopStopped" not in system.webhook.names
+        stopped = [alert.labels for alert in system.webhook.received if alert.name == "HeadraceLoopStopped"]
+        assert stopped == []
 
 
 async def _process_with_most_rounds(system: Drill, workers: list[Process]) -> Process:

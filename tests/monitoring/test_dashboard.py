@@ -163,7 +163,7 @@ def test_it_has_the_rows_of_the_table() -> None:
 
 
 def test_the_file_is_what_the_program_writes() -> None:
-    """Otherwise: .venv/bin/python -m k8s.components.monitoring.dashboard."""
+    """Otherwise: .venv/bin/python -m k8s.components.monitoring.write."""
     assert dashboard.FILE.read_text(encoding="utf-8") == dashboard.text()
 
 

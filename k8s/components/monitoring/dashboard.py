@@ -93,7 +93,3 @@ def _variable(name: str, label: str, query: str) -> Json:
         "allValue": ".*",
         "current": {"text": ["All"], "value": ["$__all"], "selected": True},
     }
-
-
-if __name__ == "__main__":
-    write()
