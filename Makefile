@@ -39,14 +39,14 @@ fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' choo
 test: $(DEV) ## Run the tests for everyday use (about 4 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
-long: $(DEV) ## Run the rest: whole systems, faults, the browser, the largest inputs (about 10 minutes)
+long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about 20 minutes)
 	@$(PY) $(PYTEST) -m long $(ARGS)
 
 # The tests run last, so that their summary closes the log. They are also what shows that the tests of the mutants
 # pass without a mutant.
-check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones (about 25 minutes)
+check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones and the drills (about 25 minutes)
 	@$(PY) -m tests.mutants --no-baseline
-	@$(PY) $(PYTEST) -m 'not huge' $(ARGS)
+	@$(PY) $(PYTEST) -m 'not huge and not drill' $(ARGS)
 
 # As root on Debian it installs the programs that it needs, as `make browser` does.
 image-test: $(DEV) ## Build the image without a network, and run it as Kubernetes does (minutes; needs root)

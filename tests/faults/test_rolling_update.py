@@ -20,7 +20,7 @@ from tests.k8s.rendering import environment, main_container, named, pod, rendere
 from tests.support import rows, sse
 from tests.support.apis import Api
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 PROCESSES = 2
 CLIENTS = 4

@@ -22,7 +22,7 @@ from tests.k8s.rendering import named, rendered
 from tests.support import rows
 from tests.support.processes import Process
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 SECONDS = 120.0
 VICTIM_SECONDS = 10.0

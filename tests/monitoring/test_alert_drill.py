@@ -23,7 +23,7 @@ from tests.monitoring.webhook import Notification
 from tests.support.processes import Process
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # whole systems
+pytestmark = [pytest.mark.long, pytest.mark.drill, pytest.mark.timeout(600)]  # whole systems
 
 FASTER: Final = 60.0
 

@@ -1,6 +1,7 @@
 """Marks each test `fast`, `server` or `long`, based on its fixtures and folder.
 
-`make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the huge ones.
+`make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the huge ones
+and the drills.
 The tests of the image need root and programs that nothing else needs: only `make image-test` runs them.
 """
 
