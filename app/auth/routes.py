@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
 from app.auth import commands, passwords, queries
-from app.auth.deps import AuthDep, CurrentUser
+from app.auth.deps import AccountReader, AuthDep
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
@@ -21,7 +21,6 @@ from app.auth.errors import (
 )
 from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
 from app.auth.services import AuthServices
-from app.auth.tokens import Tokens
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable, Unauthorized
@@ -112,7 +111,7 @@ async def create_token(
         if not user.is_active:
             raise InactiveUser
         async with database.session() as session:
-            return await _issue_pair(session, auth.tokens, settings, response, user.id)
+            return await _issue_pair(session, auth, settings, request, response, user.id)
 
 
 @router.post(
@@ -138,7 +137,9 @@ async def refresh_token(
     async with auth.refreshes.turn(network), database.session() as session:
         spent = await commands.spend_refresh_token(session, body.refresh_token.get_secret_value())
         if spent is not None:
-            return await _issue_pair(session, auth.tokens, settings, response, spent.user_id, spent.family_id)
+            return await _issue_pair(
+                session, auth, settings, request, response, spent.user_id, spent.session_id
+            )
     # Raised here: inside the session, it would roll back the revocation of the family.
     raise Unauthorized
 
@@ -150,7 +151,7 @@ async def refresh_token(
     response_description="The signed-in user",
     responses=problems.responses(Unauthorized, DatabaseUnavailable),
 )
-async def get_current_user(current: CurrentUser, auth: AuthDep, session: SessionDep) -> UserView:
+async def get_current_user(current: AccountReader, auth: AuthDep, session: SessionDep) -> UserView:
     """Returns your account, with the number of requests made with your tokens."""
     await auth.usage.write()  # so that the count includes this request
     user = await queries.get_user(session, current.id)
@@ -169,18 +170,25 @@ async def _count_sign_up(auth: AuthServices, database: Database, network: str) -
 
 async def _issue_pair(
     session: AsyncSession,
-    tokens: Tokens,
+    auth: AuthServices,
     settings: Settings,
+    request: Request,
     response: Response,
     user_id: UUID,
-    family_id: UUID | None = None,
+    session_id: UUID | None = None,
 ) -> TokenPair:
-    refresh_token = await commands.issue_refresh_token(
-        session, user_id, family_id=family_id, lifetime=timedelta(seconds=settings.refresh_token_seconds)
+    """Issue both tokens, in a new session unless one is given. Raises Unauthorized if it has ended."""
+    issued = await commands.issue_refresh_token(
+        session,
+        user_id,
+        session_id=session_id,
+        lifetime=timedelta(seconds=settings.refresh_token_seconds),
+        client=request.headers.get("user-agent"),
+        network=client_network(request.scope, auth.trusted_proxies),
     )
     response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
     return TokenPair(
-        access_token=tokens.issue_access(user_id),
+        access_token=auth.tokens.issue_access(user_id, issued.session_id),
         expires_in=settings.access_token_seconds,
-        refresh_token=refresh_token,
+        refresh_token=issued.refresh_token,
     )

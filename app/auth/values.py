@@ -1,4 +1,4 @@
-"""The types of users and refresh tokens that queries and commands return."""
+"""The types of users, credentials and refresh tokens that queries and commands return."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,14 +39,31 @@ class User:
         )
 
 
-@dataclass(frozen=True)
-class SpentToken:
-    """A refresh token that has just been used: whose it was, and the family that its successor joins."""
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What authenticates a caller, apart from the token itself: the account, and its session or API key."""
 
     user_id: UUID
-    family_id: UUID
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    """A new refresh token, and the session in which it was issued."""
+
+    refresh_token: str = field(repr=False)
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class SpentToken:
+    """A refresh token that has just been used: whose it was, and the session that its successor continues."""
+
+    user_id: UUID
+    session_id: UUID
 
     @classmethod
     def from_row(cls, row: tables.RefreshToken) -> Self:
         """The token of a row."""
-        return cls(user_id=row.user_id, family_id=row.family_id)
+        return cls(user_id=row.user_id, session_id=row.family_id)

@@ -17,6 +17,7 @@ from app.core.sandbox.permissions import Permission
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # rejected in production
 MINIMUM_SECRET_BYTES = 32
+MAX_ACCESS_TOKEN_SECONDS = 86_400
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -67,7 +68,7 @@ class Settings(BaseSettings):
     # Authentication
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     previous_secret_key: SecretStr | None = None
-    access_token_seconds: int = Field(default=1800, ge=1, le=86_400)
+    access_token_seconds: int = Field(default=1800, ge=1, le=MAX_ACCESS_TOKEN_SECONDS)
     refresh_token_seconds: int = Field(default=1_209_600, ge=1)
     registration_open: bool = True
 

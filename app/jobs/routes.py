@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsReader, JobsWriter
 from app.core import paging, text
 from app.core.database import Database
 from app.core.errors import InvalidCursor, Unprocessable
@@ -71,7 +71,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/jobs", tags=["jobs"])
 )
 async def list_jobs(
     request: Request,
-    user: CurrentUser,
+    user: JobsReader,
     session: SessionDep,
     wanted_status: Annotated[Status | None, Query(alias="status")] = None,
     kind: CleanStr | None = None,
@@ -109,7 +109,7 @@ async def list_jobs(
 )
 async def get_job(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
     watcher: WatcherDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
@@ -155,7 +155,7 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
+    job_id: UUID, user: JobsWriter, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
 ) -> Response:
     """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
@@ -189,7 +189,7 @@ async def cancel_job(
 )
 async def retry_job(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
     body: RetryRequest | None = None,
@@ -209,7 +209,7 @@ async def retry_job(
     response_model=Explanation,
     responses=problems.responses(*_OWN),
 )
-async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -> Response:
     """Get the reason as a code and a sentence, the position in the queue, and the estimated start."""
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.id, job_id)
@@ -237,7 +237,7 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
 )
 async def get_job_results(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     resources: ResourcesDep,
     accept: Annotated[
         str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` return all results in one response.")
@@ -267,7 +267,7 @@ async def get_job_results(
 )
 async def get_job_events(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
     after: Annotated[
         int, Query(ge=0, lt=10**18, description="Only events after the one with this number.")

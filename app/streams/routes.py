@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Response, status
 from typing_extensions import TypedDict
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsReader
 from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
 from app.http.body import CleanStr, StrictBody
@@ -56,7 +56,7 @@ class TicketIssued(TypedDict):
     responses=problems.responses(JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID)),
 )
 async def create_stream_ticket(
-    user: CurrentUser, database: DatabaseDep, response: Response, body: TicketRequest | None = None
+    user: JobsReader, database: DatabaseDep, response: Response, body: TicketRequest | None = None
 ) -> TicketIssued:
     """Issue a ticket, for browsers: EventSource and WebSocket cannot send a token. Pass it as `?ticket=`.
 
@@ -67,7 +67,7 @@ async def create_stream_ticket(
     async with database.connection() as connection:
         if job_id is not None:
             await service.get_own(connection, user.id, job_id)
-        ticket = await tickets.issue(connection, user.id, user.token_expires_at, job_id)
+        ticket = await tickets.issue(connection, user, job_id)
     return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
 
 

@@ -15,6 +15,8 @@ import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.auth import identities
+from app.auth.permissions import Permission
 from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
@@ -285,6 +287,9 @@ class Socket:
         self._ensure_ticket_is_for(job_id)
         resources = self._resources
         async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+            # The role may have changed since the connection was opened.
+            identity = await identities.renew(unit.connection, self._user.identity)
+            identity.ensure(Permission.JOBS_WRITE)
             await service.cancel(unit, self._user.id, job_id)
         await self._send("cancel_requested", {"job_id": job_id})
 

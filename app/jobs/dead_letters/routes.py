@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsReader, JobsWriter
 from app.core import paging
 from app.core.errors import InvalidCursor
 from app.http import problems
@@ -34,7 +34,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/dead-letters", tags=["dead
     responses=problems.responses(InvalidCursor),
 )
 async def list_dead_letters(
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -55,7 +55,7 @@ async def list_dead_letters(
     responses=problems.responses(_TOO_MANY),
 )
 async def retry_dead_letters(
-    body: Selection, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+    body: Selection, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
     """Each job resumes after its last committed batch. Its attempt count is reset."""
     wanted = None if body.all else body.job_ids
@@ -74,7 +74,7 @@ async def retry_dead_letters(
     summary="Dismiss several dead letters",
     response_model=Handled,
 )
-async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: DatabaseDep) -> Response:
+async def dismiss_dead_letters(body: Selection, user: JobsWriter, database: DatabaseDep) -> Response:
     """The jobs remain failed jobs, but are no longer dead letters."""
     async with database.connection() as connection:
         dismissed = await service.dismiss(connection, user.id, None if body.all else body.job_ids)
@@ -96,7 +96,7 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
     ),
 )
 async def retry_dead_letter(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+    job_id: UUID, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
     """The job resumes after its last committed batch. Its attempt count is reset."""
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
@@ -111,7 +111,7 @@ async def retry_dead_letter(
     response_model=Handled,
     responses=problems.responses(_UNKNOWN),
 )
-async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
+async def dismiss_dead_letter(job_id: UUID, user: JobsWriter, database: DatabaseDep) -> Response:
     """The job remains a failed job, but is no longer a dead letter."""
     async with database.connection() as connection:
         dismissed = service.only(await service.dismiss(connection, user.id, [job_id]), job_id)
