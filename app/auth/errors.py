@@ -5,6 +5,7 @@ from app.core.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    NotFound,
     Unauthorized,
     Unavailable,
     Unprocessable,
@@ -16,6 +17,13 @@ class UsernameTaken(Conflict):
 
     code = "username_taken"
     title = "Username taken"
+
+
+class UserNotFound(NotFound):
+    """There is no user {user}."""
+
+    code = "user_not_found"
+    title = "User not found"
 
 
 class RegistrationClosed(Forbidden):

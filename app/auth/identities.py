@@ -49,8 +49,13 @@ class Identity:
 
     @property
     def sees_everything(self) -> bool:
-        """Whether the caller may see and control what belongs to other users."""
+        """Whether the caller may see and control the jobs of other users."""
         return self.allows(Permission.OPERATE)
+
+    @property
+    def reach(self) -> UUID | None:
+        """The owner whose jobs the caller may see and control; None means all owners."""
+        return None if self.sees_everything else self.id
 
     def allows(self, permission: Permission) -> bool:
         """Whether the caller has a permission."""

@@ -31,6 +31,10 @@ SELECT held.user_id, held.session_id, held.key_id, u.role
 FROM {_HELD.sql} JOIN users u ON {CREDENTIAL_IS_VALID}""")  # made of constants
 
 
+# Which user has this name?
+_USER_ID: Final = Statement("SELECT id FROM users WHERE username_key = :key AND deleted_at IS NULL")
+
+
 async def find_user(session: AsyncSession, username: str) -> User | None:
     """The account with this name in any spelling (see `usernames.key`)."""
     found = await session.exec(select(tables.User).where(tables.User.username_key == usernames.key(username)))
@@ -42,6 +46,12 @@ async def get_user(session: AsyncSession, user_id: UUID) -> User | None:
     """The account with this id."""
     row = await session.get(tables.User, user_id)
     return None if row is None else User.from_row(row)
+
+
+async def user_id(connection: asyncpg.Connection, username: str) -> UUID | None:
+    """The id of the account with this name in any spelling."""
+    found: UUID | None = await _USER_ID.fetchval(connection, key=usernames.key(username))
+    return found
 
 
 async def active_role(connection: asyncpg.Connection, credential: Credential) -> Role | None:

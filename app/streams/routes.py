@@ -66,7 +66,7 @@ async def create_stream_ticket(
     response.headers["Cache-Control"] = "no-store"
     async with database.connection() as connection:
         if job_id is not None:
-            await service.get_own(connection, user.id, job_id)
+            await service.get_own(connection, user.reach, job_id)
         ticket = await tickets.issue(connection, user, job_id)
     return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
 
@@ -140,11 +140,11 @@ async def get_job_stream(
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
-        job = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.identity.reach, job_id)
     if job.has_ended and seen >= job.last_seq:
         yield None
         return
-    async with _reject_if_closed(), hub.job_follower(user.id, job_id, after=seen) as follower:
+    async with _reject_if_closed(), hub.job_follower(job.owner_id, job_id, after=seen) as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 

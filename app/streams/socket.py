@@ -251,7 +251,7 @@ class Socket:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
-            job = await service.get_own(connection, self._user.id, job_id)
+            job = await service.get_own(connection, self._user.identity.reach, job_id)
         is_over = job.has_ended and after >= job.last_seq
 
         async def follow() -> None:
@@ -259,7 +259,7 @@ class Socket:
                 # The client may wait for the last event, which it has already seen.
                 await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
                 return
-            async for event in self._hub.follow(self._user.id, job_id, after=after):
+            async for event in self._hub.follow(job.owner_id, job_id, after=after):
                 await self._send_encoded("complete" if event.type.is_final else "update", event.flat())
 
         return follow
@@ -290,7 +290,7 @@ class Socket:
             # The role may have changed since the connection was opened.
             identity = await identities.renew(unit.connection, self._user.identity)
             identity.ensure(Permission.JOBS_WRITE)
-            await service.cancel(unit, self._user.id, job_id)
+            await service.cancel(unit, identity.reach, job_id)
         await self._send("cancel_requested", {"job_id": job_id})
 
     def _ensure_ticket_is_for(self, job_id: UUID) -> None:

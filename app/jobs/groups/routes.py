@@ -87,7 +87,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
 async def get_group(group_id: UUID, user: JobsReader, database: DatabaseDep) -> Response:
     """Get how many jobs of a group have each status, and their mean progress."""
     async with database.connection() as connection:
-        return views.respond(await service.get_own(connection, user.id, group_id))
+        return views.respond(await service.get_own(connection, user.reach, group_id))
 
 
 @router.delete(
@@ -100,7 +100,7 @@ async def get_group(group_id: UUID, user: JobsReader, database: DatabaseDep) -> 
 async def cancel_group(group_id: UUID, user: JobsWriter, resources: ResourcesDep) -> Response:
     """Cancel pending jobs at once and request the cancellation of running ones. Ended jobs do not change."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        cancelled = await service.cancel(unit, user.id, group_id)
+        cancelled = await service.cancel(unit, user.reach, group_id)
     return views.respond(
         GroupCancelled(
             message="Cancellation requested",
