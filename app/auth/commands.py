@@ -11,10 +11,10 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.auth import tables, tokens, usernames
-from app.auth.errors import UsernameTaken
+from app.auth.errors import InvalidInvitation, UsernameTaken
 from app.auth.passwords import Passwords
 from app.auth.roles import Role
-from app.auth.tables import RefreshToken, SignInSession
+from app.auth.tables import Invitation, RefreshToken, RetiredUsername, SignInSession
 from app.auth.values import IssuedToken, SpentToken, User
 from app.core import ids
 from app.core.config import MAX_ACCESS_TOKEN_SECONDS
@@ -33,11 +33,13 @@ async def create_user(
     password: str,
     email: str | None = None,
     role: Role = Role.USER,
+    invitation: str | None = None,
     network: str = "",
 ) -> User:
-    """Create an account.
+    """Create an account. An invitation decides its role, and is spent.
 
-    Raises WeakPassword, UsernameTaken, TooManySignIns, and ValueError for an invalid username.
+    Raises WeakPassword, UsernameTaken, InvalidInvitation, TooManySignIns, and ValueError for an invalid
+    username. The caller rolls back what raises.
     """
     accepted = usernames.accept(username)
     values = {
@@ -50,6 +52,10 @@ async def create_user(
     # Hashed before the first statement: only then does the session take a connection.
     async with passwords.turn(network) as turn:
         values["password_hash"] = await turn.hash(password, accepted)
+    if invitation is not None:
+        values["role"] = await _spend_invitation(session, invitation)
+    if await session.get(RetiredUsername, usernames.retired_key(accepted)) is not None:
+        raise UsernameTaken
     created = await session.exec(
         insert(tables.User)
         .values(values)
@@ -60,6 +66,36 @@ async def create_user(
     if row is None:
         raise UsernameTaken
     return User.from_row(row)
+
+
+async def _spend_invitation(session: AsyncSession, token: str) -> Role:
+    """Spend an invitation, and return the role of its account. Raises InvalidInvitation."""
+    spent = await session.exec(
+        delete(Invitation)
+        .where(
+            col(Invitation.token_hash) == tokens.hash_opaque_token(token),
+            col(Invitation.expires_at) > func.now(),
+        )
+        .returning(col(Invitation.role))
+    )
+    role: Role | None = spent.scalars().one_or_none()
+    if role is None:
+        raise InvalidInvitation
+    return role
+
+
+async def lock_password(session: AsyncSession, user: User) -> bool:
+    """Lock the password that was read with a user until the commit. Return whether it is still the same."""
+    locked = await session.exec(
+        select(tables.User.id)
+        .where(
+            tables.User.id == user.id,
+            tables.User.password_hash == user.password_hash,
+            col(tables.User.is_active),
+        )
+        .with_for_update(read=True)
+    )
+    return locked.one_or_none() is not None
 
 
 async def issue_refresh_token(
@@ -75,7 +111,7 @@ async def issue_refresh_token(
 
     `client` and `network` say where the session is used. Raises Unauthorized if the session has ended.
     """
-    token = tokens.new_refresh_token()
+    token = tokens.new_opaque_token()
     for table in (RefreshToken, SignInSession):
         await session.exec(
             delete(table).where(col(table.user_id) == user_id, col(table.expires_at) < func.now())
@@ -86,7 +122,7 @@ async def issue_refresh_token(
             id=ids.new_id(),
             family_id=used_in,
             user_id=user_id,
-            token_hash=tokens.hash_refresh_token(token),
+            token_hash=tokens.hash_opaque_token(token),
             expires_at=func.now() + lifetime,
         )
     )
@@ -140,7 +176,7 @@ async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken |
     A token that is used twice has been stolen, so its whole session ends. The caller must commit that,
     although the request is rejected.
     """
-    token_hash = tokens.hash_refresh_token(token)
+    token_hash = tokens.hash_opaque_token(token)
     # One revoked token invalidates its family: a revocation cannot see a successor that is being added.
     relative = aliased(RefreshToken)
     is_condemned = exists().where(

@@ -76,6 +76,20 @@ class SignedIn(SecurityBase):
         return identity
 
 
+async def get_creator(request: Request) -> Identity | None:
+    """Return the caller of a route that works without a token too. Raises Unauthorized for an invalid one."""
+    token = await bearer(request)
+    if token is None:
+        return None
+    auth = state_of(request, AuthState).auth
+    identity = await auth.identities.identify(token)
+    auth.usage.count(identity.id)
+    return identity
+
+
+CreatorDep = Annotated[Identity | None, Depends(get_creator)]
+
+
 def require(permission: Permission) -> Any:
     """Return the dependency of a route that needs this permission; the OpenAPI document shows it."""
     return Security(SignedIn(permission), scopes=[str(permission)])

@@ -5,7 +5,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlmodel import select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.auth import tables, usernames
@@ -36,8 +36,12 @@ _USER_ID: Final = Statement("SELECT id FROM users WHERE username_key = :key AND 
 
 
 async def find_user(session: AsyncSession, username: str) -> User | None:
-    """The account with this name in any spelling (see `usernames.key`)."""
-    found = await session.exec(select(tables.User).where(tables.User.username_key == usernames.key(username)))
+    """The account with this name in any spelling (see `usernames.key`), unless it is deleted."""
+    found = await session.exec(
+        select(tables.User).where(
+            tables.User.username_key == usernames.key(username), col(tables.User.deleted_at).is_(None)
+        )
+    )
     row = found.one_or_none()
     return None if row is None else User.from_row(row)
 

@@ -9,21 +9,27 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
 from app.auth import commands, passwords, queries
-from app.auth.deps import AccountReader, AuthDep
+from app.auth.deps import AccountReader, AuthDep, CreatorDep, bearer
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
+    InvalidInvitation,
+    InvitationNeeded,
     RegistrationClosed,
     TooManyAttempts,
     TooManySignIns,
     UsernameTaken,
     WeakPassword,
 )
+from app.auth.identities import Identity
+from app.auth.invitations import queries as invitations
+from app.auth.permissions import Permission
+from app.auth.roles import Role
 from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
 from app.auth.services import AuthServices
-from app.core.config import Settings
+from app.core.config import Registration, Settings
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable, Unauthorized
+from app.core.errors import DatabaseUnavailable, PermissionDenied, Unauthorized
 from app.http import problems
 from app.http.addresses import client_network
 from app.http.deps import DatabaseDep, SessionDep, SettingsDep
@@ -40,23 +46,43 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
     response_description="The new account",
     responses=problems.responses(
         RegistrationClosed,
+        InvitationNeeded,
+        InvalidInvitation,
         UsernameTaken,
         WeakPassword(reason="it needs 8 to 128 characters"),
         TooManyAttempts(retry_after=900),
         TooManySignIns,
         DatabaseUnavailable,
     ),
+    # A token is optional: only an administrator needs one here.
+    openapi_extra={"security": [{}, {bearer.scheme_name: [str(Permission.ADMIN)]}]},
 )
 async def create_user(
-    body: CreateUser, request: Request, settings: SettingsDep, auth: AuthDep, database: DatabaseDep
+    body: CreateUser,
+    request: Request,
+    settings: SettingsDep,
+    auth: AuthDep,
+    database: DatabaseDep,
+    creator: CreatorDep,
 ) -> UserView:
-    """Creates an account. Usernames are not case-sensitive."""
-    if not settings.registration_open:
-        raise RegistrationClosed
+    """Creates an account. Usernames are not case-sensitive.
+
+    Administrators create accounts with any role; others according to the setting `REGISTRATION`.
+    """
     network = client_network(request.scope, auth.trusted_proxies)
     password = body.password.get_secret_value()
+    invitation = None if body.invitation is None else body.invitation.get_secret_value()
+    is_admin = creator is not None and creator.is_admin
+    if not is_admin:
+        _ensure_may_register(settings, creator, body.role, invitation)
     passwords.accept(password, body.username)
-    await _count_sign_up(auth, database, network)
+    if not is_admin:
+        await _count_sign_up(auth, database, network)
+    if invitation is not None:
+        async with database.connection() as connection:
+            # Before the password is hashed, which is slow: a token that is not valid must cost little.
+            if not await invitations.is_valid(connection, invitation):
+                raise InvalidInvitation
     async with database.session() as session:
         user = await commands.create_user(
             session,
@@ -64,6 +90,8 @@ async def create_user(
             username=body.username,
             password=password,
             email=body.email,
+            role=body.role or Role.USER,
+            invitation=invitation,
             network=network,
         )
     return UserView.model_validate(user)
@@ -111,6 +139,9 @@ async def create_token(
         if not user.is_active:
             raise InactiveUser
         async with database.session() as session:
+            # A change of the password ends all sessions, also one that starts at the same time.
+            if not await commands.lock_password(session, user):
+                raise InvalidCredentials
             return await _issue_pair(session, auth, settings, request, response, user.id)
 
 
@@ -158,6 +189,21 @@ async def get_current_user(current: AccountReader, auth: AuthDep, session: Sessi
     if user is None:
         raise Unauthorized
     return UserView.model_validate(user)
+
+
+def _ensure_may_register(
+    settings: Settings, creator: Identity | None, role: Role | None, invitation: str | None
+) -> None:
+    """Raise unless this setting lets someone who is no administrator create this account."""
+    if role is not None:
+        raise Unauthorized if creator is None else PermissionDenied(permission=str(Permission.ADMIN))
+    match settings.registration:
+        case Registration.CLOSED:
+            raise RegistrationClosed
+        case Registration.INVITATION if invitation is None:
+            raise InvitationNeeded
+        case _:
+            return
 
 
 async def _count_sign_up(auth: AuthServices, database: Database, network: str) -> None:

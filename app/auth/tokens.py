@@ -22,7 +22,7 @@ ALGORITHM: Final = "HS256"
 ISSUER: Final = "headrace"
 AUDIENCE: Final = "headrace-api"
 MAX_LENGTH: Final = 2048
-REFRESH_TOKEN_BYTES: Final = 32
+OPAQUE_TOKEN_BYTES: Final = 32
 
 # base64 decoders skip unknown characters: without this check, a token would have many spellings.
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -98,11 +98,14 @@ def _read(claims: dict[str, Any]) -> AccessClaims:
     return AccessClaims(UUID(claims["sub"]), claims["jti"], int(claims["exp"]), session_id)
 
 
-def new_refresh_token() -> str:
-    """Return a random token; only its hash is stored."""
-    return secrets.token_urlsafe(REFRESH_TOKEN_BYTES)
+def new_opaque_token() -> str:
+    """Return a random token: to refresh, to reset a password, to accept an invitation.
+
+    Only its hash is stored.
+    """
+    return secrets.token_urlsafe(OPAQUE_TOKEN_BYTES)
 
 
-def hash_refresh_token(token: str) -> bytes:
+def hash_opaque_token(token: str) -> bytes:
     """Return the hash to store. A slow hash would add nothing, since the token is long and random."""
     return hashlib.sha256(token.encode()).digest()

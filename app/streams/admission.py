@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -32,25 +32,31 @@ RECHECK_SECONDS: Final = 30.0
 class StreamUser:
     """The caller who opened a stream, with a token or with a ticket that was issued for one.
 
-    `only_job` is the job that a ticket is restricted to. `permission` is what the stream needs.
+    `only_job` is the job that a ticket is restricted to. `needs` are the permissions without which the stream
+    may not stay open.
     """
 
     identity: Identity
     only_job: UUID | None = None
     resumable: Resumable | None = None
-    permission: Permission = Permission.JOBS_READ
+    needs: set[Permission] = field(default_factory=lambda: {Permission.JOBS_READ}, compare=False)
 
     @property
     def id(self) -> UUID:
         """The id of the user."""
         return self.identity.id
 
+    def require(self, permission: Permission) -> None:
+        """Make the stream depend on a permission, from now on. Raises PermissionDenied."""
+        self.identity.ensure(permission)
+        self.needs.add(permission)
+
     def is_authorized(self, role: Role | None, now: float) -> bool:
         """Whether the stream may stay open, given the user's current role; None if they may not sign in."""
         expires_at = self.identity.token_expires_at
         if role is None or (expires_at is not None and expires_at < now):
             return False
-        return self.permission in permissions_of(role, self.identity.scopes)
+        return self.needs <= permissions_of(role, self.identity.scopes)
 
 
 @dataclass(frozen=True, eq=False)

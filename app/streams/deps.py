@@ -80,7 +80,7 @@ class OpensStream:
             user = await _user_of_ticket(connection, database, ticket, last_event_id or "")
         else:
             raise Unauthorized
-        user.identity.ensure(self.permission)
+        user.require(self.permission)
         return user
 
 

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Response, status
 from typing_extensions import TypedDict
 
 from app.auth.deps import JobsReader
+from app.auth.permissions import Permission
 from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
 from app.http.body import CleanStr, StrictBody
@@ -141,6 +142,8 @@ async def get_job_stream(
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
         job = await service.get_own(connection, user.identity.reach, job_id)
+    if job.owner_id != user.id:
+        user.require(Permission.OPERATE)
     if job.has_ended and seen >= job.last_seq:
         yield None
         return

@@ -251,7 +251,11 @@ class Socket:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
-            job = await service.get_own(connection, self._user.identity.reach, job_id)
+            # The role may have changed since the connection was opened.
+            identity = await identities.renew(connection, self._user.identity)
+            job = await service.get_own(connection, identity.reach, job_id)
+        if job.owner_id != self._user.id:
+            self._user.require(Permission.OPERATE)
         is_over = job.has_ended and after >= job.last_seq
 
         async def follow() -> None:
@@ -287,7 +291,6 @@ class Socket:
         self._ensure_ticket_is_for(job_id)
         resources = self._resources
         async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-            # The role may have changed since the connection was opened.
             identity = await identities.renew(unit.connection, self._user.identity)
             identity.ensure(Permission.JOBS_WRITE)
             await service.cancel(unit, identity.reach, job_id)

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.auth.permissions import Permission
 from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
@@ -78,7 +79,7 @@ async def _run_socket(
         if state.hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
         user = await socket.unless_ended(_identify(connection, socket, times))
-        user.identity.ensure(user.permission)
+        user.require(Permission.JOBS_READ)
         first = None if subscription is None else _parse_subscription(*subscription)
         end = Closing(UNAUTHORIZED, "access_ended")
         with state.admission.admit(user, "websocket", lambda: socket.end(end)):

@@ -126,7 +126,7 @@ async def retry_dead_letter(
     owner_id = user.id
     if user.sees_everything:  # the quota is that of the job's owner
         async with resources.database.connection() as connection:
-            letter = service.only(await service.retryable(connection, None, [job_id]), job_id)
+            letter = service.only(await queries.dead_letters(connection, None, [job_id], 1), job_id)
         owner_id = letter.owner_id
     async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
         await service.retry_one(unit, owner_id, job_id)
