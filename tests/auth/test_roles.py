@@ -56,6 +56,12 @@ def code(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
+async def after_ready(stream: sse.Stream) -> AsyncIterator[sse.ServerSentEvent]:
+    coming = stream.events()
+    assert (await anext(coming)).event == "ready"
+    return coming
+
+
 # Operators
 
 
@@ -248,3 +254,74 @@ async def test_an_operator_receives_the_events_of_a_foreign_job_as_they_happen(
         frame = await talk.receive()
 
     assert frame["data"]["job_id"] == str(job.id)
+
+
+# The stream of all users
+
+
+async def test_only_an_operator_streams_the_jobs_of_all_users(
+    client: httpx.AsyncClient, alice: Account
+) -> None:
+    refused = await client.get("/jobs/stream?scope=all", headers=alice.headers)
+    ticket = (await client.post("/stream-tickets", headers=alice.headers)).json()["ticket"]
+    by_ticket = await client.get(f"/jobs/stream?scope=all&ticket={ticket}")
+
+    for answer in (refused, by_ticket):
+        assert code(answer) == (403, "forbidden")
+        assert answer.json()["permission"] == "operate"
+
+
+async def test_the_stream_of_all_users_has_every_end_and_the_last_update_of_each_job(
+    store: Database, url: str, alice: Account, mallory: Account, operator: Account
+) -> None:
+    first = await jobs.running(store, alice.id, queue="a")
+    for index in range(2):
+        await jobs.advance(store, jobs.report(first, first=index))
+    second = await jobs.running(store, mallory.id, queue="b")
+    await jobs.complete(store, second)
+    async with websockets.client_of(url) as client:
+        path = "/jobs/stream?scope=all&after=0&coalesce_ms=100"
+        async with sse.opened(client, path, operator.headers) as stream:
+            coming = await after_ready(stream)
+            events = [await anext(coming) for _ in range(2)]
+            await jobs.fail(store, first, is_retryable=False)
+            last = await anext(coming)
+        resumed_path = f"/jobs/stream?scope=all&after={events[0].id}"
+        async with sse.opened(client, resumed_path, operator.headers) as stream:
+            coming = await after_ready(stream)
+            resumed = [await anext(coming) for _ in range(2)]
+
+    assert {event.json()["job_id"] for event in events} == {str(first.id), str(second.id)}
+    assert sorted(event.event for event in events) == ["complete", "update"]
+    assert (last.event, last.json()["job_id"]) == ("complete", str(first.id))
+    assert [event.id for event in resumed] == [events[1].id, last.id]
+
+
+async def test_the_stream_of_all_users_ends_once_its_reader_is_no_operator(
+    store: Database, url: str, admission: Admission, operator: Account
+) -> None:
+    async with (
+        websockets.client_of(url) as client,
+        sse.opened(client, "/jobs/stream?scope=all", operator.headers) as stream,
+    ):
+        await admission.recheck()
+        assert not admission.is_empty
+        await set_role(store, operator.id, Role.USER)
+        await admission.recheck()
+
+        assert (await stream.all())[-1].data == '{"code":"access_ended"}'
+
+
+async def test_the_stream_of_all_users_may_be_of_one_queue(
+    store: Database, url: str, alice: Account, mallory: Account, operator: Account
+) -> None:
+    for owner, queue in ((alice, "a"), (mallory, "b")):
+        await jobs.create(store, owner.id, queue=queue)
+    wanted = await jobs.create(store, mallory.id, queue="a")
+    async with websockets.client_of(url) as client:
+        path = "/jobs/stream?scope=all&after=0&queue=a"
+        async with sse.opened(client, path, operator.headers) as stream:
+            coming = await after_ready(stream)
+            events = [await anext(coming) for _ in range(2)]
+
+    assert events[1].json()["job_id"] == str(wanted)
