@@ -30,6 +30,7 @@ from app.core.errors import ConfigurationError
 from app.embedded import postgres
 
 PAGE: Final = 100
+_NO_URL: Final = "DATABASE_URL: Field required"
 
 
 async def list_users(data: Path | None, *, as_json: bool) -> None:
@@ -137,8 +138,10 @@ def _database_url(data: Path | None) -> str:
         try:
             return load_database_url()
         except ConfigurationError as error:
+            if str(error) != _NO_URL:
+                raise
             raise ConfigurationError(
-                f"{error}. For the system that `headrace dev` runs, pass its folder with --data"
+                "Set DATABASE_URL, or pass the folder of the system that `headrace dev` runs with --data"
             ) from None
     url = postgres.running_url((data / "postgres").absolute())
     if url is None:

@@ -33,6 +33,7 @@ PUBLIC = {
     "GET /redoc",
     "GET /watch",
     "GET /watch/{name}",
+    "POST /password-resets",
     "POST /token",
     "POST /token/refresh",
     "POST /users",

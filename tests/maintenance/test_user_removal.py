@@ -62,7 +62,9 @@ async def add_dataset(resources: Resources, owner_id: UUID) -> UUID:
 
 
 async def files(settings: Settings) -> list[str]:
-    return [found.key async for found in open_storage(settings.storage_url).list("")]
+    storage = open_storage(settings.storage_url)
+    prefixes = ("datasets", "artifacts", "jobs")
+    return [found.key for prefix in prefixes async for found in storage.list(prefix)]
 
 
 async def test_everything_of_a_deleted_user_goes_and_nothing_of_another(
