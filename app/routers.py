@@ -5,7 +5,11 @@ from functools import lru_cache
 
 from fastapi import APIRouter
 
+from app.auth.invitations.routes import router as invitations
+from app.auth.password_resets.routes import router as password_resets
 from app.auth.routes import router as auth
+from app.auth.sessions.routes import router as sessions
+from app.auth.users.routes import router as users
 from app.core.config import DocsAccess
 from app.datasets.routes import router as datasets
 from app.docs.routes import docs_router
@@ -40,6 +44,11 @@ def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...
         bulk,
         predictions,
         auth,
+        # Before `users`, so that `/users/me/…` is not taken for a user id.
+        sessions,
+        password_resets,
+        users,
+        invitations,
         quotas,
         datasets,
         models,

@@ -1,15 +1,19 @@
-"""Authentication of requests: a route that takes a `CurrentUser` returns 401 unless a user is signed in."""
+"""Authentication and authorization of requests: each route declares the permission that it needs.
+
+A route that takes a `JobsReader` returns 401 without a valid token, and 403 to a caller without `jobs:read`.
+"""
 
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Depends
+from fastapi import Depends, Security
 from fastapi.security import OAuth2PasswordBearer
 from fastapi.security.base import SecurityBase
 from starlette.requests import HTTPConnection, Request
 
 from app.auth.identities import Identity
+from app.auth.permissions import DESCRIPTIONS, Permission
 from app.auth.services import AuthServices
 from app.core.errors import Unauthorized
 from app.http.middleware import name_user
@@ -31,28 +35,34 @@ async def get_auth_services(connection: HTTPConnection) -> AuthServices:
 
 
 # Without auto_error: our own error is the same for every kind of invalid token.
-bearer = OAuth2PasswordBearer(tokenUrl="token", auto_error=False)
+bearer = OAuth2PasswordBearer(
+    tokenUrl="token",
+    scopes={str(permission): description for permission, description in DESCRIPTIONS.items()},
+    auto_error=False,
+)
 
 AuthDep = Annotated[AuthServices, Depends(get_auth_services)]
 
 
 class SignedIn(SecurityBase):
-    """Resolves to the user of the bearer token. Raises Unauthorized if there is no valid token.
+    """Resolves to the caller behind the bearer token, who has the permission that the route declares.
 
-    One dependency for all steps: FastAPI takes longer to resolve one than this takes to run.
+    Raises Unauthorized if there is no valid token, and PermissionDenied. One dependency for all steps:
+    FastAPI takes longer to resolve one than this takes to run.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
         self.model = bearer.model
         self.scheme_name = bearer.scheme_name
 
     async def __call__(self, request: Request) -> Identity:
-        """Return the user of the token."""
+        """Return the caller."""
         known: Identity | None = request.scope.get(_IDENTITY)
         return known or await self._identify(request)
 
     async def before_body(self, request: Request) -> UUID:
-        """Identify the user before the body is read (see `BeforeBody`)."""
+        """Identify the caller before the body is read (see `BeforeBody`)."""
         identity = request.scope[_IDENTITY] = await self._identify(request)
         return identity.id
 
@@ -64,7 +74,37 @@ class SignedIn(SecurityBase):
         identity = await auth.identities.identify(token)
         name_user(request.scope, identity.id)
         auth.usage.count(identity.id)
+        identity.ensure(self.permission)
         return identity
 
 
-CurrentUser = Annotated[Identity, Depends(SignedIn())]
+async def get_creator(request: Request) -> Identity | None:
+    """Return the caller of a route that works without a token too. Raises Unauthorized for an invalid one."""
+    token = await bearer(request)
+    if token is None:
+        return None
+    auth = state_of(request, AuthState).auth
+    identity = await auth.identities.identify(token)
+    auth.usage.count(identity.id)
+    return identity
+
+
+CreatorDep = Annotated[Identity | None, Depends(get_creator)]
+
+
+def require(permission: Permission) -> Any:
+    """Return the dependency of a route that needs this permission; the OpenAPI document shows it."""
+    return Security(SignedIn(permission), scopes=[str(permission)])
+
+
+JobsReader = Annotated[Identity, require(Permission.JOBS_READ)]
+JobsWriter = Annotated[Identity, require(Permission.JOBS_WRITE)]
+Predictor = Annotated[Identity, require(Permission.PREDICT)]
+ModelsReader = Annotated[Identity, require(Permission.MODELS_READ)]
+ModelsWriter = Annotated[Identity, require(Permission.MODELS_WRITE)]
+DatasetsReader = Annotated[Identity, require(Permission.DATASETS_READ)]
+DatasetsWriter = Annotated[Identity, require(Permission.DATASETS_WRITE)]
+Operator = Annotated[Identity, require(Permission.OPERATE)]
+Administrator = Annotated[Identity, require(Permission.ADMIN)]
+AccountReader = Annotated[Identity, require(Permission.ACCOUNT_READ)]
+AccountOwner = Annotated[Identity, require(Permission.ACCOUNT)]

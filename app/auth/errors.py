@@ -5,6 +5,7 @@ from app.core.errors import (
     BadRequest,
     Conflict,
     Forbidden,
+    NotFound,
     Unauthorized,
     Unavailable,
     Unprocessable,
@@ -18,8 +19,64 @@ class UsernameTaken(Conflict):
     title = "Username taken"
 
 
+class UserNotFound(NotFound):
+    """There is no user {user}."""
+
+    code = "user_not_found"
+    title = "User not found"
+
+
+class LastAdministrator(Conflict):
+    """This is the last administrator who can sign in. Make another user an administrator first."""
+
+    code = "last_administrator"
+    title = "Last administrator"
+
+
+class SessionNotFound(NotFound):
+    """You have no open session {session_id}."""
+
+    code = "session_not_found"
+    title = "Session not found"
+
+
+class InvitationNotFound(NotFound):
+    """There is no invitation {invitation_id}: it has been used, revoked or has expired."""
+
+    code = "invitation_not_found"
+    title = "Invitation not found"
+
+
+class InvitationNeeded(Forbidden):
+    """Registration needs an invitation. Ask an administrator for one."""
+
+    code = "invitation_needed"
+    title = "Invitation needed"
+
+
+class InvalidInvitation(Forbidden):
+    """The invitation is not valid: it has been used, revoked or has expired. Ask for another one."""
+
+    code = "invalid_invitation"
+    title = "Invalid invitation"
+
+
+class InvalidPasswordReset(BadRequest):
+    """The reset token is not valid: it has been used or has expired. Ask an administrator for another one."""
+
+    code = "invalid_password_reset"
+    title = "Invalid password reset"
+
+
+class WrongPassword(Forbidden):
+    """The current password is wrong."""
+
+    code = "wrong_password"
+    title = "Wrong password"
+
+
 class RegistrationClosed(Forbidden):
-    """Registration is closed. Ask the operator for an account."""
+    """Registration is closed. Ask an administrator for an account."""
 
     code = "registration_closed"
     title = "Registration closed"
@@ -39,7 +96,7 @@ class InvalidCredentials(Unauthorized):
 
 
 class InactiveUser(BadRequest):
-    """This account is deactivated. Ask the operator to activate it."""
+    """This account is disabled. Ask an administrator to enable it."""
 
     code = "inactive_user"
     title = "Inactive user"

@@ -9,22 +9,27 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
 from app.auth import commands, passwords, queries, sign_ins
-from app.auth.deps import AuthDep, CurrentUser
+from app.auth.deps import AccountReader, AuthDep, CreatorDep, bearer
 from app.auth.errors import (
     InactiveUser,
     InvalidCredentials,
+    InvalidInvitation,
+    InvitationNeeded,
     RegistrationClosed,
     TooManyAttempts,
     TooManySignIns,
     UsernameTaken,
     WeakPassword,
 )
+from app.auth.identities import Identity
+from app.auth.invitations import queries as invitations
+from app.auth.permissions import Permission
+from app.auth.roles import Role
 from app.auth.schemas import CreateUser, Refresh, SignIn, TokenPair, UserView
 from app.auth.services import AuthServices
-from app.auth.tokens import Tokens
-from app.core.config import Settings
+from app.core.config import Registration, Settings
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable, Unauthorized
+from app.core.errors import DatabaseUnavailable, PermissionDenied, Unauthorized
 from app.http import problems
 from app.http.addresses import client_network
 from app.http.deps import DatabaseDep, SessionDep, SettingsDep
@@ -41,23 +46,43 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
     response_description="The new account",
     responses=problems.responses(
         RegistrationClosed,
+        InvitationNeeded,
+        InvalidInvitation,
         UsernameTaken,
         WeakPassword(reason="it needs 8 to 128 characters"),
         TooManyAttempts(retry_after=900),
         TooManySignIns,
         DatabaseUnavailable,
     ),
+    # A token is optional: only an administrator needs one here.
+    openapi_extra={"security": [{}, {bearer.scheme_name: [str(Permission.ADMIN)]}]},
 )
 async def create_user(
-    body: CreateUser, request: Request, settings: SettingsDep, auth: AuthDep, database: DatabaseDep
+    body: CreateUser,
+    request: Request,
+    settings: SettingsDep,
+    auth: AuthDep,
+    database: DatabaseDep,
+    creator: CreatorDep,
 ) -> UserView:
-    """Creates an account. Usernames are not case-sensitive."""
-    if not settings.registration_open:
-        raise RegistrationClosed
+    """Creates an account. Usernames are not case-sensitive.
+
+    Administrators create accounts with any role; others according to the setting `REGISTRATION`.
+    """
     network = client_network(request.scope, auth.trusted_proxies)
     password = body.password.get_secret_value()
+    invitation = None if body.invitation is None else body.invitation.get_secret_value()
+    is_admin = creator is not None and creator.is_admin
+    if not is_admin:
+        _ensure_may_register(settings, creator, body.role, invitation)
     passwords.accept(password, body.username)
-    await _count_sign_up(auth, database, network)
+    if not is_admin:
+        await _count_sign_up(auth, database, network)
+    if invitation is not None:
+        async with database.connection() as connection:
+            # Before the password is hashed, which is slow: a token that is not valid must cost little.
+            if not await invitations.is_valid(connection, invitation):
+                raise InvalidInvitation
     async with database.session() as session:
         user = await commands.create_user(
             session,
@@ -65,6 +90,8 @@ async def create_user(
             username=body.username,
             password=password,
             email=body.email,
+            role=body.role or Role.USER,
+            invitation=invitation,
             network=network,
         )
     return UserView.model_validate(user)
@@ -113,7 +140,10 @@ async def create_token(
         if not user.is_active:
             raise InactiveUser
         async with database.session() as session:
-            return await _issue_pair(session, auth.tokens, settings, response, user.id)
+            # A change of the password ends all sessions, also one that starts at the same time.
+            if not await commands.lock_password(session, user):
+                raise InvalidCredentials
+            return await _issue_pair(session, auth, settings, request, response, user.id)
 
 
 @router.post(
@@ -139,7 +169,9 @@ async def refresh_token(
     async with auth.refreshes.turn(network), database.session() as session:
         spent = await commands.spend_refresh_token(session, body.refresh_token.get_secret_value())
         if spent is not None:
-            return await _issue_pair(session, auth.tokens, settings, response, spent.user_id, spent.family_id)
+            return await _issue_pair(
+                session, auth, settings, request, response, spent.user_id, spent.session_id
+            )
     # Raised here: inside the session, it would roll back the revocation of the family.
     raise Unauthorized
 
@@ -151,13 +183,28 @@ async def refresh_token(
     response_description="The signed-in user",
     responses=problems.responses(Unauthorized, DatabaseUnavailable),
 )
-async def get_current_user(current: CurrentUser, auth: AuthDep, session: SessionDep) -> UserView:
+async def get_current_user(current: AccountReader, auth: AuthDep, session: SessionDep) -> UserView:
     """Returns your account, with the number of requests made with your tokens."""
     await auth.usage.write()  # so that the count includes this request
     user = await queries.get_user(session, current.id)
     if user is None:
         raise Unauthorized
     return UserView.model_validate(user)
+
+
+def _ensure_may_register(
+    settings: Settings, creator: Identity | None, role: Role | None, invitation: str | None
+) -> None:
+    """Raise unless this setting lets someone who is no administrator create this account."""
+    if role is not None:
+        raise Unauthorized if creator is None else PermissionDenied(permission=str(Permission.ADMIN))
+    match settings.registration:
+        case Registration.CLOSED:
+            raise RegistrationClosed
+        case Registration.INVITATION if invitation is None:
+            raise InvitationNeeded
+        case _:
+            return
 
 
 async def _count_sign_up(auth: AuthServices, database: Database, network: str) -> None:
@@ -170,18 +217,25 @@ async def _count_sign_up(auth: AuthServices, database: Database, network: str) -
 
 async def _issue_pair(
     session: AsyncSession,
-    tokens: Tokens,
+    auth: AuthServices,
     settings: Settings,
+    request: Request,
     response: Response,
     user_id: UUID,
-    family_id: UUID | None = None,
+    session_id: UUID | None = None,
 ) -> TokenPair:
-    refresh_token = await commands.issue_refresh_token(
-        session, user_id, family_id=family_id, lifetime=timedelta(seconds=settings.refresh_token_seconds)
+    """Issue both tokens, in a new session unless one is given. Raises Unauthorized if it has ended."""
+    issued = await commands.issue_refresh_token(
+        session,
+        user_id,
+        session_id=session_id,
+        lifetime=timedelta(seconds=settings.refresh_token_seconds),
+        client=request.headers.get("user-agent"),
+        network=client_network(request.scope, auth.trusted_proxies),
     )
     response.headers["Cache-Control"] = "no-store"  # RFC 6749, section 5.1
     return TokenPair(
-        access_token=tokens.issue_access(user_id),
+        access_token=auth.tokens.issue_access(user_id, issued.session_id),
         expires_in=settings.access_token_seconds,
-        refresh_token=refresh_token,
+        refresh_token=issued.refresh_token,
     )

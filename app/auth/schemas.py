@@ -30,10 +30,16 @@ class CreateUser(StrictBody):
     username: Username
     password: NewPassword
     email: Email | None = None
+    role: Role | None = Field(
+        default=None, description="Role of the account, if an administrator creates it. Default: `user`."
+    )
+    invitation: Annotated[CleanSecret, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None, description="Token of an invitation, which also decides the role."
+    )
 
 
 class UserView(BaseModel):
-    """A user's own account."""
+    """An account."""
 
     model_config = ConfigDict(
         from_attributes=True,
@@ -58,7 +64,7 @@ class UserView(BaseModel):
     email: str | None
     role: Role
     is_active: bool
-    request_count: int = Field(description="Number of authenticated requests, including this one.")
+    request_count: int = Field(description="Number of authenticated requests.")
     last_request_at: datetime | None
     created_at: datetime
 

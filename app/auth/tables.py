@@ -1,4 +1,4 @@
-"""Tables of users, refresh tokens and failed attempts."""
+"""Tables of users, their sessions and tokens, invitations and failed attempts."""
 
 from datetime import datetime
 from uuid import UUID
@@ -15,7 +15,10 @@ class User(SQLModel, table=True):
     """A person or a program with an account."""
 
     __tablename__ = "users"
-    __table_args__ = (enum_check("role", Role),)
+    __table_args__ = (
+        enum_check("role", Role),
+        Index("ix_users_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
 
     id: UUID = Field(default_factory=ids.new_id, primary_key=True)
     username: str
@@ -27,6 +30,23 @@ class User(SQLModel, table=True):
     request_count: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     last_request_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    deleted_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+
+
+class SignInSession(SQLModel, table=True):
+    """One sign-in: the family of its refresh tokens has the same id. Access tokens end with it."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("ix_sessions_user_id", "user_id"), Index("ix_sessions_expired", "expires_at"))
+
+    id: UUID = Field(primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    client: str | None = Field(default=None, sa_type=Text)  # the User-Agent header, shortened
+    network: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    last_used_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+    ended_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class RefreshToken(SQLModel, table=True):
@@ -46,6 +66,43 @@ class RefreshToken(SQLModel, table=True):
     used_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+
+
+class PasswordReset(SQLModel, table=True):
+    """A single-use token with which a user sets a new password, by its hash."""
+
+    __tablename__ = "password_resets"
+    __table_args__ = (
+        Index("ix_password_resets_user_id", "user_id"),
+        Index("ix_password_resets_expired", "expires_at"),
+    )
+
+    token_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+
+
+class Invitation(SQLModel, table=True):
+    """A single-use token that creates one account, by its hash."""
+
+    __tablename__ = "invitations"
+    __table_args__ = (enum_check("role", Role), Index("ix_invitations_expired", "expires_at"))
+
+    id: UUID = Field(default_factory=ids.new_id, primary_key=True)
+    token_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    role: Role = Field(sa_column=enum_column(Role))
+    created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+
+
+class RetiredUsername(SQLModel, table=True):
+    """The name of a deleted account, hashed. No other account gets it: `owner/model` refers to an owner."""
+
+    __tablename__ = "retired_usernames"
+
+    key_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    retired_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
 
 
 class Attempts(SQLModel, table=True):

@@ -22,7 +22,7 @@ ALGORITHM: Final = "HS256"
 ISSUER: Final = "headrace"
 AUDIENCE: Final = "headrace-api"
 MAX_LENGTH: Final = 2048
-REFRESH_TOKEN_BYTES: Final = 32
+OPAQUE_TOKEN_BYTES: Final = 32
 
 # base64 decoders skip unknown characters: without this check, a token would have many spellings.
 _SHAPE: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -37,6 +37,7 @@ class AccessClaims:
     user_id: UUID
     token_id: str
     expires_at: int  # seconds since 1970
+    session_id: UUID | None = None  # None: issued by an earlier version
 
 
 class Tokens:
@@ -53,11 +54,12 @@ class Tokens:
         # other algorithm, `crit`, and a header nested to exhaust the parser, before anything is parsed.
         self._header = self._sign({}).split(".")[0] + "."
 
-    def issue_access(self, user_id: UUID) -> str:
-        """Return a token that lets its bearer act as this user until it expires."""
+    def issue_access(self, user_id: UUID, session_id: UUID | None = None) -> str:
+        """Return a token that lets its bearer act as this user until it or the session ends."""
         now = int(time.time())
         return self._sign(
             {
+                **({} if session_id is None else {"sid": str(session_id)}),
                 "iss": ISSUER,
                 "aud": AUDIENCE,
                 "sub": str(user_id),
@@ -92,14 +94,18 @@ class Tokens:
 def _read(claims: dict[str, Any]) -> AccessClaims:
     if claims["typ"] != _ACCESS:
         raise Unauthorized
-    return AccessClaims(UUID(claims["sub"]), claims["jti"], int(claims["exp"]))
+    session_id = UUID(claims["sid"]) if "sid" in claims else None
+    return AccessClaims(UUID(claims["sub"]), claims["jti"], int(claims["exp"]), session_id)
 
 
-def new_refresh_token() -> str:
-    """Return a random token; only its hash is stored."""
-    return secrets.token_urlsafe(REFRESH_TOKEN_BYTES)
+def new_opaque_token() -> str:
+    """Return a random token: to refresh, to reset a password, to accept an invitation.
+
+    Only its hash is stored.
+    """
+    return secrets.token_urlsafe(OPAQUE_TOKEN_BYTES)
 
 
-def hash_refresh_token(token: str) -> bytes:
+def hash_opaque_token(token: str) -> bytes:
     """Return the hash to store. A slow hash would add nothing, since the token is long and random."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,5 +1,6 @@
 """Usernames: which are valid, and when two spellings are the same name."""
 
+import hashlib
 import unicodedata
 from typing import Final
 
@@ -53,6 +54,11 @@ def accept(username: str) -> str:
     if all(unicodedata.category(character).startswith("M") for character in normal):
         raise ValueError("A username has more than combining marks")
     return normal
+
+
+def retired_key(username: str) -> bytes:
+    """Return the key under which the name of a deleted account is kept, the same for all spellings."""
+    return hashlib.sha256(key(username).encode()).digest()
 
 
 def key(username: str) -> str:

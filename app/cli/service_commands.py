@@ -5,6 +5,7 @@ Each command imports what it needs when it runs, so that `--help` and `migrate` 
 
 import asyncio
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -102,13 +103,89 @@ def servers(data: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
         servers.run(data, as_json=as_json)
 
 
+UserName = Annotated[str, typer.Argument(metavar="NAME")]
+RoleName = Literal["viewer", "user", "operator", "admin"]
+UserData = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="FOLDER",
+        help="Folder of a system that `headrace dev` runs. Default: the database at DATABASE_URL.",
+    ),
+]
+
+
+@users.command("list", epilog=examples("headrace users list", "headrace users list --data .data --json"))
+def list_users(data: UserData = None, as_json: AsJson = False) -> None:
+    """List all users, newest first."""
+    from app.cli import users
+
+    asyncio.run(users.list_users(data, as_json=as_json))
+
+
 @users.command(epilog=examples("headrace users create ada", "headrace users create ops --role admin"))
 def create(
-    name: Annotated[str, typer.Argument(metavar="NAME")],
-    role: Annotated[Literal["user", "admin"], typer.Option(help="Role of the user.")] = "user",
+    name: UserName,
+    role: Annotated[RoleName, typer.Option(help="Role of the user.")] = "user",
+    data: UserData = None,
     as_json: AsJson = False,
 ) -> None:
     """Create a user. Reads the password from the terminal, or from stdin."""
     from app.cli import users
 
-    asyncio.run(users.create(name, role, as_json=as_json))
+    asyncio.run(users.create(name, role, data, as_json=as_json))
+
+
+@users.command(epilog=examples("headrace users passwd ada", "headrace users passwd demo --data .data"))
+def passwd(name: UserName, data: UserData = None, as_json: AsJson = False) -> None:
+    """Set the password of a user and end all sessions. Reads it from the terminal, or from stdin."""
+    from app.cli import users
+
+    asyncio.run(users.set_password(name, data, as_json=as_json))
+
+
+@users.command(
+    epilog=examples("headrace users role ada operator", "headrace users role demo admin --data .data")
+)
+def role(
+    name: UserName,
+    role: Annotated[RoleName, typer.Argument(metavar="ROLE", help="viewer, user, operator or admin.")],
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Change the role of a user. It takes effect within a second."""
+    from app.auth.roles import Role
+    from app.cli import users
+
+    asyncio.run(users.change(name, data, role=Role(role), as_json=as_json))
+
+
+@users.command(epilog=examples("headrace users disable ada"))
+def disable(name: UserName, data: UserData = None, as_json: AsJson = False) -> None:
+    """Disable a user: all sessions end and no token works. Jobs go on."""
+    from app.cli import users
+
+    asyncio.run(users.change(name, data, is_active=False, as_json=as_json))
+
+
+@users.command(epilog=examples("headrace users enable ada"))
+def enable(name: UserName, data: UserData = None, as_json: AsJson = False) -> None:
+    """Enable a disabled user."""
+    from app.cli import users
+
+    asyncio.run(users.change(name, data, is_active=True, as_json=as_json))
+
+
+@users.command(epilog=examples("headrace users delete ada --yes"))
+def delete(
+    name: UserName,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.", show_default=False)] = False,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Delete a user with all jobs, models and datasets. The name is not given out again."""
+    from app.cli import users
+
+    if not yes:
+        typer.confirm(f"Delete {name} with all jobs, models and datasets?", abort=True, err=True)
+    asyncio.run(users.delete(name, data, as_json=as_json))

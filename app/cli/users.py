@@ -1,40 +1,173 @@
-"""`headrace users`: accounts from the command line."""
+"""`headrace users`: accounts from the command line, for those who have access to the database."""
 
 import asyncio
 import getpass
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
 
 from app.auth import commands
+from app.auth import passwords as password_rules
+from app.auth.password_resets import commands as password_resets
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
+from app.auth.users import commands as accounts
+from app.auth.users import queries
+from app.auth.users.queries import UserFilter
+from app.auth.values import Account
 from app.cli import schema_version
-from app.cli.errors import UsageError
+from app.cli.errors import CannotStart, UsageError
 from app.cli.output import print_json
 from app.core import hardening
 from app.core.config import load_database_url
-from app.core.database import open_database
+from app.core.database import Database, open_database
+from app.core.errors import ConfigurationError
+from app.embedded import postgres
+
+PAGE: Final = 100
+_NO_URL: Final = "DATABASE_URL: Field required"
 
 
-async def create(name: str, role: str, *, as_json: bool) -> None:
+async def list_users(data: Path | None, *, as_json: bool) -> None:
+    """Print all accounts, newest first."""
+    found: list[Account] = []
+    async with _database(data) as database, database.connection() as connection:
+        page = await queries.page(connection, UserFilter(), before=None, limit=PAGE)
+        found += page.items
+        while page.has_next:
+            page = await queries.page(connection, UserFilter(), before=found[-1].id, limit=PAGE)
+            found += page.items
+    if as_json:
+        print_json([_view(account) for account in found])
+        return
+    table = Table("user", "role", "active", "last request", "id", box=None)
+    for account in found:
+        last = account.last_request_at
+        table.add_row(
+            account.username,
+            account.role,
+            "yes" if account.is_active else "no",
+            "" if last is None else f"{last:%Y-%m-%d %H:%M}",
+            str(account.id),
+        )
+    Console().print(table)
+
+
+async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
-    database_url = load_database_url()
-    hardening.drop_secrets()
-    await asyncio.to_thread(schema_version.ensure_schema, database_url, wait_seconds=0)
-    password = (
-        getpass.getpass(f"Password for {name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
-    )
-    async with (
-        open_passwords() as passwords,
-        open_database(database_url, pool_size=2) as database,
-        database.session() as session,
-    ):
+    async with _database(data) as database, open_passwords() as passwords:
+        password = await asyncio.to_thread(_read_password, name)
         try:
-            user = await commands.create_user(
-                session, passwords, username=name, password=password, role=Role(role)
-            )
+            async with database.session() as session:
+                user = await commands.create_user(
+                    session, passwords, username=name, password=password, role=Role(role)
+                )
         except ValueError as error:
             raise UsageError(str(error)) from error
+    _report(
+        {"user_id": str(user.id), "username": name, "role": role},
+        f"Created {name} ({role}).",
+        as_json=as_json,
+    )
+
+
+async def set_password(name: str, data: Path | None, *, as_json: bool) -> None:
+    """Set a password and end all sessions. Reads the password as `create` does."""
+    async with _database(data) as database, open_passwords() as passwords:
+        async with database.connection() as connection:
+            account = await queries.get_by_name(connection, name)
+        password = await asyncio.to_thread(_read_password, account.username)
+        password_rules.accept(password, account.username)
+        async with passwords.turn() as turn:
+            password_hash = await turn.hash(password, account.username)
+        async with database.transaction() as connection:
+            await password_resets.set_password(connection, account.id, password_hash)
+    _report(
+        _view(account), f"Set the password of {account.username} and ended all sessions.", as_json=as_json
+    )
+
+
+async def change(
+    name: str,
+    data: Path | None,
+    *,
+    role: Role | None = None,
+    is_active: bool | None = None,
+    as_json: bool,
+) -> None:
+    """Change the role of a user, disable or enable the account."""
+    async with _database(data) as database, database.transaction() as connection:
+        account = await queries.get_by_name(connection, name)
+        changed = await accounts.change(connection, account.id, role=role, is_active=is_active)
+    state = "enabled" if changed.is_active else "disabled"
+    _report(_view(changed), f"{changed.username} is {changed.role}, {state}.", as_json=as_json)
+
+
+async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
+    """Delete a user. The maintenance loops of the API and the workers remove the user's data."""
+    async with _database(data) as database, database.transaction() as connection:
+        account = await queries.get_by_name(connection, name)
+        await accounts.close(connection, account.id)
+    _report(
+        _view(account),
+        f"Deleted {account.username}. Jobs, models and datasets are removed in the background.",
+        as_json=as_json,
+    )
+
+
+@asynccontextmanager
+async def _database(data: Path | None) -> AsyncIterator[Database]:
+    """Open the database at DATABASE_URL, or that of the system that runs on a data folder.
+
+    Raises CannotStart, and ConfigurationError without either.
+    """
+    database_url = _database_url(data)
+    hardening.drop_secrets()
+    await asyncio.to_thread(schema_version.ensure_schema, database_url, wait_seconds=0)
+    async with open_database(database_url, pool_size=2) as database:
+        yield database
+
+
+def _database_url(data: Path | None) -> str:
+    if data is None:
+        try:
+            return load_database_url()
+        except ConfigurationError as error:
+            if str(error) != _NO_URL:
+                raise
+            raise ConfigurationError(
+                "Set DATABASE_URL, or pass the folder of the system that `headrace dev` runs with --data"
+            ) from None
+    url = postgres.running_url((data / "postgres").absolute())
+    if url is None:
+        raise CannotStart(f"no Postgres runs on {data}. Start it with `headrace dev --data {data}`.")
+    return url
+
+
+def _read_password(name: str) -> str:
+    if sys.stdin.isatty():
+        return getpass.getpass(f"Password for {name}: ")
+    return sys.stdin.readline().rstrip("\n")
+
+
+def _view(account: Account) -> dict[str, Any]:
+    return {
+        "user_id": account.id,
+        "username": account.username,
+        "role": account.role,
+        "is_active": account.is_active,
+        "last_request_at": account.last_request_at,
+        "created_at": account.created_at,
+    }
+
+
+def _report(document: dict[str, Any], sentence: str, *, as_json: bool) -> None:
     if as_json:
-        print_json({"user_id": str(user.id), "username": name, "role": role})
+        print_json(document)
     else:
-        print(f"Created {name} ({role}).")
+        print(sentence)

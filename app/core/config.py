@@ -26,6 +26,8 @@ from app.core.sandbox.permissions import Permission
 
 DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: S105  # rejected in production
 MINIMUM_SECRET_BYTES = 32
+_FALSE = ("false", "0", "no", "off", "f", "n")  # as pydantic reads them
+MAX_ACCESS_TOKEN_SECONDS = 86_400
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
@@ -47,6 +49,14 @@ class Environment(StrEnum):
 
     DEVELOPMENT = "development"
     PRODUCTION = "production"
+
+
+class Registration(StrEnum):
+    """Who may create an account with `POST /users`, apart from administrators."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    INVITATION = "invitation"
 
 
 def _check_url(value: str, *schemes: str) -> str:
@@ -135,9 +145,10 @@ class Settings(BaseSettings):
     # Authentication
     secret_key: SecretStr = SecretStr(DEVELOPMENT_SECRET)
     previous_secret_key: SecretStr | None = None
-    access_token_seconds: int = Field(default=1800, ge=1, le=86_400)
+    access_token_seconds: int = Field(default=1800, ge=1, le=MAX_ACCESS_TOKEN_SECONDS)
     refresh_token_seconds: int = Field(default=1_209_600, ge=1)
-    registration_open: bool = True
+    registration: Registration = Registration.OPEN
+    registration_open: bool | None = None
 
     # API
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
@@ -237,10 +248,16 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _apply_deprecated_names(cls, values: dict[str, Any]) -> dict[str, Any]:
-        deprecated = values.get("dataset_quota_bytes")
-        if deprecated in (None, "") or "max_user_bytes" in values:
-            return {**values, "dataset_quota_bytes": None}
-        return {**values, "max_user_bytes": deprecated}
+        values = dict(values)
+        quota = values.pop("dataset_quota_bytes", None)
+        if quota not in (None, ""):
+            values.setdefault("max_user_bytes", quota)
+        is_open = values.get("registration_open")
+        if is_open in (None, ""):
+            values.pop("registration_open", None)
+        elif "registration" not in values and str(is_open).lower() in _FALSE:
+            values["registration"] = Registration.CLOSED
+        return values
 
     @model_validator(mode="after")
     def _check_secrets_and_lease(self) -> "Settings":

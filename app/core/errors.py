@@ -68,6 +68,10 @@ class Forbidden(AppError):
     title = "Forbidden"
 
 
+class PermissionDenied(Forbidden):
+    """This needs the permission `{permission}`, which your role or your API key does not include."""
+
+
 class NotFound(AppError):
     """Nothing exists at this URL."""
 

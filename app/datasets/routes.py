@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import DatasetsReader, DatasetsWriter
 from app.core import text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
@@ -142,7 +142,7 @@ class _Upload:
 )
 async def create_dataset(
     request: Request,
-    user: CurrentUser,
+    user: DatasetsWriter,
     settings: SettingsDep,
     importer: ImporterDep,
     response: Response,
@@ -207,7 +207,7 @@ async def create_dataset(
     responses=problems.responses(InvalidCursor),
 )
 async def list_datasets(
-    user: CurrentUser,
+    user: DatasetsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
 ) -> DatasetPage:
@@ -225,7 +225,7 @@ async def list_datasets(
     response_model=DatasetView,
     responses=problems.responses(_NOT_FOUND),
 )
-async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: DatabaseDep) -> DatasetView:
+async def get_dataset(dataset_id: DatasetId, user: DatasetsReader, database: DatabaseDep) -> DatasetView:
     """Returns a dataset with its columns and their types."""
     async with database.connection() as connection:
         return views.dataset_view(await queries.get(connection, user.id, dataset_id))
@@ -240,7 +240,7 @@ async def get_dataset(dataset_id: DatasetId, user: CurrentUser, database: Databa
 )
 async def preview_dataset(
     dataset_id: DatasetId,
-    user: CurrentUser,
+    user: DatasetsReader,
     resources: ResourcesDep,
     rows: Annotated[int, Query(ge=1, le=MAX_PREVIEW_ROWS, description="Number of rows.")] = 20,
 ) -> Response:
@@ -272,7 +272,7 @@ async def preview_dataset(
     },
 )
 async def download_dataset(
-    dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep, conditions: ConditionsDep
+    dataset_id: DatasetId, user: DatasetsReader, resources: ResourcesDep, conditions: ConditionsDep
 ) -> Response:
     """Sends the whole file or one range, byte for byte as it was uploaded. The `ETag` is its SHA-256."""
     async with resources.database.connection() as connection:
@@ -294,7 +294,7 @@ async def download_dataset(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_NOT_FOUND, DatasetInUse(dataset_id=_EXAMPLE_ID, jobs=1)),
 )
-async def delete_dataset(dataset_id: DatasetId, user: CurrentUser, resources: ResourcesDep) -> None:
+async def delete_dataset(dataset_id: DatasetId, user: DatasetsWriter, resources: ResourcesDep) -> None:
     """Deletes a dataset and its files. Fails with `dataset_in_use` while an unfinished job uses it."""
     async with resources.database.transaction() as connection:
         await commands.delete(connection, user.id, dataset_id)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import AccountReader
 from app.core.config import DocsAccess
 from app.core.errors import NotFound
 from app.http import pages
@@ -67,7 +67,7 @@ def docs_router(access: DocsAccess) -> APIRouter:
         return await documents.respond(request.app, conditions, caching="no-cache")
 
     async def get_document_signed_in(
-        request: Request, conditions: IfNoneMatchDep, _user: CurrentUser
+        request: Request, conditions: IfNoneMatchDep, _user: AccountReader
     ) -> Response:
         """Serve the OpenAPI document to a user."""
         return await documents.respond(request.app, conditions, caching="private, no-cache")

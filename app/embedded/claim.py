@@ -43,14 +43,26 @@ class Claim:
 
     def _read(self) -> tuple[int, Path | None]:
         self._file.seek(0)
-        try:
-            holder = json.loads(self._file.read())
-            return int(holder["pid"]), Path(holder["socket_dir"])
-        except (ValueError, KeyError, TypeError):
-            # Empty or incomplete: the holder is writing it, or died while it did.
-            return 0, None
+        return _parse(self._file.read())
 
     def release(self) -> None:
         """Release the lock."""
         self._file.truncate(0)
         self._file.close()
+
+
+def find_socket_dir(data_dir: Path) -> Path | None:
+    """Return where the server on a data directory listens; None if no process has claimed the directory."""
+    try:
+        return _parse((data_dir / "claim").read_text(encoding="utf-8"))[1]
+    except FileNotFoundError:
+        return None
+
+
+def _parse(content: str) -> tuple[int, Path | None]:
+    try:
+        holder = json.loads(content)
+        return int(holder["pid"]), Path(holder["socket_dir"])
+    except (ValueError, KeyError, TypeError):
+        # Empty or incomplete: the holder is writing it, or died while it did.
+        return 0, None

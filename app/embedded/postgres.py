@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 from urllib.parse import quote
 
-from app.embedded import account, roles
+from app.embedded import account, claim, roles
 from app.embedded.process import ServerProcess
 from app.embedded.server import EmbeddedServer, ServerNotReady
 
@@ -82,9 +82,7 @@ class EmbeddedPostgres(EmbeddedServer):
 
     def _url(self, role: str, database: str) -> str:
         self._create_data_dir()  # it holds the password
-        where = f"host={quote(str(self.socket_dir))}&port={PORT}"
-        password = roles.password(self.data_dir, role)
-        return f"postgresql://{role}:{password}@/{quote(database, safe='')}?{where}"
+        return _url(self.data_dir, self.socket_dir, role, database)
 
     @property
     def _cluster(self) -> Path:
@@ -234,6 +232,18 @@ class EmbeddedPostgres(EmbeddedServer):
             _kill_all(members)
             process.end(signal.SIGKILL)
             _wait_for_end(members, time.monotonic() + self.leftover_timeout_seconds)
+
+
+def running_url(data_dir: Path) -> str | None:
+    """Return the URL of the Postgres that another process runs on a data directory; None if there is none."""
+    socket_dir = claim.find_socket_dir(data_dir)
+    return None if socket_dir is None else _url(data_dir, socket_dir, roles.APPLICATION, "postgres")
+
+
+def _url(data_dir: Path, socket_dir: Path, role: str, database: str) -> str:
+    where = f"host={quote(str(socket_dir))}&port={PORT}"
+    password = roles.password(data_dir, role)
+    return f"postgresql://{role}:{password}@/{quote(database, safe='')}?{where}"
 
 
 def _find_installation() -> Path:

@@ -23,6 +23,7 @@ from app.core.errors import (
     BodyTooLarge,
     DatabaseUnavailable,
     NotFound,
+    PermissionDenied,
     RequestHeadTooLarge,
     RequestTimeout,
     SchemaOutdated,
@@ -253,8 +254,9 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
 
 def _implied(operation: dict[str, Any]) -> Iterator[AppError]:
     """The errors that any such route may raise, without declaring them."""
-    if operation.get("security"):
+    for permissions in (scopes for scheme in operation.get("security", ()) for scopes in scheme.values()):
         yield Unauthorized()
+        yield from (PermissionDenied(permission=permission) for permission in permissions)
         yield DatabaseUnavailable()
     if "requestBody" in operation:
         yield RequestTimeout(seconds=10)

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsWriter
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import ResourcesDep
@@ -62,7 +62,7 @@ def _created(kind: Kind) -> Any:
 
 def _endpoint(kind: Kind) -> Callable[..., Awaitable[Response]]:
     async def create_job(
-        body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
+        body: Any, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Create a job. It starts once a worker has a free slot; the response says where to follow it."""
         limits.ensure_allowed(resources.settings, user, [body])

@@ -127,6 +127,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     ended_at: datetime
     error: JobError | None
+    traceback: str | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -141,6 +142,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
             started_at=row["started_at"],
             ended_at=row["ended_at"],
             error=None if error is None else {**error, "attempt": row["attempt"]},
+            traceback=row["traceback"],
         )
 
 

@@ -141,11 +141,11 @@ async def job_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -
 
 
 async def jobs(
-    session: AsyncSession, owner_id: UUID, wanted: JobFilter, *, before: UUID | None, limit: int
+    session: AsyncSession, owner_id: UUID | None, wanted: JobFilter, *, before: UUID | None, limit: int
 ) -> Page[Job]:
-    """Return a page of an owner's jobs, newest first, starting after the job `before`."""
+    """Return a page of an owner's jobs, None: of all, newest first, starting after the job `before`."""
     table = tables.Job.__table__.c  # type: ignore[attr-defined]  # SQLModel gives every table class its table
-    conditions = [table.owner_id == owner_id]
+    conditions = [] if owner_id is None else [table.owner_id == owner_id]
     if before is not None:
         conditions.append(table.id < before)
     if wanted.status is not None:

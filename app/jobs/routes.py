@@ -8,7 +8,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth import owners
+from app.auth.deps import JobsReader, JobsWriter
+from app.auth.errors import UserNotFound
+from app.auth.owners import OwnerQuery
 from app.core import paging, text
 from app.core.database import Database
 from app.core.errors import InvalidCursor, Unprocessable
@@ -67,22 +70,27 @@ router = APIRouter(route_class=BoundedRoute, prefix="/jobs", tags=["jobs"])
     operation_id="listJobs",
     summary="List your jobs, newest first",
     response_model=JobPage,
-    responses=problems.responses(InvalidCursor),
+    responses=problems.responses(InvalidCursor, UserNotFound(user="ada")),
 )
 async def list_jobs(
     request: Request,
-    user: CurrentUser,
+    user: JobsReader,
     session: SessionDep,
+    database: DatabaseDep,
     wanted_status: Annotated[Status | None, Query(alias="status")] = None,
     kind: CleanStr | None = None,
     queue: CleanStr | None = None,
     model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
     created_after: Instant | None = None,
     created_before: Instant | None = None,
+    owner: OwnerQuery = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """List your jobs, one page at a time. `metadata.KEY=value` selects jobs with that pair."""
+    """List your jobs, one page at a time. `metadata.KEY=value` selects jobs with that pair.
+
+    Operators list the jobs of other users with `owner`.
+    """
     wanted = JobFilter(
         status=wanted_status,
         kind=kind,
@@ -93,7 +101,8 @@ async def list_jobs(
         created_before=created_before,
     )
     before = None if cursor is None else paging.decode_cursor(cursor)
-    page = await queries.jobs(session, user.id, wanted, before=before, limit=limit)
+    owner_id = user.id if owner is None else await owners.find(database, user, owner)
+    page = await queries.jobs(session, owner_id, wanted, before=before, limit=limit)
     return views.respond(views.job_page(page))
 
 
@@ -109,7 +118,7 @@ async def list_jobs(
 )
 async def get_job(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
     watcher: WatcherDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
@@ -119,10 +128,10 @@ async def get_job(
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Get the state of a job. With `wait`, responds when the job ends, or after that many seconds."""
-    job = await _read_own(database, user.id, job_id)
+    job = await _read_own(database, user.reach, job_id)
     if wait and not job.has_ended:
-        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=wait)
-        job = await _read_own(database, user.id, job_id)
+        await watcher.wait_for_end(job.owner_id, job_id, after=job.last_seq, timeout_seconds=wait)
+        job = await _read_own(database, user.reach, job_id)
     # Weak: the estimate changes with the clock, the rest only with an event or by pruning.
     etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}"'
     if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
@@ -130,7 +139,10 @@ async def get_job(
     view = views.job(job)
     if include is Include.ATTEMPTS:
         async with database.connection() as connection:
-            view["attempts"] = [views.attempt(tried) for tried in await queries.attempts(connection, job_id)]
+            view["attempts"] = [
+                views.attempt(tried, with_traceback=user.is_admin)
+                for tried in await queries.attempts(connection, job_id)
+            ]
     return views.respond(view, headers={"ETag": etag})
 
 
@@ -155,15 +167,17 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
+    job_id: UUID, user: JobsWriter, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
 ) -> Response:
     """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        await service.cancel(unit, user.id, job_id)
-    job = await _read_own(resources.database, user.id, job_id)
+        await service.cancel(unit, user.reach, job_id)
+    job = await _read_own(resources.database, user.reach, job_id)
     if not job.has_ended:
-        await watcher.wait_for_end(user.id, job_id, after=job.last_seq, timeout_seconds=times.cancel_seconds)
-        job = await _read_own(resources.database, user.id, job_id)
+        await watcher.wait_for_end(
+            job.owner_id, job_id, after=job.last_seq, timeout_seconds=times.cancel_seconds
+        )
+        job = await _read_own(resources.database, user.reach, job_id)
     if job.status is Status.CANCELLED:
         return views.respond(CancelAnswer(message="Job cancelled", job=views.job(job)))
     service.ensure_can_be_cancelled(job)
@@ -189,16 +203,19 @@ async def cancel_job(
 )
 async def retry_job(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
     body: RetryRequest | None = None,
 ) -> Response:
     """Resume after the last committed batch, or start over with `from_start`. The attempt count is reset."""
     from_start = body is not None and body.from_start
-    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
-        await service.retry(unit, user.id, job_id, from_start=from_start)
-    job = await _read_own(resources.database, user.id, job_id)
+    owner_id = user.id
+    if user.sees_everything:  # the quota is that of the job's owner
+        owner_id = (await _read_own(resources.database, None, job_id)).owner_id
+    async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
+        await service.retry(unit, owner_id, job_id, from_start=from_start)
+    job = await _read_own(resources.database, user.reach, job_id)
     return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -209,10 +226,10 @@ async def retry_job(
     response_model=Explanation,
     responses=problems.responses(*_OWN),
 )
-async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -> Response:
     """Get the reason as a code and a sentence, the position in the queue, and the estimated start."""
     async with resources.database.connection() as connection:
-        job = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.reach, job_id)
         explained = await explanations.explain(
             connection,
             job,
@@ -237,7 +254,7 @@ async def explain_job(job_id: UUID, user: CurrentUser, resources: ResourcesDep) 
 )
 async def get_job_results(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     resources: ResourcesDep,
     accept: Annotated[
         str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` return all results in one response.")
@@ -247,7 +264,7 @@ async def get_job_results(
 ) -> Response:
     """Get the results computed so far, also while the job runs and after it has failed or was cancelled."""
     async with resources.database.connection() as connection:
-        job = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.reach, job_id)
     if job.is_pruned:
         raise ResultsExpired(job_id=str(job_id))
     wanted = choose(accept, _FORMATS)
@@ -267,7 +284,7 @@ async def get_job_results(
 )
 async def get_job_events(
     job_id: UUID,
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
     after: Annotated[
         int, Query(ge=0, lt=10**18, description="Only events after the one with this number.")
@@ -279,13 +296,13 @@ async def get_job_events(
     A page ends early at 4 MiB. More events follow while the last event's number is less than `last_seq`.
     """
     async with database.connection() as connection:
-        job = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.reach, job_id)
         found = await queries.events(connection, job_id, after=min(after, 2**31 - 1), limit=limit)
     items = b",".join(event.flat() for event in found.events)
     return Response(b'{"items":[%s],"last_seq":%d}' % (items, job.last_seq), media_type="application/json")
 
 
-async def _read_own(database: Database, owner_id: UUID, job_id: UUID) -> Job:
+async def _read_own(database: Database, owner_id: UUID | None, job_id: UUID) -> Job:
     async with database.connection() as connection:
         return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
 

@@ -67,6 +67,7 @@ class AttemptView(TypedDict):
     started_at: datetime
     ended_at: datetime
     error: JobError | None
+    traceback: NotRequired[str | None]
 
 
 class JobView(TypedDict):

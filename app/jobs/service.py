@@ -161,22 +161,25 @@ def digest(what: str, request: BaseModel) -> bytes:
 
 async def get_own(
     connection: asyncpg.Connection,
-    owner_id: UUID,
+    owner_id: UUID | None,
     job_id: UUID,
     *,
     inline_rows: int = 0,
     inline_bytes: int = queries.MAX_INLINE_BYTES,
 ) -> Job:
-    """Return a job of this owner, with its outputs if they are few. Raises JobNotFound or NotYourJob."""
+    """Return a job of this owner, None: of any, with its outputs if they are few.
+
+    Raises JobNotFound, NotYourJob.
+    """
     found = await queries.job(connection, job_id, inline_rows=inline_rows, inline_bytes=inline_bytes)
     if found is None:
         raise JobNotFound(job_id=str(job_id))
-    if found.owner_id != owner_id:
+    if owner_id is not None and found.owner_id != owner_id:
         raise NotYourJob(job_id=str(job_id))
     return found
 
 
-async def cancel(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
+async def cancel(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID) -> None:
     """Cancel an owner's job, or request its cancellation if it runs. A repeated request changes nothing.
 
     Raises JobNotFound, NotYourJob, JobAlreadyFinished.
@@ -186,7 +189,7 @@ async def cancel(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
         ensure_can_be_cancelled(await get_own(unit.connection, owner_id, job_id))
 
 
-async def retry(unit: UnitOfWork, owner_id: UUID, job_id: UUID, *, from_start: bool) -> None:
+async def retry(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, from_start: bool) -> None:
     """Make a failed or cancelled job of this owner pending again.
 
     Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired, InputGone.

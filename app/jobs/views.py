@@ -80,9 +80,9 @@ def job_page(page: Page[Job]) -> JobPage:
     )
 
 
-def attempt(attempt: Attempt) -> AttemptView:
+def attempt(attempt: Attempt, *, with_traceback: bool) -> AttemptView:
     """Return an attempt as its owner sees it. The traceback is for administrators only."""
-    return AttemptView(
+    view = AttemptView(
         attempt=attempt.attempt,
         outcome=attempt.outcome,
         queue=attempt.queue,
@@ -92,6 +92,9 @@ def attempt(attempt: Attempt) -> AttemptView:
         ended_at=attempt.ended_at,
         error=attempt.error,
     )
+    if with_traceback:
+        view["traceback"] = attempt.traceback
+    return view
 
 
 def _model(model: Any) -> str | None:

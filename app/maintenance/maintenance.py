@@ -12,12 +12,14 @@ from app.maintenance.rescue import Rescue
 from app.maintenance.stats import StatsLoop
 from app.maintenance.sweep import Sweep, SweepLoop
 from app.maintenance.token_refill import TokenRefill, TokenRefillLoop
+from app.maintenance.user_removal import UserRemoval
 from app.quotas import commands as quotas
 
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0
 STATS_SECONDS: Final = 10.0
 PRUNE_SECONDS: Final = 60.0
+REMOVE_USERS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
 
 
@@ -39,6 +41,12 @@ class Maintenance:
                 TokenRefill(resources.redis_pool, resources.redis, resources.hints),
             ),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
+            Loop(
+                "remove_users",
+                REMOVE_USERS_SECONDS,
+                database,
+                UserRemoval(resources.storage, resources.hints),
+            ),
             Loop("add_up", ADD_UP_SECONDS, database, quotas.add_up),
             StatsLoop("stats", STATS_SECONDS, database, stats.measure, series=series),
             SweepLoop(

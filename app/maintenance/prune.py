@@ -10,6 +10,9 @@ import asyncpg
 import structlog
 
 from app.auth import rate_limits
+from app.auth.invitations import commands as invitations
+from app.auth.password_resets import commands as password_resets
+from app.auth.sessions import commands as sessions
 from app.core.config import Settings
 from app.core.errors import StorageUnavailable
 from app.core.storage import Storage
@@ -45,22 +48,27 @@ class Prune:
         await groups.delete_empty(connection, IDEMPOTENCY_KEY_LIFETIME, limit=limit)
         await tickets.prune(connection)
         await rate_limits.prune(connection)
+        await sessions.prune(connection)
+        await password_resets.prune(connection)
+        await invitations.prune(connection)
         await workers.prune(connection, timedelta(seconds=settings.lease_seconds))
-        return partial(self._delete_files, with_files)
+        return partial(delete_files, self._storage, with_files)
 
-    async def _delete_files(self, job_ids: Collection[UUID]) -> None:
-        """Delete the files of jobs, a page at a time. The sweep deletes what is left after an error."""
-        try:
-            for job_id in job_ids:
-                await self._delete_files_of(job_id)
-        except StorageUnavailable as error:
-            log.warning("files_not_pruned", error=repr(error.__cause__ or error))
 
-    async def _delete_files_of(self, job_id: UUID) -> None:
-        page: list[str] = []
-        async for found in self._storage.list(files_prefix(job_id)):
-            page.append(found.key)
-            if len(page) == FILES_AT_ONCE:
-                await self._storage.delete(page)
-                page = []
-        await self._storage.delete(page)
+async def delete_files(storage: Storage, job_ids: Collection[UUID]) -> None:
+    """Delete the files of jobs, a page at a time. The sweep deletes what is left after an error."""
+    try:
+        for job_id in job_ids:
+            await _delete_files_of(storage, job_id)
+    except StorageUnavailable as error:
+        log.warning("files_not_pruned", error=repr(error.__cause__ or error))
+
+
+async def _delete_files_of(storage: Storage, job_id: UUID) -> None:
+    page: list[str] = []
+    async for found in storage.list(files_prefix(job_id)):
+        page.append(found.key)
+        if len(page) == FILES_AT_ONCE:
+            await storage.delete(page)
+            page = []
+    await storage.delete(page)

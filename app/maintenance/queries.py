@@ -63,6 +63,16 @@ SELECT part_key AS key FROM job_batches WHERE job_id = ANY (:job_ids) AND part_k
 UNION ALL
 SELECT file ->> 'key' AS key FROM job_checkpoints WHERE job_id = ANY (:job_ids) AND file IS NOT NULL""")
 
+# Which unfinished jobs does this user have, apart from those that are being cancelled?
+_UNFINISHED_JOBS: Final = Statement("""
+SELECT id FROM jobs
+WHERE owner_id = :user_id AND status IN ('pending', 'running')
+    AND (cancel_requested_at IS NULL OR :with_cancelled)
+ORDER BY id LIMIT :limit""")
+
+# Which models does this user have?
+_MODELS: Final = Statement("SELECT name FROM models WHERE owner_id = :user_id ORDER BY id LIMIT :limit")
+
 
 @dataclass(frozen=True)
 class DueJobs:
@@ -122,3 +132,19 @@ async def artifacts(connection: asyncpg.Connection, keys: Collection[str]) -> se
 async def files_of_jobs(connection: asyncpg.Connection, job_ids: Collection[UUID]) -> set[str]:
     """Return the storage keys that batches and checkpoints of the jobs refer to."""
     return {row["key"] for row in await _FILES_OF_JOBS.fetch(connection, job_ids=list(job_ids))}
+
+
+async def jobs_to_cancel(connection: asyncpg.Connection, user_id: UUID, *, limit: int) -> list[UUID]:
+    """Return unfinished jobs of a user whose cancellation has not been requested."""
+    rows = await _UNFINISHED_JOBS.fetch(connection, user_id=user_id, with_cancelled=False, limit=limit)
+    return [row["id"] for row in rows]
+
+
+async def has_unfinished_jobs(connection: asyncpg.Connection, user_id: UUID) -> bool:
+    """Whether a user has jobs that have not ended."""
+    return bool(await _UNFINISHED_JOBS.fetch(connection, user_id=user_id, with_cancelled=True, limit=1))
+
+
+async def models(connection: asyncpg.Connection, user_id: UUID, *, limit: int) -> list[str]:
+    """Return the names of models of a user."""
+    return [row["name"] for row in await _MODELS.fetch(connection, user_id=user_id, limit=limit)]

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Response, status
 
 from app.auth import usernames
-from app.auth.deps import CurrentUser
+from app.auth.deps import ModelsReader, ModelsWriter
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import files, problems
 from app.http.body import CleanStr
@@ -57,7 +57,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/models", tags=["models"])
     responses=problems.responses(InvalidCursor),
 )
 async def list_models(
-    user: CurrentUser,
+    user: ModelsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
 ) -> ModelPage:
@@ -76,7 +76,7 @@ async def list_models(
     responses=problems.responses(_UNKNOWN),
 )
 async def get_model(
-    name: ModelName, user: CurrentUser, database: DatabaseDep, owner: Owner = None
+    name: ModelName, user: ModelsReader, database: DatabaseDep, owner: Owner = None
 ) -> ModelView:
     """Returns a model with its aliases. For a public model of another user, pass its `owner`."""
     if owner is None and (built_in := builtin.find(name)) is not None:
@@ -93,7 +93,7 @@ async def get_model(
     responses=problems.responses(_UNKNOWN, _RESERVED),
 )
 async def change_model(
-    name: ModelName, body: ModelChange, user: CurrentUser, database: DatabaseDep
+    name: ModelName, body: ModelChange, user: ModelsWriter, database: DatabaseDep
 ) -> ModelView:
     """Other users refer to a public model as `owner/name`. Jobs that already exist are not affected."""
     async with database.transaction() as connection:
@@ -108,7 +108,7 @@ async def change_model(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_UNKNOWN, ModelInUse(model="churn", jobs=1), _RESERVED),
 )
-async def delete_model(name: ModelName, user: CurrentUser, resources: ResourcesDep) -> None:
+async def delete_model(name: ModelName, user: ModelsWriter, resources: ResourcesDep) -> None:
     """Fails with `model_in_use` while an unfinished job uses one of the versions."""
     async with resources.database.transaction() as connection:
         keys = await commands.delete(connection, user.id, name)
@@ -124,7 +124,7 @@ async def delete_model(name: ModelName, user: CurrentUser, resources: ResourcesD
 )
 async def list_versions(
     name: ModelName,
-    user: CurrentUser,
+    user: ModelsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
     owner: Owner = None,
@@ -147,7 +147,7 @@ async def list_versions(
     responses=problems.responses(_UNKNOWN_VERSION),
 )
 async def get_version(
-    name: ModelName, number: Number, user: CurrentUser, database: DatabaseDep, owner: Owner = None
+    name: ModelName, number: Number, user: ModelsReader, database: DatabaseDep, owner: Owner = None
 ) -> VersionView:
     """Returns the inputs, outputs, metrics and lineage of a version."""
     if owner is None and (built_in := builtin.find(f"{name}@{number}")) is not None:
@@ -163,7 +163,9 @@ async def get_version(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_UNKNOWN_VERSION, ModelInUse(model="churn@3", jobs=1), _RESERVED),
 )
-async def delete_version(name: ModelName, number: Number, user: CurrentUser, resources: ResourcesDep) -> None:
+async def delete_version(
+    name: ModelName, number: Number, user: ModelsWriter, resources: ResourcesDep
+) -> None:
     """Also deletes the aliases that point to it. Its number is not used again.
 
     Fails with `model_in_use` while an unfinished job uses it.
@@ -193,7 +195,7 @@ async def delete_version(name: ModelName, number: Number, user: CurrentUser, res
 async def download_version(
     name: ModelName,
     number: Number,
-    user: CurrentUser,
+    user: ModelsReader,
     resources: ResourcesDep,
     conditions: ConditionsDep,
     owner: Owner = None,
@@ -224,7 +226,7 @@ async def download_version(
     responses=problems.responses(_UNKNOWN_VERSION, _RESERVED),
 )
 async def set_alias(
-    name: ModelName, alias: AliasName, body: AliasRequest, user: CurrentUser, database: DatabaseDep
+    name: ModelName, alias: AliasName, body: AliasRequest, user: ModelsWriter, database: DatabaseDep
 ) -> ModelView:
     """A job that refers to `name@alias` uses the version that the alias points to when the job is created."""
     async with database.transaction() as connection:
@@ -239,7 +241,7 @@ async def set_alias(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_UNKNOWN, AliasNotFound(model="churn", alias="best"), _RESERVED),
 )
-async def delete_alias(name: ModelName, alias: AliasName, user: CurrentUser, database: DatabaseDep) -> None:
+async def delete_alias(name: ModelName, alias: AliasName, user: ModelsWriter, database: DatabaseDep) -> None:
     """The version itself is kept."""
     async with database.transaction() as connection:
         await commands.delete_alias(connection, user.id, name, alias)

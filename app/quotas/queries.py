@@ -14,7 +14,9 @@ _USED: Final = Statement(
 
 # Lock a user against other quota checks, and tell whether there is such a user. NO KEY: the lock that the
 # foreign key of a new job takes on this row does not wait for it.
-_LOCK: Final = Statement("SELECT true FROM users WHERE id = :owner_id FOR NO KEY UPDATE")
+_LOCK: Final = Statement(
+    "SELECT true FROM users WHERE id = :owner_id AND deleted_at IS NULL FOR NO KEY UPDATE"
+)
 
 
 async def used_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:

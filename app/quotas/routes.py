@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import AccountReader
 from app.http.deps import DatabaseDep, SettingsDep
 from app.quotas import queries
 from app.quotas.schemas import StorageView
@@ -11,7 +11,7 @@ router = APIRouter(tags=["users"])
 
 
 @router.get("/quota", operation_id="getQuota", summary="Get your storage quota", response_model=StorageView)
-async def get_quota(user: CurrentUser, database: DatabaseDep, settings: SettingsDep) -> StorageView:
+async def get_quota(user: AccountReader, database: DatabaseDep, settings: SettingsDep) -> StorageView:
     """Returns the bytes that you store: datasets, models, and payloads, results and checkpoints of jobs."""
     async with database.connection() as connection:
         used = await queries.used_bytes(connection, user.id)

@@ -1,7 +1,8 @@
 """Admission control for streams: limits per user and per process, and periodic reauthorisation.
 
 The token is checked when a stream opens, but a stream may outlive it. Open streams are therefore rechecked
-periodically and ended once their token has expired or their account is closed.
+periodically and ended once their token has expired, their session has ended, their account is closed, or the
+role of the user no longer permits them.
 """
 
 import asyncio
@@ -9,16 +10,17 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
+from app.auth import queries
+from app.auth.identities import Identity
+from app.auth.permissions import Permission, permissions_of
+from app.auth.roles import Role
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
-from app.core.sql import Statement
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
 from app.streams.meter import TRANSPORTS
@@ -26,22 +28,36 @@ from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
 
-# Which of these users have an account that is not closed?
-_ACTIVE: Final = Statement("SELECT id FROM users WHERE id = ANY (:user_ids) AND is_active")
-
 
 @dataclass(frozen=True)
 class StreamUser:
-    """The authenticated user of a stream.
+    """The caller who opened a stream, with a token or with a ticket that was issued for one.
 
-    `expires_at` is the expiry of the token that opened the stream, or of the token that its ticket was issued
-    for, as a Unix timestamp; None if unknown. `only_job` is the job that a ticket is restricted to.
+    `only_job` is the job that a ticket is restricted to. `needs` are the permissions without which the stream
+    may not stay open.
     """
 
-    id: UUID
-    expires_at: float | None
+    identity: Identity
     only_job: UUID | None = None
     resumable: Resumable | None = None
+    needs: set[Permission] = field(default_factory=lambda: {Permission.JOBS_READ}, compare=False)
+
+    @property
+    def id(self) -> UUID:
+        """The id of the user."""
+        return self.identity.id
+
+    def require(self, permission: Permission) -> None:
+        """Make the stream depend on a permission, from now on. Raises PermissionDenied."""
+        self.identity.ensure(permission)
+        self.needs.add(permission)
+
+    def is_authorized(self, role: Role | None, now: float) -> bool:
+        """Whether the stream may stay open, given the user's current role; None if they may not sign in."""
+        expires_at = self.identity.token_expires_at
+        if role is None or (expires_at is not None and expires_at < now):
+            return False
+        return self.needs <= permissions_of(role, self.identity.scopes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,22 +132,19 @@ class Admission:
                 self._last_success.set_to_current_time()
 
     async def recheck(self) -> None:
-        """End streams whose token has expired or whose account is closed; renew the others' resume tokens.
+        """End streams that are no longer authorized, and renew the resume tokens of the others.
 
         Raises DatabaseUnavailable.
         """
         if not self._open:
             return
         resumable = [stream.user.resumable.ticket_hash for stream in self._open if stream.user.resumable]
+        credentials = {stream.user.identity.credential for stream in self._open}
         async with self._database.connection() as connection:
-            active = await _find_active(connection, list(self._streams_by_user))
+            roles = await queries.active_roles(connection, credentials)
             if resumable:
                 await tickets.renew(connection, resumable)
+        now = self._wall()
         for stream in tuple(self._open):
-            is_expired = stream.user.expires_at is not None and stream.user.expires_at < self._wall()
-            if is_expired or stream.user.id not in active:
+            if not stream.user.is_authorized(roles.get(stream.user.identity.credential), now):
                 stream.end()
-
-
-async def _find_active(connection: asyncpg.Connection, user_ids: list[UUID]) -> set[UUID]:
-    return {row["id"] for row in await _ACTIVE.fetch(connection, user_ids=user_ids)}

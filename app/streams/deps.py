@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Header, Query
+from fastapi import Depends, Header, Query, Security
 from starlette.requests import HTTPConnection
 
 from app.auth.deps import AuthDep, bearer
-from app.auth.services import AuthServices
+from app.auth.permissions import Permission
 from app.core.database import Database
 from app.core.errors import Unauthorized
 from app.http.deps import DatabaseDep
@@ -52,38 +52,45 @@ StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
 LastEventId = Annotated[str | None, Header(description="Id of the last event received; resumes after it.")]
 
 
-async def get_stream_user(
-    connection: HTTPConnection,
-    auth: AuthDep,
-    database: DatabaseDep,
-    token: Annotated[str | None, Depends(bearer)],
-    ticket: Annotated[
-        str | None, Query(description="From `POST /stream-tickets`, in place of a bearer token.")
-    ] = None,
-    last_event_id: LastEventId = None,
-) -> StreamUser:
-    """The user who opens a stream, by bearer token, ticket or resume token. Raises Unauthorized."""
-    user = await _identify(connection, auth, database, token, ticket, last_event_id)
-    name_user(connection.scope, user.id)
-    return user
+class OpensStream:
+    """Resolves to the caller who opens a stream, by bearer token, ticket or resume token.
+
+    Raises Unauthorized and PermissionDenied.
+    """
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(
+        self,
+        connection: HTTPConnection,
+        auth: AuthDep,
+        database: DatabaseDep,
+        token: Annotated[str | None, Depends(bearer)],
+        ticket: Annotated[
+            str | None, Query(description="From `POST /stream-tickets`, in place of a bearer token.")
+        ] = None,
+        last_event_id: LastEventId = None,
+    ) -> StreamUser:
+        """Return the caller."""
+        if token is not None:
+            identity = await auth.identities.identify(token)
+            auth.usage.count(identity.id)
+            user = StreamUser(identity)
+        elif ticket is not None:
+            user = await _user_of_ticket(connection, database, ticket, last_event_id or "")
+        else:
+            raise Unauthorized
+        name_user(connection.scope, user.id)
+        user.require(self.permission)
+        return user
 
 
-async def _identify(
-    connection: HTTPConnection,
-    auth: AuthServices,
-    database: Database,
-    token: str | None,
-    ticket: str | None,
-    last_event_id: str | None,
+async def _user_of_ticket(
+    connection: HTTPConnection, database: Database, ticket: str, last_event_id: str
 ) -> StreamUser:
-    if token is not None:
-        identity = await auth.identities.identify(token)
-        auth.usage.count(identity.id)
-        return StreamUser(identity.id, identity.token_expires_at)
-    if ticket is None:
-        raise Unauthorized
     path: str = connection.scope["path"]
-    _, resume_token = tickets.split_event_id(last_event_id or "")
+    _, resume_token = tickets.split_event_id(last_event_id)
     async with database.connection() as postgres:
         opened = None
         if resume_token is not None:
@@ -93,7 +100,9 @@ async def _identify(
     if opened is None:
         raise Unauthorized
     holder, resumable = opened
-    return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id, resumable)
+    return StreamUser(holder.identity, holder.job_id, resumable)
 
 
-StreamUserDep = Annotated[StreamUser, Depends(get_stream_user)]
+StreamUserDep = Annotated[
+    StreamUser, Security(OpensStream(Permission.JOBS_READ), scopes=[str(Permission.JOBS_READ)])
+]

@@ -15,7 +15,7 @@ from app.core.errors import DatabaseUnavailable
 from app.jobs.events import Event
 from app.jobs.queries import EventPage
 from app.streams.mailbox import Mailbox
-from app.streams.owner_log import EventFilter, LogEntry, OwnerPosition, Page
+from app.streams.owner_log import EventFilter, LogEntry, OwnerPosition, Page, coalesce
 
 MAX_WAITING_EVENTS: Final = 256
 RETRY_SECONDS: Final = 1.0
@@ -47,8 +47,8 @@ class LogReader(Protocol):
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """Read the next page of a job's log; raises DatabaseUnavailable."""
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> Page:
-        """Read the next page of an owner's log; raises DatabaseUnavailable."""
+    async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
+        """Read the next page of an owner's log, None: of all users; raises DatabaseUnavailable."""
 
 
 class Follower:
@@ -140,10 +140,22 @@ class JobFollower(Follower):
 
 
 class OwnerFollower(Follower):
-    """Follows the log of all jobs of an owner. Hints only trigger a read of the log."""
+    """Follows the log of all jobs of an owner. Hints only trigger a read of the log.
 
-    def __init__(self, logs: LogReader, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> None:
+    With `poll_seconds` it reads the log at that interval instead, coalesces the events of each interval (see
+    `owner_log.coalesce`), and may follow the jobs of all users (`owner_id` None).
+    """
+
+    def __init__(
+        self,
+        logs: LogReader,
+        owner_id: UUID | None,
+        after: OwnerPosition,
+        wanted: EventFilter,
+        poll_seconds: float | None = None,
+    ) -> None:
         super().__init__()
+        self._poll_seconds = poll_seconds
         self.owner_id = owner_id
         self.position = after
         self._logs = logs
@@ -169,7 +181,8 @@ class OwnerFollower(Follower):
             except DatabaseUnavailable:
                 await self.pause()
                 continue
-            for entry in page.events:
+            entries = page.events if self._poll_seconds is None else coalesce(page.events)
+            for entry in entries:
                 self.position = entry.position
                 yield entry
             if page.events:
@@ -179,7 +192,7 @@ class OwnerFollower(Follower):
                 await self._wait(recheck_seconds)
                 recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)
             elif page.is_last:
-                await self._wait(None)
+                await self._wait(self._poll_seconds)
 
     async def _wait(self, seconds: float | None) -> None:
         with suppress(TimeoutError):

@@ -67,6 +67,7 @@ class Hub:
         self._availability = availability
         self._job_followers: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
         self._owner_followers: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
+        self._everyone_followers: set[OwnerFollower] = set()
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
         self._is_closed = False
@@ -109,6 +110,19 @@ class Hub:
         async with self._following(owner_id, self._owner_followers, owner_id, follower):
             yield follower
 
+    @asynccontextmanager
+    async def everyone_follower(
+        self, *, after: OwnerPosition, wanted: EventFilter, poll_seconds: float
+    ) -> AsyncIterator[OwnerFollower]:
+        """Yield a follower of the jobs of all users that match the filter. Raises HubClosed."""
+        self.ensure_open()
+        follower = OwnerFollower(self, None, after, wanted, poll_seconds)
+        self._everyone_followers.add(follower)
+        try:
+            yield follower
+        finally:
+            self._everyone_followers.discard(follower)
+
     async def follow(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[Event]:
         """Yield the events of a job after a number, as they happen, until the last. Raises StreamEnded."""
         async with self.job_follower(owner_id, job_id, after=after) as follower:
@@ -127,8 +141,8 @@ class Hub:
         async with self._database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
-    async def read_owner(self, owner_id: UUID, after: OwnerPosition, wanted: EventFilter) -> Page:
-        """Return a part of an owner's log. Raises DatabaseUnavailable."""
+    async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
+        """Return a part of an owner's log, None: of that of all users. Raises DatabaseUnavailable."""
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
 
@@ -152,7 +166,11 @@ class Hub:
                 del followers[key]
 
     def _all_followers(self) -> list[Follower]:
-        groups: list[Iterable[Follower]] = [*self._job_followers.values(), *self._owner_followers.values()]
+        groups: list[Iterable[Follower]] = [
+            *self._job_followers.values(),
+            *self._owner_followers.values(),
+            self._everyone_followers,
+        ]
         return [follower for group in groups for follower in group]
 
     async def _subscribe(self, owner_id: UUID) -> None:

@@ -55,6 +55,27 @@ _EVENTS_OF_SOME: Final = _page(
                 LIMIT 1) wanted"""
 )
 
+# Which events of the jobs of all users follow this position?
+# Owner by owner, because the index of the log begins with the owner.
+_EVENTS_OF_ALL: Final = Statement(
+    paging.bounded(
+        f"""SELECT e.*, e.xact_id < (SELECT {_HORIZON}) AS is_complete
+        FROM users u CROSS JOIN LATERAL (
+            SELECT job_id, seq, type, at, data::text AS data, xact_id FROM job_events
+            WHERE owner_id = u.id AND (xact_id, job_id, seq) > (:xact_id, :job_id, :seq)
+            ORDER BY xact_id, job_id, seq LIMIT :limit) e
+        CROSS JOIN LATERAL (
+            SELECT FROM jobs j
+            WHERE j.id = e.job_id
+                AND j.kind = coalesce(:kind, j.kind) AND j.queue = coalesce(:queue, j.queue)
+                AND (:group_id::uuid IS NULL OR j.group_id = :group_id)
+            LIMIT 1) wanted
+        ORDER BY e.xact_id, e.job_id, e.seq LIMIT :limit""",
+        size="octet_length(data)",
+        order="xact_id, job_id, seq",
+    )
+)
+
 # Which transaction is the oldest that may still write to the log?
 _HEAD: Final = Statement(f"SELECT {_HORIZON}")
 
@@ -142,28 +163,37 @@ def parse_position(text: str) -> OwnerPosition:
 
 
 async def read(
-    connection: asyncpg.Connection, owner_id: UUID, after: OwnerPosition, wanted: EventFilter
+    connection: asyncpg.Connection, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter
 ) -> Page:
-    """Return the final events after a position: at most EVENTS_AT_ONCE, and bounded in bytes."""
+    """Return the final events after a position: at most EVENTS_AT_ONCE, and bounded in bytes.
+
+    Those of all users if `owner_id` is None.
+    """
     position = {
-        "owner_id": owner_id,
         "xact_id": after.xact_id,
         "job_id": after.job_id,
         "seq": after.seq,
         "limit": EVENTS_AT_ONCE,
     }
-    if wanted == EVERYTHING:
-        rows = await _EVENTS.fetch(connection, **position)
+    selection = {"kind": wanted.kind, "queue": wanted.queue, "group_id": wanted.group_id}
+    if owner_id is None:
+        rows = await _EVENTS_OF_ALL.fetch(connection, **selection, **position)
+    elif wanted == EVERYTHING:
+        rows = await _EVENTS.fetch(connection, owner_id=owner_id, **position)
     else:
-        rows = await _EVENTS_OF_SOME.fetch(
-            connection, kind=wanted.kind, queue=wanted.queue, group_id=wanted.group_id, **position
-        )
+        rows = await _EVENTS_OF_SOME.fetch(connection, owner_id=owner_id, **selection, **position)
     events = [LogEntry.from_row(row) for row in rows if row["is_complete"]]
     return Page(
         events,
         has_held_back=len(events) < len(rows),
         is_last=not rows or len(rows) == rows[0]["found"] < EVENTS_AT_ONCE,
     )
+
+
+def coalesce(entries: Sequence[LogEntry]) -> list[LogEntry]:
+    """Return the last event of each job and every event that ends a job, in their order."""
+    newest = {entry.event.job_id: entry for entry in entries}
+    return [entry for entry in entries if entry.event.is_final or newest[entry.event.job_id] is entry]
 
 
 async def head(connection: asyncpg.Connection) -> OwnerPosition:

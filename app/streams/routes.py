@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Response, status
 from typing_extensions import TypedDict
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsReader
+from app.auth.permissions import Permission
 from app.core.errors import ShuttingDown, Unauthorized
 from app.http import problems
 from app.http.body import CleanStr, StrictBody
@@ -56,7 +57,7 @@ class TicketIssued(TypedDict):
     responses=problems.responses(JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID)),
 )
 async def create_stream_ticket(
-    user: CurrentUser, database: DatabaseDep, response: Response, body: TicketRequest | None = None
+    user: JobsReader, database: DatabaseDep, response: Response, body: TicketRequest | None = None
 ) -> TicketIssued:
     """Issue a ticket, for browsers: EventSource and WebSocket cannot send a token. Pass it as `?ticket=`.
 
@@ -66,8 +67,8 @@ async def create_stream_ticket(
     response.headers["Cache-Control"] = "no-store"
     async with database.connection() as connection:
         if job_id is not None:
-            await service.get_own(connection, user.id, job_id)
-        ticket = await tickets.issue(connection, user.id, user.token_expires_at, job_id)
+            await service.get_own(connection, user.reach, job_id)
+        ticket = await tickets.issue(connection, user, job_id)
     return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
 
 
@@ -81,19 +82,39 @@ async def get_owner_stream(
     kind: CleanStr | None = None,
     queue: CleanStr | None = None,
     group_id: UUID | None = None,
+    scope: Annotated[
+        Literal["own", "all"],
+        Query(description="`all`: the jobs of all users, for callers with the permission `operate`."),
+    ] = "own",
+    coalesce_ms: Annotated[
+        int,
+        Query(
+            ge=100,
+            le=10_000,
+            description="With `scope=all`: the interval at which events are sent. Of the updates of a job"
+            " within an interval only the last one is sent, and every `complete`.",
+        ),
+    ] = 250,
 ) -> AsyncIterator[OwnerFollower]:
-    """Open a follower of all jobs of the user for the duration of the response.
+    """Open a follower of all jobs of the user, or of all users, for the duration of the response.
 
     A dependency, so that errors become error responses: it runs before the stream starts.
     """
     if user.only_job is not None:
         raise Unauthorized  # the ticket is restricted to one job
+    if scope == "all":
+        user.require(Permission.OPERATE)
     place_seen, _ = tickets.split_event_id(last_event_id or "")
     seen = place_seen or after
     async with database.connection() as connection:
         position = owner_log.parse_position(seen) if seen else await owner_log.head(connection)
     wanted = EventFilter(kind, queue, group_id)
-    async with _reject_if_closed(), hub.owner_follower(user.id, after=position, wanted=wanted) as follower:
+    following = (
+        hub.everyone_follower(after=position, wanted=wanted, poll_seconds=coalesce_ms / 1000)
+        if scope == "all"
+        else hub.owner_follower(user.id, after=position, wanted=wanted)
+    )
+    async with _reject_if_closed(), following as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 
@@ -113,7 +134,8 @@ async def stream_jobs(
 ) -> Response:
     """Stream every event of all your jobs, from now on or after `Last-Event-ID` (`0` for the beginning).
 
-    Event ids are valid only for this stream. `seq` is the event's number within its job.
+    Event ids are valid only for this stream. `seq` is the event's number within its job. Operators stream the
+    events of all users with `scope=all`.
     """
     # The opening frame has an id, so that a client that reconnects before its first event resumes from here.
     opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.position)))
@@ -144,11 +166,13 @@ async def get_job_stream(
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
-        job = await service.get_own(connection, user.id, job_id)
+        job = await service.get_own(connection, user.identity.reach, job_id)
+    if job.owner_id != user.id:
+        user.require(Permission.OPERATE)
     if job.has_ended and seen >= job.last_seq:
         yield None
         return
-    async with _reject_if_closed(), hub.job_follower(user.id, job_id, after=seen) as follower:
+    async with _reject_if_closed(), hub.job_follower(job.owner_id, job_id, after=seen) as follower:
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 

@@ -16,6 +16,8 @@ import msgspec
 import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.auth import identities
+from app.auth.permissions import Permission
 from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
 from app.jobs import service
@@ -258,7 +260,11 @@ class Socket:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
-            job = await service.get_own(connection, self._user.id, job_id)
+            # The role may have changed since the connection was opened.
+            identity = await identities.renew(connection, self._user.identity)
+            job = await service.get_own(connection, identity.reach, job_id)
+        if job.owner_id != self._user.id:
+            self._user.require(Permission.OPERATE)
         is_over = job.has_ended and after >= job.last_seq
 
         async def follow() -> None:
@@ -266,7 +272,7 @@ class Socket:
                 # The client may wait for the last event, which it has already seen.
                 await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
                 return
-            async for event in self._hub.follow(self._user.id, job_id, after=after):
+            async for event in self._hub.follow(job.owner_id, job_id, after=after):
                 await self._send_event(event)
 
         return follow
@@ -293,7 +299,9 @@ class Socket:
         self._ensure_ticket_is_for(job_id)
         resources = self._resources
         async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-            await service.cancel(unit, self._user.id, job_id)
+            identity = await identities.renew(unit.connection, self._user.identity)
+            identity.ensure(Permission.JOBS_WRITE)
+            await service.cancel(unit, identity.reach, job_id)
         await self._send("cancel_requested", {"job_id": job_id})
 
     def _ensure_ticket_is_for(self, job_id: UUID) -> None:

@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.auth.permissions import Permission
 from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
@@ -78,6 +79,7 @@ async def _run_socket(
         if state.hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
         user = await socket.unless_ended(_identify(connection, socket, times))
+        user.require(Permission.JOBS_READ)
         first = None if subscription is None else _parse_subscription(*subscription)
         end = Closing(UNAUTHORIZED, "access_ended")
         with state.admission.admit(user, "websocket", lambda: socket.end(end)):
@@ -110,7 +112,7 @@ async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
-        return StreamUser(holder.user_id, holder.token_expires_at, holder.job_id)
+        return StreamUser(holder.identity, holder.job_id)
     return await _user_from_token(state.auth, await _receive_token(socket, times.first_frame_seconds))
 
 
@@ -126,7 +128,7 @@ async def _receive_token(socket: Socket, timeout_seconds: float) -> str:
 async def _user_from_token(auth: AuthServices, token: str) -> StreamUser:
     identity = await auth.identities.identify(token)
     auth.usage.count(identity.id)
-    return StreamUser(identity.id, identity.token_expires_at)
+    return StreamUser(identity)
 
 
 def _parse_subscription(job_id: str, after: str) -> Subscribe:

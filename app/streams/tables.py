@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Index, LargeBinary, text
+from sqlalchemy import ARRAY, Column, Index, LargeBinary, Text, text
 from sqlmodel import Field, SQLModel
 
 from app.core.schema import timestamp_column
@@ -17,6 +17,9 @@ class StreamTicket(SQLModel, table=True):
 
     ticket_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
     user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+    scopes: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
     job_id: UUID | None = None
     resume_hash: bytes | None = Field(default=None, sa_type=LargeBinary)
     expires_at: datetime = Field(sa_column=timestamp_column())

@@ -4,7 +4,7 @@ A ticket opens one stream, once, within 30 seconds. An EventSource reconnects by
 so with a spent ticket. A resume token admits it again: the stream sends the token with the ids of its
 events, the client returns it in `Last-Event-ID`, and it is never in a URL (decision 0014).
 
-A ticket expires with the access token that it was issued for, and so does its stream.
+A ticket ends with the access token and the session that it was issued for, and so does its stream.
 """
 
 # ruff: noqa: S608  # SQL put together from constants; values are parameters
@@ -20,6 +20,10 @@ from uuid import UUID
 
 import asyncpg
 
+from app.auth.identities import Identity
+from app.auth.permissions import Scope
+from app.auth.queries import CREDENTIAL_IS_VALID
+from app.auth.roles import Role
 from app.core.rows import Row
 from app.core.sql import Statement
 
@@ -32,32 +36,36 @@ RESUME_TOKEN_BYTES: Final = 16
 MAX_LENGTH: Final = 64
 _RESUMABLE_ID: Final = re.compile(r"([^.]*)\.([A-Za-z0-9_-]{22})")
 
-_VALID: Final = """t.expires_at > now() AND u.id = t.user_id AND u.is_active
-    AND coalesce(t.token_expires_at > now(), true)"""
+_VALID: Final = f"""held.expires_at > now() AND coalesce(held.token_expires_at > now(), true)
+    AND {CREDENTIAL_IS_VALID}"""
 
-_HOLDER: Final = "t.user_id, t.job_id, t.token_expires_at"
+_HOLDER: Final = """u.role, held.user_id, held.session_id, held.key_id, held.scopes, held.job_id,
+    held.token_expires_at"""
 
 # Stores a new ticket.
 _ISSUE: Final = Statement("""
-INSERT INTO stream_tickets (ticket_hash, user_id, job_id, expires_at, token_expires_at)
-VALUES (:ticket_hash, :user_id, :job_id, now() + :lifetime::interval, to_timestamp(:token_expires_at))""")
+INSERT INTO stream_tickets (
+    ticket_hash, user_id, session_id, key_id, scopes, job_id, expires_at, token_expires_at)
+VALUES (
+    :ticket_hash, :user_id, :session_id, :key_id, :scopes, :job_id, now() + :lifetime::interval,
+    to_timestamp(:token_expires_at))""")
 
 # Deletes a valid ticket that was not spent.
 _SPEND: Final = Statement(f"""
-DELETE FROM stream_tickets t USING users u
-WHERE t.ticket_hash = :ticket_hash AND t.resume_hash IS NULL AND {_VALID}
+DELETE FROM stream_tickets held USING users u
+WHERE held.ticket_hash = :ticket_hash AND held.resume_hash IS NULL AND {_VALID}
 RETURNING {_HOLDER}""")
 
 # Spends a valid ticket, and stores the hash of the token that resumes its stream.
 _OPEN: Final = Statement(f"""
-UPDATE stream_tickets t SET resume_hash = :resume_hash, expires_at = now() + :window::interval FROM users u
-WHERE t.ticket_hash = :ticket_hash AND t.resume_hash IS NULL AND {_VALID}
+UPDATE stream_tickets held SET resume_hash = :resume_hash, expires_at = now() + :window::interval FROM users u
+WHERE held.ticket_hash = :ticket_hash AND held.resume_hash IS NULL AND {_VALID}
 RETURNING {_HOLDER}""")
 
 # Extends a ticket that is spent on the stream with this resume token.
 _RESUME: Final = Statement(f"""
-UPDATE stream_tickets t SET expires_at = now() + :window::interval FROM users u
-WHERE t.ticket_hash = :ticket_hash AND t.resume_hash = :resume_hash AND {_VALID}
+UPDATE stream_tickets held SET expires_at = now() + :window::interval FROM users u
+WHERE held.ticket_hash = :ticket_hash AND held.resume_hash = :resume_hash AND {_VALID}
 RETURNING {_HOLDER}""")
 
 # Extends the tickets of open streams.
@@ -70,20 +78,27 @@ _PRUNE: Final = Statement("DELETE FROM stream_tickets WHERE expires_at < now()")
 
 @dataclass(frozen=True)
 class Holder:
-    """The user of a ticket, when their access token expires, and the one job it is for; None means all jobs.
+    """The caller who was issued a ticket, and the one job it is for; None means all jobs.
 
-    `token_expires_at` is in seconds since 1970; None for a ticket that an earlier version issued.
+    The caller's role is the current one. Without a session, an earlier version has issued the ticket.
     """
 
-    user_id: UUID
-    token_expires_at: float | None
+    identity: Identity
     job_id: UUID | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row of `stream_tickets`."""
-        expires_at = row["token_expires_at"]
-        return cls(row["user_id"], None if expires_at is None else expires_at.timestamp(), row["job_id"])
+        """Read a row of `stream_tickets`, with the user's role."""
+        expires_at, scopes = row["token_expires_at"], row["scopes"]
+        identity = Identity(
+            row["user_id"],
+            Role(row["role"]),
+            None if expires_at is None else expires_at.timestamp(),
+            row["session_id"],
+            row["key_id"],
+            None if scopes is None else frozenset(map(Scope, scopes)),
+        )
+        return cls(identity, row["job_id"])
 
 
 @dataclass(frozen=True)
@@ -104,18 +119,19 @@ def split_event_id(event_id: str) -> tuple[str, str | None]:
     return (event_id, None) if found is None else (found[1], found[2])
 
 
-async def issue(
-    connection: asyncpg.Connection, user_id: UUID, token_expires_at: float, job_id: UUID | None
-) -> str:
+async def issue(connection: asyncpg.Connection, identity: Identity, job_id: UUID | None) -> str:
     """Issue a ticket. A ticket for a job opens streams of that job only."""
     ticket = secrets.token_urlsafe(TICKET_BYTES)
     await _ISSUE.execute(
         connection,
         ticket_hash=_hash(ticket),
-        user_id=user_id,
+        user_id=identity.id,
+        session_id=identity.session_id,
+        key_id=identity.key_id,
+        scopes=None if identity.scopes is None else sorted(identity.scopes),
         job_id=job_id,
         lifetime=LIFETIME,
-        token_expires_at=token_expires_at,
+        token_expires_at=identity.token_expires_at,
     )
     return ticket
 
@@ -123,7 +139,8 @@ async def issue(
 async def spend(connection: asyncpg.Connection, ticket: str) -> Holder | None:
     """Spend a ticket on a stream that cannot be resumed with it.
 
-    Return None if it is unknown, spent or expired, if its token has expired, or if the account is closed.
+    Return None if it is unknown, spent or expired, if its token has expired or its session has ended, or if
+    the account is closed.
     """
     if not _may_be_a_ticket(ticket):
         return None

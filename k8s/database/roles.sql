@@ -56,5 +56,9 @@ BEGIN
             FROM headrace_readonly;
         GRANT SELECT (id, username, role, is_active, created_at) ON public.users TO headrace_readonly;
     END IF;
+    IF to_regclass('public.sessions') IS NOT NULL THEN
+        REVOKE ALL ON public.sessions, public.password_resets, public.invitations, public.retired_usernames
+            FROM headrace_readonly;
+    END IF;
 END;
 $$;

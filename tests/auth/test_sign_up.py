@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from app.auth import commands
 from app.auth.errors import UsernameTaken, WeakPassword
 from app.auth.roles import Role
-from app.core.config import Settings
+from app.core.config import Registration, Settings
 from app.main import create_app
 from tests.auth.support import PASSWORD, create_user, me, sign_in, tokens_of
 from tests.support.app_state import state_of
@@ -124,7 +124,7 @@ async def test_an_accent_is_the_same_however_the_keyboard_sends_it(client: httpx
     assert (await sign_in(client, "ada", "cafe\u0301 au lait")).status_code == 200
 
 
-@pytest.mark.parametrize("field", ["role", "is_active", "id", "user_id", "request_count", "password_hash"])
+@pytest.mark.parametrize("field", ["is_active", "id", "user_id", "request_count", "password_hash"])
 async def test_nobody_decides_more_about_themselves_than_that(client: httpx.AsyncClient, field: str) -> None:
     response = await client.post("/users", json={"username": "ada", "password": PASSWORD, field: "admin"})
 
@@ -135,7 +135,7 @@ async def test_nobody_decides_more_about_themselves_than_that(client: httpx.Asyn
 
 
 async def test_registration_can_be_closed(settings: Settings) -> None:
-    closed = create_app(settings.model_copy(update={"registration_open": False}))
+    closed = create_app(settings.model_copy(update={"registration": Registration.CLOSED}))
     async with (
         closed.router.lifespan_context(closed),
         httpx.AsyncClient(transport=httpx.ASGITransport(closed), base_url="http://test") as client,

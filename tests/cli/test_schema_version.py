@@ -22,7 +22,7 @@ from tests.support import ports
 from tests.support.processes import ROOT
 
 BEFORE = "0010"
-HEAD = "0013"
+HEAD = "0014"
 
 
 @pytest.fixture

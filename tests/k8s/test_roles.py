@@ -157,6 +157,10 @@ def test_the_reader_reads_what_is_no_secret_and_changes_nothing(migrated: Cluste
         "SELECT * FROM refresh_tokens",
         "SELECT * FROM stream_tickets",
         "SELECT * FROM hint_keys",
+        "SELECT * FROM sessions",
+        "SELECT * FROM password_resets",
+        "SELECT * FROM invitations",
+        "SELECT * FROM retired_usernames",
         "DELETE FROM jobs",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -173,7 +177,12 @@ def test_roles_that_come_after_the_first_migration_may_do_the_same(server_root: 
         cluster.run("SELECT * FROM jobs; DELETE FROM attempts", role="headrace_app")
         cluster.run("SELECT headrace_slots_needed(ARRAY['default'], 42)", role="headrace_autoscaler")
         cluster.run("SELECT id FROM users", role="headrace_readonly")
-        for statement in ("SELECT password_hash FROM users", "SELECT * FROM hint_keys"):
+        for statement in (
+            "SELECT password_hash FROM users",
+            "SELECT * FROM hint_keys",
+            "SELECT * FROM sessions",
+            "SELECT * FROM password_resets",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 cluster.run(statement, role="headrace_readonly")
 

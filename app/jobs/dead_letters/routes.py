@@ -5,8 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth import owners
+from app.auth.deps import JobsReader, JobsWriter
+from app.auth.errors import UserNotFound
+from app.auth.identities import Identity
+from app.auth.owners import OwnerQuery
 from app.core import paging
+from app.core.database import Database
 from app.core.errors import InvalidCursor
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
@@ -31,18 +36,23 @@ router = APIRouter(route_class=BoundedRoute, prefix="/dead-letters", tags=["dead
     operation_id="listDeadLetters",
     summary="List your dead letters",
     response_model=JobPage,
-    responses=problems.responses(InvalidCursor),
+    responses=problems.responses(InvalidCursor, UserNotFound(user="ada")),
 )
 async def list_dead_letters(
-    user: CurrentUser,
+    user: JobsReader,
     database: DatabaseDep,
+    owner: OwnerQuery = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """List your failed jobs, newest first, except those that you have retried or dismissed."""
+    """List your failed jobs, newest first, except those that you have retried or dismissed.
+
+    Operators list the dead letters of other users with `owner`.
+    """
     before = None if cursor is None else paging.decode_cursor(cursor)
+    owner_id = await owners.find(database, user, owner)
     async with database.connection() as connection:
-        page = await queries.page(connection, user.id, before=before, limit=limit)
+        page = await queries.page(connection, owner_id, before=before, limit=limit)
     return views.respond(views.job_page(page))
 
 
@@ -52,19 +62,26 @@ async def list_dead_letters(
     summary="Retry several dead letters",
     status_code=status.HTTP_202_ACCEPTED,
     response_model=Handled,
-    responses=problems.responses(_TOO_MANY),
+    responses=problems.responses(_TOO_MANY, UserNotFound(user="ada")),
 )
 async def retry_dead_letters(
-    body: Selection, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+    body: Selection,
+    user: JobsWriter,
+    resources: ResourcesDep,
+    quota: QuotaDep,
+    owner: OwnerQuery = None,
 ) -> Response:
-    """Each job resumes after its last committed batch. Its attempt count is reset."""
-    wanted = None if body.all else body.job_ids
+    """Each job resumes after its last committed batch. Its attempt count is reset.
+
+    `all` means all of yours; operators name another `owner`.
+    """
+    owner_id = await _owner(resources.database, user, body, owner)
     async with resources.database.connection() as connection:
-        letters = await service.retryable(connection, user.id, wanted)
+        letters = await service.retryable(connection, owner_id, None if body.all else body.job_ids)
     retried: list[UUID] = []
-    if letters:
-        async with unit_of_work(resources.hints, quota.admit(user.id, len(letters))) as unit:
-            retried = await service.retry(unit, letters)
+    for one_owner, of_owner in service.by_owner(letters).items():
+        async with unit_of_work(resources.hints, quota.admit(one_owner, len(of_owner))) as unit:
+            retried += await service.retry(unit, of_owner)
     return views.respond(Handled(job_ids=retried), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -73,11 +90,18 @@ async def retry_dead_letters(
     operation_id="dismissDeadLetters",
     summary="Dismiss several dead letters",
     response_model=Handled,
+    responses=problems.responses(UserNotFound(user="ada")),
 )
-async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: DatabaseDep) -> Response:
-    """The jobs remain failed jobs, but are no longer dead letters."""
+async def dismiss_dead_letters(
+    body: Selection, user: JobsWriter, database: DatabaseDep, owner: OwnerQuery = None
+) -> Response:
+    """The jobs remain failed jobs, but are no longer dead letters.
+
+    `all` means all of yours; operators name another `owner`.
+    """
+    owner_id = await _owner(database, user, body, owner)
     async with database.connection() as connection:
-        dismissed = await service.dismiss(connection, user.id, None if body.all else body.job_ids)
+        dismissed = await service.dismiss(connection, owner_id, None if body.all else body.job_ids)
     return views.respond(Handled(job_ids=dismissed))
 
 
@@ -96,11 +120,16 @@ async def dismiss_dead_letters(body: Selection, user: CurrentUser, database: Dat
     ),
 )
 async def retry_dead_letter(
-    job_id: UUID, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep
+    job_id: UUID, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
     """The job resumes after its last committed batch. Its attempt count is reset."""
-    async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
-        await service.retry_one(unit, user.id, job_id)
+    owner_id = user.id
+    if user.sees_everything:  # the quota is that of the job's owner
+        async with resources.database.connection() as connection:
+            letter = service.only(await queries.dead_letters(connection, None, [job_id], 1), job_id)
+        owner_id = letter.owner_id
+    async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
+        await service.retry_one(unit, owner_id, job_id)
     return views.respond(Handled(job_ids=[job_id]), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -111,8 +140,15 @@ async def retry_dead_letter(
     response_model=Handled,
     responses=problems.responses(_UNKNOWN),
 )
-async def dismiss_dead_letter(job_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
+async def dismiss_dead_letter(job_id: UUID, user: JobsWriter, database: DatabaseDep) -> Response:
     """The job remains a failed job, but is no longer a dead letter."""
     async with database.connection() as connection:
-        dismissed = service.only(await service.dismiss(connection, user.id, [job_id]), job_id)
+        dismissed = service.only(await service.dismiss(connection, user.reach, [job_id]), job_id)
     return views.respond(Handled(job_ids=[dismissed]))
+
+
+async def _owner(database: Database, user: Identity, selection: Selection, owner: str | None) -> UUID | None:
+    """Return the owner of the selected dead letters, None for any. Raises PermissionDenied, UserNotFound."""
+    if owner is None and not selection.all:
+        return user.reach  # an operator may name any job
+    return await owners.find(database, user, owner)

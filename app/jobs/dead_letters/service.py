@@ -19,10 +19,25 @@ Letter = TypeVar("Letter")
 
 
 async def retryable(
-    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None, *, limit: int = MAX_JOBS
+    connection: asyncpg.Connection,
+    owner_id: UUID | None,
+    job_ids: Sequence[UUID] | None,
+    *,
+    limit: int = MAX_JOBS,
 ) -> list[DeadLetter]:
-    """Return those of the jobs that are retryable dead letters; None means all jobs."""
+    """Return those of the jobs that are retryable dead letters of this owner.
+
+    None means all jobs, and any owner.
+    """
     return await queries.dead_letters(connection, owner_id, job_ids, limit, only_retryable=True)
+
+
+def by_owner(letters: Sequence[DeadLetter]) -> dict[UUID, list[DeadLetter]]:
+    """Return dead letters by their owners: each owner has a quota of their own."""
+    found: dict[UUID, list[DeadLetter]] = {}
+    for letter in letters:
+        found.setdefault(letter.owner_id, []).append(letter)
+    return found
 
 
 async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
@@ -36,16 +51,16 @@ async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
     return [result.job_id for result in results if result is not None]
 
 
-async def retry_one(unit: UnitOfWork, owner_id: UUID, job_id: UUID) -> None:
+async def retry_one(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID) -> None:
     """Retry one dead letter. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
     only(await queries.dead_letters(unit.connection, owner_id, [job_id], 1), job_id)
     await jobs.retry(unit, owner_id, job_id, from_start=False)
 
 
 async def dismiss(
-    connection: asyncpg.Connection, owner_id: UUID, job_ids: Sequence[UUID] | None
+    connection: asyncpg.Connection, owner_id: UUID | None, job_ids: Sequence[UUID] | None
 ) -> list[UUID]:
-    """Dismiss dead letters; None means all. Return the dismissed jobs."""
+    """Dismiss dead letters of this owner; None means all jobs, and any owner. Return the dismissed jobs."""
     found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
     return await commands.dismiss(connection, [letter.job_id for letter in found])
 

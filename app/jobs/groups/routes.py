@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Response, status
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import JobsReader, JobsWriter
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import DatabaseDep, ResourcesDep
@@ -58,7 +58,7 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
 
 def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Response]]:
     async def create_jobs(
-        body: Any, user: CurrentUser, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
+        body: Any, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep, key: IdempotencyKey = None
     ) -> Response:
         """Create up to 1000 jobs in one transaction: all of them, or none. They form a group."""
         limits.ensure_allowed(resources.settings, user, body.jobs)
@@ -84,10 +84,10 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
     response_model=GroupView,
     responses=problems.responses(_UNKNOWN),
 )
-async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) -> Response:
+async def get_group(group_id: UUID, user: JobsReader, database: DatabaseDep) -> Response:
     """Get how many jobs of a group have each status, and their mean progress."""
     async with database.connection() as connection:
-        return views.respond(await service.get_own(connection, user.id, group_id))
+        return views.respond(await service.get_own(connection, user.reach, group_id))
 
 
 @router.delete(
@@ -97,10 +97,10 @@ async def get_group(group_id: UUID, user: CurrentUser, database: DatabaseDep) ->
     response_model=GroupCancelled,
     responses=problems.responses(_UNKNOWN),
 )
-async def cancel_group(group_id: UUID, user: CurrentUser, resources: ResourcesDep) -> Response:
+async def cancel_group(group_id: UUID, user: JobsWriter, resources: ResourcesDep) -> Response:
     """Cancel pending jobs at once and request the cancellation of running ones. Ended jobs do not change."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        cancelled = await service.cancel(unit, user.id, group_id)
+        cancelled = await service.cancel(unit, user.reach, group_id)
     return views.respond(
         GroupCancelled(
             message="Cancellation requested",

@@ -108,10 +108,10 @@ async def find_earlier(
     return GroupSubmitted(earlier.id, await queries.job_ids(connection, earlier.id), is_replay=True)
 
 
-async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID) -> GroupView:
-    """Return a group of this owner, with the current statuses of its jobs. Raises GroupNotFound."""
+async def get_own(connection: asyncpg.Connection, owner_id: UUID | None, group_id: UUID) -> GroupView:
+    """Return a group of this owner, None: of any, with the statuses of its jobs. Raises GroupNotFound."""
     group = await queries.group(connection, group_id)
-    if group is None or group.owner_id != owner_id:
+    if group is None or owner_id not in (None, group.owner_id):
         raise GroupNotFound(group_id=str(group_id))
     jobs = sum(group.statuses.values())
     view = GroupView(
@@ -127,7 +127,7 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID, group_id: UUID
     return view
 
 
-async def cancel(unit: UnitOfWork, owner_id: UUID, group_id: UUID) -> Cancelled:
+async def cancel(unit: UnitOfWork, owner_id: UUID | None, group_id: UUID) -> Cancelled:
     """Cancel every job of a group that has not ended. Raises GroupNotFound."""
     await get_own(unit.connection, owner_id, group_id)
     results = [

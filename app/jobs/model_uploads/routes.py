@@ -13,7 +13,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from pydantic import StringConstraints
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import ModelsWriter
 from app.core import ids
 from app.core.errors import AppError, BodyTooLarge, DatabaseUnavailable, StorageUnavailable
 from app.core.resources import Resources
@@ -130,7 +130,7 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
 async def create_model_version(
     name: ModelName,
     request: Request,
-    user: CurrentUser,
+    user: ModelsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
     watcher: WatcherDep,

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Body, Depends, Response
 
-from app.auth.deps import CurrentUser
+from app.auth.deps import Predictor
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
 from app.http.deps import ResourcesDep
@@ -71,7 +71,7 @@ async def predict(
             }
         ),
     ],
-    user: CurrentUser,
+    user: Predictor,
     resources: ResourcesDep,
     quota: QuotaDep,
     watcher: WatcherDep,

@@ -1,0 +1,1 @@
+"""Invitations: single-use tokens that create an account."""

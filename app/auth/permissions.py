@@ -1,0 +1,97 @@
+"""What callers may do: the permissions of each role, and of each scope of an API key.
+
+The only place that decides. Every route declares the one permission that it needs (`app.auth.deps`). A caller
+has the permissions of their role; with an API key, only those that one of the key's scopes also includes.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import cache
+from typing import Final
+
+from app.auth.roles import Role
+
+
+class Permission(StrEnum):
+    """A right that routes require."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    PREDICT = "predict"
+    MODELS_READ = "models:read"
+    MODELS_WRITE = "models:write"
+    DATASETS_READ = "datasets:read"
+    DATASETS_WRITE = "datasets:write"
+    OPERATE = "operate"
+    ADMIN = "admin"
+    ACCOUNT_READ = "account:read"
+    ACCOUNT = "account"
+
+
+class Scope(StrEnum):
+    """A scope of an API key."""
+
+    JOBS_READ = "jobs:read"
+    JOBS_WRITE = "jobs:write"
+    MODELS = "models:*"
+    DATASETS = "datasets:*"
+    PREDICT = "predict"
+    ADMIN = "admin"
+
+
+DESCRIPTIONS: Final[Mapping[Permission, str]] = {
+    Permission.JOBS_READ: "See your jobs, groups, dead letters, results and event streams",
+    Permission.JOBS_WRITE: "Create, cancel, retry and dismiss jobs",
+    Permission.PREDICT: "Predict synchronously",
+    Permission.MODELS_READ: "See and download your models and the public models",
+    Permission.MODELS_WRITE: "Upload, change and delete your models",
+    Permission.DATASETS_READ: "See and download your datasets",
+    Permission.DATASETS_WRITE: "Upload and delete your datasets",
+    Permission.OPERATE: "See and control the jobs of all users, the queues, the workers and the dead letters",
+    Permission.ADMIN: "Manage users, roles, invitations and quotas, and read the audit log",
+    Permission.ACCOUNT_READ: "See your account and your quota",
+    Permission.ACCOUNT: "Change your password, and manage your sessions and API keys",
+}
+
+_VIEWER: Final = frozenset(
+    {
+        Permission.JOBS_READ,
+        Permission.MODELS_READ,
+        Permission.DATASETS_READ,
+        Permission.ACCOUNT_READ,
+        Permission.ACCOUNT,
+    }
+)
+_USER: Final = _VIEWER | {
+    Permission.JOBS_WRITE,
+    Permission.PREDICT,
+    Permission.MODELS_WRITE,
+    Permission.DATASETS_WRITE,
+}
+_OPERATOR: Final = _USER | {Permission.OPERATE}
+
+ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
+    Role.VIEWER: _VIEWER,
+    Role.USER: _USER,
+    Role.OPERATOR: _OPERATOR,
+    Role.ADMIN: _OPERATOR | {Permission.ADMIN},
+}
+
+# No scope includes `account`: a leaked API key must not be able to create another one.
+SCOPE_PERMISSIONS: Final[Mapping[Scope, frozenset[Permission]]] = {
+    Scope.JOBS_READ: frozenset({Permission.ACCOUNT_READ, Permission.JOBS_READ}),
+    Scope.JOBS_WRITE: frozenset({Permission.ACCOUNT_READ, Permission.JOBS_WRITE}),
+    Scope.MODELS: frozenset({Permission.ACCOUNT_READ, Permission.MODELS_READ, Permission.MODELS_WRITE}),
+    Scope.DATASETS: frozenset({Permission.ACCOUNT_READ, Permission.DATASETS_READ, Permission.DATASETS_WRITE}),
+    Scope.PREDICT: frozenset({Permission.ACCOUNT_READ, Permission.PREDICT}),
+    Scope.ADMIN: frozenset({Permission.ACCOUNT_READ, Permission.OPERATE, Permission.ADMIN}),
+}
+
+
+@cache  # at most 4 roles × 65 combinations of scopes
+def permissions_of(role: Role, scopes: frozenset[Scope] | None) -> frozenset[Permission]:
+    """Return what a caller may do. `scopes` are those of an API key, None for an interactive sign-in."""
+    if scopes is None:
+        return ROLE_PERMISSIONS[role]
+    granted = (SCOPE_PERMISSIONS[scope] for scope in scopes)
+    return ROLE_PERMISSIONS[role] & frozenset[Permission]().union(*granted)

@@ -1,0 +1,1 @@
+"""Sessions: list the sign-ins of a user, and end them."""

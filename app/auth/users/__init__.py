@@ -1,0 +1,1 @@
+"""Accounts: list, change, disable and delete them."""

@@ -1,0 +1,203 @@
+"""Every operation of the OpenAPI document for every kind of caller: exactly the documented answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.auth.permissions import Permission, Scope, permissions_of
+from app.auth.roles import Role
+from app.core.database import Database
+from tests.models import versions
+from tests.support import jobs, rows
+from tests.support.accounts import Account, sign_in
+
+UNKNOWN_ID = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request; None as role: nobody. `scopes` are those of an API key."""
+
+    name: str
+    role: Role | None
+    scopes: frozenset[Scope] | None = None
+    is_owner: bool = False
+
+    def has(self, permission: Permission) -> bool:
+        return self.role is not None and permission in permissions_of(self.role, self.scopes)
+
+
+CALLERS: Final = (
+    Caller("nobody", None),
+    Caller("viewer", Role.VIEWER),
+    Caller("other user", Role.USER),
+    Caller("operator", Role.OPERATOR),
+    Caller("admin", Role.ADMIN),
+    Caller("owner", Role.USER, is_owner=True),
+    Caller("viewing owner", Role.VIEWER, is_owner=True),
+)
+
+FOREIGN: Final = {
+    "/jobs/{job_id}": (403, "not_your_job"),
+    "/groups/{group_id}": (404, "group_not_found"),
+    "/dead-letters/{job_id}": (404, "dead_letter_not_found"),
+    "/datasets/{dataset_id}": (404, "dataset_not_found"),
+    "/models/{name}": (404, "model_not_found"),
+}
+"""The answer about an object of another user, by the beginning of the path."""
+
+OPERATED: Final = ("/jobs/", "/groups/", "/dead-letters/")
+"""Operators and administrators reach these objects of every user, and no others."""
+
+NOT_AN_OBJECT: Final = {"POST /models/{name}/versions"}
+"""It creates a model of the caller with this name."""
+
+BODIES: Final[Mapping[str, Any]] = {
+    "changeModel": {"visibility": "private"},
+    "setModelAlias": {"version": 1},
+    "changeUser": {"is_active": True},
+}
+"""Bodies that are valid. The other operations get an empty one, and answer 422 to those who may call them."""
+
+ORDER: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def operations(app: FastAPI) -> list[tuple[str, str, dict[str, Any]]]:
+    """All operations, so that none deletes what a later one needs: inner objects first, users last."""
+    found = [
+        (method.upper(), path, operation)
+        for path, methods in app.openapi()["paths"].items()
+        for method, operation in methods.items()
+    ]
+    return sorted(found, key=lambda one: (ORDER.index(one[0]), one[1] == "/users/{user_id}", -len(one[1])))
+
+
+def permission_of(operation: dict[str, Any]) -> Permission | None:
+    """The permission that an operation needs; None if it needs none, or works without a token too."""
+    security = operation.get("security", [])
+    if not security or {} in security:
+        return None
+    ((name,),) = security[0].values()
+    return Permission(name)
+
+
+def foreign_answer(method: str, path: str, caller: Caller) -> tuple[int, str] | None:
+    """What a caller is told who has the permission, but does not own the object; None if they reach it."""
+    prefix = next((start for start in FOREIGN if path.startswith(start)), None)
+    if prefix is None or caller.is_owner or f"{method} {path}" in NOT_AN_OBJECT:
+        return None
+    if caller.has(Permission.OPERATE) and path.startswith(OPERATED):
+        return None
+    return FOREIGN[prefix]
+
+
+class Belongings:
+    """What the owner has: one object of each kind, and a new dead letter for each operation."""
+
+    def __init__(self, store: Database, owner: Account, fixed: dict[str, str]) -> None:
+        self._store = store
+        self._owner = owner
+        self._fixed = fixed
+        self._jobs = 0
+
+    @classmethod
+    async def of(cls, store: Database, owner: Account) -> "Belongings":
+        model = await versions.of_texts(store, owner.id)
+        async with store.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO model_aliases (model_id, alias, version_id)"
+                " SELECT model_id, 'best', id FROM model_versions WHERE id = $1",
+                model.id,
+            )
+        group_id = await rows.value(
+            store,
+            "INSERT INTO job_groups (id, owner_id) VALUES (gen_random_uuid(), $1) RETURNING id",
+            owner.id,
+        )
+        dataset_id = await rows.value(
+            store,
+            """INSERT INTO datasets (id, owner_id, name, format, bytes, sha256, rows, columns, rows_bytes,
+                rows_sha256)
+            VALUES (gen_random_uuid(), $1, 'a', 'csv', 1, '0', 1, '[]', 1, '0') RETURNING id""",
+            owner.id,
+        )
+        fixed = {
+            "name": "churn",
+            "number": "1",
+            "alias": "best",
+            "group_id": str(group_id),
+            "dataset_id": str(dataset_id),
+            "user_id": str(owner.id),
+            "session_id": UNKNOWN_ID,
+            "invitation_id": UNKNOWN_ID,
+        }
+        return cls(store, owner, fixed)
+
+    async def fill(self, path: str) -> str:
+        """The path of an operation with the ids of the owner's objects."""
+        job_id = UNKNOWN_ID
+        if "{job_id}" in path:
+            self._jobs += 1
+            job = await jobs.running(self._store, self._owner.id, queue=f"queue-{self._jobs}")
+            await jobs.fail(self._store, job, is_retryable=False)
+            job_id = str(job.id)
+        return path.format(**self._fixed, job_id=job_id)
+
+
+async def ask(
+    client: httpx.AsyncClient, method: str, path: str, operation: dict[str, Any], headers: dict[str, str]
+) -> httpx.Response:
+    # The body of a stream does not end; a HEAD has the same status.
+    sent = "HEAD" if path.endswith("/stream") else method
+    body = BODIES.get(operation["operationId"], {} if "requestBody" in operation else None)
+    return await client.request(sent, path, json=body, headers=headers)
+
+
+def is_documented(answer: httpx.Response, operation: dict[str, Any]) -> bool:
+    documented = operation["responses"].get(str(answer.status_code))
+    if documented is None:
+        return False
+    if answer.status_code < 400 or not answer.content:
+        return True
+    problem = documented.get("content", {}).get("application/problem+json", {})
+    return answer.json()["code"] in problem.get("examples", {})
+
+
+@pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.name)
+async def test_each_operation_answers_each_caller_as_documented(
+    app: FastAPI, client: httpx.AsyncClient, store: Database, caller: Caller
+) -> None:
+    owner = await sign_in(app, "alice", Role.USER if not caller.is_owner else caller.role or Role.USER)
+    headers: dict[str, str] = {}
+    if caller.is_owner:
+        headers = owner.headers
+    elif caller.role is not None:
+        headers = (await sign_in(app, "mallory", caller.role)).headers
+    belongings = await Belongings.of(store, owner)
+    wrong: dict[str, Any] = {}
+    denied = 0
+    for method, path, operation in operations(app):
+        answer = await ask(client, method, await belongings.fill(path), operation, headers)
+        permission = permission_of(operation)
+        expected: tuple[int, str] | None = None
+        if permission is not None and caller.role is None:
+            expected = (401, "invalid_token")
+        elif permission is not None and not caller.has(permission):
+            expected = (403, "forbidden")
+        elif permission is not None:
+            expected = foreign_answer(method, path, caller)
+        got = (answer.status_code, answer.json()["code"] if answer.content and answer.is_error else "")
+        if path.endswith("/stream"):  # a HEAD has no body
+            expected, got = (None if expected is None else (expected[0], "")), (got[0], "")
+        denied += expected is not None
+        unwanted = {(401, "invalid_token"), (403, "forbidden"), *FOREIGN.values()}
+        is_right = got == expected if expected is not None else got not in unwanted
+        if not is_right or not is_documented(answer, operation):
+            wrong[f"{method} {path}"] = {"expected": expected or "allowed", "got": got}
+
+    assert not wrong
+    assert denied >= (50 if caller.role is None else 5)

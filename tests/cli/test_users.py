@@ -1,0 +1,145 @@
+"""`headrace users`, with the database at DATABASE_URL and beside a running system."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.cli.migrations import migrate
+from app.embedded.servers import EmbeddedServers
+from tests.conftest import NOT_DURABLE
+from tests.support.processes import ROOT
+
+PASSWORD = "a long enough passphrase"
+
+
+def run(
+    *arguments: str, database_url: str | None = None, stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    if database_url is not None:
+        env["DATABASE_URL"] = database_url
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "users", *arguments],
+        input=stdin,
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def succeed(*arguments: str, database_url: str, stdin: str = "") -> Any:
+    done = run(*arguments, "--json", database_url=database_url, stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_a_user_is_created_listed_changed_and_deleted(database_url: str) -> None:
+    created = succeed("create", "ada", "--role", "viewer", database_url=database_url, stdin=PASSWORD)
+    demoted = succeed("role", "ADA", "operator", database_url=database_url)
+    disabled = succeed("disable", "ada", database_url=database_url)
+    enabled = succeed("enable", "ada", database_url=database_url)
+    changed = succeed("passwd", "ada", database_url=database_url, stdin=f"{PASSWORD} 2")
+    [listed] = succeed("list", database_url=database_url)
+    succeed("delete", "ada", "--yes", database_url=database_url)
+
+    assert created["role"] == "viewer"
+    assert (demoted["role"], disabled["is_active"], enabled["is_active"]) == ("operator", False, True)
+    assert changed["user_id"] == listed["user_id"] == created["user_id"]
+    assert succeed("list", database_url=database_url) == []
+
+
+def test_a_table_lists_the_users(database_url: str) -> None:
+    succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
+
+    done = run("list", database_url=database_url)
+
+    assert done.returncode == 0
+    assert "ada" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "code"),
+    [
+        (("role", "nobody", "admin"), "", "user_not_found"),
+        (("passwd", "root"), "short", "weak_password"),
+        (("create", "root"), PASSWORD, "username_taken"),
+        (("create", "\x07"), PASSWORD, "usage_error"),
+        (("disable", "root"), "", "last_administrator"),
+        (("delete", "root", "--yes"), "", "last_administrator"),
+        (("role", "root", "user"), "", "last_administrator"),
+        (("role", "root", "king"), "", "usage_error"),
+    ],
+)
+def test_a_refusal_names_its_reason(
+    database_url: str, arguments: tuple[str, ...], stdin: str, code: str
+) -> None:
+    succeed("create", "root", "--role", "admin", database_url=database_url, stdin=PASSWORD)
+
+    done = run(*arguments, "--json", database_url=database_url, stdin=stdin)
+
+    assert done.returncode in (1, 2)
+    assert json.loads(done.stderr)["code"] == code
+
+
+def test_nothing_is_deleted_without_a_yes(database_url: str) -> None:
+    succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
+
+    done = run("delete", "ada", database_url=database_url, stdin="n\n")
+
+    assert done.returncode == 1
+    assert len(succeed("list", database_url=database_url)) == 1
+
+
+@pytest.fixture
+def data_dir(server_dir: Path) -> Iterator[Path]:
+    """The data folder of a running, migrated system."""
+    with EmbeddedServers(server_dir, postgres_options=NOT_DURABLE) as servers:
+        migrate(servers.postgres.url)
+        yield server_dir
+
+
+def test_the_database_of_a_running_system_is_found_by_its_folder(data_dir: Path) -> None:
+    where = ("--data", str(data_dir), "--json")
+
+    created = run("create", "ada", *where, stdin=PASSWORD)
+    listed = run("list", *where)
+
+    assert created.returncode == 0, created.stderr
+    assert [user["username"] for user in json.loads(listed.stdout)] == ["ada"]
+
+
+def test_a_folder_without_a_running_system_says_what_to_start(tmp_path: Path) -> None:
+    done = run("list", "--data", str(tmp_path), "--json")
+
+    error = json.loads(done.stderr)
+    assert (done.returncode, error["code"]) == (1, "cannot_start")
+    assert "headrace dev --data" in error["detail"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_database_it_says_how_to_name_one(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "users", "list", "--json"],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            "PYTHONPATH": str(ROOT),
+        },
+        cwd=tmp_path,  # no .env
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert "--data" in json.loads(done.stderr)["detail"]
