@@ -38,6 +38,9 @@ _CONTRACTIONS: Final = tuple(
         rf"\bALTER\s+(?:COLUMN\s+)?{_NAME}\s+(?:SET\s+DATA\s+)?TYPE\b",
     )
 )
+_CHECK: Final = re.compile(r"\bDROP\s+CONSTRAINT\s+(?:IF\s+EXISTS\s+)?ck_", re.IGNORECASE)
+"""A CHECK that is gone refuses nothing: the previous version still writes what it wrote."""
+
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _ADDED_COLUMN: Final = re.compile(
     rf"\bADD\s+(?:COLUMN\s+)(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}(?P<rest>(?:[^,;()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*)",
@@ -112,7 +115,7 @@ def faults(revision: Revision) -> list[str]:
 
 
 def _contractions(sql: str) -> Iterator[Contraction]:
-    taken: set[int] = set()
+    taken = {position for match in _CHECK.finditer(sql) for position in range(*match.span())}
     for pattern in _CONTRACTIONS:  # the most specific first: it knows the name
         for match in pattern.finditer(sql):
             if taken.isdisjoint(range(*match.span())):

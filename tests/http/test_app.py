@@ -41,7 +41,7 @@ def test_the_authorize_button_knows_where_to_sign_in(unstarted: FastAPI) -> None
 
     [(name, scheme)] = document["components"]["securitySchemes"].items()
     assert scheme["flows"]["password"]["tokenUrl"] == "token"
-    assert {name: []} in document["paths"]["/users/me"]["get"]["security"]
+    assert {name: ["account:read"]} in document["paths"]["/users/me"]["get"]["security"]
 
 
 def test_the_versioned_paths_are_not_said_twice(unstarted: FastAPI) -> None:
