@@ -52,4 +52,5 @@ def test_pages_of_other_origins_are_not(sent: dict[str, str]) -> None:
 
 def test_without_a_host_no_origin_is_ours() -> None:
     assert not origins.is_allowed(Headers({"origin": "null"}), ())
+    assert not origins.is_allowed(Headers({"origin": "null", "host": ""}), ())
     assert not origins.is_allowed(Headers({"origin": "http://api"}), ())
