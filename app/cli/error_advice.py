@@ -39,8 +39,8 @@ ADVICE: Final[dict[str, str]] = {
     "invalid_grant": "Sign in with the password.",
     "invalid_invitation": "Ask an administrator for another invitation.",
     "invalid_password_reset": "Ask an administrator for another reset token.",
-    "invalid_token": "Sign in with `POST /token`, or renew the token with `POST /token/refresh`; in a browser "
-    "`POST /session` and `POST /session/refresh`.",
+    "invalid_token": "Sign in with `POST /token`, or renew the token with `POST /token/refresh`. "
+    "In a browser, use `POST /session` and `POST /session/refresh`.",
     "invitation_needed": "Ask an administrator for an invitation, and send its token as `invitation`.",
     "invitation_not_found": "List the open invitations with `GET /invitations`.",
     "job_already_finished": "No action: the job has already ended.",

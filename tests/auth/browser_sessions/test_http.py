@@ -246,9 +246,9 @@ async def test_pages_of_other_origins_are_refused_before_anything_is_read_or_cha
     path: str,
     headers: dict[str, str],
 ) -> None:
-    answer = await client.request(
-        method, path, content=b"{", headers={**cookie_header(ada.cookie), **headers}
-    )
+    sent = {"Content-Type": "application/json", **cookie_header(ada.cookie), **headers}
+
+    answer = await client.request(method, path, content=b"{", headers=sent)
 
     assert (answer.status_code, answer.json()["code"]) == (403, "cross_origin")
     assert "set-cookie" not in answer.headers
