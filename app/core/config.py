@@ -65,6 +65,9 @@ DatabaseUrl = Annotated[
 ]
 RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
 
+OptionalBool = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""True, false, or empty for None."""
+
 
 class Settings(BaseSettings):
     """Settings from environment variables and `.env`. `.env.example` describes each of them."""
