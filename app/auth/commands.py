@@ -22,6 +22,10 @@ from app.core.errors import Unauthorized
 
 MAX_CLIENT_LENGTH: Final = 200
 
+REUSE_GRACE: Final = timedelta(seconds=10)
+"""A browser may send the same cookie again for this long after its first use: from other tabs, or if the
+response is lost."""
+
 LONGEST_ACCESS_TOKEN: Final = timedelta(seconds=MAX_ACCESS_TOKEN_SECONDS)
 
 
@@ -106,16 +110,19 @@ async def issue_refresh_token(
     session_id: UUID | None = None,
     client: str | None = None,
     network: str | None = None,
+    in_cookie: bool = False,
 ) -> IssuedToken:
     """Issue a refresh token, in a new session unless one is given. Deletes the user's expired tokens.
 
-    `client` and `network` say where the session is used. Raises Unauthorized if the session has ended.
+    With `in_cookie`, it is accepted from a cookie only, otherwise never from one. `client` and `network` say
+    where the session is used. Raises Unauthorized if the session has ended.
     """
     token = tokens.new_opaque_token()
     for table in (RefreshToken, SignInSession):
-        await session.exec(
-            delete(table).where(col(table.user_id) == user_id, col(table.expires_at) < func.now())
-        )
+        expired = select(table.id).where(table.user_id == user_id, col(table.expires_at) < func.now())
+        # Without waiting for other requests of the user, which hold locks in another order.
+        deletable = expired.with_for_update(skip_locked=True)
+        await session.exec(delete(table).where(col(table.id).in_(deletable)))
     used_in = await _use_session(session, session_id or ids.new_id(), user_id, lifetime, client, network)
     await session.exec(
         insert(RefreshToken).values(
@@ -124,6 +131,7 @@ async def issue_refresh_token(
             user_id=user_id,
             token_hash=tokens.hash_opaque_token(token),
             expires_at=func.now() + lifetime,
+            in_cookie=in_cookie,
         )
     )
     return IssuedToken(token, used_in)
@@ -170,10 +178,13 @@ def _printable(header: str) -> str:
     return "".join(character for character in header if character.isprintable())
 
 
-async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken | None:
+async def spend_refresh_token(
+    session: AsyncSession, token: str, *, in_cookie: bool = False
+) -> SpentToken | None:
     """Mark a refresh token as used; None if it is invalid for any reason.
 
-    A token that is used twice has been stolen, so its whole session ends. The caller must commit that,
+    A token in a cookie may be used again for `REUSE_GRACE`. Any other second use means that the token is
+    stolen, and so does a use outside of a cookie: its whole session ends. The caller must commit that,
     although the request is rejected.
     """
     token_hash = tokens.hash_opaque_token(token)
@@ -182,30 +193,34 @@ async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken |
     is_condemned = exists().where(
         col(relative.family_id) == col(RefreshToken.family_id), col(relative.revoked_at).is_not(None)
     )
+    is_in_grace = col(RefreshToken.in_cookie) & (col(RefreshToken.used_at) > func.now() - REUSE_GRACE)
     spent = await session.exec(
         update(RefreshToken)
         .where(
             col(RefreshToken.token_hash) == token_hash,
-            col(RefreshToken.used_at).is_(None),
+            col(RefreshToken.in_cookie) == in_cookie,
+            col(RefreshToken.used_at).is_(None) | is_in_grace,
             ~is_condemned,
             col(RefreshToken.expires_at) > func.now(),
             col(RefreshToken.user_id) == col(tables.User.id),
             col(tables.User.is_active),
         )
-        .values(used_at=func.now())
+        # The first use starts the grace; further ones do not prolong it.
+        .values(used_at=func.coalesce(col(RefreshToken.used_at), func.now()))
         .returning(RefreshToken)
     )
     row: RefreshToken | None = spent.scalars().one_or_none()
     if row is None:
-        await _revoke_family_if_used(session, token_hash)
+        await _revoke_family_if_stolen(session, token_hash, in_cookie=in_cookie)
         return None
     return SpentToken.from_row(row)
 
 
-async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes) -> None:
-    """End the session of a token that has been used before, with all tokens of its family."""
+async def _revoke_family_if_stolen(session: AsyncSession, token_hash: bytes, *, in_cookie: bool) -> None:
+    """End the session of a token that is used again or in the wrong place, with all tokens of its family."""
     family = select(RefreshToken.family_id).where(
-        RefreshToken.token_hash == token_hash, col(RefreshToken.used_at).is_not(None)
+        RefreshToken.token_hash == token_hash,
+        col(RefreshToken.used_at).is_not(None) | (col(RefreshToken.in_cookie) != in_cookie),
     )
     await session.exec(
         update(RefreshToken)

@@ -13,13 +13,13 @@ T = TypeVar("T")
 _results: Final = metrics.counters(metrics.SIGN_INS, ("ok", "refused", "throttled"))
 
 
-def counted(route: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+def counted(sign_in: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
     """Count the result of each call. A failure of Headrace itself, such as a lost Postgres, is none."""
 
-    @wraps(route)
+    @wraps(sign_in)
     async def count(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            answer = await route(*args, **kwargs)
+            answer = await sign_in(*args, **kwargs)
         except (InvalidCredentials, InactiveUser):
             _results["refused"].inc()
             raise

@@ -96,6 +96,9 @@ DatabaseUrl = Annotated[
 ]
 RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
 
+OptionalBool = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""True, false, or empty for None."""
+
 
 def _check_collector(value: str) -> str:
     _check_url(value, "http", "https")
@@ -158,6 +161,7 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
     assume_https: bool = False
     hsts_seconds: int = Field(default=31_536_000, ge=0)
+    secure_cookies: OptionalBool = None
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -278,6 +282,11 @@ class Settings(BaseSettings):
     def docs_access(self) -> DocsAccess:
         """Who can read the API documentation: by default everyone, in production no one."""
         return self.docs or (DocsAccess.OFF if self.is_production else DocsAccess.OPEN)
+
+    @cached_property
+    def has_secure_cookies(self) -> bool:
+        """Whether browsers keep our cookies for https only: as `SECURE_COOKIES` says, or in production."""
+        return self.is_production if self.secure_cookies is None else self.secure_cookies
 
     @cached_property
     def verification_secrets(self) -> tuple[str, ...]:

@@ -37,6 +37,7 @@ LONG_PATHS: Final = frozenset(
         "watch/test_page.py",
         "docs/test_pages.py",
     }
+    | {"auth/browser_sessions/test_browser.py"}
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
     | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )
