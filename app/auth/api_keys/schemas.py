@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Final, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
 from app.auth.api_keys.values import ApiKey
 from app.auth.permissions import Scope
@@ -24,10 +24,19 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
     "last_used_at": None,
 }
 
+
+def _ensure_legible(name: str) -> str:
+    if not name.isprintable() or name.isspace():
+        raise ValueError("a name has visible characters, and no control characters")
+    return name
+
+
 KeyName = Annotated[
     CleanStr,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_NAME_LENGTH),
-    Field(description="What the key is for.", examples=["nightly import"]),
+    AfterValidator(_ensure_legible),
+    Field(
+        min_length=1, max_length=MAX_NAME_LENGTH, description="What it is for.", examples=["nightly import"]
+    ),
 ]
 
 
