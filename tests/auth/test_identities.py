@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from app.auth.api_keys import key_format
 from app.auth.identities import Identities, Identity
 from app.auth.permissions import Scope
 from app.auth.roles import Role
@@ -127,7 +128,7 @@ async def test_the_secret_of_another_key_is_rejected(
     known: Identities, database: Database, owner_id: UUID
 ) -> None:
     key = await api_keys.create(database, owner_id, Scope.PREDICT)
-    with_other_secret = api_keys.key_format.new_key(key.id)
+    with_other_secret = key_format.new_key(key.id)
 
     assert await is_rejected(known, with_other_secret)
     assert (await known.identify(key.text)).key_id == key.id
