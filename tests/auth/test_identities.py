@@ -134,6 +134,15 @@ async def test_the_secret_of_another_key_is_rejected(
     assert (await known.identify(key.text)).key_id == key.id
 
 
+async def test_a_key_of_an_inactive_user_is_rejected(
+    known: Identities, database: Database, owner_id: UUID
+) -> None:
+    key = await api_keys.create(database, owner_id, Scope.PREDICT)
+    await rows.execute(database, "UPDATE users SET is_active = false")
+
+    assert await is_rejected(known, key.text)
+
+
 async def test_a_remembered_key_still_expires(known: Identities, database: Database, owner_id: UUID) -> None:
     key = await api_keys.create(database, owner_id, Scope.PREDICT, expires_in=2)
     if not await is_rejected(known, key.text):  # on a slow machine, it may have expired already

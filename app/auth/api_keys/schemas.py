@@ -21,7 +21,7 @@ _EXAMPLE: Final[dict[str, JsonValue]] = {
     "scopes": ["datasets:*", "jobs:write"],
     "created_at": "2026-03-01T12:00:00Z",
     "expires_at": "2026-05-30T12:00:00Z",
-    "last_used_at": None,
+    "last_used_at": "2026-03-02T03:00:00Z",
 }
 
 
