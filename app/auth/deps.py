@@ -37,6 +37,7 @@ async def get_auth_services(connection: HTTPConnection) -> AuthServices:
 bearer = OAuth2PasswordBearer(
     tokenUrl="token",
     scopes={str(permission): description for permission, description in DESCRIPTIONS.items()},
+    description="An access token from `POST /token`, or an API key from `POST /api-keys`.",
     auto_error=False,
 )
 
