@@ -41,6 +41,7 @@ bearer = OAuth2PasswordBearer(
     tokenUrl="token",
     refreshUrl="token",
     scopes={str(permission): description for permission, description in DESCRIPTIONS.items()},
+    description="An access token from `POST /token`, or an API key from `POST /api-keys`.",
     auto_error=False,
 )
 
@@ -118,5 +119,6 @@ DatasetsReader = Annotated[Identity, require(Permission.DATASETS_READ)]
 DatasetsWriter = Annotated[Identity, require(Permission.DATASETS_WRITE)]
 Operator = Annotated[Identity, require(Permission.OPERATE)]
 Administrator = Annotated[Identity, require(Permission.ADMIN)]
+CredentialsAdministrator = Annotated[Identity, require(Permission.CREDENTIALS)]
 AccountReader = Annotated[Identity, require(Permission.ACCOUNT_READ)]
 AccountOwner = Annotated[Identity, require(Permission.ACCOUNT)]

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from app.auth.api_keys.usage import KeyUsage, open_key_usage
 from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns
 from app.auth.identities import Identities
@@ -24,12 +25,13 @@ MAX_WAITING_REFRESHES: Final = 200
 
 @dataclass(frozen=True)
 class AuthServices:
-    """Verifies passwords and tokens, counts requests, and limits the rate of sign-ins and sign-ups."""
+    """Verifies passwords, tokens and API keys, counts requests, and limits sign-ins and sign-ups."""
 
     tokens: Tokens
     passwords: Passwords
     identities: Identities
     usage: Usage
+    key_usage: KeyUsage
     rate_limits: RateLimits
     sign_ins: SignIns
     trusted_proxies: tuple[Network, ...]
@@ -43,12 +45,17 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
     refreshes = ConcurrencyLimiter(
         at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
     )
-    async with open_passwords() as passwords, open_usage(resources.database) as usage:
+    async with (
+        open_passwords() as passwords,
+        open_usage(resources.database) as usage,
+        open_key_usage(resources.database) as key_usage,
+    ):
         yield AuthServices(
             tokens=tokens,
             passwords=passwords,
-            identities=Identities(tokens, resources.database),
+            identities=Identities(tokens, resources.database, on_key_used=key_usage.note),
             usage=usage,
+            key_usage=key_usage,
             rate_limits=rate_limits,
             sign_ins=SignIns(
                 resources.settings,

@@ -10,6 +10,7 @@ import asyncpg
 import structlog
 
 from app.auth import rate_limits
+from app.auth.api_keys import commands as api_keys
 from app.auth.invitations import commands as invitations
 from app.auth.password_resets import commands as password_resets
 from app.auth.sessions import commands as sessions
@@ -51,6 +52,7 @@ class Prune:
         await sessions.prune(connection)
         await password_resets.prune(connection)
         await invitations.prune(connection)
+        await api_keys.prune(connection)
         await workers.prune(connection, timedelta(seconds=settings.lease_seconds))
         return partial(delete_files, self._storage, with_files)
 

@@ -60,5 +60,8 @@ BEGIN
         REVOKE ALL ON public.sessions, public.password_resets, public.invitations, public.retired_usernames
             FROM headrace_readonly;
     END IF;
+    IF to_regclass('public.api_keys') IS NOT NULL THEN
+        REVOKE ALL ON public.api_keys FROM headrace_readonly;
+    END IF;
 END;
 $$;

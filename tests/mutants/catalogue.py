@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.mutants import of_data, of_metrics, of_traces
+from tests.mutants.key_guards import KEY_GUARDS
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_plugins import OF_PLUGINS
@@ -966,6 +967,7 @@ MUTANTS: Final = (
     *REQUEST_GUARDS,
     *ROLE_GUARDS,
     *SESSION_GUARDS,
+    *KEY_GUARDS,
     *OF_PLUGINS,
     # Children
     Mutant(

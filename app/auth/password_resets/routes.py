@@ -9,7 +9,7 @@ from starlette.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
 from app.auth import passwords
 from app.auth import queries as accounts
-from app.auth.deps import AccountOwner, Administrator, AuthDep
+from app.auth.deps import AccountOwner, AuthDep, CredentialsAdministrator
 from app.auth.errors import (
     InvalidPasswordReset,
     TooManyAttempts,
@@ -85,7 +85,7 @@ async def change_password(
     responses=problems.responses(UserNotFound(user="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")),
 )
 async def create_password_reset(
-    user_id: UUID, user: Administrator, database: DatabaseDep, response: Response
+    user_id: UUID, user: CredentialsAdministrator, database: DatabaseDep, response: Response
 ) -> PasswordResetIssued:
     """Returns a token that is valid once, for 24 hours. It revokes earlier ones; the password stays valid."""
     async with database.transaction() as connection:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.status import HTTP_204_NO_CONTENT
 
-from app.auth.deps import AccountOwner, Administrator
+from app.auth.deps import AccountOwner, CredentialsAdministrator
 from app.auth.errors import SessionNotFound, UserNotFound
 from app.auth.sessions import commands, queries
 from app.auth.sessions.schemas import SessionList, SessionView
@@ -86,7 +86,7 @@ async def end_session(session_id: UUID, user: AccountOwner, database: DatabaseDe
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(UserNotFound(user=_EXAMPLE_ID)),
 )
-async def end_sessions_of_user(user_id: UUID, user: Administrator, database: DatabaseDep) -> None:
+async def end_sessions_of_user(user_id: UUID, user: CredentialsAdministrator, database: DatabaseDep) -> None:
     """Ends all sessions of a user. The user can sign in again; disable the account to prevent that."""
     async with database.transaction() as connection:
         await users.get(connection, user_id)

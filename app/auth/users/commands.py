@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.auth.api_keys import commands as api_keys
 from app.auth.errors import LastAdministrator, UserNotFound
 from app.auth.roles import Role
 from app.auth.sessions import commands as sessions
@@ -41,7 +42,7 @@ WHERE id = :user_id""")
 async def change(
     connection: asyncpg.Connection, user_id: UUID, *, role: Role | None = None, is_active: bool | None = None
 ) -> Account:
-    """Change the role of an account, disable or enable it. Disabling ends its sessions.
+    """Change the role of an account, disable or enable it. Disabling ends its sessions and API keys.
 
     Raises UserNotFound and LastAdministrator.
     """
@@ -52,6 +53,7 @@ async def change(
     assert row is not None  # noqa: S101  # locked
     if is_active is False:
         await sessions.end_all(connection, user_id)
+        await api_keys.revoke_all(connection, user_id)
     return Account.from_row(row)
 
 
@@ -63,6 +65,7 @@ async def close(connection: asyncpg.Connection, user_id: UUID) -> None:
     await _lock(connection, user_id, stays_admin=False)
     await _CLOSE.execute(connection, user_id=user_id)
     await sessions.end_all(connection, user_id)
+    await api_keys.revoke_all(connection, user_id)
 
 
 async def _lock(connection: asyncpg.Connection, user_id: UUID, *, stays_admin: bool) -> None:
