@@ -255,9 +255,11 @@ class Settings(BaseSettings):
     @classmethod
     def _apply_deprecated_names(cls, values: dict[str, Any]) -> dict[str, Any]:
         values = dict(values)
-        quota = values.pop("dataset_quota_bytes", None)
-        if quota not in (None, ""):
-            values.setdefault("max_user_bytes", quota)
+        quota = values.get("dataset_quota_bytes")
+        if quota in (None, "") or "max_user_bytes" in values:
+            values.pop("dataset_quota_bytes", None)
+        else:
+            values["max_user_bytes"] = quota
         is_open = values.get("registration_open")
         if is_open in (None, ""):
             values.pop("registration_open", None)

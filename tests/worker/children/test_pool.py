@@ -211,7 +211,9 @@ async def test_a_worker_that_is_pid_1_reaps_the_orphans_of_a_dead_fork_server() 
         async with attempts.pool(slots=2) as children:
             (server,) = [process for process in attempts.descendants() if process.ppid() == os.getpid()]
             orphans = server.children()
-            server.kill()
+            async with attempts.take(children) as child:
+                server.kill()
+                await attempts.receive_death(child)
             async with attempts.take(children) as fresh:
                 assert (await attempts.run(fresh, attempts.start("add_one", [1]))).outputs == [2]
 
