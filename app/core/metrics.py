@@ -92,6 +92,11 @@ REQUESTS = Counter(
     ("method", "route", "status"),
 )
 REQUESTS_IN_FLIGHT = Gauge("headrace_http_requests_in_flight", "HTTP requests that this process is serving.")
+CONNECTIONS_REFUSED = Counter(
+    "headrace_connections_refused",
+    "Connections closed with an error before a request was read, by code.",
+    ("code",),
+)
 REQUEST_SECONDS = Histogram(
     "headrace_http_request_seconds",
     "Time from a request to the start of its response, by method and route template, "
