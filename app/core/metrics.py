@@ -231,7 +231,7 @@ STREAM_RESYNCS = Counter("headrace_stream_resyncs", "Gaps in hints that a stream
 STREAM_EVENTS = Counter("headrace_stream_events", "Events written to streams, by transport.", ("transport",))
 STREAM_LAG_SECONDS = Histogram(
     "headrace_stream_lag_seconds",
-    "Time from the commit of an event to its write, by transport.",
+    "Time from the start of the transaction that wrote an event to its write to the client, by transport.",
     ("transport",),
     buckets=_SHORT,
 )
