@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, nullcontext
+from functools import partial
 from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.core import logging, metrics, tracing
 from app.core.component import Component
@@ -21,7 +22,7 @@ from app.http.cors import CorsMiddleware
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
-from app.http.prefixes import PrefixMiddleware
+from app.http.prefixes import VERSIONED_PREFIX, PrefixMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.http.security_headers import SecurityHeadersMiddleware
 from app.http.state import find_state, set_state
@@ -49,9 +50,14 @@ class Api(FastAPI):
     """
 
     is_traced = False
+    refusal: ConfigurationError | None = None
+    """Why the application did not start, if a setting is the reason."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one connection."""
+        """Serve one connection, or the life of the application."""
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, partial(self._report_start, send))
+            return
         is_trusted = (
             self.is_traced
             and scope["type"] == "http"
@@ -60,6 +66,12 @@ class Api(FastAPI):
         )
         with tracing.trusting_client() if is_trusted else nullcontext():
             await super().__call__(scope, receive, send)
+
+    async def _report_start(self, send: Send, message: Message) -> None:
+        """Pass a message on; the server would log the text of a failure, which has a traceback."""
+        if message["type"] == "lifespan.startup.failed" and self.refusal is not None:
+            message = {**message, "message": str(self.refusal)}
+        await send(message)
 
     def _is_signed_in(self, scope: Scope) -> bool:
         """Whether the request has a valid access token; the database is not asked whether it was revoked."""
@@ -82,7 +94,7 @@ def create_app(
     stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     job_times: JobTimes = JobTimes(),  # noqa: B008  # frozen
     import_limits: ImportLimits = ImportLimits(),  # noqa: B008  # frozen
-) -> FastAPI:
+) -> Api:
     """Build the API. Its state is opened when it starts and closed when it stops.
 
     Raises ConfigurationError if production has no SECRET_KEY of its own, if PROMETHEUS_MULTIPROC_DIR is set,
@@ -102,10 +114,14 @@ def create_app(
     prepared = tracing.prepare(loaded, Component.API)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tracing.running(prepared), open_state(loaded, kinds, budget, tunables) as state:
-            set_state(app, state)
-            yield
+    async def lifespan(api: Api) -> AsyncIterator[None]:
+        try:
+            async with tracing.running(prepared), open_state(loaded, kinds, budget, tunables) as state:
+                set_state(api, state)
+                yield
+        except ConfigurationError as error:
+            api.refusal = error
+            raise
 
     # No `default_response_class`: without one, FastAPI writes a response model straight to JSON bytes.
     app = Api(
@@ -130,7 +146,8 @@ def create_app(
 def _ensure_root_path(root_path: str, routes: Sequence[BaseRoute]) -> None:
     """Check that a path cannot be understood both with and without ROOT_PATH. Raises ConfigurationError."""
     first = root_path.split("/")[1:2]
-    if first and any(getattr(route, "path", "").split("/")[1:2] == first for route in routes):
+    paths = [VERSIONED_PREFIX, *(getattr(route, "path", "") for route in routes)]
+    if first and any(path.split("/")[1:2] == first for path in paths):
         raise ConfigurationError(f"ROOT_PATH must not start with /{first[0]}, which is a path of the API")
 
 

@@ -104,6 +104,7 @@ async def open_state(
                 settings.metrics_port,
                 lambda: state.readiness,
                 partial(gauges.read_metrics, resources, kinds),
+                setting="METRICS_PORT",
             ),
             _running(state),
         ):

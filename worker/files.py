@@ -266,10 +266,14 @@ def default_folder() -> Path:
 
 def own_folder(folder: Path) -> None:
     """Create a private folder, or check that an existing one is private. Raises ConfigurationError."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
-    status = folder.lstat()
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        status = folder.lstat()
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigurationError(f"WORKER_DIR: cannot create {folder}: {reason}") from None
     if not stat.S_ISDIR(status.st_mode):
         raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder; name a folder")
     if status.st_uid != os.getuid():

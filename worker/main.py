@@ -52,7 +52,7 @@ async def work(settings: Settings) -> None:
     _ensure_all_permitted(kinds, settings)
     async with (
         tracing.running(tracing.prepare(settings, Component.WORKER)),
-        health_server.serving(settings.worker_port, lambda: readiness.status),
+        health_server.serving(settings.worker_port, lambda: readiness.status, setting="WORKER_PORT"),
         background.running(event_loop.measure_lag_forever()),
         ChildPool(
             slots=settings.worker_slots,

@@ -1,12 +1,23 @@
 """Migrates a database to the current schema."""
 
+from collections.abc import Mapping
+from typing import Final
+
 import alembic.command
+import asyncpg
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
 from app.cli import schema_version
+from app.cli.errors import CannotStart
 from app.cli.output import print_json
 from app.core import hardening
 from app.core.config import load_database_url
+
+_REFUSALS: Final[Mapping[type[asyncpg.PostgresError], str]] = {
+    asyncpg.LockNotAvailableError: "Run it again when no statement holds the lock.",
+    asyncpg.InsufficientPrivilegeError: "Migrate as the role that owns the tables.",
+}
 
 
 def run(*, check: bool, wait_seconds: float, as_json: bool) -> None:
@@ -36,5 +47,15 @@ def alembic_config(database_url: str) -> Config:
 
 
 def migrate(database_url: str) -> None:
-    """Run the missing migrations. Not from within an event loop: Alembic runs one of its own."""
-    alembic.command.upgrade(alembic_config(database_url), "head")
+    """Run the missing migrations. Not from within an event loop: Alembic runs one of its own.
+
+    Raises CannotStart if Postgres refuses a statement for want of a lock or of a privilege.
+    """
+    try:
+        alembic.command.upgrade(alembic_config(database_url), "head")
+    except DBAPIError as error:
+        cause = None if error.orig is None else error.orig.__cause__
+        for refusal, advice in _REFUSALS.items():
+            if isinstance(cause, refusal):
+                raise CannotStart(f"The migration failed and was rolled back: {cause}. {advice}") from None
+        raise

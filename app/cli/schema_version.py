@@ -17,6 +17,12 @@ from app.core.database import CONNECT_SECONDS, asyncpg_dsn
 ALEMBIC_INI: Final = Path(__file__).parents[2] / "alembic.ini"
 PAUSE_SECONDS: Final = 1.0
 
+# A role, its password or the database may still be created while this waits.
+_REFUSED: Final = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+)
 _UNAVAILABLE: Final = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError)
 
 
@@ -71,6 +77,8 @@ def _wait(database_url: str, wait_seconds: float, fault: Callable[[SchemaVersion
     while True:
         try:
             message = fault(read(database_url))
+        except _REFUSED as error:
+            message = f"Postgres refuses DATABASE_URL: {error}"
         except _UNAVAILABLE as error:
             message = f"Postgres cannot be reached: {str(error) or type(error).__name__}"
         if message is None:

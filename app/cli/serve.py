@@ -6,6 +6,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable
+from logging import getLogger
 from typing import Final
 
 import structlog
@@ -18,6 +19,7 @@ from app.cli.output import print_json
 from app.core import hardening, logging
 from app.core.component import Component
 from app.core.config import load_settings
+from app.core.errors import ConfigurationError
 from app.http.addresses import parse_networks
 from app.http.connection_limits import ConnectionCounter
 from app.http.protocol import bounded
@@ -27,6 +29,7 @@ from app.streams.commands import MAX_FRAME_BYTES
 FILES_BESIDE_CONNECTIONS: Final = 1024
 """Open files besides client connections: database, Redis, uploads."""
 
+_FAILED: Final = CannotStart("the API ended with an error, which is in the log", code="application_failed")
 
 log = structlog.get_logger(__name__)
 
@@ -37,9 +40,15 @@ class Server(uvicorn.Server):
     uvicorn itself would continue to serve, without the application's loops, streams and connections.
     """
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_started: Callable[[], None],
+        refusal: Callable[[], ConfigurationError | None] = lambda: None,
+    ) -> None:
         super().__init__(config)
         self._on_started = on_started
+        self._refusal = refusal
 
     @property
     def has_lost_application(self) -> bool:
@@ -49,10 +58,15 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to serve.
 
+        Raises ConfigurationError or CannotStart if the application does not start.
+
         Excludes everything loaded so far from garbage collection. Otherwise a full collection takes 0.1 s,
         during which no request is served, and any client could trigger one with a body of many arrays.
         """
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's, with an exit code of its own
+            raise self._refusal() or _FAILED from None
         gc.collect()
         gc.freeze()
         self._on_started()
@@ -81,8 +95,11 @@ def run(*, host: str, port: int, fd: int | None, ready_fd: int | None, as_json: 
         if ready_fd is not None:
             os.write(ready_fd, b"1")
 
+    api = create_app(settings)
+    # A wrong setting is reported once, as the error of the command.
+    getLogger("uvicorn.error").addFilter(lambda _record: api.refusal is None)
     config = uvicorn.Config(
-        create_app(settings),
+        api,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -106,10 +123,10 @@ def run(*, host: str, port: int, fd: int | None, ready_fd: int | None, as_json: 
     # error, so the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    server = Server(config, on_started)
+    server = Server(config, on_started, lambda: api.refusal)
     server.run(sockets=[listener])
     if server.has_lost_application:
-        raise CannotStart("the API ended with an error, which is in the log", code="application_failed")
+        raise _FAILED
 
 
 def _allow_files(wanted: int) -> None:

@@ -28,8 +28,10 @@ DEVELOPMENT_SECRET = "development-only-secret-never-use-in-production"  # noqa: 
 MINIMUM_SECRET_BYTES = 32
 _FALSE = ("false", "0", "no", "off", "f", "n")  # as pydantic reads them
 MAX_ACCESS_TOKEN_SECONDS = 86_400
+QUEUE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+(?:%[A-Za-z0-9._-]+)?")
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 
 
@@ -74,11 +76,19 @@ def _check_url(value: str, *schemes: str) -> str:
 
 def _check_origin(value: str) -> str:
     """Check that a browser can send this as an Origin header. Raises ValueError."""
-    if not _ORIGIN.fullmatch(value):
+    if not _ORIGIN.fullmatch(value) or not _has_valid_port(value):
         raise ValueError(
             "must list origins such as https://dashboard.example.org, without paths and wildcards"
         )
     return value
+
+
+def _has_valid_port(url: str) -> bool:
+    try:
+        _ = urlsplit(url).port
+    except ValueError:
+        return False
+    return True
 
 
 def _check_root_path(value: str) -> str:
@@ -103,7 +113,7 @@ OptionalBool = Annotated[bool | None, BeforeValidator(lambda value: None if valu
 def _check_collector(value: str) -> str:
     _check_url(value, "http", "https")
     parts = urlsplit(value)
-    if not parts.hostname:
+    if not _HOST.fullmatch(parts.hostname or ""):
         raise ValueError("must be a URL with a host, like http://collector:4318")
     if parts.username is not None or parts.query:
         raise ValueError("must not contain a password or a query: OTEL_EXPORTER_OTLP_HEADERS holds the key")
@@ -119,6 +129,9 @@ def _check_headers(value: SecretStr) -> SecretStr:
 # The value is printable ASCII without quotes, commas, semicolons and backslashes.
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+ *=[ !#-+\--:<-\[\]-~]*", re.ASCII)
 
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda value: value.upper())
+]
 CollectorUrl = Annotated[str, AfterValidator(_check_collector)]
 CollectorHeaders = Annotated[SecretStr, AfterValidator(_check_headers)]
 
@@ -130,7 +143,7 @@ class Settings(BaseSettings):
 
     # Process
     environment: Environment = Environment.DEVELOPMENT
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
     pod_name: str | None = None
 
     # Traces
@@ -241,6 +254,15 @@ class Settings(BaseSettings):
             ip_network(name)  # raises ValueError
         return names
 
+    @field_validator("worker_queues")
+    @classmethod
+    def _check_queues(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names or not all(re.fullmatch(QUEUE_NAME, name) for name in names):
+            raise ValueError(
+                "must list queues; a name has at most 64 lowercase letters, digits, '_', '.' and '-'"
+            )
+        return names
+
     @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers", mode="before")
     @classmethod
     def _parse_empty(cls, value: object) -> object:
@@ -341,4 +363,5 @@ def _load(kind: type[SettingsT], overrides: Mapping[str, object]) -> SettingsT:
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:
     name = ".".join(str(part).upper() for part in location)
-    return f"{name}: {message}" if name else message.removeprefix("Value error, ")
+    reason = message.removeprefix("Value error, ")
+    return f"{name}: {reason}" if name else reason

@@ -5,6 +5,7 @@ that is blocked does not look alive.
 """
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -14,6 +15,7 @@ import structlog
 import uvicorn
 
 from app.core import exposition
+from app.core.errors import ConfigurationError
 from app.core.exposition import Page
 
 STOP_SECONDS: Final = 1
@@ -41,19 +43,18 @@ async def read_registry(accept: str) -> Page:
 
 @asynccontextmanager
 async def serving(
-    port: int | None, status: Callable[[], str], read_metrics: ReadMetrics = read_registry
+    port: int | None, status: Callable[[], str], read_metrics: ReadMetrics = read_registry, *, setting: str
 ) -> AsyncIterator[None]:
     """Serve `/health/live`, `/health/ready` and `/metrics` during the body. Does nothing if the port is None.
 
     The process is ready while `status()` is `ok`; any other word is the reason why it is not.
-    Port 0 means any free port; the log event `health_server_listening` has its number. Raises OSError if
-    the port is in use.
+    Port 0 means any free port; the log event `health_server_listening` has its number. Raises
+    ConfigurationError, with the name of the `setting` that holds the port, if the port is in use.
     """
     if port is None:
         yield
         return
-    # The kubelet and Prometheus connect from outside the pod.
-    listener = socket.create_server(("0.0.0.0", port))  # noqa: S104
+    listener = _listen(port, setting)
     server = _Server(
         uvicorn.Config(
             _application(status, read_metrics),
@@ -71,6 +72,15 @@ async def serving(
     finally:
         server.should_exit = True
         await task
+
+
+def _listen(port: int, setting: str) -> socket.socket:
+    try:
+        # The kubelet and Prometheus connect from outside the pod.
+        return socket.create_server(("0.0.0.0", port))  # noqa: S104
+    except OSError as error:
+        reason = os.strerror(error.errno or 0)
+        raise ConfigurationError(f"{setting}: cannot listen on port {port}: {reason}") from None
 
 
 def _application(status: Callable[[], str], read_metrics: ReadMetrics) -> Callable[..., Any]:

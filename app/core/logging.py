@@ -50,7 +50,7 @@ def configure(settings: Settings, component: Component = Component.CLI) -> None:
         hide_secrets,
     ]
     rendering = _rendering(settings, component)
-    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    level = logging.getLevelNamesMapping()[settings.log_level]
     structlog.configure(
         processors=[*shared, *rendering],
         logger_factory=_NamedLogger,

@@ -92,6 +92,11 @@ REQUESTS = Counter(
     ("method", "route", "status"),
 )
 REQUESTS_IN_FLIGHT = Gauge("headrace_http_requests_in_flight", "HTTP requests that this process is serving.")
+CONNECTIONS_REFUSED = Counter(
+    "headrace_connections_refused",
+    "Connections closed with an error before a request was read, by code.",
+    ("code",),
+)
 REQUEST_SECONDS = Histogram(
     "headrace_http_request_seconds",
     "Time from a request to the start of its response, by method and route template, "
@@ -226,7 +231,7 @@ STREAM_RESYNCS = Counter("headrace_stream_resyncs", "Gaps in hints that a stream
 STREAM_EVENTS = Counter("headrace_stream_events", "Events written to streams, by transport.", ("transport",))
 STREAM_LAG_SECONDS = Histogram(
     "headrace_stream_lag_seconds",
-    "Time from the commit of an event to its write, by transport.",
+    "Time from the start of the transaction that wrote an event to its write to the client, by transport.",
     ("transport",),
     buckets=_SHORT,
 )

@@ -8,6 +8,7 @@ sends a reset, and the client may lose the response.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -16,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from app.core import metrics
 from app.core.errors import (
     AppError,
     MalformedRequest,
@@ -36,6 +38,15 @@ MAX_FRAMING_RATIO: Final = 16
 
 log = structlog.get_logger(__name__)
 
+# uvicorn's warning about a malformed request says nothing that `connection_refused` does not.
+_quiet: Final = logging.getLogger("uvicorn.error.protocol")
+_quiet.setLevel(logging.ERROR)
+
+_refused: Final = metrics.counters(
+    metrics.CONNECTIONS_REFUSED,
+    [error.code for error in (MalformedRequest, RequestHeadTooLarge, RequestTimeout, TooManyConnections)],
+)
+
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. `bounded` makes a subclass with limits."""
@@ -48,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.logger = _quiet
         self._is_in_head = True
         self._head_bytes = 0
         self._framing_bytes = 0
@@ -208,6 +220,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             return
         log.info("connection_refused", code=error.code)
+        _refused[error.code].inc()
         self.transport.write(_encode(problems.error_response({"type": "http", "path": ""}, error)))
         self._linger()
 

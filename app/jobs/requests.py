@@ -6,6 +6,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from app.core.config import QUEUE_NAME
 from app.http.body import CleanStr, LargeBody, at_most
 from app.jobs.states import Priority
 
@@ -23,7 +24,7 @@ def _in_utc(value: datetime) -> datetime:
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-QueueName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
+QueueName = Annotated[str, Field(pattern=QUEUE_NAME)]
 MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[CleanStr, Field(max_length=256)]
 

@@ -77,7 +77,9 @@ class Loop:
         self._seconds.observe(perf_counter() - started_at)
         if result is RoundResult.FAILED:
             return
-        self._is_failing = False
+        if self._is_failing:
+            self._is_failing = False
+            log.info("maintenance_loop_recovered", loop=self.name)
         self._succeeded_at = self.clock()
         metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
 

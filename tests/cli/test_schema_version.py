@@ -13,6 +13,7 @@ from typing import Any
 import alembic.command
 import asyncpg
 import pytest
+from sqlalchemy.engine import make_url
 
 from app.cli import schema_version
 from app.cli.errors import CannotStart
@@ -107,6 +108,28 @@ def test_a_postgres_that_is_away_is_named() -> None:
                 wait(url, wait_seconds=0)
 
 
+def test_a_database_that_refuses_the_connection_is_named(database: str) -> None:
+    url = make_url(database)
+    refused = {
+        "password authentication failed": url.set(password="wrong"),
+        "does not exist": url.set(database="nowhere"),
+    }
+    for reason, other in refused.items():
+        dsn = other.render_as_string(hide_password=False)
+        for wait in (schema_version.wait_for_postgres, schema_version.ensure_schema):
+            with pytest.raises(CannotStart, match=rf"^Postgres refuses DATABASE_URL: .*{reason}"):
+                wait(dsn, wait_seconds=0)
+
+
+def test_a_role_that_may_not_migrate_is_told_so_and_changes_nothing(database: str) -> None:
+    execute(database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC, pg_database_owner")
+
+    with pytest.raises(CannotStart, match=r"permission denied .* Migrate as the role that owns the tables"):
+        migrate(database)
+
+    assert run(database, lambda asked: asked.fetchval("SELECT to_regclass('alembic_version')::text")) is None
+
+
 def test_the_floor_follows_upgrades_and_downgrades(database: str) -> None:
     config = alembic_config(database)
     migrate(database)
@@ -139,7 +162,7 @@ def test_a_migration_that_gets_no_lock_gives_up_and_leaves_the_schema_as_it_was(
     async def held(connection: asyncpg.Connection) -> None:
         async with connection.transaction():
             await connection.execute("LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(Exception, match="lock timeout"):
+            with pytest.raises(CannotStart, match=r"lock timeout\. Run it again"):
                 await asyncio.to_thread(migrate, database)
 
     run(database, held)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 
 import httpx
@@ -33,3 +34,25 @@ async def test_the_log_says_where_it_listens_with_the_real_port(
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]*", url)
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+@pytest.mark.parametrize("setting", ["METRICS_PORT", "STORAGE_URL"])
+async def test_a_setting_that_only_the_start_can_check_is_refused_in_one_line(
+    settings: Settings, tmp_path: Path, setting: str, arguments: tuple[str, ...]
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        values = {"METRICS_PORT": str(taken.getsockname()[1]), "STORAGE_URL": "ftp://here"}
+        variables = processes.environment(settings, **{setting: values[setting]})
+        async with processes.python(
+            *("-m", "app", "serve", "--port", "0", *arguments), env=variables, log_path=tmp_path / "log"
+        ) as process:
+            assert await process.wait(60) == 1
+
+    [line] = process.log.splitlines()
+    if arguments:
+        error = json.loads(line)
+        assert error["code"] == "configuration_error"
+        assert error["detail"].startswith(f"{setting}: ")
+    else:
+        assert line.startswith(f"headrace: {setting}: ")

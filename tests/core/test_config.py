@@ -102,6 +102,47 @@ def test_every_fault_is_named_in_one_line() -> None:
     assert "many" not in fault
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("log_level", "LOUD"),
+        ("log_level", ""),
+        ("worker_queues", ""),
+        ("worker_queues", ","),
+        ("worker_queues", "default,two words"),
+        ("worker_queues", "q" * 65),
+        ("trace_share", "2"),
+        ("trace_share", "nan"),
+        ("otel_exporter_otlp_endpoint", "http://two words:4318"),
+        ("otel_exporter_otlp_endpoint", "http://:4318"),
+        ("allowed_origins", "https://here.example:99999"),
+        ("metrics_port", "65536"),
+        ("root_path", "/two words"),
+    ],
+)
+def test_a_value_that_no_process_can_use_is_refused_by_name(name: str, value: str) -> None:
+    fault = fault_of(**{name: value})
+
+    assert fault.startswith(name.upper())
+    assert "Value error" not in fault
+    assert "\n" not in fault
+
+
+@pytest.mark.parametrize("endpoint", ["http://collector:4318", "https://127.0.0.1", "http://[::1]:4318/otlp"])
+def test_hosts_of_collectors_are_names_and_addresses(endpoint: str) -> None:
+    assert settings(otel_exporter_otlp_endpoint=endpoint).otel_exporter_otlp_endpoint == endpoint
+
+
+def test_a_log_level_may_be_written_in_lower_case() -> None:
+    assert settings(log_level="debug").log_level == "DEBUG"
+
+
+@pytest.mark.parametrize("root_path", ["/jobs", "/api", "/api/v1", "/api/v2"])
+def test_a_root_path_that_the_api_has_itself_is_refused(root_path: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"^ROOT_PATH must not start with /(jobs|api),"):
+        create_app(settings(root_path=root_path))
+
+
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_QUEUES", "default, gpu,,")
     monkeypatch.setenv("WORKER_PORT", "off")

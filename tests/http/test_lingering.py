@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 import uvicorn
 from fastapi import FastAPI
+from prometheus_client import REGISTRY
 
 from app.core.config import Settings
 from app.http.connection_limits import ConnectionCounter
@@ -186,8 +188,23 @@ async def test_trailers_without_an_end_are_not_kept(api: Server) -> None:
     assert heard.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 431 "))
 
 
-async def test_what_is_not_http_is_a_400(api: Server) -> None:
-    assert (await talk(api, b"\x16\x03\x01 hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+async def test_what_is_not_http_is_a_400_that_is_counted_and_logged_once(
+    api: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted = refused("malformed_request")
+
+    with structlog.testing.capture_logs() as records:
+        assert (await talk(api, b"\x16\x03\x01 hello\r\n\r\n")).startswith(b"HTTP/1.1 400 ")
+
+    assert refused("malformed_request") == counted + 1
+    assert [record["code"] for record in records if record["event"] == "connection_refused"] == [
+        "malformed_request"
+    ]
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
+def refused(code: str) -> float:
+    return REGISTRY.get_sample_value("headrace_connections_refused_total", {"code": code}) or 0.0
 
 
 async def test_a_head_that_does_not_come_is_a_408(api: Server) -> None:

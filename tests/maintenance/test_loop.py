@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
+import structlog
 from prometheus_client import REGISTRY
 
 from app.core import background
@@ -47,10 +48,13 @@ async def test_an_error_does_not_end_the_loop(database: Database, error: Excepti
     rounds, duty = counting([error, error, None])
     loop = Loop("test", 0.001, database, duty)
 
-    async with background.running(loop.run_forever()):
-        await until(lambda: has_done(rounds, 4))
+    with structlog.testing.capture_logs() as records:
+        async with background.running(loop.run_forever()):
+            await until(lambda: has_done(rounds, 5))
 
     assert loop.is_healthy
+    told = [record["event"] for record in records if record["event"] != "maintenance_loop_raised"]
+    assert told == ["maintenance_loop_failed", "maintenance_loop_recovered"]
 
 
 async def test_a_duty_that_raises_leaves_nothing_behind(database: Database) -> None:

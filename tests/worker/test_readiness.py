@@ -134,7 +134,7 @@ async def test_a_worker_does_not_start_if_its_port_is_in_use(settings: Settings,
         async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
             assert await process.wait(START_SECONDS) == 1
 
-    assert "The worker cannot start: " in process.log
+    assert f"The worker cannot start: WORKER_PORT: cannot listen on port {port}: " in process.log
     assert "Traceback" not in process.log
 
 
@@ -147,7 +147,7 @@ async def test_a_stopping_worker_is_not_ready() -> None:
 
 
 async def test_nothing_is_served_without_a_port(capsys: pytest.CaptureFixture[str]) -> None:
-    async with health_server.serving(None, lambda: "ok"):
+    async with health_server.serving(None, lambda: "ok", setting="WORKER_PORT"):
         pass
 
     assert "health_server_listening" not in "".join(capsys.readouterr())
@@ -189,7 +189,7 @@ async def is_ready(client: httpx.AsyncClient) -> bool:
 async def served(readiness: Readiness) -> AsyncIterator[httpx.AsyncClient]:
     """Serve in this process, and yield an HTTP client."""
     with structlog.testing.capture_logs() as records:
-        async with health_server.serving(0, lambda: readiness.status):
+        async with health_server.serving(0, lambda: readiness.status, setting="WORKER_PORT"):
             [record] = [record for record in records if record["event"] == "health_server_listening"]
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{record['port']}", trust_env=False

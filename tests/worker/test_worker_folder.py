@@ -19,6 +19,14 @@ def test_a_created_folder_is_private(tmp_path: Path) -> None:
     assert (tmp_path / "new" / "folder").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_folder_that_cannot_be_created_is_refused_by_the_name_of_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here")
+
+    for folder in (tmp_path / "file" / "folder", tmp_path / "file" / "more" / "folders"):
+        with pytest.raises(ConfigurationError, match=r"^WORKER_DIR: cannot create .*: "):
+            own_folder(folder)
+
+
 def test_a_link_is_refused_as_the_folder(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     (tmp_path / "planted").symlink_to(tmp_path / "elsewhere")
