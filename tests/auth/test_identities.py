@@ -6,7 +6,6 @@
 import asyncio
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from app.auth.api_keys import key_format
@@ -16,7 +15,7 @@ from app.auth.roles import Role
 from app.auth.tokens import Tokens
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.errors import Unauthorized
+from app.core.errors import SchemaOutdated, Unauthorized
 from app.core.resources import Resources
 from tests.support import api_keys, jobs, rows
 from tests.support.waiting import until
@@ -156,7 +155,7 @@ async def test_a_query_that_fails_rejects_no_key(
 ) -> None:
     key = await api_keys.create(database, owner_id, Scope.PREDICT)
     await rows.execute(database, "ALTER TABLE api_keys RENAME TO moved")
-    with pytest.raises(asyncpg.UndefinedTableError):
+    with pytest.raises(SchemaOutdated):
         await known.identify(key.text)
     await rows.execute(database, "ALTER TABLE moved RENAME TO api_keys")
 

@@ -157,14 +157,14 @@ def queues() -> Iterator[Case]:
     """What waits."""
     default = {**ML, "queue": "default"}
 
-    def queue(of: str, **values: float) -> dict[str, str]:
+    def queue(of: str, name: str = "default", **values: float) -> dict[str, str]:
         names = {
-            "oldest": f'headrace_queue_oldest_seconds{{{of}, queue="default"}}',
-            "busy": f'headrace_queue_slots{{{of}, queue="default", state="busy"}}',
-            "idle": f'headrace_queue_slots{{{of}, queue="default", state="idle"}}',
-            "due": f'headrace_queue_jobs{{{of}, queue="default", priority="normal", state="due"}}',
-            "delayed": f'headrace_queue_jobs{{{of}, queue="default", priority="normal", state="delayed"}}',
-            "running": f'headrace_queue_jobs{{{of}, queue="default", priority="normal", state="running"}}',
+            "oldest": f'headrace_queue_oldest_seconds{{{of}, queue="{name}"}}',
+            "busy": f'headrace_queue_slots{{{of}, queue="{name}", state="busy"}}',
+            "idle": f'headrace_queue_slots{{{of}, queue="{name}", state="idle"}}',
+            "due": f'headrace_queue_jobs{{{of}, queue="{name}", priority="normal", state="due"}}',
+            "delayed": f'headrace_queue_jobs{{{of}, queue="{name}", priority="normal", state="delayed"}}',
+            "running": f'headrace_queue_jobs{{{of}, queue="{name}", priority="normal", state="running"}}',
         }
         return {names[what]: constant(value) for what, value in values.items()}
 
@@ -180,6 +180,8 @@ def queues() -> Iterator[Case]:
     )
     yield silent(name, "no slot is idle", queue(A, oldest=900, idle=0, busy=4), "3m")
     yield silent(name, "it has just become due", queue(A, oldest=20, idle=4, busy=0), "3m")
+    mixed = queue(A, "other", oldest=900, idle=4, busy=0)
+    yield silent(name, "queues without a name of their own, served or not", mixed, "3m")
 
     name = "HeadraceNoWorkers"
     summary = "No live worker serves the queue default, jobs due: 1."
@@ -187,6 +189,7 @@ def queues() -> Iterator[Case]:
     yield fires(name, "slots are gone", queue(A, due=1, idle=0, busy=0), "5m", summary, default)
     yield silent(name, "a worker is busy", queue(A, due=5, idle=0, busy=1), "8m")
     yield silent(name, "nothing is due", queue(A, due=0, delayed=5, running=5), "8m")
+    yield silent(name, "a queue that no worker has ever served", queue(A, "other", due=5), "8m")
 
     name = "HeadraceQueueBacklog"
     ended = f'headrace_jobs_ended_total{{{A}, kind="k", queue="default", status="completed", fault="none"}}'
