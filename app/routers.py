@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from fastapi import APIRouter
 
+from app.audit.routes import router as audit
 from app.auth.invitations.routes import router as invitations
 from app.auth.password_resets.routes import router as password_resets
 from app.auth.routes import router as auth
@@ -47,6 +48,7 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         password_resets,
         users,
         invitations,
+        audit,
         quotas,
         datasets,
         models,

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from app.audit.refusals import Refusals, open_refusals
 from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns
 from app.auth.identities import Identities
@@ -30,6 +31,7 @@ class AuthServices:
     identities: Identities
     usage: Usage
     rate_limits: RateLimits
+    refusals: Refusals
     refreshes: ConcurrencyLimiter
     trusted_proxies: tuple[Network, ...]
 
@@ -38,13 +40,18 @@ class AuthServices:
 async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices]:
     """Open the services during the body. Postgres does not have to be reachable yet."""
     tokens = Tokens(resources.settings)
-    async with open_passwords() as passwords, open_usage(resources.database) as usage:
+    async with (
+        open_passwords() as passwords,
+        open_usage(resources.database) as usage,
+        open_refusals(resources.database) as refusals,
+    ):
         yield AuthServices(
             tokens=tokens,
             passwords=passwords,
             identities=Identities(tokens, resources.database),
             usage=usage,
             rate_limits=RateLimits(resources.settings),
+            refusals=refusals,
             refreshes=ConcurrencyLimiter(
                 at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
             ),

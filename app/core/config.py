@@ -81,6 +81,7 @@ class Settings(BaseSettings):
     refresh_token_seconds: int = Field(default=1_209_600, ge=1)
     registration: Registration = Registration.OPEN
     registration_open: bool | None = None
+    audit_retention_seconds: int = Field(default=365 * 86_400, ge=86_400)
 
     # API
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)

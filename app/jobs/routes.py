@@ -20,6 +20,7 @@ from app.http import problems
 from app.http.accept import choose
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
+from app.http.instants import Instant
 from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
 from app.jobs.deps import JobTimesDep, QuotaDep, WatcherDep
@@ -37,7 +38,6 @@ from app.jobs.exports import responses
 from app.jobs.exports.responses import CSV, NDJSON, PARQUET
 from app.jobs.job import Job
 from app.jobs.queries import JobFilter
-from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,

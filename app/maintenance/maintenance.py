@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from app.audit import commands as audit
 from app.core.resources import Resources
 from app.maintenance.loop import Loop
 from app.maintenance.prune import Prune
@@ -14,6 +15,7 @@ from app.quotas import commands as quotas
 
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0
+SEAL_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 REMOVE_USERS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
@@ -34,6 +36,7 @@ class Maintenance:
                 database,
                 TokenRefill(resources.redis_pool, resources.redis, resources.hints),
             ),
+            Loop("seal_audit_log", SEAL_SECONDS, database, audit.seal_committed),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
             Loop(
                 "remove_users",
