@@ -10,6 +10,9 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.values import Actor, Entry
 from app.auth import tables, tokens, usernames
 from app.auth.errors import InvalidInvitation, UsernameTaken
 from app.auth.passwords import Passwords
@@ -35,6 +38,7 @@ async def create_user(
     role: Role = Role.USER,
     invitation: str | None = None,
     network: str = "",
+    by: Actor,
 ) -> User:
     """Create an account. An invitation decides its role, and is spent.
 
@@ -65,7 +69,11 @@ async def create_user(
     row: tables.User | None = created.scalars().one_or_none()
     if row is None:
         raise UsernameTaken
-    return User.from_row(row)
+    user = User.from_row(row)
+    details = {"username": user.username, "role": str(user.role), "is_invited": invitation is not None}
+    entry = Entry(Action.USER_CREATED, ObjectType.USER, str(user.id), details=details)
+    await audit.record_in_session(session, by, entry)
+    return user
 
 
 async def _spend_invitation(session: AsyncSession, token: str) -> Role:
@@ -170,7 +178,7 @@ def _printable(header: str) -> str:
     return "".join(character for character in header if character.isprintable())
 
 
-async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken | None:
+async def spend_refresh_token(session: AsyncSession, token: str, *, by: Actor) -> SpentToken | None:
     """Mark a refresh token as used; None if it is invalid for any reason.
 
     A token that is used twice has been stolen, so its whole session ends. The caller must commit that,
@@ -197,12 +205,12 @@ async def spend_refresh_token(session: AsyncSession, token: str) -> SpentToken |
     )
     row: RefreshToken | None = spent.scalars().one_or_none()
     if row is None:
-        await _revoke_family_if_used(session, token_hash)
+        await _revoke_family_if_used(session, token_hash, by)
         return None
     return SpentToken.from_row(row)
 
 
-async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes) -> None:
+async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes, by: Actor) -> None:
     """End the session of a token that has been used before, with all tokens of its family."""
     family = select(RefreshToken.family_id).where(
         RefreshToken.token_hash == token_hash, col(RefreshToken.used_at).is_not(None)
@@ -212,8 +220,19 @@ async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes) -> No
         .where(col(RefreshToken.family_id).in_(family), col(RefreshToken.revoked_at).is_(None))
         .values(revoked_at=func.now())
     )
-    await session.exec(
+    ended = await session.exec(
         update(SignInSession)
         .where(col(SignInSession.id).in_(family), col(SignInSession.ended_at).is_(None))
         .values(ended_at=func.now())
+        .returning(col(SignInSession.id), col(SignInSession.user_id))
     )
+    for session_id, user_id in ended.all():
+        # Who sent the token is not known: the user, or the thief.
+        entry = Entry(
+            Action.REFRESH_TOKEN_REUSED,
+            ObjectType.SESSION,
+            str(session_id),
+            Outcome.DENIED,
+            {"user_id": str(user_id)},
+        )
+        await audit.record_in_session(session, by, entry)

@@ -8,7 +8,11 @@ from fastapi import APIRouter, Form, Request, Response
 from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.status import HTTP_201_CREATED
 
-from app.auth import commands, passwords, queries
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.values import Entry
+from app.auth import commands, passwords, queries, usernames
+from app.auth.actors import actor_of
 from app.auth.deps import AccountReader, AuthDep, CreatorDep, bearer
 from app.auth.errors import (
     InactiveUser,
@@ -93,6 +97,7 @@ async def create_user(
             role=body.role or Role.USER,
             invitation=invitation,
             network=network,
+            by=actor_of(request, creator),
         )
     return UserView.model_validate(user)
 
@@ -166,7 +171,8 @@ async def refresh_token(
     """
     network = client_network(request.scope, auth.trusted_proxies)
     async with auth.refreshes.turn(network), database.session() as session:
-        spent = await commands.spend_refresh_token(session, body.refresh_token.get_secret_value())
+        token = body.refresh_token.get_secret_value()
+        spent = await commands.spend_refresh_token(session, token, by=actor_of(request, None))
         if spent is not None:
             return await _issue_pair(
                 session, auth, settings, request, response, spent.user_id, spent.session_id

@@ -11,6 +11,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import COMMAND_LINE, Entry
 from app.auth import commands
 from app.auth import passwords as password_rules
 from app.auth.password_resets import commands as password_resets
@@ -65,7 +68,7 @@ async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> N
         try:
             async with database.session() as session:
                 user = await commands.create_user(
-                    session, passwords, username=name, password=password, role=Role(role)
+                    session, passwords, username=name, password=password, role=Role(role), by=COMMAND_LINE
                 )
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -87,6 +90,13 @@ async def set_password(name: str, data: Path | None, *, as_json: bool) -> None:
             password_hash = await turn.hash(password, account.username)
         async with database.transaction() as connection:
             await password_resets.set_password(connection, account.id, password_hash)
+            entry = Entry(
+                Action.PASSWORD_SET,
+                ObjectType.USER,
+                str(account.id),
+                details={"username": account.username},
+            )
+            await audit.record(connection, COMMAND_LINE, entry)
     _report(
         _view(account), f"Set the password of {account.username} and ended all sessions.", as_json=as_json
     )
@@ -103,7 +113,9 @@ async def change(
     """Change the role of a user, disable or enable the account."""
     async with _database(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
-        changed = await accounts.change(connection, account.id, role=role, is_active=is_active)
+        changed = await accounts.change(
+            connection, account.id, role=role, is_active=is_active, by=COMMAND_LINE
+        )
     state = "enabled" if changed.is_active else "disabled"
     _report(_view(changed), f"{changed.username} is {changed.role}, {state}.", as_json=as_json)
 
@@ -112,7 +124,7 @@ async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
     """Delete a user. The maintenance loops of the API and the workers remove the user's data."""
     async with _database(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
-        await accounts.close(connection, account.id)
+        await accounts.close(connection, account.id, by=COMMAND_LINE)
     _report(
         _view(account),
         f"Deleted {account.username}. Jobs, models and datasets are removed in the background.",

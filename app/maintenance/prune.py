@@ -32,8 +32,7 @@ log = structlog.get_logger(__name__)
 
 
 class Prune:
-    """Deletes expired results, old jobs with everything that belongs to them, keys, tickets, workers, audit
-    entries."""
+    """Deletes expired results, old jobs with everything that belongs to them, tickets, workers and so on."""
 
     def __init__(self, settings: Settings, storage: Storage, *, jobs_at_once: int = JOBS_AT_ONCE) -> None:
         self._settings = settings
