@@ -6,7 +6,9 @@ from functools import lru_cache
 from fastapi import APIRouter
 
 from app.audit.routes import router as audit
+from app.auth.browser_sessions.routes import router as browser_sessions
 from app.auth.invitations.routes import router as invitations
+from app.auth.oauth.routes import router as oauth
 from app.auth.password_resets.routes import router as password_resets
 from app.auth.routes import router as auth
 from app.auth.sessions.routes import router as sessions
@@ -42,6 +44,8 @@ def routers(kinds: Mapping[str, Kind]) -> tuple[APIRouter, ...]:
         jobs,
         bulk,
         predictions,
+        oauth,
+        browser_sessions,
         auth,
         # Before `users`, so that `/users/me/…` is not taken for a user id.
         sessions,

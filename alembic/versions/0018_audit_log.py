@@ -3,15 +3,15 @@
 from alembic import op
 
 revision = "0018"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 compatible_with = "0006"
 
 BEGINNING = "decode(repeat('00', 32), 'hex')"
 
-# An entry is inserted without a place in the chain, at the time of its transaction. It gets its place once, and
-# keeps everything else for ever. It is deleted only below the anchor.
+# An entry is inserted without a place in the chain, at the time of its transaction. It gets its place once,
+# and nothing else of it changes. It is deleted only up to the anchor.
 GUARD_LOG = """
 CREATE FUNCTION headrace_guard_audit_log() RETURNS trigger LANGUAGE plpgsql
 SET search_path = pg_catalog, public, pg_temp AS $$

@@ -1,8 +1,8 @@
-"""The hash chain of the audit log. docs/security.md describes it, so that other programs can verify an export.
+"""The hash chain of the audit log. docs/security.md describes it, so that other programs can verify it.
 
-The hash of an entry is SHA-256 over the hash of the entry before, and the entry as canonical JSON: an array of
-its number and its fields, ASCII only, without white space, the names of details sorted. The time is in UTC
-with six digits after the second.
+The hash of an entry is SHA-256 over the hash of the entry before, and the entry as canonical JSON: an array
+of its number and its fields, ASCII only, without white space, the names of details sorted. The time is in UTC
+with six digits of the second.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Records refused sign-ins, with few entries for many repetitions.
 
-The first refusal of an account, a network and an outcome in a minute is recorded at once. Repetitions are only
+The first refusal of an account, a network and an outcome in a minute is recorded at once. Repetitions are
 counted in memory, and recorded as one entry when the minute is over: two hundred thousand guesses leave two
-entries a minute. Refusals that need no query stay that cheap, so a flood is not made worse by recording it.
+entries a minute. A refusal that needs no query needs none for being recorded either.
 """
 
 import asyncio
@@ -83,7 +83,11 @@ class Refusals:
         try:
             await self._write_repeats(subject, earlier)
             await self._write(subject, actor.request_id)
-        except BaseException:
+        except BaseException as error:
+            if outcome is Outcome.THROTTLED and isinstance(error, DatabaseUnavailable):
+                # No password was checked. It is recorded later, and asks Postgres no more often than this.
+                self._repeat(subject, earlier + 1)
+                return
             self._take(subject)
             raise
 
@@ -126,6 +130,10 @@ class Refusals:
             if self._names[network] <= 0:
                 del self._names[network]
         return count.repeats
+
+    def _repeat(self, subject: _Subject, times: int) -> None:
+        if (count := self._counts.get(subject)) is not None:
+            count.repeats += times
 
     async def _write_repeats(self, subject: _Subject, repeats: int) -> None:
         if repeats:

@@ -62,14 +62,12 @@ async def list_audit_entries(
         CleanStr | None, Query(alias="object", max_length=200, description="Id of the object.")
     ] = None,
     outcome: Annotated[Outcome | None, Query(description="How the action ended.")] = None,
-    start: Annotated[Instant | None, Query(alias="from", description="Only entries from this time on.")] = None,
-    finish: Annotated[Instant | None, Query(alias="to", description="Only entries before this time.")] = None,
+    start: Annotated[Instant | None, Query(alias="from", description="Start of the period.")] = None,
+    finish: Annotated[Instant | None, Query(alias="to", description="End of the period, excluded.")] = None,
     wanted_format: Annotated[
         Format | None, Query(alias="format", description="`csv` is the same as `Accept: text/csv`.")
     ] = None,
-    accept: Annotated[
-        str, Header(description=f"`{CSV}` returns all matching entries in one response.")
-    ] = "",
+    accept: Annotated[str, Header(description=f"`{CSV}` returns all matching entries in one response.")] = "",
 ) -> Response:
     """Returns one page of entries. As CSV, returns all that match; no cell is a formula to a spreadsheet."""
     matching = AuditFilter(actor, action, object_type, object_id, outcome, start, finish)

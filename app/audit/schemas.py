@@ -1,10 +1,15 @@
 """Responses about the audit log."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
+
+_HASHES: Final = (
+    "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+    "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+)
 
 
 class AuditEntryView(BaseModel):
@@ -27,8 +32,8 @@ class AuditEntryView(BaseModel):
                     "object_id": "019aa7c0-1111-7222-8333-444455556666",
                     "outcome": "succeeded",
                     "details": {"username": "ada", "from": "user", "to": "operator"},
-                    "prev_hash": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
-                    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                    "prev_hash": _HASHES[0],
+                    "hash": _HASHES[1],
                 }
             ]
         },
@@ -74,8 +79,14 @@ class AuditVerification(BaseModel):
                 {
                     "is_intact": True,
                     "entries": 41,
-                    "first": {"seq": 1, "hash": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef"},
-                    "last": {"seq": 42, "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"},
+                    "first": {
+                        "seq": 1,
+                        "hash": _HASHES[0],
+                    },
+                    "last": {
+                        "seq": 42,
+                        "hash": _HASHES[1],
+                    },
                     "broken_seq": None,
                     "reason": None,
                 }

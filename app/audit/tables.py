@@ -1,4 +1,4 @@
-"""Tables of the audit log. Migration 0018 has the triggers that keep entries from being changed or deleted."""
+"""Tables of the audit log. Triggers (migration 0018) keep entries from being changed or deleted."""
 
 from datetime import datetime
 from typing import Any

@@ -10,7 +10,7 @@ from app.audit.actions import Action, ObjectType, Outcome
 from app.core.rows import Row
 
 Detail = str | int | bool | None | list[str]
-"""A value in the details of an entry. No floats: their text differs between languages, so hashes would too."""
+"""A value in the details of an entry. No floats: languages write them differently, and the text is hashed."""
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType, Outcome
-from app.audit.values import Actor, Entry
+from app.audit.values import Actor, Detail, Entry
 from app.auth import tables, tokens, usernames
 from app.auth.errors import InvalidInvitation, UsernameTaken
 from app.auth.passwords import Passwords
@@ -24,6 +24,10 @@ from app.core.config import MAX_ACCESS_TOKEN_SECONDS
 from app.core.errors import Unauthorized
 
 MAX_CLIENT_LENGTH: Final = 200
+
+REUSE_GRACE: Final = timedelta(seconds=10)
+"""A browser may send the same cookie again for this long after its first use: from other tabs, or if the
+response is lost."""
 
 LONGEST_ACCESS_TOKEN: Final = timedelta(seconds=MAX_ACCESS_TOKEN_SECONDS)
 
@@ -70,7 +74,11 @@ async def create_user(
     if row is None:
         raise UsernameTaken
     user = User.from_row(row)
-    details = {"username": user.username, "role": str(user.role), "is_invited": invitation is not None}
+    details: dict[str, Detail] = {
+        "username": user.username,
+        "role": str(user.role),
+        "is_invited": invitation is not None,
+    }
     entry = Entry(Action.USER_CREATED, ObjectType.USER, str(user.id), details=details)
     await audit.record_in_session(session, by, entry)
     return user
@@ -114,10 +122,12 @@ async def issue_refresh_token(
     session_id: UUID | None = None,
     client: str | None = None,
     network: str | None = None,
+    in_cookie: bool = False,
 ) -> IssuedToken:
     """Issue a refresh token, in a new session unless one is given. Deletes the user's expired tokens.
 
-    `client` and `network` say where the session is used. Raises Unauthorized if the session has ended.
+    With `in_cookie`, it is accepted from a cookie only, otherwise never from one. `client` and `network` say
+    where the session is used. Raises Unauthorized if the session has ended.
     """
     token = tokens.new_opaque_token()
     for table in (RefreshToken, SignInSession):
@@ -132,6 +142,7 @@ async def issue_refresh_token(
             user_id=user_id,
             token_hash=tokens.hash_opaque_token(token),
             expires_at=func.now() + lifetime,
+            in_cookie=in_cookie,
         )
     )
     return IssuedToken(token, used_in)
@@ -178,10 +189,13 @@ def _printable(header: str) -> str:
     return "".join(character for character in header if character.isprintable())
 
 
-async def spend_refresh_token(session: AsyncSession, token: str, *, by: Actor) -> SpentToken | None:
+async def spend_refresh_token(
+    session: AsyncSession, token: str, *, in_cookie: bool = False, by: Actor
+) -> SpentToken | None:
     """Mark a refresh token as used; None if it is invalid for any reason.
 
-    A token that is used twice has been stolen, so its whole session ends. The caller must commit that,
+    A token in a cookie may be used again for `REUSE_GRACE`. Any other second use means that the token is
+    stolen, and so does a use outside of a cookie: its whole session ends. The caller must commit that,
     although the request is rejected.
     """
     token_hash = tokens.hash_opaque_token(token)
@@ -190,30 +204,36 @@ async def spend_refresh_token(session: AsyncSession, token: str, *, by: Actor) -
     is_condemned = exists().where(
         col(relative.family_id) == col(RefreshToken.family_id), col(relative.revoked_at).is_not(None)
     )
+    is_in_grace = col(RefreshToken.in_cookie) & (col(RefreshToken.used_at) > func.now() - REUSE_GRACE)
     spent = await session.exec(
         update(RefreshToken)
         .where(
             col(RefreshToken.token_hash) == token_hash,
-            col(RefreshToken.used_at).is_(None),
+            col(RefreshToken.in_cookie) == in_cookie,
+            col(RefreshToken.used_at).is_(None) | is_in_grace,
             ~is_condemned,
             col(RefreshToken.expires_at) > func.now(),
             col(RefreshToken.user_id) == col(tables.User.id),
             col(tables.User.is_active),
         )
-        .values(used_at=func.now())
+        # The first use starts the grace; further ones do not prolong it.
+        .values(used_at=func.coalesce(col(RefreshToken.used_at), func.now()))
         .returning(RefreshToken)
     )
     row: RefreshToken | None = spent.scalars().one_or_none()
     if row is None:
-        await _revoke_family_if_used(session, token_hash, by)
+        await _revoke_family_if_stolen(session, token_hash, in_cookie=in_cookie, by=by)
         return None
     return SpentToken.from_row(row)
 
 
-async def _revoke_family_if_used(session: AsyncSession, token_hash: bytes, by: Actor) -> None:
-    """End the session of a token that has been used before, with all tokens of its family."""
+async def _revoke_family_if_stolen(
+    session: AsyncSession, token_hash: bytes, *, in_cookie: bool, by: Actor
+) -> None:
+    """End the session of a token that is used again or in the wrong place, with all tokens of its family."""
     family = select(RefreshToken.family_id).where(
-        RefreshToken.token_hash == token_hash, col(RefreshToken.used_at).is_not(None)
+        RefreshToken.token_hash == token_hash,
+        col(RefreshToken.used_at).is_not(None) | (col(RefreshToken.in_cookie) != in_cookie),
     )
     await session.exec(
         update(RefreshToken)

@@ -14,8 +14,10 @@ from starlette.requests import HTTPConnection, Request
 
 from app.auth.identities import Identity
 from app.auth.permissions import DESCRIPTIONS, Permission
+from app.auth.service import RequestSource
 from app.auth.services import AuthServices
 from app.core.errors import Unauthorized
+from app.http.addresses import client_network
 from app.http.state import HttpState, state_of
 
 _IDENTITY: Final = "headrace.identity"
@@ -36,11 +38,21 @@ async def get_auth_services(connection: HTTPConnection) -> AuthServices:
 # Without auto_error: our own error is the same for every kind of invalid token.
 bearer = OAuth2PasswordBearer(
     tokenUrl="token",
+    refreshUrl="token",
     scopes={str(permission): description for permission, description in DESCRIPTIONS.items()},
     auto_error=False,
 )
 
 AuthDep = Annotated[AuthServices, Depends(get_auth_services)]
+
+
+async def get_source(request: Request, auth: AuthDep) -> RequestSource:
+    """Return where the request comes from."""
+    network = client_network(request.scope, auth.trusted_proxies)
+    return RequestSource(network, request.headers.get("user-agent"), request.scope["request_id"])
+
+
+SourceDep = Annotated[RequestSource, Depends(get_source)]
 
 
 class SignedIn(SecurityBase):

@@ -1,7 +1,7 @@
-"""Request and response bodies of signing up and signing in."""
+"""Request and response bodies of accounts."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -67,39 +67,3 @@ class UserView(BaseModel):
     request_count: int = Field(description="Number of authenticated requests.")
     last_request_at: datetime | None
     created_at: datetime
-
-
-class SignIn(BaseModel):
-    """The password form of OAuth 2 (RFC 6749, section 4.3). Other fields are ignored, as it requires."""
-
-    username: CleanStr = Field(max_length=1024, examples=["ada"])
-    password: Annotated[CleanSecret, Field(max_length=1024, examples=["correct horse battery"])]
-    grant_type: Literal["password"] = "password"
-
-
-class Refresh(StrictBody):
-    """A refresh token, to exchange for a new token pair."""
-
-    refresh_token: Annotated[CleanSecret, Field(min_length=1, max_length=1024)]
-
-
-class TokenPair(BaseModel):
-    """An access token, and the refresh token that replaces it."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "access_token": "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl",
-                    "token_type": "bearer",
-                    "expires_in": 1800,
-                    "refresh_token": "Zm9yIG9uZSB1c2Ugb25seSwgdGhlbiBhIG5ldyBvbmU",
-                }
-            ]
-        }
-    )
-
-    access_token: str = Field(description="Send it in the header `Authorization: Bearer …`.")
-    token_type: Literal["bearer"] = "bearer"  # noqa: S105  # a scheme, not a secret
-    expires_in: int = Field(description="Seconds until the access token expires.")
-    refresh_token: str = Field(description="Valid for one `POST /token/refresh`.")

@@ -11,6 +11,7 @@ from app.auth.errors import TooManySignIns
 from app.auth.identities import Identities
 from app.auth.passwords import Passwords, open_passwords
 from app.auth.rate_limits import RateLimits
+from app.auth.service import SignIns
 from app.auth.tokens import Tokens
 from app.auth.usage import Usage, open_usage
 from app.core.resources import Resources
@@ -31,8 +32,8 @@ class AuthServices:
     identities: Identities
     usage: Usage
     rate_limits: RateLimits
+    sign_ins: SignIns
     refusals: Refusals
-    refreshes: ConcurrencyLimiter
     trusted_proxies: tuple[Network, ...]
 
 
@@ -40,6 +41,10 @@ class AuthServices:
 async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices]:
     """Open the services during the body. Postgres does not have to be reachable yet."""
     tokens = Tokens(resources.settings)
+    rate_limits = RateLimits(resources.settings)
+    refreshes = ConcurrencyLimiter(
+        at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
+    )
     async with (
         open_passwords() as passwords,
         open_usage(resources.database) as usage,
@@ -50,10 +55,16 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
             passwords=passwords,
             identities=Identities(tokens, resources.database),
             usage=usage,
-            rate_limits=RateLimits(resources.settings),
+            rate_limits=rate_limits,
             refusals=refusals,
-            refreshes=ConcurrencyLimiter(
-                at_once=REFRESHES_AT_ONCE, waiting=MAX_WAITING_REFRESHES, too_many=TooManySignIns
+            sign_ins=SignIns(
+                resources.settings,
+                resources.database,
+                tokens=tokens,
+                passwords=passwords,
+                rate_limits=rate_limits,
+                refreshes=refreshes,
+                refusals=refusals,
             ),
             trusted_proxies=parse_networks(resources.settings.trusted_proxies),
         )

@@ -66,6 +66,8 @@ class RefreshToken(SQLModel, table=True):
     used_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     revoked_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    # Accepted from the cookie of a browser, and nowhere else; false: never from a cookie.
+    in_cookie: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class PasswordReset(SQLModel, table=True):

@@ -127,6 +127,17 @@ class IssuedToken:
 
 
 @dataclass(frozen=True)
+class TokenSet:
+    """What a user gets who signs in or refreshes a token."""
+
+    user: User
+    access_token: str = field(repr=False)
+    expires_in: int  # seconds, of the access token
+    refresh_token: str = field(repr=False)
+    session_id: UUID
+
+
+@dataclass(frozen=True)
 class SpentToken:
     """A refresh token that has just been used: whose it was, and the session that its successor continues."""
 

@@ -1,4 +1,4 @@
-"""Commands that run Headrace: demo, dev, serve, migrate, servers, users.
+"""Commands that run Headrace: demo, dev, serve, migrate, servers, users, audit.
 
 Each command imports what it needs when it runs, so that `--help` and `migrate` do not wait for FastAPI.
 """
@@ -13,6 +13,7 @@ import typer
 from app.cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port, examples
 
 users = typer.Typer(help="Manage users.")
+audit = typer.Typer(help="Read and verify the audit log.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     )(migrate)
     app.command(epilog=examples("headrace servers --data .data"))(servers)
     app.add_typer(users, name="users")
+    app.add_typer(audit, name="audit")
 
 
 def demo(
@@ -188,3 +190,66 @@ def delete(
     if not yes:
         typer.confirm(f"Delete {name} with all jobs, models and datasets?", abort=True, err=True)
     asyncio.run(users.delete(name, data, as_json=as_json))
+
+
+AuditActor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Only what this user did.", show_default=False)
+]
+AuditAction = Annotated[
+    str | None,
+    typer.Option(
+        "--action",
+        metavar="ACTION",
+        help="Only this action, for example user.role_changed.",
+        show_default=False,
+    ),
+]
+
+
+@audit.command("list", epilog=examples("headrace audit list", "headrace audit list --actor ops --data .data"))
+def list_entries(
+    actor: AuditActor = None,
+    action: AuditAction = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of entries.")] = 50,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest entries of the audit log."""
+    from app.cli import audit
+
+    asyncio.run(audit.list_entries(data, actor=actor, action=action, limit=limit, as_json=as_json))
+
+
+@audit.command(epilog=examples("headrace audit export > audit.csv", "headrace audit export --format ndjson"))
+def export(
+    file_format: Annotated[
+        Literal["csv", "ndjson"], typer.Option("--format", help="Format: csv or ndjson.")
+    ] = "csv",
+    actor: AuditActor = None,
+    action: AuditAction = None,
+    data: UserData = None,
+) -> None:
+    """Write all entries of the audit log to stdout, newest first."""
+    from app.cli import audit
+
+    asyncio.run(audit.export(data, actor=actor, action=action, file_format=file_format))
+
+
+@audit.command(epilog=examples("headrace audit verify", "headrace audit verify --known 42:9f86d0…"))
+def verify(
+    known: Annotated[
+        str | None,
+        typer.Option(
+            "--known",
+            metavar="NUMBER:HASH",
+            help="What an earlier verification printed: it must still be in the chain.",
+            show_default=False,
+        ),
+    ] = None,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the hash chain of the audit log. Exits with 1 and names the first entry that is not intact."""
+    from app.cli import audit
+
+    asyncio.run(audit.verify(data, known=known, as_json=as_json))

@@ -3,8 +3,6 @@
 import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,23 +21,17 @@ from app.auth.users import commands as accounts
 from app.auth.users import queries
 from app.auth.users.queries import UserFilter
 from app.auth.values import Account
-from app.cli import schema_version
-from app.cli.errors import CannotStart, UsageError
+from app.cli.databases import open_database_of
+from app.cli.errors import UsageError
 from app.cli.output import print_json
-from app.core import hardening
-from app.core.config import load_database_url
-from app.core.database import Database, open_database
-from app.core.errors import ConfigurationError
-from app.embedded import postgres
 
 PAGE: Final = 100
-_NO_URL: Final = "DATABASE_URL: Field required"
 
 
 async def list_users(data: Path | None, *, as_json: bool) -> None:
     """Print all accounts, newest first."""
     found: list[Account] = []
-    async with _database(data) as database, database.connection() as connection:
+    async with open_database_of(data) as database, database.connection() as connection:
         page = await queries.page(connection, UserFilter(), before=None, limit=PAGE)
         found += page.items
         while page.has_next:
@@ -63,7 +55,7 @@ async def list_users(data: Path | None, *, as_json: bool) -> None:
 
 async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
-    async with _database(data) as database, open_passwords() as passwords:
+    async with open_database_of(data) as database, open_passwords() as passwords:
         password = await asyncio.to_thread(_read_password, name)
         try:
             async with database.session() as session:
@@ -81,7 +73,7 @@ async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> N
 
 async def set_password(name: str, data: Path | None, *, as_json: bool) -> None:
     """Set a password and end all sessions. Reads the password as `create` does."""
-    async with _database(data) as database, open_passwords() as passwords:
+    async with open_database_of(data) as database, open_passwords() as passwords:
         async with database.connection() as connection:
             account = await queries.get_by_name(connection, name)
         password = await asyncio.to_thread(_read_password, account.username)
@@ -111,7 +103,7 @@ async def change(
     as_json: bool,
 ) -> None:
     """Change the role of a user, disable or enable the account."""
-    async with _database(data) as database, database.transaction() as connection:
+    async with open_database_of(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
         changed = await accounts.change(
             connection, account.id, role=role, is_active=is_active, by=COMMAND_LINE
@@ -122,7 +114,7 @@ async def change(
 
 async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
     """Delete a user. The maintenance loops of the API and the workers remove the user's data."""
-    async with _database(data) as database, database.transaction() as connection:
+    async with open_database_of(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
         await accounts.close(connection, account.id, by=COMMAND_LINE)
     _report(
@@ -130,35 +122,6 @@ async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
         f"Deleted {account.username}. Jobs, models and datasets are removed in the background.",
         as_json=as_json,
     )
-
-
-@asynccontextmanager
-async def _database(data: Path | None) -> AsyncIterator[Database]:
-    """Open the database at DATABASE_URL, or that of the system that runs on a data folder.
-
-    Raises CannotStart, and ConfigurationError without either.
-    """
-    database_url = _database_url(data)
-    hardening.drop_secrets()
-    await asyncio.to_thread(schema_version.ensure_schema, database_url, wait_seconds=0)
-    async with open_database(database_url, pool_size=2) as database:
-        yield database
-
-
-def _database_url(data: Path | None) -> str:
-    if data is None:
-        try:
-            return load_database_url()
-        except ConfigurationError as error:
-            if str(error) != _NO_URL:
-                raise
-            raise ConfigurationError(
-                "Set DATABASE_URL, or pass the folder of the system that `headrace dev` runs with --data"
-            ) from None
-    url = postgres.running_url((data / "postgres").absolute())
-    if url is None:
-        raise CannotStart(f"no Postgres runs on {data}. Start it with `headrace dev --data {data}`.")
-    return url
 
 
 def _read_password(name: str) -> str:

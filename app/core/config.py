@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     stop_seconds: int = Field(default=1, ge=0, le=3600)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    secure_cookies: bool | None = None
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -169,6 +170,11 @@ class Settings(BaseSettings):
     def _parse_off(cls, value: object) -> object:
         return None if value in ("off", "") else value
 
+    @field_validator("secure_cookies", mode="before")
+    @classmethod
+    def _parse_empty(cls, value: object) -> object:
+        return None if value == "" else value
+
     @model_validator(mode="before")
     @classmethod
     def _apply_deprecated_names(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +203,11 @@ class Settings(BaseSettings):
     def is_production(self) -> bool:
         """Whether `ENVIRONMENT` is `production`."""
         return self.environment is Environment.PRODUCTION
+
+    @cached_property
+    def has_secure_cookies(self) -> bool:
+        """Whether browsers keep our cookies for https only: as `SECURE_COOKIES` says, or in production."""
+        return self.is_production if self.secure_cookies is None else self.secure_cookies
 
     @cached_property
     def verification_secrets(self) -> tuple[str, ...]:

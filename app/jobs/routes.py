@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response, status
 
 from app.auth import owners
+from app.auth.actors import actor_of
 from app.auth.deps import JobsReader, JobsWriter
 from app.auth.errors import UserNotFound
 from app.auth.owners import OwnerQuery
@@ -167,11 +168,16 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
-    job_id: UUID, user: JobsWriter, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
+    job_id: UUID,
+    request: Request,
+    user: JobsWriter,
+    resources: ResourcesDep,
+    watcher: WatcherDep,
+    times: JobTimesDep,
 ) -> Response:
     """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        await service.cancel(unit, user.reach, job_id)
+        await service.cancel(unit, user.reach, job_id, by=actor_of(request, user))
     job = await _read_own(resources.database, user.reach, job_id)
     if not job.has_ended:
         await watcher.wait_for_end(
@@ -203,6 +209,7 @@ async def cancel_job(
 )
 async def retry_job(
     job_id: UUID,
+    request: Request,
     user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
@@ -214,7 +221,7 @@ async def retry_job(
     if user.sees_everything:  # the quota is that of the job's owner
         owner_id = (await _read_own(resources.database, None, job_id)).owner_id
     async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
-        await service.retry(unit, owner_id, job_id, from_start=from_start)
+        await service.retry(unit, owner_id, job_id, from_start=from_start, by=actor_of(request, user))
     job = await _read_own(resources.database, user.reach, job_id)
     return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from typing import Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -14,6 +13,7 @@ from app.auth.permissions import Permission
 from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
+from app.http import origins
 from app.http.state import state_of
 from app.streams import commands, tickets
 from app.streams.admission import StreamUser
@@ -52,7 +52,8 @@ async def open_job_socket(connection: WebSocket, job_id: str, after: str = "0") 
 
 async def _serve(connection: WebSocket, subscription: tuple[str, str] | None) -> None:
     resources = state_of(connection, StreamsState).resources
-    if not _is_origin_allowed(connection, resources.settings.allowed_origins):
+    # Browsers do not apply the same-origin policy to WebSockets.
+    if not origins.is_allowed(connection.headers, resources.settings.allowed_origins):
         await connection.close()  # before the handshake this is a 403
         return
     await connection.accept()
@@ -84,21 +85,6 @@ async def _run_socket(
         end = Closing(UNAUTHORIZED, "access_ended")
         with state.admission.admit(user, "websocket", lambda: socket.end(end)):
             await socket.converse(user, first)
-
-
-def _is_origin_allowed(connection: WebSocket, allowed: tuple[str, ...]) -> bool:
-    """Whether the request is same-origin, has an allowed origin or, from a non-browser client, has none.
-
-    Browsers do not apply the same-origin policy to WebSockets; they only send the page's origin.
-    """
-    origin = connection.headers.get("origin")
-    if origin is None or origin in allowed:
-        return True
-    try:
-        host = urlsplit(origin).netloc  # empty for the opaque origin `null`
-        return host != "" and host == connection.headers.get("host")
-    except ValueError:
-        return False
 
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:

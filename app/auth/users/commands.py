@@ -64,7 +64,9 @@ async def change(
 
     Raises UserNotFound and LastAdministrator.
     """
-    before = await _lock(connection, user_id, stays_admin=role in (None, Role.ADMIN) and is_active is not False)
+    before = await _lock(
+        connection, user_id, stays_admin=role in (None, Role.ADMIN) and is_active is not False
+    )
     row = await _CHANGE.fetchrow(
         connection, user_id=user_id, role=None if role is None else str(role), is_active=is_active
     )
@@ -95,9 +97,7 @@ async def close(connection: asyncpg.Connection, user_id: UUID, *, by: Actor) -> 
     before = await _lock(connection, user_id, stays_admin=False)
     await _CLOSE.execute(connection, user_id=user_id)
     await sessions.end_all(connection, user_id)
-    deleted = Entry(
-        Action.USER_DELETED, ObjectType.USER, str(user_id), details={"username": before.username}
-    )
+    deleted = Entry(Action.USER_DELETED, ObjectType.USER, str(user_id), details={"username": before.username})
     await audit.record(connection, by, deleted)
 
 

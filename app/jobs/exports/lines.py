@@ -1,7 +1,7 @@
 """Results as text, streamed batch by batch: NDJSON and CSV."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any, Final
 
 from app.core import csv_cells
@@ -13,6 +13,7 @@ SMALL_BYTES: Final = 32 * 1024
 """Smaller batches are encoded on the event loop, because a thread would take longer."""
 
 _CSV_SCALARS: Final = frozenset({int, float, type(None)})
+
 
 async def ndjson(batches: AsyncIterator[ResultBatch]) -> AsyncIterator[bytes]:
     """Yield each row as a JSON object on its own line."""
