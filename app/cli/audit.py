@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from app.audit import commands, queries, views
 from app.audit.actions import Action
@@ -34,7 +34,8 @@ async def list_entries(
     if as_json:
         print_json([views.entry(entry) for entry in page.items])
         return
-    table = Table("number", "time", "actor", "action", "object", "outcome", "network", box=None)
+    action_column = Column("action", no_wrap=True)
+    table = Table("number", "time", "actor", action_column, "object", "outcome", "network", box=None)
     for entry in page.items:
         recorded = entry.recorded
         table.add_row(

@@ -57,14 +57,19 @@ async def test_an_entry_names_the_actor_as_they_were_called_at_the_time(database
 
 
 async def test_an_entry_is_undone_with_its_transaction(database: Database) -> None:
-    with pytest.raises(RuntimeError):
+    async def by_statement() -> None:
         async with database.transaction() as connection:
             await commands.record(connection, COMMAND_LINE, Entry(Action.USER_DELETED))
             raise RuntimeError
-    with pytest.raises(RuntimeError):
+
+    async def by_session() -> None:
         async with database.session() as session:
             await commands.record_in_session(session, COMMAND_LINE, Entry(Action.USER_DELETED))
             raise RuntimeError
+
+    for action in (by_statement, by_session):
+        with pytest.raises(RuntimeError):
+            await action()
 
     assert await entries(database) == []
 

@@ -58,7 +58,7 @@ async def test_a_log_is_intact_in_any_number_of_batches(log: Database, at_once: 
         "object_type = 'job'",
         "object_id = '99'",
         "outcome = 'failed'",
-        "details = '{\"to\": \"user\"}'",
+        'details = \'{"to": "user"}\'',
     ],
 )
 async def test_a_changed_entry_is_named(log: Database, tampering: Tampering, change: str) -> None:
@@ -179,8 +179,7 @@ async def test_an_entry_that_was_kept_and_is_pruned_cannot_be_compared(
     first, *_ = await entries(log)
     await tampering.run("DELETE FROM audit_log WHERE seq <= 2")
     await tampering.run(
-        "UPDATE audit_chain SET pruned_seq = 2,"
-        " pruned_hash = (SELECT prev_hash FROM audit_log WHERE seq = 3)"
+        "UPDATE audit_chain SET pruned_seq = 2, pruned_hash = (SELECT prev_hash FROM audit_log WHERE seq = 3)"
     )
 
     assert (await verify(log)).is_intact
