@@ -131,9 +131,10 @@ async def issue_refresh_token(
     """
     token = tokens.new_opaque_token()
     for table in (RefreshToken, SignInSession):
-        await session.exec(
-            delete(table).where(col(table.user_id) == user_id, col(table.expires_at) < func.now())
-        )
+        expired = select(table.id).where(table.user_id == user_id, col(table.expires_at) < func.now())
+        # Without waiting for other requests of the user, which hold locks in another order.
+        deletable = expired.with_for_update(skip_locked=True)
+        await session.exec(delete(table).where(col(table.id).in_(deletable)))
     used_in = await _use_session(session, session_id or ids.new_id(), user_id, lifetime, client, network)
     await session.exec(
         insert(RefreshToken).values(

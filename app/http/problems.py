@@ -61,8 +61,6 @@ class Problem(BaseModel):
     code: str = Field(description="Stable code of the kind of error.")
     request_id: str | None = Field(description="Id of the request in the logs; also in `X-Request-ID`.")
     errors: list[Fault] | None = Field(default=None, description="Validation errors of single fields.")
-    error: str | None = Field(default=None, description="Only at `/token`: the error code of OAuth 2.")
-    error_description: str | None = Field(default=None, description="Only at `/token`: `detail` in ASCII.")
 
 
 class ProblemHTTPException(HTTPException):

@@ -98,7 +98,6 @@ async def test_an_account_that_is_off_says_so_only_to_who_knows_the_password(
         {"username": "ada", "password": "x" * 5000},
         {"username": "a\0da", "password": PASSWORD},
         {"username": "ada", "password": "\0" * 10},
-        {"username": "ada", "password": PASSWORD, "grant_type": "client_credentials"},
     ],
 )
 async def test_a_form_that_cannot_be_right_is_refused(

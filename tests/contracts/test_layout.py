@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 ABOUT_A_TOPIC = {
+    "auth/browser_sessions/test_browser.py",
     "auth/test_current_user.py",
     "auth/test_logs.py",
     "auth/test_refresh.py",

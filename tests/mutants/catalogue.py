@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.of_plugins import OF_PLUGINS
 from tests.mutants.request_guards import REQUEST_GUARDS
 from tests.mutants.role_guards import ROLE_GUARDS
+from tests.mutants.session_guards import SESSION_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transition_statements.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
@@ -820,6 +821,7 @@ MUTANTS: Final = (
     *MODELS,
     *REQUEST_GUARDS,
     *ROLE_GUARDS,
+    *SESSION_GUARDS,
     *OF_PLUGINS,
     # Children
     Mutant(

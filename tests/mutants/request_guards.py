@@ -10,7 +10,7 @@ MIDDLEWARE: Final = "app/http/middleware.py"
 COUNTING: Final = "app/http/value_counter.py"
 ADDRESSES: Final = "app/http/addresses.py"
 RATE_LIMITS: Final = "app/auth/rate_limits.py"
-AUTH_ROUTES: Final = "app/auth/routes.py"
+AUTH_SERVICE: Final = "app/auth/service.py"
 TURNS: Final = "app/auth/concurrency_limit.py"
 SPACE: Final = "app/jobs/searches/space.py"
 
@@ -119,9 +119,9 @@ REQUEST_GUARDS: Final = (
     ),
     Mutant(
         "sign-in: any number of guesses",
-        AUTH_ROUTES,
-        "await auth.rate_limits.check(connection, rules, network)\n        async with",
-        "pass\n        async with",
+        AUTH_SERVICE,
+        "await self._rate_limits.check(connection, rules, network)",
+        "pass",
         (_rate_limits("test_the_sixth_guess_is_refused_and_so_is_the_right_password"),),
     ),
     Mutant(

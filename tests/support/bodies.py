@@ -48,7 +48,7 @@ SMALL: dict[str, Callable[[int], bytes]] = {
     "brackets": lambda size: b"[" * size,
     "escapes": lambda size: repeated(b'{"username":"', b"\\u00e9", b'"}', size, b""),
 }
-ANONYMOUS = [("/users", JSON), ("/token", FORM), ("/token/refresh", JSON)]
+ANONYMOUS = [("/users", JSON), ("/token", FORM), ("/token/refresh", JSON), ("/session", JSON)]
 SIGNED_IN = ["/jobs/batch-predict", "/jobs/evaluate-model", "/jobs/train-model", "/jobs/bulk", "/predict"]
 
 LARGE: dict[str, Callable[[], bytes]] = {

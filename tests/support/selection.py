@@ -28,6 +28,7 @@ LONG_PATHS: Final = frozenset(
         "models/test_uploads.py",
     }
     | {"client/test_fuzzing.py", "client/test_generated.py", "streams/test_shutdown.py", "watch/test_page.py"}
+    | {"auth/browser_sessions/test_browser.py"}
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
     | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
 )

@@ -34,6 +34,14 @@ _TEMPORARY: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_
 _NOT_PERMITTED: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 """Characters that an `error_description` must not contain."""
 
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "error": {"type": "string", "description": "Error code of OAuth 2."},
+        "error_description": {"type": "string", "description": "What is wrong, in ASCII."},
+    },
+}
+
 
 class TokenRoute(BoundedRoute):
     """A route whose error responses have the members of OAuth 2."""
@@ -55,7 +63,9 @@ def responses(*errors: AppError | type[AppError]) -> dict[int | str, dict[str, A
     """The `responses=` of a `TokenRoute` that may raise these errors."""
     documented = problems.responses(*errors)
     for answer in documented.values():
-        for example in answer["content"][problems.MEDIA_TYPE]["examples"].values():
+        content = answer["content"][problems.MEDIA_TYPE]
+        content["schema"] = {"allOf": [content["schema"], _SCHEMA]}
+        for example in content["examples"].values():
             example["value"] |= members(example["value"])
     return documented
 

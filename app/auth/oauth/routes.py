@@ -13,7 +13,7 @@ from app.auth.oauth.problem_members import TokenRoute
 from app.auth.oauth.schemas import GRANT_TYPES, Refresh, TokenForm, TokenPair
 from app.auth.service import RequestSource, SignIns
 from app.auth.values import TokenSet
-from app.core.errors import DatabaseUnavailable, Unauthorized
+from app.core.errors import DatabaseUnavailable, Unauthorized, Unprocessable
 
 router = APIRouter(route_class=TokenRoute, tags=["Sign in"])
 
@@ -28,6 +28,7 @@ router = APIRouter(route_class=TokenRoute, tags=["Sign in"])
         InactiveUser,
         InvalidGrant,
         UnsupportedGrantType(supported=GRANT_TYPES),
+        Unprocessable,
         TooManyAttempts(retry_after=900),
         TooManySignIns,
         DatabaseUnavailable,
@@ -49,7 +50,7 @@ async def create_token(
     operation_id="refreshToken",
     summary="Refresh a token",
     response_description="A new token pair",
-    responses=problem_members.responses(Unauthorized, TooManySignIns, DatabaseUnavailable),
+    responses=problem_members.responses(Unauthorized, Unprocessable, TooManySignIns, DatabaseUnavailable),
 )
 async def refresh_token(body: Refresh, source: SourceDep, auth: AuthDep, response: Response) -> TokenPair:
     """Returns a new token pair for a refresh token.

@@ -1,4 +1,7 @@
-"""Ends sessions: their refresh tokens at once, their access tokens within a second."""
+"""Ends sessions: their refresh tokens at once, their access tokens within a second.
+
+A refresh locks its token first and its session second. These statements do the same, to prevent a deadlock.
+"""
 
 from typing import Final
 from uuid import UUID
@@ -10,24 +13,29 @@ from app.core.sql import Statement
 # End the open sessions of a user but one. The tokens are revoked by user, not by session: sign-ins by an
 # earlier version have no session until their first refresh.
 _END_ALL: Final = Statement("""
-WITH ended AS (
-    UPDATE sessions SET ended_at = now()
-    WHERE user_id = :user_id AND ended_at IS NULL AND id IS DISTINCT FROM :kept_id::uuid
-    RETURNING id
-), revoked AS (
+WITH revoked AS (
     UPDATE refresh_tokens SET revoked_at = now()
     WHERE user_id = :user_id AND revoked_at IS NULL AND family_id IS DISTINCT FROM :kept_id::uuid
+    RETURNING id
+), ended AS (
+    UPDATE sessions SET ended_at = now()
+    WHERE user_id = :user_id AND ended_at IS NULL AND id IS DISTINCT FROM :kept_id::uuid
+        AND (SELECT count(*) FROM revoked) >= 0
+    RETURNING id
 )
 SELECT count(*) FROM ended""")
 
 # End one open session of a user, and tell whether there was one.
 _END: Final = Statement("""
-WITH ended AS (
-    UPDATE sessions SET ended_at = now() WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL
+WITH revoked AS (
+    UPDATE refresh_tokens SET revoked_at = now()
+    WHERE family_id = :session_id AND user_id = :user_id AND revoked_at IS NULL
     RETURNING id
-), revoked AS (
-    UPDATE refresh_tokens t SET revoked_at = now()
-    FROM ended WHERE t.family_id = ended.id AND t.revoked_at IS NULL
+), ended AS (
+    UPDATE sessions SET ended_at = now()
+    WHERE id = :session_id AND user_id = :user_id AND ended_at IS NULL
+        AND (SELECT count(*) FROM revoked) >= 0
+    RETURNING id
 )
 SELECT count(*) > 0 FROM ended""")
 
