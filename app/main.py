@@ -37,9 +37,10 @@ CORS_SECONDS: Final = 600
 DESCRIPTION: Final = """
 Run predictions and train models as jobs, follow them live, and read their results.
 
-Sign in with `POST /token` (the *Authorize* button), create a job with `POST /jobs/batch-predict`, and follow
-it at the `stream_url` in the response. Send an `Idempotency-Key` to make create requests safe to retry. Every
-error response is an `application/problem+json` document (RFC 9457) with a stable `code`.
+Sign in with `POST /token` (the *Authorize* button), or send an API key as the bearer token. Create a job with
+`POST /jobs/batch-predict`, and follow it at the `stream_url` in the response. Send an `Idempotency-Key` to
+make create requests safe to retry. Every error response is an `application/problem+json` document (RFC 9457)
+with a stable `code`.
 """
 
 

@@ -1,14 +1,21 @@
-"""Identifies the caller behind a bearer token, with at most one query per token and second."""
+"""Identifies the caller behind a bearer token, with at most one query per token and second.
+
+A bearer token is an access token or an API key.
+"""
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 import asyncpg
 
 from app.auth import queries
+from app.auth.api_keys import key_format
+from app.auth.api_keys import queries as api_keys
 from app.auth.permissions import Permission, Scope, permissions_of
 from app.auth.roles import Role
 from app.auth.tokens import AccessClaims, Tokens
@@ -17,7 +24,7 @@ from app.core.database import Database
 from app.core.errors import PermissionDenied, Unauthorized
 
 LIFETIME_SECONDS: Final = 1.0
-"""Maximum time for which a demoted, deactivated or deleted user, or an ended session, keeps former rights."""
+"""Maximum time for which a demoted or disabled user, an ended session or a revoked key keeps its rights."""
 
 MAX_REMEMBERED: Final = 10_000
 
@@ -77,39 +84,89 @@ async def renew(connection: asyncpg.Connection, identity: Identity) -> Identity:
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    identity: Identity
+    identity: Identity | None  # None: the token is rejected
     until: float  # by the loop's clock
-    expires_at: float  # of the token, by the wall clock
+
+    def is_current(self) -> bool:
+        if self.until <= asyncio.get_running_loop().time():
+            return False
+        expires_at = None if self.identity is None else self.identity.token_expires_at
+        return expires_at is None or expires_at >= time.time()
 
 
 class Identities:
-    """Identifies callers by token. Caches valid identities for `LIFETIME_SECONDS`, rejections never."""
+    """Identifies callers by token, and caches identities for `lifetime_seconds`.
 
-    def __init__(self, tokens: Tokens, database: Database, *, max_remembered: int = MAX_REMEMBERED) -> None:
+    Rejected API keys are cached too, since a service may go on sending one for hours. `on_key_used` gets the
+    id of each valid API key, once per query.
+    """
+
+    def __init__(
+        self,
+        tokens: Tokens,
+        database: Database,
+        *,
+        on_key_used: Callable[[UUID], None] = lambda key_id: None,
+        lifetime_seconds: float = LIFETIME_SECONDS,
+        max_remembered: int = MAX_REMEMBERED,
+    ) -> None:
         self._tokens = tokens
         self._database = database
+        self._on_key_used = on_key_used
+        self._lifetime_seconds = lifetime_seconds
         self._max_remembered = max_remembered
-        self._remembered: dict[str, _Remembered] = {}
+        self._accepted: dict[str, _Remembered] = {}
+        # Apart, so that a flood of keys that do not exist displaces no valid identity.
+        self._rejected: dict[str, _Remembered] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def identify(self, token: str) -> Identity:
-        """Return the active user of an access token.
+        """Return the active user of an access token or an API key.
 
         Raises Unauthorized for an invalid token, and DatabaseUnavailable.
         """
-        remembered = self._remembered.get(token)
-        now = asyncio.get_running_loop().time()
-        if remembered is not None and remembered.until > now and remembered.expires_at >= time.time():
-            return remembered.identity
-        claims = self._tokens.verify_access(token)
-        identity = await self._load(claims)
-        self._remember(token, _Remembered(identity, now + LIFETIME_SECONDS, claims.expires_at))
-        return identity
+        known = self._recall(token) or await self._load_once(token)
+        if known.identity is None:
+            raise Unauthorized
+        return known.identity
 
     def forget(self) -> None:
         """Empty the cache."""
-        self._remembered.clear()
+        self._accepted.clear()
+        self._rejected.clear()
 
-    async def _load(self, claims: AccessClaims) -> Identity:
+    def _recall(self, token: str) -> _Remembered | None:
+        known = self._accepted.get(token) or self._rejected.get(token)
+        return known if known is not None and known.is_current() else None
+
+    async def _load_once(self, token: str) -> _Remembered:
+        """Ask Postgres. Of concurrent requests with the same token, one asks, and the others wait for it."""
+        subject = self._parse(token)
+        # Held by this variable: the dictionary keeps only locks that are in use.
+        lock = self._locks.setdefault(token, asyncio.Lock())
+        async with lock:
+            known = self._recall(token)
+            if known is None:
+                until = asyncio.get_running_loop().time() + self._lifetime_seconds
+                identity: Identity | None
+                if isinstance(subject, AccessClaims):
+                    identity = await self._load_user(subject)
+                else:
+                    identity = await self._load_key(subject, token)
+                known = _Remembered(identity, until)
+                self._remember(token, known)
+            return known
+
+    def _parse(self, token: str) -> AccessClaims | UUID:
+        """Return the claims of an access token, or the id of an API key. Raises Unauthorized."""
+        if not token.startswith(key_format.PREFIX):
+            return self._tokens.verify_access(token)
+        key_id = key_format.id_of(token)
+        if key_id is None:
+            raise Unauthorized
+        return key_id
+
+    async def _load_user(self, claims: AccessClaims) -> Identity:
         credential = Credential(claims.user_id, claims.session_id)
         async with self._database.connection() as connection:
             role = await queries.active_role(connection, credential)
@@ -117,9 +174,20 @@ class Identities:
             raise Unauthorized
         return Identity(claims.user_id, role, claims.expires_at, claims.session_id)
 
-    def _remember(self, token: str, remembered: _Remembered) -> None:
+    async def _load_key(self, key_id: UUID, text: str) -> Identity | None:
+        async with self._database.connection() as connection:
+            key = await api_keys.valid_key(connection, key_id)
+        if key is None or not key_format.is_key(text, key.key_hash):
+            return None
+        self._on_key_used(key_id)
+        expires_at = None if key.expires_at is None else key.expires_at.timestamp()
+        return Identity(key.user_id, key.role, expires_at, key_id=key_id, scopes=key.scopes)
+
+    def _remember(self, token: str, known: _Remembered) -> None:
         # Removed and inserted again, so that the first entry is always the oldest.
-        self._remembered.pop(token, None)
-        if len(self._remembered) >= self._max_remembered:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[token] = remembered
+        self._accepted.pop(token, None)
+        self._rejected.pop(token, None)
+        cache = self._rejected if known.identity is None else self._accepted
+        if len(cache) >= self._max_remembered:
+            del cache[next(iter(cache))]
+        cache[token] = known

@@ -24,6 +24,7 @@ class Permission(StrEnum):
     DATASETS_WRITE = "datasets:write"
     OPERATE = "operate"
     ADMIN = "admin"
+    CREDENTIALS = "credentials"
     ACCOUNT_READ = "account:read"
     ACCOUNT = "account"
 
@@ -49,6 +50,9 @@ DESCRIPTIONS: Final[Mapping[Permission, str]] = {
     Permission.DATASETS_WRITE: "Upload and delete your datasets",
     Permission.OPERATE: "See and control the jobs of all users, the queues, the workers and the dead letters",
     Permission.ADMIN: "Manage users, roles, invitations and quotas, and read the audit log",
+    Permission.CREDENTIALS: (
+        "Reset passwords, end sessions and revoke API keys of other users, and make administrators"
+    ),
     Permission.ACCOUNT_READ: "See your account and your quota",
     Permission.ACCOUNT: "Change your password, and manage your sessions and API keys",
 }
@@ -74,10 +78,11 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.VIEWER: _VIEWER,
     Role.USER: _USER,
     Role.OPERATOR: _OPERATOR,
-    Role.ADMIN: _OPERATOR | {Permission.ADMIN},
+    Role.ADMIN: _OPERATOR | {Permission.ADMIN, Permission.CREDENTIALS},
 }
 
-# No scope includes `account`: a leaked API key must not be able to create another one.
+# No scope includes `account` or `credentials`: a leaked API key must not be able to create another one, or to
+# take over an account.
 SCOPE_PERMISSIONS: Final[Mapping[Scope, frozenset[Permission]]] = {
     Scope.JOBS_READ: frozenset({Permission.ACCOUNT_READ, Permission.JOBS_READ}),
     Scope.JOBS_WRITE: frozenset({Permission.ACCOUNT_READ, Permission.JOBS_WRITE}),

@@ -14,7 +14,10 @@ from app.auth.values import Credential, User
 from app.core.sql import RowSet, Statement
 
 CREDENTIAL_IS_VALID: Final = """u.id = held.user_id AND u.is_active AND (held.session_id IS NULL OR EXISTS (
-    SELECT FROM sessions s WHERE s.id = held.session_id AND s.user_id = u.id AND s.ended_at IS NULL))"""
+    SELECT FROM sessions s WHERE s.id = held.session_id AND s.user_id = u.id AND s.ended_at IS NULL))
+    AND (held.key_id IS NULL OR EXISTS (
+    SELECT FROM api_keys k WHERE k.id = held.key_id AND k.user_id = u.id
+        AND (k.expires_at IS NULL OR k.expires_at > now())))"""
 """Whether the credential in the row `held` still authenticates the user in the row `u` of `users`."""
 
 # Which role does this credential give, if it is still valid?
@@ -59,7 +62,7 @@ async def user_id(connection: asyncpg.Connection, username: str) -> UUID | None:
 
 
 async def active_role(connection: asyncpg.Connection, credential: Credential) -> Role | None:
-    """The role of a caller; None if the account is disabled or deleted, or the session has ended."""
+    """The role of a caller; None if the account is disabled, or the session or API key has ended."""
     role: str | None = await _ACTIVE_ROLE.fetchval(
         connection,
         user_id=credential.user_id,

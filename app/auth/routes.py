@@ -68,6 +68,8 @@ async def create_user(
     is_admin = creator is not None and creator.is_admin
     if not is_admin:
         _ensure_may_register(settings, creator, body.role, invitation)
+    if creator is not None and body.role is Role.ADMIN:
+        creator.ensure(Permission.CREDENTIALS)
     passwords.accept(password, body.username)
     if not is_admin:
         await _count_sign_up(auth, database, source.network)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.audit.refusals import Refusals, open_refusals
+from app.auth.api_keys.usage import KeyUsage, open_key_usage
 from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns
 from app.auth.identities import Identities
@@ -25,12 +26,13 @@ MAX_WAITING_REFRESHES: Final = 200
 
 @dataclass(frozen=True)
 class AuthServices:
-    """Verifies passwords and tokens, counts requests, and limits the rate of sign-ins and sign-ups."""
+    """Verifies passwords, tokens and API keys, counts requests, and limits sign-ins and sign-ups."""
 
     tokens: Tokens
     passwords: Passwords
     identities: Identities
     usage: Usage
+    key_usage: KeyUsage
     rate_limits: RateLimits
     sign_ins: SignIns
     refusals: Refusals
@@ -48,13 +50,15 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
     async with (
         open_passwords() as passwords,
         open_usage(resources.database) as usage,
+        open_key_usage(resources.database) as key_usage,
         open_refusals(resources.database) as refusals,
     ):
         yield AuthServices(
             tokens=tokens,
             passwords=passwords,
-            identities=Identities(tokens, resources.database),
+            identities=Identities(tokens, resources.database, on_key_used=key_usage.note),
             usage=usage,
+            key_usage=key_usage,
             rate_limits=rate_limits,
             refusals=refusals,
             sign_ins=SignIns(

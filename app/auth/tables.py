@@ -1,14 +1,18 @@
-"""Tables of users, their sessions and tokens, invitations and failed attempts."""
+"""Tables of users, their sessions, tokens and API keys, invitations and failed attempts."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Column, DateTime, LargeBinary, Text, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, DateTime, LargeBinary, Text, text
 from sqlmodel import Field, Index, SQLModel
 
+from app.auth.permissions import Scope
 from app.auth.roles import Role
 from app.core import ids
 from app.core.schema import enum_check, enum_column, timestamp_column
+
+_SCOPES: Final = ", ".join(f"'{scope}'" for scope in Scope)
 
 
 class User(SQLModel, table=True):
@@ -68,6 +72,26 @@ class RefreshToken(SQLModel, table=True):
     created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
     # Accepted from the cookie of a browser, and nowhere else; false: never from a cookie.
     in_cookie: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+
+
+class ApiKey(SQLModel, table=True):
+    """A credential of a service, by the hash of its text. It permits no more than its scopes do."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (
+        CheckConstraint(f"scopes <> '{{}}' AND scopes <@ ARRAY[{_SCOPES}]", name="scopes"),
+        Index("ix_api_keys_user_id", "user_id", "id"),
+        Index("ix_api_keys_expired", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+    )
+
+    id: UUID = Field(default_factory=ids.new_id, primary_key=True)
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    name: str = Field(sa_type=Text)
+    key_hash: bytes = Field(sa_type=LargeBinary)
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))
+    expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    last_used_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
 
 
 class PasswordReset(SQLModel, table=True):

@@ -9,6 +9,7 @@ from typer.main import get_command
 from app.cli import service_commands
 from app.cli.errors import CommandFailed, ExitCode
 from app.cli.jobs.commands import jobs
+from app.cli.keys.commands import keys
 from app.cli.output import print_error
 from app.core import hardening
 from app.core.errors import AppError, ConfigurationError
@@ -35,6 +36,7 @@ app = typer.Typer(
 )
 service_commands.add_to(app)
 app.add_typer(jobs, name="jobs")
+app.add_typer(keys, name="keys")
 
 
 def _print_version(is_wanted: bool) -> None:

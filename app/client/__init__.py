@@ -11,6 +11,7 @@
 generators that do no I/O; `blocking` and `asynchronous` execute the steps of a flow.
 """
 
+from app.client.api_keys import ApiKey
 from app.client.asynchronous import AsyncHeadrace
 from app.client.blocking import Headrace
 from app.client.data import Dataset, Model, Predictions, Row, RowError
@@ -36,6 +37,7 @@ from app.client.retry import RetryConfig
 from app.client.values import Event, Explanation, Job, JobError, Submitted
 
 __all__ = [
+    "ApiKey",
     "AsyncHeadrace",
     "BadRequest",
     "Conflict",

@@ -10,9 +10,11 @@ from typing import Any, Self, TypeVar, Unpack, assert_never
 import httpx
 
 from app.client import steps, transport
+from app.client.api_keys import AnyApiKey, ApiKey, Scope
 from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.opening import AsyncOpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.reading import blocks
 from app.client.retry import RetryConfig
@@ -39,14 +41,22 @@ class AsyncHeadrace(Client):
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        api_key: str | None = None,
         retry_config: RetryConfig | None = None,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        """Connect to the server at `url` with a username and password, or with a token.
+        """Connect to the server at `url` with a username and password, an API key, or a token.
 
         Pass your own `http` client to set certificates or proxies; you close it.
         """
-        super().__init__(url, username=username, password=password, token=token, retry_config=retry_config)
+        super().__init__(
+            url,
+            username=username,
+            password=password,
+            token=token,
+            api_key=api_key,
+            retry_config=retry_config,
+        )
         self._owns_http = http is None
         self._http = http or httpx.AsyncClient(limits=transport.limits(), mounts=transport.direct())
         self._lock = asyncio.Lock()
@@ -55,7 +65,7 @@ class AsyncHeadrace(Client):
     def from_environment(cls, *, retry_config: RetryConfig | None = None, **account: Unpack[Account]) -> Self:
         """Connect with HEADRACE_URL and HEADRACE_TOKEN, or HEADRACE_USERNAME and HEADRACE_PASSWORD.
 
-        Arguments override the environment. Raises MissingCredentials.
+        HEADRACE_TOKEN may be an API key. Arguments override the environment. Raises MissingCredentials.
         """
         return cls(**transport.account(account), retry_config=retry_config)
 
@@ -186,6 +196,23 @@ class AsyncHeadrace(Client):
         """Iterate over the models that you can predict with, newest first."""
         return self._iterate(self._core.models(page_size))
 
+    async def create_api_key(
+        self, name: str, scopes: Sequence[Scope], *, expires_in_seconds: int | None = None
+    ) -> ApiKey:
+        """Create an API key of yours; its `key` is returned only now. Needs your username and password.
+
+        Never retried: if the connection breaks, look in `api_keys` whether it was created, and revoke it.
+        """
+        return await self._run(self._core.keys.create(name, scopes, expires_in_seconds))
+
+    def api_keys(self, *, owner: str | None = None, page_size: int = 100) -> AsyncIterator[ApiKey]:
+        """Iterate over your API keys, newest first; administrators name another `owner`, or `*` for all."""
+        return self._iterate(self._core.keys.list(owner, page_size))
+
+    async def revoke_api_key(self, key: AnyApiKey) -> None:
+        """Revoke an API key: it stops working within a second. Raises NotFound."""
+        await self._run(self._core.keys.revoke(key))
+
     async def aclose(self) -> None:
         """Close the connections."""
         if self._owns_http:
@@ -207,7 +234,7 @@ class AsyncHeadrace(Client):
             return result
 
     async def _iterate(self, flow: Flow[Any]) -> AsyncGenerator[Any, None]:
-        async with _OpenResponse() as opened:
+        async with AsyncOpenResponse() as opened:
             outcome = Outcome()
             while (step := outcome.resume(flow)) is not None:
                 if isinstance(step, Emit):
@@ -216,7 +243,7 @@ class AsyncHeadrace(Client):
                 else:
                     outcome = await self._do(step, opened)
 
-    async def _do(self, step: Send | Open | Read | Pause | Exclusive, opened: "_OpenResponse") -> Outcome:
+    async def _do(self, step: Send | Open | Read | Pause | Exclusive, opened: AsyncOpenResponse) -> Outcome:
         try:
             match step:
                 case Send(request=request):
@@ -246,35 +273,3 @@ class AsyncHeadrace(Client):
             with await asyncio.to_thread(request.file.open, "rb") as file:
                 response = await self._http.request(**{**arguments, "content": blocks(file)})
         return transport.to_response(response, response.content)
-
-
-class _OpenResponse:
-    """The response that a flow reads in chunks, if any."""
-
-    def __init__(self) -> None:
-        self._response: httpx.Response | None = None
-        self._chunks: AsyncIterator[bytes] | None = None
-
-    async def open(self, http: httpx.AsyncClient, arguments: dict[str, Any]) -> steps.Response:
-        await self.close()
-        self._response = await http.send(http.build_request(**arguments), stream=True)
-        if not self._response.is_success:
-            return transport.to_response(self._response, await self._response.aread())
-        self._chunks = self._response.aiter_bytes()
-        return transport.to_response(self._response, b"")
-
-    async def read(self) -> bytes:
-        if self._chunks is None:
-            raise RuntimeError("no response is open")
-        return await anext(self._chunks, b"")
-
-    async def close(self) -> None:
-        response, self._response, self._chunks = self._response, None, None
-        if response is not None:
-            await response.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()

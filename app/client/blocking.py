@@ -11,9 +11,11 @@ from typing import Any, Self, TypeVar, Unpack, assert_never
 import httpx
 
 from app.client import steps, transport
+from app.client.api_keys import AnyApiKey, ApiKey, Scope
 from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.opening import OpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
 from app.client.retry import RetryConfig
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
@@ -39,14 +41,22 @@ class Headrace(Client):
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        api_key: str | None = None,
         retry_config: RetryConfig | None = None,
         http: httpx.Client | None = None,
     ) -> None:
-        """Connect to the server at `url` with a username and password, or with a token.
+        """Connect to the server at `url` with a username and password, an API key, or a token.
 
         Pass your own `http` client to set certificates or proxies; you close it.
         """
-        super().__init__(url, username=username, password=password, token=token, retry_config=retry_config)
+        super().__init__(
+            url,
+            username=username,
+            password=password,
+            token=token,
+            api_key=api_key,
+            retry_config=retry_config,
+        )
         self._owns_http = http is None
         self._http = http or httpx.Client(limits=transport.limits(), mounts=transport.direct())
         self._lock = threading.Lock()
@@ -55,7 +65,7 @@ class Headrace(Client):
     def from_environment(cls, *, retry_config: RetryConfig | None = None, **account: Unpack[Account]) -> Self:
         """Connect with HEADRACE_URL and HEADRACE_TOKEN, or HEADRACE_USERNAME and HEADRACE_PASSWORD.
 
-        Arguments override the environment. Raises MissingCredentials.
+        HEADRACE_TOKEN may be an API key. Arguments override the environment. Raises MissingCredentials.
         """
         return cls(**transport.account(account), retry_config=retry_config)
 
@@ -184,6 +194,23 @@ class Headrace(Client):
         """Iterate over the models that you can predict with, newest first."""
         return self._iterate(self._core.models(page_size))
 
+    def create_api_key(
+        self, name: str, scopes: Sequence[Scope], *, expires_in_seconds: int | None = None
+    ) -> ApiKey:
+        """Create an API key of yours; its `key` is returned only now. Needs your username and password.
+
+        Never retried: if the connection breaks, look in `api_keys` whether it was created, and revoke it.
+        """
+        return self._run(self._core.keys.create(name, scopes, expires_in_seconds))
+
+    def api_keys(self, *, owner: str | None = None, page_size: int = 100) -> Iterator[ApiKey]:
+        """Iterate over your API keys, newest first; administrators name another `owner`, or `*` for all."""
+        return self._iterate(self._core.keys.list(owner, page_size))
+
+    def revoke_api_key(self, key: AnyApiKey) -> None:
+        """Revoke an API key: it stops working within a second. Raises NotFound."""
+        self._run(self._core.keys.revoke(key))
+
     def close(self) -> None:
         """Close the connections."""
         if self._owns_http:
@@ -205,7 +232,7 @@ class Headrace(Client):
             return result
 
     def _iterate(self, flow: Flow[Any]) -> Generator[Any, None, None]:
-        with _OpenResponse() as opened:
+        with OpenResponse() as opened:
             outcome = Outcome()
             while (step := outcome.resume(flow)) is not None:
                 if isinstance(step, Emit):
@@ -214,7 +241,7 @@ class Headrace(Client):
                 else:
                     outcome = self._do(step, opened)
 
-    def _do(self, step: Send | Open | Read | Pause | Exclusive, opened: "_OpenResponse") -> Outcome:
+    def _do(self, step: Send | Open | Read | Pause | Exclusive, opened: OpenResponse) -> Outcome:
         try:
             match step:
                 case Send(request=request):
@@ -244,35 +271,3 @@ class Headrace(Client):
             with request.file.open("rb") as file:
                 response = self._http.request(**{**arguments, "content": file})
         return transport.to_response(response, response.content)
-
-
-class _OpenResponse:
-    """The response that a flow reads in chunks, if any."""
-
-    def __init__(self) -> None:
-        self._response: httpx.Response | None = None
-        self._chunks: Iterator[bytes] | None = None
-
-    def open(self, http: httpx.Client, arguments: dict[str, Any]) -> steps.Response:
-        self.close()
-        self._response = http.send(http.build_request(**arguments), stream=True)
-        if not self._response.is_success:
-            return transport.to_response(self._response, self._response.read())
-        self._chunks = self._response.iter_bytes()
-        return transport.to_response(self._response, b"")
-
-    def read(self) -> bytes:
-        if self._chunks is None:
-            raise RuntimeError("no response is open")
-        return next(self._chunks, b"")
-
-    def close(self) -> None:
-        response, self._response, self._chunks = self._response, None, None
-        if response is not None:
-            response.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

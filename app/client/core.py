@@ -1,6 +1,6 @@
 """Every method of the client as a flow: the requests it sends, and how it reads the responses."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -9,6 +9,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from app.client import downloading, options
+from app.client.api_keys import ApiKeys
 from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import BadRequest, HeadraceError, WaitTimeout
 from app.client.exchange import Exchange, json_request, parse_json
@@ -48,11 +49,13 @@ class Core:
         username: str | None = None,
         password: str | None = None,
         token: str | None = None,
+        api_key: str | None = None,
         retry_config: RetryConfig | None = None,
     ) -> None:
         self.retry_config = retry_config or RetryConfig()
-        session = Session(username=username, password=password, token=token)
+        session = Session(username=username, password=password, token=token, api_key=api_key)
         self._exchange = Exchange(session, self.retry_config)
+        self.keys = ApiKeys(self._exchange)
 
     def submit(
         self,
@@ -120,11 +123,11 @@ class Core:
 
     def datasets(self, page_size: int) -> Flow[None]:
         """Emit datasets, newest first."""
-        return self._pages("/datasets", Dataset.parse, page_size)
+        return self._exchange.pages("/datasets", Dataset.parse, page_size)
 
     def models(self, page_size: int) -> Flow[None]:
         """Emit models, newest first."""
-        return self._pages("/models", Model.parse, page_size)
+        return self._exchange.pages("/models", Model.parse, page_size)
 
     def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
         """Create a job of any kind. All attempts send one idempotency key, so that they create one job."""
@@ -141,7 +144,7 @@ class Core:
 
     def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
         """Emit jobs, newest first; fetch pages as needed."""
-        return self._pages("/jobs", Job.parse, page_size, options.filter_params(filters))
+        return self._exchange.pages("/jobs", Job.parse, page_size, options.filter_params(filters))
 
     def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
         """Return the job once it has ended. Raises WaitTimeout."""
@@ -230,26 +233,6 @@ class Core:
     def explain(self, job: AnyJob) -> Flow[Explanation]:
         """Fetch the explanation of a job."""
         return self._exchange.read(Explanation.parse, Request("GET", f"{_path(job)}/explain"))
-
-    def _pages(
-        self,
-        path: str,
-        parse: Callable[[Mapping[str, Any]], Any],
-        page_size: int,
-        filters: Mapping[str, str] | None = None,
-    ) -> Flow[None]:
-        """Emit the items of a listing; fetch pages as needed."""
-        params = {"limit": str(page_size), **(filters or {})}
-        while True:
-            items, cursor = yield from self._exchange.read(
-                lambda page: ([parse(item) for item in page["items"]], page.get("next_cursor")),
-                Request("GET", path, params=params),
-            )
-            for item in items:
-                yield Emit(item)
-            if cursor is None:
-                return
-            params = {**params, "cursor": str(cursor)}
 
     def _late_predictions(self, job: str) -> Flow[Predictions]:
         """Wait for a prediction that took longer, and return it as `predict` does."""

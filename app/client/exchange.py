@@ -8,7 +8,7 @@ from app.client import errors, steps
 from app.client.errors import HeadraceError, UnexpectedResponse
 from app.client.retry import RetryConfig, RetryState
 from app.client.session import Session
-from app.client.steps import Ask, Flow, Pause, Request, Response
+from app.client.steps import Ask, Emit, Flow, Pause, Request, Response
 
 MAX_RENEWALS: Final = 3
 """New tokens per request: if the server rejects more, the token is not the reason."""
@@ -49,6 +49,26 @@ class Exchange:
                 return (yield from attempt())
             except HeadraceError as error:
                 yield Pause(retry_state.pause_seconds(error))
+
+    def pages(
+        self,
+        path: str,
+        parse: Callable[[Mapping[str, Any]], Any],
+        page_size: int,
+        filters: Mapping[str, str] | None = None,
+    ) -> Flow[None]:
+        """Emit the items of a listing; fetch pages as needed."""
+        params = {"limit": str(page_size), **(filters or {})}
+        while True:
+            items, cursor = yield from self.read(
+                lambda page: ([parse(item) for item in page["items"]], page.get("next_cursor")),
+                Request("GET", path, params=params),
+            )
+            for item in items:
+                yield Emit(item)
+            if cursor is None:
+                return
+            params = {**params, "cursor": str(cursor)}
 
     def once(self, request: Request) -> Flow[Response]:
         """Send a request without retries, but with a new token if the server rejects the old one."""

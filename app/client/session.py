@@ -12,17 +12,27 @@ OK: Final = 200
 
 
 class Session:
-    """The tokens of one client.
+    """The tokens of one client, or its API key.
 
     A refresh token can be used once. A second use revokes all tokens of the same sign-in, so a refresh whose
     response was lost is never repeated: the client signs in with the password instead.
     """
 
-    def __init__(self, *, username: str | None, password: str | None, token: str | None) -> None:
+    def __init__(
+        self,
+        *,
+        username: str | None,
+        password: str | None,
+        token: str | None,
+        api_key: str | None = None,
+    ) -> None:
+        if token is not None and api_key is not None:
+            raise MissingCredentials("Pass a token or an API key, not both.")
+        token = api_key if token is None else token
         if token is None and (username is None or password is None):
-            raise MissingCredentials("Pass a token, or a username and a password.")
+            raise MissingCredentials("Pass an API key, a token, or a username and a password.")
         if token is not None and not (token.isascii() and token.isprintable() and token):
-            raise MissingCredentials("The token contains characters that are not allowed in tokens.")
+            raise MissingCredentials("The token or API key contains characters that are not allowed there.")
         self._username = username
         self._password = password
         self._access = token

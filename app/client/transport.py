@@ -24,6 +24,7 @@ class Account(TypedDict, total=False):
     username: str | None
     password: str | None
     token: str | None
+    api_key: str | None
 
 
 class Client:
@@ -36,10 +37,13 @@ class Client:
         username: str | None,
         password: str | None,
         token: str | None,
+        api_key: str | None,
         retry_config: RetryConfig | None,
     ) -> None:
         self.url = _check_url(url)
-        self._core = Core(username=username, password=password, token=token, retry_config=retry_config)
+        self._core = Core(
+            username=username, password=password, token=token, api_key=api_key, retry_config=retry_config
+        )
 
     def _httpx_arguments(self, request: Request) -> dict[str, Any]:
         retry_config = self._core.retry_config
@@ -79,10 +83,17 @@ def to_response(response: httpx.Response, body: bytes) -> Response:
 
 
 def account(given: Account, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """Return the arguments of a client: from `given`, else HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD."""
+    """Return the arguments of a client: from `given`, else HEADRACE_URL, _TOKEN, _USERNAME and _PASSWORD.
+
+    HEADRACE_TOKEN may be an API key.
+    """
     explicit = {name: value for name, value in given.items() if value is not None}
     url = explicit.get("url") or environment.get("HEADRACE_URL") or DEFAULT_URL
     token = explicit.get("token")
+    if "api_key" in explicit:
+        if token is not None:
+            raise MissingCredentials("Pass a token or an API key, not both.")
+        return {"url": url, "api_key": explicit["api_key"]}
     if token is None and "username" not in explicit and "password" not in explicit:
         token = environment.get("HEADRACE_TOKEN") or None
     if token is not None:

@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     previous_secret_key: SecretStr | None = None
     access_token_seconds: int = Field(default=1800, ge=1, le=MAX_ACCESS_TOKEN_SECONDS)
     refresh_token_seconds: int = Field(default=1_209_600, ge=1)
+    max_api_keys_per_user: int = Field(default=50, ge=0)
+    max_api_key_seconds: int = Field(default=0, ge=0)
     registration: Registration = Registration.OPEN
     registration_open: bool | None = None
     audit_retention_seconds: int = Field(default=365 * 86_400, ge=86_400)

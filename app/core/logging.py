@@ -1,6 +1,7 @@
 """Structured logging to stderr: one line per record, JSON in production, plain text in development."""
 
 import logging
+import re
 import sys
 from functools import lru_cache
 from typing import Any
@@ -11,6 +12,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from app.core.config import Settings
 
 _NOISY = {"arq": logging.WARNING, "uvicorn.access": logging.WARNING, "uvicorn.error": logging.WARNING}
+# Users paste them into paths. `app.auth.api_keys.key_format` defines the format; core cannot import it.
+_API_KEY = re.compile(r"hr_[0-9a-f]{32}_[0-9A-Za-z]+")
 _SECRET_NAMES = ("password", "secret", "token", "authorization", "ticket", "cookie")
 
 
@@ -77,10 +80,12 @@ _tracebacks = structlog.processors.ExceptionRenderer(
 
 
 def hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Replace the values of keys that are named like secrets."""
-    for name in event:
+    """Replace values whose names are those of secrets, and API keys in any text."""
+    for name, value in event.items():
         if _is_secret(name):
             event[name] = "[hidden]"
+        elif isinstance(value, str) and "hr_" in value:
+            event[name] = _API_KEY.sub("[hidden]", value)
     return event
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from app.audit import commands as audit
 from app.auth import rate_limits
+from app.auth.api_keys import commands as api_keys
 from app.auth.invitations import commands as invitations
 from app.auth.password_resets import commands as password_resets
 from app.auth.sessions import commands as sessions
@@ -55,6 +56,7 @@ class Prune:
         await invitations.prune(connection)
         audit_retention = timedelta(seconds=settings.audit_retention_seconds)
         await audit.prune(connection, audit_retention, limit=AUDIT_ENTRIES_AT_ONCE)
+        await api_keys.prune(connection)
         await workers.prune(connection, timedelta(seconds=settings.lease_seconds))
         return partial(delete_files, self._storage, with_files)
 

@@ -60,6 +60,9 @@ BEGIN
         REVOKE ALL ON public.sessions, public.password_resets, public.invitations, public.retired_usernames
             FROM headrace_readonly;
     END IF;
+    IF to_regclass('public.api_keys') IS NOT NULL THEN
+        REVOKE ALL ON public.api_keys FROM headrace_readonly;
+    END IF;
     -- The application adds entries to the audit log and seals them. It changes and deletes none.
     IF to_regclass('public.audit_log') IS NOT NULL THEN
         REVOKE ALL ON public.audit_log, public.audit_chain FROM headrace_app, headrace_readonly;

@@ -124,7 +124,7 @@ async def test_maintenance_seals_entries(resources: Resources) -> None:
     running = asyncio.create_task(Maintenance(resources).run_forever())
 
     async def is_sealed() -> bool:
-        return (await entries(resources.database))[0]["seq"] == 1
+        return bool((await entries(resources.database))[0]["seq"] == 1)
 
     assert await until(is_sealed, seconds=30)
     running.cancel()

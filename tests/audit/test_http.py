@@ -317,6 +317,25 @@ async def cancelling_a_group(world: World) -> Act:
     return act
 
 
+async def creating_a_key(world: World) -> Act:
+    tokens = await world.ada()
+
+    async def act() -> None:
+        body = {"name": "ci", "scopes": ["jobs:read"]}
+        created = await world.client.post("/api-keys", json=body, headers=bearer(tokens))
+        world.secrets.append(created.json()["key"])
+
+    return act
+
+
+async def revoking_a_key(world: World) -> Act:
+    tokens = await world.ada()
+    body = {"name": "ci", "scopes": ["jobs:read"]}
+    created = (await world.client.post("/api-keys", json=body, headers=bearer(tokens))).json()
+    world.secrets.append(created["key"])
+    return lambda: world.client.delete(f"/api-keys/{created['key_id']}", headers=bearer(tokens))
+
+
 CASES: Final = (
     Case(sign_up, Action.USER_CREATED, None),
     Case(create_as_administrator, Action.USER_CREATED, "root"),
@@ -343,6 +362,8 @@ CASES: Final = (
     Case(deleting_a_user, Action.USER_DELETED, "root"),
     Case(inviting, Action.INVITATION_ISSUED, "root"),
     Case(revoking_an_invitation, Action.INVITATION_REVOKED, "root"),
+    Case(creating_a_key, Action.API_KEY_CREATED, "ada"),
+    Case(revoking_a_key, Action.API_KEY_REVOKED, "ada"),
     Case(deleting_a_dataset, Action.DATASET_DELETED, "alice"),
     Case(deleting_a_model, Action.MODEL_DELETED, "alice"),
     Case(deleting_a_version, Action.MODEL_VERSION_DELETED, "alice"),
@@ -360,8 +381,6 @@ NOT_OVER_HTTP: Final = {Action.PASSWORD_SET}
 
 NOT_YET: Final = {
     Action.QUOTAS_CHANGED,
-    Action.API_KEY_CREATED,
-    Action.API_KEY_REVOKED,
     Action.QUEUE_CHANGED,
 }
 """Nothing performs these actions yet."""

@@ -1,18 +1,19 @@
 """Every operation of the OpenAPI document for every kind of caller: exactly the documented answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.auth.api_keys import commands
 from app.auth.permissions import Permission, Scope, permissions_of
 from app.auth.roles import Role
 from app.core.database import Database
 from tests.models import versions
-from tests.support import jobs, rows
+from tests.support import api_keys, jobs, rows
 from tests.support.accounts import Account, sign_in
 
 UNKNOWN_ID = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -26,9 +27,20 @@ class Caller:
     role: Role | None
     scopes: frozenset[Scope] | None = None
     is_owner: bool = False
+    is_rejected: bool = False
+
+    @property
+    def is_signed_in(self) -> bool:
+        return self.role is not None and not self.is_rejected
 
     def has(self, permission: Permission) -> bool:
         return self.role is not None and permission in permissions_of(self.role, self.scopes)
+
+
+def with_key(role: Role, *scopes: Scope, is_owner: bool = False) -> Caller:
+    """A caller with an API key of a user with this role."""
+    owner = "the owner" if is_owner else f"a {role}"
+    return Caller(f"key of {owner}: {' '.join(scopes)}", role, frozenset(scopes), is_owner)
 
 
 CALLERS: Final = (
@@ -39,6 +51,13 @@ CALLERS: Final = (
     Caller("admin", Role.ADMIN),
     Caller("owner", Role.USER, is_owner=True),
     Caller("viewing owner", Role.VIEWER, is_owner=True),
+    *(with_key(Role.USER, scope, is_owner=True) for scope in Scope),
+    with_key(Role.VIEWER, *Scope, is_owner=True),
+    with_key(Role.OPERATOR, *Scope),
+    *(with_key(Role.ADMIN, scope) for scope in (Scope.ADMIN, Scope.JOBS_READ)),
+    with_key(Role.ADMIN, *Scope),
+    replace(with_key(Role.ADMIN, *Scope), name="expired key", is_rejected=True),
+    replace(with_key(Role.ADMIN, *Scope), name="revoked key", is_rejected=True),
 )
 
 FOREIGN: Final = {
@@ -47,6 +66,7 @@ FOREIGN: Final = {
     "/dead-letters/{job_id}": (404, "dead_letter_not_found"),
     "/datasets/{dataset_id}": (404, "dataset_not_found"),
     "/models/{name}": (404, "model_not_found"),
+    "/api-keys/{key_id}": (404, "api_key_not_found"),
 }
 """The answer about an object of another user, by the beginning of the path."""
 
@@ -95,6 +115,8 @@ def foreign_answer(method: str, path: str, caller: Caller) -> tuple[int, str] | 
         return None
     if caller.has(Permission.OPERATE) and path.startswith(OPERATED):
         return None
+    if caller.has(Permission.CREDENTIALS) and path.startswith("/api-keys/"):
+        return None
     return FOREIGN[prefix]
 
 
@@ -137,6 +159,7 @@ class Belongings:
             "user_id": str(owner.id),
             "session_id": UNKNOWN_ID,
             "invitation_id": UNKNOWN_ID,
+            "key_id": str((await api_keys.create(store, owner.id, Scope.JOBS_READ)).id),
         }
         return cls(store, owner, fixed)
 
@@ -170,16 +193,28 @@ def is_documented(answer: httpx.Response, operation: dict[str, Any]) -> bool:
     return answer.json()["code"] in problem.get("examples", {})
 
 
+async def headers_of(app: FastAPI, store: Database, caller: Caller, owner: Account) -> dict[str, str]:
+    """The headers of a caller's requests."""
+    if caller.role is None:
+        return {}
+    account = owner if caller.is_owner else await sign_in(app, "mallory", caller.role)
+    if caller.scopes is None:
+        return account.headers
+    key = await api_keys.create(
+        store, account.id, *caller.scopes, expires_in=-1 if caller.name == "expired key" else None
+    )
+    if caller.name == "revoked key":
+        async with store.connection() as connection:
+            await commands.revoke(connection, key.id, user_id=account.id)
+    return key.headers
+
+
 @pytest.mark.parametrize("caller", CALLERS, ids=lambda caller: caller.name)
 async def test_each_operation_answers_each_caller_as_documented(
     app: FastAPI, client: httpx.AsyncClient, store: Database, caller: Caller
 ) -> None:
     owner = await sign_in(app, "alice", Role.USER if not caller.is_owner else caller.role or Role.USER)
-    headers: dict[str, str] = {}
-    if caller.is_owner:
-        headers = owner.headers
-    elif caller.role is not None:
-        headers = (await sign_in(app, "mallory", caller.role)).headers
+    headers = await headers_of(app, store, caller, owner)
     belongings = await Belongings.of(store, owner)
     wrong: dict[str, Any] = {}
     denied = 0
@@ -187,7 +222,9 @@ async def test_each_operation_answers_each_caller_as_documented(
         answer = await ask(client, method, await belongings.fill(path), operation, headers)
         permission = permission_of(operation)
         expected: tuple[int, str] | None = None
-        if f"{method} {path}" in NEEDS_A_COOKIE or (permission is not None and caller.role is None):
+        if caller.is_rejected and "security" in operation:
+            expected = (401, "invalid_token")  # where a token is optional, too
+        elif f"{method} {path}" in NEEDS_A_COOKIE or (permission is not None and not caller.is_signed_in):
             expected = (401, "invalid_token")
         elif permission is not None and not caller.has(permission):
             expected = (403, "forbidden")
@@ -203,4 +240,4 @@ async def test_each_operation_answers_each_caller_as_documented(
             wrong[f"{method} {path}"] = {"expected": expected or "allowed", "got": got}
 
     assert not wrong
-    assert denied >= (50 if caller.role is None else 5)
+    assert denied >= (5 if caller.is_signed_in else 50)

@@ -24,6 +24,7 @@ COMMANDS = [
     ("migrate",),
     ("servers",),
     ("users", "create"),
+    *(("keys", name) for name in ("create", "list", "revoke")),
     *(
         ("jobs", name)
         for name in ("submit", "train", "list", "watch", "cancel", "results", "retry", "explain")
@@ -89,7 +90,9 @@ def test_the_page_documents_every_command_and_option() -> None:
     for command in COMMANDS:
         assert f"### `headrace {' '.join(command)}`" in page
         section = page.partition(f"### `headrace {' '.join(command)}`")[2].partition("\n### ")[0]
-        shared = page.partition("## Options of all `jobs` commands")[2] if command[0] == "jobs" else ""
+        shared = ""
+        if command[0] in ("jobs", "keys"):
+            shared = page.partition("## Options of all `jobs` commands")[2]
         shown = set(re.findall(r"^│ \*? *(--[a-z-]+)", app(*command, "--help").stdout, re.MULTILINE))
         for option in shown - {"--json", "--help"}:
             assert f"`{option}" in section + shared, (command, option)
@@ -118,6 +121,7 @@ def test_the_completion_script_of_the_current_shell_is_printed() -> None:
     ("words", "expected"),
     [
         ("headrace jo", ["jobs"]),
+        ("headrace keys create a --scope models", ["models:*"]),
         ("headrace jobs re", ["results", "retry"]),
         ("headrace jobs list --st", ["--status"]),
         ("headrace jobs list --status comp", ["completed"]),

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from app.client import AsyncHeadrace, Headrace, RetryConfig
 
-ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets", "models"})
+ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets", "models", "api_keys"})
 _END = object()
 
 HURRIED = RetryConfig(first_pause_seconds=0.01, longest_pause_seconds=0.05)

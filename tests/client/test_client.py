@@ -1,6 +1,7 @@
 """Construction of a client, and rules of its code."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.client import AsyncHeadrace, Headrace, HeadraceError, MissingCredentials, errors, transport
+from app.client import ApiKey, AsyncHeadrace, Headrace, HeadraceError, MissingCredentials, errors, transport
 from app.client.retry import RetryConfig, RetryState
 from app.client.steps import Response
 from tests.support.processes import ROOT
@@ -54,6 +55,7 @@ def test_the_client_imports_only_httpx() -> None:
 _WITHOUT_AWAIT = {
     "AsyncGenerator[Any, None]": "Generator[Any, None, None]",
     "AsyncHeadrace": "Headrace",
+    "AsyncOpenResponse": "OpenResponse",
     "AsyncIterator": "Iterator",
     "AsyncClient": "Client",
     "async ": "",
@@ -80,6 +82,15 @@ def test_the_blocking_client_is_the_asynchronous_one_without_await() -> None:
     assert _body(asynchronous) == _body((CLIENT / "blocking.py").read_text())
 
 
+def test_both_clients_read_responses_in_the_same_way() -> None:
+    source = (CLIENT / "opening.py").read_text()
+    blocking, asynchronous = re.findall(r"^class .+?(?=^class |\Z)", source, re.MULTILINE | re.DOTALL)
+    for ours, theirs in _WITHOUT_AWAIT.items():
+        asynchronous = asynchronous.replace(ours, theirs)
+
+    assert _body(asynchronous) == _body(blocking)
+
+
 def _body(source: str) -> list[str]:
     """The code without imports and docstrings, independent of line breaks."""
     tree = ast.parse(source)
@@ -98,7 +109,17 @@ def test_an_invalid_url_is_rejected_at_once(kind: Any, url: str) -> None:
 
 @pytest.mark.parametrize(
     "credentials",
-    [{}, {"username": "ada"}, {"password": "p"}, {"token": ""}, {"token": "a\nb"}, {"token": "é"}],
+    [
+        {},
+        {"username": "ada"},
+        {"password": "p"},
+        {"token": ""},
+        {"token": "a\nb"},
+        {"token": "é"},
+        {"api_key": ""},
+        {"api_key": "hr_é"},
+        {"api_key": "hr_1", "token": "t"},
+    ],
 )
 def test_missing_credentials_are_rejected_at_once(credentials: dict[str, str]) -> None:
     with pytest.raises(MissingCredentials):
@@ -122,6 +143,7 @@ def test_missing_credentials_are_rejected_at_once(credentials: dict[str, str]) -
             {**BY_PASSWORD, "HEADRACE_TOKEN": "t"},
             {"url": URL, "username": "bob", "password": "secret"},
         ),
+        ({"api_key": "hr_1"}, {**BY_PASSWORD, "HEADRACE_TOKEN": "t"}, {"url": URL, "api_key": "hr_1"}),
     ],
 )
 def test_arguments_override_the_environment(
@@ -176,6 +198,20 @@ def test_retry_after_is_seconds_or_a_date(text: str, least: float | None, most: 
 def test_the_repr_of_a_client_has_no_secret() -> None:
     with Headrace(URL, username="ada", password="open sesame") as client:
         assert "sesame" not in f"{client!r} {client.__dict__!r}"
+    with Headrace(URL, api_key="hr_sesame") as client:
+        assert "sesame" not in f"{client!r} {client.__dict__!r}"
+
+
+def test_the_repr_of_an_api_key_has_no_secret() -> None:
+    key = ApiKey.parse({"key_id": "1", "name": "a", "key": "hr_sesame"})
+
+    assert key.key == "hr_sesame"
+    assert "sesame" not in f"{key!r} {key.raw!r}"
+
+
+def test_a_string_is_rejected_as_a_list_of_scopes() -> None:
+    with Headrace(URL, token="t") as client, pytest.raises(TypeError, match="list of scopes"):
+        client.create_api_key("a", "predict")  # type: ignore[arg-type]  # that is the point
 
 
 def test_every_module_is_small() -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import tempfile
-from datetime import timedelta
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -163,7 +163,7 @@ async def test_the_application_records_seals_and_prunes_entries_of_the_audit_log
 
 @pytest.mark.parametrize("statement", CHANGES_OF_THE_AUDIT_LOG)
 def test_the_application_changes_no_entry_of_the_audit_log(migrated: Cluster, statement: str) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="permission denied|must be owner"):
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"permission denied|must be owner"):
         migrated.run(statement, role="headrace_app")
 
 

@@ -20,6 +20,8 @@ from app.auth.invitations.schemas import (
     InvitationRequest,
     InvitationView,
 )
+from app.auth.permissions import Permission
+from app.auth.roles import Role
 from app.core import paging
 from app.core.errors import InvalidCursor
 from app.http import problems
@@ -47,6 +49,8 @@ async def create_invitation(
     response: Response,
 ) -> InvitationIssued:
     """Returns a token that creates one account, even while registration is closed to others."""
+    if body.role is Role.ADMIN:
+        user.ensure(Permission.CREDENTIALS)
     lifetime = timedelta(seconds=body.expires_in_seconds)
     async with database.transaction() as connection:
         invitation, token = await commands.issue(connection, body.role, lifetime)

@@ -14,7 +14,7 @@ from app.audit.values import Entry
 from app.auth import passwords, usernames
 from app.auth import queries as accounts
 from app.auth.actors import actor_of
-from app.auth.deps import AccountOwner, Administrator, AuthDep
+from app.auth.deps import AccountOwner, AuthDep, CredentialsAdministrator
 from app.auth.errors import (
     InvalidPasswordReset,
     TooManyAttempts,
@@ -96,7 +96,11 @@ async def change_password(
     responses=problems.responses(UserNotFound(user="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")),
 )
 async def create_password_reset(
-    user_id: UUID, request: Request, user: Administrator, database: DatabaseDep, response: Response
+    user_id: UUID,
+    request: Request,
+    user: CredentialsAdministrator,
+    database: DatabaseDep,
+    response: Response,
 ) -> PasswordResetIssued:
     """Returns a token that is valid once, for 24 hours. It revokes earlier ones; the password stays valid."""
     async with database.transaction() as connection:

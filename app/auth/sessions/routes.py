@@ -10,7 +10,7 @@ from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType
 from app.audit.values import Entry
 from app.auth.actors import actor_of
-from app.auth.deps import AccountOwner, Administrator
+from app.auth.deps import AccountOwner, CredentialsAdministrator
 from app.auth.errors import SessionNotFound, UserNotFound
 from app.auth.sessions import commands, queries
 from app.auth.sessions.schemas import SessionList, SessionView
@@ -97,7 +97,7 @@ async def end_session(session_id: UUID, request: Request, user: AccountOwner, da
     responses=problems.responses(UserNotFound(user=_EXAMPLE_ID)),
 )
 async def end_sessions_of_user(
-    user_id: UUID, request: Request, user: Administrator, database: DatabaseDep
+    user_id: UUID, request: Request, user: CredentialsAdministrator, database: DatabaseDep
 ) -> None:
     """Ends all sessions of a user. The user can sign in again; disable the account to prevent that."""
     async with database.transaction() as connection:

@@ -14,6 +14,7 @@ import asyncpg
 from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType
 from app.audit.values import Actor, Entry
+from app.auth.api_keys import commands as api_keys
 from app.auth.errors import LastAdministrator, UserNotFound
 from app.auth.roles import Role
 from app.auth.sessions import commands as sessions
@@ -60,7 +61,7 @@ async def change(
     is_active: bool | None = None,
     by: Actor,
 ) -> Account:
-    """Change the role of an account, disable or enable it. Disabling ends its sessions.
+    """Change the role of an account, disable or enable it. Disabling ends its sessions and API keys.
 
     Raises UserNotFound and LastAdministrator.
     """
@@ -73,6 +74,7 @@ async def change(
     assert row is not None  # noqa: S101  # locked
     if is_active is False:
         await sessions.end_all(connection, user_id)
+        await api_keys.revoke_all(connection, user_id)
     changed = Account.from_row(row)
     await audit.record_all(connection, by, _changes(before, changed))
     return changed
@@ -97,6 +99,7 @@ async def close(connection: asyncpg.Connection, user_id: UUID, *, by: Actor) -> 
     before = await _lock(connection, user_id, stays_admin=False)
     await _CLOSE.execute(connection, user_id=user_id)
     await sessions.end_all(connection, user_id)
+    await api_keys.revoke_all(connection, user_id)
     deleted = Entry(Action.USER_DELETED, ObjectType.USER, str(user_id), details={"username": before.username})
     await audit.record(connection, by, deleted)
 

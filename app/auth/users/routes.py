@@ -10,6 +10,7 @@ from app.auth import usernames
 from app.auth.actors import actor_of
 from app.auth.deps import Administrator
 from app.auth.errors import LastAdministrator, UserNotFound
+from app.auth.permissions import Permission
 from app.auth.roles import Role
 from app.auth.schemas import UserView
 from app.auth.users import commands, queries
@@ -80,6 +81,8 @@ async def change_user(
     user_id: UUID, body: UserChange, request: Request, user: Administrator, database: DatabaseDep
 ) -> UserView:
     """Takes effect on the user's tokens within a second. Disabling also ends all sessions; jobs go on."""
+    if body.role is Role.ADMIN:
+        user.ensure(Permission.CREDENTIALS)
     async with database.transaction() as connection:
         changed = await commands.change(
             connection, user_id, role=body.role, is_active=body.is_active, by=actor_of(request, user)

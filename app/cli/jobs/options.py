@@ -54,7 +54,7 @@ class ServerOptions:
         typer.Option(
             "--token",
             metavar="TOKEN",
-            help="Access token instead of username and password. Default: HEADRACE_TOKEN.",
+            help="API key or access token instead of username and password. Default: HEADRACE_TOKEN.",
             rich_help_panel=_SERVER,
         ),
     ] = None

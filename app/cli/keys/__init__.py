@@ -1,0 +1,1 @@
+"""`headrace keys`: API keys over HTTP."""
