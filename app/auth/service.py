@@ -139,12 +139,12 @@ class SignIns:
         """End the session to which the token in a cookie belongs, if it is open."""
         async with self._database.transaction() as connection:
             found = await session_queries.of_cookie(connection, token)
-            if found is None or found.session_id is None:
-                return
-            if await sessions.end(connection, found.user_id, found.session_id):
-                actor = replace(source.actor, user_id=found.user_id, session_id=found.session_id)
-                entry = Entry(Action.SIGN_OUT, ObjectType.SESSION, str(found.session_id))
-                await audit.record(connection, actor, entry)
+            if found is not None and found.session_id is not None:
+                is_ended = await sessions.end(connection, found.user_id, found.session_id)
+                if is_ended:
+                    actor = replace(source.actor, user_id=found.user_id, session_id=found.session_id)
+                    entry = Entry(Action.SIGN_OUT, ObjectType.SESSION, str(found.session_id))
+                    await audit.record(connection, actor, entry)
 
     async def _issue(
         self,
