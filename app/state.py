@@ -12,6 +12,7 @@ from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
 from app.http.body_budget import BodyBudget
+from app.http.rate_limits import RequestRates
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
@@ -71,6 +72,7 @@ async def open_state(
         state = AppState(
             resources=resources,
             body_budget=body_budget,
+            request_rates=RequestRates(settings, resources.redis_pool),
             auth=auth,
             importer=DatasetImporter(resources, tunables.import_limits),
             kinds=kinds,
