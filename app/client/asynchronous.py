@@ -14,6 +14,7 @@ from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.quotas import Quotas
 from app.client.reading import blocks
 from app.client.retry import RetryConfig
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
@@ -185,6 +186,10 @@ class AsyncHeadrace(Client):
     def models(self, *, page_size: int = 100) -> AsyncIterator[Model]:
         """Iterate over the models that you can predict with, newest first."""
         return self._iterate(self._core.models(page_size))
+
+    async def quotas(self) -> Quotas:
+        """Return how much you have, and may have."""
+        return await self._run(self._core.quotas())
 
     async def aclose(self) -> None:
         """Close the connections."""

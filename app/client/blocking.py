@@ -15,6 +15,7 @@ from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
@@ -183,6 +184,10 @@ class Headrace(Client):
     def models(self, *, page_size: int = 100) -> Iterator[Model]:
         """Iterate over the models that you can predict with, newest first."""
         return self._iterate(self._core.models(page_size))
+
+    def quotas(self) -> Quotas:
+        """Return how much you have, and may have."""
+        return self._run(self._core.quotas())
 
     def close(self) -> None:
         """Close the connections."""

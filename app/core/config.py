@@ -112,6 +112,7 @@ class Settings(BaseSettings):
 
     # Storage quotas
     max_user_bytes: int = Field(default=20 * 1024**3, ge=0)
+    max_user_model_bytes: int = Field(default=0, ge=0)
     dataset_quota_bytes: int | None = Field(default=None, ge=0)
 
     # Models

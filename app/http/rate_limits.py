@@ -224,7 +224,7 @@ class RequestRates:
             if window.take(now):  # another request has leased some meanwhile
                 return
             if now < window.full_until:
-                self._refuse(scope, policy, window.full_until - now)
+                self._refuse(scope, policy, window.lease_ends_at - now)
             if now < self._retry_at:
                 return
             if self._is_alone:
@@ -236,12 +236,12 @@ class RequestRates:
                 self._count_alone(error, window)
                 return
             self._count_together()
+            window.lease_ends_at = now + lease.seconds
+            window.shared_remaining = lease.remaining
             if not lease.requests:
                 window.full_until = now + min(lease.seconds, RETRY_SECONDS)
                 self._refuse(scope, policy, lease.seconds)
             window.leased = lease.requests - 1
-            window.lease_ends_at = now + lease.seconds
-            window.shared_remaining = lease.remaining
 
     def _count_alone(self, error: BaseException, window: _Window) -> None:
         window.shared_remaining = None

@@ -114,8 +114,8 @@ async def test_an_invalid_token_is_no_way_around_the_limit_of_the_network(
 ) -> None:
     async with api(settings) as client:
         for number in range(LIMIT):
-            headers = {"Authorization": f"{authorization}{number or ''}".encode()}
-            assert (await client.get(PAGE, headers=headers)).status_code == 200
+            header = (b"Authorization", f"{authorization}{number or ''}".encode())
+            assert (await client.get(PAGE, headers=[header])).status_code == 200
 
         assert await statuses(client, 1) == {429: 1}
         assert await statuses(client, 1, headers={"Authorization": "Bearer other"}) == {429: 1}
@@ -287,10 +287,10 @@ async def test_the_clients_that_were_idle_longest_are_forgotten_first(settings: 
     async with open_pool("redis://127.0.0.1:1", max_connections=2) as pool:
         rates = RequestRates(settings, pool, clock=Clock(0.0), max_remembered=2)
         one, two, three = (ids.new_id() for _ in range(3))
-        for user in (one, two, one, three, one):
-            last = left(await admit(rates, user))
+        for user in (one, two, one, three):
+            await admit(rates, user)
 
-        assert last == LIMIT - 3
+        assert left(await admit(rates, one)) == LIMIT - 3
         assert left(await admit(rates, two)) == LIMIT - 1
 
 
@@ -302,8 +302,8 @@ async def test_a_high_limit_asks_redis_for_many_requests_at_once(settings: Setti
         open_pool(settings.redis_url, max_connections=2) as pool,
     ):
         rates = RequestRates(many, pool)
-        for _ in range(300):
-            scope = await admit(rates, user)
+        assert await served(rates, 299, user) == 299
+        scope = await admit(rates, user)
         [key] = [name async for name in redis.scan_iter(f"{keys.RATES}*{user}*")]
         assert int(await redis.get(key)) == 300
         assert left(scope) == 60_000 - 300
