@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
+from app.auth import callers
 from app.core import logging
 from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.version import VERSION
@@ -16,6 +17,7 @@ from app.http.body_budget import BodyBudget
 from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
+from app.http.rate_limit_middleware import RateLimitMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.http.state import find_state, set_state
 from app.jobs.kinds import registry
@@ -27,7 +29,7 @@ from app.streams.times import StreamTimes
 
 EXPOSED_HEADERS: Final = (
     *("Accept-Ranges", "Content-Disposition", "Content-Range", "ETag", "Idempotent-Replayed", "Location"),
-    *("Retry-After", "X-Request-ID"),
+    *("RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"),
 )
 """Response headers that scripts of other origins may read."""
 
@@ -105,6 +107,7 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
 
     app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
+    app.add_middleware(RateLimitMiddleware, find_user=callers.find_user)
     if settings.allowed_origins:
         # Tokens travel in a header that scripts set, so no credentials of the browser are involved.
         app.add_middleware(

@@ -6,7 +6,7 @@ Each command imports what it needs when it runs, so that `--help` and `migrate` 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
@@ -175,6 +175,66 @@ def enable(name: UserName, data: UserData = None, as_json: AsJson = False) -> No
     from app.cli import users
 
     asyncio.run(users.change(name, data, is_active=True, as_json=as_json))
+
+
+def _own_quota(text: str) -> int:
+    """Parse the value of a quota; -1 means the default."""
+    if text == "default":
+        return -1
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter("must be a number, or default")
+    return int(text)
+
+
+def _quota_option(minimum: int, bound: int, description: str) -> Any:
+    def check(value: int | None) -> int | None:
+        if value is not None and value != -1 and not minimum <= value <= bound:
+            raise typer.BadParameter(f"must be between {minimum} and {bound}, or default")
+        return value
+
+    return typer.Option(parser=_own_quota, callback=check, metavar="N", help=description)
+
+
+_NUMBER: Final = 2**31 - 1
+_BYTES: Final = 2**63 - 1
+
+
+@users.command(
+    epilog=examples(
+        "headrace users quota ada",
+        "headrace users quota ada --max-active-jobs 100 --max-stored-bytes 1073741824",
+        "headrace users quota ada --max-active-jobs default",
+    )
+)
+def quota(
+    name: UserName,
+    max_active_jobs: Annotated[int | None, _quota_option(1, _NUMBER, "Jobs that have not ended.")] = None,
+    max_running_jobs: Annotated[
+        int | None, _quota_option(0, _NUMBER, "Jobs that run at a time; 0 for no limit.")
+    ] = None,
+    max_stored_bytes: Annotated[
+        int | None, _quota_option(0, _BYTES, "Datasets, models and jobs together; 0 for no limit.")
+    ] = None,
+    max_model_bytes: Annotated[int | None, _quota_option(0, _BYTES, "Models alone; 0 for no limit.")] = None,
+    max_streams: Annotated[int | None, _quota_option(1, _NUMBER, "Open streams on each API process.")] = None,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the quotas of a user and what is used, or change them; N is a number or `default`.
+
+    A change takes effect within a second.
+    """
+    from app.cli import users
+
+    given = {
+        "max_active_jobs": max_active_jobs,
+        "max_running_jobs": max_running_jobs,
+        "max_stored_bytes": max_stored_bytes,
+        "max_model_bytes": max_model_bytes,
+        "max_streams": max_streams,
+    }
+    changes = {quota: None if value == -1 else value for quota, value in given.items() if value is not None}
+    asyncio.run(users.set_quotas(name, data, changes, as_json=as_json))
 
 
 @users.command(epilog=examples("headrace users delete ada --yes"))

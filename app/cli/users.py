@@ -3,6 +3,8 @@
 import asyncio
 import getpass
 import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,7 @@ from app.audit.actions import Action, ObjectType
 from app.audit.values import COMMAND_LINE, Entry
 from app.auth import commands
 from app.auth import passwords as password_rules
+from app.auth.errors import UserNotFound
 from app.auth.password_resets import commands as password_resets
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
@@ -24,6 +27,8 @@ from app.auth.values import Account
 from app.cli.databases import open_database_of
 from app.cli.errors import UsageError
 from app.cli.output import print_json
+from app.quotas import commands as quota_commands
+from app.quotas import queries as quotas
 
 PAGE: Final = 100
 
@@ -122,6 +127,30 @@ async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
         f"Deleted {account.username}. Jobs, models and datasets are removed in the background.",
         as_json=as_json,
     )
+
+
+async def set_quotas(
+    name: str, data: Path | None, changes: Mapping[str, int | None], *, as_json: bool
+) -> None:
+    """Change quotas of a user, and print all of them; None means the default."""
+    async with open_database_of(data) as database, database.transaction() as connection:
+        account = await queries.get_by_name(connection, name)
+        own = await quotas.lock(connection, account.id)
+        if own is None:
+            raise UserNotFound(user=name)
+        if changes:
+            own = replace(own, **changes)
+            await quota_commands.set_quotas(connection, account.id, own, by=COMMAND_LINE)
+        usage = await quotas.usage(connection, account.id)
+    if as_json:
+        who = {"user_id": account.id, "username": account.username}
+        print_json({**who, **asdict(own), "used": asdict(usage)})
+        return
+    table = Table("quota", "used", "limit", box=None)
+    for quota, limit in asdict(own).items():
+        used = getattr(usage, quota.removeprefix("max_"), "")
+        table.add_row(quota.removeprefix("max_"), str(used), "default" if limit is None else str(limit))
+    Console().print(table)
 
 
 def _read_password(name: str) -> str:

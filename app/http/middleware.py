@@ -20,6 +20,7 @@ from app.core import ids, metrics
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
 from app.http.body_budget import FREE_BYTES, SmallBodies
+from app.http.rate_limits import headers_of
 
 VERSIONED_PREFIX: Final = "/api/v1"
 UNMATCHED: Final = "unmatched"
@@ -322,7 +323,7 @@ class _Exchange:
         await self._send(message)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        headers = [(b"x-request-id", self._scope["request_id"].encode())]
+        headers = [(b"x-request-id", self._scope["request_id"].encode()), *headers_of(self._scope)]
         if self._body.is_refused:
             # Otherwise the server would read the whole body, to reach the next request.
             headers.append((b"connection", b"close"))

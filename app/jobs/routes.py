@@ -52,6 +52,8 @@ from app.jobs.schemas import (
 )
 from app.jobs.states import Status
 from app.jobs.unit_of_work import unit_of_work
+from app.quotas import queries as quotas
+from app.quotas.values import OwnQuotas, Quotas
 
 MAX_INLINE_RESULTS: Final = 1000
 """A completed job includes its predictions if they are at most this many rows, and 1 MiB."""
@@ -237,12 +239,13 @@ async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -
     """Get the reason as a code and a sentence, the position in the queue, and the estimated start."""
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.reach, job_id)
+        own = await quotas.get(connection, job.owner_id) or OwnQuotas()
         explained = await explanations.explain(
             connection,
             job,
             lease_seconds=resources.settings.lease_seconds,
             is_redis_up=resources.redis.is_up,
-            max_running=resources.settings.max_running_jobs_per_user,
+            max_running=own.over(Quotas.from_settings(resources.settings)).max_running_jobs,
         )
     return views.respond(explained)
 
