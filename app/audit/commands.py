@@ -5,12 +5,14 @@ duty then seals the committed entries: it gives each its number and its hash, on
 commit on, an entry can neither be changed nor deleted (the triggers of migration 0018).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import asyncpg
 import msgspec
+import structlog
 from sqlalchemy import text
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -19,6 +21,8 @@ from app.audit.chain import hash_of
 from app.audit.values import Actor, Chain, Entry, Link, Recorded
 from app.core.database import Database
 from app.core.sql import RowSet, Statement
+
+log = structlog.get_logger(__name__)
 
 MAX_ROUNDS: Final = 20
 """Bounds the time of a maintenance round."""
@@ -147,11 +151,23 @@ async def seal(connection: asyncpg.Connection, *, at_once: int = queries.ENTRIES
     return len(links)
 
 
-async def seal_committed(connection: asyncpg.Connection) -> None:
-    """Seal what has been committed so far, in the transaction of a maintenance round."""
+async def seal_committed(connection: asyncpg.Connection) -> Callable[[], None] | None:
+    """Seal what has been committed so far, in the transaction of a maintenance round.
+
+    The result logs the end of the chain, after the commit, so that a copy exists outside the database.
+    """
+    sealed = 0
     for _ in range(MAX_ROUNDS):
-        if not await seal(connection):
-            return
+        count = await seal(connection)
+        sealed += count
+        if not count:
+            break
+    chain = await queries.chain(connection) if sealed else None
+    return None if chain is None else partial(_log_end, chain.last, sealed)
+
+
+def _log_end(last: Link, entries: int) -> None:
+    log.info("audit_log_sealed", entries=entries, last=str(last))
 
 
 async def seal_all(database: Database) -> None:

@@ -104,6 +104,10 @@ class Link:
     seq: int
     hash: bytes
 
+    def __str__(self) -> str:
+        """Return `seq:hash`, as `parse` reads it."""
+        return f"{self.seq}:{self.hash.hex()}"
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `seq:hash`, as a verification prints it. Raises ValueError."""

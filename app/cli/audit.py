@@ -84,7 +84,7 @@ async def verify(data: Path | None, *, known: str | None, as_json: bool) -> None
         print_json(document)
     else:
         print(f"{found.entries} entries are intact. Keep this outside the database, and pass it as --known:")
-        print(f"{found.last.seq}:{found.last.hash.hex()}")
+        print(found.last)
 
 
 async def _filter(database: Database, actor: str | None, action: str | None) -> AuditFilter:

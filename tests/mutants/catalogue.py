@@ -3,6 +3,7 @@
 from typing import Final
 
 from tests.mutants import of_data
+from tests.mutants.audit_guards import AUDIT_GUARDS
 from tests.mutants.key_guards import KEY_GUARDS
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
@@ -822,6 +823,7 @@ MUTANTS: Final = (
     *MODELS,
     *REQUEST_GUARDS,
     *ROLE_GUARDS,
+    *AUDIT_GUARDS,
     *SESSION_GUARDS,
     *KEY_GUARDS,
     *OF_PLUGINS,
