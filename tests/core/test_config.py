@@ -113,6 +113,27 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.worker_port is None
 
 
+@pytest.mark.parametrize(
+    ("environment", "value", "expected"),
+    [
+        ("development", None, False),
+        ("development", "", False),
+        ("development", "true", True),
+        ("production", None, True),
+        ("production", "", True),
+        ("production", "false", False),
+    ],
+)
+def test_cookies_are_for_https_in_production_unless_a_setting_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, environment: str, value: str | None, expected: bool
+) -> None:
+    monkeypatch.setenv("ENVIRONMENT", environment)
+    if value is not None:
+        monkeypatch.setenv("SECURE_COOKIES", value)
+
+    assert settings().has_secure_cookies is expected
+
+
 def test_a_former_name_of_a_setting_counts_unless_its_new_one_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings().max_user_bytes == 20 * 1024**3
     monkeypatch.setenv("DATASET_QUOTA_BYTES", "")

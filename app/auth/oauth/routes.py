@@ -10,7 +10,7 @@ from app.auth.errors import InactiveUser, InvalidCredentials, TooManyAttempts, T
 from app.auth.oauth import problem_members, schemas
 from app.auth.oauth.errors import InvalidGrant, UnsupportedGrantType
 from app.auth.oauth.problem_members import TokenRoute
-from app.auth.oauth.schemas import GRANT_TYPES, Refresh, TokenForm, TokenPair
+from app.auth.oauth.schemas import GRANT_TYPES, Refresh, SignIn, TokenPair
 from app.auth.service import RequestSource, SignIns
 from app.auth.values import TokenSet
 from app.core.errors import DatabaseUnavailable, Unauthorized, Unprocessable
@@ -35,7 +35,7 @@ router = APIRouter(route_class=TokenRoute, tags=["Sign in"])
     ),
 )
 async def create_token(
-    form: Annotated[TokenForm, Form()], source: SourceDep, auth: AuthDep, response: Response
+    form: Annotated[SignIn, Form()], source: SourceDep, auth: AuthDep, response: Response
 ) -> TokenPair:
     """Returns an access token and a refresh token for a username and a password, or for a refresh token.
 
@@ -60,7 +60,7 @@ async def refresh_token(body: Refresh, source: SourceDep, auth: AuthDep, respons
     return _answer(response, await auth.sign_ins.refresh(body.refresh_token.get_secret_value(), source))
 
 
-async def _grant(sign_ins: SignIns, form: TokenForm, source: RequestSource) -> TokenSet:
+async def _grant(sign_ins: SignIns, form: SignIn, source: RequestSource) -> TokenSet:
     match form.grant_type:
         case schemas.PASSWORD:
             if form.username is None or form.password is None:

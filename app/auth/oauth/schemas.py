@@ -11,7 +11,7 @@ REFRESH_TOKEN: Final = "refresh_token"  # noqa: S105  # a grant type, not a secr
 GRANT_TYPES: Final = (PASSWORD, REFRESH_TOKEN)
 
 
-class TokenForm(BaseModel):
+class SignIn(BaseModel):
     """A grant of OAuth 2 (RFC 6749, sections 4.3 and 6). Other fields are ignored, as it requires."""
 
     model_config = ConfigDict(
