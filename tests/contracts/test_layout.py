@@ -9,6 +9,7 @@ TESTS = ROOT / "tests"
 
 ABOUT_A_TOPIC = {
     "auth/test_current_user.py",
+    "auth/test_guessing.py",
     "auth/test_logs.py",
     "auth/test_refresh.py",
     "auth/test_sign_in.py",
