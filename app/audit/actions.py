@@ -67,4 +67,4 @@ class Outcome(StrEnum):
     """The password is right, but the account is disabled."""
 
     THROTTLED = "throttled"
-    """Too many attempts: no password was checked."""
+    """Too many attempts: the response does not tell whether the password was right."""

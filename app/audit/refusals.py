@@ -85,7 +85,7 @@ class Refusals:
             await self._write(subject, actor.request_id)
         except BaseException as error:
             if outcome is Outcome.THROTTLED and isinstance(error, DatabaseUnavailable):
-                # No password was checked. It is recorded later, and asks Postgres no more often than this.
+                # The attempt reveals nothing. It is recorded later, and does not ask Postgres each time.
                 self._repeat(subject, earlier + 1)
                 return
             self._take(subject)
