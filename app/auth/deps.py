@@ -40,6 +40,7 @@ bearer = OAuth2PasswordBearer(
     tokenUrl="token",
     refreshUrl="token",
     scopes={str(permission): description for permission, description in DESCRIPTIONS.items()},
+    description="An access token from `POST /token`, or an API key from `POST /api-keys`.",
     auto_error=False,
 )
 
