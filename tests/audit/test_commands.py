@@ -6,11 +6,12 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from app.audit import commands, queries
 from app.audit.actions import Action, ObjectType
 from app.audit.queries import AuditFilter
-from app.audit.values import COMMAND_LINE, Actor, Entry
+from app.audit.values import COMMAND_LINE, Actor, Entry, Link
 from app.audit.verification import verify
 from app.core.config import Settings
 from app.core.database import Database
@@ -102,6 +103,23 @@ async def test_writers_and_sealers_at_once_make_one_chain(database: Database) ->
     found = await verify(database, at_once=9)
     assert (found.is_intact, found.entries) == (True, 50)
     assert sorted(entry["seq"] for entry in await entries(database)) == list(range(1, 51))
+
+
+async def test_a_round_of_maintenance_logs_the_end_of_the_chain_after_the_commit(database: Database) -> None:
+    await record(database, 3)
+    with capture_logs() as records:
+        async with database.transaction() as connection:
+            after_commit = await commands.seal_committed(connection)
+        assert records == []
+        assert after_commit is not None
+        after_commit()
+    async with database.transaction() as connection:
+        idle = await commands.seal_committed(connection)
+
+    [logged] = records
+    assert (logged["event"], logged["entries"]) == ("audit_log_sealed", 3)
+    assert Link.parse(logged["last"]) == (await verify(database)).last
+    assert idle is None
 
 
 async def test_an_open_transaction_that_has_recorded_delays_no_other_writer_and_no_sealing(

@@ -7,6 +7,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from app.audit.values import COMMAND_LINE
 from app.auth.roles import Role
 from app.core.config import Settings
 from app.core.database import Database
@@ -136,7 +137,7 @@ async def test_the_number_of_running_jobs_that_is_set_for_a_user_applies_to_that
 
 async def set_running(store: Database, user_id: UUID, count: int | None) -> None:
     async with store.transaction() as connection:
-        await commands.set_quotas(connection, user_id, OwnQuotas(max_running_jobs=count))
+        await commands.set_quotas(connection, user_id, OwnQuotas(max_running_jobs=count), by=COMMAND_LINE)
 
 
 async def test_a_job_that_waits_for_the_jobs_of_its_owner_says_so(store: Database, alice: Account) -> None:
