@@ -1,8 +1,9 @@
 """Reads of the audit log: pages of sealed entries, and the chain."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cache
 from typing import Final
 from uuid import UUID
 
@@ -17,23 +18,33 @@ from app.core.sql import Statement
 
 ENTRIES_AT_ONCE: Final = 1000
 
-# Which sealed entries match the filter, newest first, from before this one?
-_PAGE: Final = Statement(
-    paging.bounded(
-        """SELECT * FROM audit_log
-        WHERE seq IS NOT NULL AND (:before::bigint IS NULL OR seq < :before)
-            AND (:actor_id::uuid IS NULL OR actor_id = :actor_id)
-            AND (:action::text IS NULL OR action = :action)
-            AND (:object_type::text IS NULL OR object_type = :object_type)
-            AND (:object_id::text IS NULL OR object_id = :object_id)
-            AND (:outcome::text IS NULL OR outcome = :outcome)
-            AND (:start::timestamptz IS NULL OR at >= :start)
-            AND (:finish::timestamptz IS NULL OR at < :finish)
-        ORDER BY seq DESC LIMIT :limit""",
-        size="octet_length(details::text) + 500",
-        order="seq DESC",
+_CONDITIONS: Final[Mapping[str, str]] = {
+    "before": "seq < :before",
+    "actor_id": "actor_id = :actor_id",
+    "action": "action = :action",
+    "object_type": "object_type = :object_type",
+    "object_id": "object_id = :object_id",
+    "outcome": "outcome = :outcome",
+    "start": "at >= :start",
+    "finish": "at < :finish",
+}
+
+
+@cache
+def _page(given: frozenset[str]) -> Statement:
+    """Which sealed entries match the given conditions, newest first?
+
+    A statement for each combination, so that Postgres uses the index that fits.
+    """
+    conditions = " AND ".join(_CONDITIONS[name] for name in sorted(given)) or "true"
+    return Statement(
+        paging.bounded(
+            f"SELECT * FROM audit_log WHERE seq IS NOT NULL AND {conditions} ORDER BY seq DESC LIMIT :limit",
+            size="octet_length(details::text) + 500",
+            order="seq DESC",
+        )
     )
-)
+
 
 # Which sealed entries come after this one, in the order of the chain?
 _AFTER: Final = Statement("SELECT * FROM audit_log WHERE seq > :seq ORDER BY seq LIMIT :limit")
@@ -65,18 +76,9 @@ async def page(
     connection: asyncpg.Connection, wanted: AuditFilter, *, before: int | None, limit: int
 ) -> Page[SealedEntry]:
     """Return a page of sealed entries, newest first, starting after the entry with the number `before`."""
-    rows = await _PAGE.fetch(
-        connection,
-        actor_id=wanted.actor_id,
-        action=wanted.action,
-        object_type=wanted.object_type,
-        object_id=wanted.object_id,
-        outcome=wanted.outcome,
-        start=wanted.start,
-        finish=wanted.finish,
-        before=before,
-        limit=limit + 1,
-    )
+    values = {**asdict(wanted), "before": before}
+    given = {name: value for name, value in values.items() if value is not None}
+    rows = await _page(frozenset(given)).fetch(connection, **given, limit=limit + 1)
     return to_page(rows, limit, SealedEntry.from_row)
 
 

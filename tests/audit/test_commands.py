@@ -155,7 +155,6 @@ async def test_maintenance_seals_entries(resources: Resources) -> None:
     [
         "UPDATE audit_log SET action = 'nothing'",
         "UPDATE audit_log SET details = '{}'",
-        "UPDATE audit_log SET seq = 1, hash = '\\x00', prev_hash = '\\x00', actor_name = 'x'",
         "UPDATE audit_log SET hash = '\\x00' WHERE seq IS NOT NULL OR hash IS NULL",
         "DELETE FROM audit_log",
         "TRUNCATE audit_log",
@@ -184,6 +183,19 @@ async def test_not_even_the_owner_of_the_tables_changes_an_entry(
     assert isinstance(refused.value, asyncpg.InsufficientPrivilegeError | asyncpg.CheckViolationError)
     assert await entries(database) == before
     assert (await verify(database)).is_intact
+
+
+@pytest.mark.parametrize("change", ["actor_name = 'x'", "at = at - interval '1 day'", "details = '{}'"])
+async def test_sealing_changes_nothing_but_the_place_in_the_chain(database: Database, change: str) -> None:
+    await record(database)
+    [before] = await entries(database)
+
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await rows.execute(
+            database, f"UPDATE audit_log SET seq = 1, prev_hash = '\\x00', hash = '\\x00', {change}"
+        )
+
+    assert await entries(database) == [before]
 
 
 async def test_an_entry_has_the_time_of_its_transaction_whatever_the_writer_says(database: Database) -> None:

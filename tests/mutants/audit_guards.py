@@ -49,7 +49,7 @@ AUDIT_GUARDS: Final = (
         MIGRATION,
         "        IF sealed IS NOT DISTINCT FROM NEW THEN",
         "        IF true THEN",
-        (_UNCHANGED,),
+        (_commands("test_sealing_changes_nothing_but_the_place_in_the_chain"),),
     ),
     Mutant(
         "audit: the triggers let a sealed entry change",
