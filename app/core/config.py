@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.core.errors import ConfigurationError
@@ -57,6 +65,9 @@ DatabaseUrl = Annotated[
 ]
 RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
 
+OptionalBool = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
+"""True, false, or empty for None."""
+
 
 class Settings(BaseSettings):
     """Settings from environment variables and `.env`. `.env.example` describes each of them."""
@@ -89,7 +100,9 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     stop_seconds: int = Field(default=1, ge=0, le=3600)
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
-    secure_cookies: bool | None = None
+    secure_cookies: Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)] = (
+        None
+    )
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -174,11 +187,6 @@ class Settings(BaseSettings):
     @classmethod
     def _parse_off(cls, value: object) -> object:
         return None if value in ("off", "") else value
-
-    @field_validator("secure_cookies", mode="before")
-    @classmethod
-    def _parse_empty(cls, value: object) -> object:
-        return None if value == "" else value
 
     @model_validator(mode="before")
     @classmethod
