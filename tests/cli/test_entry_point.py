@@ -88,8 +88,9 @@ def test_the_page_documents_every_command_and_option() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
 
     for command in COMMANDS:
-        assert f"### `headrace {' '.join(command)}`" in page
-        section = page.partition(f"### `headrace {' '.join(command)}`")[2].partition("\n### ")[0]
+        title = "users" if command[0] == "users" else " ".join(command)  # these share a section
+        assert f"### `headrace {title}`" in page
+        section = page.partition(f"### `headrace {title}`")[2].partition("\n### ")[0]
         shared = ""
         if command[0] in ("jobs", "keys"):
             shared = page.partition("## Options of all `jobs` commands")[2]
@@ -125,7 +126,7 @@ def test_the_completion_script_of_the_current_shell_is_printed() -> None:
         ("headrace jobs re", ["results", "retry"]),
         ("headrace jobs list --st", ["--status"]),
         ("headrace jobs list --status comp", ["completed"]),
-        ("headrace users create ada --role ", ["user", "admin"]),
+        ("headrace users create ada --role ", ["viewer", "user", "operator", "admin"]),
     ],
 )
 def test_commands_options_and_values_are_completed(words: str, expected: list[str]) -> None:

@@ -61,12 +61,12 @@ def code(answer: httpx.Response) -> tuple[int, str]:
 
 
 async def becomes_rejected(client: httpx.AsyncClient, key: str) -> bool:
-    """Whether a key is rejected within a second."""
+    """Whether a key is rejected, as soon as the cache has forgotten it."""
 
     async def is_rejected() -> bool:
         return (await me(client, key)).status_code == 401
 
-    return bool(await until(is_rejected, seconds=identities.LIFETIME_SECONDS + 1))
+    return bool(await until(is_rejected))
 
 
 # Create, list, revoke
@@ -266,7 +266,7 @@ async def test_a_key_permits_less_as_soon_as_its_owner_is_demoted(
     async def is_denied() -> bool:
         return (await client.get("/users", headers=key.headers)).status_code == 403
 
-    assert await until(is_denied, seconds=identities.LIFETIME_SECONDS + 1)
+    assert await until(is_denied)
     assert (await client.get("/jobs", headers=key.headers)).status_code == 200
     assert (await client.delete("/models/churn", headers=key.headers)).status_code == 403
 
@@ -455,7 +455,9 @@ async def test_streams_end_with_the_key_that_opened_them(
         assert refused.status_code == 401
 
 
-def test_open_streams_are_rechecked_within_35_seconds() -> None:
+def test_requests_are_checked_within_a_second_and_streams_within_35() -> None:
+    """Together with the tests above, which wait as long as a slow machine needs."""
+    assert identities.LIFETIME_SECONDS <= 1
     assert StreamTimes().recheck_seconds <= 30
 
 
