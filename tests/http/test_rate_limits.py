@@ -1,6 +1,7 @@
 """How many requests a client may send in a minute: over all processes, and in each while Redis is away."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from app.core import ids, keys
 from app.core.config import Settings
@@ -180,6 +181,41 @@ async def test_pages_of_other_origins_can_read_the_refusal_and_preflights_are_no
     assert refused.status_code == 429
     assert refused.headers["access-control-allow-origin"] == "https://front.example"
     assert "RateLimit" in refused.headers["access-control-expose-headers"]
+
+
+async def test_the_handshake_of_a_websocket_is_counted_and_refused_with_a_response(
+    settings: Settings,
+) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with api_and_client(settings) as (app, client):
+        await statuses(client, LIMIT)
+        scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": "/ws",
+            "raw_path": b"/ws",
+            "query_string": b"",
+            "headers": [],
+            "client": (ADDRESS, 1),
+            "server": ("test", 80),
+            "subprotocols": [],
+            "extensions": {"websocket.http.response": {}},
+        }
+        await app(scope, receive, send)
+
+    start, body = sent
+    assert start["type"] == "websocket.http.response.start"
+    assert start["status"] == 429
+    names = {name for name, _ in start["headers"]}
+    assert {b"retry-after", b"ratelimit", b"ratelimit-policy"} <= names
+    assert json.loads(body["body"])["code"] == "rate_limited"
 
 
 # While Redis is away

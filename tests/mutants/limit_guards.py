@@ -52,8 +52,8 @@ LIMIT_GUARDS: Final = (
     Mutant(
         "rates: requests at once pass together",
         RATES,
-        "        window.served += 1  # before anything is awaited: concurrent requests must not pass together\n",
-        "",
+        "window.served += 1  # before anything is awaited",
+        "pass  # before anything is awaited",
         (_rates("test_without_redis_each_process_holds_the_limit_alone"),),
     ),
     Mutant(
