@@ -124,7 +124,7 @@ LIMIT_GUARDS: Final = (
         "app/jobs/quota.py",
         "return is_recent and count.active + SLACK < count.limit",
         "return is_recent and count.active + SLACK < self._limit",
-        (_quotas("test_of_fifty_at_once_exactly_as_many_pass_as_are_set_for_the_user"),),
+        (_quotas("test_near_a_low_quota_every_job_is_counted_however_high_the_default_is"),),
     ),
     Mutant(
         "quota: bytes beyond what is set for the user",
