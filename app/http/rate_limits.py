@@ -160,6 +160,7 @@ class RequestRates:
         settings: Settings,
         pool: ConnectionPool,
         *,
+        redis_seconds: float = REDIS_SECONDS,
         clock: Callable[[], float] = monotonic,
         max_remembered: int = MAX_REMEMBERED,
     ) -> None:
@@ -167,6 +168,7 @@ class RequestRates:
         self._network = Policy("network", settings.anonymous_requests_per_minute)
         self._trusted = parse_networks(settings.trusted_proxies)
         self._counts = _SharedCounts(pool)
+        self._redis_seconds = redis_seconds
         self._clock = clock
         self._max_remembered = max_remembered
         self._windows: OrderedDict[tuple[str, str], _Window] = OrderedDict()
@@ -230,7 +232,7 @@ class RequestRates:
             if self._is_alone:
                 self._retry_at = now + RETRY_SECONDS  # one request tries; the others do not wait
             try:
-                async with asyncio.timeout(REDIS_SECONDS):
+                async with asyncio.timeout(self._redis_seconds):
                     lease = await self._counts.lease(policy.item, client, policy.lease)
             except UNREACHABLE as error:
                 self._count_alone(error, window)

@@ -1,6 +1,7 @@
 """How many requests a client may send in a minute: over all processes, and in each while Redis is away."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from redis.asyncio import Redis
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from app.core import ids, keys
 from app.core.config import Settings
@@ -23,6 +24,7 @@ from app.main import create_app
 from tests.conftest import Servers
 from tests.support import proxy
 from tests.support.accounts import sign_in
+from tests.support.app_state import replace_state, state_of
 from tests.support.clocks import Clock
 from tests.support.waiting import until
 
@@ -30,6 +32,8 @@ LIMIT: Final = 60
 ADDRESS: Final = "198.51.100.7"
 PAGE: Final = "/shutdown-status"
 ABSENT: Final = "/nowhere"
+PATIENT: Final = 60.0
+"""Time that a request waits for Redis, where a test is about its counts: longer than any machine takes."""
 
 
 @pytest.fixture
@@ -40,20 +44,24 @@ def settings(settings: Settings) -> Settings:
 
 
 @asynccontextmanager
-async def api(settings: Settings, address: str = ADDRESS) -> AsyncIterator[httpx.AsyncClient]:
+async def api(
+    settings: Settings, address: str = ADDRESS, redis_seconds: float = PATIENT
+) -> AsyncIterator[httpx.AsyncClient]:
     """A client of an API of its own, as another process would be, that connects from this address."""
-    async with api_and_client(settings, address) as (_, client):
+    async with api_and_client(settings, address, redis_seconds) as (_, client):
         yield client
 
 
 @asynccontextmanager
 async def api_and_client(
-    settings: Settings, address: str = ADDRESS
+    settings: Settings, address: str = ADDRESS, redis_seconds: float = PATIENT
 ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The same, with the API, in which tests sign in without counted requests."""
     app = create_app(settings)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(app.router.lifespan_context(app))
+        pool = state_of(app).resources.redis_pool
+        replace_state(app, request_rates=RequestRates(settings, pool, redis_seconds=redis_seconds))
         transport = httpx.ASGITransport(app, client=(address, 1), raise_app_exceptions=False)
         client = await stack.enter_async_context(
             httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -182,6 +190,41 @@ async def test_pages_of_other_origins_can_read_the_refusal_and_preflights_are_no
     assert "RateLimit" in refused.headers["access-control-expose-headers"]
 
 
+async def test_the_handshake_of_a_websocket_is_counted_and_refused_with_a_response(
+    settings: Settings,
+) -> None:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async with api_and_client(settings) as (app, client):
+        await statuses(client, LIMIT)
+        scope = {
+            "type": "websocket",
+            "scheme": "ws",
+            "path": "/ws",
+            "raw_path": b"/ws",
+            "query_string": b"",
+            "headers": [],
+            "client": (ADDRESS, 1),
+            "server": ("test", 80),
+            "subprotocols": [],
+            "extensions": {"websocket.http.response": {}},
+        }
+        await app(scope, receive, send)
+
+    start, body = sent
+    assert start["type"] == "websocket.http.response.start"
+    assert start["status"] == 429
+    names = {name for name, _ in start["headers"]}
+    assert {b"retry-after", b"ratelimit", b"ratelimit-policy"} <= names
+    assert json.loads(body["body"])["code"] == "rate_limited"
+
+
 # While Redis is away
 
 
@@ -199,7 +242,7 @@ async def test_a_process_goes_on_counting_when_redis_goes_away_and_when_it_is_ba
         proxy.proxy_valkey(servers.embedded.valkey) as valkey,
         open_pool(proxy.redis_url(valkey), max_connections=2) as pool,
     ):
-        one, other = RequestRates(settings, pool, clock=clock), RequestRates(settings, pool, clock=clock)
+        one, other = [RequestRates(settings, pool, redis_seconds=PATIENT, clock=clock) for _ in range(2)]
         assert await served(one, 30, user) == 30
         assert await served(other, 10, user) == 10
         await valkey.refuse()
@@ -223,7 +266,7 @@ async def test_a_process_alone_lets_no_more_pass_than_the_limit_in_all(
         proxy.proxy_valkey(servers.embedded.valkey) as valkey,
         open_pool(proxy.redis_url(valkey), max_connections=2) as pool,
     ):
-        rates = RequestRates(settings, pool, clock=clock)
+        rates = RequestRates(settings, pool, redis_seconds=PATIENT, clock=clock)
         await served(rates, LIMIT - 5, user)
         await valkey.refuse()
 
@@ -242,7 +285,7 @@ async def test_a_redis_that_answers_nothing_delays_a_few_requests_and_loses_none
 ) -> None:
     async with proxy.proxy_valkey(servers.embedded.valkey) as valkey:
         behind = settings.model_copy(update={"redis_url": proxy.redis_url(valkey)})
-        async with api(behind) as client:
+        async with api(behind, redis_seconds=0.1) as client:
             await statuses(client, 1)
             valkey.blackhole()
 
@@ -258,7 +301,7 @@ async def test_a_redis_user_who_may_run_no_scripts_is_enough(settings: Settings)
         try:
             async with open_pool(settings.redis_url, max_connections=2) as pool:
                 pool.connection_kwargs |= {"username": "hints", "password": "any"}
-                await admit(RequestRates(settings, pool))
+                await admit(RequestRates(settings, pool, redis_seconds=PATIENT))
             [key] = [name async for name in redis.scan_iter(f"{keys.RATES}*")]
             assert 0 < await redis.ttl(key) <= 60
         finally:
@@ -301,7 +344,7 @@ async def test_a_high_limit_asks_redis_for_many_requests_at_once(settings: Setti
         Redis.from_url(settings.redis_url) as redis,
         open_pool(settings.redis_url, max_connections=2) as pool,
     ):
-        rates = RequestRates(many, pool)
+        rates = RequestRates(many, pool, redis_seconds=PATIENT)
         assert await served(rates, 299, user) == 299
         scope = await admit(rates, user)
         [key] = [name async for name in redis.scan_iter(f"{keys.RATES}*{user}*")]

@@ -52,8 +52,8 @@ LIMIT_GUARDS: Final = (
     Mutant(
         "rates: requests at once pass together",
         RATES,
-        "        window.served += 1  # before anything is awaited: concurrent requests must not pass together\n",
-        "",
+        "window.served += 1  # before anything is awaited",
+        "pass  # before anything is awaited",
         (_rates("test_without_redis_each_process_holds_the_limit_alone"),),
     ),
     Mutant(
@@ -124,7 +124,7 @@ LIMIT_GUARDS: Final = (
         "app/jobs/quota.py",
         "return is_recent and count.active + SLACK < count.limit",
         "return is_recent and count.active + SLACK < self._limit",
-        (_quotas("test_of_fifty_at_once_exactly_as_many_pass_as_are_set_for_the_user"),),
+        (_quotas("test_near_a_low_quota_every_job_is_counted_however_high_the_default_is"),),
     ),
     Mutant(
         "quota: bytes beyond what is set for the user",

@@ -12,6 +12,7 @@ from app.core import ids
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.files import StoredFile
+from app.jobs.quota import Quota
 from app.models import commands as models
 from app.quotas.errors import ModelQuotaExceeded, QuotaExceeded
 from app.quotas.service import StorageQuota
@@ -20,7 +21,7 @@ from app.streams.admission import StreamUser
 from app.streams.errors import TooManyStreams
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account, sign_in
-from tests.support.app_state import state_of
+from tests.support.app_state import replace_state, state_of
 from tests.support.waiting import until
 
 CREATE = "/jobs/batch-predict"
@@ -87,6 +88,15 @@ async def test_a_higher_quota_than_the_default_applies_too(
     assert [(await submit(client, alice)).status_code for _ in range(3)] == [202, 202, 429]
     await set_quotas(client, admin, alice)  # nothing given: the defaults again
     assert (await submit(client, alice)).json()["limit"] == 1
+
+
+async def test_near_a_low_quota_every_job_is_counted_however_high_the_default_is(
+    app: FastAPI, client: httpx.AsyncClient, store: Database, admin: Account, alice: Account
+) -> None:
+    replace_state(app, quota=Quota(store, 50_000, count_lifetime_seconds=3600.0))
+    await set_quotas(client, admin, alice, max_active_jobs=3)
+
+    assert [(await submit(client, alice)).status_code for _ in range(5)] == [202] * 3 + [429] * 2
 
 
 async def test_a_quota_of_stored_bytes_is_exact(
