@@ -83,8 +83,8 @@ async def get_user_quotas(
 async def set_user_quotas(
     user_id: UUID,
     body: QuotasChange,
-    request: Request,
     user: Administrator,
+    request: Request,
     database: DatabaseDep,
     settings: SettingsDep,
     count_streams: CountStreamsDep,
