@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
+from app.auth import callers
 from app.core import logging, metrics, tracing
 from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
@@ -23,6 +24,7 @@ from app.http.encodings import EncodingMiddleware
 from app.http.methods import MethodsMiddleware
 from app.http.middleware import BodyBounds, RequestMiddleware
 from app.http.prefixes import VERSIONED_PREFIX, PrefixMiddleware
+from app.http.rate_limit_middleware import RateLimitMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.http.security_headers import SecurityHeadersMiddleware
 from app.http.state import find_state, set_state
@@ -160,6 +162,7 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
 
     app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
+    app.add_middleware(RateLimitMiddleware, find_user=callers.find_user)
     if settings.allowed_origins:
         app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
     app.add_middleware(

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from fastapi import APIRouter
 
+from app.audit.routes import router as audit
 from app.auth.api_keys.routes import router as api_keys
 from app.auth.browser_sessions.routes import router as browser_sessions
 from app.auth.invitations.routes import router as invitations
@@ -54,6 +55,7 @@ def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...
         password_resets,
         users,
         invitations,
+        audit,
         api_keys,
         quotas,
         datasets,

@@ -13,6 +13,7 @@ from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
 from app.http.body_budget import BodyBudget
+from app.http.rate_limits import RequestRates
 from app.jobs.counting import JobSeries
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
@@ -78,22 +79,29 @@ async def open_state(
     async with open_resources(settings) as resources, open_auth_services(resources) as auth:
         database = resources.database
         hub = Hub(database, resources.redis_pool, resources.redis, resources.signer, times)
+        admission = Admission(
+            database,
+            per_user=settings.max_streams_per_user,
+            per_process=settings.max_streams,
+            recheck_seconds=times.recheck_seconds,
+        )
         state = AppState(
             resources=resources,
             body_budget=body_budget,
+            request_rates=RequestRates(settings, resources.redis_pool),
             auth=auth,
             importer=DatasetImporter(resources, tunables.import_limits),
             kinds=kinds,
-            quota=Quota(database, settings.max_active_jobs, StorageQuota(settings.max_user_bytes)),
+            quota=Quota(
+                database,
+                settings.max_active_jobs,
+                StorageQuota.from_settings(settings),
+            ),
             job_times=tunables.job_times,
             watcher=hub,
             hub=hub,
-            admission=Admission(
-                database,
-                per_user=settings.max_streams_per_user,
-                per_process=settings.max_streams,
-                recheck_seconds=times.recheck_seconds,
-            ),
+            admission=admission,
+            count_streams=admission.count,
             sockets=Sockets(),
             stream_times=times,
             maintenance=Maintenance(resources, JobSeries(kinds)),

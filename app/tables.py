@@ -2,6 +2,7 @@
 
 from sqlmodel import SQLModel
 
+import app.audit.tables
 import app.auth.tables
 import app.core.tables
 import app.datasets.tables

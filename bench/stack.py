@@ -42,6 +42,13 @@ TEST_KINDS: Final = {"PLUGINS": PLUGIN, "CHILD_PERMISSIONS": "files,processes"}
 """Settings that enable the tests' job kinds, with the permissions that they declare."""
 
 
+UNREACHED: Final = {
+    "REQUESTS_PER_MINUTE": str(10**9),
+    "ANONYMOUS_REQUESTS_PER_MINUTE": str(10**9),
+}
+"""Limits that count every request, and that no benchmark reaches."""
+
+
 class StartError(Exception):
     """A process ended or did not respond at start-up. The message is the end of its log."""
 
@@ -166,6 +173,7 @@ class Stack:
             "SECRET_KEY": SECRET,
             "ACCESS_TOKEN_SECONDS": str(TOKEN_SECONDS),
             "WORKER_PORT": "off",
+            **UNREACHED,
             **more,
         }
 

@@ -1,7 +1,9 @@
 """Claims jobs for the slots of one worker. Slots that claim at the same time share a statement."""
 
 import asyncio
+import math
 from collections import defaultdict, deque
+from typing import Final
 from uuid import UUID
 
 from app.core import metrics, tracing
@@ -10,6 +12,10 @@ from app.core.hints import Hints
 from app.jobs import transitions
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
+from app.quotas import queries as quotas
+
+LOOK_SECONDS: Final = 1.0
+"""Interval at which a worker looks whether a number of running jobs is set for any user."""
 
 
 class Claimer:
@@ -24,9 +30,14 @@ class Claimer:
         *,
         max_running: int = 0,
     ) -> None:
-        """Run at most `max_running` jobs of an owner at a time; 0 means no limit."""
+        """Run at most `max_running` jobs of an owner at a time, unless another number is set for the owner.
+
+        0 means no limit.
+        """
         self._database = database
         self._max_running = max_running
+        self._is_limited = bool(max_running)
+        self._looked_at = -math.inf
         self._hints = hints
         self._worker_id = worker_id
         self._kinds = kinds
@@ -57,6 +68,7 @@ class Claimer:
 
     async def _claim_jobs(self, unit: UnitOfWork, queue: str, limit: int) -> list[ClaimedJob]:
         found: list[ClaimedJob] = []
+        is_limited = await self._is_any_owner_limited(unit)
         while len(found) < limit:
             claimed = await transitions.claim(
                 unit,
@@ -64,12 +76,20 @@ class Claimer:
                 kinds=self._kinds,
                 worker_id=self._worker_id,
                 limit=limit,
-                max_running=self._max_running,
+                max_running=self._max_running if is_limited else None,
             )
             found += claimed
-            if not claimed or not self._max_running:
+            if not claimed or not is_limited:
                 break
         return found
+
+    async def _is_any_owner_limited(self, unit: UnitOfWork) -> bool:
+        """Whether jobs are to be claimed one by one: without limits, one statement claims for all slots."""
+        now = asyncio.get_running_loop().time()
+        if not self._max_running and now - self._looked_at >= LOOK_SECONDS:
+            self._is_limited = await quotas.limits_running_jobs(unit.connection)
+            self._looked_at = now
+        return self._is_limited
 
     async def _claim_for(self, queue: str, group: list[asyncio.Future[ClaimedJob | None]]) -> None:
         try:

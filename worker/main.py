@@ -108,7 +108,10 @@ async def _serve(
     structlog.contextvars.bind_contextvars(worker=identity.name)
     settings = resources.settings
     report_writer = ReportWriter(
-        resources.database, resources.hints, identity.id, StorageQuota(settings.max_user_bytes)
+        resources.database,
+        resources.hints,
+        identity.id,
+        StorageQuota.from_settings(settings),
     )
     lease = Lease(
         identity,

@@ -72,7 +72,7 @@ class ReportWriter:
         self, database: Database, hints: Hints, worker_id: UUID, quota: StorageQuota | None = None
     ) -> None:
         self._database = database
-        self._quota = quota or StorageQuota(0)
+        self._quota = quota
         self._hints = hints
         self._worker_id = worker_id
         self._waiting: list[_Waiting] = []
@@ -108,11 +108,14 @@ class ReportWriter:
 
     def _is_alone(self, waiting: _Waiting) -> bool:
         """Whether a report is written in a transaction of its own."""
-        return waiting.completion is not None or self._must_be_checked(waiting.report)
+        return waiting.completion is not None or self._must_be_checked(waiting)
 
-    def _must_be_checked(self, report: Report) -> bool:
+    def _must_be_checked(self, waiting: _Waiting) -> bool:
         """Whether the owner is so close to the quota that the report might exceed it."""
-        return report.owner_id is not None and not self._quota.is_far_below(report.owner_id)
+        owner_id = waiting.report.owner_id
+        if owner_id is None or self._quota is None:
+            return False
+        return not self._quota.is_far_below(owner_id, adds_models=waiting.completion is not None)
 
     async def fail(
         self,
@@ -177,7 +180,7 @@ class ReportWriter:
         started = perf_counter()
         async with unit_of_work(self._hints, self._database.connection(), failpoint="advance") as unit:
             if len(group) == 1:
-                async with self._check_quota(unit, reports[0]):
+                async with self._check_quota(unit, group[0]):
                     applied = await self._advance(unit, group[0])
             else:
                 applied = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
@@ -187,12 +190,13 @@ class ReportWriter:
             self._answer(waiting, is_applied=waiting.report.job_id in applied)
 
     @asynccontextmanager
-    async def _check_quota(self, unit: UnitOfWork, report: Report) -> AsyncIterator[None]:
+    async def _check_quota(self, unit: UnitOfWork, waiting: _Waiting) -> AsyncIterator[None]:
         """Check what the body writes against the owner's quota. Raises QuotaExceeded, and rolls it back."""
-        if report.owner_id is None or not self._must_be_checked(report):
+        owner_id = waiting.report.owner_id
+        if owner_id is None or self._quota is None or not self._must_be_checked(waiting):
             yield
             return
-        async with unit.transaction(), self._quota.checked(unit.connection, report.owner_id):
+        async with unit.transaction(), self._quota.checked(unit.connection, owner_id):
             yield
 
     async def _advance(self, unit: UnitOfWork, waiting: _Waiting) -> Mapping[UUID, TransitionResult]:

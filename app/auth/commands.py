@@ -10,6 +10,9 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.values import Actor, Detail, Entry
 from app.auth import tables, tokens, usernames
 from app.auth.errors import InvalidInvitation, UsernameTaken
 from app.auth.passwords import Passwords
@@ -39,6 +42,7 @@ async def create_user(
     role: Role = Role.USER,
     invitation: str | None = None,
     network: str = "",
+    by: Actor,
 ) -> User:
     """Create an account. An invitation decides its role, and is spent.
 
@@ -69,7 +73,15 @@ async def create_user(
     row: tables.User | None = created.scalars().one_or_none()
     if row is None:
         raise UsernameTaken
-    return User.from_row(row)
+    user = User.from_row(row)
+    details: dict[str, Detail] = {
+        "username": user.username,
+        "role": str(user.role),
+        "is_invited": invitation is not None,
+    }
+    entry = Entry(Action.USER_CREATED, ObjectType.USER, str(user.id), details=details)
+    await audit.record_in_session(session, by, entry)
+    return user
 
 
 async def _spend_invitation(session: AsyncSession, token: str) -> Role:
@@ -179,7 +191,7 @@ def _printable(header: str) -> str:
 
 
 async def spend_refresh_token(
-    session: AsyncSession, token: str, *, in_cookie: bool = False
+    session: AsyncSession, token: str, *, in_cookie: bool = False, by: Actor
 ) -> SpentToken | None:
     """Mark a refresh token as used; None if it is invalid for any reason.
 
@@ -211,12 +223,14 @@ async def spend_refresh_token(
     )
     row: RefreshToken | None = spent.scalars().one_or_none()
     if row is None:
-        await _revoke_family_if_stolen(session, token_hash, in_cookie=in_cookie)
+        await _revoke_family_if_stolen(session, token_hash, in_cookie=in_cookie, by=by)
         return None
     return SpentToken.from_row(row)
 
 
-async def _revoke_family_if_stolen(session: AsyncSession, token_hash: bytes, *, in_cookie: bool) -> None:
+async def _revoke_family_if_stolen(
+    session: AsyncSession, token_hash: bytes, *, in_cookie: bool, by: Actor
+) -> None:
     """End the session of a token that is used again or in the wrong place, with all tokens of its family."""
     family = select(RefreshToken.family_id).where(
         RefreshToken.token_hash == token_hash,
@@ -227,8 +241,19 @@ async def _revoke_family_if_stolen(session: AsyncSession, token_hash: bytes, *, 
         .where(col(RefreshToken.family_id).in_(family), col(RefreshToken.revoked_at).is_(None))
         .values(revoked_at=func.now())
     )
-    await session.exec(
+    ended = await session.exec(
         update(SignInSession)
         .where(col(SignInSession.id).in_(family), col(SignInSession.ended_at).is_(None))
         .values(ended_at=func.now())
+        .returning(col(SignInSession.id), col(SignInSession.user_id))
     )
+    for session_id, user_id in ended.all():
+        # Who sent the token is not known: the user, or the thief.
+        entry = Entry(
+            Action.REFRESH_TOKEN_REUSED,
+            ObjectType.SESSION,
+            str(session_id),
+            Outcome.DENIED,
+            {"user_id": str(user_id)},
+        )
+        await audit.record_in_session(session, by, entry)

@@ -51,7 +51,7 @@ AuthDep = Annotated[AuthServices, Depends(get_auth_services)]
 async def get_source(request: Request, auth: AuthDep) -> RequestSource:
     """Return where the request comes from."""
     network = client_network(request.scope, auth.trusted_proxies)
-    return RequestSource(network, request.headers.get("user-agent"))
+    return RequestSource(network, request.headers.get("user-agent"), request.scope["request_id"])
 
 
 SourceDep = Annotated[RequestSource, Depends(get_source)]

@@ -1,9 +1,10 @@
 """Routes for signing up, and of your own account."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.status import HTTP_201_CREATED
 
 from app.auth import commands, passwords, queries
+from app.auth.actors import actor_of
 from app.auth.deps import AccountReader, AuthDep, CreatorDep, SourceDep, bearer
 from app.auth.errors import (
     InvalidInvitation,
@@ -51,6 +52,7 @@ router = APIRouter(route_class=BoundedRoute, tags=["Sign in"])
 )
 async def create_user(
     body: CreateUser,
+    request: Request,
     source: SourceDep,
     settings: SettingsDep,
     auth: AuthDep,
@@ -86,6 +88,7 @@ async def create_user(
             role=body.role or Role.USER,
             invitation=invitation,
             network=source.network,
+            by=actor_of(request, creator),
         )
     return UserView.model_validate(user)
 

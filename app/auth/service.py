@@ -1,14 +1,20 @@
 """Signing in, staying signed in and signing out: the same steps for programs and for browsers."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from app.auth import commands, queries
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.refusals import Refusals
+from app.audit.values import Actor, Entry
+from app.auth import commands, queries, usernames
 from app.auth.concurrency_limit import ConcurrencyLimiter
-from app.auth.errors import InactiveUser, InvalidCredentials
+from app.auth.errors import InactiveUser, InvalidCredentials, TooManyAttempts
 from app.auth.passwords import Passwords
 from app.auth.rate_limits import RateLimits
 from app.auth.sessions import commands as sessions
@@ -18,7 +24,13 @@ from app.auth.tokens import Tokens
 from app.auth.values import TokenSet, User
 from app.core.config import Settings
 from app.core.database import Database
-from app.core.errors import Unauthorized
+from app.core.errors import AppError, Unauthorized
+
+_OUTCOMES: Final[Mapping[type[AppError], Outcome]] = {
+    InvalidCredentials: Outcome.FAILED,
+    InactiveUser: Outcome.DENIED,
+    TooManyAttempts: Outcome.THROTTLED,
+}
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,12 @@ class RequestSource:
 
     network: str
     client: str | None  # the User-Agent header
+    request_id: str
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, as long as that is not known."""
+        return Actor(network=self.network, request_id=self.request_id)
 
 
 class SignIns:
@@ -45,12 +63,14 @@ class SignIns:
         passwords: Passwords,
         rate_limits: RateLimits,
         refreshes: ConcurrencyLimiter,
+        refusals: Refusals,
     ) -> None:
         self._database = database
         self._tokens = tokens
         self._passwords = passwords
         self._rate_limits = rate_limits
         self._refreshes = refreshes
+        self._refusals = refusals
         self._access_seconds = settings.access_token_seconds
         self._refresh_lifetime = timedelta(seconds=settings.refresh_token_seconds)
 
@@ -60,8 +80,20 @@ class SignIns:
     ) -> TokenSet:
         """Check the password and start a session.
 
-        Raises InvalidCredentials, InactiveUser, TooManyAttempts and TooManySignIns.
+        Raises InvalidCredentials, InactiveUser, TooManyAttempts and TooManySignIns. The audit log records
+        every outcome but the last.
         """
+        try:
+            return await self._sign_in(username, password, source, in_cookie=in_cookie)
+        except (InvalidCredentials, InactiveUser, TooManyAttempts) as error:
+            await self._refusals.record(
+                source.actor, Action.SIGN_IN, _OUTCOMES[type(error)], usernames.key(username)
+            )
+            raise
+
+    async def _sign_in(
+        self, username: str, password: str, source: RequestSource, *, in_cookie: bool
+    ) -> TokenSet:
         network = source.network
         rules = self._rate_limits.sign_in_rules(username)
         self._rate_limits.check_blocked(rules, network)
@@ -85,12 +117,18 @@ class SignIns:
                 # A change of the password ends all sessions, also one that starts at the same time.
                 if not await commands.lock_password(session, user):
                     raise InvalidCredentials
-                return await self._issue(session, user, source, in_cookie=in_cookie)
+                signed_in = await self._issue(session, user, source, in_cookie=in_cookie)
+                actor = replace(source.actor, user_id=user.id, session_id=signed_in.session_id)
+                entry = Entry(
+                    Action.SIGN_IN, ObjectType.USER, str(user.id), details={"username": user.username}
+                )
+                await audit.record_in_session(session, actor, entry)
+                return signed_in
 
     async def refresh(self, token: str, source: RequestSource, *, in_cookie: bool = False) -> TokenSet:
         """Exchange a refresh token for a new token set. Raises Unauthorized and TooManySignIns."""
         async with self._refreshes.turn(source.network), self._database.session() as session:
-            spent = await commands.spend_refresh_token(session, token, in_cookie=in_cookie)
+            spent = await commands.spend_refresh_token(session, token, in_cookie=in_cookie, by=source.actor)
             user = None if spent is None else await queries.get_user(session, spent.user_id)
             if spent is not None and user is not None:
                 return await self._issue(
@@ -99,12 +137,16 @@ class SignIns:
         # Raised here: inside the session, it would roll back the revocation of the family.
         raise Unauthorized
 
-    async def sign_out(self, token: str) -> None:
+    async def sign_out(self, token: str, source: RequestSource) -> None:
         """End the session to which the token in a cookie belongs, if it is open."""
         async with self._database.transaction() as connection:
             found = await session_queries.of_cookie(connection, token)
             if found is not None and found.session_id is not None:
-                await sessions.end(connection, found.user_id, found.session_id)
+                is_ended = await sessions.end(connection, found.user_id, found.session_id)
+                if is_ended:
+                    actor = replace(source.actor, user_id=found.user_id, session_id=found.session_id)
+                    entry = Entry(Action.SIGN_OUT, ObjectType.SESSION, str(found.session_id))
+                    await audit.record(connection, actor, entry)
 
     async def _issue(
         self,
@@ -130,4 +172,5 @@ class SignIns:
             access_token=self._tokens.issue_access(user.id, issued.session_id),
             expires_in=self._access_seconds,
             refresh_token=issued.refresh_token,
+            session_id=issued.session_id,
         )

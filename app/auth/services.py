@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from app.audit.refusals import Refusals, open_refusals
 from app.auth.api_keys.usage import KeyUsage, open_key_usage
 from app.auth.concurrency_limit import ConcurrencyLimiter
 from app.auth.errors import TooManySignIns
@@ -34,6 +35,7 @@ class AuthServices:
     key_usage: KeyUsage
     rate_limits: RateLimits
     sign_ins: SignIns
+    refusals: Refusals
     trusted_proxies: tuple[Network, ...]
 
 
@@ -49,6 +51,7 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
         open_passwords() as passwords,
         open_usage(resources.database) as usage,
         open_key_usage(resources.database) as key_usage,
+        open_refusals(resources.database) as refusals,
     ):
         yield AuthServices(
             tokens=tokens,
@@ -57,6 +60,7 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
             usage=usage,
             key_usage=key_usage,
             rate_limits=rate_limits,
+            refusals=refusals,
             sign_ins=SignIns(
                 resources.settings,
                 resources.database,
@@ -64,6 +68,7 @@ async def open_auth_services(resources: Resources) -> AsyncIterator[AuthServices
                 passwords=passwords,
                 rate_limits=rate_limits,
                 refreshes=refreshes,
+                refusals=refusals,
             ),
             trusted_proxies=parse_networks(resources.settings.trusted_proxies),
         )

@@ -134,6 +134,7 @@ class TokenSet:
     access_token: str = field(repr=False)
     expires_in: int  # seconds, of the access token
     refresh_token: str = field(repr=False)
+    session_id: UUID
 
 
 @dataclass(frozen=True)

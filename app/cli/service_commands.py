@@ -1,4 +1,4 @@
-"""Commands that run Headrace: demo, dev, serve, migrate, servers, users.
+"""Commands that run Headrace: demo, dev, serve, migrate, servers, users, audit.
 
 Each command imports what it needs when it runs, so that `--help` and `migrate` do not wait for FastAPI.
 """
@@ -6,13 +6,14 @@ Each command imports what it needs when it runs, so that `--help` and `migrate` 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
 from app.cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port, examples
 
 users = typer.Typer(help="Manage users.")
+audit = typer.Typer(help="Read and verify the audit log.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -25,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     )(migrate)
     app.command(epilog=examples("headrace servers --data .data"))(servers)
     app.add_typer(users, name="users")
+    app.add_typer(audit, name="audit")
 
 
 def demo(
@@ -176,6 +178,66 @@ def enable(name: UserName, data: UserData = None, as_json: AsJson = False) -> No
     asyncio.run(users.change(name, data, is_active=True, as_json=as_json))
 
 
+def _own_quota(text: str) -> int:
+    """Parse the value of a quota; -1 means the default."""
+    if text == "default":
+        return -1
+    if not (text.isascii() and text.isdigit()):
+        raise typer.BadParameter("must be a number, or default")
+    return int(text)
+
+
+def _quota_option(minimum: int, bound: int, description: str) -> Any:
+    def check(value: int | None) -> int | None:
+        if value is not None and value != -1 and not minimum <= value <= bound:
+            raise typer.BadParameter(f"must be between {minimum} and {bound}, or default")
+        return value
+
+    return typer.Option(parser=_own_quota, callback=check, metavar="N", help=description)
+
+
+_NUMBER: Final = 2**31 - 1
+_BYTES: Final = 2**63 - 1
+
+
+@users.command(
+    epilog=examples(
+        "headrace users quota ada",
+        "headrace users quota ada --max-active-jobs 100 --max-stored-bytes 1073741824",
+        "headrace users quota ada --max-active-jobs default",
+    )
+)
+def quota(
+    name: UserName,
+    max_active_jobs: Annotated[int | None, _quota_option(1, _NUMBER, "Jobs that have not ended.")] = None,
+    max_running_jobs: Annotated[
+        int | None, _quota_option(0, _NUMBER, "Jobs that run at a time; 0 for no limit.")
+    ] = None,
+    max_stored_bytes: Annotated[
+        int | None, _quota_option(0, _BYTES, "Datasets, models and jobs together; 0 for no limit.")
+    ] = None,
+    max_model_bytes: Annotated[int | None, _quota_option(0, _BYTES, "Models alone; 0 for no limit.")] = None,
+    max_streams: Annotated[int | None, _quota_option(1, _NUMBER, "Open streams on each API process.")] = None,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show the quotas of a user and what is used, or change them; N is a number or `default`.
+
+    A change takes effect within a second.
+    """
+    from app.cli import users
+
+    given = {
+        "max_active_jobs": max_active_jobs,
+        "max_running_jobs": max_running_jobs,
+        "max_stored_bytes": max_stored_bytes,
+        "max_model_bytes": max_model_bytes,
+        "max_streams": max_streams,
+    }
+    changes = {quota: None if value == -1 else value for quota, value in given.items() if value is not None}
+    asyncio.run(users.set_quotas(name, data, changes, as_json=as_json))
+
+
 @users.command(epilog=examples("headrace users delete ada --yes"))
 def delete(
     name: UserName,
@@ -189,3 +251,66 @@ def delete(
     if not yes:
         typer.confirm(f"Delete {name} with all jobs, models and datasets?", abort=True, err=True)
     asyncio.run(users.delete(name, data, as_json=as_json))
+
+
+AuditActor = Annotated[
+    str | None, typer.Option("--actor", metavar="NAME", help="Only what this user did.", show_default=False)
+]
+AuditAction = Annotated[
+    str | None,
+    typer.Option(
+        "--action",
+        metavar="ACTION",
+        help="Only this action, for example user.role_changed.",
+        show_default=False,
+    ),
+]
+
+
+@audit.command("list", epilog=examples("headrace audit list", "headrace audit list --actor ops --data .data"))
+def list_entries(
+    actor: AuditActor = None,
+    action: AuditAction = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of entries.")] = 50,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the newest entries of the audit log."""
+    from app.cli import audit
+
+    asyncio.run(audit.list_entries(data, actor=actor, action=action, limit=limit, as_json=as_json))
+
+
+@audit.command(epilog=examples("headrace audit export > audit.csv", "headrace audit export --format ndjson"))
+def export(
+    file_format: Annotated[
+        Literal["csv", "ndjson"], typer.Option("--format", help="Format: csv or ndjson.")
+    ] = "csv",
+    actor: AuditActor = None,
+    action: AuditAction = None,
+    data: UserData = None,
+) -> None:
+    """Write all entries of the audit log to stdout, newest first."""
+    from app.cli import audit
+
+    asyncio.run(audit.export(data, actor=actor, action=action, file_format=file_format))
+
+
+@audit.command(epilog=examples("headrace audit verify", "headrace audit verify --known 42:9f86d0…"))
+def verify(
+    known: Annotated[
+        str | None,
+        typer.Option(
+            "--known",
+            metavar="NUMBER:HASH",
+            help="What an earlier verification printed: it must still be in the chain.",
+            show_default=False,
+        ),
+    ] = None,
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify the hash chain of the audit log. Exits with 1 and names the first entry that is not intact."""
+    from app.cli import audit
+
+    asyncio.run(audit.verify(data, known=known, as_json=as_json))

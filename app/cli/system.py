@@ -15,6 +15,7 @@ from typing import IO, Final
 
 import structlog
 
+from app.audit.values import COMMAND_LINE
 from app.auth import commands as accounts
 from app.auth.errors import UsernameTaken
 from app.auth.passwords import open_passwords
@@ -198,7 +199,9 @@ async def _ensure_user(urls: Mapping[str, str], username: str, password: str) ->
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:
-                await accounts.create_user(session, passwords, username=username, password=password)
+                await accounts.create_user(
+                    session, passwords, username=username, password=password, by=COMMAND_LINE
+                )
         except UsernameTaken:
             return
 

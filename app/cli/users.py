@@ -3,16 +3,20 @@
 import asyncio
 import getpass
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import COMMAND_LINE, Entry
 from app.auth import commands
 from app.auth import passwords as password_rules
+from app.auth.errors import UserNotFound
 from app.auth.password_resets import commands as password_resets
 from app.auth.passwords import open_passwords
 from app.auth.roles import Role
@@ -20,23 +24,19 @@ from app.auth.users import commands as accounts
 from app.auth.users import queries
 from app.auth.users.queries import UserFilter
 from app.auth.values import Account
-from app.cli import schema_version
-from app.cli.errors import CannotStart, UsageError
+from app.cli.databases import open_database_of
+from app.cli.errors import UsageError
 from app.cli.output import print_json
-from app.core import hardening
-from app.core.config import load_database_url
-from app.core.database import Database, open_database
-from app.core.errors import ConfigurationError
-from app.embedded import postgres
+from app.quotas import commands as quota_commands
+from app.quotas import queries as quotas
 
 PAGE: Final = 100
-_NO_URL: Final = "DATABASE_URL: Field required"
 
 
 async def list_users(data: Path | None, *, as_json: bool) -> None:
     """Print all accounts, newest first."""
     found: list[Account] = []
-    async with _database(data) as database, database.connection() as connection:
+    async with open_database_of(data) as database, database.connection() as connection:
         page = await queries.page(connection, UserFilter(), before=None, limit=PAGE)
         found += page.items
         while page.has_next:
@@ -60,12 +60,12 @@ async def list_users(data: Path | None, *, as_json: bool) -> None:
 
 async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
-    async with _database(data) as database, open_passwords() as passwords:
+    async with open_database_of(data) as database, open_passwords() as passwords:
         password = await asyncio.to_thread(_read_password, name)
         try:
             async with database.session() as session:
                 user = await commands.create_user(
-                    session, passwords, username=name, password=password, role=Role(role)
+                    session, passwords, username=name, password=password, role=Role(role), by=COMMAND_LINE
                 )
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -78,7 +78,7 @@ async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> N
 
 async def set_password(name: str, data: Path | None, *, as_json: bool) -> None:
     """Set a password and end all sessions. Reads the password as `create` does."""
-    async with _database(data) as database, open_passwords() as passwords:
+    async with open_database_of(data) as database, open_passwords() as passwords:
         async with database.connection() as connection:
             account = await queries.get_by_name(connection, name)
         password = await asyncio.to_thread(_read_password, account.username)
@@ -87,6 +87,13 @@ async def set_password(name: str, data: Path | None, *, as_json: bool) -> None:
             password_hash = await turn.hash(password, account.username)
         async with database.transaction() as connection:
             await password_resets.set_password(connection, account.id, password_hash)
+            entry = Entry(
+                Action.PASSWORD_SET,
+                ObjectType.USER,
+                str(account.id),
+                details={"username": account.username},
+            )
+            await audit.record(connection, COMMAND_LINE, entry)
     _report(
         _view(account), f"Set the password of {account.username} and ended all sessions.", as_json=as_json
     )
@@ -101,18 +108,20 @@ async def change(
     as_json: bool,
 ) -> None:
     """Change the role of a user, disable or enable the account."""
-    async with _database(data) as database, database.transaction() as connection:
+    async with open_database_of(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
-        changed = await accounts.change(connection, account.id, role=role, is_active=is_active)
+        changed = await accounts.change(
+            connection, account.id, role=role, is_active=is_active, by=COMMAND_LINE
+        )
     state = "enabled" if changed.is_active else "disabled"
     _report(_view(changed), f"{changed.username} is {changed.role}, {state}.", as_json=as_json)
 
 
 async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
     """Delete a user. The maintenance loops of the API and the workers remove the user's data."""
-    async with _database(data) as database, database.transaction() as connection:
+    async with open_database_of(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
-        await accounts.close(connection, account.id)
+        await accounts.close(connection, account.id, by=COMMAND_LINE)
     _report(
         _view(account),
         f"Deleted {account.username}. Jobs, models and datasets are removed in the background.",
@@ -120,33 +129,28 @@ async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
     )
 
 
-@asynccontextmanager
-async def _database(data: Path | None) -> AsyncIterator[Database]:
-    """Open the database at DATABASE_URL, or that of the system that runs on a data folder.
-
-    Raises CannotStart, and ConfigurationError without either.
-    """
-    database_url = _database_url(data)
-    hardening.drop_secrets()
-    await asyncio.to_thread(schema_version.ensure_schema, database_url, wait_seconds=0)
-    async with open_database(database_url, pool_size=2) as database:
-        yield database
-
-
-def _database_url(data: Path | None) -> str:
-    if data is None:
-        try:
-            return load_database_url()
-        except ConfigurationError as error:
-            if str(error) != _NO_URL:
-                raise
-            raise ConfigurationError(
-                "Set DATABASE_URL, or pass the folder of the system that `headrace dev` runs with --data"
-            ) from None
-    url = postgres.running_url((data / "postgres").absolute())
-    if url is None:
-        raise CannotStart(f"no Postgres runs on {data}. Start it with `headrace dev --data {data}`.")
-    return url
+async def set_quotas(
+    name: str, data: Path | None, changes: Mapping[str, int | None], *, as_json: bool
+) -> None:
+    """Change quotas of a user, and print all of them; None means the default."""
+    async with open_database_of(data) as database, database.transaction() as connection:
+        account = await queries.get_by_name(connection, name)
+        own = await quotas.lock(connection, account.id)
+        if own is None:
+            raise UserNotFound(user=name)
+        if changes:
+            own = replace(own, **changes)
+            await quota_commands.set_quotas(connection, account.id, own, by=COMMAND_LINE)
+        usage = await quotas.usage(connection, account.id)
+    if as_json:
+        who = {"user_id": account.id, "username": account.username}
+        print_json({**who, **asdict(own), "used": asdict(usage)})
+        return
+    table = Table("quota", "used", "limit", box=None)
+    for quota, limit in asdict(own).items():
+        used = getattr(usage, quota.removeprefix("max_"), "")
+        table.add_row(quota.removeprefix("max_"), str(used), "default" if limit is None else str(limit))
+    Console().print(table)
 
 
 def _read_password(name: str) -> str:

@@ -33,6 +33,7 @@ from app.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from app.client.quotas import Quota, Quotas
 from app.client.retry import RetryConfig
 from app.client.values import Event, Explanation, Job, JobError, Submitted
 
@@ -55,6 +56,8 @@ __all__ = [
     "Model",
     "NotFound",
     "Predictions",
+    "Quota",
+    "Quotas",
     "RetryConfig",
     "Row",
     "RowError",

@@ -16,6 +16,7 @@ from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.opening import AsyncOpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.quotas import Quotas
 from app.client.reading import blocks
 from app.client.retry import RetryConfig
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
@@ -212,6 +213,10 @@ class AsyncHeadrace(Client):
     async def revoke_api_key(self, key: AnyApiKey) -> None:
         """Revoke an API key: it stops working within a second. Raises NotFound."""
         await self._run(self._core.keys.revoke(key))
+
+    async def quotas(self) -> Quotas:
+        """Return how much you have, and may have."""
+        return await self._run(self._core.quotas())
 
     async def aclose(self) -> None:
         """Close the connections."""

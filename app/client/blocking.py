@@ -17,6 +17,7 @@ from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
 from app.client.opening import OpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
 from app.client.transport import Account, Client
@@ -210,6 +211,10 @@ class Headrace(Client):
     def revoke_api_key(self, key: AnyApiKey) -> None:
         """Revoke an API key: it stops working within a second. Raises NotFound."""
         self._run(self._core.keys.revoke(key))
+
+    def quotas(self) -> Quotas:
+        """Return how much you have, and may have."""
+        return self._run(self._core.quotas())
 
     def close(self) -> None:
         """Close the connections."""

@@ -15,6 +15,7 @@ from app.client.errors import BadRequest, HeadraceError, WaitTimeout
 from app.client.exchange import Exchange, json_request, parse_json
 from app.client.following import Following, OnInterruption, last_seq_of
 from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
 from app.client.session import Session
 from app.client.steps import Emit, Flow, Pause, Request, Response
@@ -128,6 +129,10 @@ class Core:
     def models(self, page_size: int) -> Flow[None]:
         """Emit models, newest first."""
         return self._exchange.pages("/models", Model.parse, page_size)
+
+    def quotas(self) -> Flow[Quotas]:
+        """Fetch the quotas of the user."""
+        return self._exchange.read(Quotas.parse, Request("GET", "/users/me/quotas"))
 
     def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
         """Create a job of any kind. All attempts send one idempotency key, so that they create one job."""

@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     max_api_key_seconds: int = Field(default=0, ge=0)
     registration: Registration = Registration.OPEN
     registration_open: bool | None = None
+    audit_retention_seconds: int = Field(default=365 * 86_400, ge=86_400)
 
     # API
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
@@ -189,6 +190,8 @@ class Settings(BaseSettings):
     max_connections: int = Field(default=10_000, ge=1)
     max_connections_per_address: int = Field(default=2500, ge=1)
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ()
+    requests_per_minute: int = Field(default=60_000, ge=0)
+    anonymous_requests_per_minute: int = Field(default=1200, ge=0)
     max_failed_sign_ins: int = Field(default=5, ge=1)
     max_failed_sign_ins_per_address: int = Field(default=50, ge=1)
     max_sign_ups_per_address: int = Field(default=30, ge=1)
@@ -201,6 +204,7 @@ class Settings(BaseSettings):
 
     # Storage quotas
     max_user_bytes: int = Field(default=20 * 1024**3, ge=0)
+    max_user_model_bytes: int = Field(default=0, ge=0)
     dataset_quota_bytes: int | None = Field(default=None, ge=0)
 
     # Models

@@ -14,6 +14,10 @@ PROBE: Final = f"{PREFIX}probe"
 PROBE_LIFETIME_SECONDS: Final = 10
 
 
+RATES: Final = f"{PREFIX}rates"
+"""Prefix of the counts of requests by user or network; each lasts for one window of a minute."""
+
+
 def queue(name: str) -> str:
     """ARQ's sorted set of wake tokens for one queue; exists while it has members."""
     return f"{PREFIX}queue:{name}"

@@ -51,7 +51,7 @@ async def create(
     Locks the owner's row, so that concurrent uploads cannot exceed the quota together. Raises QuotaExceeded,
     and Unauthorized if the owner has been deleted in the meantime.
     """
-    if not await quotas.lock(connection, owner_id):
+    if await quotas.lock(connection, owner_id) is None:
         raise Unauthorized
     async with quota.checked(connection, owner_id):
         row = await _CREATE.fetchrow(

@@ -6,13 +6,13 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from app.auth.deps import AuthState
 from app.datasets.importer import DatasetImporter
 from app.http.state import state_of
+from app.quotas.deps import QuotasState
 
 
 @dataclass(frozen=True, kw_only=True)
-class DatasetsState(AuthState):
+class DatasetsState(QuotasState):
     """The state of the process, with what uploads need."""
 
     importer: DatasetImporter

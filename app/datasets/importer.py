@@ -38,7 +38,7 @@ class DatasetImporter:
         self.bounds = bounds
         self._queue = FairQueue(CONVERSIONS_AT_ONCE)
         settings = resources.settings
-        self._quota = StorageQuota(settings.max_user_bytes)
+        self._quota = StorageQuota.from_settings(settings)
         self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
 
     async def import_upload(
@@ -88,10 +88,9 @@ class DatasetImporter:
         """The size limit of the next upload of an owner, and the error for a larger one."""
         largest = self._resources.settings.max_dataset_bytes
         async with self._resources.database.connection() as connection:
-            left = await self._quota.left_bytes(connection, owner_id)
-        if left is not None and left < largest:
-            limit = self._quota.limit_bytes
-            return left, QuotaExceeded(limit=limit, used=limit - left)
+            left = await self._quota.bytes_left(connection, owner_id)
+        if left is not None and left[0] < largest:
+            return left
         return largest, DatasetTooLarge(limit=largest)
 
     async def _publish(

@@ -9,6 +9,10 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Entry
+from app.auth.actors import actor_of
 from app.auth.deps import DatasetsReader, DatasetsWriter
 from app.core import text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
@@ -294,10 +298,14 @@ async def download_dataset(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_NOT_FOUND, DatasetInUse(dataset_id=_EXAMPLE_ID, jobs=1)),
 )
-async def delete_dataset(dataset_id: DatasetId, user: DatasetsWriter, resources: ResourcesDep) -> None:
+async def delete_dataset(
+    dataset_id: DatasetId, request: Request, user: DatasetsWriter, resources: ResourcesDep
+) -> None:
     """Deletes a dataset and its files. Fails with `dataset_in_use` while an unfinished job uses it."""
     async with resources.database.transaction() as connection:
         await commands.delete(connection, user.id, dataset_id)
+        entry = Entry(Action.DATASET_DELETED, ObjectType.DATASET, str(dataset_id))
+        await audit.record(connection, actor_of(request, user), entry)
     await stored_files.delete(resources.storage, dataset_id)
 
 

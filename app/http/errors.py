@@ -14,6 +14,19 @@ class UnreadableJson(MalformedJson):
     """The body cannot be read as JSON: {reason}."""
 
 
+class RateLimited(AppError):
+    """You have sent more than {limit} requests in a minute. Try again in {retry_after} seconds."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Rate limited"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The time to wait."""
+        return {**super().headers, "Retry-After": str(self.facts["retry_after"])}
+
+
 class UnsupportedMediaType(AppError):
     """Send the body with Content-Type: {expected}. This request has {got}."""
 

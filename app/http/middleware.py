@@ -21,6 +21,7 @@ from app.core import ids, metrics, tracing
 from app.core.errors import AppError, BodyTooLarge, RequestTimeout, ServerBusy, ShuttingDown
 from app.http import problems
 from app.http.body_budget import FREE_BYTES, SmallBodies
+from app.http.rate_limits import headers_of
 from app.http.request_metrics import RequestMetrics, path_of
 
 SERVICE_RESTART: Final = 1012  # WebSocket close code: the server restarts
@@ -319,7 +320,7 @@ class _Exchange:
         await self._send(message)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        headers = [(b"x-request-id", self._scope["request_id"].encode())]
+        headers = [(b"x-request-id", self._scope["request_id"].encode()), *headers_of(self._scope)]
         if (span := tracing.current()) is not None:
             headers.append((b"x-trace-id", span.trace_id.encode()))
         if self._body.is_refused:

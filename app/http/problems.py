@@ -32,10 +32,13 @@ from app.core.errors import (
 )
 from app.http import body_errors, methods
 from app.http.body import APP_ERROR
-from app.http.errors import BadEncoding, MalformedJson, UnsupportedEncoding, UnsupportedMediaType
+from app.http.errors import BadEncoding, MalformedJson, RateLimited, UnsupportedEncoding, UnsupportedMediaType
 from app.http.links import link
 
 MEDIA_TYPE: Final = "application/problem+json"
+UNLIMITED: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
+"""Paths whose requests are not counted: probes and scrapers must get an answer."""
+
 MAX_FAULTS: Final = 50
 MAX_NAME_LENGTH: Final = 100
 
@@ -246,9 +249,11 @@ def describe(document: dict[str, Any]) -> dict[str, Any]:
     for ours in (Problem, Fault):
         schemas[ours.__name__] = ours.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas[ours.__name__].pop("$defs", None)
-    for path in document["paths"].values():
-        for operation in path.values():
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
             _describe_operation(operation)
+            if path not in UNLIMITED:
+                _add(operation["responses"], RateLimited(limit=1200, retry_after=17))
     return document
 
 

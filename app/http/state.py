@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 
 from app.core.resources import Resources
 from app.http.body_budget import BodyBudget
+from app.http.rate_limits import RequestRates
 
 _ATTRIBUTE: Final = "headrace"
 
@@ -22,6 +23,7 @@ class HttpState:
 
     resources: Resources
     body_budget: BodyBudget
+    request_rates: RequestRates
 
 
 StateT = TypeVar("StateT", bound=HttpState)

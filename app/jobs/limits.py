@@ -1,4 +1,4 @@
-"""Limits on what a user may request of one job. Administrators have none beyond those of the API."""
+"""Limits on what a user may request of one job. Operators and administrators have only those of the API."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from app.jobs.states import HEAD_START, Priority
 
 def ensure_allowed(settings: Settings, user: Identity, requests: Iterable[JobOptions]) -> None:
     """Raise JobLimitExceeded for the first request that exceeds the limits of its user."""
-    if user.is_admin:
+    if user.sees_everything:
         return
     highest = Priority(settings.max_job_priority)
     for request in requests:

@@ -28,11 +28,12 @@ MAX_REMEMBERED: Final = 10_000
 @dataclass(frozen=True, slots=True)
 class _Count:
     active: int
+    limit: int
     counted_at: float  # by the quota's clock
 
 
 class Quota:
-    """Admits new jobs of a user up to the limits."""
+    """Admits new jobs of a user up to the limits: these, unless others are set for the user."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Quota:
     ) -> None:
         self._database = database
         self._limit = limit
-        self._storage = storage or StorageQuota(0)
+        self._storage = storage
         self._count_lifetime_seconds = count_lifetime_seconds
         self._clock = clock
         self._counts: dict[UUID, _Count] = {}
@@ -56,12 +57,16 @@ class Quota:
 
         Raises TooManyActiveJobs, and QuotaExceeded for what they store.
         """
-        if jobs == 1 and self._is_far_below(owner_id) and self._storage.is_far_below(owner_id):
+        is_stored_far_below = self._storage is None or self._storage.is_far_below(owner_id)
+        if jobs == 1 and self._is_far_below(owner_id) and is_stored_far_below:
             async with self._database.connection() as connection:
                 yield connection
             return
         async with self._database.transaction() as connection:
             await self._check(connection, owner_id, jobs)
+            if self._storage is None:
+                yield connection
+                return
             async with self._storage.checked(connection, owner_id):
                 yield connection
 
@@ -70,13 +75,14 @@ class Quota:
         if count is None:
             return False
         is_recent = self._clock() - count.counted_at < self._count_lifetime_seconds
-        return is_recent and count.active + SLACK < self._limit
+        return is_recent and count.active + SLACK < count.limit
 
     async def _check(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int) -> None:
-        await quotas.lock(connection, owner_id)
-        active = await queries.active_of_owner(connection, owner_id, limit=self._limit)
-        if active + jobs > self._limit:
-            raise TooManyActiveJobs(active=active, limit=self._limit)
+        own = await quotas.lock(connection, owner_id)
+        limit = self._limit if own is None or own.max_active_jobs is None else own.max_active_jobs
+        active = await queries.active_of_owner(connection, owner_id, limit=limit)
+        if active + jobs > limit:
+            raise TooManyActiveJobs(active=active, limit=limit)
         if len(self._counts) >= MAX_REMEMBERED:
             self._counts.clear()
-        self._counts[owner_id] = _Count(active, self._clock())
+        self._counts[owner_id] = _Count(active, limit, self._clock())

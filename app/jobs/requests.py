@@ -1,29 +1,16 @@
 """Options of jobs of every kind."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, model_validator
 
 from app.core.config import QUEUE_NAME
 from app.http.body import CleanStr, LargeBody, at_most
+from app.http.instants import Instant
 from app.jobs.states import Priority
 
 MAX_METADATA_PAIRS: Final = 16
 
-
-def _in_utc(value: datetime) -> datetime:
-    """Convert an instant to UTC, which is impossible close to the years 1 and 9999."""
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise PydanticCustomError(
-            "instant_range", "The instant must be between the years 1 and 9999"
-        ) from None
-
-
-Instant = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 QueueName = Annotated[str, Field(pattern=QUEUE_NAME)]
 MetadataKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
 MetadataValue = Annotated[CleanStr, Field(max_length=256)]

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Query, Request, Response, status
 
 from app.auth import owners
+from app.auth.actors import actor_of
 from app.auth.deps import JobsReader, JobsWriter
 from app.auth.errors import UserNotFound
 from app.auth.owners import OwnerQuery
@@ -20,6 +21,7 @@ from app.http import problems
 from app.http.accept import choose
 from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
+from app.http.instants import Instant
 from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
 from app.jobs.deps import JobTimesDep, QuotaDep, WatcherDep
@@ -37,7 +39,6 @@ from app.jobs.exports import responses
 from app.jobs.exports.responses import CSV, NDJSON, PARQUET
 from app.jobs.job import Job
 from app.jobs.queries import JobFilter
-from app.jobs.requests import Instant
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,
@@ -51,6 +52,8 @@ from app.jobs.schemas import (
 )
 from app.jobs.states import Status
 from app.jobs.unit_of_work import unit_of_work
+from app.quotas import queries as quotas
+from app.quotas.values import OwnQuotas, Quotas
 
 MAX_INLINE_RESULTS: Final = 1000
 """A completed job includes its predictions if they are at most this many rows, and 1 MiB."""
@@ -167,11 +170,16 @@ _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     responses=_CANCEL_RESPONSES,
 )
 async def cancel_job(
-    job_id: UUID, user: JobsWriter, resources: ResourcesDep, watcher: WatcherDep, times: JobTimesDep
+    job_id: UUID,
+    request: Request,
+    user: JobsWriter,
+    resources: ResourcesDep,
+    watcher: WatcherDep,
+    times: JobTimesDep,
 ) -> Response:
     """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        await service.cancel(unit, user.reach, job_id)
+        await service.cancel(unit, user.reach, job_id, by=actor_of(request, user))
     job = await _read_own(resources.database, user.reach, job_id)
     if not job.has_ended:
         await watcher.wait_for_end(
@@ -203,6 +211,7 @@ async def cancel_job(
 )
 async def retry_job(
     job_id: UUID,
+    request: Request,
     user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
@@ -214,7 +223,7 @@ async def retry_job(
     if user.sees_everything:  # the quota is that of the job's owner
         owner_id = (await _read_own(resources.database, None, job_id)).owner_id
     async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
-        await service.retry(unit, owner_id, job_id, from_start=from_start)
+        await service.retry(unit, owner_id, job_id, from_start=from_start, by=actor_of(request, user))
     job = await _read_own(resources.database, user.reach, job_id)
     return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 
@@ -230,12 +239,13 @@ async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -
     """Get the reason as a code and a sentence, the position in the queue, and the estimated start."""
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.reach, job_id)
+        own = await quotas.get(connection, job.owner_id) or OwnQuotas()
         explained = await explanations.explain(
             connection,
             job,
             lease_seconds=resources.settings.lease_seconds,
             is_redis_up=resources.redis.is_up,
-            max_running=resources.settings.max_running_jobs_per_user,
+            max_running=own.over(Quotas.from_settings(resources.settings)).max_running_jobs,
         )
     return views.respond(explained)
 

@@ -1,6 +1,8 @@
 """Operations on jobs for the API. The caller's unit of work commits and publishes them."""
 
 import hashlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
@@ -8,6 +10,9 @@ from uuid import UUID
 import asyncpg
 from pydantic import BaseModel
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Actor, Entry
 from app.core import ids, tracing
 from app.core.config import Settings
 from app.datasets import queries as datasets
@@ -179,32 +184,63 @@ async def get_own(
     return found
 
 
-async def cancel(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID) -> None:
+async def cancel(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, by: Actor) -> None:
     """Cancel an owner's job, or request its cancellation if it runs. A repeated request changes nothing.
 
-    Raises JobNotFound, NotYourJob, JobAlreadyFinished.
+    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, JobAlreadyFinished.
     """
-    await get_own(unit.connection, owner_id, job_id)
-    if await transitions.cancel(unit, job_id=job_id) is None:
+    job = await get_own(unit.connection, owner_id, job_id)
+    async with recording(unit, by, Action.JOB_CANCELLED, {job_id: job.owner_id}):
+        cancelled = await transitions.cancel(unit, job_id=job_id)
+    if cancelled is None:
         ensure_can_be_cancelled(await get_own(unit.connection, owner_id, job_id))
 
 
-async def retry(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, from_start: bool) -> None:
+async def retry(
+    unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, from_start: bool, by: Actor
+) -> None:
     """Make a failed or cancelled job of this owner pending again.
 
-    Raises JobNotFound, NotYourJob, JobNotRetryable, ResultsExpired, InputGone.
+    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, JobNotRetryable,
+    ResultsExpired, InputGone.
     """
     job = await get_own(unit.connection, owner_id, job_id)
     if not await queries.has_its_inputs(unit.connection, job_id):
         raise InputGone(job_id=str(job_id))
     head_start = HEAD_START[job.priority]
-    retried = await transitions.retry(unit, job_id=job_id, from_start=from_start, head_start=head_start)
+    async with recording(unit, by, Action.JOB_RETRIED, {job_id: job.owner_id}):
+        retried = await transitions.retry(unit, job_id=job_id, from_start=from_start, head_start=head_start)
     if retried is not None:
         return
     job = await get_own(unit.connection, owner_id, job_id)
     if job.is_pruned:
         raise ResultsExpired(job_id=str(job_id))
     raise JobNotRetryable(status=str(job.status))
+
+
+@asynccontextmanager
+async def recording(
+    unit: UnitOfWork, by: Actor, action: Action, owners: Mapping[UUID, UUID]
+) -> AsyncIterator[None]:
+    """Record the transitions of the body in the audit log, those of the jobs of other users than the actor.
+
+    `owners` are those of the jobs. The entries are committed together with the transitions.
+    """
+    if all(owner_id == by.user_id for owner_id in owners.values()):
+        yield
+        return
+    async with unit.transaction():
+        before = len(unit.results)
+        yield
+        changed = [result.job_id for result in unit.results[before:] if owners[result.job_id] != by.user_id]
+        await audit.record_all(
+            unit.connection,
+            by,
+            [
+                Entry(action, ObjectType.JOB, str(job_id), details={"owner_id": str(owners[job_id])})
+                for job_id in changed
+            ],
+        )
 
 
 def ensure_can_be_cancelled(job: Job) -> None:

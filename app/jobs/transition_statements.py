@@ -86,12 +86,14 @@ ORDER BY j.sort_key, j.id""")
 # Assigns the first due jobs of a queue to a worker and starts their next attempt.
 CLAIM: Final = _claim()
 
-# The same, except for jobs of owners who already have `max_running` jobs running. An index finds the few
-# running jobs. Jobs that are claimed elsewhere at the same moment are not seen, so an owner may exceed the
-# limit by as many for a while.
+# The same, except for jobs of owners who already have as many jobs running as they may: `max_running`, unless
+# another number is set for the owner; 0 means no limit. An index finds the few running jobs. Jobs that are
+# claimed elsewhere at the same moment are not seen, so an owner may exceed the limit by as many for a while.
 CLAIM_WITH_LIMIT: Final = _claim(
     with_="""at_limit AS (
-    SELECT owner_id FROM jobs WHERE status = 'running' GROUP BY owner_id HAVING count(*) >= :max_running
+    SELECT j.owner_id FROM jobs j LEFT JOIN user_quotas q ON q.user_id = j.owner_id
+    WHERE j.status = 'running' GROUP BY j.owner_id, q.max_running_jobs
+    HAVING count(*) >= nullif(coalesce(q.max_running_jobs, :max_running::int), 0)
 ), """,
     only=" AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))",
 )

@@ -73,16 +73,17 @@ async def claim(
     kinds: Sequence[str],
     worker_id: UUID,
     limit: int,
-    max_running: int = 0,
+    max_running: int | None = None,
 ) -> list[ClaimedJob]:
     """Claim the first due jobs of a queue for a worker, at most `limit`, in order of their sort key.
 
     Only jobs of these kinds are claimed. Jobs that another worker is claiming at this moment are skipped, not
-    waited for. With `max_running`, jobs of owners who have that many running jobs are skipped too, and jobs
-    are claimed one by one; 0 means no limit.
+    waited for. With `max_running`, jobs of owners who have that many running jobs, or as many
+    as are set for the owner, are skipped too, and jobs are claimed one by one; 0 limits only owners for whom
+    a number is set.
     """
     parameters = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
-    if max_running:
+    if max_running is not None:
         rows = await statements.CLAIM_WITH_LIMIT.fetch(
             unit.connection, limit=1, max_running=max_running, **parameters
         )

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Final
 
+from app.audit import commands as audit
 from app.core.resources import Resources
 from app.jobs.counting import JobSeries
 from app.maintenance import stats
@@ -18,6 +19,7 @@ from app.quotas import commands as quotas
 WAKE_SECONDS: Final = 0.18
 ADD_UP_SECONDS: Final = 5.0
 STATS_SECONDS: Final = 10.0
+SEAL_SECONDS: Final = 1.0
 PRUNE_SECONDS: Final = 60.0
 REMOVE_USERS_SECONDS: Final = 5.0
 SWEEP_SECONDS: Final = 3600.0
@@ -40,6 +42,7 @@ class Maintenance:
                 database,
                 TokenRefill(resources.redis_pool, resources.redis, resources.hints),
             ),
+            Loop("seal_audit_log", SEAL_SECONDS, database, audit.seal_committed),
             Loop("prune", PRUNE_SECONDS, database, Prune(settings, resources.storage)),
             Loop(
                 "remove_users",

@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from app.audit import commands as audit
 from app.auth import rate_limits
 from app.auth.api_keys import commands as api_keys
 from app.auth.invitations import commands as invitations
@@ -24,6 +25,7 @@ from app.jobs.workers import commands as workers
 from app.streams import tickets
 
 JOBS_AT_ONCE: Final = 1000
+AUDIT_ENTRIES_AT_ONCE: Final = 10_000
 FILES_AT_ONCE: Final = 1000
 IDEMPOTENCY_KEY_LIFETIME: Final = timedelta(hours=24)
 
@@ -31,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 
 class Prune:
-    """Deletes expired results, old jobs with everything that belongs to them, keys, tickets and workers."""
+    """Deletes expired results, old jobs with everything that belongs to them, tickets, workers and so on."""
 
     def __init__(self, settings: Settings, storage: Storage, *, jobs_at_once: int = JOBS_AT_ONCE) -> None:
         self._settings = settings
@@ -52,6 +54,8 @@ class Prune:
         await sessions.prune(connection)
         await password_resets.prune(connection)
         await invitations.prune(connection)
+        audit_retention = timedelta(seconds=settings.audit_retention_seconds)
+        await audit.prune(connection, audit_retention, limit=AUDIT_ENTRIES_AT_ONCE)
         await api_keys.prune(connection)
         await workers.prune(connection, timedelta(seconds=settings.lease_seconds))
         return partial(delete_files, self._storage, with_files)

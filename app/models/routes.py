@@ -3,9 +3,13 @@
 import re
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query, Response, status
+from fastapi import APIRouter, Path, Query, Request, Response, status
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Entry
 from app.auth import usernames
+from app.auth.actors import actor_of
 from app.auth.deps import ModelsReader, ModelsWriter
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import files, problems
@@ -108,10 +112,14 @@ async def change_model(
     status_code=status.HTTP_204_NO_CONTENT,
     responses=problems.responses(_UNKNOWN, ModelInUse(model="churn", jobs=1), _RESERVED),
 )
-async def delete_model(name: ModelName, user: ModelsWriter, resources: ResourcesDep) -> None:
+async def delete_model(
+    name: ModelName, request: Request, user: ModelsWriter, resources: ResourcesDep
+) -> None:
     """Fails with `model_in_use` while an unfinished job uses one of the versions."""
     async with resources.database.transaction() as connection:
         keys = await commands.delete(connection, user.id, name)
+        entry = Entry(Action.MODEL_DELETED, ObjectType.MODEL, name, details={"versions": len(keys)})
+        await audit.record(connection, actor_of(request, user), entry)
     await storage_keys.forget(resources.storage, keys)
 
 
@@ -164,7 +172,7 @@ async def get_version(
     responses=problems.responses(_UNKNOWN_VERSION, ModelInUse(model="churn@3", jobs=1), _RESERVED),
 )
 async def delete_version(
-    name: ModelName, number: Number, user: ModelsWriter, resources: ResourcesDep
+    name: ModelName, number: Number, request: Request, user: ModelsWriter, resources: ResourcesDep
 ) -> None:
     """Also deletes the aliases that point to it. Its number is not used again.
 
@@ -172,6 +180,8 @@ async def delete_version(
     """
     async with resources.database.transaction() as connection:
         key = await commands.delete_version(connection, user.id, name, number)
+        entry = Entry(Action.MODEL_VERSION_DELETED, ObjectType.MODEL, f"{name}@{number}")
+        await audit.record(connection, actor_of(request, user), entry)
     await storage_keys.forget(resources.storage, [key])
 
 

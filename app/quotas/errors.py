@@ -17,6 +17,14 @@ class QuotaExceeded(TooLarge):
         self.detail = " ".join(self.detail.split())
 
 
+class ModelQuotaExceeded(QuotaExceeded):
+    """Model quota exceeded: {used_gib} of {limit_gib} GiB used. Delete model versions, or ask an
+    administrator to raise the quota."""
+
+    code = "model_quota_exceeded"
+    title = "Model quota exceeded"
+
+
 def _gib(size: int) -> str:
     digits = 1 if size >= GIB / 10 else 6
     return f"{size / GIB:.{digits}f}".rstrip("0").rstrip(".") if size else "0"

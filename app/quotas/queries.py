@@ -1,4 +1,4 @@
-"""Reads of the bytes that users store."""
+"""Reads of quotas, and of what users have."""
 
 from typing import Final
 from uuid import UUID
@@ -6,17 +6,44 @@ from uuid import UUID
 import asyncpg
 
 from app.core.sql import Statement
+from app.quotas.values import OwnQuotas, Usage
+
+_OWN: Final = "q.max_active_jobs, q.max_running_jobs, q.max_stored_bytes, q.max_model_bytes, q.max_streams"
 
 # The bytes that a user stores.
 _USED: Final = Statement(
     "SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes WHERE owner_id = :owner_id"
 )
 
-# Lock a user against other quota checks, and tell whether there is such a user. NO KEY: the lock that the
-# foreign key of a new job takes on this row does not wait for it.
-_LOCK: Final = Statement(
-    "SELECT true FROM users WHERE id = :owner_id AND deleted_at IS NULL FOR NO KEY UPDATE"
-)
+# The bytes of a user's models.
+_MODEL_BYTES: Final = Statement("""
+SELECT coalesce(sum(v.bytes), 0)::bigint FROM models m JOIN model_versions v ON v.model_id = m.id
+WHERE m.owner_id = :owner_id""")
+
+# Lock a user against other quota checks, and return the quotas that are set for the user, if there is such a
+# user. NO KEY: the lock that the foreign key of a new job takes on this row does not wait for it.
+_LOCK: Final = Statement(f"""
+SELECT {_OWN} FROM users u LEFT JOIN user_quotas q ON q.user_id = u.id
+WHERE u.id = :owner_id AND u.deleted_at IS NULL FOR NO KEY UPDATE OF u""")  # made of constants
+
+# Which quotas are set for this user, if there is such a user?
+_GET: Final = Statement(f"""
+SELECT {_OWN} FROM users u LEFT JOIN user_quotas q ON q.user_id = u.id
+WHERE u.id = :owner_id AND u.deleted_at IS NULL""")  # made of constants
+
+# How much does this user have?
+_USAGE: Final = Statement("""
+SELECT
+    (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status IN ('pending', 'running'))
+        AS active_jobs,
+    (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'running') AS running_jobs,
+    (SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes WHERE owner_id = :owner_id) AS stored_bytes,
+    (SELECT coalesce(sum(v.bytes), 0)::bigint FROM models m JOIN model_versions v ON v.model_id = m.id
+        WHERE m.owner_id = :owner_id) AS model_bytes""")
+
+# Is the number of running jobs set for any user?
+_LIMITS_RUNNING: Final = Statement("""
+SELECT EXISTS (SELECT FROM user_quotas WHERE max_running_jobs IS NOT NULL)""")
 
 
 async def used_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:
@@ -25,6 +52,35 @@ async def used_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:
     return used
 
 
-async def lock(connection: asyncpg.Connection, owner_id: UUID) -> bool:
-    """Lock a user's row until the commit, as every quota check does; False if there is no such user."""
-    return await _LOCK.fetchval(connection, owner_id=owner_id) is not None
+async def model_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:
+    """How many of these bytes are models."""
+    used: int = await _MODEL_BYTES.fetchval(connection, owner_id=owner_id)
+    return used
+
+
+async def lock(connection: asyncpg.Connection, owner_id: UUID) -> OwnQuotas | None:
+    """Lock a user's row until the commit, as every quota check does, and return the quotas set for the user.
+
+    None if there is no such user.
+    """
+    row = await _LOCK.fetchrow(connection, owner_id=owner_id)
+    return None if row is None else OwnQuotas.from_row(row)
+
+
+async def get(connection: asyncpg.Connection, owner_id: UUID) -> OwnQuotas | None:
+    """The quotas that are set for a user; None if there is no such user."""
+    row = await _GET.fetchrow(connection, owner_id=owner_id)
+    return None if row is None else OwnQuotas.from_row(row)
+
+
+async def usage(connection: asyncpg.Connection, owner_id: UUID) -> Usage:
+    """How much a user has."""
+    row = await _USAGE.fetchrow(connection, owner_id=owner_id)
+    assert row is not None  # noqa: S101  # a row of aggregates
+    return Usage.from_row(row)
+
+
+async def limits_running_jobs(connection: asyncpg.Connection) -> bool:
+    """Whether the number of running jobs is set for any user."""
+    found: bool = await _LIMITS_RUNNING.fetchval(connection)
+    return found

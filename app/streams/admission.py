@@ -21,6 +21,7 @@ from app.auth.roles import Role
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
+from app.quotas import queries as quotas
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
 from app.streams.meter import TRANSPORTS
@@ -87,6 +88,20 @@ class Admission:
         self._streams_by_user: Counter[UUID] = Counter()
         self._gauges = {transport: metrics.STREAMS_OPEN.labels(transport) for transport in TRANSPORTS}
         self._last_success = metrics.LOOP_LAST_SUCCESS.labels("recheck")
+        self._own_limits: dict[UUID, int] = {}
+
+    async def load_limit(self, user_id: UUID) -> None:
+        """Read how many streams the user may open. Call it before `admit`. Raises DatabaseUnavailable."""
+        async with self._database.connection() as connection:
+            own = await quotas.get(connection, user_id)
+        if own is None or own.max_streams is None:
+            self._own_limits.pop(user_id, None)
+        else:
+            self._own_limits[user_id] = own.max_streams
+
+    def count(self, user_id: UUID) -> int:
+        """Number of open streams of a user on this process."""
+        return self._streams_by_user[user_id]
 
     @contextmanager
     def admit(self, user: StreamUser, transport: str, end: Callable[[], None]) -> Iterator[None]:
@@ -117,7 +132,7 @@ class Admission:
     def ensure_capacity(self, user_id: UUID) -> None:
         """Raise TooManyStreams if the user or the process has reached its limit."""
         for streams, limit in (
-            (self._streams_by_user[user_id], self._per_user),
+            (self._streams_by_user[user_id], self._own_limits.get(user_id, self._per_user)),
             (len(self._open), self._per_process),
         ):
             if streams >= limit:

@@ -115,6 +115,7 @@ async def get_owner_stream(
         else hub.owner_follower(user.id, after=position, wanted=wanted)
     )
     async with _reject_if_closed(), following as follower:
+        await admission.load_limit(user.id)
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 
@@ -173,6 +174,7 @@ async def get_job_stream(
         yield None
         return
     async with _reject_if_closed(), hub.job_follower(job.owner_id, job_id, after=seen) as follower:
+        await admission.load_limit(user.id)
         with admission.admit(user, "sse", lambda: follower.end(AccessEnded())):
             yield follower
 

@@ -17,6 +17,7 @@ import structlog
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.auth import identities
+from app.auth.actors import actor_of
 from app.auth.permissions import Permission
 from app.core.errors import AppError, Forbidden
 from app.core.resources import Resources
@@ -301,7 +302,7 @@ class Socket:
         async with unit_of_work(resources.hints, resources.database.connection()) as unit:
             identity = await identities.renew(unit.connection, self._user.identity)
             identity.ensure(Permission.JOBS_WRITE)
-            await service.cancel(unit, identity.reach, job_id)
+            await service.cancel(unit, identity.reach, job_id, by=actor_of(self._connection, identity))
         await self._send("cancel_requested", {"job_id": job_id})
 
     def _ensure_ticket_is_for(self, job_id: UUID) -> None:

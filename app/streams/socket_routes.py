@@ -83,6 +83,7 @@ async def _run_socket(
         user.require(Permission.JOBS_READ)
         first = None if subscription is None else _parse_subscription(*subscription)
         end = Closing(UNAUTHORIZED, "access_ended")
+        await socket.unless_ended(state.admission.load_limit(user.id))
         with state.admission.admit(user, "websocket", lambda: socket.end(end)):
             await socket.converse(user, first)
 

@@ -63,5 +63,11 @@ BEGIN
     IF to_regclass('public.api_keys') IS NOT NULL THEN
         REVOKE ALL ON public.api_keys FROM headrace_readonly;
     END IF;
+    -- The application adds entries to the audit log and seals them. It changes and deletes none.
+    IF to_regclass('public.audit_log') IS NOT NULL THEN
+        REVOKE ALL ON public.audit_log, public.audit_chain FROM headrace_app, headrace_readonly;
+        GRANT SELECT, INSERT, UPDATE (seq, prev_hash, hash) ON public.audit_log TO headrace_app;
+        GRANT SELECT, INSERT, UPDATE (last_seq, last_hash) ON public.audit_chain TO headrace_app;
+    END IF;
 END;
 $$;

@@ -6,6 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.audit.values import COMMAND_LINE
 from app.auth import commands
 from app.auth.errors import UsernameTaken, WeakPassword
 from app.auth.roles import Role
@@ -151,7 +152,7 @@ async def test_the_command_line_may_create_an_admin(app: FastAPI, client: httpx.
     auth = state_of(app).auth
     async with resources.database.session() as session:
         created = await commands.create_user(
-            session, auth.passwords, username="root", password=PASSWORD, role=Role.ADMIN
+            session, auth.passwords, username="root", password=PASSWORD, role=Role.ADMIN, by=COMMAND_LINE
         )
 
     assert created.role is Role.ADMIN
@@ -164,7 +165,9 @@ async def test_the_service_holds_to_the_rules_whoever_calls(app: FastAPI) -> Non
 
     async def create(username: str, password: str) -> None:
         async with resources.database.session() as session:
-            await commands.create_user(session, auth.passwords, username=username, password=password)
+            await commands.create_user(
+                session, auth.passwords, username=username, password=password, by=COMMAND_LINE
+            )
 
     await create("ada", PASSWORD)
     with pytest.raises(UsernameTaken):

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.core import csv_cells
 from app.datasets.conversion.faults import Fault
 from app.datasets.conversion.numbers import MAX_DISTINCT
 from app.datasets.reading import RowReader
 from app.datasets.values import Format
-from app.jobs.exports import lines
 from app.models.builtin import SENTIMENT
 from tests.cases.workbench import Loaded, Uploaded, Workbench, evaluate, predict_dataset, predict_instances
 from worker.runtimes.vader import VaderModel
@@ -207,7 +207,7 @@ def test_16_a_number_is_not_a_formula(bench: Workbench) -> None:
     trained = bench.train(bench.case("16_train.csv"), "label")
     found = predict_dataset(trained, bench.case("16_predict.csv"))
 
-    assert [lines._cell(line["prediction"]["label"]) for line in found] == ["-1", "1"]
+    assert [csv_cells.cell(line["prediction"]["label"]) for line in found] == ["-1", "1"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_16_a_number_is_not_a_formula(bench: Workbench) -> None:
     ],
 )
 def test_16_siblings(value: str, cell: str) -> None:
-    assert lines._cell(value) == cell
+    assert csv_cells.cell(value) == cell
 
 
 def test_18_true_and_True_are_one_class(bench: Workbench) -> None:

@@ -58,6 +58,32 @@ def test_a_user_is_created_listed_changed_and_deleted(database_url: str) -> None
     assert succeed("list", database_url=database_url) == []
 
 
+def test_quotas_are_shown_and_changed(database_url: str) -> None:
+    succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
+
+    before = succeed("quota", "ada", database_url=database_url)
+    changed = succeed(
+        *("quota", "ADA", "--max-active-jobs", "5", "--max-stored-bytes", "0"), database_url=database_url
+    )
+    back = succeed("quota", "ada", "--max-active-jobs", "default", database_url=database_url)
+    table = run("quota", "ada", database_url=database_url)
+
+    assert before["max_active_jobs"] is before["max_stored_bytes"] is None
+    assert before["used"] == {"active_jobs": 0, "running_jobs": 0, "stored_bytes": 0, "model_bytes": 0}
+    assert (changed["max_active_jobs"], changed["max_stored_bytes"]) == (5, 0)
+    assert (back["max_active_jobs"], back["max_stored_bytes"]) == (None, 0)
+    assert "default" in table.stdout
+    assert "stored_bytes" in table.stdout
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "2147483648"])
+def test_a_quota_that_makes_no_sense_is_a_usage_error(database_url: str, value: str) -> None:
+    done = run("quota", "ada", f"--max-active-jobs={value}", database_url=database_url)
+
+    assert done.returncode == 2
+    assert "default" in done.stderr
+
+
 def test_a_table_lists_the_users(database_url: str) -> None:
     succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
 

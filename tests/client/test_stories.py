@@ -14,6 +14,7 @@ from app.client import (
     Forbidden,
     Invalid,
     NotFound,
+    Quota,
     Unauthorized,
     WaitTimeout,
 )
@@ -116,6 +117,17 @@ async def test_a_job_is_cancelled_explained_and_tried_again(client: AsyncHeadrac
     assert again.value.code == "job_already_finished"
     assert retried.status == "pending"
     assert not_retryable.value.code == "job_not_retryable"
+
+
+async def test_the_quotas_say_what_the_user_has_and_may_have(client: AsyncHeadrace) -> None:
+    before = await client.quotas()
+    await client.submit(["x" * 1000], queue="nobody")
+
+    quotas = await client.quotas()
+
+    assert quotas.active_jobs == Quota(used=before.active_jobs.used + 1, limit=50_000)
+    assert quotas.stored_bytes.used >= before.stored_bytes.used + 1000
+    assert quotas.model_bytes == Quota(used=0, limit=None)
 
 
 async def test_results_are_exported_as_csv_and_as_ndjson(client: AsyncHeadrace) -> None:

@@ -10,6 +10,7 @@ TESTS = ROOT / "tests"
 ABOUT_A_TOPIC = {
     "auth/browser_sessions/test_browser.py",
     "auth/test_current_user.py",
+    "auth/test_guessing.py",
     "auth/test_logs.py",
     "auth/test_refresh.py",
     "auth/test_sign_in.py",

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi import FastAPI
 
+from app.core import csv_cells
 from app.core.database import Database
 from app.http.accept import choose
-from app.jobs.exports import layout, lines, parquet
+from app.jobs.exports import layout, parquet
 from app.jobs.results import ResultBatch
 from app.jobs.transition_types import Batch, ClaimedJob
 from tests.support import jobs
@@ -355,11 +356,11 @@ async def test_a_type_that_turns_out_to_be_too_narrow_late_is_made_wider() -> No
     ],
 )
 def test_a_cell_that_a_spreadsheet_would_run_is_a_text(text: str) -> None:
-    assert lines._cell(text) == f"'{text}"
+    assert csv_cells.cell(text) == f"'{text}"
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "a=1", "1-1", "-1", "+1", "-1.5e-05", "'=1", "ä", " a", "\u200ba", "1+1=2"]
 )
 def test_any_other_cell_stays_as_it_is(text: str) -> None:
-    assert lines._cell(text) == text
+    assert csv_cells.cell(text) == text

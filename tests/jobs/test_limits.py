@@ -1,16 +1,24 @@
 """How much a user may ask for of one job, and how many run at a time."""
 
+import asyncio
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
+from app.audit.values import COMMAND_LINE
+from app.auth.roles import Role
 from app.core.config import Settings
 from app.core.database import Database
+from app.core.resources import Resources
 from app.jobs import explanations, transitions
 from app.jobs.unit_of_work import UnitOfWork
+from app.quotas import commands
+from app.quotas.values import OwnQuotas
 from tests.support import jobs, rows
-from tests.support.accounts import Account
+from tests.support.accounts import Account, set_role
+from worker.claimer import Claimer
 
 CREATE = "/jobs/batch-predict"
 JOB = {"texts": ["x"]}
@@ -58,6 +66,18 @@ async def test_a_user_may_ask_for_as_much_as_the_limits_and_an_administrator_for
         assert answer.status_code == 202, answer.text
 
 
+async def test_an_operator_may_ask_for_more_too(
+    client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    await set_role(store, mallory.id, Role.OPERATOR)
+
+    for options, _, _ in ASKED:
+        answers = [
+            await client.post(CREATE, json=JOB | options, headers=who.headers) for who in (mallory, alice)
+        ]
+        assert [answer.status_code for answer in answers] == [202, 422]
+
+
 async def test_a_job_that_says_nothing_gets_no_more_than_the_limits(
     client: httpx.AsyncClient, store: Database, alice: Account
 ) -> None:
@@ -91,6 +111,33 @@ async def test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others(
     await jobs.complete(store, claimed[0])
     assert [job.id for job in await claim(2)] == of_alice[2:3]
     assert [job.id for job in await claim(0)] == of_alice[3:]
+
+
+async def test_the_number_of_running_jobs_that_is_set_for_a_user_applies_to_that_user(
+    store: Database, resources: Resources, alice: Account, mallory: Account
+) -> None:
+    worker_id = await jobs.worker(store, slots=4)
+    of_alice = [await jobs.create(store, alice.id) for _ in range(4)]
+    of_mallory = [await jobs.create(store, mallory.id) for _ in range(4)]
+    await set_running(store, alice.id, 1)
+
+    async def claim(max_running: int, slots: int) -> list[Any]:
+        claimer = Claimer(store, resources.hints, worker_id, (jobs.KIND,), max_running=max_running)
+        claimed = await asyncio.gather(*(claimer.claim("default") for _ in range(slots)))
+        return [job.id for job in claimed if job is not None]
+
+    # Without a limit for all users, in one group; then with one that is lower than what is set.
+    assert await claim(0, 3) == [of_alice[0], *of_mallory[:2]]
+    await set_running(store, mallory.id, 3)
+    assert await claim(1, 4) == [of_mallory[2]]
+    await set_running(store, alice.id, 0)
+    await set_running(store, mallory.id, None)
+    assert await claim(1, 4) == of_alice[1:]
+
+
+async def set_running(store: Database, user_id: UUID, count: int | None) -> None:
+    async with store.transaction() as connection:
+        await commands.set_quotas(connection, user_id, OwnQuotas(max_running_jobs=count), by=COMMAND_LINE)
 
 
 async def test_a_job_that_waits_for_the_jobs_of_its_owner_says_so(store: Database, alice: Account) -> None:

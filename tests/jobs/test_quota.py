@@ -251,7 +251,7 @@ async def waits_for_the_lock(store: Database) -> bool:
         await rows.value(
             store,
             """SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND wait_event_type = 'Lock' AND query LIKE 'SELECT%FROM users WHERE id = % FOR NO KEY UPDATE'""",
+            AND wait_event_type = 'Lock' AND query LIKE '%FROM users u %FOR NO KEY UPDATE OF u'""",
         )
     )
 

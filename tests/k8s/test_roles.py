@@ -5,12 +5,17 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 import pytest
 from sqlalchemy.engine import make_url
 
+from app.audit import commands as audit
+from app.audit.actions import Action
+from app.audit.values import COMMAND_LINE, Entry
+from app.audit.verification import verify
 from app.cli.migrations import migrate
 from app.core.config import load_settings
 from app.core.database import asyncpg_dsn
@@ -23,6 +28,15 @@ from tests.support.processes import ROOT
 ROLES = (ROOT / "k8s" / "database" / "roles.sql").read_text(encoding="utf-8")
 NAMES = ("headrace_owner", "headrace_app", "headrace_autoscaler", "headrace_readonly")
 PASSWORD = "made-up-for-tests"
+CHANGES_OF_THE_AUDIT_LOG = (
+    "UPDATE audit_log SET action = 'nothing'",
+    "DELETE FROM audit_log",
+    "TRUNCATE audit_log",
+    "UPDATE audit_chain SET pruned_seq = last_seq",
+    "DELETE FROM audit_chain",
+    "ALTER TABLE audit_log DISABLE TRIGGER ALL",
+    "SET session_replication_role = replica",
+)
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,27 @@ def test_the_application_changes_rows_and_no_schema(migrated: Cluster, statement
         migrated.run(statement, role="headrace_app")
 
 
+async def test_the_application_records_seals_and_prunes_entries_of_the_audit_log(
+    application: Resources, migrated: Cluster
+) -> None:
+    database = application.database
+    async with database.transaction() as connection:
+        await audit.record(connection, COMMAND_LINE, Entry(Action.USER_DELETED))
+        await audit.record(connection, COMMAND_LINE, Entry(Action.USER_DELETED))
+    await audit.seal_all(database)
+    async with database.transaction() as connection:
+        pruned = await audit.prune(connection, timedelta(days=1), limit=10)
+
+    found = await verify(database)
+    assert (pruned, found.is_intact, found.entries) == (0, True, 2)
+
+
+@pytest.mark.parametrize("statement", CHANGES_OF_THE_AUDIT_LOG)
+def test_the_application_changes_no_entry_of_the_audit_log(migrated: Cluster, statement: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match=r"permission denied|must be owner"):
+        migrated.run(statement, role="headrace_app")
+
+
 def test_the_autoscaler_calls_two_functions_and_reads_no_table(migrated: Cluster) -> None:
     calls = (
         "SELECT headrace_slots_needed(ARRAY['default'], 42)",
@@ -161,6 +196,7 @@ def test_the_reader_reads_what_is_no_secret_and_changes_nothing(migrated: Cluste
         "SELECT * FROM password_resets",
         "SELECT * FROM invitations",
         "SELECT * FROM retired_usernames",
+        "SELECT * FROM audit_log",
         "DELETE FROM jobs",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -182,9 +218,13 @@ def test_roles_that_come_after_the_first_migration_may_do_the_same(server_root: 
             "SELECT * FROM hint_keys",
             "SELECT * FROM sessions",
             "SELECT * FROM password_resets",
+            "SELECT * FROM audit_log",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 cluster.run(statement, role="headrace_readonly")
+        for statement in CHANGES_OF_THE_AUDIT_LOG:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                cluster.run(statement, role="headrace_app")
 
 
 def _tables(cluster: Cluster) -> list[str]:

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from app.audit.values import COMMAND_LINE
 from app.auth.users import commands
 from app.core.config import Settings
 from app.core.database import Database
@@ -30,7 +31,7 @@ async def bob(database: Database) -> UUID:
 async def close(database: Database, user_id: UUID) -> None:
     """Delete a user, so long ago that no request from before is still running."""
     async with database.transaction() as connection:
-        await commands.close(connection, user_id)
+        await commands.close(connection, user_id, by=COMMAND_LINE)
     await rows.execute(
         database, "UPDATE users SET deleted_at = now() - interval '2 minutes' WHERE deleted_at IS NOT NULL"
     )
@@ -154,7 +155,7 @@ async def test_a_user_who_was_deleted_just_now_stays_for_a_minute(
 ) -> None:
     """A request that began before may still be about to insert something."""
     async with database.transaction() as connection:
-        await commands.close(connection, ada)
+        await commands.close(connection, ada, by=COMMAND_LINE)
 
     await one_round(resources)
 
@@ -164,7 +165,7 @@ async def test_a_user_who_was_deleted_just_now_stays_for_a_minute(
 async def test_a_disabled_user_keeps_everything(resources: Resources, database: Database, ada: UUID) -> None:
     await jobs.create(database, ada)
     async with database.transaction() as connection:
-        await commands.change(connection, ada, is_active=False)
+        await commands.change(connection, ada, is_active=False, by=COMMAND_LINE)
 
     await one_round(resources)
 

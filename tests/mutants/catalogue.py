@@ -3,7 +3,9 @@
 from typing import Final
 
 from tests.mutants import of_data, of_metrics, of_traces
+from tests.mutants.audit_guards import AUDIT_GUARDS
 from tests.mutants.key_guards import KEY_GUARDS
+from tests.mutants.limit_guards import LIMIT_GUARDS
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.of_plugins import OF_PLUGINS
@@ -553,21 +555,21 @@ MUTANTS: Final = (
     Mutant(
         "quota: without the lock",
         QUOTA,
-        "        await quotas.lock(connection, owner_id)\n",
-        "",
+        "own = await quotas.lock(connection, owner_id)",
+        "own = await quotas.get(connection, owner_id)",
         ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
     Mutant(
         "quota: one too many",
         QUOTA,
-        "if active + jobs > self._limit:",
-        "if active > self._limit:",
+        "if active + jobs > limit:",
+        "if active > limit:",
         ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
     Mutant(
         "quota: always far below",
         QUOTA,
-        "return is_recent and count.active + SLACK < self._limit",
+        "return is_recent and count.active + SLACK < count.limit",
         "return is_recent",
         ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
@@ -575,7 +577,7 @@ MUTANTS: Final = (
         "quota: never counted is counted at 0.0",
         QUOTA,
         "            return False\n        is_recent",
-        "            count = _Count(0, 0.0)\n        is_recent",
+        "            count = _Count(0, self._limit, 0.0)\n        is_recent",
         (
             "tests/jobs/test_quota.py::"
             "test_a_user_who_was_never_counted_is_counted_however_long_the_machine_has_been_up",
@@ -888,21 +890,21 @@ MUTANTS: Final = (
     Mutant(
         "quota: without a lock",
         "app/quotas/service.py",
-        "        await queries.lock(connection, owner_id)\n",
-        "",
+        "self._limits(await queries.lock(connection, owner_id))",
+        "self._limits(await queries.get(connection, owner_id))",
         ("tests/quotas/test_quota.py::test_of_two_at_once_the_second_is_counted_after_the_first",),
     ),
     Mutant(
         "quota: whoever was never counted is far below",
         "app/quotas/service.py",
-        "if (counted := self._counts.get(owner_id)) is None:\n            return False",
-        "if (counted := self._counts.get(owner_id)) is None:\n            return True",
+        "        if count is None or",
+        "        if count is None:\n            return True\n        if",
         ("tests/quotas/test_quota.py::test_a_user_who_was_never_counted_is_not_taken_for_one_far_below",),
     ),
     Mutant(
         "quota: results are not checked",
         LEDGER,
-        "return report.owner_id is not None and not self._quota.is_far_below(report.owner_id)",
+        "return not self._quota.is_far_below(owner_id, adds_models=waiting.completion is not None)",
         "return False",
         ("tests/quotas/test_quota.py::test_a_batch_beyond_the_quota_is_refused_and_nothing_of_it_is_kept",),
     ),
@@ -966,8 +968,10 @@ MUTANTS: Final = (
     *MODELS,
     *REQUEST_GUARDS,
     *ROLE_GUARDS,
+    *AUDIT_GUARDS,
     *SESSION_GUARDS,
     *KEY_GUARDS,
+    *LIMIT_GUARDS,
     *OF_PLUGINS,
     # Children
     Mutant(

@@ -78,7 +78,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "results: a number is a formula",
-        "app/jobs/exports/lines.py",
+        "app/core/csv_cells.py",
         "if _FORMULA.match(value) and not _PLAIN_NUMBER.fullmatch(value):",
         "if _FORMULA.match(value):",
         _as_written("test_16_a_number_is_not_a_formula"),

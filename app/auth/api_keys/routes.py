@@ -4,10 +4,14 @@ from datetime import timedelta
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Entry
 from app.auth import usernames
+from app.auth.actors import actor_of
 from app.auth.api_keys import commands, queries
 from app.auth.api_keys.errors import (
     ApiKeyLifetimeTooLong,
@@ -48,7 +52,12 @@ router = APIRouter(route_class=BoundedRoute, prefix="/api-keys", tags=["API keys
     ),
 )
 async def create_api_key(
-    body: ApiKeyRequest, user: AccountOwner, settings: SettingsDep, database: DatabaseDep, response: Response
+    body: ApiKeyRequest,
+    request: Request,
+    user: AccountOwner,
+    settings: SettingsDep,
+    database: DatabaseDep,
+    response: Response,
 ) -> ApiKeyCreated:
     """Returns a key for a service: it is accepted wherever an access token is, within its scopes.
 
@@ -64,6 +73,13 @@ async def create_api_key(
             lifetime=lifetime,
             max_keys=settings.max_api_keys_per_user,
         )
+        entry = Entry(
+            Action.API_KEY_CREATED,
+            ObjectType.API_KEY,
+            str(created.id),
+            details={"name": created.name, "scopes": sorted(map(str, created.scopes))},
+        )
+        await audit.record(connection, actor_of(request, user), entry)
     response.headers["Cache-Control"] = "no-store"
     return ApiKeyCreated.of(created, key)
 
@@ -109,14 +125,16 @@ async def list_api_keys(
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(ApiKeyNotFound(key_id=_EXAMPLE_ID)),
 )
-async def revoke_api_key(key_id: UUID, user: AccountOwner, database: DatabaseDep) -> None:
+async def revoke_api_key(key_id: UUID, request: Request, user: AccountOwner, database: DatabaseDep) -> None:
     """Ends a key within a second, and its streams within 35 seconds.
 
     Callers with the permission `credentials` revoke the keys of all users.
     """
     owner_id = None if user.allows(Permission.CREDENTIALS) else user.id
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         await commands.revoke(connection, key_id, user_id=owner_id)
+        entry = Entry(Action.API_KEY_REVOKED, ObjectType.API_KEY, str(key_id))
+        await audit.record(connection, actor_of(request, user), entry)
 
 
 def _lifetime(body: ApiKeyRequest, settings: Settings) -> timedelta | None:

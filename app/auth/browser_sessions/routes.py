@@ -103,7 +103,9 @@ async def refresh_session(
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(CrossOrigin, DatabaseUnavailable),
 )
-async def delete_session(request: Request, auth: AuthDep, settings: SettingsDep, response: Response) -> None:
+async def delete_session(
+    request: Request, source: SourceDep, auth: AuthDep, settings: SettingsDep, response: Response
+) -> None:
     """Ends the session of the cookie, and deletes the cookie.
 
     The refresh token is invalid at once, access tokens within a second. Without an open session, it only
@@ -112,7 +114,7 @@ async def delete_session(request: Request, auth: AuthDep, settings: SettingsDep,
     cookie = SessionCookie(settings)
     token = cookie.read(request)
     if token is not None:
-        await auth.sign_ins.sign_out(token)
+        await auth.sign_ins.sign_out(token, source)
     cookie.delete(response)
 
 

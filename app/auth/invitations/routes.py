@@ -4,9 +4,13 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from starlette.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Entry
+from app.auth.actors import actor_of
 from app.auth.deps import Administrator
 from app.auth.errors import InvitationNotFound
 from app.auth.invitations import commands, queries
@@ -38,14 +42,25 @@ router = APIRouter(route_class=BoundedRoute, prefix="/invitations", tags=["users
     response_description="The invitation, with its token",
 )
 async def create_invitation(
-    body: InvitationRequest, user: Administrator, database: DatabaseDep, response: Response
+    body: InvitationRequest,
+    request: Request,
+    user: Administrator,
+    database: DatabaseDep,
+    response: Response,
 ) -> InvitationIssued:
     """Returns a token that creates one account, even while registration is closed to others."""
     if body.role is Role.ADMIN:
         user.ensure(Permission.CREDENTIALS)
     lifetime = timedelta(seconds=body.expires_in_seconds)
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         invitation, token = await commands.issue(connection, body.role, lifetime)
+        entry = Entry(
+            Action.INVITATION_ISSUED,
+            ObjectType.INVITATION,
+            str(invitation.id),
+            details={"role": str(invitation.role)},
+        )
+        await audit.record(connection, actor_of(request, user), entry)
     response.headers["Cache-Control"] = "no-store"
     return InvitationIssued(
         invitation_id=invitation.id,
@@ -82,8 +97,12 @@ async def list_invitations(
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(InvitationNotFound(invitation_id=_EXAMPLE_ID)),
 )
-async def revoke_invitation(invitation_id: UUID, user: Administrator, database: DatabaseDep) -> None:
+async def revoke_invitation(
+    invitation_id: UUID, request: Request, user: Administrator, database: DatabaseDep
+) -> None:
     """The invitation can no longer be used."""
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         if not await commands.revoke(connection, invitation_id):
             raise InvitationNotFound(invitation_id=str(invitation_id))
+        entry = Entry(Action.INVITATION_REVOKED, ObjectType.INVITATION, str(invitation_id))
+        await audit.record(connection, actor_of(request, user), entry)

@@ -1,5 +1,6 @@
 """Routes that change passwords: one's own, or with a reset token from an administrator."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -7,8 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from starlette.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
-from app.auth import passwords
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.values import Entry
+from app.auth import passwords, usernames
 from app.auth import queries as accounts
+from app.auth.actors import actor_of
 from app.auth.deps import AccountOwner, AuthDep, CredentialsAdministrator
 from app.auth.errors import (
     InvalidPasswordReset,
@@ -54,6 +59,7 @@ async def change_password(
         raise Unauthorized
     new_password = body.new_password.get_secret_value()
     passwords.accept(new_password, account.username)
+    actor = actor_of(request, user)
     network = client_network(request.scope, auth.trusted_proxies)
     rules = auth.rate_limits.sign_in_rules(account.username)
     auth.rate_limits.check_blocked(rules, network)
@@ -63,6 +69,9 @@ async def change_password(
         if not await turn.check(body.current_password.get_secret_value(), account.password_hash):
             async with database.connection() as connection:
                 await auth.rate_limits.record(connection, rules, network)
+            await auth.refusals.record(
+                actor, Action.PASSWORD_CHANGED, Outcome.FAILED, usernames.key(account.username)
+            )
             raise WrongPassword
         password_hash = await turn.hash(new_password, account.username)
     async with database.transaction() as connection:
@@ -74,6 +83,8 @@ async def change_password(
             password_hash=password_hash,
             session_id=user.session_id,
         )
+        changed = Entry(Action.PASSWORD_CHANGED, ObjectType.USER, str(user.id))
+        await audit.record(connection, actor, changed)
 
 
 @router.post(
@@ -85,12 +96,23 @@ async def change_password(
     responses=problems.responses(UserNotFound(user="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d")),
 )
 async def create_password_reset(
-    user_id: UUID, user: CredentialsAdministrator, database: DatabaseDep, response: Response
+    user_id: UUID,
+    request: Request,
+    user: CredentialsAdministrator,
+    database: DatabaseDep,
+    response: Response,
 ) -> PasswordResetIssued:
     """Returns a token that is valid once, for 24 hours. It revokes earlier ones; the password stays valid."""
     async with database.transaction() as connection:
-        await users.get(connection, user_id)
+        account = await users.get(connection, user_id)
         token, expires_at = await commands.issue(connection, user_id, LIFETIME)
+        entry = Entry(
+            Action.PASSWORD_RESET_ISSUED,
+            ObjectType.USER,
+            str(user_id),
+            details={"username": account.username},
+        )
+        await audit.record(connection, actor_of(request, user), entry)
     response.headers["Cache-Control"] = "no-store"
     return PasswordResetIssued(token=token, expires_at=expires_at)
 
@@ -115,4 +137,6 @@ async def reset_password(body: PasswordReset, request: Request, auth: AuthDep, d
     async with auth.passwords.turn(network) as turn:
         password_hash = await turn.hash(new_password, username)
     async with database.transaction() as connection:
-        await commands.use(connection, token, password_hash)
+        user_id = await commands.use(connection, token, password_hash)
+        actor = replace(actor_of(request, None), user_id=user_id)
+        await audit.record(connection, actor, Entry(Action.PASSWORD_RESET, ObjectType.USER, str(user_id)))

@@ -3,9 +3,13 @@
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.status import HTTP_204_NO_CONTENT
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Entry
+from app.auth.actors import actor_of
 from app.auth.deps import AccountOwner, CredentialsAdministrator
 from app.auth.errors import SessionNotFound, UserNotFound
 from app.auth.sessions import commands, queries
@@ -53,6 +57,7 @@ async def list_sessions(user: AccountOwner, database: DatabaseDep) -> SessionLis
     status_code=HTTP_204_NO_CONTENT,
 )
 async def end_sessions(
+    request: Request,
     user: AccountOwner,
     database: DatabaseDep,
     keep_current: Annotated[bool, Query(description="Keep the session of this request open.")] = False,
@@ -61,8 +66,10 @@ async def end_sessions(
 
     API keys are not affected.
     """
-    async with database.connection() as connection:
-        await commands.end_all(connection, user.id, kept_id=user.session_id if keep_current else None)
+    async with database.transaction() as connection:
+        ended = await commands.end_all(connection, user.id, kept_id=user.session_id if keep_current else None)
+        entry = Entry(Action.ALL_SESSIONS_ENDED, ObjectType.USER, str(user.id), details={"sessions": ended})
+        await audit.record(connection, actor_of(request, user), entry)
 
 
 @router.delete(
@@ -72,11 +79,14 @@ async def end_sessions(
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(SessionNotFound(session_id=_EXAMPLE_ID)),
 )
-async def end_session(session_id: UUID, user: AccountOwner, database: DatabaseDep) -> None:
+async def end_session(session_id: UUID, request: Request, user: AccountOwner, database: DatabaseDep) -> None:
     """Ends one of your sessions: its refresh token at once, its access tokens within a second."""
-    async with database.connection() as connection:
+    async with database.transaction() as connection:
         if not await commands.end(connection, user.id, session_id):
             raise SessionNotFound(session_id=str(session_id))
+        action = Action.SIGN_OUT if session_id == user.session_id else Action.SESSION_ENDED
+        entry = Entry(action, ObjectType.SESSION, str(session_id))
+        await audit.record(connection, actor_of(request, user), entry)
 
 
 @router.delete(
@@ -86,8 +96,17 @@ async def end_session(session_id: UUID, user: AccountOwner, database: DatabaseDe
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(UserNotFound(user=_EXAMPLE_ID)),
 )
-async def end_sessions_of_user(user_id: UUID, user: CredentialsAdministrator, database: DatabaseDep) -> None:
+async def end_sessions_of_user(
+    user_id: UUID, request: Request, user: CredentialsAdministrator, database: DatabaseDep
+) -> None:
     """Ends all sessions of a user. The user can sign in again; disable the account to prevent that."""
     async with database.transaction() as connection:
-        await users.get(connection, user_id)
-        await commands.end_all(connection, user_id)
+        account = await users.get(connection, user_id)
+        ended = await commands.end_all(connection, user_id)
+        entry = Entry(
+            Action.ALL_SESSIONS_ENDED,
+            ObjectType.USER,
+            str(user_id),
+            details={"username": account.username, "sessions": ended},
+        )
+        await audit.record(connection, actor_of(request, user), entry)

@@ -4,11 +4,16 @@ The last administrator cannot be demoted, disabled or deleted. Every change that
 administrators first, in the order of their ids, so that two changes at once cannot do it together either.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import asyncpg
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Actor, Entry
 from app.auth.api_keys import commands as api_keys
 from app.auth.errors import LastAdministrator, UserNotFound
 from app.auth.roles import Role
@@ -18,7 +23,7 @@ from app.core.sql import Statement
 
 # Lock this account and all administrators who may sign in. NO KEY: new jobs do not wait for it.
 _LOCK: Final = Statement("""
-SELECT id, role, is_active FROM users
+SELECT id, username, role, is_active FROM users
 WHERE deleted_at IS NULL AND (id = :user_id OR (role = 'admin' AND is_active))
 ORDER BY id FOR NO KEY UPDATE""")
 
@@ -39,14 +44,30 @@ UPDATE users SET deleted_at = now(), is_active = false, email = NULL, password_h
 WHERE id = :user_id""")
 
 
+@dataclass(frozen=True)
+class _Before:
+    """An account as it was before a change."""
+
+    username: str
+    role: Role
+    is_active: bool
+
+
 async def change(
-    connection: asyncpg.Connection, user_id: UUID, *, role: Role | None = None, is_active: bool | None = None
+    connection: asyncpg.Connection,
+    user_id: UUID,
+    *,
+    role: Role | None = None,
+    is_active: bool | None = None,
+    by: Actor,
 ) -> Account:
     """Change the role of an account, disable or enable it. Disabling ends its sessions and API keys.
 
     Raises UserNotFound and LastAdministrator.
     """
-    await _lock(connection, user_id, stays_admin=role in (None, Role.ADMIN) and is_active is not False)
+    before = await _lock(
+        connection, user_id, stays_admin=role in (None, Role.ADMIN) and is_active is not False
+    )
     row = await _CHANGE.fetchrow(
         connection, user_id=user_id, role=None if role is None else str(role), is_active=is_active
     )
@@ -54,21 +75,36 @@ async def change(
     if is_active is False:
         await sessions.end_all(connection, user_id)
         await api_keys.revoke_all(connection, user_id)
-    return Account.from_row(row)
+    changed = Account.from_row(row)
+    await audit.record_all(connection, by, _changes(before, changed))
+    return changed
 
 
-async def close(connection: asyncpg.Connection, user_id: UUID) -> None:
+def _changes(before: _Before, after: Account) -> Iterator[Entry]:
+    """Yield an entry for each change; none if the account was like this before."""
+    object_id, username = str(after.id), after.username
+    if after.role is not before.role:
+        details = {"username": username, "from": str(before.role), "to": str(after.role)}
+        yield Entry(Action.ROLE_CHANGED, ObjectType.USER, object_id, details=details)
+    if after.is_active is not before.is_active:
+        action = Action.USER_ENABLED if after.is_active else Action.USER_DISABLED
+        yield Entry(action, ObjectType.USER, object_id, details={"username": username})
+
+
+async def close(connection: asyncpg.Connection, user_id: UUID, *, by: Actor) -> None:
     """Delete an account: nobody can use it any more. The maintenance loops remove its data afterwards.
 
     Raises UserNotFound and LastAdministrator.
     """
-    await _lock(connection, user_id, stays_admin=False)
+    before = await _lock(connection, user_id, stays_admin=False)
     await _CLOSE.execute(connection, user_id=user_id)
     await sessions.end_all(connection, user_id)
     await api_keys.revoke_all(connection, user_id)
+    deleted = Entry(Action.USER_DELETED, ObjectType.USER, str(user_id), details={"username": before.username})
+    await audit.record(connection, by, deleted)
 
 
-async def _lock(connection: asyncpg.Connection, user_id: UUID, *, stays_admin: bool) -> None:
+async def _lock(connection: asyncpg.Connection, user_id: UUID, *, stays_admin: bool) -> _Before:
     rows = await _LOCK.fetch(connection, user_id=user_id)
     locked = {row["id"]: row for row in rows}
     if user_id not in locked:
@@ -76,3 +112,5 @@ async def _lock(connection: asyncpg.Connection, user_id: UUID, *, stays_admin: b
     admins = {row["id"] for row in rows if row["role"] == Role.ADMIN and row["is_active"]}
     if admins == {user_id} and not stays_admin:
         raise LastAdministrator
+    row = locked[user_id]
+    return _Before(row["username"], Role(row["role"]), row["is_active"])

@@ -3,10 +3,11 @@
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.status import HTTP_204_NO_CONTENT
 
 from app.auth import usernames
+from app.auth.actors import actor_of
 from app.auth.deps import Administrator
 from app.auth.errors import LastAdministrator, UserNotFound
 from app.auth.permissions import Permission
@@ -77,13 +78,15 @@ async def get_user(user_id: UUID, user: Administrator, database: DatabaseDep) ->
     responses=problems.responses(_UNKNOWN, LastAdministrator),
 )
 async def change_user(
-    user_id: UUID, body: UserChange, user: Administrator, database: DatabaseDep
+    user_id: UUID, body: UserChange, request: Request, user: Administrator, database: DatabaseDep
 ) -> UserView:
     """Takes effect on the user's tokens within a second. Disabling also ends all sessions; jobs go on."""
     if body.role is Role.ADMIN:
         user.ensure(Permission.CREDENTIALS)
     async with database.transaction() as connection:
-        changed = await commands.change(connection, user_id, role=body.role, is_active=body.is_active)
+        changed = await commands.change(
+            connection, user_id, role=body.role, is_active=body.is_active, by=actor_of(request, user)
+        )
     return UserView.model_validate(changed)
 
 
@@ -94,11 +97,11 @@ async def change_user(
     status_code=HTTP_204_NO_CONTENT,
     responses=problems.responses(_UNKNOWN, LastAdministrator),
 )
-async def delete_user(user_id: UUID, user: Administrator, database: DatabaseDep) -> None:
+async def delete_user(user_id: UUID, request: Request, user: Administrator, database: DatabaseDep) -> None:
     """Closes the account at once. Jobs are cancelled and then deleted in the background, with all files.
 
     So are datasets and models, public models too, each once no unfinished job uses it. The username is not
     given out again.
     """
     async with database.transaction() as connection:
-        await commands.close(connection, user_id)
+        await commands.close(connection, user_id, by=actor_of(request, user))

@@ -3,9 +3,10 @@
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 
 from app.auth import owners
+from app.auth.actors import actor_of
 from app.auth.deps import JobsReader, JobsWriter
 from app.auth.errors import UserNotFound
 from app.auth.identities import Identity
@@ -66,6 +67,7 @@ async def list_dead_letters(
 )
 async def retry_dead_letters(
     body: Selection,
+    request: Request,
     user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
@@ -81,7 +83,7 @@ async def retry_dead_letters(
     retried: list[UUID] = []
     for one_owner, of_owner in service.by_owner(letters).items():
         async with unit_of_work(resources.hints, quota.admit(one_owner, len(of_owner))) as unit:
-            retried += await service.retry(unit, of_owner)
+            retried += await service.retry(unit, of_owner, by=actor_of(request, user))
     return views.respond(Handled(job_ids=retried), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -93,15 +95,16 @@ async def retry_dead_letters(
     responses=problems.responses(UserNotFound(user="ada")),
 )
 async def dismiss_dead_letters(
-    body: Selection, user: JobsWriter, database: DatabaseDep, owner: OwnerQuery = None
+    body: Selection, request: Request, user: JobsWriter, database: DatabaseDep, owner: OwnerQuery = None
 ) -> Response:
     """The jobs remain failed jobs, but are no longer dead letters.
 
     `all` means all of yours; operators name another `owner`.
     """
     owner_id = await _owner(database, user, body, owner)
-    async with database.connection() as connection:
-        dismissed = await service.dismiss(connection, owner_id, None if body.all else body.job_ids)
+    job_ids = None if body.all else body.job_ids
+    async with database.transaction() as connection:
+        dismissed = await service.dismiss(connection, owner_id, job_ids, by=actor_of(request, user))
     return views.respond(Handled(job_ids=dismissed))
 
 
@@ -120,7 +123,7 @@ async def dismiss_dead_letters(
     ),
 )
 async def retry_dead_letter(
-    job_id: UUID, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep
+    job_id: UUID, request: Request, user: JobsWriter, resources: ResourcesDep, quota: QuotaDep
 ) -> Response:
     """The job resumes after its last committed batch. Its attempt count is reset."""
     owner_id = user.id
@@ -129,7 +132,7 @@ async def retry_dead_letter(
             letter = service.only(await queries.dead_letters(connection, None, [job_id], 1), job_id)
         owner_id = letter.owner_id
     async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
-        await service.retry_one(unit, owner_id, job_id)
+        await service.retry_one(unit, owner_id, job_id, by=actor_of(request, user))
     return views.respond(Handled(job_ids=[job_id]), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -140,10 +143,13 @@ async def retry_dead_letter(
     response_model=Handled,
     responses=problems.responses(_UNKNOWN),
 )
-async def dismiss_dead_letter(job_id: UUID, user: JobsWriter, database: DatabaseDep) -> Response:
+async def dismiss_dead_letter(
+    job_id: UUID, request: Request, user: JobsWriter, database: DatabaseDep
+) -> Response:
     """The job remains a failed job, but is no longer a dead letter."""
-    async with database.connection() as connection:
-        dismissed = service.only(await service.dismiss(connection, user.reach, [job_id]), job_id)
+    async with database.transaction() as connection:
+        found = await service.dismiss(connection, user.reach, [job_id], by=actor_of(request, user))
+        dismissed = service.only(found, job_id)
     return views.respond(Handled(job_ids=[dismissed]))
 
 

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import asyncpg
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Actor, Entry
 from app.jobs import service as jobs
 from app.jobs import transitions
 from app.jobs.dead_letters import commands, queries
@@ -40,29 +43,50 @@ def by_owner(letters: Sequence[DeadLetter]) -> dict[UUID, list[DeadLetter]]:
     return found
 
 
-async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter]) -> list[UUID]:
-    """Retry dead letters from their last commit. Return the jobs that were still dead letters."""
-    results = [
-        await transitions.retry(
-            unit, job_id=letter.job_id, from_start=False, head_start=HEAD_START[letter.priority]
-        )
-        for letter in letters
-    ]
+async def retry(unit: UnitOfWork, letters: Sequence[DeadLetter], *, by: Actor) -> list[UUID]:
+    """Retry dead letters from their last commit. Return the jobs that were still dead letters.
+
+    The audit log records those of other users.
+    """
+    owners = {letter.job_id: letter.owner_id for letter in letters}
+    async with jobs.recording(unit, by, Action.JOB_RETRIED, owners):
+        results = [
+            await transitions.retry(
+                unit, job_id=letter.job_id, from_start=False, head_start=HEAD_START[letter.priority]
+            )
+            for letter in letters
+        ]
     return [result.job_id for result in results if result is not None]
 
 
-async def retry_one(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID) -> None:
+async def retry_one(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, by: Actor) -> None:
     """Retry one dead letter. Raises DeadLetterNotFound, ResultsExpired, JobNotRetryable."""
     only(await queries.dead_letters(unit.connection, owner_id, [job_id], 1), job_id)
-    await jobs.retry(unit, owner_id, job_id, from_start=False)
+    await jobs.retry(unit, owner_id, job_id, from_start=False, by=by)
 
 
 async def dismiss(
-    connection: asyncpg.Connection, owner_id: UUID | None, job_ids: Sequence[UUID] | None
+    connection: asyncpg.Connection, owner_id: UUID | None, job_ids: Sequence[UUID] | None, *, by: Actor
 ) -> list[UUID]:
-    """Dismiss dead letters of this owner; None means all jobs, and any owner. Return the dismissed jobs."""
+    """Dismiss dead letters of this owner; None means all jobs, and any owner. Return the dismissed jobs.
+
+    The audit log records those of other users. Call it in a transaction.
+    """
     found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
-    return await commands.dismiss(connection, [letter.job_id for letter in found])
+    owners = {letter.job_id: letter.owner_id for letter in found}
+    dismissed = await commands.dismiss(connection, list(owners))
+    await audit.record_all(
+        connection,
+        by,
+        [
+            Entry(
+                Action.JOB_DISMISSED, ObjectType.JOB, str(job_id), details={"owner_id": str(owners[job_id])}
+            )
+            for job_id in dismissed
+            if owners[job_id] != by.user_id
+        ],
+    )
+    return dismissed
 
 
 def only(letters: Sequence[Letter], job_id: UUID) -> Letter:

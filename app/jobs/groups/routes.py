@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response, status
+from fastapi import APIRouter, Depends, Request, Response, status
 
+from app.auth.actors import actor_of
 from app.auth.deps import JobsReader, JobsWriter
 from app.core.errors import DatabaseUnavailable
 from app.http import problems
@@ -97,10 +98,12 @@ async def get_group(group_id: UUID, user: JobsReader, database: DatabaseDep) -> 
     response_model=GroupCancelled,
     responses=problems.responses(_UNKNOWN),
 )
-async def cancel_group(group_id: UUID, user: JobsWriter, resources: ResourcesDep) -> Response:
+async def cancel_group(
+    group_id: UUID, request: Request, user: JobsWriter, resources: ResourcesDep
+) -> Response:
     """Cancel pending jobs at once and request the cancellation of running ones. Ended jobs do not change."""
     async with unit_of_work(resources.hints, resources.database.connection()) as unit:
-        cancelled = await service.cancel(unit, user.reach, group_id)
+        cancelled = await service.cancel(unit, user.reach, group_id, by=actor_of(request, user))
     return views.respond(
         GroupCancelled(
             message="Cancellation requested",

@@ -7,6 +7,9 @@ from uuid import UUID
 
 import asyncpg
 
+from app.audit import commands as audit
+from app.audit.actions import Action, ObjectType
+from app.audit.values import Actor, Entry
 from app.core import ids, tracing
 from app.core.config import Settings
 from app.core.errors import AppError
@@ -127,9 +130,35 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID | None, group_i
     return view
 
 
-async def cancel(unit: UnitOfWork, owner_id: UUID | None, group_id: UUID) -> Cancelled:
-    """Cancel every job of a group that has not ended. Raises GroupNotFound."""
-    await get_own(unit.connection, owner_id, group_id)
+async def cancel(unit: UnitOfWork, owner_id: UUID | None, group_id: UUID, *, by: Actor) -> Cancelled:
+    """Cancel every job of a group that has not ended. Raises GroupNotFound.
+
+    The audit log records it for the group of another user.
+    """
+    group = await queries.group(unit.connection, group_id)
+    if group is None or owner_id not in (None, group.owner_id):
+        raise GroupNotFound(group_id=str(group_id))
+    if group.owner_id == by.user_id:
+        return await _cancel(unit, group_id)
+    async with unit.transaction():
+        cancelled = await _cancel(unit, group_id)
+        if cancelled == Cancelled(0, requested=0):
+            return cancelled
+        entry = Entry(
+            Action.GROUP_CANCELLED,
+            ObjectType.GROUP,
+            str(group_id),
+            details={
+                "owner_id": str(group.owner_id),
+                "cancelled": cancelled.at_once,
+                "cancel_requested": cancelled.requested,
+            },
+        )
+        await audit.record(unit.connection, by, entry)
+    return cancelled
+
+
+async def _cancel(unit: UnitOfWork, group_id: UUID) -> Cancelled:
     results = [
         await transitions.cancel(unit, job_id=job_id)
         for job_id in await queries.job_ids(unit.connection, group_id)

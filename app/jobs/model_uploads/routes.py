@@ -168,11 +168,11 @@ async def create_model_version(
 async def _limit(resources: Resources, owner_id: UUID) -> tuple[int, AppError]:
     """Return the maximum size of the next model of an owner, and the error for a larger one."""
     largest = resources.settings.max_model_bytes
-    quota = StorageQuota(resources.settings.max_user_bytes)
+    quota = StorageQuota.from_settings(resources.settings)
     async with resources.database.connection() as connection:
-        left = await quota.left_bytes(connection, owner_id)
-    if left is not None and left < largest:
-        return left, QuotaExceeded(limit=quota.limit_bytes, used=quota.limit_bytes - left)
+        left = await quota.bytes_left(connection, owner_id, for_model=True)
+    if left is not None and left[0] < largest:
+        return left
     return largest, ModelTooLarge(limit=largest)
 
 

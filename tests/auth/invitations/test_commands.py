@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.audit.values import Actor
 from app.auth import commands as accounts
 from app.auth.errors import InvalidInvitation
 from app.auth.invitations import commands
@@ -23,7 +24,7 @@ async def test_an_expired_invitation_creates_no_account(database: Database) -> N
         with pytest.raises(InvalidInvitation):
             async with database.session() as session:
                 await accounts.create_user(
-                    session, passwords, username="ada", password=PASSWORD, invitation=token
+                    session, passwords, username="ada", password=PASSWORD, invitation=token, by=Actor()
                 )
 
     assert await rows.value(database, "SELECT count(*) FROM users") == 0

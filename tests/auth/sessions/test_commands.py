@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from app.audit.values import Actor
 from app.auth import commands
 from app.auth.sessions import commands as sessions
 from app.core.database import Database
@@ -43,7 +44,7 @@ async def test_a_session_that_is_refreshed_is_ended_after_the_refresh_without_a_
         # The refresh is idle until the end is blocked, which may take a busy machine a while.
         connection = await session.connection()
         await connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
-        spent = await commands.spend_refresh_token(session, issued.refresh_token)
+        spent = await commands.spend_refresh_token(session, issued.refresh_token, by=Actor())
         assert spent is not None
         ended = asyncio.create_task(end_it())
         await rows.wait_until_blocked(database)
@@ -53,7 +54,7 @@ async def test_a_session_that_is_refreshed_is_ended_after_the_refresh_without_a_
     await ended
 
     async with database.session() as session:
-        assert await commands.spend_refresh_token(session, successor.refresh_token) is None
+        assert await commands.spend_refresh_token(session, successor.refresh_token, by=Actor()) is None
     with pytest.raises(Unauthorized):
         async with database.session() as session:
             await commands.issue_refresh_token(

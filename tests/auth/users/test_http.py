@@ -7,6 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from app.audit.values import COMMAND_LINE
 from app.auth import identities
 from app.auth.errors import LastAdministrator
 from app.auth.roles import Role
@@ -150,10 +151,10 @@ async def test_of_administrators_who_are_demoted_at_once_one_stays(app: FastAPI,
 
     async def demote_second() -> None:
         async with store.transaction() as connection:
-            await commands.change(connection, second.id, role=Role.USER)
+            await commands.change(connection, second.id, role=Role.USER, by=COMMAND_LINE)
 
     async with store.transaction() as connection:
-        await commands.change(connection, first.id, role=Role.USER)
+        await commands.change(connection, first.id, role=Role.USER, by=COMMAND_LINE)
         at_once = asyncio.create_task(demote_second())
 
         async def has_come_to_a_halt() -> bool:
