@@ -8,16 +8,14 @@ entries a minute. A refusal that needs no query needs none for being recorded ei
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
-
-import structlog
 
 from app.audit import commands
 from app.audit.actions import Action, Outcome
 from app.audit.values import Actor, Entry
-from app.core import background
+from app.core import write_behind
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 
@@ -28,8 +26,6 @@ MAX_NAMES: Final = 20
 """Number of names for each network, action and outcome that are counted separately within a period."""
 
 MAX_COUNTED: Final = 10_000
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,27 +87,17 @@ class Refusals:
             self._take(subject)
             raise
 
-    async def write_forever(self) -> None:
-        """Record the repetitions of each period that is over, until cancelled."""
-        while True:
-            await asyncio.sleep(min(CHECK_SECONDS, self._period_seconds))
-            try:
-                await self._write_due()
-            except DatabaseUnavailable:
-                continue
-            except Exception:
-                log.exception("refusals_not_recorded")
-
-    async def write_all(self) -> None:
-        """Record all repetitions so far. Raises DatabaseUnavailable."""
-        for subject in list(self._counts):
-            await self._write_repeats(subject, self._take(subject))
-
-    async def _write_due(self) -> None:
+    async def write_due(self) -> None:
+        """Record the repetitions of each period that is over. Raises DatabaseUnavailable."""
         now = asyncio.get_running_loop().time()
         for subject, count in list(self._counts.items()):  # in the order in which they began
             if now - count.since < self._period_seconds:
                 return
+            await self._write_repeats(subject, self._take(subject))
+
+    async def write_all(self) -> None:
+        """Record all repetitions so far. Raises DatabaseUnavailable."""
+        for subject in list(self._counts):
             await self._write_repeats(subject, self._take(subject))
 
     def _begin(self, subject: _Subject, now: float) -> None:
@@ -167,9 +153,7 @@ def _of_network(subject: _Subject) -> _Subject:
 async def open_refusals(database: Database) -> AsyncIterator[Refusals]:
     """Record refusals during the body, and the last repetitions at its end."""
     refusals = Refusals(database)
-    try:
-        async with background.running(refusals.write_forever()):
-            yield refusals
-    finally:
-        with suppress(DatabaseUnavailable):
-            await refusals.write_all()
+    async with write_behind.writing(
+        "refusals", refusals.write_due, seconds=CHECK_SECONDS, write_all=refusals.write_all
+    ):
+        yield refusals

@@ -2,21 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import structlog
-
-from app.core import background, metrics
+from app.core import metrics, write_behind
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable
 from app.core.sql import RowSet, Statement
 
 INTERVAL_SECONDS: Final = 1.0
-
-log = structlog.get_logger(__name__)
 
 _COUNTS: Final = RowSet("counted", id="uuid", requests="bigint", age_seconds="float8")
 
@@ -51,24 +46,10 @@ class Usage:
         self._database = database
         self._counts: dict[UUID, _Count] = {}
         self._writing = asyncio.Lock()
-        self._last_success = metrics.LOOP_LAST_SUCCESS.labels("usage")
 
     def count(self, user_id: UUID, requests: int = 1) -> None:
         """Count requests that this user sent just now."""
         self._add(user_id, _Count(requests, asyncio.get_running_loop().time()))
-
-    async def write_forever(self) -> None:
-        """Write the counts once a second, until cancelled."""
-        while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
-            try:
-                await self.write()
-            except DatabaseUnavailable:
-                continue
-            except Exception:
-                log.exception("usage_not_written")
-            else:
-                self._last_success.set_to_current_time()
 
     async def write(self) -> None:
         """Write the counts so far. Raises DatabaseUnavailable, and then keeps them.
@@ -105,9 +86,8 @@ class Usage:
 async def open_usage(database: Database) -> AsyncIterator[Usage]:
     """Count requests during the body, and write the last counts at its end."""
     usage = Usage(database)
-    try:
-        async with background.running(usage.write_forever()):
-            yield usage
-    finally:
-        with suppress(DatabaseUnavailable):
-            await usage.write()
+    last_success = metrics.LOOP_LAST_SUCCESS.labels("usage")
+    async with write_behind.writing(
+        "usage", usage.write, seconds=INTERVAL_SECONDS, on_success=last_success.set_to_current_time
+    ):
+        yield usage

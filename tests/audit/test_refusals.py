@@ -7,6 +7,7 @@ import pytest
 from app.audit.actions import Action, Outcome
 from app.audit.refusals import Refusals, open_refusals
 from app.audit.values import Actor
+from app.core import write_behind
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from tests.audit.tampering import entries
@@ -103,7 +104,7 @@ async def test_the_repetitions_of_a_period_are_recorded_when_it_is_over(database
     refusals = Refusals(database, period_seconds=0.05)
     for _ in range(3):
         await refuse(refusals)
-    running = asyncio.create_task(refusals.write_forever())
+    running = asyncio.create_task(write_behind.repeat("refusals", refusals.write_due, seconds=0.05))
 
     async def are_recorded() -> bool:
         return sum(1 + (count or 0) - (count is not None) for count in await repeats(database)) == 3

@@ -2,21 +2,16 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 from uuid import UUID
 
-import structlog
-
-from app.core import background
+from app.core import write_behind
 from app.core.database import Database
-from app.core.errors import DatabaseUnavailable
 from app.core.sql import RowSet, Statement
 
 INTERVAL_SECONDS: Final = 1.0
 PRECISION_SECONDS: Final = 60.0
-
-log = structlog.get_logger(__name__)
 
 _USED: Final = RowSet("used", id="uuid", age_seconds="float8")
 
@@ -53,17 +48,6 @@ class KeyUsage:
         if key_id not in self._written or self._written[key_id] <= now - self._precision_seconds:
             self._pending[key_id] = now
 
-    async def write_forever(self) -> None:
-        """Write the uses once a second, until cancelled."""
-        while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
-            try:
-                await self.write()
-            except DatabaseUnavailable:
-                continue
-            except Exception:
-                log.exception("key_usage_not_written")
-
     async def write(self) -> None:
         """Write the uses so far. Raises DatabaseUnavailable, and then keeps them."""
         now = asyncio.get_running_loop().time()
@@ -90,9 +74,5 @@ class KeyUsage:
 async def open_key_usage(database: Database) -> AsyncIterator[KeyUsage]:
     """Collect uses during the body, and write the last ones at its end."""
     usage = KeyUsage(database)
-    try:
-        async with background.running(usage.write_forever()):
-            yield usage
-    finally:
-        with suppress(DatabaseUnavailable):
-            await usage.write()
+    async with write_behind.writing("key_usage", usage.write, seconds=INTERVAL_SECONDS):
+        yield usage
