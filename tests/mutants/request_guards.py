@@ -247,7 +247,7 @@ REQUEST_GUARDS: Final = (
     Mutant(
         "cors: a wildcard",
         "app/core/config.py",
-        "    if not _ORIGIN.fullmatch(value):",
+        "    if not _ORIGIN.fullmatch(value) or not _has_valid_port(value):",
         "    if False:",
         (_cors("test_a_wildcard_or_what_is_no_origin_is_refused_at_the_start"),),
     ),
