@@ -1,5 +1,6 @@
 """Shared fixtures: one Postgres and one Valkey per test process, and an empty database per test."""
 
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -28,6 +29,9 @@ from tests.support.databases import Databases
 from tests.support.processes import Process
 
 PASSWORD = "a long enough passphrase"
+
+# A shell lets programs in the background ignore SIGINT, and every process of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Faster, and commits still survive a kill of the server, because the kernel has the data. Only a crash of the
 # machine would lose them.

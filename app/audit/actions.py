@@ -56,7 +56,7 @@ class ObjectType(StrEnum):
     QUEUE = "queue"
 
 
-class Outcome(StrEnum):
+class AuditOutcome(StrEnum):
     """How an action ended."""
 
     SUCCEEDED = "succeeded"

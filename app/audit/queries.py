@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.audit.values import Chain, SealedEntry
 from app.core import paging
 from app.core.database import Database
@@ -67,7 +67,7 @@ class AuditFilter:
     action: Action | None = None
     object_type: ObjectType | None = None
     object_id: str | None = None
-    outcome: Outcome | None = None
+    outcome: AuditOutcome | None = None
     start: datetime | None = None
     finish: datetime | None = None
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.audit import commands
-from app.audit.actions import Action, Outcome
+from app.audit.actions import Action, AuditOutcome
 from app.audit.values import Actor, Entry
 from app.core import write_behind
 from app.core.database import Database
@@ -33,7 +33,7 @@ class _Subject:
     """What is counted together. Without a name: all names beyond MAX_NAMES; without a network: all others."""
 
     action: Action
-    outcome: Outcome
+    outcome: AuditOutcome
     network: str | None
     username_key: str | None
 
@@ -62,7 +62,7 @@ class Refusals:
         self._counts: OrderedDict[_Subject, _Count] = OrderedDict()
         self._names: Counter[_Subject] = Counter()
 
-    async def record(self, actor: Actor, action: Action, outcome: Outcome, username_key: str) -> None:
+    async def record(self, actor: Actor, action: Action, outcome: AuditOutcome, username_key: str) -> None:
         """Record a refusal of an attempt on an account, unless it repeats one of this minute.
 
         `username_key` is stored nowhere: it finds the account, if there is one. Raises DatabaseUnavailable.
@@ -80,7 +80,7 @@ class Refusals:
             await self._write_repeats(subject, earlier)
             await self._write(subject, actor.request_id)
         except BaseException as error:
-            if outcome is Outcome.THROTTLED and isinstance(error, DatabaseUnavailable):
+            if outcome is AuditOutcome.THROTTLED and isinstance(error, DatabaseUnavailable):
                 # The attempt reveals nothing. It is recorded later, and does not ask Postgres each time.
                 self._repeat(subject, earlier + 1)
                 return

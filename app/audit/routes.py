@@ -10,7 +10,7 @@ from fastapi import APIRouter, Header, Query
 from starlette.responses import Response, StreamingResponse
 
 from app.audit import commands, queries, views
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.audit.queries import AuditFilter
 from app.audit.schemas import AuditEntryView, AuditPage, AuditVerification
 from app.audit.values import Link
@@ -31,7 +31,7 @@ JSON: Final = "application/json"
 _SEQ: Final = re.compile(r"[0-9]{1,18}")
 
 
-class Format(StrEnum):
+class AuditFormat(StrEnum):
     """The format of a response."""
 
     JSON = "json"
@@ -61,11 +61,11 @@ async def list_audit_entries(
     object_id: Annotated[
         CleanStr | None, Query(alias="object", max_length=200, description="Id of the object.")
     ] = None,
-    outcome: Annotated[Outcome | None, Query(description="How the action ended.")] = None,
+    outcome: Annotated[AuditOutcome | None, Query(description="How the action ended.")] = None,
     start: Annotated[Instant | None, Query(alias="from", description="Start of the period.")] = None,
     finish: Annotated[Instant | None, Query(alias="to", description="End of the period, excluded.")] = None,
     wanted_format: Annotated[
-        Format | None, Query(alias="format", description="`csv` is the same as `Accept: text/csv`.")
+        AuditFormat | None, Query(alias="format", description="`csv` is the same as `Accept: text/csv`.")
     ] = None,
     accept: Annotated[str, Header(description=f"`{CSV}` returns all matching entries in one response.")] = "",
 ) -> Response:
@@ -73,7 +73,7 @@ async def list_audit_entries(
     matching = AuditFilter(actor, action, object_type, object_id, outcome, start, finish)
     before = _before(wanted.cursor)
     await commands.seal_all(database)  # so that what was committed before this request is listed
-    if (wanted_format or _accepted(accept)) is Format.CSV:
+    if (wanted_format or _accepted(accept)) is AuditFormat.CSV:
         headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Vary": "Accept"}
         return StreamingResponse(_csv(database, matching), media_type=CSV, headers=headers)
     async with database.connection() as connection:
@@ -115,8 +115,8 @@ async def _csv(database: Database, wanted: AuditFilter) -> AsyncIterator[bytes]:
         yield views.csv_lines(entries)
 
 
-def _accepted(accept: str) -> Format:
-    return Format.CSV if choose(accept, (JSON, CSV)) == CSV else Format.JSON
+def _accepted(accept: str) -> AuditFormat:
+    return AuditFormat.CSV if choose(accept, (JSON, CSV)) == CSV else AuditFormat.JSON
 
 
 def _before(cursor: str | None) -> int | None:

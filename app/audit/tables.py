@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, LargeBinar
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, Index, SQLModel
 
-from app.audit.actions import Outcome
+from app.audit.actions import AuditOutcome
 from app.core.schema import enum_check, enum_column, timestamp_column
 
 
@@ -20,7 +20,7 @@ class AuditEntry(SQLModel, table=True):
 
     __tablename__ = "audit_log"
     __table_args__ = (
-        enum_check("outcome", Outcome),
+        enum_check("outcome", AuditOutcome),
         CheckConstraint(
             "(seq IS NULL) = (hash IS NULL) AND (seq IS NULL) = (prev_hash IS NULL)", name="sealed"
         ),
@@ -43,7 +43,7 @@ class AuditEntry(SQLModel, table=True):
     action: str = Field(sa_type=Text)
     object_type: str | None = Field(default=None, sa_type=Text)
     object_id: str | None = Field(default=None, sa_type=Text)
-    outcome: Outcome = Field(sa_column=enum_column(Outcome))
+    outcome: AuditOutcome = Field(sa_column=enum_column(AuditOutcome))
     details: dict[str, Any] = Field(
         default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default=text("'{}'"))
     )

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, Self
 from uuid import UUID
 
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.core.rows import Row
 
 Detail = str | int | bool | None | list[str]
@@ -40,7 +40,7 @@ class Entry:
     action: Action
     object_type: ObjectType | None = None
     object_id: str | None = None
-    outcome: Outcome = Outcome.SUCCEEDED
+    outcome: AuditOutcome = AuditOutcome.SUCCEEDED
     details: Mapping[str, Detail] = field(default_factory=dict)
 
 

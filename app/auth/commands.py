@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit import commands as audit
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.audit.values import Actor, Detail, Entry
 from app.auth import tables, tokens, usernames
 from app.auth.errors import InvalidInvitation, UsernameTaken
@@ -253,7 +253,7 @@ async def _revoke_family_if_stolen(
             Action.REFRESH_TOKEN_REUSED,
             ObjectType.SESSION,
             str(session_id),
-            Outcome.DENIED,
+            AuditOutcome.DENIED,
             {"user_id": str(user_id)},
         )
         await audit.record_in_session(session, by, entry)

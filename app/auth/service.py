@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.audit import commands as audit
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.audit.refusals import Refusals
 from app.audit.values import Actor, Entry
 from app.auth import commands, queries, usernames
@@ -26,10 +26,10 @@ from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import AppError, Unauthorized
 
-_OUTCOMES: Final[Mapping[type[AppError], Outcome]] = {
-    InvalidCredentials: Outcome.FAILED,
-    InactiveUser: Outcome.DENIED,
-    TooManyAttempts: Outcome.THROTTLED,
+_OUTCOMES: Final[Mapping[type[AppError], AuditOutcome]] = {
+    InvalidCredentials: AuditOutcome.FAILED,
+    InactiveUser: AuditOutcome.DENIED,
+    TooManyAttempts: AuditOutcome.THROTTLED,
 }
 
 

@@ -289,11 +289,14 @@ def export(
     actor: AuditActor = None,
     action: AuditAction = None,
     data: UserData = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Write all entries of the audit log to stdout, newest first."""
+    """Write all entries of the audit log to stdout, newest first. `--json` is `--format ndjson`."""
     from app.cli import audit
 
-    asyncio.run(audit.export(data, actor=actor, action=action, file_format=file_format))
+    asyncio.run(
+        audit.export(data, actor=actor, action=action, file_format="ndjson" if as_json else file_format)
+    )
 
 
 @audit.command(epilog=examples("headrace audit verify", "headrace audit verify --known 42:9f86d0…"))

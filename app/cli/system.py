@@ -22,7 +22,7 @@ from app.auth.passwords import open_passwords
 from app.cli.errors import CannotStart
 from app.cli.listening import url_of
 from app.cli.migrations import migrate
-from app.core import background, hardening, logging
+from app.core import background, hardening
 from app.core.backoff import delay_seconds
 from app.core.config import Settings, load_settings
 from app.core.database import open_database
@@ -195,7 +195,6 @@ def _load_or_create_secret(path: Path) -> str:
 
 async def _ensure_user(urls: Mapping[str, str], username: str, password: str) -> None:
     settings = _settings(urls)
-    logging.configure(settings)
     async with open_passwords() as passwords, open_database(settings.database_url, pool_size=2) as database:
         try:
             async with database.session() as session:

@@ -80,7 +80,8 @@ queue_label: Final = queue_labels.label
 
 _SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # Fewer, because there is one histogram for each route. 0.25 is the objective for submitting a job.
-_REQUEST = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_REQUEST = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LOOP = (0.001, 0.01, 0.1, 0.5, 2.5, 10.0)
 _LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 _UP_TO_A_DAY = (*_LONG, 7200.0, 21_600.0, 86_400.0)  # a training runs for hours
 
@@ -219,7 +220,7 @@ LOOP_ROUNDS = Counter(
     ("loop", "result"),
 )
 LOOP_SECONDS = Histogram(
-    "headrace_loop_seconds", "Duration of a round of a maintenance loop, by loop.", ("loop",), buckets=_SHORT
+    "headrace_loop_seconds", "Duration of a round of a maintenance loop, by loop.", ("loop",), buckets=_LOOP
 )
 EVENT_LOOP_LAG_SECONDS = Histogram(
     "headrace_event_loop_lag_seconds", "How late the event loop runs a callback that is due.", buckets=_SHORT

@@ -44,6 +44,7 @@ USER: Final = frozenset(
         "missing_file",
         "model_in_use",
         "model_not_found",
+        "model_quota_exceeded",
         "name_reserved",
         "not_comparable",
         "prediction_failed",

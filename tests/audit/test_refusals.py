@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.audit.actions import Action, Outcome
+from app.audit.actions import Action, AuditOutcome
 from app.audit.refusals import Refusals, open_refusals
 from app.audit.values import Actor
 from app.core import write_behind
@@ -37,7 +37,7 @@ def refusals(database: Database) -> Refusals:
 
 
 async def refuse(
-    refusals: Refusals, name: str = "ada", outcome: Outcome = Outcome.FAILED, *, by: Actor = HERE
+    refusals: Refusals, name: str = "ada", outcome: AuditOutcome = AuditOutcome.FAILED, *, by: Actor = HERE
 ) -> None:
     await refusals.record(by, Action.SIGN_IN, outcome, name)
 
@@ -74,7 +74,7 @@ async def test_each_account_network_and_outcome_is_counted_separately(
 ) -> None:
     await refuse(refusals)
     await refuse(refusals, "bob")
-    await refuse(refusals, outcome=Outcome.THROTTLED)
+    await refuse(refusals, outcome=AuditOutcome.THROTTLED)
     await refuse(refusals, by=Actor(network="192.0.2.2"))
 
     assert await repeats(database) == [None] * 4
@@ -130,7 +130,7 @@ async def test_while_postgres_is_away_a_throttled_attempt_asks_it_once_a_period(
     refusals = Refusals(away, period_seconds=LONG)
 
     for _ in range(100):
-        await refuse(refusals, outcome=Outcome.THROTTLED)
+        await refuse(refusals, outcome=AuditOutcome.THROTTLED)
 
     assert away.asked == 1
 

@@ -1,5 +1,6 @@
 """The OpenAPI document is correct, and its examples match its schemas."""
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,6 +106,15 @@ def _schema(answer: dict[str, Any]) -> Any:
     schema = dict(answer["content"]["application/json"]["schema"])
     schema.pop("title", None)
     return schema
+
+
+def test_no_two_schemas_have_the_same_name() -> None:
+    """Generated clients would lack both, and every response that has one of them."""
+    schemas = DOCUMENT["components"]["schemas"].items()
+    titles = Counter(schema["title"] for name, schema in schemas if not name.endswith("-Input"))
+
+    assert [title for title, times in titles.items() if times > 1] == []
+    assert not {name for name, _ in schemas if name.endswith(("-Input", "-Output"))}
 
 
 def test_406_lists_media_types() -> None:

@@ -181,7 +181,7 @@ AUDIT_GUARDS: Final = (
     Mutant(
         "audit: a throttled attempt asks a Postgres that is away each time",
         REFUSALS,
-        "            if outcome is Outcome.THROTTLED and isinstance(error, DatabaseUnavailable):",
+        "            if outcome is AuditOutcome.THROTTLED and isinstance(error, DatabaseUnavailable):",
         "            if False:",
         (_refusals("test_while_postgres_is_away_a_throttled_attempt_asks_it_once_a_period"),),
     ),

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.status import HTTP_201_CREATED, HTTP_204_NO_CONTENT
 
 from app.audit import commands as audit
-from app.audit.actions import Action, ObjectType, Outcome
+from app.audit.actions import Action, AuditOutcome, ObjectType
 from app.audit.values import Entry
 from app.auth import passwords, usernames
 from app.auth import queries as accounts
@@ -70,7 +70,7 @@ async def change_password(
             async with database.connection() as connection:
                 await auth.rate_limits.record(connection, rules, network)
             await auth.refusals.record(
-                actor, Action.PASSWORD_CHANGED, Outcome.FAILED, usernames.key(account.username)
+                actor, Action.PASSWORD_CHANGED, AuditOutcome.FAILED, usernames.key(account.username)
             )
             raise WrongPassword
         password_hash = await turn.hash(new_password, account.username)
