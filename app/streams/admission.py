@@ -151,15 +151,16 @@ class Admission:
 
         Raises DatabaseUnavailable.
         """
-        if not self._open:
+        streams = tuple(self._open)  # not those that are opened meanwhile: nothing is known about them
+        if not streams:
             return
-        resumable = [stream.user.resumable.ticket_hash for stream in self._open if stream.user.resumable]
-        credentials = {stream.user.identity.credential for stream in self._open}
+        resumable = [stream.user.resumable.ticket_hash for stream in streams if stream.user.resumable]
+        credentials = {stream.user.identity.credential for stream in streams}
         async with self._database.connection() as connection:
             roles = await queries.active_roles(connection, credentials)
             if resumable:
                 await tickets.renew(connection, resumable)
         now = self._wall()
-        for stream in tuple(self._open):
+        for stream in streams:
             if not stream.user.is_authorized(roles.get(stream.user.identity.credential), now):
                 stream.end()

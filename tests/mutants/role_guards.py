@@ -158,6 +158,13 @@ ROLE_GUARDS: Final = (
         (_roles("test_the_stream_of_a_foreign_job_ends_once_its_reader_is_no_operator"),),
     ),
     Mutant(
+        "stream: a recheck ends what was opened meanwhile",
+        ADMISSION,
+        "        for stream in streams:",
+        "        for stream in tuple(self._open):",
+        ("tests/streams/test_admission.py::test_a_stream_that_is_opened_during_a_recheck_stays_open",),
+    ),
+    Mutant(
         "stream: a ticket outlives the session",
         "app/streams/tickets.py",
         "    AND {CREDENTIAL_IS_VALID}",

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from app.core.config import Settings
 from app.core.metrics import STREAMS_OPEN
 from app.main import create_app
-from app.streams.admission import Admission
+from app.streams.admission import Admission, StreamUser
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account, sign_in
@@ -182,6 +182,32 @@ async def test_streams_end_when_the_account_is_closed(
         assert (last.event, last.data, last.id) == ("error", '{"code":"access_ended"}', None)
     assert await streams.talks[0].wait_closed() == (4401, "access_ended")
     assert await streams.talks[1].has_no_pending_frames()
+
+
+async def test_a_stream_that_is_opened_during_a_recheck_stays_open(
+    app: FastAPI, admission: Admission, streams: Streams, alice: Account, mallory: Account
+) -> None:
+    state = state_of(app)
+    store = state.resources.database
+    newcomer = StreamUser(
+        await state.auth.identities.identify(mallory.headers["Authorization"].removeprefix("Bearer "))
+    )
+    ended: list[str] = []
+    await streams.open_socket(alice)
+
+    async def is_waiting() -> bool:
+        return bool(await rows.value(store, "SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+    async with store.transaction() as connection:
+        await connection.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
+        recheck = asyncio.create_task(admission.recheck())
+        await until(is_waiting)
+        opened = admission.admit(newcomer, "sse", lambda: ended.append("newcomer"))
+        opened.__enter__()
+    await recheck
+    opened.__exit__(None, None, None)
+
+    assert ended == []
 
 
 async def test_streams_end_when_the_token_has_expired(
