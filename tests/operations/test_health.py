@@ -82,9 +82,9 @@ async def test_without_redis_the_system_is_degraded_and_everything_works(app_wit
 
 
 @pytest.fixture
-def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+def own_postgres(server_dir: Path) -> Iterator[EmbeddedPostgres]:
     """A Postgres that may be stopped without harm to other tests."""
-    server = EmbeddedPostgres(tmp_path / "postgres", options={"fsync": "off"})
+    server = EmbeddedPostgres(server_dir / "postgres", options={"fsync": "off"})
     server.start()
     migrate(server.url)
     yield server
