@@ -43,7 +43,8 @@ _CHECK: Final = re.compile(r"\bDROP\s+CONSTRAINT\s+(?:IF\s+EXISTS\s+)?ck_", re.I
 
 _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _ADDED_COLUMN: Final = re.compile(
-    rf"\bADD\s+(?:COLUMN\s+)(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}(?P<rest>(?:[^,;()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*)",
+    r"\bADD\s+(?:COLUMN\s+)?(?!(?:CONSTRAINT|CHECK|UNIQUE|PRIMARY|FOREIGN|EXCLUDE)\b)"
+    rf"(?:IF\s+NOT\s+EXISTS\s+)?{_NAME}(?P<rest>(?:[^,;()]|\([^()]*(?:\([^()]*\)[^()]*)*\))*)",
     re.IGNORECASE,
 )
 _DECLARED: Final = re.compile(r"^contract: (?P<revision>\d{4}) stopped using (?P<what>.+)$", re.MULTILINE)

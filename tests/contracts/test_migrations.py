@@ -101,6 +101,7 @@ def test_a_revision_takes_away_only_what_a_release_has_stopped_using() -> None:
         "ALTER TABLE jobs ALTER COLUMN attempt TYPE bigint",
         "ALTER TABLE jobs ALTER COLUMN attempt SET DATA TYPE bigint",
         "ALTER TABLE jobs ADD COLUMN extra numeric(10, 2) NOT NULL",
+        "ALTER TABLE jobs ADD extra text NOT NULL",
     ],
 )
 def test_what_breaks_the_previous_version_needs_a_contract_line(sql: str, tmp_path: Path) -> None:

@@ -31,7 +31,6 @@ class Backend:
     port: int
     metrics_port: int
     is_ready: bool = False
-    is_leaving: bool = False
 
 
 @dataclass
@@ -54,7 +53,7 @@ class Balancer:
     async def remove(self, backend: Backend, *, after_seconds: float) -> None:
         """Take a process out of the rotation, once its removal has spread."""
         await asyncio.sleep(after_seconds)
-        backend.is_leaving = True
+        self.backends.remove(backend)
 
     async def probe_forever(self) -> None:
         """Keep the readiness of each process up to date."""
@@ -73,13 +72,15 @@ class Balancer:
 
     async def serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Connect a client to the next ready process and pass everything on until either side closes."""
-        ready = [backend for backend in self.backends if backend.is_ready and not backend.is_leaving]
+        ready = [backend for backend in self.backends if backend.is_ready]
+        if not ready:
+            writer.transport.abort()
+            return
+        self._turn += 1
+        backend = ready[self._turn % len(ready)]
         try:
-            self._turn += 1
-            server_reader, server_writer = await asyncio.open_connection(
-                HOST, ready[self._turn % len(ready)].port
-            )
-        except (OSError, ZeroDivisionError):
+            server_reader, server_writer = await asyncio.open_connection(HOST, backend.port)
+        except OSError:
             writer.transport.abort()
             return
         try:

@@ -1,7 +1,6 @@
 """API and worker processes are replaced one by one while clients use them."""
 
 import asyncio
-import re
 import signal
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -24,11 +23,14 @@ pytestmark = [pytest.mark.drill, pytest.mark.timeout(900)]
 
 PROCESSES = 2
 CLIENTS = 4
-FOLLOWERS = 3
+FOLLOWERS = 2
 SPREAD_SECONDS = 1.0
 """How long a balancer still sends connections to a pod that is to stop."""
 
 WAIT_SECONDS = 10
+
+UNENDING = 100_000
+"""Batches of a job that runs until it is cancelled."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,12 @@ class Clients:
     headers: dict[str, str]
     job_ids: list[UUID] = field(default_factory=list)
     followed: dict[UUID, list[int]] = field(default_factory=dict)
+    cancelled: list[UUID] = field(default_factory=list)
     answers: Counter[int] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
-    reconnects: int = 0
+    moves: Counter[UUID] = field(default_factory=Counter)
+    """How often the stream of a job ended before the job."""
+
     are_done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -78,6 +83,7 @@ class Clients:
                 group.create_task(self._submit_and_wait(client))
             for _ in range(FOLLOWERS):
                 group.create_task(self._submit_and_follow(client))
+            group.create_task(self._follow_throughout(client))
 
     async def _submit_and_wait(self, client: httpx.AsyncClient) -> None:
         while not self.are_done.is_set():
@@ -90,9 +96,21 @@ class Clients:
     async def _submit_and_follow(self, client: httpx.AsyncClient) -> None:
         while not self.are_done.is_set():
             job_id = await self._submit(client, batches=60)
-            seen = self.followed[job_id] = []
-            while not await self._follow(client, job_id, seen):
-                self.reconnects += 1
+            await self._follow_to_the_end(client, job_id)
+
+    async def _follow_throughout(self, client: httpx.AsyncClient) -> None:
+        """Follow one job all the time, so that its stream is open in a process that stops."""
+        job_id = await self._submit(client, batches=UNENDING)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_to_the_end(client, job_id))
+            await self.are_done.wait()
+            self.cancelled.append(job_id)
+            await self._request(client, "POST", f"/jobs/{job_id}/cancel")
+
+    async def _follow_to_the_end(self, client: httpx.AsyncClient, job_id: UUID) -> None:
+        seen = self.followed[job_id] = []
+        while not await self._follow(client, job_id, seen):
+            pass
 
     async def _submit(self, client: httpx.AsyncClient, *, batches: int) -> UUID:
         key = {"Idempotency-Key": str(uuid4())}
@@ -136,6 +154,7 @@ class Clients:
                         seen.append(event.json()["seq"])
                     if event.event == "complete":
                         return True
+                self.moves[job_id] += 1
         except httpx.TransportError as error:
             self.failures.append(f"stream of {job_id}: {error!r}")
         return False
@@ -158,11 +177,9 @@ class Deployment:
         api = await stack.enter_async_context(
             self.system.api(f"api-{self._started}", METRICS_PORT="0", STOP_SECONDS=self.times.stop_seconds)
         )
-        found = re.search(r"health_server_listening.*?port\W+(\d+)", api.process.log)
-        assert found is not None, api.process.log
         port = api.client.base_url.port
         assert port is not None
-        backend = Backend(port, int(found[1]))
+        backend = Backend(port, api.process.metrics_port)
         self._running.append((api, backend, stack))
         await self.balancer.add(backend)
 
@@ -212,11 +229,13 @@ async def test_replacing_every_api_process_and_every_worker_loses_no_job_and_no_
     assert clients.failures == []
     assert set(clients.answers) <= {200, 202, 503}
     assert len(clients.job_ids) > CLIENTS + FOLLOWERS
-    assert clients.reconnects > 0, "no stream was moved to another process"
+    [followed_throughout] = clients.cancelled
+    assert clients.moves[followed_throughout] > 0, "no stream was moved to another process"
     for job_id, seen in clients.followed.items():
         job = await rows.job(database, job_id)
         assert seen == list(range(1, job["last_seq"] + 1)), job_id
     for job_id in clients.job_ids:
         job = await rows.job(database, job_id)
-        assert (job["status"], job["failures"]) == ("completed", 0), dict(job)
+        status = "cancelled" if job_id in clients.cancelled else "completed"
+        assert (job["status"], job["failures"]) == (status, 0), dict(job)
     await assert_consistent(database, clients.job_ids)

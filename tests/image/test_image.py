@@ -3,12 +3,13 @@
 import json
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import psutil
-import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from app.core.version import VERSION
 from tests.e2e.support import short_texts, submit, wait_for_end
@@ -133,7 +134,7 @@ async def test_it_contains_exactly_the_pinned_packages(image: Image, tmp_path: P
 
     installed = json.loads(await output(image, INSTALLED, tmp_path))
 
-    names = {name.lower().replace("_", "-").replace(".", "-") for name in installed}
+    names = {canonicalize_name(name) for name in installed}
     missing = {requirement.name for requirement in wanted} - names
     # The base may have an older patch version of Python, which needs a backport more.
     assert (missing, names - {requirement.name for requirement in wanted}) in (
@@ -182,7 +183,7 @@ def test_its_ports_are_those_of_the_pods(pods: Pods) -> None:
     assert set(pods.image.config["ExposedPorts"]) == ports
 
 
-def test_its_size_is_reported(image: Image, pytestconfig: pytest.Config) -> None:
+def test_its_size_is_reported(image: Image, record_property: Callable[[str, object], None]) -> None:
     seen: dict[int, int] = {}
     for path in image.root.rglob("*"):
         status = path.lstat()
@@ -190,8 +191,5 @@ def test_its_size_is_reported(image: Image, pytestconfig: pytest.Config) -> None
     size = sum(seen.values())
 
     assert size > 100 * MIB  # all of it was counted
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
-    terminal = pytestconfig.pluginmanager.getplugin("terminalreporter")
-    with capture.global_and_fixture_disabled():
-        terminal.ensure_newline()
-        terminal.write_line(f"The image takes {size / MIB:.0f} MiB in {len(seen)} files.")
+    record_property("MiB", round(size / MIB))
+    record_property("files", len(seen))

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import socket
 from collections.abc import Mapping
@@ -90,10 +89,8 @@ class System:
 
     async def _check_ports(self, running: Process, client: httpx.AsyncClient) -> None:
         """The probes of the pod answer on their port, and the public one has no metrics."""
-        plain = re.sub(r"\x1b\[[\d;]*m", "", running.log)  # it is colourful in development
-        [line] = [line for line in plain.splitlines() if "health_server_listening" in line]
-        [port] = re.findall(r"\bport\W+(\d+)", line)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as private:
+        url = f"http://127.0.0.1:{running.metrics_port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as private:
             for path in ("/health/live", "/health/ready", "/metrics"):
                 assert (await private.get(path)).status_code == 200, path
         assert (await client.get("/metrics")).status_code == 404

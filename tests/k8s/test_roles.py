@@ -192,11 +192,13 @@ def test_the_reader_reads_what_is_no_secret_and_changes_nothing(migrated: Cluste
         "SELECT * FROM refresh_tokens",
         "SELECT * FROM stream_tickets",
         "SELECT * FROM hint_keys",
+        "SELECT * FROM api_keys",
         "SELECT * FROM sessions",
         "SELECT * FROM password_resets",
         "SELECT * FROM invitations",
         "SELECT * FROM retired_usernames",
         "SELECT * FROM audit_log",
+        "SELECT * FROM audit_chain",
         "DELETE FROM jobs",
     ):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
@@ -216,6 +218,7 @@ def test_roles_that_come_after_the_first_migration_may_do_the_same(server_root: 
         for statement in (
             "SELECT password_hash FROM users",
             "SELECT * FROM hint_keys",
+            "SELECT * FROM api_keys",
             "SELECT * FROM sessions",
             "SELECT * FROM password_resets",
             "SELECT * FROM audit_log",

@@ -9,15 +9,14 @@ from typing import Any, Final
 from uuid import UUID
 
 import httpx
-import yaml
 
 from app.cli.migrations import migrate
 from app.core.config import Settings, load_settings
 from app.core.database import Database, open_database
 from app.embedded.servers import EmbeddedServers
-from k8s.components.monitoring import prometheus_rule
 from tests.conftest import NOT_DURABLE
 from tests.kinds_for_tests import PLUGIN
+from tests.monitoring.rules import shipped
 from tests.monitoring.servers import Prometheus, alertmanager, metrics_address, prometheus
 from tests.monitoring.shortened import shortened
 from tests.monitoring.webhook import Webhook, webhook
@@ -71,13 +70,12 @@ async def running(server_dir: Path, folder: Path, *, factor: float) -> AsyncIter
     try:
         await asyncio.to_thread(migrate, servers.postgres.url)
         settings = _settings(servers, folder)
-        rules: dict[str, Any] = yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8"))
         async with (
             open_database(settings.database_url, pool_size=4) as database,
             webhook() as receiver,
             alertmanager(folder / "alertmanager", webhook=receiver.url) as address,
             prometheus(
-                folder / "prometheus", rules=shortened(rules, factor=factor), alertmanager=address
+                folder / "prometheus", rules=shortened(shipped(), factor=factor), alertmanager=address
             ) as server,
             AsyncExitStack() as stack,
         ):

@@ -1,19 +1,18 @@
 """The pages of metrics of real processes."""
 
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from app.core.config import Settings
+from tests.monitoring.scraping import Labels, scrape
 from tests.support import apis, processes
 from tests.support.processes import Process
 
-Series = frozenset[tuple[str, frozenset[tuple[str, str]]]]
+Series = frozenset[tuple[str, Labels]]
 
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 
@@ -34,11 +33,7 @@ class Scraper:
 
     async def series(self) -> Series:
         """Every series by its name and labels."""
-        return frozenset(
-            (sample.name, frozenset(sample.labels.items()))
-            for family in text_string_to_metric_families(await self.text())
-            for sample in family.samples
-        )
+        return frozenset((await scrape(self.client)).series)
 
 
 @asynccontextmanager
@@ -54,10 +49,10 @@ async def api(
 
 
 @asynccontextmanager
-async def worker(settings: Settings, folder: Path) -> AsyncIterator[Scraper]:
+async def worker(settings: Settings, folder: Path, **more: str) -> AsyncIterator[Scraper]:
     """Run a worker, ready to take jobs; yield a scraper of its port."""
     async with (
-        processes.worker(settings, folder / "worker.log", WORKER_PORT="0") as process,
+        processes.worker(settings, folder / "worker.log", WORKER_PORT="0", **more) as process,
         scraper_of(process) as scraper,
     ):
         yield scraper
@@ -65,9 +60,6 @@ async def worker(settings: Settings, folder: Path) -> AsyncIterator[Scraper]:
 
 @asynccontextmanager
 async def scraper_of(process: Process) -> AsyncIterator[Scraper]:
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", process.log)
-    found = re.search(r"health_server_listening.*?port\W+(\d+)", plain)
-    assert found is not None, plain
-    url = f"http://127.0.0.1:{found[1]}"
+    url = f"http://127.0.0.1:{process.metrics_port}"
     async with httpx.AsyncClient(base_url=url, timeout=apis.ANSWER_SECONDS, trust_env=False) as client:
         yield Scraper(client)

@@ -1,6 +1,5 @@
 """Which metrics an expression reads, and which labels its result has."""
 
-import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Final
 
@@ -52,12 +51,7 @@ def known_series() -> dict[str, frozenset[str]]:
     found = {name: labels | TARGET for name, labels in own_series().items()}
     found |= {name: frozenset(labels) for name, labels in _OF_KUBERNETES.items()}
     for rule in RECORDINGS:
-        # A rule that cannot be understood has a test of its own, which fails.
-        try:
-            labels = labels_of(promql.parse(rule.expr), found)
-        except UnknownName:
-            labels = _grouped(rule.expr)
-        found[rule.name] = labels | rule.labels.keys()
+        found[rule.name] = labels_of(promql.parse(rule.expr), found) | rule.labels.keys()
     return found
 
 
@@ -140,9 +134,3 @@ def _of_call(call: promql.Call, known: Mapping[str, Set[str]]) -> frozenset[str]
 def _require(named: Set[str], there: Set[str], where: promql.Expr) -> None:
     if missing := named - there:
         raise UnknownName(f"{', '.join(sorted(missing))} in {where.prettify()}")
-
-
-def _grouped(expr: str) -> frozenset[str]:
-    """Return the labels by which an expression groups last."""
-    found = re.search(r"by \(([^)]+)\)", expr)
-    return frozenset(found[1].split(", ")) if found else frozenset()

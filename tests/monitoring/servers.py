@@ -27,7 +27,6 @@ POLL_SECONDS: Final = 0.2
 """Each poll evaluates a query."""
 
 _LISTENING: Final = re.compile(r'"address":"(127\.0\.0\.1:\d+)".*"msg":"Listening on"')
-_METRICS_PORT: Final = re.compile(r"health_server_listening\b.*?\bport\W+(\d+)")
 
 TEMPLATES: Final = b"/usr/share/prometheus/alertmanager"
 HERE: Final = b"/proc/self/cwd".ljust(len(TEMPLATES), b"/")
@@ -108,8 +107,7 @@ class Prometheus:
 
 def metrics_address(process: Process) -> str:
     """Where a process of ours, started with a metrics port of 0, serves its metrics."""
-    [port] = _METRICS_PORT.findall(process.log)
-    return f"127.0.0.1:{port}"
+    return f"127.0.0.1:{process.metrics_port}"
 
 
 @asynccontextmanager

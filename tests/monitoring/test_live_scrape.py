@@ -7,15 +7,14 @@ from typing import Any, Final
 
 import httpx
 import pytest
-import yaml
 
 from app.core import background
 from app.core.config import Settings
 from app.core.database import Database
-from k8s.components.monitoring import prometheus_rule
 from tests.e2e.support import follow, short_texts, submit, wait_for_end
 from tests.kinds_for_tests import PLUGIN
 from tests.monitoring import dashboard_lint as lint
+from tests.monitoring import rules
 from tests.monitoring.servers import Prometheus, metrics_address, prometheus
 from tests.monitoring.shortened import shortened
 from tests.monitoring.test_dashboard import shipped
@@ -96,11 +95,11 @@ async def test_every_panel_has_data_and_no_alert_fires(
 ) -> None:
     headers = await apis.sign_in(settings, database)
     ports = {"PLUGINS": PLUGIN, "METRICS_PORT": "0", "WORKER_PORT": "0"}
-    rules = shortened(yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8")), factor=1)
+    faster = shortened(rules.shipped(), factor=1)
     async with (
         apis.api(settings, tmp_path / "api.log", headers, **ports) as api,
         processes.worker(settings, tmp_path / "worker.log", **ports) as worker,
-        prometheus(tmp_path / "prometheus", rules=rules) as server,
+        prometheus(tmp_path / "prometheus", rules=faster) as server,
         background.running(use_everything(api.client)),
     ):
         assert len({line.partition(":")[0] for line in await empty_panels(server)}) == 37, (

@@ -1,15 +1,11 @@
 """The pages of metrics are documented, valid, bounded, and name nobody."""
 
-import os
 import re
-import shutil
 import string
 import subprocess
-import sys
 from pathlib import Path
 
 import httpx
-import pytest
 from prometheus_client import parser as text_parser
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.openmetrics import parser as openmetrics_parser
@@ -20,9 +16,10 @@ from app.core.database import Database
 from tests.monitoring import pages
 from tests.monitoring.pages import Scraper, Series
 from tests.support import apis, jobs, rows
+from tests.support.processes import ROOT
+from tests.support.prometheus import promtool_path
 from tests.support.waiting import until
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "observability.md").read_text()
 MAX_SERIES = 2500
 ENDED = "SELECT status = 'completed' FROM jobs WHERE id = $1"
@@ -94,7 +91,7 @@ async def _check_page(component: str, scraper: Scraper) -> None:
 async def test_promtool_has_nothing_to_say_about_the_pages(
     settings: Settings, database: Database, tmp_path: Path
 ) -> None:
-    promtool = _find_promtool()
+    promtool = promtool_path()
     headers = await apis.sign_in(settings, database)
     async with (
         pages.api(settings, tmp_path, headers) as (_, of_api),
@@ -107,17 +104,6 @@ async def test_promtool_has_nothing_to_say_about_the_pages(
             (promtool, "check", "metrics"), input=text, capture_output=True, text=True, check=False
         )
         assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
-
-
-def _find_promtool() -> str:
-    unpacked = Path(sys.prefix) / "prometheus" / "bin"
-    found = shutil.which("promtool", path=unpacked) or shutil.which("promtool")
-    if found is not None:
-        return found
-    missing = "no promtool: `make prometheus` downloads it"
-    if os.environ.get("CI") == "true":
-        pytest.fail(missing, pytrace=False)
-    pytest.skip(missing)
 
 
 async def test_after_everything_was_used_the_series_are_few_and_no_client_can_add_more(

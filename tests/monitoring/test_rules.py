@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import yaml
 
 from k8s.components.monitoring import prometheus_rule
 from tests.monitoring import promtool, rule_cases
@@ -15,7 +14,7 @@ from tests.monitoring.promtool import Case, Firing, Moment, Sample
 from tests.monitoring.recording_cases import FAULTLESS, OBJECTIVES, QUEUES
 from tests.monitoring.rule_cases import ML, WELL, A, constant
 from tests.monitoring.rule_mutants import mutants
-from tests.monitoring.rules import ALERTS, RECORDINGS, Rule, named, needed_for
+from tests.monitoring.rules import ALERTS, RECORDINGS, Rule, named, needed_for, shipped
 from tests.support.prometheus import promtool_path
 
 CONFIGURATION: Final = prometheus_rule.SOURCE.parent / "prometheus.yaml"
@@ -159,8 +158,7 @@ def test_a_rule_with_its_name_is_found_by_it() -> None:
 
 
 def test_the_file_of_the_rules_names_each_once() -> None:
-    groups = yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8"))["groups"]
-    alerts = [rule["alert"] for group in groups for rule in group["rules"] if "alert" in rule]
+    alerts = [rule["alert"] for group in shipped()["groups"] for rule in group["rules"] if "alert" in rule]
 
     assert len(alerts) == len(set(alerts)) == len(ALERTS)
 

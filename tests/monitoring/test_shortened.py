@@ -4,17 +4,11 @@ import re
 
 import promql_parser
 import pytest
-import yaml
 
-from k8s.components.monitoring import prometheus_rule
-from tests.monitoring.shortened import Json, shorten, shortened
+from tests.monitoring.rules import shipped
+from tests.monitoring.shortened import shorten, shortened
 
 TIMES = re.compile(r"(?<=\[)\w+(?=\])|(?<=offset )\w+")
-
-
-def shipped() -> Json:
-    found: Json = yaml.safe_load(prometheus_rule.SOURCE.read_text(encoding="utf-8"))
-    return found
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from app.core.database import Database
 from app.core.metrics import MAX_QUEUES
 from app.jobs.states import FINAL
 from tests.kinds_for_tests import PLUGIN
+from tests.monitoring import pages
 from tests.monitoring.scraping import scrape
-from tests.support import apis, jobs, processes, rows
-from tests.support.processes import START_SECONDS
+from tests.support import apis, jobs, rows
 from tests.support.waiting import until
 
 MAX_SERIES = 2500
@@ -37,16 +37,8 @@ async def an_api(settings: Settings, database: Database, folder: Path) -> AsyncI
 @asynccontextmanager
 async def a_worker(settings: Settings, folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """The client of a worker's port."""
-    environment = processes.environment(settings, PLUGINS=PLUGIN, WORKER_PORT="0", LOG_LEVEL="INFO")
-    log_path = folder / "worker.log"
-    async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
-        await process.wait_for_log("worker_started")
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", process.log)
-        found = re.search(r"health_server_listening.*?port\W+(\d+)", plain)
-        assert found is not None, plain
-        base_url = f"http://127.0.0.1:{found[1]}"
-        async with httpx.AsyncClient(base_url=base_url, timeout=START_SECONDS, trust_env=False) as client:
-            yield client
+    async with pages.worker(settings, folder, PLUGINS=PLUGIN) as scraper:
+        yield scraper.client
 
 
 async def submit(client: httpx.AsyncClient, kind: str, **body: Any) -> UUID:

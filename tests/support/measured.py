@@ -1,4 +1,4 @@
-"""Times that tests measure and do not assert, listed at the end of a run."""
+"""Times and sizes that tests measure and do not assert, listed at the end of a run."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -30,6 +31,13 @@ class Process:
     @property
     def log(self) -> str:
         return self._log_path.read_text(errors="replace")  # handlers may print anything
+
+    @property
+    def metrics_port(self) -> int:
+        """The port for operators of an API or worker, which may have been told to choose a free one."""
+        [line] = [line for line in self.log.splitlines() if "health_server_listening" in line]
+        [port] = re.findall(r"\bport\W+(\d+)", line)
+        return int(port)
 
     @property
     def is_running(self) -> bool:
