@@ -47,6 +47,7 @@ async def work(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     metrics.SLOTS.set(settings.worker_slots)
+    metrics.SLOTS_BUSY.set(0)
     metrics.CHILD_MEMORY_LIMIT_BYTES.set(settings.child_memory_limit_bytes)
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)

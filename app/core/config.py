@@ -33,6 +33,8 @@ QUEUE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+(?:%[A-Za-z0-9._-]+)?")
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+# The value is printable ASCII without quotes, commas, semicolons and backslashes.
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+ *=[ !#-+\--:<-\[\]-~]*", re.ASCII)
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -99,17 +101,6 @@ def _check_root_path(value: str) -> str:
     return path
 
 
-Origin = Annotated[str, AfterValidator(_check_origin)]
-RootPath = Annotated[str, AfterValidator(_check_root_path)]
-DatabaseUrl = Annotated[
-    str, AfterValidator(lambda value: _check_url(value, "postgresql", "postgres", "postgresql+asyncpg"))
-]
-RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
-
-OptionalBool = Annotated[bool | None, BeforeValidator(lambda value: None if value == "" else value)]
-"""True, false, or empty for None."""
-
-
 def _check_collector(value: str) -> str:
     _check_url(value, "http", "https")
     parts = urlsplit(value)
@@ -126,14 +117,20 @@ def _check_headers(value: SecretStr) -> SecretStr:
     return value
 
 
-# The value is printable ASCII without quotes, commas, semicolons and backslashes.
-_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+ *=[ !#-+\--:<-\[\]-~]*", re.ASCII)
-
+Origin = Annotated[str, AfterValidator(_check_origin)]
+RootPath = Annotated[str, AfterValidator(_check_root_path)]
+DatabaseUrl = Annotated[
+    str, AfterValidator(lambda value: _check_url(value, "postgresql", "postgres", "postgresql+asyncpg"))
+]
+RedisUrl = Annotated[str, AfterValidator(lambda value: _check_url(value, "redis", "rediss", "unix"))]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda value: value.upper())
 ]
 CollectorUrl = Annotated[str, AfterValidator(_check_collector)]
 CollectorHeaders = Annotated[SecretStr, AfterValidator(_check_headers)]
+
+EmptyIsNone = BeforeValidator(lambda value: None if value == "" else value)
+"""For settings whose None may be written as an empty value."""
 
 
 class Settings(BaseSettings):
@@ -147,8 +144,8 @@ class Settings(BaseSettings):
     pod_name: str | None = None
 
     # Traces
-    otel_exporter_otlp_endpoint: CollectorUrl | None = None
-    otel_exporter_otlp_headers: CollectorHeaders | None = None
+    otel_exporter_otlp_endpoint: Annotated[CollectorUrl | None, EmptyIsNone] = None
+    otel_exporter_otlp_headers: Annotated[CollectorHeaders | None, EmptyIsNone] = None
     trace_share: float = Field(default=0.05, ge=0, le=1)
 
     # Servers
@@ -173,11 +170,11 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(default=None, ge=0, le=65_535)
     stop_seconds: int = Field(default=1, ge=0, le=3600)
     root_path: RootPath = ""
-    docs: Annotated[DocsAccess | None, BeforeValidator(lambda value: value or None)] = None
+    docs: Annotated[DocsAccess | None, EmptyIsNone] = None
     allowed_origins: Annotated[tuple[Origin, ...], NoDecode] = ()
     assume_https: bool = False
     hsts_seconds: int = Field(default=31_536_000, ge=0)
-    secure_cookies: OptionalBool = None
+    secure_cookies: Annotated[bool | None, EmptyIsNone] = None
     max_streams_per_user: int = Field(default=50, ge=1)
     max_streams: int = Field(default=5000, ge=1)
     max_body_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
@@ -266,11 +263,6 @@ class Settings(BaseSettings):
                 "must list queues; a name has at most 64 lowercase letters, digits, '_', '.' and '-'"
             )
         return names
-
-    @field_validator("otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers", mode="before")
-    @classmethod
-    def _parse_empty(cls, value: object) -> object:
-        return None if value == "" else value
 
     @field_validator("metrics_port", "worker_port", "worker_dir", mode="before")
     @classmethod

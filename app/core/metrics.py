@@ -70,6 +70,11 @@ class OptionalGauge(Gauge):
         self._is_set = True
         super().set(value)
 
+    def set_function(self, f: Callable[[], float]) -> None:
+        """Have each scrape call a function for the value."""
+        self._is_set = True
+        super().set_function(f)
+
     def collect(self) -> Iterable[Metric]:
         """Return the metric, with its sample once it has one."""
         return super().collect() if self._is_set else self.describe()
@@ -149,14 +154,20 @@ CPU_SECONDS = Counter(
 )
 CLAIMS = Counter("headrace_claims", "Claims, by result: a job, or an empty queue.", ("result",))
 
-SLOTS = Gauge("headrace_worker_slots", "Slots of this worker.")
-SLOTS_BUSY = Gauge("headrace_worker_slots_busy", "Slots of this worker that are running a job.")
+SLOTS = OptionalGauge("headrace_worker_slots", "Slots of this worker.")
+SLOTS_BUSY = OptionalGauge("headrace_worker_slots_busy", "Slots of this worker that are running a job.")
 CHILD_DEATHS = Counter(
     "headrace_child_deaths", "Child processes that died or were killed, by reason.", ("reason",)
 )
-CHILD_MEMORY_BYTES = Gauge("headrace_child_memory_bytes", "Memory of the largest child process right now.")
-CHILD_MEMORY_LIMIT_BYTES = Gauge("headrace_child_memory_limit_bytes", "Memory limit of each child process.")
-LEASE_AGE_SECONDS = Gauge("headrace_lease_age_seconds", "Time since this worker last renewed its lease.")
+CHILD_MEMORY_BYTES = OptionalGauge(
+    "headrace_child_memory_bytes", "Memory of the largest child process right now."
+)
+CHILD_MEMORY_LIMIT_BYTES = OptionalGauge(
+    "headrace_child_memory_limit_bytes", "Memory limit of each child process."
+)
+LEASE_AGE_SECONDS = OptionalGauge(
+    "headrace_lease_age_seconds", "Time since this worker last renewed its lease."
+)
 TOKENS_RESTORED = Counter(
     "headrace_tokens_restored",
     "Wake tokens added to Redis because they were missing: lost, or jobs became due.",

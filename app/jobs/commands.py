@@ -1,4 +1,4 @@
-"""Changes to jobs that are not transitions: deletion of expired data."""
+"""Changes to jobs that are not transitions: deletion of expired data, and of the jobs of deleted users."""
 
 from datetime import timedelta
 from typing import Final
@@ -28,17 +28,26 @@ WITH expired AS (
 )
 SELECT job_id FROM checkpoints WHERE is_file UNION SELECT job_id FROM batches WHERE is_file""")
 
-# Deletes jobs that ended longer ago than this and whose results have expired; which of them have files?
-_DELETE_OLD: Final = Statement("""
-WITH old AS (
-    SELECT id FROM jobs WHERE finished_at < now() - :age::interval AND expires_at < now()
-    ORDER BY finished_at LIMIT :limit FOR UPDATE SKIP LOCKED
+
+def _deletion(selected: str, *, order: str) -> Statement:
+    return Statement(f"""
+WITH ended AS (
+    SELECT id FROM jobs WHERE {selected} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM jobs j USING old WHERE j.id = old.id
+    DELETE FROM jobs j USING ended WHERE j.id = ended.id
 )
-SELECT job_id FROM job_checkpoints WHERE job_id IN (SELECT id FROM old) AND file IS NOT NULL
+SELECT job_id FROM job_checkpoints WHERE job_id IN (SELECT id FROM ended) AND file IS NOT NULL
 UNION
-SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM old) AND part_key IS NOT NULL""")
+SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM ended) AND part_key IS NOT NULL""")
+
+
+# Deletes jobs that ended longer ago than this and whose results have expired; which of them have files?
+_DELETE_OLD: Final = _deletion(
+    "finished_at < now() - :age::interval AND expires_at < now()", order="finished_at"
+)
+
+# Deletes ended jobs of this owner; which of them have files?
+_DELETE_ENDED: Final = _deletion("owner_id = :owner_id AND status NOT IN ('pending', 'running')", order="id")
 
 # Releases idempotency keys that are older than this.
 _RELEASE_KEYS: Final = Statement("""
@@ -55,6 +64,11 @@ async def prune_results(connection: asyncpg.Connection, *, limit: int) -> set[UU
 async def delete_old(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> set[UUID]:
     """Delete at most `limit` jobs that ended before that age. Return those that have files to delete."""
     return {row["job_id"] for row in await _DELETE_OLD.fetch(connection, age=age, limit=limit)}
+
+
+async def delete_ended(connection: asyncpg.Connection, owner_id: UUID, *, limit: int) -> set[UUID]:
+    """Delete at most `limit` ended jobs of an owner. Return those that have files to delete."""
+    return {row["job_id"] for row in await _DELETE_ENDED.fetch(connection, owner_id=owner_id, limit=limit)}
 
 
 async def release_keys(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> None:

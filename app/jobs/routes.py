@@ -104,7 +104,7 @@ async def list_jobs(
         created_before=created_before,
     )
     before = None if cursor is None else paging.decode_cursor(cursor)
-    owner_id = user.id if owner is None else await owners.find(database, user, owner)
+    owner_id = await owners.find(database, user, owner)
     page = await queries.jobs(session, owner_id, wanted, before=before, limit=limit)
     return views.respond(views.job_page(page))
 

@@ -232,15 +232,23 @@ async def recording(
     async with unit.transaction():
         before = len(unit.results)
         yield
-        changed = [result.job_id for result in unit.results[before:] if owners[result.job_id] != by.user_id]
-        await audit.record_all(
-            unit.connection,
-            by,
-            [
-                Entry(action, ObjectType.JOB, str(job_id), details={"owner_id": str(owners[job_id])})
-                for job_id in changed
-            ],
-        )
+        changed = [result.job_id for result in unit.results[before:]]
+        await record_others(unit.connection, by, action, {job_id: owners[job_id] for job_id in changed})
+
+
+async def record_others(
+    connection: asyncpg.Connection, by: Actor, action: Action, owners: Mapping[UUID, UUID]
+) -> None:
+    """Record an action on jobs in the audit log, except on those that the actor owns.
+
+    `owners` are those of the jobs. Call it in the transaction of the action.
+    """
+    entries = [
+        Entry(action, ObjectType.JOB, str(job_id), details={"owner_id": str(owner_id)})
+        for job_id, owner_id in owners.items()
+        if owner_id != by.user_id
+    ]
+    await audit.record_all(connection, by, entries)
 
 
 def ensure_can_be_cancelled(job: Job) -> None:

@@ -63,36 +63,6 @@ UPDATE system_stats SET
     totals_at = CASE WHEN t.dead_letters IS NULL THEN totals_at ELSE now() END
 FROM written LEFT JOIN totals t ON true""")
 
-
-async def measure(connection: asyncpg.Connection, *, totals_after: timedelta) -> None:
-    """Replace the stored numbers, in the caller's transaction, which began when the measurement did.
-
-    The totals are measured only if they are older than `totals_after`. Processes that measure at the same
-    time wait for each other.
-    """
-    are_recent: bool | None = await _LOCK.fetchval(connection, after=totals_after)
-    await _MEASURE.execute(connection, with_totals=not are_recent)
-
-
-# Deletes ended jobs of a user; which of them have files?
-_DELETE_ENDED_JOBS: Final = Statement("""
-WITH ended AS (
-    SELECT id FROM jobs WHERE owner_id = :user_id AND status NOT IN ('pending', 'running')
-    ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED
-), gone AS (
-    DELETE FROM jobs j USING ended WHERE j.id = ended.id
-)
-SELECT job_id FROM job_checkpoints WHERE job_id IN (SELECT id FROM ended) AND file IS NOT NULL
-UNION
-SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM ended) AND part_key IS NOT NULL""")
-
-# Deletes groups of a user that have no jobs any more.
-_DELETE_EMPTY_GROUPS: Final = Statement("""
-DELETE FROM job_groups WHERE id IN (
-    SELECT g.id FROM job_groups g
-    WHERE g.owner_id = :user_id AND NOT EXISTS (SELECT FROM jobs j WHERE j.group_id = g.id)
-    ORDER BY g.id LIMIT :limit)""")
-
 # Deletes datasets of a user.
 _DELETE_DATASETS: Final = Statement("""
 DELETE FROM datasets WHERE id IN (
@@ -115,15 +85,14 @@ WITH gone AS (
 SELECT count(*) > 0 FROM gone""")
 
 
-async def delete_ended_jobs(connection: asyncpg.Connection, user_id: UUID, *, limit: int) -> set[UUID]:
-    """Delete at most `limit` ended jobs of a user. Return those that have files to delete."""
-    rows = await _DELETE_ENDED_JOBS.fetch(connection, user_id=user_id, limit=limit)
-    return {row["job_id"] for row in rows}
+async def measure(connection: asyncpg.Connection, *, totals_after: timedelta) -> None:
+    """Replace the stored numbers, in the caller's transaction, which began when the measurement did.
 
-
-async def delete_empty_groups(connection: asyncpg.Connection, user_id: UUID, *, limit: int) -> None:
-    """Delete at most `limit` groups of a user that have no jobs."""
-    await _DELETE_EMPTY_GROUPS.execute(connection, user_id=user_id, limit=limit)
+    The totals are measured only if they are older than `totals_after`. Processes that measure at the same
+    time wait for each other.
+    """
+    are_recent: bool | None = await _LOCK.fetchval(connection, after=totals_after)
+    await _MEASURE.execute(connection, with_totals=not are_recent)
 
 
 async def delete_datasets(connection: asyncpg.Connection, user_id: UUID, *, limit: int) -> list[UUID]:

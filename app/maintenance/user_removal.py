@@ -15,7 +15,9 @@ from app.auth.users import queries as users
 from app.core.hints import Hints
 from app.core.storage import Storage
 from app.datasets import stored_files
+from app.jobs import commands as jobs
 from app.jobs import transitions
+from app.jobs.groups import commands as groups
 from app.jobs.unit_of_work import UnitOfWork
 from app.maintenance import commands, queries
 from app.maintenance.prune import delete_files
@@ -51,7 +53,7 @@ class UserRemoval:
         connection = unit.connection
         for job_id in await queries.jobs_to_cancel(connection, user_id, limit=self._jobs_at_once):
             await transitions.cancel(unit, job_id=job_id)
-        removed.jobs |= await commands.delete_ended_jobs(connection, user_id, limit=self._jobs_at_once)
+        removed.jobs |= await jobs.delete_ended(connection, user_id, limit=self._jobs_at_once)
         # Jobs that still run may read them.
         if await queries.has_unfinished_jobs(connection, user_id):
             return
@@ -61,7 +63,7 @@ class UserRemoval:
                 removed.artifacts += await models.delete(connection, user_id, name)
             except ModelInUse:
                 continue  # by a job of another user, until that ends
-        await commands.delete_empty_groups(connection, user_id, limit=self._jobs_at_once)
+        await groups.delete_empty_of_owner(connection, user_id, limit=self._jobs_at_once)
         if await commands.delete_user(connection, user_id):
             log.info("user_removed", user_id=str(user_id))
 

@@ -189,7 +189,7 @@ class OwnerFollower(Follower):
                 recheck_seconds = RECHECK_SECONDS
             if page.has_held_back:
                 # The end of an open transaction sends no notification, so poll.
-                await self._wait(recheck_seconds)
+                await self._wait(self._poll_seconds or recheck_seconds)
                 recheck_seconds = min(2 * recheck_seconds, RECHECK_MAX_SECONDS)
             elif page.is_last:
                 await self._wait(self._poll_seconds)

@@ -128,6 +128,15 @@ def test_a_value_that_no_process_can_use_is_refused_by_name(name: str, value: st
     assert "\n" not in fault
 
 
+@pytest.mark.parametrize(
+    "name", ["docs", "secure_cookies", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers"]
+)
+def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name.upper(), "")
+
+    assert getattr(settings(), name) is None
+
+
 @pytest.mark.parametrize("endpoint", ["http://collector:4318", "https://127.0.0.1", "http://[::1]:4318/otlp"])
 def test_hosts_of_collectors_are_names_and_addresses(endpoint: str) -> None:
     assert settings(otel_exporter_otlp_endpoint=endpoint).otel_exporter_otlp_endpoint == endpoint

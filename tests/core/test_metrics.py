@@ -124,3 +124,30 @@ def test_a_gauge_that_was_never_set_shows_no_false_zero(gauge: OptionalGauge) ->
         assert b"\nheadrace_only_here 0.0" in generate_latest(REGISTRY)
     finally:
         REGISTRY.unregister(gauge)
+
+
+def test_a_gauge_whose_value_a_function_returns_is_shown(gauge: OptionalGauge) -> None:
+    try:
+        gauge.set_function(lambda: 2.5)
+        assert b"\nheadrace_only_here 2.5" in generate_latest(REGISTRY)
+    finally:
+        REGISTRY.unregister(gauge)
+
+
+def test_a_process_that_is_no_worker_shows_no_gauges_of_a_worker() -> None:
+    show_page = "import app.main; from app.core import exposition; print(exposition.render('').body.decode())"
+    page = subprocess.run(
+        (sys.executable, "-c", show_page), cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+    shown = {line.split()[0] for line in page.splitlines() if line and not line.startswith("#")}
+    assert "headrace_redis_up" in shown
+    assert shown.isdisjoint(
+        {
+            "headrace_worker_slots",
+            "headrace_worker_slots_busy",
+            "headrace_child_memory_bytes",
+            "headrace_child_memory_limit_bytes",
+            "headrace_lease_age_seconds",
+        }
+    )

@@ -45,6 +45,13 @@ MUTANTS: Final = (
         (_METRICS_TESTS + "test_a_process_in_multiprocess_mode_says_so_in_one_line_and_leaves_no_files",),
     ),
     Mutant(
+        "metrics: the API shows busy slots",
+        METRICS,
+        "SLOTS_BUSY = OptionalGauge(",
+        "SLOTS_BUSY = Gauge(",
+        (_METRICS_TESTS + "test_a_process_that_is_no_worker_shows_no_gauges_of_a_worker",),
+    ),
+    Mutant(
         "metrics: an exhausted pool is a lost Postgres",
         DATABASE,
         '            _errors["pool"].inc()\n            return',

@@ -17,7 +17,7 @@ from app.core.resources import Resources
 from app.jobs.kinds import batch_predict
 from app.streams import owner_log
 from app.streams.hub import Hub
-from app.streams.owner_log import BEGINNING, EventFilter, OwnerPosition
+from app.streams.owner_log import BEGINNING, EVERYTHING, EventFilter, OwnerPosition
 from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
@@ -278,6 +278,31 @@ async def test_hints_that_lead_to_nothing_are_followed_once(
         await asyncio.sleep(0.5)  # a hundred looks, if it looked each five milliseconds
 
     assert 1 <= len(reads) <= 10
+
+
+async def test_a_stream_of_all_users_reads_at_its_interval_also_while_events_are_held_back(
+    monkeypatch: pytest.MonkeyPatch, alice: Account, store: Database, hub: Hub
+) -> None:
+    reads = 0
+    read_owner = hub.read_owner
+
+    async def counted(owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> owner_log.Page:
+        nonlocal reads
+        reads += 1
+        page = await read_owner(owner_id, after, wanted)
+        assert page.has_held_back
+        return page
+
+    monkeypatch.setattr(hub, "read_owner", counted)
+    async with rows.transaction(store) as stranger:
+        await stranger.execute("SELECT pg_current_xact_id()")
+        await jobs.create(store, alice.id)
+        async with hub.everyone_follower(after=BEGINNING, wanted=EVERYTHING, poll_seconds=3600) as follower:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await anext(follower.events())
+
+    assert 1 <= reads <= 3  # the hub may wake it when it connects to Redis
 
 
 @pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=0.05)])

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from traceback import TracebackException
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 import msgspec
 import psutil
@@ -41,9 +41,6 @@ reserved before the first job does not count.
 """
 
 _OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}/")
-
-
-End = TypeVar("End", Done, Yielded, Failed, Done | Yielded)
 
 
 class Limits:
@@ -101,7 +98,7 @@ def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> byt
     return job.close() + end
 
 
-def _with_usage(end: End) -> End:
+def _with_usage(end: Done | Yielded | Failed) -> Done | Yielded | Failed:
     own, reaped = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = own.ru_utime + own.ru_stime + reaped.ru_utime + reaped.ru_stime
     return msgspec.structs.replace(end, cpu_seconds=seconds)

@@ -6,9 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from app.audit import commands as audit
-from app.audit.actions import Action, ObjectType
-from app.audit.values import Actor, Entry
+from app.audit.actions import Action
+from app.audit.values import Actor
 from app.jobs import service as jobs
 from app.jobs import transitions
 from app.jobs.dead_letters import commands, queries
@@ -75,17 +74,8 @@ async def dismiss(
     found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
     owners = {letter.job_id: letter.owner_id for letter in found}
     dismissed = await commands.dismiss(connection, list(owners))
-    await audit.record_all(
-        connection,
-        by,
-        [
-            Entry(
-                Action.JOB_DISMISSED, ObjectType.JOB, str(job_id), details={"owner_id": str(owners[job_id])}
-            )
-            for job_id in dismissed
-            if owners[job_id] != by.user_id
-        ],
-    )
+    changed = {job_id: owners[job_id] for job_id in dismissed}
+    await jobs.record_others(connection, by, Action.JOB_DISMISSED, changed)
     return dismissed
 
 

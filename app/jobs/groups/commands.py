@@ -25,12 +25,20 @@ _RELEASE_KEYS: Final = Statement("""
 UPDATE job_groups SET idempotency_key = NULL
 WHERE idempotency_key IS NOT NULL AND created_at < now() - :age::interval""")
 
-# Deletes groups that are older than this and have no jobs any more.
-_DELETE_EMPTY: Final = Statement("""
+
+def _deletion(selected: str) -> Statement:
+    return Statement(f"""
 DELETE FROM job_groups WHERE id IN (
     SELECT g.id FROM job_groups g
-    WHERE g.created_at < now() - :age::interval AND NOT EXISTS (SELECT FROM jobs j WHERE j.group_id = g.id)
+    WHERE {selected} AND NOT EXISTS (SELECT FROM jobs j WHERE j.group_id = g.id)
     ORDER BY g.id LIMIT :limit)""")
+
+
+# Deletes groups that are older than this and have no jobs any more.
+_DELETE_EMPTY: Final = _deletion("g.created_at < now() - :age::interval")
+
+# Deletes groups of this owner that have no jobs any more.
+_DELETE_EMPTY_OF_OWNER: Final = _deletion("g.owner_id = :owner_id")
 
 
 async def add(
@@ -60,3 +68,8 @@ async def release_keys(connection: asyncpg.Connection, age: timedelta) -> None:
 async def delete_empty(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> None:
     """Delete groups older than `age` whose jobs are all deleted, at most `limit`."""
     await _DELETE_EMPTY.execute(connection, age=age, limit=limit)
+
+
+async def delete_empty_of_owner(connection: asyncpg.Connection, owner_id: UUID, *, limit: int) -> None:
+    """Delete groups of an owner whose jobs are all deleted, at most `limit`."""
+    await _DELETE_EMPTY_OF_OWNER.execute(connection, owner_id=owner_id, limit=limit)

@@ -17,6 +17,7 @@ from app.http.offloading import offload
 from app.jobs import service, transitions
 from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
 from app.jobs.groups import commands, queries
+from app.jobs.groups.queries import Group
 from app.jobs.groups.schemas import GroupView
 from app.jobs.kinds.kind import Kind
 from app.jobs.requests import JobOptions
@@ -113,9 +114,7 @@ async def find_earlier(
 
 async def get_own(connection: asyncpg.Connection, owner_id: UUID | None, group_id: UUID) -> GroupView:
     """Return a group of this owner, None: of any, with the statuses of its jobs. Raises GroupNotFound."""
-    group = await queries.group(connection, group_id)
-    if group is None or owner_id not in (None, group.owner_id):
-        raise GroupNotFound(group_id=str(group_id))
+    group = await _find_own(connection, owner_id, group_id)
     jobs = sum(group.statuses.values())
     view = GroupView(
         group_id=group_id,
@@ -130,14 +129,19 @@ async def get_own(connection: asyncpg.Connection, owner_id: UUID | None, group_i
     return view
 
 
+async def _find_own(connection: asyncpg.Connection, owner_id: UUID | None, group_id: UUID) -> Group:
+    group = await queries.group(connection, group_id)
+    if group is None or owner_id not in (None, group.owner_id):
+        raise GroupNotFound(group_id=str(group_id))
+    return group
+
+
 async def cancel(unit: UnitOfWork, owner_id: UUID | None, group_id: UUID, *, by: Actor) -> Cancelled:
     """Cancel every job of a group that has not ended. Raises GroupNotFound.
 
     The audit log records it for the group of another user.
     """
-    group = await queries.group(unit.connection, group_id)
-    if group is None or owner_id not in (None, group.owner_id):
-        raise GroupNotFound(group_id=str(group_id))
+    group = await _find_own(unit.connection, owner_id, group_id)
     if group.owner_id == by.user_id:
         return await _cancel(unit, group_id)
     async with unit.transaction():
