@@ -1,0 +1,1 @@
+"""`headrace schedules`: schedules over HTTP."""

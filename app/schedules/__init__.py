@@ -1,0 +1,1 @@
+"""Schedules: what submits a job again and again."""
