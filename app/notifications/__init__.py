@@ -1,0 +1,1 @@
+"""Notifications: subscriptions, and the deliveries that tell their channels what happened."""
