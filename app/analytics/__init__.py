@@ -1,0 +1,1 @@
+"""Analytics: figures about jobs that have ended, and the tables into which they are folded."""
