@@ -8,6 +8,7 @@ SENTIMENT: Final = ModelVersion(
     name="sentiment", version=1, runtime="vader", columns=(InputColumn("text", "text"),)
 )
 
+DESCRIPTION: Final = "VADER: a lexicon and rules for the sentiment of short English texts."
 
 NAMES: Final = frozenset({SENTIMENT.name})
 """Reserved names of models."""

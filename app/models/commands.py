@@ -47,8 +47,20 @@ _DELETE_ALIAS: Final = Statement(
 # Lock a model of this owner.
 _LOCK: Final = Statement("SELECT id FROM models WHERE owner_id = :owner_id AND name = :name FOR UPDATE")
 
-# Set who may use a model.
-_SET_VISIBILITY: Final = Statement("UPDATE models SET visibility = :visibility WHERE id = :model_id")
+# Change a model. What is null stays; an empty description is removed.
+_CHANGE: Final = Statement("""
+UPDATE models SET visibility = coalesce(:visibility::text, visibility),
+    description = CASE WHEN :description::text IS NULL THEN description ELSE nullif(:description, '') END,
+    tags = coalesce(:tags::jsonb, tags)
+WHERE id = :model_id""")
+
+# Change the description and the tags of a version, and tell whether there is one.
+_CHANGE_VERSION: Final = Statement("""
+UPDATE model_versions SET
+    description = CASE WHEN :description::text IS NULL THEN description ELSE nullif(:description, '') END,
+    tags = coalesce(:tags::jsonb, tags)
+WHERE model_id = :model_id AND version = :number
+RETURNING id""")
 
 # The id of one version of a model.
 _VERSION_ID: Final = Statement(
@@ -144,12 +156,44 @@ async def delete_alias(connection: asyncpg.Connection, owner_id: UUID, name: str
         raise AliasNotFound(model=name, alias=alias)
 
 
-async def set_visibility(
-    connection: asyncpg.Connection, owner_id: UUID, name: str, visibility: Visibility
+async def change(
+    connection: asyncpg.Connection,
+    owner_id: UUID,
+    name: str,
+    *,
+    visibility: Visibility | None = None,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Set who may use an owner's model. Raises ModelNotFound, NameReserved."""
+    """Change who may use an owner's model, its description and its tags; None keeps what there is.
+
+    An empty description and empty tags are removed. Raises ModelNotFound, NameReserved.
+    """
     model_id = await _lock(connection, owner_id, name)
-    await _SET_VISIBILITY.execute(connection, model_id=model_id, visibility=visibility)
+    await _CHANGE.execute(
+        connection, model_id=model_id, visibility=visibility, description=description, tags=tags
+    )
+
+
+async def change_version(
+    connection: asyncpg.Connection,
+    owner_id: UUID,
+    name: str,
+    number: int,
+    *,
+    description: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> None:
+    """Change the description and the tags of a version, as `change` does.
+
+    Raises ModelNotFound, NameReserved.
+    """
+    model_id = await _lock(connection, owner_id, name)
+    changed = await _CHANGE_VERSION.fetchval(
+        connection, model_id=model_id, number=number, description=description, tags=tags
+    )
+    if changed is None:
+        raise ModelNotFound(model=f"{name}@{number}")
 
 
 async def delete_version(connection: asyncpg.Connection, owner_id: UUID, name: str, number: int) -> str:

@@ -63,6 +63,13 @@ class BrokenModel(Unprocessable):
     title = "Broken model"
 
 
+class NotForMlflow(Unprocessable):
+    """The version {model!r} cannot be exported as an MLflow model. {reason}"""
+
+    code = "not_for_mlflow"
+    title = "Not for MLflow"
+
+
 class ClassesNotTaken(Unprocessable):
     """A skops file already names its classes. Leave out `classes`, which is for ONNX models only."""
 

@@ -120,13 +120,26 @@ def runtime_of(path: Path, added: Iterable[FileFormat] = ()) -> str:
     raise BrokenModel(reason="It is neither a skops file nor an ONNX model.")
 
 
-def _check_zip(file: BinaryIO, size: int) -> None:
+def zip_members(file: BinaryIO, size: int) -> list[zipfile.ZipInfo]:
+    """Return the members of a zip archive of `size` bytes. Raises BrokenModel."""
     _check_end(file, size)
     try:
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            return archive.infolist()
     except _BAD_DIRECTORY as error:
         raise BrokenModel(reason=f"Its zip archive is damaged: {error}.") from None
+
+
+def ensure_inflates_little(members: Iterable[zipfile.ZipInfo], size: int) -> None:
+    """Raise BrokenModel if members of an archive of `size` bytes would decompress to far more than that."""
+    # zipfile never reads more of a member than its declared size, so the sum is an upper bound.
+    inflated = sum(member.file_size for member in members)
+    if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
+        raise BrokenModel(reason=f"It would decompress from {size} to {inflated} bytes.")
+
+
+def _check_zip(file: BinaryIO, size: int) -> None:
+    members = zip_members(file, size)
     names = {member.filename for member in members}
     if _SKOPS_SCHEMA not in names:
         if any(name.endswith((".pkl", "/data.pkl")) for name in names):
@@ -136,10 +149,7 @@ def _check_zip(file: BinaryIO, size: int) -> None:
         if any(name.endswith((".h5", ".hdf5")) for name in names):
             raise _unsafe("a Keras archive, which may hold code")
         raise BrokenModel(reason=f"It is a zip archive without a {_SKOPS_SCHEMA}, so it is not a skops file.")
-    # zipfile never reads more of a member than its declared size, so the sum is an upper bound.
-    inflated = sum(member.file_size for member in members)
-    if inflated > min(MAX_INFLATED_BYTES, max(FREE_BYTES, MAX_RATIO * size)):
-        raise BrokenModel(reason=f"It would decompress from {size} to {inflated} bytes.")
+    ensure_inflates_little(members, size)
 
 
 def _check_end(file: BinaryIO, size: int) -> None:

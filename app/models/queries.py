@@ -1,7 +1,7 @@
 """Reads of the model registry."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +13,7 @@ from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.models import builtin
 from app.models.errors import ModelNotFound, NotYourModel
-from app.models.versions import Model, ModelVersion, RegisteredVersion
+from app.models.versions import EvaluatedVersion, Model, ModelVersion, RegisteredVersion
 
 # The name of a model has no slash, that of an owner may have any character.
 _REFERENCE: Final = re.compile(r"(?:(.+)/)?([^@/]+)(?:@(?:([0-9]{1,9})|([^@/]+)))?", re.DOTALL)
@@ -38,6 +38,11 @@ ORDER BY v.version DESC
 LIMIT 1
 FOR SHARE OF v""")
 
+# The version that has an alias, of the model of another version.
+_ALIASED: Final = Statement("""
+SELECT v.version, v.metrics FROM model_aliases a JOIN model_versions v ON v.id = a.version_id
+WHERE a.alias = :alias AND a.model_id = (SELECT model_id FROM model_versions WHERE id = :sibling_id)""")
+
 # Models with a summary of their versions.
 _MODELS: Final = """
 SELECT m.*, m.owner_id = :user_id AS is_own, u.username AS owner,
@@ -60,8 +65,11 @@ _PAGE: Final = Statement(
     paging.bounded(
         f"""{_MODELS}
         WHERE (m.owner_id = :user_id OR m.visibility = 'public') AND (:before::uuid IS NULL OR m.id < :before)
+            AND m.tags @> coalesce(:tags::jsonb, '{{}}')
         ORDER BY m.id DESC LIMIT :limit""",
-        size="octet_length(aliases::text)",
+        size=" + ".join(
+            f"coalesce(octet_length({column}::text), 0)" for column in ("aliases", "description", "tags")
+        ),
         order="id DESC",
     )
 )
@@ -69,6 +77,7 @@ _PAGE: Final = Statement(
 # Versions of a model, with their aliases.
 _VERSIONS: Final = """
 SELECT v.*, m.name, m.owner_id = :user_id AS is_own, u.username AS owner,
+    EXISTS (SELECT FROM model_reports r WHERE r.version_id = v.id) AS has_report,
     ARRAY(SELECT a.alias FROM model_aliases a WHERE a.version_id = v.id ORDER BY a.alias) AS aliases
 FROM model_versions v JOIN models m ON m.id = v.model_id JOIN users u ON u.id = m.owner_id
 WHERE v.model_id = :model_id"""
@@ -80,10 +89,14 @@ _VERSION: Final = Statement(f"{_VERSIONS} AND v.version = :number")
 _VERSION_PAGE: Final = Statement(
     paging.bounded(
         f"""{_VERSIONS} AND (:below::int IS NULL OR v.version < :below)
+            AND v.tags @> coalesce(:tags::jsonb, '{{}}')
         ORDER BY v.version DESC LIMIT :limit""",
         size=" + ".join(
             f"coalesce(octet_length({column}::text), 0)"
-            for column in ("aliases", "columns", "classes", "metrics", "params", "lineage")
+            for column in (
+                *("aliases", "columns", "classes", "metrics", "params", "lineage"),
+                *("description", "tags"),
+            )
         ),
         order="version DESC",
     )
@@ -96,10 +109,18 @@ WHERE model_version_id = ANY (:version_ids) AND status IN ('pending', 'running')
 
 
 async def page(
-    connection: asyncpg.Connection, user_id: UUID, *, before: UUID | None, limit: int
+    connection: asyncpg.Connection,
+    user_id: UUID,
+    *,
+    before: UUID | None,
+    limit: int,
+    tags: Mapping[str, str] | None = None,
 ) -> Page[Model]:
-    """Return the models that a user may predict with, newest first, starting after the id `before`."""
-    rows = await _PAGE.fetch(connection, user_id=user_id, before=before, limit=limit + 1)
+    """Return the models that a user may predict with, newest first, starting after the id `before`.
+
+    With `tags`, only those that have all of them.
+    """
+    rows = await _PAGE.fetch(connection, user_id=user_id, before=before, tags=tags, limit=limit + 1)
     return to_page(rows, limit, Model.from_row)
 
 
@@ -112,11 +133,20 @@ async def get(connection: asyncpg.Connection, user_id: UUID, name: str, owner: s
 
 
 async def version_page(
-    connection: asyncpg.Connection, model_id: UUID, user_id: UUID, *, below: int | None, limit: int
+    connection: asyncpg.Connection,
+    model_id: UUID,
+    user_id: UUID,
+    *,
+    below: int | None,
+    limit: int,
+    tags: Mapping[str, str] | None = None,
 ) -> Page[RegisteredVersion]:
-    """Return the versions of a model, newest first, starting after the number `below`."""
+    """Return the versions of a model, newest first, starting after the number `below`.
+
+    With `tags`, only those that have all of them.
+    """
     rows = await _VERSION_PAGE.fetch(
-        connection, model_id=model_id, user_id=user_id, below=below, limit=limit + 1
+        connection, model_id=model_id, user_id=user_id, below=below, tags=tags, limit=limit + 1
     )
     return to_page(rows, limit, RegisteredVersion.from_row)
 
@@ -130,6 +160,12 @@ async def get_version(
     if row is None:
         raise ModelNotFound(model=f"{name}@{number}")
     return RegisteredVersion.from_row(row)
+
+
+async def aliased(connection: asyncpg.Connection, sibling_id: UUID, alias: str) -> EvaluatedVersion | None:
+    """The version that has an alias, in the model that `sibling_id` is a version of; None: no such alias."""
+    row = await _ALIASED.fetchrow(connection, sibling_id=sibling_id, alias=alias)
+    return None if row is None else EvaluatedVersion.from_row(row)
 
 
 async def unfinished_jobs(connection: asyncpg.Connection, version_ids: Sequence[UUID]) -> int:

@@ -1,25 +1,24 @@
 """Routes of models. Uploads are in `app.jobs.model_uploads`, because a job inspects each file first."""
 
 import re
-from typing import Annotated, Final
+from typing import Any, Final
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import APIRouter, Request, Response, status
 
 from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType
 from app.audit.values import Entry
-from app.auth import usernames
 from app.auth.actors import actor_of
 from app.auth.deps import ModelsReader, ModelsWriter
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
-from app.http import files, problems
-from app.http.body import CleanStr
+from app.http import files, filters, problems
 from app.http.conditional import ConditionsDep
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.errors import PreconditionFailed, RangeNotSatisfiable
 from app.http.files import ServedFile
 from app.http.paging import PageQueryDep
 from app.http.routing import BoundedRoute
+from app.http.spooled_response import SpooledResponse
 from app.models import builtin, commands, formats, queries, storage_keys, views
 from app.models.errors import (
     AliasNotFound,
@@ -27,11 +26,23 @@ from app.models.errors import (
     ModelInUse,
     ModelNotFound,
     NameReserved,
+    NotForMlflow,
 )
+from app.models.mlflow import exporting
 from app.models.names import AliasName, ModelName
-from app.models.schemas import AliasRequest, ModelChange, ModelPage, ModelView, VersionPage, VersionView
+from app.models.paths import Number, Owner
+from app.models.schemas import (
+    AliasRequest,
+    ModelChange,
+    ModelPage,
+    ModelView,
+    VersionChange,
+    VersionPage,
+    VersionView,
+)
 
 BINARY: Final = "application/octet-stream"
+ZIP: Final = "application/zip"
 
 # Nine digits always fit in the column.
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -39,16 +50,6 @@ _UNKNOWN: Final = ModelNotFound(model="churn")
 _UNKNOWN_VERSION: Final = ModelNotFound(model="churn@3")
 _EXAMPLE_SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _RESERVED: Final = NameReserved(model="sentiment")
-
-Owner = Annotated[
-    CleanStr | None,
-    Query(
-        min_length=1,
-        max_length=usernames.MAX_LENGTH_AS_TYPED,
-        description="Owner of the model, for a public model of another user. Default: you.",
-    ),
-]
-Number = Annotated[int, Path(ge=1, lt=2**31, description="Version number.")]
 
 router = APIRouter(route_class=BoundedRoute, prefix="/models", tags=["models"])
 
@@ -61,15 +62,20 @@ router = APIRouter(route_class=BoundedRoute, prefix="/models", tags=["models"])
     responses=problems.responses(InvalidCursor),
 )
 async def list_models(
+    request: Request,
     user: ModelsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
 ) -> ModelPage:
-    """Returns your own models, the public models of other users, and the built-in model."""
+    """Returns your own models, the public models of other users, and the built-in model.
+
+    `tags.KEY=value` selects models with that tag.
+    """
     before = wanted.before
+    tags = filters.pairs(request, "tags")
     async with database.connection() as connection:
-        page = await queries.page(connection, user.id, before=before, limit=wanted.limit)
-    return views.model_page(page, wanted.limit)
+        page = await queries.page(connection, user.id, before=before, limit=wanted.limit, tags=tags)
+    return views.model_page(page, wanted.limit, with_built_in=tags is None)
 
 
 @router.get(
@@ -92,16 +98,28 @@ async def get_model(
 @router.patch(
     "/{name}",
     operation_id="changeModel",
-    summary="Make a model public or private",
+    summary="Change the description, the tags or the visibility of a model",
     response_model=ModelView,
     responses=problems.responses(_UNKNOWN, _RESERVED),
 )
 async def change_model(
-    name: ModelName, body: ModelChange, user: ModelsWriter, database: DatabaseDep
+    name: ModelName, body: ModelChange, request: Request, user: ModelsWriter, database: DatabaseDep
 ) -> ModelView:
-    """Other users refer to a public model as `owner/name`. Jobs that already exist are not affected."""
+    """What is left out stays. Other users refer to a public model as `owner/name`.
+
+    Jobs that already exist are not affected.
+    """
     async with database.transaction() as connection:
-        await commands.set_visibility(connection, user.id, name, body.visibility)
+        await commands.change(
+            connection,
+            user.id,
+            name,
+            visibility=body.visibility,
+            description=body.new_description,
+            tags=body.new_tags,
+        )
+        entry = Entry(Action.MODEL_CHANGED, ObjectType.MODEL, name, details=_changes(body))
+        await audit.record(connection, actor_of(request, user), entry)
         return views.model_view(await queries.get(connection, user.id, name))
 
 
@@ -132,18 +150,23 @@ async def delete_model(
 )
 async def list_versions(
     name: ModelName,
+    request: Request,
     user: ModelsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
     owner: Owner = None,
 ) -> VersionPage:
-    """Returns one page of versions, each with its metrics."""
+    """Returns one page of versions, each with its metrics. `tags.KEY=value` selects those with that tag."""
     below = _number(wanted.cursor)
+    tags = filters.pairs(request, "tags")
     if owner is None and (built_in := builtin.find(name)) is not None:
-        return VersionPage(items=[views.built_in_version_view(built_in)], next_cursor=None)
+        shown = [views.built_in_version_view(built_in)] if tags is None else []
+        return VersionPage(items=shown, next_cursor=None)
     async with database.connection() as connection:
         model = await queries.get(connection, user.id, name, owner)
-        page = await queries.version_page(connection, model.id, user.id, below=below, limit=wanted.limit)
+        page = await queries.version_page(
+            connection, model.id, user.id, below=below, limit=wanted.limit, tags=tags
+        )
     return views.version_page(page)
 
 
@@ -162,6 +185,33 @@ async def get_version(
         return views.built_in_version_view(built_in)
     async with database.connection() as connection:
         return views.version_view(await queries.get_version(connection, user.id, name, number, owner))
+
+
+@router.patch(
+    "/{name}/versions/{number}",
+    operation_id="changeModelVersion",
+    summary="Change the description or the tags of a version",
+    response_model=VersionView,
+    responses=problems.responses(_UNKNOWN_VERSION, _RESERVED),
+)
+async def change_version(
+    name: ModelName,
+    number: Number,
+    body: VersionChange,
+    request: Request,
+    user: ModelsWriter,
+    database: DatabaseDep,
+) -> VersionView:
+    """What is left out stays. The model itself, its metrics and its lineage never change."""
+    async with database.transaction() as connection:
+        await commands.change_version(
+            connection, user.id, name, number, description=body.new_description, tags=body.new_tags
+        )
+        changed = Entry(
+            Action.MODEL_VERSION_CHANGED, ObjectType.MODEL, f"{name}@{number}", details=_changes(body)
+        )
+        await audit.record(connection, actor_of(request, user), changed)
+        return views.version_view(await queries.get_version(connection, user.id, name, number))
 
 
 @router.delete(
@@ -228,6 +278,37 @@ async def download_version(
     )
 
 
+@router.get(
+    "/{name}/versions/{number}/mlflow",
+    operation_id="exportModelVersion",
+    summary="Download a version as an MLflow model",
+    response_class=Response,
+    responses={
+        200: {"content": {ZIP: {"schema": {"type": "string", "format": "binary"}}}},
+        **problems.responses(
+            _UNKNOWN_VERSION,
+            ArtifactNotFound(model="sentiment"),
+            NotForMlflow(model="churn@3", reason="There is no flavor for constant models."),
+            FileMissing(key="artifacts/…/model"),
+            StorageUnavailable,
+        ),
+    },
+)
+async def export_version(
+    name: ModelName, number: Number, user: ModelsReader, resources: ResourcesDep, owner: Owner = None
+) -> Response:
+    """Sends a zip archive of an MLflow model directory: MLmodel, the environment, and the skops or ONNX file.
+
+    It has a `python_function` flavor if the model predicts from a data frame with its columns.
+    """
+    if owner is None and builtin.find(f"{name}@{number}") is not None:
+        raise ArtifactNotFound(model=name)
+    async with resources.database.connection() as connection:
+        version = await queries.get_version(connection, user.id, name, number, owner)
+    file = await exporting.spool(resources.storage, version)
+    return SpooledResponse(file, media_type=ZIP, headers=files.attachment(f"{name}-{number}-mlflow.zip"))
+
+
 @router.put(
     "/{name}/aliases/{alias}",
     operation_id="setModelAlias",
@@ -255,6 +336,14 @@ async def delete_alias(name: ModelName, alias: AliasName, user: ModelsWriter, da
     """The version itself is kept."""
     async with database.transaction() as connection:
         await commands.delete_alias(connection, user.id, name, alias)
+
+
+def _changes(body: ModelChange | VersionChange) -> dict[str, Any]:
+    """What the audit log records of a change: which members, and a new visibility."""
+    changed: dict[str, Any] = {"changed": sorted(body.model_fields_set)}
+    if isinstance(body, ModelChange) and body.visibility is not None:
+        changed["visibility"] = body.visibility.value
+    return changed
 
 
 def _number(cursor: str | None) -> int | None:

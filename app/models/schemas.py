@@ -1,14 +1,20 @@
 """Request and response bodies of models."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Final, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from typing_extensions import TypedDict
 
-from app.http.body import StrictBody
+from app.http.body import CleanStr, StrictBody, at_most
 from app.models.versions import Task, Visibility
+
+MAX_DESCRIPTION_CHARACTERS: Final = 10_000
+MAX_TAGS: Final = 32
+
+TagKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
+TagValue = Annotated[CleanStr, Field(max_length=256)]
 
 
 class ModelLinks(TypedDict):
@@ -34,6 +40,8 @@ class ModelView(TypedDict):
     versions: int
     latest_version: int | None
     aliases: dict[str, int]
+    description: str | None
+    tags: dict[str, str]
     created_at: datetime | None
     links: ModelLinks
 
@@ -53,15 +61,22 @@ class InputColumnView(TypedDict):
 
 
 class VersionLinks(TypedDict):
-    """Links of a version. The built-in version has no `artifact`."""
+    """Links of a version.
+
+    The built-in version has no `artifact` and no `card`. Your own versions that a training made have a
+    `report` and `plots`.
+    """
 
     self: str
     model: str
     artifact: str | None
+    card: str | None
+    report: str | None
+    plots: str | None
 
 
 class VersionView(TypedDict):
-    """One version of a model. It never changes.
+    """One version of a model. Only its aliases, description and tags change.
 
     `model` is the reference that a job uses for exactly this version; results carry its `model_id`. `columns`
     are the input columns in the model's order, null if it does not name them. `lineage` (the job, dataset and
@@ -82,6 +97,8 @@ class VersionView(TypedDict):
     params: dict[str, Any]
     lineage: dict[str, Any] | None
     library_versions: dict[str, str]
+    description: str | None
+    tags: dict[str, str]
     bytes: int
     sha256: str | None
     created_at: datetime | None
@@ -101,7 +118,48 @@ class AliasRequest(StrictBody):
     version: int = Field(ge=1, lt=2**31)
 
 
-class ModelChange(StrictBody):
+class DescriptionChange(StrictBody):
+    """A new description and new tags. What is left out stays; null removes it."""
+
+    description: CleanStr | None = Field(
+        None, max_length=MAX_DESCRIPTION_CHARACTERS, description="What it is for. Text, such as Markdown."
+    )
+    tags: Annotated[dict[TagKey, TagValue], at_most(MAX_TAGS)] | None = Field(
+        None,
+        description="All tags: they replace the previous ones.",
+        json_schema_extra={"maxProperties": MAX_TAGS},
+    )
+
+    @model_validator(mode="after")
+    def _check_something_changes(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"give at least one of {', '.join(type(self).model_fields)}")
+        return self
+
+    @property
+    def new_description(self) -> str | None:
+        """The new description: empty to remove it, None to keep it."""
+        return (self.description or "") if "description" in self.model_fields_set else None
+
+    @property
+    def new_tags(self) -> dict[str, str] | None:
+        """The new tags: empty to remove them, None to keep them."""
+        return (self.tags or {}) if "tags" in self.model_fields_set else None
+
+
+class VersionChange(DescriptionChange):
+    """Changes of a version."""
+
+
+class ModelChange(DescriptionChange):
     """Changes of a model."""
 
-    visibility: Visibility = Field(description="`public`: all users may predict with it and download it.")
+    visibility: Visibility | None = Field(
+        None, description="`public`: all users may predict with it and download it."
+    )
+
+    @model_validator(mode="after")
+    def _check_visibility(self) -> Self:
+        if self.visibility is None and "visibility" in self.model_fields_set:
+            raise ValueError("visibility: give `private` or `public`")
+        return self

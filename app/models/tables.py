@@ -27,6 +27,8 @@ class Model(SQLModel, table=True):
     name: str = Field(sa_type=Text)
     visibility: Visibility = Field(sa_column=enum_column(Visibility, default=Visibility.PRIVATE))
     last_version: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    description: str | None = Field(default=None, sa_type=Text)
+    tags: dict[str, str] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
@@ -49,6 +51,8 @@ class ModelVersion(SQLModel, table=True):
     metrics: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     params: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     lineage: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
+    description: str | None = Field(default=None, sa_type=Text)
+    tags: dict[str, str] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
@@ -61,3 +65,26 @@ class ModelAlias(SQLModel, table=True):
     model_id: UUID = Field(primary_key=True, foreign_key="models.id", ondelete="CASCADE")
     alias: str = Field(primary_key=True, sa_type=Text)
     version_id: UUID = Field(foreign_key="model_versions.id", ondelete="CASCADE")
+
+
+class ModelEvaluation(SQLModel, table=True):
+    """What a job measured. It outlives the job, which is why the job is no foreign key."""
+
+    __tablename__ = "model_evaluations"
+    __table_args__ = (
+        Index("ix_model_evaluations_latest_of_model", "owner_id", "model_id", text("job_id DESC")),
+        Index("ix_model_evaluations_of_model", "model_id"),
+        Index("ix_model_evaluations_of_version", "version_id"),
+    )
+
+    job_id: UUID = Field(primary_key=True)
+    owner_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    model_id: UUID | None = Field(default=None, foreign_key="models.id", ondelete="CASCADE")
+    version_id: UUID | None = Field(default=None, foreign_key="model_versions.id", ondelete="CASCADE")
+    version: int
+    dataset_id: UUID | None = None
+    target: str = Field(sa_type=Text)
+    rows: int = Field(sa_type=BigInteger)
+    errors: int = Field(sa_type=BigInteger)
+    metrics: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
+    evaluated_at: datetime = Field(sa_column=timestamp_column(default_now=True))

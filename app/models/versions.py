@@ -106,12 +106,15 @@ class RegisteredVersion:
     metrics: Mapping[str, Any]
     params: Mapping[str, Any]
     lineage: Mapping[str, Any]
+    description: str | None
+    tags: Mapping[str, str]
     file: StoredFile
+    has_report: bool
     created_at: datetime
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """The version of a row of `model_versions` with `name`, `owner`, `is_own` and `aliases`."""
+        """The version of a row of `model_versions` as `app.models.queries` selects it."""
         return cls(
             id=row["id"],
             name=row["name"],
@@ -126,9 +129,25 @@ class RegisteredVersion:
             metrics=row["metrics"],
             params=row["params"],
             lineage=row["lineage"],
+            description=row["description"],
+            tags=row["tags"],
             file=StoredFile(row["artifact_key"], row["bytes"], row["sha256"]),
+            has_report=row["has_report"],
             created_at=row["created_at"],
         )
+
+
+@dataclass(frozen=True)
+class EvaluatedVersion:
+    """The number of a version, and the metrics that it was registered with."""
+
+    version: int
+    metrics: Mapping[str, Any]
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """The version of a row of `model_versions`."""
+        return cls(version=row["version"], metrics=row["metrics"])
 
 
 @dataclass(frozen=True)
@@ -143,6 +162,8 @@ class Model:
     versions: int
     latest_version: int | None
     aliases: Mapping[str, int]
+    description: str | None
+    tags: Mapping[str, str]
     created_at: datetime
 
     @classmethod
@@ -157,5 +178,7 @@ class Model:
             versions=row["versions"],
             latest_version=row["latest_version"],
             aliases=row["aliases"],
+            description=row["description"],
+            tags=row["tags"],
             created_at=row["created_at"],
         )

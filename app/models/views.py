@@ -27,6 +27,8 @@ def model_view(model: Model) -> ModelView:
         versions=model.versions,
         latest_version=model.latest_version,
         aliases=dict(model.aliases),
+        description=model.description,
+        tags=dict(model.tags),
         created_at=model.created_at,
         links=_model_links(model.name, _query(model)),
     )
@@ -44,14 +46,18 @@ def built_in_model_view(version: ModelVersion) -> ModelView:
         versions=1,
         latest_version=version.version,
         aliases={},
+        description=builtin.DESCRIPTION,
+        tags={},
         created_at=None,
         links=_model_links(version.name),
     )
 
 
-def model_page(page: Page[Model], limit: int) -> ModelPage:
+def model_page(page: Page[Model], limit: int, *, with_built_in: bool = True) -> ModelPage:
     """A page of at most `limit` models. The built-in model is listed after all others."""
     shown = [model_view(model) for model in page.items]
+    if not page.has_next and not with_built_in:
+        return ModelPage(items=shown, next_cursor=None)
     if not page.has_next and len(shown) < limit:
         return ModelPage(items=[*shown, built_in_model_view(builtin.SENTIMENT)], next_cursor=None)
     return ModelPage(items=shown, next_cursor=paging.encode_cursor(page.items[-1].id))
@@ -78,6 +84,8 @@ def version_view(version: RegisteredVersion) -> VersionView:
         params=dict(version.params),
         lineage=lineage if version.is_own else None,
         library_versions=version.lineage.get(LIBRARIES, {}),
+        description=version.description,
+        tags=dict(version.tags),
         bytes=version.file.bytes,
         sha256=version.file.sha256,
         created_at=version.created_at,
@@ -85,6 +93,9 @@ def version_view(version: RegisteredVersion) -> VersionView:
             self=f"{here}{query}",
             model=link(f"/models/{version.name}{query}"),
             artifact=f"{here}/artifact{query}",
+            card=f"{here}/card{query}",
+            report=f"{here}/report" if version.is_own and version.has_report else None,
+            plots=f"{here}/plots" if version.is_own and version.has_report else None,
         ),
     )
 
@@ -106,6 +117,8 @@ def built_in_version_view(version: ModelVersion) -> VersionView:
         params={},
         lineage=None,
         library_versions={},
+        description=builtin.DESCRIPTION,
+        tags={},
         bytes=0,
         sha256=None,
         created_at=None,
@@ -113,6 +126,9 @@ def built_in_version_view(version: ModelVersion) -> VersionView:
             self=link(f"/models/{version.name}/versions/{version.version}"),
             model=link(f"/models/{version.name}"),
             artifact=None,
+            card=None,
+            report=None,
+            plots=None,
         ),
     )
 

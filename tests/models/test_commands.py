@@ -109,7 +109,7 @@ async def test_a_bare_name_never_means_another_users_model(store: Database, owne
     other = await jobs.user(store, "other")
     public = await versions.register(store, other)
     async with store.transaction() as connection:
-        await commands.set_visibility(connection, other, "churn", Visibility.PUBLIC)
+        await commands.change(connection, other, "churn", visibility=Visibility.PUBLIC)
 
     assert (await meant(store, owner, "other/churn")).id == public.id
     for unknown in ("churn", "churn@1"):
@@ -158,7 +158,7 @@ async def test_all_that_can_happen_to_a_model_at_once_ends_without_a_deadlock(
                 case 2:
                     await commands.delete_version(connection, owner, "churn", number // 5 + 1)
                 case 3:
-                    await commands.set_visibility(connection, owner, "churn", Visibility.PUBLIC)
+                    await commands.change(connection, owner, "churn", visibility=Visibility.PUBLIC)
                 case _:
                     await commands.delete(connection, owner, "churn")
 

@@ -98,12 +98,17 @@ async def test_a_version_says_what_it_is_and_where_it_comes_from(
         "params": {"algorithm": "ridge"},
         "lineage": {"job_id": "j", "dataset_sha256": "d"},
         "library_versions": {"scikit-learn": "1.9.1"},
+        "description": None,
+        "tags": {},
         "bytes": versions.FILE.bytes,
         "sha256": versions.FILE.sha256,
         "links": {
             "self": "/models/churn/versions/1",
             "model": "/models/churn",
             "artifact": "/models/churn/versions/1/artifact",
+            "card": "/models/churn/versions/1/card",
+            "report": None,
+            "plots": None,
         },
     }
 
@@ -203,6 +208,7 @@ async def test_what_is_private_is_unknown_to_others_what_is_public_can_be_used_a
     ]
     changes: list[tuple[str, str, Any]] = [
         ("PATCH", here, {"visibility": "public"}),
+        ("PATCH", f"{here}/versions/1", {"description": "mine"}),
         ("PUT", f"{here}/aliases/best", {"version": 1}),
         ("DELETE", f"{here}/aliases/best", None),
         ("DELETE", f"{here}/versions/1", None),
@@ -312,6 +318,7 @@ async def test_what_is_built_in_cannot_be_changed(client: httpx.AsyncClient, ali
     here = "/models/sentiment"
     changes: list[tuple[str, str, Any]] = [
         ("PATCH", here, {"visibility": "private"}),
+        ("PATCH", f"{here}/versions/1", {"description": "mine"}),
         ("PUT", f"{here}/aliases/best", {"version": 1}),
         ("DELETE", f"{here}/aliases/best", None),
         ("DELETE", f"{here}/versions/1", None),
@@ -399,7 +406,10 @@ async def test_a_name_that_no_model_can_have_is_refused(
     assert_problem(answer, 422, "validation_error")
 
 
-@pytest.mark.parametrize("body", [{}, {"visibility": "secret"}, {"visibility": "public", "owner_id": "x"}])
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"visibility": "secret"}, {"visibility": None}, {"visibility": "public", "owner_id": "x"}],
+)
 async def test_a_change_has_no_other_fields(
     client: httpx.AsyncClient, store: Database, alice: Account, body: Any
 ) -> None:

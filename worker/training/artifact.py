@@ -15,6 +15,7 @@ from app.models.versions import Task
 from worker.cells import Content
 
 METADATA_FILE: Final = "headrace.json"
+SCHEMA_FILE: Final = "schema.json"
 MAX_METADATA_BYTES: Final = 4 * 1024 * 1024
 
 
@@ -38,10 +39,48 @@ class ModelMetadata(msgspec.Struct, frozen=True):
 
 
 def write(path: Path, pipeline: Any, metadata: ModelMetadata) -> None:
-    """Write a pipeline and its metadata to a file."""
-    skops.io.dump(pipeline, path, compression=zipfile.ZIP_DEFLATED, compresslevel=1)
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(METADATA_FILE, msgspec.json.encode(metadata))
+    """Write a pipeline and its metadata to a file. The same model gives the same bytes.
+
+    skops names the members after addresses in memory, and zip archives record the time. So the file is
+    written twice: uncompressed by skops, then with members that are numbered and have no time.
+    """
+    raw = path.with_suffix(".raw")
+    skops.io.dump(pipeline, raw, compression=zipfile.ZIP_STORED)
+    try:
+        with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
+            numbering = _Numbering()
+            schema = numbering.renumber(msgspec.json.decode(source.read(SCHEMA_FILE)))
+            for name, numbered in numbering.files.items():
+                _add(archive, numbered, source.read(name))
+            _add(archive, SCHEMA_FILE, msgspec.json.encode(schema))
+            _add(archive, METADATA_FILE, msgspec.json.encode(metadata))
+    finally:
+        raw.unlink()
+
+
+class _Numbering:
+    """Numbers the objects and the members that a schema of skops refers to, in the order in which it does."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, str] = {}
+        self._objects: dict[int, int] = {}
+
+    def renumber(self, node: Any) -> Any:
+        """Return the node with numbers in place of addresses."""
+        if isinstance(node, list):
+            return [self.renumber(one) for one in node]
+        if not isinstance(node, dict):
+            return node
+        numbered = {name: self.renumber(value) for name, value in node.items()}
+        if isinstance(identity := node.get("__id__"), int):
+            numbered["__id__"] = self._objects.setdefault(identity, len(self._objects) + 1)
+        if "__loader__" in node and isinstance(file := node.get("file"), str):
+            numbered["file"] = self.files.setdefault(file, f"{len(self.files) + 1}{Path(file).suffix}")
+        return numbered
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
 def read_metadata(path: Path) -> ModelMetadata | None:

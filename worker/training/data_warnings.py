@@ -1,5 +1,6 @@
 """Warn about training data that makes metrics misleading: leakage, duplicates, rare classes, few rows."""
 
+import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -7,10 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from app.jobs.params import SplitMethod
 from app.models.versions import Task
 from worker import cells
+from worker.cells import Content
 from worker.training import value_warnings
 from worker.training.columns import Column, decode, drop_missing
+from worker.training.split import Split
 from worker.training.target import Target
 
 FEW_ROWS: Final = 50
@@ -25,7 +29,9 @@ SAME: Final = 0.9999
 """The share of equal values, or the correlation, from which a column counts as a copy of the target."""
 
 
-def find(table: pa.Table, columns: Sequence[Column], target_name: str, target: Target) -> list[str]:
+def find(
+    table: pa.Table, columns: Sequence[Column], target_name: str, target: Target, method: SplitMethod
+) -> list[str]:
     """Return the warnings, one sentence or two each, the most important first."""
     used = [column for column in columns if column.content is not None]
     value_findings = value_warnings.find(table, columns, target_name, target)
@@ -36,6 +42,7 @@ def find(table: pa.Table, columns: Sequence[Column], target_name: str, target: T
         *_find_small_classes(target),
         *_find_duplicates(with_target, used, target_name),
         *value_findings,
+        *_find_ignored_times(columns, method),
         *_find_few_rows(target),
         *_list_unused(columns),
     ]
@@ -132,7 +139,18 @@ def _find_duplicates(table: pa.Table, used: Sequence[Column], target_name: str) 
         return []
     return [
         f"{duplicates} rows are duplicates of other rows. The same row may be among the training and the"
-        " validation rows, which makes the metrics too optimistic."
+        " test rows, which makes the metrics too optimistic."
+    ]
+
+
+def _find_ignored_times(columns: Sequence[Column], method: SplitMethod) -> list[str]:
+    dates = [column.name for column in columns if column.content is Content.DATE]
+    if not dates or method is SplitMethod.TIME:
+        return []
+    return [
+        f"Validation and test rows are chosen at random, although the rows have dates ({dates[0]!r})."
+        " If the model is to predict later rows, the metrics are too optimistic: use"
+        f' "split": {{"method": "time", "column": {json.dumps(dates[0], ensure_ascii=False)}}}.'
     ]
 
 
@@ -156,19 +174,25 @@ def _format_list(items: Sequence[Any]) -> str:
     return ", ".join(map(str, items[:MAX_LISTED])) + more
 
 
-def class_balance(target: Target, train: npt.NDArray[np.intp]) -> list[dict[str, Any]]:
-    """Count the rows of each class, training and validation rows, the most frequent class first."""
-    is_train = np.zeros(len(target.values), dtype=bool)
-    is_train[train] = True
+def class_balance(target: Target, split: Split) -> list[dict[str, Any]]:
+    """Count the rows of each class by what they are for, the most frequent class first."""
     labels, indices = np.unique(target.values, return_inverse=True)
-    rows = np.bincount(indices)
-    train_rows = np.bincount(indices, weights=is_train).astype(int)
+    rows, train, validation, test = (
+        np.bincount(part, minlength=len(labels))
+        for part in (
+            indices,
+            indices[split.main.train],
+            indices[split.main.validation],
+            indices[split.test],
+        )
+    )
     return [
         {
             "label": str(labels[index]),
             "rows": int(rows[index]),
-            "train_rows": int(train_rows[index]),
-            "validation_rows": int(rows[index] - train_rows[index]),
+            "train_rows": int(train[index]),
+            "validation_rows": int(validation[index]),
+            "test_rows": int(test[index]),
         }
         for index in np.argsort(-rows, kind="stable")
     ]

@@ -6,7 +6,10 @@ order. Its parts are fitted separately, on typed arrays, because one table of Py
 times the memory.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -16,10 +19,17 @@ from scipy import sparse
 from sklearn.compose import ColumnTransformer
 from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.preprocessing import (
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    SplineTransformer,
+    StandardScaler,
+)
 
 from worker.cells import Content
 from worker.training import memory
@@ -37,10 +47,30 @@ MAX_DENSE_ONE_HOT: Final = 100
 MAX_ORDINALS: Final = 250
 """Histogram boosting has 255 bins, of which infrequent categories share one and missing values have one."""
 
-# Hashing needs no vocabulary, so that the artifact stays small, loads fast and can encode new words.
-TEXT_BUCKETS: Final = 2**16
+# Hashing needs no vocabulary, so that the artifact stays small and loads fast.
+TEXT_BUCKETS: Final = 2**18
 DENSE_TEXT_BUCKETS: Final = 2**13
 DENSE_TEXT_WIDTH: Final = 64
+RARE_WORD_ROWS: Final = 100
+"""From this many rows on, words that occur in a single row are left out."""
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A period in days that recurs in dates, and into how many parts its features divide it.
+
+    It is used if the dates span `least_days`.
+    """
+
+    name: str
+    days: float
+    parts: int
+    least_days: float
+
+
+DAY: Final = Cycle("day", 1.0, 12, 2.0)
+WEEK: Final = Cycle("week", 7.0, 7, 14.0)
+YEAR: Final = Cycle("year", 365.2425, 12, 365.0)
 
 
 class Shape(Enum):
@@ -64,11 +94,15 @@ def fit(columns: Sequence[Column], cells: Cells, shape: Shape, seed: int) -> Any
     if numbers:
         stacked = np.column_stack([cells[columns[index].name] for index in numbers])
         parts.append(("numbers", _number_encoder(shape).fit(stacked), numbers))
-    if len(numbers) == len(columns):
-        return parts[0][1]
     if categories:
         stacked = np.column_stack([cells[columns[index].name] for index in categories])
         parts.append(("categories", _category_encoder(shape).fit(stacked), categories))
+        parts += _fit_ordinals(categories, stacked, shape)
+    for index, column in enumerate(columns):
+        if column.content is Content.DATE:
+            parts += _fit_cycles(index, cells[column.name])
+    if len(parts) == 1 and len(numbers) == len(columns):
+        return parts[0][1]
     parts += ((f"text_{index}", _fit_text(cells[columns[index].name], shape, seed), index) for index in texts)
     return _combine(parts, pipeline_rows(columns, cells, slice(0, 2)), shape)
 
@@ -131,8 +165,12 @@ def _number_encoder(shape: Shape) -> Any:
             return make_pipeline(imputer, StandardScaler())
 
 
+def _category_imputer() -> SimpleImputer:
+    return SimpleImputer(missing_values=None, strategy="constant", fill_value=MISSING_CATEGORY)
+
+
 def _category_encoder(shape: Shape) -> Any:
-    imputer = SimpleImputer(missing_values=None, strategy="constant", fill_value=MISSING_CATEGORY)
+    imputer = _category_imputer()
     if shape is Shape.BINS:
         ordinals = OrdinalEncoder(
             handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=MAX_ORDINALS
@@ -147,21 +185,75 @@ def _category_encoder(shape: Shape) -> Any:
     return make_pipeline(imputer, one_hot)
 
 
+def _fit_ordinals(
+    categories: Sequence[int], stacked: npt.NDArray[Any], shape: Shape
+) -> Iterator[tuple[str, Any, Any]]:
+    """Encode the columns with so many categories that one-hot features do not tell all of them apart."""
+    if shape is not Shape.TREES:
+        return
+    for position, index in enumerate(categories):
+        values = stacked[:, [position]]
+        if len(set(values[:, 0].tolist())) > MAX_DENSE_ONE_HOT:
+            ordinals = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+            yield f"ordinals_{index}", make_pipeline(_category_imputer(), ordinals).fit(values), [index]
+
+
+def _fit_cycles(index: int, days: npt.NDArray[np.float64]) -> Iterator[tuple[str, Any, Any]]:
+    """Encode where a date is in the day, the week and the year: a share for each of the two closest parts.
+
+    Days of the week are thereby one-hot. The number of days since 1970 is among the numbers.
+    """
+    present = days[np.isfinite(days)]
+    if len(present) == 0:
+        return
+    has_times = bool((present % 1 != 0).any())
+    for cycle in (DAY, WEEK, YEAR) if has_times else (WEEK, YEAR):
+        if np.ptp(present) < cycle.least_days:
+            continue
+        shares = SplineTransformer(
+            degree=1,
+            knots=np.linspace(0, cycle.days, cycle.parts + 1).reshape(-1, 1),
+            extrapolation="periodic",
+        )
+        encoder = make_pipeline(SimpleImputer(strategy="median"), shares)
+        yield f"{cycle.name}_{index}", encoder.fit(days.reshape(-1, 1)), [index]
+
+
 def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
     is_sparse = shape in (Shape.SCALED, Shape.COUNTS)
-    steps: list[Any] = [
-        HashingVectorizer(
-            n_features=TEXT_BUCKETS if is_sparse else DENSE_TEXT_BUCKETS,
-            alternate_sign=False,
-            norm=None,
-            **_tokenizer_options(texts),
-        ),
-        TfidfTransformer(sublinear_tf=True),
-    ]
+    words = HashingVectorizer(
+        n_features=TEXT_BUCKETS if is_sparse else DENSE_TEXT_BUCKETS,
+        alternate_sign=False,
+        norm=None,
+        **_tokenizer_options(texts),
+    )
+    counts = words.transform(list(texts))
+    steps: list[Any] = [words]
+    if (selection := _fit_selection(counts)) is not None:
+        counts = selection.transform(counts)
+        steps.append(selection)
+    tfidf = TfidfTransformer(sublinear_tf=True)
+    weights = tfidf.fit_transform(counts)
+    steps.append(tfidf)
     if not is_sparse:
-        width = max(1, min(DENSE_TEXT_WIDTH, len(texts) - 1))
-        steps.append(TruncatedSVD(width, random_state=seed))
-    return make_pipeline(*steps).fit(list(texts))
+        width = max(1, min(DENSE_TEXT_WIDTH, len(texts) - 1, weights.shape[1] - 1))
+        steps.append(TruncatedSVD(width, random_state=seed).fit(weights))
+    return Pipeline([(f"step{number}", step) for number, step in enumerate(steps)])
+
+
+def _fit_selection(counts: sparse.csr_matrix) -> VarianceThreshold | None:
+    """Select the features that occur in two rows or more, in one if there are few rows; None if none does.
+
+    The variance of whether a feature occurs tells in how many rows it does.
+    """
+    rows = counts.shape[0]
+    in_one_row = (1 / rows) * (1 - 1 / rows)
+    occurs = sparse.csr_matrix((np.ones_like(counts.data), counts.indices, counts.indptr), shape=counts.shape)
+    threshold = in_one_row * 1.01 if rows >= RARE_WORD_ROWS else 0.0
+    try:
+        return VarianceThreshold(threshold).fit(occurs)
+    except ValueError:  # no feature does
+        return None
 
 
 def _tokenizer_options(texts: npt.NDArray[Any]) -> dict[str, Any]:
@@ -179,6 +271,14 @@ def _combine(parts: Sequence[tuple[str, Any, Any]], example: Any, shape: Shape) 
     frozen = [(name, FrozenEstimator(part), indices) for name, part, indices in parts]
     is_sparse = shape in (Shape.SCALED, Shape.COUNTS)
     return ColumnTransformer(frozen, sparse_threshold=1.0 if is_sparse else 0.0).fit(example)
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Suppress the warnings about categories that are not among the training rows."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def pipeline(transformer: Any, estimator: Any) -> Pipeline:

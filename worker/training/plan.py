@@ -4,46 +4,52 @@ All decisions follow from the rows, the params and the seed, so an attempt that 
 makes the same decisions again.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from pydantic import ValidationError
 
 from app.datasets import reading
 from app.datasets.conversion.columns import declared as was_declared
 from app.datasets.options import Declared
-from app.jobs.algorithms.catalogue import Name
-from app.jobs.algorithms.choice import choose
-from app.jobs.algorithms.hyperparameters import Hyperparameters
-from app.jobs.params import TrainModelParams
-from app.models.versions import Task
+from app.jobs.params import SplitMethod, TrainModelParams
 from worker import cells
-from worker.context import BadInput
-from worker.training import columns, data_warnings, learners, split, target
+from worker.training import candidates, columns, data_warnings, split_keys, target
+from worker.training.candidates import Candidates, DataShape
 from worker.training.columns import Column
 from worker.training.features import Cells
+from worker.training.split import Fold, Rows, Split, Splitter
 from worker.training.target import Target
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions. `train` and `validation` are indices into `target.values` and the arrays of `cells`.
+    """The decisions. The rows of the split are indices into `target.values` and the arrays of `cells`.
 
-    `why` is the reason for an algorithm that was chosen automatically, None for one that was requested.
+    If there are several candidates, the training compares them by the `metric`; None means that of the data.
     """
 
     target: Target
     columns: list[Column]
-    train: npt.NDArray[np.intp]
-    validation: npt.NDArray[np.intp]
+    splitter: Splitter
+    split: Split
+    split_column: str | None
     cells: Cells
-    algorithm: str
-    why: str | None
-    params: Hyperparameters
+    candidates: Candidates
+    metric: str | None
+    epochs: int
+    seed: int
     warnings: list[str]
+
+    @property
+    def train(self) -> Rows:
+        """The rows on which the model is fitted."""
+        return self.split.main.train
+
+    @property
+    def validation(self) -> Rows:
+        """The rows that choose the epoch."""
+        return self.split.main.validation
 
     @property
     def inputs(self) -> list[Column]:
@@ -56,29 +62,63 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
     columns.check_names(table, params.target, params.features or ())
     shown = reading.in_shown_types(table)
     training_target = _read_target(params, table, shown)
-    inferred = columns.infer_columns(shown, params.target, params.features, params.columns)
-    is_classification = training_target.task is Task.CLASSIFICATION
-    split_rows = split.stratified_split if is_classification else split.random_split
-    train, validation = split_rows(training_target.values, params.validation_fraction, params.seed)
+    inferred = [
+        _unless_groups(column, params)
+        for column in columns.infer_columns(shown, params.target, params.features, params.columns)
+    ]
+    splitter = split_keys.splitter(params, table, training_target)
+    split = splitter.split(
+        np.arange(len(training_target.rows)),
+        validation_fraction=params.validation_fraction,
+        test_fraction=params.split.test_fraction,
+        folds=params.split.folds,
+    )
     rows = pa.array(training_target.rows)
     used = [column for column in inferred if column.content is not None]
-    name, why = _choose_algorithm(params, training_target.task, rows=len(train), used=used)
+    if params.chooses:
+        split = _learn_from_development(split)
+    shape = DataShape(
+        task=training_target.task,
+        rows=len(split.main.train),
+        columns=len(used),
+        text_columns=sum(column.used_as == "text" for column in used),
+        classes=len(training_target.classes),
+    )
     return Plan(
         target=training_target,
         columns=inferred,
-        train=train,
-        validation=validation,
+        splitter=splitter,
+        split=split,
+        split_column=params.split.column,
         cells={
             column.name: columns.read(
                 column, table.column(column.name).take(rows), table.schema.field(column.name)
             )
             for column in used
         },
-        algorithm=name,
-        why=why,
-        params=_parse_hyperparameters(name, params),
-        warnings=data_warnings.find(shown, inferred, params.target, training_target),
+        candidates=candidates.find(params, shape),
+        metric=params.metric,
+        epochs=params.epochs,
+        seed=params.seed,
+        warnings=data_warnings.find(shown, inferred, params.target, training_target, splitter.method),
     )
+
+
+def _unless_groups(column: Column, params: TrainModelParams) -> Column:
+    """Leave out the column of the groups, which the model would learn by heart, unless it is requested."""
+    is_requested = params.features is not None and column.name in params.features
+    if params.split.method is SplitMethod.GROUP and column.name == params.split.column and not is_requested:
+        return replace(column, content=None, reason="not used: the groups of the split")
+    return column
+
+
+def _learn_from_development(split: Split) -> Split:
+    """Let the model learn from the validation rows too: candidates compete by cross-validation instead."""
+    main = split.main
+    # In tiny data the test rows may be the validation rows too.
+    validation = np.setdiff1d(main.validation, main.test)
+    train = np.concatenate((main.train, validation))
+    return replace(split, main=Fold(train, np.array([], dtype=np.intp), main.test))
 
 
 def _read_target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> Target:
@@ -91,30 +131,3 @@ def _read_target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> 
         labels = [cells.to_label(value) for value in reading.values_as_written(field, table.column(name))]
         values = pa.chunked_array([labels], pa.string())
     return target.read(name, values, params.task, declared)
-
-
-def _choose_algorithm(
-    params: TrainModelParams, task: Task, *, rows: int, used: Sequence[Column]
-) -> tuple[str, str | None]:
-    if params.algorithm == Name.AUTO:
-        texts = sum(column.used_as == "text" for column in used)
-        choice = choose(task, rows=rows, columns=len(used), text_columns=texts)
-        return choice.name, choice.why
-    algorithm = learners.algorithm(params.algorithm)
-    if task not in algorithm.tasks:
-        raise BadInput(
-            f"{algorithm.name} is not for {task}, the task of the target {params.target!r};"
-            " choose another algorithm or set task"
-        )
-    return algorithm.name, None
-
-
-def _parse_hyperparameters(name: str, params: TrainModelParams) -> Hyperparameters:
-    schema = learners.algorithm(name).params
-    try:
-        if params.algorithm == Name.AUTO:
-            return schema.model_validate(params.params).for_epochs(params.epochs)
-        return schema.model_validate(params.params)
-    except ValidationError as error:
-        faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors() if fault["loc"])
-        raise BadInput(f"params of {name}: {faults}") from None

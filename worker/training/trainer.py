@@ -1,190 +1,300 @@
-"""Run a training epoch by epoch, checkpoint it, and write the model of the best epoch."""
+"""Run a training step by step: compare candidates, fit the best, cross-validate it, and fit it on all rows.
+
+Each step is a batch of the job. A step follows from the rows, the params and the steps before, so an attempt
+may repeat the steps since the last checkpoint and continue as if nothing had happened.
+"""
 
 import platform
 import time
-import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from app.jobs.params import TrainModelParams
-from app.models.versions import Task
-from worker.context import JobError
+from app.jobs.params import SplitMethod, TrainModelParams
+from worker.drift import profile
 from worker.training import (
     artifact,
     checkpoint,
-    data_warnings,
     features,
+    folds,
     learners,
-    metrics,
-    outputs,
+    measuring,
+    own_test,
+    profiling,
 )
 from worker.training.artifact import ColumnMetadata, ModelMetadata
-from worker.training.checkpoint import Checkpoint, EpochRecord
-from worker.training.features import Matrix
-from worker.training.learners import Learner, TrainingData
+from worker.training.candidates import Candidate
+from worker.training.checkpoint import (
+    CandidateRecord,
+    Checkpoint,
+    EpochRecord,
+    FitState,
+    FoldRecord,
+    FoldState,
+    RefitRecord,
+)
+from worker.training.competition import Competition
+from worker.training.fit import Fit
+from worker.training.fitted import FittedModel
+from worker.training.memory import TooLargeToTrain
 from worker.training.plan import make_plan
+from worker.training.split import Fold, Rows
 
-LOSS_ROWS: Final = 10_000
-"""Maximum number of rows for the training loss, which is only for comparison and need not be exact."""
+CHOSEN_EPOCHS: Final = 3
+"""The epochs of an algorithm that was chosen, if they only divide its work: each of them costs a little."""
 
-MAX_WARNINGS: Final = 30
+CHECKPOINT_SECONDS: Final = 10.0
+CHECKPOINT_SHARE: Final = 0.05
+"""A checkpoint is due when these seconds have passed, and writing the last one took less than this share."""
+
 LIBRARIES: Final = ("scikit-learn", "numpy", "scipy", "skops")
 
-
-class Diverged(JobError):
-    """The loss is infinite or not a number; never retried."""
-
-    def __init__(self, epoch: int) -> None:
-        super().__init__(
-            "training_diverged",
-            f"the loss of epoch {epoch} is not finite; try a smaller step or learning rate",
-            is_retryable=False,
-        )
+NO_ROWS: Final[Rows] = np.array([], dtype=np.intp)
 
 
-@dataclass
-class Progress:
-    """The state of a training. `features` is the transformer, `best` and `state` the learner, all serialised.
+@dataclass(frozen=True)
+class Step:
+    """A finished step: what it was, and its record."""
 
-    `state` is of the last epoch, `best` of the epoch with the lowest validation loss.
-    """
-
-    features: bytes
-    state: bytes = b""
-    best: bytes = b""
-    history: list[EpochRecord] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch with the lowest validation loss."""
-        return min(self.history, key=lambda record: record.valid_loss).epoch
-
-    @property
-    def epochs_since_best(self) -> int:
-        """How many epochs have passed without an improvement."""
-        return len(self.history) - self.best_epoch
+    label: str
+    record: CandidateRecord | EpochRecord | FoldRecord | RefitRecord
 
 
 class Training:
-    """A training in progress. Call `train_epoch` until `is_finished`, and `checkpoint` after each epoch."""
+    """A training in progress. Call `advance` until `is_finished`, then `finish`."""
 
-    def __init__(self, table: pa.Table, params: TrainModelParams, resume: bytes | None = None) -> None:
-        """Start a training, or resume it from a checkpoint.
+    def __init__(
+        self,
+        table: pa.Table,
+        params: TrainModelParams,
+        resume: bytes | None = None,
+        test: pa.Table | None = None,
+    ) -> None:
+        """Start a training, or resume it from a checkpoint. `test` has the test rows of a split by dataset.
 
         Raises BadInput, BadTarget and TooLargeToTrain for unsuitable data, and BrokenCheckpoint.
         """
         self._params = params
-        self.plan: Final = make_plan(table, params)
+        plan = make_plan(table, params)
+        self.plan: Final = plan if test is None else own_test.extend(plan, params, test)
         saved = None if resume is None else checkpoint.decode(resume)
-        if saved is None:
-            self._transformer = self._fit_transformer()
-            self.progress = Progress(features=checkpoint.dump(self._transformer))
-        else:
-            self._transformer = checkpoint.load(saved.features)
-            self.progress = Progress(
-                saved.features, saved.state, saved.best or saved.state, saved.history, saved.warnings
-            )
-        self._validation_rows = self._transform(self.plan.validation)
-        self._validation_truth = self.plan.target.values[self.plan.validation]
-        self._training_data = self._build_training_data()
-        self._learner: Learner = learners.start(self.plan.algorithm, self.plan.params, self._training_data)
-        if saved is not None:
-            self._learner.restore(checkpoint.load(saved.state))
+        self._competition: Final = Competition(
+            self.plan,
+            self.plan.candidates.all,
+            self.plan.train,
+            () if saved is None else saved.candidates,
+        )
+        self._folds: Final[list[FoldState]] = [] if saved is None else list(saved.folds)
+        self._warnings: Final[list[str]] = [] if saved is None else list(saved.warnings)
+        self._winner = 0
+        self._fit: Fit | None = None
+        self._refitted: FittedModel | None = None
+        self._refit_record: RefitRecord | None = None
+        self._saved_at = time.perf_counter()
+        self._saving_seconds = 0.0
+        if saved is not None and saved.fit is not None:
+            self._winner = saved.fit.candidate
+            self._fit = self._start_fit(self._winner, saved.fit)
+        elif self._competition.is_finished:
+            self._fit_winner()
 
     @property
-    def epoch(self) -> int:
-        """The number of finished epochs."""
-        return len(self.progress.history)
-
-    @property
-    def stopped_early(self) -> str | None:
-        """Why the training ends before the requested number of epochs, as a sentence; None if it does not."""
-        if self.epoch == 0 or self.epoch >= self._params.epochs:
-            return None
-        if self._learner.ended:
-            return f"Further epochs would not change the model: {self._learner.ended}."
-        patience = self.plan.params.patience
-        if patience and self.progress.epochs_since_best >= patience:
-            return f"The validation loss has not improved for {patience} epochs."
-        return None
+    def steps(self) -> int:
+        """The number of finished steps."""
+        fitted = 0 if self._fit is None else self._fit.epoch
+        return len(self._competition.records) + fitted + len(self._folds) + (self._refit_record is not None)
 
     @property
     def is_finished(self) -> bool:
-        """Whether there is no epoch left to train."""
-        return self.epoch >= self._params.epochs or self.stopped_early is not None
+        """Whether there is no step left."""
+        return (
+            self._fit is not None
+            and self._fit.is_finished
+            and len(self._folds) == len(self.plan.split.folds)
+            and (not self._params.refits or self._refit_record is not None)
+        )
 
-    def train_epoch(self) -> EpochRecord:
-        """Train one epoch and measure the model. Raises Diverged."""
-        started = time.perf_counter()
-        epoch = self.epoch + 1
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            self._learner.learn(epoch)
-            record = self._measure(epoch, started)
-        self._keep_warnings(caught)
-        self.progress.history.append(record)
-        self.progress.state = checkpoint.dump(self._learner.state())
-        if self.progress.best_epoch == epoch:
-            self.progress.best = self.progress.state
-        return record
+    @property
+    def fit(self) -> Fit:
+        """The fit of the best candidate. It begins when the competition has ended."""
+        assert self._fit is not None  # noqa: S101  # the caller knows
+        return self._fit
+
+    def advance(self) -> Step:
+        """Run the next step. Raises Diverged and TooLargeToTrain."""
+        if not self._competition.is_finished:
+            return self._compare()
+        if not self.fit.is_finished:
+            record = self.fit.train_epoch()
+            return Step(f"Epoch {record.epoch}/{self._epochs(self.fit.candidate)}", record)
+        if len(self._folds) < len(self.plan.split.folds):
+            return self._test_fold()
+        return self._refit()
+
+    def is_checkpoint_due(self) -> bool:
+        """Whether enough has been computed since the last checkpoint to write another one."""
+        if self._fit is None or self._fit.epoch == 0:
+            return True  # it is small
+        seconds = time.perf_counter() - self._saved_at
+        return seconds >= max(CHECKPOINT_SECONDS, self._saving_seconds / CHECKPOINT_SHARE)
 
     def checkpoint(self) -> bytes:
         """Return the state for another attempt to resume from."""
-        progress = self.progress
-        is_best = progress.best is progress.state or progress.best == progress.state
-        return checkpoint.encode(
+        started = time.perf_counter()
+        is_fitted = self._fit is not None and self._fit.epoch > 0
+        content = checkpoint.encode(
             Checkpoint(
-                features=progress.features,
-                state=progress.state,
-                best=None if is_best else progress.best,
-                history=progress.history,
-                warnings=progress.warnings,
+                format=checkpoint.FORMAT,
+                candidates=self._competition.records,
+                fit=self.fit.save(self._winner) if is_fitted else None,
+                folds=self._folds,
+                warnings=self._caught(),
             )
         )
+        self._saved_at = time.perf_counter()
+        self._saving_seconds = self._saved_at - started
+        return content
 
     def finish(self, path: Path) -> dict[str, Any]:
-        """Write the model of the best epoch to a file, and return the result of the job.
+        """Write the model to a file, and return the result of the job.
 
-        The metrics are those of the written model, computed on the validation rows.
+        The metrics are those of the test rows, from which this model, or the one before the refit, did not
+        learn.
         """
-        stopped_because = self.stopped_early
-        self._learner.restore(checkpoint.load(self.progress.best))
-        pipeline = features.pipeline(self._transformer, self._learner.estimator())
+        stopped_because = self.fit.stopped_early
+        model = self.fit.model()
+        out_of_fold = folds.join(self.plan, self._folds) if self._folds else None
+        course = measuring.Course(
+            target=self._params.target,
+            algorithm=self.fit.candidate.algorithm,
+            history=self.fit.history,
+            best_epoch=self.fit.best_epoch,
+            warnings=self._all_warnings(),
+            keeps_held_out=self._params.held_out_dataset is not None,
+        )
+        measured = measuring.measure(model, course, out_of_fold)
+        self._write(path, self._refitted or model)
+        return {**measured, **self._summary(stopped_because)}
+
+    def _compare(self) -> Step:
+        record = self._competition.compare_next()
+        label = f"Candidate {len(self._competition.records)}/{self._competition.steps}: {record.algorithm}"
+        if self._competition.is_finished:
+            self._fit_winner()
+        return Step(label, record)
+
+    def _fit_winner(self) -> None:
+        """Start the fit of the best candidate that fits into memory. Raises TooLargeToTrain if none does."""
+        refused: TooLargeToTrain | None = None
+        for number in self._competition.ranking:
+            try:
+                self._fit = self._start_fit(number)
+            except TooLargeToTrain as error:
+                refused = error
+                self._warn(f"{self.plan.candidates.all[number].algorithm} was not chosen: {error.message}.")
+                continue
+            self._winner = number
+            return
+        assert refused is not None  # noqa: S101  # there is at least one candidate
+        raise refused
+
+    def _start_fit(self, number: int, saved: FitState | None = None) -> Fit:
+        candidate = self.plan.candidates.all[number]
+        return Fit(
+            self.plan,
+            candidate,
+            train=self.plan.train,
+            validation=self.plan.validation,
+            epochs=self._epochs(candidate),
+            saved=saved,
+        )
+
+    def _epochs(self, candidate: Candidate) -> int:
+        if self._params.chooses and learners.divides_by_epochs(candidate.algorithm):
+            return min(self._params.epochs, CHOSEN_EPOCHS)
+        return self._params.epochs
+
+    def _test_fold(self) -> Step:
+        """Fit the candidate without the rows of a fold, and predict these."""
+        started = time.perf_counter()
+        number = len(self._folds) + 1
+        fold = self.plan.split.folds[number - 1]
+        predicted = self._fit_again(fold).held_out(fold.test)
+        record = FoldRecord(
+            fold=number,
+            rows=len(fold.test),
+            metrics=measuring.scores_of(self.plan, predicted),
+            seconds=round(time.perf_counter() - started, 4),
+        )
+        self._folds.append(folds.save(record, predicted))
+        return Step(f"Fold {number}/{len(self.plan.split.folds)}", record)
+
+    def _refit(self) -> Step:
+        """Fit the candidate on all rows of the dataset, for as many epochs as were best."""
+        started = time.perf_counter()
+        main = self.plan.split.main
+        has_own_test = self.plan.split.method is SplitMethod.DATASET
+        rows = np.unique(np.concatenate((main.development, NO_ROWS if has_own_test else main.test)))
+        rows = np.random.default_rng(self.plan.seed).permutation(rows)
+        try:
+            self._refitted = self._fit_again(Fold(rows, NO_ROWS, NO_ROWS), epochs=self.fit.best_epoch)
+        except TooLargeToTrain as error:
+            self._warn(f"The model was not fitted again on all rows: {error.message}.")
+        record = RefitRecord(len(rows), round(time.perf_counter() - started, 4))
+        self._refit_record = record
+        return Step("Fit on all rows", record)
+
+    def _fit_again(self, fold: Fold, epochs: int | None = None) -> FittedModel:
+        """Fit the candidate on the rows of a fold: for these epochs, or as its validation rows choose.
+
+        Epochs that only divide the work are not needed here.
+        """
+        candidate = self.fit.candidate
+        share = 1.0
+        if epochs is not None and learners.divides_by_epochs(candidate.algorithm):
+            share, epochs = epochs / self._epochs(candidate), 1
+        again = Fit(
+            self.plan,
+            Candidate(candidate.algorithm, candidate.params.shortened(share)),
+            train=fold.train,
+            validation=fold.validation,
+            epochs=self._epochs(candidate) if epochs is None else epochs,
+        )
+        return again.run()
+
+    def _caught(self) -> list[str]:
+        """Return the warnings of all attempts so far."""
+        of_fit = [] if self._fit is None else self._fit.warnings
+        return list(dict.fromkeys((*self._warnings, *of_fit)))
+
+    def _all_warnings(self) -> list[str]:
+        return [*self.plan.warnings, *self._caught()]
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warnings:
+            self._warnings.append(text)
+
+    def _write(self, path: Path, model: FittedModel) -> None:
         columns = tuple(
             ColumnMetadata(column.name, column.content, column.expected_type, column.missing_markers)
             for column in self.plan.inputs
             if column.content is not None
         )
+        pipeline = features.pipeline(model.transformer, model.estimator)
         artifact.write(path, pipeline, ModelMetadata(self.plan.target.task, columns))
-        return {**self._final_metrics(), **self._summary(stopped_because)}
-
-    def _final_metrics(self) -> dict[str, Any]:
-        estimator = self._learner.estimator()
-        if self.plan.target.task is Task.REGRESSION:
-            values = outputs.estimate(estimator, self._validation_rows)
-            scores = metrics.regression_metrics(self._validation_truth, values)
-            return {**scores, "metrics": scores}
-        predicted = outputs.classify(estimator, self._validation_rows)
-        scores = metrics.classification_metrics(self._validation_truth, predicted)
-        return {
-            "accuracy": scores["accuracy"],
-            "metrics": scores,
-            "classes": list(self.plan.target.classes),
-            "class_balance": data_warnings.class_balance(self.plan.target, self.plan.train),
-            "confusion_matrix": metrics.confusion_matrix(self._validation_truth, predicted.labels),
-        }
+        profile.write(path, profiling.of_plan(self.plan))
 
     def _summary(self, stopped_because: str | None) -> dict[str, Any]:
         """Return how the model was trained: signature, columns, algorithm, history, warnings."""
-        plan, history = self.plan, self.progress.history
+        plan, fit = self.plan, self.fit
+        records = self._competition.records
+        others: Sequence[Any] = [*records, *(fold.record for fold in self._folds)]
+        refit = [] if self._refit_record is None else [self._refit_record]
         return {
             "signature": {
                 "task": plan.target.task,
@@ -193,9 +303,10 @@ class Training:
             },
             "task": plan.target.task,
             "target": self._params.target,
-            "algorithm": plan.algorithm,
-            "why": plan.why,
-            "params": plan.params.model_dump(),
+            "algorithm": fit.candidate.algorithm,
+            "why": self._why(),
+            "candidates": self._competition.leaderboard,
+            "params": fit.candidate.params.model_dump(),
             "columns": [
                 {
                     "name": column.name,
@@ -205,86 +316,24 @@ class Training:
                 }
                 for column in plan.columns
             ],
-            "epochs": len(history),
-            "best_epoch": self.progress.best_epoch,
+            "epochs": len(fit.history),
+            "best_epoch": fit.best_epoch,
             "stopped_early": stopped_because is not None,
             "stopped_because": stopped_because,
+            "refit": self._refitted is not None,
             "train_rows": len(plan.train),
             "validation_rows": len(plan.validation),
-            "history": history,
-            "fit_seconds": round(sum(record.seconds for record in history), 4),
-            "warnings": [*plan.warnings, *self.progress.warnings],
+            "test_rows": len(plan.split.test),
+            "history": fit.history,
+            "fit_seconds": round(sum(one.seconds for one in (*others, *fit.history, *refit)), 4),
+            "warnings": self._all_warnings(),
             "library_versions": {
                 "python": platform.python_version(),
                 **{library: version(library) for library in LIBRARIES},
             },
         }
 
-    def _fit_transformer(self) -> Any:
-        plan = self.plan
-        train_cells = {name: values[plan.train] for name, values in plan.cells.items()}
-        shape = learners.shape(plan.algorithm)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about columns without a value in the training rows
-            return features.fit(plan.inputs, train_cells, shape, self._params.seed)
-
-    def _transform(self, rows: npt.NDArray[np.intp]) -> Matrix:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about categories that are not among the training rows
-            return features.transform(self._transformer, self.plan.inputs, self.plan.cells, rows)
-
-    def _build_training_data(self) -> TrainingData:
-        plan = self.plan
-        is_binned = learners.shape(plan.algorithm) is features.Shape.BINS
-        return TrainingData(
-            task=plan.target.task,
-            rows=self._transform(plan.train),
-            truth=plan.target.values[plan.train],
-            epochs=self._params.epochs,
-            seed=self._params.seed,
-            categorical=tuple(features.categorical_indices(plan.inputs)) if is_binned else (),
-        )
-
-    def _measure(self, epoch: int, started: float) -> EpochRecord:
-        """Compute the losses and the score of an epoch that began at `started`. Raises Diverged."""
-        training_data, estimator = self._training_data, self._learner.estimator()
-        # The training rows are shuffled, so the first ones are a random sample.
-        sample, sample_truth = training_data.rows[:LOSS_ROWS], training_data.truth[:LOSS_ROWS]
-        accuracy = r2 = None
-        if training_data.task is Task.CLASSIFICATION:
-            predicted = outputs.classify(estimator, self._validation_rows)
-            loss = metrics.log_loss if predicted.are_probabilities else metrics.hinge_loss
-            train_loss = loss(sample_truth, outputs.classify(estimator, sample))
-            valid_loss = loss(self._validation_truth, predicted)
-            accuracy = float(np.mean(predicted.labels == self._validation_truth))
-        else:
-            values = outputs.estimate(estimator, self._validation_rows)
-            _ensure_finite(values, epoch)
-            train_loss = _mean_squared_error(sample_truth, outputs.estimate(estimator, sample))
-            valid_loss = _mean_squared_error(self._validation_truth, values)
-            r2 = metrics.regression_metrics(self._validation_truth, values)["r2"]
-        _ensure_finite(np.array([train_loss, valid_loss]), epoch)
-        return EpochRecord(
-            epoch=epoch,
-            train_loss=train_loss,
-            valid_loss=valid_loss,
-            seconds=round(time.perf_counter() - started, 4),
-            valid_accuracy=accuracy,
-            valid_r2=r2,
-        )
-
-    def _keep_warnings(self, caught: Sequence[warnings.WarningMessage]) -> None:
-        for warning in caught:
-            message = str(warning.message)
-            if message not in self.progress.warnings and len(self.progress.warnings) < MAX_WARNINGS:
-                self.progress.warnings.append(message)
-
-
-def _mean_squared_error(truth: outputs.Floats, predicted: outputs.Floats) -> float:
-    with np.errstate(over="ignore"):
-        return float(np.square(truth - predicted).mean())
-
-
-def _ensure_finite(values: npt.NDArray[np.float64], epoch: int) -> None:
-    if not np.isfinite(values).all():
-        raise Diverged(epoch)
+    def _why(self) -> str | None:
+        if self._competition.steps:
+            return self._competition.describe(self._winner)
+        return self.plan.candidates.why

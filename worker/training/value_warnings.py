@@ -60,12 +60,6 @@ def find(shown: pa.Table, columns: Sequence[Column], target_name: str, target: T
             ' If they are codes, declare them: "columns": {"…": "category"}.'
         )
     warnings += _check_target(target_name, decode(shown.column(target_name)), target)
-    dates = [column.name for column in columns if column.content is Content.DATE]
-    if dates:
-        warnings.append(
-            f"Validation rows are chosen at random, although the rows have dates ({dates[0]!r})."
-            " If the model is to predict later rows, the metrics are too optimistic."
-        )
     return warnings
 
 

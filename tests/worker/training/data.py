@@ -12,7 +12,6 @@ import pyarrow as pa
 from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 
 from app.jobs.params import TrainModelParams
-from worker.training.checkpoint import EpochRecord
 from worker.training.trainer import Training
 
 
@@ -60,11 +59,11 @@ def trained(table: pa.Table, path: Path, target: str = "target", **wanted: Any) 
     return training, training.finish(path)
 
 
-def train_until(training: Training, until: int = 1000) -> list[EpochRecord]:
-    """Train epochs until the training is finished, or until this one."""
+def train_until(training: Training, until: int = 1000) -> list[Any]:
+    """Run steps until the training is finished, or until this one. Returns their records."""
     records = []
-    while not training.is_finished and training.epoch < until:
-        records.append(training.train_epoch())
+    while not training.is_finished and training.steps < until:
+        records.append(training.advance().record)
     return records
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.jobs.params import SplitMethod
 from tests.worker.training import data
 from worker.training import columns, data_warnings, table, target
 
@@ -13,7 +14,8 @@ from worker.training import columns, data_warnings, table, target
 def found(rows: list[dict[str, Any]], task: str = "auto") -> list[str]:
     read = table.to_arrow(rows)
     inferred = columns.infer_columns(read, "target", None)
-    return data_warnings.find(read, inferred, "target", target.read("target", read.column("target"), task))
+    read_target = target.read("target", read.column("target"), task)
+    return data_warnings.find(read, inferred, "target", read_target, SplitMethod.RANDOM)
 
 
 def rows_with(**columns_from_rows: Any) -> list[dict[str, Any]]:
@@ -96,6 +98,7 @@ def test_the_balance_of_the_classes_adds_up(tmp_path: Path) -> None:
     assert sum(row["rows"] for row in balance) == 200
     assert sum(row["train_rows"] for row in balance) == result["train_rows"]
     assert sum(row["validation_rows"] for row in balance) == result["validation_rows"]
+    assert sum(row["test_rows"] for row in balance) == result["test_rows"]
     assert result["warnings"] == []
 
 

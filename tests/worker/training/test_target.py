@@ -2,13 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from app.models.versions import Task
-from worker.context import BadInput
-from worker.training import split, target
+from worker.training import target
 from worker.training.target import BadTarget
 
 
@@ -73,38 +71,3 @@ def test_the_error_for_a_target_that_cannot_be_learnt_says_why(
 
     assert error.value.code == "bad_target"
     assert not error.value.is_retryable
-
-
-def test_the_split_is_stratified() -> None:
-    labels = np.array(["a"] * 100 + ["b"] * 20 + ["c"])
-
-    train, held = split.stratified_split(labels, 0.2, seed=0)
-
-    assert sorted([*train, *held]) == list(range(121))
-    counts = {label: int((labels[held] == label).sum()) for label in "abc"}
-    assert counts == {"a": 20, "b": 4, "c": 0}
-
-
-def test_many_tiny_classes_have_their_share_of_validation_rows_together() -> None:
-    labels = np.array([f"class {index // 2}" for index in range(200)])
-
-    train, held = split.stratified_split(labels, 0.2, seed=0)
-
-    assert len(held) == 40
-    assert set(labels[train]) == set(labels)
-
-
-def test_a_small_fraction_of_few_rows_is_at_least_one_row() -> None:
-    assert len(split.stratified_split(np.array(["a", "b"] * 4), 0.01, seed=0)[1]) == 1
-    assert len(split.random_split(np.arange(8.0), 0.01, seed=0)[1]) == 2
-
-
-def test_a_split_depends_on_the_seed_only() -> None:
-    first, again, other = (split.random_split(np.arange(50.0), 0.3, seed)[1].tolist() for seed in (1, 1, 2))
-
-    assert first == again != other
-
-
-def test_too_few_rows_are_refused() -> None:
-    with pytest.raises(BadInput, match="3 rows"):
-        split.stratified_split(np.array(["a", "b", "a"]), 0.2, seed=0)

@@ -38,7 +38,7 @@ class SklearnRuntime:
         """Load a model from its file. Raises UnsafeModel, BrokenModel."""
         if path is None:
             raise BrokenModel(f"{reference.name} has no file")
-        estimator, inputs = _open(path)
+        estimator, inputs = read(path)
         return SklearnModel(estimator, inputs)
 
     def inspect(self, path: Path) -> Signature:
@@ -46,7 +46,7 @@ class SklearnRuntime:
 
         Raises UnsafeModel, BrokenModel.
         """
-        estimator, inputs = _open(path)
+        estimator, inputs = read(path)
         prediction = _try_examples(estimator, inputs)
         tasks: dict[Kind | None, Task] = {
             Kind.CLASSIFIER: Task.CLASSIFICATION,
@@ -59,12 +59,13 @@ class SklearnRuntime:
         return Signature(
             task=task,
             columns=inputs.columns,
-            classes=_classes(estimator) if task is Task.CLASSIFICATION else None,
+            classes=class_labels(estimator) if task is Task.CLASSIFICATION else None,
             library_versions=inspection.versions(path),
         )
 
 
-def _open(path: Path) -> tuple[Any, Inputs]:
+def read(path: Path) -> tuple[Any, Inputs]:
+    """Return the estimator in a file, and its inputs. Raises UnsafeModel, BrokenModel."""
     threads.limit_to_one()
     estimator = inspection.load(path)
     _check_can_predict(estimator)
@@ -86,7 +87,7 @@ def _check_can_predict(estimator: Any) -> None:
     if not can_predict:
         name = type(estimator).__name__
         raise BrokenModel(f"a {name} can neither predict nor transform single rows")
-    if is_classifier(estimator) and _classes(estimator) is None:
+    if is_classifier(estimator) and class_labels(estimator) is None:
         raise BrokenModel(SEVERAL_OUTPUTS)
 
 
@@ -99,7 +100,8 @@ def _try_examples(estimator: Any, inputs: Inputs) -> Any:
     return probing.try_rows(model, estimators.example_rows(estimator, width))
 
 
-def _classes(estimator: Any) -> tuple[str, ...] | None:
+def class_labels(estimator: Any) -> tuple[str, ...] | None:
+    """Return the classes of a classifier as the labels of its predictions; None if it has none."""
     try:
         classes = np.asarray(estimator.classes_)
     except Exception:  # as above: the attribute may hold anything

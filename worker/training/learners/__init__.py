@@ -14,23 +14,33 @@ from worker.training.learners.bayes import BayesLearner
 from worker.training.learners.boosting import BoostingLearner
 from worker.training.learners.forest import ForestLearner
 from worker.training.learners.learner import Learner, LearnerSpec, TrainingData
-from worker.training.learners.linear import LinearLearner
+from worker.training.learners.logistic import LogisticLearner
 from worker.training.learners.network import NetworkLearner
 from worker.training.learners.ridge import RidgeLearner
+from worker.training.learners.svm import SvmLearner
 
-__all__ = ["LEARNERS", "Learner", "LearnerSpec", "TrainingData", "algorithm", "install", "shape", "start"]
+__all__ = [
+    "LEARNERS",
+    "Learner",
+    "LearnerSpec",
+    "TrainingData",
+    "algorithm",
+    "divides_by_epochs",
+    "install",
+    "keeps_best_epoch",
+    "shape",
+    "start",
+]
 
 LEARNERS: Final[dict[str, LearnerSpec]] = {
-    Name.LOGISTIC_REGRESSION: LearnerSpec(
-        Shape.SCALED, lambda params, data: LinearLearner(Name.LOGISTIC_REGRESSION, params, data)
+    Name.LOGISTIC_REGRESSION: LearnerSpec(Shape.SCALED, LogisticLearner, keeps_best_epoch=False),
+    Name.LINEAR_SVM: LearnerSpec(Shape.SCALED, SvmLearner),
+    Name.MULTINOMIAL_NB: LearnerSpec(Shape.COUNTS, BayesLearner, keeps_best_epoch=False),
+    Name.RANDOM_FOREST: LearnerSpec(
+        Shape.TREES, ForestLearner, keeps_best_epoch=False, divides_by_epochs=True
     ),
-    Name.LINEAR_SVM: LearnerSpec(
-        Shape.SCALED, lambda params, data: LinearLearner(Name.LINEAR_SVM, params, data)
-    ),
-    Name.MULTINOMIAL_NB: LearnerSpec(Shape.COUNTS, BayesLearner),
-    Name.RANDOM_FOREST: LearnerSpec(Shape.TREES, ForestLearner),
-    Name.HIST_GRADIENT_BOOSTING: LearnerSpec(Shape.BINS, BoostingLearner),
-    Name.RIDGE: LearnerSpec(Shape.SCALED, RidgeLearner),
+    Name.HIST_GRADIENT_BOOSTING: LearnerSpec(Shape.BINS, BoostingLearner, divides_by_epochs=True),
+    Name.RIDGE: LearnerSpec(Shape.SCALED, RidgeLearner, keeps_best_epoch=False),
     Name.MLP: LearnerSpec(Shape.DENSE, NetworkLearner),
 }
 
@@ -70,6 +80,16 @@ def algorithm(name: str) -> Algorithm:
 def shape(name: str) -> Shape:
     """Return how the algorithm wants its rows encoded."""
     return _learners[name].shape
+
+
+def keeps_best_epoch(name: str) -> bool:
+    """Return whether the validation rows choose the epoch; otherwise the last one is kept."""
+    return _learners[name].keeps_best_epoch
+
+
+def divides_by_epochs(name: str) -> bool:
+    """Return whether epochs only divide the work, so that a single one gives the same model."""
+    return _learners[name].divides_by_epochs
 
 
 def start(name: str, params: Hyperparameters, training_data: TrainingData) -> Learner:

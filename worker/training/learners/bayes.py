@@ -13,7 +13,7 @@ class BayesLearner:
 
     def __init__(self, params: MultinomialBayes, training_data: TrainingData) -> None:
         self._training_data = training_data
-        self._weights = training_data.weights(balance=params.balance_classes)
+        self._weights = training_data.weights(params)
         self._counter: Any = MultinomialNB(alpha=params.alpha, fit_prior=params.fit_prior)
 
     def learn(self, epoch: int) -> None:

@@ -23,7 +23,7 @@ class BoostingLearner:
         of_task = HistGradientBoostingClassifier if is_classifier else HistGradientBoostingRegressor
         self._training_data = training_data
         self._rounds = params.max_iter
-        self._weights = training_data.weights(balance=params.balance_classes)
+        self._weights = training_data.weights(params)
         self._boosting: Any = of_task(
             max_iter=1,
             learning_rate=params.learning_rate,

@@ -11,7 +11,7 @@ from worker.training.learners.learner import TrainingData
 
 NODE_BYTES: Final = 64
 COPIES: Final = 3
-"""The forest, the kept one of the best epoch, and the bytes of one while it is written."""
+"""The forest, its bytes while it is written, and the parts from which they are put together."""
 
 
 class ForestLearner:
@@ -26,12 +26,12 @@ class ForestLearner:
         )
         self._training_data = training_data
         self._trees = params.n_estimators
-        self._weights = training_data.weights(balance=params.balance_classes)
+        self._weights = training_data.weights(params)
         self._forest: Any = of_task(
             n_estimators=1,
             max_depth=params.max_depth,
             min_samples_leaf=params.min_samples_leaf,
-            max_features=None if params.max_features == "all" else params.max_features,
+            max_features=_max_features(params, training_data.task),
             random_state=training_data.seed_of(0),
             warm_start=True,
             n_jobs=1,
@@ -53,6 +53,14 @@ class ForestLearner:
     def estimator(self) -> Any:
         """Return the estimator."""
         return self._forest
+
+
+def _max_features(params: RandomForest, task: Task) -> str | None:
+    """Return scikit-learn's default of the task for `auto`."""
+    wanted = params.max_features
+    if wanted == "auto":
+        wanted = "sqrt" if task is Task.CLASSIFICATION else "all"
+    return None if wanted == "all" else wanted
 
 
 def _ensure_room(params: RandomForest, training_data: TrainingData) -> None:

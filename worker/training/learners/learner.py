@@ -10,7 +10,9 @@ import numpy.typing as npt
 from scipy import sparse
 from sklearn.utils.class_weight import compute_sample_weight
 
+from app.jobs.algorithms.hyperparameters import Balanced
 from app.models.versions import Task
+from worker.context import BadInput
 from worker.training.features import Matrix, Shape
 
 EPOCH_ROWS: Final = 2000
@@ -54,11 +56,18 @@ class TrainingData:
         mean, spread = self.scale
         return np.asarray((self.truth - mean) / spread, dtype=np.float64)
 
-    def weights(self, *, balance: bool) -> npt.NDArray[np.float64] | None:
-        """Return the weight of each row, or None if all weigh the same."""
-        if not balance or self.task is Task.REGRESSION:
+    def weights(self, params: Balanced) -> npt.NDArray[np.float64] | None:
+        """Return the weight of each row, or None if all weigh the same. Raises BadInput."""
+        if self.task is Task.REGRESSION or not (params.balance_classes or params.class_weights):
             return None
-        return np.asarray(compute_sample_weight("balanced", self.truth), dtype=np.float64)
+        named = params.class_weights or {}
+        if unknown := sorted(named.keys() - set(self.classes.tolist())):
+            raise BadInput(f"class_weights: no training row has the class {unknown[0]!r}")
+        per_class = np.array([named.get(label, 1.0) for label in self.classes.tolist()])
+        weights = per_class[np.searchsorted(self.classes, self.truth)]
+        if params.balance_classes:
+            weights = weights * compute_sample_weight("balanced", self.truth)
+        return np.asarray(weights, dtype=np.float64)
 
     def seed_of(self, epoch: int) -> int:
         """Return the seed of an epoch. Since it is derived, no random state is carried between epochs."""
@@ -133,8 +142,12 @@ class Learner(Protocol):
 class LearnerSpec:
     """A learner in the registry: how it wants the rows encoded, and a function that creates it.
 
-    `start(params, training_data)` gets the validated hyperparameters. It may raise TooLargeToTrain.
+    `start(params, training_data)` gets the validated hyperparameters. It may raise TooLargeToTrain. With
+    `keeps_best_epoch`, the model is that of the epoch with the lowest validation loss, else that of the last
+    one. If an algorithm `divides_by_epochs`, more epochs divide the same work, and the model is the same.
     """
 
     shape: Shape
     start: Callable[[Any, TrainingData], Learner]
+    keeps_best_epoch: bool = True
+    divides_by_epochs: bool = False

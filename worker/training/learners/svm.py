@@ -1,4 +1,4 @@
-"""Linear models by stochastic gradient descent: logistic regression and the linear SVM."""
+"""The linear SVM, by stochastic gradient descent."""
 
 import copy
 from typing import Any, Final
@@ -7,48 +7,40 @@ import numpy as np
 from scipy import sparse
 from sklearn.linear_model import SGDClassifier, SGDRegressor
 
-from app.jobs.algorithms.catalogue import Name
 from app.jobs.algorithms.hyperparameters import Linear
 from app.models.versions import Task
 from worker.training.features import Matrix
 from worker.training.learners.learner import TrainingData
 
-# All have bounded gradients, so that an outlier, which scaling makes of rare values, cannot ruin the model.
-LOSSES: Final = {
-    (Name.LOGISTIC_REGRESSION, Task.CLASSIFICATION): "log_loss",
-    (Name.LINEAR_SVM, Task.CLASSIFICATION): "hinge",
-    (Name.LINEAR_SVM, Task.REGRESSION): "epsilon_insensitive",
-}
+# Both have bounded gradients, so that an outlier, which scaling makes of rare values, cannot ruin the model.
+LOSSES: Final = {Task.CLASSIFICATION: "hinge", Task.REGRESSION: "epsilon_insensitive"}
 
 EPSILON: Final = 0.05
 """Errors of a regression below this share of the target's standard deviation count as zero."""
 
 
-class LinearLearner:
-    """A linear model. The order of the rows in a pass depends on the seed, the epoch and the pass.
+class SvmLearner:
+    """A linear SVM. The order of the rows in a pass depends on the seed, the epoch and the pass.
 
-    The step size is the inverse of the mean squared length of a row. (With scikit-learn's default, "optimal",
-    the first steps are so large that all probabilities are 0 or 1 for many epochs: a log loss of 1.2 on the
-    digits, against 0.25.) With the hinge and epsilon-insensitive losses, constant steps do not converge, so
-    the weights are averaged from the second pass on.
+    The step size is the inverse of the mean squared length of a row. Constant steps do not converge, so the
+    weights are averaged from the second pass on.
     """
 
     ended = None
 
-    def __init__(self, name: Name, params: Linear, training_data: TrainingData) -> None:
-        loss = LOSSES[name, training_data.task]
+    def __init__(self, params: Linear, training_data: TrainingData) -> None:
         is_classifier = training_data.task is Task.CLASSIFICATION
         self._training_data = training_data
-        weights = training_data.weights(balance=params.balance_classes)
+        weights = training_data.weights(params)
         self._weights = None if weights is None else training_data.repeated(weights)
         self._sgd: Any = (SGDClassifier if is_classifier else SGDRegressor)(
-            loss=loss,
+            loss=LOSSES[training_data.task],
             penalty=params.penalty,
             alpha=params.alpha,
             l1_ratio=params.l1_ratio,
             learning_rate="constant",
             eta0=params.step / _mean_squared_length(training_data.rows),
-            average=False if loss == "log_loss" else len(training_data.truth),
+            average=len(training_data.truth),
             **({} if is_classifier else {"epsilon": EPSILON}),
         )
 

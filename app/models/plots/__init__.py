@@ -1,0 +1,1 @@
+"""Plots of reports, as PNG and SVG."""

@@ -1,0 +1,1 @@
+"""Reports of trained versions, and the model cards made of them."""

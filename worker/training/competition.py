@@ -1,0 +1,213 @@
+"""Compare candidates by cross-validation on a sample of the rows, in rounds that fewer and fewer survive.
+
+All decisions follow from rows, params and seed, not from the time that anything takes. With few
+candidates there is one round. With more, each round keeps the best third of the candidates and
+takes three times the rows (successive halving: Jamieson and Talwalkar, 2016).
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from app.jobs.searches.halving import KEPT, contestants_of_rounds
+from app.jobs.searches.space import LOWER_IS_BETTER
+from app.models.versions import Task
+from worker.context import BadInput
+from worker.training import learners, measuring
+from worker.training.candidates import Candidate
+from worker.training.checkpoint import CandidateRecord
+from worker.training.features import without_warnings
+from worker.training.fit import Diverged, Encoded, encode, training_data
+from worker.training.fitted import FittedModel
+from worker.training.learners import Learner
+from worker.training.memory import TooLargeToTrain
+from worker.training.plan import Plan
+from worker.training.split import Purpose, Rows
+
+SAMPLE_ROWS: Final = 5000
+"""The rows of the last round."""
+
+MIN_SAMPLE_ROWS: Final = 200
+"""The least rows of a round, if there are as many."""
+
+FEW_ROWS: Final = 2000
+"""Below, three folds instead of two: each row more to learn from counts."""
+
+REGRESSION_METRICS: Final = frozenset({"r2", "rmse", "mae"})
+
+IMBALANCE: Final = 0.75
+"""From this share of the most frequent class on, F1 compares candidates: accuracy says little."""
+
+
+class Competition:
+    """Candidates that compete on rows of a plan. Call `compare_next` until `is_finished`."""
+
+    def __init__(
+        self, plan: Plan, candidates: Sequence[Candidate], rows: Rows, records: Sequence[CandidateRecord] = ()
+    ) -> None:
+        """Start a competition, or resume it after these records.
+
+        Raises BadInput if the metric is for another task.
+        """
+        self.metric: Final = plan.metric or _default_metric(plan, rows)
+        is_of_regression = self.metric in REGRESSION_METRICS
+        if is_of_regression is not (plan.target.task is Task.REGRESSION):
+            raise BadInput(f"search: the metric {self.metric} is not for {plan.target.task}; choose another")
+        self.records: Final = list(records)
+        self._plan = plan
+        self._candidates = candidates
+        self._rows = rows
+        self._rounds = contestants_of_rounds(len(candidates)) if len(candidates) > 1 else ()
+        self._encoded: dict[tuple[int, Any, int], Encoded] = {}
+
+    @property
+    def steps(self) -> int:
+        """How many comparisons there are in all rounds."""
+        return sum(self._rounds)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every round has ended."""
+        return len(self.records) >= self.steps
+
+    @property
+    def ranking(self) -> list[int]:
+        """The numbers of the candidates, the best first: by their last round, and by the score in it."""
+        latest = {record.candidate: record for record in self.records}
+        return sorted(
+            range(len(self._candidates)),
+            key=lambda number: self._order(latest[number]) if number in latest else (0, 0.0, number),
+        )
+
+    @property
+    def leaderboard(self) -> list[CandidateRecord]:
+        """The last record of each candidate, the best first."""
+        latest = {record.candidate: record for record in self.records}
+        return [latest[number] for number in self.ranking if number in latest]
+
+    def compare_next(self) -> CandidateRecord:
+        """Measure the next candidate of the round; one that fails has no score."""
+        started = time.perf_counter()
+        in_round, position = self._next()
+        number = self._contestants(in_round)[position]
+        candidate = self._candidates[number]
+        folds = self._folds(in_round)
+        score, failure = None, None
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                scores = [self._score(candidate, in_round, index, *fold) for index, fold in enumerate(folds)]
+            found = [value for value in scores if value is not None]
+            score = float(np.mean(found)) if found else None
+        except (TooLargeToTrain, Diverged, BadInput) as error:
+            failure = error.message
+        record = CandidateRecord(
+            candidate=number,
+            round=in_round + 1,
+            algorithm=candidate.algorithm,
+            params=candidate.params.model_dump(),
+            rows=sum(len(fold[1]) for fold in folds) if len(folds) > 1 else sum(map(len, folds[0])),
+            folds=len(folds),
+            metric=self.metric,
+            score=score,
+            seconds=round(time.perf_counter() - started, 4),
+            failure=failure,
+        )
+        self.records.append(record)
+        if position + 1 == self._rounds[in_round]:
+            self._encoded.clear()
+        return record
+
+    def describe(self, winner: int) -> str:
+        """Return why this candidate was chosen, as a sentence."""
+        last = max(record.round for record in self.records)
+        finalists = [
+            record
+            for record in sorted(self.records, key=self._order)
+            if record.round == last and record.score is not None
+        ]
+        if not any(record.candidate == winner for record in finalists):
+            return "The candidates could not be compared; this is the first one that could be trained."
+        best = next(record for record in finalists if record.candidate == winner)
+        rank = "Best" if best is finalists[0] else "Next best"
+        others = ", ".join(f"{one.algorithm} {one.score:.3f}" for one in finalists if one is not best)
+        how = f"{best.folds}-fold cross-validation on {best.rows} rows"
+        return f"{rank} {self.metric} of {len(self._candidates)} candidates in a {how}: {best.score:.3f}" + (
+            f"; {others}." if others else "."
+        )
+
+    def _order(self, record: CandidateRecord) -> tuple[int, float, int]:
+        """Return a key by which better records come first; of equals, the candidate that was named first."""
+        if record.score is None:
+            return (-record.round, np.inf, record.candidate)
+        sign = 1 if record.metric in LOWER_IS_BETTER else -1
+        return (-record.round, sign * record.score, record.candidate)
+
+    def _next(self) -> tuple[int, int]:
+        """Return the round and the position in it of the next comparison."""
+        left = len(self.records)
+        for in_round, count in enumerate(self._rounds):
+            if left < count:
+                return in_round, left
+            left -= count
+        raise RuntimeError("the competition has ended")
+
+    def _contestants(self, in_round: int) -> list[int]:
+        if in_round == 0:
+            return list(range(len(self._candidates)))
+        previous = sorted((one for one in self.records if one.round == in_round), key=self._order)
+        return [record.candidate for record in previous[: self._rounds[in_round]]]
+
+    def _folds(self, in_round: int) -> list[tuple[Rows, Rows]]:
+        """Return the rows to fit and to measure on: folds of the sample, or the validation rows if few."""
+        plan = self._plan
+        share = KEPT ** (len(self._rounds) - 1 - in_round)
+        count = min(len(self._rows), max(SAMPLE_ROWS // share, MIN_SAMPLE_ROWS))
+        sample = self._rows[:count]
+        try:
+            folds = list(plan.splitter.cross_validation(sample, 3 if count < FEW_ROWS else 2))
+        except BadInput:  # too few groups or times
+            folds = []
+        folds = [fold for fold in folds if len(fold[1]) and self._can_learn(fold[0])]
+        return folds or [plan.splitter.divide(self._rows, 0.25, Purpose.VALIDATION)]
+
+    def _can_learn(self, rows: Rows) -> bool:
+        target = self._plan.target
+        return target.task is Task.REGRESSION or len(np.unique(target.values[rows])) > 1
+
+    def _score(
+        self, candidate: Candidate, in_round: int, index: int, train: Rows, held_out: Rows
+    ) -> float | None:
+        """Return the metric on the held-out rows. Raises TooLargeToTrain and Diverged."""
+        plan, name = self._plan, candidate.algorithm
+        key = (in_round, learners.shape(name), index)
+        if key not in self._encoded:
+            self._encoded[key] = encode(plan, name, train)
+        encoded = self._encoded[key]
+        epochs = 1 if learners.divides_by_epochs(name) else plan.epochs
+        data = training_data(plan, name, train, encoded.rows, epochs)
+        learner: Learner = learners.start(name, candidate.params.for_competition(), data)
+        for epoch in range(1, epochs + 1):
+            if learner.ended:
+                break
+            learner.learn(epoch)
+        with without_warnings():
+            model = FittedModel(plan, encoded.transformer, learner.estimator())
+            predicted = model.held_out(held_out)
+        if isinstance(predicted.predicted, np.ndarray) and not np.isfinite(predicted.predicted).all():
+            raise Diverged(epochs)
+        return _finite(measuring.scores_of(plan, predicted)[self.metric])
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def _default_metric(plan: Plan, rows: Rows) -> str:
+    if plan.target.task is Task.REGRESSION:
+        return "r2"
+    counts = np.unique(plan.target.values[rows], return_counts=True)[1]
+    return "f1_macro" if counts.max() >= IMBALANCE * counts.sum() else "accuracy"
