@@ -7,10 +7,12 @@ from typing import Final
 from uuid import UUID
 
 from app.core import metrics, tracing
+from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.turns import MAX_AT_ONCE
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 from app.quotas import queries as quotas
 
@@ -29,11 +31,13 @@ class Claimer:
         kinds: tuple[str, ...],
         *,
         max_running: int = 0,
+        order: ClaimOrder = ClaimOrder.TURNS,
     ) -> None:
         """Run at most `max_running` jobs of an owner at a time, unless another number is set for the owner.
 
         0 means no limit.
         """
+        self._order = order
         self._database = database
         self._max_running = max_running
         self._is_limited = bool(max_running)
@@ -70,21 +74,23 @@ class Claimer:
         found: list[ClaimedJob] = []
         is_limited = await self._is_any_owner_limited(unit)
         while len(found) < limit:
+            wanted = 1 if is_limited else min(limit - len(found), MAX_AT_ONCE)
             claimed = await transitions.claim(
                 unit,
                 queue=queue,
                 kinds=self._kinds,
                 worker_id=self._worker_id,
-                limit=limit,
+                limit=wanted,
                 max_running=self._max_running if is_limited else None,
+                order=self._order,
             )
             found += claimed
-            if not claimed or not is_limited:
+            if len(claimed) < wanted:
                 break
         return found
 
     async def _is_any_owner_limited(self, unit: UnitOfWork) -> bool:
-        """Whether jobs are to be claimed one by one: without limits, one statement claims for all slots."""
+        """Whether jobs are to be claimed one by one: without limits, a statement claims for several slots."""
         now = asyncio.get_running_loop().time()
         if not self._max_running and now - self._looked_at >= LOOK_SECONDS:
             self._is_limited = await quotas.limits_running_jobs(unit.connection)

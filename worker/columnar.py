@@ -44,6 +44,12 @@ class TableRows(Sequence[dict[str, Any]]):
         """Return the values of a column with texts exactly as the file has them, like `3.10`."""
         return self._column(name, reading.as_written)
 
+    def to_vector(self, name: str) -> npt.NDArray[np.float64] | None:
+        """Return one column as floats, NaN for null; None unless the table has it and it is numeric."""
+        if name not in self._table.column_names:
+            return None
+        return _to_floats(self._table.schema.field(name), self._table.column(name))
+
     def _column(self, name: str, read: Callable[[pa.Table, int], list[Any]]) -> list[Any]:
         if name not in self._table.column_names:
             return [None] * len(self)

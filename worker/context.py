@@ -1,6 +1,7 @@
 """The handler's interface to its job: read params and rows, resume, commit batches, hand over files."""
 
 import hashlib
+import io
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from time import perf_counter, time_ns
-from typing import Any, Final, TypeAlias, assert_never
+from typing import Any, BinaryIO, Final, TypeAlias, assert_never
 from uuid import UUID
 
 import msgspec
@@ -94,13 +95,25 @@ class UnserialisableOutput(JobError):
 class Resume:
     """Where an attempt resumes: after `batch` committed batches and `done` committed rows, both 0 at first.
 
-    `errors` of those rows have an error instead of an output.
+    `errors` of those rows have an error instead of an output. `stored` is the last checkpoint, or its file if
+    it is large.
     """
 
     batch: int
     done: int
-    checkpoint: bytes | None
+    stored: bytes | Path | None
     errors: int = 0
+
+    @property
+    def checkpoint(self) -> bytes | None:
+        """The last committed checkpoint."""
+        return self.stored.read_bytes() if isinstance(self.stored, Path) else self.stored
+
+    def open_checkpoint(self) -> BinaryIO | None:
+        """Open the last committed checkpoint, which may be larger than memory; None if there is none."""
+        if isinstance(self.stored, Path):
+            return self.stored.open("rb")
+        return None if self.stored is None else io.BytesIO(self.stored)
 
 
 class JobContext:
@@ -125,6 +138,7 @@ class JobContext:
         self._artifacts: dict[str, str] = {}
         self._is_early = False
         self._unacknowledged: deque[tuple[int, float]] = deque()
+        self._moved: deque[tuple[int, Path]] = deque()
         self._last_batch: bytearray | None = None
         self._is_closed = False
         self._is_stop_requested = False
@@ -205,22 +219,22 @@ class JobContext:
         *,
         ids: Sequence[Any] | None = None,
         step: str = "",
-        checkpoint: bytes | None = None,
+        checkpoint: bytes | Path | None = None,
         data: Mapping[str, Any] | None = None,
         is_last: bool = False,
     ) -> None:
         """Commit one batch: a JSON value or a RowError for each row, in input order.
 
         `ids` are the rows' own ids, if they have some. `checkpoint` replaces the previous one in the same
-        transaction. `data` becomes part of the progress event. Set `is_last` when nothing is left to
-        compute: the worker then writes the batch and the result in one statement. Raises
-        UnserialisableOutput, and JobError `message_too_large`.
+        transaction; a file of the scratch folder is moved. `data` becomes part of the progress event. Set
+        `is_last` when nothing is left to compute: the worker then writes the batch and the result in one
+        statement. Raises UnserialisableOutput, and JobError `message_too_large`.
         """
         if self._is_closed or self._last_batch is not None:
             raise RuntimeError("commit was called after the last batch or after the handler returned")
         seconds = perf_counter() - self._computing_since
         errors = sum(isinstance(output, RowError) for output in outputs)
-        is_inline = checkpoint is None or len(checkpoint) <= MAX_INLINE_CHECKPOINT_BYTES
+        inline, name = (None, None) if checkpoint is None else self._store(checkpoint)
         try:
             batch = Batch(
                 index=self._next_batch,
@@ -229,8 +243,8 @@ class JobContext:
                 output=encoding.json_lines(outputs, self._done, ids),
                 step=encoding.plain_text(step),
                 seconds=seconds,
-                checkpoint=checkpoint if is_inline else None,
-                checkpoint_file=None if checkpoint is None or is_inline else self._write(checkpoint),
+                checkpoint=inline,
+                checkpoint_file=name,
                 data=None if data is None else encoding.plain_object(data),
                 errors=errors,
             )
@@ -281,10 +295,19 @@ class JobContext:
         self._is_closed = True
         return self._last_batch or b""
 
-    def _write(self, checkpoint: bytes) -> str:
+    def _store(self, checkpoint: bytes | Path) -> tuple[bytes | None, str | None]:
+        """Return a checkpoint as bytes if it is small, and otherwise the name of its file."""
         name = f"checkpoint-{self._next_batch}"
-        (self.scratch / name).write_bytes(checkpoint)
-        return name
+        if isinstance(checkpoint, Path):
+            if checkpoint.stat().st_size <= MAX_INLINE_CHECKPOINT_BYTES:
+                return checkpoint.read_bytes(), None
+            # It may be large: it is deleted once the worker has stored it.
+            self._moved.append((self._next_batch, checkpoint.rename(self.scratch / name)))
+        else:
+            if len(checkpoint) <= MAX_INLINE_CHECKPOINT_BYTES:
+                return checkpoint, None
+            (self.scratch / name).write_bytes(checkpoint)
+        return None, name
 
     def _may_run_ahead(self) -> bool:
         pending = self._unacknowledged
@@ -299,6 +322,8 @@ class JobContext:
             case Committed(index=index):
                 while self._unacknowledged and self._unacknowledged[0][0] <= index:
                     self._unacknowledged.popleft()
+                while self._moved and self._moved[0][0] <= index:
+                    self._moved.popleft()[1].unlink(missing_ok=True)
             case Stop():
                 self._is_stop_requested = True
             case Start() | Confine():
@@ -311,9 +336,9 @@ Handler: TypeAlias = Callable[[JobContext], Outcome | Coroutine[Any, Any, Outcom
 """The function that runs jobs of one kind. It may block or crash, since it runs in a child process."""
 
 
-def _checkpoint(start: Start) -> bytes | None:
+def _checkpoint(start: Start) -> bytes | Path | None:
     file = start.files.get(CHECKPOINT_FILE)
-    return start.checkpoint if file is None else Path(file.path).read_bytes()
+    return start.checkpoint if file is None else Path(file.path)
 
 
 # Cached, because stored files never change and a child opens the same ones for many jobs.

@@ -7,13 +7,15 @@ import structlog
 
 from app.core import failpoints, metrics
 from app.jobs.counting import count_rows
-from app.jobs.transition_types import ClaimedJob
+from app.jobs.transition_types import NOT_MEASURED, ClaimedJob
 from worker.children import messages
 from worker.children.encoding import MAX_TEXT_CHARACTERS
+from worker.children.inside import InsideChild
 from worker.children.messages import LocalFile
 from worker.children.pool import Child, ChildProtocolError
 from worker.files import Files
 from worker.lease import Lease
+from worker.measuring import measure
 from worker.report_writer import ReportWriter
 from worker.reports import Reports
 from worker.spans import Phases
@@ -36,7 +38,7 @@ class Conversation:
     def __init__(
         self,
         job: ClaimedJob,
-        child: Child,
+        child: Child | InsideChild,
         files: Files,
         reports: Reports,
         report_writer: ReportWriter,
@@ -72,6 +74,8 @@ class Conversation:
                 files=files,
                 scratch=None if self._child.folder is None else str(self._files.scratch(job)),
                 is_traced=self._phases.are_traced,
+                failures=job.failures,
+                is_profiled=job.is_profiled,
             )
         )
 
@@ -99,7 +103,10 @@ class Conversation:
         failpoints.reach("complete:after")
 
     async def _commit(self, batches: list[messages.Batch], done: messages.Done | None = None) -> None:
-        report = await self._reports.report(self._job, self._next_batch, batches, done)
+        measurements = NOT_MEASURED
+        if done is not None:
+            measurements = await measure(self._job, self._child, self._files, done)
+        report = await self._reports.report(self._job, self._next_batch, batches, done, measurements)
         completion = None if done is None else await self._reports.completion(self._job, done)
         await self._report_writer.advance(report, completion)
         self._next_batch += len(batches)

@@ -7,8 +7,8 @@ from app.core.config import Settings
 from app.core.errors import AppError
 from app.jobs.transition_types import ClaimedJob
 from worker.children import messages
+from worker.children.disk_usage import MAX_FILES
 from worker.children.pool import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
-from worker.children.usage import MAX_FILES
 from worker.files import FileFault
 from worker.report_writer import Unstorable
 

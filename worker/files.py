@@ -23,6 +23,8 @@ import structlog
 from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage import BLOCK_BYTES, Storage
+from app.jobs.profiles.profile import MAX_BYTES as MAX_PROFILE_BYTES
+from app.jobs.results import files_prefix
 from app.jobs.transition_types import Batch, ClaimedJob
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
@@ -139,15 +141,34 @@ class Files:
 
     async def store(self, job: ClaimedJob, prefix: str, name: str, local_name: str) -> StoredFile:
         """Upload a file from an attempt's scratch folder, under a key of that attempt. Raises FileFault."""
+        return await self.store_as(job, f"{prefix}/{job.id}/{job.attempt}/{name}", name, local_name)
+
+    async def store_as(self, job: ClaimedJob, key: str, name: str, local_name: str) -> StoredFile:
+        """Upload a file from an attempt's scratch folder, under a new key. Raises FileFault."""
         try:
             descriptor = _open_beneath(self.scratch(job), local_name)
         except (OSError, ValueError):
             message = f"The handler did not write the file {name!r} into its scratch folder."
             raise FileFault("missing_file", message, is_retryable=False) from None
         try:
-            return await self._put(f"{prefix}/{job.id}/{job.attempt}/{name}", descriptor)
+            return await self._put(key, descriptor)
         finally:
             os.close(descriptor)
+
+    async def store_profile(self, job: ClaimedJob, local_name: str) -> str | None:
+        """Upload the profile of an attempt, and return its key.
+
+        Returns None if the child has not written one, if it is too large, or if storage is unavailable: no
+        attempt fails for its profile.
+        """
+        key = profile_key(job.id, job.attempt)
+        try:
+            content = await asyncio.to_thread(_read_beneath, self.scratch(job), local_name, MAX_PROFILE_BYTES)
+            await self._storage.put(key, content)
+        except (OSError, ValueError, StorageUnavailable) as error:
+            log.warning("profile_not_stored", error=repr(error))
+            return None
+        return key
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Delete files that nothing refers to any more. The sweep deletes them if storage is unavailable."""
@@ -240,6 +261,15 @@ def _open_beneath(folder: Path, name: str) -> int:
     return descriptor
 
 
+def _read_beneath(folder: Path, name: str, max_bytes: int) -> bytes:
+    """Return the content of a file below a folder. Raises OSError, ValueError."""
+    with os.fdopen(_open_beneath(folder, name), "rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise ValueError(f"{name} has more than {max_bytes} bytes")
+    return content
+
+
 async def _blocks(descriptor: int) -> AsyncIterator[bytes]:
     while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
         yield block
@@ -285,6 +315,11 @@ def own_folder(folder: Path) -> None:
 def part_key(job_id: UUID, attempt: int, index: int) -> str:
     """Return the storage key of a part file. It contains the attempt, so that a zombie overwrites nothing."""
     return f"jobs/{job_id}/{attempt}/part-{index}"
+
+
+def profile_key(job_id: UUID, attempt: int) -> str:
+    """Return the storage key of the profile of an attempt."""
+    return f"{files_prefix(job_id)}/{attempt}/profile"
 
 
 def _missing(name: str) -> FileFault:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import asyncpg
@@ -24,7 +24,10 @@ from app.core.errors import DatabaseUnavailable
 from app.core.redis import UNREACHABLE, Availability
 from app.core.signing import HintSigner
 from app.jobs.workers import commands as workers
-from app.jobs.workers.commands import HeldJob, WorkerIdentity
+from app.jobs.workers.commands import UNKNOWN_LOAD, HeldJob, WorkerIdentity, WorkerLoad
+
+LOAD_SECONDS: Final = 5.0
+"""How often the load is measured: that takes longer than a renewal."""
 
 log = structlog.get_logger(__name__)
 
@@ -56,13 +59,32 @@ class Lease:
     report_writer: Releaser
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
+    measure_load: Callable[[], WorkerLoad] = field(default=lambda: UNKNOWN_LOAD, kw_only=True)
+    load_seconds: float = field(default=LOAD_SECONDS, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
     _ending: set[tuple[UUID, int]] = field(default_factory=set)
     _claimed: set[tuple[UUID, int]] = field(default_factory=set)
-    _unknown: set[tuple[UUID, int]] = field(default_factory=set)
+    _claiming: dict[object, float] = field(default_factory=dict)
+    """When each claim that is in flight was sent."""
+
+    _unknown: dict[tuple[UUID, int], float] = field(default_factory=dict)
+    """When a renewal first listed each attempt that this worker does not know."""
+
     _renew_now: asyncio.Event = field(default_factory=asyncio.Event)
     _connection: asyncpg.Connection | None = None
+    _load: WorkerLoad = UNKNOWN_LOAD
+    _load_measured_at: float = -math.inf
     _renewed_at: float | None = None
+
+    @contextmanager
+    def claiming(self) -> Iterator[None]:
+        """Record during the body that a claim is in flight: the attempts that it starts are not known yet."""
+        claim = object()
+        self._claiming[claim] = self.clock()
+        try:
+            yield
+        finally:
+            del self._claiming[claim]
 
     @contextmanager
     def tracking_claim(self, job_id: UUID, attempt: int) -> Iterator[None]:
@@ -164,7 +186,7 @@ class Lease:
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            running = await workers.renew(await self._connect(), self.worker)
+            running = await workers.renew(await self._connect(), self.worker, self._current_load())
         self._renewed_at = asked_at
         listed = {(job.id, job.attempt): job for job in running}
         for key, revocable in asked.items():
@@ -179,13 +201,23 @@ class Lease:
                 revocable.revoke_as_cancelled()
         await self._release_unknown(listed)
 
+    def _current_load(self) -> WorkerLoad:
+        """Return the load, which is measured less often than the lease is renewed."""
+        if self.clock() - self._load_measured_at >= self.load_seconds:
+            self._load_measured_at = self.clock()
+            self._load = self.measure_load()
+        return self._load
+
     async def _release_unknown(self, listed: dict[tuple[UUID, int], HeldJob]) -> None:
-        """Release jobs that were unknown twice in a row: no reply to their claim can still be on its way."""
+        """Release jobs that were unknown twice in a row and that no claim in flight can have started."""
+        now = self.clock()
+        oldest_claim = min(self._claiming.values(), default=math.inf)
         unknown = listed.keys() - self._held.keys() - self._claimed
-        for job_id, attempt in unknown & self._unknown:
+        lost = {key for key in unknown if self._unknown.get(key, math.inf) < oldest_claim}
+        self._unknown = {key: self._unknown.get(key, now) for key in unknown - lost}
+        for job_id, attempt in lost:
             log.warning("claim_reply_lost", job_id=job_id, attempt=attempt)
             await self.report_writer.release(job_id, attempt)
-        self._unknown = unknown - self._unknown
 
     async def _connect(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import structlog
@@ -14,9 +15,10 @@ from app.core.backoff import delay_seconds
 from app.core.component import Component
 from app.core.config import Settings
 from app.core.errors import ConfigurationError, DatabaseUnavailable
+from app.core.mail import Mailer, MailServer
 from app.core.resources import Resources, open_resources
 from app.core.sandbox import confinement
-from app.jobs import completions
+from app.jobs import completions, lane
 from app.jobs.counting import JobSeries
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
@@ -24,12 +26,15 @@ from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
-from worker import plugins
+from worker import handlers, plugins
+from worker.children.inside import InsideHandler
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
 from worker.files import Files, default_folder
+from worker.handlers import INSIDE
 from worker.lease import Lease
+from worker.load import LoadMeter
 from worker.readiness import Readiness
 from worker.report_writer import ReportWriter
 from worker.run_next import Runner
@@ -46,7 +51,8 @@ async def work(settings: Settings) -> None:
     readiness = Readiness(is_stopping=stopping.is_set)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    metrics.SLOTS.set(settings.worker_slots)
+    predict_slots = _predict_slots(settings)
+    metrics.SLOTS.set(settings.worker_slots + predict_slots)
     metrics.SLOTS_BUSY.set(0)
     metrics.CHILD_MEMORY_LIMIT_BYTES.set(settings.child_memory_limit_bytes)
     kinds = registry.load(settings.plugins)
@@ -56,7 +62,7 @@ async def work(settings: Settings) -> None:
         health_server.serving(settings.worker_port, lambda: readiness.status, setting="WORKER_PORT"),
         background.running(event_loop.measure_lag_forever()),
         ChildPool(
-            slots=settings.worker_slots,
+            slots=settings.worker_slots + predict_slots,
             memory_limit_bytes=settings.child_memory_limit_bytes,
             max_jobs_per_child=settings.child_max_jobs,
             max_file_bytes=settings.child_max_file_bytes,
@@ -71,8 +77,21 @@ async def work(settings: Settings) -> None:
         ) as files,
     ):
         _ensure_all_handled(kinds, children)
-        await _serve(resources, _identity(settings, kinds), kinds, children, files, stopping, readiness)
+        async with _mailer(settings) as mailer:
+            inside = handlers.inside(mailer)
+            identity = _identity(settings, [kind for kind in kinds if kind in inside or kind not in INSIDE])
+            await _serve(resources, identity, kinds, children, files, inside, stopping, readiness)
     log.info("worker_stopped")
+
+
+@asynccontextmanager
+async def _mailer(settings: Settings) -> AsyncIterator[Mailer | None]:
+    """Open the mailer; None if no SMTP server is set."""
+    if not settings.sends_mail:
+        yield None
+        return
+    async with Mailer(MailServer.from_settings(settings)) as mailer:
+        yield mailer
 
 
 def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None:
@@ -87,12 +106,13 @@ def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None
 
 def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
     """Check that each kind has a handler. Raises ConfigurationError."""
-    if missing := sorted(kinds.keys() - set(children.kinds)):
+    in_children = kinds.keys() - INSIDE.keys()
+    if missing := sorted(in_children - set(children.kinds)):
         names = ", ".join(missing)
         raise ConfigurationError(
             f"PLUGINS: no handler for jobs of kind {names}; add it to the plugin's HANDLERS"
         )
-    if missing := sorted(set(children.kinds) - kinds.keys()):
+    if missing := sorted(set(children.kinds) - in_children):
         names = ", ".join(missing)
         raise ConfigurationError(f"PLUGINS: no kind for the handler of {names}; add it to the plugin's KINDS")
 
@@ -103,6 +123,7 @@ async def _serve(
     kinds: Mapping[str, Kind],
     children: ChildPool,
     files: Files,
+    inside: Mapping[str, InsideHandler],
     stopping: asyncio.Event,
     readiness: Readiness,
 ) -> None:
@@ -120,6 +141,7 @@ async def _serve(
         settings.heartbeat_seconds,
         report_writer,
         lease_seconds=settings.lease_seconds,
+        measure_load=LoadMeter(lambda: children.pids).measure,
     )
     readiness.holds_lease = lambda: lease.is_current
     claimer = Claimer(
@@ -128,6 +150,7 @@ async def _serve(
         identity.id,
         identity.kinds,
         max_running=settings.max_running_jobs_per_user,
+        order=settings.claim_order,
     )
     runner = Runner(
         settings,
@@ -138,27 +161,38 @@ async def _serve(
         children,
         files,
         completions.load(settings.plugins, kinds),
+        inside,
     )
-    consumer = Consumer(
-        pool=resources.redis_pool,
-        availability=resources.redis,
-        queues=identity.queues,
-        slots=identity.slots,
-        run_next=runner.run_next,
-    )
-    maintenance = Maintenance(resources, JobSeries(kinds, identity.queues))
+    consumers = [
+        Consumer(
+            pool=resources.redis_pool,
+            availability=resources.redis,
+            queues=queues,
+            slots=slots,
+            run_next=runner.run_next,
+        )
+        for queues, slots in ((identity.queues, identity.slots), ((lane.QUEUE,), identity.predict_slots))
+        if slots
+    ]
+    maintenance = Maintenance(resources, kinds, JobSeries(kinds, identity.queues))
     async with background.running(report_writer.write_forever(), maintenance.run_forever()):
         if not await _register(lease, stopping):
             return
         log.info("children_confined", **confinement.mechanisms())
-        log.info("worker_started", queues=identity.queues, kinds=identity.kinds, slots=identity.slots)
+        log.info(
+            "worker_started",
+            queues=identity.queues,
+            kinds=identity.kinds,
+            slots=identity.slots,
+            predict_slots=identity.predict_slots,
+        )
         async with background.running(
             lease.keep_forever(),
             lease.listen_forever(resources.redis_pool, resources.redis, resources.signer),
         ):
-            async with background.running(consumer.consume_forever()):
+            async with background.running(*(consumer.consume_forever() for consumer in consumers)):
                 await stopping.wait()
-            await _drain(resources, identity, runner, consumer)
+            await _drain(resources, identity, runner, consumers)
         await _deregister(resources, identity)
 
 
@@ -178,30 +212,39 @@ async def _register(lease: Lease, stopping: asyncio.Event) -> bool:
     return False
 
 
-async def _drain(resources: Resources, identity: WorkerIdentity, runner: Runner, consumer: Consumer) -> None:
+async def _drain(
+    resources: Resources, identity: WorkerIdentity, runner: Runner, consumers: Sequence[Consumer]
+) -> None:
     """Let running jobs stop at their next commit. Release those that do not within DRAIN_SECONDS."""
-    log.info("worker_draining", running=len(consumer.tasks), seconds=resources.settings.drain_seconds)
+    log.info("worker_draining", running=_running(consumers), seconds=resources.settings.drain_seconds)
     runner.drain()
     try:
         async with resources.database.connection() as connection:
             await workers.mark_stopping(connection, identity.id)
     except DatabaseUnavailable:
         log.warning("drain_not_recorded")
-    if await _is_idle_within(resources.settings.drain_seconds, consumer):
+    if await are_idle_within(resources.settings.drain_seconds, consumers):
         return
-    log.info("worker_releasing", running=len(consumer.tasks))
+    log.info("worker_releasing", running=_running(consumers))
     runner.release_all()
-    if not await _is_idle_within(RELEASE_SECONDS, consumer):
-        log.warning("jobs_left_to_rescue", running=len(consumer.tasks))
-        for task in consumer.tasks.values():
+    if not await are_idle_within(RELEASE_SECONDS, consumers):
+        log.warning("jobs_left_to_rescue", running=_running(consumers))
+        tasks = [task for consumer in consumers for task in consumer.tasks.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*consumer.tasks.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _is_idle_within(seconds: float, consumer: Consumer) -> bool:
+def _running(consumers: Iterable[Consumer]) -> int:
+    return sum(len(consumer.tasks) for consumer in consumers)
+
+
+async def are_idle_within(seconds: float, consumers: Sequence[Consumer]) -> bool:
+    """Wait until no slot of any consumer is in use; return whether that took less than `seconds`."""
     try:
         async with asyncio.timeout(seconds):
-            await consumer.wait_idle()
+            for consumer in consumers:
+                await consumer.wait_idle()
     except TimeoutError:
         return False
     return True
@@ -215,14 +258,19 @@ async def _deregister(resources: Resources, identity: WorkerIdentity) -> None:
         log.warning("worker_not_deregistered")
 
 
-def _identity(settings: Settings, kinds: Mapping[str, Kind]) -> WorkerIdentity:
+def _identity(settings: Settings, kinds: Iterable[str]) -> WorkerIdentity:
     host = socket.gethostname()
     return WorkerIdentity(
         id=ids.new_id(),
         name=settings.worker_name or f"{host}-{os.getpid()}",
         host=host,
         pid=os.getpid(),
-        queues=settings.worker_queues,
+        queues=lane.queues_of_worker(settings.worker_queues),
         kinds=tuple(kinds),
         slots=settings.worker_slots,
+        predict_slots=_predict_slots(settings),
     )
+
+
+def _predict_slots(settings: Settings) -> int:
+    return settings.worker_predict_slots if lane.serves_lane(settings.worker_queues) else 0

@@ -14,6 +14,7 @@ BUILT_IN_HANDLERS: Final = "worker.handlers:HANDLERS"
 HEAVY: Final = (
     "worker.handlers.evaluate_model",
     "worker.handlers.inspect_model",
+    "worker.handlers.preprocess_dataset",
     "worker.handlers.train_model",
     "worker.runtimes.onnx.runtime",
     "worker.runtimes.sklearn.runtime",

@@ -26,7 +26,7 @@ from app.jobs import queries, transitions
 from app.jobs.completions import Completion
 from app.jobs.queries import AttemptState
 from app.jobs.states import FINAL, Status
-from app.jobs.transition_types import Report, TransitionResult
+from app.jobs.transition_types import NOT_MEASURED, Measurements, Report, TransitionResult
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 from app.quotas.errors import QuotaExceeded
 from app.quotas.service import StorageQuota
@@ -111,11 +111,11 @@ class ReportWriter:
         return waiting.completion is not None or self._must_be_checked(waiting)
 
     def _must_be_checked(self, waiting: _Waiting) -> bool:
-        """Whether the owner is so close to the quota that the report might exceed it."""
+        """Whether the report might exceed the owner's quota: near it, or with files of any size."""
         owner_id = waiting.report.owner_id
         if owner_id is None or self._quota is None:
             return False
-        return not self._quota.is_far_below(owner_id, adds_models=waiting.completion is not None)
+        return waiting.completion is not None or not self._quota.is_far_below(owner_id)
 
     async def fail(
         self,
@@ -126,6 +126,7 @@ class ReportWriter:
         traceback: str | None,
         is_retryable: bool,
         delay_seconds: float,
+        measurements: Measurements = NOT_MEASURED,
     ) -> None:
         """End an attempt that failed."""
         await self._end(
@@ -138,16 +139,35 @@ class ReportWriter:
                 traceback=traceback,
                 is_retryable=is_retryable,
                 delay_seconds=delay_seconds,
+                measurements=measurements,
             ),
         )
 
-    async def release(self, job_id: UUID, attempt: int) -> None:
-        """End an attempt unfinished, so that the job is pending again."""
-        await self._end("release", lambda unit: transitions.release(unit, job_id=job_id, attempt=attempt))
+    async def release(
+        self,
+        job_id: UUID,
+        attempt: int,
+        delay_seconds: float = 0.0,
+        measurements: Measurements = NOT_MEASURED,
+    ) -> None:
+        """End an attempt unfinished, so that the job is pending again, due after a delay."""
+        await self._end(
+            "release",
+            lambda unit: transitions.release(
+                unit,
+                job_id=job_id,
+                attempt=attempt,
+                delay_seconds=delay_seconds,
+                measurements=measurements,
+            ),
+        )
 
-    async def stop(self, job_id: UUID, attempt: int) -> None:
+    async def stop(self, job_id: UUID, attempt: int, measurements: Measurements = NOT_MEASURED) -> None:
         """End an attempt whose job is being cancelled."""
-        await self._end("stop", lambda unit: transitions.stop(unit, job_id=job_id, attempt=attempt))
+        await self._end(
+            "stop",
+            lambda unit: transitions.stop(unit, job_id=job_id, attempt=attempt, measurements=measurements),
+        )
 
     async def _end(
         self, name: str, change: Callable[[UnitOfWork], Awaitable[TransitionResult | None]]

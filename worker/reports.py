@@ -1,14 +1,18 @@
 """Turns what a child has sent into reports for Postgres, after it has put large outputs into storage."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import msgspec
 
+from app.core import ids
 from app.core.files import StoredFile
+from app.datasets import storage_keys
 from app.jobs.completions import COMPLETIONS, Completion, KindCompletion
-from app.jobs.transition_types import Batch, ClaimedJob, Report
+from app.jobs.transition_types import NOT_MEASURED, Batch, ClaimedJob, Measurements, Report
 from worker.children import messages
 from worker.children.pool import ChildProtocolError
 from worker.files import Files
@@ -18,6 +22,9 @@ MAX_RESULT_BYTES: Final = 1024 * 1024
 MAX_EVENT_BYTES: Final = 64 * 1024
 MAX_STEP_CHARACTERS: Final = 200
 """The result of a job and the data of its events are sent whole to every client that reads them."""
+
+DATASETS: Final = "datasets/"
+"""The artifacts `datasets/<output>/content` and `…/rows.parquet` become the files of a new dataset."""
 
 
 class Reports:
@@ -33,6 +40,7 @@ class Reports:
         first_batch: int,
         batches: Sequence[messages.Batch],
         done: messages.Done | None,
+        measurements: Measurements = NOT_MEASURED,
     ) -> Report:
         """Return the report of these batches, and of the result if the handler is done.
 
@@ -60,6 +68,7 @@ class Reports:
             result=None if done is None else done.result,
             is_early=done is not None and done.is_early,
             owner_id=job.owner_id,
+            measurements=measurements,
         )
 
     async def completion(self, job: ClaimedJob, done: messages.Done) -> Completion | None:
@@ -67,11 +76,21 @@ class Reports:
         complete = self._completions.get(job.kind)
         if complete is None:
             return None
-        artifacts = {
-            name: await self._files.store(job, "artifacts", name, local_name)
-            for name, local_name in done.artifacts.items()
-        }
+        artifacts = await self._store_all(job, done.artifacts)
         return partial(complete, job=job, artifacts=artifacts)
+
+    async def _store_all(self, job: ClaimedJob, artifacts: Mapping[str, str]) -> dict[str, StoredFile]:
+        """Store artifacts under keys of the attempt, and the files of new datasets under their ids."""
+        stored: dict[str, StoredFile] = {}
+        dataset_ids: dict[str, UUID] = defaultdict(ids.new_id)
+        for name, local_name in artifacts.items():
+            output, _, file = name.removeprefix(DATASETS).partition("/")
+            if name.startswith(DATASETS) and file in storage_keys.FILES:
+                key = storage_keys.file_key(dataset_ids[output], file)
+                stored[name] = await self._files.store_as(job, key, name, local_name)
+            else:
+                stored[name] = await self._files.store(job, "artifacts", name, local_name)
+        return stored
 
     async def _checkpoint(
         self, job: ClaimedJob, batches: Sequence[messages.Batch]

@@ -9,10 +9,11 @@ what to write. So there is one path out, however many ways lead to it.
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from time import perf_counter
+from types import MappingProxyType
 from typing import assert_never
 from uuid import UUID
 
@@ -28,10 +29,11 @@ from app.jobs.counting import FENCED, count_attempt
 from app.jobs.faults import fault_of
 from app.jobs.kinds.kind import Kind
 from app.jobs.states import Outcome
-from app.jobs.transition_types import ClaimedJob
+from app.jobs.transition_types import NOT_MEASURED, ClaimedJob, Measurements
 from app.quotas.errors import QuotaExceeded
 from worker import spans
 from worker.children import messages
+from worker.children.inside import InsideChild, InsideHandler
 from worker.children.messages import LocalFile, StopReason
 from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.tenancy import tenancy_of
@@ -41,6 +43,7 @@ from worker.conversation import Conversation
 from worker.failures import Failure
 from worker.files import FileFault, Files
 from worker.lease import Lease
+from worker.measuring import measure
 from worker.report_writer import Fenced, ReportWriter, Unstorable
 from worker.reports import Reports
 from worker.running_attempt import RunningAttempt
@@ -62,7 +65,9 @@ class Runner:
         children: ChildPool,
         files: Files,
         completions: Mapping[str, KindCompletion] = COMPLETIONS,
+        inside: Mapping[str, InsideHandler] = MappingProxyType({}),
     ) -> None:
+        """`inside` are the handlers that run in this process, by kind; all others run in children."""
         self._settings = settings
         self._kinds = kinds
         self._claimer = claimer
@@ -70,6 +75,7 @@ class Runner:
         self._lease = lease
         self._children = children
         self._files = files
+        self._inside = inside
         self._reports = Reports(files, completions)
         # By attempt: a worker that was frozen may claim a job again before it learns that it has lost it.
         self._running: dict[tuple[UUID, int], RunningAttempt] = {}
@@ -83,7 +89,8 @@ class Runner:
         if self._is_draining:
             return False
         try:
-            job = await self._claimer.claim(queue)
+            with self._lease.claiming():
+                job = await self._claimer.claim(queue)
         except DatabaseUnavailable:
             return False
         if job is None:
@@ -124,27 +131,33 @@ class Runner:
     async def _attempt(self, job: ClaimedJob) -> Outcome | None:
         """Run one attempt and record its outcome. Return None without recording if the worker has lost it."""
         try:
-            async with self._children.take(tenancy_of(job, self._kinds)) as child:
+            async with self._take_child(job) as child:
                 running = RunningAttempt(job, child)
                 with self._lease.holding(job.id, job.attempt, running), self._watch(running):
                     try:
                         return await self._with_files(job, child)
                     except ChildDied as death:
-                        return await self._end_by_death(job, death)
+                        return await self._end_by_death(job, death, child.measurements)
                     except Fenced:
                         tracing.mark_failed(KillReason.FENCED)
                         child.kill(KillReason.FENCED)
                         return None
                     except (ChildProtocolError, Unstorable) as error:
                         child.kill(KillReason.PROTOCOL)
-                        return await self._fail(job, Failure.from_error(error))
+                        return await self._fail(job, Failure.from_error(error), child.measurements)
                     except (FileFault, QuotaExceeded) as error:
                         child.kill(KillReason.CLOSING)
-                        return await self._fail(job, Failure.from_error(error))
+                        return await self._fail(job, Failure.from_error(error), child.measurements)
                     except AppError as error:  # from the completion; the handler has already ended
-                        return await self._fail(job, Failure.from_error(error))
+                        return await self._fail(job, Failure.from_error(error), child.measurements)
         except ChildStartFailed as error:
             return await self._fail(job, Failure.from_error(error))
+
+    def _take_child(self, job: ClaimedJob) -> AbstractAsyncContextManager[Child | InsideChild]:
+        handler = self._inside.get(job.kind)
+        if handler is not None:
+            return InsideChild(handler)
+        return self._children.take(tenancy_of(job, self._kinds))
 
     @contextmanager
     def _watch(self, running: RunningAttempt) -> Iterator[None]:
@@ -163,8 +176,10 @@ class Runner:
             for timer in timers:
                 timer.cancel()
 
-    async def _with_files(self, job: ClaimedJob, child: Child) -> Outcome:
+    async def _with_files(self, job: ClaimedJob, child: Child | InsideChild) -> Outcome:
         """Fetch the files of the job, run it, and clear its scratch folder."""
+        if isinstance(child, InsideChild):  # these kinds have no files, and write none
+            return await self._run_in_child(job, child, {})
         wanted = (
             job.files if job.checkpoint_file is None else {**job.files, CHECKPOINT_FILE: job.checkpoint_file}
         )
@@ -187,7 +202,9 @@ class Runner:
             child.add_exit_callback(partial(self._files.remove_child_folder, child.pid))
         self._files.assign_folder(job, child.pid)
 
-    async def _run_in_child(self, job: ClaimedJob, child: Child, files: dict[str, LocalFile]) -> Outcome:
+    async def _run_in_child(
+        self, job: ClaimedJob, child: Child | InsideChild, files: dict[str, LocalFile]
+    ) -> Outcome:
         """Run the handler to its end, and record the outcome."""
         with Phases(job) as phases:
             conversation = Conversation(
@@ -200,25 +217,31 @@ class Runner:
         match end:
             case messages.Done():
                 return Outcome.COMPLETED
-            case messages.Yielded():
-                await self._report_writer.release(job.id, job.attempt)
+            case messages.Yielded(delay_seconds=delay_seconds):
+                measurements = await measure(job, child, self._files, end)
+                # A child process may be in the hands of a user's file, and does not decide when it is due.
+                delay_seconds = delay_seconds if isinstance(child, InsideChild) else 0.0
+                await self._report_writer.release(job.id, job.attempt, delay_seconds, measurements)
                 return Outcome.RELEASED
             case messages.Failed():
-                return await self._fail(job, Failure.from_message(end))
+                measurements = await measure(job, child, self._files, end)
+                return await self._fail(job, Failure.from_message(end), measurements)
             case never:
                 assert_never(never)
 
-    async def _end_by_death(self, job: ClaimedJob, death: ChildDied) -> Outcome | None:
+    async def _end_by_death(
+        self, job: ClaimedJob, death: ChildDied, measurements: Measurements
+    ) -> Outcome | None:
         """Record the end of an attempt whose child has died, according to the kill reason."""
         match death.reason:
             case KillReason.FENCED:
                 tracing.mark_failed(KillReason.FENCED)
                 return None
             case KillReason.CANCELLED:
-                await self._report_writer.stop(job.id, job.attempt)
+                await self._report_writer.stop(job.id, job.attempt, measurements)
                 return Outcome.CANCELLED
             case KillReason.RELEASED:
-                await self._report_writer.release(job.id, job.attempt)
+                await self._report_writer.release(job.id, job.attempt, measurements=measurements)
                 return Outcome.RELEASED
             case (
                 KillReason.TIME_LIMIT
@@ -228,11 +251,13 @@ class Runner:
                 | KillReason.CLOSING
                 | None
             ):
-                return await self._fail(job, Failure.from_death(death, job, self._settings))
+                return await self._fail(job, Failure.from_death(death, job, self._settings), measurements)
             case never:
                 assert_never(never)
 
-    async def _fail(self, job: ClaimedJob, failure: Failure) -> Outcome:
+    async def _fail(
+        self, job: ClaimedJob, failure: Failure, measurements: Measurements = NOT_MEASURED
+    ) -> Outcome:
         tracing.mark_failed(failure.code)
         log.warning("attempt_failed", code=failure.code, reason=failure.message, traceback=failure.traceback)
         policy = self._kinds[job.kind].retry
@@ -248,6 +273,7 @@ class Runner:
                 base=policy.base_seconds or self._settings.retry_base_seconds,
                 maximum=policy.maximum_seconds or self._settings.retry_max_seconds,
             ),
+            measurements=measurements,
         )
         count_attempt(job.kind, Outcome.FAILED, fault_of(failure.code))
         return Outcome.FAILED

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from app.jobs.transition_types import ClaimedJob
 from worker.children import messages
+from worker.children.inside import InsideChild
 from worker.children.messages import StopReason
 from worker.children.pool import Child, KillReason
 
@@ -13,7 +14,7 @@ class RunningAttempt:
     """One attempt that runs here. To stop it at once, its child is killed with a reason."""
 
     job: ClaimedJob
-    child: Child
+    child: Child | InsideChild
 
     def revoke_as_fenced(self) -> None:
         """Stop at once: the worker has lost the attempt."""

@@ -1,6 +1,6 @@
 """Errors of datasets."""
 
-from app.core.errors import AppError, Conflict, NotFound, TooLarge, Unprocessable
+from app.core.errors import AppError, Conflict, NotFound, TooLarge, Unavailable, Unprocessable
 
 
 class DatasetNotFound(NotFound):
@@ -8,6 +8,10 @@ class DatasetNotFound(NotFound):
 
     code = "dataset_not_found"
     title = "Dataset not found"
+
+
+class NoDatasetOfThatName(DatasetNotFound):
+    """You have no dataset named {dataset!r}. `GET /datasets` lists yours."""
 
 
 class DatasetInUse(Conflict):
@@ -36,6 +40,14 @@ class DatasetRowsTooLarge(TooLarge):
 
     code = "dataset_rows_too_large"
     title = "Dataset rows too large"
+
+
+class ProfileFailed(Unavailable):
+    """Dataset {dataset_id} could not be profiled in {seconds} seconds and the memory for it. Sample it."""
+
+    code = "profile_failed"
+    title = "Profile failed"
+    retry_after = 60
 
 
 class UnsupportedFormat(AppError):

@@ -36,7 +36,7 @@ class DatasetImporter:
         memory.return_large_blocks_to_os()
         self._resources = resources
         self.bounds = bounds
-        self._queue = FairQueue(CONVERSIONS_AT_ONCE)
+        self.queue = FairQueue(CONVERSIONS_AT_ONCE)
         settings = resources.settings
         self._quota = StorageQuota.from_settings(settings)
         self.spools = Spools(per_user=settings.max_user_spool_bytes, in_total=settings.max_spool_bytes)
@@ -71,7 +71,7 @@ class DatasetImporter:
             finally:
                 spool.close()
             limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
-            async with self._queue.turn(owner_id):
+            async with self.queue.turn(owner_id):
                 converted = await conversion_process.convert(
                     content, file_format, rows, limits, self.bounds, options
                 )

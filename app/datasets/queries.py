@@ -4,12 +4,14 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from app.core import paging
 from app.core.paging import Page, to_page
 from app.core.sql import Statement
-from app.datasets.errors import DatasetNotFound
-from app.datasets.values import Dataset
+from app.datasets import storage_keys
+from app.datasets.errors import DatasetNotFound, NoDatasetOfThatName
+from app.datasets.values import Dataset, DatasetReference
 
 # One dataset, if this user owns it.
 _OWN: Final = Statement("SELECT * FROM datasets WHERE id = :dataset_id AND owner_id = :owner_id")
@@ -18,6 +20,10 @@ _OWN: Final = Statement("SELECT * FROM datasets WHERE id = :dataset_id AND owner
 _OWN_FOR_SHARE: Final = Statement(
     "SELECT * FROM datasets WHERE id = :dataset_id AND owner_id = :owner_id FOR SHARE"
 )
+
+# The newest dataset of an owner with this name.
+_NEWEST_ID: Final = Statement("""
+SELECT id FROM datasets WHERE owner_id = :owner_id AND name = :name ORDER BY id DESC LIMIT 1""")
 
 # The next datasets of an owner, newest first, as many as a page holds.
 _PAGE: Final = Statement(
@@ -29,13 +35,30 @@ _PAGE: Final = Statement(
     )
 )
 
+# The next datasets of an owner that have this name, newest first, as many as a page holds.
+_PAGE_OF_NAME: Final = Statement(
+    paging.bounded(
+        """SELECT * FROM datasets WHERE name = :name AND owner_id = :owner_id
+        AND (:before::uuid IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit""",
+        size="octet_length(columns::text)",
+        order="id DESC",
+    )
+)
+
 # The digest of the file that was uploaded.
 _SHA256: Final = Statement("SELECT sha256 FROM datasets WHERE id = :dataset_id")
 
-# How many unfinished jobs read a dataset.
-_UNFINISHED_JOBS: Final = Statement(
-    "SELECT count(*) FROM jobs WHERE dataset_id = :dataset_id AND status IN ('pending', 'running')"
-)
+# How many unfinished jobs read a dataset, as their main one or as one of their files?
+_UNFINISHED_JOBS: Final = Statement("""
+SELECT
+    (SELECT count(*) FROM jobs WHERE dataset_id = :dataset_id AND status IN ('pending', 'running'))
+    + (SELECT count(*) FROM jobs j
+        WHERE j.owner_id = :owner_id AND j.status IN ('pending', 'running')
+            AND j.dataset_id IS DISTINCT FROM :dataset_id
+            AND EXISTS (SELECT FROM jsonb_each(j.files) file WHERE file.value ->> 'key' = :rows_key))""")
+
+# The profile of a dataset, if it has been computed.
+_PROFILE: Final = Statement("SELECT profile FROM dataset_profiles WHERE dataset_id = :dataset_id")
 
 
 async def get(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) -> Dataset:
@@ -46,22 +69,38 @@ async def get(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) 
     return Dataset.from_row(row)
 
 
-async def get_for_job(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) -> Dataset:
+async def get_for_job(connection: asyncpg.Connection, owner_id: UUID, reference: DatasetReference) -> Dataset:
     """A dataset of this owner, protected from deletion until the caller's transaction ends.
 
-    Raises DatasetNotFound.
+    A name means the newest dataset of that name. Raises DatasetNotFound.
     """
-    row = await _OWN_FOR_SHARE.fetchrow(connection, owner_id=owner_id, dataset_id=dataset_id)
+    if isinstance(reference, str):
+        return await _newest_for_job(connection, owner_id, reference)
+    row = await _OWN_FOR_SHARE.fetchrow(connection, owner_id=owner_id, dataset_id=reference)
     if row is None:
-        raise DatasetNotFound(dataset_id=str(dataset_id))
+        raise DatasetNotFound(dataset_id=str(reference))
     return Dataset.from_row(row)
 
 
+async def _newest_for_job(connection: asyncpg.Connection, owner_id: UUID, name: str) -> Dataset:
+    # One statement that orders and locks would find none if the newest is deleted while it waits.
+    while (newest := await _NEWEST_ID.fetchval(connection, owner_id=owner_id, name=name)) is not None:
+        row = await _OWN_FOR_SHARE.fetchrow(connection, owner_id=owner_id, dataset_id=newest)
+        if row is not None:
+            return Dataset.from_row(row)
+    raise NoDatasetOfThatName(dataset=name)
+
+
 async def page(
-    connection: asyncpg.Connection, owner_id: UUID, *, before: UUID | None, limit: int
+    connection: asyncpg.Connection, owner_id: UUID, *, name: str | None, before: UUID | None, limit: int
 ) -> Page[Dataset]:
-    """The datasets of an owner, newest first, starting after the one with the id `before`."""
-    rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, limit=limit + 1)
+    """The datasets of an owner, or those with a name, newest first, after the one with the id `before`."""
+    if name is None:
+        rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, limit=limit + 1)
+    else:
+        rows = await _PAGE_OF_NAME.fetch(
+            connection, owner_id=owner_id, name=name, before=before, limit=limit + 1
+        )
     return to_page(rows, limit, Dataset.from_row)
 
 
@@ -71,7 +110,18 @@ async def sha256(connection: asyncpg.Connection, dataset_id: UUID) -> str | None
     return digest
 
 
-async def unfinished_jobs(connection: asyncpg.Connection, dataset_id: UUID) -> int:
-    """How many pending or running jobs read a dataset."""
-    count: int = await _UNFINISHED_JOBS.fetchval(connection, dataset_id=dataset_id)
+async def unfinished_jobs(connection: asyncpg.Connection, owner_id: UUID, dataset_id: UUID) -> int:
+    """How many pending or running jobs read a dataset of this owner."""
+    count: int = await _UNFINISHED_JOBS.fetchval(
+        connection,
+        owner_id=owner_id,
+        dataset_id=dataset_id,
+        rows_key=storage_keys.rows_key(dataset_id),
+    )
     return count
+
+
+async def profile(connection: asyncpg.Connection, dataset_id: UUID) -> bytes | None:
+    """The profile of a dataset as JSON; None if it has not been computed."""
+    found = await _PROFILE.fetchval(connection, dataset_id=dataset_id)
+    return None if found is None else msgspec.json.encode(found)

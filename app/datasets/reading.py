@@ -1,6 +1,6 @@
 """Reads the rows of a dataset by range. Imported by children of workers, so it needs only pyarrow."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -105,6 +105,36 @@ class RowReader:
             return empty if wanted is None else empty.select(list(wanted))
         return pa.concat_tables(parts)
 
+    def pieces(
+        self, first: int, count: int, columns: Sequence[str] | None = None
+    ) -> Iterator[tuple[int, pa.Table]]:
+        """At most `count` rows from row `first` on, in pieces within one row group, each with its first row.
+
+        So only as much is in memory as one row group holds, however large the rows are.
+        """
+        end = min(first + count, len(self))
+        while first < end:
+            group_end = self._starts[bisect_right(self._starts, first)]
+            piece_end = min(end, group_end)
+            yield first, self.table(first, piece_end - first, columns)
+            first = piece_end
+
+    def take(self, rows: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """These rows, whose numbers ascend, of some columns."""
+        parts = [self.table(0, 0, columns)]
+        start = 0
+        while start < len(rows):
+            index = bisect_right(self._starts, rows[start]) - 1
+            end = bisect_left(rows, self._starts[index + 1], start)
+            inside = [row - self._starts[index] for row in rows[start:end]]
+            parts.append(self._group(index, tuple(columns)).take(pa.array(inside, pa.int64())))
+            start = end
+        return pa.concat_tables(parts)
+
+    def rows_in_group(self, first: int) -> int:
+        """How many rows from row `first` on are in its row group: as many as are read at once."""
+        return self._starts[bisect_right(self._starts, first)] - first
+
     def _group(self, index: int, wanted: tuple[str, ...] | None) -> pa.Table:
         if self._kept is None or self._kept[:2] != (index, wanted):
             self._kept = None  # freed before the next one is read: only one fits in memory
@@ -114,10 +144,16 @@ class RowReader:
         return self._kept[2]
 
 
-def objects(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows of a table as JSON values."""
+def values(table: pa.Table, index: int) -> list[Any]:
+    """One column of a table as JSON values."""
+    column = table.schema.field(index)
+    return _plain(column)(typed(column, table.column(index)))
+
+
+def objects(table: pa.Table, read: Callable[[pa.Table, int], list[Any]] = values) -> list[dict[str, Any]]:
+    """The rows of a table as JSON values. `read` returns the values of one column."""
     names = table.column_names
-    by_column = [values(table, index) for index in range(table.num_columns)]
+    by_column = [read(table, index) for index in range(table.num_columns)]
     return [dict(zip(names, row, strict=True)) for row in zip(*by_column, strict=True)]
 
 
@@ -128,10 +164,19 @@ def _raw_values(table: pa.Table, index: int) -> list[Any]:
     return [None if text is None else msgspec.Raw(text.encode()) for text in table.column(index).to_pylist()]
 
 
-def values(table: pa.Table, index: int) -> list[Any]:
-    """One column of a table as JSON values."""
-    column = table.schema.field(index)
-    return _plain(column)(typed(column, table.column(index)))
+def as_stored(table: pa.Table, index: int) -> list[Any]:
+    """One column as JSON values, with each cell as text if its type would lose how it was written."""
+    if columns.json_type(table.schema.field(index)) is not None:
+        return _raw_values(table, index)
+    return _to_list(table.column(index))
+
+
+def as_cells(table: pa.Table, index: int) -> list[Any]:
+    """One column as cells of a CSV file: as written in the upload, lists and objects as JSON text."""
+    column, stored = table.schema.field(index), table.column(index)
+    if columns.json_type(column) is not None:
+        return list(stored.to_pylist())
+    return values_as_written(column, stored)
 
 
 def as_written(table: pa.Table, index: int) -> list[Any]:

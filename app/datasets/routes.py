@@ -27,7 +27,7 @@ from app.datasets import (
     upload_options,
     views,
 )
-from app.datasets.deps import ImporterDep
+from app.datasets.deps import ImporterDep, ProfilerDep
 from app.datasets.errors import (
     BadHeader,
     BadOptions,
@@ -35,12 +35,13 @@ from app.datasets.errors import (
     DatasetNotFound,
     DatasetRowsTooLarge,
     DatasetTooLarge,
+    ProfileFailed,
     TooManyDatasetRows,
     UnsupportedFormat,
 )
 from app.datasets.reading import RowReader
-from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetView
-from app.datasets.values import Dataset, Format
+from app.datasets.schemas import DatasetPage, DatasetPreview, DatasetProfile, DatasetView
+from app.datasets.values import MAX_NAME_LENGTH, Dataset, Format
 from app.http import files, problems
 from app.http.body import CleanStr
 from app.http.conditional import ConditionsDep
@@ -53,7 +54,6 @@ from app.quotas.errors import QuotaExceeded
 from app.uploads import multipart
 from app.uploads.errors import BadCompression, BadFile, BadRow, BadUpload, SpoolFull, UploadStalled
 
-MAX_NAME_LENGTH: Final = 200
 MAX_PREVIEW_ROWS: Final = 100
 PREVIEW_BYTES: Final = 1024 * 1024
 _MAX_SHOWN: Final = 100
@@ -68,12 +68,34 @@ _EXAMPLE: Final = {
     "columns": [{"name": "text", "type": "text"}, {"name": "stars", "type": "integer"}],
     "options": {"delimiter": ",", "encoding": "utf-8", "null_values": [], "columns": {}},
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "lineage": None,
     "created_at": "2026-01-31T12:00:00Z",
     "links": {
         "self": f"/datasets/{_EXAMPLE_ID}",
         "preview": f"/datasets/{_EXAMPLE_ID}/preview",
         "content": f"/datasets/{_EXAMPLE_ID}/content",
     },
+}
+_PROFILE_EXAMPLE: Final = {
+    "rows": 2,
+    "duplicate_rows": 0,
+    "columns": [
+        {
+            "name": "stars",
+            "type": "integer",
+            "missing": 0,
+            "unique": 2,
+            "min": 2,
+            "max": 5,
+            "mean": 3.5,
+            "std": 2.1213203435596424,
+            "quantiles": {"0.05": 2.15, "0.25": 2.75, "0.5": 3.5, "0.75": 4.25, "0.95": 4.85},
+            "histogram": None,
+            "lengths": None,
+            "most_frequent": [{"value": 5, "count": 1}, {"value": 2, "count": 1}],
+            "warnings": [],
+        }
+    ],
 }
 _NOT_FOUND: Final = DatasetNotFound(dataset_id=_EXAMPLE_ID)
 _FILE_MISSING: Final = FileMissing(key=f"datasets/{_EXAMPLE_ID}/content")
@@ -214,11 +236,15 @@ async def list_datasets(
     user: DatasetsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
+    name: Annotated[
+        CleanStr | None,
+        Query(min_length=1, max_length=MAX_NAME_LENGTH, description="Only datasets with this name."),
+    ] = None,
 ) -> DatasetPage:
-    """Returns one page of your datasets."""
+    """Returns one page of your datasets. Several may have the same name: jobs read the newest."""
     before = wanted.before
     async with database.connection() as connection:
-        page = await queries.page(connection, user.id, before=before, limit=wanted.limit)
+        page = await queries.page(connection, user.id, name=name, before=before, limit=wanted.limit)
     return views.dataset_page(page)
 
 
@@ -257,6 +283,30 @@ async def preview_dataset(
     first_rows = await asyncio.to_thread(_first_rows, resources.storage, dataset.file.key, rows)
     preview = {"columns": dataset.columns, "rows": first_rows, "total": dataset.rows}
     return Response(msgspec.json.encode(preview), media_type="application/json")
+
+
+@router.get(
+    "/{dataset_id}/profile",
+    operation_id="profileDataset",
+    summary="Profile a dataset",
+    response_model=DatasetProfile,
+    responses={
+        200: {"content": {"application/json": {"example": _PROFILE_EXAMPLE}}},
+        **problems.responses(
+            _NOT_FOUND,
+            _FILE_MISSING,
+            ProfileFailed(dataset_id=_EXAMPLE_ID, seconds=300),
+            SpoolFull(whose="Your", limit=4 * 1024**3),
+            StorageUnavailable,
+        ),
+    },
+)
+async def profile_dataset(dataset_id: DatasetId, user: DatasetsReader, profiler: ProfilerDep) -> Response:
+    """Returns types, missing and distinct values, statistics, frequent values and warnings of each column.
+
+    The first request computes the profile, which takes seconds for a million rows; later ones return it.
+    """
+    return Response(await profiler.profile(user.id, dataset_id), media_type="application/json")
 
 
 @router.get(
@@ -347,13 +397,11 @@ def _printable(name: str) -> str:
 
 
 def _first_rows(storage: Storage, key: str, count: int) -> list[msgspec.Raw]:
-    try:
-        with RowReader(storage.local_path(key) or storage.reader(key)) as reader:
-            return reader.first_rows(count, PREVIEW_BYTES)
-    except FileNotFoundError as error:
-        raise FileMissing(key=key) from error
-    except OSError as error:
-        raise StorageUnavailable from error
+    with (
+        stored_files.as_storage_errors(key),
+        RowReader(storage.local_path(key) or storage.reader(key)) as reader,
+    ):
+        return reader.first_rows(count, PREVIEW_BYTES)
 
 
 def _filename(dataset: Dataset) -> str:

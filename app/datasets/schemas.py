@@ -34,6 +34,25 @@ class OptionsView(TypedDict):
     columns: dict[str, Declared]
 
 
+class OriginView(TypedDict):
+    """A dataset from which another was made. It may have been deleted since."""
+
+    dataset_id: UUID
+    sha256: str
+
+
+class LineageView(TypedDict):
+    """How a job made a dataset: from which datasets and by which steps. `output` is the part of a split."""
+
+    job_id: UUID
+    dataset_id: UUID
+    sha256: str
+    joined: list[OriginView]
+    steps: list[dict[str, Any]]
+    output: str | None
+    code_version: str
+
+
 class DatasetLinks(TypedDict):
     """Links of a dataset."""
 
@@ -43,7 +62,10 @@ class DatasetLinks(TypedDict):
 
 
 class DatasetView(TypedDict):
-    """A dataset. `bytes` and `sha256` are those of the uploaded file."""
+    """A dataset. `bytes` and `sha256` are those of the file that was uploaded, or that a job made.
+
+    `lineage` is null for an upload.
+    """
 
     dataset_id: UUID
     name: str
@@ -53,6 +75,7 @@ class DatasetView(TypedDict):
     columns: list[ColumnView]
     options: OptionsView
     sha256: str
+    lineage: NotRequired[LineageView | None]
     created_at: datetime
     links: DatasetLinks
 
@@ -70,3 +93,53 @@ class DatasetPreview(TypedDict):
     columns: list[ColumnView]
     rows: list[dict[str, Any]]
     total: int
+
+
+class HistogramView(TypedDict):
+    """How many values lie in each bin: from one edge to before the next, the last edge included."""
+
+    edges: list[float | str]
+    counts: list[int]
+
+
+class FrequencyView(TypedDict):
+    """A value, and how many rows have it."""
+
+    value: Any
+    count: int
+
+
+class WarningView(TypedDict):
+    """What to look at before training: a stable code and a sentence."""
+
+    code: str
+    message: str
+
+
+class ColumnProfileView(TypedDict):
+    """The profile of one column. What does not apply to its type, or has no value, is null.
+
+    `unique` does not count missing as a value; `lengths` are those of texts, in characters.
+    """
+
+    name: str
+    type: str
+    missing: int
+    unique: int
+    min: NotRequired[float | int | str | None]
+    max: NotRequired[float | int | str | None]
+    mean: NotRequired[float | None]
+    std: NotRequired[float | None]
+    quantiles: NotRequired[dict[str, float] | None]
+    histogram: NotRequired[HistogramView | None]
+    lengths: NotRequired[dict[str, float] | None]
+    most_frequent: list[FrequencyView]
+    warnings: list[WarningView]
+
+
+class DatasetProfile(TypedDict):
+    """The profile of a dataset. `duplicate_rows` counts rows that equal an earlier one in all columns."""
+
+    rows: int
+    duplicate_rows: int
+    columns: list[ColumnProfileView]

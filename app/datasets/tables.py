@@ -1,4 +1,4 @@
-"""The table of datasets."""
+"""The tables of datasets and their profiles."""
 
 from datetime import datetime
 from typing import Any
@@ -16,13 +16,14 @@ class Dataset(SQLModel, table=True):
     """A dataset. Its row is inserted only after both of its files are complete in storage.
 
     `bytes` and `sha256` are those of the uploaded file, `rows_bytes` and `rows_sha256` those of the Parquet
-    file that jobs read. `options` say how the upload was read.
+    file that jobs read. `options` say how the upload was read, `lineage` how a job made the dataset.
     """
 
     __tablename__ = "datasets"
     __table_args__ = (
         enum_check("format", Format),
         Index("ix_datasets_newest_of_owner", "owner_id", text("id DESC")),
+        Index("ix_datasets_newest_of_name", "owner_id", "name", text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)
@@ -36,4 +37,15 @@ class Dataset(SQLModel, table=True):
     options: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False, server_default="{}"))
     rows_bytes: int = Field(sa_type=BigInteger)
     rows_sha256: str = Field(sa_type=Text)
+    created_at: datetime = Field(sa_column=timestamp_column(default_now=True))
+    lineage: dict[str, Any] | None = Field(default=None, sa_column=Column(JSONB))
+
+
+class DatasetProfile(SQLModel, table=True):
+    """The profile of a dataset, computed when it was first asked for."""
+
+    __tablename__ = "dataset_profiles"
+
+    dataset_id: UUID = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE")
+    profile: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     created_at: datetime = Field(sa_column=timestamp_column(default_now=True))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import msgspec
@@ -16,6 +16,11 @@ from app.datasets.options import ReadOptions
 EMPTY: Final = "nothing"
 MOSTLY_NUMBERS: Final = "mostly numbers"
 """Values of `Column.holds` for a text column without ordinary texts."""
+
+MAX_NAME_LENGTH: Final = 200
+
+DatasetReference = UUID | str
+"""One dataset by its id, or the newest of those with a name."""
 
 
 class Format(StrEnum):
@@ -41,12 +46,35 @@ class Column(msgspec.Struct, frozen=True, omit_defaults=True):
     note: str | None = None
 
 
+class Origin(msgspec.Struct, frozen=True):
+    """A dataset from which another was made. It may have been deleted since."""
+
+    dataset_id: UUID
+    sha256: str
+
+
+class Lineage(msgspec.Struct, frozen=True):
+    """How a job made a dataset: from which datasets, and by which steps, as requested.
+
+    `output` is the part of a split; None for a job that does not split.
+    """
+
+    job_id: UUID
+    dataset_id: UUID
+    sha256: str
+    joined: tuple[Origin, ...]
+    steps: tuple[dict[str, Any], ...]
+    output: str | None
+    code_version: str
+
+
 @dataclass(frozen=True)
 class Dataset:
-    """An uploaded dataset: a row of `datasets`.
+    """A dataset: a row of `datasets`.
 
-    `bytes` and `sha256` are those of the file as uploaded. `file` has the rows as Parquet, in row groups,
-    for every `format` of the upload. `options` say how the upload was read.
+    `bytes` and `sha256` are those of the file as uploaded, or as a job made it. `file` has the rows as
+    Parquet, in row groups, for every `format`. `options` say how an upload was read. `lineage` is None for an
+    upload.
     """
 
     id: UUID
@@ -59,6 +87,7 @@ class Dataset:
     options: ReadOptions
     file: StoredFile
     created_at: datetime
+    lineage: Lineage | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -74,4 +103,5 @@ class Dataset:
             options=msgspec.convert(row["options"], ReadOptions),
             file=StoredFile(storage_keys.rows_key(row["id"]), row["rows_bytes"], row["rows_sha256"]),
             created_at=row["created_at"],
+            lineage=msgspec.convert(row["lineage"], Lineage | None),
         )

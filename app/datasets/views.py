@@ -23,6 +23,7 @@ def dataset_view(dataset: Dataset) -> DatasetView:
         columns=msgspec.to_builtins(dataset.columns),
         options=_options(dataset.format, dataset.options),
         sha256=dataset.sha256,
+        lineage=msgspec.to_builtins(dataset.lineage),
         created_at=dataset.created_at,
         links=_links(dataset.id),
     )

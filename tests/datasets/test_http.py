@@ -37,6 +37,7 @@ CSV = b'text,stars\nIt works.,5\n"Slow, and loud.",2\n'
 ROWS = [{"text": "It works.", "stars": 5}, {"text": "Slow, and loud.", "stars": 2}]
 LIMIT = 2_000_000
 QUOTA = 5_000_000
+FIND_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -91,6 +92,7 @@ async def test_a_file_becomes_a_dataset(
         "columns": [{"name": "text", "type": "text"}, {"name": "stars", "type": "integer"}],
         "options": {"delimiter": ",", "encoding": "utf-8", "null_values": [], "columns": {}},
         "sha256": hashlib.sha256(CSV).hexdigest(),
+        "lineage": None,
         "links": {
             "self": f"/datasets/{dataset_id}",
             "preview": f"/datasets/{dataset_id}/preview",
@@ -378,6 +380,24 @@ async def test_datasets_are_listed_newest_first_in_pages(
     assert_problem(await client.get("/datasets?cursor=x", headers=alice.headers), 400, "invalid_cursor")
 
 
+async def test_datasets_with_a_name_are_listed_newest_first_in_pages(
+    client: httpx.AsyncClient, alice: Account, mallory: Account, upload: Upload
+) -> None:
+    made = [await created(upload, name=name) for name in ("a", "b", "a", "a")]
+    await created(upload, name="a", who=mallory)
+
+    first = await client.get("/datasets?name=a&limit=2", headers=alice.headers)
+    second = await client.get(
+        f"/datasets?name=a&limit=2&cursor={first.json()['next_cursor']}", headers=alice.headers
+    )
+    none = await client.get("/datasets?name=A", headers=alice.headers)
+
+    found = [dataset["dataset_id"] for page in (first, second) for dataset in page.json()["items"]]
+    assert found == [made[number]["dataset_id"] for number in (3, 2, 0)]
+    assert none.json() == {"items": [], "next_cursor": None}
+    assert_problem(await client.get("/datasets?name=", headers=alice.headers), 422, "validation_error")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("GET", "/preview"), ("GET", "/content"), ("DELETE", "")]
 )
@@ -553,6 +573,48 @@ async def test_of_a_delete_and_a_submit_at_once_only_one_goes_through(
     await submitting
     with pytest.raises(DatasetInUse):
         await deleting
+
+
+async def test_a_name_means_the_newest_dataset_of_that_name(
+    client: httpx.AsyncClient, alice: Account, mallory: Account, upload: Upload, store: Database
+) -> None:
+    await created(upload, name="reviews")
+    newest = await created(upload, name="reviews")
+    await created(upload, name="others")
+    await created(upload, name="reviews", who=mallory)
+
+    async def predict(name: str) -> httpx.Response:
+        body = {"dataset": name, "column": "text"}
+        return await client.post("/jobs/batch-predict", json=body, headers=alice.headers)
+
+    async with asyncio.timeout(FIND_SECONDS):  # it looks again while it finds what it may not read
+        job_id = (await predict("reviews")).json()["job_id"]
+
+    job = (await client.get(f"/jobs/{job_id}", headers=alice.headers)).json()
+    assert (job["dataset_id"], job["total"]) == (newest["dataset_id"], 2)
+    assert_problem(await predict("Reviews"), 404, "dataset_not_found", dataset="Reviews")
+    async with store.transaction() as connection:
+        assert (await queries.get_for_job(connection, mallory.id, "reviews")).rows == 2
+        with pytest.raises(DatasetNotFound):
+            await queries.get_for_job(connection, mallory.id, "others")
+
+
+async def test_while_the_newest_is_deleted_its_name_means_the_one_before(
+    alice: Account, upload: Upload, store: Database
+) -> None:
+    older = await created(upload, name="reviews")
+    newest = await created(upload, name="reviews")
+
+    async def find() -> UUID:
+        async with store.transaction() as connection:
+            return (await queries.get_for_job(connection, alice.id, "reviews")).id
+
+    async with store.transaction() as connection:
+        await commands.delete(connection, alice.id, UUID(newest["dataset_id"]))
+        finding = asyncio.create_task(find())
+        await rows.wait_until_blocked(store)
+
+    assert await finding == UUID(older["dataset_id"])
 
 
 async def test_a_submit_that_comes_after_a_delete_finds_nothing(

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from app.core import metrics
-from app.core.config import Settings
+from app.core.config import ClaimOrder, Settings
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.core.resources import Resources, open_resources
-from app.jobs.states import Status
+from app.jobs.states import Priority, Status
 from tests.support import jobs, rows
 from worker.claimer import Claimer
 from worker.lease import Lease
@@ -33,6 +34,33 @@ async def test_slots_that_ask_together_get_a_job_each_and_the_others_nothing(
     for job in claimed:
         row = await rows.job(database, job.id)
         assert (row["status"], row["worker_id"]) == (Status.RUNNING, lease.worker.id)
+
+
+async def test_more_slots_than_one_statement_serves_get_a_job_each(
+    database: Database, claimer: Claimer
+) -> None:
+    owner_id = await jobs.user(database)
+    await jobs.flood(database, owner_id, 20)
+
+    answers = await asyncio.gather(*(claimer.claim(QUEUE) for _ in range(20)))
+
+    assert len({answer.id for answer in answers if answer is not None}) == 20
+
+
+async def test_a_worker_claims_in_the_order_that_is_set(
+    resources: Resources, database: Database, lease: Lease
+) -> None:
+    patient = [await jobs.create(database) for _ in range(2)]
+    urgent = await jobs.create(database, priority=Priority.CRITICAL)
+
+    async def first(order: ClaimOrder) -> UUID | None:
+        claimer = Claimer(database, resources.hints, lease.worker.id, (jobs.KIND,), order=order)
+        claimed = await claimer.claim(QUEUE)
+        return None if claimed is None else claimed.id
+
+    assert await first(ClaimOrder.TURNS) == patient[0]
+    assert await first(ClaimOrder.PRIORITY) == urgent
+    assert await first(ClaimOrder.TURNS) == patient[1]
 
 
 async def test_each_claim_of_a_slot_is_counted_by_its_result(database: Database, claimer: Claimer) -> None:

@@ -1,18 +1,24 @@
 """What a job has made is there with the job's end, or not at all."""
 
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 
+from app.core import background, ids
 from app.core.database import Database
 from app.core.files import StoredFile
+from app.core.resources import Resources
 from app.jobs.transition_types import ClaimedJob
 from app.models import commands
 from app.models.errors import NameReserved
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import StorageQuota
 from tests.support import invariants, jobs, rows
 from worker.report_writer import Fenced, ReportWriter, Unstorable
 
+GIBIBYTE = 1024**3
 FILE = StoredFile("artifacts/a/1/model", 5, "00")
 
 
@@ -26,13 +32,14 @@ async def running(database: Database) -> ClaimedJob:
 class Registering:
     """A completion that registers a model, named so."""
 
-    def __init__(self, job: ClaimedJob, name: str = "flowers") -> None:
+    def __init__(self, job: ClaimedJob, name: str = "flowers", file: StoredFile = FILE) -> None:
         self._job = job
         self._name = name
+        self._file = file
 
     async def __call__(self, connection: asyncpg.Connection, result: dict[str, Any]) -> dict[str, Any]:
         version = await commands.register(
-            connection, owner_id=self._job.owner_id, name=self._name, runtime="sklearn", file=FILE
+            connection, owner_id=self._job.owner_id, name=self._name, runtime="sklearn", file=self._file
         )
         return {**result, "model": version.reference}
 
@@ -111,3 +118,20 @@ async def test_a_completion_that_breaks_takes_nobody_with_it(
 
     assert (await rows.job(database, broken.id))["status"] == "running"
     assert (await rows.job(database, fine.id))["status"] == "completed"
+
+
+async def test_a_completion_is_held_to_the_quota_however_far_below_it_was(resources: Resources) -> None:
+    database = resources.database
+    job = await running(database)
+    quota = StorageQuota(4 * GIBIBYTE)
+    async with database.connection() as connection:
+        await quota.bytes_left(connection, job.owner_id)
+    assert quota.is_far_below(job.owner_id)
+    final = replace(jobs.report(job, first=1, count=0, is_final=True), owner_id=job.owner_id)
+    writer = ReportWriter(database, resources.hints, ids.new_id(), quota)
+
+    async with background.running(writer.write_forever()):
+        with pytest.raises(QuotaExceeded):
+            await writer.advance(final, Registering(job, file=StoredFile("artifacts/a", 5 * GIBIBYTE, "00")))
+
+    assert await models(database) == []

@@ -10,6 +10,7 @@ from app.core import background, keys
 from app.core.resources import Resources
 from tests.support.waiting import until
 from worker.consumer import Consumer
+from worker.main import are_idle_within
 
 
 @asynccontextmanager
@@ -108,6 +109,25 @@ async def test_a_slot_takes_no_token_after_the_consumer_stops(resources: Resourc
 
     async with Redis(connection_pool=resources.redis_pool) as redis:
         assert await redis.zcard(keys.queue("default")) == 4
+
+
+async def test_a_drain_waits_for_the_slots_of_all_consumers(resources: Resources) -> None:
+    entered, may_end = asyncio.Event(), asyncio.Event()
+
+    async def run_next(_queue: str) -> bool:
+        entered.set()
+        await may_end.wait()
+        return True
+
+    async with consuming(resources, recording([])) as idle:
+        pass
+    await add(resources, "default", 1)
+    async with consuming(resources, run_next) as busy:
+        await entered.wait()
+
+    assert not await are_idle_within(0.01, [idle, busy])
+    may_end.set()
+    assert await are_idle_within(10, [idle, busy])
 
 
 async def _is(fact: bool) -> bool:  # what `until` waits for

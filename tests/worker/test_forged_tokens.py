@@ -86,6 +86,7 @@ async def consuming(
 ) -> AsyncIterator[Consumer]:
     async def run_next(queue: str) -> bool:
         taken.append(queue)
+        await asyncio.sleep(0)  # as each claim does: a worker claims in a loop while Redis is away
         return is_work_there
 
     consumer = Consumer(

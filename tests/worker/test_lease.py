@@ -14,7 +14,7 @@ from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs.states import Status
 from app.jobs.workers import queries
-from app.jobs.workers.commands import WorkerIdentity
+from app.jobs.workers.commands import WorkerIdentity, WorkerLoad
 from tests.support import invariants, jobs, rows
 from tests.support.clocks import Clock
 from worker.lease import Lease
@@ -40,6 +40,33 @@ async def test_a_renewal_says_that_the_worker_is_alive(database: Database, lease
         assert await queries.alive(connection, timedelta(seconds=60)) == 0
         await lease.register()
         assert await queries.alive(connection, timedelta(seconds=60)) == 1
+
+
+@pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
+async def test_a_renewal_says_what_the_worker_uses_which_is_measured_less_often(
+    resources: Resources, report_writer: ReportWriter, uptime_seconds: float
+) -> None:
+    clock = Clock(uptime_seconds)
+    worker = WorkerIdentity(ids.new_id(), "one", "here", 1, ("default",), (jobs.KIND,), 2)
+    url = resources.settings.database_url
+    loads = iter([WorkerLoad(None, 100, 1.0), WorkerLoad(50.0, 200, 2.0)])
+    lease = Lease(
+        worker, url, 30.0, report_writer, lease_seconds=6.0, clock=clock, measure_load=loads.__next__
+    )
+
+    async def shown() -> list[object]:
+        await lease.register()
+        [row] = await rows.fetch(
+            resources.database, "SELECT cpu_percent, rss_bytes, memory_percent FROM workers"
+        )
+        return list(row.values())
+
+    assert await shown() == [None, 100, 1.0]
+    clock.now += 4.9
+    assert await shown() == [None, 100, 1.0]
+    clock.now += 0.2
+    assert await shown() == [50.0, 200, 2.0]
+    lease._disconnect()
 
 
 @pytest.mark.parametrize("uptime_seconds", [0.0, 1e6])
@@ -144,6 +171,31 @@ async def test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time(
     assert (once["status"], twice["status"]) == (Status.RUNNING, Status.PENDING)
     assert twice["failures"] == 0
     await invariants.all_hold(database)
+
+
+async def test_a_claim_that_is_in_flight_is_not_lost_however_long_it_takes(
+    database: Database, lease: Lease
+) -> None:
+    await jobs.create(database)
+    with lease.claiming():
+        job = await jobs.claim(database, lease.worker.id)
+        for _ in range(3):
+            await lease.register()
+        in_flight = await rows.job(database, job.id)
+    await lease.register()
+    lost = await rows.job(database, job.id)
+
+    assert (in_flight["status"], lost["status"]) == (Status.RUNNING, Status.PENDING)
+
+
+async def test_later_claims_do_not_hide_that_one_is_lost(database: Database, lease: Lease) -> None:
+    await jobs.create(database)
+    job = await jobs.claim(database, lease.worker.id)
+    await lease.register()
+    with lease.claiming():
+        await lease.register()
+
+    assert (await rows.job(database, job.id))["status"] == Status.PENDING
 
 
 async def test_a_job_that_waits_for_its_child_is_not_given_back(database: Database, lease: Lease) -> None:

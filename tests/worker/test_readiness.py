@@ -63,7 +63,7 @@ async def test_a_working_worker_is_live_ready_and_has_metrics(
         assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
         assert answer.headers["content-type"] == "application/json"
     assert metrics.headers["content-type"].startswith("text/plain")
-    assert re.search(r"^headrace_worker_slots(\{.*\})? 2\.0$", metrics.text, re.MULTILINE)
+    assert re.search(r"^headrace_worker_slots(\{.*\})? 3\.0$", metrics.text, re.MULTILINE)
     assert 'headrace_wait_seconds_count{queue="default"} 1.0' in metrics.text
     assert "headrace_commit_seconds_count" in metrics.text
 

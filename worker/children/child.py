@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import resource
+import selectors
 import socket
 import sys
 from collections.abc import Iterable, Mapping
@@ -30,6 +31,8 @@ from worker.children.messages import (
     Stop,
     Yielded,
 )
+from worker.children.profiler import Profiler
+from worker.children.usage import UsageMeter
 from worker.context import Handler, JobContext, JobError, UnserialisableOutput
 
 DATA_LIMIT_FACTOR: Final = 1.5
@@ -40,7 +43,17 @@ programs have a lot, so its limit is higher; it stops a single huge allocation a
 reserved before the first job does not count.
 """
 
-_OUR_FRAMES: Final = (__file__, context.__file__, f"{Path(asyncio.__file__).parent}/")
+_ASYNCIO: Final = f"{Path(asyncio.__file__).parent}/"
+_OUR_FRAMES: Final = (__file__, context.__file__, _ASYNCIO)
+_BEFORE_HANDLERS: Final = (
+    f"{Path(context.__file__).parent}/handlers/__init__.py",
+    _ASYNCIO,
+    selectors.__file__,
+)
+"""Files whose frames a profile leaves out where they lead to the handler, or wait for it."""
+
+PROFILE_FILE: Final = ".profile"
+"""The name of the file in the scratch folder that holds the profile of an attempt."""
 
 
 class Limits:
@@ -67,6 +80,7 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
     """Run the jobs that the worker sends, until the worker is gone. Refuses jobs before it is confined."""
     channel = Channel(connection)
     sandbox = confinement.Confinement(installed)
+    meter = UsageMeter()
     channel.send(messages.frame(Ready(kinds=tuple(handlers))))
     is_confined = False
     while True:
@@ -81,27 +95,56 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
             case Start() as start:
                 if not is_confined:
                     raise RuntimeError("the worker sent a job before it confined this process")
-                channel.send(_run(start, channel, handlers))
+                channel.send(_run(start, channel, handlers, meter))
             case Committed() | Stop():
                 pass  # was sent to the job that has just ended
             case never:
                 assert_never(never)
 
 
-def _run(start: Start, channel: Channel, handlers: Mapping[str, Handler]) -> bytes | bytearray:
+def _run(
+    start: Start, channel: Channel, handlers: Mapping[str, Handler], meter: UsageMeter
+) -> bytes | bytearray:
     """Run one attempt and return the frames that report its end."""
     job = JobContext(start, channel)
+    meter.start()
+    profiler = _start_profiler(start)
     try:
-        end = messages.frame(_with_usage(_call_handler(job, start.kind, handlers)))
+        end = messages.frame(_finished(_call_handler(job, start.kind, handlers), job, meter, profiler))
     except BaseException as error:  # including SystemExit: an attempt may fail, the child continues
-        end = messages.frame(_with_usage(_failure(error)))
+        end = messages.frame(_finished(_failure(error), job, meter, profiler))
     return job.close() + end
 
 
-def _with_usage(end: Done | Yielded | Failed) -> Done | Yielded | Failed:
-    own, reaped = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = own.ru_utime + own.ru_stime + reaped.ru_utime + reaped.ru_stime
-    return msgspec.structs.replace(end, cpu_seconds=seconds)
+def _finished(
+    end: Done | Yielded | Failed, job: JobContext, meter: UsageMeter, profiler: Profiler | None
+) -> Done | Yielded | Failed:
+    """Return the end with what the attempt has used, and write its profile."""
+    usage = meter.read()
+    profile = None if profiler is None else _write_profile(profiler, job)
+    return msgspec.structs.replace(end, usage=usage, profile=profile)
+
+
+def _start_profiler(start: Start) -> Profiler | None:
+    if not start.is_profiled:
+        return None
+    profiler = Profiler(_call_handler.__code__, left_out=_BEFORE_HANDLERS)
+    try:
+        profiler.start()
+    except RuntimeError:  # no further thread may be started
+        return None
+    return profiler
+
+
+def _write_profile(profiler: Profiler, job: JobContext) -> str | None:
+    """Write the profile into the scratch folder and return its name. No attempt fails for its profile."""
+    try:
+        profiler.stop()
+        (job.scratch / PROFILE_FILE).write_bytes(profiler.profile().encode())
+    except Exception as error:  # out of memory or space, or a handler has removed the folder
+        job.log(f"the profile could not be written: {error!r}", level="warning")
+        return None
+    return PROFILE_FILE
 
 
 def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -> Done | Yielded:

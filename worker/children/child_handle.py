@@ -4,14 +4,17 @@ import asyncio
 import signal
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 import psutil
 
+from app.core.sandbox.permissions import Permission
+from app.jobs.transition_types import Measurements
 from worker.children import messages
-from worker.children.cpu_meter import CpuMeter
+from worker.children.attempt_meter import AttemptMeter
 from worker.children.errors import ChildDied, ChildProtocolError, KillReason
 from worker.children.messages import (
     Confine,
@@ -54,7 +57,7 @@ class Child:
         self.has_failed = False
         self.files: dict[str, Path] = {}
         self.folder: Path | None = None
-        self._meter = CpuMeter()
+        self._meter = AttemptMeter()
         self._exit_callbacks: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
@@ -72,6 +75,35 @@ class Child:
             return psutil.Process(self.pid).memory_info().rss
         except psutil.NoSuchProcess:
             return 0
+
+    @property
+    def measurements(self) -> Measurements:
+        """What the attempt that started last has used, so far or in all."""
+        if self.is_running:
+            self.sample(with_processor=True)
+        return self._meter.measurements
+
+    def reset_measurements(self) -> None:
+        """Forget the last attempt."""
+        self._meter.reset()
+
+    def sample(self, *, with_processor: bool) -> int:
+        """Measure the process while it runs an attempt, and return its resident memory."""
+        rss_bytes = self.rss_bytes
+        seconds = self._process_seconds() if with_processor else None
+        self._meter.sample(rss_bytes=rss_bytes, process_seconds=seconds)
+        return rss_bytes
+
+    def _process_seconds(self) -> float | None:
+        """Return the processor time of the process and of all that it has started; None after its exit."""
+        try:
+            process = psutil.Process(self.pid)
+            times = [process.cpu_times()]
+            if self.tenancy is not None and Permission.PROCESSES in self.tenancy.permissions:
+                times += _times_of(process.children(recursive=True))
+        except psutil.NoSuchProcess:
+            return None
+        return sum(time.user + time.system + time.children_user + time.children_system for time in times)
 
     def send(self, message: ToChild) -> None:
         """Send a message. Drops it if the child has disconnected."""
@@ -125,7 +157,7 @@ class Child:
         if isinstance(message, Done | Yielded | Failed):
             self.is_running = False
             self.has_failed = self.has_failed or isinstance(message, Failed)
-            self._meter.read(message.cpu_seconds)
+            self._meter.end(message.usage)
         return message
 
     async def run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
@@ -143,6 +175,8 @@ class Child:
     def kill(self, reason: KillReason) -> None:
         """Kill the child and its process group. `receive` then raises ChildDied with the first reason."""
         if self.kill_reason is None and not self._exit_code.done():
+            if self.is_running:  # what programs of the attempt have used is lost with them
+                self.sample(with_processor=True)
             self.kill_reason = reason
             self._request_kill(self.pid)
 
@@ -153,9 +187,13 @@ class Child:
         except TimeoutError:
             return -signal.SIGKILL
 
-    def set_exited(self, exit_code: int, cpu_seconds: float) -> None:
-        """Record that the process has exited, and run the exit callbacks. Called by the pool."""
-        self._meter.read(cpu_seconds)
+    def set_exited(self, exit_code: int, cpu_seconds: float, memory_peak_bytes: int) -> None:
+        """Record that the process has exited, and run the exit callbacks. Called by the pool.
+
+        Processor time and peak memory are those of the whole process.
+        """
+        self.is_running = False
+        self._meter.exited(process_seconds=cpu_seconds, memory_peak_bytes=memory_peak_bytes)
         self._exit_code.set_result(exit_code)
         for callback in self._exit_callbacks:
             callback()
@@ -174,6 +212,15 @@ class Child:
             self.kill(KillReason.PROTOCOL)
             exit_code = await self.wait_exited()
         return ChildDied(self.pid, self.kill_reason, exit_code)
+
+
+def _times_of(processes: list[psutil.Process]) -> list[Any]:
+    """Return the processor times of those processes that still run."""
+    times = []
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            times.append(process.cpu_times())
+    return times
 
 
 class Inbox(asyncio.Protocol):

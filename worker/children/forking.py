@@ -31,8 +31,8 @@ forkserver.main()
 """
 _STDERR: Final = 2
 
-OnEnd = Callable[[int, int, float], None]
-"""Called with the process id, the exit code and the processor time of a child that has exited."""
+OnEnd = Callable[[int, int, float, int], None]
+"""Called with the process id, exit code, processor time and peak memory of a child that has exited."""
 
 
 class ForkServer(asyncio.Protocol):
@@ -96,6 +96,11 @@ class ForkServer(asyncio.Protocol):
             start_new_session=True,
         )
 
+    @property
+    def pid(self) -> int | None:
+        """The process id; None before the process has started."""
+        return None if self._process is None else self._process.pid
+
     async def fork(self, connection: socket.socket) -> int:
         """Fork a child that uses this socket as its end of the connection, and return its process id.
 
@@ -105,14 +110,14 @@ class ForkServer(asyncio.Protocol):
             if not self.is_running:
                 raise ChildStartFailed("the fork server has exited")
             self._answer = asyncio.get_running_loop().create_future()
-            socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0, 0.0)], [connection.fileno()])
+            socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0, 0.0, 0)], [connection.fileno()])
             return await self._await_answer(FORK_SECONDS)
 
     def kill(self, pid: int) -> None:
         """Kill a child and its process group. `on_end` is called for it as for any other exit."""
         # The fork server sends the signal: as the parent, it knows that the pid has not been reused.
         with suppress(OSError):  # the fork server has exited, and its children with it
-            self._control.send(RECORD.pack(KILL, pid, 0, 0.0))
+            self._control.send(RECORD.pack(KILL, pid, 0, 0.0, 0))
 
     async def close(self) -> None:
         """Stop the fork server and all children, and wait until they have exited."""
@@ -149,8 +154,8 @@ class ForkServer(asyncio.Protocol):
         """Handle the complete records."""
         self._received += data
         complete = len(self._received) // RECORD.size * RECORD.size
-        for record_type, pid, code, cpu_seconds in RECORD.iter_unpack(self._received[:complete]):
-            self._handle(record_type, pid, code, cpu_seconds)
+        for record in RECORD.iter_unpack(self._received[:complete]):
+            self._handle(*record)
         del self._received[:complete]
 
     def connection_lost(self, _error: Exception | None) -> None:
@@ -162,9 +167,9 @@ class ForkServer(asyncio.Protocol):
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
             self._orphans.append(pid)
-            self._child_exited(pid, -signal.SIGKILL, 0.0)
+            self._child_exited(pid, -signal.SIGKILL, 0.0, 0)
 
-    def _handle(self, record_type: bytes, pid: int, code: int, cpu_seconds: float) -> None:
+    def _handle(self, record_type: bytes, pid: int, code: int, cpu_seconds: float, peak_bytes: int) -> None:
         if record_type == READY:
             self._resolve_answer(pid)
         elif record_type == FORKED:
@@ -173,7 +178,7 @@ class ForkServer(asyncio.Protocol):
         elif record_type == NOT_FORKED:
             self._resolve_answer(error=f"cannot fork: {os.strerror(code)}")
         elif record_type == EXITED:
-            self._child_exited(pid, code, cpu_seconds)
+            self._child_exited(pid, code, cpu_seconds, peak_bytes)
 
     def _resolve_answer(self, pid: int = 0, *, error: str | None = None) -> None:
         if self._answer.done():  # the caller has timed out
@@ -183,9 +188,9 @@ class ForkServer(asyncio.Protocol):
         else:
             self._answer.set_exception(ChildStartFailed(error))
 
-    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float) -> None:
+    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float, peak_bytes: int) -> None:
         self._children.discard(pid)
-        self._on_end(pid, exit_code, cpu_seconds)
+        self._on_end(pid, exit_code, cpu_seconds, peak_bytes)
 
 
 def _reap(pids: Iterable[int]) -> None:

@@ -9,8 +9,8 @@ themselves.
 It never opens files of users, so every child starts clean. Children open them only after they are confined.
 
 Worker and fork server exchange fixed-size records. A fork request carries the file descriptor of the child's
-connection. The server answers with the process id. When the child has exited, it sends the exit code and the
-processor time that the child has used.
+connection. The server answers with the process id. When the child has exited, it sends the exit code, and
+the processor time and memory that the child has used.
 """
 
 import errno
@@ -41,8 +41,12 @@ from worker import plugins
 from worker.children import child
 from worker.context import Handler
 
-RECORD: Final = struct.Struct(">ciid")
-"""A record: its type, a process id, an exit code or errno, and the processor time of an exited process."""
+RECORD: Final = struct.Struct(">ciidq")
+"""A record: its type, a process id, an exit code or errno; of an exited process also its processor time and
+the peak of its resident memory."""
+
+_MAXRSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+"""The unit of `ru_maxrss`."""
 
 # Worker → fork server
 FORK: Final = b"F"
@@ -143,7 +147,7 @@ class _ForkServer:
         record, descriptors, _, _ = socket.recv_fds(self._control, RECORD.size, 1)
         if not record:
             return False
-        request, pid, _, _ = RECORD.unpack(record)
+        request, pid, *_ = RECORD.unpack(record)
         if request == FORK:
             self._fork(descriptors[0])
         elif pid in self._children:  # otherwise it has exited, and its pid may have been reused
@@ -185,7 +189,7 @@ class _ForkServer:
             os._exit(1)
 
     def _reap(self) -> None:
-        exited: list[tuple[int, int, float]] = []
+        exited: list[tuple[int, int, float, int]] = []
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -199,10 +203,17 @@ class _ForkServer:
                 # id of a group that has members, and an empty group receives nothing.
                 with suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
-                exited.append((pid, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime))
+                exited.append(
+                    (
+                        pid,
+                        os.waitstatus_to_exitcode(status),
+                        usage.ru_utime + usage.ru_stime,
+                        usage.ru_maxrss * _MAXRSS_BYTES,
+                    )
+                )
         self._kill_orphans()
-        for pid, exit_code, cpu_seconds in exited:
-            self._send(EXITED, pid, exit_code, cpu_seconds)
+        for pid, exit_code, cpu_seconds, peak_bytes in exited:
+            self._send(EXITED, pid, exit_code, cpu_seconds, peak_bytes)
 
     def _kill_orphans(self) -> None:
         """Kill the processes that exited children have left behind, in any group or session.
@@ -218,8 +229,15 @@ class _ForkServer:
             for pid in orphans:
                 os.waitpid(pid, 0)
 
-    def _send(self, record_type: bytes, pid: int = 0, code: int = 0, cpu_seconds: float = 0.0) -> None:
-        self._control.sendall(RECORD.pack(record_type, pid, code, cpu_seconds))
+    def _send(
+        self,
+        record_type: bytes,
+        pid: int = 0,
+        code: int = 0,
+        cpu_seconds: float = 0.0,
+        peak_bytes: int = 0,
+    ) -> None:
+        self._control.sendall(RECORD.pack(record_type, pid, code, cpu_seconds, peak_bytes))
 
 
 def _child_pids() -> set[int]:

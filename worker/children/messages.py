@@ -69,7 +69,8 @@ class Start(Message, frozen=True):
     `done` the number of rows committed before it, `errors` how many of those have an error instead of an
     output, and `checkpoint` the last committed checkpoint. `files` are local files, by the names that the
     handler uses for them. `scratch` is where the handler may create its scratch folder; None if it may not
-    write. Phases are reported only if the attempt `is_traced`.
+    write. Phases are reported only if the attempt `is_traced`. `failures` is how many attempts have failed.
+    The stacks of an attempt that `is_profiled` are sampled.
     """
 
     job_id: UUID
@@ -85,6 +86,8 @@ class Start(Message, frozen=True):
     files: dict[str, LocalFile] = {}
     scratch: str | None = None
     is_traced: bool = False
+    failures: int = 0
+    is_profiled: bool = False
 
 
 class Committed(Message, frozen=True):
@@ -150,24 +153,42 @@ class PhaseEnded(Message, frozen=True):
     rows: int | None = None
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What the attempt used: processor time, and peak resident memory where the kernel can measure it.
+
+    `process_cpu_seconds` is the processor time of the child since its fork. Both times include those of the
+    processes that it has started and reaped.
+    """
+
+    cpu_seconds: float
+    memory_peak_bytes: int | None
+    process_cpu_seconds: float
+
+
 class Done(Message, frozen=True):
     """The handler returned. `result` is the result of the job, a JSON object.
 
     `artifacts` are its files: paths in the scratch folder by name. `is_early` means that the job is
-    complete with fewer batches than expected. `cpu_seconds` is the processor time of the child so far, with
-    that of the processes that it has started and reaped; also in the messages below.
+    complete with fewer batches than expected. `profile` is the file in the scratch folder that holds the
+    profile of the attempt. The messages below have `usage` and `profile` too.
     """
 
     result: bytes
     artifacts: dict[str, str] = {}
     is_early: bool = False
-    cpu_seconds: float = 0.0
+    usage: Usage | None = None
+    profile: str | None = None
 
 
 class Yielded(Message, frozen=True):
-    """The handler stopped on request. A later attempt resumes after its last commit."""
+    """The handler stopped on request. A later attempt resumes after its last commit.
 
-    cpu_seconds: float = 0.0
+    A handler that runs in the worker may stop by itself, and then the job waits for `delay_seconds`.
+    """
+
+    delay_seconds: float = 0.0
+    usage: Usage | None = None
+    profile: str | None = None
 
 
 class Failed(Message, frozen=True):
@@ -177,7 +198,8 @@ class Failed(Message, frozen=True):
     message: str
     is_retryable: bool
     traceback: str
-    cpu_seconds: float = 0.0
+    usage: Usage | None = None
+    profile: str | None = None
 
 
 ToChild = Confine | Start | Committed | Stop

@@ -18,8 +18,8 @@ import structlog
 
 from app.core import background, metrics
 from app.core.backoff import delay_seconds
-from worker.children import usage
 from worker.children.child_handle import Child, Inbox
+from worker.children.disk_usage import exceeds_limit
 from worker.children.errors import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.forking import ForkServer
 from worker.children.messages import Ready
@@ -31,8 +31,9 @@ HANDLERS: Final = "worker.handlers:HANDLERS"
 READY_SECONDS: Final = 10.0
 TAKE_SECONDS: Final = 30.0
 MONITOR_SECONDS: Final = 0.1
-IDLE_MONITOR_ROUNDS: Final = 10
-"""Idle children do not grow, so every tenth round also checks what they kept of their last job."""
+SLOW_MONITOR_ROUNDS: Final = 10
+"""Every tenth round also checks what idle children, which do not grow, kept of their last job; and it samples
+the processor time of the others."""
 
 FRESH: Final = 1
 """Fresh children in addition to the slots, so that a job of a new tenancy need not wait for a fork."""
@@ -110,6 +111,13 @@ class ChildPool:
         """Kill and reap all children, including busy ones."""
         return await self._stack.__aexit__(kind, error, trace)
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of the fork server, which comes first, and of all children."""
+        if self._server is None or self._server.pid is None:
+            return ()
+        return (self._server.pid, *self._children)
+
     @asynccontextmanager
     async def take(self, tenancy: Tenancy) -> AsyncIterator[Child]:
         """Lend a child for one attempt: an idle one whose tenancy covers it, or a fresh one.
@@ -123,6 +131,7 @@ class ChildPool:
         child = self._pop_idle(tenancy) or await self._next_fresh()
         if child.tenancy is None:
             child.bind(tenancy, self._inherited_files(tenancy))
+        child.reset_measurements()
         self._busy.add(child)
         self._end_surplus()
         try:
@@ -247,11 +256,11 @@ class ChildPool:
         )
         return self._server
 
-    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float) -> None:
+    def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float, peak_bytes: int) -> None:
         child = self._children.pop(pid, None)
         if child is None:  # its start timed out
             return
-        child.set_exited(exit_code, cpu_seconds)
+        child.set_exited(exit_code, cpu_seconds, peak_bytes)
         for waiting in (self._idle, self._fresh):
             if child in waiting:
                 waiting.remove(child)
@@ -266,16 +275,17 @@ class ChildPool:
         largest_idle = 0
         for round_ in itertools.count():
             await asyncio.sleep(MONITOR_SECONDS)
-            largest = self._check_busy_children()
-            if round_ % IDLE_MONITOR_ROUNDS == 0:
+            is_slow = round_ % SLOW_MONITOR_ROUNDS == 0
+            largest = self._check_busy_children(with_processor=is_slow)
+            if is_slow:
                 largest_idle = self._check_idle_children()
             metrics.CHILD_MEMORY_BYTES.set(max(largest, largest_idle))
 
-    def _check_busy_children(self) -> int:
-        """Kill those above the memory limit; return the memory of the largest."""
+    def _check_busy_children(self, *, with_processor: bool) -> int:
+        """Sample all, and kill those above the memory limit; return the memory of the largest."""
         largest = 0
         for child in tuple(self._busy):
-            rss_bytes = child.rss_bytes
+            rss_bytes = child.sample(with_processor=with_processor)
             largest = max(largest, rss_bytes)
             if rss_bytes > self._memory_limit_bytes:
                 child.kill(KillReason.MEMORY_LIMIT)
@@ -301,7 +311,7 @@ class ChildPool:
                 if child.folder is None:
                     continue
                 job = child.jobs_started
-                exceeds = await asyncio.to_thread(usage.exceeds_limit, child.folder, self._max_scratch_bytes)
+                exceeds = await asyncio.to_thread(exceeds_limit, child.folder, self._max_scratch_bytes)
                 # A job that has started in the meantime must not die for the files of the previous one.
                 if exceeds and child in self._busy and child.jobs_started == job:
                     child.kill(KillReason.DISK_LIMIT)

@@ -49,4 +49,5 @@ def tenancy_of(job: ClaimedJob, kinds: Mapping[str, Kind]) -> Tenancy:
     has_state = bool(files) or job.checkpoint is not None
     is_shared = kind.shares_children and not kind.permissions and not has_state
     owner_id = None if is_shared else job.owner_id
-    return Tenancy(owner_id, kind.permissions, frozenset(files), kind.writes_files)
+    may_write = kind.writes_files or job.is_profiled  # a child writes its profile into a file
+    return Tenancy(owner_id, kind.permissions, frozenset(files), may_write)

@@ -1,38 +1,73 @@
-"""Measure how much a child has written to disk, while it may still be writing."""
+"""Measures what an attempt uses, from within its child process: processor time and peak memory.
+
+Peak memory is exact for each attempt, because the kernel's high-water mark is reset before it. That works
+because a child is forked and executes no other program. See `proc_pid_clear_refs(5)` and `getrusage(2)`.
+"""
 
 import os
-from contextlib import suppress
-from pathlib import Path
+import resource
+import sys
 from typing import Final
 
-MAX_FILES: Final = 10_000
-"""The limit on files and folders. It also bounds the time of a measurement."""
+from app.core import hardening
+from worker.children.messages import Usage
 
-_BLOCK_BYTES: Final = 512
-"""The unit of `st_blocks`, on every file system."""
+_RESET_PEAK: Final = b"5"
+_MAXRSS_BYTES: Final = 1 if sys.platform == "darwin" else 1024
+"""The unit of `ru_maxrss`."""
 
 
-def exceeds_limit(folder: Path, max_bytes: int, max_files: int = MAX_FILES) -> bool:
-    """Return whether a folder has more contents than allowed, in bytes on disk or in files and folders.
+class UsageMeter:
+    """Measures the attempts of this process, one after the other.
 
-    Does not follow links and does not count what disappears meanwhile. A folder that cannot be read,
-    because of its mode or because its path is too long, exceeds any limit.
+    Create it before the process is confined, because a confined process cannot open the file that resets the
+    high-water mark.
     """
-    files = size = 0
-    pending = [str(folder)]
-    while pending:
+
+    def __init__(self) -> None:
+        self._peak_reset = _open_peak_reset()
+        self._has_own_peak = False
+        self._cpu_before = 0.0
+
+    def start(self) -> None:
+        """Begin an attempt."""
+        self._has_own_peak = self._reset_peak()
+        self._cpu_before = _cpu_seconds()
+
+    def read(self) -> Usage:
+        """Return what the attempt has used so far.
+
+        The peak is None if it could not be reset, since an earlier attempt may have been the larger one.
+        """
+        cpu_seconds = _cpu_seconds()
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MAXRSS_BYTES
+        return Usage(
+            cpu_seconds=cpu_seconds - self._cpu_before,
+            memory_peak_bytes=peak if self._has_own_peak else None,
+            process_cpu_seconds=cpu_seconds,
+        )
+
+    def _reset_peak(self) -> bool:
+        if self._peak_reset is None:
+            return False
         try:
-            with os.scandir(pending.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    with suppress(FileNotFoundError):
-                        size += entry.stat(follow_symlinks=False).st_blocks * _BLOCK_BYTES
-                    if size > max_bytes or files > max_files:
-                        return True
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError:
-            return True
-    return False
+            os.write(self._peak_reset, _RESET_PEAK)
+        except OSError:  # a handler may have closed the descriptor
+            return False
+        return True
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process, and of the processes that it has started and reaped."""
+    own, reaped = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + reaped.ru_utime + reaped.ru_stime
+
+
+def _open_peak_reset() -> int | None:
+    """Open the file that resets the high-water mark; None where there is none."""
+    try:
+        # An undumpable process does not own its files in /proc. This one has no secrets yet.
+        with hardening.dumpable():
+            return os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:  # not Linux, or /proc is read-only
+        return None

@@ -1,54 +1,82 @@
 """`train_model`: train a model, epoch by epoch."""
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.datasets import storage_keys
+from app.datasets.conversion import columns
 from app.datasets.reading import RowReader
 from app.jobs.params import TrainModelParams
 from worker import predictions
 from worker.children.messages import Phase
 from worker.context import JobContext, Outcome, Yielded
-from worker.training import memory, table, threads
+from worker.training import held_out, memory, table, threads
+from worker.training.checkpoint import EpochRecord
 from worker.training.trainer import Training
 
 DATASET: Final = "dataset"
+TEST_DATASET: Final = "test_dataset"
 ARTIFACT: Final = "model"
+HELD_OUT: Final = "held_out"
 
 READING_FACTOR: Final = 3
 """Memory for reading, as a multiple of the size of the values: the table, and its cells as objects."""
 
 
 def train_model(job: JobContext) -> Outcome:
-    """Train until the last epoch or an early stop. The result has the metrics and the history.
+    """Train until the last step. The result has the metrics and the history.
 
-    Each epoch is a batch with one output, its record. The model's file is the artifact `model`.
+    Each step (a candidate, an epoch, a fold, the last fit) is a batch with one output, its record. The
+    model's file is the artifact `model`.
     """
     params = predictions.parse_params(job, TrainModelParams)
     threads.limit_to_one()
     rows = _table(job, params)
     row_count = rows.num_rows
-    training = Training(rows, params, job.resume.checkpoint)
-    del rows  # the trainer keeps what it needs
+    test = _read(job.file(TEST_DATASET), params) if job.has_file(TEST_DATASET) else None
+    training = Training(rows, params, job.resume.checkpoint, test)
+    del rows, test  # the trainer keeps what it needs
+    committed = job.resume.batch
+    is_saved = True
     with job.phase(Phase.TRAIN, rows=row_count):
         while not training.is_finished:
-            if job.stop_requested:
+            if job.stop_requested and is_saved:
                 return Yielded()
-            record = training.train_epoch()
+            step = training.advance()
+            if training.steps <= committed:
+                continue  # computed again, because the last checkpoint was before
+            # Saved before the worker stops, so that the next attempt repeats nothing.
+            is_saved = training.is_checkpoint_due() or job.stop_requested
+            # A training that an older version planned counts its epochs only.
+            outputs = [step.record] if job.done < (job.total or 0) else []
             job.commit(
-                [record],
-                step=f"Epoch {record.epoch}/{params.epochs}",
-                checkpoint=training.checkpoint(),
-                data={"metrics": record},
+                outputs,
+                step=step.label,
+                checkpoint=training.checkpoint() if is_saved else None,
+                data={"metrics": step.record} if isinstance(step.record, EpochRecord) else None,
             )
-    if training.epoch < params.epochs:
+    if job.done < (job.total or 0):
         job.finish_early()
     path = job.scratch / "model.skops"
     result = training.finish(path)
     job.artifact(ARTIFACT, path)
+    if "held_out" in result:
+        result["held_out"] = _publish_held_out(job, result["held_out"])
     return result
+
+
+def _publish_held_out(job: JobContext, found: pa.Table) -> dict[str, Any]:
+    """Hand over the predictions for the test rows, as the files of a dataset. Returns its description."""
+    for name in storage_keys.FILES:
+        path = job.scratch / f"held-out-{name}"
+        held_out.write(found, path)
+        job.artifact(f"datasets/{HELD_OUT}/{name}", path)
+    described = columns.describe(found.schema)
+    return {"rows": found.num_rows, "columns": msgspec.to_builtins(described)}
 
 
 def _table(job: JobContext, params: TrainModelParams) -> pa.Table:
@@ -63,7 +91,8 @@ def _read(path: Path, params: TrainModelParams) -> pa.Table:
     with RowReader(path) as reader:
         wanted = None
         if params.features is not None:
-            names = [params.target, *params.features]
+            split_columns = [] if params.split.column is None else [params.split.column]
+            names = [params.target, *params.features, *split_columns]
             existing = {column.name for column in reader.columns}
             wanted = list(dict.fromkeys(names)) if existing.issuperset(names) else None
         return reader.table(0, len(reader), wanted)

@@ -13,6 +13,7 @@ import psutil
 
 from app.core import ids
 from app.core.sandbox.permissions import Permission
+from worker.children.inside import InsideChild
 from worker.children.messages import Batch, Committed, Done, Failed, FromChild, Log, Start, Yielded
 from worker.children.pool import Child, ChildDied, ChildPool
 from worker.children.tenancy import Tenancy
@@ -113,7 +114,7 @@ def outputs_of(batch: Batch) -> list[Any]:
     return [msgspec.json.decode(line)["prediction"] for line in batch.output.splitlines()]
 
 
-async def run(child: Child, message: Start) -> Attempt:
+async def run(child: Child | InsideChild, message: Start) -> Attempt:
     """Run an attempt to its end, with every batch acknowledged."""
     child.send(message)
     batches: list[Batch] = []
@@ -154,7 +155,7 @@ async def run_alone(message: Start, *permissions: Permission) -> Attempt:
             return await run(child, message)
 
 
-async def receive(child: Child) -> FromChild:
+async def receive(child: Child | InsideChild) -> FromChild:
     return await asyncio.wait_for(child.receive(), SECONDS)
 
 

@@ -18,9 +18,9 @@ from app.core import hardening, prctl
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from tests.worker.children.attempts import MEBIBYTE
+from worker.children.disk_usage import MAX_FILES
 from worker.children.messages import MAX_FROM_CHILD_BYTES, Done
 from worker.children.pool import Child, ChildProtocolError, ChildStartFailed, KillReason
-from worker.children.usage import MAX_FILES
 from worker.handlers import HANDLERS
 
 

@@ -48,10 +48,19 @@ def test_only_kinds_that_store_files_may_write() -> None:
 
     assert ours == {
         "batch_predict": False,
+        "convert_model": True,
         "evaluate_model": True,
         "inspect_model": False,
+        "preprocess_dataset": True,
+        "send_email": False,
         "train_model": True,
     }
+
+
+def test_a_profiled_job_may_write_its_profile() -> None:
+    profiled = replace(claimed(), is_profiled=True)
+
+    assert tenancy_of(profiled, KINDS) == replace(tenancy_of(claimed(), KINDS), may_write=True)
 
 
 @pytest.mark.parametrize(

@@ -18,12 +18,14 @@ from worker.children.messages import Batch, Committed, Done, LocalFile, Start, S
 from worker.children.pool import ChildPool
 from worker.context import CHECKPOINT_FILE
 from worker.runtimes.sklearn import inspection
+from worker.training import table
+from worker.training.trainer import Training
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HANDLERS = "worker.handlers:HANDLERS"
 EPOCHS = 6
-PARAMS = {
+PARAMS: dict[str, Any] = {
     "target": "target",
     "algorithm": "mlp",
     "epochs": EPOCHS,
@@ -75,11 +77,10 @@ def model(attempt: Attempt, scratch: Path) -> Any:
     return inspection.load(scratch / attempt.end.artifacts["model"])
 
 
-async def test_each_epoch_is_a_batch_with_metrics_and_a_checkpoint(run: Run, tmp_path: Path) -> None:
+async def test_each_epoch_is_a_batch_with_metrics(run: Run, tmp_path: Path) -> None:
     attempt = await run(start(tmp_path, data.customers(120)))
 
     assert [batch.step for batch in attempt.batches] == [f"Epoch {epoch}/6" for epoch in range(1, 7)]
-    assert all(batch.checkpoint or batch.checkpoint_file for batch in attempt.batches)
     assert [record["epoch"] for record in attempt.outputs] == [1, 2, 3, 4, 5, 6]
     assert attempt.outputs == [(batch.data or {})["metrics"] for batch in attempt.batches]
     assert attempt.outputs == attempt.result["history"]
@@ -94,7 +95,7 @@ async def test_the_result_has_what_a_data_scientist_needs(run: Run, tmp_path: Pa
     assert set(result["metrics"]) >= {"f1_macro", "f1_weighted", "log_loss", "roc_auc"}
     assert result["classes"] == ["leaves", "stays"]
     assert result["params"]["hidden_layer_sizes"] == [8]
-    assert (result["train_rows"], result["validation_rows"]) == (96, 24)
+    assert (result["train_rows"], result["validation_rows"], result["test_rows"]) == (72, 24, 24)
     assert result["library_versions"]["scikit-learn"]
     assert {column["name"]: column["used_as"] for column in result["columns"]} == {
         "id": None,
@@ -128,9 +129,9 @@ async def test_a_killed_attempt_resumes_from_its_last_epoch_to_the_same_model(
 ) -> None:
     rows = data.customers(120)
     whole = await run(start(tmp_path / "whole", rows))
-    cut = whole.batches[3]
-    kept = cut.checkpoint or (tmp_path / "whole" / (cut.checkpoint_file or "")).read_bytes()
-    (tmp_path / "checkpoint").write_bytes(kept)
+    training = Training(table.to_arrow(rows), data.params(**PARAMS))
+    data.train_until(training, until=2)
+    (tmp_path / "checkpoint").write_bytes(training.checkpoint())
     message = start(tmp_path / "resumed", rows)
     file = LocalFile(str(tmp_path / "checkpoint"), sha256(tmp_path / "checkpoint"))
 
@@ -143,6 +144,69 @@ async def test_a_killed_attempt_resumes_from_its_last_epoch_to_the_same_model(
     assert all((a == b).all() for a, b in zip(first[-1].coefs_, second[-1].coefs_, strict=True))
     assert resumed.result["metrics"] == whole.result["metrics"]
     assert len(resumed.result["history"]) == EPOCHS
+
+
+AUTO: dict[str, Any] = {
+    "target": "target",
+    "epochs": 2,
+    "candidates": [
+        {"algorithm": "logistic_regression"},
+        {"algorithm": "random_forest", "params": {"n_estimators": 10}},
+    ],
+}
+
+
+async def test_each_step_of_a_training_that_chooses_is_a_batch(run: Run, tmp_path: Path) -> None:
+    message = msgspec.structs.replace(start(tmp_path, data.customers(120), AUTO), total=8)
+
+    attempt = await run(message)
+
+    steps = [batch.step for batch in attempt.batches]
+    assert steps[:2] == ["Candidate 1/2: logistic_regression", "Candidate 2/2: random_forest"]
+    assert steps[2] == "Epoch 1/2"
+    assert steps[-1] == "Fit on all rows"
+    assert [batch.data is not None for batch in attempt.batches] == ["Epoch" in step for step in steps]
+    assert isinstance(attempt.end, Done)
+    assert attempt.end.is_early is (len(steps) < 8)
+    assert attempt.result["refit"]
+
+
+@pytest.mark.parametrize("committed", [1, 3])
+async def test_a_killed_attempt_computes_the_steps_since_its_checkpoint_again_and_commits_none_twice(
+    committed: int, run: Run, tmp_path: Path
+) -> None:
+    rows = data.customers(120)
+    total = msgspec.structs.replace(start(tmp_path / "whole", rows, AUTO), total=8)
+    whole = await run(total)
+    first = whole.batches[0].checkpoint
+    message = msgspec.structs.replace(
+        start(tmp_path / "resumed", rows, AUTO),
+        total=8,
+        resume_batch=committed,
+        done=committed,
+        checkpoint=first,
+    )
+
+    resumed = await run(message)
+
+    assert [batch.index for batch in resumed.batches] == list(range(committed, len(whole.batches)))
+    assert [batch.step for batch in resumed.batches] == [batch.step for batch in whole.batches][committed:]
+    files = [(tmp_path / folder / "model.skops").read_bytes() for folder in ("whole", "resumed")]
+    assert files[0] == files[1]
+    assert resumed.result["metrics"] == whole.result["metrics"]
+
+
+async def test_a_training_that_an_older_version_planned_commits_no_more_than_its_total(
+    run: Run, tmp_path: Path
+) -> None:
+    message = msgspec.structs.replace(start(tmp_path, data.customers(120), AUTO), total=2)
+
+    attempt = await run(message)
+
+    assert sum(batch.row_count for batch in attempt.batches) == 2
+    assert len(attempt.batches) > 2
+    assert isinstance(attempt.end, Done)
+    assert not attempt.end.is_early
 
 
 async def test_a_training_yields_between_epochs_when_asked_to_stop(
