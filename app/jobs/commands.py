@@ -8,7 +8,7 @@ import asyncpg
 
 from app.core.sql import Statement
 
-# Deletes the results, payloads and checkpoints of jobs whose retention has passed; which of them have files?
+# Deletes the results, payloads, checkpoints and profiles of jobs whose retention passed; which have files?
 # A dead letter may still be retried: what it needs for that is deleted with the job itself.
 _PRUNE_RESULTS: Final = Statement("""
 WITH expired AS (
@@ -25,20 +25,32 @@ WITH expired AS (
 ), batches AS (
     DELETE FROM job_batches b USING expired e WHERE b.job_id = e.id
     RETURNING b.job_id, b.part_key IS NOT NULL AS is_file
+), profiles AS (
+    UPDATE job_attempts a SET profile_key = NULL FROM expired e
+    WHERE a.job_id = e.id AND a.profile_key IS NOT NULL
+    RETURNING a.job_id
 )
-SELECT job_id FROM checkpoints WHERE is_file UNION SELECT job_id FROM batches WHERE is_file""")
+SELECT job_id FROM checkpoints WHERE is_file
+UNION SELECT job_id FROM batches WHERE is_file
+UNION SELECT job_id FROM profiles""")
+
+
+# The attempts of a job are deleted with it, so the statistics must have them.
+_IS_FOLDED: Final = "finished_at < (SELECT folded_until FROM system_stats)"
 
 
 def _deletion(selected: str, *, order: str) -> Statement:
     return Statement(f"""
 WITH ended AS (
-    SELECT id FROM jobs WHERE {selected} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
+    SELECT id FROM jobs WHERE {selected} AND {_IS_FOLDED} ORDER BY {order} LIMIT :limit FOR UPDATE SKIP LOCKED
 ), gone AS (
     DELETE FROM jobs j USING ended WHERE j.id = ended.id
 )
 SELECT job_id FROM job_checkpoints WHERE job_id IN (SELECT id FROM ended) AND file IS NOT NULL
 UNION
-SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM ended) AND part_key IS NOT NULL""")
+SELECT job_id FROM job_batches WHERE job_id IN (SELECT id FROM ended) AND part_key IS NOT NULL
+UNION
+SELECT job_id FROM job_attempts WHERE job_id IN (SELECT id FROM ended) AND profile_key IS NOT NULL""")
 
 
 # Deletes jobs that ended longer ago than this and whose results have expired; which of them have files?
@@ -62,12 +74,18 @@ async def prune_results(connection: asyncpg.Connection, *, limit: int) -> set[UU
 
 
 async def delete_old(connection: asyncpg.Connection, age: timedelta, *, limit: int) -> set[UUID]:
-    """Delete at most `limit` jobs that ended before that age. Return those that have files to delete."""
+    """Delete at most `limit` jobs that ended before that age, and are in the statistics.
+
+    Return those that have files to delete.
+    """
     return {row["job_id"] for row in await _DELETE_OLD.fetch(connection, age=age, limit=limit)}
 
 
 async def delete_ended(connection: asyncpg.Connection, owner_id: UUID, *, limit: int) -> set[UUID]:
-    """Delete at most `limit` ended jobs of an owner. Return those that have files to delete."""
+    """Delete at most `limit` ended jobs of an owner that are in the statistics.
+
+    Return those that have files to delete.
+    """
     return {row["job_id"] for row in await _DELETE_ENDED.fetch(connection, owner_id=owner_id, limit=limit)}
 
 

@@ -11,7 +11,10 @@ import asyncpg
 from app.core.errors import ConfigurationError
 from app.core.files import StoredFile
 from app.core.plugins import ExtensionPoint
+from app.jobs.conversions import completion as conversions
+from app.jobs.evaluations import completion as evaluations
 from app.jobs.model_uploads import completion as uploads
+from app.jobs.preprocessing import completion as preprocessing
 from app.jobs.trainings import completion as trainings
 from app.jobs.transition_types import ClaimedJob
 
@@ -38,7 +41,10 @@ class KindCompletion(Protocol):
 
 
 COMPLETIONS: Final[Mapping[str, KindCompletion]] = {
+    "convert_model": conversions.complete,
+    "evaluate_model": evaluations.complete,
     "inspect_model": uploads.complete,
+    "preprocess_dataset": preprocessing.complete,
     "train_model": trainings.complete,
 }
 

@@ -83,8 +83,7 @@ class JobSeries:
         if queue in self._own_queues:
             metrics.WAIT_SECONDS.labels(queue)
         for kind in self._kinds:
-            if not self._is_worker:  # workers create no jobs
-                metrics.JOBS_CREATED.labels(kind, queue)
+            metrics.JOBS_CREATED.labels(kind, queue)  # a worker creates the jobs of schedules
             for status, fault in _ENDS + (_ENDS_OF_WORKERS if self._is_worker else ()):
                 metrics.JOBS_ENDED.labels(kind, queue, status, fault)
 

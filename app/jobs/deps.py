@@ -5,17 +5,23 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 from uuid import UUID
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Query, Request
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
 from app.core.errors import ShuttingDown
 from app.datasets.deps import DatasetsState
+from app.http import filters
+from app.http.body import CleanStr
+from app.http.instants import Instant
 from app.http.middleware import exclude_from_timing
 from app.http.state import state_of
+from app.jobs.filters import MAX_PREFIX_LENGTH, JobFilter
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
+from app.jobs.states import Priority
 from app.jobs.times import JobTimes
+from app.models.deps import ModelsState
 
 
 class Watcher(Protocol):
@@ -30,7 +36,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobsState(DatasetsState):
+class JobsState(DatasetsState, ModelsState):
     """The state of the process, with what jobs need."""
 
     kinds: Mapping[str, Kind]
@@ -62,6 +68,45 @@ async def get_watcher(connection: HTTPConnection) -> Watcher:
     return _RequestWatcher(state_of(connection, JobsState).watcher, connection.scope)
 
 
+async def get_filter(
+    request: Request,
+    priorities: Annotated[
+        list[Priority] | None,
+        Query(alias="priority", max_length=len(Priority), description="Repeat it for several."),
+    ] = None,
+    kind: CleanStr | None = None,
+    queue: CleanStr | None = None,
+    model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
+    prefix: Annotated[
+        CleanStr | None,
+        Query(
+            alias="q",
+            min_length=1,
+            max_length=MAX_PREFIX_LENGTH,
+            description="The beginning of the id (at least four hexadecimal digits), or of the model's name.",
+        ),
+    ] = None,
+    created_after: Instant | None = None,
+    created_before: Instant | None = None,
+    schedule_id: Annotated[UUID | None, Query(description="Only jobs that this schedule created.")] = None,
+    group_id: Annotated[UUID | None, Query(description="Only jobs of this group.")] = None,
+) -> JobFilter:
+    """The filters that the query names, apart from the status. Raises Unprocessable."""
+    return JobFilter(
+        priorities=tuple(dict.fromkeys(priorities or ())),
+        kind=kind,
+        queue=queue,
+        model=model,
+        prefix=prefix,
+        metadata=filters.pairs(request, "metadata"),
+        created_after=created_after,
+        created_before=created_before,
+        schedule_id=schedule_id,
+        group_id=group_id,
+    )
+
+
+JobFilterDep = Annotated[JobFilter, Depends(get_filter)]
 WatcherDep = Annotated[Watcher, Depends(get_watcher)]
 
 

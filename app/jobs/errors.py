@@ -52,11 +52,46 @@ class InvalidEventId(BadRequest):
     title = "Invalid event id"
 
 
+class ProfilingOff(Unprocessable):
+    """`{field}`: profiling is switched off on this server."""
+
+    code = "profiling_off"
+    title = "Profiling off"
+
+
+class ProfileNotFound(NotFound):
+    """Job {job_id} has no profile: it was not created with `profile`, or no profiled attempt has ended."""
+
+    code = "profile_not_found"
+    title = "Profile not found"
+
+
 class InputGone(Conflict):
     """Job {job_id} cannot be retried: its dataset or its model version was deleted."""
 
     code = "input_gone"
     title = "Input gone"
+
+
+class NoInputRows(Unprocessable):
+    """The results of a `{kind}` job do not belong to input rows. Leave out `include=input`."""
+
+    code = "no_input_rows"
+    title = "No input rows"
+
+
+class DatasetDeleted(Conflict):
+    """The dataset of job {job_id} was deleted. Leave out `include=input` to get the results alone."""
+
+    code = "dataset_deleted"
+    title = "Dataset deleted"
+
+
+class NotConvertible(Unprocessable):
+    """The model {model!r} cannot be converted to ONNX: {reason}"""
+
+    code = "not_convertible"
+    title = "Not convertible"
 
 
 class ResultsExpired(Conflict):
@@ -165,6 +200,28 @@ class SearchInBulk(Unprocessable):
 
     code = "search_in_bulk"
     title = "Search in bulk"
+
+
+class MailNotConfigured(AppError):
+    """This server sends no e-mail: the operator has not set SMTP_HOST."""
+
+    status = 503
+    code = "mail_not_configured"
+    title = "E-mail not configured"
+
+
+class RecipientNotAllowed(Unprocessable):
+    """E-mail to {recipient} is not allowed: the operator lists the domains in MAIL_ALLOWED_DOMAINS."""
+
+    code = "recipient_not_allowed"
+    title = "Recipient not allowed"
+
+
+class RecipientsInBulk(Unprocessable):
+    """A list of recipients is already a group of jobs. Create it with POST /jobs/send-email, not in bulk."""
+
+    code = "recipients_in_bulk"
+    title = "Recipients in bulk"
 
 
 class UnknownColumn(Unprocessable):

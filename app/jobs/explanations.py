@@ -7,9 +7,10 @@ from typing import Any, Final
 
 import asyncpg
 
+from app.core.config import ClaimOrder
 from app.jobs.job import Job
 from app.jobs.queues import queries as queues
-from app.jobs.queues.queries import MAX_COUNTED, Circumstances
+from app.jobs.queues.queries import MAX_OWN_COUNTED, Circumstances
 from app.jobs.schemas import Explanation
 from app.jobs.states import Status
 
@@ -28,18 +29,30 @@ async def explain(
     lease_seconds: float,
     is_redis_up: bool,
     max_running: int = 0,
+    max_running_of_others: int = 0,
+    order: ClaimOrder = ClaimOrder.TURNS,
 ) -> Explanation:
-    """Explain why the job is in its state, and when it may start or complete."""
+    """Explain why the job is in its state, and when it may start or complete.
+
+    `max_running` is how many jobs its owner may run, `max_running_of_others` how many those may for whom no
+    number is set; 0 means no limit.
+    """
     if job.status is not Status.PENDING:
         return _explanation(
             job, _REASONS[job.status](job), estimated_completion=job.estimated_completion(datetime.now(UTC))
         )
-    found = await queues.circumstances(connection, job, lease=timedelta(seconds=lease_seconds))
+    found = await queues.circumstances(
+        connection,
+        job,
+        lease=timedelta(seconds=lease_seconds),
+        order=order,
+        max_running=max_running_of_others,
+    )
     return _explanation(
         job,
         _why_pending(job, found, is_redis_up=is_redis_up, max_running=max_running),
         position=found.ahead + 1,
-        jobs_of_mine_ahead=found.own_ahead,
+        jobs_of_mine_ahead=found.mine_ahead,
         estimated_start_at=_estimated_start(job, found),
     )
 
@@ -56,15 +69,24 @@ def _why_pending(job: Job, found: Circumstances, *, is_redis_up: bool, max_runni
             f"No worker of the queue {job.queue!r} knows the kind {job.kind!r}.",
             {"workers": found.workers},
         )
-    if 0 < max_running <= found.own_running:
+    if 0 < max_running <= found.mine_running:
         return _Reason(
             "owner_limit",
-            f"{found.own_running} of your jobs are running, which is the limit; it waits until one ends.",
-            {"running": found.own_running, "limit": max_running},
+            f"{found.mine_running} of your jobs are running, which is the limit; it waits until one ends.",
+            {"running": found.mine_running, "limit": max_running},
         )
-    facts = {"ahead": found.ahead, "workers": found.workers, "slots": found.slots, "busy": found.busy}
+    facts = {
+        "ahead": found.ahead,
+        "mine_ahead": found.mine_ahead,
+        "other_owners": found.other_owners,
+        "mine_running": found.mine_running,
+        "workers": found.workers,
+        "slots": found.slots,
+        "busy": found.busy,
+    }
     if found.ahead:
-        return _Reason("waiting_its_turn", f"{_ahead(found.ahead)} ahead of it.", facts)
+        sentence = _whose_turn(found) if found.takes_turns else _ahead(found)
+        return _Reason("waiting_its_turn", sentence, facts)
     if not is_redis_up:
         return _Reason("slow_pick_up", "It is next. Without Redis, workers poll only once a second.", facts)
     return _Reason("next", "It is next: it starts as soon as a slot is free.", facts)
@@ -79,10 +101,29 @@ def _why_not_due(job: Job, now: datetime) -> _Reason:
     return _Reason("retry_wait", f"Its last attempt failed; the next one is due in {seconds} s.", facts)
 
 
-def _ahead(jobs: int) -> str:
-    if jobs == 1:
-        return "1 job is"
-    return f"{'At least ' if jobs >= MAX_COUNTED else ''}{jobs} jobs are"
+def _ahead(found: Circumstances) -> str:
+    if found.ahead == 1:
+        return "1 job is ahead of it."
+    return f"{'' if found.is_exact else 'At least '}{found.ahead} jobs are ahead of it."
+
+
+def _whose_turn(found: Circumstances) -> str:
+    match found.mine_ahead:
+        case 0:
+            mine = "None of your jobs is before it"
+        case 1:
+            mine = "1 of your jobs is before it"
+        case count:
+            mine = f"{'At least ' if count >= MAX_OWN_COUNTED else ''}{count} of your jobs are before it"
+    match found.other_owners:
+        case 0:
+            others = "no other user waits"
+        case 1:
+            others = "1 other user waits"
+        case count:
+            others = f"{count} other users wait"
+    slots = "1 slot" if found.slots == 1 else f"{found.slots} slots"
+    return f"{mine}; {others}; you hold {found.mine_busy} of {slots}."
 
 
 def _estimated_start(job: Job, found: Circumstances) -> datetime | None:

@@ -43,6 +43,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     last_seq: int
     request_digest: bytes | None
     group_id: UUID | None
+    schedule_id: UUID | None
+    fire_at: datetime | None
+    dataset_id: UUID | None
     created_at: datetime
     started_at: datetime | None
     attempt_started_at: datetime | None
@@ -81,6 +84,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             last_seq=row["last_seq"],
             request_digest=row["request_digest"],
             group_id=row["group_id"],
+            schedule_id=row["schedule_id"],
+            fire_at=row["fire_at"],
+            dataset_id=row["dataset_id"],
             created_at=row["created_at"],
             started_at=row["started_at"],
             attempt_started_at=row["attempt_started_at"],
@@ -117,7 +123,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt that has ended. `worker` is the name of its worker, None if that is no longer known."""
+    """An attempt that has ended. `worker` is the name of its worker, None if that is no longer known.
+
+    What the attempt used is None if it was not measured.
+    """
 
     attempt: int
     outcome: Outcome
@@ -128,6 +137,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime
     error: JobError | None
     traceback: str | None
+    rows: int | None
+    cpu_seconds: float | None
+    memory_peak_bytes: int | None
+    profile_key: str | None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -143,6 +156,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
             ended_at=row["ended_at"],
             error=None if error is None else {**error, "attempt": row["attempt"]},
             traceback=row["traceback"],
+            rows=row["rows"],
+            cpu_seconds=row["cpu_seconds"],
+            memory_peak_bytes=row["memory_peak_bytes"],
+            profile_key=row["profile_key"],
         )
 
 

@@ -1,9 +1,12 @@
 """The params of handlers, kind by kind: plain data, so that a child process need not import anything else."""
 
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 import msgspec
+
+from app.jobs.preprocessing.steps import AnyStep
 
 
 class ModelReference(msgspec.Struct, frozen=True):
@@ -53,12 +56,55 @@ class EvaluateModelParams(msgspec.Struct, frozen=True):
     classes: tuple[str, ...] | None = None
 
 
+class Promotion(msgspec.Struct, frozen=True):
+    """The alias that a trained version takes if it beats the one that has it. None: accuracy, or r2."""
+
+    alias: str
+    metric: str | None = None
+
+
+class SplitMethod(StrEnum):
+    """How the rows of a training are split."""
+
+    RANDOM = "random"
+    STRATIFIED = "stratified"
+    """At random, each class in proportion."""
+    TIME = "time"
+    """The latest rows are held out."""
+    GROUP = "group"
+    """Rows of one group stay together."""
+    DATASET = "dataset"
+    """The test rows are a dataset of their own."""
+
+
+class SplitParams(msgspec.Struct, frozen=True):
+    """How to split the rows; without a method, stratified for a classification, else random.
+
+    `column` has the times or the groups. `folds` is the number of folds of a cross-validation, 0: none. The
+    fractions are of all rows.
+    """
+
+    method: SplitMethod | None = None
+    column: str | None = None
+    test_fraction: float = 0.2
+    folds: int = 0
+
+
+class CandidateParams(msgspec.Struct, frozen=True):
+    """An algorithm, and its params, checked and with their defaults."""
+
+    algorithm: str
+    params: dict[str, Any] = {}
+
+
 class TrainModelParams(msgspec.Struct, frozen=True):
     """For `train_model`. The rows are the file `dataset`, or the job's payload.
 
     `task` and `algorithm` may be `auto`. `params` are those of the algorithm, checked and with its defaults;
     for `auto` only those of every algorithm. `model` is the name to register under; None means a name derived
     from the job id. `columns` are the types that the client declares: see `app.datasets.options.Declared`.
+    `candidates` compete by the `metric`, in place of `algorithm` and `params`; None means that of the data.
+    With `refit`, the registered model is fitted on all rows. None: if the algorithm is chosen.
     """
 
     target: str
@@ -71,6 +117,22 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     seed: int = 0
     model: str | None = None
     columns: dict[str, str] = {}
+    promote: Promotion | None = None
+    split: SplitParams = SplitParams()
+    held_out_dataset: str | None = None
+    candidates: list[CandidateParams] = []
+    metric: str | None = None
+    refit: bool | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether the training chooses among candidates."""
+        return bool(self.candidates) or self.algorithm == "auto"
+
+    @property
+    def refits(self) -> bool:
+        """Whether the registered model is fitted on all rows."""
+        return self.chooses if self.refit is None else self.refit
 
 
 class InspectModelParams(msgspec.Struct, frozen=True):
@@ -79,3 +141,48 @@ class InspectModelParams(msgspec.Struct, frozen=True):
     name: str
     runtime: str
     alias: str | None = None
+
+
+class ConvertModelParams(msgspec.Struct, frozen=True):
+    """For `convert_model`. The ONNX file becomes the next version of the model `name`.
+
+    The two models are compared on rows of the file `dataset` if there is a `shape`.
+    """
+
+    model: ModelReference
+    name: str
+    shape: RowShape | None = None
+
+
+class SendEmailParams(msgspec.Struct, frozen=True):
+    """For `send_email`. The message is the only row of the payload, an `EmailContent`."""
+
+    to: str
+    reply_to: str | None = None
+
+
+class EmailContent(msgspec.Struct, frozen=True):
+    """What an e-mail says, as plain text and perhaps as HTML too."""
+
+    subject: str
+    text: str
+    html: str | None = None
+
+
+class PreprocessSource(msgspec.Struct, frozen=True):
+    """The dataset that a preprocess job reads, or joins."""
+
+    id: UUID
+    sha256: str
+
+
+class PreprocessDatasetParams(msgspec.Struct, frozen=True):
+    """For `preprocess_dataset`. The rows are the file `dataset`; joined ones are in files by `join_file`.
+
+    `name` is that of the new dataset; of a split, the name of each part follows it.
+    """
+
+    name: str
+    source: PreprocessSource
+    steps: tuple[AnyStep, ...]
+    joined: tuple[PreprocessSource, ...] = ()

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Text, cast, func, literal, or_, select
+from sqlalchemy import Text, cast, func, literal, or_, select, union_all
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core import paging
@@ -15,10 +14,15 @@ from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.jobs import tables
 from app.jobs.events import Event
+from app.jobs.filters import JobFilter
 from app.jobs.job import Attempt, Job, StoredBatch
+from app.jobs.selecting import conditions, newest
 from app.jobs.states import Status
 
 EVENTS_AT_ONCE: Final = 500
+
+COUNT_LIMIT: Final = 10_001
+"""A count of jobs stops here: one more than the largest number that is shown exactly."""
 
 MAX_INLINE_BYTES: Final = 1024 * 1024
 """A job carries its outputs with it if they have at most this many bytes together."""
@@ -39,8 +43,10 @@ FROM jobs WHERE id = :job_id""")
 _JOB_OF_KEY: Final = Statement("SELECT * FROM jobs WHERE owner_id = :owner_id AND idempotency_key = :key")
 
 # Which attempts at this job have ended, and on which workers did they run?
+# Attempts that a worker of an earlier version has recorded lack its name.
 _ATTEMPTS: Final = Statement("""
-SELECT a.*, w.name AS worker FROM job_attempts a LEFT JOIN workers w ON w.id = a.worker_id
+SELECT a.*, coalesce(a.worker_name, w.name) AS worker
+FROM job_attempts a LEFT JOIN workers w ON w.id = a.worker_id
 WHERE a.job_id = :job_id ORDER BY a.attempt""")
 
 # Which events of this job follow the one with the number `after`?
@@ -72,10 +78,17 @@ _OUTPUT_PIECE: Final = Statement("""
 SELECT substring(output FROM :position FOR :max_bytes) FROM job_batches
 WHERE job_id = :job_id AND index = :index""")
 
+# Which rows were submitted with this job?
+_PAYLOAD: Final = Statement("SELECT rows FROM job_payloads WHERE job_id = :job_id")
+
 # Do the dataset and the model version that this job refers to still exist?
 _HAS_ITS_INPUTS: Final = Statement("""
 SELECT (dataset_id IS NULL OR EXISTS (SELECT FROM datasets d WHERE d.id = j.dataset_id))
     AND (model_version_id IS NULL OR EXISTS (SELECT FROM model_versions v WHERE v.id = j.model_version_id))
+    AND NOT EXISTS (
+        SELECT FROM jsonb_each(j.files) file
+        WHERE file.value ->> 'key' LIKE 'datasets/%' AND NOT EXISTS (
+            SELECT FROM datasets d WHERE d.id = split_part(file.value ->> 'key', '/', 2)::uuid))
 FROM jobs j WHERE j.id = :job_id""")
 
 # In which state are these jobs and their current attempts?
@@ -90,19 +103,6 @@ SELECT count(*) FROM (
 ) active""")
 
 _LARGE: Final = ("params", "metadata", "result", "error")
-
-
-@dataclass(frozen=True)
-class JobFilter:
-    """Which of an owner's jobs to list; None means any."""
-
-    status: Status | None = None
-    kind: str | None = None
-    queue: str | None = None
-    model: str | None = None
-    metadata: dict[str, str] | None = None
-    created_after: datetime | None = None
-    created_before: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -144,25 +144,8 @@ async def jobs(
     session: AsyncSession, owner_id: UUID | None, wanted: JobFilter, *, before: UUID | None, limit: int
 ) -> Page[Job]:
     """Return a page of an owner's jobs, None: of all, newest first, starting after the job `before`."""
-    table = tables.Job.__table__.c  # type: ignore[attr-defined]  # SQLModel gives every table class its table
-    conditions = [] if owner_id is None else [table.owner_id == owner_id]
-    if before is not None:
-        conditions.append(table.id < before)
-    if wanted.status is not None:
-        conditions.append(table.status == wanted.status)
-    if wanted.kind is not None:
-        conditions.append(table.kind == wanted.kind)
-    if wanted.queue is not None:
-        conditions.append(table.queue == wanted.queue)
-    if wanted.model is not None:
-        conditions.append(table.params["model"]["name"].astext == wanted.model)
-    if wanted.metadata:
-        conditions.append(table.metadata.contains(wanted.metadata))
-    if wanted.created_after is not None:
-        conditions.append(table.created_at > wanted.created_after)
-    if wanted.created_before is not None:
-        conditions.append(table.created_at < wanted.created_before)
-    page = select(*table).where(*conditions).order_by(table.id.desc()).limit(limit + 1).subquery("page")
+    columns = list(tables.Job.__table__.c)  # type: ignore[attr-defined]  # SQLModel gives every table class its table
+    page = newest(columns, owner_id, wanted, before=before, limit=limit + 1).subquery("page")
     # The same as `paging.bounded`, which takes its query as text.
     order = page.c.id.desc()
     size = sum((func.coalesce(func.octet_length(cast(page.c[name], Text)), 0) for name in _LARGE), literal(0))
@@ -177,6 +160,23 @@ async def jobs(
     connection = await session.connection()
     rows = (await connection.execute(statement)).mappings().all()
     return to_page(rows, limit, Job.from_row)
+
+
+async def counts(
+    session: AsyncSession, owner_id: UUID | None, wanted: JobFilter, *, limit: int = COUNT_LIMIT
+) -> dict[Status, int]:
+    """Return how many of an owner's jobs, None: of all, are in each status, counted up to `limit`."""
+    parts = []
+    for part in wanted.by_status():
+        found = select(literal(1)).select_from(tables.Job).where(*conditions(part, owner_id))
+        parts.append(
+            select(
+                literal(str(part.statuses[0])).label("status"),
+                select(func.count()).select_from(found.limit(limit).subquery()).scalar_subquery(),
+            )
+        )
+    connection = await session.connection()
+    return {Status(status): count for status, count in await connection.execute(union_all(*parts))}
 
 
 async def attempts(connection: asyncpg.Connection, job_id: UUID) -> list[Attempt]:
@@ -218,8 +218,14 @@ async def output_piece(connection: asyncpg.Connection, job_id: UUID, index: int,
     return piece or b""
 
 
+async def payload(connection: asyncpg.Connection, job_id: UUID) -> bytes | None:
+    """Return the rows that were submitted with a job, as a JSON array; None without any."""
+    rows: bytes | None = await _PAYLOAD.fetchval(connection, job_id=job_id)
+    return rows
+
+
 async def has_its_inputs(connection: asyncpg.Connection, job_id: UUID) -> bool:
-    """Whether the dataset and the model version that a job refers to still exist."""
+    """Whether the datasets and the model version that a job refers to still exist."""
     found: bool = await _HAS_ITS_INPUTS.fetchval(connection, job_id=job_id)
     return found
 

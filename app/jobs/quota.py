@@ -18,9 +18,13 @@ from app.core.database import Database
 from app.jobs import queries
 from app.jobs.errors import TooManyActiveJobs
 from app.quotas import queries as quotas
-from app.quotas.service import StorageQuota
+from app.quotas.errors import QuotaExceeded
+from app.quotas.service import SLACK_BYTES, StorageQuota
 
 SLACK: Final = 10_000
+FEW_JOBS: Final = 100
+"""Jobs of a user that one transaction may create unchecked: so few at a time do not use up the slack."""
+
 COUNT_LIFETIME_SECONDS: Final = 1.0
 MAX_REMEMBERED: Final = 10_000
 
@@ -30,6 +34,18 @@ class _Count:
     active: int
     limit: int
     counted_at: float  # by the quota's clock
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many jobs a user may still create, and how many bytes these may store with the error for more.
+
+    `bytes_left` is None if there is no limit, or if the user is far below it.
+    """
+
+    jobs: int
+    jobs_error: TooManyActiveJobs
+    bytes_left: tuple[int, QuotaExceeded] | None
 
 
 class Quota:
@@ -70,6 +86,33 @@ class Quota:
             async with self._storage.checked(connection, owner_id):
                 yield connection
 
+    async def room(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int = 1) -> Room:
+        """Return what a user may still create in the caller's transaction, which creates that many jobs.
+
+        Near a limit, and for many jobs, it locks the user's row, as `admit` does. To avoid deadlocks, lock
+        users in the order of their ids, and schedules before users.
+        """
+        if jobs <= FEW_JOBS and self._is_far_below(owner_id):
+            count = self._counts[owner_id]
+        else:
+            count = await self._count(connection, owner_id)
+        return Room(
+            jobs=max(0, count.limit - count.active),
+            jobs_error=TooManyActiveJobs(active=count.active, limit=count.limit),
+            bytes_left=await self._bytes_left(connection, owner_id),
+        )
+
+    async def _bytes_left(
+        self, connection: asyncpg.Connection, owner_id: UUID
+    ) -> tuple[int, QuotaExceeded] | None:
+        if self._storage is None or self._storage.is_far_below(owner_id):
+            return None
+        left = await self._storage.bytes_left(connection, owner_id)
+        if left is None or left[0] > SLACK_BYTES:
+            return None
+        await quotas.lock(connection, owner_id)
+        return await self._storage.bytes_left(connection, owner_id)
+
     def _is_far_below(self, owner_id: UUID) -> bool:
         count = self._counts.get(owner_id)
         if count is None:
@@ -78,11 +121,17 @@ class Quota:
         return is_recent and count.active + SLACK < count.limit
 
     async def _check(self, connection: asyncpg.Connection, owner_id: UUID, jobs: int) -> None:
+        count = await self._count(connection, owner_id)
+        if count.active + jobs > count.limit:
+            raise TooManyActiveJobs(active=count.active, limit=count.limit)
+
+    async def _count(self, connection: asyncpg.Connection, owner_id: UUID) -> _Count:
+        """Count the active jobs of a user under a lock on the user's row, and remember the count."""
         own = await quotas.lock(connection, owner_id)
         limit = self._limit if own is None or own.max_active_jobs is None else own.max_active_jobs
         active = await queries.active_of_owner(connection, owner_id, limit=limit)
-        if active + jobs > limit:
-            raise TooManyActiveJobs(active=active, limit=limit)
         if len(self._counts) >= MAX_REMEMBERED:
             self._counts.clear()
-        self._counts[owner_id] = _Count(active, limit, self._clock())
+        count = _Count(active, limit, self._clock())
+        self._counts[owner_id] = count
+        return count

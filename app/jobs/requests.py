@@ -1,10 +1,12 @@
 """Options of jobs of every kind."""
 
 from typing import Annotated, Final
+from uuid import UUID
 
 from pydantic import Field, model_validator
 
 from app.core.config import QUEUE_NAME
+from app.datasets.values import MAX_NAME_LENGTH, DatasetReference
 from app.http.body import CleanStr, LargeBody, at_most
 from app.http.instants import Instant
 from app.jobs.states import Priority
@@ -45,6 +47,12 @@ class JobOptions(LargeBody):
     expires_in_seconds: int | None = Field(
         None, ge=1, le=366 * 86_400, description="How long to keep the results after the job has ended."
     )
+    profile: bool = Field(
+        False,
+        description="Sample where the job spends its time; read it at `/jobs/{job_id}/profile`.",
+        # So that requests without it keep their digest under an idempotency key.
+        exclude_if=lambda is_profiled: not is_profiled,
+    )
     metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MAX_METADATA_PAIRS)] = Field(
         default_factory=dict, json_schema_extra={"maxProperties": MAX_METADATA_PAIRS}
     )
@@ -54,3 +62,22 @@ class JobOptions(LargeBody):
         if self.run_at is not None and self.delay_seconds is not None:
             raise ValueError("give run_at or delay_seconds, not both")
         return self
+
+
+class DatasetOptions(JobOptions):
+    """Options of jobs that may read a dataset."""
+
+    dataset_id: UUID | None = Field(None, description="Read all rows of this dataset.")
+    dataset: CleanStr | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_NAME_LENGTH,
+        description="Read all rows of the newest dataset with this name, as of when the job is created.",
+        # So that requests without it keep their digest under an idempotency key.
+        exclude_if=lambda name: name is None,
+    )
+
+    @property
+    def dataset_reference(self) -> DatasetReference | None:
+        """The dataset that the request names, if any."""
+        return self.dataset if self.dataset_id is None else self.dataset_id

@@ -1,8 +1,9 @@
 """The results of jobs, read piece by piece from Postgres or from part files."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from uuid import UUID
 
 from app.core.database import Database
@@ -19,18 +20,35 @@ BATCHES_AT_ONCE: Final = 16
 class ResultBatch:
     """One stored batch, or a piece of a large one: rows from `first_row` on, one JSON object per line.
 
-    `first_in_batch` is the number of its first row within the batch `index`.
+    `first_in_batch` is the number of its first row within the batch `index`. `inputs` are the input rows as
+    JSON values, of about `input_bytes` together, if they were asked for.
     """
 
     index: int
     first_row: int
     output: bytes
     first_in_batch: int = 0
+    inputs: Sequence[Any] | None = None
+    input_bytes: int = 0
 
     @property
     def lines(self) -> list[bytes]:
         """The rows: `{"prediction": …}` or `{"error": …}`, after the row's own `id` if it has one."""
         return self.output.splitlines()
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it has."""
+        return len(self.output) + self.input_bytes
+
+    def part(self, start: int, stop: int | None = None) -> "ResultBatch":
+        """Return the rows from `start` on, counted within this piece, up to `stop` exclusively."""
+        return replace(
+            self,
+            first_row=self.first_row + start,
+            first_in_batch=self.first_in_batch + start,
+            output=b"\n".join(self.lines[start:stop]),
+        )
 
 
 async def read(
@@ -63,8 +81,21 @@ async def read(
         from_index = found[-1].index + 1
 
 
+async def starting_at(
+    pieces: AsyncGenerator[ResultBatch, None], index: int, row: int
+) -> AsyncGenerator[ResultBatch, None]:
+    """Yield the pieces without the rows before number `row` of the batch `index`."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            skipped = row - piece.first_in_batch if piece.index == index else 0
+            if skipped <= 0:
+                yield piece
+            elif (part := piece.part(skipped)).output:
+                yield part
+
+
 def files_prefix(job_id: UUID) -> str:
-    """Return the prefix of the files that attempts at a job store: parts of its output, and checkpoints."""
+    """Return the prefix of the files that attempts at a job store: outputs, checkpoints and profiles."""
     return f"jobs/{job_id}"
 
 

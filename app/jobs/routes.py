@@ -3,6 +3,8 @@
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,40 +15,44 @@ from app.auth.actors import actor_of
 from app.auth.deps import JobsReader, JobsWriter
 from app.auth.errors import UserNotFound
 from app.auth.owners import OwnerQuery
-from app.core import paging, text
+from app.core import paging
 from app.core.database import Database
-from app.core.errors import InvalidCursor, Unprocessable
+from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.core.resources import Resources
 from app.http import problems
 from app.http.accept import choose
-from app.http.body import CleanStr
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
-from app.http.instants import Instant
 from app.http.routing import BoundedRoute
 from app.jobs import explanations, queries, results, service, views
-from app.jobs.deps import JobTimesDep, QuotaDep, WatcherDep
+from app.jobs.deps import JobFilterDep, JobTimesDep, KindsDep, QuotaDep, WatcherDep
 from app.jobs.errors import (
+    DatasetDeleted,
     InputGone,
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
+    NoInputRows,
     NotAcceptable,
     NotYourJob,
     ResultsExpired,
     TooManyActiveJobs,
 )
-from app.jobs.exports import responses
+from app.jobs.exports import inputs, responses
+from app.jobs.exports.inputs import JobInput
 from app.jobs.exports.responses import CSV, NDJSON, PARQUET
 from app.jobs.job import Job
-from app.jobs.queries import JobFilter
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
     Explanation,
     Include,
+    IncludeInResults,
+    JobCounts,
+    JobDetails,
     JobPage,
     JobView,
+    ListView,
     ResultPage,
     RetryRequest,
 )
@@ -76,16 +82,17 @@ router = APIRouter(route_class=BoundedRoute, prefix="/jobs", tags=["jobs"])
     responses=problems.responses(InvalidCursor, UserNotFound(user="ada")),
 )
 async def list_jobs(
-    request: Request,
     user: JobsReader,
     session: SessionDep,
     database: DatabaseDep,
-    wanted_status: Annotated[Status | None, Query(alias="status")] = None,
-    kind: CleanStr | None = None,
-    queue: CleanStr | None = None,
-    model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
-    created_after: Instant | None = None,
-    created_before: Instant | None = None,
+    wanted: JobFilterDep,
+    statuses: Annotated[
+        list[Status] | None,
+        Query(alias="status", max_length=len(Status), description="Repeat it for several."),
+    ] = None,
+    view: Annotated[
+        ListView, Query(description="`row` leaves out `result`, `metadata` and `links`.")
+    ] = ListView.FULL,
     owner: OwnerQuery = None,
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -94,26 +101,40 @@ async def list_jobs(
 
     Operators list the jobs of other users with `owner`.
     """
-    wanted = JobFilter(
-        status=wanted_status,
-        kind=kind,
-        queue=queue,
-        model=model,
-        metadata=_metadata_filter(request),
-        created_after=created_after,
-        created_before=created_before,
-    )
     before = None if cursor is None else paging.decode_cursor(cursor)
     owner_id = await owners.find(database, user, owner)
+    wanted = replace(wanted, statuses=tuple(dict.fromkeys(statuses or ())))
     page = await queries.jobs(session, owner_id, wanted, before=before, limit=limit)
-    return views.respond(views.job_page(page))
+    return views.respond(views.job_page(page, view))
+
+
+@router.get(
+    "/counts",
+    operation_id="countJobs",
+    summary="Count your jobs by status",
+    response_model=JobCounts,
+    responses=problems.responses(UserNotFound(user="ada")),
+)
+async def count_jobs(
+    user: JobsReader,
+    session: SessionDep,
+    database: DatabaseDep,
+    wanted: JobFilterDep,
+    owner: OwnerQuery = None,
+) -> Response:
+    """Count the jobs that the filters of the list select. A count that equals `cap` means at least as many.
+
+    Operators count the jobs of other users with `owner`.
+    """
+    owner_id = await owners.find(database, user, owner)
+    return views.respond(views.job_counts(await queries.counts(session, owner_id, wanted)))
 
 
 @router.get(
     "/{job_id}",
     operation_id="getJob",
     summary="Get a job",
-    response_model=JobView,
+    response_model=JobDetails,
     responses={
         **problems.responses(*_OWN),
         304: {"description": "The job has not changed since `If-None-Match`"},
@@ -126,7 +147,7 @@ async def get_job(
     watcher: WatcherDep,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
     include: Annotated[
-        Include | None, Query(description="`attempts` adds the attempts that have ended.")
+        Include | None, Query(description="`attempts` adds the attempts that have ended, and their `usage`.")
     ] = None,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
@@ -139,14 +160,13 @@ async def get_job(
     etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}"'
     if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    view = views.job(job)
+    details: dict[str, object] = {**views.job(job)}
     if include is Include.ATTEMPTS:
         async with database.connection() as connection:
-            view["attempts"] = [
-                views.attempt(tried, with_traceback=user.is_admin)
-                for tried in await queries.attempts(connection, job_id)
-            ]
-    return views.respond(view, headers={"ETag": etag})
+            attempts = await queries.attempts(connection, job_id)
+        details["attempts"] = [views.attempt(tried, with_traceback=user.is_admin) for tried in attempts]
+        details["usage"] = views.usage(attempts)
+    return views.respond(details, headers={"ETag": etag})
 
 
 _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
@@ -178,7 +198,8 @@ async def cancel_job(
     times: JobTimesDep,
 ) -> Response:
     """Cancel a job and keep its committed results. 200 means that it has stopped, 202 that it is stopping."""
-    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+    connections = resources.database.connection()
+    async with unit_of_work(resources.hints, connections, failpoint="cancel") as unit:
         await service.cancel(unit, user.reach, job_id, by=actor_of(request, user))
     job = await _read_own(resources.database, user.reach, job_id)
     if not job.has_ended:
@@ -240,12 +261,15 @@ async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.reach, job_id)
         own = await quotas.get(connection, job.owner_id) or OwnQuotas()
+        settings = resources.settings
         explained = await explanations.explain(
             connection,
             job,
-            lease_seconds=resources.settings.lease_seconds,
+            lease_seconds=settings.lease_seconds,
             is_redis_up=resources.redis.is_up,
-            max_running=own.over(Quotas.from_settings(resources.settings)).max_running_jobs,
+            max_running=own.over(Quotas.from_settings(settings)).max_running_jobs,
+            max_running_of_others=settings.max_running_jobs_per_user,
+            order=settings.claim_order,
         )
     return views.respond(explained)
 
@@ -258,7 +282,14 @@ async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -
     responses={
         200: {"content": {NDJSON: {}, CSV: {}, PARQUET: {}}},
         **problems.responses(
-            *_OWN, InvalidCursor, ResultsExpired(job_id=_EXAMPLE_ID), NotAcceptable(offered=list(_FORMATS))
+            *_OWN,
+            InvalidCursor,
+            ResultsExpired(job_id=_EXAMPLE_ID),
+            NotAcceptable(offered=list(_FORMATS)),
+            NoInputRows(kind="train_model"),
+            DatasetDeleted(job_id=_EXAMPLE_ID),
+            FileMissing(key=f"datasets/{_EXAMPLE_ID}/rows.parquet"),
+            StorageUnavailable,
         ),
     },
 )
@@ -266,11 +297,16 @@ async def get_job_results(
     job_id: UUID,
     user: JobsReader,
     resources: ResourcesDep,
+    kinds: KindsDep,
     accept: Annotated[
         str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` return all results in one response.")
     ] = "",
     cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    include: Annotated[
+        IncludeInResults | None,
+        Query(description="`input` adds the input row to each result, with its columns as written."),
+    ] = None,
 ) -> Response:
     """Get the results computed so far, also while the job runs and after it has failed or was cancelled."""
     async with resources.database.connection() as connection:
@@ -280,9 +316,12 @@ async def get_job_results(
     wanted = choose(accept, _FORMATS)
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
+    job_input: JobInput | None = None
+    if include is IncludeInResults.INPUT:
+        job_input = await inputs.find(resources, job, kinds, as_cells=wanted == CSV)
     if wanted != JSON:
-        return await responses.respond(resources, job, wanted)
-    return await _result_page(resources, job_id, _result_position(cursor), limit, is_whole=job.has_ended)
+        return await responses.respond(resources, job, wanted, job_input)
+    return await _result_page(resources, job, job_input, _result_position(cursor), limit)
 
 
 @router.get(
@@ -317,18 +356,6 @@ async def _read_own(database: Database, owner_id: UUID | None, job_id: UUID) -> 
         return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
 
 
-def _metadata_filter(request: Request) -> dict[str, str] | None:
-    pairs = {
-        name.removeprefix("metadata."): value
-        for name, value in request.query_params.items()
-        if name.startswith("metadata.")
-    }
-    # FastAPI does not know the names of these parameters and has not validated them.
-    if not all(text.is_storable(part) for pair in pairs.items() for part in pair):
-        raise Unprocessable
-    return pairs or None
-
-
 def _result_position(cursor: str | None) -> tuple[int, int]:
     """Return the batch, and the row within it, at which a page of results starts."""
     if cursor is None:
@@ -339,30 +366,31 @@ def _result_position(cursor: str | None) -> tuple[int, int]:
     return int(position[1]), int(position[2])
 
 
-async def _rows(
-    pieces: AsyncIterator[ResultBatch], first: tuple[int, int]
-) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """Yield the rows from a position on, each with its own position: the batch, and the row within it."""
+async def _rows(pieces: AsyncIterator[ResultBatch]) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
+    """Yield the rows, each with its position: the batch, and the row within it."""
     async for piece in pieces:
         for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
-            if (piece.index, row) >= first:
-                yield (piece.index, row), line
+            yield (piece.index, row), line
 
 
 async def _result_page(
-    resources: Resources, job_id: UUID, position: tuple[int, int], limit: int, *, is_whole: bool
+    resources: Resources, job: Job, job_input: JobInput | None, position: tuple[int, int], limit: int
 ) -> Response:
     """Return the rows from a position on, at most `limit`, and bounded in bytes.
 
     While more rows may follow, the page has a cursor.
     """
+    is_whole = job.has_ended
+    pieces = results.starting_at(
+        results.read(resources.database, resources.storage, job.id, from_index=position[0]), *position
+    )
+    if job_input is not None:
+        pieces = job_input.attach(pieces)
     items: list[bytes] = []
     left_bytes = paging.PAGE_BYTES
     next_position: tuple[int, int] | None = None if is_whole else position
-    async with aclosing(
-        results.read(resources.database, resources.storage, job_id, from_index=position[0])
-    ) as pieces:
-        async for found_position, row in _rows(pieces, position):
+    async with aclosing(pieces):
+        async for found_position, row in _rows(pieces):
             left_bytes -= len(row)
             if items and (len(items) == limit or left_bytes < 0):
                 next_position = found_position
@@ -371,6 +399,7 @@ async def _result_page(
             next_position = None if is_whole else (found_position[0], found_position[1] + 1)
     cursor = None if next_position is None else f"{next_position[0]}.{next_position[1]}"
     return Response(
-        b'{"items":[%s],"next_cursor":%s}' % (b",".join(items), views.encode(cursor)),
+        b'{"items":[%s],"next_cursor":%s,"retrieved_at":%s}'
+        % (b",".join(items), views.encode(cursor), views.encode(datetime.now(UTC))),
         media_type="application/json",
     )

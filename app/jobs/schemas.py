@@ -6,7 +6,7 @@ them, and msgspec encodes them directly, with results that are already encoded e
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 from uuid import UUID
 
 from pydantic import Field
@@ -28,6 +28,19 @@ class Include(StrEnum):
     ATTEMPTS = "attempts"
 
 
+class IncludeInResults(StrEnum):
+    """Optional parts of each result."""
+
+    INPUT = "input"
+
+
+class ListView(StrEnum):
+    """How much of each job a list shows."""
+
+    FULL = "full"
+    ROW = "row"
+
+
 class JobCreated(TypedDict):
     """A job that was created."""
 
@@ -36,6 +49,7 @@ class JobCreated(TypedDict):
     message: str
     poll_url: str
     stream_url: str
+    result_available_for: Annotated[str, Field(examples=["24 hours"])]
 
 
 class JobLinks(TypedDict):
@@ -67,11 +81,25 @@ class AttemptView(TypedDict):
     started_at: datetime
     ended_at: datetime
     error: JobError | None
+    rows: int | None
+    cpu_seconds: float | None
+    memory_peak_bytes: int | None
+    has_profile: bool
     traceback: NotRequired[str | None]
 
 
-class JobView(TypedDict):
-    """A job as its owner sees it."""
+class UsageView(TypedDict):
+    """What the ended attempts at a job have used together. A figure that was never measured is null."""
+
+    attempts: int
+    run_seconds: float
+    rows: int | None
+    cpu_seconds: float | None
+    memory_peak_bytes: int | None
+
+
+class JobRow(TypedDict):
+    """A job as a list shows it with `view=row`."""
 
     job_id: UUID
     kind: str
@@ -81,6 +109,7 @@ class JobView(TypedDict):
     queue: str
     priority: Priority
     model: str | None
+    dataset_id: UUID | None
     attempt: int
     max_attempts: int
     progress: float
@@ -94,20 +123,45 @@ class JobView(TypedDict):
     run_at: datetime
     expires_at: datetime | None
     cancel_requested: bool
-    result: dict[str, Any] | None
     error: JobError | None
     errors: int
     group_id: UUID | None
+    schedule_id: UUID | None
+    fire_at: datetime | None
+
+
+class JobView(JobRow):
+    """A job as its owner sees it."""
+
+    result: dict[str, Any] | None
     metadata: dict[str, str]
     links: JobLinks
+
+
+class JobDetails(JobView):
+    """A job, with `include=attempts` also its attempts that have ended."""
+
     attempts: NotRequired[list[AttemptView]]
+    usage: NotRequired[UsageView]
 
 
 class JobPage(TypedDict):
     """One page of jobs, newest first; `next_cursor` is null on the last page."""
 
-    items: list[JobView]
+    items: list[JobView] | list[JobRow]
     next_cursor: str | None
+
+
+class JobCounts(TypedDict):
+    """Jobs by status. A count that equals `cap` means at least as many."""
+
+    all: int
+    pending: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    cap: int
 
 
 class CancelAnswer(TypedDict):
@@ -125,10 +179,14 @@ class RowErrorView(TypedDict):
 
 
 class ResultRow(TypedDict):
-    """The result of one input row: a prediction or an error. `id` is the row's own id, if it has one."""
+    """The result of one input row: a prediction or an error. `id` is the row's own id, if it has one.
+
+    `input` is the input row, if the request includes it.
+    """
 
     index: int
     input_index: int
+    input: NotRequired[Any]
     id: NotRequired[Any]
     prediction: NotRequired[Any]
     error: NotRequired[RowErrorView]
@@ -139,6 +197,7 @@ class ResultPage(TypedDict):
 
     items: list[ResultRow]
     next_cursor: str | None
+    retrieved_at: datetime
 
 
 class EventView(TypedDict):

@@ -1,13 +1,14 @@
 """Operations on jobs for the API. The caller's unit of work commits and publishes them."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from app.audit import commands as audit
@@ -26,6 +27,7 @@ from app.jobs.errors import (
     JobNotFound,
     JobNotRetryable,
     NotYourJob,
+    ProfilingOff,
     ResultsExpired,
 )
 from app.jobs.job import Job
@@ -78,8 +80,8 @@ async def resolve(
     return ResolvedReferences(
         models={model: await models.get_for_job(connection, owner_id, model) for model in references.models},
         datasets={
-            dataset_id: await datasets.get_for_job(connection, owner_id, dataset_id)
-            for dataset_id in references.datasets
+            reference: await datasets.get_for_job(connection, owner_id, reference)
+            for reference in references.datasets
         },
     )
 
@@ -108,6 +110,17 @@ async def _submit(
     return Submitted(new.id, Status.PENDING)
 
 
+async def create_all(unit: UnitOfWork, jobs: Sequence[NewJob]) -> None:
+    """Create jobs that are planned, none with an idempotency key, in the caller's transaction."""
+    if not jobs:
+        return
+    queues = {job.queue for job in jobs}
+    with tracing.sending(queues.pop() if len(queues) == 1 else None, jobs=len(jobs)) as send:
+        if send.trace_context is not None:
+            jobs = [replace(job, trace_context=send.trace_context) for job in jobs]
+        await transitions.create_all(unit, jobs)
+
+
 async def find_earlier(
     connection: asyncpg.Connection, owner_id: UUID, kind: Kind, request: JobOptions, key: str | None
 ) -> Submitted | None:
@@ -128,7 +141,13 @@ def new_job(
     *,
     group_id: UUID | None = None,
 ) -> NewJob:
-    """Return the job that a request asks for, with the kind's defaults. Raises what its plan raises."""
+    """Return the job that a request asks for, with the kind's defaults.
+
+    Raises ProfilingOff, and what the kind's `admit` and `plan` raise.
+    """
+    if request.profile and not settings.profiling:
+        raise ProfilingOff(field="profile")
+    kind.admit(request, settings)
     work = kind.plan(request, found)
     time_limit = request.time_limit_seconds or min(kind.time_limit_seconds, settings.max_job_seconds)
     return NewJob(
@@ -153,6 +172,7 @@ def new_job(
         dataset_id=work.dataset_id,
         model_version_id=work.model_version_id,
         upload_bytes=work.upload_bytes,
+        is_profiled=request.profile,
     )
 
 
@@ -194,6 +214,12 @@ async def cancel(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, by: A
         cancelled = await transitions.cancel(unit, job_id=job_id)
     if cancelled is None:
         ensure_can_be_cancelled(await get_own(unit.connection, owner_id, job_id))
+
+
+async def cancel_replaced(unit: UnitOfWork, job_ids: Iterable[UUID]) -> None:
+    """Cancel jobs in whose place other jobs of the same owner come, or request it of those that run."""
+    for job_id in job_ids:
+        await transitions.cancel(unit, job_id=job_id)
 
 
 async def retry(

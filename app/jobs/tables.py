@@ -26,6 +26,10 @@ class Worker(SQLModel, table=True):
     started_at: datetime = Field(sa_column=timestamp_column(default_now=True))
     seen_at: datetime = Field(sa_column=timestamp_column(default_now=True))
     stopping_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    cpu_percent: float | None = Field(default=None, sa_type=Double)
+    rss_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    memory_percent: float | None = Field(default=None, sa_type=Double)
+    predict_slots: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class JobGroup(SQLModel, table=True):
@@ -61,6 +65,17 @@ class Job(SQLModel, table=True):
     __table_args__ = (
         Index(
             "ix_jobs_next_to_claim", "queue", "sort_key", "id", postgresql_where=text("status = 'pending'")
+        ),
+        Index(
+            "ix_jobs_next_of_owner",
+            *("queue", "owner_id", "sort_key", "id"),
+            postgresql_where=text("status = 'pending'"),
+        ),
+        Index(
+            "ix_jobs_latest_start_of_owner",
+            "owner_id",
+            text("attempt_started_at DESC"),
+            postgresql_where=text("attempt_started_at IS NOT NULL"),
         ),
         Index("ix_jobs_next_due", "run_at", postgresql_where=text("status = 'pending'")),
         Index("ix_jobs_running_on_worker", "worker_id", postgresql_where=text("status = 'running'")),
@@ -98,6 +113,17 @@ class Job(SQLModel, table=True):
             "ix_jobs_need_model_version",
             "model_version_id",
             postgresql_where=text("model_version_id IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
+        Index(
+            "ix_jobs_of_schedule",
+            "schedule_id",
+            text("id DESC"),
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_active_of_schedule",
+            "schedule_id",
+            postgresql_where=text("schedule_id IS NOT NULL AND status IN ('pending', 'running')"),
         ),
         {"postgresql_with": {"fillfactor": "80"}},
     )
@@ -166,6 +192,9 @@ class Job(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     pruned_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     dismissed_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    schedule_id: UUID | None = None
+    fire_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    profile: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
 
 
 class JobPayload(SQLModel, table=True):
@@ -212,7 +241,11 @@ class JobEvent(SQLModel, table=True):
 
 
 class JobAttempt(SQLModel, table=True):
-    """An attempt that has ended; written once."""
+    """An attempt that has ended; written once.
+
+    `job_status` is the status of the job afterwards: final if this attempt ended it. The columns from
+    `owner_id` on are null where a worker of an earlier version wrote the row.
+    """
 
     __tablename__ = "job_attempts"
     __table_args__ = (Index("ix_job_attempts_latest_of_queue", "queue", text("ended_at DESC")),)
@@ -228,6 +261,14 @@ class JobAttempt(SQLModel, table=True):
     outcome: str = Field(sa_type=Text)
     error: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     traceback: str | None = Field(default=None, sa_type=Text)
+    owner_id: UUID | None = None
+    job_status: str | None = Field(default=None, sa_type=Text)
+    model: str | None = Field(default=None, sa_type=Text)
+    rows: int | None = Field(default=None, sa_type=BigInteger)
+    cpu_seconds: float | None = Field(default=None, sa_type=Double)
+    memory_peak_bytes: int | None = Field(default=None, sa_type=BigInteger)
+    profile_key: str | None = Field(default=None, sa_type=Text)
+    worker_name: str | None = Field(default=None, sa_type=Text)
 
 
 class JobCheckpoint(SQLModel, table=True):

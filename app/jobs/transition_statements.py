@@ -2,7 +2,8 @@
 
 Each statement has the same shape: `changed` is the guarded UPDATE (or INSERT) of `jobs`, `logged` writes the
 events that describe it, numbered by the `last_seq` that `changed` has advanced, and the result lists the
-changed jobs with their events. In all of them `j` is the row as the UPDATE leaves it.
+changed jobs with their events. Where subscriptions may name an event, `told` writes its deliveries. In all
+of them `j` is the row as the UPDATE leaves it.
 """
 
 # ruff: noqa: S608  # SQL put together from constants; values are parameters
@@ -10,6 +11,9 @@ changed jobs with their events. In all of them `j` is the row as the UPDATE leav
 from typing import Final
 
 from app.core.sql import RowSet, Statement
+from app.jobs import turns
+from app.jobs.model_name import MODEL_NAME
+from app.jobs.outbox import TOLD
 
 _EVENT_DATA: Final = """jsonb_build_object(
         'status', j.status, 'progress', j.progress, 'done', j.done, 'total', j.total, 'step', j.step,
@@ -29,12 +33,13 @@ WITH changed AS (
     INSERT INTO jobs AS j (
         id, owner_id, kind, queue, priority, sort_key, run_at, params, metadata, max_attempts, total,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
-        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, last_seq)
+        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, profile,
+        last_seq)
     SELECT :id, :owner_id, :kind, :queue, :priority, due.at - :head_start::interval, due.at,
         :params, :metadata, :max_attempts, :total,
         :soft_limit_seconds, :time_limit_seconds, :retention_seconds, :idempotency_key, :request_digest,
         :group_id, :files, :dataset_id, :model_version_id, coalesce(octet_length(:rows::bytea), 0),
-        :upload_bytes, :trace_context, 1
+        :upload_bytes, :trace_context, :profile, 1
     -- `greatest` ignores NULL. A start in the past does not jump the queue.
     FROM (SELECT greatest(:run_at, now() + :delay::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -48,55 +53,103 @@ WITH changed AS (
 )
 {_RESULT}""")
 
+NEW_JOBS: Final = RowSet(
+    "new",
+    id="uuid",
+    owner_id="uuid",
+    kind="text",
+    queue="text",
+    priority="text",
+    head_start="interval",
+    params="text",
+    rows="bytea",
+    metadata="text",
+    max_attempts="int",
+    total="bigint",
+    soft_limit_seconds="int",
+    time_limit_seconds="int",
+    retention_seconds="int",
+    run_at="timestamptz",
+    delay="interval",
+    group_id="uuid",
+    files="text",
+    dataset_id="uuid",
+    model_version_id="uuid",
+    upload_bytes="bigint",
+    trace_context="text",
+    schedule_id="uuid",
+    fire_at="timestamptz",
+    profile="boolean",
+)
 
-def _claim(*, with_: str = "", only: str = "") -> Statement:
-    return Statement(f"""
-WITH {with_}next AS (
-    SELECT id, run_at FROM jobs
-    WHERE queue = :queue AND status = 'pending' AND kind = ANY (:kinds::text[]){only}
-        -- A job is never due before its sort key: this bounds the walk past the delayed ones.
-        AND sort_key <= now() AND run_at <= now()
-    ORDER BY sort_key, id
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
+# Creates jobs with their payloads and their first events. None of them has an idempotency key.
+CREATE_ALL: Final = Statement(f"""
+WITH new AS (
+    SELECT * FROM {NEW_JOBS.sql}
 ), changed AS (
+    INSERT INTO jobs AS j (
+        id, owner_id, kind, queue, priority, sort_key, run_at, params, metadata, max_attempts, total,
+        soft_limit_seconds, time_limit_seconds, retention_seconds,
+        group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, last_seq,
+        schedule_id, fire_at, profile)
+    SELECT new.id, new.owner_id, new.kind, new.queue, new.priority, due.at - new.head_start, due.at,
+        new.params::jsonb, new.metadata::jsonb, new.max_attempts, new.total,
+        new.soft_limit_seconds, new.time_limit_seconds, new.retention_seconds,
+        new.group_id, new.files::jsonb, new.dataset_id, new.model_version_id,
+        coalesce(octet_length(new.rows), 0), new.upload_bytes, new.trace_context, 1,
+        new.schedule_id, new.fire_at, new.profile
+    FROM new CROSS JOIN LATERAL (SELECT greatest(new.run_at, now() + new.delay, now()) AS at) due
+    RETURNING j.*
+), stored AS (
+    INSERT INTO job_payloads (job_id, rows) SELECT id, rows FROM new WHERE rows IS NOT NULL
+), logged AS (
+    INSERT INTO job_events (job_id, owner_id, seq, type, data)
+    SELECT j.id, j.owner_id, j.last_seq, 'created', {_EVENT_DATA} FROM changed j
+    RETURNING job_id, seq, type, at, data
+)
+{_RESULT}""")
+
+
+def _claim(chosen: str) -> Statement:
+    """Return the statement that assigns the jobs of the CTE `next`, which `chosen` ends in, to a worker."""
+    return Statement(f"""
+WITH RECURSIVE {chosen}, changed AS (
     UPDATE jobs j SET
         status = 'running', attempt = j.attempt + 1, worker_id = :worker_id, last_seq = j.last_seq + 1,
         started_at = coalesce(j.started_at, now()), attempt_started_at = now(), attempt_first_row = j.done
     FROM next WHERE j.id = next.id
-    RETURNING j.*
+    RETURNING j.*, next.place
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
     SELECT j.id, j.owner_id, j.last_seq, 'started', {_EVENT_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
-)
+), {TOLD}
 SELECT j.id AS job_id, j.attempt, j.owner_id, j.kind, j.queue, j.status, j.worker_id, true AS is_due,
     j.params::text AS params, p.rows, j.total, j.next_batch, j.done, j.errors, j.files, j.group_id,
     j.dataset_id, c.data AS checkpoint, c.file AS checkpoint_file, j.soft_limit_seconds,
-    j.time_limit_seconds, j.failures, j.max_attempts, j.trace_context,
+    j.time_limit_seconds, j.failures, j.max_attempts, j.trace_context, j.profile,
     extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds,
     e.seq, e.type, e.at, e.data::text AS data
 FROM changed j
 JOIN logged e ON e.job_id = j.id
 LEFT JOIN job_payloads p ON p.job_id = j.id
 LEFT JOIN job_checkpoints c ON c.job_id = j.id
-ORDER BY j.sort_key, j.id""")
+ORDER BY j.place, j.sort_key, j.id""")
 
 
-# Assigns the first due jobs of a queue to a worker and starts their next attempt.
-CLAIM: Final = _claim()
+# Starts the next attempt of jobs on a worker: of the first due jobs of a queue, of any owner.
+CLAIM_IN_ORDER: Final = _claim(turns.next_in_order(is_limited=False))
 
 # The same, except for jobs of owners who already have as many jobs running as they may: `max_running`, unless
 # another number is set for the owner; 0 means no limit. An index finds the few running jobs. Jobs that are
 # claimed elsewhere at the same moment are not seen, so an owner may exceed the limit by as many for a while.
-CLAIM_WITH_LIMIT: Final = _claim(
-    with_="""at_limit AS (
-    SELECT j.owner_id FROM jobs j LEFT JOIN user_quotas q ON q.user_id = j.owner_id
-    WHERE j.status = 'running' GROUP BY j.owner_id, q.max_running_jobs
-    HAVING count(*) >= nullif(coalesce(q.max_running_jobs, :max_running::int), 0)
-), """,
-    only=" AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))",
-)
+CLAIM_IN_ORDER_WITH_LIMIT: Final = _claim(turns.next_in_order(is_limited=True))
+
+# The same for owners who take turns: of the due jobs of the owners whose turn it is.
+CLAIM_IN_TURN: Final = _claim(turns.next_in_turn(is_limited=False))
+
+# The same, where owners who already have as many jobs running as they may have no turn.
+CLAIM_IN_TURN_WITH_LIMIT: Final = _claim(turns.next_in_turn(is_limited=True))
 
 REPORTS: Final = RowSet(
     "report",
@@ -114,6 +167,9 @@ REPORTS: Final = RowSet(
     is_final="boolean",
     is_early="boolean",
     result="text",
+    cpu_seconds="float8",
+    memory_peak_bytes="bigint",
+    profile_key="text",
 )
 
 BATCHES: Final = RowSet(
@@ -157,6 +213,7 @@ WITH reports AS (
     FROM reports r
     WHERE j.id = r.job_id AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch
     RETURNING j.*, r.is_final, r.checkpoint, r.checkpoint_file, r.first_batch,
+        r.cpu_seconds, r.memory_peak_bytes, r.profile_key,
         j.done - r.row_count AS done_before,
         j.last_seq - r.batch_count - r.is_final::int AS seq_before
 ), stored AS (
@@ -171,8 +228,13 @@ WITH reports AS (
     ON CONFLICT (job_id) DO UPDATE
         SET next_batch = excluded.next_batch, data = excluded.data, file = excluded.file
 ), ended AS (
-    INSERT INTO job_attempts (job_id, attempt, kind, queue, worker_id, due_at, started_at, outcome)
-    SELECT j.id, j.attempt, j.kind, j.queue, :worker_id, j.run_at, j.attempt_started_at, j.status
+    INSERT INTO job_attempts (
+        job_id, attempt, kind, queue, worker_id, worker_name, due_at, started_at, outcome,
+        owner_id, job_status, model, rows, cpu_seconds, memory_peak_bytes, profile_key)
+    SELECT j.id, j.attempt, j.kind, j.queue, :worker_id, (SELECT name FROM workers WHERE id = :worker_id),
+        j.run_at, j.attempt_started_at, j.status,
+        j.owner_id, j.status, {MODEL_NAME}, j.done - j.attempt_first_row,
+        j.cpu_seconds, j.memory_peak_bytes, j.profile_key
     FROM changed j WHERE j.is_final
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
@@ -186,7 +248,7 @@ WITH reports AS (
     SELECT j.id, j.owner_id, j.last_seq, j.status, {_END_DATA}
     FROM changed j WHERE j.is_final
     RETURNING job_id, seq, type, at, data
-)
+), {TOLD}
 {_RESULT}""")
 
 
@@ -221,9 +283,13 @@ WITH held AS ({held}), decided AS (
     RETURNING j.*, d.worker_id AS left_worker_id, d.run_at AS was_due_at
 ), ended AS (
     INSERT INTO job_attempts (
-        job_id, attempt, kind, queue, worker_id, due_at, started_at, outcome, error, traceback)
-    SELECT j.id, j.attempt, j.kind, j.queue, j.left_worker_id, j.was_due_at, j.attempt_started_at,
-        CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE :outcome END, :error, :traceback
+        job_id, attempt, kind, queue, worker_id, worker_name, due_at, started_at, outcome, error, traceback,
+        owner_id, job_status, model, rows, cpu_seconds, memory_peak_bytes, profile_key)
+    SELECT j.id, j.attempt, j.kind, j.queue, j.left_worker_id,
+        (SELECT name FROM workers WHERE id = j.left_worker_id), j.was_due_at, j.attempt_started_at,
+        CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE :outcome END, :error, :traceback,
+        j.owner_id, j.status, {MODEL_NAME}, j.done - j.attempt_first_row,
+        :cpu_seconds, :memory_peak_bytes, :profile_key
     FROM changed j
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
@@ -231,7 +297,7 @@ WITH held AS ({held}), decided AS (
         {_END_DATA}
     FROM changed j
     RETURNING job_id, seq, type, at, data
-)
+), {TOLD}
 {_RESULT}""")
 
 
@@ -252,7 +318,8 @@ RESCUE: Final = _end_attempts(
     FOR UPDATE SKIP LOCKED"""
 )
 
-# Cancels a pending job; of a running one, records that its cancellation is requested.
+# Cancels a pending job; of a running one, records that its cancellation is requested. No attempt records the
+# end of a job that was not running, so `job_ends` does.
 CANCEL: Final = Statement(f"""
 WITH changed AS (
     UPDATE jobs j SET
@@ -263,13 +330,17 @@ WITH changed AS (
         last_seq = j.last_seq + 1
     WHERE j.id = :job_id AND j.status IN ('pending', 'running') AND j.cancel_requested_at IS NULL
     RETURNING j.*
+), ended AS (
+    INSERT INTO job_ends (job_id, seq, owner_id, kind, queue, model, status)
+    SELECT j.id, j.last_seq, j.owner_id, j.kind, j.queue, coalesce({MODEL_NAME}, ''), j.status
+    FROM changed j WHERE j.status = 'cancelled'
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
     SELECT j.id, j.owner_id, j.last_seq,
         CASE j.status WHEN 'running' THEN 'cancel_requested' ELSE 'cancelled' END, {_END_DATA}
     FROM changed j
     RETURNING job_id, seq, type, at, data
-)
+), {TOLD}
 {_RESULT}""")
 
 # Makes a failed or cancelled job pending again; `from_start` also deletes what it has computed.

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import msgspec
@@ -15,10 +15,31 @@ from app.jobs.states import EventType, Outcome, Priority, Status
 
 
 @dataclass(frozen=True)
-class NewJob:
+class Measurements:
+    """What an attempt has used, as far as it was measured, and the storage key of its profile."""
+
+    cpu_seconds: float | None = None
+    memory_peak_bytes: int | None = None
+    profile_key: str | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters that the statements for the end of an attempt take."""
+        return {
+            "cpu_seconds": self.cpu_seconds,
+            "memory_peak_bytes": self.memory_peak_bytes,
+            "profile_key": self.profile_key,
+        }
+
+
+NOT_MEASURED: Final = Measurements()
+
+
+class NewJob(msgspec.Struct, frozen=True):
     """A job to be created. `run_at` None means now, by the database's clock.
 
     `trace_context` is the `traceparent` of its submission, if that is traced; every attempt links to it.
+    `fire_at` is the tick of the schedule `schedule_id` for which it is created. Attempts at a job that
+    `is_profiled` are sampled.
     """
 
     id: UUID
@@ -45,6 +66,9 @@ class NewJob:
     model_version_id: UUID | None = None
     upload_bytes: int = 0
     trace_context: str | None = None
+    schedule_id: UUID | None = None
+    fire_at: datetime | None = None
+    is_profiled: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,10 +97,11 @@ class ClaimedJob:
     group_id: UUID | None = None
     dataset_id: UUID | None = None
     trace_context: str | None = None
+    is_profiled: bool = False
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row of the statement CLAIM."""
+        """Read a row of a statement that claims."""
         return cls(
             id=row["job_id"],
             attempt=row["attempt"],
@@ -100,6 +125,7 @@ class ClaimedJob:
             group_id=row["group_id"],
             dataset_id=row["dataset_id"],
             trace_context=row["trace_context"],
+            is_profiled=row["profile"],
         )
 
 
@@ -131,7 +157,7 @@ class Report:
     """The progress of an attempt: its batches from `first_batch` on, and its result if it is done.
 
     A large checkpoint is in `checkpoint_file` instead. `is_early` means that the job is complete with fewer
-    rows than its total.
+    rows than its total. `measurements` are those of the attempt, if the report ends it.
     """
 
     job_id: UUID
@@ -143,6 +169,7 @@ class Report:
     result: bytes | None = None
     is_early: bool = False
     owner_id: UUID | None = None
+    measurements: Measurements = NOT_MEASURED
 
     @property
     def batch_bytes(self) -> int:
@@ -179,6 +206,7 @@ class AttemptEnd:
     delays_seconds: Sequence[float] = (0.0,)
     error: Mapping[str, Any] | None = None
     traceback: str | None = None
+    measurements: Measurements = NOT_MEASURED
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters that the statements for the end of an attempt take."""
@@ -191,6 +219,7 @@ class AttemptEnd:
             "delays_seconds": list(self.delays_seconds),
             "error": self.error,
             "traceback": self.traceback,
+            **self.measurements.parameters(),
         }
 
 

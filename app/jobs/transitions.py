@@ -23,16 +23,25 @@ from uuid import UUID
 
 import msgspec
 
+from app.core.config import ClaimOrder
 from app.core.files import StoredFile
 from app.core.rows import Row
 from app.jobs import transition_statements as statements
 from app.jobs.states import EventType, Outcome
-from app.jobs.transition_types import AttemptEnd, ClaimedJob, NewJob, Report, TransitionResult
+from app.jobs.transition_types import (
+    NOT_MEASURED,
+    AttemptEnd,
+    ClaimedJob,
+    Measurements,
+    NewJob,
+    Report,
+    TransitionResult,
+)
 from app.jobs.unit_of_work import UnitOfWork
 
 
 async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
-    """Store a new job with its payload and its first event.
+    """Store a new job with its payload and its first event. It must not be of a schedule.
 
     Return None if the owner's idempotency key is taken; `queries.job_by_key` finds the job that has it.
     """
@@ -62,8 +71,17 @@ async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
         model_version_id=job.model_version_id,
         upload_bytes=job.upload_bytes,
         trace_context=job.trace_context,
+        profile=job.is_profiled,
     )
     return _only(_record(unit, rows))
+
+
+async def create_all(unit: UnitOfWork, jobs: Sequence[NewJob]) -> list[TransitionResult]:
+    """Store new jobs without idempotency keys, with their payloads and their first events."""
+    rows = await statements.CREATE_ALL.fetch(
+        unit.connection, **statements.NEW_JOBS.parameters([_new_job_row(job) for job in jobs])
+    )
+    return _record(unit, rows)
 
 
 async def claim(
@@ -74,21 +92,30 @@ async def claim(
     worker_id: UUID,
     limit: int,
     max_running: int | None = None,
+    order: ClaimOrder = ClaimOrder.TURNS,
 ) -> list[ClaimedJob]:
-    """Claim the first due jobs of a queue for a worker, at most `limit`, in order of their sort key.
+    """Claim due jobs of a queue for a worker, at most `limit`, the first to claim first.
+
+    Owners take turns (`app.jobs.turns`), and if that yields fewer jobs than `limit`, because other claims
+    have locked the candidates or too many owners wait, the rest is claimed in order of the sort keys. With
+    `ClaimOrder.PRIORITY`, all are.
 
     Only jobs of these kinds are claimed. Jobs that another worker is claiming at this moment are skipped, not
     waited for. With `max_running`, jobs of owners who have that many running jobs, or as many
-    as are set for the owner, are skipped too, and jobs are claimed one by one; 0 limits only owners for whom
+    as are set for the owner, are skipped too, and one job at most is claimed; 0 limits only owners for whom
     a number is set.
     """
-    parameters = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
+    parameters: dict[str, Any] = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
+    in_turn, in_order = statements.CLAIM_IN_TURN, statements.CLAIM_IN_ORDER
     if max_running is not None:
-        rows = await statements.CLAIM_WITH_LIMIT.fetch(
-            unit.connection, limit=1, max_running=max_running, **parameters
-        )
-    else:
-        rows = await statements.CLAIM.fetch(unit.connection, limit=limit, **parameters)
+        in_turn, in_order = statements.CLAIM_IN_TURN_WITH_LIMIT, statements.CLAIM_IN_ORDER_WITH_LIMIT
+        parameters["max_running"] = max_running
+        limit = 1
+    rows: list[Row] = []
+    if order is ClaimOrder.TURNS:
+        rows += await in_turn.fetch(unit.connection, limit=limit, **parameters)
+    if len(rows) < limit:
+        rows += await in_order.fetch(unit.connection, limit=limit - len(rows), **parameters)
     _record(unit, rows)
     return [ClaimedJob.from_row(row) for row in rows]
 
@@ -119,6 +146,7 @@ async def fail(
     traceback: str | None,
     is_retryable: bool,
     delay_seconds: float,
+    measurements: Measurements = NOT_MEASURED,
 ) -> TransitionResult | None:
     """End an attempt that failed. The job waits for its next attempt, or has failed for good.
 
@@ -132,19 +160,39 @@ async def fail(
         delays_seconds=[delay_seconds],
         error=error,
         traceback=traceback,
+        measurements=measurements,
     )
     return await _end_attempt(unit, job_id, attempt, end)
 
 
-async def release(unit: UnitOfWork, *, job_id: UUID, attempt: int) -> TransitionResult | None:
+async def release(
+    unit: UnitOfWork,
+    *,
+    job_id: UUID,
+    attempt: int,
+    delay_seconds: float = 0.0,
+    measurements: Measurements = NOT_MEASURED,
+) -> TransitionResult | None:
     """End an attempt that has not failed: progress is kept, and it does not count towards max_attempts."""
-    end = AttemptEnd(outcome=Outcome.RELEASED, pending_event=EventType.RELEASED)
+    end = AttemptEnd(
+        outcome=Outcome.RELEASED,
+        pending_event=EventType.RELEASED,
+        delays_seconds=[delay_seconds],
+        measurements=measurements,
+    )
     return await _end_attempt(unit, job_id, attempt, end)
 
 
-async def stop(unit: UnitOfWork, *, job_id: UUID, attempt: int) -> TransitionResult | None:
+async def stop(
+    unit: UnitOfWork, *, job_id: UUID, attempt: int, measurements: Measurements = NOT_MEASURED
+) -> TransitionResult | None:
     """End an attempt whose child was stopped because the cancellation of the job is requested."""
-    end = AttemptEnd(outcome=Outcome.CANCELLED, pending_event=EventType.RELEASED, is_cancelled=True)
+    end = AttemptEnd(
+        outcome=Outcome.CANCELLED,
+        pending_event=EventType.RELEASED,
+        is_cancelled=True,
+        measurements=measurements,
+    )
     return await _end_attempt(unit, job_id, attempt, end)
 
 
@@ -209,6 +257,36 @@ def _only(results: Sequence[TransitionResult]) -> TransitionResult | None:
     return results[0] if results else None
 
 
+def _new_job_row(job: NewJob) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "owner_id": job.owner_id,
+        "kind": job.kind,
+        "queue": job.queue,
+        "priority": job.priority,
+        "head_start": job.head_start,
+        "params": job.params.decode(),
+        "rows": job.rows,
+        "metadata": msgspec.json.encode(job.metadata).decode(),
+        "max_attempts": job.max_attempts,
+        "total": job.total,
+        "soft_limit_seconds": job.soft_limit_seconds,
+        "time_limit_seconds": job.time_limit_seconds,
+        "retention_seconds": job.retention_seconds,
+        "run_at": job.run_at,
+        "delay": job.delay,
+        "group_id": job.group_id,
+        "files": None if job.files is None else msgspec.json.encode(job.files).decode(),
+        "dataset_id": job.dataset_id,
+        "model_version_id": job.model_version_id,
+        "upload_bytes": job.upload_bytes,
+        "trace_context": job.trace_context,
+        "schedule_id": job.schedule_id,
+        "fire_at": job.fire_at,
+        "profile": job.is_profiled,
+    }
+
+
 def _report_row(report: Report) -> dict[str, Any]:
     batches = report.batches
     return {
@@ -225,6 +303,7 @@ def _report_row(report: Report) -> dict[str, Any]:
         "checkpoint_bytes": report.checkpoint_bytes,
         "is_final": report.is_final,
         "is_early": report.is_early,
+        **report.measurements.parameters(),
         "result": None if report.result is None else report.result.decode(),
     }
 

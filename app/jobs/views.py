@@ -1,6 +1,6 @@
 """Jobs, attempts and results in the shape the API returns. Stored JSON is passed through unparsed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
@@ -12,8 +12,19 @@ from app.core import paging
 from app.core.paging import Page
 from app.http.links import link
 from app.jobs.job import Attempt, Job
+from app.jobs.queries import COUNT_LIMIT
 from app.jobs.results import ResultBatch
-from app.jobs.schemas import AttemptView, JobCreated, JobLinks, JobPage, JobView
+from app.jobs.schemas import (
+    AttemptView,
+    JobCounts,
+    JobCreated,
+    JobLinks,
+    JobPage,
+    JobRow,
+    JobView,
+    ListView,
+    UsageView,
+)
 from app.jobs.states import Status
 
 encode: Final = msgspec.json.Encoder().encode
@@ -28,20 +39,35 @@ _PREDICTION_ONLY: Final = b'{"prediction":'
 """Start of the line of a row that has neither an id nor an error."""
 
 
-def job_created(job_id: UUID, status: Status, message: str) -> JobCreated:
-    """Return the response to a request that created a job."""
+_UNITS: Final = (("hour", 3600), ("minute", 60), ("second", 1))
+
+
+def job_created(job_id: UUID, status: Status, message: str, *, retention_seconds: int) -> JobCreated:
+    """Return the response to a request that created a job, whose results are kept for so long."""
     return JobCreated(
         job_id=job_id,
         status=status,
         message=message,
         poll_url=link(f"/jobs/{job_id}"),
         stream_url=link(f"/jobs/{job_id}/stream"),
+        result_available_for=_length(retention_seconds),
     )
+
+
+def _length(seconds: int) -> str:
+    """Return a length of time in the largest unit in which it is a whole number, e.g. `24 hours`."""
+    unit, count = next((unit, seconds // length) for unit, length in _UNITS if seconds % length == 0)
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def job(job: Job) -> JobView:
     """Return a job as its owner sees it."""
-    return JobView(
+    return {**job_row(job), "result": _result(job), "metadata": job.metadata, "links": _links(job.id)}
+
+
+def job_row(job: Job) -> JobRow:
+    """Return a job without what may be large."""
+    return JobRow(
         job_id=job.id,
         kind=job.kind,
         job_type=job.kind,
@@ -50,6 +76,7 @@ def job(job: Job) -> JobView:
         queue=job.queue,
         priority=job.priority,
         model=_model(job.params.get("model")),
+        dataset_id=job.dataset_id,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
         progress=job.progress,
@@ -63,20 +90,33 @@ def job(job: Job) -> JobView:
         run_at=job.run_at,
         expires_at=job.expires_at,
         cancel_requested=job.cancel_requested_at is not None,
-        result=_result(job),
         error=job.error,
         errors=job.errors,
         group_id=job.group_id,
-        metadata=job.metadata,
-        links=_links(job.id),
+        schedule_id=job.schedule_id,
+        fire_at=job.fire_at,
     )
 
 
-def job_page(page: Page[Job]) -> JobPage:
+def job_page(page: Page[Job], view: ListView = ListView.FULL) -> JobPage:
     """Return a page of jobs."""
+    show = job if view is ListView.FULL else job_row
     return JobPage(
-        items=[job(found) for found in page.items],
+        items=[show(found) for found in page.items],
         next_cursor=page.next_cursor(lambda last: paging.encode_cursor(last.id)),
+    )
+
+
+def job_counts(counts: Mapping[Status, int]) -> JobCounts:
+    """Return counts of jobs by status, with their sum. Each stops at `COUNT_LIMIT`, and so does the sum."""
+    return JobCounts(
+        all=min(sum(counts.values()), COUNT_LIMIT),
+        pending=counts[Status.PENDING],
+        running=counts[Status.RUNNING],
+        completed=counts[Status.COMPLETED],
+        failed=counts[Status.FAILED],
+        cancelled=counts[Status.CANCELLED],
+        cap=COUNT_LIMIT,
     )
 
 
@@ -91,10 +131,28 @@ def attempt(attempt: Attempt, *, with_traceback: bool) -> AttemptView:
         started_at=attempt.started_at,
         ended_at=attempt.ended_at,
         error=attempt.error,
+        rows=attempt.rows,
+        cpu_seconds=attempt.cpu_seconds,
+        memory_peak_bytes=attempt.memory_peak_bytes,
+        has_profile=attempt.profile_key is not None,
     )
     if with_traceback:
         view["traceback"] = attempt.traceback
     return view
+
+
+def usage(attempts: Sequence[Attempt]) -> UsageView:
+    """Return what ended attempts have used together: sums, and the largest peak of memory."""
+    rows = [tried.rows for tried in attempts if tried.rows is not None]
+    cpu_seconds = [tried.cpu_seconds for tried in attempts if tried.cpu_seconds is not None]
+    peaks = (tried.memory_peak_bytes for tried in attempts if tried.memory_peak_bytes is not None)
+    return UsageView(
+        attempts=len(attempts),
+        run_seconds=sum((tried.ended_at - tried.started_at).total_seconds() for tried in attempts),
+        rows=sum(rows) if rows else None,
+        cpu_seconds=sum(cpu_seconds) if cpu_seconds else None,
+        memory_peak_bytes=max(peaks, default=None),
+    )
 
 
 def _model(model: Any) -> str | None:
@@ -139,6 +197,11 @@ def _prediction(line: bytes) -> bytes:
 
 
 def result_rows(batch: ResultBatch) -> Iterator[bytes]:
-    """Yield the rows of a batch, each as a JSON object."""
+    """Yield the rows of a batch, each as a JSON object, with their input if the batch has it."""
+    if batch.inputs is not None:
+        rows = zip(batch.lines, batch.inputs, strict=True)
+        for row, (line, given) in enumerate(rows, start=batch.first_row):
+            yield b'{"index":%d,"input_index":%d,"input":%s,%s' % (row, row, encode(given), line[1:])
+        return
     for row, line in enumerate(batch.lines, start=batch.first_row):
         yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])

@@ -1,5 +1,6 @@
 """Each job is counted once when it is created and once when it ends, wherever that happens."""
 
+import itertools
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -296,10 +297,12 @@ async def test_what_is_rolled_back_is_not_counted(resources: Resources, ended: C
 
 # Series
 
+_NUMBERS = itertools.count()
+
 
 def names_of(labels: QueueLabels, queues: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
     """The series of ended jobs that a process creates at its start, for a kind of its own."""
-    kind = f"of_this_test_{ids.new_id().hex}"
+    kind = f"of_this_test_{next(_NUMBERS)}"  # the registry is that of the process
     JobSeries({kind: registry.BUILT_IN["batch_predict"]}, queues, labels)
     return {found[1:] for found in counts("headrace_jobs_ended") if found[0] == kind}
 
@@ -320,7 +323,8 @@ def test_a_worker_labels_its_own_queues_first() -> None:
     labels = QueueLabels()
     JobSeries(registry.BUILT_IN, [f"own-{number}" for number in range(MAX_QUEUES)], labels)
 
-    assert set(labels.names) == {f"own-{number}" for number in range(MAX_QUEUES)}
+    labelled = min(MAX_QUEUES, MAX_PAIRS // len(registry.BUILT_IN))
+    assert set(labels.names) == {f"own-{number}" for number in range(labelled)}
 
 
 def test_with_many_kinds_fewer_queues_have_series() -> None:

@@ -10,7 +10,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from app.core import ids
+from app.core.config import ClaimOrder, Settings
 from app.core.database import Database
+from app.jobs.queues.queries import MAX_OWN_COUNTED
 from app.jobs.schemas import Explanation
 from app.jobs.states import Priority
 from app.jobs.workers import commands as workers
@@ -20,6 +22,16 @@ from tests.support.accounts import Account
 from tests.support.waiting import until
 
 FLOOD = 10_000
+
+
+@pytest.fixture
+def claim_order() -> ClaimOrder:
+    return ClaimOrder.TURNS
+
+
+@pytest.fixture
+def settings(settings: Settings, claim_order: ClaimOrder) -> Settings:
+    return settings.model_copy(update={"claim_order": claim_order})
 
 
 async def explain(client: httpx.AsyncClient, who: Account, job_id: UUID) -> dict[str, Any]:
@@ -133,7 +145,15 @@ async def test_the_next_job_starts_as_soon_as_a_slot_is_free(
     explained = await explain(client, alice, job_id)
 
     assert (explained["code"], explained["position"], explained["jobs_of_mine_ahead"]) == ("next", 1, 0)
-    assert explained["facts"] == {"ahead": 0, "workers": 2, "slots": 5, "busy": 0}
+    assert explained["facts"] == {
+        "ahead": 0,
+        "mine_ahead": 0,
+        "other_owners": 0,
+        "mine_running": 0,
+        "workers": 2,
+        "slots": 5,
+        "busy": 0,
+    }
     assert before <= datetime.fromisoformat(explained["estimated_start_at"]) <= await now(store)
 
 
@@ -148,14 +168,25 @@ async def test_a_job_that_waits_its_turn_knows_its_place_and_whose_the_others_ar
     await jobs.create(store, alice.id)
 
     explained = await explain(client, alice, job_id)
-    second = await explain(client, mallory, waiting[1])
+    second = await explain(client, mallory, waiting[2])
 
     assert (explained["code"], explained["status"]) == ("waiting_its_turn", "pending")
     assert (explained["position"], explained["jobs_of_mine_ahead"]) == (6, 2)
-    assert explained["facts"] == {"ahead": 5, "workers": 1, "slots": 1, "busy": 1}
-    assert explained["sentence"] == "5 jobs are ahead of it."
-    assert (second["position"], second["jobs_of_mine_ahead"]) == (2, 0)
-    assert second["sentence"] == "1 job is ahead of it."
+    assert explained["facts"] == {
+        "ahead": 5,
+        "mine_ahead": 2,
+        "other_owners": 1,
+        "mine_running": 1,
+        "workers": 1,
+        "slots": 1,
+        "busy": 1,
+    }
+    assert explained["sentence"] == (
+        "2 of your jobs are before it; 1 other user waits; you hold 1 of 1 slot."
+    )
+    assert (second["position"], second["jobs_of_mine_ahead"]) == (3, 1)
+    assert second["sentence"] == "1 of your jobs is before it; 1 other user waits; you hold 0 of 1 slot."
+    assert str(mallory.id) not in str(explained)
     assert (await explain(client, alice, runs.id))["position"] is None
 
 
@@ -450,6 +481,28 @@ async def test_a_foreign_job_is_not_explained(
 # A flood
 
 
+async def test_a_flood_of_one_user_does_not_keep_anothers_jobs_from_starting(
+    client: httpx.AsyncClient, alice: Account, mallory: Account, store: Database
+) -> None:
+    await flood(store, mallory, FLOOD)
+    first, second = [await jobs.create(store, alice.id, priority=Priority.LOW) for _ in range(2)]
+    worker = await jobs.worker(store)
+
+    explained = [await explain(client, alice, job_id) for job_id in (first, second)]
+    last = await explain(client, mallory, await jobs.create(store, mallory.id, priority=Priority.LOW))
+
+    assert [found["position"] for found in explained] == [2, 4]
+    assert explained[0]["sentence"] == (
+        "None of your jobs is before it; 1 other user waits; you hold 0 of 1 slot."
+    )
+    # Further back than this nobody counts.
+    assert (last["code"], last["jobs_of_mine_ahead"]) == ("waiting_its_turn", MAX_OWN_COUNTED)
+    assert last["sentence"].startswith(f"At least {MAX_OWN_COUNTED} of your jobs are before it; ")
+    claimed = await jobs.claim_all(store, worker, limit=4)
+    assert [job.id for job in claimed[1::2]] == [first, second]
+
+
+@pytest.mark.parametrize("claim_order", [ClaimOrder.PRIORITY])
 async def test_a_flood_of_one_user_does_not_keep_anothers_urgent_job_from_starting(
     client: httpx.AsyncClient, alice: Account, mallory: Account, store: Database
 ) -> None:
@@ -472,7 +525,8 @@ async def test_a_flood_of_one_user_does_not_keep_anothers_urgent_job_from_starti
     # Further back than this nobody counts.
     assert (patient["code"], patient["position"]) == ("waiting_its_turn", FLOOD + 1)
     assert patient["sentence"] == f"At least {FLOOD} jobs are ahead of it."
-    assert (await jobs.claim(store, worker)).id == high
+    [claimed] = await jobs.claim_all(store, worker, limit=1, order=ClaimOrder.PRIORITY)
+    assert claimed.id == high
 
 
 async def test_the_one_who_floods_waits_for_nobody_but_himself(
@@ -488,6 +542,7 @@ async def test_the_one_who_floods_waits_for_nobody_but_himself(
     assert (explained["position"], explained["jobs_of_mine_ahead"]) == (502, 500)
 
 
+@pytest.mark.parametrize("claim_order", [ClaimOrder.PRIORITY])
 @pytest.mark.parametrize(
     ("priority", "hours"), [(Priority.NORMAL, 1), (Priority.HIGH, 6), (Priority.CRITICAL, 24)]
 )
@@ -511,4 +566,5 @@ async def test_a_low_job_is_overtaken_for_a_bounded_time_only(
 
     assert (overtaken["code"], overtaken["position"]) == ("waiting_its_turn", 6)
     assert (not_any_more["code"], not_any_more["position"]) == ("next", 1)
-    assert [job.id for job in await jobs.claim_all(store, worker)] == [low, *urgent]
+    claimed = await jobs.claim_all(store, worker, order=ClaimOrder.PRIORITY)
+    assert [job.id for job in claimed] == [low, *urgent]

@@ -5,17 +5,23 @@ import asyncio
 import asyncpg
 import pytest
 
+from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.jobs.states import Priority, Status
 from tests.machine.database import OneConnection
 from tests.support import invariants, jobs, rows
 
 
-async def test_a_single_slot_gets_the_most_urgent_job(database: Database) -> None:
+async def test_a_single_slot_gets_the_most_urgent_job(
+    database: Database,
+) -> None:
     await jobs.create(database, priority=Priority.LOW)
     urgent = await jobs.create(database, priority=Priority.CRITICAL)
+    worker_id = await jobs.worker(database)
 
-    assert (await jobs.claim(database)).id == urgent
+    [claimed] = await jobs.claim_all(database, worker_id, limit=1, order=ClaimOrder.PRIORITY)
+
+    assert claimed.id == urgent
 
 
 async def test_an_attempt_that_two_end_at_once_ends_once(database: Database) -> None:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from app.core import ids
+from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.jobs import transitions
 from app.jobs.states import LEGAL_TRANSITIONS, Priority, Status
@@ -64,8 +65,9 @@ async def test_jobs_of_one_priority_start_in_the_order_they_came(database: Datab
 
 
 async def test_the_more_urgent_job_starts_first_however_late_it_came(database: Database) -> None:
+    owner_id = await jobs.user(database)
     created = {
-        priority: await jobs.create(database, priority=priority)
+        priority: await jobs.create(database, owner_id, priority=priority)
         for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.CRITICAL)
     }
 
@@ -80,11 +82,12 @@ async def test_the_more_urgent_job_starts_first_however_late_it_came(database: D
 
 
 async def test_a_job_that_waited_longer_than_the_head_start_is_not_overtaken(database: Database) -> None:
-    patient = await jobs.create(database, priority=Priority.LOW)
+    owner_id = await jobs.user(database)
+    patient = await jobs.create(database, owner_id, priority=Priority.LOW)
     await rows.execute(
         database, "UPDATE jobs SET sort_key = sort_key - interval '61 minutes' WHERE id = $1", patient
     )
-    await jobs.create(database, priority=Priority.NORMAL)
+    await jobs.create(database, owner_id, priority=Priority.NORMAL)
 
     first = await jobs.claim(database)
 
@@ -128,7 +131,10 @@ async def test_a_worker_gets_nothing_from_another_queue(database: Database) -> N
     assert len(await jobs.claim_all(database, worker_id, queue="gpu")) == 1
 
 
-async def test_two_workers_that_claim_at_once_get_different_jobs(database: Database) -> None:
+@pytest.mark.parametrize("order", ClaimOrder)
+async def test_two_workers_that_claim_at_once_get_different_jobs(
+    database: Database, order: ClaimOrder
+) -> None:
     first, second = [await jobs.create(database) for _ in range(2)]
     async with database.transaction() as connection:
         held = await transitions.claim(
@@ -137,9 +143,10 @@ async def test_two_workers_that_claim_at_once_get_different_jobs(database: Datab
             kinds=[jobs.KIND],
             worker_id=await jobs.worker(database),
             limit=1,
+            order=order,
         )
         # The first claim is not committed yet: the second one passes it over and does not wait for it.
-        other = await jobs.claim(database)
+        [other] = await jobs.claim_all(database, await jobs.worker(database), limit=1, order=order)
 
     assert [job.id for job in held] == [first]
     assert other.id == second
@@ -387,8 +394,9 @@ async def test_a_release_costs_nothing_of_the_budget(database: Database) -> None
 
 
 async def test_a_released_job_keeps_its_place_in_the_queue(database: Database) -> None:
-    early = await jobs.running(database)
-    await jobs.create(database)
+    owner_id = await jobs.user(database)
+    early = await jobs.running(database, owner_id)
+    await jobs.create(database, owner_id)
 
     await jobs.release(database, early)
 

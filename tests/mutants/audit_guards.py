@@ -186,6 +186,20 @@ AUDIT_GUARDS: Final = (
         (_refusals("test_while_postgres_is_away_a_throttled_attempt_asks_it_once_a_period"),),
     ),
     Mutant(
+        "audit: repetitions are forgotten while Postgres is away",
+        REFUSALS,
+        "            self._put_back(subject, repeats)\n",
+        "",
+        (_refusals("test_while_postgres_is_away_repetitions_are_kept"),),
+    ),
+    Mutant(
+        "audit: repetitions of a refusal that cannot be recorded are forgotten",
+        REFUSALS,
+        "            self._put_back(subject, earlier + self._take(subject))",
+        "            self._take(subject)",
+        (_refusals("test_repetitions_of_a_refusal_that_cannot_be_recorded_are_kept"),),
+    ),
+    Mutant(
         "audit: a cancellation is committed without its entry",
         "app/jobs/service.py",
         "    if all(owner_id == by.user_id for owner_id in owners.values()):",

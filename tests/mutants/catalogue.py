@@ -2,16 +2,35 @@
 
 from typing import Final
 
-from tests.mutants import of_data, of_metrics, of_traces
+from tests.mutants import of_data, of_metrics, of_names, of_traces
+from tests.mutants.analytics_guards import ANALYTICS_GUARDS
 from tests.mutants.audit_guards import AUDIT_GUARDS
+from tests.mutants.bulk_guards import BULK_GUARDS
+from tests.mutants.client_guards import CLIENT_GUARDS
+from tests.mutants.conversion_guards import CONVERSION_GUARDS
+from tests.mutants.description_guards import DESCRIPTION_GUARDS
+from tests.mutants.drift_guards import DRIFT_GUARDS
+from tests.mutants.firing_guards import FIRING_GUARDS
 from tests.mutants.key_guards import KEY_GUARDS
 from tests.mutants.limit_guards import LIMIT_GUARDS
+from tests.mutants.mail_guards import MAIL_GUARDS
+from tests.mutants.mlflow_guards import MLFLOW_GUARDS
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
+from tests.mutants.notification_guards import NOTIFICATION_GUARDS
 from tests.mutants.of_plugins import OF_PLUGINS
+from tests.mutants.preprocessing_guards import PREPROCESSING_GUARDS
+from tests.mutants.report_guards import REPORT_GUARDS
 from tests.mutants.request_guards import REQUEST_GUARDS
+from tests.mutants.result_guards import RESULT_GUARDS
 from tests.mutants.role_guards import ROLE_GUARDS
+from tests.mutants.rule_guards import RULE_GUARDS
+from tests.mutants.schedule_guards import SCHEDULE_GUARDS
 from tests.mutants.session_guards import SESSION_GUARDS
+from tests.mutants.subscription_guards import SUBSCRIPTION_GUARDS
+from tests.mutants.training_guards import TRAINING_GUARDS
+from tests.mutants.turn_guards import TURN_GUARDS
+from tests.mutants.usage_guards import USAGE_GUARDS
 
 TRANSITIONS: Final = "app/jobs/transition_statements.py"
 MIGRATION: Final = "alembic/versions/0002_jobs.py"
@@ -46,7 +65,6 @@ RECEIVING: Final = "app/uploads/receiving.py"
 
 _FENCE = "AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch"
 _END_ATTEMPT = "WHERE id = :job_id AND attempt = :attempt AND status = 'running' FOR UPDATE"
-_CLAIM = "WHERE queue = :queue AND status = 'pending' AND kind = ANY (:kinds::text[])"
 _CANCEL = "WHERE j.id = :job_id AND j.status IN ('pending', 'running') AND j.cancel_requested_at IS NULL"
 _RETRY = "WHERE j.id = :job_id AND j.status IN ('failed', 'cancelled') AND j.pruned_at IS NULL"
 _BUDGET = "WHEN :is_retryable::boolean AND h.failures + 1 < h.max_attempts THEN 'pending'"
@@ -106,48 +124,6 @@ def _shape(name: str, text: str, replacement: str, *tests: str) -> Mutant:
 
 MUTANTS: Final = (
     # Claim
-    _sql(
-        "claim: any status",
-        _CLAIM,
-        _CLAIM.replace(" AND status = 'pending'", ""),
-        _transition("test_many_claims_at_once_give_each_job_to_one_worker"),
-    ),
-    _sql(
-        "claim: any queue",
-        _CLAIM,
-        _CLAIM.replace("queue = :queue", ":queue::text IS NOT NULL"),
-        _transition("test_a_worker_gets_nothing_from_another_queue"),
-    ),
-    _sql(
-        "claim: any kind",
-        _CLAIM,
-        _CLAIM.replace("kind = ANY (:kinds::text[])", ":kinds::text[] IS NOT NULL"),
-        _transition("test_a_worker_gets_no_kind_that_it_does_not_know"),
-    ),
-    _sql(
-        "claim: due or not",
-        "AND sort_key <= now() AND run_at <= now()",
-        "AND sort_key <= now()",
-        _transition("test_a_delayed_job_is_not_claimed_before_it_is_due"),
-    ),
-    _sql(
-        "claim: waits for others' locks",
-        "id\n    LIMIT :limit\n    FOR UPDATE SKIP LOCKED",
-        "id\n    LIMIT :limit\n    FOR UPDATE",
-        _transition("test_two_workers_that_claim_at_once_get_different_jobs"),
-    ),
-    _sql(
-        "claim: takes no locks",
-        "id\n    LIMIT :limit\n    FOR UPDATE SKIP LOCKED",
-        "id\n    LIMIT :limit",
-        _transition("test_two_workers_that_claim_at_once_get_different_jobs"),
-    ),
-    _sql(
-        "claim: in no order",
-        "ORDER BY sort_key, id\n    LIMIT :limit",
-        "ORDER BY id\n    LIMIT :limit",
-        "tests/jobs/test_transition_locks.py::test_a_single_slot_gets_the_most_urgent_job",
-    ),
     _sql(
         "claim: the same attempt again",
         "attempt = j.attempt + 1",
@@ -439,10 +415,10 @@ MUTANTS: Final = (
     ),
     Mutant(
         "processor time: a child's report is believed",
-        "worker/children/cpu_meter.py",
-        "        used = min(used, (self._clock() - started_at) * PROCESSORS)\n",
-        "",
-        ("tests/worker/children/test_cpu_meter.py::test_a_child_cannot_claim_more_time_than_has_passed",),
+        "worker/children/attempt_meter.py",
+        "min(cpu_seconds, possible) if cpu_seconds > 0 else 0.0",
+        "cpu_seconds",
+        ("tests/worker/children/test_attempt_meter.py::test_a_child_cannot_claim_more_time_than_has_passed",),
     ),
     # What is measured for the metrics, and how often
     _stats(
@@ -562,8 +538,8 @@ MUTANTS: Final = (
     Mutant(
         "quota: one too many",
         QUOTA,
-        "if active + jobs > limit:",
-        "if active > limit:",
+        "if count.active + jobs > count.limit:",
+        "if count.active > count.limit:",
         ("tests/jobs/test_quota.py::test_requests_at_the_same_moment_do_not_get_past_the_quota",),
     ),
     Mutant(
@@ -606,6 +582,20 @@ MUTANTS: Final = (
         "FROM jobs WHERE worker_id = :id AND status = 'running'",
         "FROM jobs WHERE status = 'running'",
         ("tests/worker/test_lease.py::test_a_worker_hears_of_its_own_jobs_only",),
+    ),
+    Mutant(
+        "lease: a claim in flight is taken for lost",
+        LEASE,
+        "self._claiming[claim] = self.clock()",
+        "self._claiming[claim] = math.inf",
+        ("tests/worker/test_lease.py::test_a_claim_that_is_in_flight_is_not_lost_however_long_it_takes",),
+    ),
+    Mutant(
+        "lease: any claim in flight hides a lost one",
+        LEASE,
+        "if self._unknown.get(key, math.inf) < oldest_claim}",
+        "if key in self._unknown and oldest_claim == math.inf}",
+        ("tests/worker/test_lease.py::test_later_claims_do_not_hide_that_one_is_lost",),
     ),
     Mutant(
         "grace: none",
@@ -677,15 +667,15 @@ MUTANTS: Final = (
     Mutant(
         "lease: gives back what it does not know the first time",
         LEASE,
-        "in unknown & self._unknown:",
-        "in unknown:",
+        "self._unknown.get(key, math.inf) < oldest_claim",
+        "self._unknown.get(key, -math.inf) < oldest_claim",
         ("tests/worker/test_lease.py::test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time",),
     ),
     Mutant(
         "lease: never gives back what it does not know",
         LEASE,
-        "in unknown & self._unknown:",
-        "in unknown - unknown:",
+        "self._unknown.get(key, math.inf) < oldest_claim",
+        "False",
         ("tests/worker/test_lease.py::test_a_claim_that_nobody_here_knows_of_is_given_back_the_second_time",),
     ),
     Mutant(
@@ -732,6 +722,16 @@ MUTANTS: Final = (
         "    asyncpg.InternalClientError,  #",
         "    #",
         ("tests/core/test_database.py::test_a_connection_that_was_told_of_its_end_counts_as_away",),
+    ),
+    Mutant(
+        "database: a plan for an empty table reads the full one",
+        DATABASE,
+        '    "enable_seqscan": "off",\n',
+        "",
+        (
+            "tests/core/test_database.py::"
+            "test_a_plan_that_was_made_for_an_empty_table_serves_it_when_it_is_full",
+        ),
     ),
     # What a worker makes of a lost reply, of a drain and of its child
     Mutant(
@@ -904,8 +904,8 @@ MUTANTS: Final = (
     Mutant(
         "quota: results are not checked",
         LEDGER,
-        "return not self._quota.is_far_below(owner_id, adds_models=waiting.completion is not None)",
-        "return False",
+        "return waiting.completion is not None or not self._quota.is_far_below(owner_id)",
+        "return waiting.completion is not None",
         ("tests/quotas/test_quota.py::test_a_batch_beyond_the_quota_is_refused_and_nothing_of_it_is_kept",),
     ),
     _sql(
@@ -945,12 +945,6 @@ MUTANTS: Final = (
             "::test_a_name_that_is_hidden_for_a_moment_never_comes_to_mean_another_users_model",
         ),
     ),
-    _sql(
-        "claim: any number for one owner",
-        ' AND NOT owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"',
-        '"',
-        "tests/jobs/test_limits.py::test_an_owner_whose_jobs_run_leaves_the_other_slots_to_others",
-    ),
     Mutant(
         "limits: any time limit",
         "app/jobs/limits.py",
@@ -967,11 +961,23 @@ MUTANTS: Final = (
     ),
     *MODELS,
     *REQUEST_GUARDS,
+    *RESULT_GUARDS,
+    *DESCRIPTION_GUARDS,
+    *MLFLOW_GUARDS,
+    *CONVERSION_GUARDS,
     *ROLE_GUARDS,
     *AUDIT_GUARDS,
     *SESSION_GUARDS,
+    *CLIENT_GUARDS,
     *KEY_GUARDS,
     *LIMIT_GUARDS,
+    *TRAINING_GUARDS,
+    *TURN_GUARDS,
+    *ANALYTICS_GUARDS,
+    *RULE_GUARDS,
+    *MAIL_GUARDS,
+    *NOTIFICATION_GUARDS,
+    *SUBSCRIPTION_GUARDS,
     *OF_PLUGINS,
     # Children
     Mutant(
@@ -1074,23 +1080,23 @@ MUTANTS: Final = (
     ),
     Mutant(
         "child: many files of any size together",
-        "worker/children/usage.py",
+        "worker/children/disk_usage.py",
         "if size > max_bytes or files > max_files:",
         "if files > max_files:",
-        ("tests/worker/children/test_usage.py::test_files_in_nested_folders_are_counted",),
+        ("tests/worker/children/test_disk_usage.py::test_files_in_nested_folders_are_counted",),
     ),
     Mutant(
         "child: any number of files",
-        "worker/children/usage.py",
+        "worker/children/disk_usage.py",
         "if size > max_bytes or files > max_files:",
         "if size > max_bytes:",
-        ("tests/worker/children/test_usage.py::test_empty_files_are_counted_too",),
+        ("tests/worker/children/test_disk_usage.py::test_empty_files_are_counted_too",),
     ),
     Mutant(
         "child: nobody looks at what it writes",
         "worker/children/pool.py",
-        "usage.exceeds_limit, child.folder, self._max_scratch_bytes)",
-        "usage.exceeds_limit, child.folder, 2**62, 2**62)",
+        "exceeds_limit, child.folder, self._max_scratch_bytes)",
+        "exceeds_limit, child.folder, 2**62, 2**62)",
         ("tests/worker/children/test_pool.py::test_a_child_above_the_disk_limit_is_killed",),
     ),
     Mutant(
@@ -1321,6 +1327,14 @@ MUTANTS: Final = (
         ("tests/datasets/test_causes.py::test_what_is_no_text_is_named",),
     ),
     *of_data.MUTANTS,
+    *PREPROCESSING_GUARDS,
     *of_traces.MUTANTS,
     *of_metrics.MUTANTS,
+    *of_names.MUTANTS,
+    *REPORT_GUARDS,
+    *SCHEDULE_GUARDS,
+    *FIRING_GUARDS,
+    *USAGE_GUARDS,
+    *DRIFT_GUARDS,
+    *BULK_GUARDS,
 )

@@ -218,4 +218,11 @@ KEY_GUARDS: Final = (
         "WHERE false AND :kept::interval IS NOT NULL",
         (_commands("test_a_key_is_deleted_a_month_after_it_has_expired"),),
     ),
+    Mutant(
+        "API key: revoked in any order",
+        COMMANDS,
+        "WHERE user_id = :user_id ORDER BY id FOR UPDATE)",
+        "WHERE user_id = :user_id)",
+        (_commands("test_keys_that_are_revoked_while_they_are_used_are_locked_in_the_same_order"),),
+    ),
 )

@@ -17,7 +17,48 @@ def _doubts(test: str) -> tuple[str, ...]:
     return (f"tests/cases/test_doubts.py::{test}",)
 
 
+def _split(test: str) -> tuple[str, ...]:
+    return (f"tests/worker/training/test_split.py::{test}",)
+
+
 MUTANTS: Final = (
+    Mutant(
+        "split: the earliest rows are held out",
+        "worker/training/split.py",
+        "            ranks = len(keys) - 1 - codes\n",
+        "            ranks = codes\n",
+        _split("test_the_latest_rows_are_held_out_and_rows_of_one_time_stay_together"),
+    ),
+    Mutant(
+        "split: a group is cut in two",
+        "worker/training/split.py",
+        "np.flatnonzero(np.diff(ranks[order])) + 1",
+        "np.arange(1, len(by_row))",
+        _split("test_the_rows_of_a_group_stay_together"),
+    ),
+    Mutant(
+        "split: a class has no training row",
+        "worker/training/split.py",
+        "            taken = min(round(owed), len(of_class) - 1)",
+        "            taken = min(round(owed), len(of_class))",
+        _split("test_every_class_can_be_learnt_and_something_is_measured"),
+    ),
+    Mutant(
+        "split: a class that no training row has",
+        "worker/training/split.py",
+        "        if len(unknown):",
+        "        if False:",
+        _split("test_a_split_that_leaves_nothing_to_learn_or_to_measure_is_refused"),
+    ),
+    Mutant(
+        "split: metrics are measured on the rows that choose",
+        "worker/training/measuring.py",
+        "    tested = out_of_fold or model.held_out(plan.split.main.test)",
+        "    tested = out_of_fold or model.held_out(plan.split.main.validation)",
+        (
+            "tests/worker/training/test_trainer.py::test_classifier_metrics_equal_those_of_its_file_on_the_test_rows",
+        ),
+    ),
     Mutant(
         "rows: several that a model raises for fail a job that has worked",
         "worker/predictions.py",

@@ -98,7 +98,7 @@ MUTANTS: Final = (
     Mutant(
         "log: probes fill it",
         MIDDLEWARE,
-        "log.debug if status < 300 and template in _PROBED else log.info",
+        "log.debug if status < 300 and template in problems.UNLIMITED else log.info",
         "log.info",
         (_REQUESTS + "test_probes_and_scrapes_that_succeed_are_debug_records",),
     ),

@@ -258,9 +258,19 @@ ROLE_GUARDS: Final = (
     Mutant(
         "reset: a token that has expired",
         RESETS,
-        "r.token_hash = :token_hash AND r.expires_at > now() AND u.id",
-        "r.token_hash = :token_hash AND u.id",
+        "r.token_hash = :token_hash AND r.expires_at > now() AND u.deleted_at",
+        "r.token_hash = :token_hash AND u.deleted_at",
         ("tests/auth/password_resets/test_commands.py::test_an_expired_token_sets_no_password",),
+    ),
+    Mutant(
+        "reset: the token is locked before the user",
+        RESETS,
+        "    FOR NO KEY UPDATE OF u\n",
+        "",
+        (
+            "tests/auth/password_resets/test_commands.py"
+            "::test_a_token_that_is_spent_during_another_change_ends_without_a_deadlock",
+        ),
     ),
     Mutant(
         "reset: the sessions stay",

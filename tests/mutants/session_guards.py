@@ -192,4 +192,11 @@ SESSION_GUARDS: Final = (
         "description",
         (_oauth("test_no_description_repeats_what_a_header_must_not_hold"),),
     ),
+    Mutant(
+        "session: pruning waits for requests",
+        SESSIONS,
+        " FOR UPDATE SKIP LOCKED",
+        "",
+        ("tests/auth/sessions/test_commands.py::test_pruning_waits_for_no_request",),
+    ),
 )

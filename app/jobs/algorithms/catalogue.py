@@ -46,8 +46,8 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = {
         Algorithm(
             Name.LOGISTIC_REGRESSION,
             (Task.CLASSIFICATION,),
-            "A linear model with probabilities; strong on text, fast on millions of rows.",
-            hyperparameters.Linear,
+            "A linear model with probabilities; strong on text, and easy to explain.",
+            hyperparameters.Logistic,
         ),
         Algorithm(
             Name.LINEAR_SVM,

@@ -1,44 +1,70 @@
-"""Choose the algorithm for `auto`, and say why."""
+"""Propose the algorithms that compete when a training leaves the choice to the data."""
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from app.jobs.algorithms.catalogue import Name
 from app.models.versions import Task
 
-FEW_ROWS: Final = 500
-FOREST_ROWS: Final = 10_000
-"""With more rows a forest takes more time and memory than boosting, and is less accurate."""
+MAX_PROPOSALS: Final = 4
+FEW_ROWS: Final = 40
+"""With fewer rows the differences between algorithms are chance."""
+
+FOREST_ROWS: Final = 200_000
+"""With more rows a forest takes more time and memory than boosting, and is no more accurate."""
 
 BOOSTING_ROWS: Final = 2_000_000
 MANY_COLUMNS: Final = 2000
+MANY_CLASSES: Final = 50
+"""Boosting grows a tree for each class in each round."""
+
+TEXT_STRENGTH: Final = 10.0
+"""The inverse penalty of a logistic regression over words: weights of TF-IDF are small, and need to grow."""
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """An algorithm that may fit the data, with the hyperparameters that differ from its defaults."""
+
+    name: Name
+    params: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An algorithm, and the reason as a sentence."""
+    """The algorithms to compare, the simplest first; `why` these, as a sentence."""
 
-    name: Name
+    proposals: tuple[Proposal, ...]
     why: str
 
 
-def choose(task: Task, *, rows: int, columns: int, text_columns: int) -> Choice:
-    """Return the algorithm for a table of this size. `rows` counts the training rows."""
-    linear = Name.LOGISTIC_REGRESSION if task is Task.CLASSIFICATION else Name.RIDGE
-    if text_columns:
-        return Choice(linear, "The rows contain text, and a linear model over words is accurate and fast.")
+def propose(task: Task, *, rows: int, columns: int, text_columns: int, classes: int) -> Choice:
+    """Return the algorithms that fit data of this shape. `rows` counts those to learn from."""
+    is_classification = task is Task.CLASSIFICATION
+    linear = Proposal(Name.LOGISTIC_REGRESSION if is_classification else Name.RIDGE)
+    forest, boosting = Proposal(Name.RANDOM_FOREST), Proposal(Name.HIST_GRADIENT_BOOSTING)
+    if text_columns == columns:
+        return _propose_for_texts(task, rows, linear)
     if rows < FEW_ROWS:
-        return Choice(linear, f"With {rows} training rows, a linear model generalises best.")
+        return Choice((linear,), f"With {rows} rows, a linear model generalises best.")
+    if rows > BOOSTING_ROWS:
+        return Choice((linear,), f"With {rows} rows, only a linear model trains in acceptable time.")
     if columns > MANY_COLUMNS:
-        return Choice(linear, f"With {columns} columns, a linear model is fast and hard to beat.")
-    if rows <= FOREST_ROWS:
-        return Choice(
-            Name.RANDOM_FOREST,
-            f"With {rows} rows of numbers and categories, a forest is accurate without tuning.",
-        )
-    if rows <= BOOSTING_ROWS:
-        return Choice(
-            Name.HIST_GRADIENT_BOOSTING,
-            f"With {rows} rows of numbers and categories, gradient boosting is the most accurate.",
-        )
-    return Choice(linear, f"With {rows} rows, only a linear model trains in acceptable time.")
+        trees = forest if is_classification else boosting
+        return Choice((linear, trees), f"With {columns} columns, few algorithms train in acceptable time.")
+    if rows > FOREST_ROWS:
+        return Choice((linear, boosting), f"With {rows} rows, few algorithms train in acceptable time.")
+    if classes > MANY_CLASSES:
+        return Choice((linear, forest), f"With {classes} classes, boosting would take long.")
+    return Choice((linear, forest, boosting), "These are the most accurate on tables without tuning.")
+
+
+def _propose_for_texts(task: Task, rows: int, linear: Proposal) -> Choice:
+    why = "The rows are texts, and linear models over words are accurate and fast."
+    if task is Task.REGRESSION:
+        return Choice((linear, Proposal(Name.LINEAR_SVM)) if rows >= FEW_ROWS else (linear,), why)
+    strong = Proposal(Name.LOGISTIC_REGRESSION, {"alpha": 1 / (TEXT_STRENGTH * rows)})
+    if rows < FEW_ROWS:
+        return Choice((strong,), why)
+    return Choice((strong, Proposal(Name.LINEAR_SVM), Proposal(Name.MULTINOMIAL_NB)), why)

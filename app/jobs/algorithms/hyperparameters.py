@@ -4,13 +4,18 @@
 worker. They need no ML library.
 """
 
-from typing import Annotated, Literal, Self
+import math
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field
 
-from app.http.body import StrictBody
+from app.http.body import CleanStr, StrictBody
+
+COMPETITION_SHARE: Final = 0.4
+"""The share of its trees that an ensemble grows when it competes."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
+Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 
 
 class Hyperparameters(StrictBody):
@@ -22,8 +27,8 @@ class Hyperparameters(StrictBody):
         5,
         ge=0,
         le=1000,
-        description="Stop after this many epochs without a lower validation loss; 0: never. "
-        "The model of the best epoch is kept.",
+        description="Stop after this many epochs without a lower validation loss; 0: never. Only for"
+        " algorithms that keep the best epoch: `linear_svm`, `hist_gradient_boosting` and `mlp`.",
     )
 
     def fault(self, epochs: int) -> str | None:
@@ -34,12 +39,39 @@ class Hyperparameters(StrictBody):
         """Return a copy that fits this number of epochs."""
         return self
 
+    def for_competition(self) -> Self:
+        """Return a copy that is cheaper to train, and nearly as good: to compare candidates with."""
+        return self
+
+    def shortened(self, share: float) -> Self:
+        """Return a copy for this share of the epochs, if the epochs divide the work."""
+        return self
+
 
 class Balanced(Hyperparameters):
     """Hyperparameters of algorithms that can weight rows."""
 
     balance_classes: bool = Field(
         False, description="Weight each row by the inverse frequency of its class. Ignored for regression."
+    )
+    class_weights: dict[CleanStr, Weight] | None = Field(
+        None,
+        max_length=1000,
+        description='Weight of the rows of each class: `{"fraud": 10}`; 1 for the classes not named.'
+        " Multiplies those of `balance_classes`. Ignored for regression.",
+    )
+
+
+class Logistic(Balanced):
+    """Multinomial logistic regression by L-BFGS; by SAGA if the penalty is not `l2`."""
+
+    alpha: float | None = Field(
+        None, ge=0, le=10, description="Weight of the penalty. Default: 1 / number of training rows."
+    )
+    penalty: Literal["l2", "l1", "elasticnet"] = "l2"
+    l1_ratio: float = Field(0.15, ge=0, le=1, description="Share of L1 in `elasticnet`.")
+    steps: int = Field(
+        25, ge=1, le=1000, description="Iterations in an epoch. Training ends when it has converged."
     )
 
 
@@ -74,8 +106,10 @@ class RandomForest(Balanced):
     n_estimators: int = Field(100, ge=1, le=2000, description="Number of trees after all epochs.")
     max_depth: int | None = Field(None, ge=1, le=100)
     min_samples_leaf: int = Field(1, ge=1, le=10_000)
-    max_features: Literal["sqrt", "log2", "all"] = Field(
-        "sqrt", description="How many columns of the encoded rows a split considers."
+    max_features: Literal["auto", "sqrt", "log2", "all"] = Field(
+        "auto",
+        description="How many columns of the encoded rows a split considers; `auto`: the square root for a"
+        " classification, all for a regression.",
     )
 
     def fault(self, epochs: int) -> str | None:
@@ -85,6 +119,14 @@ class RandomForest(Balanced):
     def for_epochs(self, epochs: int) -> Self:
         """Return a copy with at least one per epoch."""
         return self.model_copy(update={"n_estimators": max(self.n_estimators, epochs)})
+
+    def for_competition(self) -> Self:
+        """Return a copy with 40 % of the trees."""
+        return self.shortened(COMPETITION_SHARE)
+
+    def shortened(self, share: float) -> Self:
+        """Return a copy with this share of the trees."""
+        return self.model_copy(update={"n_estimators": math.ceil(share * self.n_estimators)})
 
 
 class HistGradientBoosting(Balanced):
@@ -106,12 +148,23 @@ class HistGradientBoosting(Balanced):
         """Return a copy with at least one per epoch."""
         return self.model_copy(update={"max_iter": max(self.max_iter, epochs)})
 
+    def for_competition(self) -> Self:
+        """Return a copy with 40 % of the rounds, each of which learns accordingly more."""
+        learning_rate = min(1.0, self.learning_rate / COMPETITION_SHARE)
+        return self.shortened(COMPETITION_SHARE).model_copy(update={"learning_rate": learning_rate})
+
+    def shortened(self, share: float) -> Self:
+        """Return a copy with this share of the rounds."""
+        return self.model_copy(update={"max_iter": math.ceil(share * self.max_iter)})
+
 
 class Ridge(Hyperparameters):
     """Least squares with an L2 penalty, by conjugate gradients; each step is one pass over the rows."""
 
     alpha: float = Field(1.0, ge=0, le=1e9, description="Weight of the penalty.")
-    steps: int = Field(5, ge=1, le=100, description="Steps in an epoch. Training ends at the exact solution.")
+    steps: int = Field(
+        10, ge=1, le=100, description="Steps in an epoch. Training ends at the exact solution."
+    )
 
 
 class Network(Hyperparameters):

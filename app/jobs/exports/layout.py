@@ -3,6 +3,7 @@
 A column is named by the path to its value: the prediction `{"label": "a", "scores": {"a": 0.9}}` has the
 columns `label` and `scores.a`. The columns are inferred from the first predictions, however many rows with
 errors precede them. A list is one column of JSON, and so is an object whose members differ between rows.
+The columns of the input are named `input.NAME`, or `input` if each row of the input is one value.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Sequence
@@ -22,6 +23,7 @@ MAX_COLUMNS: Final = 1000
 
 INDEX: Final = ("index", "input_index")
 ID: Final = "id"
+INPUT: Final = "input"
 ERROR: Final = ("error.code", "error.message")
 
 Path = tuple[str, ...]
@@ -31,16 +33,18 @@ _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns of a table. `paths` lead to the values of a prediction."""
+    """The columns of a table: `paths` lead to the values of a prediction, `input_paths` to those of a row."""
 
     has_ids: bool
     has_errors: bool
     paths: tuple[Path, ...]
+    input_paths: tuple[Path, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """The names of all columns, each unique."""
         before = [*INDEX, *([ID] if self.has_ids else [])]
+        before += [".".join((INPUT, *path)) for path in self.input_paths]
         after = list(ERROR) if self.has_errors else []
         taken = {*before, *after}
         own = []
@@ -60,6 +64,7 @@ class Layout:
         columns: list[list[Any]] = [numbers, numbers]
         if self.has_ids:
             columns.append([row.get(ID) for row in rows])
+        columns += [_column(batch.inputs or (), path) for path in self.input_paths]
         columns += [_column(predictions, path) for path in self.paths]
         if self.has_errors:
             errors = [row.get("error") for row in rows]
@@ -67,7 +72,9 @@ class Layout:
         return columns
 
 
-async def infer(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool) -> Layout:
+async def infer(
+    batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool, input_paths: tuple[Path, ...] = ()
+) -> Layout:
     """Return the layout of a job's results, inferred from as many batches as that takes."""
     seen = seen_bytes = 0
     has_ids = False
@@ -86,7 +93,7 @@ async def infer(batches: AsyncGenerator[ResultBatch, None], *, has_errors: bool)
             if seen >= SAMPLE_ROWS or seen_bytes >= SAMPLE_BYTES:
                 break
     paths = tuple(islice(shape.paths(), MAX_COLUMNS + 1)) if seen else ()
-    return Layout(has_ids, has_errors, paths if len(paths) <= MAX_COLUMNS else ((),))
+    return Layout(has_ids, has_errors, paths if len(paths) <= MAX_COLUMNS else ((),), input_paths)
 
 
 @dataclass

@@ -29,7 +29,7 @@ async def csv_rows(batches: AsyncIterator[ResultBatch], layout: Layout) -> Async
 
 
 async def _encode_batch(write: Callable[[ResultBatch], bytes], batch: ResultBatch) -> bytes:
-    if len(batch.output) <= SMALL_BYTES:
+    if batch.size <= SMALL_BYTES:
         return write(batch)
     return await asyncio.to_thread(write, batch)
 

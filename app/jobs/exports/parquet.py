@@ -102,7 +102,7 @@ class _Table:
                 if self._writer is not None:
                     return False
             self._columns[index] += values
-        self._bytes += len(batch.output)
+        self._bytes += batch.size
         while len(self._columns[0]) >= self._group_rows or (self._columns[0] and self._bytes >= GROUP_BYTES):
             self._write_group()
         return True

@@ -14,6 +14,7 @@ from app.jobs import views
 from app.jobs.errors import TooManyActiveJobs
 from app.jobs.groups import service
 from app.jobs.groups.schemas import GroupCreated
+from app.jobs.groups.service import GroupSubmitted
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.requests import JobOptions
@@ -30,19 +31,12 @@ async def create(
     digest: bytes,
     message: str,
     search: Mapping[str, Any] | None = None,
+    member: str = "jobs",
 ) -> Response:
     """Create all jobs or none. The same request with the same key returns the same group."""
-    try:
-        async with unit_of_work(resources.hints, _transaction(quota, owner_id, len(jobs))) as unit:
-            submitted = await service.submit(
-                unit, resources.settings, owner_id, jobs, key=key, digest=digest, search=search
-            )
-    except TooManyActiveJobs:
-        async with resources.database.connection() as connection:
-            earlier = await service.find_earlier(connection, owner_id, key=key, digest=digest)
-        if earlier is None:
-            raise
-        submitted = earlier
+    submitted = await submit(
+        resources, quota, owner_id, jobs, key=key, digest=digest, search=search, member=member
+    )
     here = link(f"/groups/{submitted.group_id}")
     headers = {"Location": here, **({"Idempotent-Replayed": "true"} if submitted.is_replay else {})}
     created = GroupCreated(
@@ -50,6 +44,34 @@ async def create(
     )
     status_code = status.HTTP_200_OK if submitted.is_replay else status.HTTP_202_ACCEPTED
     return views.respond(created, status_code=status_code, headers=headers)
+
+
+async def submit(
+    resources: Resources,
+    quota: Quota,
+    owner_id: UUID,
+    jobs: Sequence[tuple[Kind, JobOptions]],
+    *,
+    key: str | None,
+    digest: bytes,
+    search: Mapping[str, Any] | None = None,
+    member: str = "jobs",
+) -> GroupSubmitted:
+    """Create all jobs or none, or find the group that the same request with the same key created before.
+
+    `member` is the list in the body that the jobs are made of, to which errors refer.
+    """
+    try:
+        async with unit_of_work(resources.hints, _transaction(quota, owner_id, len(jobs))) as unit:
+            return await service.submit(
+                unit, resources.settings, owner_id, jobs, key=key, digest=digest, search=search, member=member
+            )
+    except TooManyActiveJobs:
+        async with resources.database.connection() as connection:
+            earlier = await service.find_earlier(connection, owner_id, key=key, digest=digest)
+        if earlier is None:
+            raise
+        return earlier
 
 
 @asynccontextmanager

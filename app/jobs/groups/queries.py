@@ -21,7 +21,8 @@ WHERE g.id = :group_id GROUP BY g.id, j.status""")
 
 # Which trials has this search, with which params and metrics?
 _TRIALS: Final = Statement(f"""
-SELECT j.id, j.status, j.progress, j.params->'params' AS params, j.result->>'model' AS model, j.error,
+SELECT j.id, j.status, j.progress, j.params->>'algorithm' AS algorithm, j.params->'params' AS params,
+    j.result->>'model' AS model, j.error,
     CASE WHEN octet_length((j.result->'metrics')::text) <= {MAX_METRICS_BYTES} THEN j.result->'metrics'
         WHEN g.search->>'metric' IS NOT NULL AND j.result ? 'metrics' THEN jsonb_build_object(
             g.search->>'metric', j.result->'metrics'->(g.search->>'metric'))
@@ -62,11 +63,12 @@ class KeyedGroup:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """A job of a search: its hyperparameters, and its metrics and model once it has completed."""
+    """A job of a search: what it trains, and its metrics and model once it has completed."""
 
     id: UUID
     status: Status
     progress: float
+    algorithm: str
     params: dict[str, Any]
     metrics: dict[str, Any] | None
     model: str | None
@@ -79,6 +81,7 @@ class TrialJob:
             id=row["id"],
             status=Status(row["status"]),
             progress=row["progress"],
+            algorithm=row["algorithm"],
             params=row["params"],
             metrics=row["metrics"],
             model=row["model"],

@@ -15,7 +15,7 @@ from app.http.offloading import offload
 from app.http.routing import BoundedRoute
 from app.jobs import limits, views
 from app.jobs.deps import IdempotencyKey, QuotaDep, refuse_while_stopping, replay_responses
-from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, TooManyActiveJobs, TooManyJobs
+from app.jobs.errors import GroupNotFound, IdempotencyKeyReused, ProfilingOff, TooManyActiveJobs, TooManyJobs
 from app.jobs.groups import creation, service
 from app.jobs.groups.schemas import MAX_JOBS, GroupCancelled, GroupCreated, GroupView, bulk_request
 from app.jobs.kinds.kind import Kind
@@ -49,6 +49,7 @@ def bulk_router(kinds: Mapping[str, Kind]) -> APIRouter:
                 TooManyJobs(limit=MAX_JOBS, got=1001),
                 *(error for kind in kinds.values() if not kind.is_internal for error in kind.errors),
                 IdempotencyKeyReused,
+                ProfilingOff(field="profile"),
                 TooManyActiveJobs(active=10, limit=10),
                 DatabaseUnavailable,
             ),

@@ -32,6 +32,7 @@ class Trial(TypedDict):
     job_id: UUID
     status: Status
     progress: float
+    algorithm: str
     params: dict[str, Any]
     value: float | None
     metrics: dict[str, Any] | None

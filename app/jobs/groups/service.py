@@ -1,11 +1,12 @@
 """Operations on groups. The caller's unit of work commits and publishes them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from msgspec.structs import replace
 
 from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType
@@ -53,8 +54,9 @@ async def submit(
     key: str | None,
     digest: bytes,
     search: Mapping[str, Any] | None = None,
+    member: str = "jobs",
 ) -> GroupSubmitted:
-    """Create all jobs of a request in the caller's transaction.
+    """Create all jobs of a request in the caller's transaction. `member` is the list in it that they are in.
 
     Raises IdempotencyKeyReused, and what the plans of the kinds raise.
     """
@@ -70,7 +72,7 @@ async def submit(
     job_ids = []
     with tracing.sending(_only_queue(jobs), jobs=len(jobs)) as send:
         for index, (kind, request) in enumerate(jobs):
-            new = await _new_job(connection, settings, owner_id, kind, request, group_id, index)
+            new = await _new_job(connection, settings, owner_id, kind, request, group_id, (member, index))
             created = await transitions.create(unit, replace(new, trace_context=send.trace_context))
             assert created is not None  # noqa: S101  # only a job with an idempotency key may exist already
             job_ids.append(created.job_id)
@@ -90,14 +92,14 @@ async def _new_job(
     kind: Kind,
     request: Any,
     group_id: UUID,
-    index: int,
+    place: tuple[str, int],
 ) -> NewJob:
     try:
         found = await service.resolve(connection, owner_id, kind.references(request))
         return await offload(service.new_job, settings, owner_id, kind, request, found, group_id=group_id)
     except AppError as error:
-        # The index of the job, in the same form as for an invalid body.
-        error.facts["errors"] = [{"loc": ["body", "jobs", index], "msg": error.detail, "type": error.code}]
+        # Which of the jobs it is, in the same form as for an invalid body.
+        error.facts["errors"] = [{"loc": ["body", *place], "msg": error.detail, "type": error.code}]
         raise
 
 

@@ -38,8 +38,8 @@ class BatchPredictRequest(row_based.RowsRequest):
 
     @model_validator(mode="after")
     def _check_one_row_source(self) -> Self:
-        if [self.texts, self.instances, self.dataset_id].count(None) != 2:
-            raise ValueError("give one of texts, instances and dataset_id")
+        if [self.texts, self.instances, self.dataset_id, self.dataset].count(None) != 3:
+            raise ValueError("give one of texts, instances, dataset_id and dataset")
         if self.texts is not None and (self.column is not None or self.id_column is not None):
             raise ValueError("column and id_column are for instances and datasets, texts have none")
         return self
@@ -53,8 +53,8 @@ def references(request: BatchPredictRequest) -> References:
 def plan(request: BatchPredictRequest, found: ResolvedReferences) -> JobPlan:
     """Check that the model accepts the rows. Raises TextTooLong, and what `inputs` raises."""
     model = found.models[request.model]
-    if request.dataset_id is not None:
-        dataset = found.datasets[request.dataset_id]
+    if request.dataset_reference is not None:
+        dataset = found.datasets[request.dataset_reference]
         shape = inputs.shape_of_dataset(model, dataset, column=request.column, id_column=request.id_column)
         return row_based.plan_for_dataset(_params(request, model, shape, DATASET_BATCH_SIZE), model, dataset)
     rows: list[Any]
@@ -100,8 +100,10 @@ KIND: Final = Kind(
         },
         "instances": {"value": {"model": "houses", "instances": [{"rooms": 3, "year": 1931}]}},
         "a dataset": {"value": {"dataset_id": EXAMPLE_ID, "column": "review", "max_row_errors": 100}},
+        "the newest dataset of a name": {"value": {"dataset": "reviews.csv", "column": "review"}},
     },
     retry=row_based.RETRY,
     shares_children=True,
+    outputs_rows=True,
     writes_files=False,
 )

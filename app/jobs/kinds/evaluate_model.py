@@ -23,8 +23,8 @@ class EvaluateModelRequest(row_based.RowsRequest):
 
     @model_validator(mode="after")
     def _check_one_row_source(self) -> Self:
-        if (self.rows is None) == (self.dataset_id is None):
-            raise ValueError("give one of rows and dataset_id")
+        if [self.rows, self.dataset_id, self.dataset].count(None) != 2:
+            raise ValueError("give one of rows, dataset_id and dataset")
         if self.target in (self.column, self.id_column):
             raise ValueError("the target must differ from column and id_column")
         return self
@@ -46,8 +46,8 @@ def plan(request: EvaluateModelRequest, found: ResolvedReferences) -> JobPlan:
         raise InputMismatch(
             model=model.reference, takes=f"{request.target!r} to predict from", got="as the target"
         )
-    if request.dataset_id is not None:
-        dataset = found.datasets[request.dataset_id]
+    if request.dataset_reference is not None:
+        dataset = found.datasets[request.dataset_reference]
         shape = inputs.shape_of_dataset(
             model, dataset, column=request.column, id_column=request.id_column, target=request.target
         )
@@ -93,4 +93,5 @@ KIND: Final = Kind(
     },
     retry=row_based.RETRY,
     shares_children=True,
+    outputs_rows=True,
 )

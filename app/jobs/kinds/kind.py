@@ -5,20 +5,21 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from app.core.config import Settings
 from app.core.errors import AppError
 from app.core.files import StoredFile
 from app.core.sandbox.permissions import Permission
-from app.datasets.values import Dataset
+from app.datasets.values import Dataset, DatasetReference
 from app.jobs.requests import JobOptions
 from app.models.versions import ModelVersion
 
 
 @dataclass(frozen=True)
 class References:
-    """What a request refers to: models by reference, as the user wrote it, and datasets by id."""
+    """What a request refers to: models by reference, as the user wrote it, and datasets by id or name."""
 
     models: tuple[str, ...] = ()
-    datasets: tuple[UUID, ...] = ()
+    datasets: tuple[DatasetReference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class ResolvedReferences:
     """The model versions and datasets that the references of a request resolve to, by reference."""
 
     models: Mapping[str, ModelVersion] = field(default_factory=dict)
-    datasets: Mapping[UUID, Dataset] = field(default_factory=dict)
+    datasets: Mapping[DatasetReference, Dataset] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,20 @@ class JobPlan:
 
 @dataclass(frozen=True)
 class FanOut:
-    """The jobs into which one request fans out, as a group, and the message of the response."""
+    """The jobs into which one request fans out, as a group, and the message of the response.
+
+    `search` is the state of a search. `member` is the list in the request that the jobs are made of, to which
+    errors refer.
+    """
 
     requests: tuple[JobOptions, ...]
-    search: Mapping[str, Any]
-    message: str
+    search: Mapping[str, Any] | None = None
+    message: str = ""
+    member: str = "jobs"
+
+
+def admit_all(_request: Any, _settings: Settings) -> None:
+    """Admit every request."""
 
 
 def no_fan_out(_request: Any) -> FanOut | None:
@@ -85,8 +95,9 @@ class Kind:
     """A kind of job. Compared by identity.
 
     `request` is the schema of the body of `POST /jobs/<kind>`. `references` returns what a request refers to.
-    `plan` turns the request and the resolved references into what is stored, and raises an AppError if the
-    request cannot work; `errors` lists these for the OpenAPI document. Requests for which `fan_out` returns a
+    `admit` raises an AppError for what the settings do not allow; `plan` turns the request and the resolved
+    references into what is stored, and raises one if the request cannot work. `errors` lists these for the
+    OpenAPI document. Requests for which `fan_out` returns a
     value become a group of jobs. An internal kind (`is_internal`) has no route of its own: another route
     creates its jobs.
 
@@ -94,6 +105,7 @@ class Kind:
     `shares_children` promises that the handler keeps nothing of a job: a job without files then runs in a
     process that also serves other owners. Processes of all other kinds serve one owner each. Unless
     `writes_files`, the handler's process cannot write any file, not even temporary ones or large checkpoints.
+    `outputs_rows` promises one output for each input row, in the same order, so that results can include it.
     """
 
     name: str
@@ -101,6 +113,7 @@ class Kind:
     request: type[JobOptions]
     plan: Callable[[Any, ResolvedReferences], JobPlan]
     references: Callable[[Any], References] = no_references
+    admit: Callable[[Any, Settings], None] = admit_all
     fan_out: Callable[[Any], FanOut | None] = no_fan_out
     message: str = "Job created successfully"
     errors: tuple[AppError | type[AppError], ...] = ()
@@ -114,6 +127,7 @@ class Kind:
     permissions: frozenset[Permission] = frozenset()
     shares_children: bool = False
     writes_files: bool = True
+    outputs_rows: bool = False
 
     @property
     def path(self) -> str:

@@ -6,13 +6,24 @@ from typing import Final
 
 from app.core.plugins import ExtensionPoint
 from app.jobs.algorithms import catalogue
-from app.jobs.kinds import batch_predict, evaluate_model, inspect_model, train_model
+from app.jobs.kinds import (
+    batch_predict,
+    convert_model,
+    evaluate_model,
+    inspect_model,
+    preprocess_dataset,
+    send_email,
+    train_model,
+)
 from app.jobs.kinds.kind import Kind
 
 BUILT_IN: Final[Mapping[str, Kind]] = {
     batch_predict.KIND.name: batch_predict.KIND,
+    convert_model.KIND.name: convert_model.KIND,
     evaluate_model.KIND.name: evaluate_model.KIND,
     inspect_model.KIND.name: inspect_model.KIND,
+    preprocess_dataset.KIND.name: preprocess_dataset.KIND,
+    send_email.KIND.name: send_email.KIND,
     train_model.KIND.name: train_model.KIND,
 }
 

@@ -1,7 +1,6 @@
 """Shared by the kinds that run a model over rows, from the request or from a dataset."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 import msgspec
 from pydantic import Field
@@ -23,7 +22,7 @@ from app.jobs.errors import (
 )
 from app.jobs.kinds.kind import JobPlan, References, RetryPolicy
 from app.jobs.params import ModelReference
-from app.jobs.requests import JobOptions
+from app.jobs.requests import DatasetOptions
 from app.models.errors import ModelNotFound
 from app.models.versions import ModelVersion
 
@@ -55,10 +54,9 @@ EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 RETRY: Final = RetryPolicy(never=frozenset({"too_many_row_errors"}))
 
 
-class RowsRequest(JobOptions):
+class RowsRequest(DatasetOptions):
     """Options of every job that runs a model over rows."""
 
-    dataset_id: UUID | None = Field(None, description="Use every row of this dataset.")
     batch_size: int | None = Field(
         None,
         ge=1,
@@ -84,8 +82,8 @@ class RowsRequest(JobOptions):
 
 def references(model: str, request: RowsRequest) -> References:
     """Return the references to the model and, if there is one, to the dataset."""
-    datasets = () if request.dataset_id is None else (request.dataset_id,)
-    return References(models=(model,), datasets=datasets)
+    dataset = request.dataset_reference
+    return References(models=(model,), datasets=() if dataset is None else (dataset,))
 
 
 def plan_for_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:

@@ -4,30 +4,38 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
-from uuid import UUID
 
 import msgspec
 from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from app.core import ids
+from app.core.files import StoredFile
 from app.datasets.errors import DatasetNotFound
 from app.datasets.options import Declared
+from app.datasets.values import MAX_NAME_LENGTH, Dataset
 from app.http import serializing
-from app.http.body import CleanObject, CleanStr, at_most
+from app.http.body import CleanObject, CleanStr, StrictBody, at_most
 from app.jobs.algorithms.catalogue import ALGORITHMS, Algorithm, Name
+from app.jobs.algorithms.choice import MAX_PROPOSALS
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
+from app.jobs.kinds import splits
 from app.jobs.kinds.kind import FanOut, JobPlan, Kind, References, ResolvedReferences
 from app.jobs.kinds.row_based import MAX_INLINE_ROWS, Rows
-from app.jobs.params import TrainModelParams
-from app.jobs.requests import JobOptions
-from app.jobs.searches.space import Search
+from app.jobs.params import CandidateParams, Promotion, TrainModelParams
+from app.jobs.requests import DatasetOptions
+from app.jobs.searches.halving import contestants_of_rounds
+from app.jobs.searches.space import BEST_ALIAS, METRICS, MetricName, Search, Trial
 from app.models import builtin
-from app.models.names import ModelName
+from app.models.names import AliasName, ModelName
 from app.models.versions import Task
 
 MAX_EPOCHS: Final = 1000
+DEFAULT_TEST_FRACTION: Final = 0.2
+MAX_HELD_OUT: Final = 0.95
+"""The largest share of the rows that may be held out for validation and test together."""
+
 MAX_SEARCH_BYTES: Final = 16 * 1024 * 1024
 """Limit of the inline rows of a search, over all its jobs: each job stores its own copy."""
 
@@ -36,12 +44,20 @@ _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 ColumnName = Annotated[CleanStr, Field(min_length=1, max_length=1000)]
 
 
-class TrainModelRequest(JobOptions):
+class PromoteRequest(StrictBody):
+    """Point an alias of the model to the new version, if it is better than the version that has the alias."""
+
+    alias: AliasName
+    metric: MetricName | None = Field(
+        None, description=f"Metric to compare: {', '.join(METRICS)}. Default: accuracy, or r2."
+    )
+
+
+class TrainModelRequest(DatasetOptions):
     """Train a model to predict one column of a dataset, or of up to 1000 rows, from the others."""
 
     algorithms: ClassVar[Mapping[str, Algorithm]] = ALGORITHMS
 
-    dataset_id: UUID | None = Field(None, description="Train on the rows of this dataset.")
     rows: Rows | None = Field(None, description="Train on these rows: objects with one key per column.")
     target: ColumnName = Field(description="Column to predict.")
     features: Annotated[list[ColumnName], Field(min_length=1, fail_fast=True), at_most(1000)] | None = Field(
@@ -64,7 +80,21 @@ class TrainModelRequest(JobOptions):
     )
     epochs: int = Field(10, ge=1, le=MAX_EPOCHS, description="Maximum number of epochs.")
     validation_fraction: float = Field(
-        0.2, ge=0.01, le=0.9, description="Fraction of the rows held out for validation."
+        0.2, ge=0.01, le=0.9, description="Fraction of the rows held out to choose the best epoch."
+    )
+    test_fraction: float = Field(
+        DEFAULT_TEST_FRACTION,
+        ge=0.01,
+        le=0.9,
+        description="Fraction of the rows held out to measure the model. They choose nothing.",
+        # So that requests without it keep their digest under an idempotency key.
+        exclude_if=lambda fraction: fraction == DEFAULT_TEST_FRACTION,
+    )
+    split: splits.Split | None = Field(
+        None,
+        description="How rows are held out. Default: at random, for a classification each class in"
+        " proportion.",
+        exclude_if=lambda split: split is None,
     )
     seed: int = Field(
         0, ge=0, lt=2**32, description="Random seed. The same seed, rows and params give the same model."
@@ -80,10 +110,33 @@ class TrainModelRequest(JobOptions):
         " Default: a name derived from the job id.",
     )
 
+    refit: bool | None = Field(
+        None,
+        description="Fit the registered model on all rows, after it was measured on the test rows. Default:"
+        " yes if the algorithm is chosen (`auto`, or a search with `halving`), else no.",
+        exclude_if=lambda refit: refit is None,
+    )
+
+    promote: PromoteRequest | None = Field(
+        None,
+        description="Point this alias of `model` to the new version, if the alias is new or the version has a"
+        " better value of the metric. Both values are those of the trainings, each on its own held-out rows.",
+        # So that requests without it keep their digest under an idempotency key.
+        exclude_if=lambda promote: promote is None,
+    )
+
     search: Search | None = Field(
         None,
         description="Hyperparameter search: train once per combination of params. The response is then a"
         " group; its `poll_url` returns the leaderboard, and the best version is `name@best`.",
+    )
+
+    held_out_dataset: CleanStr | None = Field(
+        None,
+        min_length=1,
+        max_length=MAX_NAME_LENGTH,
+        description="Name of a dataset to create with the predictions for the test rows.",
+        exclude_if=lambda name: name is None,
     )
 
     @field_validator("params")
@@ -103,6 +156,13 @@ class TrainModelRequest(JobOptions):
             raise ValueError("a feature is named twice")
         return features
 
+    @field_validator("held_out_dataset")
+    @classmethod
+    def _check_dataset_name(cls, name: str | None) -> str | None:
+        if name is not None and not (name.isprintable() and name.strip()):
+            raise ValueError("the name has control characters or is empty")
+        return name
+
     @field_validator("model")
     @classmethod
     def _check_model_name(cls, model: str | None) -> str | None:
@@ -112,8 +172,8 @@ class TrainModelRequest(JobOptions):
 
     @model_validator(mode="after")
     def _check_one_row_source(self) -> Self:
-        if (self.dataset_id is None) == (self.rows is None):
-            raise ValueError("give one of dataset_id and rows")
+        if [self.rows, self.dataset_id, self.dataset].count(None) != 2:
+            raise ValueError("give one of rows, dataset_id and dataset")
         return self
 
     @model_validator(mode="after")
@@ -133,35 +193,75 @@ class TrainModelRequest(JobOptions):
         return self
 
     @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        if self.validation_fraction + self.test_fraction > MAX_HELD_OUT:
+            raise ValueError(
+                f"validation_fraction and test_fraction hold out more than {MAX_HELD_OUT:.0%} of the rows;"
+                " choose smaller ones"
+            )
+        if self.target == splits.column_of(self.split):
+            raise ValueError("split: the column of the split cannot be the target")
+        if isinstance(self.split, splits.StratifiedSplit) and self.task == "regression":
+            raise ValueError("split: a stratified split needs classes; choose random for a regression")
+        return self
+
+    @model_validator(mode="after")
+    def _check_promotion(self) -> Self:
+        if self.promote is None:
+            return self
+        if self.model is None:
+            raise ValueError("promote: name the model, so that each training adds a version to it")
+        if self.search is not None and self.promote.alias == BEST_ALIAS:
+            raise ValueError(f"promote: a search moves the alias {BEST_ALIAS!r} itself; name another one")
+        return self
+
+    @model_validator(mode="after")
     def _check_search(self) -> Self:
         if self.search is None:
             return self
-        if self.algorithm == Name.AUTO:
-            raise ValueError("search: name an algorithm instead of `auto`, whose params are unknown")
-        for params in self.search.combinations(self.seed):
+        if self.held_out_dataset is not None and not self.search.halving:
+            raise ValueError("held_out_dataset: a search would create one for each trial; leave it out")
+        if (self.algorithm == Name.AUTO) != (self.search.algorithms is not None):
+            raise ValueError(
+                "search: name an algorithm for search.params, or leave it out and give search.algorithms"
+            )
+        for name in self.search.algorithms or ():
+            if name not in self.algorithms:
+                raise ValueError(f"search: there is no algorithm {name!r}; GET /algorithms lists them")
+            if self.task != "auto" and Task(self.task) not in self.algorithms[name].tasks:
+                raise ValueError(f"search: {name} is not for {self.task}")
+        for trial in self.search.all_trials(self.seed):
             try:
-                self.trial_params(params)
+                self.trial_params(trial)
             except ValidationError as error:
                 [fault, *_] = error.errors(include_url=False)
                 path = ".".join(str(part) for part in fault["loc"])
                 raise ValueError(f"search: {path or 'params'}: {fault['msg']}") from None
         return self
 
-    def trial_params(self, overrides: dict[str, Any]) -> dict[str, Any]:
+    def trial_params(self, trial: Trial) -> dict[str, Any]:
         """Return the params of one trial of the search. Raises ValidationError."""
-        schema = self.algorithms[self.algorithm].params
-        params: dict[str, Any] = schema.model_validate({**self.params, **overrides}).model_dump()
+        schema = self.algorithms[self.trial_algorithm(trial)].params
+        params: dict[str, Any] = schema.model_validate({**self.params, **trial.params}).model_dump()
         return params
+
+    def trial_algorithm(self, trial: Trial) -> str:
+        """Return the algorithm of one trial of the search."""
+        return trial.algorithm or self.algorithm
 
 
 def references(request: TrainModelRequest) -> References:
-    """Return the dataset that the request refers to, if any."""
-    return References(datasets=() if request.dataset_id is None else (request.dataset_id,))
+    """Return the datasets that the request refers to: of the training rows, and of the test rows."""
+    named = (request.dataset_reference, splits.dataset_of(request.split))
+    return References(datasets=tuple(reference for reference in named if reference is not None))
 
 
 def fan_out(request: TrainModelRequest) -> FanOut | None:
-    """Return the trials of a search; all register versions of the same model. Raises SearchTooLarge."""
-    if request.search is None:
+    """Return the trials of a search; all register versions of the same model. Raises SearchTooLarge.
+
+    A search that prunes early is one job.
+    """
+    if request.search is None or request.search.halving:
         return None
     if request.rows is not None:
         stored_bytes = len(serializing.encode(request.rows)) * request.search.count
@@ -169,38 +269,80 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
             raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
     model = request.model or f"search_{ids.new_id().hex[-8:]}"
     trials = tuple(
-        request.model_copy(update={"search": None, "model": model, "params": request.trial_params(params)})
-        for params in request.search.combinations(request.seed)
+        request.model_copy(
+            update={
+                "search": None,
+                "model": model,
+                "algorithm": request.trial_algorithm(trial),
+                "params": request.trial_params(trial),
+            }
+        )
+        for trial in request.search.all_trials(request.seed)
     )
     search = {"metric": request.search.metric, "model": model}
     return FanOut(trials, search, f"Search of {len(trials)} trials created")
 
 
 def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
-    """Plan one training. Its total counts epochs: each is a batch. Raises UnknownColumn, SearchInBulk."""
-    if request.search is not None:
+    """Plan one training. Its total counts steps: each is a batch. Raises UnknownColumn, SearchInBulk."""
+    if request.search is not None and not request.search.halving:
         raise SearchInBulk
-    params = msgspec.json.encode(
-        TrainModelParams(
-            target=request.target,
-            features=request.features,
-            task=request.task,
-            algorithm=request.algorithm,
-            params=request.params,
-            epochs=request.epochs,
-            validation_fraction=request.validation_fraction,
-            seed=request.seed,
-            model=request.model,
-            columns={name: declared.value for name, declared in request.columns.items()},
-        )
-    )
-    if request.dataset_id is not None:
-        dataset = found.datasets[request.dataset_id]
+    wanted = _params(request)
+    params, total = msgspec.json.encode(wanted), _steps(wanted)
+    files: dict[str, StoredFile] = {}
+    test_dataset = splits.dataset_of(request.split)
+    if test_dataset is not None:
+        test = found.datasets[test_dataset]
+        _ensure_test_columns(request, test)
+        files["test_dataset"] = test.file
+    if request.dataset_reference is not None:
+        dataset = found.datasets[request.dataset_reference]
         _ensure_columns(request, [column.name for column in dataset.columns], dataset.name)
-        return JobPlan(params, total=request.epochs, files={"dataset": dataset.file}, dataset_id=dataset.id)
+        files["dataset"] = dataset.file
+        return JobPlan(params, total=total, files=files, dataset_id=dataset.id)
     rows = request.rows or []
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
-    return JobPlan(params, rows=serializing.encode(rows), total=request.epochs)
+    return JobPlan(params, rows=serializing.encode(rows), total=total, files=files)
+
+
+def _steps(params: TrainModelParams) -> int:
+    """Return the maximum number of steps: comparisons of candidates, epochs, folds, and the last fit."""
+    comparisons = 0
+    if params.chooses:
+        comparisons = sum(contestants_of_rounds(len(params.candidates) or MAX_PROPOSALS))
+    return comparisons + params.epochs + params.split.folds + params.refits
+
+
+def _params(request: TrainModelRequest) -> TrainModelParams:
+    search = request.search
+    return TrainModelParams(
+        target=request.target,
+        features=request.features,
+        task=request.task,
+        algorithm=request.algorithm,
+        params=request.params,
+        epochs=request.epochs,
+        validation_fraction=request.validation_fraction,
+        held_out_dataset=request.held_out_dataset,
+        split=splits.to_params(request.split, test_fraction=request.test_fraction),
+        seed=request.seed,
+        model=request.model,
+        columns={name: declared.value for name, declared in request.columns.items()},
+        promote=None if (asked := request.promote) is None else Promotion(asked.alias, asked.metric),
+        candidates=[
+            CandidateParams(request.trial_algorithm(trial), request.trial_params(trial))
+            for trial in ([] if search is None else search.all_trials(request.seed))
+        ],
+        metric=None if search is None else search.metric,
+        refit=request.refit,
+    )
+
+
+def _ensure_test_columns(request: TrainModelRequest, test: Dataset) -> None:
+    columns = [column.name for column in test.columns]
+    for name in (request.target, *(request.features or ())):
+        if name not in columns:
+            raise UnknownColumn(option="split", column=name, dataset=test.name, columns=columns)
 
 
 def _ensure_columns(request: TrainModelRequest, columns: list[str], dataset: str) -> None:
@@ -209,6 +351,7 @@ def _ensure_columns(request: TrainModelRequest, columns: list[str], dataset: str
         ("target", [request.target]),
         ("features", request.features or []),
         ("columns", list(request.columns)),
+        ("split", [] if (column := splits.column_of(request.split)) is None else [column]),
     )
     for option, names in named:
         for name in names:
@@ -260,6 +403,30 @@ KIND: Final = Kind(
                 "model": "reviews",
             }
         },
+        "a search over algorithms that prunes early": {
+            "value": {
+                "dataset_id": _EXAMPLE_ID,
+                "target": "label",
+                "search": {
+                    "algorithms": {
+                        "logistic_regression": {"alpha": {"min": 1e-6, "max": 1e-2, "log": True}},
+                        "random_forest": {"min_samples_leaf": [1, 2, 5, 10]},
+                        "hist_gradient_boosting": {"learning_rate": {"min": 0.02, "max": 0.3, "log": True}},
+                    },
+                    "trials": 27,
+                    "halving": True,
+                },
+                "model": "reviews",
+            }
+        },
+        "retrain, and promote a better version": {
+            "value": {
+                "dataset": "reviews.csv",
+                "target": "label",
+                "model": "reviews",
+                "promote": {"alias": "prod", "metric": "f1_macro"},
+            }
+        },
         "all options": {
             "value": {
                 "dataset_id": _EXAMPLE_ID,
@@ -270,6 +437,8 @@ KIND: Final = Kind(
                 "params": {"max_iter": 200, "learning_rate": 0.05},
                 "epochs": 20,
                 "validation_fraction": 0.1,
+                "test_fraction": 0.1,
+                "split": {"method": "time", "column": "sold_at"},
                 "seed": 7,
                 "model": "prices",
             }

@@ -55,10 +55,11 @@ from app.models.errors import (
     NameReserved,
     UnsafeModel,
 )
+from app.models.mlflow import unpacking
 from app.models.names import AliasName, ModelName
 from app.models.routes import BINARY
 from app.models.schemas import VersionView
-from app.quotas.errors import QuotaExceeded
+from app.quotas.errors import ModelQuotaExceeded, QuotaExceeded
 from app.quotas.service import StorageQuota
 from app.uploads import multipart, receiving
 from app.uploads.errors import BadCompression, BadUpload, SpoolFull, UploadStalled
@@ -96,7 +97,7 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
 @router.post(
     "/{name}/versions",
     operation_id="createModelVersion",
-    summary="Upload a model: skops or ONNX",
+    summary="Upload a model: skops, ONNX, or an MLflow model",
     status_code=status.HTTP_201_CREATED,
     response_model=VersionView,
     responses={
@@ -105,6 +106,7 @@ router = APIRouter(prefix="/models", tags=["models"], dependencies=[Depends(refu
             NameReserved(model="sentiment"),
             ModelTooLarge(limit=1024**3),
             QuotaExceeded(limit=20 * 1024**3, used=20 * 1024**3),
+            ModelQuotaExceeded(limit=10 * 1024**3, used=10 * 1024**3),
             SpoolFull(whose="Your", limit=4 * 1024**3),
             BodyTooLarge(limit=1024**3),
             BadUpload(reason="there is no file in the form"),
@@ -142,6 +144,7 @@ async def create_model_version(
 ) -> Response:
     """The body is the file, or a form with one file. A worker inspects it before the version is registered.
 
+    Of a zip archive of an MLflow model directory, the skops or ONNX file beside `MLmodel` is registered.
     Files that can run code when loaded (pickle, joblib, PyTorch, HDF5) are rejected. So are skops files with
     untrusted types, which the error names, and models that fail to predict.
     """
@@ -203,6 +206,9 @@ async def _store_upload(
             )
         finally:
             spool.close()
+        await asyncio.to_thread(
+            unpacking.unpack, path, limit_bytes=limit, too_large=too_large, reserve=reserve
+        )
         added = formats.load(resources.settings.plugins).values()
         runtime = await asyncio.to_thread(formats.runtime_of, path, added)
         if classes is not None:

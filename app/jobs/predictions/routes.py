@@ -1,5 +1,6 @@
 """The route of synchronous predictions."""
 
+from datetime import timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Body, Depends, Response
@@ -80,8 +81,9 @@ async def predict(
 ) -> Response:
     """Run a job of high priority and return its predictions. Its results are kept for an hour."""
     kind = kinds[batch_predict.KIND.name]
-    request = predictions.job_request(body)
+    lease = timedelta(seconds=resources.settings.lease_seconds)
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
+        request = await predictions.job_request(unit.connection, body, lease)
         submitted = await service.submit(unit, resources.settings, user.id, kind, request)
     seconds = times.prediction_seconds
     await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=seconds)

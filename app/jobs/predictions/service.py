@@ -1,10 +1,13 @@
 """Synchronous predictions: an ordinary job, and the response once it has ended."""
 
+from datetime import timedelta
 from typing import Any, Final
 
+import asyncpg
 import msgspec
 
 from app.http.links import link
+from app.jobs import lane
 from app.jobs.errors import (
     PredictionCancelled,
     PredictionFailed,
@@ -17,23 +20,36 @@ from app.jobs.job import Job
 from app.jobs.kinds.batch_predict import BatchPredictRequest
 from app.jobs.predictions.schemas import MAX_ROWS, Predicted, PredictRequest, PredictRowError
 from app.jobs.states import Priority, Status
+from app.jobs.workers import queries as workers
 
 MAX_ANSWER_BYTES: Final = 4 * 1024 * 1024
+TIME_LIMIT_SECONDS: Final = 300
+"""Ten times as long as a client waits: a prediction that hangs does not keep the lane from others."""
+
 RETENTION_SECONDS: Final = 3600
 """How long a client that disconnected can read the results of the job."""
 
 _decode_lines: Final = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
-def job_request(request: PredictRequest) -> BatchPredictRequest:
-    """Return the request for the job that makes these predictions."""
-    # The values are validated already.
+async def job_request(
+    connection: asyncpg.Connection, request: PredictRequest, lease: timedelta
+) -> BatchPredictRequest:
+    """Return the request for the job that makes these predictions.
+
+    It waits in the lane if a worker serves it. During an update, workers of a version without a lane may be
+    the only ones.
+    """
+    has_lane = await workers.is_served(connection, lane.QUEUE, lease)
+    # The values are validated already. No request can name the lane, so the schema does not allow it.
     return BatchPredictRequest.model_construct(
+        queue=lane.QUEUE if has_lane else None,
         texts=request.texts,
         instances=request.instances,
         model=request.model,
         batch_size=MAX_ROWS,
         priority=Priority.HIGH,
+        time_limit_seconds=TIME_LIMIT_SECONDS,
         expires_in_seconds=RETENTION_SECONDS,
     )
 

@@ -1,18 +1,15 @@
 """Keeps the alias `best` on the best trial of a search, in the transaction that completes each trial."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from app.jobs.groups import commands as groups
-from app.jobs.searches.space import LOWER_IS_BETTER
+from app.jobs.searches.space import BEST_ALIAS, LOWER_IS_BETTER
 from app.models import commands as models
 from app.models.versions import ModelVersion
-
-ALIAS: Final = "best"
-"""The alias of the best version of a search: `name@best`."""
 
 
 async def promote_if_best(
@@ -33,7 +30,7 @@ async def promote_if_best(
         return
     best = {"best_job_id": str(job_id), "best_model": version.reference, "best_value": value}
     await groups.store_search(connection, group_id, {**search, "metric": metric, **best})
-    await models.set_alias(connection, version_id, ALIAS)
+    await models.set_alias(connection, version_id, BEST_ALIAS)
 
 
 def default_metric(metrics: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ def _trial(job: TrialJob, metric: str | None) -> Trial:
         job_id=job.id,
         status=job.status,
         progress=job.progress,
+        algorithm=job.algorithm,
         params=job.params,
         value=None if job.metrics is None or metric is None else job.metrics.get(metric),
         metrics=job.metrics,

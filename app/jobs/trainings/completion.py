@@ -11,12 +11,16 @@ from app.core.version import VERSION
 from app.datasets import queries as datasets
 from app.jobs.params import TrainModelParams
 from app.jobs.searches import leader
+from app.jobs.trainings import held_out, promotion
 from app.jobs.transition_types import ClaimedJob
 from app.models import commands as models
+from app.models.reports import commands as reports
 from app.models.versions import Signature
 
 RUNTIME: Final = "sklearn"
 ARTIFACT: Final = "model"
+NOT_SHOWN: Final = frozenset({"signature", "report"})
+"""Members of the handler's result that are stored with the version instead."""
 
 
 async def complete(
@@ -26,7 +30,10 @@ async def complete(
     job: ClaimedJob,
     artifacts: Mapping[str, StoredFile],
 ) -> dict[str, Any]:
-    """Register the model and return the result with its version, which may become the best of its search."""
+    """Register the model and return the result with its version.
+
+    The version may become the best of its search, and take the alias that the request promotes to.
+    """
     params = msgspec.json.decode(job.params, type=TrainModelParams)
     signature = msgspec.convert(result["signature"], Signature)
     version = await models.register(
@@ -54,7 +61,16 @@ async def complete(
     assert version.id is not None  # noqa: S101  # only built-in models have no id
     if job.group_id is not None:
         await leader.promote_if_best(connection, job.group_id, job.id, version, version.id, result["metrics"])
-    public = {name: value for name, value in result.items() if name != "signature"}
+    await reports.store(connection, version.id, result["report"])
+    public = {name: value for name, value in result.items() if name not in NOT_SHOWN}
+    if params.held_out_dataset is not None:
+        public["held_out"] = await held_out.register(
+            connection, params.held_out_dataset, result["held_out"], job=job, artifacts=artifacts
+        )
+    if params.promote is not None:
+        public["promotion"] = await promotion.promote_if_better(
+            connection, version, version.id, params.promote, result["metrics"]
+        )
     return {"model": version.reference, "model_id": str(version.id), **public}
 
 

@@ -12,9 +12,13 @@ from app.core.sql import Statement
 # Registers a worker or renews its lease, and lists the jobs that run on it.
 _RENEW: Final = Statement("""
 WITH seen AS (
-    INSERT INTO workers (id, name, host, pid, queues, kinds, slots)
-    VALUES (:id, :name, :host, :pid, :queues, :kinds, :slots)
-    ON CONFLICT (id) DO UPDATE SET seen_at = now()
+    INSERT INTO workers (
+        id, name, host, pid, queues, kinds, slots, predict_slots, cpu_percent, rss_bytes, memory_percent)
+    VALUES (
+        :id, :name, :host, :pid, :queues, :kinds, :slots, :predict_slots,
+        :cpu_percent, :rss_bytes, :memory_percent)
+    ON CONFLICT (id) DO UPDATE SET seen_at = now(), cpu_percent = excluded.cpu_percent,
+        rss_bytes = excluded.rss_bytes, memory_percent = excluded.memory_percent
 )
 SELECT id, attempt, cancel_requested_at IS NOT NULL AS is_cancel_requested
 FROM jobs WHERE worker_id = :id AND status = 'running'""")
@@ -33,7 +37,10 @@ AND NOT EXISTS (SELECT FROM jobs WHERE worker_id = w.id AND status = 'running')"
 
 @dataclass(frozen=True)
 class WorkerIdentity:
-    """A worker: its name and process, the queues and kinds it serves, and its number of slots."""
+    """A worker: its name and process, the queues and kinds it serves, and its numbers of slots.
+
+    `predict_slots` serve `POST /predict` only, in addition to `slots`.
+    """
 
     id: UUID
     name: str
@@ -42,6 +49,22 @@ class WorkerIdentity:
     queues: tuple[str, ...]
     kinds: tuple[str, ...]
     slots: int
+    predict_slots: int = 0
+
+
+@dataclass(frozen=True)
+class WorkerLoad:
+    """What a worker uses with its fork server and its children; None before it is measured.
+
+    `cpu_percent` is of one processor, `memory_percent` of the memory that the worker may use.
+    """
+
+    cpu_percent: float | None = None
+    rss_bytes: int | None = None
+    memory_percent: float | None = None
+
+
+UNKNOWN_LOAD: Final = WorkerLoad()
 
 
 @dataclass(frozen=True)
@@ -53,7 +76,9 @@ class HeldJob:
     is_cancel_requested: bool
 
 
-async def renew(connection: asyncpg.Connection, worker: WorkerIdentity) -> list[HeldJob]:
+async def renew(
+    connection: asyncpg.Connection, worker: WorkerIdentity, load: WorkerLoad = UNKNOWN_LOAD
+) -> list[HeldJob]:
     """Renew the worker's lease and return the jobs that run on it. The first call registers the worker."""
     rows = await _RENEW.fetch(
         connection,
@@ -64,6 +89,10 @@ async def renew(connection: asyncpg.Connection, worker: WorkerIdentity) -> list[
         queues=list(worker.queues),
         kinds=list(worker.kinds),
         slots=worker.slots,
+        predict_slots=worker.predict_slots,
+        cpu_percent=load.cpu_percent,
+        rss_bytes=load.rss_bytes,
+        memory_percent=load.memory_percent,
     )
     return [HeldJob(row["id"], row["attempt"], row["is_cancel_requested"]) for row in rows]
 

@@ -39,7 +39,9 @@ SOLD = Dataset(
     created_at=datetime(2026, 1, 31, tzinfo=UTC),
     file=StoredFile("datasets/7/rows.parquet", 6, "c" * 64),
 )
-FOUND = ResolvedReferences({"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD})
+FOUND = ResolvedReferences(
+    {"houses": HOUSES, "sentiment": builtin.SENTIMENT}, {DATASET_ID: SOLD, SOLD.name: SOLD}
+)
 
 
 def planned(kind: Any, **body: Any) -> JobPlan:
@@ -67,6 +69,26 @@ def test_a_dataset_travels_as_a_file_and_its_rows_are_counted() -> None:
         "is_list": True,
         "is_text": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (batch_predict, {"model": "houses"}),
+        (evaluate_model, {"model": "houses", "target": "price"}),
+        (train_model, {"target": "price"}),
+    ],
+)
+def test_a_dataset_may_be_referred_to_by_its_name(kind: Any, body: dict[str, Any]) -> None:
+    request = kind.KIND.request.model_validate({**body, "dataset": SOLD.name})
+
+    assert kind.KIND.references(request).datasets == (SOLD.name,)
+    work = planned(kind, **body, dataset=SOLD.name)
+    assert work == planned(kind, **body, dataset_id=str(DATASET_ID))
+    assert work.dataset_id == DATASET_ID
+    for wrong in ({"dataset_id": str(DATASET_ID)}, {"dataset": ""}, {"dataset": "x" * 201}):
+        with pytest.raises(ValidationError):
+            kind.KIND.request.model_validate({**body, "dataset": SOLD.name, **wrong})
 
 
 def test_instances_travel_with_the_job() -> None:

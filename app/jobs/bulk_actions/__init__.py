@@ -1,0 +1,1 @@
+"""Bulk actions: cancel or retry many jobs at once, named by id or by a filter."""

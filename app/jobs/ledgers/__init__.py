@@ -1,0 +1,1 @@
+"""Ledgers: which attempt stored which batches of a job."""

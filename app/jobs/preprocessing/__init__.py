@@ -1,0 +1,1 @@
+"""Preprocessing: the steps that make new datasets of a dataset."""

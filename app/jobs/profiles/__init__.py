@@ -1,0 +1,1 @@
+"""Profiles: where an attempt at a job spent its time."""
