@@ -36,7 +36,7 @@ PYTEST := -m pytest -n 3 --dist worksteal -rs
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 4 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 10 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
 long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about 20 minutes)
@@ -44,7 +44,7 @@ long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the la
 
 # The tests run last, so that their summary closes the log. They are also what shows that the tests of the mutants
 # pass without a mutant.
-check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones and the drills (about 35 minutes)
+check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones and the drills (about an hour)
 	@$(PY) -m tests.mutants --no-baseline
 	@$(PY) $(PYTEST) -m 'not huge and not drill' $(ARGS)
 
@@ -63,7 +63,7 @@ hostile: $(DEV) ## Run the tests just after boot, in random order, under load, e
 chaos: $(DEV) ## Break everything while it works (SEED=… MINUTES=1 WORKERS=3), and look for damage
 	@SEED='$(SEED)' MINUTES='$(MINUTES)' WORKERS='$(WORKERS)' RATE='$(RATE)' $(PY) -m tests.chaos
 
-mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (about 18 minutes on two cores)
+mutants: $(DEV) ## Take each guard of the source away, and see that a test notices (about 25 minutes on two cores)
 	@$(PY) -m tests.mutants $(ARGS)
 
 fuzz: $(DEV) ## Mutate model files field by field, and see that none harms a child (SEED=… MUTANTS=250 of each)

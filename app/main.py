@@ -31,6 +31,7 @@ from app.http.state import find_state, set_state
 from app.jobs.kinds import registry
 from app.jobs.times import JobTimes
 from app.models import formats
+from app.notifications.channels import registry as channel_registry
 from app.routers import routers
 from app.state import AppState, Tunables, open_state
 from app.streams.times import StreamTimes
@@ -110,6 +111,7 @@ def create_app(
     metrics.describe_process(Component.API)
     loaded = settings
     kinds = registry.load(loaded.plugins)
+    channels = channel_registry.load(loaded.plugins)
     formats.load(loaded.plugins)  # a plugin that is wrong is reported now, not by the first upload
     budget = BodyBudget(loaded.max_body_bytes)
     tunables = Tunables(stream_times, job_times, import_limits)
@@ -139,7 +141,7 @@ def create_app(
     problems.install(app)
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.
-    routes = [route for router in routers(kinds, loaded.docs_access) for route in router.routes]
+    routes = [route for router in routers(kinds, channels, loaded.docs_access) for route in router.routes]
     _ensure_root_path(loaded.root_path, routes)
     app.router.routes.extend(methods.with_method_errors(routes))
     return app

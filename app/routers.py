@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from fastapi import APIRouter
 
+from app.analytics.routes import router as analytics
 from app.audit.routes import router as audit
 from app.auth.api_keys.routes import router as api_keys
 from app.auth.browser_sessions.routes import router as browser_sessions
@@ -18,35 +19,60 @@ from app.core.config import DocsAccess
 from app.datasets.routes import router as datasets
 from app.docs.routes import docs_router
 from app.jobs.algorithms.routes import router as algorithms
+from app.jobs.bulk_actions.routes import router as bulk_actions
 from app.jobs.creation import creation_router
 from app.jobs.dead_letters.routes import router as dead_letters
+from app.jobs.emails.routes import router as emails
 from app.jobs.groups.routes import bulk_router
 from app.jobs.groups.routes import router as groups
 from app.jobs.kinds.kind import Kind
+from app.jobs.ledgers.routes import router as ledgers
 from app.jobs.model_uploads.routes import router as uploads
 from app.jobs.predictions.routes import router as predictions
+from app.jobs.profiles.routes import router as profiles
 from app.jobs.routes import router as jobs
+from app.jobs.workers.routes import router as workers
+from app.models.evaluations.routes import router as evaluations
+from app.models.plots.routes import router as model_plots
+from app.models.reports.routes import router as model_reports
 from app.models.routes import router as models
+from app.notifications.channels.channel import OpenChannel
+from app.notifications.pages import router as notification_pages
+from app.notifications.routes import router as notifications
+from app.notifications.routes import subscriptions_router
 from app.operations.routes import router as operations
 from app.quotas.routes import router as quotas
+from app.schedules.compatibility.routes import creation_router as scheduler_creation_router
+from app.schedules.compatibility.routes import router as scheduler
+from app.schedules.group_routes import router as schedule_groups
+from app.schedules.routes import definition_router
+from app.schedules.routes import router as schedules
+from app.schedules.schemas import schedule_bodies
 from app.streams.routes import router as streams
 from app.streams.socket_routes import router as sockets
 from app.watch.routes import router as watch
 
 
-def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...]:
+def routers(
+    kinds: Mapping[str, Kind], channels: Mapping[str, OpenChannel], docs: DocsAccess
+) -> tuple[APIRouter, ...]:
     """Every router, in the order of the documentation and of matching: the most frequent requests first.
 
     Each kind of job has its own route.
     """
-    creation, bulk = _of_kinds(tuple(kinds.values()))
+    creation, bulk, defining, scheduler_creation = _of_kinds(tuple(kinds.values()))
+    changing_subscriptions = _of_channels(tuple(kinds.values()), tuple(channels.values()))
     return (
         creation,
         # Before `jobs`, so that `/jobs/stream` is not taken for a job id.
         streams,
         jobs,
+        profiles,
+        ledgers,
         bulk,
+        bulk_actions,
         predictions,
+        emails,
         oauth,
         browser_sessions,
         auth,
@@ -60,11 +86,24 @@ def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...
         quotas,
         datasets,
         models,
+        evaluations,
+        model_reports,
+        model_plots,
         uploads,
         sockets,
         groups,
         dead_letters,
+        defining,
+        schedules,
+        schedule_groups,
+        scheduler_creation,
+        scheduler,
         algorithms,
+        changing_subscriptions,
+        notifications,
+        notification_pages,
+        analytics,
+        workers,
         operations,
         watch,
         docs_router(docs),
@@ -73,6 +112,18 @@ def routers(kinds: Mapping[str, Kind], docs: DocsAccess) -> tuple[APIRouter, ...
 
 # Building the models of all requests is slow; cached for tests, which create many applications.
 @lru_cache(maxsize=2)
-def _of_kinds(kinds: tuple[Kind, ...]) -> tuple[APIRouter, APIRouter]:
+def _of_kinds(kinds: tuple[Kind, ...]) -> tuple[APIRouter, APIRouter, APIRouter, APIRouter]:
     by_name = {kind.name: kind for kind in kinds}
-    return creation_router(by_name), bulk_router(by_name)
+    bodies = schedule_bodies(by_name)
+    return (
+        creation_router(by_name),
+        bulk_router(by_name),
+        definition_router(bodies),
+        scheduler_creation_router(by_name, bodies.request),
+    )
+
+
+@lru_cache(maxsize=2)
+def _of_channels(kinds: tuple[Kind, ...], channels: tuple[OpenChannel, ...]) -> APIRouter:
+    by_name = {channel.name: channel for channel in channels}
+    return subscriptions_router({kind.name: kind for kind in kinds}, by_name)

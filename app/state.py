@@ -1,17 +1,23 @@
 """The whole state of an API process: opened when it starts, closed when it stops."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from time import monotonic
 
+from app.analytics.deps import ThisProcess
 from app.auth.services import open_auth_services
-from app.core import background, event_loop, health_server
+from app.core import background, event_loop, health_server, loops
 from app.core.config import Settings
 from app.core.errors import SchemaOutdated
+from app.core.loops import LoopState
+from app.core.machine import Machine
 from app.core.resources import open_resources
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
+from app.datasets.profiler import DatasetProfiler
 from app.http.body_budget import BodyBudget
 from app.http.rate_limits import RequestRates
 from app.jobs.counting import JobSeries
@@ -19,6 +25,10 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
+from app.models.plots.plotter import PlotLimits, Plotter
+from app.notifications.channels.registry import open_channels
+from app.notifications.deliverer import Deliverer
+from app.notifications.sealing import Sealing
 from app.operations import gauges
 from app.operations.deps import OperationsState
 from app.operations.schema_check import SchemaCheck
@@ -38,6 +48,7 @@ class Tunables:
     stream_times: StreamTimes = StreamTimes()  # noqa: RUF009  # frozen
     job_times: JobTimes = JobTimes()  # noqa: RUF009  # frozen
     import_limits: ImportLimits = ImportLimits()  # noqa: RUF009  # frozen
+    plot_limits: PlotLimits = PlotLimits()  # noqa: RUF009  # frozen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,11 +84,17 @@ async def open_state(
 ) -> AsyncIterator[AppState]:
     """Open the state and run its background loops during the body.
 
-    Neither Postgres nor Redis has to be reachable yet. Raises ConfigurationError for an unusable STORAGE_URL.
+    Neither Postgres nor Redis has to be reachable yet. Raises ConfigurationError for an unusable STORAGE_URL,
+    and if a plugin's channel is wrong.
     """
     times = tunables.stream_times
-    async with open_resources(settings) as resources, open_auth_services(resources) as auth:
+    async with (
+        open_resources(settings) as resources,
+        open_auth_services(resources) as auth,
+        open_channels(settings) as channels,
+    ):
         database = resources.database
+        sealing = Sealing(settings)
         hub = Hub(database, resources.redis_pool, resources.redis, resources.signer, times)
         admission = Admission(
             database,
@@ -85,12 +102,16 @@ async def open_state(
             per_process=settings.max_streams,
             recheck_seconds=times.recheck_seconds,
         )
+        maintenance = Maintenance(resources, kinds, JobSeries(kinds))
+        importer = DatasetImporter(resources, tunables.import_limits)
         state = AppState(
             resources=resources,
             body_budget=body_budget,
             request_rates=RequestRates(settings, resources.redis_pool),
             auth=auth,
-            importer=DatasetImporter(resources, tunables.import_limits),
+            importer=importer,
+            profiler=DatasetProfiler(resources, importer),
+            plotter=Plotter(tunables.plot_limits),
             kinds=kinds,
             quota=Quota(
                 database,
@@ -104,7 +125,12 @@ async def open_state(
             count_streams=admission.count,
             sockets=Sockets(),
             stream_times=times,
-            maintenance=Maintenance(resources, JobSeries(kinds)),
+            is_firing=lambda: maintenance.is_firing,
+            process=ThisProcess(monotonic(), partial(_loop_states, maintenance), Machine()),
+            channels=channels,
+            sealing=sealing,
+            deliverer=Deliverer(database, channels, sealing, public_url=settings.public_url),
+            maintenance=maintenance,
             schema=SchemaCheck(database),
         )
         async with (
@@ -115,8 +141,13 @@ async def open_state(
                 setting="METRICS_PORT",
             ),
             _running(state),
+            state.deliverer.running() if settings.deliver_notifications else nullcontext(),
         ):
             yield state
+
+
+def _loop_states(maintenance: Maintenance, now: datetime) -> list[LoopState]:
+    return [*maintenance.states(), *(loops.measured(name, now) for name in ("clock", "hub", "usage"))]
 
 
 @asynccontextmanager

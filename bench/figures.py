@@ -28,7 +28,13 @@ FIGURES: Final = (
         "FastAPI + Celery (prefork, two processes) + Redis, built as in tutorials",
     ),
     Figure("predict", "`POST /predict`: built-in model, uploaded model, two users alternating", "none"),
+    Figure(
+        "lane",
+        "`POST /predict` while a training runs in every slot: with a lane and without",
+        "the same requests on an idle worker",
+    ),
     Figure("rows", "Rows/s of a 100 000-row batch job", "a bare loop over the same model in one process"),
+    Figure("profiles", "Rows/s of a batch job with a profile", "the same job without one"),
     Figure(
         "million",
         "A linear model on 1 000 000 rows of a CSV: rows/s, memory, correctness after a kill",
@@ -45,10 +51,29 @@ FIGURES: Final = (
         "ARQ and Celery with default settings",
     ),
     Figure("cancel", "Time to stop a busy job after its cancel", "an undisturbed job"),
+    Figure(
+        "notifications",
+        "Notifications: cost for a job that settles, time from commit to receiver, deliveries/s",
+        "the statement that completes a job without its part for notifications",
+    ),
+    Figure(
+        "analytics",
+        "Figures about jobs at 1 000 000 jobs, and while 1000 attempts end per second",
+        "the same figures at 1 000 jobs",
+    ),
     Figure("growth", "Lists, claim, explain and prune at 1 000 000 jobs", "the same queries at 1 000 jobs"),
+    Figure(
+        "fairness",
+        "Turns between users: time of a claim, throughput, and B's wait behind 100 000 jobs of A",
+        "the claim of `CLAIM_ORDER=priority`; ARQ and Celery with one queue",
+    ),
+    Figure(
+        "schedules", "Firing schedules: from a tick to its job, and 10 000 that are due in one second", "none"
+    ),
     Figure("cost", "An idle system: CPU, Redis, memory, start-up", "none"),
     Figure("dataset_memory", "Memory while a 1 GB dataset is processed", "none"),
     Figure("bodies", "`/health/live` and memory under the largest and worst bodies", "an idle API"),
+    Figure("sign_ins", "`/health/live` and memory while 120 clients sign in", "an idle API"),
     Figure("text_memory", "API memory for a 25 MiB CSV: upload, prediction, downloads", "none"),
 )
 """In the order of docs/performance.md."""

@@ -14,12 +14,13 @@ from uuid import UUID
 import asyncpg
 
 from app.core import ids
+from app.core.config import ClaimOrder
 from app.core.database import Database, open_database
 from app.core.sql import Statement
 from app.jobs import commands, explanations, queries, transition_statements, transitions
+from app.jobs.filters import JobFilter
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.queries import JobFilter
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork
@@ -38,10 +39,23 @@ SMALL: Final = 1000
 NEAR: Final = 20
 """Queue position of the job that both databases explain: counting more jobs ahead of it takes longer."""
 
+FEW: Final = 11
+"""Number of users with jobs in the queue `few`, which is the same in both databases."""
+
+_FEW: Final = """
+INSERT INTO jobs (id, owner_id, kind, queue, priority, run_at, sort_key, params, max_attempts, total,
+    soft_limit_seconds, time_limit_seconds, retention_seconds)
+SELECT gen_random_uuid(), ($1::uuid[])[1 + n % cardinality($1::uuid[])], $2, 'few', 'normal', due.at, due.at,
+    '{}', 3, 1, 60, 60, 60
+FROM generate_series(1, 1000) n CROSS JOIN LATERAL (SELECT now() - make_interval(secs => n) AS at) due"""
+
 KIND: Final = batch_predict.KIND.name
 LEASE: Final = timedelta(days=1)
 
 Run = Callable[[], Awaitable[Any]]
+
+_CLAIM_IN_TURN: Final = f"claim in turn, {FEW} users wait"
+_CLAIM_IN_ORDER: Final = "claim in order of priority"
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,8 @@ async def measure(system: Stack, options: Options) -> Results:
             results.at_most(f"{name}, relative to {number(float(SMALL))} jobs", ratio, 2.0)
         shown = (percentile(small, 0.5), percentile(large, 0.5), percentile(large, 0.99))
         rows.append([name, *map(milliseconds, shown), ratio])
+    in_turn, in_order = (percentile(found[name][1], 0.5) for name in (_CLAIM_IN_TURN, _CLAIM_IN_ORDER))
+    results.at_most(f"{_CLAIM_IN_TURN}, relative to priority", in_turn / in_order, 1.5)
     results.table(
         f"Queries at {number(float(SMALL))} and {number(float(large_jobs))} jobs,"
         f" of which {number(large_jobs * population.PENDING_SHARE)} are pending",
@@ -124,6 +140,8 @@ async def _fill(system: Stack, database: Database, jobs: int) -> Size:
     connection = await asyncpg.connect(system.database_url)
     try:
         await population.populate(connection, jobs, owners, worker_id)
+        await connection.execute(_FEW, owners[:FEW], KIND)
+        await connection.execute("VACUUM ANALYZE", timeout=3600)
     finally:
         await connection.close()
     return Size(system, database, jobs, owners[0], worker_id)
@@ -150,15 +168,23 @@ async def _list_queries(size: Size) -> dict[str, Run]:
 
         return run
 
+    async def count_jobs() -> object:
+        async with size.database.session() as session:
+            return await queries.counts(session, size.owner_id, JobFilter())
+
     return {
         "list, newest": list_jobs(),
         "list, a late page": list_jobs(middle),
-        "list, by status completed": list_jobs(status=Status.COMPLETED),
-        "list, by status failed": list_jobs(status=Status.FAILED),
+        "list, by status completed": list_jobs(statuses=(Status.COMPLETED,)),
+        "list, by status failed": list_jobs(statuses=(Status.FAILED,)),
+        "list, by three statuses": list_jobs(
+            statuses=(Status.COMPLETED, Status.FAILED, Status.CANCELLED),
+        ),
         "list, by queue": list_jobs(queue="gpu"),
         "list, by model": list_jobs(model="model_0"),
         "list, by metadata": list_jobs(metadata={"team": "team_0"}),
         "list, created in the last week": list_jobs(created_after=week_ago),
+        "counts, by status": count_jobs,
     }
 
 
@@ -174,16 +200,24 @@ async def _job_queries(size: Size) -> dict[str, Query]:
     """Queries about single jobs."""
     async with size.database.connection() as connection:
         some = [row["id"] for row in await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 200")]
-        near, far = await _waiting(connection, NEAR), await _waiting(connection, None)
+        near, far = await _waiting(connection, "few", NEAR), await _waiting(connection, "gpu", None)
 
     async def release_claimed(claimed: list[ClaimedJob]) -> None:
         async with size.database.connection() as connection:
             for job in claimed:
                 await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
 
-    def claim(connection: asyncpg.Connection) -> Awaitable[Any]:
-        return transitions.claim(
-            UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=size.worker_id, limit=1
+    def claim(queue: str, order: ClaimOrder = ClaimOrder.TURNS) -> Run:
+        return _with_connection(
+            size,
+            lambda connection: transitions.claim(
+                UnitOfWork(connection),
+                queue=queue,
+                kinds=[KIND],
+                worker_id=size.worker_id,
+                limit=1,
+                order=order,
+            ),
         )
 
     def explain(job: Job) -> Run:
@@ -197,13 +231,15 @@ async def _job_queries(size: Size) -> dict[str, Query]:
             _with_connection(size, lambda connection: queries.job(connection, some[0], inline_rows=1000)),
             has_target=True,
         ),
-        "claim": Query(_with_connection(size, claim), release_claimed, has_target=True),
+        _CLAIM_IN_TURN: Query(claim("few"), release_claimed, has_target=True),
+        _CLAIM_IN_ORDER: Query(claim("few", ClaimOrder.PRIORITY), release_claimed, has_target=True),
         f"explain, {NEAR} ahead": Query(explain(near), has_target=True),
         "hub: last seq of 200 jobs": Query(
             _with_connection(size, lambda connection: queries.last_seqs(connection, some))
         ),
     }
     if size.jobs > SMALL:
+        found[f"claim in turn, {population.OWNERS} users wait"] = Query(claim("default"), release_claimed)
         found["explain, last in the queue"] = Query(explain(far))
     return found
 
@@ -236,12 +272,13 @@ def _periodic_queries(size: Size) -> dict[str, Query]:
     return {name: Query(_with_connection(size, query)) for name, query in found.items()}
 
 
-async def _waiting(connection: asyncpg.Connection, place: int | None) -> Job:
-    """Return the pending job with `place` jobs ahead of it; the last one if `place` is None."""
+async def _waiting(connection: asyncpg.Connection, queue: str, place: int | None) -> Job:
+    """Return the pending job with `place` jobs before it by `sort_key`; the last one if `place` is None."""
     order = "sort_key, id" if place is not None else "sort_key DESC, id DESC"
     found = await connection.fetchrow(
-        f"SELECT * FROM jobs WHERE queue = 'gpu' AND status = 'pending' ORDER BY {order} LIMIT 1 OFFSET $1",  # noqa: S608
+        f"SELECT * FROM jobs WHERE queue = $2 AND status = 'pending' ORDER BY {order} LIMIT 1 OFFSET $1",  # noqa: S608
         place or 0,
+        queue,
     )
     assert found is not None
     return Job.from_row(found)
@@ -272,11 +309,10 @@ async def _measure(query: Query) -> float:
 
 async def _plans(size: Size) -> list[list[str]]:
     """Return the plans of the hot statements. Each is executed in a transaction that is rolled back."""
+    claim = {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "limit": 1}
     statements: dict[str, tuple[Statement, dict[str, Any]]] = {
-        "claim": (
-            transition_statements.CLAIM,
-            {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "limit": 1},
-        ),
+        "claim in turn": (transition_statements.CLAIM_IN_TURN, claim),
+        "claim in order": (transition_statements.CLAIM_IN_ORDER, claim),
         "token refill": (maintenance._DUE, {"limit": token_refill.TOKENS_AT_ONCE}),
         "quota count": (queries._ACTIVE_OF_OWNER, {"owner_id": size.owner_id, "limit": 50_000}),
         "prune results": (commands._PRUNE_RESULTS, {"limit": 10}),

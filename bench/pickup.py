@@ -40,9 +40,9 @@ async def measure(system: Stack, options: Options) -> Results:
         system.python("-m", "arq", "bench.references.bare_arq.WorkerSettings", **socket) as arq_worker,
     ):
         arq_worker.wait_for_log("Starting worker")
-        await _ours(system, api, user, 3)  # warm-up: the child loads its libraries
+        await run_one_by_one(system, api, user, 3)  # warm-up: the child loads its libraries
         for _ in range(options.rounds):
-            ours.append(await _ours(system, api, user, jobs))
+            ours.append(await run_one_by_one(system, api, user, jobs))
             arq.append(await _arq(system, jobs))
     results.table(
         "create → running, one job at a time",
@@ -64,7 +64,8 @@ def _cells(rounds: list[list[float]]) -> list[str]:
     return [str(spread(milliseconds(percentile(one, share)) for one in rounds)) for share in shares]
 
 
-async def _ours(system: Stack, api: Api, user: User, jobs: int) -> list[float]:
+async def run_one_by_one(system: Stack, api: Api, user: User, jobs: int) -> list[float]:
+    """Run jobs one at a time to their end; return how long each waited, by the database's clock."""
     connection = await load.connect(api.port)
     body = msgspec.json.encode({"texts": texts.small_job()})
     post = load.request("POST", "/jobs/batch-predict", user.headers, body)

@@ -64,8 +64,10 @@ FROM jobs WHERE status = 'completed'"""
 
 _ATTEMPTS: Final = """
 INSERT INTO job_attempts (
-    job_id, attempt, kind, queue, worker_id, due_at, started_at, ended_at, outcome, error)
-SELECT id, 1, kind, queue, $1, run_at, started_at, finished_at, status, error
+    job_id, attempt, kind, queue, worker_id, worker_name, due_at, started_at, ended_at, outcome, error,
+    owner_id, job_status, model, rows, cpu_seconds, memory_peak_bytes)
+SELECT id, 1, kind, queue, $1, 'bench', run_at, started_at, finished_at, status, error,
+    owner_id, status, params #>> '{model,name}', done, 0.01, 100000000
 FROM jobs WHERE finished_at IS NOT NULL"""
 
 # The UUIDv7 of a point in time. Its random part is derived from the job's number, so that it is reproducible.

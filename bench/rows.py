@@ -32,13 +32,11 @@ async def measure(system: Stack, options: Options) -> Results:
     ours: dict[int, list[float]] = {size: [] for size in BATCH_SIZES}
     bare: dict[int, list[float]] = {size: [] for size in BATCH_SIZES}
     with system.api() as api, system.worker(WORKER_SLOTS="1"):
-        dataset = _upload(api, user, rows)
-        await _rate(
-            system, api, user, _upload(api, user, 1000), 1000
-        )  # warm-up: the child loads its libraries
+        dataset = upload(api, user, rows)
+        await rate(system, api, user, upload(api, user, 1000), 1000)  # warm-up: the child loads its libraries
         for _ in range(options.rounds):
             for size in BATCH_SIZES:
-                ours[size].append(await _rate(system, api, user, dataset, size))
+                ours[size].append(await rate(system, api, user, dataset, size))
                 bare[size].append(rows / _bare_loop(rows, size))
     table = []
     for size in BATCH_SIZES:
@@ -56,7 +54,8 @@ async def measure(system: Stack, options: Options) -> Results:
     return results
 
 
-def _upload(api: Api, user: User, rows: int) -> str:
+def upload(api: Api, user: User, rows: int) -> str:
+    """Upload a dataset of texts and return its id."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["text"])
@@ -67,9 +66,11 @@ def _upload(api: Api, user: User, rows: int) -> str:
     return str(dataset["dataset_id"])
 
 
-async def _rate(system: Stack, api: Api, user: User, dataset_id: str, batch_size: int) -> float:
-    """Run one job; return its rows per second."""
-    body = msgspec.json.encode({"dataset_id": dataset_id, "batch_size": batch_size})
+async def rate(
+    system: Stack, api: Api, user: User, dataset_id: str, batch_size: int, *, profile: bool = False
+) -> float:
+    """Run one job, with a profile if asked to; return its rows per second."""
+    body = msgspec.json.encode({"dataset_id": dataset_id, "batch_size": batch_size, "profile": profile})
     job_id = api.call("POST", "/jobs/batch-predict", user.headers, body)["job_id"]
     connection = await load.connect(api.port)
     assert await until_ended(connection, user, job_id) == "completed"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from redis import Redis
 
@@ -32,6 +33,14 @@ PASSWORD = "a long enough passphrase"
 
 # A shell lets programs in the background ignore SIGINT, and every process of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# structlog's own tracebacks take seconds on a busy machine, longer than a transaction may be idle.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 # Faster, and commits still survive a kill of the server, because the kernel has the data. Only a crash of the
 # machine would lose them.
@@ -93,15 +102,16 @@ def server_dir(server_root: Path) -> Path:
 def servers(server_root: Path) -> Iterator[Servers]:
     """The servers, started once per test process, or with the Postgres that the parent process shares."""
     folder = server_root / "shared"
-    running = (
-        shared_postgres.servers(folder)
-        if shared_postgres.is_configured()
-        else EmbeddedServers(folder, postgres_options=NOT_DURABLE)
-    )
-    with running as embedded:
-        databases = Databases(embedded.postgres)
-        yield Servers(embedded, databases)
-        databases.close()
+    if shared_postgres.is_configured():
+        with shared_postgres.servers(folder) as embedded:
+            databases = Databases(embedded.postgres)
+            yield Servers(embedded, databases)
+            databases.close()
+        return
+    with EmbeddedServers(folder, postgres_options=NOT_DURABLE) as embedded:
+        yield Servers(embedded, Databases(embedded.postgres))
+        # No test needs its data any more: dropping the databases and writing a checkpoint would take long.
+        embedded.postgres.kill()
 
 
 @pytest.fixture

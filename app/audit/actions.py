@@ -22,6 +22,7 @@ class Action(StrEnum):
     USER_ENABLED = "user.enabled"
     USER_DELETED = "user.deleted"
     ROLE_CHANGED = "user.role_changed"
+    SHARE_CHANGED = "user.share_changed"
     QUOTAS_CHANGED = "user.quotas_changed"
 
     INVITATION_ISSUED = "invitation.issued"
@@ -31,7 +32,9 @@ class Action(StrEnum):
     API_KEY_REVOKED = "api_key.revoked"
 
     DATASET_DELETED = "dataset.deleted"
+    MODEL_CHANGED = "model.changed"
     MODEL_DELETED = "model.deleted"
+    MODEL_VERSION_CHANGED = "model.version_changed"
     MODEL_VERSION_DELETED = "model.version_deleted"
 
     JOB_CANCELLED = "job.cancelled"
@@ -39,7 +42,18 @@ class Action(StrEnum):
     JOB_DISMISSED = "job.dismissed"
     GROUP_CANCELLED = "group.cancelled"
 
-    QUEUE_CHANGED = "queue.changed"
+    SCHEDULE_CHANGED = "schedule.changed"
+    SCHEDULE_PAUSED = "schedule.paused"
+    SCHEDULE_RESUMED = "schedule.resumed"
+    SCHEDULE_RUN = "schedule.run"
+    SCHEDULE_DELETED = "schedule.deleted"
+
+    SUBSCRIPTION_CREATED = "subscription.created"
+    SUBSCRIPTION_CHANGED = "subscription.changed"
+    SUBSCRIPTION_CONFIRMED = "subscription.confirmed"
+    SUBSCRIPTION_SECRET_ROTATED = "subscription.secret_rotated"  # noqa: S105
+    SUBSCRIPTION_UNSUBSCRIBED = "subscription.unsubscribed"
+    SUBSCRIPTION_DELETED = "subscription.deleted"
 
 
 class ObjectType(StrEnum):
@@ -53,7 +67,8 @@ class ObjectType(StrEnum):
     MODEL = "model"
     JOB = "job"
     GROUP = "group"
-    QUEUE = "queue"
+    SCHEDULE = "schedule"
+    SUBSCRIPTION = "subscription"
 
 
 class AuditOutcome(StrEnum):
@@ -64,7 +79,7 @@ class AuditOutcome(StrEnum):
     """A wrong password, or an unknown username."""
 
     DENIED = "denied"
-    """The password is right, but the account is disabled."""
+    """The password or the token is right, but the account is disabled, or the token is used again."""
 
     THROTTLED = "throttled"
     """Too many attempts: the response does not tell whether the password was right."""

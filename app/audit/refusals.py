@@ -78,27 +78,36 @@ class Refusals:
         self._begin(subject, now)
         try:
             await self._write_repeats(subject, earlier)
+            earlier = 0
             await self._write(subject, actor.request_id)
         except BaseException as error:
             if outcome is AuditOutcome.THROTTLED and isinstance(error, DatabaseUnavailable):
                 # The attempt reveals nothing. It is recorded later, and does not ask Postgres each time.
-                self._repeat(subject, earlier + 1)
+                self._put_back(subject, earlier + 1)
                 return
-            self._take(subject)
+            self._put_back(subject, earlier + self._take(subject))
             raise
 
     async def write_due(self) -> None:
-        """Record the repetitions of each period that is over. Raises DatabaseUnavailable."""
+        """Record the repetitions of each period that is over. Raises DatabaseUnavailable, and keeps them."""
         now = asyncio.get_running_loop().time()
         for subject, count in list(self._counts.items()):  # in the order in which they began
             if now - count.since < self._period_seconds:
                 return
-            await self._write_repeats(subject, self._take(subject))
+            await self._write_taken(subject)
 
     async def write_all(self) -> None:
-        """Record all repetitions so far. Raises DatabaseUnavailable."""
+        """Record all repetitions so far. Raises DatabaseUnavailable, and keeps them."""
         for subject in list(self._counts):
-            await self._write_repeats(subject, self._take(subject))
+            await self._write_taken(subject)
+
+    async def _write_taken(self, subject: _Subject) -> None:
+        repeats = self._take(subject)
+        try:
+            await self._write_repeats(subject, repeats)
+        except BaseException:
+            self._put_back(subject, repeats)
+            raise
 
     def _begin(self, subject: _Subject, now: float) -> None:
         self._counts[subject] = _Count(0, now)
@@ -117,9 +126,13 @@ class Refusals:
                 del self._names[network]
         return count.repeats
 
-    def _repeat(self, subject: _Subject, times: int) -> None:
-        if (count := self._counts.get(subject)) is not None:
-            count.repeats += times
+    def _put_back(self, subject: _Subject, repeats: int) -> None:
+        """Count repetitions that could not be recorded, in a period that begins now if none has begun."""
+        if not repeats:
+            return
+        if subject not in self._counts:
+            self._begin(subject, asyncio.get_running_loop().time())
+        self._counts[subject].repeats += repeats
 
     async def _write_repeats(self, subject: _Subject, repeats: int) -> None:
         if repeats:

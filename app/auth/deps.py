@@ -80,29 +80,26 @@ class SignedIn(SecurityBase):
         return identity.id
 
     async def _identify(self, request: Request) -> Identity:
-        token = await bearer(request)
-        if token is None:
+        identity = await get_caller(request)
+        if identity is None:
             raise Unauthorized
-        auth = state_of(request, AuthState).auth
-        identity = await auth.identities.identify(token)
-        name_user(request.scope, identity.id)
-        auth.usage.count(identity.id)
         identity.ensure(self.permission)
         return identity
 
 
-async def get_creator(request: Request) -> Identity | None:
-    """Return the caller of a route that works without a token too. Raises Unauthorized for an invalid one."""
+async def get_caller(request: Request) -> Identity | None:
+    """Return the caller; None without a token. Raises Unauthorized for an invalid one."""
     token = await bearer(request)
     if token is None:
         return None
     auth = state_of(request, AuthState).auth
     identity = await auth.identities.identify(token)
+    name_user(request.scope, identity.id)
     auth.usage.count(identity.id)
     return identity
 
 
-CreatorDep = Annotated[Identity | None, Depends(get_creator)]
+CallerDep = Annotated[Identity | None, Depends(get_caller)]
 
 
 def require(permission: Permission) -> Any:
@@ -117,6 +114,8 @@ ModelsReader = Annotated[Identity, require(Permission.MODELS_READ)]
 ModelsWriter = Annotated[Identity, require(Permission.MODELS_WRITE)]
 DatasetsReader = Annotated[Identity, require(Permission.DATASETS_READ)]
 DatasetsWriter = Annotated[Identity, require(Permission.DATASETS_WRITE)]
+NotificationsReader = Annotated[Identity, require(Permission.NOTIFICATIONS_READ)]
+NotificationsWriter = Annotated[Identity, require(Permission.NOTIFICATIONS_WRITE)]
 Operator = Annotated[Identity, require(Permission.OPERATE)]
 Administrator = Annotated[Identity, require(Permission.ADMIN)]
 CredentialsAdministrator = Annotated[Identity, require(Permission.CREDENTIALS)]

@@ -22,6 +22,8 @@ class Permission(StrEnum):
     MODELS_WRITE = "models:write"
     DATASETS_READ = "datasets:read"
     DATASETS_WRITE = "datasets:write"
+    NOTIFICATIONS_READ = "notifications:read"
+    NOTIFICATIONS_WRITE = "notifications:write"
     OPERATE = "operate"
     ADMIN = "admin"
     CREDENTIALS = "credentials"
@@ -36,19 +38,22 @@ class Scope(StrEnum):
     JOBS_WRITE = "jobs:write"
     MODELS = "models:*"
     DATASETS = "datasets:*"
+    NOTIFICATIONS = "notifications:*"
     PREDICT = "predict"
     ADMIN = "admin"
 
 
 DESCRIPTIONS: Final[Mapping[Permission, str]] = {
-    Permission.JOBS_READ: "See your jobs, groups, dead letters, results and event streams",
-    Permission.JOBS_WRITE: "Create, cancel, retry and dismiss jobs",
+    Permission.JOBS_READ: "See your jobs, groups, dead letters, schedules, results and event streams",
+    Permission.JOBS_WRITE: "Create, cancel, retry and dismiss jobs, and manage schedules",
     Permission.PREDICT: "Predict synchronously",
     Permission.MODELS_READ: "See and download your models and the public models",
     Permission.MODELS_WRITE: "Upload, change and delete your models",
     Permission.DATASETS_READ: "See and download your datasets",
     Permission.DATASETS_WRITE: "Upload and delete your datasets",
-    Permission.OPERATE: "See and control the jobs of all users, the queues, the workers and the dead letters",
+    Permission.NOTIFICATIONS_READ: "See your subscriptions and their deliveries",
+    Permission.NOTIFICATIONS_WRITE: "Manage subscriptions, which send the events of your jobs out",
+    Permission.OPERATE: "See and control the jobs, schedules and dead letters of all users",
     Permission.ADMIN: "Manage users, roles, invitations and quotas, and read the audit log",
     Permission.CREDENTIALS: (
         "Reset passwords, end sessions and revoke API keys of other users, and make administrators"
@@ -62,6 +67,7 @@ _VIEWER: Final = frozenset(
         Permission.JOBS_READ,
         Permission.MODELS_READ,
         Permission.DATASETS_READ,
+        Permission.NOTIFICATIONS_READ,
         Permission.ACCOUNT_READ,
         Permission.ACCOUNT,
     }
@@ -71,6 +77,7 @@ _USER: Final = _VIEWER | {
     Permission.PREDICT,
     Permission.MODELS_WRITE,
     Permission.DATASETS_WRITE,
+    Permission.NOTIFICATIONS_WRITE,
 }
 _OPERATOR: Final = _USER | {Permission.OPERATE}
 
@@ -81,6 +88,8 @@ ROLE_PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     Role.ADMIN: _OPERATOR | {Permission.ADMIN, Permission.CREDENTIALS},
 }
 
+# No other scope includes what `notifications:*` permits: a subscription sends events out, with results.
+#
 # No scope includes `account` or `credentials`: a leaked API key must not be able to create another one, or to
 # take over an account.
 SCOPE_PERMISSIONS: Final[Mapping[Scope, frozenset[Permission]]] = {
@@ -88,12 +97,15 @@ SCOPE_PERMISSIONS: Final[Mapping[Scope, frozenset[Permission]]] = {
     Scope.JOBS_WRITE: frozenset({Permission.ACCOUNT_READ, Permission.JOBS_WRITE}),
     Scope.MODELS: frozenset({Permission.ACCOUNT_READ, Permission.MODELS_READ, Permission.MODELS_WRITE}),
     Scope.DATASETS: frozenset({Permission.ACCOUNT_READ, Permission.DATASETS_READ, Permission.DATASETS_WRITE}),
+    Scope.NOTIFICATIONS: frozenset(
+        {Permission.ACCOUNT_READ, Permission.NOTIFICATIONS_READ, Permission.NOTIFICATIONS_WRITE}
+    ),
     Scope.PREDICT: frozenset({Permission.ACCOUNT_READ, Permission.PREDICT}),
     Scope.ADMIN: frozenset({Permission.ACCOUNT_READ, Permission.OPERATE, Permission.ADMIN}),
 }
 
 
-@cache  # at most 4 roles × 65 combinations of scopes
+@cache  # at most 4 roles × 129 combinations of scopes
 def permissions_of(role: Role, scopes: frozenset[Scope] | None) -> frozenset[Permission]:
     """Return what a caller may do. `scopes` are those of an API key, None for an interactive sign-in."""
     if scopes is None:

@@ -57,8 +57,11 @@ _CLEAR: Final = Statement("""
     DELETE FROM attempts WHERE subject = :subject AND network = :network
     RETURNING (SELECT count(*) FROM unnest(at) AS moment WHERE moment > now() - :lasts::interval)""")
 
-# Delete the attempts that have left every window.
-_PRUNE: Final = Statement("DELETE FROM attempts WHERE expires_at < now()")
+# Delete the attempts that have left every window, without waiting for requests, which hold locks in another
+# order.
+_PRUNE: Final = Statement("""
+    DELETE FROM attempts WHERE (subject, network) IN (
+        SELECT subject, network FROM attempts WHERE expires_at < now() FOR UPDATE SKIP LOCKED)""")
 
 
 @dataclass(frozen=True)

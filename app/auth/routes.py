@@ -5,7 +5,7 @@ from starlette.status import HTTP_201_CREATED
 
 from app.auth import commands, passwords, queries
 from app.auth.actors import actor_of
-from app.auth.deps import AccountReader, AuthDep, CreatorDep, SourceDep, bearer
+from app.auth.deps import AccountReader, AuthDep, CallerDep, SourceDep, bearer
 from app.auth.errors import (
     InvalidInvitation,
     InvitationNeeded,
@@ -57,7 +57,7 @@ async def create_user(
     settings: SettingsDep,
     auth: AuthDep,
     database: DatabaseDep,
-    creator: CreatorDep,
+    creator: CallerDep,
 ) -> UserView:
     """Creates an account. Usernames are not case-sensitive.
 

@@ -51,6 +51,7 @@ class UserView(BaseModel):
                     "email": "ada@example.com",
                     "role": "user",
                     "is_active": True,
+                    "share": 1.0,
                     "request_count": 42,
                     "last_request_at": "2026-03-01T12:00:00Z",
                     "created_at": "2026-02-01T09:30:00Z",
@@ -64,6 +65,9 @@ class UserView(BaseModel):
     email: str | None
     role: Role
     is_active: bool
+    share: float = Field(
+        description="How many slots the account gets, relative to others, while its jobs and theirs wait."
+    )
     request_count: int = Field(description="Number of authenticated requests.")
     last_request_at: datetime | None
     created_at: datetime

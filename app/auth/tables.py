@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, DateTime, LargeBinary, Text, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Column, DateTime, Double, LargeBinary, Text, text
 from sqlmodel import Field, Index, SQLModel
 
 from app.auth.permissions import Scope
@@ -21,6 +21,7 @@ class User(SQLModel, table=True):
     __tablename__ = "users"
     __table_args__ = (
         enum_check("role", Role),
+        CheckConstraint("share >= 0.01 AND share <= 100", name="share"),
         Index("ix_users_deleted", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
@@ -31,6 +32,7 @@ class User(SQLModel, table=True):
     password_hash: str
     role: Role = Field(default=Role.USER, sa_column=enum_column(Role, default=Role.USER))
     is_active: bool = Field(default=True, sa_column_kwargs={"server_default": text("true")})
+    share: float = Field(default=1.0, sa_type=Double, sa_column_kwargs={"server_default": text("1")})
     request_count: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     last_request_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     created_at: datetime = Field(default=None, sa_column=timestamp_column(default_now=True))

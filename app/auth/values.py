@@ -20,6 +20,7 @@ class User:
     password_hash: str = field(repr=False)
     role: Role
     is_active: bool
+    share: float
     request_count: int
     last_request_at: datetime | None
     created_at: datetime
@@ -34,6 +35,7 @@ class User:
             password_hash=row.password_hash,
             role=row.role,
             is_active=row.is_active,
+            share=row.share,
             request_count=row.request_count,
             last_request_at=row.last_request_at,
             created_at=row.created_at,
@@ -49,6 +51,7 @@ class Account:
     email: str | None
     role: Role
     is_active: bool
+    share: float
     request_count: int
     last_request_at: datetime | None
     created_at: datetime
@@ -62,6 +65,7 @@ class Account:
             email=row["email"],
             role=Role(row["role"]),
             is_active=row["is_active"],
+            share=row["share"],
             request_count=row["request_count"],
             last_request_at=row["last_request_at"],
             created_at=row["created_at"],

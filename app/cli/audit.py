@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
 from rich.table import Column, Table
 
 from app.audit import commands, queries, views
@@ -17,6 +16,7 @@ from app.auth.users import queries as users
 from app.cli.databases import open_database_of
 from app.cli.errors import CommandFailed, UsageError
 from app.cli.output import print_json
+from app.cli.tables import print_table
 from app.core.database import Database
 
 CSV: Final = "csv"
@@ -34,8 +34,9 @@ async def list_entries(
     if as_json:
         print_json([views.entry(entry) for entry in page.items])
         return
-    action_column = Column("action", no_wrap=True)
-    table = Table("number", "time", "actor", action_column, "object", "outcome", "network", box=None)
+    table = Table(
+        "number", "time", "actor", Column("action", no_wrap=True), "object", "outcome", "network", box=None
+    )
     for entry in page.items:
         recorded = entry.recorded
         table.add_row(
@@ -47,7 +48,7 @@ async def list_entries(
             recorded.outcome,
             recorded.network or "",
         )
-    Console().print(table)
+    print_table(table)
 
 
 async def export(data: Path | None, *, actor: str | None, action: str | None, file_format: str) -> None:

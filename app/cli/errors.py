@@ -16,18 +16,27 @@ class ExitCode(IntEnum):
 
 
 class CommandFailed(Exception):
-    """The command failed: `detail` is one sentence for the terminal; `--json` adds `code` and `facts`."""
+    """The command failed: `detail` is one sentence for the terminal; `--json` adds `code` and `facts`.
+
+    `advice` is what to try next, for people only.
+    """
 
     code: str = "command_failed"
     exit_code: ClassVar[ExitCode] = ExitCode.FAILURE
 
     def __init__(
-        self, detail: str, *, code: str | None = None, facts: Mapping[str, Any] | None = None
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        facts: Mapping[str, Any] | None = None,
+        advice: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.code = code or type(self).code
         self.facts = facts or {}
+        self.advice = advice
 
 
 class CannotStart(CommandFailed):

@@ -1,6 +1,7 @@
 """Migrates a database to the current schema."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import alembic.command
@@ -13,6 +14,8 @@ from app.cli.errors import CannotStart
 from app.cli.output import print_json
 from app.core import hardening
 from app.core.config import load_database_url
+
+ALEMBIC_INI: Final = Path(__file__).parents[2] / "alembic.ini"
 
 _REFUSALS: Final[Mapping[type[asyncpg.PostgresError], str]] = {
     asyncpg.LockNotAvailableError: "Run it again when no statement holds the lock.",
@@ -41,7 +44,7 @@ def run(*, check: bool, wait_seconds: float, as_json: bool) -> None:
 
 def alembic_config(database_url: str) -> Config:
     """Alembic's configuration for one database."""
-    config = Config(schema_version.ALEMBIC_INI)
+    config = Config(ALEMBIC_INI)
     config.attributes["database_url"] = database_url
     return config
 

@@ -4,17 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import asyncpg
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 
 from app.cli.errors import CannotStart
 from app.core.database import CONNECT_SECONDS, asyncpg_dsn
+from app.operations.schema_check import needed_revision
 
-ALEMBIC_INI: Final = Path(__file__).parents[2] / "alembic.ini"
 PAUSE_SECONDS: Final = 1.0
 
 # A role, its password or the database may still be created while this waits.
@@ -32,13 +29,6 @@ class SchemaVersion:
 
     revision: str | None
     floor: str | None
-
-
-def needed_revision() -> str:
-    """Return the newest revision among the migrations of this version."""
-    head = ScriptDirectory.from_config(Config(ALEMBIC_INI)).get_current_head()
-    assert head is not None  # noqa: S101  # there are migrations
-    return head
 
 
 def read(database_url: str) -> SchemaVersion:

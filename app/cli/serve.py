@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from logging import getLogger
 from typing import Final
@@ -28,6 +29,10 @@ from app.streams.commands import MAX_FRAME_BYTES
 
 FILES_BESIDE_CONNECTIONS: Final = 1024
 """Open files besides client connections: database, Redis, uploads."""
+
+SWITCH_SECONDS: Final = 0.0005
+"""How long a thread that computes may keep the event loop waiting. Python's default is ten times as long, and
+a request waits several times."""
 
 _FAILED: Final = CannotStart("the API ended with an error, which is in the log", code="application_failed")
 
@@ -83,6 +88,7 @@ def run(*, host: str, port: int, fd: int | None, ready_fd: int | None, as_json: 
     """
     settings = load_settings()
     hardening.drop_secrets()
+    sys.setswitchinterval(SWITCH_SECONDS)
     logging.configure(settings, Component.API)
     _allow_files(settings.max_connections + FILES_BESIDE_CONNECTIONS)
     listener = listen(host, port) if fd is None else socket.socket(fileno=fd)

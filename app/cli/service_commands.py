@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from app.auth.roles import Role
 from app.cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port, examples
 
 users = typer.Typer(help="Manage users.")
@@ -24,6 +25,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(
         epilog=examples("DATABASE_URL=postgresql://… headrace migrate", "headrace migrate --check --wait 600")
     )(migrate)
+    app.command(epilog=examples("DELIVER_NOTIFICATIONS=false headrace serve", "headrace notify"))(notify)
     app.command(epilog=examples("headrace servers --data .data"))(servers)
     app.add_typer(users, name="users")
     app.add_typer(audit, name="audit")
@@ -77,6 +79,17 @@ def serve(
         serve.run(host=host, port=port, fd=fd, ready_fd=ready_fd, as_json=as_json)
 
 
+def notify(as_json: AsJson = False) -> None:
+    """Deliver notifications until Ctrl+C or SIGTERM, in place of the API.
+
+    Needs the settings of the API. Set DELIVER_NOTIFICATIONS=false for the API if only this process may reach
+    other networks. With --json, prints one document with the channels at the start; logs go to stderr.
+    """
+    from app.cli import notify
+
+    asyncio.run(notify.run(as_json=as_json))
+
+
 def migrate(
     check: Annotated[
         bool, typer.Option("--check", help="Change nothing: check that the schema fits this version.")
@@ -106,7 +119,6 @@ def servers(data: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
 
 
 UserName = Annotated[str, typer.Argument(metavar="NAME")]
-RoleName = Literal["viewer", "user", "operator", "admin"]
 UserData = Annotated[
     Path | None,
     typer.Option(
@@ -128,7 +140,7 @@ def list_users(data: UserData = None, as_json: AsJson = False) -> None:
 @users.command(epilog=examples("headrace users create ada", "headrace users create ops --role admin"))
 def create(
     name: UserName,
-    role: Annotated[RoleName, typer.Option(help="Role of the user.")] = "user",
+    role: Annotated[Role, typer.Option(help="Role of the user.")] = Role.USER,
     data: UserData = None,
     as_json: AsJson = False,
 ) -> None:
@@ -151,15 +163,14 @@ def passwd(name: UserName, data: UserData = None, as_json: AsJson = False) -> No
 )
 def role(
     name: UserName,
-    role: Annotated[RoleName, typer.Argument(metavar="ROLE", help="viewer, user, operator or admin.")],
+    role: Annotated[Role, typer.Argument(metavar="ROLE")],
     data: UserData = None,
     as_json: AsJson = False,
 ) -> None:
     """Change the role of a user. It takes effect within a second."""
-    from app.auth.roles import Role
     from app.cli import users
 
-    asyncio.run(users.change(name, data, role=Role(role), as_json=as_json))
+    asyncio.run(users.change(name, data, role=role, as_json=as_json))
 
 
 @users.command(epilog=examples("headrace users disable ada"))
@@ -176,6 +187,29 @@ def enable(name: UserName, data: UserData = None, as_json: AsJson = False) -> No
     from app.cli import users
 
     asyncio.run(users.change(name, data, is_active=True, as_json=as_json))
+
+
+def _check_share(value: float) -> float:
+    from app.auth.users.schemas import MAX_SHARE, MIN_SHARE
+
+    if not MIN_SHARE <= value <= MAX_SHARE:  # so that NaN is refused, too
+        raise typer.BadParameter(f"must be between {MIN_SHARE:g} and {MAX_SHARE:g}")
+    return value
+
+
+@users.command(epilog=examples("headrace users share ada 2", "headrace users share batch 0.5"))
+def share(
+    name: UserName,
+    number: Annotated[
+        float, typer.Argument(metavar="NUMBER", help="1 is the default.", callback=_check_share)
+    ],
+    data: UserData = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set how many slots a user gets, relative to others whose jobs wait. It takes effect at once."""
+    from app.cli import users
+
+    asyncio.run(users.change(name, data, share=number, as_json=as_json))
 
 
 def _own_quota(text: str) -> int:
@@ -218,6 +252,10 @@ def quota(
     ] = None,
     max_model_bytes: Annotated[int | None, _quota_option(0, _BYTES, "Models alone; 0 for no limit.")] = None,
     max_streams: Annotated[int | None, _quota_option(1, _NUMBER, "Open streams on each API process.")] = None,
+    max_schedules: Annotated[int | None, _quota_option(0, _NUMBER, "Schedules; 0 for no limit.")] = None,
+    max_subscriptions: Annotated[
+        int | None, _quota_option(0, _NUMBER, "Subscriptions; 0 for no limit.")
+    ] = None,
     data: UserData = None,
     as_json: AsJson = False,
 ) -> None:
@@ -233,6 +271,8 @@ def quota(
         "max_stored_bytes": max_stored_bytes,
         "max_model_bytes": max_model_bytes,
         "max_streams": max_streams,
+        "max_schedules": max_schedules,
+        "max_subscriptions": max_subscriptions,
     }
     changes = {quota: None if value == -1 else value for quota, value in given.items() if value is not None}
     asyncio.run(users.set_quotas(name, data, changes, as_json=as_json))

@@ -1,4 +1,4 @@
-"""Describes a training on a terminal: each epoch, and the trained model."""
+"""Describes a training on a terminal: each epoch, the trained model, and the metrics of a model."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,6 +10,14 @@ _EPOCH_METRICS: Final = {
     "valid_r2": "R²",
 }
 _MODEL_METRICS: Final = {"accuracy": "accuracy", "r2": "R²"}
+_EVALUATION_METRICS: Final = {
+    "accuracy": "accuracy",
+    "f1_macro": "f1_macro",
+    "roc_auc": "roc_auc",
+    "r2": "R²",
+    "rmse": "rmse",
+    "mae": "mae",
+}
 
 
 def describe_epoch(metrics: Mapping[str, Any]) -> str:
@@ -18,7 +26,9 @@ def describe_epoch(metrics: Mapping[str, Any]) -> str:
 
 
 def describe_result(result: Mapping[str, Any]) -> str | None:
-    """The model version of a training and its metrics; None for the result of any other job."""
+    """The model version of a training and its metrics, or the metrics of an evaluation; None for others."""
+    if isinstance(result.get("metrics"), Mapping) and "history" not in result:
+        return _describe(_EVALUATION_METRICS, result["metrics"])
     if "history" not in result or "model" not in result:
         return None
     metrics = _describe(_MODEL_METRICS, result)

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
 
 from app.audit import commands as audit
@@ -27,6 +26,7 @@ from app.auth.values import Account
 from app.cli.databases import open_database_of
 from app.cli.errors import UsageError
 from app.cli.output import print_json
+from app.cli.tables import print_table
 from app.quotas import commands as quota_commands
 from app.quotas import queries as quotas
 
@@ -36,12 +36,13 @@ PAGE: Final = 100
 async def list_users(data: Path | None, *, as_json: bool) -> None:
     """Print all accounts, newest first."""
     found: list[Account] = []
+    has_next = True
     async with open_database_of(data) as database, database.connection() as connection:
-        page = await queries.page(connection, UserFilter(), before=None, limit=PAGE)
-        found += page.items
-        while page.has_next:
-            page = await queries.page(connection, UserFilter(), before=found[-1].id, limit=PAGE)
+        while has_next:
+            before = found[-1].id if found else None
+            page = await queries.page(connection, UserFilter(), before=before, limit=PAGE)
             found += page.items
+            has_next = page.has_next
     if as_json:
         print_json([_view(account) for account in found])
         return
@@ -55,17 +56,17 @@ async def list_users(data: Path | None, *, as_json: bool) -> None:
             "" if last is None else f"{last:%Y-%m-%d %H:%M}",
             str(account.id),
         )
-    Console().print(table)
+    print_table(table)
 
 
-async def create(name: str, role: str, data: Path | None, *, as_json: bool) -> None:
+async def create(name: str, role: Role, data: Path | None, *, as_json: bool) -> None:
     """Create a user. Reads the password from the terminal, or else from the first line of stdin."""
     async with open_database_of(data) as database, open_passwords() as passwords:
         password = await asyncio.to_thread(_read_password, name)
         try:
             async with database.session() as session:
                 user = await commands.create_user(
-                    session, passwords, username=name, password=password, role=Role(role), by=COMMAND_LINE
+                    session, passwords, username=name, password=password, role=role, by=COMMAND_LINE
                 )
         except ValueError as error:
             raise UsageError(str(error)) from error
@@ -105,16 +106,21 @@ async def change(
     *,
     role: Role | None = None,
     is_active: bool | None = None,
+    share: float | None = None,
     as_json: bool,
 ) -> None:
-    """Change the role of a user, disable or enable the account."""
+    """Change the role or the share of a user, disable or enable the account."""
     async with open_database_of(data) as database, database.transaction() as connection:
         account = await queries.get_by_name(connection, name)
         changed = await accounts.change(
-            connection, account.id, role=role, is_active=is_active, by=COMMAND_LINE
+            connection, account.id, role=role, is_active=is_active, share=share, by=COMMAND_LINE
         )
     state = "enabled" if changed.is_active else "disabled"
-    _report(_view(changed), f"{changed.username} is {changed.role}, {state}.", as_json=as_json)
+    _report(
+        _view(changed),
+        f"{changed.username} is {changed.role}, {state}, with a share of {changed.share:g}.",
+        as_json=as_json,
+    )
 
 
 async def delete(name: str, data: Path | None, *, as_json: bool) -> None:
@@ -150,7 +156,7 @@ async def set_quotas(
     for quota, limit in asdict(own).items():
         used = getattr(usage, quota.removeprefix("max_"), "")
         table.add_row(quota.removeprefix("max_"), str(used), "default" if limit is None else str(limit))
-    Console().print(table)
+    print_table(table)
 
 
 def _read_password(name: str) -> str:
@@ -165,6 +171,7 @@ def _view(account: Account) -> dict[str, Any]:
         "username": account.username,
         "role": account.role,
         "is_active": account.is_active,
+        "share": account.share,
         "last_request_at": account.last_request_at,
         "created_at": account.created_at,
     }

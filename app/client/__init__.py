@@ -14,7 +14,8 @@ generators that do no I/O; `blocking` and `asynchronous` execute the steps of a 
 from app.client.api_keys import ApiKey
 from app.client.asynchronous import AsyncHeadrace
 from app.client.blocking import Headrace
-from app.client.data import Dataset, Model, Predictions, Row, RowError
+from app.client.data import Predictions, Row, RowError
+from app.client.dataset_values import Dataset, DatasetPreview, DatasetProfile
 from app.client.errors import (
     BadRequest,
     Conflict,
@@ -33,19 +34,31 @@ from app.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from app.client.model_values import Algorithm, Evaluation, Model, ModelVersion
+from app.client.profiles import FunctionTime, Profile
 from app.client.quotas import Quota, Quotas
 from app.client.retry import RetryConfig
+from app.client.schedule_values import Firing, Preview, Reason, Schedule, ScheduleGroup, Tick
+from app.client.subscriptions import Delivery, PingResult, RotatedSecret, Subscription
+from app.client.training_values import Search, SubmittedSearch, Trial
 from app.client.values import Event, Explanation, Job, JobError, Submitted
 
 __all__ = [
+    "Algorithm",
     "ApiKey",
     "AsyncHeadrace",
     "BadRequest",
     "Conflict",
     "Dataset",
+    "DatasetPreview",
+    "DatasetProfile",
+    "Delivery",
+    "Evaluation",
     "Event",
     "Explanation",
+    "Firing",
     "Forbidden",
+    "FunctionTime",
     "Gone",
     "Headrace",
     "HeadraceError",
@@ -54,17 +67,30 @@ __all__ = [
     "JobError",
     "MissingCredentials",
     "Model",
+    "ModelVersion",
     "NotFound",
+    "PingResult",
     "Predictions",
+    "Preview",
+    "Profile",
     "Quota",
     "Quotas",
+    "Reason",
     "RetryConfig",
+    "RotatedSecret",
     "Row",
     "RowError",
+    "Schedule",
+    "ScheduleGroup",
+    "Search",
     "ServerError",
     "Submitted",
+    "SubmittedSearch",
+    "Subscription",
+    "Tick",
     "TooLarge",
     "TooManyRequests",
+    "Trial",
     "Unauthorized",
     "Unavailable",
     "UnexpectedResponse",

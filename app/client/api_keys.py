@@ -8,11 +8,10 @@ from urllib.parse import quote
 from uuid import UUID
 
 from app.client.data import instant
-from app.client.errors import NotFound
 from app.client.exchange import Exchange, json_request, parse_json
 from app.client.steps import Flow, Request
 
-Scope = Literal["jobs:read", "jobs:write", "models:*", "datasets:*", "predict", "admin"]
+Scope = Literal["jobs:read", "jobs:write", "models:*", "datasets:*", "notifications:*", "predict", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +76,4 @@ class ApiKeys:
     def revoke(self, key: AnyApiKey) -> Flow[None]:
         """Revoke an API key. It is not an error if an attempt whose response was lost has revoked it."""
         key_id = key.id if isinstance(key, ApiKey) else str(key)
-        retry_state = self._exchange.retry_state()
-        try:
-            yield from self._exchange.ask(
-                Request("DELETE", f"/api-keys/{quote(key_id, safe='')}"), retry_state
-            )
-        except NotFound:
-            if not retry_state.failures:
-                raise
+        return self._exchange.delete(Request("DELETE", f"/api-keys/{quote(key_id, safe='')}"))

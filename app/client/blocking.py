@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack, assert_never
 
@@ -12,21 +11,36 @@ import httpx
 
 from app.client import steps, transport
 from app.client.api_keys import AnyApiKey, ApiKey, Scope
-from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
+from app.client.data import Predictions, Row
+from app.client.dataset_methods import DatasetMethods
+from app.client.dataset_values import AnyDataset
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.model_methods import ModelMethods
+from app.client.model_values import AnyModel
 from app.client.opening import OpenResponse
-from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.options import Format, Instance, JobFilters, SubmitOptions
+from app.client.profiles import Profile
 from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
+from app.client.schedule_methods import ScheduleMethods
 from app.client.steps import Emit, Exclusive, Flow, Open, Outcome, Pause, Read, Request, Send
+from app.client.subscription_methods import SubscriptionMethods
+from app.client.training_methods import TrainingMethods
 from app.client.transport import Account, Client
 from app.client.values import AnyJob, Event, Explanation, Job, Submitted
 
 T = TypeVar("T")
 
 
-class Headrace(Client):
+class Headrace(
+    Client,
+    DatasetMethods,
+    ModelMethods,
+    TrainingMethods,
+    ScheduleMethods,
+    SubscriptionMethods,
+):
     """Blocking client of Headrace. Any number of threads may share one.
 
     with Headrace("http://localhost:8000", username="ada", password=password) as client:
@@ -84,32 +98,16 @@ class Headrace(Client):
 
             job = client.submit(texts, model="sentiment", batch_size=100, priority="high")
             job = client.submit(dataset=client.upload("reviews.csv"), column="review")
+            job = client.submit(dataset="reviews", column="review")  # the newest of that name
         """
         return self._run(self._core.submit(texts, instances, dataset, options))
-
-    def train(
-        self,
-        target: str,
-        *,
-        dataset: AnyDataset | None = None,
-        rows: Sequence[Mapping[str, Any]] | None = None,
-        **options: Unpack[TrainOptions],
-    ) -> Submitted:
-        """Train a model to predict the column `target` from the other columns.
-
-        The rows are a dataset, or up to 1000 `rows`. The event of each epoch has `metrics`, and the job's
-        result names the model version. Retried as `submit` is.
-
-            job = client.train("label", dataset=client.upload("reviews.csv"), model="reviews")
-        """
-        return self._run(self._core.train(target, dataset, rows, options))
 
     def predict(
         self,
         texts: Sequence[str] | None = None,
         *,
         instances: Sequence[Instance] | None = None,
-        model: str | None = None,
+        model: AnyModel | None = None,
     ) -> Predictions:
         """Predict up to 100 texts or instances, and wait for the result.
 
@@ -150,13 +148,19 @@ class Headrace(Client):
         """Iterate over the events so far; the same events as `follow`."""
         return self._iterate(self._core.events(job, after))
 
-    def results(self, job: AnyJob) -> Iterator[Row]:
-        """Stream the results computed so far, in input order. Raises Gone if they have expired."""
-        return self._iterate(self._core.results(job))
+    def results(self, job: AnyJob, *, include_input: bool = False) -> Iterator[Row]:
+        """Stream the results computed so far, in input order. Raises Gone if they have expired.
 
-    def export(self, job: AnyJob, format: Format = "csv") -> Iterator[bytes]:
-        """Stream the results computed so far as bytes of a file, in chunks of any size."""
-        return self._iterate(self._core.export(job, format))
+        With `include_input`, each row has its `input`: a text, a list, or values by column.
+        """
+        return self._iterate(self._core.results(job, include_input))
+
+    def export(self, job: AnyJob, format: Format = "csv", *, include_input: bool = False) -> Iterator[bytes]:
+        """Stream the results computed so far as bytes of a file, in chunks of any size.
+
+        With `include_input`, the columns of the input come before those of the prediction.
+        """
+        return self._iterate(self._core.export(job, format, include_input))
 
     def cancel(self, job: AnyJob) -> Job:
         """Cancel a job, and return it: `cancelled`, or still running with `cancel_requested`.
@@ -176,24 +180,16 @@ class Headrace(Client):
         """Explain why a job waits, runs or has ended."""
         return self._run(self._core.explain(job))
 
-    def upload(
-        self, path: str | Path, *, name: str | None = None, **options: Unpack[UploadOptions]
-    ) -> Dataset:
-        """Upload a file as a dataset: .csv, .jsonl, .ndjson or .parquet. Raises Invalid for a bad row.
+    def profile(self, job: AnyJob, *, attempt: int | None = None) -> Profile:
+        """Return where an attempt spent its time; by default the last one that has a profile.
 
-            dataset = client.upload("sales.csv", delimiter=";", columns={"zip": "category"})
-
-        Never retried: if the connection breaks, look in `datasets` whether it arrived.
+        The job must have been created with `profile=True`. Raises NotFound if there is no profile.
         """
-        return self._run(self._core.upload(path, name, options))
+        return self._run(self._core.profile(job, attempt))
 
-    def datasets(self, *, page_size: int = 100) -> Iterator[Dataset]:
-        """Iterate over your datasets, newest first."""
-        return self._iterate(self._core.datasets(page_size))
-
-    def models(self, *, page_size: int = 100) -> Iterator[Model]:
-        """Iterate over the models that you can predict with, newest first."""
-        return self._iterate(self._core.models(page_size))
+    def stacks(self, job: AnyJob, *, attempt: int | None = None) -> str:
+        """Return the stacks of a profile as flame graph tools read them, one in each line."""
+        return self._run(self._core.stacks(job, attempt))
 
     def create_api_key(
         self, name: str, scopes: Sequence[Scope], *, expires_in_seconds: int | None = None

@@ -1,44 +1,36 @@
-"""Every method of the client as a flow: the requests it sends, and how it reads the responses."""
+"""The methods of the client for jobs as flows: the requests they send, and how they read the responses."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote
-from uuid import uuid4
 
-from app.client import downloading, options
+from app.client import downloading, options, profiles
 from app.client.api_keys import ApiKeys
-from app.client.data import AnyDataset, Dataset, Model, Predictions, Row
-from app.client.errors import BadRequest, HeadraceError, WaitTimeout
+from app.client.creation import create_job
+from app.client.data import Predictions, Row
+from app.client.dataset_values import AnyDataset
+from app.client.datasets import Datasets
+from app.client.errors import BadRequest, HeadraceError
 from app.client.exchange import Exchange, json_request, parse_json
 from app.client.following import Following, OnInterruption, last_seq_of
-from app.client.options import Format, Instance, JobFilters, SubmitOptions, TrainOptions, UploadOptions
+from app.client.model_values import AnyModel, model_reference
+from app.client.models import Models
+from app.client.options import Format, Instance, JobFilters, SubmitOptions
+from app.client.profiles import Profile
 from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
+from app.client.schedules import Schedules
 from app.client.session import Session
-from app.client.steps import Emit, Flow, Pause, Request, Response
-from app.client.values import AnyJob, Event, Explanation, Job, Submitted, job_id
-
-HOLD_SECONDS: Final = 20.0
-"""How long `wait` asks the server to hold a response while the job runs; the server's limit is 60."""
+from app.client.steps import Emit, Flow, Pause, Request
+from app.client.subscriptions import Subscriptions
+from app.client.trainings import Trainings
+from app.client.values import AnyJob, Event, Explanation, Job, Submitted
+from app.client.waiting import job_path, wait
 
 EVENT_PAGE_SIZE: Final = 500
-NEVER: Final = float("inf")
 
 PREDICT_SECONDS: Final = 40.0
 """Read timeout of `predict`; the server responds within 30 seconds."""
-
-UPLOAD_SECONDS: Final = 600.0
-"""Read timeout of an upload: the server converts the file before it responds."""
-
-_MEDIA_TYPES: Final = {
-    ".csv": "text/csv",
-    ".jsonl": "application/x-ndjson",
-    ".ndjson": "application/x-ndjson",
-    ".parquet": "application/vnd.apache.parquet",
-}
 
 
 class Core:
@@ -56,7 +48,12 @@ class Core:
         self.retry_config = retry_config or RetryConfig()
         session = Session(username=username, password=password, token=token, api_key=api_key)
         self._exchange = Exchange(session, self.retry_config)
+        self.datasets = Datasets(self._exchange)
         self.keys = ApiKeys(self._exchange)
+        self.models = Models(self._exchange)
+        self.schedules = Schedules(self._exchange)
+        self.subscriptions = Subscriptions(self._exchange)
+        self.trainings = Trainings(self._exchange)
 
     def submit(
         self,
@@ -73,25 +70,13 @@ class Core:
             key,
         )
 
-    def train(
-        self,
-        target: str,
-        dataset: AnyDataset | None,
-        rows: Sequence[Mapping[str, Any]] | None,
-        more: TrainOptions,
-    ) -> Flow[Submitted]:
-        """Submit a training."""
-        members, key = options.split_options(more)
-        inline = {} if rows is None else {"rows": list(rows)}
-        return self.create(
-            "train-model", {**options.dataset_member(dataset), **inline, "target": target, **members}, key
-        )
-
     def predict(
-        self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: str | None
+        self, texts: Sequence[str] | None, instances: Sequence[Instance] | None, model: AnyModel | None
     ) -> Flow[Predictions]:
         """Predict and wait. If the server stops waiting, wait for its job instead."""
-        body = {**options.row_members(texts, instances), **({} if model is None else {"model": model})}
+        body = options.row_members(texts, instances)
+        if model is not None:
+            body["model"] = model_reference(model)
         request = replace(json_request("POST", "/predict", body, {}), read_seconds=PREDICT_SECONDS)
         retry_state = self._exchange.retry_state()
         while True:
@@ -104,48 +89,17 @@ class Core:
             else:
                 return parse_json(Predictions.parse, response)
 
-    def upload(self, path: str | Path, name: str | None, more: UploadOptions) -> Flow[Dataset]:
-        """Upload a file, without retries."""
-        path = Path(path)
-        media_type = _MEDIA_TYPES.get(path.suffix.lower())
-        if media_type is None:
-            suffixes = ", ".join(_MEDIA_TYPES)
-            raise ValueError(f"{path.name} is not a dataset file: its name must end in {suffixes}")
-        request = Request(
-            "POST",
-            "/datasets",
-            params={"name": name or path.name, **options.upload_params(more)},
-            headers={"content-type": media_type},
-            file=path,
-            read_seconds=UPLOAD_SECONDS,
-        )
-        response = yield from self._exchange.once(request)
-        return parse_json(Dataset.parse, response)
-
-    def datasets(self, page_size: int) -> Flow[None]:
-        """Emit datasets, newest first."""
-        return self._exchange.pages("/datasets", Dataset.parse, page_size)
-
-    def models(self, page_size: int) -> Flow[None]:
-        """Emit models, newest first."""
-        return self._exchange.pages("/models", Model.parse, page_size)
-
     def quotas(self) -> Flow[Quotas]:
         """Fetch the quotas of the user."""
         return self._exchange.read(Quotas.parse, Request("GET", "/users/me/quotas"))
 
-    def create(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
-        """Create a job of any kind. All attempts send one idempotency key, so that they create one job."""
-        key = idempotency_key or str(uuid4())
-        if not (key.isascii() and key.isprintable()):
-            raise ValueError("an idempotency key may only have printable ASCII characters")
-        request = json_request("POST", f"/jobs/{quote(path, safe='')}", body, {"idempotency-key": key})
-        response = yield from self._exchange.ask(request)
-        return parse_json(lambda document: _submitted(document, response), response)
+    def create(self, kind: str, body: Mapping[str, Any], idempotency_key: str | None) -> Flow[Submitted]:
+        """Create a job of any kind, by its path."""
+        return create_job(self._exchange, kind, body, idempotency_key)
 
     def job(self, job: AnyJob) -> Flow[Job]:
         """Fetch a job."""
-        return self._exchange.read(Job.parse, Request("GET", _path(job)))
+        return self._exchange.read(Job.parse, Request("GET", job_path(job)))
 
     def jobs(self, filters: JobFilters, page_size: int) -> Flow[None]:
         """Emit jobs, newest first; fetch pages as needed."""
@@ -153,33 +107,11 @@ class Core:
 
     def wait(self, job: AnyJob, timeout: float | None) -> Flow[Job]:
         """Return the job once it has ended. Raises WaitTimeout."""
-        deadline = NEVER if timeout is None else monotonic() + timeout
-        while True:
-            asked_at = monotonic()
-            left = max(0.0, deadline - asked_at)
-            hold = min(HOLD_SECONDS, left)
-            latest = yield from self._exchange.read(
-                Job.parse,
-                Request(
-                    "GET",
-                    _path(job),
-                    params={"wait": f"{hold:.3f}"},
-                    read_seconds=hold + self.retry_config.request_seconds,
-                ),
-                self._exchange.retry_state(min(left, self.retry_config.away_seconds)),
-            )
-            if latest.is_final:
-                return latest
-            now = monotonic()
-            if now >= deadline:
-                raise WaitTimeout(latest)
-            if now - asked_at < hold / 2:
-                # An early response: the server is stopping, and its successor may not be up yet.
-                yield Pause(min(self.retry_config.first_pause_seconds, deadline - now))
+        return wait(self._exchange, job, timeout)
 
     def follow(self, job: AnyJob, after: int, on_interruption: OnInterruption | None) -> Flow[None]:
         """Emit the events of a job after a number, until the last one."""
-        return Following(self._exchange, _path(job), after=after, on_interruption=on_interruption).run()
+        return Following(self._exchange, job_path(job), after=after, on_interruption=on_interruption).run()
 
     def events(self, job: AnyJob, after: int) -> Flow[None]:
         """Emit the events so far, after a number."""
@@ -188,7 +120,7 @@ class Core:
                 lambda page: ([Event.parse(item) for item in page["items"]], last_seq_of(page)),
                 Request(
                     "GET",
-                    f"{_path(job)}/events",
+                    f"{job_path(job)}/events",
                     params={"after": str(after), "limit": str(EVENT_PAGE_SIZE)},
                 ),
             )
@@ -198,19 +130,20 @@ class Core:
                 return
             after = found[-1].seq
 
-    def results(self, job: AnyJob) -> Flow[None]:
+    def results(self, job: AnyJob, include_input: bool) -> Flow[None]:
         """Emit the result rows so far."""
-        return downloading.rows(self._exchange, _path(job))
+        return downloading.rows(self._exchange, job_path(job), include_input=include_input)
 
-    def export(self, job: AnyJob, format: Format) -> Flow[None]:
+    def export(self, job: AnyJob, format: Format, include_input: bool) -> Flow[None]:
         """Emit the result rows so far as bytes of a file."""
-        return downloading.pieces(self._exchange, _path(job), downloading.MEDIA_TYPES[format])
+        media_type = downloading.MEDIA_TYPES[format]
+        return downloading.pieces(self._exchange, job_path(job), media_type, include_input=include_input)
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
         """Cancel a job. It is not an error if an attempt whose response was lost has already cancelled it."""
         retry_state = self._exchange.retry_state()
         try:
-            response = yield from self._exchange.ask(Request("POST", f"{_path(job)}/cancel"), retry_state)
+            response = yield from self._exchange.ask(Request("POST", f"{job_path(job)}/cancel"), retry_state)
         except BadRequest as error:
             if not retry_state.failures or error.code != "job_already_finished":
                 raise
@@ -223,7 +156,7 @@ class Core:
     def retry(self, job: AnyJob, from_start: bool) -> Flow[Job]:
         """Retry a job once: after a lost response, the event log shows whether the request was applied."""
         before = yield from self._last_seq(job)
-        request = json_request("POST", f"{_path(job)}/retry", {"from_start": from_start}, {})
+        request = json_request("POST", f"{job_path(job)}/retry", {"from_start": from_start}, {})
         retry_state = self._exchange.retry_state()
         while True:
             try:
@@ -237,7 +170,15 @@ class Core:
 
     def explain(self, job: AnyJob) -> Flow[Explanation]:
         """Fetch the explanation of a job."""
-        return self._exchange.read(Explanation.parse, Request("GET", f"{_path(job)}/explain"))
+        return self._exchange.read(Explanation.parse, Request("GET", f"{job_path(job)}/explain"))
+
+    def profile(self, job: AnyJob, attempt: int | None) -> Flow[Profile]:
+        """Fetch the profile of an attempt."""
+        return profiles.profile(self._exchange, job_path(job), attempt)
+
+    def stacks(self, job: AnyJob, attempt: int | None) -> Flow[str]:
+        """Fetch the stacks of a profile."""
+        return profiles.stacks(self._exchange, job_path(job), attempt)
 
     def _late_predictions(self, job: str) -> Flow[Predictions]:
         """Wait for a prediction that took longer, and return it as `predict` does."""
@@ -251,7 +192,7 @@ class Core:
             )
         page = yield from self._exchange.read(
             lambda page: [Row.parse(item) for item in page["items"]],
-            Request("GET", f"{_path(job)}/results", params={"limit": "100"}),
+            Request("GET", f"{job_path(job)}/results", params={"limit": "100"}),
         )
         return Predictions(
             predictions=[row.prediction for row in page],
@@ -262,20 +203,13 @@ class Core:
         )
 
     def _last_seq(self, job: AnyJob) -> Flow[int]:
-        return self._exchange.read(last_seq_of, Request("GET", f"{_path(job)}/events", params={"limit": "1"}))
+        return self._exchange.read(
+            last_seq_of, Request("GET", f"{job_path(job)}/events", params={"limit": "1"})
+        )
 
     def _was_retried(self, job: AnyJob, before: int) -> Flow[bool]:
         # The only event that can follow the end of a job.
         return self._exchange.read(
             lambda page: any(item["type"] == "retried" for item in page["items"]),
-            Request("GET", f"{_path(job)}/events", params={"after": str(before), "limit": "1"}),
+            Request("GET", f"{job_path(job)}/events", params={"after": str(before), "limit": "1"}),
         )
-
-
-def _path(job: AnyJob) -> str:
-    return f"/jobs/{quote(job_id(job), safe='')}"
-
-
-def _submitted(document: Mapping[str, Any], response: Response) -> Submitted:
-    is_replay = response.headers.get("idempotent-replayed") == "true"
-    return Submitted(document["job_id"], document["status"], is_replay, document)

@@ -1,10 +1,9 @@
-"""Rows, datasets and models as frozen dataclasses; `raw` has the server's whole document."""
+"""Rows and predictions as frozen dataclasses; `raw` has the server's whole document."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +24,8 @@ class RowError:
 class Row:
     """The result of one input row: a prediction or an error. `id` is the row's own id, if it has one.
 
+    `input` is the row itself, if it was asked for.
+
     >>> row = next(client.results(job))
     >>> row.index, row.prediction["label"]
     (0, 'positive')
@@ -36,6 +37,7 @@ class Row:
     raw: Mapping[str, Any] = field(repr=False, compare=False)
     id: Any = None
     error: RowError | None = None
+    input: Any = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Row":
@@ -49,6 +51,7 @@ class Row:
             raw=document,
             id=document.get("id"),
             error=None if error is None else RowError.parse({"index": index, **error}),
+            input=document.get("input"),
         )
 
 
@@ -77,82 +80,6 @@ class Predictions:
             job_id=document["job_id"],
             raw=document,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """An uploaded file of rows. `columns` maps column names to types.
-
-    >>> dataset = client.upload("reviews.csv")
-    >>> dataset.rows, dataset.columns
-    (2, {'id': 'integer', 'review': 'text'})
-    """
-
-    id: str
-    name: str
-    format: str
-    rows: int
-    bytes: int
-    columns: Mapping[str, str]
-    sha256: str | None
-    created_at: datetime | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> "Dataset":
-        """Parse the JSON document."""
-        return cls(
-            id=document["dataset_id"],
-            name=document["name"],
-            format=document.get("format", ""),
-            rows=int(document["rows"]),
-            bytes=int(document.get("bytes", 0)),
-            columns={column["name"]: column["type"] for column in document.get("columns") or ()},
-            sha256=document.get("sha256"),
-            created_at=instant(document, "created_at"),
-            raw=document,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that you can predict with. `reference` names it with its owner: the latest version.
-
-    >>> [model.name for model in client.models()]
-    ['sentiment']
-    """
-
-    name: str
-    owner: str | None
-    reference: str
-    latest_version: int | None
-    aliases: Mapping[str, int]
-    visibility: str | None
-    created_at: datetime | None
-    raw: Mapping[str, Any] = field(repr=False, compare=False)
-
-    @classmethod
-    def parse(cls, document: Mapping[str, Any]) -> "Model":
-        """Parse the JSON document."""
-        return cls(
-            name=document["name"],
-            owner=document.get("owner"),
-            reference=document.get("reference", document["name"]),
-            latest_version=document.get("latest_version"),
-            aliases=document.get("aliases") or {},
-            visibility=document.get("visibility"),
-            created_at=instant(document, "created_at"),
-            raw=document,
-        )
-
-
-AnyDataset = str | UUID | Dataset
-"""A dataset or its id."""
-
-
-def dataset_id(dataset: AnyDataset) -> str:
-    """The id of a dataset."""
-    return dataset.id if isinstance(dataset, Dataset) else str(dataset)
 
 
 def instant(document: Mapping[str, Any], name: str) -> datetime | None:

@@ -1,7 +1,9 @@
-"""Downloads results as a stream, over any number of connections."""
+"""Downloads results and files as a stream, over any number of connections."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from app.client import steps
@@ -18,19 +20,53 @@ MEDIA_TYPES: Final = {
 }
 
 
-def rows(exchange: Exchange, path: str) -> Flow[None]:
+def rows(exchange: Exchange, path: str, *, include_input: bool) -> Flow[None]:
     """Emit the rows of a job's results."""
-    return _download(exchange, path, NDJSON, _Rows().feed)
+    return _download(exchange, _request(path, NDJSON, include_input), _Rows().feed)
 
 
-def pieces(exchange: Exchange, path: str, media_type: str) -> Flow[None]:
+def pieces(exchange: Exchange, path: str, media_type: str, *, include_input: bool) -> Flow[None]:
     """Emit the bytes of a job's results in chunks of any size."""
-    return _download(exchange, path, media_type, lambda chunk: (chunk,))
+    return _download(exchange, _request(path, media_type, include_input), lambda chunk: (chunk,))
 
 
-def _download(
-    exchange: Exchange, path: str, media_type: str, read: Callable[[bytes], Iterable[Any]]
-) -> Flow[None]:
+def file(exchange: Exchange, request: Request) -> Flow[None]:
+    """Emit the bytes of a stored file in chunks of any size.
+
+    After a lost connection the client requests the rest of the same version (`Range`, `If-Range`).
+    """
+    retry_state = exchange.retry_state(exchange.retry_config.away_seconds)
+    headers = {"accept": "*/*", "accept-encoding": "identity"}  # ranges count the bytes of the file itself
+    position = 0
+    etag = ""
+    while True:
+        try:
+            response = yield from exchange.open_once(replace(request, headers=headers))
+            if position and response.status != HTTPStatus.PARTIAL_CONTENT:
+                raise UnexpectedResponse("The file changed during the download: download it again.")
+            etag = response.headers.get("etag", "")
+            while chunk := (yield from steps.read()):
+                position += len(chunk)
+                retry_state.progressed()
+                yield Emit(chunk)
+        except HeadraceError as error:
+            yield Pause(retry_state.pause_seconds(error))
+            if position:
+                headers |= {"range": f"bytes={position}-", "if-range": etag}
+            continue
+        return
+
+
+def _request(path: str, media_type: str, include_input: bool) -> Request:
+    return Request(
+        "GET",
+        f"{path}/results",
+        params={"include": "input"} if include_input else {},
+        headers={"accept": media_type},
+    )
+
+
+def _download(exchange: Exchange, request: Request, read: Callable[[bytes], Iterable[Any]]) -> Flow[None]:
     """Emit what `read` makes of the bytes of a job's results.
 
     Results never change and always come in the same order. After a lost connection the client requests them
@@ -38,7 +74,7 @@ def _download(
     the retries, so a connection that always breaks at the same byte ends with an error. The table of a
     running job changes as rows are added: its ETag then differs, and the download cannot be resumed.
     """
-    request = Request("GET", f"{path}/results", headers={"accept": media_type})
+    media_type = request.headers["accept"]
     retry_state = exchange.retry_state(exchange.retry_config.away_seconds)
     position = 0
     etag: str | None = None

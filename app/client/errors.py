@@ -143,6 +143,10 @@ _BY_STATUS: Final[dict[int, type[HeadraceError]]] = {
 }
 
 
+_PERMANENT: Final = frozenset({"mail_not_configured"})
+"""Codes of 503 responses that no retry changes."""
+
+
 def raise_for_status(response: Response) -> None:
     """Raise the error of a response whose status is not 2xx."""
     if not 200 <= response.status < 300:
@@ -152,7 +156,7 @@ def raise_for_status(response: Response) -> None:
 def from_response(response: Response) -> HeadraceError:
     """The error of a response, which may also be the HTML page of a proxy."""
     problem = _problem(response)
-    kind = _BY_STATUS.get(response.status)
+    kind = None if problem.get("code") in _PERMANENT else _BY_STATUS.get(response.status)
     if kind is None:
         kind = (
             ServerError

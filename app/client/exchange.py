@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from app.client import errors, steps
-from app.client.errors import HeadraceError, UnexpectedResponse
+from app.client.errors import HeadraceError, NotFound, UnexpectedResponse
 from app.client.retry import RetryConfig, RetryState
 from app.client.session import Session
 from app.client.steps import Ask, Emit, Flow, Pause, Request, Response
@@ -40,6 +40,15 @@ class Exchange:
         """Send an idempotent request, retry it, and return its parsed JSON."""
         response = yield from self.ask(request, retry_state)
         return parse_json(parse, response)
+
+    def delete(self, request: Request) -> Flow[None]:
+        """Delete something. It is no error if an attempt whose response was lost has deleted it."""
+        retry_state = self.retry_state()
+        try:
+            yield from self.ask(request, retry_state)
+        except NotFound:
+            if not retry_state.failures:
+                raise
 
     def persist(self, attempt: Callable[[], Flow[T]], retry_state: RetryState | None = None) -> Flow[T]:
         """Repeat an attempt with pauses until it succeeds or the retry state gives up."""

@@ -3,12 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
-from app.client.data import AnyDataset, dataset_id
+from app.client import dataset_values
+from app.client.dataset_values import AnyDataset
+from app.client.model_values import AnyModel, Model, ModelVersion, model_reference
 
 Priority = Literal["low", "normal", "high", "critical"]
 Format = Literal["ndjson", "csv", "parquet"]
+FileFormat = Literal["csv", "jsonl", "parquet"]
+"""Format of a file to upload."""
 Task = Literal["auto", "classification", "regression"]
 Declared = Literal["number", "category", "text", "boolean", "timestamp", "id", "ignore"]
 """Type of a column."""
@@ -27,18 +31,35 @@ class JobOptions(TypedDict, total=False):
     run_at: datetime
     delay_seconds: float
     expires_in_seconds: int
+    profile: bool
     metadata: Mapping[str, str]
     idempotency_key: str
 
 
-class SubmitOptions(JobOptions, total=False):
-    """Options of a prediction job, apart from its rows."""
+class RowOptions(JobOptions, total=False):
+    """Options of every job that runs a model over rows."""
 
-    model: str
     batch_size: int
     column: str
     id_column: str
     max_row_errors: int
+
+
+class SubmitOptions(RowOptions, total=False):
+    """Options of a prediction job, apart from its rows."""
+
+    model: AnyModel
+
+
+class EvaluateOptions(RowOptions, total=False):
+    """Options of an evaluation, apart from its model, its rows and its target."""
+
+
+class PromoteOptions(TypedDict):
+    """The alias that a trained version takes if it beats the version that has it."""
+
+    alias: str
+    metric: NotRequired[str]
 
 
 class TrainOptions(JobOptions, total=False):
@@ -49,15 +70,20 @@ class TrainOptions(JobOptions, total=False):
     algorithm: str
     params: Mapping[str, Any]
     epochs: int
+    split: Mapping[str, Any]
     validation_fraction: float
+    test_fraction: float
     seed: int
     model: str
     columns: Mapping[str, Declared]
+    held_out_dataset: str
+    promote: PromoteOptions
 
 
 class UploadOptions(TypedDict, total=False):
-    """How to read a file; the server detects the rest."""
+    """How to read a file; the server detects the rest. The name of the file says its format."""
 
+    format: FileFormat
     delimiter: str
     encoding: str
     null_values: Sequence[str]
@@ -71,9 +97,11 @@ class JobFilters(TypedDict, total=False):
     kind: str
     queue: str
     model: str
+    schedule_id: str
     metadata: Mapping[str, str]
     created_after: datetime
     created_before: datetime
+    group_id: str
 
 
 def split_options(options: JobOptions) -> tuple[dict[str, Any], str | None]:
@@ -82,12 +110,14 @@ def split_options(options: JobOptions) -> tuple[dict[str, Any], str | None]:
     key = members.pop("idempotency_key", None)
     if isinstance(run_at := members.get("run_at"), datetime):
         members["run_at"] = _format(run_at)
+    if isinstance(model := members.get("model"), Model | ModelVersion):
+        members["model"] = model_reference(model)
     return members, key
 
 
 def dataset_member(dataset: AnyDataset | None) -> dict[str, str]:
     """The member of a body that names a dataset, if any."""
-    return {} if dataset is None else {"dataset_id": dataset_id(dataset)}
+    return {} if dataset is None else dataset_values.dataset_member(dataset)
 
 
 def row_members(texts: Sequence[str] | None, instances: Sequence[Instance] | None) -> dict[str, Any]:

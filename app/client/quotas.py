@@ -31,6 +31,8 @@ class Quotas:
     stored_bytes: Quota
     model_bytes: Quota
     streams: Quota
+    schedules: Quota
+    subscriptions: Quota
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -42,5 +44,7 @@ class Quotas:
             stored_bytes=Quota.parse(document["stored_bytes"]),
             model_bytes=Quota.parse(document["model_bytes"]),
             streams=Quota.parse(document["streams"]),
+            schedules=Quota.parse(document["schedules"]),
+            subscriptions=Quota.parse(document["subscriptions"]),
             raw=document,
         )

@@ -1,6 +1,6 @@
 """Jobs, events and explanations as frozen dataclasses; `raw` has the server's whole document."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -79,6 +79,9 @@ class Job:
     result: Mapping[str, Any] | None
     error: JobError | None
     group_id: str | None
+    dataset_id: str | None
+    schedule_id: str | None
+    fire_at: datetime | None
     metadata: Mapping[str, str]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -86,6 +89,11 @@ class Job:
     def is_final(self) -> bool:
         """Whether the job has ended: completed, failed or cancelled."""
         return self.status in FINAL
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the result warns of: about the data of a training, or inputs that differ from it."""
+        return _warnings(self.result)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Job":
@@ -113,6 +121,9 @@ class Job:
             result=document.get("result"),
             error=_error(document),
             group_id=document.get("group_id"),
+            dataset_id=document.get("dataset_id"),
+            schedule_id=document.get("schedule_id"),
+            fire_at=instant(document, "fire_at"),
             metadata=document.get("metadata") or {},
             raw=document,
         )
@@ -150,6 +161,11 @@ class Event:
     def is_final(self) -> bool:
         """Whether the job ended with this event; only a retry adds events after it."""
         return self.type in FINAL
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What the result warns of; empty before the end."""
+        return _warnings(self.result)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Event":
@@ -222,3 +238,7 @@ def job_id(job: AnyJob) -> str:
 def _error(document: Mapping[str, Any]) -> JobError | None:
     error = document.get("error")
     return None if error is None else JobError.parse(error)
+
+
+def _warnings(result: Mapping[str, Any] | None) -> Sequence[str]:
+    return tuple((result or {}).get("warnings") or ())

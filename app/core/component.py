@@ -8,4 +8,5 @@ class Component(StrEnum):
 
     API = "api"
     WORKER = "worker"
+    NOTIFY = "notify"
     CLI = "cli"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from app.core import email_addresses
 from app.core.errors import ConfigurationError
 from app.core.sandbox.permissions import Permission
 
@@ -32,7 +33,15 @@ QUEUE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+(?:%[A-Za-z0-9._-]+)?")
+_SMTP_HOST = r"^[A-Za-z0-9._:-]+$"
+_MAIL_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]*[a-z0-9]")
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_PUBLIC_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
+)
+_LOOPBACK = ("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")
+# Link-local addresses, which cloud metadata services have, and another way to write IPv4 addresses.
+_NEVER_REACHED = ("169.254.0.0/16", "fe80::/10", "::ffff:0:0/96")
 # The value is printable ASCII without quotes, commas, semicolons and backslashes.
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+ *=[ !#-+\--:<-\[\]-~]*", re.ASCII)
 
@@ -48,6 +57,14 @@ class DocsAccess(StrEnum):
     OFF = "off"
 
 
+class SmtpSecurity(StrEnum):
+    """How the connection to the SMTP server is encrypted."""
+
+    STARTTLS = "starttls"
+    TLS = "tls"
+    NONE = "none"
+
+
 class Environment(StrEnum):
     """Deployment environment. `production` selects JSON logs and requires a `SECRET_KEY`."""
 
@@ -61,6 +78,13 @@ class Registration(StrEnum):
     OPEN = "open"
     CLOSED = "closed"
     INVITATION = "invitation"
+
+
+class ClaimOrder(StrEnum):
+    """Whose job a worker claims next: users take turns, or the first job by priority and due time."""
+
+    TURNS = "turns"
+    PRIORITY = "priority"
 
 
 def _check_url(value: str, *schemes: str) -> str:
@@ -101,6 +125,27 @@ def _check_root_path(value: str) -> str:
     return path
 
 
+def _check_public_url(value: str) -> str:
+    """Return the URL without a slash at its end. Raises ValueError."""
+    url = value.rstrip("/")
+    if not _PUBLIC_URL.fullmatch(url) or not _has_valid_port(url):
+        raise ValueError("must be a URL such as https://ml.example.com/headrace")
+    return url
+
+
+def _overlaps(network: IPv4Network | IPv6Network, names: tuple[str, ...]) -> bool:
+    """Whether a network has an address in common with any of these."""
+    others = (ip_network(name) for name in names)
+    return any(network.version == other.version and network.overlaps(other) for other in others)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _check_collector(value: str) -> str:
     _check_url(value, "http", "https")
     parts = urlsplit(value)
@@ -117,8 +162,27 @@ def _check_headers(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_mail_domain(value: str) -> str:
+    """Return the domain in lower case; `*` stands for any. Raises ValueError."""
+    domain = value.lower()
+    if domain != "*" and not _MAIL_DOMAIN.fullmatch(domain):
+        raise ValueError("must list domains such as example.org, or * for any; write others as xn--…")
+    return domain
+
+
+def _check_mailbox(value: str) -> str:
+    try:
+        email_addresses.parse_mailbox(value)
+    except ValueError:
+        raise ValueError("must be an address such as Headrace <headrace@example.org>") from None
+    return value
+
+
 Origin = Annotated[str, AfterValidator(_check_origin)]
+MailDomain = Annotated[str, AfterValidator(_check_mail_domain)]
+Mailbox = Annotated[str, AfterValidator(_check_mailbox)]
 RootPath = Annotated[str, AfterValidator(_check_root_path)]
+PublicUrl = Annotated[str, AfterValidator(_check_public_url)]
 DatabaseUrl = Annotated[
     str, AfterValidator(lambda value: _check_url(value, "postgresql", "postgres", "postgresql+asyncpg"))
 ]
@@ -211,18 +275,38 @@ class Settings(BaseSettings):
     plugins: Annotated[tuple[str, ...], NoDecode] = ()
     max_active_jobs: int = Field(default=50_000, ge=1)
     max_running_jobs_per_user: int = Field(default=0, ge=0)
+    claim_order: ClaimOrder = ClaimOrder.TURNS
+    max_schedules: int = Field(default=1000, ge=0)
     max_job_seconds: int = Field(default=21_600, ge=1)
     max_job_attempts: int = Field(default=20, ge=1)
     max_job_priority: Literal["low", "normal", "high", "critical"] = "high"
     result_retention_seconds: int = Field(default=86_400, ge=1)
     job_retention_seconds: int = Field(default=30 * 86_400, ge=1)
+    profiling: bool = True
+    statistics_days: int = Field(default=400, ge=35, le=36_500)
     retry_base_seconds: float = Field(default=1.0, gt=0)
     retry_max_seconds: float = Field(default=300.0, gt=0)
 
+    # Notifications
+    public_url: Annotated[PublicUrl | None, EmptyIsNone] = None
+    deliver_notifications: bool = True
+    max_subscriptions: int = Field(default=20, ge=0)
+    webhook_allowed_networks: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # E-mail
+    smtp_host: Annotated[str | None, EmptyIsNone] = Field(default=None, pattern=_SMTP_HOST)
+    smtp_port: int = Field(default=587, ge=1, le=65_535)
+    smtp_security: SmtpSecurity = SmtpSecurity.STARTTLS
+    smtp_username: Annotated[SecretStr | None, EmptyIsNone] = None
+    smtp_password: Annotated[SecretStr | None, EmptyIsNone] = None
+    mail_from: Annotated[Mailbox | None, EmptyIsNone] = None
+    mail_allowed_domains: Annotated[tuple[MailDomain, ...], NoDecode] = ()
+
     # Workers
     worker_name: str | None = None
-    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default",)
+    worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", "emails")
     worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
+    worker_predict_slots: int = Field(default=1, ge=0, le=64)
     worker_port: int | None = Field(default=9000, ge=0, le=65_535)
     drain_seconds: float = Field(default=25.0, ge=0)
     worker_dir: Path | None = None
@@ -240,6 +324,8 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("worker_queues", "plugins", "allowed_origins", "trusted_proxies", "child_permissions"),
+        "webhook_allowed_networks",
+        "mail_allowed_domains",
         mode="before",
     )
     @classmethod
@@ -248,7 +334,7 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "webhook_allowed_networks")
     @classmethod
     def _check_networks(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         for name in names:
@@ -294,6 +380,35 @@ class Settings(BaseSettings):
         if self.lease_seconds < 3 * self.heartbeat_seconds:
             raise ValueError("LEASE_SECONDS must be at least three times HEARTBEAT_SECONDS")
         return self
+
+    @model_validator(mode="after")
+    def _check_webhook_networks(self) -> "Settings":
+        for network in map(ip_network, self.webhook_allowed_networks):
+            if _overlaps(network, _NEVER_REACHED):
+                raise ValueError("WEBHOOK_ALLOWED_NETWORKS must not include link-local addresses")
+            if self.is_production and _overlaps(network, _LOOPBACK):
+                raise ValueError("WEBHOOK_ALLOWED_NETWORKS must not include loopback addresses in production")
+        return self
+
+    @model_validator(mode="after")
+    def _check_mail(self) -> "Settings":
+        if self.smtp_host is None:
+            return self
+        if self.mail_from is None:
+            raise ValueError("MAIL_FROM must be set if SMTP_HOST is")
+        if (self.smtp_username is None) != (self.smtp_password is None):
+            raise ValueError("set both SMTP_USERNAME and SMTP_PASSWORD, or neither")
+        if self.smtp_security is SmtpSecurity.NONE and not _is_loopback(self.smtp_host):
+            if self.environment is Environment.PRODUCTION:
+                raise ValueError("SMTP_SECURITY=none is for development and for a server on this machine")
+            if self.smtp_password is not None:
+                raise ValueError("SMTP_SECURITY=none would send SMTP_PASSWORD unencrypted")
+        return self
+
+    @cached_property
+    def sends_mail(self) -> bool:
+        """Whether this process can send e-mail: an SMTP server is set."""
+        return self.smtp_host is not None
 
     @cached_property
     def is_production(self) -> bool:

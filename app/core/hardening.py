@@ -11,12 +11,22 @@ import os
 import re
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from app.core import prctl
 
 SECRETS: Final = frozenset(
-    {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY", "OTEL_EXPORTER_OTLP_HEADERS"}
+    {
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SECRET_KEY",
+        "PREVIOUS_SECRET_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "SMTP_USERNAME",
+        "SMTP_PASSWORD",
+    }
 )
 """Settings that hold secrets."""
 
@@ -76,6 +86,19 @@ def make_undumpable() -> None:
     resets the flag; `fork` keeps it.
     """
     prctl.call(prctl.SET_DUMPABLE, 0)
+
+
+@contextmanager
+def dumpable() -> Iterator[None]:
+    """Make this process dumpable during the body, so that it may open its own files in /proc.
+
+    Only for a process that holds no secrets yet.
+    """
+    prctl.call(prctl.SET_DUMPABLE, 1)
+    try:
+        yield
+    finally:
+        make_undumpable()
 
 
 def drop_capabilities() -> None:

@@ -202,6 +202,23 @@ STATISTICS_FOLDED_TIMESTAMP = OptionalGauge(
     "headrace_statistics_folded_timestamp_seconds", "Unix time up to which ended jobs are in the statistics."
 )
 
+DELIVERIES = Counter(
+    "headrace_deliveries",
+    "Tries of deliveries, by channel and outcome: delivered, retry, failed, dropped or put_back.",
+    ("channel", "outcome"),
+)
+DELIVERY_SECONDS = Histogram(
+    "headrace_delivery_seconds", "Duration of one try of a delivery, by channel.", ("channel",), buckets=_LONG
+)
+DELIVERY_OLDEST_SECONDS = Gauge(
+    "headrace_delivery_oldest_seconds",
+    "Time that the oldest delivery has been due, by channel, except of subscriptions that are held.",
+    ("channel",),
+)
+SUBSCRIPTIONS = Gauge(
+    "headrace_subscriptions", "Subscriptions, by channel and status.", ("channel", "status")
+)
+
 POSTGRES_UP = Gauge("headrace_postgres_up", "1 while Postgres answers this process, else 0.")
 POSTGRES_CONNECTIONS = Gauge(
     "headrace_postgres_pool_connections", "Connections of this process to Postgres, by state.", ("state",)
@@ -215,9 +232,21 @@ POSTGRES_ERRORS = Counter(
     ("reason",),
 )
 REDIS_UP = Gauge("headrace_redis_up", "1 while Redis is available to this process, else 0.")
+MAIL_UP = OptionalGauge(
+    "headrace_mail_up", "1 if the SMTP server was usable for the last message of this process, else 0."
+)
 SPANS_DROPPED = Counter(
     "headrace_spans_dropped", "Spans dropped: the queue was full, or the collector did not take them."
 )
+SCHEDULE_FIRINGS = Counter(
+    "headrace_schedule_firings", "Ticks of schedules, by what became of them.", ("outcome",)
+)
+SCHEDULE_LATENESS_SECONDS = Histogram(
+    "headrace_schedule_lateness_seconds",
+    "Time from a tick to its job, of ticks that were on time.",
+    buckets=_SHORT,
+)
+SCHEDULES = Gauge("headrace_schedules", "Schedules, by status.", ("status",))
 HINTS_REFUSED = Counter("headrace_hints_refused", "Hints rejected because their signature is invalid.")
 HINTS_DROPPED = Counter("headrace_hints_dropped", "Hints and wake tokens that could not be sent.")
 LOOP_LAST_SUCCESS = Gauge(

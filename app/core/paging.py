@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
@@ -12,6 +13,10 @@ from app.core.rows import Row
 
 PAGE_BYTES: Final = 4 * 1024 * 1024
 """A page ends before the item that would make it larger, but always has at least one item."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_INSTANT_BYTES: Final = 8
 
 Item = TypeVar("Item")
 AnyRow = TypeVar("AnyRow", bound=Row)
@@ -56,12 +61,54 @@ def to_page(rows: Sequence[AnyRow], limit: int, from_row: Callable[[AnyRow], Ite
 
 def encode_cursor(last_id: UUID) -> str:
     """Return the cursor of the page that follows the row with this id."""
-    return base64.urlsafe_b64encode(last_id.bytes).rstrip(b"=").decode()
+    return _encode(last_id.bytes)
 
 
 def decode_cursor(cursor: str) -> UUID:
     """Return the id in a cursor; raises InvalidCursor for one that the API never issued."""
     try:
-        return UUID(bytes=base64.urlsafe_b64decode(cursor + "=="))
+        return UUID(bytes=_decode(cursor))
+    except ValueError as error:
+        raise InvalidCursor from error
+
+
+def encode_instant(last: datetime) -> str:
+    """Return the cursor of the page that follows the row of this instant, in a list in order of instants."""
+    return _encode(((last - _EPOCH) // _MICROSECOND).to_bytes(_INSTANT_BYTES, signed=True))
+
+
+def decode_instant(cursor: str) -> datetime:
+    """Return the instant in a cursor; raises InvalidCursor for one that the API never issued."""
+    packed = _decode(cursor)
+    if len(packed) != _INSTANT_BYTES:
+        raise InvalidCursor
+    try:
+        return _EPOCH + int.from_bytes(packed, signed=True) * _MICROSECOND
+    except OverflowError as error:
+        raise InvalidCursor from error
+
+
+def encode_instant_and_id(last: datetime, last_id: UUID) -> str:
+    """Return the cursor of the page that follows a row, in a list in order of instants and ids."""
+    return _encode(((last - _EPOCH) // _MICROSECOND).to_bytes(_INSTANT_BYTES, signed=True) + last_id.bytes)
+
+
+def decode_instant_and_id(cursor: str) -> tuple[datetime, UUID]:
+    """Return the instant and the id in a cursor; raises InvalidCursor for one that was never issued."""
+    packed = _decode(cursor)
+    try:
+        last_id = UUID(bytes=packed[_INSTANT_BYTES:])
+        return _EPOCH + int.from_bytes(packed[:_INSTANT_BYTES], signed=True) * _MICROSECOND, last_id
+    except (OverflowError, ValueError) as error:
+        raise InvalidCursor from error
+
+
+def _encode(position: bytes) -> str:
+    return base64.urlsafe_b64encode(position).rstrip(b"=").decode()
+
+
+def _decode(cursor: str) -> bytes:
+    try:
+        return base64.urlsafe_b64decode(cursor + "==")
     except (binascii.Error, ValueError) as error:
         raise InvalidCursor from error

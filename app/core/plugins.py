@@ -10,7 +10,10 @@ from app.core.errors import ConfigurationError
 
 T = TypeVar("T")
 
-MODULES: Final = ("kinds", "completions", "handlers", "formats", "runtimes", "algorithms", "learners")
+MODULES: Final = (
+    *("kinds", "completions", "handlers", "formats", "runtimes", "algorithms", "learners"),
+    "channels",
+)
 """The modules of a plugin that Headrace looks for. Each has a mapping of the same name in capitals."""
 
 

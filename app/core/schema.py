@@ -51,10 +51,13 @@ def enum_check(column: str, enum: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({allowed})", name=column)
 
 
-def timestamp_column(*, nullable: bool = False, default_now: bool = False) -> Column[datetime]:
+def timestamp_column(
+    *, nullable: bool = False, default_now: bool = False, primary_key: bool = False
+) -> Column[datetime]:
     """Return a `timestamptz` column; with `default_now`, the database's `now()` is the default."""
     return Column(
         DateTime(timezone=True),
         nullable=nullable,
+        primary_key=primary_key,
         server_default=sqlalchemy.func.now() if default_now else None,
     )

@@ -1,4 +1,15 @@
-"""Text validation: which Python strings Postgres can store."""
+"""Text validation: which Python strings Postgres can store, and which are one line."""
+
+import unicodedata
+from typing import Final
+
+# Control characters, the separators of lines and paragraphs, and lone surrogates.
+_NOT_IN_A_LINE: Final = frozenset({"Cc", "Zl", "Zp", "Cs"})
+
+
+def is_one_line(text: str) -> bool:
+    """Whether the text has neither line breaks nor other control characters, so that a header can hold it."""
+    return not any(unicodedata.category(character) in _NOT_IN_A_LINE for character in text)
 
 
 def is_storable(text: str) -> bool:

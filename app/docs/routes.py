@@ -5,19 +5,21 @@ The pages load nothing from another host.
 """
 
 import asyncio
-import hashlib
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any, Final
 
 import msgspec
-from fastapi import APIRouter, FastAPI, Request, Response, status
+from fastapi import APIRouter, FastAPI, Request, Response
 
-from app.auth.deps import AccountReader
+from app.auth.deps import require
+from app.auth.permissions import Permission
 from app.core.config import DocsAccess
 from app.core.errors import NotFound
 from app.http import pages
-from app.http.conditional import Conditions, ConditionsDep, IfNoneMatchDep
+from app.http.conditional import Conditions, ConditionsDep
 from app.http.links import link, prefix
 from app.http.pages import PageFile
 
@@ -60,20 +62,16 @@ def docs_router(access: DocsAccess) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     if access is DocsAccess.OFF:
         return router
-    documents = _Documents()
-
-    async def get_document(request: Request, conditions: IfNoneMatchDep) -> Response:
-        """Serve the OpenAPI document."""
-        return await documents.respond(request.app, conditions, caching="no-cache")
-
-    async def get_document_signed_in(
-        request: Request, conditions: IfNoneMatchDep, _user: AccountReader
-    ) -> Response:
-        """Serve the OpenAPI document to a user."""
-        return await documents.respond(request.app, conditions, caching="private, no-cache")
-
     is_open = access is DocsAccess.OPEN
-    router.add_api_route("/openapi.json", get_document if is_open else get_document_signed_in)
+    document = _Document({"Cache-Control": "no-cache" if is_open else "private, no-cache"})
+
+    async def get_document(request: Request, conditions: ConditionsDep) -> Response:
+        """Serve the OpenAPI document."""
+        return await document.respond(request.app, conditions)
+
+    router.add_api_route(
+        "/openapi.json", get_document, dependencies=[] if is_open else [require(Permission.ACCOUNT_READ)]
+    )
     router.add_api_route("/docs", get_swagger_ui)
     router.add_api_route("/docs/{name}", get_docs_file)
     router.add_api_route("/redoc", get_redoc)
@@ -81,38 +79,35 @@ def docs_router(access: DocsAccess) -> APIRouter:
     return router
 
 
-class _Documents:
+class _Document:
     """The OpenAPI document, encoded once for each prefix that requests have."""
 
-    def __init__(self) -> None:
-        self._encoded: dict[str, tuple[bytes, str]] = {}
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = headers
+        self._files: dict[str, PageFile] = {}
+        self._turn = asyncio.Lock()
 
-    async def respond(self, app: FastAPI, conditions: Conditions, *, caching: str) -> Response:
+    async def respond(self, app: FastAPI, conditions: Conditions) -> Response:
         """Respond with the document under the prefix of the current request, or with 304."""
-        # Building it takes half a second; other requests are served meanwhile.
-        encoded = self._encoded.get(prefix())
-        if encoded is None:
-            encoded = await asyncio.to_thread(self._encode, app)
-        content, etag = encoded
-        headers = {"ETag": etag, "Cache-Control": caching}
-        if conditions.is_unchanged(etag):
-            return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(content, headers=headers, media_type="application/json")
+        async with self._turn:  # FastAPI's document is not safe to build twice at once
+            if prefix() not in self._files:
+                # Takes half a second; other requests are served meanwhile.
+                self._files[prefix()] = await asyncio.to_thread(self._encode, app)
+        return await self._files[prefix()].respond(conditions)
 
-    def _encode(self, app: FastAPI) -> tuple[bytes, str]:
+    def _encode(self, app: FastAPI) -> PageFile:
         content = msgspec.json.encode(located(app.openapi()))
-        encoded = self._encoded[prefix()] = (content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-        return encoded
+        return PageFile.of(content, "application/json", self._headers)
 
 
 async def get_swagger_ui(conditions: ConditionsDep) -> Response:
     """Serve the page of Swagger UI."""
-    return await _PAGES["swagger.html"].respond(conditions)
+    return await SWAGGER_UI.respond(conditions)
 
 
 async def get_redoc(conditions: ConditionsDep) -> Response:
     """Serve the page of ReDoc."""
-    return await _PAGES["redoc.html"].respond(conditions)
+    return await REDOC.respond(conditions)
 
 
 async def get_redoc_logo(conditions: ConditionsDep) -> Response:
@@ -154,10 +149,11 @@ def _located_scheme(scheme: dict[str, Any]) -> dict[str, Any]:
     return {**scheme, "flows": flows}
 
 
-_PAGES: Final = {
-    "swagger.html": PageFile.read(STATIC / "swagger.html", SWAGGER_HEADERS),
-    "redoc.html": PageFile.read(STATIC / "redoc.html", REDOC_HEADERS),
-}
+def _page(head: str, headers: Mapping[str, str]) -> PageFile:
+    """Put the scripts and style sheets of a viewer into the head of the page that both viewers have."""
+    page = Template((STATIC / "page.html").read_text())
+    content = page.substitute(head=(STATIC / head).read_text().rstrip())
+    return PageFile.of(content.encode(), pages.MEDIA_TYPES[".html"], headers)
 
 
 def _load() -> dict[str, PageFile]:
@@ -170,6 +166,9 @@ def _load() -> dict[str, PageFile]:
         found[served_as] = PageFile.read(path, SWAGGER_HEADERS)
     return found
 
+
+SWAGGER_UI: Final = _page("swagger-head.html", SWAGGER_HEADERS)
+REDOC: Final = _page("redoc-head.html", REDOC_HEADERS)
 
 # Read once at import: no name from a request ever reaches the file system.
 FILES: Final = _load()

@@ -31,7 +31,7 @@ class Conditions:
 
         `etag` is the tag of the current version. Raises PreconditionFailed if `If-Match` names others.
         """
-        if self.if_match is not None and not _names(self.if_match, etag):
+        if not is_expected(self.if_match, etag):
             raise PreconditionFailed(etag=etag)
         return self.if_none_match is not None and _names(self.if_none_match, etag, weakly=True)
 
@@ -43,6 +43,11 @@ class Conditions:
         if self.if_range is not None and self.if_range.strip() != etag:
             return None
         return self.range
+
+
+def is_expected(if_match: str | None, etag: str) -> bool:
+    """Whether `If-Match` is absent, or names the current version of something that exists."""
+    return if_match is None or _names(if_match, etag)
 
 
 def _names(header: str, etag: str, *, weakly: bool = False) -> bool:
@@ -59,16 +64,6 @@ def _names(header: str, etag: str, *, weakly: bool = False) -> bool:
 
 def _tags(header: str) -> Iterator[str]:
     return (found[0] for found in _TAG.finditer(header))
-
-
-async def get_if_none_match(
-    request: Request,
-    if_none_match: Annotated[
-        str | None, Header(description="`ETag` values, or `*`. Returns 304 if one is current.")
-    ] = None,
-) -> Conditions:
-    """Return the condition of a route that serves JSON: only `If-None-Match`."""
-    return Conditions(if_none_match=_join_header(request, "if-none-match"))
 
 
 async def get_conditions(
@@ -104,5 +99,4 @@ def _join_header(request: Request, name: str) -> str | None:
     return ", ".join(request.headers.getlist(name)) or None
 
 
-IfNoneMatchDep = Annotated[Conditions, Depends(get_if_none_match)]
 ConditionsDep = Annotated[Conditions, Depends(get_conditions)]

@@ -45,11 +45,7 @@ async def respond(
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     part = ranges.parse(conditions.requested_range(file.etag), file.size)
     start, end = part or (0, file.size)
-    headers |= {
-        **(content_headers or {}),
-        "Content-Length": str(end - start),
-        "X-Content-Type-Options": "nosniff",
-    }
+    headers |= {**(content_headers or {}), "Content-Length": str(end - start)}
     if part is not None:
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{file.size}"
     return StreamingResponse(

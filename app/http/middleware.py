@@ -29,8 +29,6 @@ CLIENT_GONE: Final = 499  # nginx's status for a client that disconnected before
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 _BODY: Final = "headrace.body"
-_PROBED: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})
-"""Probes and scrapes would be most of the log, so those that succeed are DEBUG records."""
 
 _USER: Final = "headrace.user"
 _HAS_WAITED: Final = "headrace.has_waited"
@@ -335,7 +333,8 @@ class _Exchange:
         method, route = scope["method"], scope.get("route")
         self._metrics.record(method, route, status, seconds, is_timed=_HAS_WAITED not in scope)
         template = path_of(route)
-        write = log.debug if status < 300 and template in _PROBED else log.info
+        # Probes and scrapes would be most of the log.
+        write = log.debug if status < 300 and template in problems.UNLIMITED else log.info
         write(
             "request",
             method=method,

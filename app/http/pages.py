@@ -42,9 +42,12 @@ class PageFile:
     @classmethod
     def read(cls, path: Readable, headers: Mapping[str, str]) -> "PageFile":
         """Read a file. Raises KeyError for a suffix that MEDIA_TYPES does not have."""
-        content = path.read_bytes()
+        return cls.of(path.read_bytes(), MEDIA_TYPES[PurePath(path.name).suffix or ".txt"], headers)
+
+    @classmethod
+    def of(cls, content: bytes, media_type: str, headers: Mapping[str, str]) -> "PageFile":
+        """Make a file of content that was put together."""
         etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
-        media_type = MEDIA_TYPES[PurePath(path.name).suffix or ".txt"]
         return cls(content, ServedFile(etag, len(content), media_type, headers))
 
     async def respond(self, conditions: Conditions) -> Response:

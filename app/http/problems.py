@@ -3,6 +3,7 @@
 No input is echoed: FastAPI's own response to an invalid body repeats it, passwords included.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from http import HTTPStatus
@@ -187,11 +188,19 @@ def _faults(errors: Sequence[Any]) -> list[dict[str, Any]]:
     return [
         {
             "loc": [_name(part) for part in error["loc"]],
-            "msg": _SILENT_MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, ")),
+            "msg": _message(error),
             "type": error["type"],
         }
         for error in errors[:MAX_FAULTS]
     ]
+
+
+def _message(error: Any) -> str:
+    message: str = _SILENT_MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
+    if error["type"] in ("too_long", "too_short") and isinstance(error.get("input"), str):
+        # pydantic counts items in optional text that has passed a validator of our own.
+        return re.sub(r"^Value (.*) item(s?) after validation", r"String \1 character\2", message)
+    return message
 
 
 def _name(part: str | int) -> str | int:

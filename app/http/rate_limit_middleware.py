@@ -41,9 +41,6 @@ class RateLimitMiddleware:
 
 async def _respond(scope: Scope, receive: Receive, send: Send, error: AppError) -> None:
     response = problems.error_response(scope, error)
-    if scope["type"] == "http":
-        await response(scope, receive, send)
-        return
-    headers = [*response.raw_headers, *headers_of(scope)]
-    await send({"type": "websocket.http.response.start", "status": response.status_code, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": response.body})
+    if scope["type"] == "websocket":  # `RequestMiddleware` adds them to responses over HTTP only
+        response.raw_headers.extend(headers_of(scope))
+    await response(scope, receive, send)

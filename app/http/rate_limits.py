@@ -109,7 +109,7 @@ class _Window:
         remaining = policy.limit - self.served
         if self.shared_remaining is not None and now < self.lease_ends_at:
             remaining = min(remaining, self.leased + self.shared_remaining)
-        return Standing(policy, max(0, remaining), math.ceil(self.ends_at - now))
+        return Standing(policy, max(0, remaining), _whole_seconds(self.ends_at - now))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +131,19 @@ class _SharedCounts(RedisStorage):
         )
         self._client = Redis(connection_pool=pool)
 
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Add to a count, which lasts `expiry` seconds from its first request, and return it."""
-        count, _ = await self._add(key, expiry, amount)
-        return count
-
     async def lease(self, item: RateLimitItem, client: str, requests: int) -> _Lease:
-        """Take up to this number of requests of a client, as many as are left."""
-        count, seconds = await self._add(item.key_for(client), item.get_expiry(), requests)
-        granted = min(requests, max(0, item.amount - (count - requests)))
-        return _Lease(granted, max(0, item.amount - count), seconds)
+        """Take up to this number of requests of a client, as many as are left.
 
-    async def _add(self, key: str, expiry: int, amount: int) -> tuple[int, float]:
-        name = self.bridge.prefixed_key(key)
+        The count lasts from the first request of a client to the end of its window.
+        """
+        key = self.bridge.prefixed_key(item.key_for(client))
         async with self._client.pipeline(transaction=True) as pipe:
-            pipe.set(name, 0, ex=expiry, nx=True)
-            pipe.incrby(name, amount)
-            pipe.pttl(name)
+            pipe.set(key, 0, ex=item.get_expiry(), nx=True)
+            pipe.incrby(key, requests)
+            pipe.pttl(key)
             _, count, milliseconds = await pipe.execute()
-        return int(count), int(milliseconds) / 1000
+        granted = min(requests, max(0, item.amount - (count - requests)))
+        return _Lease(granted, max(0, item.amount - count), milliseconds / 1000)
 
 
 class RequestRates:
@@ -215,7 +209,7 @@ class RequestRates:
         return window
 
     def _refuse(self, scope: Scope, policy: Policy, seconds: float) -> NoReturn:
-        wait = max(1, math.ceil(seconds))
+        wait = max(1, _whole_seconds(seconds))
         scope[_STANDING] = Standing(policy, 0, wait)
         raise RateLimited(limit=policy.limit, retry_after=wait)
 
@@ -257,6 +251,11 @@ class RequestRates:
             self._is_alone = False
             self._retry_at = -math.inf
             log.info("rate_limits_shared")
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Round up, but not what is only the error of a float: 60 seconds after now are often 60.00000000001."""
+    return math.ceil(round(seconds, 6))
 
 
 def headers_of(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.telemetry import TelemetryConfig
 
+from app.http.problems import UNLIMITED
+
 if TYPE_CHECKING:
     from app.core.tracing.provider import Tracing
 
-_NOT_TRACED: Final = ("/stream", "/metrics", "/health", "/health/live", "/health/ready", "/shutdown-status")
+_NOT_TRACED: Final = ("/stream", "/shutdown-status", *UNLIMITED)
 """Ends of paths, because `/api/v1` or the prefix of a proxy may come before."""
 
 _TRACEPARENT: Final = b"traceparent"

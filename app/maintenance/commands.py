@@ -14,8 +14,9 @@ _LOCK: Final = Statement("""
 INSERT INTO system_stats DEFAULT VALUES ON CONFLICT (is_current) DO UPDATE SET is_current = true
 RETURNING totals_at BETWEEN now() - :after::interval AND now()""")
 
-# How many jobs of each queue, kind and priority are due, delayed and running? Replaces what was stored, and
-# with `with_totals` also the dead letters by kind and the size of the database.
+# How many jobs of each queue, kind and priority are due, delayed and running, and how many schedules are
+# there of each status? Replaces what was stored, and with `with_totals` also the dead letters by kind and the
+# size of the database.
 # The clock is read after `written` and `totals`, because the row of their join is built before its columns.
 _MEASURE: Final = Statement("""
 WITH unfinished AS (
@@ -46,6 +47,9 @@ WITH unfinished AS (
     RETURNING 1
 ), written AS (
     SELECT count(*) AS rows FROM (SELECT 1 FROM gone UNION ALL SELECT 1 FROM changed) either
+), scheduled AS MATERIALIZED (
+    SELECT coalesce(jsonb_object_agg(status, schedules), '{}') AS by_status
+    FROM (SELECT status, count(*) AS schedules FROM schedules GROUP BY status) counted
 ), totals AS MATERIALIZED (
     SELECT coalesce(jsonb_object_agg(kind, jobs), '{}') AS dead_letters,
         pg_database_size(current_database()) AS database_bytes
@@ -58,10 +62,11 @@ WITH unfinished AS (
 UPDATE system_stats SET
     measured_at = now(),
     measured_seconds = extract(epoch FROM clock_timestamp() - now()),
+    schedules = scheduled.by_status,
     dead_letters = coalesce(t.dead_letters, system_stats.dead_letters),
     database_bytes = coalesce(t.database_bytes, system_stats.database_bytes),
     totals_at = CASE WHEN t.dead_letters IS NULL THEN totals_at ELSE now() END
-FROM written LEFT JOIN totals t ON true""")
+FROM written CROSS JOIN scheduled LEFT JOIN totals t ON true""")
 
 # Deletes datasets of a user.
 _DELETE_DATASETS: Final = Statement("""
@@ -70,7 +75,7 @@ DELETE FROM datasets WHERE id IN (
 RETURNING id""")
 
 # Deletes a user who was deleted long enough ago that no request from before is still running, if nothing of
-# theirs is left. What the triggers counted goes with them.
+# theirs is left. What the triggers counted goes with them, and their statistics; those of all users stay.
 _DELETE_USER: Final = Statement("""
 WITH gone AS (
     DELETE FROM users u WHERE u.id = :user_id AND u.deleted_at < now() - interval '1 minute'
@@ -78,9 +83,16 @@ WITH gone AS (
         AND NOT EXISTS (SELECT FROM job_groups WHERE owner_id = u.id)
         AND NOT EXISTS (SELECT FROM datasets WHERE owner_id = u.id)
         AND NOT EXISTS (SELECT FROM models WHERE owner_id = u.id)
+        AND NOT EXISTS (SELECT FROM subscriptions WHERE owner_id = u.id)
     RETURNING u.id
 ), counts AS (
     DELETE FROM stored_bytes s USING gone WHERE s.owner_id = gone.id
+), stats AS (
+    DELETE FROM job_stats s USING gone WHERE s.owner_id = gone.id
+), durations AS (
+    DELETE FROM job_durations d USING gone WHERE d.owner_id = gone.id
+), peaks AS (
+    DELETE FROM job_peaks p USING gone WHERE p.owner_id = gone.id
 )
 SELECT count(*) > 0 FROM gone""")
 

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic, perf_counter, time
 
@@ -14,6 +15,7 @@ from prometheus_client import Counter, Histogram
 from app.core import metrics
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable, StorageUnavailable
+from app.core.loops import LoopState
 from app.maintenance import locks
 
 log = structlog.get_logger(__name__)
@@ -51,6 +53,9 @@ class Loop:
     _rounds: dict[RoundResult, Counter] = field(init=False)
     _seconds: Histogram = field(init=False)
     _is_failing: bool = False
+    _round_count: int = field(default=0, init=False)
+    _failure_count: int = field(default=0, init=False)
+    _last_success_at: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         """Count the start as a success, which gives the loop time for its first round."""
@@ -62,6 +67,13 @@ class Loop:
     def is_healthy(self) -> bool:
         """Whether the last success is recent enough."""
         return self.clock() - self._succeeded_at < 10 * self.interval_seconds + 10
+
+    @property
+    def state(self) -> LoopState:
+        """How it is doing."""
+        return LoopState(
+            self.name, self.is_healthy, self._last_success_at, self._round_count, self._failure_count
+        )
 
     async def run_forever(self) -> None:
         """Perform the duty repeatedly, until cancelled."""
@@ -75,12 +87,15 @@ class Loop:
         result = await self._try_round()
         self._rounds[result].inc()
         self._seconds.observe(perf_counter() - started_at)
+        self._round_count += 1
         if result is RoundResult.FAILED:
+            self._failure_count += 1
             return
         if self._is_failing:
             self._is_failing = False
             log.info("maintenance_loop_recovered", loop=self.name)
         self._succeeded_at = self.clock()
+        self._last_success_at = datetime.now(UTC)
         metrics.LOOP_LAST_SUCCESS.labels(self.name).set(time())
 
     async def _try_round(self) -> RoundResult:

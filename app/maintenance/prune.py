@@ -9,6 +9,7 @@ from uuid import UUID
 import asyncpg
 import structlog
 
+from app.analytics import pruning as statistics
 from app.audit import commands as audit
 from app.auth import rate_limits
 from app.auth.api_keys import commands as api_keys
@@ -22,10 +23,15 @@ from app.jobs import commands as jobs
 from app.jobs.groups import commands as groups
 from app.jobs.results import files_prefix
 from app.jobs.workers import commands as workers
+from app.notifications import pruning as notifications
+from app.schedules import commands as schedules
 from app.streams import tickets
 
 JOBS_AT_ONCE: Final = 1000
 AUDIT_ENTRIES_AT_ONCE: Final = 10_000
+FIRINGS_AT_ONCE: Final = 10_000
+DELIVERIES_AT_ONCE: Final = 10_000
+STATISTICS_AT_ONCE: Final = 10_000
 FILES_AT_ONCE: Final = 1000
 IDEMPOTENCY_KEY_LIFETIME: Final = timedelta(hours=24)
 
@@ -49,6 +55,10 @@ class Prune:
         await jobs.release_keys(connection, IDEMPOTENCY_KEY_LIFETIME, limit=limit)
         await groups.release_keys(connection, IDEMPOTENCY_KEY_LIFETIME)
         await groups.delete_empty(connection, IDEMPOTENCY_KEY_LIFETIME, limit=limit)
+        await schedules.prune_firings(connection, retention, limit=FIRINGS_AT_ONCE)
+        await schedules.release_keys(connection, IDEMPOTENCY_KEY_LIFETIME)
+        await notifications.prune(connection, retention, limit=DELIVERIES_AT_ONCE)
+        await statistics.prune(connection, timedelta(days=settings.statistics_days), limit=STATISTICS_AT_ONCE)
         await tickets.prune(connection)
         await rate_limits.prune(connection)
         await sessions.prune(connection)

@@ -57,11 +57,13 @@ _ARTIFACTS: Final = Statement(
     "SELECT artifact_key AS key FROM model_versions WHERE artifact_key = ANY (:keys)"
 )
 
-# Which files do the batches and checkpoints of these jobs refer to?
+# Which files do the batches, checkpoints and attempts of these jobs refer to?
 _FILES_OF_JOBS: Final = Statement("""
 SELECT part_key AS key FROM job_batches WHERE job_id = ANY (:job_ids) AND part_key IS NOT NULL
 UNION ALL
-SELECT file ->> 'key' AS key FROM job_checkpoints WHERE job_id = ANY (:job_ids) AND file IS NOT NULL""")
+SELECT file ->> 'key' AS key FROM job_checkpoints WHERE job_id = ANY (:job_ids) AND file IS NOT NULL
+UNION ALL
+SELECT profile_key AS key FROM job_attempts WHERE job_id = ANY (:job_ids) AND profile_key IS NOT NULL""")
 
 # Which unfinished jobs does this user have, apart from those that are being cancelled?
 _UNFINISHED_JOBS: Final = Statement("""
@@ -130,7 +132,7 @@ async def artifacts(connection: asyncpg.Connection, keys: Collection[str]) -> se
 
 
 async def files_of_jobs(connection: asyncpg.Connection, job_ids: Collection[UUID]) -> set[str]:
-    """Return the storage keys that batches and checkpoints of the jobs refer to."""
+    """Return the storage keys that batches, checkpoints and attempts of the jobs refer to."""
     return {row["key"] for row in await _FILES_OF_JOBS.fetch(connection, job_ids=list(job_ids))}
 
 

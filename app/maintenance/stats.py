@@ -1,4 +1,7 @@
-"""Stats: measures the queues once for all processes, and learns which queues have a label of their own."""
+"""Stats: measures the queues once for all processes, and adds the attempts that ended to the statistics.
+
+It also learns which queues have a label of their own.
+"""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -7,6 +10,7 @@ from typing import Final
 
 import asyncpg
 
+from app.analytics.folding import Folding
 from app.core.metrics import MAX_QUEUES
 from app.jobs.counting import JobSeries
 from app.maintenance import commands, queries
@@ -17,6 +21,9 @@ INTERVAL: Final = timedelta(seconds=7)
 
 TOTALS_INTERVAL: Final = timedelta(minutes=1)
 """How often to count the dead letters and measure the database, which may take longer."""
+
+FOLD_SECONDS: Final = 0.5
+"""How long to catch up at most if the statistics are behind, before the next measurement."""
 
 REST: Final = 20.0
 """The next measurement starts no sooner than this many times the duration of the last: 5 % of the time."""
@@ -32,6 +39,7 @@ class StatsLoop(Loop):
     """Asks without a lock whether any process has measured recently, before it does so itself."""
 
     series: JobSeries = field(kw_only=True)
+    folding: Folding = field(default=Folding(), kw_only=True)  # frozen
     _rests_until: float = -inf
 
     async def _do_round(self) -> RoundResult:
@@ -44,6 +52,16 @@ class StatsLoop(Loop):
             return RoundResult.LEFT
         started = self.clock()
         try:
-            return await super()._do_round()
+            result = await super()._do_round()
+            if result is RoundResult.DONE:
+                await self._fold(until=self.clock() + FOLD_SECONDS)
+            return result
         finally:  # also after an error: one that takes long must not be repeated at once
             self._rests_until = self.clock() + REST * (self.clock() - started)
+
+    async def _fold(self, *, until: float) -> None:
+        """Fold in transactions of their own: if it fails, the measurement stays."""
+        is_behind = True
+        while is_behind and self.clock() < until:
+            async with self.database.transaction() as connection:
+                is_behind = await self.folding.fold(connection)

@@ -30,9 +30,9 @@ class QueueStats(SQLModel, table=True):
 class SystemStats(SQLModel, table=True):
     """The single row of numbers about the whole system.
 
-    The queues were measured at `measured_at`, which took `measured_seconds`. The dead letters by kind and the
-    size of the database were measured at `totals_at`. Jobs that ended before `folded_until` are in the
-    statistics; it is null while there are none.
+    The queues and the schedules by status were measured at `measured_at`, which took `measured_seconds`. The
+    dead letters by kind and the size of the database were measured at `totals_at`. Jobs that ended before
+    `folded_until` are in the statistics; it is null before the first fold.
     """
 
     __tablename__ = "system_stats"
@@ -45,6 +45,9 @@ class SystemStats(SQLModel, table=True):
     measured_seconds: float = Field(default=0.0, sa_column=Column(Double, nullable=False, server_default="0"))
     totals_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     dead_letters: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
+    )
+    schedules: dict[str, Any] = Field(
         default_factory=dict, sa_column=Column(JSONB, nullable=False, server_default="{}")
     )
     database_bytes: int | None = Field(default=None, sa_type=BigInteger)

@@ -24,17 +24,21 @@ from app.maintenance.prune import delete_files
 from app.models import commands as models
 from app.models import storage_keys
 from app.models.errors import ModelInUse
+from app.notifications import pruning as notifications
+from app.schedules import commands as schedules
 
 # Bounds the time of a round: the streams of all jobs of a user wait for open transactions.
 USERS_AT_ONCE: Final = 5
 JOBS_AT_ONCE: Final = 100
 OBJECTS_AT_ONCE: Final = 100
+FIRINGS_AT_ONCE: Final = 10_000
+DELIVERIES_AT_ONCE: Final = 1000
 
 log = structlog.get_logger(__name__)
 
 
 class UserRemoval:
-    """Removes the jobs, datasets and models of deleted users, and then the users."""
+    """Removes the schedules, jobs, datasets, models and subscriptions of deleted users, then the users."""
 
     def __init__(self, storage: Storage, hints: Hints, *, jobs_at_once: int = JOBS_AT_ONCE) -> None:
         self._storage = storage
@@ -51,12 +55,16 @@ class UserRemoval:
 
     async def _remove(self, unit: UnitOfWork, user_id: UUID, removed: "_Removed") -> None:
         connection = unit.connection
+        # First, so that they create no more jobs.
+        if not await schedules.delete_of_owner(connection, user_id, limit=FIRINGS_AT_ONCE):
+            return
         for job_id in await queries.jobs_to_cancel(connection, user_id, limit=self._jobs_at_once):
             await transitions.cancel(unit, job_id=job_id)
         removed.jobs |= await jobs.delete_ended(connection, user_id, limit=self._jobs_at_once)
-        # Jobs that still run may read them.
+        # Jobs that still run may read what follows, and write deliveries for subscriptions when they end.
         if await queries.has_unfinished_jobs(connection, user_id):
             return
+        await notifications.delete_of_owner(connection, user_id, limit=DELIVERIES_AT_ONCE)
         removed.datasets += await commands.delete_datasets(connection, user_id, limit=OBJECTS_AT_ONCE)
         for name in await queries.models(connection, user_id, limit=OBJECTS_AT_ONCE):
             try:

@@ -6,14 +6,16 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from app.analytics.deps import AnalyticsState
 from app.http.state import state_of
 from app.maintenance.maintenance import Maintenance
+from app.notifications.deps import NotificationsState
 from app.operations.schema_check import SchemaCheck
-from app.streams.deps import StreamsState
+from app.schedules.deps import SchedulesState
 
 
 @dataclass(frozen=True, kw_only=True)
-class OperationsState(StreamsState):
+class OperationsState(SchedulesState, NotificationsState, AnalyticsState):
     """The state of the process, with what health checks need."""
 
     maintenance: Maintenance

@@ -12,8 +12,11 @@ from app.core.errors import DatabaseUnavailable
 from app.core.exposition import Page
 from app.core.resources import Resources
 from app.jobs.states import Priority, Status
+from app.notifications.channels import registry
+from app.notifications.states import SubscriptionStatus
 from app.operations import queries
 from app.operations.queries import Sample
+from app.schedules.states import ScheduleStatus
 
 PROBE_SECONDS: Final = 1.0
 
@@ -24,6 +27,9 @@ _GAUGES: Final = {
     "queue_slots": metrics.QUEUE_SLOTS,
     "workers": metrics.WORKERS,
     "dead_letters": metrics.DEAD_LETTERS,
+    "schedules": metrics.SCHEDULES,
+    "delivery_oldest_seconds": metrics.DELIVERY_OLDEST_SECONDS,
+    "subscriptions": metrics.SUBSCRIPTIONS,
 }
 _WITHOUT_LABELS: Final = {
     "database_bytes": metrics.DATABASE_BYTES,
@@ -67,8 +73,14 @@ def show(samples: Iterable[Sample], kinds: Iterable[str]) -> None:
 
 
 def _known(kinds: Iterable[str], served: Iterable[str]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    for channel in registry.BUILT_IN:
+        yield "delivery_oldest_seconds", (channel,)
+        for subscription_status in SubscriptionStatus:
+            yield "subscriptions", (channel, subscription_status.value)
     for state in ("live", "draining", "lost"):
         yield "workers", (state,)
+    for status in ScheduleStatus:
+        yield "schedules", (status.value,)
     for kind in kinds:
         yield "dead_letters", (kind,)
         yield "jobs_active", (kind, Status.PENDING.value)

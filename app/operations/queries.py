@@ -10,30 +10,35 @@ import asyncpg
 from app.core.metrics import OTHER_QUEUE
 from app.core.rows import Row
 from app.core.sql import Statement
+from app.jobs import lane
+from app.jobs.queues.queries import BUSY_SLOTS
+from app.notifications.measuring import COUNT, OLDEST
+from app.notifications.taking import WAITING
 
 # What do the gauges about the whole system show? One row for each of their samples.
 # Queues without a label of their own are counted together. The numbers of `queue_stats` and `system_stats`
 # are as old as their last measurement; workers and slots are read now.
 _SAMPLES: Final = Statement(f"""
-WITH queued AS (
+WITH RECURSIVE {WAITING}, queued AS (
     SELECT CASE WHEN queue = ANY (:queues::text[]) THEN queue ELSE '{OTHER_QUEUE}' END AS queue,
         kind, priority, due, delayed, running, oldest_due_at
     FROM queue_stats
 ), fleet AS (
-    SELECT id, queues, slots,
+    SELECT id, queues, slots, predict_slots,
         CASE WHEN seen_at <= now() - :lease::interval THEN 'lost'
             WHEN stopping_at IS NOT NULL THEN 'draining' ELSE 'live' END AS state
     FROM workers
-), busy AS (
-    SELECT worker_id, count(*) AS slots FROM jobs WHERE status = 'running' GROUP BY worker_id
-), serving AS (
-    SELECT DISTINCT f.id, f.slots,
+), busy AS ({BUSY_SLOTS}), serving AS (
+    SELECT DISTINCT f.id,
+        f.slots + CASE WHEN name = '{lane.QUEUE}' THEN f.predict_slots ELSE 0 END AS slots,
+        CASE WHEN name = '{lane.QUEUE}' THEN b.slots + b.predict_slots ELSE b.slots END AS busy,
         CASE WHEN name = ANY (:queues::text[]) THEN name ELSE '{OTHER_QUEUE}' END AS queue
-    FROM fleet f CROSS JOIN unnest(f.queues) name WHERE f.state = 'live'
+    FROM fleet f CROSS JOIN unnest(f.queues) name LEFT JOIN busy b ON b.worker_id = f.id
+    WHERE f.state = 'live'
 ), served AS (
-    SELECT s.queue, sum(least(s.slots, coalesce(b.slots, 0))) AS busy,
-        sum(greatest(s.slots - coalesce(b.slots, 0), 0)) AS idle
-    FROM serving s LEFT JOIN busy b ON b.worker_id = s.id GROUP BY s.queue
+    SELECT queue, sum(least(slots, coalesce(busy, 0))) AS busy,
+        sum(greatest(slots - coalesce(busy, 0), 0)) AS idle
+    FROM serving GROUP BY queue
 )
 SELECT 'queue_jobs' AS gauge, ARRAY[q.queue, q.priority, s.state] AS labels, sum(s.jobs)::float8 AS value
 FROM queued q CROSS JOIN LATERAL (
@@ -56,6 +61,13 @@ SELECT 'workers', ARRAY[state], count(*)::float8 FROM fleet GROUP BY state
 UNION ALL
 SELECT 'dead_letters', ARRAY[d.key], d.value::float8
 FROM system_stats CROSS JOIN jsonb_each_text(dead_letters) d
+UNION ALL
+SELECT 'schedules', ARRAY[s.key], s.value::float8
+FROM system_stats CROSS JOIN jsonb_each_text(schedules) s
+UNION ALL
+SELECT 'delivery_oldest_seconds', ARRAY[o.channel], o.seconds FROM ({OLDEST}) o
+UNION ALL
+SELECT 'subscriptions', ARRAY[c.channel, c.status], c.subscriptions::float8 FROM ({COUNT}) c
 UNION ALL
 SELECT n.gauge, '{{}}', n.value
 FROM system_stats CROSS JOIN LATERAL (VALUES

@@ -19,6 +19,8 @@ from app.http.links import link
 from app.jobs.deps import KindsDep
 from app.jobs.queues import queries
 from app.jobs.workers import queries as workers
+from app.notifications.deliverer import Deliverer
+from app.notifications.deps import DelivererDep
 from app.operations import gauges
 from app.operations.deps import MaintenanceDep, SchemaCheckDep
 from app.streams.deps import HubDep
@@ -47,10 +49,15 @@ class Health(TypedDict):
 
 
 class ShutdownStatus(TypedDict):
-    """Whether the process is shutting down, and how many jobs are running."""
+    """Whether the process is shutting down, and how many jobs are running.
+
+    `accepting_new_tasks` and `active_tasks` are other names of the same values.
+    """
 
     accepting_new_jobs: bool
+    accepting_new_tasks: bool
     active_jobs: int | None
+    active_tasks: int | None
     shutdown_initiated: bool
 
 
@@ -111,7 +118,11 @@ async def ready(response: Response, hub: HubDep, schema: SchemaCheckDep) -> Live
     responses={503: {"model": Health, "description": "Postgres is unavailable or has not been migrated"}},
 )
 async def health(
-    response: Response, resources: ResourcesDep, maintenance: MaintenanceDep, schema: SchemaCheckDep
+    response: Response,
+    resources: ResourcesDep,
+    maintenance: MaintenanceDep,
+    deliverer: DelivererDep,
+    schema: SchemaCheckDep,
 ) -> Health:
     """Reports the health of each part.
 
@@ -123,7 +134,8 @@ async def health(
     )
     if workers is None:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    is_well = workers and is_redis_up and all(maintenance.health().values())
+    loops = maintenance.health() | _health_of(deliverer, resources)
+    is_well = workers and is_redis_up and all(loops.values())
     return Health(
         status=_status(workers, is_well=bool(is_well), is_outdated=is_outdated),
         version=VERSION,
@@ -132,7 +144,7 @@ async def health(
         workers=workers,
         # Every live worker has the built-in model loaded.
         model_loaded=bool(workers),
-        loops=maintenance.health(),
+        loops=loops,
     )
 
 
@@ -148,7 +160,11 @@ async def shutdown_status(resources: ResourcesDep, hub: HubDep) -> ShutdownStatu
     except (DatabaseUnavailable, TimeoutError):
         active = None
     return ShutdownStatus(
-        accepting_new_jobs=not hub.is_closed, active_jobs=active, shutdown_initiated=hub.is_closed
+        accepting_new_jobs=not hub.is_closed,
+        accepting_new_tasks=not hub.is_closed,
+        active_jobs=active,
+        active_tasks=active,
+        shutdown_initiated=hub.is_closed,
     )
 
 
@@ -163,6 +179,11 @@ async def read_metrics(request: Request, resources: ResourcesDep, kinds: KindsDe
         raise NotFound
     page = await gauges.read_metrics(resources, kinds, request.headers.get("accept", ""))
     return Response(page.body, media_type=page.content_type)
+
+
+def _health_of(deliverer: Deliverer, resources: Resources) -> dict[str, bool]:
+    """Whether the loop `deliver` succeeded recently, if it runs in this process."""
+    return {"deliver": deliverer.is_healthy} if resources.settings.deliver_notifications else {}
 
 
 def _status(workers: int | None, *, is_well: bool, is_outdated: bool) -> str:

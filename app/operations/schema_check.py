@@ -30,7 +30,7 @@ class SchemaCheck:
         self._database = database
         self._is_current = False
         self.is_outdated = False
-        """Whether the last check has found an older schema."""
+        """What the last check has returned."""
 
     async def check(self) -> bool:
         """Return whether the schema is older. If Postgres does not answer, it may be current."""
@@ -42,7 +42,8 @@ class SchemaCheck:
         except SchemaOutdated:
             revision = None
         except (DatabaseUnavailable, TimeoutError):
-            return self.is_outdated
+            self.is_outdated = False
+            return False
         self._is_current = revision is not None and revision >= needed_revision()
         self.is_outdated = not self._is_current
         return self.is_outdated

@@ -1,1 +1,1 @@
-"""Storage quotas: how many bytes each user stores, and may store."""
+"""Quotas: how much each user has, and may have."""

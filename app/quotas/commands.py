@@ -17,12 +17,15 @@ from app.quotas.values import OwnQuotas
 # Set all quotas of a user.
 _SET: Final = Statement("""
 INSERT INTO user_quotas
-    (user_id, max_active_jobs, max_running_jobs, max_stored_bytes, max_model_bytes, max_streams)
-VALUES (:user_id, :max_active_jobs, :max_running_jobs, :max_stored_bytes, :max_model_bytes, :max_streams)
+    (user_id, max_active_jobs, max_running_jobs, max_stored_bytes, max_model_bytes, max_streams,
+    max_schedules, max_subscriptions)
+VALUES (:user_id, :max_active_jobs, :max_running_jobs, :max_stored_bytes, :max_model_bytes, :max_streams,
+    :max_schedules, :max_subscriptions)
 ON CONFLICT (user_id) DO UPDATE SET
     max_active_jobs = excluded.max_active_jobs, max_running_jobs = excluded.max_running_jobs,
     max_stored_bytes = excluded.max_stored_bytes, max_model_bytes = excluded.max_model_bytes,
-    max_streams = excluded.max_streams""")
+    max_streams = excluded.max_streams, max_schedules = excluded.max_schedules,
+    max_subscriptions = excluded.max_subscriptions""")
 
 MANY_ROWS: Final = 16
 """Number of rows of a user above which they are replaced by their sum."""

@@ -8,38 +8,40 @@ import asyncpg
 from app.core.sql import Statement
 from app.quotas.values import OwnQuotas, Usage
 
-_OWN: Final = "q.max_active_jobs, q.max_running_jobs, q.max_stored_bytes, q.max_model_bytes, q.max_streams"
+_STORED_SUM: Final = "SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes WHERE owner_id = :owner_id"
+
+_MODEL_SUM: Final = """SELECT coalesce(sum(v.bytes), 0)::bigint
+FROM models m JOIN model_versions v ON v.model_id = m.id WHERE m.owner_id = :owner_id"""
+
+_OWN: Final = """
+SELECT q.max_active_jobs, q.max_running_jobs, q.max_stored_bytes, q.max_model_bytes, q.max_streams,
+    q.max_schedules, q.max_subscriptions
+FROM users u LEFT JOIN user_quotas q ON q.user_id = u.id
+WHERE u.id = :owner_id AND u.deleted_at IS NULL"""
 
 # The bytes that a user stores.
-_USED: Final = Statement(
-    "SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes WHERE owner_id = :owner_id"
-)
+_USED: Final = Statement(_STORED_SUM)
 
 # The bytes of a user's models.
-_MODEL_BYTES: Final = Statement("""
-SELECT coalesce(sum(v.bytes), 0)::bigint FROM models m JOIN model_versions v ON v.model_id = m.id
-WHERE m.owner_id = :owner_id""")
+_MODEL_BYTES: Final = Statement(_MODEL_SUM)
+
+# Which quotas are set for this user, if there is such a user?
+_GET: Final = Statement(_OWN)
 
 # Lock a user against other quota checks, and return the quotas that are set for the user, if there is such a
 # user. NO KEY: the lock that the foreign key of a new job takes on this row does not wait for it.
-_LOCK: Final = Statement(f"""
-SELECT {_OWN} FROM users u LEFT JOIN user_quotas q ON q.user_id = u.id
-WHERE u.id = :owner_id AND u.deleted_at IS NULL FOR NO KEY UPDATE OF u""")  # made of constants
-
-# Which quotas are set for this user, if there is such a user?
-_GET: Final = Statement(f"""
-SELECT {_OWN} FROM users u LEFT JOIN user_quotas q ON q.user_id = u.id
-WHERE u.id = :owner_id AND u.deleted_at IS NULL""")  # made of constants
+_LOCK: Final = Statement(f"{_OWN} FOR NO KEY UPDATE OF u")
 
 # How much does this user have?
-_USAGE: Final = Statement("""
+_USAGE: Final = Statement(f"""
 SELECT
     (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status IN ('pending', 'running'))
         AS active_jobs,
     (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'running') AS running_jobs,
-    (SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes WHERE owner_id = :owner_id) AS stored_bytes,
-    (SELECT coalesce(sum(v.bytes), 0)::bigint FROM models m JOIN model_versions v ON v.model_id = m.id
-        WHERE m.owner_id = :owner_id) AS model_bytes""")
+    ({_STORED_SUM}) AS stored_bytes,
+    ({_MODEL_SUM}) AS model_bytes,
+    (SELECT count(*) FROM schedules WHERE owner_id = :owner_id) AS schedules,
+    (SELECT count(*) FROM subscriptions WHERE owner_id = :owner_id) AS subscriptions""")  # made of constants
 
 # Is the number of running jobs set for any user?
 _LIMITS_RUNNING: Final = Statement("""

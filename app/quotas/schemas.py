@@ -38,6 +38,8 @@ class QuotasView(BaseModel):
     stored_bytes: QuotaView
     model_bytes: QuotaView
     streams: QuotaView
+    schedules: QuotaView
+    subscriptions: QuotaView
 
     @classmethod
     def of(cls, own: OwnQuotas, defaults: Quotas, usage: Usage, streams: int) -> "QuotasView":
@@ -49,6 +51,8 @@ class QuotasView(BaseModel):
             stored_bytes=_view(usage.stored_bytes, limits.max_stored_bytes, own.max_stored_bytes),
             model_bytes=_view(usage.model_bytes, limits.max_model_bytes, own.max_model_bytes),
             streams=_view(streams, limits.max_streams, own.max_streams),
+            schedules=_view(usage.schedules, limits.max_schedules, own.max_schedules),
+            subscriptions=_view(usage.subscriptions, limits.max_subscriptions, own.max_subscriptions),
         )
 
 
@@ -62,6 +66,10 @@ class QuotasChange(StrictBody):
     )
     max_model_bytes: Bytes | None = Field(None, description="Models alone; 0 means no limit.")
     max_streams: Number | None = Field(None, ge=1, description="Open streams, on each process.")
+    max_schedules: Number | None = Field(None, ge=0, description="0 means no limit.")
+    max_subscriptions: Number | None = Field(
+        None, ge=0, description="Subscriptions to notifications; 0 means no limit."
+    )
 
     def to_quotas(self) -> OwnQuotas:
         """The quotas to set."""

@@ -54,12 +54,10 @@ class StorageQuota:
         """The quotas that the settings give to all users."""
         return cls(settings.max_user_bytes, settings.max_user_model_bytes)
 
-    def is_far_below(self, owner_id: UUID, *, adds_models: bool = False) -> bool:
+    def is_far_below(self, owner_id: UUID) -> bool:
         """Whether the next write can go unchecked."""
         count = self._counts.get(owner_id)
         if count is None or monotonic() - count.counted_at >= COUNT_LIFETIME_SECONDS:
-            return False
-        if adds_models and count.limits.models:
             return False
         return not count.limits.stored or count.used + SLACK_BYTES < count.limits.stored
 
@@ -83,10 +81,10 @@ class StorageQuota:
         self, connection: asyncpg.Connection, owner_id: UUID, *, for_model: bool = False
     ) -> tuple[int, QuotaExceeded] | None:
         """How many bytes a user may still upload, and the error for more; None if there is no limit."""
-        limits = self._limits(await queries.get(connection, owner_id))
-        if not for_model:
-            limits = _Limits(limits.stored, 0)
+        all_limits = self._limits(await queries.get(connection, owner_id))
+        limits = all_limits if for_model else _Limits(all_limits.stored, 0)
         used = await _used(connection, owner_id, limits)
+        self._remember(owner_id, _Count(used.stored, all_limits, monotonic()))
         left: list[tuple[int, QuotaExceeded]] = []
         if limits.stored:
             error = QuotaExceeded(used=used.stored, limit=limits.stored)

@@ -15,6 +15,8 @@ class UserQuotas(SQLModel, table=True):
         CheckConstraint(
             "max_running_jobs >= 0 AND max_stored_bytes >= 0 AND max_model_bytes >= 0", name="not_negative"
         ),
+        CheckConstraint("max_schedules >= 0", name="max_schedules"),
+        CheckConstraint("max_subscriptions >= 0", name="max_subscriptions"),
         Index("ix_user_quotas_running", "user_id", postgresql_where=text("max_running_jobs IS NOT NULL")),
     )
 
@@ -24,6 +26,8 @@ class UserQuotas(SQLModel, table=True):
     max_stored_bytes: int | None = Field(default=None, sa_type=BigInteger)
     max_model_bytes: int | None = Field(default=None, sa_type=BigInteger)
     max_streams: int | None = None
+    max_schedules: int | None = None
+    max_subscriptions: int | None = None
 
 
 class StoredBytes(SQLModel, table=True):

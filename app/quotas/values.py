@@ -9,13 +9,18 @@ from app.core.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Quotas:
-    """How much a user may have. 0 means no limit on running jobs, stored bytes and model bytes."""
+    """How much a user may have.
+
+    0 means no limit on running jobs, stored bytes, model bytes, schedules and subscriptions.
+    """
 
     max_active_jobs: int
     max_running_jobs: int
     max_stored_bytes: int
     max_model_bytes: int
     max_streams: int
+    max_schedules: int
+    max_subscriptions: int
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -26,6 +31,8 @@ class Quotas:
             max_stored_bytes=settings.max_user_bytes,
             max_model_bytes=settings.max_user_model_bytes,
             max_streams=settings.max_streams_per_user,
+            max_schedules=settings.max_schedules,
+            max_subscriptions=settings.max_subscriptions,
         )
 
 
@@ -38,6 +45,8 @@ class OwnQuotas:
     max_stored_bytes: int | None = None
     max_model_bytes: int | None = None
     max_streams: int | None = None
+    max_schedules: int | None = None
+    max_subscriptions: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -48,6 +57,8 @@ class OwnQuotas:
             max_stored_bytes=row["max_stored_bytes"],
             max_model_bytes=row["max_model_bytes"],
             max_streams=row["max_streams"],
+            max_schedules=row["max_schedules"],
+            max_subscriptions=row["max_subscriptions"],
         )
 
     def over(self, defaults: Quotas) -> Quotas:
@@ -66,6 +77,8 @@ class Usage:
     running_jobs: int
     stored_bytes: int
     model_bytes: int
+    schedules: int
+    subscriptions: int
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -75,4 +88,6 @@ class Usage:
             running_jobs=row["running_jobs"],
             stored_bytes=row["stored_bytes"],
             model_bytes=row["model_bytes"],
+            schedules=row["schedules"],
+            subscriptions=row["subscriptions"],
         )

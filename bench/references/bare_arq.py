@@ -16,6 +16,11 @@ async def pick_up(ctx: dict[str, Any], sent_at: float) -> None:
     await ctx["redis"].rpush(PICKED_UP, time.time() - sent_at)
 
 
+async def note_start(ctx: dict[str, Any], owner: str) -> None:
+    """Record whose job has started."""
+    await ctx["redis"].rpush("fairness:arq", owner)
+
+
 async def long_job(_ctx: dict[str, Any], job: str) -> None:
     """Job during which the worker is killed."""
     mark("arq", job)
@@ -23,5 +28,5 @@ async def long_job(_ctx: dict[str, Any], job: str) -> None:
 
 
 class WorkerSettings:
-    functions: ClassVar = [pick_up, long_job]
+    functions: ClassVar = [pick_up, note_start, long_job]
     redis_settings = RedisSettings(unix_socket_path=os.environ.get("REDIS_SOCKET"))

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
-from bench.references.marks import BUSY_SECONDS, mark, work
+from bench.references.marks import BUSY_SECONDS, mark, note, work
 
 REDIS = f"redis+socket://{os.environ.get('REDIS_SOCKET', '/tmp/redis.sock')}"  # noqa: S108
 
@@ -52,6 +52,11 @@ def predict(texts: list[str]) -> list[dict[str, Any]]:
         label = "positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"
         predictions.append({"label": label, "score": abs(compound), "scores": scores})
     return predictions
+
+
+@celery.task(name="note_start")  # type: ignore[untyped-decorator]
+def note_start(owner: str) -> None:
+    note("celery", owner)
 
 
 @celery.task(name="long_job")  # type: ignore[untyped-decorator]

@@ -18,6 +18,12 @@ def mark(system: str, job: str) -> None:
         client.rpush(f"started:{system}:{job}", f"{time.time()} {os.getpid()}")
 
 
+def note(system: str, owner: str) -> None:
+    """Record in Redis whose job has started."""
+    with Redis(unix_socket_path=os.environ["REDIS_SOCKET"]) as client:
+        client.rpush(f"fairness:{system}", owner)
+
+
 def work(seconds: float) -> None:
     """Run predictions for `seconds`."""
     texts, model = reviews(100), SentimentIntensityAnalyzer()

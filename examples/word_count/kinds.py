@@ -40,6 +40,7 @@ KIND: Final = Kind(
     request=WordCountRequest,
     plan=plan,
     retry=RetryPolicy(base_seconds=5, maximum_seconds=60, never=frozenset({"not_a_text"})),
+    outputs_rows=True,
     examples={"two texts": {"value": {"texts": ["to be or not to be", "let it be"], "top": 3}}},
 )
 

@@ -63,6 +63,13 @@ BEGIN
     IF to_regclass('public.api_keys') IS NOT NULL THEN
         REVOKE ALL ON public.api_keys FROM headrace_readonly;
     END IF;
+    -- Sealed secrets, URLs and addresses, and the answers of other servers.
+    IF to_regclass('public.subscriptions') IS NOT NULL THEN
+        REVOKE ALL ON public.subscriptions, public.delivery_tries, public.confirmation_requests
+            FROM headrace_readonly;
+        GRANT SELECT (id, owner_id, channel, events, status, failures, failing_since, held_until, created_at)
+            ON public.subscriptions TO headrace_readonly;
+    END IF;
     -- The application adds entries to the audit log and seals them. It changes and deletes none.
     IF to_regclass('public.audit_log') IS NOT NULL THEN
         REVOKE ALL ON public.audit_log, public.audit_chain FROM headrace_app, headrace_readonly;

@@ -141,7 +141,9 @@ async def test_an_open_transaction_that_has_recorded_delays_no_other_writer_and_
 
 async def test_maintenance_seals_entries(resources: Resources) -> None:
     await record(resources.database)
-    running = asyncio.create_task(Maintenance(resources, JobSeries(registry.BUILT_IN)).run_forever())
+    running = asyncio.create_task(
+        Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN)).run_forever()
+    )
 
     async def is_sealed() -> bool:
         return bool((await entries(resources.database))[0]["seq"] == 1)

@@ -1,6 +1,7 @@
 """Refused sign-ins leave few entries, however many there are."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,7 +12,7 @@ from app.core import write_behind
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from tests.audit.tampering import entries
-from tests.support import jobs
+from tests.support import jobs, rows
 from tests.support.waiting import until
 
 HERE = Actor(network="192.0.2.1", request_id="r-1")
@@ -141,3 +142,35 @@ async def test_while_postgres_is_away_no_wrong_password_passes_unrecorded() -> N
     for _ in range(2):
         with pytest.raises(DatabaseUnavailable):
             await refuse(refusals)
+
+
+@pytest.mark.parametrize("write", [Refusals.write_due, Refusals.write_all])
+async def test_while_postgres_is_away_repetitions_are_kept(
+    refusals: Refusals, database: Database, write: Callable[[Refusals], Awaitable[None]]
+) -> None:
+    for _ in range(3):
+        await refuse(refusals)
+    refusals._period_seconds = 0.0  # it is over
+
+    refusals._database = Unavailable()
+    with pytest.raises(DatabaseUnavailable):
+        await write(refusals)
+    refusals._database = database
+    await write(refusals)
+
+    assert await repeats(database) == [None, 2]
+
+
+async def test_repetitions_of_a_refusal_that_cannot_be_recorded_are_kept(database: Database) -> None:
+    refusals = Refusals(database, period_seconds=LONG)
+    async with rows.transaction(database) as connection:
+        await connection.execute("LOCK TABLE audit_log IN ACCESS EXCLUSIVE MODE")
+        first = asyncio.create_task(refuse(refusals))
+        await rows.wait_until_blocked(database)
+        for _ in range(2):
+            await refuse(refusals)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    await refusals.write_all()
+
+    assert await repeats(database) == [2]

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from typing import Final
 
 import httpx
@@ -12,6 +13,7 @@ from app.core.config import Settings
 from app.http.rate_limits import Policy
 from app.main import create_app
 from tests.auth.support import create_user, passwords_computed, sign_in
+from tests.support.waiting import until
 
 GUESSES: Final = 3000
 AT_ONCE: Final = 200
@@ -24,6 +26,18 @@ def settings(settings: Settings) -> Settings:
     assert Policy("network", settings.anonymous_requests_per_minute).limit < GUESSES
     many = {"anonymous_requests_per_minute": 1_000_000, "max_failed_sign_ins_per_address": 1_000_000}
     return settings.model_copy(update=many)
+
+
+async def look_at_account(owner: httpx.AsyncClient, session: dict[str, str]) -> int:
+    """Return the status, after repeating what a busy machine answered with 503, as clients do."""
+    statuses: list[int] = []
+
+    async def is_answered() -> bool:
+        statuses.append((await owner.get("/users/me", headers=session)).status_code)
+        return statuses[-1] != HTTPStatus.SERVICE_UNAVAILABLE
+
+    await until(is_answered)
+    return statuses[-1]
 
 
 async def test_of_thousands_of_guesses_five_are_checked_and_nobody_else_is_locked_out(
@@ -55,7 +69,7 @@ async def test_of_thousands_of_guesses_five_are_checked_and_nobody_else_is_locke
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
                 group.create_task(guess())
-            others = [(await owner.get("/users/me", headers=session)).status_code for _ in range(20)]
+            others = [await look_at_account(owner, session) for _ in range(20)]
         checked = passwords_computed() - hashed
 
         assert answers[401] == 5

@@ -13,7 +13,7 @@ from app.auth.permissions import Permission, Scope, permissions_of
 from app.auth.roles import Role
 from app.core.database import Database
 from tests.models import versions
-from tests.support import api_keys, jobs, rows
+from tests.support import api_keys, jobs, rows, schedules
 from tests.support.accounts import Account, sign_in
 
 UNKNOWN_ID = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
@@ -62,27 +62,44 @@ CALLERS: Final = (
 
 FOREIGN: Final = {
     "/jobs/{job_id}": (403, "not_your_job"),
+    "/task-progress/{job_id}": (403, "not_your_job"),
     "/groups/{group_id}": (404, "group_not_found"),
     "/dead-letters/{job_id}": (404, "dead_letter_not_found"),
     "/datasets/{dataset_id}": (404, "dataset_not_found"),
     "/models/{name}": (404, "model_not_found"),
     "/api-keys/{key_id}": (404, "api_key_not_found"),
+    "/schedules/{schedule}": (404, "schedule_not_found"),
+    "/schedule-groups/{group}": (404, "schedule_group_not_found"),
+    "/scheduler/api/jobs/{schedule}": (404, "schedule_not_found"),
+    "/scheduler/api/groups/{group}": (404, "schedule_group_not_found"),
+    "/subscriptions/{subscription_id}": (404, "subscription_not_found"),
+    "/deliveries/{delivery_id}": (404, "delivery_not_found"),
 }
 """The answer about an object of another user, by the beginning of the path."""
 
-OPERATED: Final = ("/jobs/", "/groups/", "/dead-letters/")
+OPERATED: Final = (
+    "/jobs/",
+    "/task-progress/",
+    "/groups/",
+    "/dead-letters/",
+    "/schedules/{schedule}",
+    "/scheduler/api/jobs/{schedule}",
+)
 """Operators and administrators reach these objects of every user, and no others."""
 
-NOT_AN_OBJECT: Final = {"POST /models/{name}/versions"}
-"""It creates a model of the caller with this name."""
+NOT_AN_OBJECT: Final = {"POST /models/{name}/versions", "PUT /schedules/{schedule}"}
+"""They create something of the caller with this name."""
 
 NEEDS_A_COOKIE: Final = {"POST /session/refresh"}
 """The answer of these operations is 401 to everyone: no caller here has a cookie."""
 
 BODIES: Final[Mapping[str, Any]] = {
     "changeModel": {"visibility": "private"},
+    "changeModelVersion": {"tags": {"stage": "test"}},
     "setModelAlias": {"version": 1},
     "changeUser": {"is_active": True},
+    "changeSubscription": {"name": "Deploys"},
+    "replaySubscriptionDeliveries": {"from": "2026-03-01T00:00:00Z"},
 }
 """Bodies that are valid. The other operations get an empty one, and answer 422 to those who may call them."""
 
@@ -121,7 +138,7 @@ def foreign_answer(method: str, path: str, caller: Caller) -> tuple[int, str] | 
 
 
 class Belongings:
-    """What the owner has: one object of each kind, and a new dead letter for each operation."""
+    """What the owner has: one object of each kind, and new dead letters and schedules for each operation."""
 
     def __init__(self, store: Database, owner: Account, fixed: dict[str, str]) -> None:
         self._store = store
@@ -150,15 +167,32 @@ class Belongings:
             VALUES (gen_random_uuid(), $1, 'a', 'csv', 1, '0', 1, '[]', 1, '0') RETURNING id""",
             owner.id,
         )
+        subscription_id = await rows.value(
+            store,
+            """INSERT INTO subscriptions (id, owner_id, name, channel, target, events, gather_seconds, status)
+            VALUES (gen_random_uuid(), $1, 'a', 'chat', '{"url": "https://chat.invalid/"}', '{job.failed}', 0,
+                'active')
+            RETURNING id""",
+            owner.id,
+        )
+        delivery_id = await rows.value(
+            store,
+            """INSERT INTO deliveries (subscription_id, type, data, status, ended_at)
+            VALUES ($1, 'job.failed', '{}', 'failed', now()) RETURNING id""",
+            subscription_id,
+        )
         fixed = {
             "name": "churn",
             "number": "1",
+            "plot": "importance",
             "alias": "best",
             "group_id": str(group_id),
             "dataset_id": str(dataset_id),
             "user_id": str(owner.id),
             "session_id": UNKNOWN_ID,
             "invitation_id": UNKNOWN_ID,
+            "subscription_id": str(subscription_id),
+            "delivery_id": str(delivery_id),
             "key_id": str((await api_keys.create(store, owner.id, Scope.JOBS_READ)).id),
         }
         return cls(store, owner, fixed)
@@ -171,7 +205,11 @@ class Belongings:
             job = await jobs.running(self._store, self._owner.id, queue=f"queue-{self._jobs}")
             await jobs.fail(self._store, job, is_retryable=False)
             job_id = str(job.id)
-        return path.format(**self._fixed, job_id=job_id)
+        schedule_id = UNKNOWN_ID
+        if "{schedule}" in path or "{group}" in path:
+            added = await schedules.add(self._store, self._owner.id, group_name="reports")
+            schedule_id = str(added.id)
+        return path.format(**self._fixed, job_id=job_id, schedule=schedule_id, group="reports")
 
 
 async def ask(

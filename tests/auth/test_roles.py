@@ -15,6 +15,7 @@ from app.streams.admission import Admission
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account, set_role, sign_in
 from tests.support.app_state import state_of
+from tests.support.following import until_final
 from tests.support.waiting import until
 
 
@@ -279,6 +280,7 @@ async def test_the_stream_of_all_users_has_every_end_and_the_last_update_of_each
         await jobs.advance(store, jobs.report(first, first=index))
     second = await jobs.running(store, mallory.id, queue="b")
     await jobs.complete(store, second)
+    await until_final(store)
     async with websockets.client_of(url) as client:
         path = "/jobs/stream?scope=all&after=0&coalesce_ms=100"
         async with sse.opened(client, path, operator.headers) as stream:

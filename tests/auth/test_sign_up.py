@@ -24,7 +24,8 @@ async def test_an_account_is_created_and_shows_no_password(client: httpx.AsyncCl
     assert response.status_code == 201
     user = response.json()
     assert user.keys() == {
-        "user_id", "username", "email", "role", "is_active", "request_count", "last_request_at", "created_at",
+        "user_id", "username", "email", "role", "is_active", "share", "request_count", "last_request_at",
+        "created_at",
     }  # fmt: skip
     assert (user["username"], user["email"], user["role"]) == ("Ada", "ada@example.com", "user")
     assert (user["is_active"], user["request_count"], user["last_request_at"]) == (True, 0, None)

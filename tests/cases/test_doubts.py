@@ -45,7 +45,9 @@ def test_06_classes_of_one_row_each_are_refused(bench: Workbench, algorithm: str
 def test_06_sibling_one_class_with_two_rows_is_enough(bench: Workbench) -> None:
     rows = [{"n": row, "y": "abcc"[row]} for row in range(4)]
 
-    assert bench.train(rows, "y").result["validation_rows"] == 1
+    result = bench.train(rows, "y").result
+
+    assert (result["train_rows"], result["test_rows"]) == (3, 1)
 
 
 def test_07_markers_among_numbers_count_as_missing_with_a_warning(bench: Workbench) -> None:

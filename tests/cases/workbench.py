@@ -121,7 +121,7 @@ class Workbench:
             train_table = table.to_arrow(data)
         training = Training(train_table, TrainModelParams(target=target, **params))
         while not training.is_finished:
-            training.train_epoch()
+            training.advance()
         path = self._path("model.skops")
         result = training.finish(path)
         signature = msgspec.convert(result["signature"], Signature)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from subprocess import CompletedProcess
 
 import pytest
@@ -28,13 +29,13 @@ def environment(system: Running, ada: User) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(environment: dict[str, str]) -> Run:
-    """Run `python -m app jobs …`; keyword arguments set environment variables, None removes one."""
+def headrace(environment: dict[str, str]) -> Run:
+    """Run `python -m app …`; keyword arguments set environment variables, None removes one."""
 
-    def run(*arguments: str, stdin: bytes | None = None, **changes: str | None) -> CompletedProcess[str]:
+    def headrace(*arguments: str, stdin: bytes | None = None, **changes: str | None) -> CompletedProcess[str]:
         env = {name: value for name, value in {**environment, **changes}.items() if value is not None}
         done = subprocess.run(
-            [sys.executable, "-m", "app", "jobs", *arguments],
+            [sys.executable, "-m", "app", *arguments],
             input=b"" if stdin is None else stdin,
             env=env,
             cwd=ROOT,
@@ -44,4 +45,10 @@ def run(environment: dict[str, str]) -> Run:
         assert b"Traceback" not in done.stderr, done.stderr.decode()
         return CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    return run
+    return headrace
+
+
+@pytest.fixture
+def run(headrace: Run) -> Run:
+    """Run `python -m app jobs …`."""
+    return partial(headrace, "jobs")

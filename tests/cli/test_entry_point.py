@@ -1,5 +1,6 @@
 """The entry point `headrace`: help, version, completion, and use from any folder."""
 
+import io
 import os
 import re
 import subprocess
@@ -8,6 +9,8 @@ import sysconfig
 import typing
 import venv
 from collections.abc import Iterator
+from contextlib import redirect_stdout
+from functools import cache
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -16,8 +19,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from app.cli import main
+from app.cli.datasets import options as dataset_options
 from app.cli.jobs import options, values
+from app.cli.schedules import options as schedule_options
+from app.cli.training import options as training_options
 from app.client import options as client_options
+from app.client import schedules as client_schedules
 from app.core.version import VERSION
 from tests.support.processes import ROOT
 
@@ -72,18 +79,48 @@ def test_it_runs_in_a_folder_with_another_package_of_our_name(headrace: Path, tm
     assert "headrace jobs [OPTIONS] COMMAND" in done.stdout
 
 
+@cache
+def help_of(command: tuple[str, ...]) -> str:
+    """What `headrace COMMAND --help` prints, in this process: one for each command would take minutes."""
+    shown = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(shown):
+        patch.setenv("COLUMNS", "120")
+        get_command(main.app).main([*command, "--help"], prog_name="headrace", standalone_mode=False)
+    return shown.getvalue()
+
+
+def test_the_help_of_a_process_is_what_these_tests_read() -> None:
+    done = app("jobs", "list", "--help")
+
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", help_of(("jobs", "list")))
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_has_help_with_json_and_an_example(command: tuple[str, ...]) -> None:
-    done = app(*command, "--help")
+    shown = help_of(command)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"Usage: headrace {' '.join(command)}" in done.stdout
-    assert "--json" in done.stdout
-    assert f"headrace {' '.join(command)}" in done.stdout.partition("Examples:")[2]
+    assert f"Usage: headrace {' '.join(command)}" in shown
+    assert "--json" in shown
+    assert f"headrace {' '.join(command)}" in shown.partition("Examples:")[2]
 
 
 def test_the_help_documents_the_exit_codes() -> None:
     assert re.findall(r"^ +(\d+)  ", app("--help").stdout, re.MULTILINE) == ["0", "1", "2", "130", "143"]
+
+
+def test_every_option_is_in_lower_case() -> None:
+    """Typer takes a metavar that is the name of the parameter for the name of the option: `--ALIAS`."""
+
+    def options(group: TyperGroup) -> Iterator[str]:
+        for command in group.commands.values():
+            if isinstance(command, TyperGroup):
+                yield from options(command)
+            else:
+                yield from (name for parameter in command.params for name in parameter.opts)
+
+    root = typing.cast(TyperGroup, get_command(main.app))
+
+    assert [name for name in options(root) if name.startswith("--") and name != name.lower()] == []
 
 
 def test_the_page_documents_every_command_and_option() -> None:
@@ -96,9 +133,9 @@ def test_the_page_documents_every_command_and_option() -> None:
             assert f"\n| `{' '.join(command)}" in page or f", `{' '.join(command)}" in page, command
         section = page.partition(heading)[2].partition("\n### ")[0]
         shared = ""
-        if command[0] in ("jobs", "keys"):
-            shared = page.partition("## Options of all `jobs` commands")[2]
-        shown = set(re.findall(r"^│ \*? *(--[a-z-]+)", app(*command, "--help").stdout, re.MULTILINE))
+        shown = set(re.findall(r"^│ \*? *(--[a-z-]+)", help_of(command), re.MULTILINE))
+        if "--url" in shown:
+            shared = page.partition("## Options of all commands over HTTP")[2]
         for option in shown - {"--json", "--help"}:
             assert f"`{option}" in section + shared, (command, option)
 
@@ -130,6 +167,7 @@ def test_the_completion_script_of_the_current_shell_is_printed() -> None:
         ("headrace jobs re", ["results", "retry"]),
         ("headrace jobs list --st", ["--status"]),
         ("headrace jobs list --status comp", ["completed"]),
+        ("headrace schedules create a --overlap re", ["replace"]),
         ("headrace users create ada --role ", ["viewer", "user", "operator", "admin"]),
     ],
 )
@@ -170,10 +208,16 @@ def test_the_help_imports_neither_the_api_nor_the_client() -> None:
 
 
 def test_choices_are_those_of_the_client() -> None:
+    schedule_hints = typing.get_type_hints(client_schedules.ScheduleOptions)
+    filter_hints = typing.get_type_hints(client_schedules.ScheduleFilters)
     for ours, theirs in (
         (options.Priority, client_options.Priority),
-        (options.Task, client_options.Task),
+        (training_options.Task, client_options.Task),
         (options.ExportFormat, client_options.Format),
+        (dataset_options.FileFormat, client_options.FileFormat),
         (values.ColumnType, client_options.Declared),
+        (schedule_options.CatchUp, schedule_hints["catch_up"]),
+        (schedule_options.Overlap, schedule_hints["overlap"]),
+        (schedule_options.Status, filter_hints["status"]),
     ):
         assert typing.get_args(ours) == typing.get_args(theirs)

@@ -167,6 +167,17 @@ def test_a_job_is_explained_cancelled_and_retried(run: Run) -> None:
     assert (retried.returncode, retried.stdout) == (0, f"{job_id} pending\n")
 
 
+def test_a_profile_is_shown_as_a_table_and_as_stacks(run: Run) -> None:
+    job_id = run("submit", *short_texts(10), "--profile", "--watch").stdout.strip()
+    table = run("profile", job_id, "--attempt", "1").stdout.splitlines()
+    stacks = run("profile", job_id, "--stacks")
+
+    assert table[0].startswith("Attempt 1: ")
+    assert table[1].split() == ["self", "total", "function", "where"]
+    assert stacks.returncode == 0
+    assert all(line.rpartition(" ")[2].isdecimal() for line in stacks.stdout.splitlines())
+
+
 def test_several_jobs_are_watched_even_if_one_is_unknown(run: Run) -> None:
     jobs = [run("submit", *short_texts(10)).stdout.strip() for _ in range(2)]
     good = run("watch", *jobs)

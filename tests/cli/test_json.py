@@ -60,7 +60,7 @@ def test_submit_names_the_dataset_that_it_uploaded(run: Run, tmp_path: Path) -> 
 def test_train_prints_an_event_for_each_epoch(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "flowers.csv"
     file.write_text("length,kind\n" + "".join(f"{n},{'ab'[n > 50]}\n" for n in range(100)))
-    options = ["--feature", "length", "--algorithm", "logistic_regression", "--epochs", "3"]
+    options = ["--feature", "length", "--algorithm", "mlp", "--epochs", "3"]
     done = run("train", "--dataset", str(file), "--target", "kind", *options, "--watch", "--json")
     _job, *events = lines(done.stdout)
 
@@ -81,6 +81,13 @@ def test_list_explain_cancel_and_retry_print_what_the_api_returns(run: Run, ada:
         (job_id, "cancelled") for job_id in ids
     ]
     assert (retried["job_id"], retried["status"]) == (ids[0], "pending")
+
+
+def test_a_profile_is_what_the_api_returns(run: Run) -> None:
+    job_id = run("submit", *short_texts(10), "--profile", "--watch").stdout.strip()
+    profile = document(run("profile", job_id, "--json"))
+
+    assert set(profile) == {"attempt", "seconds", "samples", "cpu_seconds", "memory_peak_bytes", "top"}
 
 
 def test_results_are_rows_or_a_file_with_its_size(run: Run, tmp_path: Path) -> None:
@@ -111,6 +118,8 @@ def test_results_are_rows_or_a_file_with_its_size(run: Run, tmp_path: Path) -> N
         (["list"], {"HEADRACE_URL": "localhost"}, 2, "usage_error"),
         (["list"], {"HEADRACE_PASSWORD": "wrong"}, 1, "invalid_credentials"),
         (["explain", UNKNOWN], {}, 1, "job_not_found"),
+        (["profile", UNKNOWN], {}, 1, "job_not_found"),
+        (["profile", UNKNOWN, "--stacks"], {}, 2, "usage_error"),
         (["watch", UNKNOWN], {}, 1, "job_not_found"),
         (["submit", "--file", "/nowhere"], {}, 1, "file_not_readable"),
         (["results", UNKNOWN, "--output", "/nowhere/rows"], {}, 1, "file_not_writable"),

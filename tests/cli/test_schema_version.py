@@ -53,10 +53,6 @@ def floor(url: str) -> str | None:
     return found
 
 
-def test_the_needed_revision_is_that_of_the_newest_migration() -> None:
-    assert schema_version.needed_revision() == HEAD
-
-
 def test_a_schema_of_this_version_is_good(database: str) -> None:
     migrate(database)
 

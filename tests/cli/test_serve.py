@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.cli.listening import listen, url_of
 from app.core.config import Settings
 from tests.support import processes
 
@@ -34,6 +35,15 @@ async def test_the_log_says_where_it_listens_with_the_real_port(
         assert re.fullmatch(r"http://127\.0\.0\.1:[1-9][0-9]*", url)
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
             assert (await client.get("/health/live")).status_code == 200
+
+
+@pytest.mark.parametrize(("host", "shown"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_it_listens_on_addresses_of_both_families(host: str, shown: str) -> None:
+    if host == "::1" and not socket.has_ipv6:
+        pytest.skip("needs IPv6")
+
+    with listen(host, 0) as listener:
+        assert url_of(listener) == f"http://{shown}:{listener.getsockname()[1]}"
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])

@@ -58,6 +58,25 @@ def test_a_user_is_created_listed_changed_and_deleted(database_url: str) -> None
     assert succeed("list", database_url=database_url) == []
 
 
+def test_the_share_of_a_user_is_set(database_url: str) -> None:
+    succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
+
+    changed = succeed("share", "ADA", "0.5", database_url=database_url)
+    told = run("share", "ada", "2", database_url=database_url)
+    [listed] = succeed("list", database_url=database_url)
+
+    assert changed["share"] == 0.5
+    assert told.stdout == "ada is user, enabled, with a share of 2.\n"
+    assert listed["share"] == 2.0
+
+
+@pytest.mark.parametrize("value", ["0", "100.5", "nan", "many"])
+def test_a_share_that_makes_no_sense_is_a_usage_error(database_url: str, value: str) -> None:
+    done = run("share", "ada", value, database_url=database_url)
+
+    assert done.returncode == 2
+
+
 def test_quotas_are_shown_and_changed(database_url: str) -> None:
     succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
 
@@ -69,7 +88,8 @@ def test_quotas_are_shown_and_changed(database_url: str) -> None:
     table = run("quota", "ada", database_url=database_url)
 
     assert before["max_active_jobs"] is before["max_stored_bytes"] is None
-    assert before["used"] == {"active_jobs": 0, "running_jobs": 0, "stored_bytes": 0, "model_bytes": 0}
+    things = ("active_jobs", "running_jobs", "stored_bytes", "model_bytes", "schedules", "subscriptions")
+    assert before["used"] == dict.fromkeys(things, 0)
     assert (changed["max_active_jobs"], changed["max_stored_bytes"]) == (5, 0)
     assert (back["max_active_jobs"], back["max_stored_bytes"]) == (None, 0)
     assert "default" in table.stdout
@@ -85,36 +105,35 @@ def test_a_quota_that_makes_no_sense_is_a_usage_error(database_url: str, value: 
 
 
 def test_a_table_lists_the_users(database_url: str) -> None:
-    succeed("create", "ada", database_url=database_url, stdin=PASSWORD)
+    created = succeed("create", "[/ada]", database_url=database_url, stdin=PASSWORD)
 
     done = run("list", database_url=database_url)
 
     assert done.returncode == 0
-    assert "ada" in done.stdout
+    [line] = done.stdout.splitlines()[1:]
+    assert line.split() == ["[/ada]", "user", "yes", created["user_id"]]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "stdin", "code"),
-    [
-        (("role", "nobody", "admin"), "", "user_not_found"),
-        (("passwd", "root"), "short", "weak_password"),
-        (("create", "root"), PASSWORD, "username_taken"),
-        (("create", "\x07"), PASSWORD, "usage_error"),
-        (("disable", "root"), "", "last_administrator"),
-        (("delete", "root", "--yes"), "", "last_administrator"),
-        (("role", "root", "user"), "", "last_administrator"),
-        (("role", "root", "king"), "", "usage_error"),
-    ],
-)
-def test_a_refusal_names_its_reason(
-    database_url: str, arguments: tuple[str, ...], stdin: str, code: str
-) -> None:
+REFUSALS = {
+    ("role", "nobody", "admin"): ("", "user_not_found"),
+    ("passwd", "root"): ("short", "weak_password"),
+    ("create", "root"): (PASSWORD, "username_taken"),
+    ("create", "\x07"): (PASSWORD, "usage_error"),
+    ("disable", "root"): ("", "last_administrator"),
+    ("delete", "root", "--yes"): ("", "last_administrator"),
+    ("role", "root", "user"): ("", "last_administrator"),
+    ("role", "root", "king"): ("", "usage_error"),
+}
+
+
+def test_a_refusal_names_its_reason(database_url: str) -> None:
     succeed("create", "root", "--role", "admin", database_url=database_url, stdin=PASSWORD)
 
-    done = run(*arguments, "--json", database_url=database_url, stdin=stdin)
+    for arguments, (stdin, code) in REFUSALS.items():
+        done = run(*arguments, "--json", database_url=database_url, stdin=stdin)
 
-    assert done.returncode in (1, 2)
-    assert json.loads(done.stderr)["code"] == code
+        assert done.returncode in (1, 2), arguments
+        assert json.loads(done.stderr)["code"] == code, arguments
 
 
 def test_nothing_is_deleted_without_a_yes(database_url: str) -> None:

@@ -7,7 +7,21 @@ from typing import Any, cast
 
 from app.client import AsyncHeadrace, Headrace, RetryConfig
 
-ITERATED = frozenset({"jobs", "follow", "events", "results", "export", "datasets", "models", "api_keys"})
+ITERATED = frozenset(
+    {
+        *("jobs", "follow", "events", "results", "export"),
+        *("datasets", "models", "api_keys", "schedules", "firings"),
+        *(
+            "download_dataset",
+            "model_versions",
+            "evaluations",
+            "download_model",
+            "export_model",
+            "follow_search",
+        ),
+        *("subscriptions", "deliveries", "evaluations"),
+    }
+)
 _END = object()
 
 HURRIED = RetryConfig(first_pause_seconds=0.01, longest_pause_seconds=0.05)

@@ -1,4 +1,4 @@
-"""The API and a worker as processes, shared by a module, and users of them."""
+"""The API and a worker as processes, shared by the tests of a folder, and users of them."""
 
 import os
 import signal
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -67,6 +68,15 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
         yield from _running(settings, folder)
 
 
+# The API accepts e-mail, which no worker here sends.
+_ACCEPTS_EMAIL: Final = {
+    "SMTP_HOST": ports.HOST,
+    "SMTP_SECURITY": "none",
+    "MAIL_FROM": "headrace@example.net",
+    "MAIL_ALLOWED_DOMAINS": "*",
+}
+
+
 def _running(settings: Settings, folder: Path) -> Iterator[Running]:
     listener = ports.bound(0)
     url = "http://{}:{}".format(*listener.getsockname())
@@ -107,7 +117,7 @@ def _process(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            env={**os.environ, **environment(settings)},
+            env={**os.environ, **environment(settings), **({} if listener is None else _ACCEPTS_EMAIL)},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -127,9 +137,9 @@ def _process(
             process.wait()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """An API process and a worker process."""
+    """An API process and a worker process. Each test has users of its own, so that many can share them."""
     with running(servers, tmp_path_factory.mktemp("system")) as found:
         yield found
 

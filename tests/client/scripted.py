@@ -52,7 +52,12 @@ class Scripted:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         line, *lines = head.strip().split("\r\n")
         headers = dict(text.lower().split(": ", 1) for text in lines)
-        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        is_chunked = headers.get("transfer-encoding") == "chunked"
+        body = (
+            await reader.readuntil(b"\r\n0\r\n\r\n")
+            if is_chunked
+            else await reader.readexactly(int(headers.get("content-length", "0")))
+        )
         asked = Asked(line, headers, body, time.monotonic())
         self.asked.append(asked)
         await self.script(asked, writer)

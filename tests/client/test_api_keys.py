@@ -1,10 +1,14 @@
 """API keys, created, used and revoked with both clients."""
 
+from typing import get_args
+
 import pytest
 
-from app.client import AsyncHeadrace, Forbidden, NotFound, Unauthorized
+from app.auth import permissions
+from app.client import AsyncHeadrace, Forbidden, NotFound, Unauthorized, Unavailable, api_keys
 from tests.client.conftest import Connect
 from tests.client.running import Running
+from tests.client.scripted import answer, answering
 from tests.support.waiting import until
 
 
@@ -53,3 +57,27 @@ async def test_a_key_is_accepted_as_a_token(client: AsyncHeadrace, connect: Conn
 async def test_only_an_administrator_lists_the_keys_of_others(client: AsyncHeadrace) -> None:
     with pytest.raises(Forbidden):
         [key async for key in client.api_keys(owner="*")]
+
+
+async def test_a_revocation_whose_response_was_lost_is_no_error(connect: Connect) -> None:
+    lost = answer(502, "<h1>Bad gateway</h1>")
+    gone = answer(404, {"code": "api_key_not_found", "detail": "There is no such key."})
+
+    async with answering(lost, gone) as server:
+        await connect(server.url, token="t").revoke_api_key("1")
+
+    assert len(server.asked) == 2
+
+
+async def test_a_key_is_never_created_twice(connect: Connect) -> None:
+    away = answer(503, {"code": "database_unavailable", "detail": "Away."})
+
+    async with answering(away) as server:
+        with pytest.raises(Unavailable):
+            await connect(server.url, token="t").create_api_key("import", ["predict"])
+
+    assert len(server.asked) == 1
+
+
+def test_the_scopes_are_those_of_the_server() -> None:
+    assert set(get_args(api_keys.Scope)) == set(permissions.Scope)

@@ -1,4 +1,4 @@
-"""The examples of docs/client.md, docs/cli.md and docs/streams.md run as written."""
+"""The examples of docs/client.md, docs/cli.md, docs/schedules.md and docs/streams.md run as written."""
 
 import os
 import re
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.long
 PAGE = (ROOT / "docs" / "client.md").read_text()
 CLI = (ROOT / "docs" / "cli.md").read_text()
 STREAMS = (ROOT / "docs" / "streams.md").read_text()
+SCHEDULES = (ROOT / "docs" / "schedules.md").read_text()
 
 
 def blocks(language: str, page: str = PAGE) -> list[str]:
@@ -80,6 +81,27 @@ def test_the_examples_in_the_shell_run(environment: dict[str, str], tmp_path: Pa
     [script] = blocks("sh", CLI)
     assert run(["bash", "-euo", "pipefail", "-c", script], environment, tmp_path)
     assert (tmp_path / "predictions.csv").read_text().startswith("index,")
+
+
+def test_the_examples_of_schedules_in_python_run(environment: dict[str, str], tmp_path: Path) -> None:
+    [code] = blocks("python", SCHEDULES)
+
+    lines = run([sys.executable, "-W", "error", "-c", code], environment, tmp_path).splitlines()
+
+    assert lines[0].startswith("True At 02:30 every day ")
+    assert "completed True" in lines
+    assert "schedule_name_taken" in lines
+
+
+def test_the_examples_of_schedules_in_the_shell_run(environment: dict[str, str], tmp_path: Path) -> None:
+    [script] = blocks("sh", SCHEDULES)
+
+    shown = run(["bash", "-euo", "pipefail", "-c", script], environment, tmp_path)
+
+    assert "nightly created, next at " in shown
+    assert "reviews: 2 paused" in shown
+    assert "reviews: 2 deleted" in shown
+    assert "canary deleted" in shown
 
 
 def test_the_streams_are_followed_with_curl(

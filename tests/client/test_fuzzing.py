@@ -11,7 +11,8 @@ import httpx
 import pytest
 from schemathesis.core.failures import FailureGroup
 
-from tests.client.running import Running
+from tests.client.running import Running, running
+from tests.conftest import Servers
 from tests.support.fuzzing import Fuzzer
 
 FEW = 3
@@ -19,6 +20,13 @@ ENDS_SESSIONS = ("DELETE /users/me/sessions", "DELETE /users/me/sessions/{sessio
 MANY = int(os.environ.get("FUZZING_EXAMPLES", "25"))
 
 pytestmark = pytest.mark.timeout(60 + 60 * MANY)
+
+
+@pytest.fixture(scope="module")
+def system(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A system of its own: the requests of the fuzzer use up rate limits of this machine."""
+    with running(servers, tmp_path_factory.mktemp("system")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

@@ -118,7 +118,13 @@ async def test_a_model_is_trained_on_a_file_and_predicts(client: AsyncHeadrace, 
     path = tmp_path / "flowers.csv"
     path.write_text("length,width,kind\n" + "".join(f"{n},{n % 7},{'ab'[n > 50]}\n" for n in range(100)))
     job = await client.train(
-        "kind", dataset=await client.upload(path), features=["length"], epochs=3, seed=1, model="flowers"
+        "kind",
+        dataset=await client.upload(path),
+        features=["length"],
+        algorithm="random_forest",
+        epochs=3,
+        seed=1,
+        model="flowers",
     )
     events = [event async for event in client.follow(job)]
     done = await client.job(job)

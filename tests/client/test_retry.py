@@ -82,6 +82,7 @@ async def test_a_long_retry_after_does_not_extend_the_retries(connect: Connect) 
     ("given", "error"),
     [
         (answer(500, {"code": "internal_error", "detail": "Sorry."}), ServerError),
+        (answer(503, {"code": "mail_not_configured", "detail": "It sends no e-mail."}), ServerError),
         (answer(400, "<h1>Bad request</h1>"), BadRequest),
         (answer(418, {"detail": "Short and stout."}), BadRequest),
         (answer(301, ""), UnexpectedResponse),

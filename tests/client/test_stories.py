@@ -119,6 +119,21 @@ async def test_a_job_is_cancelled_explained_and_tried_again(client: AsyncHeadrac
     assert not_retryable.value.code == "job_not_retryable"
 
 
+async def test_a_profile_says_where_a_job_spent_its_time(client: AsyncHeadrace) -> None:
+    job = await client.wait(await client.submit(["good"] * 1000, profile=True), timeout=60)
+
+    profile = await client.profile(job)
+    stacks = await client.stacks(job, attempt=1)
+
+    assert (profile.attempt, profile.raw["attempt"]) == (1, 1)
+    assert profile.seconds > 0
+    assert len(profile.top) <= 50
+    assert all(line.rpartition(" ")[2].isdecimal() for line in stacks.splitlines())
+    with pytest.raises(NotFound) as caught:
+        await client.profile(job, attempt=2)
+    assert caught.value.code == "profile_not_found"
+
+
 async def test_the_quotas_say_what_the_user_has_and_may_have(client: AsyncHeadrace) -> None:
     before = await client.quotas()
     await client.submit(["x" * 1000], queue="nobody")

@@ -56,8 +56,8 @@ def training(algorithm: Algorithm, task: Task, resume: bytes | None = None) -> T
     return Training(table.to_arrow(rows), wanted, resume)
 
 
-def losses(found: Training) -> list[tuple[float, float]]:
-    return [(record.train_loss, record.valid_loss) for record in found.progress.history]
+def losses(found: Training) -> list[tuple[float, float | None]]:
+    return [(record.train_loss, record.valid_loss) for record in found.fit.history]
 
 
 @every_algorithm
@@ -90,7 +90,7 @@ def test_a_training_killed_after_any_epoch_ends_with_the_same_model(
     whole = training(algorithm, task)
     data.train_until(whole)
     whole.finish(tmp_path / "whole")
-    for epochs in range(1, whole.epoch):
+    for epochs in range(1, whole.steps):
         killed = training(algorithm, task)
         data.train_until(killed, until=epochs)
 
@@ -104,18 +104,18 @@ def test_a_training_killed_after_any_epoch_ends_with_the_same_model(
 
 def predicted(found: Training) -> Any:
     """What the finished model predicts for the rows that it was trained on."""
-    return found._learner.estimator().predict(found._training_data.rows)
+    return found.fit._learner.estimator().predict(found.fit._data.rows)
 
 
 @every_task
 def test_it_does_not_change_the_data(algorithm: Algorithm, task: Task) -> None:
     found = training(algorithm, task)
-    rows, truth = found._training_data.rows.copy(), found._training_data.truth.copy()
+    rows, truth = found.fit._data.rows.copy(), found.fit._data.truth.copy()
 
     data.train_until(found)
 
-    np.testing.assert_array_equal(dense(found._training_data.rows), dense(rows))
-    np.testing.assert_array_equal(found._training_data.truth, truth)
+    np.testing.assert_array_equal(dense(found.fit._data.rows), dense(rows))
+    np.testing.assert_array_equal(found.fit._data.truth, truth)
 
 
 def dense(rows: Any) -> Any:

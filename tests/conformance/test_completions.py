@@ -21,13 +21,49 @@ from worker.report_writer import Fenced, ReportWriter
 
 COMPLETIONS = completions.load(PLUGINS, registry.load(PLUGINS))
 
+DATASET_ID = ids.new_id()
+
 CASES: dict[str, CompletionCase] = {
+    "convert_model": CompletionCase(
+        params={
+            "model": {"name": "churn", "version": 3, "runtime": "sklearn", "id": str(ids.new_id())},
+            "name": "churn-onnx",
+        },
+        result={"signature": {"task": "regression"}, "rows_checked": 411, "largest_difference": 0.0},
+        stored={"model": "churn-onnx@1", "runtime": "onnx", "rows_checked": 411},
+        count="SELECT count(*) FROM model_versions",
+        artifacts=("model",),
+    ),
+    "evaluate_model": CompletionCase(
+        params={
+            "model": {"name": "sentiment", "version": 1, "runtime": "vader"},
+            "batch_size": 10,
+            "target": "mood",
+        },
+        result={"total": 25, "errors": 1, "metrics": {"accuracy": 0.75}},
+        stored={"metrics": {"accuracy": 0.75}},
+        count="SELECT count(*) FROM model_evaluations",
+    ),
     "inspect_model": CompletionCase(
         params={"name": "flowers", "runtime": "onnx", "alias": "best"},
         result={"signature": {"task": "classification", "classes": ["a", "b"]}},
         stored={"model": "flowers@1", "runtime": "onnx"},
         count="SELECT count(*) FROM model_versions",
         files=("model",),
+    ),
+    "preprocess_dataset": CompletionCase(
+        params={
+            "name": "clean",
+            "source": {"id": str(ids.new_id()), "sha256": "00"},
+            "steps": [{"step": "drop", "columns": ["a"]}],
+        },
+        result={
+            "rows": 7,
+            "outputs": [{"output": "all", "rows": 5, "columns": [{"name": "b", "type": "text"}]}],
+        },
+        stored={"rows": 7},
+        count="SELECT count(*) FROM datasets WHERE name = 'clean' AND lineage IS NOT NULL",
+        artifacts=("datasets/all/content", "datasets/all/rows.parquet"),
     ),
     "train_model": CompletionCase(
         params={"target": "y", "model": "flowers"},
@@ -37,6 +73,7 @@ CASES: dict[str, CompletionCase] = {
             "algorithm": "ridge",
             "params": {"alpha": 1.0},
             "library_versions": {"numpy": "2"},
+            "report": {"task": "regression"},
         },
         stored={"model": "flowers@1", "metrics": {"r2": 0.5}},
         count="SELECT count(*) FROM model_versions",
@@ -60,7 +97,12 @@ async def report_writer(resources: Resources) -> AsyncIterator[ReportWriter]:
 
 
 def stored_files(*names: str) -> dict[str, StoredFile]:
-    return {name: StoredFile(f"artifacts/{name}", 5, "00") for name in names}
+    return {name: StoredFile(key_of(name), 5, "00") for name in names}
+
+
+def key_of(name: str) -> str:
+    """A key as a worker chooses it."""
+    return f"datasets/{DATASET_ID}/{name.split('/')[-1]}" if "/" in name else f"artifacts/{name}"
 
 
 async def running(database: Database, kind: str) -> ClaimedJob:

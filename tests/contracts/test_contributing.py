@@ -29,6 +29,9 @@ ADDED = {
     "Add a setting": ("", r"(?i)^(# )?\s*retry_base_seconds(: |=)"),
 }
 
+OF_ANOTHER_RECIPE = {"app/jobs/completions.py", "app/jobs/evaluations/completion.py"}
+"""The kind `evaluate_model` has a completion, too."""
+
 
 def sources() -> list[Path]:
     found = [path for top in ("app", "worker") for path in (ROOT / top).rglob("*.py")]
@@ -61,6 +64,8 @@ def test_a_recipe_lists_what_an_earlier_addition_has_touched(title: str) -> None
         for path in sources()
         if re.search(pattern, path.read_text(), re.MULTILINE)
     }
+    if title == "Add a job kind":
+        touched -= OF_ANOTHER_RECIPE
 
     assert touched == {re.sub(r"<\w+>", name, path) for path in RECIPES[title][1]}
 

@@ -4,11 +4,12 @@ import pytest
 
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from worker.handlers import HANDLERS
+from worker.handlers import HANDLERS, INSIDE
 
 
 def test_every_kind_has_a_handler_and_every_handler_a_kind() -> None:
-    assert set(registry.BUILT_IN) == set(HANDLERS)
+    assert set(registry.BUILT_IN) == set(HANDLERS) | set(INSIDE)
+    assert not set(HANDLERS) & set(INSIDE)
 
 
 @pytest.mark.parametrize("kind", registry.BUILT_IN.values(), ids=lambda kind: kind.name)

@@ -9,9 +9,9 @@ import asyncpg
 import pytest
 from alembic.config import Config
 
-from app.cli.migrations import alembic_config, migrate
-from app.cli.schema_version import ALEMBIC_INI, needed_revision
+from app.cli.migrations import ALEMBIC_INI, alembic_config, migrate
 from app.core.config import Settings
+from app.operations.schema_check import needed_revision
 from tests.conftest import Servers
 from tests.contracts import schema_changes
 from tests.contracts.schema_changes import FIRST_CHECKED, Revision

@@ -34,6 +34,10 @@ PUBLIC = {
     "GET /redoc/logo-mini.svg",
     "GET /watch",
     "GET /watch/{name}",
+    "GET /email/confirm",
+    "POST /email/confirm",
+    "GET /email/unsubscribe",
+    "POST /email/unsubscribe",
     "DELETE /session",
     "POST /password-resets",
     "POST /session",
@@ -121,6 +125,7 @@ def test_a_viewer_has_no_permission_that_changes_jobs_models_or_datasets() -> No
         Permission.JOBS_READ,
         Permission.MODELS_READ,
         Permission.DATASETS_READ,
+        Permission.NOTIFICATIONS_READ,
         Permission.ACCOUNT_READ,
         Permission.ACCOUNT,
     }
@@ -133,6 +138,13 @@ def test_an_api_key_permits_no_more_than_its_owner_and_its_scopes(role: Role, sc
 
     assert permitted == ROLE_PERMISSIONS[role] & SCOPE_PERMISSIONS[scope]
     assert Permission.ACCOUNT not in permitted
+
+
+def test_only_one_scope_has_events_sent_out() -> None:
+    """A key that may create jobs must not be able to send their results to any URL."""
+    found = {scope for scope in Scope if Permission.NOTIFICATIONS_WRITE in SCOPE_PERMISSIONS[scope]}
+
+    assert found == {Scope.NOTIFICATIONS}
 
 
 def test_an_api_key_without_scopes_permits_nothing() -> None:

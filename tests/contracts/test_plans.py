@@ -7,7 +7,7 @@ to when a prepared statement has been used a few times.
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -19,13 +19,14 @@ import pytest
 import sqlalchemy.event
 
 from app.core import ids
+from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import explanations, queries, transitions
 from app.jobs.dead_letters import queries as dead_letters
+from app.jobs.filters import JobFilter
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
-from app.jobs.queries import JobFilter
 from app.jobs.queues import queries as queues
 from app.jobs.states import Status
 from app.jobs.transition_types import Batch, Report
@@ -35,6 +36,15 @@ from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance import commands as maintenance
 from app.maintenance.prune import Prune
 from app.maintenance.token_refill import TokenRefill
+from app.notifications import commands as changes_of_subscriptions
+from app.notifications import measuring, outbox, pruning, recording, resealing, taking
+from app.notifications import queries as notifications
+from app.notifications.cursors import Position
+from app.notifications.outbox import Event
+from app.notifications.recording import Result, Verdict
+from app.notifications.sealing import Sealing
+from app.notifications.states import DeliveryStatus, NotificationType
+from app.notifications.taking import TakenDelivery
 from app.operations import queries as operations
 from app.streams import owner_log
 from app.streams.owner_log import BEGINNING, EventFilter
@@ -48,7 +58,31 @@ SETTLED_AFTER = 7
 """After five executions Postgres decides whether to use a generic plan."""
 
 CONTROL = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
-LARGE = {"jobs", "job_payloads", "job_events", "job_attempts", "job_batches"}
+LARGE = {
+    *("jobs", "job_payloads", "job_events", "job_attempts", "job_batches"),
+    *("deliveries", "delivery_tries"),
+}
+SUBSCRIPTIONS_OF_OWNER = 100
+
+
+SUBSCRIBE = """
+INSERT INTO subscriptions (id, owner_id, name, channel, target, events, kind, gather_seconds, status)
+SELECT gen_random_uuid(), owner_id, 'CI', 'webhook', '{}', ARRAY['job.completed', 'job.failed'],
+    CASE WHEN n % 2 = 0 THEN $3 END, 0, 'active'
+FROM unnest($1::uuid[]) owner_id, generate_series(1, $2::int) n"""
+
+# Most have ended, as in a system that has run for long.
+DELIVER = """
+WITH written AS (
+    INSERT INTO deliveries (subscription_id, type, job_id, seq, status, next_try_at, ended_at)
+    SELECT s.id, 'job.completed', gen_random_uuid(), 3,
+        CASE WHEN s.n % 10 = 0 THEN 'pending' ELSE 'delivered' END,
+        CASE WHEN s.n % 10 = 0 THEN now() END, CASE WHEN s.n % 10 <> 0 THEN now() END
+    FROM (SELECT id, row_number() OVER () AS n FROM subscriptions) s, generate_series(1, 10)
+    RETURNING id, status
+)
+INSERT INTO delivery_tries (delivery_id, number, at, duration_ms, status)
+SELECT id, 1, now(), 5, 200 FROM written WHERE status = 'delivered'"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +115,9 @@ async def table(resources: Resources) -> Table:
             "SELECT * FROM jobs WHERE status = 'pending' AND queue = 'gpu' ORDER BY sort_key DESC LIMIT 1"
         )
         some = await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 50")
+        await connection.execute(SUBSCRIBE, owners, SUBSCRIPTIONS_OF_OWNER, KIND, timeout=120)
+        await connection.execute(DELIVER, timeout=120)
+        await connection.execute("ANALYZE subscriptions, deliveries, delivery_tries")
     assert running is not None
     assert last_in_queue is not None
     return Table(
@@ -90,7 +127,37 @@ async def table(resources: Resources) -> Table:
 
 async def claim(table: Table, connection: asyncpg.Connection) -> object:
     return await transitions.claim(
-        UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=table.worker_id, limit=1
+        UnitOfWork(connection), queue="default", kinds=[KIND], worker_id=table.worker_id, limit=8
+    )
+
+
+async def claim_with_limit(table: Table, connection: asyncpg.Connection) -> object:
+    return await transitions.claim(
+        UnitOfWork(connection),
+        queue="default",
+        kinds=[KIND],
+        worker_id=table.worker_id,
+        limit=1,
+        max_running=5,
+    )
+
+
+async def claim_the_rest(table: Table, connection: asyncpg.Connection) -> object:
+    """More than there are candidates in turn: the statement for the remainder, too."""
+    return await transitions.claim(
+        UnitOfWork(connection), queue="gpu", kinds=[KIND], worker_id=table.worker_id, limit=20
+    )
+
+
+async def claim_in_order(table: Table, connection: asyncpg.Connection) -> object:
+    return await transitions.claim(
+        UnitOfWork(connection),
+        queue="default",
+        kinds=[KIND],
+        worker_id=table.worker_id,
+        limit=1,
+        max_running=5,
+        order=ClaimOrder.PRIORITY,
     )
 
 
@@ -151,6 +218,12 @@ async def explain(table: Table, connection: asyncpg.Connection) -> object:
     return await explanations.explain(connection, table.last_in_queue, lease_seconds=6.0, is_redis_up=True)
 
 
+async def explain_in_order(table: Table, connection: asyncpg.Connection) -> object:
+    return await explanations.explain(
+        connection, table.last_in_queue, lease_seconds=6.0, is_redis_up=True, order=ClaimOrder.PRIORITY
+    )
+
+
 async def heartbeat(table: Table, connection: asyncpg.Connection) -> object:
     identity = WorkerIdentity(table.worker_id, "bench", "here", 1, ("default",), (KIND,), 2)
     return await workers.renew(connection, identity)
@@ -187,10 +260,135 @@ async def scrape(_table: Table, connection: asyncpg.Connection) -> object:
     return await operations.samples(connection, queues=["default"], lease=timedelta(seconds=6))
 
 
+async def look_for_deliveries(_table: Table, connection: asyncpg.Connection) -> object:
+    return await taking.is_any_due(connection, now=None)
+
+
+async def take_deliveries(_table: Table, connection: asyncpg.Connection) -> object:
+    return await _take(connection)
+
+
+async def _take(connection: asyncpg.Connection) -> list[TakenDelivery]:
+    return await taking.take(
+        connection,
+        channel="webhook",
+        rooms={},
+        room=8,
+        limit=8,
+        after=UUID(int=0),
+        key_names=["key"],
+        public_url=None,
+        now=None,
+    )
+
+
+async def record_deliveries(_table: Table, connection: asyncpg.Connection) -> object:
+    results = [
+        Result(
+            position=position,
+            delivery_id=delivery.id,
+            tries=delivery.tries,
+            verdict=Verdict.RETRY,
+            at=delivery.taken_at,
+        )
+        for position, delivery in enumerate(await _take(connection))
+    ]
+    return await recording.record(connection, results, now=None)
+
+
+async def drop_deliveries(_table: Table, connection: asyncpg.Connection) -> object:
+    return await taking.drop_of_disabled(connection, limit=1000, now=None)
+
+
+async def prune_deliveries(_table: Table, connection: asyncpg.Connection) -> object:
+    return await pruning.prune(connection, timedelta(days=30), limit=100)
+
+
+async def write_event_of_schedule(table: Table, connection: asyncpg.Connection) -> object:
+    event = Event(owner_id=table.owner_id, type=NotificationType.SCHEDULE_MISSED, data={})
+    return await outbox.add(connection, [event] * 20)
+
+
+async def reseal_secrets(table: Table, connection: asyncpg.Connection) -> object:
+    sealing = Sealing(table.resources.settings)
+    await resealing.disable_lost(connection, sealing)
+    return await resealing.reseal(connection, sealing)
+
+
+async def find_oldest_delivery(_table: Table, connection: asyncpg.Connection) -> object:
+    return await measuring.oldest(connection)
+
+
+async def _subscription(table: Table, connection: asyncpg.Connection) -> UUID:
+    found: UUID = await connection.fetchval(
+        "SELECT id FROM subscriptions WHERE owner_id = $1 ORDER BY id LIMIT 1", table.owner_id
+    )
+    return found
+
+
+async def list_subscriptions(table: Table, connection: asyncpg.Connection) -> object:
+    return await notifications.page(
+        connection, table.owner_id, status=None, channel=None, before=None, limit=20
+    )
+
+
+async def read_subscription(table: Table, connection: asyncpg.Connection) -> object:
+    return await notifications.state(connection, table.owner_id, await _subscription(table, connection))
+
+
+async def list_deliveries(table: Table, connection: asyncpg.Connection) -> object:
+    before = Position(datetime.now(UTC), ids.new_id())
+    return [
+        await notifications.deliveries(connection, table.owner_id, status=status, before=at, limit=20)
+        for status in (None, *DeliveryStatus)
+        for at in (None, before)
+    ]
+
+
+async def list_deliveries_of_one(table: Table, connection: asyncpg.Connection) -> object:
+    found = await _subscription(table, connection)
+    return [
+        await notifications.deliveries_of(
+            connection, table.owner_id, found, status=status, before=None, limit=20
+        )
+        for status in (None, *DeliveryStatus)
+    ]
+
+
+async def read_delivery(table: Table, connection: asyncpg.Connection) -> object:
+    found = await _subscription(table, connection)
+    page = await notifications.deliveries_of(
+        connection, table.owner_id, found, status=None, before=None, limit=1
+    )
+    [delivery] = page.items
+    await notifications.delivery(connection, table.owner_id, delivery.id, public_url=None)
+    await notifications.tries(connection, delivery.id)
+    return await notifications.outcome_of_test(connection, delivery.id)
+
+
+async def replay_deliveries(table: Table, connection: asyncpg.Connection) -> object:
+    return await changes_of_subscriptions.replay_many(
+        connection,
+        table.owner_id,
+        await _subscription(table, connection),
+        status=DeliveryStatus.FAILED,
+        since=datetime(2020, 1, 1, tzinfo=UTC),
+        until=None,
+    )
+
+
+async def send_test(table: Table, connection: asyncpg.Connection) -> object:
+    found = await _subscription(table, connection)
+    return await changes_of_subscriptions.write_test(connection, table.owner_id, found)
+
+
 QUESTIONS: Mapping[str, Question] = {
     question.__name__: question
     for question in (
         claim,
+        claim_with_limit,
+        claim_the_rest,
+        claim_in_order,
         advance,
         fail,
         rescue,
@@ -201,6 +399,7 @@ QUESTIONS: Mapping[str, Question] = {
         last_transactions,
         owner_page,
         explain,
+        explain_in_order,
         heartbeat,
         count_active,
         wake,
@@ -209,17 +408,36 @@ QUESTIONS: Mapping[str, Question] = {
         count_running,
         measure_queues,
         scrape,
+        look_for_deliveries,
+        take_deliveries,
+        record_deliveries,
+        drop_deliveries,
+        prune_deliveries,
+        write_event_of_schedule,
+        reseal_secrets,
+        find_oldest_delivery,
+        list_subscriptions,
+        read_subscription,
+        list_deliveries,
+        list_deliveries_of_one,
+        read_delivery,
+        replay_deliveries,
+        send_test,
     )
 }
 
 FILTERS = (
     JobFilter(),
-    JobFilter(status=Status.FAILED),
+    JobFilter(statuses=(Status.FAILED,)),
+    JobFilter(statuses=(Status.PENDING, Status.RUNNING, Status.CANCELLED)),
+    JobFilter(prefix="0000"),
     JobFilter(kind=KIND),
     JobFilter(queue="gpu"),
     JobFilter(model="model_0"),
     JobFilter(metadata={"team": "team_0"}),
     JobFilter(created_after=datetime(2020, 1, 1, tzinfo=UTC)),
+    JobFilter(schedule_id=ids.new_id()),
+    JobFilter(group_id=UUID(int=1)),
 )
 
 
@@ -248,9 +466,12 @@ async def statements_of(
     return sent
 
 
-async def scans(connection: asyncpg.Connection, statement: Statement) -> set[str]:
+async def scans(
+    connection: asyncpg.Connection, statement: Statement, large: Collection[str] = LARGE
+) -> set[str]:
     """The large tables that Postgres would scan, with a custom or a generic plan."""
     found: set[str] = set()
+    await connection.execute("SET enable_seqscan = on")  # which would hide that an index is missing
     # In SQL, because what asyncpg prepares itself cannot be explained.
     await connection.execute(f"PREPARE asked AS {statement.query}")
     values = ", ".join(literal(argument) for argument in statement.arguments)
@@ -258,13 +479,13 @@ async def scans(connection: asyncpg.Connection, statement: Statement) -> set[str
     for _ in range(SETTLED_AFTER):
         [row] = await connection.fetch(f"EXPLAIN (FORMAT JSON) {execute}")
         [plan] = row[0]
-        found |= sequential(plan["Plan"])
-    await connection.execute("DEALLOCATE asked")
+        found |= sequential(plan["Plan"]).intersection(large)
+    await connection.execute("DEALLOCATE asked; RESET enable_seqscan")
     return found
 
 
 def sequential(node: Mapping[str, Any]) -> set[str]:
-    found = {node["Relation Name"]} & LARGE if node["Node Type"] == "Seq Scan" else set()
+    found = {node["Relation Name"]} if node["Node Type"] == "Seq Scan" else set()
     return found.union(*(sequential(child) for child in node.get("Plans", ())))
 
 
@@ -316,6 +537,19 @@ async def test_no_hot_statement_reads_a_large_table_from_end_to_end(table: Table
     assert found == {}
 
 
+@pytest.mark.parametrize("transition", [claim, advance, fail, cancel, write_event_of_schedule])
+async def test_an_event_is_not_compared_with_the_subscriptions_of_other_users(
+    table: Table, transition: Question
+) -> None:
+    async with table.database.connection() as connection:
+        sent = await statements_of(connection, partial(transition, table, connection))
+
+        assert sent
+        assert [await scans(connection, statement, {"subscriptions"}) for statement in sent] == [set()] * len(
+            sent
+        )
+
+
 async def test_no_page_of_a_users_jobs_reads_the_jobs_of_others(table: Table) -> None:
     sent: list[Statement] = []
 
@@ -327,10 +561,11 @@ async def test_no_page_of_a_users_jobs_reads_the_jobs_of_others(table: Table) ->
         for wanted in FILTERS:
             for before in (None, ids.new_id()):
                 await queries.jobs(session, table.owner_id, wanted, before=before, limit=21)
+            await queries.counts(session, table.owner_id, wanted)
     async with table.database.connection() as connection:
         found = {statement.query: await scans(connection, statement) for statement in sent}
 
-    assert len(sent) == 2 * len(FILTERS)
+    assert len(sent) == 3 * len(FILTERS)
     assert {query: bad for query, bad in found.items() if bad} == {}
 
 

@@ -17,6 +17,7 @@ COVERED = (
         "app/jobs",
         "app/maintenance",
         "app/models",
+        "app/notifications",
     ),
     *("app/operations", "app/quotas", "app/streams", "app/uploads", "worker"),
 )

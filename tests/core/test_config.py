@@ -118,6 +118,14 @@ def test_every_fault_is_named_in_one_line() -> None:
         ("allowed_origins", "https://here.example:99999"),
         ("metrics_port", "65536"),
         ("root_path", "/two words"),
+        ("public_url", "ml.example.com"),
+        ("public_url", "ftp://ml.example.com"),
+        ("public_url", "https://ada:secret@ml.example.com"),
+        ("public_url", "https://ml.example.com/?key=1"),
+        ("public_url", "https://ml.example.com/a\nb"),
+        ("public_url", "https://ml.example.com:99999"),
+        ("webhook_allowed_networks", "10.0.0.0/8,here"),
+        ("webhook_allowed_networks", "10.0.0.1/8"),
     ],
 )
 def test_a_value_that_no_process_can_use_is_refused_by_name(name: str, value: str) -> None:
@@ -129,7 +137,8 @@ def test_a_value_that_no_process_can_use_is_refused_by_name(name: str, value: st
 
 
 @pytest.mark.parametrize(
-    "name", ["docs", "secure_cookies", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers"]
+    "name",
+    ["docs", "secure_cookies", "otel_exporter_otlp_endpoint", "otel_exporter_otlp_headers", "public_url"],
 )
 def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name.upper(), "")
@@ -140,6 +149,44 @@ def test_an_empty_value_is_none(monkeypatch: pytest.MonkeyPatch, name: str) -> N
 @pytest.mark.parametrize("endpoint", ["http://collector:4318", "https://127.0.0.1", "http://[::1]:4318/otlp"])
 def test_hosts_of_collectors_are_names_and_addresses(endpoint: str) -> None:
     assert settings(otel_exporter_otlp_endpoint=endpoint).otel_exporter_otlp_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "network",
+    ["169.254.0.0/16", "169.254.169.254", "0.0.0.0/0", "::/0", "fe80::/64", "fe80::1", "::ffff:a9fe:0/112"],
+)
+@pytest.mark.parametrize("environment", Environment)
+def test_webhooks_never_reach_link_local_addresses(network: str, environment: Environment) -> None:
+    fault = fault_of(environment=environment, webhook_allowed_networks=network)
+
+    assert fault == "WEBHOOK_ALLOWED_NETWORKS must not include link-local addresses"
+
+
+@pytest.mark.parametrize("network", ["127.0.0.0/8", "127.0.0.1", "0.0.0.0", "::1", "::/127", "0.0.0.0/1"])
+def test_webhooks_reach_loopback_addresses_in_development_only(network: str) -> None:
+    assert settings(webhook_allowed_networks=network).webhook_allowed_networks == (network,)
+
+    fault = fault_of(environment="production", webhook_allowed_networks=f"10.0.0.0/8,{network}")
+
+    assert fault == "WEBHOOK_ALLOWED_NETWORKS must not include loopback addresses in production"
+
+
+def test_webhooks_may_reach_networks_of_ones_own() -> None:
+    found = settings(environment="production", webhook_allowed_networks="10.0.0.0/8, fd00::/8")
+
+    assert found.webhook_allowed_networks == ("10.0.0.0/8", "fd00::/8")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("https://ml.example.com/", "https://ml.example.com"),
+        ("https://ml.example.com:8443/headrace/", "https://ml.example.com:8443/headrace"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_a_public_url_has_no_slash_at_its_end(given: str, expected: str) -> None:
+    assert settings(public_url=given).public_url == expected
 
 
 def test_a_log_level_may_be_written_in_lower_case() -> None:
@@ -229,3 +276,58 @@ def test_a_url_that_cannot_be_used_is_named_without_its_password(name: str, valu
 @pytest.mark.parametrize("url", ["postgresql+asyncpg://here/db", "postgresql:///db?host=/run/postgresql"])
 def test_a_driver_and_a_socket_may_be_named(url: str) -> None:
     assert settings(database_url=url).database_url == url
+
+
+MAIL = {"smtp_host": "mail.example.org", "mail_from": "Headrace <headrace@example.org>"}
+
+
+def test_email_is_off_until_a_server_is_set() -> None:
+    assert not settings().sends_mail
+    assert not settings(smtp_host="", smtp_username="", mail_from="").sends_mail
+    assert settings(**MAIL).sends_mail
+
+
+def test_allowed_domains_are_compared_in_lower_case() -> None:
+    allowed = settings(mail_allowed_domains=" Example.ORG, mail.example.com ,*").mail_allowed_domains
+
+    assert allowed == ("example.org", "mail.example.com", "*")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"mail_from": None}, "MAIL_FROM"),
+        ({"mail_from": "Headrace"}, "MAIL_FROM"),
+        ({"mail_from": "a@example.org\r\nBcc: b@example.org"}, "MAIL_FROM"),
+        ({"smtp_host": "mail.example.org\r\nRCPT"}, "SMTP_HOST"),
+        ({"smtp_host": "https://mail.example.org"}, "SMTP_HOST"),
+        ({"smtp_port": 0}, "SMTP_PORT"),
+        ({"smtp_security": "ssl"}, "SMTP_SECURITY"),
+        ({"smtp_username": "me"}, "SMTP_PASSWORD"),
+        ({"smtp_password": STRONG}, "SMTP_USERNAME"),
+        ({"smtp_security": "none", "smtp_username": "me", "smtp_password": STRONG}, "SMTP_PASSWORD"),
+        ({"smtp_security": "none", "environment": "production"}, "SMTP_SECURITY"),
+        ({"mail_allowed_domains": "user@example.org"}, "MAIL_ALLOWED_DOMAINS"),
+        ({"mail_allowed_domains": "*.example.org"}, "MAIL_ALLOWED_DOMAINS"),
+        ({"mail_allowed_domains": "example"}, "MAIL_ALLOWED_DOMAINS"),
+    ],
+)
+def test_settings_of_email_that_cannot_work_are_refused_by_name(wrong: dict[str, object], named: str) -> None:
+    fault = fault_of(**{**MAIL, **wrong})
+
+    assert named in fault
+    assert STRONG not in fault
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_server_on_this_machine_may_be_used_without_encryption(host: str) -> None:
+    own = settings(
+        **{**MAIL, "smtp_host": host},
+        smtp_security="none",
+        smtp_username="me",
+        smtp_password=STRONG,
+        environment="production",
+    )
+
+    assert own.sends_mail
+    assert STRONG not in repr(own)

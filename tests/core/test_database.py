@@ -260,6 +260,19 @@ async def test_json_comes_and_goes_as_what_it_is(doors: Database) -> None:
         assert await connection.fetchval("SELECT $1::jsonb", b'{"a": 1}') == {"a": 1}
 
 
+async def test_a_plan_that_was_made_for_an_empty_table_serves_it_when_it_is_full(doors: Database) -> None:
+    async with doors.connection() as connection:
+        await connection.execute("CREATE TABLE growing (number int PRIMARY KEY)")
+        await connection.execute("VACUUM ANALYZE growing")
+        await connection.execute("SET plan_cache_mode = force_generic_plan")
+        await connection.execute("PREPARE find AS SELECT FROM growing WHERE number = $1")
+        await connection.execute("EXECUTE find(1)")
+        await connection.execute("INSERT INTO growing SELECT generate_series(1, 10000)")
+        plan = await connection.fetch("EXPLAIN EXECUTE find(1)")
+
+    assert "Index" in str(plan[0])
+
+
 async def test_every_connection_speaks_utc(doors: Database, settings: Settings) -> None:
     own = await database.connect(settings.database_url, command_timeout=1)
     try:

@@ -15,7 +15,7 @@ from tests.worker.children import attempts
 CANARY = "canary-8d1f"
 SECRETS = (
     *("DATABASE_URL", "redis_url", "SECRET_KEY", "Previous_Secret_Key"),
-    "OTEL_EXPORTER_OTLP_HEADERS",
+    *("OTEL_EXPORTER_OTLP_HEADERS", "SMTP_USERNAME", "smtp_password"),
 )
 
 

@@ -1,5 +1,6 @@
 """Pages and their cursors: a cursor of the API is understood, any other is refused."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -64,3 +65,15 @@ def test_a_page_ends_with_its_last_item_and_says_whether_more_follow(
 
     assert page.items == items
     assert page.next_cursor(str) == cursor
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+@settings(deadline=None)
+def test_a_cursor_stands_for_its_instant(instant: datetime) -> None:
+    assert paging.decode_instant(paging.encode_instant(instant)) == instant
+
+
+@pytest.mark.parametrize("cursor", ["", "a", "!!!!", "A" * 10, "A" * 22, "f_________8", "gAAAAAAAAAA"])
+def test_a_cursor_of_no_instant_is_refused(cursor: str) -> None:
+    with pytest.raises(InvalidCursor):
+        paging.decode_instant(cursor)

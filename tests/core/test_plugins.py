@@ -56,7 +56,7 @@ def test_a_module_that_is_not_a_package() -> None:
 def test_a_package_without_any_of_the_modules(make_plugin: MakePlugin) -> None:
     assert fault(make_plugin("bare", kind="KINDS = {}")) == (
         "PLUGINS: bare adds nothing; a plugin has at least one of the modules kinds, completions, handlers,"
-        " formats, runtimes, algorithms, learners"
+        " formats, runtimes, algorithms, learners, channels"
     )
 
 

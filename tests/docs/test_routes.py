@@ -1,5 +1,6 @@
 """The documentation is served from our own files, to the readers that DOCS names, under any prefix."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ import pytest
 
 from app.core.config import Environment, Settings
 from app.docs.routes import FILES, REDOC_HEADERS, STATIC, SWAGGER_HEADERS
-from app.main import create_app
+from app.main import Api, create_app
 from tests.conftest import PASSWORD, SignUp
 
 PAGES = ("/docs", "/redoc")
@@ -90,6 +91,25 @@ async def test_the_document_has_a_tag() -> None:
     assert first.headers["cache-control"] == "no-cache"
 
 
+async def test_the_document_is_built_once_however_many_ask_for_it_at_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built: list[object] = []
+    build = Api.openapi
+
+    def openapi(app: Api) -> object:
+        built.append(app)
+        return build(app)
+
+    monkeypatch.setattr(Api, "openapi", openapi)
+
+    async with client_of() as client:
+        answers = await asyncio.gather(*(client.get("/openapi.json") for _ in range(3)))
+
+    assert len(built) == 1
+    assert len({answer.headers["etag"] for answer in answers}) == 1
+
+
 @pytest.mark.parametrize(
     "settings", [{"docs": "off"}, {"environment": Environment.PRODUCTION, "secret_key": SECRET}]
 )
@@ -130,7 +150,8 @@ async def test_signed_in_means_that_the_document_needs_a_token(
 
 
 @pytest.mark.parametrize(
-    "name", ["routes.py", "../routes.py", "%2e%2e%2froutes.py", "swagger.html", "nothing.js"]
+    "name",
+    ["routes.py", "../routes.py", "%2e%2e%2froutes.py", "swagger-head.html", "page.html", "nothing.js"],
 )
 async def test_nothing_else_is_served(name: str) -> None:
     async with client_of() as client:

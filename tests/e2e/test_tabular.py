@@ -16,7 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, r2_score
 
 from app.core.resources import Resources
-from app.jobs.params import TrainModelParams
+from app.jobs.params import SplitParams, TrainModelParams
 from app.models import commands, queries
 from app.models.versions import InputColumn, Task
 from tests.conftest import StartWorker
@@ -151,7 +151,8 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
     told: dict[str, Any] = {
         "target": "kind",
         "algorithm": "logistic_regression",
-        "validation_fraction": 0.4,
+        "validation_fraction": 0.2,
+        "test_fraction": 0.3,
         "seed": 5,
     }
 
@@ -162,13 +163,15 @@ async def test_what_a_training_says_of_itself_is_what_a_job_finds_on_the_rows_th
         _, found = await run(ada, "batch-predict", model="wine@1", dataset_id=dataset_id, batch_size=50)
 
     # The same split, made here.
-    held = plan.make_plan(table.to_arrow(rows), TrainModelParams(**told)).validation
+    split = SplitParams(test_fraction=told.pop("test_fraction"))
+    params = TrainModelParams(**told, split=split)
+    held = plan.make_plan(table.to_arrow(rows), params).split.main.test
     truth = [rows[place]["kind"] for place in held]
     said = [found[place]["prediction"] for place in held]
     classes = sorted(set(truth))
     scores = [[one["scores"][name] for name in classes] for one in said]
     metrics = training["result"]["metrics"]
-    assert training["result"]["validation_rows"] == len(held) == len(set(held.tolist()))
+    assert training["result"]["test_rows"] == len(held) == len(set(held.tolist()))
     assert metrics["accuracy"] == pytest.approx(accuracy_score(truth, [one["label"] for one in said]))
     assert metrics["f1_macro"] == pytest.approx(
         f1_score(truth, [one["label"] for one in said], average="macro")

@@ -3,11 +3,13 @@
 from typing import Any
 
 import httpx
+import pytest
 from sklearn.datasets import load_iris, load_wine
 
 from app.core.resources import Resources
 from tests.conftest import StartWorker
 from tests.e2e.support import follow, until_done, wait_for_end
+from tests.e2e.test_datasets import upload
 from tests.support import invariants
 
 
@@ -59,7 +61,7 @@ async def test_what_is_trained_is_there_to_predict_with(
         "logistic_regression",
     )
     assert result["accuracy"] == result["metrics"]["accuracy"] > 0.8
-    assert result["train_rows"] + result["validation_rows"] == len(FLOWERS)
+    assert result["train_rows"] + result["validation_rows"] + result["test_rows"] == len(FLOWERS)
     assert sorted(result["classes"]) == ["setosa", "versicolor", "virginica"]
     epochs = [event["metrics"]["epoch"] for event in events if "metrics" in event]
     assert epochs == list(range(1, result["epochs"] + 1))
@@ -108,6 +110,36 @@ async def test_a_training_whose_worker_is_killed_goes_on_and_gives_the_same_mode
     await invariants.all_hold(resources.database)
 
 
+@pytest.mark.parametrize("committed", [1, 3, 6], ids=["candidate", "epoch", "last fit"])
+async def test_a_training_that_chooses_ends_with_the_same_file_whatever_step_its_worker_is_killed_in(
+    committed: int, ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    """The worker dies while it computes the step after the last one committed."""
+    forest = {"random_forest": {"n_estimators": [300], "min_samples_leaf": [1, 2, 3]}}
+    said: dict[str, Any] = {
+        "rows": FLOWERS * 6,
+        "search": {"algorithms": forest, "halving": True},
+        "epochs": 3,
+    }
+    async with start_worker("first") as first:
+        job_id = await train(ada, **said, model="disturbed")
+        await until_done(ada, job_id, committed)
+        await first.kill()
+    async with start_worker("second"):
+        disturbed = await wait_for_end(ada, job_id)
+        undisturbed = await wait_for_end(ada, await train(ada, **said, model="undisturbed"))
+
+    assert (disturbed["status"], disturbed["attempt"]) == ("completed", 2), disturbed["error"]
+    assert disturbed["done"] == undisturbed["done"] == 7
+    versions = [(await ada.get(f"/models/{name}/versions/1")).json() for name in ("disturbed", "undisturbed")]
+    assert versions[0]["sha256"] == versions[1]["sha256"]
+    assert versions[0]["metrics"] == versions[1]["metrics"]
+    assert [one["score"] for one in disturbed["result"]["candidates"]] == [
+        one["score"] for one in undisturbed["result"]["candidates"]
+    ]
+    await invariants.all_hold(resources.database)
+
+
 async def test_a_search_leaves_a_leaderboard_and_the_best_under_its_alias(
     ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
 ) -> None:
@@ -136,6 +168,55 @@ async def test_a_search_leaves_a_leaderboard_and_the_best_under_its_alias(
     await invariants.all_hold(resources.database)
 
 
+async def test_a_retraining_is_promoted_only_if_it_is_better(
+    ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    async def upload(lines: list[str]) -> str:
+        answer = await ada.post(
+            "/datasets?name=sizes",
+            content="\n".join(["size,label", *lines]),
+            headers={"Content-Type": "text/csv"},
+        )
+        dataset_id: str = answer.json()["dataset_id"]
+        return dataset_id
+
+    async def retrain() -> dict[str, Any]:
+        body = {
+            "dataset": "sizes",
+            "target": "label",
+            "model": "sizes",
+            "algorithm": "logistic_regression",
+            "epochs": 2,
+            "promote": {"alias": "prod"},
+        }
+        job_id = (await ada.post("/jobs/train-model", json=body)).json()["job_id"]
+        job = await wait_for_end(ada, job_id)
+        assert job["status"] == "completed", job["error"]
+        return job
+
+    def labelled(wrong_each: int) -> list[str]:
+        """Rows of which every so many-th has the other label."""
+        return [f"{n * 7 % 100},{'ab'[(n * 7 % 100 > 50) != (n % wrong_each == 1)]}" for n in range(300)]
+
+    async with start_worker("only"):
+        good_id = await upload(labelled(wrong_each=10))
+        good = await retrain()
+        worse_id = await upload(labelled(wrong_each=3))
+        worse = await retrain()
+        assert (await ada.get("/models/sizes")).json()["aliases"] == {"prod": 1}
+        best_id = await upload(labelled(wrong_each=1000))
+        best = await retrain()
+        assert (await ada.get("/models/sizes")).json()["aliases"] == {"prod": 3}
+
+    found = [job["result"]["promotion"] for job in (good, worse, best)]
+    assert [promotion["reason"] for promotion in found] == ["first", "not_better", "better"]
+    assert [job["dataset_id"] for job in (good, worse, best)] == [good_id, worse_id, best_id]
+    assert found[2]["previous_value"] == found[1]["previous_value"] == found[0]["value"]
+    assert found[1]["value"] < found[0]["value"] < found[2]["value"]
+    assert found[2]["previous_model"] == "sizes@1"
+    await invariants.all_hold(resources.database)
+
+
 async def test_what_cannot_be_learnt_fails_at_once_and_says_why(
     ada: httpx.AsyncClient, start_worker: StartWorker
 ) -> None:
@@ -146,3 +227,43 @@ async def test_what_cannot_be_learnt_fails_at_once_and_says_why(
     assert (job["status"], job["attempt"]) == ("failed", 1)
     assert job["error"]["retryable"] is False
     assert "species" in job["error"]["message"]
+
+
+async def test_a_training_is_measured_on_a_dataset_and_keeps_its_predictions(
+    ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    known_id = await upload(ada, FLOWERS[::2])
+    later_id = await upload(ada, FLOWERS[1::2])
+    job_id = await train(
+        ada,
+        rows=None,
+        dataset_id=known_id,
+        algorithm="logistic_regression",
+        split={"method": "dataset", "dataset_id": later_id},
+        held_out_dataset="held out",
+        model="flowers",
+    )
+    refused = [await ada.delete(f"/datasets/{dataset_id}") for dataset_id in (known_id, later_id)]
+
+    async with start_worker("only"):
+        job = await wait_for_end(ada, job_id)
+
+    assert [answer.json()["code"] for answer in refused] == ["dataset_in_use"] * 2
+    assert job["status"] == "completed", job["error"]
+    result = job["result"]
+    assert result["split"]["method"] == "dataset"
+    assert result["test_rows"] == result["held_out"]["rows"] == len(FLOWERS[1::2])
+    assert "report" not in result
+    held_out = (await ada.get(f"/datasets/{result['held_out']['dataset_id']}")).json()
+    rows = (await ada.get(f"{held_out['links']['preview']}?rows=100")).json()["rows"]
+    assert held_out["name"] == "held out"
+    assert held_out["lineage"]["dataset_id"] == known_id
+    assert [row["species"] for row in rows] == [flower["species"] for flower in FLOWERS[1::2]]
+    assert sum(row["is_correct"] for row in rows) / len(rows) == result["accuracy"]
+    report = (await ada.get("/models/flowers/versions/1/report")).json()
+    card = await ada.get("/models/flowers/versions/1/card")
+    assert report["metrics"]["accuracy"] == round(result["accuracy"], 6)
+    assert report["importance"]["columns"]
+    assert "## Importance of the columns" in card.text
+    assert (await ada.delete(f"/datasets/{later_id}")).status_code == 204
+    await invariants.all_hold(resources.database, storage=resources.storage)

@@ -58,6 +58,10 @@ async def test_every_fault_of_a_handler_ends_only_its_own_attempt(
 
     for kind, how in {"exit": "exit code 3", "segfault": "SIGSEGV", "kill_itself": "SIGKILL"}.items():
         assert how in (await rows.job(database, wrong[kind]))["error"]["message"]
+    measured = "cpu_seconds IS NOT NULL AND memory_peak_bytes > 0"
+    assert await rows.value(database, f"SELECT bool_and({measured}) FROM job_attempts")
+    grown = [tried["memory_peak_bytes"] for tried in await rows.attempts(database, wrong["grow"])]
+    assert grown[0] > MEMORY_LIMIT_BYTES
     await assert_consistent(database, [*wrong.values(), *after])
 
 

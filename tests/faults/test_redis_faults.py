@@ -10,12 +10,14 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from app.core.config import Settings
 from app.core.database import Database
 from app.embedded.valkey import EmbeddedValkey
 from tests.faults.conftest import System
 from tests.faults.support import (
     END_SECONDS,
     assert_consistent,
+    outcomes,
     submit,
     until_job,
     wait_until_all_ended,
@@ -29,6 +31,12 @@ SUBMIT_SECONDS = 15.0
 """For five jobs. An attempt to reach Redis times out after about three seconds, which delays a request."""
 
 Outage = Callable[[EmbeddedValkey, Proxy], AbstractAsyncContextManager[None]]
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Settings with a lease that no busy machine lets expire: no worker is lost here."""
+    return settings.model_copy(update={"lease_seconds": 60.0})
 
 
 @asynccontextmanager
@@ -101,7 +109,7 @@ async def test_jobs_are_accepted_and_run_during_any_outage_of_redis(
             async with asyncio.timeout(SUBMIT_SECONDS):
                 during = [await submit(api.client, batches=20, work_ms=30) for _ in range(5)]
             for job in await wait_until_all_ended(database, during):
-                assert (job["status"], job["attempt"]) == ("completed", 1)
+                assert await outcomes(database, job["id"]) == ["completed"]
             stuck = await submit(api.client, "loop", batches=1)
             await until_job(database, stuck, "next_batch = 1")
             answer = await api.client.delete(f"/jobs/{stuck}")

@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -15,7 +16,9 @@ from app.jobs.errors import PredictionTooLarge
 from app.jobs.predictions import service as predictions
 from app.jobs.times import JobTimes
 from app.main import create_app
+from app.models.reports import commands as reports
 from tests.conftest import StartWorker
+from tests.models.reports.examples import NUMBERS, as_stored
 from tests.support import jobs
 from tests.support.accounts import Account, sign_in
 from tests.support.app_state import state_of
@@ -119,8 +122,10 @@ def routes_that_link(app: FastAPI) -> set[tuple[str, str]]:
 
 @asynccontextmanager
 async def touring(settings: Settings, root_path: str, prefix: str) -> AsyncIterator[Tour]:
+    mail = {"smtp_host": "mail.invalid", "mail_from": "h@example.net", "mail_allowed_domains": ("*",)}
     app = create_app(
-        settings.model_copy(update={"root_path": root_path}), job_times=JobTimes(prediction_seconds=0.05)
+        settings.model_copy(update={"root_path": root_path, **mail}),
+        job_times=JobTimes(prediction_seconds=0.05),
     )
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with (
@@ -153,6 +158,7 @@ async def make_jobs(tour: Tour) -> None:
     again = await tour.ask("POST", "/jobs/batch-predict", json=body, headers=key)
     assert created.headers["location"] == again.headers["location"] == created.json()["poll_url"]
     await tour.ask("GET", "/jobs")
+    await tour.ask("GET", "/active-tasks")
     job_id = created.json()["job_id"]
     await tour.ask("POST", f"/jobs/{job_id}/cancel")
     other = await tour.ask("POST", "/jobs/batch-predict", json=body)
@@ -171,9 +177,48 @@ async def make_jobs(tour: Tour) -> None:
 
     csv = {"Content-Type": "text/csv"}
     dataset = await tour.ask("POST", "/datasets?name=a", content=b"a,b\n1,2\n", headers=csv)
+    steps = {"dataset": "a", "steps": [{"step": "deduplicate"}], **NOBODY}
+    preprocessing = await tour.ask("POST", "/jobs/preprocess-dataset", json=steps)
+    await tour.ask("DELETE", f"/jobs/{preprocessing.json()['job_id']}")
     assert dataset.headers["location"] == dataset.json()["links"]["self"]
     await tour.ask("GET", "/datasets")
     await tour.ask("GET", f"/datasets/{dataset.json()['dataset_id']}")
+
+
+async def make_schedules(tour: Tour) -> None:
+    schedule = {
+        "name": "nightly",
+        "trigger": {"daily": {"at": "02:30"}},
+        "job": {"kind": "batch_predict", "texts": ["good"], **NOBODY},
+    }
+    created = await tour.ask("POST", "/schedules", json=schedule)
+    path = created.headers["location"].removeprefix(tour.prefix)
+    await tour.ask("GET", "/schedules")
+    await tour.ask("GET", path)
+    await tour.ask("PATCH", path, json={"overlap": "allow"})
+    for action in ("pause", "resume", "run"):
+        await tour.ask("POST", f"{path}/{action}")
+    await tour.ask("PUT", "/schedules/declared", json={**schedule, "name": "declared"})
+
+
+async def make_emails(tour: Tour) -> None:
+    """No worker of these tests sends them."""
+    email = {"to": "ada@example.com", "subject": "Done", "body": "It is done."}
+    await tour.ask("POST", "/jobs/send-email", json=email)
+    await tour.ask("POST", "/send-email", json=email)
+    many = {"recipients": ["ada@example.com"], "subject": "Done", "body": "It is done."}
+    await tour.ask("POST", "/send-bulk-email", json=many)
+    await tour.ask("POST", "/send-notification", json={"email": "ada@example.com", "message": "Done."})
+
+
+async def make_subscriptions(tour: Tour) -> None:
+    subscription = {
+        "name": "CI",
+        "channel": "webhook",
+        "target": {"url": "https://ci.example.com/hooks/ml"},
+        "events": ["job.failed"],
+    }
+    await tour.ask("POST", "/subscriptions", json=subscription)
 
 
 async def make_models(tour: Tour) -> None:
@@ -186,9 +231,20 @@ async def make_models(tour: Tour) -> None:
     await tour.ask("GET", "/models/flowers")
     await tour.ask("PATCH", "/models/flowers", json={"visibility": "public"})
     await tour.ask("GET", "/models/flowers/versions")
+    await make_report(tour, UUID(created.json()["model_id"]))
     await tour.ask("GET", "/models/flowers/versions/1")
+    await tour.ask("PATCH", "/models/flowers/versions/1", json={"description": "Measures flowers."})
+    await tour.ask("POST", "/jobs/convert-model", json={"model": "flowers@1", "queue": "nobody"})
+    plots = await tour.ask("GET", "/models/flowers/versions/1/plots")
+    assert plots.json()["items"]
+    tour.links.difference_update(paths(plots))  # drawing them takes seconds
     await tour.ask("PUT", "/models/flowers/aliases/best", json={"version": 1})
     await tour.ask("GET", "/models/sentiment/versions/1")
+
+
+async def make_report(tour: Tour, version_id: UUID) -> None:
+    async with state_of(tour.app).resources.database.transaction() as connection:
+        await reports.store(connection, version_id, as_stored(NUMBERS))
 
 
 async def follow(tour: Tour) -> None:
@@ -206,6 +262,9 @@ async def test_links_keep_the_prefix_under_which_they_were_asked_for(
         tours = [await stack.enter_async_context(touring(settings, *prefixes)) for prefixes in PREFIXES]
         for tour in tours:
             await make_jobs(tour)
+            await make_schedules(tour)
+            await make_emails(tour)
+            await make_subscriptions(tour)
         async with start_worker():
             for tour in tours:
                 await make_models(tour)

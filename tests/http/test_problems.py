@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.core.errors import AppError, BadRequest, DatabaseUnavailable, Unauthorized
 from app.http import problems
-from app.http.body import MAX_UNKNOWN, StrictBody
+from app.http.body import MAX_UNKNOWN, CleanStr, StrictBody
 
 SECRET = "canary-5f2c"
 
@@ -140,6 +140,21 @@ async def test_messages_that_quote_the_input_are_replaced(stand: FastAPI, visito
         assert_is_problem(response, 422, "validation_error")["errors"][0]["msg"]
         == "Input should be a valid UUID"
     )
+
+
+async def test_the_length_of_text_is_in_characters(stand: FastAPI, visitor: httpx.AsyncClient) -> None:
+    class Named(BaseModel):
+        name: CleanStr | None = Field(min_length=1, max_length=3)
+
+    @stand.post("/people")
+    async def add(body: Named) -> None: ...
+
+    for name, message in (
+        ("abcd", "String should have at most 3 characters, not 4"),
+        ("", "String should have at least 1 character, not 0"),
+    ):
+        response = await visitor.post("/people", json={"name": name})
+        assert assert_is_problem(response, 422, "validation_error")["errors"][0]["msg"] == message
 
 
 async def test_many_faults_with_monstrous_names_make_a_small_answer(

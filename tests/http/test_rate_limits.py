@@ -326,6 +326,15 @@ async def test_a_window_ends_after_a_minute(settings: Settings) -> None:
         assert left(await admit(rates)) == LIMIT - 1
 
 
+async def test_no_window_ends_later_than_in_a_minute(settings: Settings) -> None:
+    now = 4.001
+    assert (now + 60) - now > 60  # the error of a float
+    async with open_pool("redis://127.0.0.1:1", max_connections=2) as pool:
+        rates = RequestRates(settings, pool, clock=Clock(now))
+
+        assert resets(await admit(rates)) == 60
+
+
 async def test_the_clients_that_were_idle_longest_are_forgotten_first(settings: Settings) -> None:
     async with open_pool("redis://127.0.0.1:1", max_connections=2) as pool:
         rates = RequestRates(settings, pool, clock=Clock(0.0), max_remembered=2)
@@ -375,5 +384,13 @@ async def admit(rates: RequestRates, user_id: UUID | None = None) -> Scope:
 
 
 def left(scope: Scope) -> int:
+    return _standing(scope, "r")
+
+
+def resets(scope: Scope) -> int:
+    return _standing(scope, "t")
+
+
+def _standing(scope: Scope, name: str) -> int:
     value = dict(headers_of(scope))[b"ratelimit"].decode()
-    return int(value.partition("r=")[2].partition(";")[0])
+    return int(value.partition(f"{name}=")[2].partition(";")[0])

@@ -17,7 +17,12 @@ from app.http.routing import MAX_VALUES, SMALL_BODY_BYTES, BoundedRoute
 from tests.conftest import SignUp
 
 JSON = {"Content-Type": "application/json"}
-LARGE = ["/jobs/batch-predict", "/jobs/evaluate-model", "/jobs/train-model", "/jobs/bulk", "/predict"]
+LARGE = [
+    *("POST /jobs/batch-predict", "POST /jobs/evaluate-model", "POST /jobs/train-model", "POST /jobs/bulk"),
+    *("POST /jobs/send-email", "POST /send-email", "POST /send-bulk-email", "POST /predict"),
+    *("POST /schedules", "PUT /schedules/{schedule}", "PATCH /schedules/{schedule}"),
+    *("POST /scheduler/api/jobs", "POST /jobs/convert-model", "POST /jobs/preprocess-dataset"),
+]
 
 
 def test_every_route_that_takes_a_body_is_bounded(app: FastAPI) -> None:
@@ -29,39 +34,45 @@ def test_every_route_that_takes_a_body_is_bounded(app: FastAPI) -> None:
 
 def test_only_the_routes_that_take_rows_may_have_a_large_body(app: FastAPI) -> None:
     large = [
-        route.path
+        f"{method} {route.path}"
         for route in app.routes
         if isinstance(route, APIRoute)
         and route.body_field is not None
         and isinstance(route.body_field.field_info.annotation, type)
         and issubclass(route.body_field.field_info.annotation, LargeBody)
+        for method in route.methods or ()
     ]
 
     assert sorted(large) == sorted(LARGE)
 
 
-@pytest.mark.parametrize("path", [*LARGE, "/stream-tickets", "/dead-letters/retry"])
-async def test_a_bad_token_is_refused_before_the_body_is_read(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize("operation", [*LARGE, "POST /stream-tickets", "POST /dead-letters/retry"])
+async def test_a_bad_token_is_refused_before_the_body_is_read(
+    client: httpx.AsyncClient, operation: str
+) -> None:
+    method, path = operation.split()
     taken: list[bytes] = []
 
     async def body() -> AsyncIterator[bytes]:
         taken.append(b"{")
         yield b"{"
 
-    answer = await client.post(path, content=body(), headers={**JSON, "Authorization": "Bearer forged"})
+    headers = {**JSON, "Authorization": "Bearer forged"}
+    answer = await client.request(method, path, content=body(), headers=headers)
 
     assert answer.status_code == 401
     assert taken == []
 
 
-@pytest.mark.parametrize("path", LARGE)
+@pytest.mark.parametrize("operation", LARGE)
 async def test_more_values_than_are_allowed_are_refused_before_they_are_parsed(
-    client: httpx.AsyncClient, sign_up: SignUp, path: str
+    client: httpx.AsyncClient, sign_up: SignUp, operation: str
 ) -> None:
+    method, path = operation.split()
     headers = await sign_up("ada")
     body = b'{"instances":[[' + b",".join([b"1"] * MAX_VALUES) + b"]]}"
 
-    answer = await client.post(path, content=body, headers={**JSON, **headers})
+    answer = await client.request(method, path, content=body, headers={**JSON, **headers})
 
     assert answer.status_code == 413
     assert answer.json()["code"] == "too_many_values"

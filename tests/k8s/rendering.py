@@ -17,13 +17,30 @@ KUBECTL: Final = Path(sys.executable).parent / "kubectl"
 OVERLAYS: Final = ("dev", "production", "production-hpa")
 WITH_GPU: Final = "production with gpu"
 WITH_EMAILS: Final = "production with emails"
-RENDERINGS: Final = (*OVERLAYS, WITH_GPU, WITH_EMAILS)
+WITH_NOTIFY: Final = "production with notify"
+DEV_WITH_NOTIFY: Final = "dev with notify"
+RENDERINGS: Final = (*OVERLAYS, WITH_GPU, WITH_EMAILS, WITH_NOTIFY, DEV_WITH_NOTIFY)
+ON_ONE_NODE: Final = ("dev", DEV_WITH_NOTIFY)
+"""Those with stores of their own."""
+
+DELIVERING: Final = (WITH_NOTIFY, DEV_WITH_NOTIFY)
 
 _ADDED: Final[dict[str, Any]] = {
     WITH_GPU: {"resources": ["../production", "../../components/gpu"], "components": ["../../version"]},
     WITH_EMAILS: {
         "resources": ["../production"],
         "components": ["../../components/egress-notifications", "../../version"],
+    },
+    WITH_NOTIFY: {
+        "resources": ["../production"],
+        "components": [
+            *("../../components/egress-notifications", "../../components/notify"),
+            "../../version",
+        ],
+    },
+    DEV_WITH_NOTIFY: {
+        "resources": ["../dev"],
+        "components": ["../../components/notify", "../../version"],
     },
 }
 
@@ -32,7 +49,7 @@ Manifest = dict[str, Any]
 
 @cache
 def rendered_text(rendering: str) -> str:
-    """The YAML of an overlay, or of production with another component."""
+    """The YAML of an overlay, or of one with another component."""
     if rendering not in _ADDED:
         return build(K8S / "overlays" / rendering)
     # Beside the overlays, because kustomize takes no absolute path.

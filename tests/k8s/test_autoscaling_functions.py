@@ -7,6 +7,7 @@ import pytest
 
 from app.core.database import Database
 from app.core.resources import Resources
+from app.jobs import lane
 from tests.support import jobs
 
 AN_HOUR = timedelta(hours=1)
@@ -53,6 +54,20 @@ async def test_due_and_running_jobs_need_a_slot_each_and_delayed_jobs_none(datab
     assert await slots_needed(database, "default", "default") == 2
     assert await slots_needed(database, "default", at_most=1) == 1
     assert await slots_needed(database, "default", at_most=-1) == 0
+
+
+async def test_a_prediction_needs_no_slot_while_the_lane_has_room(database: Database) -> None:
+    worker_id = await jobs.worker(database, slots=1, predict_slots=1)
+    await jobs.create(database)
+    await jobs.create(database, queue=lane.QUEUE)
+    await jobs.claim(database, worker_id, queue=lane.QUEUE)
+    assert await slots_needed(database, "default", lane.QUEUE) == 1
+
+    await jobs.create(database, queue=lane.QUEUE)
+    assert await slots_needed(database, "default", lane.QUEUE) == 2
+
+    await jobs.expire_lease(database, worker_id, unseen=timedelta(minutes=2))
+    assert await slots_needed(database, "default", lane.QUEUE) == 3
 
 
 async def test_a_delayed_job_alone_needs_nothing_and_does_not_wait(database: Database) -> None:

@@ -79,6 +79,14 @@ def test_the_environment_makes_valid_settings(name: str, monkeypatch: pytest.Mon
     assert settings.storage_url == "file:///var/lib/headrace"
 
 
+def test_the_api_delivers_notifications_and_can_be_told_where_they_go() -> None:
+    api = services()["api"]["environment"]
+
+    assert Settings.model_fields["deliver_notifications"].default is True
+    assert "DELIVER_NOTIFICATIONS" not in api
+    assert {"PUBLIC_URL", "WEBHOOK_ALLOWED_NETWORKS", "SMTP_HOST", "MAIL_FROM"} <= api.keys()
+
+
 def test_it_stops_as_the_pods_do() -> None:
     manifests = rendered("production")
     for name in ("api", "worker"):

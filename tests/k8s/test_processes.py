@@ -13,7 +13,7 @@ import pytest
 from app.core.config import Settings
 from tests.conftest import Servers
 from tests.e2e.support import short_texts, submit, wait_for_end
-from tests.k8s.rendering import containers, environment, main_container, named, pod, rendered
+from tests.k8s.rendering import WITH_NOTIFY, containers, environment, main_container, named, pod, rendered
 from tests.k8s.test_compose import services
 from tests.support import processes
 from tests.support.processes import START_SECONDS, Process
@@ -133,3 +133,31 @@ async def test_the_pods_complete_a_job(settings: Settings, database: str, tmp_pa
         environment(manifests, main_container(api)),
         environment(manifests, main_container(worker)),
     )
+
+
+async def test_the_deliverer_runs_as_its_pod_says_without_redis(
+    settings: Settings, database: str, tmp_path: Path
+) -> None:
+    system = System(database, settings, tmp_path)
+    manifests = rendered(WITH_NOTIFY)
+    (migrate,) = [item for item in manifests if item["kind"] == "Job"]
+    notify = named(manifests, "Deployment", "headrace-notify")
+    own = environment(manifests, main_container(notify))
+
+    container = main_container(migrate)
+    await system.run_to_end(container["args"], environment(manifests, container))
+    (schema,) = pod(notify)["initContainers"]
+    await system.run_to_end(schema["args"], environment(manifests, schema))
+    async with processes.python(
+        *("-m", *main_container(notify)["args"]),
+        env=system.environment(own, METRICS_PORT="0", REDIS_URL=own["REDIS_URL"]),
+        log_path=tmp_path / "notify.log",
+    ) as running:
+        await running.wait_for_log("notify_started")
+        url = f"http://127.0.0.1:{running.metrics_port}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            await _until_it_answers(client)
+            for path in ("/health/live", "/health/ready", "/metrics"):
+                assert (await client.get(path)).status_code == 200, path
+        running.send(signal.SIGTERM)
+        assert await running.wait() == 0, running.log

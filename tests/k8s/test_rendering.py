@@ -4,10 +4,13 @@ import pytest
 
 from app.core.version import VERSION
 from tests.k8s.rendering import (
+    DEV_WITH_NOTIFY,
     K8S,
+    ON_ONE_NODE,
     RENDERINGS,
     WITH_EMAILS,
     WITH_GPU,
+    WITH_NOTIFY,
     Manifest,
     build,
     labels,
@@ -62,8 +65,15 @@ GPU = {
     "PodDisruptionBudget/headrace-worker-gpu",
     "ScaledObject/headrace-worker-gpu",
 }
+NOTIFY = {
+    "ServiceAccount/headrace-notify",
+    "Deployment/headrace-notify",
+    "PodDisruptionBudget/headrace-notify",
+    "NetworkPolicy/egress-webhooks",
+}
 EXPECTED = {
     "dev": NAMESPACED | STORES,
+    DEV_WITH_NOTIFY: NAMESPACED | STORES | NOTIFY,
     "production": NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER},
     "production-hpa": NAMESPACED
     | EXTERNAL
@@ -74,6 +84,12 @@ EXPECTED = {
     | EXTERNAL
     | MONITORING
     | KEDA
+    | {API_SCALER, "NetworkPolicy/egress-notifications"},
+    WITH_NOTIFY: NAMESPACED
+    | EXTERNAL
+    | MONITORING
+    | KEDA
+    | NOTIFY
     | {API_SCALER, "NetworkPolicy/egress-notifications"},
 }
 
@@ -124,21 +140,25 @@ def test_no_image_is_whatever_happens_to_be_the_newest(rendering: str) -> None:
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
-def test_a_worker_reaches_smtp_if_and_only_if_it_serves_emails(rendering: str) -> None:
+def test_a_pod_may_use_smtp_if_and_only_if_it_serves_emails_or_delivers(rendering: str) -> None:
     for worker in ours(rendered(rendering)):
         [container] = pod(worker)["containers"]
         queues = {variable["name"]: variable.get("value") for variable in container.get("env", [])}
         serves_emails = "emails" in (queues.get("WORKER_QUEUES") or "").split(",")
+        sends_emails = serves_emails or name_of(worker) == "headrace-notify"
 
-        assert (labels(worker).get("headrace-emails") == "served") == serves_emails, name_of(worker)
-        assert serves_emails == (rendering == WITH_EMAILS and name_of(worker) == "headrace-worker")
+        assert (labels(worker).get("headrace-emails") == "served") == sends_emails, name_of(worker)
+        assert ("SMTP_PASSWORD" in queues) == sends_emails, name_of(worker)
+        assert serves_emails == (
+            rendering in (WITH_EMAILS, WITH_NOTIFY) and name_of(worker) == "headrace-worker"
+        )
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
 def test_only_dev_brings_secrets(rendering: str) -> None:
     secrets = of_kind(rendered(rendering), "Secret")
 
-    assert bool(secrets) == (rendering == "dev")
+    assert bool(secrets) == (rendering in ON_ONE_NODE)
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)

@@ -6,8 +6,13 @@ from typing import Any
 import pytest
 
 from app.core.config import DEVELOPMENT_SECRET, Settings
+from app.core.health_server import STOP_SECONDS
+from app.jobs import lane
+from app.notifications.deliverer import DRAIN_SECONDS
 from tests.k8s.rendering import (
+    DELIVERING,
     K8S,
+    ON_ONE_NODE,
     RENDERINGS,
     WITH_GPU,
     Manifest,
@@ -61,7 +66,7 @@ def settings_of(
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
-@pytest.mark.parametrize("component", ["api", "worker"])
+@pytest.mark.parametrize("component", ["api", "worker", "notify"])
 def test_the_environment_of_each_pod_makes_valid_settings(
     rendering: str, component: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,14 +89,17 @@ def test_the_config_map_says_only_what_differs_from_the_defaults(rendering: str)
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
-def test_only_the_api_has_the_signing_key_and_only_the_migration_owns_the_tables(rendering: str) -> None:
+def test_only_pods_that_need_it_have_the_key_and_only_the_migration_owns_the_tables(
+    rendering: str,
+) -> None:
     manifests = rendered(rendering)
     for workload in ours(manifests):
         component = labels(workload)["app.kubernetes.io/component"]
         for container in containers(workload):
             variables = environment(manifests, container)
             has_key = any("SECRET_KEY" in name for name in variables if not name.startswith("AWS_"))
-            assert has_key == (component == "api" and container["name"] == "api"), name_of(workload)
+            needs_key = container["name"] == component and component in ("api", "notify")
+            assert has_key == needs_key, name_of(workload)
             owner = "headrace-owner" in variables["DATABASE_URL"]
             assert owner == (component == "migrate"), name_of(workload)
 
@@ -107,7 +115,38 @@ def test_secrets_are_named_key_by_key(rendering: str) -> None:
 def test_a_folder_is_storage_on_one_node_only(rendering: str) -> None:
     url = named(rendered(rendering), "ConfigMap", "headrace")["data"]["STORAGE_URL"]
 
-    assert url.startswith("file:") == (rendering == "dev")
+    assert url.startswith("file:") == (rendering in ON_ONE_NODE)
+
+
+@pytest.mark.parametrize("rendering", RENDERINGS)
+def test_the_api_delivers_notifications_unless_other_pods_do(
+    rendering: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = rendered(rendering)
+    (api,) = deployments(manifests, "api")
+    settings, _ = settings_of(manifests, main_container(api), monkeypatch)
+
+    assert settings.deliver_notifications == (not deployments(manifests, "notify"))
+    assert bool(deployments(manifests, "notify")) == (rendering in DELIVERING)
+
+
+@pytest.mark.parametrize("rendering", DELIVERING)
+def test_the_deliverer_has_what_it_needs_and_no_more(rendering: str) -> None:
+    manifests = rendered(rendering)
+    (notify,) = deployments(manifests, "notify")
+    container = main_container(notify)
+    shared = named(manifests, "ConfigMap", "headrace")["data"]
+    secret = {
+        name: value.partition(":")[2]
+        for name, value in environment(manifests, container).items()
+        if value.startswith("secret:")
+    }
+
+    assert container["args"] == ["app", "notify"]
+    assert secret.keys() - shared.keys() == {
+        *("DATABASE_URL", "SECRET_KEY", "PREVIOUS_SECRET_KEY", "SMTP_USERNAME", "SMTP_PASSWORD")
+    }
+    assert {volume["name"] for volume in pod(notify)["volumes"]} == {"tmp"}
 
 
 def test_the_key_of_dev_is_not_the_one_that_production_refuses() -> None:
@@ -139,7 +178,8 @@ def test_children_reach_their_limit_before_the_container_does(
     for worker in deployments(manifests, "worker"):
         settings, _ = settings_of(manifests, main_container(worker), monkeypatch)
         resources = main_container(worker)["resources"]
-        needed = 384 * MIB + (settings.worker_slots + 0.5) * settings.child_memory_limit_bytes
+        in_lane = settings.worker_predict_slots if lane.serves_lane(settings.worker_queues) else 0
+        needed = 384 * MIB + (settings.worker_slots + in_lane + 0.5) * settings.child_memory_limit_bytes
 
         assert needed <= 0.95 * number_of_bytes(resources["limits"]["memory"])
         assert resources["requests"]["memory"] == resources["limits"]["memory"]
@@ -158,6 +198,8 @@ def test_every_process_has_the_time_it_needs_to_stop(rendering: str, monkeypatch
     for worker in deployments(manifests, "worker"):
         settings, _ = settings_of(manifests, main_container(worker), monkeypatch)
         assert settings.drain_seconds + 4 + 15 <= pod(worker)["terminationGracePeriodSeconds"]
+    for notify in deployments(manifests, "notify"):
+        assert pod(notify)["terminationGracePeriodSeconds"] >= DRAIN_SECONDS + STOP_SECONDS + 15
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
@@ -207,8 +249,8 @@ def test_selectors_select_the_pods_they_are_meant_for(rendering: str) -> None:
         assert scaler["spec"]["scaleTargetRef"]["name"] in templates
 
 
-@pytest.mark.parametrize("rendering", [name for name in RENDERINGS if name != "dev"])
-def test_prometheus_scrapes_the_api_and_every_worker(rendering: str) -> None:
+@pytest.mark.parametrize("rendering", [name for name in RENDERINGS if name not in ON_ONE_NODE])
+def test_prometheus_scrapes_every_deployment(rendering: str) -> None:
     manifests = rendered(rendering)
     spec = named(manifests, "PodMonitor", "headrace")["spec"]
     [endpoint] = spec["podMetricsEndpoints"]
@@ -234,10 +276,9 @@ def test_the_autoscaler_counts_the_slots_that_there_can_be(rendering: str) -> No
         slots = int(variables["WORKER_SLOTS"])
         queries = {trigger["name"]: trigger["metadata"]["query"] for trigger in spec["triggers"]}
         at_most = spec["maxReplicaCount"] * slots + slots
+        queues = ",".join(lane.queues_of_worker(tuple(variables["WORKER_QUEUES"].split(","))))
 
-        assert (
-            queries["need"] == f"SELECT headrace_slots_needed('{{{variables['WORKER_QUEUES']}}}', {at_most})"
-        )
+        assert queries["need"] == f"SELECT headrace_slots_needed('{{{queues}}}', {at_most})"
         target: dict[str, Any] = spec.get("advanced", {}).get("scalingModifiers", {})
         assert target.get("target", spec["triggers"][0]["metadata"]["targetQueryValue"]) == str(slots)
 

@@ -18,6 +18,18 @@ from tests.machine.model import Model
 
 _EMPTY = ("DELETE FROM jobs", "DELETE FROM workers", "DELETE FROM users")
 
+# A job that has ended does not change, but its start moves with the clock: the turn of its owner depends
+# on it.
+_GUARD = (
+    "DROP TRIGGER jobs_guard ON jobs",
+    """CREATE TRIGGER jobs_guard BEFORE UPDATE ON jobs FOR EACH ROW
+    WHEN (current_setting('machine.sets_clock', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION jobs_guard()""",
+)
+
+_SET_STARTS = """
+UPDATE jobs SET attempt_started_at = now() + t.attempt_started_at
+FROM unnest($1::uuid[], $2::interval[]) AS t (id, attempt_started_at) WHERE jobs.id = t.id"""
+
 _SET_JOBS = """
 UPDATE jobs SET run_at = now() + t.run_at, sort_key = now() + t.sort_key
 FROM unnest($1::uuid[], $2::interval[], $3::interval[]) AS t (id, run_at, sort_key) WHERE jobs.id = t.id"""
@@ -44,6 +56,11 @@ class OneConnection(Database):
             await self._set_clock(model)
             yield self.only
 
+    async def prepare(self) -> None:
+        """Let the clock be set."""
+        for statement in _GUARD:
+            await self.only.execute(statement)
+
     async def empty(self) -> None:
         for statement in _EMPTY:
             await self.only.execute(statement)
@@ -56,6 +73,14 @@ class OneConnection(Database):
             [timedelta(seconds=job.run_at - model.now) for job in live],
             [timedelta(seconds=job.sort_key - model.now) for job in live],
         )
+        started = {
+            job.id: timedelta(seconds=job.attempt_started_at - model.now)
+            for job in model.jobs.values()
+            if job.attempt_started_at is not None
+        }
+        await self.only.execute("SET LOCAL machine.sets_clock = on")
+        await self.only.execute(_SET_STARTS, list(started), list(started.values()))
+        await self.only.execute("SET LOCAL machine.sets_clock = off")
         await self.only.execute(
             _SET_WORKERS,
             list(model.seen_at),

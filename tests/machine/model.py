@@ -8,8 +8,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from app.core.config import ClaimOrder
 from app.jobs.states import EventType, Outcome, Status
 from app.jobs.transition_types import Report
+
+HOUR = 3600.0
+"""What one running job costs its owner, whose share is 1."""
 
 
 class Event(NamedTuple):
@@ -53,12 +57,14 @@ class Job:
     max_attempts: int
     run_at: float
     sort_key: float
+    owner_id: UUID
     status: Status = Status.PENDING
     attempt: int = 0
     failures: int = 0
     next_batch: int = 0
     done: int = 0
     worker_id: UUID | None = None
+    attempt_started_at: float | None = None
     is_cancel_requested: bool = False
     error: Error | None = None
     checkpoint: tuple[int, bytes] | None = None
@@ -77,8 +83,8 @@ class Job:
         """Whether the fence lets this attempt write."""
         return self.status is Status.RUNNING and self.attempt == attempt
 
-    def claim(self, worker_id: UUID) -> None:
-        self.status, self.worker_id = Status.RUNNING, worker_id
+    def claim(self, worker_id: UUID, *, now: float) -> None:
+        self.status, self.worker_id, self.attempt_started_at = Status.RUNNING, worker_id, now
         self.attempt += 1
         self._tell(EventType.STARTED)
 
@@ -175,6 +181,30 @@ class Job:
         self.events.append(Event(event, self.status, self.attempt, self.done))
 
 
+class Turn:
+    """When it is an owner's turn."""
+
+    def __init__(self, model: "Model", head: Job) -> None:
+        of_owner = [job for job in model.jobs.values() if job.owner_id == head.owner_id]
+        self._running = sum(job.status is Status.RUNNING for job in of_owner)
+        self._since = max(
+            [head.run_at] + [job.attempt_started_at for job in of_owner if job.attempt_started_at is not None]
+        )
+        self._first = (self._at, head.id)
+
+    @property
+    def _at(self) -> float:
+        return self._since + self._running * HOUR
+
+    @property
+    def key(self) -> tuple[float, tuple[float, UUID]]:
+        return self._at, self._first
+
+    def start(self, now: float) -> None:
+        self._running += 1
+        self._since = now
+
+
 @dataclass
 class Model:
     """All jobs, and when each worker was last seen."""
@@ -184,7 +214,9 @@ class Model:
     jobs: dict[UUID, Job] = field(default_factory=dict)
     seen_at: dict[UUID, float] = field(default_factory=dict)
 
-    def next_to_claim(self, queue: str, kinds: Sequence[str], limit: int) -> list[Job]:
+    def next_to_claim(
+        self, queue: str, kinds: Sequence[str], limit: int, order: ClaimOrder = ClaimOrder.PRIORITY
+    ) -> list[Job]:
         waiting = [
             job
             for job in self.jobs.values()
@@ -193,7 +225,19 @@ class Model:
             and job.kind in kinds
             and job.run_at <= self.now
         ]
-        return sorted(waiting, key=lambda job: (job.sort_key, job.id))[:limit]
+        waiting.sort(key=lambda job: (job.sort_key, job.id))
+        return waiting[:limit] if order is ClaimOrder.PRIORITY else self._in_turn(waiting, limit)
+
+    def _in_turn(self, waiting: list[Job], limit: int) -> list[Job]:
+        """Choose one after the other: the first job of the owner whose turn it is then."""
+        turns = {job.owner_id: Turn(self, job) for job in reversed(waiting)}
+        chosen: list[Job] = []
+        while waiting and len(chosen) < limit:
+            owner_id = min((job.owner_id for job in waiting), key=lambda owner_id: turns[owner_id].key)
+            chosen.append(next(job for job in waiting if job.owner_id == owner_id))
+            waiting.remove(chosen[-1])
+            turns[owner_id].start(self.now)
+        return chosen
 
     def abandoned(self) -> list[Job]:
         """The running jobs of workers that were not seen for a lease."""

@@ -1,8 +1,8 @@
 """The real SQL against a model of a job's life, driven by Hypothesis through whatever order it likes.
 
-Three workers claim, commit, fail, forget their leases and write again with attempts that are long over; jobs
-are cancelled and tried again meanwhile. After each step the database has to equal the model, and every
-invariant has to hold.
+Three workers claim jobs of three owners, commit, fail, forget their leases and write again with attempts that
+are long over; jobs are cancelled and tried again meanwhile. After each step the database has to equal the
+model, and every invariant has to hold.
 """
 
 import asyncio
@@ -27,6 +27,7 @@ from hypothesis.stateful import (
 
 from app.core import database as doors
 from app.core import ids
+from app.core.config import ClaimOrder
 from app.jobs import transitions
 from app.jobs.states import HEAD_START, Priority, Status
 from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
@@ -43,11 +44,12 @@ TICK = 0.5
 LEASE = 2 * TICK
 DELAYS = [0.0, 2 * TICK, 4 * TICK]
 KNOWN, UNKNOWN = "batch_predict", "from_the_future"
-MAX_JOBS = 5
+MAX_JOBS = 6
 EXAMPLES, STEPS = 20, 40
 
 ticks = st.integers(0, 3).map(lambda count: count * TICK)
 any_worker = st.integers(0, 2)
+any_owner = st.integers(0, 2)
 any_job = st.integers(0, MAX_JOBS - 1)
 any_attempt = st.sampled_from([0, 0, 0, 1, 1, 2, 3, 5, 8])
 """Counted from the youngest: that one may well be alive, the others hardly."""
@@ -58,6 +60,7 @@ slips = st.sampled_from([0] * 8 + [-1, 1])
 class Machine(RuleBasedStateMachine):
     runner: ClassVar[asyncio.Runner]
     database: ClassVar[OneConnection]
+    order: ClassVar[ClaimOrder]
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,13 +71,13 @@ class Machine(RuleBasedStateMachine):
         ]
         # Every attempt there ever was, as its worker remembers it: most of them are over.
         self.claims: list[tuple[UUID, ClaimedJob]] = []
-        self.owner_id: UUID
+        self.owners: list[UUID] = []
 
     @initialize()
     def start_empty(self) -> None:
         async def start() -> None:
             await self.database.empty()
-            self.owner_id = await jobs.user(self.database)
+            self.owners = [await jobs.user(self.database) for _ in range(3)]
             for worker in self.workers:
                 await self._beat(self.database.only, worker)
 
@@ -94,11 +97,19 @@ class Machine(RuleBasedStateMachine):
         priority=st.sampled_from(Priority),
         queue=st.sampled_from([*["default"] * 5, "gpu"]),
         kind=st.sampled_from([*[KNOWN] * 5, UNKNOWN]),
+        owner=any_owner,
     )
     def create(
-        self, total: int, max_attempts: int, delay: float, priority: Priority, queue: str, kind: str
+        self,
+        total: int,
+        max_attempts: int,
+        delay: float,
+        priority: Priority,
+        queue: str,
+        kind: str,
+        owner: int,
     ) -> None:
-        self._create(total, max_attempts, delay, priority, queue, kind)
+        self._create(total, max_attempts, delay, priority, queue, kind, owner)
 
     def _create(
         self,
@@ -108,11 +119,12 @@ class Machine(RuleBasedStateMachine):
         priority: Priority = Priority.NORMAL,
         queue: str = "default",
         kind: str = KNOWN,
+        owner: int = 0,
     ) -> None:
         head_start = HEAD_START[priority]
         new = NewJob(
             id=ids.new_id(),
-            owner_id=self.owner_id,
+            owner_id=self.owners[owner],
             kind=kind,
             queue=queue,
             priority=priority,
@@ -140,6 +152,7 @@ class Machine(RuleBasedStateMachine):
                 max_attempts=max_attempts,
                 run_at=due,
                 sort_key=due - head_start.total_seconds(),
+                owner_id=self.owners[owner],
             )
             self.model.jobs[new.id] = job
             self._check_answer(transition, job, events=1)
@@ -216,15 +229,15 @@ class Machine(RuleBasedStateMachine):
 
     def _claim_next(self, worker_id: UUID, queue: str, limit: int) -> None:
         async def claim(connection: asyncpg.Connection) -> None:
-            expected = self.model.next_to_claim(queue, [KNOWN], limit)
+            expected = self.model.next_to_claim(queue, [KNOWN], limit, self.order)
             unit = UnitOfWork(connection)
             answer = await transitions.claim(
-                unit, queue=queue, kinds=[KNOWN], worker_id=worker_id, limit=limit
+                unit, queue=queue, kinds=[KNOWN], worker_id=worker_id, limit=limit, order=self.order
             )
             assert [job.id for job in answer] == [job.id for job in expected]
             events = {result.job_id: result.events for result in unit.results}
             for claimed, job in zip(answer, expected, strict=True):
-                job.claim(worker_id)
+                job.claim(worker_id, now=self.model.now)
                 checkpoint = None if job.checkpoint is None else job.checkpoint[1]
                 assert (claimed.attempt, claimed.next_batch, claimed.done, claimed.checkpoint) == (
                     *(job.attempt, job.next_batch, job.done),
@@ -467,12 +480,14 @@ def _batches(total: int, first: int, count: int) -> tuple[Batch, ...]:
 
 # Seconds if all is well; to make a failure small takes Hypothesis minutes.
 @pytest.mark.timeout(400)
-def test_the_transitions_do_what_the_model_does_in_any_order(database_url: str) -> None:
+@pytest.mark.parametrize("order", ClaimOrder)
+def test_the_transitions_do_what_the_model_does_in_any_order(database_url: str, order: ClaimOrder) -> None:
     with asyncio.Runner() as runner:
         connection = runner.run(doors.connect(database_url, command_timeout=10))
         try:
             runner.run(_until_up_for_longer_than_a_lease(connection))
-            Machine.runner, Machine.database = runner, OneConnection(connection)
+            runner.run(OneConnection(connection).prepare())
+            Machine.runner, Machine.database, Machine.order = runner, OneConnection(connection), order
             run_state_machine_as_test(
                 Machine,
                 settings=settings(

@@ -208,7 +208,7 @@ async def test_a_round_whose_news_cannot_be_told_has_failed(database: Database) 
 
 
 async def test_maintenance_runs_each_of_its_duties(resources: Resources) -> None:
-    maintenance = Maintenance(resources, JobSeries(registry.BUILT_IN), sweep_seconds=0.05)
+    maintenance = Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN), sweep_seconds=0.05)
     for loop in maintenance.loops:
         LOOP_LAST_SUCCESS.labels(loop.name).set(0)
 

@@ -1,6 +1,7 @@
 """Prune: what has served its time is removed, and nothing else."""
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -9,12 +10,13 @@ import pytest
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.storage import Storage, open_storage
-from app.jobs.transition_types import ClaimedJob, Report
+from app.jobs.transition_types import ClaimedJob, Measurements, Report
 from app.maintenance.prune import Prune
-from tests.support import jobs, rows
+from tests.support import jobs, rows, schedules, statistics
 
 
 async def prune(database: Database, settings: Settings) -> None:
+    await statistics.count_as_folded(database)
     async with database.transaction() as connection:
         delete_files = await Prune(settings, open_storage(settings.storage_url))(connection)
     await delete_files()
@@ -39,6 +41,14 @@ async def report_in_files(storage: Storage, job: ClaimedJob, *, is_final: bool =
 async def completed_in_files(database: Database, storage: Storage) -> UUID:
     job = await jobs.running(database, rows=10)
     await jobs.advance(database, await report_in_files(storage, job, is_final=True))
+    return job.id
+
+
+async def profiled(database: Database, storage: Storage) -> UUID:
+    job = await jobs.running(database)
+    profile = await storage.put(f"jobs/{job.id}/{job.attempt}/profile", b"{}")
+    measurements = Measurements(profile_key=profile.key)
+    await jobs.advance(database, jobs.report(job, count=3, is_final=True, measurements=measurements))
     return job.id
 
 
@@ -149,7 +159,7 @@ async def test_a_worker_is_forgotten_when_it_is_long_gone_and_holds_nothing(
     await jobs.create(database)
     await jobs.claim(database, holding)
     for worker_id in (gone, holding):
-        await jobs.expire_lease(database, worker_id)
+        await jobs.expire_lease(database, worker_id, unseen=timedelta(hours=1))
 
     await prune(database, settings)
 
@@ -211,6 +221,38 @@ async def test_the_files_of_an_expired_job_go_with_its_results_and_those_of_othe
     assert sorted(found) == sorted(f"jobs/{kept}/1/{name}" for name in ("part-0", "checkpoint-0"))
 
 
+@pytest.mark.parametrize("finished", ["2 hours", "31 days"])
+async def test_a_profile_goes_with_the_results(database: Database, settings: Settings, finished: str) -> None:
+    """It may be the only file of its job."""
+    storage = open_storage(settings.storage_url)
+    expired, kept = await profiled(database, storage), await profiled(database, storage)
+    await age(database, expired, finished=finished, expired="1 second")
+
+    await prune(database, settings)
+
+    assert [stored.key async for stored in storage.list("jobs")] == [f"jobs/{kept}/1/profile"]
+    shown = await rows.fetch(database, "SELECT job_id FROM job_attempts WHERE profile_key IS NOT NULL")
+    assert [row["job_id"] for row in shown] == [kept]
+
+
+async def test_a_dead_letter_that_goes_for_its_age_takes_its_profile_along(
+    database: Database, settings: Settings
+) -> None:
+    """Its results were kept until now, because it might have been retried."""
+    storage = open_storage(settings.storage_url)
+    job = await jobs.running(database)
+    profile = await storage.put(f"jobs/{job.id}/{job.attempt}/profile", b"{}")
+    await jobs.fail(database, job, is_retryable=False)
+    await rows.execute(
+        database, "UPDATE job_attempts SET profile_key = $2 WHERE job_id = $1", job.id, profile.key
+    )
+    await age(database, job.id, finished="31 days", expired="30 days")
+
+    await prune(database, settings)
+
+    assert [stored.key async for stored in storage.list("jobs")] == []
+
+
 async def test_a_dead_letter_that_goes_for_its_age_takes_its_files_along(
     database: Database, settings: Settings
 ) -> None:
@@ -239,3 +281,40 @@ async def test_files_that_cannot_be_deleted_keep_nothing_else(
     await prune(database, settings)
 
     assert await left_of(database, expired) == {"jobs", "job_events", "job_attempts"}
+
+
+async def test_old_firings_go_and_ticks_that_wait_stay(database: Database, settings: Settings) -> None:
+    schedule = await schedules.add(database, await jobs.user(database))
+    for minute, (outcome, age_of_it) in enumerate(
+        [("fired", "31 days"), ("waiting", "31 days"), ("fired", "29 days")]
+    ):
+        await rows.execute(
+            database,
+            f"""INSERT INTO schedule_firings (schedule_id, fire_at, outcome, at)
+            VALUES ($1, $2, $3, now() - interval '{age_of_it}')""",
+            schedule.id,
+            schedules.NOON + timedelta(minutes=minute),
+            outcome,
+        )
+
+    await prune(database, settings)
+
+    left = [outcome for _, outcome in await schedules.outcomes(database, schedule.id)]
+    assert left == ["waiting", "fired"]
+
+
+async def test_the_key_of_a_schedule_is_let_go_after_a_day(database: Database, settings: Settings) -> None:
+    owner_id = await jobs.user(database)
+    for name, age_of_it in (("old", "25 hours"), ("new", "1 hour")):
+        await schedules.add(database, owner_id, name=name)
+        await rows.execute(
+            database,
+            f"""UPDATE schedules SET idempotency_key = $1, created_at = now() - interval '{age_of_it}'
+            WHERE name = $1""",
+            name,
+        )
+
+    await prune(database, settings)
+
+    keys = await rows.fetch(database, "SELECT idempotency_key FROM schedules ORDER BY name DESC")
+    assert [row["idempotency_key"] for row in keys] == [None, "new"]

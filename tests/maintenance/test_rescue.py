@@ -205,7 +205,9 @@ async def test_a_process_that_leaves_the_duty_to_others_counts_as_connected(
 ) -> None:
     """Among hundreds of processes one seldom gets to do it, and none could ever be in touch for long."""
     loop = next(
-        loop for loop in Maintenance(resources, JobSeries(registry.BUILT_IN)).loops if loop.name == "rescue"
+        loop
+        for loop in Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN)).loops
+        if loop.name == "rescue"
     )
     assert isinstance(loop.duty, Rescue)
     job = await jobs.running(database)

@@ -308,11 +308,11 @@ async def test_a_clock_that_was_set_back_stops_nothing(database: Database) -> No
 async def test_a_process_learns_the_queues_that_workers_serve(database: Database) -> None:
     labels = QueueLabels()
     series = JobSeries(registry.BUILT_IN, labels=labels)
-    assert labels.names == ("default",)
+    assert labels.names == ("default", "emails")
     worker_id = await jobs.worker(database)
     await rows.execute(database, "UPDATE workers SET queues = '{gpu,reports}' WHERE id = $1", worker_id)
 
     await StatsLoop("stats", 10.0, database, stats.measure, series=series)._do_once()
 
-    assert set(labels.names) == {"default", "gpu", "reports"}
+    assert set(labels.names) == {"default", "emails", "gpu", "reports"}
     assert metrics.JOBS_CREATED.labels(jobs.KIND, "reports")._value.get() == 0

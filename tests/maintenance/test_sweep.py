@@ -13,6 +13,7 @@ from app.core.durable_files import INCOMING
 from app.core.metrics import LOOP_LAST_SUCCESS
 from app.core.resources import Resources
 from app.core.storage import Storage, open_storage
+from app.jobs.transition_types import Measurements
 from app.maintenance import sweep as sweeping
 from app.maintenance.sweep import Sweep, SweepLoop
 from tests.support import jobs, rows
@@ -79,7 +80,10 @@ async def an_artifact(database: Database, key: str) -> None:
 
 async def test_what_somebody_refers_to_stays_and_the_rest_goes(database: Database, storage: Storage) -> None:
     dataset_id = await a_dataset(database)
-    job = await jobs.running(database)
+    profiled = await jobs.running(database)
+    profile = await put(storage, f"jobs/{profiled.id}/1/profile")
+    await jobs.release(database, profiled, measurements=Measurements(profile_key=profile))
+    job = await jobs.claim(database)
     await jobs.commit(database, job)
     kept = {
         await put(storage, f"datasets/{dataset_id}/content"),
@@ -87,6 +91,7 @@ async def test_what_somebody_refers_to_stays_and_the_rest_goes(database: Databas
         await put(storage, f"jobs/{job.id}/1/part-0"),
         await put(storage, f"jobs/{job.id}/1/checkpoint"),
         await put(storage, "artifacts/model"),
+        profile,
     }
     await an_artifact(database, "artifacts/model")
     await rows.execute(

@@ -14,8 +14,9 @@ from app.datasets import storage_keys as dataset_keys
 from app.jobs.states import Status
 from app.maintenance.user_removal import UserRemoval
 from app.models.versions import Visibility
+from app.schedules import commands as schedule_commands
 from tests.models import versions
-from tests.support import jobs, rows
+from tests.support import jobs, rows, schedules, statistics
 
 
 @pytest.fixture
@@ -38,6 +39,7 @@ async def close(database: Database, user_id: UUID) -> None:
 
 
 async def one_round(resources: Resources, *, jobs_at_once: int = 100) -> None:
+    await statistics.count_as_folded(resources.database)
     removal = UserRemoval(resources.storage, resources.hints, jobs_at_once=jobs_at_once)
     async with resources.database.transaction() as connection:
         after_commit = await removal(connection)
@@ -83,6 +85,7 @@ async def test_everything_of_a_deleted_user_goes_and_nothing_of_another(
         stored = await versions.stored(resources.storage, b"model")
         await versions.register(database, owner, file=stored)
         await rows.execute(database, "INSERT INTO job_groups (id, owner_id) VALUES ($1, $1)", owner)
+        await schedules.add(database, owner)
     files_of_both = await files(settings)
     await close(database, ada)
 
@@ -113,6 +116,41 @@ async def test_a_running_job_is_cancelled_and_its_inputs_stay_until_it_has_ended
     await one_round(resources)
     assert await rows.value(database, "SELECT count(*) FROM datasets") == 0
     assert not await exists(database, ada)
+
+
+async def test_the_schedules_of_a_deleted_user_go_first(
+    resources: Resources, database: Database, ada: UUID, bob: UUID
+) -> None:
+    await jobs.running(database, ada)
+    await schedules.add(database, ada)
+    kept = await schedules.add(database, bob)
+    await close(database, ada)
+
+    await one_round(resources)
+
+    assert [row["id"] for row in await rows.fetch(database, "SELECT id FROM schedules")] == [kept.id]
+    assert await exists(database, ada)
+
+
+async def test_a_round_removes_a_bounded_number_of_firings(database: Database, ada: UUID) -> None:
+    for _ in range(2):
+        schedule = await schedules.add(database, ada)
+        await rows.execute(
+            database,
+            "INSERT INTO schedule_firings (schedule_id, fire_at, outcome)"
+            " SELECT $1, now() + make_interval(mins => n), 'fired' FROM generate_series(1, 5) n",
+            schedule.id,
+        )
+
+    left = []
+    is_done = False
+    while not is_done:
+        async with database.transaction() as connection:
+            is_done = await schedule_commands.delete_of_owner(connection, ada, limit=4)
+        left.append(await rows.value(database, "SELECT count(*) FROM schedule_firings"))
+
+    assert left == [6, 3, 0, 0]
+    assert await rows.value(database, "SELECT count(*) FROM schedules") == 0
 
 
 async def test_a_model_that_a_job_of_another_user_needs_goes_when_the_job_has_ended(

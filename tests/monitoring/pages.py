@@ -38,11 +38,11 @@ class Scraper:
 
 @asynccontextmanager
 async def api(
-    settings: Settings, folder: Path, headers: dict[str, str]
+    settings: Settings, folder: Path, headers: dict[str, str], **more: str
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Scraper]]:
     """Run an API; yield a client of its public port, and a scraper of the other one."""
     async with (
-        apis.api(settings, folder / "api.log", headers, METRICS_PORT="0") as running,
+        apis.api(settings, folder / "api.log", headers, METRICS_PORT="0", **more) as running,
         scraper_of(running.process) as scraper,
     ):
         yield running.client, scraper

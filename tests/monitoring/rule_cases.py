@@ -301,6 +301,24 @@ def loops() -> Iterator[Case]:
     yield silent(name, "a round each hour", hourly, "280m", interval="1m")
 
 
+def notifications() -> Iterator[Case]:
+    """Deliveries and e-mail."""
+    name = "HeadraceDeliveriesLate"
+
+    def oldest(of: str, channel: str, values: str) -> dict[str, str]:
+        return {f'headrace_delivery_oldest_seconds{{{of}, channel="{channel}"}}': values}
+
+    late = oldest(A, "webhook", constant(130)) | oldest(A, "email", constant(0))
+    summary = "A notification by webhook has been due for 2m 10s."
+    yield fires(name, "of one channel", late, "5m15s", summary, {**ML, "channel": "webhook"}, not_yet="4m45s")
+    yield silent(name, "almost", oldest(A, "webhook", constant(110)), "15m")
+
+    name = "HeadraceMailDown"
+    down = {f"headrace_mail_up{{{A}}}": WELL, f"headrace_mail_up{{{B}}}": WELL}
+    yield fires(name, "for all", down, "10m15s", "0 processes can use the SMTP server.", ML, not_yet="9m45s")
+    yield silent(name, "one can", down | {f"headrace_mail_up{{{B}}}": constant(1)}, "30m")
+
+
 def processes() -> Iterator[Case]:
     """The state of single processes."""
 
@@ -405,7 +423,9 @@ def kubernetes() -> Iterator[Case]:
 
 
 CASES: Final = tuple(
-    case for cases in (burning, up_down, queues, work, loops, processes, kubernetes) for case in cases()
+    case
+    for cases in (burning, up_down, queues, work, loops, notifications, processes, kubernetes)
+    for case in cases()
 )
 
 

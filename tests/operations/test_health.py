@@ -148,7 +148,13 @@ async def test_the_shutdown_status_says_how_many_jobs_run(client: httpx.AsyncCli
 
     status = await client.get("/shutdown-status")
 
-    assert status.json() == {"accepting_new_jobs": True, "active_jobs": 1, "shutdown_initiated": False}
+    assert status.json() == {
+        "accepting_new_jobs": True,
+        "accepting_new_tasks": True,
+        "active_jobs": 1,
+        "active_tasks": 1,
+        "shutdown_initiated": False,
+    }
 
 
 async def test_the_front_page_leads_on(client: httpx.AsyncClient) -> None:

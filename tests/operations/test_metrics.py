@@ -120,6 +120,9 @@ async def test_a_served_queue_without_jobs_shows_zeros(client: httpx.AsyncClient
     assert value(series, "headrace_queue_oldest_seconds", queue="default") == 0
     assert value(series, "headrace_queue_jobs", queue="default", priority="normal", state="due") == 0
     assert value(series, "headrace_dead_letters", kind="batch_predict") == 0
+    assert value(series, "headrace_subscriptions", channel="webhook", status="disabled") == 0
+    assert value(series, "headrace_delivery_oldest_seconds", channel="webhook") == 0
+    assert value(series, "headrace_delivery_seconds_count", channel="webhook") is not None
 
 
 async def test_the_totals_are_shown(client: httpx.AsyncClient, store: Database) -> None:

@@ -2,18 +2,21 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from fastapi import FastAPI
 
-from app.cli import schema_version
-from app.cli.migrations import migrate
+from app.cli.migrations import ALEMBIC_INI, migrate
 from app.core.config import Settings
 from app.core.database import Database
+from app.embedded.postgres import EmbeddedPostgres
 from app.main import create_app
 from app.operations.schema_check import SchemaCheck, needed_revision
 from tests.conftest import Servers
@@ -96,6 +99,32 @@ async def test_health_says_so_and_all_is_well_after_the_migration(
     assert (await asking.get("/health")).status_code == 200
 
 
+@pytest.fixture
+def own_postgres(server_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """A blank Postgres that may be stopped without harm to other tests."""
+    server = EmbeddedPostgres(server_dir / "postgres", options={"fsync": "off"})
+    server.start()
+    yield server
+    server.stop()
+
+
+async def test_a_postgres_that_goes_away_before_the_migration_is_not_reported_as_connected(
+    own_postgres: EmbeddedPostgres, settings: Settings
+) -> None:
+    app = create_app(settings.model_copy(update={"database_url": own_postgres.url}))
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        before = (await client.get("/health")).json()
+        await asyncio.to_thread(own_postgres.stop)
+        after = (await client.get("/health")).json()
+
+    assert (before["status"], before["db_connected"]) == ("schema_outdated", True)
+    assert (after["status"], after["db_connected"]) == ("unavailable", False)
+
+
 async def test_a_schema_of_an_older_version_is_outdated_and_one_of_a_newer_is_not(
     database: Database, database_url: str
 ) -> None:
@@ -110,4 +139,5 @@ async def test_a_schema_of_an_older_version_is_outdated_and_one_of_a_newer_is_no
 
 
 def test_the_revision_is_the_one_that_alembic_would_migrate_to() -> None:
-    assert needed_revision() == schema_version.needed_revision()
+    scripts = ScriptDirectory.from_config(Config(ALEMBIC_INI))
+    assert scripts.get_heads() == [needed_revision()]

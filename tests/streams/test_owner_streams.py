@@ -22,7 +22,7 @@ from app.streams.times import StreamTimes
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
 from tests.support.app_state import state_of
-from tests.support.following import publish, subscriber_count
+from tests.support.following import publish, subscriber_count, until_final
 from tests.support.waiting import TIMEOUT_SECONDS, until
 
 PATH = "/jobs/stream"
@@ -68,6 +68,7 @@ async def test_a_stream_begins_now_and_with_a_place_to_come_back_to(
     served: httpx.AsyncClient, alice: Account, store: Database, opened_resources: Resources
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
+    await until_final(store)
 
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()
@@ -322,6 +323,7 @@ async def test_a_stream_lives_through_a_redis_that_forgets_everything(
     served: httpx.AsyncClient, alice: Account, store: Database, opened_resources: Resources
 ) -> None:
     job = await jobs.running(store, alice.id, rows=25)
+    await until_final(store)
 
     async with sse.opened(served, PATH, alice.headers) as stream:
         events = stream.events()

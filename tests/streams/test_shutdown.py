@@ -195,8 +195,19 @@ async def test_a_process_that_is_about_to_stop_takes_nothing_new_and_says_so(
         await client.get(f"/jobs/{job.id}/stream", headers=alice.headers),
     ]
 
-    assert before == {"accepting_new_jobs": True, "active_jobs": 1, "shutdown_initiated": False}
-    assert after == {"accepting_new_jobs": False, "active_jobs": 1, "shutdown_initiated": True}
+    running = {"active_jobs": 1, "active_tasks": 1}
+    assert before == {
+        **running,
+        "accepting_new_jobs": True,
+        "accepting_new_tasks": True,
+        "shutdown_initiated": False,
+    }
+    assert after == {
+        **running,
+        "accepting_new_jobs": False,
+        "accepting_new_tasks": False,
+        "shutdown_initiated": True,
+    }
     assert (ready.status_code, ready.json()) == (503, {"status": "stopping"})
     for answer in refused:
         assert (answer.status_code, answer.json()["code"]) == (503, "shutting_down")

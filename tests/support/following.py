@@ -8,9 +8,11 @@ from uuid import UUID
 from redis.asyncio import Redis
 
 from app.core import keys
+from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs.publishing import publish_transition
 from app.jobs.transition_types import TransitionResult
+from app.streams import owner_log
 from app.streams.hub import Hub
 from tests.support.waiting import TIMEOUT_SECONDS, until
 
@@ -46,6 +48,20 @@ async def following(hub: Hub, owner_id: UUID, job_id: UUID, *, after: int = 0) -
     async with asyncio.timeout(TIMEOUT_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(follow())
         yield reader
+
+
+async def until_final(database: Database) -> None:
+    """Wait until all committed events are final: a stream that begins now then sends none of them.
+
+    Transactions of other tests, which share the server, hold them back too.
+    """
+
+    async def is_final() -> bool:
+        async with database.connection() as connection:
+            newest = await connection.fetchval("SELECT coalesce(max(xact_id), 0) FROM job_events")
+            return bool(newest <= (await owner_log.head(connection)).xact_id)
+
+    await until(is_final)
 
 
 async def subscriber_count(resources: Resources, owner_id: UUID) -> int:

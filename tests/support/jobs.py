@@ -7,12 +7,21 @@ from uuid import UUID
 import msgspec
 
 from app.core import ids
+from app.core.config import ClaimOrder
 from app.core.database import Database
-from app.jobs import queries, transitions
+from app.jobs import lane, queries, transitions
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
 from app.jobs.states import HEAD_START, Priority
-from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
+from app.jobs.transition_types import (
+    NOT_MEASURED,
+    Batch,
+    ClaimedJob,
+    Measurements,
+    NewJob,
+    Report,
+    TransitionResult,
+)
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
@@ -40,10 +49,16 @@ async def user(database: Database, name: str | None = None) -> UUID:
     return user_id
 
 
-async def worker(database: Database, *, slots: int = 1) -> UUID:
-    """Insert a worker whose lease lasts a day and return its id."""
+async def worker(database: Database, *, slots: int = 1, predict_slots: int | None = None) -> UUID:
+    """Insert a worker whose lease lasts a day and return its id.
+
+    It serves the lane if `predict_slots` are given.
+    """
     worker_id = ids.new_id()
-    identity = WorkerIdentity(worker_id, f"test-{worker_id.hex}", "here", 1, ("default",), (KIND,), slots)
+    queues = ("default",) if predict_slots is None else lane.queues_of_worker(("default",))
+    identity = WorkerIdentity(
+        worker_id, f"test-{worker_id.hex}", "here", 1, queues, (KIND,), slots, predict_slots or 0
+    )
     async with database.connection() as connection:
         await workers.renew(connection, identity)
         await connection.execute(
@@ -52,11 +67,13 @@ async def worker(database: Database, *, slots: int = 1) -> UUID:
     return worker_id
 
 
-async def expire_lease(database: Database, worker_id: UUID) -> None:
-    """Make the worker last seen an hour ago."""
+async def expire_lease(
+    database: Database, worker_id: UUID, *, unseen: timedelta = timedelta(minutes=1)
+) -> None:
+    """Make the worker last seen longer ago than any lease, but not so long that a running API forgets it."""
     async with database.connection() as connection:
         await connection.execute(
-            "UPDATE workers SET seen_at = now() - interval '1 hour' WHERE id = $1", worker_id
+            "UPDATE workers SET seen_at = now() - $2::interval WHERE id = $1", worker_id, unseen
         )
 
 
@@ -102,6 +119,22 @@ async def create(
     return job.id
 
 
+async def flood(
+    database: Database, owner_id: UUID, count: int, *, priority: Priority = Priority.NORMAL, kind: str = KIND
+) -> None:
+    """Insert `count` pending jobs of one row each that have been due for a second at most, oldest first."""
+    async with database.connection() as connection:
+        await connection.execute(
+            """INSERT INTO jobs (id, owner_id, kind, queue, priority, run_at, sort_key, params, max_attempts,
+                total, soft_limit_seconds, time_limit_seconds, retention_seconds)
+            SELECT gen_random_uuid(), $1, $3, 'default', $4, due.at, due.at - $5::interval, '{}', 3,
+                1, 60, 60, 60
+            FROM generate_series(1, $2) n
+            CROSS JOIN LATERAL (SELECT now() - make_interval(secs => 1 - n / $2::float8) AS at) due""",
+            *(owner_id, count, kind, priority.value, HEAD_START[priority]),
+        )
+
+
 async def read(database: Database, job_id: UUID) -> Job:
     """The job as queries return it."""
     async with database.connection() as connection:
@@ -117,11 +150,19 @@ async def claim_all(
     queue: str = "default",
     kinds: Sequence[str] = (KIND,),
     limit: int = 1000,
+    order: ClaimOrder = ClaimOrder.TURNS,
+    max_running: int | None = None,
 ) -> list[ClaimedJob]:
     """Claim up to `limit` jobs for the worker."""
     async with database.connection() as connection:
         return await transitions.claim(
-            UnitOfWork(connection), queue=queue, kinds=kinds, worker_id=worker_id, limit=limit
+            UnitOfWork(connection),
+            queue=queue,
+            kinds=kinds,
+            worker_id=worker_id,
+            limit=limit,
+            max_running=max_running,
+            order=order,
         )
 
 
@@ -172,6 +213,7 @@ def report(
     is_final: bool = False,
     attempt: int | None = None,
     checkpoint: bytes | None = None,
+    measurements: Measurements = NOT_MEASURED,
 ) -> Report:
     """Return the report of an attempt's next batches; with `is_final`, it also completes the job."""
     first = job.next_batch if first is None else first
@@ -182,6 +224,7 @@ def report(
         batches=batches(job, first=first, count=count, size=size),
         checkpoint=checkpoint,
         result=msgspec.json.encode(RESULT) if is_final else None,
+        measurements=measurements,
     )
 
 
@@ -225,10 +268,14 @@ async def fail(
         )
 
 
-async def release(database: Database, job: ClaimedJob) -> TransitionResult | None:
+async def release(
+    database: Database, job: ClaimedJob, *, measurements: Measurements = NOT_MEASURED
+) -> TransitionResult | None:
     """Return the job to the queue."""
     async with database.connection() as connection:
-        return await transitions.release(UnitOfWork(connection), job_id=job.id, attempt=job.attempt)
+        return await transitions.release(
+            UnitOfWork(connection), job_id=job.id, attempt=job.attempt, measurements=measurements
+        )
 
 
 async def stop(database: Database, job: ClaimedJob) -> TransitionResult | None:

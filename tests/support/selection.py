@@ -26,6 +26,7 @@ LONG_PATHS: Final = frozenset(
     | {
         "cases/test_properties.py",
         "contracts/test_plans.py",
+        "contracts/test_plans_of_firing.py",
         "http/test_attacks.py",
         "models/test_uploads.py",
         "monitoring/test_system.py",

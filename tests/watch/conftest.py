@@ -7,8 +7,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
-from app.core.config import Settings, load_settings
+from app.core.config import Settings
 from tests.conftest import Servers
+from tests.support.module_settings import module_settings
 from tests.watch import browser, site
 from tests.watch.browser import Visit
 from tests.watch.site import Person, Site
@@ -25,15 +26,10 @@ def site_settings(
     chromium: Path, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
     """Settings of the system."""
-    with servers.databases.migrated() as database_url:
-        yield load_settings(
-            _env_file=None,
-            database_url=database_url,
-            redis_url=servers.embedded.valkey.url,
-            storage_url=tmp_path_factory.mktemp("storage").as_uri(),
-            worker_port=None,
-            worker_slots=2,
-        )
+    storage = tmp_path_factory.mktemp("storage")
+    redis_url = servers.embedded.valkey.url
+    with module_settings(servers.databases, redis_url, storage, worker_port=None, worker_slots=2) as settings:
+        yield settings
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

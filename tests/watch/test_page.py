@@ -175,7 +175,7 @@ async def test_a_training_that_the_address_asks_for_shows_its_epochs_and_how_goo
     body = {
         "rows": rows,
         "target": "kind",
-        "algorithm": "logistic_regression",
+        "algorithm": "mlp",
         "epochs": 3,
         "params": {"patience": 0},
         "model": "sizes",

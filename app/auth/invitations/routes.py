@@ -1,5 +1,6 @@
 """Routes of invitations."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -62,13 +63,7 @@ async def create_invitation(
         )
         await audit.record(connection, actor_of(request, user), entry)
     response.headers["Cache-Control"] = "no-store"
-    return InvitationIssued(
-        invitation_id=invitation.id,
-        role=invitation.role,
-        created_at=invitation.created_at,
-        expires_at=invitation.expires_at,
-        token=token,
-    )
+    return InvitationIssued.model_validate({**asdict(invitation), "token": token})
 
 
 @router.get(

@@ -38,18 +38,14 @@ class InvitationView(BaseModel):
     expires_at: datetime
 
 
-class InvitationIssued(BaseModel):
-    """A new invitation, with its token."""
+class InvitationIssued(InvitationView):
+    """A new invitation, with its token: the only response that has it."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{**_EXAMPLE, "token": "b25lIHRva2VuLCBvbmUgYWNjb3VudA"}]}
     )
 
-    invitation_id: UUID
-    role: Role
-    created_at: datetime
-    expires_at: datetime
-    token: str = Field(description="Pass it as `invitation` in `POST /users`. It is shown only once.")
+    token: str = Field(repr=False, description="Pass it as `invitation` in `POST /users`.")
 
 
 class InvitationPage(BaseModel):

@@ -1,4 +1,7 @@
-"""Changes of passwords. Call each in a transaction."""
+"""Changes of passwords. Call each in a transaction.
+
+Each locks the user first, reset tokens second and sessions last, to prevent a deadlock.
+"""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,8 +24,13 @@ _REVOKE: Final = Statement("DELETE FROM password_resets WHERE user_id = :user_id
 
 # Spend a reset token, and tell whose it was.
 _SPEND: Final = Statement("""
-DELETE FROM password_resets r USING users u
-WHERE r.token_hash = :token_hash AND r.expires_at > now() AND u.id = r.user_id AND u.deleted_at IS NULL
+WITH locked AS (
+    SELECT u.id FROM users u JOIN password_resets r ON r.user_id = u.id
+    WHERE r.token_hash = :token_hash AND r.expires_at > now() AND u.deleted_at IS NULL
+    FOR NO KEY UPDATE OF u
+)
+DELETE FROM password_resets r USING locked
+WHERE r.token_hash = :token_hash AND r.user_id = locked.id
 RETURNING r.user_id""")
 
 # Replace a password.
@@ -33,8 +41,10 @@ _REPLACE: Final = Statement("""
 UPDATE users SET password_hash = :password_hash
 WHERE id = :user_id AND password_hash = :earlier_hash AND deleted_at IS NULL RETURNING id""")
 
-# Delete the tokens that have expired.
-_PRUNE: Final = Statement("DELETE FROM password_resets WHERE expires_at < now()")
+# Delete the tokens that have expired, without waiting for requests, which hold locks in another order.
+_PRUNE: Final = Statement("""
+DELETE FROM password_resets WHERE token_hash IN (
+    SELECT token_hash FROM password_resets WHERE expires_at < now() FOR UPDATE SKIP LOCKED)""")
 
 
 async def issue(connection: asyncpg.Connection, user_id: UUID, lifetime: timedelta) -> tuple[str, datetime]:

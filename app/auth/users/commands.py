@@ -23,13 +23,14 @@ from app.core.sql import Statement
 
 # Lock this account and all administrators who may sign in. NO KEY: new jobs do not wait for it.
 _LOCK: Final = Statement("""
-SELECT id, username, role, is_active FROM users
+SELECT id, username, role, is_active, share FROM users
 WHERE deleted_at IS NULL AND (id = :user_id OR (role = 'admin' AND is_active))
 ORDER BY id FOR NO KEY UPDATE""")
 
 # Change an account that is locked.
 _CHANGE: Final = Statement("""
-UPDATE users SET role = coalesce(:role, role), is_active = coalesce(:is_active, is_active)
+UPDATE users SET role = coalesce(:role, role), is_active = coalesce(:is_active, is_active),
+    share = coalesce(:share, share)
 WHERE id = :user_id RETURNING *""")
 
 # Close an account for good, remove what identifies the user, and retire its name.
@@ -51,6 +52,7 @@ class _Before:
     username: str
     role: Role
     is_active: bool
+    share: float
 
 
 async def change(
@@ -59,9 +61,12 @@ async def change(
     *,
     role: Role | None = None,
     is_active: bool | None = None,
+    share: float | None = None,
     by: Actor,
 ) -> Account:
-    """Change the role of an account, disable or enable it. Disabling ends its sessions and API keys.
+    """Change the role or the share of an account, disable or enable it.
+
+    Disabling ends its sessions and API keys.
 
     Raises UserNotFound and LastAdministrator.
     """
@@ -69,7 +74,11 @@ async def change(
         connection, user_id, stays_admin=role in (None, Role.ADMIN) and is_active is not False
     )
     row = await _CHANGE.fetchrow(
-        connection, user_id=user_id, role=None if role is None else str(role), is_active=is_active
+        connection,
+        user_id=user_id,
+        role=None if role is None else str(role),
+        is_active=is_active,
+        share=share,
     )
     assert row is not None  # noqa: S101  # locked
     if is_active is False:
@@ -89,6 +98,9 @@ def _changes(before: _Before, after: Account) -> Iterator[Entry]:
     if after.is_active is not before.is_active:
         action = Action.USER_ENABLED if after.is_active else Action.USER_DISABLED
         yield Entry(action, ObjectType.USER, object_id, details={"username": username})
+    if after.share != before.share:
+        details = {"username": username, "from": f"{before.share:.15g}", "to": f"{after.share:.15g}"}
+        yield Entry(Action.SHARE_CHANGED, ObjectType.USER, object_id, details=details)
 
 
 async def close(connection: asyncpg.Connection, user_id: UUID, *, by: Actor) -> None:
@@ -113,4 +125,4 @@ async def _lock(connection: asyncpg.Connection, user_id: UUID, *, stays_admin: b
     if admins == {user_id} and not stays_admin:
         raise LastAdministrator
     row = locked[user_id]
-    return _Before(row["username"], Role(row["role"]), row["is_active"])
+    return _Before(row["username"], Role(row["role"]), row["is_active"], row["share"])

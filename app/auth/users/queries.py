@@ -34,9 +34,10 @@ _PAGE: Final = Statement(
     )
 )
 
-# Which accounts are being removed, the oldest first?
+# Which accounts are being removed? In any order, so that accounts whose data cannot be removed yet hold up no
+# others.
 _DELETED: Final = Statement("""
-SELECT id FROM users WHERE deleted_at IS NOT NULL ORDER BY deleted_at, id LIMIT :limit""")
+SELECT id FROM users WHERE deleted_at IS NOT NULL ORDER BY random() LIMIT :limit""")
 
 
 @dataclass(frozen=True)

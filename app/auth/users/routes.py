@@ -73,19 +73,27 @@ async def get_user(user_id: UUID, user: Administrator, database: DatabaseDep) ->
 @router.patch(
     "/{user_id}",
     operation_id="changeUser",
-    summary="Change the role of a user, or disable or enable the account",
+    summary="Change the role or the share of a user, or disable or enable the account",
     response_description="The changed user",
     responses=problems.responses(_UNKNOWN, LastAdministrator),
 )
 async def change_user(
     user_id: UUID, body: UserChange, request: Request, user: Administrator, database: DatabaseDep
 ) -> UserView:
-    """Takes effect on the user's tokens within a second. Disabling also ends all sessions; jobs go on."""
+    """Takes effect on the user's tokens within a second. Disabling also ends all sessions; jobs go on.
+
+    `share` decides how many jobs of the user run beside those of other users who wait: twice as many with 2.
+    """
     if body.role is Role.ADMIN:
         user.ensure(Permission.CREDENTIALS)
     async with database.transaction() as connection:
         changed = await commands.change(
-            connection, user_id, role=body.role, is_active=body.is_active, by=actor_of(request, user)
+            connection,
+            user_id,
+            role=body.role,
+            is_active=body.is_active,
+            share=body.share,
+            by=actor_of(request, user),
         )
     return UserView.model_validate(changed)
 

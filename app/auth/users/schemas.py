@@ -1,10 +1,17 @@
 """Requests and responses of the administration of accounts."""
 
-from pydantic import BaseModel, model_validator
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field, model_validator
 
 from app.auth.roles import Role
 from app.auth.schemas import UserView
 from app.http.body import StrictBody
+
+MIN_SHARE: Final = 0.01
+MAX_SHARE: Final = 100.0
+
+Share = Annotated[float, Field(ge=MIN_SHARE, le=MAX_SHARE, allow_inf_nan=False)]
 
 
 class UserChange(StrictBody):
@@ -12,11 +19,14 @@ class UserChange(StrictBody):
 
     role: Role | None = None
     is_active: bool | None = None
+    share: Share | None = Field(
+        None, description="How many slots the user gets, relative to others who wait. Default: 1."
+    )
 
     @model_validator(mode="after")
     def _changes_something(self) -> "UserChange":
-        if self.role is None and self.is_active is None:
-            raise ValueError("give role or is_active")
+        if self.role is None and self.is_active is None and self.share is None:
+            raise ValueError("give role, is_active or share")
         return self
 
 

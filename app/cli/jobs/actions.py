@@ -3,25 +3,22 @@
 Results go to stdout, progress and messages for people to stderr.
 """
 
-import asyncio
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, cast
-from uuid import UUID
 
-from app.cli.errors import CommandFailed, ExitCode, Interrupted, UsageError
-from app.cli.jobs.connection import account, client_errors, code_of, connect
-from app.cli.jobs.displays import JsonDisplay, ProgressDisplay
-from app.cli.jobs.inputs import ensure_upload, open_dataset, read_texts
+from app.cli.datasets.inputs import ensure_consistent, open_dataset
+from app.cli.datasets.options import DatasetOptions
+from app.cli.errors import UsageError
+from app.cli.jobs.connection import account, client_errors, connect
+from app.cli.jobs.inputs import read_texts
 from app.cli.jobs.options import ExportFormat, ServerOptions
-from app.cli.jobs.table import print_table
-from app.cli.jobs.watching import watch as watch_events
-from app.cli.output import print_error, print_json
-from app.client import Dataset, Event, HeadraceError, Submitted
-from app.client.options import JobFilters, SubmitOptions, TrainOptions
+from app.cli.jobs.submitted import print_submitted, watch_jobs
+from app.cli.jobs.table import print_job, print_jobs, print_profile
+from app.cli.output import opened, print_json
+from app.client import Event
+from app.client.options import JobFilters, SubmitOptions
 
 PAGE_SIZE: Final = 100
 
@@ -32,48 +29,24 @@ def submit(
     *,
     texts: Sequence[str],
     file: Path | None,
-    dataset: str | None,
+    source: DatasetOptions,
     file_options: Mapping[str, Any],
     options: Mapping[str, Any],
     watch: bool,
     as_json: bool,
 ) -> None:
     """Submit texts or a dataset; print the job, and watch it if asked to."""
-    if dataset is not None and (texts or file):
+    if source.is_given and (texts or file):
         raise UsageError("Give texts or a dataset, not both.")
-    ensure_upload(dataset, file_options)
-    rows = read_texts(texts, file) if dataset is None else None
+    ensure_consistent(source, file_options)
+    rows = None if source.is_given else read_texts(texts, file)
     user = account(server)
     with connect(user) as client:
-        source = None if dataset is None else open_dataset(client, dataset, file_options, is_quiet=as_json)
-        job = client.submit(rows, dataset=source, **cast("SubmitOptions", options))
-    _print_submitted(job, source, as_json=as_json)
+        dataset = open_dataset(client, source, file_options, is_quiet=as_json)
+        job = client.submit(rows, dataset=dataset, **cast("SubmitOptions", options))
+    print_submitted(job, dataset, as_json=as_json)
     if watch:
-        _watch(user, [job.id], as_json=as_json)
-
-
-@client_errors()
-def train(
-    server: ServerOptions,
-    *,
-    dataset: str,
-    target: str,
-    file_options: Mapping[str, Any],
-    options: Mapping[str, Any],
-    watch: bool,
-    as_json: bool,
-) -> None:
-    """Submit a training; print the job, and watch it if asked to."""
-    columns = {name: value for name, value in file_options.items() if name == "columns"}
-    # Column types also apply to a training on an existing dataset.
-    ensure_upload(dataset, {name: value for name, value in file_options.items() if name not in columns})
-    user = account(server)
-    with connect(user) as client:
-        source = open_dataset(client, dataset, file_options, is_quiet=as_json)
-        job = client.train(target, dataset=source, **cast("TrainOptions", {**options, **columns}))
-    _print_submitted(job, source, as_json=as_json)
-    if watch:
-        _watch(user, [job.id], as_json=as_json)
+        watch_jobs(user, [job.id], as_json=as_json)
 
 
 @client_errors()
@@ -95,13 +68,24 @@ def list_jobs(
         for job in jobs:
             print_json(job.raw)
     else:
-        print_table(jobs)
+        print_jobs(jobs)
+
+
+@client_errors()
+def show(server: ServerOptions, *, job_id: str, as_json: bool) -> None:
+    """Print a job."""
+    with connect(account(server)) as client:
+        job = client.job(job_id)
+    if as_json:
+        print_json(job.raw)
+    else:
+        print_job(job)
 
 
 @client_errors()
 def watch(server: ServerOptions, *, job_ids: Sequence[str], as_json: bool) -> None:
     """Show the progress of jobs until all have ended."""
-    _watch(account(server), list(dict.fromkeys(job_ids)), as_json=as_json)
+    watch_jobs(account(server), list(dict.fromkeys(job_ids)), as_json=as_json)
 
 
 @client_errors()
@@ -119,14 +103,20 @@ def cancel(server: ServerOptions, *, job_ids: Sequence[str], as_json: bool) -> N
 
 @client_errors()
 def results(
-    server: ServerOptions, *, job_id: str, format: ExportFormat | None, output: Path | None, as_json: bool
+    server: ServerOptions,
+    *,
+    job_id: str,
+    format: ExportFormat | None,
+    include_input: bool,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     """Write the results so far to stdout or to a file."""
     if as_json and output is None and format not in (None, "ndjson"):
         raise UsageError(f"--json prints rows as JSON: write {format} to a file with --output.")
     written = 0
-    with connect(account(server)) as client, _output(output) as write:
-        for piece in client.export(job_id, format or "ndjson"):
+    with connect(account(server)) as client, opened(output) as write:
+        for piece in client.export(job_id, format or "ndjson", include_input=include_input):
             write(piece)
             written += len(piece)
     if as_json and output is not None:
@@ -145,7 +135,7 @@ def retry(server: ServerOptions, *, job_id: str, from_start: bool, watch: bool, 
             print(f"{job.id} {job.status}", flush=True)
         after = _seq_before_retry(client.events(job.id)) if watch else 0
     if watch:
-        _watch(user, [job.id], after=after, as_json=as_json)
+        watch_jobs(user, [job.id], after=after, as_json=as_json)
 
 
 @client_errors()
@@ -171,60 +161,23 @@ def explain(server: ServerOptions, *, job_id: str, as_json: bool) -> None:
             print(f"  {name}: {fact}")
 
 
-def _print_submitted(job: Submitted, source: Dataset | UUID | None, *, as_json: bool) -> None:
-    if not as_json:
-        print(job.id, flush=True)
-    elif source is None:
-        print_json(job.raw)
+@client_errors()
+def profile(server: ServerOptions, *, job_id: str, attempt: int | None, stacks: bool, as_json: bool) -> None:
+    """Print the profile of an attempt: its functions, or all of its stacks."""
+    if stacks and as_json:
+        raise UsageError("--stacks prints text: leave out --json.")
+    with connect(account(server)) as client:
+        if stacks:
+            print(client.stacks(job_id, attempt=attempt), end="")
+            return
+        found = client.profile(job_id, attempt=attempt)
+    if as_json:
+        print_json(found.raw)
     else:
-        dataset_id = source.id if isinstance(source, Dataset) else str(source)
-        print_json({**job.raw, "dataset_id": dataset_id})
-
-
-@contextmanager
-def _output(path: Path | None) -> Iterator[Callable[[bytes], object]]:
-    if path is None:
-        yield sys.stdout.buffer.write
-        sys.stdout.buffer.flush()
-        return
-    try:
-        file = path.open("wb")
-    except OSError as error:
-        raise CommandFailed(f"cannot write {path}: {error.strerror}", code="file_not_writable") from error
-    with file:
-        yield file.write
+        print_profile(found)
 
 
 def _seq_before_retry(events: Iterator[Event]) -> int:
     """The number of the last event before the retry: those up to it are history."""
     retried = [event.seq for event in events if event.type == "retried"]
     return retried[-1] - 1 if retried else 0
-
-
-def _watch(user: dict[str, Any], job_ids: Sequence[str], *, as_json: bool, after: int = 0) -> None:
-    try:
-        if as_json:
-            ends = asyncio.run(watch_events(user, job_ids, JsonDisplay(), after=after))
-        else:
-            with ProgressDisplay() as display:
-                ends = asyncio.run(watch_events(user, job_ids, display, after=after))
-    except KeyboardInterrupt:
-        continues = "The job continues" if len(job_ids) == 1 else "The jobs continue"
-        again = f"headrace jobs watch {' '.join(job_ids)}"
-        detail = f"Stopped watching. {continues}; to watch again: {again}"
-        raise Interrupted(detail, facts={"job_ids": list(job_ids)}) from None
-    for job_id in job_ids:
-        _print_failure(job_id, ends[job_id], as_json=as_json)
-    if any(isinstance(end, HeadraceError) or end.status != "completed" for end in ends.values()):
-        raise SystemExit(ExitCode.FAILURE)
-
-
-def _print_failure(job_id: str, end: Event | HeadraceError, *, as_json: bool) -> None:
-    if isinstance(end, HeadraceError):
-        print_error(str(end), code=code_of(end), as_json=as_json, facts={**end.facts, "job_id": job_id})
-    elif end.status != "completed":
-        reason = "" if end.error is None else f": {end.error.message}"
-        facts = {"job_id": job_id, "status": end.status, "error": end.raw.get("error")}
-        print_error(
-            f"job {job_id} {end.status}{reason}", code=f"job_{end.status}", as_json=as_json, facts=facts
-        )

@@ -5,20 +5,22 @@ from typing import Annotated, Literal
 
 import typer
 
+from app.cli.datasets.options import DatasetOptions, FileOptions
 from app.cli.jobs.options import (
     ExportFormat,
-    FileOptions,
     FilterOptions,
     JobId,
     JobIds,
     JobOptions,
-    PredictionOptions,
+    ModelReference,
+    RowOptions,
     ServerOptions,
-    TrainingOptions,
     Watch,
+    without_none,
 )
 from app.cli.option_groups import with_option_groups
 from app.cli.options import AsJson, examples
+from app.cli.training.commands import train
 
 jobs = typer.Typer(help="Submit, watch and manage jobs over HTTP.")
 
@@ -33,7 +35,8 @@ jobs = typer.Typer(help="Submit, watch and manage jobs over HTTP.")
 @with_option_groups
 def submit(
     server: ServerOptions,
-    prediction: PredictionOptions,
+    source: DatasetOptions,
+    rows: RowOptions,
     file_options: FileOptions,
     job: JobOptions,
     texts: Annotated[
@@ -43,9 +46,7 @@ def submit(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="File with one text per line; - is stdin.")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option(metavar="FILE", help="File to upload, or id of a dataset: predict all rows.")
-    ] = None,
+    model: ModelReference = None,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -59,46 +60,17 @@ def submit(
         server,
         texts=texts or [],
         file=file,
-        dataset=dataset,
+        source=source,
         file_options=file_options.given,
-        options={**prediction.given, **job.given},
+        options={**without_none(model=model), **rows.given, **job.given},
         watch=watch,
         as_json=as_json,
     )
 
 
-@jobs.command(
-    epilog=examples(
-        "headrace jobs train --dataset houses.csv --target price --model houses --watch",
-        "headrace jobs train --dataset houses.csv --target sold --param max_depth=5",
-    )
-)
-@with_option_groups
-def train(
-    server: ServerOptions,
-    training: TrainingOptions,
-    file_options: FileOptions,
-    job: JobOptions,
-    dataset: Annotated[str, typer.Option(metavar="FILE", help="File to upload, or id of a dataset.")],
-    target: Annotated[str, typer.Option(metavar="COLUMN", help="Column to predict.")],
-    watch: Watch = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train a model on a dataset; print the job's id.
-
-    With --json, prints the job that was created, and with --watch then one event per line.
-    """
-    from app.cli.jobs import actions
-
-    actions.train(
-        server,
-        dataset=dataset,
-        target=target,
-        file_options=file_options.given,
-        options={**training.given, **job.given},
-        watch=watch,
-        as_json=as_json,
-    )
+jobs.command(
+    "train", epilog=examples("headrace jobs train --dataset houses.csv --target price --model houses --watch")
+)(train)
 
 
 @jobs.command("list", epilog=examples("headrace jobs list --status failed --metadata team=search --limit 5"))
@@ -119,6 +91,15 @@ def list_jobs(
     from app.cli.jobs import actions
 
     actions.list_jobs(server, filters=filters.given, limit=limit, format=format, as_json=as_json)
+
+
+@jobs.command(epilog=examples("headrace jobs show $JOB"))
+@with_option_groups
+def show(server: ServerOptions, job_id: JobId, as_json: AsJson = False) -> None:
+    """Show a job with its result, its warnings and its error. With --json, prints the job."""
+    from app.cli.jobs import actions
+
+    actions.show(server, job_id=job_id, as_json=as_json)
 
 
 @jobs.command(epilog=examples("headrace jobs watch $JOB"))
@@ -146,6 +127,7 @@ def cancel(server: ServerOptions, job_ids: JobIds, as_json: AsJson = False) -> N
     epilog=examples(
         "headrace jobs results $JOB --format csv > predictions.csv",
         "headrace jobs results $JOB --format parquet --output predictions.parquet",
+        "headrace jobs results $JOB --format csv --include-input > rows.csv",
     )
 )
 @with_option_groups
@@ -153,6 +135,9 @@ def results(
     server: ServerOptions,
     job_id: JobId,
     format: Annotated[ExportFormat | None, typer.Option(help="Default: ndjson.")] = None,
+    include_input: Annotated[
+        bool, typer.Option("--include-input", help="Add the input row to each result.", show_default=False)
+    ] = False,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write instead of stdout.")
     ] = None,
@@ -164,7 +149,9 @@ def results(
     """
     from app.cli.jobs import actions
 
-    actions.results(server, job_id=job_id, format=format, output=output, as_json=as_json)
+    actions.results(
+        server, job_id=job_id, format=format, include_input=include_input, output=output, as_json=as_json
+    )
 
 
 @jobs.command(epilog=examples("headrace jobs retry $JOB --from-start --watch"))
@@ -195,3 +182,31 @@ def explain(server: ServerOptions, job_id: JobId, as_json: AsJson = False) -> No
     from app.cli.jobs import actions
 
     actions.explain(server, job_id=job_id, as_json=as_json)
+
+
+@jobs.command(
+    epilog=examples(
+        "headrace jobs profile $JOB",
+        "headrace jobs profile $JOB --stacks > job.folded",
+    )
+)
+@with_option_groups
+def profile(
+    server: ServerOptions,
+    job_id: JobId,
+    attempt: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Default: the last attempt that has a profile."),
+    ] = None,
+    stacks: Annotated[
+        bool,
+        typer.Option(
+            "--stacks", help="Print all stacks, as flame graph tools read them.", show_default=False
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show where a job that was created with --profile spent its time."""
+    from app.cli.jobs import actions
+
+    actions.profile(server, job_id=job_id, attempt=attempt, stacks=stacks, as_json=as_json)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from app.cli.advice import COMMAND_ADVICE
 from app.cli.errors import CommandFailed, ExitCode, UsageError
 from app.cli.jobs.options import ServerOptions
 from app.client import Headrace, HeadraceError, MissingCredentials, RetryConfig, transport
@@ -49,7 +50,9 @@ def client_errors() -> Iterator[None]:
     except ValueError as error:  # a URL or an option that the client rejects before it sends anything
         raise UsageError(str(error)) from error
     except HeadraceError as error:
-        raise CommandFailed(str(error), code=code_of(error), facts=error.facts) from error
+        code = code_of(error)
+        advice = COMMAND_ADVICE.get(code)
+        raise CommandFailed(str(error), code=code, facts=error.facts, advice=advice) from error
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does. Python would fail again when it flushes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

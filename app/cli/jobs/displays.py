@@ -1,4 +1,4 @@
-"""The two ways to show watched jobs: progress bars for people, JSON lines for programs."""
+"""The ways to show watched jobs: progress bars for people, JSON lines for programs, or nothing."""
 
 from types import TracebackType
 from typing import Final, Self
@@ -18,9 +18,9 @@ from rich.progress import (
 from app.cli import training_text
 from app.cli.jobs.table import COLOURS
 from app.cli.output import print_json
+from app.cli.tables import WIDTH_WITHOUT_TERMINAL
 from app.client import Event
 
-_WIDTH_WITHOUT_TERMINAL: Final = 200
 _ID_CHARACTERS: Final = 12
 """The last characters of an id: the first encode the time, and are equal for jobs created together."""
 
@@ -39,8 +39,21 @@ class JsonDisplay:
         """Print nothing: the command prints the error at its end."""
 
 
+class SilentDisplay:
+    """Shows nothing, for a command whose output is something else."""
+
+    def show(self, event: Event) -> None:
+        """Print nothing."""
+
+    def show_interruption(self, job_id: str, seconds: float) -> None:
+        """Print nothing: no event is lost."""
+
+    def show_error(self, job_id: str) -> None:
+        """Print nothing: the command prints the error at its end."""
+
+
 class ProgressDisplay:
-    """Draws a progress bar per job on stderr, and prints a line above them for each epoch of a training."""
+    """Draws a progress bar per job on stderr, and prints lines above them: epochs and warnings."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -52,7 +65,7 @@ class ProgressDisplay:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.description}"),
-            console=console if console.is_terminal else Console(stderr=True, width=_WIDTH_WITHOUT_TERMINAL),
+            console=console if console.is_terminal else Console(stderr=True, width=WIDTH_WITHOUT_TERMINAL),
         )
 
     def __enter__(self) -> Self:
@@ -84,6 +97,9 @@ class ProgressDisplay:
         )
         if event.is_final:
             self._progress.stop_task(bar)
+        for warning in event.warnings:
+            line = f"{event.job_id[-_ID_CHARACTERS:]}  warning: {warning}"
+            self._progress.console.print(line, markup=False, highlight=False, style="yellow")
 
     def show_interruption(self, job_id: str, seconds: float) -> None:
         """Write next to the bar that the connection broke."""

@@ -1,22 +1,10 @@
-"""Reads the input of a job: texts from arguments, a file or stdin, and files to upload."""
+"""Reads texts: from arguments, a file or stdin."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast
-from uuid import UUID
 
 from app.cli.errors import CommandFailed, UsageError
-from app.client import Dataset, Headrace
-from app.client.options import UploadOptions
-
-_FLAGS: Final = {
-    "delimiter": "--delimiter",
-    "encoding": "--encoding",
-    "null_values": "--null-value",
-    "columns": "--column-type",
-}
 
 
 def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
@@ -39,32 +27,3 @@ def read_texts(texts: Sequence[str], file: Path | None) -> list[str]:
     if not lines:
         raise UsageError("No texts: the input is empty.")
     return lines
-
-
-def ensure_upload(dataset: str | None, file_options: Mapping[str, Any]) -> None:
-    """Raise UsageError if options describe a file and there is no file to upload."""
-    has_file = dataset is not None and _dataset_id(dataset) is None
-    if file_options and not has_file:
-        flags = ", ".join(_FLAGS[name] for name in file_options)
-        raise UsageError(f"{flags}: only applies to a file that is uploaded. Pass one with --dataset.")
-
-
-def open_dataset(
-    client: Headrace, dataset: str, file_options: Mapping[str, Any], *, is_quiet: bool
-) -> Dataset | UUID:
-    """The dataset with this id, or the one that the upload of this file creates. Raises CommandFailed."""
-    if (dataset_id := _dataset_id(dataset)) is not None:
-        return dataset_id
-    try:
-        uploaded = client.upload(dataset, **cast("UploadOptions", file_options))
-    except OSError as error:
-        raise CommandFailed(f"cannot read {dataset}: {error.strerror}", code="file_not_readable") from error
-    if not is_quiet:
-        print(f"dataset {uploaded.id}: {uploaded.rows} rows", file=sys.stderr)
-    return uploaded
-
-
-def _dataset_id(dataset: str) -> UUID | None:
-    with suppress(ValueError):
-        return UUID(dataset)
-    return None

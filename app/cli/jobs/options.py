@@ -7,18 +7,19 @@ from typing import Annotated, Any, Literal
 import typer
 
 from app.cli.errors import UsageError
-from app.cli.jobs.values import COLUMN_TYPES, Pair, parse_column_type, parse_instant, parse_pair, parse_param
+from app.cli.jobs.values import Pair, parse_instant, parse_pair
 
 _SERVER = "Server"
-_FILE = "Reading the file (default: the server detects it)"
-_TRAINING = "Training"
 _SCHEDULING = "Scheduling"
 
 Priority = Literal["low", "normal", "high", "critical"]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
-Task = Literal["auto", "classification", "regression"]
 ExportFormat = Literal["ndjson", "csv", "parquet"]
 
+ModelReference = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="name, name@version, name@alias or owner/name; default sentiment."),
+]
 JobId = Annotated[str, typer.Argument(metavar="JOB_ID")]
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB_ID...")]
 Watch = Annotated[bool, typer.Option("--watch", help="Show progress until the job ends.", show_default=False)]
@@ -58,47 +59,6 @@ class ServerOptions:
             rich_help_panel=_SERVER,
         ),
     ] = None
-
-
-@dataclass(frozen=True)
-class FileOptions:
-    """How the server reads an uploaded file."""
-
-    delimiter: Annotated[
-        str | None,
-        typer.Option(metavar="CHARACTER", help="Delimiter of a CSV: , ; | or a tab.", rich_help_panel=_FILE),
-    ] = None
-    encoding: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Such as windows-1252; default UTF-8.", rich_help_panel=_FILE),
-    ] = None
-    null_value: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="TEXT",
-            help="Text of a missing value, such as NA; repeatable.",
-            rich_help_panel=_FILE,
-        ),
-    ] = None
-    column_type: Annotated[
-        list[Pair] | None,
-        typer.Option(
-            metavar="COLUMN=TYPE",
-            parser=parse_column_type,
-            help=f"Type of a column: {', '.join(COLUMN_TYPES)}; repeatable.",
-            rich_help_panel=_FILE,
-        ),
-    ] = None
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The options that were given, by their names in the client."""
-        return without_none(
-            delimiter=self.delimiter,
-            encoding=self.encoding,
-            null_values=self.null_value or None,
-            columns=dict(self.column_type or ()) or None,
-        )
 
 
 @dataclass(frozen=True)
@@ -142,6 +102,15 @@ class JobOptions:
         float | None,
         typer.Option(metavar="N", help="Seconds to wait before the start.", rich_help_panel=_SCHEDULING),
     ] = None
+    profile: Annotated[
+        bool,
+        typer.Option(
+            "--profile",
+            help="Sample where the job spends its time; read it with `profile`.",
+            show_default=False,
+            rich_help_panel=_SCHEDULING,
+        ),
+    ] = False
     metadata: Annotated[
         list[Pair] | None,
         typer.Option(
@@ -174,19 +143,16 @@ class JobOptions:
             expires_in_seconds=self.expires_in_seconds,
             run_at=self.run_at,
             delay_seconds=self.delay_seconds,
+            profile=self.profile or None,
             metadata=dict(self.metadata or ()) or None,
             idempotency_key=self.idempotency_key,
         )
 
 
 @dataclass(frozen=True)
-class PredictionOptions:
-    """Options of a prediction job."""
+class RowOptions:
+    """Options of every job that runs a model over rows."""
 
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="name, name@version, name@alias or owner/name; default sentiment."),
-    ] = None
     column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column of the dataset that holds the text.")
     ] = None
@@ -202,76 +168,10 @@ class PredictionOptions:
     def given(self) -> dict[str, Any]:
         """The options that were given, by their names in the client."""
         return without_none(
-            model=self.model,
             column=self.column,
             id_column=self.id_column,
             batch_size=self.batch_size,
             max_row_errors=self.max_row_errors,
-        )
-
-
-@dataclass(frozen=True)
-class TrainingOptions:
-    """Options of a training job."""
-
-    feature: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="COLUMN",
-            help="Column to predict from; repeatable. Default: all useful columns.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None
-    task: Annotated[Task | None, typer.Option(rich_help_panel=_TRAINING)] = None
-    algorithm: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="One of GET /algorithms; default auto.", rich_help_panel=_TRAINING),
-    ] = None
-    param: Annotated[
-        list[Pair] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            parser=parse_param,
-            help="Hyperparameter of the algorithm; repeatable.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None
-    epochs: Annotated[
-        int | None, typer.Option(metavar="N", help="Default 10.", rich_help_panel=_TRAINING)
-    ] = None
-    validation_fraction: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X", help="Fraction of the rows to validate on; default 0.2.", rich_help_panel=_TRAINING
-        ),
-    ] = None
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Trainings with the same seed give the same model.", rich_help_panel=_TRAINING
-        ),
-    ] = None
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Name of the model; default: named after the job.",
-            rich_help_panel=_TRAINING,
-        ),
-    ] = None
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The options that were given, by their names in the client."""
-        return without_none(
-            features=self.feature or None,
-            task=self.task,
-            algorithm=self.algorithm,
-            params=dict(self.param or ()) or None,
-            epochs=self.epochs,
-            validation_fraction=self.validation_fraction,
-            seed=self.seed,
-            model=self.model,
         )
 
 
@@ -283,10 +183,14 @@ class FilterOptions:
     kind: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs of this kind.")] = None
     queue: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs of this queue.")] = None
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Only jobs with this model.")] = None
+    schedule_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only jobs that this schedule created.")
+    ] = None
     metadata: Annotated[
         list[Pair] | None,
         typer.Option(metavar="KEY=VALUE", parser=parse_pair, help="Only jobs with this label; repeatable."),
     ] = None
+    group: Annotated[str | None, typer.Option(metavar="ID", help="Only jobs of this group.")] = None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -296,7 +200,9 @@ class FilterOptions:
             kind=self.kind,
             queue=self.queue,
             model=self.model,
+            schedule_id=self.schedule_id,
             metadata=dict(self.metadata or ()) or None,
+            group_id=self.group,
         )
 
 

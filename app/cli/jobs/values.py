@@ -42,6 +42,14 @@ def parse_param(text: str) -> Pair:
         return Pair(name, value)
 
 
+def parse_split(text: str) -> Pair:
+    """Parse METHOD or METHOD=COLUMN; the value is None if there is no column."""
+    method, separator, column = text.partition("=")
+    if not method or (separator and not column):
+        raise typer.BadParameter("expected METHOD or METHOD=COLUMN, such as time=sold_at")
+    return Pair(method, column or None)
+
+
 def parse_instant(text: str) -> datetime:
     """Parse an ISO 8601 date and time with a time zone."""
     try:

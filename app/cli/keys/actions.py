@@ -6,8 +6,6 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from app.auth.permissions import Scope
@@ -15,9 +13,9 @@ from app.cli.errors import UsageError
 from app.cli.jobs.connection import account, client_errors, connect
 from app.cli.jobs.options import ServerOptions
 from app.cli.output import print_json
+from app.cli.tables import print_table
 
 _DAY_SECONDS: Final = 86_400
-_WIDTH_WITHOUT_TERMINAL: Final = 200
 
 
 @client_errors()
@@ -54,16 +52,13 @@ def list_keys(server: ServerOptions, *, owner: str | None, as_json: bool) -> Non
     for key in found:
         table.add_row(
             key.id,
-            escape(key.name),
-            escape(key.owner),
-            escape(" ".join(key.scopes)),
-            _local(key.expires_at, "never"),
-            _local(key.last_used_at, "never"),
+            key.name,
+            key.owner,
+            " ".join(key.scopes),
+            _local(key.expires_at),
+            _local(key.last_used_at),
         )
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDTH_WITHOUT_TERMINAL)
-    console.print(table)
+    print_table(table)
 
 
 @client_errors()
@@ -90,5 +85,5 @@ def _parse_id(text: str) -> UUID:
         raise UsageError("KEY_ID must be the id of an API key, as `headrace keys list` shows it.") from None
 
 
-def _local(moment: datetime | None, otherwise: str) -> str:
-    return otherwise if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"
+def _local(moment: datetime | None) -> str:
+    return "never" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M}"

@@ -5,5 +5,6 @@ window.SwaggerUIBundle({
   dom_id: "#documentation",
   deepLinking: true,
   layout: "BaseLayout",
+  docExpansion: "none",
   presets: [window.SwaggerUIBundle.presets.apis],
 });

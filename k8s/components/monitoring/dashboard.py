@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import Final
 
-from k8s.components.monitoring.dashboard_of_jobs import QUEUES, WELL, WORK
+from k8s.components.monitoring.dashboard_of_jobs import QUEUES, SCHEDULES, WELL, WORK
+from k8s.components.monitoring.dashboard_of_notifications import NOTIFICATIONS
 from k8s.components.monitoring.dashboard_of_processes import API_AND_STREAMS, DURABILITY, INSIDE, WORKERS
 from k8s.components.monitoring.dashboard_panels import DATASOURCE, Json, laid_out
 from k8s.components.monitoring.dashboard_queries import FIRING, select
 
-ROWS: Final = (WELL, QUEUES, WORK, WORKERS, DURABILITY, API_AND_STREAMS, INSIDE)
+ROWS: Final = (WELL, QUEUES, WORK, SCHEDULES, WORKERS, DURABILITY, API_AND_STREAMS, NOTIFICATIONS, INSIDE)
 FILE: Final = Path(__file__).parent / "dashboards" / "headrace.json"
 
 NEW_VERSION: Final = (
@@ -36,7 +37,7 @@ def dashboard() -> Json:
     return {
         "uid": "headrace",
         "title": "Headrace",
-        "description": "Queues, workers, API and streams. Written by a program: change the table instead.",
+        "description": "Jobs, processes and notifications. Written by a program: change the table instead.",
         "tags": ["headrace"],
         "schemaVersion": 39,
         "editable": False,

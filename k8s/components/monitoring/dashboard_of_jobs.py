@@ -1,4 +1,4 @@
-"""Rows of the dashboard about jobs: whether they run, what waits, what was done."""
+"""Rows of the dashboard about jobs: whether they run, what waits, what was done, what schedules create."""
 
 from typing import Final
 
@@ -8,6 +8,7 @@ from k8s.components.monitoring.dashboard_queries import (
     FIRING,
     QUEUE,
     measured,
+    per_minute,
     quantile,
     select,
     sum_of_rates,
@@ -196,6 +197,34 @@ WORK: Final = Row(
                 ),
             ),
             Drawing.HEATMAP,
+        ),
+    ),
+)
+
+SCHEDULES: Final = Row(
+    "Schedules",
+    across=3,
+    panels=(
+        Panel(
+            "Ticks by outcome",
+            "cpm",
+            "Ticks of schedules per minute, by what became of them. Refused ones created no job.",
+            (Query(per_minute("headrace_schedule_firings_total", by="outcome"), "{{outcome}}"),),
+            is_stacked=True,
+        ),
+        Panel(
+            "From tick to job p99",
+            "s",
+            "Time from a tick to its job, of ticks that were on time.",
+            (Query(quantile(0.99, "headrace_schedule_lateness_seconds"), "p99"),),
+            bad_above=1,
+        ),
+        Panel(
+            "Schedules by status",
+            "short",
+            "Schedules. Broken ones need their owners, suspended ones belong to disabled accounts.",
+            (Query(f"sum by (status) ({measured('headrace_schedules', by='status')})", "{{status}}"),),
+            is_stacked=True,
         ),
     ),
 )

@@ -99,6 +99,31 @@ async def test_of_a_creation_and_a_disabling_at_once_no_key_is_left(database: Da
     assert await count(database) == 0
 
 
+async def test_keys_that_are_revoked_while_they_are_used_are_locked_in_the_same_order(
+    database: Database,
+) -> None:
+    owner = await signed_in(database)
+    first, second = [await create(database, owner, Scope.PREDICT) for _ in range(2)]
+    # A new version of the row, behind the second key.
+    await rows.execute(database, "UPDATE api_keys SET last_used_at = now() WHERE id = $1", first.id)
+
+    async def revoke() -> None:
+        async with database.transaction() as connection:
+            # As Postgres reads a small table: in the order in which its rows are stored.
+            await connection.execute("SET LOCAL enable_indexscan = off; SET LOCAL enable_bitmapscan = off")
+            await commands.revoke_all(connection, owner.id)
+
+    lock = "SELECT FROM api_keys WHERE id = $1 FOR NO KEY UPDATE"
+    async with rows.transaction(database) as connection:
+        await connection.execute(lock, first.id)
+        revoking = asyncio.create_task(revoke())
+        await rows.wait_until_blocked(database)
+        await connection.execute(lock, second.id)
+    await revoking
+
+    assert await count(database) == 0
+
+
 async def test_a_key_creates_no_key(database: Database) -> None:
     owner = await signed_in(database, Role.ADMIN)
     key = await api_keys.create(database, owner.id, *Scope)

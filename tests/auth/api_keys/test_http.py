@@ -110,7 +110,7 @@ async def test_the_response_with_the_key_is_not_cached(client: httpx.AsyncClient
         {"scopes": ["jobs:*"]},
         {"scopes": ["account"]},
         {"scopes": ["credentials"]},
-        {"scopes": ["predict"] * 7},
+        {"scopes": ["predict"] * (len(Scope) + 1)},
         {"expires_in_seconds": 0},
         {"expires_in_seconds": 10**12},
         {"user_id": "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"},

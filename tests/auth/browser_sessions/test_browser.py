@@ -12,10 +12,11 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page
 
-from app.core.config import Settings, load_settings
+from app.core.config import Settings
 from tests.auth.support import PASSWORD
 from tests.conftest import Servers
 from tests.support import apis
+from tests.support.module_settings import module_settings
 from tests.watch import browser
 
 browser.skip_without()
@@ -59,13 +60,9 @@ def chromium() -> Path:
 def place_settings(
     chromium: Path, servers: Servers, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Settings]:
-    with servers.databases.migrated() as database_url:
-        yield load_settings(
-            _env_file=None,
-            database_url=database_url,
-            redis_url=servers.embedded.valkey.url,
-            storage_url=tmp_path_factory.mktemp("storage").as_uri(),
-        )
+    storage = tmp_path_factory.mktemp("storage")
+    with module_settings(servers.databases, servers.embedded.valkey.url, storage) as settings:
+        yield settings
 
 
 @asynccontextmanager

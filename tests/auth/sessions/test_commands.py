@@ -77,3 +77,18 @@ async def test_tokens_that_another_request_holds_are_not_waited_for(database: Da
 
     left = await rows.fetch(database, "SELECT id FROM refresh_tokens WHERE expires_at < now()")
     assert [row["id"] for row in left] == [held_id]
+
+
+async def test_pruning_waits_for_no_request(database: Database) -> None:
+    user_id = await jobs.user(database, "ada")
+    for _ in range(2):
+        async with database.session() as session:
+            await commands.issue_refresh_token(session, user_id, lifetime=LIFETIME)
+    await rows.execute(database, "UPDATE sessions SET expires_at = now() - interval '1 second'")
+
+    async with rows.transaction(database) as connection:
+        held_id = await connection.fetchval("SELECT id FROM sessions ORDER BY id LIMIT 1 FOR UPDATE")
+        async with database.connection() as pruning:
+            await sessions.prune(pruning)
+
+    assert [row["id"] for row in await rows.fetch(database, "SELECT id FROM sessions")] == [held_id]

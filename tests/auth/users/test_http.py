@@ -81,6 +81,21 @@ async def test_an_administrator_reads_and_changes_a_user(
     assert nothing.status_code == 422
 
 
+async def test_an_administrator_sets_the_share_of_a_user(
+    client: httpx.AsyncClient, admin: Account, alice: Account
+) -> None:
+    before = await client.get(f"/users/{alice.id}", headers=admin.headers)
+    changed = await change(client, admin, alice, share=2.5)
+    own = await client.get("/users/me", headers=alice.headers)
+    refused = [await change(client, admin, alice, share=share) for share in (0, -1, 0.001, 101, "NaN")]
+    by_herself = await client.patch(f"/users/{alice.id}", json={"share": 3}, headers=alice.headers)
+
+    assert (before.json()["share"], changed.json()["share"], own.json()["share"]) == (1.0, 2.5, 2.5)
+    assert changed.json()["role"] == "user"
+    assert [answer.status_code for answer in refused] == [422] * 5
+    assert by_herself.status_code == 403
+
+
 async def test_an_administrator_creates_users_with_any_role(
     client: httpx.AsyncClient, admin: Account
 ) -> None:

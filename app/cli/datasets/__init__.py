@@ -1,0 +1,1 @@
+"""`headrace datasets`: files of rows over HTTP."""

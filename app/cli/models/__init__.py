@@ -1,0 +1,1 @@
+"""`headrace models`: models and their versions over HTTP."""

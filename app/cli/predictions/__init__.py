@@ -1,0 +1,1 @@
+"""`headrace predict`: predictions over HTTP, from the rows to the results."""

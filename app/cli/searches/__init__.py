@@ -1,0 +1,1 @@
+"""`headrace search`: searches of hyperparameters over HTTP."""

@@ -1,0 +1,1 @@
+"""`headrace subscriptions`: notifications over HTTP."""

@@ -1,0 +1,1 @@
+"""`headrace train` and `headrace evaluate`: trainings and evaluations over HTTP."""
