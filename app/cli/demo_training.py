@@ -28,9 +28,9 @@ async def show(console: Console, client: AsyncHeadrace, folder: Path) -> dict[st
     job = await demo_progress.follow(console, client, submitted)
     result = job.result or {}
     console.print(f"{result['model']} is a {result['algorithm']}. {result['why']}", soft_wrap=True)
-    held_out = f"{result['test_rows']} digits held out for the test"
+    tested = f"{result['test_rows']} digits in a {result['split']['folds']}-fold cross-validation"
     seconds = f"{result['fit_seconds']:.1f} s"
-    console.print(f"Accuracy [bold]{result['accuracy']:.3f}[/] on {held_out}, trained in {seconds}\n")
+    console.print(f"Accuracy [bold]{result['accuracy']:.3f}[/] on {tested}, trained in {seconds}\n")
     prediction = await client.predict(instances=[demo_digits.pixels(digit) for digit in held], model=MODEL)
     console.print(f"[bold]predict[/], {len(held)} digits not in the dataset, model {prediction.model}")
     _print_digits(console, held, prediction.predictions)

@@ -73,6 +73,8 @@ class TrainOptions(JobOptions, total=False):
     split: Mapping[str, Any]
     validation_fraction: float
     test_fraction: float
+    cv: int
+    refit: bool
     seed: int
     model: str
     columns: Mapping[str, Declared]

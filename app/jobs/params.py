@@ -1,7 +1,7 @@
 """The params of handlers, kind by kind: plain data, so that a child process need not import anything else."""
 
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -77,17 +77,21 @@ class SplitMethod(StrEnum):
     """The test rows are a dataset of their own."""
 
 
+FOLDS_OF_CHOICE: Final = 3
+"""The folds on which the candidates of `auto` compete and are measured, if there are few rows."""
+
+
 class SplitParams(msgspec.Struct, frozen=True):
     """How to split the rows; without a method, stratified for a classification, else random.
 
-    `column` has the times or the groups. `folds` is the number of folds of a cross-validation, 0: none. The
-    fractions are of all rows.
+    `column` has the times or the groups. `folds` is the number of folds of a cross-validation, 0: none, None:
+    as fits the data. The fractions are of all rows.
     """
 
     method: SplitMethod | None = None
     column: str | None = None
     test_fraction: float = 0.2
-    folds: int = 0
+    folds: int | None = None
 
 
 class CandidateParams(msgspec.Struct, frozen=True):
@@ -125,9 +129,14 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     refit: bool | None = None
 
     @property
+    def is_auto(self) -> bool:
+        """Whether the data decide which algorithms compete."""
+        return not self.candidates and self.algorithm == "auto"
+
+    @property
     def chooses(self) -> bool:
         """Whether the training chooses among candidates."""
-        return bool(self.candidates) or self.algorithm == "auto"
+        return bool(self.candidates) or self.is_auto
 
     @property
     def refits(self) -> bool:

@@ -18,7 +18,7 @@ from app.jobs.algorithms.choice import MAX_PROPOSALS, propose
 from app.jobs.errors import UnknownColumn
 from app.jobs.kinds.kind import JobPlan, ResolvedReferences
 from app.jobs.kinds.train_model import KIND, TrainModelRequest, fan_out, plan, references
-from app.jobs.params import TrainModelParams
+from app.jobs.params import FOLDS_OF_CHOICE, TrainModelParams
 from app.models.versions import Task
 from tests.conftest import SignUp
 from worker.training import learners
@@ -131,7 +131,7 @@ def test_a_request_becomes_work_with_the_dataset_and_a_total_of_epochs() -> None
 def test_the_total_counts_all_steps_of_a_training_that_chooses() -> None:
     search = {"algorithms": {"ridge": {"alpha": [0.1, 1, 10]}, "mlp": {"alpha": [0.1, 1]}}, "halving": True}
 
-    assert planned(epochs=7).total == MAX_PROPOSALS + 7 + 1
+    assert planned(epochs=7).total == MAX_PROPOSALS + 7 + FOLDS_OF_CHOICE + 1
     assert planned(epochs=7, refit=False).total == MAX_PROPOSALS + 7
     assert planned(epochs=7, algorithm="ridge", refit=True).total == 7 + 1
     assert planned(epochs=7, search=search).total == 5 + 2 + 7 + 1
@@ -177,6 +177,26 @@ def test_a_dataset_of_test_rows_is_a_file_of_the_job() -> None:
     assert references(request).datasets == (DATASET.id, "later")
     assert work.files == {"dataset": DATASET.file, "test_dataset": test.file}
     assert params_of(work).split.test_fraction == 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "folds", "total"),
+    [
+        ({}, None, 4 + 10 + 3 + 1),
+        ({"cv": 5}, 5, 4 + 10 + 5 + 1),
+        ({"cv": 5, "validation_fraction": 0.9}, 5, 4 + 10 + 5 + 1),
+        ({"cv": 2, "algorithm": "ridge"}, 2, 10 + 2),
+        ({"cv": 2, "algorithm": "ridge", "refit": True}, 2, 10 + 2 + 1),
+        ({"test_fraction": 0.2}, 0, 4 + 10 + 1),
+        ({"refit": False}, 0, 4 + 10),
+    ],
+)
+def test_how_many_folds_measure(wanted: dict[str, Any], folds: int | None, total: int) -> None:
+    """None leaves it to the data: 3 if they are few and the algorithm is chosen."""
+    work = planned(**wanted)
+
+    assert params_of(work).split.folds == folds
+    assert work.total == total
 
 
 def test_a_dataset_of_test_rows_needs_the_target() -> None:
@@ -254,6 +274,19 @@ def test_rows_travel_with_the_job() -> None:
         ({"epochs": 0}, ("epochs",), "greater than or equal to 1"),
         ({"validation_fraction": 1}, ("validation_fraction",), "less than or equal to 0.9"),
         ({"validation_fraction": 0.5, "test_fraction": 0.5}, (), "hold out more than 95% of the rows"),
+        ({"validation_fraction": 0.8}, (), "hold out more than 95% of the rows"),
+        ({"cv": 1}, ("cv",), "greater than or equal to 2"),
+        ({"cv": 21}, ("cv",), "less than or equal to 20"),
+        (
+            {"cv": 5, "test_fraction": 0.2},
+            (),
+            "cv: a cross-validation tests all rows; leave test_fraction out",
+        ),
+        (
+            {"cv": 5, "split": {"method": "dataset", "dataset": "later"}},
+            (),
+            "cv: the split names a dataset to test on; leave one of them out",
+        ),
         ({"split": {"method": "astrology"}}, ("split",), "does not match any of the expected tags"),
         ({"split": {"method": "dataset"}}, ("split", "dataset"), "give one of dataset_id and dataset"),
         ({"split": {"method": "time"}}, ("split", "time", "column"), "Field required"),

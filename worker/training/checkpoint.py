@@ -20,8 +20,8 @@ FORMAT: Final = 2
 class CandidateRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """How good a candidate was in one round of a competition.
 
-    `score` is the mean of `metric` over the folds of `rows` rows; None if it could not be trained, for the
-    reason `failure`.
+    `score` is the mean of `metric` over the folds of `rows` rows, which have the `fold_scores`; None if it
+    could not be trained, for the reason `failure`.
     """
 
     candidate: int
@@ -34,6 +34,7 @@ class CandidateRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     score: float | None
     seconds: float
     failure: str | None = None
+    fold_scores: list[float | None] = []
 
 
 class EpochRecord(msgspec.Struct, frozen=True, omit_defaults=True):

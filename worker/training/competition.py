@@ -6,8 +6,8 @@ takes three times the rows (successive halving: Jamieson and Talwalkar, 2016).
 """
 
 import time
-import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from worker.training.candidates import Candidate
 from worker.training.checkpoint import CandidateRecord
 from worker.training.features import without_warnings
 from worker.training.fit import Diverged, Encoded, encode, training_data
-from worker.training.fitted import FittedModel
+from worker.training.fitted import FittedModel, HeldOut, are_alike
 from worker.training.learners import Learner
 from worker.training.memory import TooLargeToTrain
 from worker.training.plan import Plan
@@ -40,6 +40,14 @@ REGRESSION_METRICS: Final = frozenset({"r2", "rmse", "mae"})
 
 IMBALANCE: Final = 0.75
 """From this share of the most frequent class on, F1 compares candidates: accuracy says little."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A candidate as it was fitted without a fold, and its predictions for this."""
+
+    model: FittedModel
+    predicted: HeldOut
 
 
 class Competition:
@@ -62,6 +70,7 @@ class Competition:
         self._rows = rows
         self._rounds = contestants_of_rounds(len(candidates)) if len(candidates) > 1 else ()
         self._encoded: dict[tuple[int, Any, int], Encoded] = {}
+        self._entries: dict[tuple[int, int], _Entry] = {}
 
     @property
     def steps(self) -> int:
@@ -95,15 +104,17 @@ class Competition:
         number = self._contestants(in_round)[position]
         candidate = self._candidates[number]
         folds = self._folds(in_round)
-        score, failure = None, None
+        scores: list[float | None] = []
+        failure = None
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                scores = [self._score(candidate, in_round, index, *fold) for index, fold in enumerate(folds)]
-            found = [value for value in scores if value is not None]
-            score = float(np.mean(found)) if found else None
+            for index, fold in enumerate(folds):
+                entry = self._enter(number, in_round, index, fold)
+                scores.append(_finite(measuring.score_of(self._plan, entry.predicted, self.metric)))
+                if self._plan.measured_by_choice:
+                    self._entries[number, index] = entry
         except (TooLargeToTrain, Diverged, BadInput) as error:
-            failure = error.message
+            scores, failure = [], error.message
+        found = [value for value in scores if value is not None]
         record = CandidateRecord(
             candidate=number,
             round=in_round + 1,
@@ -112,14 +123,49 @@ class Competition:
             rows=sum(len(fold[1]) for fold in folds) if len(folds) > 1 else sum(map(len, folds[0])),
             folds=len(folds),
             metric=self.metric,
-            score=score,
+            score=float(np.mean(found)) if found else None,
             seconds=round(time.perf_counter() - started, 4),
             failure=failure,
+            fold_scores=scores,
         )
         self.records.append(record)
         if position + 1 == self._rounds[in_round]:
             self._encoded.clear()
         return record
+
+    def predict_fold(self, index: int, winner: int) -> HeldOut:
+        """Predict the rows of a fold of the plan, by models that did not learn from them.
+
+        The rows do not choose either: of the winner and those that it beat, the candidate predicts that was
+        best on the other folds. Nearly always that is the winner. Only of a plan `measured_by_choice`.
+        """
+        beaten = self.ranking[self.ranking.index(winner) :]
+        records = {record.candidate: record for record in self.records}
+        chosen = min(beaten, key=lambda number: self._order_without(records[number], index))
+        own = self._entry(winner, index).predicted
+        other = own if chosen == winner else self._entry(chosen, index).predicted
+        # Margins and probabilities make no common curve.
+        return other if are_alike(own, other) else own
+
+    def model_of_fold(self, index: int, winner: int) -> FittedModel:
+        """Return the winner as it was fitted without a fold of the plan."""
+        return self._entry(winner, index).model
+
+    def _entry(self, number: int, index: int) -> _Entry:
+        """Return how a candidate was fitted without a fold; again, if an earlier attempt did that."""
+        if (number, index) not in self._entries:
+            entry = self._enter(
+                number, len(self._rounds) - 1, index, self._folds(len(self._rounds) - 1)[index]
+            )
+            self._entries[number, index] = entry
+        return self._entries[number, index]
+
+    def _order_without(self, record: CandidateRecord, index: int) -> tuple[float, int]:
+        """Return a key by which candidates come first that are better on the other folds."""
+        others = [
+            score for fold, score in enumerate(record.fold_scores) if fold != index and score is not None
+        ]
+        return (self._sign * float(np.mean(others)) if others else np.inf, record.candidate)
 
     def describe(self, winner: int) -> str:
         """Return why this candidate was chosen, as a sentence."""
@@ -143,8 +189,12 @@ class Competition:
         """Return a key by which better records come first; of equals, the candidate that was named first."""
         if record.score is None:
             return (-record.round, np.inf, record.candidate)
-        sign = 1 if record.metric in LOWER_IS_BETTER else -1
-        return (-record.round, sign * record.score, record.candidate)
+        return (-record.round, self._sign * record.score, record.candidate)
+
+    @property
+    def _sign(self) -> int:
+        """1 if the lower value of the metric is the better one, else -1."""
+        return 1 if self.metric in LOWER_IS_BETTER else -1
 
     def _next(self) -> tuple[int, int]:
         """Return the round and the position in it of the next comparison."""
@@ -164,6 +214,8 @@ class Competition:
     def _folds(self, in_round: int) -> list[tuple[Rows, Rows]]:
         """Return the rows to fit and to measure on: folds of the sample, or the validation rows if few."""
         plan = self._plan
+        if plan.measured_by_choice:
+            return [(fold.train, fold.test) for fold in plan.split.folds]
         share = KEPT ** (len(self._rounds) - 1 - in_round)
         count = min(len(self._rows), max(SAMPLE_ROWS // share, MIN_SAMPLE_ROWS))
         sample = self._rows[:count]
@@ -178,28 +230,28 @@ class Competition:
         target = self._plan.target
         return target.task is Task.REGRESSION or len(np.unique(target.values[rows])) > 1
 
-    def _score(
-        self, candidate: Candidate, in_round: int, index: int, train: Rows, held_out: Rows
-    ) -> float | None:
-        """Return the metric on the held-out rows. Raises TooLargeToTrain and Diverged."""
-        plan, name = self._plan, candidate.algorithm
+    def _enter(self, number: int, in_round: int, index: int, fold: tuple[Rows, Rows]) -> _Entry:
+        """Fit a candidate without a fold, and predict this. Raises TooLargeToTrain, Diverged and BadInput."""
+        train, held_out = fold
+        plan, candidate = self._plan, self._candidates[number]
+        name = candidate.algorithm
         key = (in_round, learners.shape(name), index)
         if key not in self._encoded:
             self._encoded[key] = encode(plan, name, train)
         encoded = self._encoded[key]
         epochs = 1 if learners.divides_by_epochs(name) else plan.epochs
         data = training_data(plan, name, train, encoded.rows, epochs)
-        learner: Learner = learners.start(name, candidate.params.for_competition(), data)
-        for epoch in range(1, epochs + 1):
-            if learner.ended:
-                break
-            learner.learn(epoch)
         with without_warnings():
+            learner: Learner = learners.start(name, candidate.params.for_competition(), data)
+            for epoch in range(1, epochs + 1):
+                if learner.ended:
+                    break
+                learner.learn(epoch)
             model = FittedModel(plan, encoded.transformer, learner.estimator())
             predicted = model.held_out(held_out)
         if isinstance(predicted.predicted, np.ndarray) and not np.isfinite(predicted.predicted).all():
             raise Diverged(epochs)
-        return _finite(measuring.scores_of(plan, predicted)[self.metric])
+        return _Entry(model, predicted)
 
 
 def _finite(value: float | None) -> float | None:

@@ -72,6 +72,21 @@ class HeldOut:
         return self.predicted
 
 
+def are_alike(one: HeldOut, other: HeldOut) -> bool:
+    """Whether the scores of two predictions mean the same: probabilities or not, and of the same classes."""
+    if not isinstance(one.predicted, ClassPredictions) or not isinstance(other.predicted, ClassPredictions):
+        return True  # the values of a regression
+    return one.labels.are_probabilities is other.labels.are_probabilities
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A model, and rows from which it did not learn."""
+
+    model: FittedModel
+    rows: Rows
+
+
 def part_of(predicted: Predictions, wanted: Rows | slice) -> Predictions:
     """Return the predictions of some of the rows."""
     if isinstance(predicted, ClassPredictions):

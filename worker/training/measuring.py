@@ -8,7 +8,7 @@ from app.models.reports.report import SplitSummary
 from app.models.versions import Task
 from worker.training import data_warnings, held_out, metrics
 from worker.training.checkpoint import EpochRecord
-from worker.training.fitted import FittedModel, HeldOut
+from worker.training.fitted import FittedModel, HeldOut, Unseen
 from worker.training.plan import Plan
 from worker.training.reporting import report
 
@@ -26,15 +26,15 @@ class Course:
     """Whether the result has the predictions for the test rows, as a table."""
 
 
-def measure(model: FittedModel, course: Course, out_of_fold: HeldOut | None = None) -> dict[str, Any]:
+def measure(model: FittedModel, course: Course, tested: HeldOut, unseen: Unseen) -> dict[str, Any]:
     """Return the members of a training's result that say how good the model is.
 
-    `metrics` are those of the test rows, or of the out-of-fold predictions of a cross-validation.
-    `validation_metrics` are those of the rows that chose the model, None if there are none. `report` is a
-    `Report`, which the completion stores beside the version. `held_out` is a table, for the handler to write.
+    `metrics` are those of `tested`: of the test rows, or of the out-of-fold predictions of a
+    cross-validation. `validation_metrics` are those of the rows that chose the model, None if there are none.
+    `report` is a `Report`, which the completion stores beside the version. `held_out` is a table, for the
+    handler to write.
     """
     plan = model.plan
-    tested = out_of_fold or model.held_out(plan.split.main.test)
     validated = model.held_out(plan.split.main.validation) if len(plan.split.main.validation) else None
     scores = scores_of(plan, tested)
     validation_scores = None if validated is None else scores_of(plan, validated)
@@ -44,11 +44,12 @@ def measure(model: FittedModel, course: Course, out_of_fold: HeldOut | None = No
         "validation_metrics": validation_scores,
         "split": asdict(split),
         "report": report.build(
-            model,
+            plan,
             target=course.target,
             algorithm=course.algorithm,
             validation=validated,
             test=tested,
+            unseen=unseen,
             scores=scores,
             validation_scores=validation_scores,
             split=split,
@@ -75,6 +76,14 @@ def scores_of(plan: Plan, found: HeldOut) -> dict[str, Any]:
     if plan.target.task is Task.REGRESSION:
         return metrics.regression_metrics(found.truth, found.values)
     return metrics.classification_metrics(found.truth, found.labels)
+
+
+def score_of(plan: Plan, found: HeldOut, metric: str) -> float | None:
+    """Return one of the `scores_of` held-out predictions."""
+    if plan.target.task is Task.REGRESSION:
+        value: float | None = metrics.regression_metrics(found.truth, found.values)[metric]
+        return value
+    return metrics.classification_metric(metric, found.truth, found.labels)
 
 
 def describe_split(plan: Plan) -> SplitSummary:

@@ -3,7 +3,8 @@
 import math
 import warnings
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,8 @@ from worker.training.outputs import ClassPredictions, Floats
 MAX_MATRIX_CLASSES: Final = 50
 OTHERS: Final = "(others)"
 _MIN_PROBABILITY: Final = 1e-15
+
+Metric: TypeAlias = Callable[[npt.NDArray[Any], ClassPredictions], float | None]
 
 
 def log_loss(truth: npt.NDArray[Any], predicted: ClassPredictions) -> float:
@@ -43,21 +46,15 @@ def classification_metrics(truth: npt.NDArray[Any], predicted: ClassPredictions)
     `truth` holds labels in the form of `cells.to_label`. A label that is not a class of the model counts as
     an error, and leaves log loss and ROC AUC undefined.
     """
-    is_known = np.isin(truth, predicted.classes)
+    return {name: classification_metric(name, truth, predicted) for name in CLASSIFICATION_METRICS}
+
+
+def classification_metric(name: str, truth: npt.NDArray[Any], predicted: ClassPredictions) -> float | None:
+    """Return one of the `classification_metrics`."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # about classes that are never predicted: their F1 is 0 as it should be
-        return {
-            "accuracy": float(accuracy_score(truth, predicted.labels)),
-            "balanced_accuracy": float(balanced_accuracy_score(truth, predicted.labels)),
-            "f1_macro": float(f1_score(truth, predicted.labels, average="macro", zero_division=0)),
-            "f1_weighted": float(f1_score(truth, predicted.labels, average="weighted", zero_division=0)),
-            "log_loss": log_loss(truth, predicted)
-            if predicted.are_probabilities and is_known.all()
-            else None,
-            "roc_auc": _roc_auc(truth, predicted) if is_known.all() else None,
-        }
+        # About classes that are never predicted: their F1 is 0 as it should be.
+        warnings.simplefilter("ignore")
+        return CLASSIFICATION_METRICS[name](truth, predicted)
 
 
 def regression_metrics(truth: Floats, predicted: Floats) -> dict[str, Any]:
@@ -89,12 +86,31 @@ def confusion_matrix(truth: npt.NDArray[Any], labels: npt.NDArray[Any]) -> dict[
     return {"labels": names, "matrix": matrix.tolist()}
 
 
+def _f1(average: str) -> Metric:
+    return lambda truth, predicted: float(f1_score(truth, predicted.labels, average=average, zero_division=0))
+
+
+def _log_loss(truth: npt.NDArray[Any], predicted: ClassPredictions) -> float | None:
+    is_defined = predicted.are_probabilities and np.isin(truth, predicted.classes).all()
+    return log_loss(truth, predicted) if is_defined else None
+
+
 def _roc_auc(truth: npt.NDArray[Any], predicted: ClassPredictions) -> float | None:
-    """Return the mean of one-versus-rest areas; None if a class does not occur among the true labels."""
-    if len(np.unique(truth)) < len(predicted.classes):
+    """Return the mean of one-versus-rest areas; None unless the true labels are the classes of the model."""
+    if not np.array_equal(np.unique(truth), np.unique(predicted.classes)):
         return None
     areas = [
         roc_auc_score(truth == label, predicted.scores[:, column])
         for column, label in enumerate(predicted.classes)
     ]
     return float(np.mean(areas))
+
+
+CLASSIFICATION_METRICS: Final[Mapping[str, Metric]] = {
+    "accuracy": lambda truth, predicted: float(accuracy_score(truth, predicted.labels)),
+    "balanced_accuracy": lambda truth, predicted: float(balanced_accuracy_score(truth, predicted.labels)),
+    "f1_macro": _f1("macro"),
+    "f1_weighted": _f1("weighted"),
+    "log_loss": _log_loss,
+    "roc_auc": _roc_auc,
+}

@@ -5,6 +5,7 @@ makes the same decisions again.
 """
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,9 @@ import pyarrow as pa
 from app.datasets import reading
 from app.datasets.conversion.columns import declared as was_declared
 from app.datasets.options import Declared
-from app.jobs.params import SplitMethod, TrainModelParams
+from app.jobs.params import FOLDS_OF_CHOICE, SplitMethod, TrainModelParams
 from worker import cells
+from worker.context import BadInput
 from worker.training import candidates, columns, data_warnings, split_keys, target
 from worker.training.candidates import Candidates, DataShape
 from worker.training.columns import Column
@@ -21,12 +23,19 @@ from worker.training.features import Cells
 from worker.training.split import Fold, Rows, Split, Splitter
 from worker.training.target import Target
 
+CROSS_VALIDATED_ROWS: Final = 10_000
+CROSS_VALIDATED_SCORES: Final = 200_000
+"""Up to so many rows, and rows × classes, a training with `auto` is measured by cross-validation: a fifth of
+few rows says little."""
+
 
 @dataclass(frozen=True)
 class Plan:
     """The decisions. The rows of the split are indices into `target.values` and the arrays of `cells`.
 
     If there are several candidates, the training compares them by the `metric`; None means that of the data.
+    If it is `measured_by_choice`, they compete on the folds of the split, and what they predict there
+    measures the training too.
     """
 
     target: Target
@@ -37,6 +46,7 @@ class Plan:
     cells: Cells
     candidates: Candidates
     metric: str | None
+    measured_by_choice: bool
     epochs: int
     seed: int
     warnings: list[str]
@@ -67,16 +77,9 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
         for column in columns.infer_columns(shown, params.target, params.features, params.columns)
     ]
     splitter = split_keys.splitter(params, table, training_target)
-    split = splitter.split(
-        np.arange(len(training_target.rows)),
-        validation_fraction=params.validation_fraction,
-        test_fraction=params.split.test_fraction,
-        folds=params.split.folds,
-    )
+    split = _split(splitter, training_target, params)
     rows = pa.array(training_target.rows)
     used = [column for column in inferred if column.content is not None]
-    if params.chooses:
-        split = _learn_from_development(split)
     shape = DataShape(
         task=training_target.task,
         rows=len(split.main.train),
@@ -84,6 +87,7 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
         text_columns=sum(column.used_as == "text" for column in used),
         classes=len(training_target.classes),
     )
+    found = candidates.find(params, shape)
     return Plan(
         target=training_target,
         columns=inferred,
@@ -96,8 +100,9 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
             )
             for column in used
         },
-        candidates=candidates.find(params, shape),
+        candidates=found,
         metric=params.metric,
+        measured_by_choice=params.split.folds is None and bool(split.folds) and len(found.all) > 1,
         epochs=params.epochs,
         seed=params.seed,
         warnings=data_warnings.find(shown, inferred, params.target, training_target, splitter.method),
@@ -112,13 +117,37 @@ def _unless_groups(column: Column, params: TrainModelParams) -> Column:
     return column
 
 
-def _learn_from_development(split: Split) -> Split:
+def _split(splitter: Splitter, training_target: Target, params: TrainModelParams) -> Split:
+    """Split the rows as requested; with few rows and no wish, into folds if that can be. Raises BadInput."""
+    count = len(training_target.rows)
+
+    def split(folds: int) -> Split:
+        found = splitter.split(
+            np.arange(count),
+            validation_fraction=params.validation_fraction,
+            test_fraction=params.split.test_fraction,
+            folds=folds,
+        )
+        if not params.chooses:
+            return found
+        return replace(found, main=_merge(found.main), folds=tuple(map(_merge, found.folds)))
+
+    wanted = params.split.folds
+    are_few = count <= CROSS_VALIDATED_ROWS and count * len(training_target.classes) <= CROSS_VALIDATED_SCORES
+    has_test_rows = params.split.method in (SplitMethod.TIME, SplitMethod.DATASET)
+    if wanted is not None or not params.is_auto or not are_few or has_test_rows:
+        return split(wanted or 0)
+    try:
+        return split(FOLDS_OF_CHOICE)
+    except BadInput:  # a fold would lack a class, or there are too few groups
+        return split(0)
+
+
+def _merge(fold: Fold) -> Fold:
     """Let the model learn from the validation rows too: candidates compete by cross-validation instead."""
-    main = split.main
     # In tiny data the test rows may be the validation rows too.
-    validation = np.setdiff1d(main.validation, main.test)
-    train = np.concatenate((main.train, validation))
-    return replace(split, main=Fold(train, np.array([], dtype=np.intp), main.test))
+    validation = np.setdiff1d(fold.validation, fold.test)
+    return Fold(np.concatenate((fold.train, validation)), np.array([], dtype=np.intp), fold.test)
 
 
 def _read_target(params: TrainModelParams, table: pa.Table, shown: pa.Table) -> Target:

@@ -40,7 +40,7 @@ from worker.training.checkpoint import (
 )
 from worker.training.competition import Competition
 from worker.training.fit import Fit
-from worker.training.fitted import FittedModel
+from worker.training.fitted import FittedModel, Unseen
 from worker.training.memory import TooLargeToTrain
 from worker.training.plan import make_plan
 from worker.training.split import Fold, Rows
@@ -93,6 +93,7 @@ class Training:
         self._warnings: Final[list[str]] = [] if saved is None else list(saved.warnings)
         self._winner = 0
         self._fit: Fit | None = None
+        self._first_fold: FittedModel | None = None
         self._refitted: FittedModel | None = None
         self._refit_record: RefitRecord | None = None
         self._saved_at = time.perf_counter()
@@ -116,7 +117,7 @@ class Training:
             self._fit is not None
             and self._fit.is_finished
             and len(self._folds) == len(self.plan.split.folds)
-            and (not self._params.refits or self._refit_record is not None)
+            and (not self._holds_out or self._refit_record is not None)
         )
 
     @property
@@ -168,7 +169,8 @@ class Training:
         """
         stopped_because = self.fit.stopped_early
         model = self.fit.model()
-        out_of_fold = folds.join(self.plan, self._folds) if self._folds else None
+        unseen = self._unseen(model)
+        tested = folds.join(self.plan, self._folds) if self._folds else model.held_out(unseen.rows)
         course = measuring.Course(
             target=self._params.target,
             algorithm=self.fit.candidate.algorithm,
@@ -177,7 +179,7 @@ class Training:
             warnings=self._all_warnings(),
             keeps_held_out=self._params.held_out_dataset is not None,
         )
-        measured = measuring.measure(model, course, out_of_fold)
+        measured = measuring.measure(model, course, tested, unseen)
         self._write(path, self._refitted or model)
         return {**measured, **self._summary(stopped_because)}
 
@@ -220,11 +222,16 @@ class Training:
         return self._params.epochs
 
     def _test_fold(self) -> Step:
-        """Fit the candidate without the rows of a fold, and predict these."""
+        """Predict the rows of a fold by a model that did not learn from them."""
         started = time.perf_counter()
         number = len(self._folds) + 1
         fold = self.plan.split.folds[number - 1]
-        predicted = self._fit_again(fold).held_out(fold.test)
+        if self.plan.measured_by_choice:
+            predicted = self._competition.predict_fold(number - 1, self._winner)
+        else:
+            model = self._fit_again(fold)
+            predicted = model.held_out(fold.test)
+            self._first_fold = self._first_fold or (model if number == 1 else None)
         record = FoldRecord(
             fold=number,
             rows=len(fold.test),
@@ -234,12 +241,34 @@ class Training:
         self._folds.append(folds.save(record, predicted))
         return Step(f"Fold {number}/{len(self.plan.split.folds)}", record)
 
+    def _unseen(self, model: FittedModel) -> Unseen:
+        """Return rows that the model did not learn from; if it has learnt from all, a model of a fold."""
+        main = self.plan.split.main
+        if len(main.test):
+            return Unseen(model, main.test)
+        if len(main.validation):
+            return Unseen(model, main.validation)
+        first = self.plan.split.folds[0]
+        if self.plan.measured_by_choice:
+            return Unseen(self._competition.model_of_fold(0, self._winner), first.test)
+        return Unseen(self._first_fold or self._fit_again(first), first.test)
+
+    @property
+    def _holds_out(self) -> bool:
+        """Whether there are rows from which the model learns only in a last fit."""
+        return self._params.refits and bool(len(self._held_out))
+
+    @property
+    def _held_out(self) -> Rows:
+        """The rows of the training dataset that the fit does not learn from."""
+        main = self.plan.split.main
+        has_own_test = self.plan.split.method is SplitMethod.DATASET
+        return np.concatenate((main.validation, NO_ROWS if has_own_test else main.test))
+
     def _refit(self) -> Step:
         """Fit the candidate on all rows of the dataset, for as many epochs as were best."""
         started = time.perf_counter()
-        main = self.plan.split.main
-        has_own_test = self.plan.split.method is SplitMethod.DATASET
-        rows = np.unique(np.concatenate((main.development, NO_ROWS if has_own_test else main.test)))
+        rows = np.unique(np.concatenate((self.plan.train, self._held_out)))
         rows = np.random.default_rng(self.plan.seed).permutation(rows)
         try:
             self._refitted = self._fit_again(Fold(rows, NO_ROWS, NO_ROWS), epochs=self.fit.best_epoch)
@@ -320,7 +349,7 @@ class Training:
             "best_epoch": fit.best_epoch,
             "stopped_early": stopped_because is not None,
             "stopped_because": stopped_because,
-            "refit": self._refitted is not None,
+            "refit": self._refitted is not None or (self._params.refits and not self._holds_out),
             "train_rows": len(plan.train),
             "validation_rows": len(plan.validation),
             "test_rows": len(plan.split.test),

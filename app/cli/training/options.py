@@ -66,6 +66,23 @@ class TrainingOptions:
             metavar="X", help="Fraction of the rows to measure on; default 0.2.", rich_help_panel=_TRAINING
         ),
     ] = None
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            "--cv",
+            metavar="K",
+            help="Measure by cross-validation with K folds, instead of on a fraction of the rows.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None
+    refit: Annotated[
+        bool | None,
+        typer.Option(
+            "--refit/--no-refit",
+            help="Fit the registered model on all rows, after it was measured. Default: with auto.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None
     held_out_dataset: Annotated[
         str | None,
         typer.Option(
@@ -121,6 +138,8 @@ class TrainingOptions:
             split=self.split and _split(self.split),
             validation_fraction=self.validation_fraction,
             test_fraction=self.test_fraction,
+            cv=self.cv,
+            refit=self.refit,
             seed=self.seed,
             model=self.model,
             held_out_dataset=self.held_out_dataset,

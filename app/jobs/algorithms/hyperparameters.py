@@ -11,7 +11,8 @@ from pydantic import ConfigDict, Field
 
 from app.http.body import CleanStr, StrictBody
 
-COMPETITION_SHARE: Final = 0.4
+FOREST_SHARE: Final = 0.3
+BOOSTING_SHARE: Final = 0.4
 """The share of its trees that an ensemble grows when it competes."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
@@ -121,8 +122,8 @@ class RandomForest(Balanced):
         return self.model_copy(update={"n_estimators": max(self.n_estimators, epochs)})
 
     def for_competition(self) -> Self:
-        """Return a copy with 40 % of the trees."""
-        return self.shortened(COMPETITION_SHARE)
+        """Return a copy with 30 % of the trees."""
+        return self.shortened(FOREST_SHARE)
 
     def shortened(self, share: float) -> Self:
         """Return a copy with this share of the trees."""
@@ -150,8 +151,8 @@ class HistGradientBoosting(Balanced):
 
     def for_competition(self) -> Self:
         """Return a copy with 40 % of the rounds, each of which learns accordingly more."""
-        learning_rate = min(1.0, self.learning_rate / COMPETITION_SHARE)
-        return self.shortened(COMPETITION_SHARE).model_copy(update={"learning_rate": learning_rate})
+        learning_rate = min(1.0, self.learning_rate / BOOSTING_SHARE)
+        return self.shortened(BOOSTING_SHARE).model_copy(update={"learning_rate": learning_rate})
 
     def shortened(self, share: float) -> Self:
         """Return a copy with this share of the rounds."""

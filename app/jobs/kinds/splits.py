@@ -1,6 +1,6 @@
 """How a training splits its rows, as a request says it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from app.datasets.values import MAX_NAME_LENGTH, DatasetReference
 from app.http.body import CleanStr, StrictBody
 from app.jobs.params import SplitMethod, SplitParams
+
+DEFAULT_TEST_FRACTION: Final = 0.2
 
 SplitColumn = Annotated[CleanStr, Field(min_length=1, max_length=1000)]
 
@@ -77,7 +79,10 @@ def dataset_of(split: Split | None) -> DatasetReference | None:
     return split.dataset if split.dataset_id is None else split.dataset_id
 
 
-def to_params(split: Split | None, *, test_fraction: float) -> SplitParams:
-    """Return what the handler needs to know of a split."""
+def to_params(split: Split | None, *, test_fraction: float | None, folds: int | None) -> SplitParams:
+    """Return what the handler needs to know of a split. `folds` None leaves the number to the data."""
     method = None if split is None else SplitMethod(split.method)
-    return SplitParams(method, column_of(split), 0 if method is SplitMethod.DATASET else test_fraction)
+    if method is SplitMethod.DATASET:
+        return SplitParams(method, test_fraction=0, folds=0)
+    fraction = DEFAULT_TEST_FRACTION if test_fraction is None else test_fraction
+    return SplitParams(method, column_of(split), fraction, folds)

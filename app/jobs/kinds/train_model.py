@@ -23,7 +23,7 @@ from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, Unkn
 from app.jobs.kinds import splits
 from app.jobs.kinds.kind import FanOut, JobPlan, Kind, References, ResolvedReferences
 from app.jobs.kinds.row_based import MAX_INLINE_ROWS, Rows
-from app.jobs.params import CandidateParams, Promotion, TrainModelParams
+from app.jobs.params import FOLDS_OF_CHOICE, CandidateParams, Promotion, TrainModelParams
 from app.jobs.requests import DatasetOptions
 from app.jobs.searches.halving import contestants_of_rounds
 from app.jobs.searches.space import BEST_ALIAS, METRICS, MetricName, Search, Trial
@@ -32,7 +32,7 @@ from app.models.names import AliasName, ModelName
 from app.models.versions import Task
 
 MAX_EPOCHS: Final = 1000
-DEFAULT_TEST_FRACTION: Final = 0.2
+MAX_FOLDS: Final = 20
 MAX_HELD_OUT: Final = 0.95
 """The largest share of the rows that may be held out for validation and test together."""
 
@@ -82,13 +82,22 @@ class TrainModelRequest(DatasetOptions):
     validation_fraction: float = Field(
         0.2, ge=0.01, le=0.9, description="Fraction of the rows held out to choose the best epoch."
     )
-    test_fraction: float = Field(
-        DEFAULT_TEST_FRACTION,
+    test_fraction: float | None = Field(
+        None,
         ge=0.01,
         le=0.9,
-        description="Fraction of the rows held out to measure the model. They choose nothing.",
+        description="Fraction of the rows held out to measure the model. They choose nothing. Default: 0.2;"
+        " with `auto` and at most 10,000 rows, a cross-validation of 3 folds measures the model instead.",
         # So that requests without it keep their digest under an idempotency key.
-        exclude_if=lambda fraction: fraction == DEFAULT_TEST_FRACTION,
+        exclude_if=lambda fraction: fraction is None,
+    )
+    cv: int | None = Field(
+        None,
+        ge=2,
+        le=MAX_FOLDS,
+        description="Measure the model by cross-validation with this number of folds: a model that is trained"
+        " without a fold predicts its rows. The registered model learns from all folds.",
+        exclude_if=lambda folds: folds is None,
     )
     split: splits.Split | None = Field(
         None,
@@ -194,7 +203,12 @@ class TrainModelRequest(DatasetOptions):
 
     @model_validator(mode="after")
     def _check_split(self) -> Self:
-        if self.validation_fraction + self.test_fraction > MAX_HELD_OUT:
+        if self.cv is not None and self.test_fraction is not None:
+            raise ValueError("cv: a cross-validation tests all rows; leave test_fraction out")
+        if self.cv is not None and splits.dataset_of(self.split) is not None:
+            raise ValueError("cv: the split names a dataset to test on; leave one of them out")
+        test_fraction = 0.0 if self.cv else (self.test_fraction or splits.DEFAULT_TEST_FRACTION)
+        if self.validation_fraction + test_fraction > MAX_HELD_OUT:
             raise ValueError(
                 f"validation_fraction and test_fraction hold out more than {MAX_HELD_OUT:.0%} of the rows;"
                 " choose smaller ones"
@@ -310,7 +324,8 @@ def _steps(params: TrainModelParams) -> int:
     comparisons = 0
     if params.chooses:
         comparisons = sum(contestants_of_rounds(len(params.candidates) or MAX_PROPOSALS))
-    return comparisons + params.epochs + params.split.folds + params.refits
+    folds = FOLDS_OF_CHOICE if params.split.folds is None else params.split.folds
+    return comparisons + params.epochs + folds + params.refits
 
 
 def _params(request: TrainModelRequest) -> TrainModelParams:
@@ -324,7 +339,7 @@ def _params(request: TrainModelRequest) -> TrainModelParams:
         epochs=request.epochs,
         validation_fraction=request.validation_fraction,
         held_out_dataset=request.held_out_dataset,
-        split=splits.to_params(request.split, test_fraction=request.test_fraction),
+        split=splits.to_params(request.split, test_fraction=request.test_fraction, folds=_folds(request)),
         seed=request.seed,
         model=request.model,
         columns={name: declared.value for name, declared in request.columns.items()},
@@ -336,6 +351,15 @@ def _params(request: TrainModelRequest) -> TrainModelParams:
         metric=None if search is None else search.metric,
         refit=request.refit,
     )
+
+
+def _folds(request: TrainModelRequest) -> int | None:
+    """Return the number of folds that the request wants; None if it leaves that to the data."""
+    if request.cv is not None:
+        return request.cv
+    is_auto = request.algorithm == Name.AUTO and request.search is None
+    # Without a refit, the model that is measured is registered: that needs rows held out.
+    return None if is_auto and request.test_fraction is None and request.refit is not False else 0
 
 
 def _ensure_test_columns(request: TrainModelRequest, test: Dataset) -> None:

@@ -4,18 +4,20 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import psutil
 import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score
 
-from app.jobs.params import CandidateParams, SplitParams
+from app.jobs.params import CandidateParams, SplitMethod, SplitParams
 from app.jobs.searches.halving import contestants_of_rounds
 from tests.worker.training import data
 from worker.children.child import Limits
 from worker.runtimes.sklearn import inspection
 from worker.training import features
+from worker.training.checkpoint import CandidateRecord
 from worker.training.trainer import CHECKPOINT_SECONDS, Training
 
 MEBIBYTE = 1024**2
@@ -55,15 +57,14 @@ def test_the_best_candidate_is_chosen_and_the_result_says_why(tmp_path: Path) ->
     assert result["why"].startswith(
         "Best accuracy of 3 candidates in a 3-fold cross-validation on 320 rows: "
     )
+    assert all(record.score == pytest.approx(np.mean(record.fold_scores)) for record in board)
 
 
 def test_a_linear_relation_is_left_to_a_linear_model(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(300, 8))
     columns = {f"x{index}": x[:, index] for index in range(8)}
 
-    _, result = data.trained(
-        pa.table({**columns, "target": x.sum(axis=1)}), tmp_path / "model", refit=False, epochs=3
-    )
+    _, result = data.trained(pa.table({**columns, "target": x.sum(axis=1)}), tmp_path / "model", epochs=3)
 
     assert result["algorithm"] == "ridge"
     assert result["metrics"]["r2"] > 0.99
@@ -98,14 +99,149 @@ def test_the_test_rows_neither_choose_nor_train_what_is_measured(tmp_path: Path)
     assert accuracy_score(plan.target.values[held], known) > 0.9, "the registered model learnt these rows"
 
 
+# Few rows are measured on the folds on which the candidates compete
+
+
+def test_auto_measures_few_rows_on_all_of_them(tmp_path: Path) -> None:
+    training, result = data.trained(circles(300), tmp_path / "model", epochs=2)
+
+    plan = training.plan
+    assert result["split"] == {
+        "method": "stratified",
+        "column": None,
+        "folds": 3,
+        "train_rows": 300,
+        "validation_rows": 0,
+        "test_rows": 300,
+    }
+    assert sorted(np.concatenate([fold.test for fold in plan.split.folds])) == list(range(300))
+    assert all(not len(np.intersect1d(fold.train, fold.test)) for fold in plan.split.folds)
+    assert sum(map(sum, result["confusion_matrix"]["matrix"])) == 300
+    assert result["accuracy"] == pytest.approx(result["candidates"][0].score, abs=0.02)
+    assert result["refit"]
+    assert training._refit_record is None, "the only fit was on all rows"
+    assert result["report"].importance.rows <= 100, "of the rows of a fold, by the model without it"
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_auto_finds_nothing_in_noise(kind: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(2).normal(size=(900, 6))
+    target = noise[:, 5] > 0 if kind == "classification" else noise[:, 5]
+    columns = {f"x{index}": noise[:, index] for index in range(5)}
+
+    _, result = data.trained(pa.table({**columns, "target": target}), tmp_path / "model", epochs=2)
+
+    if kind == "classification":
+        assert 0.45 < result["accuracy"] < 0.55  # 3 standard deviations
+    else:
+        assert -0.5 < result["metrics"]["r2"] < 0.02
+        assert result["report"].importance.score < 0.1, "a model that knows the rows would score 0.8"
+
+
+@pytest.mark.parametrize(
+    ("scores", "predictors"),
+    [
+        ({0: [0.9, 0.8, 0.7], 1: [0.1, 0.1, 0.1]}, [0, 0, 0]),
+        # The second one is better on average only by its luck on the first fold: it may not predict that.
+        ({0: [0.5, 0.6, 0.6], 1: [0.9, 0.5, 0.5]}, [0, 1, 1]),
+        ({0: [0.5, None, None], 1: [0.4, 0.4, 0.4]}, [1, 0, 0]),
+    ],
+)
+def test_a_fold_is_predicted_by_the_candidate_that_was_best_on_the_others(
+    scores: dict[int, list[float | None]], predictors: list[int]
+) -> None:
+    training = Training(circles(120), data.params(epochs=2))
+    competition = training._competition
+    while not competition.is_finished:
+        competition.compare_next()
+    found = [{number: competition._entry(number, index).predicted for number in scores} for index in range(3)]
+    competition.records[:] = [
+        _with_scores(record, scores.get(record.candidate, [])) for record in competition.records
+    ]
+    winner = competition.ranking[0]
+
+    for index, predictor in enumerate(predictors):
+        assert competition.predict_fold(index, winner) is found[index][predictor]
+
+
+def test_margins_and_probabilities_are_not_mixed(tmp_path: Path) -> None:
+    """Of texts, a linear SVM may win, whose scores are no probabilities."""
+    rows = pa.Table.from_pylist(data.docstrings(400)).rename_columns(["target", "text"][::-1])
+
+    training, result = data.trained(rows, tmp_path / "model", epochs=3)
+
+    algorithms = [record.algorithm for record in result["candidates"]]
+    assert {"linear_svm", "logistic_regression"} <= set(algorithms)
+    is_probability = result["algorithm"] != "linear_svm"
+    assert [fold.are_probabilities for fold in training._folds] == [is_probability] * 3
+    assert (result["metrics"]["log_loss"] is not None) is is_probability
+
+
+@pytest.mark.parametrize(
+    ("wanted", "folds"),
+    [
+        ({}, 3),
+        ({"split": SplitParams(folds=0)}, 0),
+        ({"split": SplitParams(folds=5)}, 5),
+        ({"split": SplitParams(SplitMethod.TIME, "x")}, 0),
+        ({"split": SplitParams(SplitMethod.GROUP, "x")}, 3),
+        ({"algorithm": "random_forest"}, 0),
+        ({"candidates": QUICK}, 0),
+    ],
+)
+def test_when_folds_measure(wanted: dict[str, Any], folds: int) -> None:
+    plan = Training(circles(200), data.params(**wanted)).plan
+
+    assert len(plan.split.folds) == folds
+    assert plan.measured_by_choice is (folds == 3)
+
+
+def test_folds_do_not_measure_if_one_would_lack_a_class() -> None:
+    groups = np.arange(200) % 10
+    target = np.where(groups == 3, "rare", np.where(np.arange(200) % 2, "odd", "even"))
+    rows = pa.table({"x": np.arange(200.0), "group": groups, "target": target})
+
+    plan = Training(rows, data.params(split=SplitParams(SplitMethod.GROUP, "group"))).plan
+
+    assert plan.split.folds == ()
+    assert len(plan.split.main.test) == 40
+
+
+def test_many_rows_are_measured_on_a_fifth() -> None:
+    plan = Training(circles(10_001), data.params()).plan
+
+    assert plan.split.folds == ()
+    assert len(plan.split.main.test) == 2000
+
+
+@pytest.mark.parametrize("count", [6, 12, 39])
+def test_a_single_candidate_is_measured_on_all_rows_too(count: int, tmp_path: Path) -> None:
+    _, result = data.trained(circles(count), tmp_path / "model", epochs=2)
+
+    assert (result["split"]["folds"], result["test_rows"], result["train_rows"]) == (3, count, count)
+    assert result["algorithm"] == "logistic_regression"
+
+
 # Any step may be the last one of an attempt
 
 
-@pytest.mark.parametrize("wanted", [{"epochs": 3}, {"epochs": 2, "split": SplitParams(folds=3)}])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"candidates": QUICK, "epochs": 3},
+        {"candidates": QUICK, "epochs": 2, "split": SplitParams(folds=3)},
+        {"epochs": 2},
+        {
+            "algorithm": "random_forest",
+            "params": {"n_estimators": 10},
+            "epochs": 2,
+            "split": SplitParams(folds=2),
+        },
+    ],
+)
 def test_an_attempt_killed_after_any_step_ends_with_the_same_bytes(
     wanted: dict[str, Any], tmp_path: Path
 ) -> None:
-    wanted = {"candidates": QUICK, **wanted}
     whole = Training(circles(), data.params(**wanted))
     saved: list[bytes | None] = [None]
     while not whole.is_finished:
@@ -171,6 +307,12 @@ def test_cross_validation_finds_nothing_in_noise(tmp_path: Path) -> None:
     )
 
     assert 0.35 < result["accuracy"] < 0.65
+
+
+def _with_scores(record: CandidateRecord, scores: list[float | None]) -> CandidateRecord:
+    found = [score for score in scores if score is not None]
+    score = float(np.mean(found)) if found else None
+    return msgspec.structs.replace(record, fold_scores=scores, score=score)
 
 
 # Searches that prune

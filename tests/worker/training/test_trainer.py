@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from app.jobs.algorithms.catalogue import ALGORITHMS, Name
+from app.jobs.params import SplitParams
 from app.models.versions import Task
 from tests.worker.training import data
 from worker.context import BadInput
@@ -31,6 +32,7 @@ QUICK: dict[Name, dict[str, Any]] = {
     Name.MLP: {"hidden_layer_sizes": [8], "batch_size": 128},
 }
 EPOCHS = 4
+HELD_OUT = SplitParams(folds=0)
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_digits_are_classified_with_default_params(path: Path) -> None:
 
     assert result["accuracy"] >= 0.94
     assert result["algorithm"] == result["candidates"][0].algorithm
-    assert result["why"].startswith("Best accuracy of 3 candidates in a 3-fold cross-validation on 1438 rows")
+    assert result["why"].startswith("Best accuracy of 3 candidates in a 3-fold cross-validation on 1797 rows")
 
 
 @pytest.mark.parametrize("name", [Name.LOGISTIC_REGRESSION, Name.LINEAR_SVM, Name.MLP])
@@ -69,7 +71,7 @@ def test_digits_are_classified_by_other_algorithms(name: Name, path: Path) -> No
 
 
 def test_diabetes_is_predicted_as_well_as_by_a_plain_ridge(path: Path) -> None:
-    training, result = data.trained(data.diabetes(), path)
+    training, result = data.trained(data.diabetes(), path, split=HELD_OUT)
 
     plan = training.plan
     pipeline = make_pipeline(SimpleImputer(), StandardScaler(), Ridge(alpha=1.0))
@@ -96,7 +98,7 @@ def test_ridge_converges_to_the_exact_solution(path: Path) -> None:
 
 def test_texts_are_classified_as_well_as_by_plain_tfidf_and_logistic_regression(path: Path) -> None:
     rows = data.docstrings()
-    training, result = data.trained(table.to_arrow(rows), path, "library")
+    training, result = data.trained(table.to_arrow(rows), path, "library", split=HELD_OUT)
 
     plan = training.plan
     texts = np.array([row["text"] for row in rows], dtype=object)
@@ -204,10 +206,8 @@ def test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model(
     data.train_until(resumed)
     again = resumed.finish(tmp_path / "resumed.skops")
 
-    held, _ = held_out_rows(whole)
-    predictions = [by_hand(tmp_path / file).predict(held) for file in ("whole.skops", "resumed.skops")]
     assert without_times(undisturbed) == without_times(again)
-    assert (predictions[0] == predictions[1]).all()
+    assert (tmp_path / "whole.skops").read_bytes() == (tmp_path / "resumed.skops").read_bytes()
 
 
 def test_an_attempt_killed_after_the_last_epoch_only_has_to_finish(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Histogram gradient boosting."""
 
+import copy
 from typing import Any
 
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -52,5 +53,7 @@ class BoostingLearner:
         self._boosting = state
 
     def estimator(self) -> Any:
-        """Return the estimator."""
-        return self._boosting
+        """Return the estimator, without the generator, which is needed only for further training."""
+        fitted = copy.copy(self._boosting)
+        fitted.__dict__.pop("_feature_subsample_rng", None)
+        return fitted

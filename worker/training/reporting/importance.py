@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.metrics import r2_score
 
 from app.models.reports.report import MAX_COLUMNS, ColumnImportance, Importance
 from app.models.versions import Task
-from worker.training.fitted import FittedModel, Predictions, part_of
+from worker.training.fitted import FittedModel, Predictions, Unseen, part_of
 from worker.training.outputs import ClassPredictions
 from worker.training.reporting.rounding import figure
 from worker.training.split import SPLIT_STREAM, Purpose, Rows
@@ -31,11 +31,12 @@ BLOCK_CELLS: Final = 1_000_000
 """Cells to encode at once."""
 
 
-def of_columns(model: FittedModel, rows: Rows) -> Importance | None:
+def of_columns(unseen: Unseen) -> Importance | None:
     """Return the importance of the columns on a sample of held-out rows; None for too wide a table.
 
     The score is the balanced accuracy, or R². None also if it is undefined for these rows.
     """
+    model, rows = unseen.model, unseen.rows
     names = [column.name for column in model.plan.inputs]
     count = sample_size(len(names), len(rows))
     if count == 0:
@@ -98,6 +99,9 @@ def _cells(
 
 
 def _score(truth: npt.NDArray[Any], predicted: Predictions) -> float:
-    if isinstance(predicted, ClassPredictions):
-        return float(balanced_accuracy_score(truth, predicted.labels))
-    return float(r2_score(truth, predicted))
+    if not isinstance(predicted, ClassPredictions):
+        return float(r2_score(truth, predicted))
+    # scikit-learn's function checks its inputs for longer than the model predicts.
+    _, classes = np.unique(truth, return_inverse=True)
+    recalls = np.bincount(classes, weights=truth == predicted.labels) / np.bincount(classes)
+    return float(recalls.mean())

@@ -23,7 +23,7 @@ from app.models.reports.report import (
 from app.models.versions import Task
 from worker.training import metrics
 from worker.training.checkpoint import EpochRecord
-from worker.training.fitted import FittedModel, HeldOut
+from worker.training.fitted import HeldOut, Unseen
 from worker.training.plan import Plan
 from worker.training.reporting import curves, importance, thresholds
 from worker.training.reporting.rounding import figure, figures, thinned
@@ -33,12 +33,13 @@ MAX_EPOCHS: Final = 200
 
 
 def build(
-    model: FittedModel,
+    plan: Plan,
     *,
     target: str,
     algorithm: str,
     validation: HeldOut | None,
     test: HeldOut,
+    unseen: Unseen,
     scores: Mapping[str, Any],
     validation_scores: Mapping[str, Any] | None,
     split: SplitSummary,
@@ -46,11 +47,11 @@ def build(
     best_epoch: int,
     warned: Sequence[str],
 ) -> Report:
-    """Return the report of a model by its predictions for held-out rows."""
-    plan = model.plan
+    """Return the report of a training by its predictions for held-out rows.
+
+    The importance of the columns is that for `unseen`, as it needs a model.
+    """
     is_classification = plan.target.task is Task.CLASSIFICATION
-    # After a cross-validation, the model has seen all rows but those of the validation.
-    unseen = plan.split.main.test if len(plan.split.main.test) else plan.split.main.validation
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about classes that do not occur or are never predicted
         return Report(
@@ -62,7 +63,7 @@ def build(
             validation_metrics=None if validation_scores is None else _rounded(validation_scores),
             best_epoch=best_epoch,
             learning_curve=_learning_curve(history),
-            importance=importance.of_columns(model, unseen),
+            importance=importance.of_columns(unseen),
             classification=_classification(plan, validation, test) if is_classification else None,
             regression=None if is_classification else _regression(test),
             warnings=tuple(warned),
