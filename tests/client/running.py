@@ -68,6 +68,9 @@ def running(servers: Servers, folder: Path) -> Iterator[Running]:
         yield from _running(settings, folder)
 
 
+# Many tests send requests from one address to one system.
+_SHARED: Final = {"ANONYMOUS_REQUESTS_PER_MINUTE": "0"}
+
 # The API accepts e-mail, which no worker here sends.
 _ACCEPTS_EMAIL: Final = {
     "SMTP_HOST": ports.HOST,
@@ -117,7 +120,11 @@ def _process(
     with log_path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, *arguments],
-            env={**os.environ, **environment(settings), **({} if listener is None else _ACCEPTS_EMAIL)},
+            env={
+                **os.environ,
+                **environment(settings, **_SHARED),
+                **({} if listener is None else _ACCEPTS_EMAIL),
+            },
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -1,4 +1,4 @@
-"""Guard pages: places arrays directly before an unreadable page, so that an out-of-bounds read crashes."""
+"""Guard pages: places arrays directly before unreadable pages, so that an out-of-bounds read crashes."""
 
 import ctypes
 import mmap
@@ -10,23 +10,25 @@ import numpy as np
 import numpy.typing as npt
 
 PAGE: Final = mmap.PAGESIZE
+GUARD: Final = 1024 * 1024
+"""It takes no memory. A wrong index often leads far beyond the first page."""
 _PROT_NONE: Final = 0
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def guarded(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return a copy of the array that ends at an unreadable page.
+    """Return a copy of the array that ends at `GUARD` bytes that cannot be read.
 
-    The page before the array is unreadable too. The memory is never freed: the process only serves one batch.
+    So does what is before the array. The memory is never freed: the process only serves one batch.
     """
-    pages = -(-max(array.nbytes, 1) // PAGE)
-    memory = mmap.mmap(-1, (pages + 2) * PAGE)
+    inner = -(-max(array.nbytes, 1) // PAGE) * PAGE
+    memory = mmap.mmap(-1, GUARD + inner + GUARD)
     _KEPT.append(memory)
     start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    for page in (0, pages + 1):
-        if _libc.mprotect(ctypes.c_void_p(start + page * PAGE), PAGE, _PROT_NONE):
+    for begin in (0, GUARD + inner):
+        if _libc.mprotect(ctypes.c_void_p(start + begin), ctypes.c_size_t(GUARD), _PROT_NONE):
             raise OSError(ctypes.get_errno(), "mprotect")
-    offset = (pages + 1) * PAGE - array.nbytes
+    offset = GUARD + inner - array.nbytes
     copy = np.frombuffer(memory, array.dtype, array.size, offset).reshape(array.shape)
     copy[...] = array
     return copy
