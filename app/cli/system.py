@@ -79,7 +79,10 @@ async def running(
             serve = ["-m", "app", "serve", "--fd", str(listener.fileno()), "--ready-fd", str(ready_fd)]
             api = _Process("api", serve, environment, (listener.fileno(), ready_fd), logs)
             worker = _Process("worker", ["-m", "worker"], environment, (), logs)
-            async with background.running(api.keep_running(), worker.keep_running()):
+            async with (
+                _stopping(api, worker),
+                background.running(api.keep_running(), worker.keep_running()),
+            ):
                 await _wait_until_ready(is_ready, urls)
                 api.restarts_on_exit = worker.restarts_on_exit = True
                 yield System(url, username, password, urls)
@@ -138,17 +141,18 @@ class _Process:
         self._environment = environment
         self._inherited = inherited
         self._logs = logs
+        self._process: asyncio.subprocess.Process | None = None
         self.restarts_on_exit = False
 
     async def keep_running(self) -> None:
-        """Run the process until cancelled; then stop it and wait for its end.
+        """Run the process until cancelled; then `stop` it, which is not cancelled.
 
         Restarts a process that ends on its own. Until `restarts_on_exit` is set, raises CannotStart
         instead: a process that fails at start would fail again.
         """
         ends = 0
         while True:
-            process = await asyncio.create_subprocess_exec(
+            self._process = await asyncio.create_subprocess_exec(
                 *self._command,
                 env=self._environment,
                 pass_fds=self._inherited,
@@ -157,11 +161,7 @@ class _Process:
                 stderr=self._logs,
                 start_new_session=True,
             )
-            try:
-                exit_code = await process.wait()
-            except asyncio.CancelledError:
-                await self._stop(process)
-                raise
+            exit_code = await self._process.wait()
             if not self.restarts_on_exit:
                 raise CannotStart(f"the {self._name} ended with exit code {exit_code}{self._log_tail()}")
             ends += 1
@@ -174,7 +174,11 @@ class _Process:
         log_path = Path(self._logs.name)
         return "; the log ends with\n" + "\n".join(log_path.read_text().splitlines()[-LOG_TAIL_LINES:])
 
-    async def _stop(self, process: asyncio.subprocess.Process) -> None:
+    async def stop(self) -> None:
+        """Tell the process to stop, and wait for its end. It is killed after STOP_SECONDS."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
         process.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
@@ -183,6 +187,15 @@ class _Process:
             log.warning("process_killed", name=self._name)
             process.kill()
             await process.wait()
+
+
+@asynccontextmanager
+async def _stopping(*processes: _Process) -> AsyncIterator[None]:
+    """Stop the processes after the body, before the servers that they need."""
+    try:
+        yield
+    finally:
+        await asyncio.gather(*(process.stop() for process in processes))
 
 
 def _load_or_create_secret(path: Path) -> str:

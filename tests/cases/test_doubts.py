@@ -88,7 +88,7 @@ def test_07_sibling_null_values_of_the_client_are_missing(bench: Workbench) -> N
     houses = bench.case("07_houses_na.csv", null_values=["NA"])
 
     assert houses.types == {"size": "number", "price": "number"}
-    assert bench.train(houses, "price").result["r2"] > 0.99
+    assert bench.train(houses, "price").result["r2"] > 0.9
 
 
 def test_07_sibling_a_class_that_is_a_marker_gives_a_warning(bench: Workbench) -> None:

@@ -82,7 +82,7 @@ CASES: dict[str, KindCase] = {
             "epochs": 2,
             "seed": 3,
         },
-        {"task": "classification", "epochs": 1, "train_rows": 32},
+        {"task": "classification", "epochs": 2, "train_rows": 40},
     ),
     **dict(of_plugins("KIND_CASES")),
 }

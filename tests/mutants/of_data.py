@@ -52,9 +52,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "split: metrics are measured on the rows that choose",
-        "worker/training/measuring.py",
-        "    tested = out_of_fold or model.held_out(plan.split.main.test)",
-        "    tested = out_of_fold or model.held_out(plan.split.main.validation)",
+        "worker/training/trainer.py",
+        "            return Unseen(model, main.test)",
+        "            return Unseen(model, main.validation)",
         (
             "tests/worker/training/test_trainer.py::test_classifier_metrics_equal_those_of_its_file_on_the_test_rows",
         ),

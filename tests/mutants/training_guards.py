@@ -24,8 +24,8 @@ TRAINING_GUARDS: Final = (
     Mutant(
         "competition: the worst candidate wins",
         COMPETITION,
-        "sign = 1 if record.metric in LOWER_IS_BETTER else -1",
-        "sign = 1",
+        "return 1 if self.metric in LOWER_IS_BETTER else -1",
+        "return 1",
         _competition("test_the_best_candidate_is_chosen_and_the_result_says_why"),
     ),
     Mutant(
@@ -45,8 +45,8 @@ TRAINING_GUARDS: Final = (
     Mutant(
         "training: the refitted model is measured on rows that it learnt",
         TRAINER,
-        "measured = measuring.measure(model, course, out_of_fold)",
-        "measured = measuring.measure(self._refitted or model, course, out_of_fold)",
+        "unseen = self._unseen(model)",
+        "unseen = self._unseen(model := self._refitted or model)",
         _competition("test_the_test_rows_neither_choose_nor_train_what_is_measured"),
     ),
     Mutant(
@@ -59,14 +59,59 @@ TRAINING_GUARDS: Final = (
     Mutant(
         "training: a fold learns the rows that it predicts",
         TRAINER,
-        "predicted = self._fit_again(fold).held_out(fold.test)",
-        "predicted = self._fit_again(Fold(fold.test, NO_ROWS, NO_ROWS)).held_out(fold.test)",
+        "model = self._fit_again(fold)",
+        "model = self._fit_again(Fold(fold.test, NO_ROWS, NO_ROWS))",
         _competition("test_cross_validation_finds_nothing_in_noise"),
+    ),
+    Mutant(
+        "training: a row chooses the candidate that measures it",
+        COMPETITION,
+        "if fold != index and score is not None",
+        "if score is not None",
+        _competition("test_a_fold_is_predicted_by_the_candidate_that_was_best_on_the_others"),
+    ),
+    Mutant(
+        "training: margins and probabilities make one curve",
+        COMPETITION,
+        "return other if are_alike(own, other) else own",
+        "return other",
+        _competition("test_scores_of_another_kind_do_not_replace_those_of_the_winner"),
+    ),
+    Mutant(
+        "training: the importance is that for rows that the model has learnt",
+        TRAINER,
+        "return Unseen(self._competition.model_of_fold(0, self._winner), first.test)",
+        "return Unseen(model, first.test)",
+        _competition("test_auto_finds_nothing_in_noise"),
+    ),
+    Mutant(
+        "training: a fold that lacks a class fails the training",
+        "worker/training/plan.py",
+        "        return split(FOLDS_OF_CHOICE)\n    except BadInput:",
+        "        return split(FOLDS_OF_CHOICE)\n    except KeyError:",
+        _competition("test_folds_do_not_measure_if_one_would_lack_a_class"),
+    ),
+    Mutant(
+        "training: the file shows what was in memory between the fields of records",
+        ARTIFACT,
+        "    if array.dtype.names is None:\n",
+        "    if True:\n",
+        (
+            "tests/worker/training/test_trainer.py"
+            "::test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model",
+        ),
+    ),
+    Mutant(
+        "training: the file tells what came from a checkpoint",
+        ARTIFACT,
+        "skops.io.dump(inspection.load(raw), raw, compression=zipfile.ZIP_STORED)",
+        "pass",
+        _SAME_BYTES,
     ),
     Mutant(
         "training: the file has the addresses of its objects",
         ARTIFACT,
-        'numbered["__id__"] = self._objects.setdefault(identity, len(self._objects) + 1)',
+        'numbered["__id__"] = self._objects.setdefault(key, count)',
         "pass",
         _SAME_BYTES,
     ),

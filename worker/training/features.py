@@ -229,31 +229,36 @@ def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
     )
     counts = words.transform(list(texts))
     steps: list[Any] = [words]
-    if (selection := _fit_selection(counts)) is not None:
+    occurring = int(np.count_nonzero(counts.getnnz(axis=0)))
+    # A singular value decomposition needs two features, even if it is to find one.
+    if (selection := _fit_selection(counts, least=1 if is_sparse else 2)) is not None:
         counts = selection.transform(counts)
+        occurring = counts.shape[1]
         steps.append(selection)
     tfidf = TfidfTransformer(sublinear_tf=True)
     weights = tfidf.fit_transform(counts)
     steps.append(tfidf)
     if not is_sparse:
-        width = max(1, min(DENSE_TEXT_WIDTH, len(texts) - 1, weights.shape[1] - 1))
+        width = max(1, min(DENSE_TEXT_WIDTH, len(texts) - 1, occurring - 1))
         steps.append(TruncatedSVD(width, random_state=seed).fit(weights))
     return Pipeline([(f"step{number}", step) for number, step in enumerate(steps)])
 
 
-def _fit_selection(counts: sparse.csr_matrix) -> VarianceThreshold | None:
-    """Select the features that occur in two rows or more, in one if there are few rows; None if none does.
+def _fit_selection(counts: sparse.csr_matrix, *, least: int) -> VarianceThreshold | None:
+    """Select the features that occur in two rows or more, in one if there are few rows.
 
-    The variance of whether a feature occurs tells in how many rows it does.
+    None if fewer than `least` features do. The variance of whether a feature occurs tells in how many rows it
+    does.
     """
     rows = counts.shape[0]
     in_one_row = (1 / rows) * (1 - 1 / rows)
     occurs = sparse.csr_matrix((np.ones_like(counts.data), counts.indices, counts.indptr), shape=counts.shape)
     threshold = in_one_row * 1.01 if rows >= RARE_WORD_ROWS else 0.0
     try:
-        return VarianceThreshold(threshold).fit(occurs)
+        selection = VarianceThreshold(threshold).fit(occurs)
     except ValueError:  # no feature does
         return None
+    return selection if selection.get_support().sum() >= least else None
 
 
 def _tokenizer_options(texts: npt.NDArray[Any]) -> dict[str, Any]:

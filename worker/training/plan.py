@@ -102,7 +102,9 @@ def make_plan(table: pa.Table, params: TrainModelParams) -> Plan:
         },
         candidates=found,
         metric=params.metric,
-        measured_by_choice=params.split.folds is None and bool(split.folds) and len(found.all) > 1,
+        measured_by_choice=bool(split.folds)
+        and len(found.all) > 1
+        and _is_measured_by_choice(params, training_target),
         epochs=params.epochs,
         seed=params.seed,
         warnings=data_warnings.find(shown, inferred, params.target, training_target, splitter.method),
@@ -133,14 +135,20 @@ def _split(splitter: Splitter, training_target: Target, params: TrainModelParams
         return replace(found, main=_merge(found.main), folds=tuple(map(_merge, found.folds)))
 
     wanted = params.split.folds
-    are_few = count <= CROSS_VALIDATED_ROWS and count * len(training_target.classes) <= CROSS_VALIDATED_SCORES
-    has_test_rows = params.split.method in (SplitMethod.TIME, SplitMethod.DATASET)
-    if wanted is not None or not params.is_auto or not are_few or has_test_rows:
+    if wanted is not None or not _is_measured_by_choice(params, training_target):
         return split(wanted or 0)
     try:
         return split(FOLDS_OF_CHOICE)
     except BadInput:  # a fold would lack a class, or there are too few groups
         return split(0)
+
+
+def _is_measured_by_choice(params: TrainModelParams, training_target: Target) -> bool:
+    """Return whether the folds of the split, if there are any, choose the algorithm and measure it."""
+    count = len(training_target.rows)
+    are_few = count <= CROSS_VALIDATED_ROWS and count * len(training_target.classes) <= CROSS_VALIDATED_SCORES
+    has_test_rows = params.split.method in (SplitMethod.TIME, SplitMethod.DATASET)
+    return params.is_auto and are_few and not has_test_rows
 
 
 def _merge(fold: Fold) -> Fold:

@@ -8,6 +8,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import httpcore
@@ -115,14 +116,22 @@ class Network:
 DEFAULT_NETWORK: Final = Network()
 
 
+@cache
+def _system_context() -> ssl.SSLContext:
+    """Return a context with the system's certificates. All senders share it, because reading them takes long.
+
+    Not httpcore's, whose certificates are those of a package: operators add theirs to the system's.
+    """
+    return ssl.create_default_context()
+
+
 class Sender:
     """Posts to URLs. One for each channel; close it with `aclose()`."""
 
     def __init__(self, settings: Settings, network: Network) -> None:
         self._addresses = Addresses(settings.webhook_allowed_networks, resolve=network.resolve)
         self._total_seconds = network.total_seconds
-        # Not httpcore's, whose certificates are those of a package: operators add theirs to the system's.
-        context = network.ssl_context or ssl.create_default_context()
+        context = network.ssl_context or _system_context()
         self._timeouts = {
             "connect": network.connect_seconds,
             "read": network.total_seconds,

@@ -1,6 +1,7 @@
 """`auto` and searches that prune: candidates compete, the best is fitted, and any step may be repeated."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_auto_finds_nothing_in_noise(kind: str, tmp_path: Path) -> None:
     ],
 )
 def test_a_fold_is_predicted_by_the_candidate_that_was_best_on_the_others(
-    scores: dict[int, list[float | None]], predictors: list[int]
+    scores: Mapping[int, Sequence[float | None]], predictors: list[int]
 ) -> None:
     training = Training(circles(120), data.params(epochs=2))
     competition = training._competition
@@ -164,9 +165,26 @@ def test_a_fold_is_predicted_by_the_candidate_that_was_best_on_the_others(
         assert competition.predict_fold(index, winner) is found[index][predictor]
 
 
+def test_scores_of_another_kind_do_not_replace_those_of_the_winner() -> None:
+    """The SVM is better on the other folds, but its margins cannot join the probabilities of the winner."""
+    rows = pa.Table.from_pylist(data.docstrings(200)).rename_columns(["text", "target"])
+    competition = Training(rows, data.params(epochs=1))._competition
+    while not competition.is_finished:
+        competition.compare_next()
+    numbers = {record.algorithm: record.candidate for record in competition.records}
+    logistic, svm = numbers["logistic_regression"], numbers["linear_svm"]
+    scores = {logistic: [0.9, 0.7, 0.7], svm: [0.1, 0.8, 0.8]}
+    competition.records[:] = [
+        _with_scores(record, scores.get(record.candidate, [])) for record in competition.records
+    ]
+    assert competition.ranking[0] == logistic
+
+    assert competition.predict_fold(0, logistic) is competition._entry(logistic, 0).predicted
+
+
 def test_margins_and_probabilities_are_not_mixed(tmp_path: Path) -> None:
     """Of texts, a linear SVM may win, whose scores are no probabilities."""
-    rows = pa.Table.from_pylist(data.docstrings(400)).rename_columns(["target", "text"][::-1])
+    rows = pa.Table.from_pylist(data.docstrings(400)).rename_columns(["text", "target"])
 
     training, result = data.trained(rows, tmp_path / "model", epochs=3)
 
@@ -193,7 +211,8 @@ def test_when_folds_measure(wanted: dict[str, Any], folds: int) -> None:
     plan = Training(circles(200), data.params(**wanted)).plan
 
     assert len(plan.split.folds) == folds
-    assert plan.measured_by_choice is (folds == 3)
+    is_auto = not wanted.keys() & {"algorithm", "candidates"}
+    assert plan.measured_by_choice is (is_auto and folds > 0)
 
 
 def test_folds_do_not_measure_if_one_would_lack_a_class() -> None:
@@ -309,10 +328,10 @@ def test_cross_validation_finds_nothing_in_noise(tmp_path: Path) -> None:
     assert 0.35 < result["accuracy"] < 0.65
 
 
-def _with_scores(record: CandidateRecord, scores: list[float | None]) -> CandidateRecord:
+def _with_scores(record: CandidateRecord, scores: Sequence[float | None]) -> CandidateRecord:
     found = [score for score in scores if score is not None]
     score = float(np.mean(found)) if found else None
-    return msgspec.structs.replace(record, fold_scores=scores, score=score)
+    return msgspec.structs.replace(record, fold_scores=list(scores), score=score)
 
 
 # Searches that prune

@@ -81,3 +81,31 @@ def test_many_categories_get_ordinals_for_trees_too() -> None:
 
     assert matrix.shape[1] == features.MAX_DENSE_ONE_HOT + 1
     assert len(np.unique(matrix[:, -1])) == 150
+
+
+@pytest.mark.parametrize("shape", list(Shape))
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda row: "fine words of a note",
+        lambda row: "same",
+        lambda row: "",
+        lambda row: "!?",
+        lambda row: f"number{row} {row}",
+        lambda row: "yes it is" if row % 2 else "",
+    ],
+    ids=["one sentence", "one word", "empty", "no words", "all different", "present or not"],
+)
+@pytest.mark.parametrize("rows", [4, 150])
+def test_texts_with_hardly_any_words_are_encoded(rows: int, text: Any, shape: Shape) -> None:
+    columns = [Column("note", Content.TEXT, "text"), Column("x", Content.NUMBER, "number")]
+    cells = {"note": np.array([text(row) for row in range(rows)], dtype=object), "x": np.arange(float(rows))}
+
+    for used in (columns, columns[:1]):
+        with features.without_warnings():
+            transformer = features.fit(used, cells, shape, seed=0)
+            encoded = features.transform(transformer, used, cells, np.arange(rows))
+
+        assert encoded.shape[0] == rows
+        dense = encoded.toarray() if hasattr(encoded, "toarray") else encoded
+        assert np.isfinite(np.asarray(dense, dtype=float)).all()
