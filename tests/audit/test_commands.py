@@ -13,6 +13,7 @@ from app.audit.actions import Action, ObjectType
 from app.audit.queries import AuditFilter
 from app.audit.values import COMMAND_LINE, Actor, Entry, Link
 from app.audit.verification import verify
+from app.core import background
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.resources import Resources
@@ -141,16 +142,13 @@ async def test_an_open_transaction_that_has_recorded_delays_no_other_writer_and_
 
 async def test_maintenance_seals_entries(resources: Resources) -> None:
     await record(resources.database)
-    running = asyncio.create_task(
-        Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN)).run_forever()
-    )
+    maintenance = Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN))
 
     async def is_sealed() -> bool:
         return bool((await entries(resources.database))[0]["seq"] == 1)
 
-    assert await until(is_sealed, seconds=30)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with background.running(maintenance.run_forever()):
+        assert await until(is_sealed, seconds=30)
 
 
 @pytest.mark.parametrize("is_sealed", [False, True])

@@ -8,7 +8,7 @@ import pytest
 from app.audit.actions import Action, AuditOutcome
 from app.audit.refusals import Refusals, open_refusals
 from app.audit.values import Actor
-from app.core import write_behind
+from app.core import background, write_behind
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from tests.audit.tampering import entries
@@ -105,14 +105,12 @@ async def test_the_repetitions_of_a_period_are_recorded_when_it_is_over(database
     refusals = Refusals(database, period_seconds=0.05)
     for _ in range(3):
         await refuse(refusals)
-    running = asyncio.create_task(write_behind.repeat("refusals", refusals.write_due, seconds=0.05))
 
     async def are_recorded() -> bool:
         return sum(1 + (count or 0) - (count is not None) for count in await repeats(database)) == 3
 
-    assert await until(are_recorded, seconds=30)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with background.running(write_behind.repeat("refusals", refusals.write_due, seconds=0.05)):
+        assert await until(are_recorded, seconds=30)
     before = len(await entries(database))
     await refuse(refusals)  # a new period
     assert len(await entries(database)) == before + 1

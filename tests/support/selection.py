@@ -38,11 +38,25 @@ LONG_PATHS: Final = frozenset(
         "watch/test_page.py",
         "docs/test_pages.py",
     }
-    | {"auth/browser_sessions/test_browser.py"}
+    | {"auth/browser_sessions/test_browser.py", "auth/test_permissions.py"}
+    | {"cases/test_as_written.py", "cases/test_by_column.py", "cases/test_doubts.py"}
+    | {"cli/test_audit.py", "cli/test_schema_version.py", "cli/test_serve.py", "cli/test_users.py"}
+    | {"client/test_schedules.py", "client/test_stories.py"}
+    | {"conformance/test_algorithms.py", "conformance/test_kinds.py", "core/test_metrics.py"}
+    | {"datasets/test_bombs.py", "datasets/test_causes.py"}
     | {"datasets/test_memory.py", "datasets/test_wide.py"}
-    | {"worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
+    | {"embedded/test_postgres.py", "http/test_lingering.py", "http/test_links.py"}
+    | {"k8s/test_network.py", "k8s/test_roles.py", "k8s/test_rules.py", "k8s/test_schemas.py"}
+    | {"machine/test_state_machine.py", "models/plots/test_drawing.py"}
+    | {"monitoring/test_logs.py", "monitoring/test_metrics_page.py", "monitoring/test_rules.py"}
+    | {"monitoring/test_traces.py", "monitoring/test_traces_off.py"}
+    | {"notifications/test_addresses.py", "schedules/test_against_wall_clock.py"}
+    | {"worker/children/test_usage.py", "worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
+    | {"worker/training/test_competition.py", "worker/training/test_trainer.py"}
 )
-"""Folders and files whose tests take minutes: whole systems, a browser, training, the largest inputs."""
+"""Folders and files whose tests take long: whole systems, a browser, training, many processes, the largest
+inputs. They are a tenth of the tests, and take three quarters of the time.
+"""
 
 EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
 """Exceptions that `make test` still runs: a job from its request to its result."""
