@@ -41,18 +41,19 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     columns: tuple[ColumnMetadata, ...]
 
 
-def write(path: Path, pipeline: Any, metadata: ModelMetadata) -> None:
+def write(path: Path, pipeline: Any, metadata: ModelMetadata, *, may_be_resumed: bool) -> None:
     """Write a pipeline and its metadata to a file. The same model gives the same bytes.
 
     skops names the members after addresses in memory, and zip archives record the time. So the file is
     written twice: uncompressed by skops, then with members that are numbered and have no time. What skops
-    loads differs in small things from what was fitted, such as a number that was a NumPy scalar. So the
-    pipeline is loaded in between, as parts of it were if they came from a checkpoint.
+    loads differs in small things from what was fitted, such as a number that was a NumPy scalar. So a
+    pipeline of which parts may come from a checkpoint is loaded in between.
     """
     raw = path.with_suffix(".raw")
     try:
         skops.io.dump(pipeline, raw, compression=zipfile.ZIP_STORED)
-        skops.io.dump(inspection.load(raw), raw, compression=zipfile.ZIP_STORED)
+        if may_be_resumed:
+            skops.io.dump(inspection.load(raw), raw, compression=zipfile.ZIP_STORED)
         with zipfile.ZipFile(raw) as source, zipfile.ZipFile(path, "w") as archive:
             numbering = _Numbering()
             schema = numbering.renumber(msgspec.json.decode(source.read(SCHEMA_FILE)))

@@ -145,9 +145,12 @@ class Training:
         return seconds >= max(CHECKPOINT_SECONDS, self._saving_seconds / CHECKPOINT_SHARE)
 
     def checkpoint(self) -> bytes:
-        """Return the state for another attempt to resume from."""
+        """Return the state for another attempt to resume from.
+
+        The fit on few rows is quick, and not in it: another attempt begins that again.
+        """
         started = time.perf_counter()
-        is_fitted = self._fit is not None and self._fit.epoch > 0
+        is_fitted = self._fit is not None and self._fit.epoch > 0 and not self.plan.measured_by_choice
         content = checkpoint.encode(
             Checkpoint(
                 format=checkpoint.FORMAT,
@@ -315,7 +318,9 @@ class Training:
             if column.content is not None
         )
         pipeline = features.pipeline(model.transformer, model.estimator)
-        artifact.write(path, pipeline, ModelMetadata(self.plan.target.task, columns))
+        is_fitted_at_once = model is self._refitted or self.plan.measured_by_choice
+        metadata = ModelMetadata(self.plan.target.task, columns)
+        artifact.write(path, pipeline, metadata, may_be_resumed=not is_fitted_at_once)
         profile.write(path, profiling.of_plan(self.plan))
 
     def _summary(self, stopped_because: str | None) -> dict[str, Any]:
