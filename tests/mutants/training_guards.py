@@ -82,7 +82,7 @@ TRAINING_GUARDS: Final = (
         TRAINER,
         "return Unseen(self._competition.model_of_fold(0, self._winner), first.test)",
         "return Unseen(model, first.test)",
-        _competition("test_auto_finds_nothing_in_noise"),
+        _competition("test_auto_measures_few_rows_on_all_of_them"),
     ),
     Mutant(
         "training: a fold that lacks a class fails the training",

@@ -11,8 +11,7 @@ from pydantic import ConfigDict, Field
 
 from app.http.body import CleanStr, StrictBody
 
-FOREST_SHARE: Final = 0.3
-BOOSTING_SHARE: Final = 0.4
+COMPETITION_SHARE: Final = 0.3
 """The share of its trees that an ensemble grows when it competes."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
@@ -123,7 +122,7 @@ class RandomForest(Balanced):
 
     def for_competition(self) -> Self:
         """Return a copy with 30 % of the trees."""
-        return self.shortened(FOREST_SHARE)
+        return self.shortened(COMPETITION_SHARE)
 
     def shortened(self, share: float) -> Self:
         """Return a copy with this share of the trees."""
@@ -150,9 +149,9 @@ class HistGradientBoosting(Balanced):
         return self.model_copy(update={"max_iter": max(self.max_iter, epochs)})
 
     def for_competition(self) -> Self:
-        """Return a copy with 40 % of the rounds, each of which learns accordingly more."""
-        learning_rate = min(1.0, self.learning_rate / BOOSTING_SHARE)
-        return self.shortened(BOOSTING_SHARE).model_copy(update={"learning_rate": learning_rate})
+        """Return a copy with 30 % of the rounds, each of which learns accordingly more."""
+        learning_rate = min(1.0, self.learning_rate / COMPETITION_SHARE)
+        return self.shortened(COMPETITION_SHARE).model_copy(update={"learning_rate": learning_rate})
 
     def shortened(self, share: float) -> Self:
         """Return a copy with this share of the rounds."""

@@ -121,7 +121,10 @@ def test_auto_measures_few_rows_on_all_of_them(tmp_path: Path) -> None:
     assert result["accuracy"] == pytest.approx(result["candidates"][0].score, abs=0.02)
     assert result["refit"]
     assert training._refit_record is None, "the only fit was on all rows"
-    assert result["report"].importance.rows <= 100, "of the rows of a fold, by the model without it"
+    # That of the rows of a fold, by the model without it.
+    of_fold = training._folds[0].record.metrics["balanced_accuracy"]
+    assert result["report"].importance.rows == 100
+    assert result["report"].importance.score == pytest.approx(of_fold, abs=1e-4) != 1
 
 
 @pytest.mark.parametrize("kind", ["classification", "regression"])
