@@ -36,10 +36,10 @@ PYTEST := -m pytest -n 4 --dist worksteal -rsfE
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 10 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 7 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
-long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about 20 minutes)
+long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about half an hour)
 	@$(PY) $(PYTEST) -m long $(ARGS)
 
 # The tests run last, so that their summary closes the log. They are also what shows that the tests of the mutants

@@ -6,7 +6,7 @@ COMMAND_ADVICE: Final[dict[str, str]] = {
     "alias_not_found": "Try 'headrace models show MODEL'.",
     "ambiguous_column": "Name the text column with --column; 'headrace datasets show DATASET' lists columns.",
     "bad_header": "Try the options of 'headrace datasets upload --help', such as --delimiter and --encoding.",
-    "bad_row": "Try the options of 'headrace datasets upload --help', such as --delimiter and --null-value.",
+    "bad_row": "Try the options of 'headrace datasets upload --help', such as --encoding and --delimiter.",
     "column_mismatch": "Try 'headrace models show MODEL', and --column-type when you upload the file.",
     "dataset_in_use": "Wait for the jobs that need it, or cancel them: 'headrace jobs list' shows them.",
     "dataset_not_found": "Try 'headrace datasets list'.",
