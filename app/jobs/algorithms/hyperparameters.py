@@ -15,7 +15,7 @@ FOREST_SHARE: Final = 0.3
 """The share of its trees that a forest grows when it competes."""
 
 BOOSTING_SHARE: Final = 0.4
-"""The share of its rounds. With fewer, the rare class of imbalanced data is predicted more often than later."""
+"""The share of its rounds. With fewer, it predicts the rare class of imbalanced data too often."""
 
 Width = Annotated[int, Field(ge=1, le=2048)]
 Weight = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
