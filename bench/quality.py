@@ -33,6 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from app.jobs.params import TrainModelParams
 from app.models.versions import Task
+from bench import machine
 from bench.real_data import REAL_DATA, RealData
 from bench.stack import ROOT
 from worker.cells import Content
@@ -248,6 +249,9 @@ def _page(found: list[Measured]) -> str:
             f" {len(found) - low - high}. It is higher on {high}, and lower on {low}: up to 10 000 rows it is"
             " that of models which learnt from two thirds of the rows, with fewer trees.",
             f"- It takes at most twice the processor time of all models by hand on {quick}.",
+            "",
+            f"**Machine** ({machine.today()})"
+            f" {', '.join(f'{name}: {value}' for name, value in machine.describe().items())}.",
             "",
             "| data | from | rows | columns | metric | best by hand | `auto` | `auto` − best |"
             " reported − untouched | time × |",
