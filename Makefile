@@ -36,7 +36,7 @@ PYTEST := -m pytest -n 4 --dist worksteal -rsfE
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 7 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 8 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
 long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about half an hour)
