@@ -64,7 +64,7 @@ def shortly_after_boot() -> list[str]:
 
 def _pytest(seed: str) -> list[str]:
     return [
-        *("-m", "pytest", "-n", "3", "--dist", "worksteal", "-rs", f"--timeout={TIMEOUT_SECONDS}"),
+        *("-m", "pytest", "-n", "3", "--dist", "worksteal", "-rsfE", f"--timeout={TIMEOUT_SECONDS}"),
         *("-p", "randomly", f"--randomly-seed={seed}", "--randomly-dont-reset-seed"),
     ]
 

@@ -80,7 +80,7 @@ TRAINING_GUARDS: Final = (
     Mutant(
         "training: the importance is that for rows that the model has learnt",
         TRAINER,
-        "return Unseen(self._competition.model_of_fold(0, self._winner), first.test)",
+        "return Unseen(self._competition.model_without_first_fold(self._winner), first.test)",
         "return Unseen(model, first.test)",
         _competition("test_auto_measures_few_rows_on_all_of_them"),
     ),

@@ -70,7 +70,8 @@ class Competition:
         self._rows = rows
         self._rounds = contestants_of_rounds(len(candidates)) if len(candidates) > 1 else ()
         self._encoded: dict[tuple[int, Any, int], Encoded] = {}
-        self._entries: dict[tuple[int, int], _Entry] = {}
+        self._predictions: dict[tuple[int, int], HeldOut] = {}
+        self._models: dict[int, FittedModel] = {}
 
     @property
     def steps(self) -> int:
@@ -110,8 +111,7 @@ class Competition:
             for index, fold in enumerate(folds):
                 entry = self._enter(number, in_round, index, fold)
                 scores.append(_finite(measuring.score_of(self._plan, entry.predicted, self.metric)))
-                if self._plan.measured_by_choice:
-                    self._entries[number, index] = entry
+                self._keep(number, index, entry)
         except (TooLargeToTrain, Diverged, BadInput) as error:
             scores, failure = [], error.message
         found = [value for value in scores if value is not None]
@@ -142,23 +142,32 @@ class Competition:
         beaten = self.ranking[self.ranking.index(winner) :]
         records = {record.candidate: record for record in self.records}
         chosen = min(beaten, key=lambda number: self._order_without(records[number], index))
-        own = self._entry(winner, index).predicted
-        other = own if chosen == winner else self._entry(chosen, index).predicted
+        own, other = self._prediction(winner, index), self._prediction(chosen, index)
         # Margins and probabilities make no common curve.
         return other if are_alike(own, other) else own
 
-    def model_of_fold(self, index: int, winner: int) -> FittedModel:
-        """Return the winner as it was fitted without a fold of the plan."""
-        return self._entry(winner, index).model
+    def model_without_first_fold(self, winner: int) -> FittedModel:
+        """Return the winner as it was fitted without the first fold of the plan."""
+        if winner not in self._models:
+            self._enter_again(winner, 0)
+        return self._models[winner]
 
-    def _entry(self, number: int, index: int) -> _Entry:
-        """Return how a candidate was fitted without a fold; again, if an earlier attempt did that."""
-        if (number, index) not in self._entries:
-            entry = self._enter(
-                number, len(self._rounds) - 1, index, self._folds(len(self._rounds) - 1)[index]
-            )
-            self._entries[number, index] = entry
-        return self._entries[number, index]
+    def _prediction(self, number: int, index: int) -> HeldOut:
+        if (number, index) not in self._predictions:
+            self._enter_again(number, index)
+        return self._predictions[number, index]
+
+    def _enter_again(self, number: int, index: int) -> None:
+        """Repeat what an earlier attempt did, with the same result."""
+        in_round = len(self._rounds) - 1
+        self._keep(number, index, self._enter(number, in_round, index, self._folds(in_round)[index]))
+
+    def _keep(self, number: int, index: int, entry: _Entry) -> None:
+        """Keep what measures the training: all predictions, but not the models, which may be large."""
+        if self._plan.measured_by_choice:
+            self._predictions[number, index] = entry.predicted
+            if index == 0:
+                self._models[number] = entry.model
 
     def _order_without(self, record: CandidateRecord, index: int) -> tuple[float, int]:
         """Return a key by which candidates come first that are better on the other folds."""

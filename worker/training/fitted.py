@@ -73,7 +73,7 @@ class HeldOut:
 
 
 def are_alike(one: HeldOut, other: HeldOut) -> bool:
-    """Whether the scores of two predictions mean the same: probabilities or not, and of the same classes."""
+    """Whether the scores of two predictions mean the same: both are probabilities, or neither."""
     if not isinstance(one.predicted, ClassPredictions) or not isinstance(other.predicted, ClassPredictions):
         return True  # the values of a regression
     return one.labels.are_probabilities is other.labels.are_probabilities

@@ -253,7 +253,7 @@ class Training:
             return Unseen(model, main.validation)
         first = self.plan.split.folds[0]
         if self.plan.measured_by_choice:
-            return Unseen(self._competition.model_of_fold(0, self._winner), first.test)
+            return Unseen(self._competition.model_without_first_fold(self._winner), first.test)
         return Unseen(self._first_fold or self._fit_again(first), first.test)
 
     @property

@@ -158,7 +158,7 @@ def test_a_fold_is_predicted_by_the_candidate_that_was_best_on_the_others(
     competition = training._competition
     while not competition.is_finished:
         competition.compare_next()
-    found = [{number: competition._entry(number, index).predicted for number in scores} for index in range(3)]
+    found = [{number: competition._prediction(number, index) for number in scores} for index in range(3)]
     competition.records[:] = [
         _with_scores(record, scores.get(record.candidate, [])) for record in competition.records
     ]
@@ -182,7 +182,7 @@ def test_scores_of_another_kind_do_not_replace_those_of_the_winner() -> None:
     ]
     assert competition.ranking[0] == logistic
 
-    assert competition.predict_fold(0, logistic) is competition._entry(logistic, 0).predicted
+    assert competition.predict_fold(0, logistic) is competition._prediction(logistic, 0)
 
 
 def test_margins_and_probabilities_are_not_mixed(tmp_path: Path) -> None:
