@@ -30,8 +30,8 @@ demo: $(RUNTIME) ## Start the whole system, run a real prediction job, stop
 run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 	@$(PY) -m app dev --port $(PORT)
 
-# Many tests wait for another process or for time to pass: four at once fill two cores.
-PYTEST := -m pytest -n 4 --dist worksteal -rsfE
+# Many tests wait for another process or for time to pass: three at once fill two cores.
+PYTEST := -m pytest -n 3 --dist worksteal -rsfE
 
 fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)

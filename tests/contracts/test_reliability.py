@@ -63,7 +63,7 @@ def test_make_check_runs_every_test_and_every_mutant() -> None:
     [tests] = [line for line in said.splitlines() if "-m pytest" in line]
     arguments = shlex.split(tests.split("-m pytest", 1)[1])
 
-    assert arguments == ["-n", "4", "--dist", "worksteal", "-rsfE", "-m", "not huge and not drill"]
+    assert arguments == ["-n", "3", "--dist", "worksteal", "-rsfE", "-m", "not huge and not drill"]
     assert said.splitlines()[-1] == tests, "the summary of the tests closes the log"
     assert any("-m tests.mutants" in line for line in said.splitlines())
 

@@ -62,7 +62,7 @@ async def grow_older(store: Database, job_id: UUID, age: timedelta) -> None:
 
 async def flood(store: Database, owner: Account, count: int) -> None:
     """So many low jobs that wait already."""
-    await rows.execute(
+    await rows.fill(
         store,
         """INSERT INTO jobs (id, owner_id, kind, queue, priority, sort_key, params, max_attempts, total,
             soft_limit_seconds, time_limit_seconds, retention_seconds)

@@ -135,7 +135,7 @@ async def test_without_redis_a_round_ends_quietly(settings: Settings, queue: str
 async def many_due(database: Database, count: int, *, queue: str) -> None:
     """So many due jobs, made of one."""
     job_id = await jobs.create(database, queue=queue)
-    await rows.execute(
+    await rows.fill(
         database,
         """INSERT INTO jobs (id, owner_id, kind, queue, priority, sort_key, params, max_attempts, run_at,
             soft_limit_seconds, time_limit_seconds, retention_seconds, last_seq)

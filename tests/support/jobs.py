@@ -25,6 +25,7 @@ from app.jobs.transition_types import (
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
+from tests.support.rows import fill
 
 KIND = batch_predict.KIND.name
 BATCH_SIZE = 10
@@ -123,16 +124,16 @@ async def flood(
     database: Database, owner_id: UUID, count: int, *, priority: Priority = Priority.NORMAL, kind: str = KIND
 ) -> None:
     """Insert `count` pending jobs of one row each that have been due for a second at most, oldest first."""
-    async with database.connection() as connection:
-        await connection.execute(
-            """INSERT INTO jobs (id, owner_id, kind, queue, priority, run_at, sort_key, params, max_attempts,
-                total, soft_limit_seconds, time_limit_seconds, retention_seconds)
-            SELECT gen_random_uuid(), $1, $3, 'default', $4, due.at, due.at - $5::interval, '{}', 3,
-                1, 60, 60, 60
-            FROM generate_series(1, $2) n
-            CROSS JOIN LATERAL (SELECT now() - make_interval(secs => 1 - n / $2::float8) AS at) due""",
-            *(owner_id, count, kind, priority.value, HEAD_START[priority]),
-        )
+    await fill(
+        database,
+        """INSERT INTO jobs (id, owner_id, kind, queue, priority, run_at, sort_key, params, max_attempts,
+            total, soft_limit_seconds, time_limit_seconds, retention_seconds)
+        SELECT gen_random_uuid(), $1, $3, 'default', $4, due.at, due.at - $5::interval, '{}', 3,
+            1, 60, 60, 60
+        FROM generate_series(1, $2) n
+        CROSS JOIN LATERAL (SELECT now() - make_interval(secs => 1 - n / $2::float8) AS at) due""",
+        *(owner_id, count, kind, priority.value, HEAD_START[priority]),
+    )
 
 
 async def read(database: Database, job_id: UUID) -> Job:

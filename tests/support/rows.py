@@ -10,6 +10,8 @@ import asyncpg
 from app.core.database import Database
 from tests.support.waiting import until
 
+FILL_SECONDS = 240.0
+
 
 async def job(database: Database, job_id: UUID) -> asyncpg.Record:
     """Return a job's row."""
@@ -49,6 +51,13 @@ async def value(database: Database, query: str, *arguments: Any) -> Any:
     """Return the first value of the first row."""
     async with database.connection() as connection:
         return await connection.fetchval(query, *arguments)
+
+
+async def fill(database: Database, statement: str, *arguments: Any) -> None:
+    """Run a statement that inserts many rows, however long a busy machine takes for it."""
+    async with database.connection() as connection, connection.transaction():
+        await connection.execute("SET LOCAL statement_timeout = 0")
+        await connection.execute(statement, *arguments, timeout=FILL_SECONDS)
 
 
 async def execute(database: Database, statement: str, *arguments: Any) -> None:
