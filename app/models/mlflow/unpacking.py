@@ -1,13 +1,12 @@
 """Takes the model's file out of an uploaded MLflow model directory, a zip archive."""
 
-import shutil
 import zipfile
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from app.core.errors import AppError
+from app.core.zips import DAMAGED
 from app.models import formats
 from app.models.errors import BrokenModel, UnsafeModel
 
@@ -17,8 +16,7 @@ _SUFFIXES: Final = (".skops", ".onnx")
 _PICKLES: Final = (".pkl", ".pickle", ".joblib", ".cloudpickle")
 _HOW: Final = "Log it with mlflow.sklearn.log_model(…, serialization_format='skops')."
 
-# The errors of `zipfile` for a damaged, encrypted or unsupported member.
-_BAD_MEMBER: Final = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError)
+_BLOCK_BYTES: Final = 1024 * 1024
 
 
 def unpack(path: Path, *, limit_bytes: int, too_large: AppError, reserve: Callable[[int], None]) -> None:
@@ -41,17 +39,21 @@ def unpack(path: Path, *, limit_bytes: int, too_large: AppError, reserve: Callab
             raise too_large
         reserve(member.file_size)
         unpacked = path.with_name("unpacked")
-        try:
-            with (
-                zipfile.ZipFile(file) as archive,
-                archive.open(member) as source,
-                unpacked.open("xb") as target,
-            ):
-                shutil.copyfileobj(source, target)
-        except _BAD_MEMBER as error:
-            name = member.filename[:100]
-            raise BrokenModel(reason=f"The file {name!r} in its archive is damaged.") from error
+        with zipfile.ZipFile(file) as archive, unpacked.open("xb") as target:
+            for block in _read(archive, member):
+                target.write(block)
     unpacked.replace(path)
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    """Yield the content of a member. Raises BrokenModel."""
+    try:
+        with archive.open(member) as source:
+            while block := source.read(_BLOCK_BYTES):
+                yield block
+    except DAMAGED as error:
+        name = member.filename[:100]
+        raise BrokenModel(reason=f"The file {name!r} in its archive is damaged.") from error
 
 
 def _directory(members: Sequence[zipfile.ZipInfo]) -> PurePosixPath | None:

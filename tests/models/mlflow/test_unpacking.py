@@ -1,5 +1,8 @@
 """The model's file is taken out of an MLflow model directory; anything else is refused or left alone."""
 
+import random
+import resource
+import zipfile
 from pathlib import Path
 
 import httpx
@@ -84,6 +87,45 @@ def test_a_damaged_member_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BrokenModel, match=r"model\.skops"):
         unpacking.unpack(path, limit_bytes=LIMIT, too_large=TOO_LARGE, reserve=lambda _size: None)
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_member_is_refused_however_it_is_compressed(method: int, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("MLmodel", b"")
+        archive.writestr("model.skops", random.Random(0).randbytes(LIMIT))
+    content = bytearray(path.read_bytes())
+    content[300:330] = b"\xff" * 30  # within the member
+    path.write_bytes(content)
+
+    with pytest.raises(BrokenModel, match=r"model\.skops"):
+        unpacking.unpack(path, limit_bytes=LIMIT, too_large=TOO_LARGE, reserve=lambda _size: None)
+
+
+def test_an_encrypted_member_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    content = bytearray(files.zipped({"MLmodel": b"", "model.skops": SKOPS}))
+    at = content.rindex(b"PK\x01\x02")  # the entry of the last member in the directory
+    content[at + 8] |= 1
+    path.write_bytes(content)
+
+    with pytest.raises(BrokenModel, match=r"model\.skops"):
+        unpacking.unpack(path, limit_bytes=LIMIT, too_large=TOO_LARGE, reserve=lambda _size: None)
+
+
+def test_a_disk_that_takes_no_more_is_not_the_fault_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(files.zipped({"MLmodel": b"", "model.skops": SKOPS}))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(SKOPS) // 2, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            unpacking.unpack(path, limit_bytes=LIMIT, too_large=TOO_LARGE, reserve=lambda _size: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def upload(client: httpx.AsyncClient, who: Account, name: str, content: bytes) -> httpx.Response:

@@ -19,7 +19,7 @@ from worker.children.pool import Child, ChildPool, KillReason
 HANDLERS = "tests.worker.children.using_handlers:HANDLERS"
 ROOT = Path(__file__).parents[3]
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the kernel cannot reset a peak")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="only Linux resets the peak of a process")
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from app.core.zips import DAMAGED
 from worker.runtimes.runtime import BrokenModel, UnsafeModel
 from worker.runtimes.sklearn.inspection import archive, untrusted_types
 from worker.runtimes.sklearn.inspection.archive import SCHEMA, versions
@@ -51,7 +52,7 @@ def _as_broken_model() -> Iterator[None]:
         raise
     except MemoryError:
         raise BrokenModel("it does not fit into the memory of a worker") from None
-    except archive.DAMAGED as error:
+    except DAMAGED as error:
         raise BrokenModel(f"the file is damaged: {error}") from None
     except (KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError) as error:
         # The schema is not one that skops writes: a member is missing or has another type.

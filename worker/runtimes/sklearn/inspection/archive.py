@@ -1,9 +1,7 @@
 """Check the zip archive of a skops file, above all its decompressed size, before anything is constructed."""
 
 import io
-import lzma
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
+from app.core.zips import DAMAGED
 from worker.runtimes.runtime import BrokenModel
 
 SCHEMA: Final = "schema.json"
@@ -25,21 +24,6 @@ MAX_RATIO: Final = 100
 """A file may decompress to this multiple of its size, or to `MIN_UNPACKED_BYTES` if that is more."""
 
 
-DAMAGED: Final = (
-    zipfile.BadZipFile,  # wrong structure or checksum
-    EOFError,  # truncated data
-    zlib.error,  # invalid deflate data
-    lzma.LZMAError,  # invalid LZMA data
-    OSError,  # invalid bzip2 data, or an offset before the start of the file
-    ValueError,  # an offset before the start of an inner archive, or a name that is not UTF-8
-    RuntimeError,  # an encrypted member, or a newer version of the format than zipfile supports
-)
-"""What `zipfile` raises for damaged or malicious files; all of these were observed.
-
-They have no common base class. The SHA-256 of the file was verified, so none of them is caused by the disk.
-"""
-
-
 @contextmanager
 def open_archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, Any]]]:
     """Open and check a file; yields the archive and its schema. Raises BrokenModel."""
@@ -52,6 +36,7 @@ def _open(path: Path, stack: ExitStack) -> tuple[zipfile.ZipFile, dict[str, Any]
     try:
         archive = stack.enter_context(zipfile.ZipFile(path))
         return archive, _read_schema(archive, path.stat().st_size)
+    # The SHA-256 of the file was verified, so the disk causes none of them.
     except DAMAGED as error:
         reason = str(error) or "it is truncated"  # EOFError has no message
         raise BrokenModel(f"the file is not a skops file: {reason}") from None
