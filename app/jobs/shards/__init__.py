@@ -1,0 +1,1 @@
+"""Shards: one job over many workers. Each shard is a job for a range of the rows of its parent."""

@@ -1,0 +1,1 @@
+"""Shards: planning, roll-up, cancel and retry."""
