@@ -31,9 +31,9 @@ from tests.worker.children import attempts
 from tests.worker.children.attempts import Attempt
 from tests.worker.handlers.datasets import as_file
 from worker.children.inside import InsideChild
-from worker.children.messages import Batch, Committed, Done, Start, Stop, StopReason, Yielded
+from worker.children.messages import Batch, Committed, Done, Log, Start, Stop, StopReason, Yielded
 from worker.children.pool import Child, ChildPool
-from worker.handlers import INSIDE, inside
+from worker.inside_handlers import INSIDE, inside
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -82,7 +82,7 @@ CASES: dict[str, KindCase] = {
             "epochs": 2,
             "seed": 3,
         },
-        {"task": "classification", "epochs": 2, "train_rows": 40},
+        {"task": "classification", "epochs": 1, "train_rows": 40},
     ),
     **dict(of_plugins("KIND_CASES")),
 }
@@ -241,7 +241,8 @@ async def test_a_handler_that_is_asked_to_stop_yields_or_completes(
     async with child_for(children, message) as child:
         child.send(message)
         child.send(Stop(StopReason.DRAIN))
-        while isinstance(said := await attempts.receive(child), Batch):
-            child.send(Committed(said.index))
+        while isinstance(said := await attempts.receive(child), Batch | Log):
+            if isinstance(said, Batch):
+                child.send(Committed(said.index))
 
     assert isinstance(said, Done | Yielded)

@@ -15,8 +15,6 @@ class Pod:
     labels: Mapping[str, str]
     namespace: Mapping[str, str]
     ports: Mapping[str, int]
-    is_ours: bool = True
-    """In the namespace that the policies are in."""
 
 
 @dataclass(frozen=True)
@@ -48,29 +46,34 @@ def _allows(
     port: int,
     protocol: str,
 ) -> bool:
-    if isinstance(subject, Host) or not subject.is_ours:
+    if isinstance(subject, Host):
         return True  # these policies are not about it
     about = [
         policy["spec"]
         for policy in policies
-        if direction in policy["spec"]["policyTypes"]
+        if _namespace(subject) == policy["metadata"]["namespace"]
+        and direction in policy["spec"]["policyTypes"]
         and _selects(policy["spec"]["podSelector"], subject.labels)
     ]
     rules = [rule for spec in about for rule in spec.get(direction.lower(), [])]
     field = "to" if direction == "Egress" else "from"
     return not about or any(
-        _is_peer(rule.get(field), peer) and _is_port(rule.get("ports"), target, port, protocol)
+        _is_peer(rule.get(field), subject, peer) and _is_port(rule.get("ports"), target, port, protocol)
         for rule in rules
     )
 
 
-def _is_peer(peers: Sequence[Mapping[str, Any]] | None, peer: Peer) -> bool:
+def _namespace(pod: Pod) -> str | None:
+    return pod.namespace.get("kubernetes.io/metadata.name")
+
+
+def _is_peer(peers: Sequence[Mapping[str, Any]] | None, subject: Pod, peer: Peer) -> bool:
     if not peers:
         return True  # a rule without peers is for all of them
-    return any(_matches(entry, peer) for entry in peers)
+    return any(_matches(entry, subject, peer) for entry in peers)
 
 
-def _matches(entry: Mapping[str, Any], peer: Peer) -> bool:
+def _matches(entry: Mapping[str, Any], subject: Pod, peer: Peer) -> bool:
     if "ipBlock" in entry:
         block = entry["ipBlock"]
         return (
@@ -83,7 +86,7 @@ def _matches(entry: Mapping[str, Any], peer: Peer) -> bool:
     if "namespaceSelector" in entry:
         if not _selects(entry["namespaceSelector"], peer.namespace):
             return False
-    elif not peer.is_ours:
+    elif _namespace(peer) != _namespace(subject):
         return False
     return _selects(entry.get("podSelector", {}), peer.labels)
 

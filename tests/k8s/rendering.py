@@ -19,7 +19,8 @@ WITH_GPU: Final = "production with gpu"
 WITH_EMAILS: Final = "production with emails"
 WITH_NOTIFY: Final = "production with notify"
 DEV_WITH_NOTIFY: Final = "dev with notify"
-RENDERINGS: Final = (*OVERLAYS, WITH_GPU, WITH_EMAILS, WITH_NOTIFY, DEV_WITH_NOTIFY)
+WITH_RAY: Final = "ray"
+RENDERINGS: Final = (*OVERLAYS, WITH_RAY, WITH_GPU, WITH_EMAILS, WITH_NOTIFY, DEV_WITH_NOTIFY)
 ON_ONE_NODE: Final = ("dev", DEV_WITH_NOTIFY)
 """Those with stores of their own."""
 
@@ -89,11 +90,46 @@ def named(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:
 
 
 WORKLOADS: Final = ("Deployment", "StatefulSet", "Job")
+RAY_NODES: Final = "RayNodes"
 
 
 def workloads(manifests: Sequence[Manifest]) -> list[Manifest]:
     """Everything that has a template for pods."""
-    return of_kind(manifests, *WORKLOADS)
+    return [*of_kind(manifests, *WORKLOADS), *ray_nodes(manifests)]
+
+
+def ray_nodes(manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The groups of nodes of each Ray cluster as workloads, with what KubeRay adds to their pods."""
+    return [
+        group
+        for cluster in of_kind(manifests, "RayCluster")
+        for group in (
+            _ray_nodes(cluster, "head", "headgroup", cluster["spec"]["headGroupSpec"]),
+            *(
+                _ray_nodes(cluster, "worker", group["groupName"], group)
+                for group in cluster["spec"]["workerGroupSpecs"]
+            ),
+        )
+    ]
+
+
+def _ray_nodes(cluster: Manifest, node_type: str, group: str, spec: Manifest) -> Manifest:
+    template = spec["template"]
+    metadata = template.get("metadata", {})
+    added = {
+        "ray.io/is-ray-node": "yes",
+        "ray.io/cluster": name_of(cluster),
+        "ray.io/node-type": node_type,
+        "ray.io/group": group,
+        "app.kubernetes.io/name": "kuberay",
+        "app.kubernetes.io/created-by": "kuberay-operator",
+    }
+    labelled = {**metadata, "labels": {**added, **metadata.get("labels", {})}}
+    return {
+        "kind": RAY_NODES,
+        "metadata": {"name": f"ray-{group}", "namespace": cluster["metadata"]["namespace"]},
+        "spec": {"template": {**template, "metadata": labelled}},
+    }
 
 
 def ours(manifests: Sequence[Manifest]) -> list[Manifest]:

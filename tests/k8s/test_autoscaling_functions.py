@@ -8,7 +8,7 @@ import pytest
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import lane
-from tests.support import jobs
+from tests.support import jobs, rows
 
 AN_HOUR = timedelta(hours=1)
 
@@ -54,6 +54,42 @@ async def test_due_and_running_jobs_need_a_slot_each_and_delayed_jobs_none(datab
     assert await slots_needed(database, "default", "default") == 2
     assert await slots_needed(database, "default", at_most=1) == 1
     assert await slots_needed(database, "default", at_most=-1) == 0
+
+
+async def test_due_jobs_of_a_paused_queue_need_no_slot_and_running_ones_do(database: Database) -> None:
+    worker_id = await jobs.worker(database)
+    await jobs.create(database)
+    await jobs.claim(database, worker_id)
+    await jobs.create(database)
+    await jobs.create(database, queue="other")
+    await rows.execute(database, "UPDATE jobs SET run_at = run_at - interval '1 minute'")
+    await rows.execute(
+        database, "INSERT INTO paused_queues (name, reason) VALUES ('default', 'New drivers.')"
+    )
+
+    assert await slots_needed(database, "default") == 1
+    assert await slots_needed(database, "default", "other") == 2
+    assert await head_waited(database, "default") == 0
+    assert await head_waited(database, "default", "other") >= 60
+
+    await rows.execute(database, "DELETE FROM paused_queues")
+    assert await slots_needed(database, "default") == 2
+    assert await head_waited(database, "default") >= 60
+
+
+async def test_shards_need_a_slot_each_and_their_parent_none(database: Database) -> None:
+    parent_id = await jobs.sharded(database, shards=3)
+    assert await slots_needed(database, "default") == 3
+
+    claimed = await jobs.claim_all(database, await jobs.worker(database))
+    await jobs.roll_up(database, parent_id)
+    assert await slots_needed(database, "default") == 3
+    await rows.execute(database, "UPDATE jobs SET run_at = run_at - interval '1 minute'")
+    assert await head_waited(database, "default") == 0
+
+    for job in claimed:
+        await jobs.complete(database, job)
+    assert await slots_needed(database, "default") == 0
 
 
 async def test_a_prediction_needs_no_slot_while_the_lane_has_room(database: Database) -> None:

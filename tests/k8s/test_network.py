@@ -1,6 +1,7 @@
 """The NetworkPolicies allow the connections that Headrace needs, and no other."""
 
 import itertools
+from collections.abc import Iterable
 from ipaddress import ip_address
 
 import pytest
@@ -22,11 +23,11 @@ from tests.k8s.rendering import (
     workloads,
 )
 
-INGRESS = Pod({"app": "ingress"}, {"headrace-ingress": "allowed"}, {}, is_ours=False)
-PROMETHEUS = Pod({"app": "prometheus"}, {"headrace-monitoring": "allowed"}, {"otlp": 4318}, is_ours=False)
-KEDA = Pod({"app": "keda"}, {"kubernetes.io/metadata.name": "keda"}, {}, is_ours=False)
-STRANGER = Pod({"app": "stranger"}, {"kubernetes.io/metadata.name": "elsewhere"}, {}, is_ours=False)
-DNS = Pod({"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": "kube-system"}, {}, is_ours=False)
+INGRESS = Pod({"app": "ingress"}, {"headrace-ingress": "allowed"}, {})
+PROMETHEUS = Pod({"app": "prometheus"}, {"headrace-monitoring": "allowed"}, {"otlp": 4318})
+KEDA = Pod({"app": "keda"}, {"kubernetes.io/metadata.name": "keda"}, {})
+STRANGER = Pod({"app": "stranger"}, {"kubernetes.io/metadata.name": "elsewhere"}, {})
+DNS = Pod({"k8s-app": "kube-dns"}, {"kubernetes.io/metadata.name": "kube-system"}, {})
 NODE_LOCAL_DNS = Host("169.254.20.10")
 METADATA = Host("169.254.169.254")
 DOCUMENTATION = Host("198.51.100.7")
@@ -35,7 +36,7 @@ PLACEHOLDER = Host("192.0.2.10")
 PUBLIC = Host("93.184.215.14")
 PUBLIC_6 = Host("2606:2800:21f:cb07:6820:80da:af6b:8b2c")
 
-PORTS = (25, 53, 80, 443, 465, 587, 4318, 5432, 6379, 8000, 8443, 9000)
+PORTS = (25, 53, 80, 443, 465, 587, 4318, 5432, 6379, 8000, 8443, 9000, 9300, 10001, 20000)
 OUTSIDERS: dict[str, Peer] = {
     "ingress": INGRESS,
     "prometheus": PROMETHEUS,
@@ -57,8 +58,17 @@ def peers(manifests: list[Manifest]) -> dict[str, Peer]:
     for workload in workloads(manifests):
         ports = {port["name"]: port["containerPort"] for port in main_container(workload).get("ports", [])}
         name = "migrate" if workload["kind"] == "Job" else name_of(workload)
-        found[name] = Pod(labels(workload), {"kubernetes.io/metadata.name": "headrace"}, ports)
+        namespace = {"kubernetes.io/metadata.name": workload["metadata"]["namespace"]}
+        found[name] = Pod(labels(workload), namespace, ports)
+    if rendering_has_ray(found):
+        found["another ray-cpu"] = found["ray-cpu"]
+        found["a pod beside the nodes"] = Pod({}, {"kubernetes.io/metadata.name": "headrace-ray"}, {})
     return found
+
+
+def rendering_has_ray(names: Iterable[str]) -> bool:
+    """Whether there are nodes of a Ray cluster."""
+    return "ray-cpu" in names
 
 
 def expected(rendering: str, names: set[str]) -> set[tuple[str, str, int]]:
@@ -83,6 +93,14 @@ def expected(rendering: str, names: set[str]) -> set[tuple[str, str, int]]:
             table |= {("headrace-notify", outside, port) for port in PUBLIC_PORTS}
     if stores:
         table.add(("keda", "postgres", 5432))
+    if rendering_has_ray(names):
+        nodes = {name for name in names if "ray-" in name and name not in workers}
+        table |= {(one, other, port) for one, other in itertools.permutations(nodes, 2) for port in PORTS}
+        table |= {(node, "headrace-worker-ray", 9300) for node in nodes - {"ray-headgroup"}}
+        table |= {
+            ("headrace-worker-ray", "ray-headgroup", 10001),
+            ("ray-headgroup", "placeholder", 443),  # the API server of Kubernetes
+        }
     for ours in names - OUTSIDERS.keys():
         table |= {(ours, "dns", 53), (ours, "node-local dns", 53)}
     return table

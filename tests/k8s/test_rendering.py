@@ -7,10 +7,12 @@ from tests.k8s.rendering import (
     DEV_WITH_NOTIFY,
     K8S,
     ON_ONE_NODE,
+    OVERLAYS,
     RENDERINGS,
     WITH_EMAILS,
     WITH_GPU,
     WITH_NOTIFY,
+    WITH_RAY,
     Manifest,
     build,
     labels,
@@ -65,6 +67,18 @@ GPU = {
     "PodDisruptionBudget/headrace-worker-gpu",
     "ScaledObject/headrace-worker-gpu",
 }
+RAY = {
+    "Deployment/headrace-worker-ray",
+    "PodDisruptionBudget/headrace-worker-ray",
+    "NetworkPolicy/headrace-worker-ray",
+    "headrace-ray/RayCluster/headrace",
+    "headrace-ray/NetworkPolicy/default-deny",
+    "headrace-ray/NetworkPolicy/dns",
+    "headrace-ray/NetworkPolicy/ray-nodes",
+    "headrace-ray/NetworkPolicy/ray-clients",
+    "headrace-ray/NetworkPolicy/hosts",
+    "headrace-ray/NetworkPolicy/autoscaler",
+}
 NOTIFY = {
     "ServiceAccount/headrace-notify",
     "Deployment/headrace-notify",
@@ -79,6 +93,7 @@ EXPECTED = {
     | EXTERNAL
     | MONITORING
     | {API_SCALER, "HorizontalPodAutoscaler/headrace-worker"},
+    WITH_RAY: NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER} | RAY,
     WITH_GPU: NAMESPACED | EXTERNAL | MONITORING | KEDA | {API_SCALER} | GPU,
     WITH_EMAILS: NAMESPACED
     | EXTERNAL
@@ -97,7 +112,9 @@ EXPECTED = {
 def identity(manifest: Manifest) -> str:
     name = name_of(manifest)
     generated = manifest["kind"] in ("ConfigMap", "Secret")
-    return f"{manifest['kind']}/{name.rpartition('-')[0] if generated else name}"
+    found = f"{manifest['kind']}/{name.rpartition('-')[0] if generated else name}"
+    namespace = manifest["metadata"].get("namespace", "headrace")
+    return found if namespace == "headrace" else f"{namespace}/{found}"
 
 
 @pytest.mark.parametrize("rendering", RENDERINGS)
@@ -106,13 +123,14 @@ def test_it_holds_what_it_should_and_nothing_else(rendering: str) -> None:
     namespaces = of_kind(manifests, "Namespace")
     others = [manifest for manifest in manifests if manifest not in namespaces]
 
-    assert [name_of(namespace) for namespace in namespaces] == ["headrace"]
+    expected = ["headrace", "headrace-ray"] if rendering == WITH_RAY else ["headrace"]
+    assert sorted(name_of(namespace) for namespace in namespaces) == expected
     assert {identity(manifest) for manifest in others} == EXPECTED[rendering]
     assert len(others) == len(EXPECTED[rendering])
-    assert {manifest["metadata"]["namespace"] for manifest in others} == {"headrace"}
+    assert {manifest["metadata"]["namespace"] for manifest in others} == set(expected)
 
 
-@pytest.mark.parametrize("overlay", ["dev", "production", "production-hpa"])
+@pytest.mark.parametrize("overlay", [*OVERLAYS, WITH_RAY])
 def test_it_renders_to_the_same_bytes_again(overlay: str) -> None:
     assert build(K8S / "overlays" / overlay) == rendered_text(overlay)
 
@@ -127,7 +145,7 @@ def test_the_version_is_that_of_the_code_everywhere(rendering: str) -> None:
         assert template["metadata"]["labels"]["app.kubernetes.io/version"] == VERSION
         for container in [*pod(workload).get("initContainers", []), *pod(workload)["containers"]]:
             name, _, tag = container["image"].partition(":")
-            assert name.rpartition("/")[2] in ("headrace", "headrace-gpu")
+            assert name.rpartition("/")[2] in ("headrace", "headrace-gpu", "headrace-ray")
             assert tag == VERSION
 
 

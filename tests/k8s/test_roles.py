@@ -191,6 +191,7 @@ def test_the_reader_reads_what_is_no_secret_and_changes_nothing(migrated: Cluste
         "SELECT password_hash FROM users",
         "SELECT * FROM refresh_tokens",
         "SELECT * FROM stream_tickets",
+        "SELECT * FROM download_tickets",
         "SELECT * FROM hint_keys",
         "SELECT * FROM api_keys",
         "SELECT * FROM sessions",

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from app.core.config import DEVELOPMENT_SECRET, Settings
-from app.core.health_server import STOP_SECONDS
+from app.core.quiet_server import STOP_SECONDS
 from app.jobs import lane
+from app.jobs.requests import GPU_QUEUE
 from app.notifications.deliverer import DRAIN_SECONDS
 from tests.k8s.rendering import (
     DELIVERING,
@@ -179,11 +180,14 @@ def test_children_reach_their_limit_before_the_container_does(
         settings, _ = settings_of(manifests, main_container(worker), monkeypatch)
         resources = main_container(worker)["resources"]
         in_lane = settings.worker_predict_slots if lane.serves_lane(settings.worker_queues) else 0
-        needed = 384 * MIB + (settings.worker_slots + in_lane + 0.5) * settings.child_memory_limit_bytes
+        has_children = settings.engine == "pool"  # otherwise they are elsewhere, see `test_ray`
+        slots = settings.worker_slots + in_lane + 0.5 if has_children else 0
+        needed = 384 * MIB + slots * settings.child_memory_limit_bytes
 
         assert needed <= 0.95 * number_of_bytes(resources["limits"]["memory"])
         assert resources["requests"]["memory"] == resources["limits"]["memory"]
-        assert settings.worker_cache_bytes + 2 * GIB * settings.worker_slots <= _tmp_bytes(worker)
+        if has_children:
+            assert settings.worker_cache_bytes + 2 * GIB * settings.worker_slots <= _tmp_bytes(worker)
         assert _tmp_bytes(worker) < number_of_bytes(resources["limits"]["ephemeral-storage"])
 
 
@@ -281,6 +285,19 @@ def test_the_autoscaler_counts_the_slots_that_there_can_be(rendering: str) -> No
         assert queries["need"] == f"SELECT headrace_slots_needed('{{{queues}}}', {at_most})"
         target: dict[str, Any] = spec.get("advanced", {}).get("scalingModifiers", {})
         assert target.get("target", spec["triggers"][0]["metadata"]["targetQueryValue"]) == str(slots)
+
+
+def test_the_slots_of_a_gpu_worker_have_the_gpus_of_its_container() -> None:
+    manifests = rendered(WITH_GPU)
+    container = main_container(named(manifests, "Deployment", "headrace-worker-gpu"))
+    variables = environment(manifests, container)
+    ordinary = main_container(named(manifests, "Deployment", "headrace-worker"))
+
+    assert int(variables["WORKER_SLOTS"]) * int(variables["SLOT_GPUS"]) == int(
+        container["resources"]["limits"]["nvidia.com/gpu"]
+    )
+    assert variables["WORKER_QUEUES"] == GPU_QUEUE
+    assert "SLOT_GPUS" not in environment(manifests, ordinary)
 
 
 def test_the_ports_are_those_of_the_image() -> None:

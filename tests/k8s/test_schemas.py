@@ -1,5 +1,7 @@
 """Every manifest is what the API of Kubernetes or of an operator knows: a misspelt field is found."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -8,7 +10,7 @@ import pytest
 from cloudcoil.models.keda.v1alpha1 import ScaledObject, TriggerAuthentication
 from cloudcoil.models.prometheus_operator.v1 import PodMonitor, PrometheusRule
 
-from tests.k8s.rendering import RENDERINGS, Manifest, named, rendered
+from tests.k8s.rendering import RENDERINGS, WITH_RAY, Manifest, named, ray_nodes, rendered
 
 VERSIONS = ("1.33", kubernetes_validate.latest_version())
 OF_OPERATORS = {
@@ -19,8 +21,19 @@ OF_OPERATORS = {
 }
 
 
+RAY_CLUSTER = Path(__file__).with_name("raycluster.schema.json")
+
+
 def validate(manifest: Manifest, version: str) -> None:
     """Raise if a field is unknown, missing or of another type."""
+    if manifest["kind"] == "RayCluster":
+        jsonschema.validate(manifest, strict(json.loads(RAY_CLUSTER.read_text())))
+        for nodes in ray_nodes([manifest]):
+            template = {"apiVersion": "v1", "kind": "PodTemplate", "metadata": nodes["metadata"]}
+            kubernetes_validate.validate(
+                {**template, "template": nodes["spec"]["template"]}, version, strict=True
+            )
+        return
     model = OF_OPERATORS.get(manifest["kind"])
     if model is None:
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -36,7 +49,7 @@ def strict(schema: dict[str, Any]) -> dict[str, Any]:
         if str(value.get("pattern")).startswith("^(?i)"):  # as Go has it
             value["pattern"] = value["pattern"].replace("^(?i)", "(?i)^", 1)
     # The models lack this one (KEDA 2.17, `fallback.behavior`).
-    for definition in schema["$defs"].values():
+    for definition in schema.get("$defs", {}).values():
         if {"failureThreshold", "replicas"} == set(definition.get("properties", ())):
             definition["properties"]["behavior"] = {"enum": ["static", "currentReplicasIfHigher"]}
     return schema
@@ -69,10 +82,19 @@ def test_each_manifest_is_valid(rendering: str, version: str) -> None:
         ("PodMonitor", "headrace", ("spec", "podMetricsEndpoint")),
         ("PodMonitor", "headrace", ("spec", "podMetricsEndpoints", 0, "scrapeInterval")),
         ("PrometheusRule", "headrace", ("spec", "groups", 0, "rules", 0, "recording")),
+        ("RayCluster", "headrace", ("spec", "authOption")),
+        ("RayCluster", "headrace", ("spec", "authOptions", "secret")),
+        ("RayCluster", "headrace", ("spec", "autoscalerOptions", "idleTimeout")),
+        ("RayCluster", "headrace", ("spec", "headGroupSpec", "startParams")),
+        ("RayCluster", "headrace", ("spec", "workerGroupSpecs", 1, "maximumReplicas")),
+        (
+            *("RayCluster", "headrace"),
+            ("spec", "headGroupSpec", "template", "spec", "containers", 0, "environment"),
+        ),
     ],
 )
 def test_a_misspelt_field_is_found(kind: str, name: str, path: tuple[str | int, ...]) -> None:
-    manifest = named(rendered("production"), kind, name)
+    manifest = named(rendered(WITH_RAY if kind == "RayCluster" else "production"), kind, name)
     where: Any = manifest
     for part in path[:-1]:
         where = where[part]

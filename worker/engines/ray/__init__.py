@@ -1,0 +1,1 @@
+"""The engine whose children run on other machines. Ray starts its hosts; only `starter` knows Ray."""
