@@ -12,13 +12,12 @@ from typing import Any
 from alembic import context
 from alembic.migration import MigrationContext
 from alembic.operations.ops import MigrationScript
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from app.core.config import load_settings
 from app.core.database import sqlalchemy_url
-from app.tables import metadata
 
 # An arbitrary key that nothing else in this database uses for advisory locks.
 MIGRATION_LOCK = 4_721_001
@@ -30,6 +29,15 @@ FLOOR_SINCE = "0011"
 def database_url() -> str:
     """Return the URL of the database to migrate."""
     return context.config.attributes.get("database_url") or load_settings().database_url
+
+
+def compared_tables() -> MetaData | None:
+    """The tables of the code; None for `app.cli.migrations.migrate`, which compares nothing with them."""
+    if not context.config.attributes.get("compares_tables", True):
+        return None
+    from app.tables import metadata  # imports the tables of all domains
+
+    return metadata
 
 
 def number_revision(
@@ -67,7 +75,7 @@ def migrate(connection: Connection) -> None:
     connection.commit()
     context.configure(
         connection=connection,
-        target_metadata=metadata,
+        target_metadata=compared_tables(),
         compare_type=True,
         compare_server_default=True,
         process_revision_directives=number_revision,
@@ -90,7 +98,7 @@ def print_sql() -> None:
     """Print the SQL instead of executing it (`--sql`), without a database connection."""
     context.configure(
         dialect_name="postgresql",
-        target_metadata=metadata,
+        target_metadata=compared_tables(),
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
         on_version_apply=write_floor,  # type: ignore[arg-type]  # it is called with keywords, as documented
