@@ -1,0 +1,1 @@
+"""Logs of jobs: the lines that handlers write about their work."""
