@@ -10,13 +10,16 @@ from app.core import paging
 from app.core.paging import Page, to_page
 from app.core.sql import Statement
 from app.jobs.job import Job
+from app.jobs.names import names
 
-_OWNED: Final = "status = 'running' AND (:owner_id::uuid IS NULL OR owner_id = :owner_id)"
+_OWNED: Final = (
+    "status = 'running' AND parent_id IS NULL AND (:owner_id::uuid IS NULL OR owner_id = :owner_id)"
+)
 
 # Which jobs of this owner run, the latest start first, from a position on?
 _RUNNING: Final = Statement(
     paging.bounded(
-        f"""SELECT * FROM jobs WHERE {_OWNED}
+        f"""SELECT *, {names("jobs")} FROM jobs WHERE {_OWNED}
         AND (:before_at::timestamptz IS NULL OR (attempt_started_at, id) < (:before_at, :before_id::uuid))
         ORDER BY attempt_started_at DESC, id DESC LIMIT :limit""",  # noqa: S608  # of constants
         size="coalesce(octet_length(params::text), 0) + coalesce(octet_length(metadata::text), 0)",

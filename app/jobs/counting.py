@@ -96,7 +96,9 @@ _rows: Final = cache(metrics.ROWS.labels)
 
 
 def count_transition(result: TransitionResult) -> None:
-    """Count a job that was created or has ended."""
+    """Count a job that was created or has ended. Shards are parts of a job, and not counted."""
+    if result.parent_id is not None:
+        return
     queue = queue_label(result.queue)
     if result.events[0].type == EventType.CREATED:
         _created(result.kind, queue).inc()
@@ -124,6 +126,7 @@ def count_rescued(result: TransitionResult) -> None:
 
 class _Error(msgspec.Struct):
     code: str
+    cause: str | None = None
 
 
 class _EndData(msgspec.Struct):
@@ -137,4 +140,5 @@ def _fault(result: TransitionResult) -> Fault:
     if result.status is not Status.FAILED:
         return Fault.NONE
     end: Event = result.events[-1]
-    return fault_of(_decode(end.data).error.code)
+    error = _decode(end.data).error
+    return fault_of(error.cause or error.code)

@@ -16,9 +16,11 @@ from app.http.body import CleanStr
 from app.http.instants import Instant
 from app.http.middleware import exclude_from_timing
 from app.http.state import state_of
-from app.jobs.filters import MAX_PREFIX_LENGTH, JobFilter
+from app.jobs.creator import JobCreator
+from app.jobs.filters import MAX_PREFIX_LENGTH, JobFilter, ModelFilter, split_model
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
+from app.jobs.reader import JobReader
 from app.jobs.states import Priority
 from app.jobs.times import JobTimes
 from app.models.deps import ModelsState
@@ -41,6 +43,8 @@ class JobsState(DatasetsState, ModelsState):
 
     kinds: Mapping[str, Kind]
     quota: Quota
+    creator: JobCreator
+    reader: JobReader
     job_times: JobTimes
     watcher: Watcher
 
@@ -76,7 +80,11 @@ async def get_filter(
     ] = None,
     kind: CleanStr | None = None,
     queue: CleanStr | None = None,
-    model: Annotated[CleanStr | None, Query(description="The model's name, without a version.")] = None,
+    model: Annotated[
+        ModelFilter | None,
+        Query(description="The model's name, or `name@version` for jobs that use that version."),
+    ] = None,
+    dataset_id: Annotated[UUID | None, Query(description="Only jobs whose rows are this dataset.")] = None,
     prefix: Annotated[
         CleanStr | None,
         Query(
@@ -92,11 +100,14 @@ async def get_filter(
     group_id: Annotated[UUID | None, Query(description="Only jobs of this group.")] = None,
 ) -> JobFilter:
     """The filters that the query names, apart from the status. Raises Unprocessable."""
+    name, version = split_model(model)
     return JobFilter(
         priorities=tuple(dict.fromkeys(priorities or ())),
         kind=kind,
         queue=queue,
-        model=model,
+        model=name,
+        model_version=version,
+        dataset_id=dataset_id,
         prefix=prefix,
         metadata=filters.pairs(request, "metadata"),
         created_after=created_after,
@@ -121,6 +132,16 @@ async def get_quota(connection: HTTPConnection) -> Quota:
     return state_of(connection, JobsState).quota
 
 
+async def get_creator(connection: HTTPConnection) -> JobCreator:
+    """What creates the jobs of this process."""
+    return state_of(connection, JobsState).creator
+
+
+async def get_reader(connection: HTTPConnection) -> JobReader:
+    """What reads jobs for the requests of this process."""
+    return state_of(connection, JobsState).reader
+
+
 async def get_kinds(connection: HTTPConnection) -> Mapping[str, Kind]:
     """The kinds of jobs that this process knows."""
     return state_of(connection, JobsState).kinds
@@ -133,6 +154,8 @@ async def get_times(connection: HTTPConnection) -> JobTimes:
 
 JobTimesDep = Annotated[JobTimes, Depends(get_times)]
 QuotaDep = Annotated[Quota, Depends(get_quota)]
+CreatorDep = Annotated[JobCreator, Depends(get_creator)]
+ReaderDep = Annotated[JobReader, Depends(get_reader)]
 KindsDep = Annotated[Mapping[str, Kind], Depends(get_kinds)]
 
 

@@ -17,6 +17,13 @@ class NotYourJob(Forbidden):
     title = "Not your job"
 
 
+class IsAShard(Conflict):
+    """Job {job_id} is a shard of job {parent_id}. Use that job instead."""
+
+    code = "is_a_shard"
+    title = "Is a shard"
+
+
 class JobAlreadyFinished(BadRequest):
     """Cannot cancel {status} job"""
 
@@ -80,6 +87,10 @@ class NoInputRows(Unprocessable):
     title = "No input rows"
 
 
+class NoInput(NoInputRows):
+    """A `{kind}` job has no input rows."""
+
+
 class DatasetDeleted(Conflict):
     """The dataset of job {job_id} was deleted. Leave out `include=input` to get the results alone."""
 
@@ -87,11 +98,40 @@ class DatasetDeleted(Conflict):
     title = "Dataset deleted"
 
 
+class InputDeleted(InputGone):
+    """The dataset of job {job_id} was deleted, and its rows with it."""
+
+
+class CursorAndFirstRow(Unprocessable):
+    """Give `cursor` or `first_row`, not both."""
+
+
+class JobNotEnded(Conflict):
+    """Job {job_id} has not ended: its results are not complete."""
+
+    code = "job_not_ended"
+    title = "Job not ended"
+
+
+class CannotShard(Unprocessable):
+    """The job cannot be divided into shards: {reason}"""
+
+    code = "cannot_shard"
+    title = "Cannot shard"
+
+
 class NotConvertible(Unprocessable):
     """The model {model!r} cannot be converted to ONNX: {reason}"""
 
     code = "not_convertible"
     title = "Not convertible"
+
+
+class RequestNotRestored(Conflict):
+    """The request of job {job_id} cannot be restored: {reason}"""
+
+    code = "request_not_restored"
+    title = "Request not restored"
 
 
 class ResultsExpired(Conflict):
@@ -110,7 +150,7 @@ class JobNotRetryable(Conflict):
 
 
 class TooManyActiveJobs(AppError):
-    """You have {active} unfinished jobs; the limit is {limit}."""
+    """You have {active} unfinished jobs, shards included; the limit is {limit}."""
 
     status = 429
     code = "too_many_active_jobs"
@@ -196,7 +236,7 @@ class AmbiguousColumn(Unprocessable):
 
 
 class SearchInBulk(Unprocessable):
-    """A search is already a group of jobs. Create it with POST /jobs/train-model, not in bulk."""
+    """A search, or a training with folds, is a group: create it with POST /jobs/train-model, not in bulk."""
 
     code = "search_in_bulk"
     title = "Search in bulk"

@@ -14,12 +14,18 @@ from app.jobs.states import Outcome, Priority, Status
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A row of `jobs`. `last_seq` counts its events and `next_batch` its committed batches.
 
+    A shard has a `parent_id` and begins with the row `first_row` of its parent. A parent has `shards`.
+
+    `owner` is the username of its owner, `worker` the name of the worker on which it runs, `dataset_name`
+    that of its dataset, if that exists.
+
     `outputs` are those of its batches, if the query asked for them and they are few. One that is in a part
     file is None.
     """
 
     id: UUID
     owner_id: UUID
+    owner: str
     kind: str
     queue: str
     priority: Priority
@@ -46,6 +52,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: UUID | None
     fire_at: datetime | None
     dataset_id: UUID | None
+    dataset_name: str | None
+    worker: str | None
     created_at: datetime
     started_at: datetime | None
     attempt_started_at: datetime | None
@@ -53,14 +61,24 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     finished_at: datetime | None
     expires_at: datetime | None
     pruned_at: datetime | None
+    dismissed_at: datetime | None
+    dismiss_reason: str | None
+    resubmitted_from: UUID | None
+    gpus: int = 0
+    parent_id: UUID | None = None
+    shard_no: int | None = None
+    first_row: int = 0
+    shards: int | None = None
+    max_failed_shards: int | None = None
     outputs: list[bytes | None] | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row with all columns of `jobs`."""
+        """Read a row with all columns of `jobs`, and its `names`."""
         return cls(
             id=row["id"],
             owner_id=row["owner_id"],
+            owner=row["owner"],
             kind=row["kind"],
             queue=row["queue"],
             priority=Priority(row["priority"]),
@@ -87,6 +105,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             schedule_id=row["schedule_id"],
             fire_at=row["fire_at"],
             dataset_id=row["dataset_id"],
+            dataset_name=row["dataset_name"],
+            worker=row["worker"],
             created_at=row["created_at"],
             started_at=row["started_at"],
             attempt_started_at=row["attempt_started_at"],
@@ -94,11 +114,20 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
             finished_at=row["finished_at"],
             expires_at=row["expires_at"],
             pruned_at=row["pruned_at"],
+            dismissed_at=row["dismissed_at"],
+            dismiss_reason=row["dismiss_reason"],
+            resubmitted_from=row["resubmitted_from"],
+            gpus=row["gpus"],
+            parent_id=row["parent_id"],
+            shard_no=row["shard_no"],
+            first_row=row["first_row"],
+            shards=row["shards"],
+            max_failed_shards=row["max_failed_shards"],
         )
 
     @classmethod
     def from_row_with_outputs(cls, row: Row) -> Self:
-        """Read a row with all columns of `jobs`, and `outputs`."""
+        """Read a row with all columns of `jobs`, its `names`, and `outputs`."""
         return msgspec.structs.replace(cls.from_row(row), outputs=row["outputs"])
 
     @property
@@ -125,6 +154,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that has ended. `worker` is the name of its worker, None if that is no longer known.
 
+    `shard` is the number of the shard, in a list of the attempts at the shards of a job.
     What the attempt used is None if it was not measured.
     """
 
@@ -141,10 +171,11 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     cpu_seconds: float | None
     memory_peak_bytes: int | None
     profile_key: str | None
+    shard: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row of `job_attempts` with the name of its worker."""
+        """Read a row of `job_attempts` with the name of its worker and the number of its shard."""
         error: JobError | None = row["error"]
         return cls(
             attempt=row["attempt"],
@@ -160,6 +191,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
             cpu_seconds=row["cpu_seconds"],
             memory_peak_bytes=row["memory_peak_bytes"],
             profile_key=row["profile_key"],
+            shard=row["shard_no"],
         )
 
 

@@ -22,5 +22,6 @@ TOLD: Final = f"""told AS (
         AND (s.metadata IS NULL OR j.metadata @> s.metadata)
         AND (s.model IS NULL OR s.model = {MODEL_NAME})
     WHERE e.type <> 'progress'  -- no subscription may name it
+        AND j.parent_id IS NULL
 )"""  # noqa: S608  # put together from a constant
 """A common table expression that follows `logged` and `changed` of a transition."""

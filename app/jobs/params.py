@@ -101,6 +101,18 @@ class CandidateParams(msgspec.Struct, frozen=True):
     params: dict[str, Any] = {}
 
 
+class TrialPart(msgspec.Struct, frozen=True):
+    """Which job this is of a trial that is measured by a job for each of its `folds`.
+
+    `trial` is the place of the trial in its search, from 0. `fold`, from 1, is the one that the job holds out
+    and measures; None: it trains the model and registers it.
+    """
+
+    trial: int
+    folds: int
+    fold: int | None = None
+
+
 class TrainModelParams(msgspec.Struct, frozen=True):
     """For `train_model`. The rows are the file `dataset`, or the job's payload.
 
@@ -109,6 +121,7 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     from the job id. `columns` are the types that the client declares: see `app.datasets.options.Declared`.
     `candidates` compete by the `metric`, in place of `algorithm` and `params`; None means that of the data.
     With `refit`, the registered model is fitted on all rows. None: if the algorithm is chosen.
+    `part` is None unless the request asks for `folds`.
     """
 
     target: str
@@ -127,6 +140,12 @@ class TrainModelParams(msgspec.Struct, frozen=True):
     candidates: list[CandidateParams] = []
     metric: str | None = None
     refit: bool | None = None
+    part: TrialPart | None = None
+
+    @property
+    def held_out_fold(self) -> int | None:
+        """The fold that the job only measures, from 1; None if it registers a model."""
+        return None if self.part is None else self.part.fold
 
     @property
     def is_auto(self) -> bool:

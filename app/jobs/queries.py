@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Text, cast, func, literal, or_, select, union_all
+from sqlalchemy import ColumnElement, Text, cast, func, literal, literal_column, or_, select, union_all
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from app.core import paging
@@ -15,7 +15,9 @@ from app.core.sql import Statement
 from app.jobs import tables
 from app.jobs.events import Event
 from app.jobs.filters import JobFilter
+from app.jobs.inputs import HAS_ITS_INPUTS
 from app.jobs.job import Attempt, Job, StoredBatch
+from app.jobs.names import dataset_name, names, owner_name, worker_name
 from app.jobs.selecting import conditions, newest
 from app.jobs.states import Status
 
@@ -30,22 +32,28 @@ MAX_INLINE_BYTES: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 1024 * 1024
 """A larger output is read in pieces."""
 
-# Which job has this id, and, if it has completed with few results, which?
 # The lengths are known without reading the outputs, and a CASE evaluates only the branch it returns.
-_JOB: Final = Statement("""
-SELECT *, CASE WHEN status = 'completed' AND total <= :inline_rows AND (
+_WITH_OUTPUTS: Final = f"""
+SELECT *, {names("jobs")}, CASE WHEN status = 'completed' AND total <= :inline_rows AND (
         SELECT sum(octet_length(output)) FROM job_batches WHERE job_id = jobs.id) <= :inline_bytes
     THEN (SELECT array_agg(output ORDER BY index) FROM job_batches WHERE job_id = jobs.id)
     END AS outputs
-FROM jobs WHERE id = :job_id""")
+FROM jobs"""
+
+# Which job has this id, and, if it has completed with few results, which?
+_JOB: Final = Statement(f"{_WITH_OUTPUTS} WHERE id = :job_id")
+
+# The same for several jobs.
+_JOBS: Final = Statement(f"{_WITH_OUTPUTS} WHERE id = ANY (:job_ids)")
 
 # Which job did this owner create with this idempotency key?
-_JOB_OF_KEY: Final = Statement("SELECT * FROM jobs WHERE owner_id = :owner_id AND idempotency_key = :key")
+_JOB_OF_KEY: Final = Statement(f"""
+SELECT *, {names("jobs")} FROM jobs WHERE owner_id = :owner_id AND idempotency_key = :key""")
 
 # Which attempts at this job have ended, and on which workers did they run?
 # Attempts that a worker of an earlier version has recorded lack its name.
 _ATTEMPTS: Final = Statement("""
-SELECT a.*, coalesce(a.worker_name, w.name) AS worker
+SELECT a.*, coalesce(a.worker_name, w.name) AS worker, NULL AS shard_no
 FROM job_attempts a LEFT JOIN workers w ON w.id = a.worker_id
 WHERE a.job_id = :job_id ORDER BY a.attempt""")
 
@@ -62,6 +70,14 @@ _EVENTS: Final = Statement(
 # What is the number of the last event of each of these jobs?
 _LAST_SEQS: Final = Statement("SELECT id, last_seq FROM jobs WHERE id = ANY (:job_ids)")
 
+# How many jobs does each of these owners have in each status, counted up to a limit?
+_COUNTS_OF_OWNERS: Final = Statement("""
+SELECT o.id AS owner_id, s.status, (
+    SELECT count(*) FROM (
+        SELECT FROM jobs j WHERE j.owner_id = o.id AND j.status = s.status AND j.parent_id IS NULL
+        LIMIT :limit) counted) AS jobs
+FROM unnest(:owner_ids::uuid[]) o (id), unnest(:statuses::text[]) s (status)""")
+
 # Which batches of this job are stored, from this index on?
 _BATCHES: Final = Statement(
     paging.bounded(
@@ -73,6 +89,10 @@ _BATCHES: Final = Statement(
     )
 )
 
+# Which rows are in this batch of this job?
+_ROWS_OF_BATCH: Final = Statement("""
+SELECT index, first_row, row_count FROM job_batches WHERE job_id = :job_id AND index = :index""")
+
 # Which bytes has the output of this batch from this position on, counted from 1?
 _OUTPUT_PIECE: Final = Statement("""
 SELECT substring(output FROM :position FOR :max_bytes) FROM job_batches
@@ -82,25 +102,12 @@ WHERE job_id = :job_id AND index = :index""")
 _PAYLOAD: Final = Statement("SELECT rows FROM job_payloads WHERE job_id = :job_id")
 
 # Do the dataset and the model version that this job refers to still exist?
-_HAS_ITS_INPUTS: Final = Statement("""
-SELECT (dataset_id IS NULL OR EXISTS (SELECT FROM datasets d WHERE d.id = j.dataset_id))
-    AND (model_version_id IS NULL OR EXISTS (SELECT FROM model_versions v WHERE v.id = j.model_version_id))
-    AND NOT EXISTS (
-        SELECT FROM jsonb_each(j.files) file
-        WHERE file.value ->> 'key' LIKE 'datasets/%' AND NOT EXISTS (
-            SELECT FROM datasets d WHERE d.id = split_part(file.value ->> 'key', '/', 2)::uuid))
-FROM jobs j WHERE j.id = :job_id""")
+_HAS_ITS_INPUTS: Final = Statement(f"SELECT {HAS_ITS_INPUTS} FROM jobs j WHERE j.id = :job_id")
 
 # In which state are these jobs and their current attempts?
 _ATTEMPT_STATES: Final = Statement(
     "SELECT id, status, attempt, next_batch FROM jobs WHERE id = ANY (:job_ids)"
 )
-
-# How many unfinished jobs does this user have, counted up to a limit?
-_ACTIVE_OF_OWNER: Final = Statement("""
-SELECT count(*) FROM (
-    SELECT FROM jobs WHERE owner_id = :owner_id AND status IN ('pending', 'running') LIMIT :limit
-) active""")
 
 _LARGE: Final = ("params", "metadata", "result", "error")
 
@@ -111,6 +118,15 @@ class EventPage:
 
     events: list[Event]
     is_last: bool
+
+
+@dataclass(frozen=True)
+class BatchRows:
+    """The number of a batch, that of its first row, and how many rows it has."""
+
+    index: int
+    first_row: int
+    row_count: int
 
 
 @dataclass(frozen=True)
@@ -132,6 +148,18 @@ async def job(
     """Return a job, with the outputs of its batches if it has completed and they are within these bounds."""
     row = await _JOB.fetchrow(connection, job_id=job_id, inline_rows=inline_rows, inline_bytes=inline_bytes)
     return None if row is None else Job.from_row_with_outputs(row)
+
+
+async def jobs_by_id(
+    connection: asyncpg.Connection,
+    job_ids: Sequence[UUID],
+    *,
+    inline_rows: int = 0,
+    inline_bytes: int = MAX_INLINE_BYTES,
+) -> dict[UUID, Job]:
+    """Return those of these jobs that exist, each like `job`."""
+    rows = await _JOBS.fetch(connection, job_ids=job_ids, inline_rows=inline_rows, inline_bytes=inline_bytes)
+    return {row["id"]: Job.from_row_with_outputs(row) for row in rows}
 
 
 async def job_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> Job | None:
@@ -156,7 +184,12 @@ async def jobs(
         func.row_number().over(order_by=order).label("page_row"),
     ).subquery("sized")
     fits = or_(sized.c.page_row == 1, sized.c.bytes_through <= paging.PAGE_BYTES)
-    statement = select(sized).where(fits).order_by(sized.c.page_row)
+    named: tuple[ColumnElement[str], ...] = (
+        literal_column(owner_name("sized")).label("owner"),
+        literal_column(worker_name("sized")).label("worker"),
+        literal_column(dataset_name("sized")).label("dataset_name"),
+    )
+    statement = select(sized, *named).where(fits).order_by(sized.c.page_row)
     connection = await session.connection()
     rows = (await connection.execute(statement)).mappings().all()
     return to_page(rows, limit, Job.from_row)
@@ -177,6 +210,19 @@ async def counts(
         )
     connection = await session.connection()
     return {Status(status): count for status, count in await connection.execute(union_all(*parts))}
+
+
+async def counts_of_owners(
+    connection: asyncpg.Connection, owner_ids: Sequence[UUID], *, limit: int = COUNT_LIMIT
+) -> dict[UUID, dict[Status, int]]:
+    """Return how many jobs each of these owners has in each status, counted up to `limit`."""
+    rows = await _COUNTS_OF_OWNERS.fetch(
+        connection, owner_ids=list(owner_ids), statuses=list(Status), limit=limit
+    )
+    found: dict[UUID, dict[Status, int]] = {owner_id: {} for owner_id in owner_ids}
+    for row in rows:
+        found[row["owner_id"]][Status(row["status"])] = row["jobs"]
+    return found
 
 
 async def attempts(connection: asyncpg.Connection, job_id: UUID) -> list[Attempt]:
@@ -210,6 +256,26 @@ async def batches(
     return [StoredBatch.from_row(row) for row in rows]
 
 
+async def batch_of_row(
+    connection: asyncpg.Connection, job_id: UUID, row: int, *, batches: int
+) -> BatchRows | None:
+    """Return the batch of a job that has this row; None if it is not stored.
+
+    It looks among the first `batches`, and reads few of them: the rows of a later batch come later.
+    """
+    low, high = 0, batches
+    while low < high:
+        middle = (low + high) // 2
+        found = await _ROWS_OF_BATCH.fetchrow(connection, job_id=job_id, index=middle)
+        if found is None or row < found["first_row"]:
+            high = middle
+        elif row < found["first_row"] + found["row_count"]:
+            return BatchRows(found["index"], found["first_row"], found["row_count"])
+        else:
+            low = middle + 1
+    return None
+
+
 async def output_piece(connection: asyncpg.Connection, job_id: UUID, index: int, start: int) -> bytes:
     """Return at most MAX_BATCH_BYTES of an output from byte `start` on; nothing if the batch is gone."""
     piece: bytes | None = await _OUTPUT_PIECE.fetchval(
@@ -234,9 +300,3 @@ async def attempt_states(connection: asyncpg.Connection, job_ids: Sequence[UUID]
     """Return the state of each of the jobs. A worker asks after a lost reply."""
     rows = await _ATTEMPT_STATES.fetch(connection, job_ids=list(job_ids))
     return {row["id"]: AttemptState(Status(row["status"]), row["attempt"], row["next_batch"]) for row in rows}
-
-
-async def active_of_owner(connection: asyncpg.Connection, owner_id: UUID, *, limit: int) -> int:
-    """Return how many unfinished jobs a user has, at most `limit`."""
-    count: int = await _ACTIVE_OF_OWNER.fetchval(connection, owner_id=owner_id, limit=limit)
-    return count

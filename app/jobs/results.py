@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from app.core.storage import Storage
 from app.jobs import queries
 from app.jobs.errors import ResultsExpired
 from app.jobs.job import StoredBatch
+from app.jobs.shards.queries import StoredShard
+from app.jobs.snapshots import BEGINNING, Position, Snapshot
 
 BATCHES_AT_ONCE: Final = 16
 
@@ -20,18 +23,26 @@ BATCHES_AT_ONCE: Final = 16
 class ResultBatch:
     """One stored batch, or a piece of a large one: rows from `first_row` on, one JSON object per line.
 
-    `first_in_batch` is the number of its first row within the batch `index`. `inputs` are the input rows as
-    JSON values, of about `input_bytes` together, if they were asked for.
+    `first_in_batch` is the number of its first row within the batch `index` of the shard at this place.
+    `inputs` are the input rows as JSON values, of about `input_bytes` together, if they were asked for.
+    `chosen` are the numbers of its rows if only some of the rows from `first_row` on were kept.
     """
 
     index: int
     first_row: int
     output: bytes
     first_in_batch: int = 0
+    shard: int = 0
     inputs: Sequence[Any] | None = None
     input_bytes: int = 0
+    chosen: Sequence[int] | None = None
 
     @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of its rows within the job."""
+        return self.chosen or range(self.first_row, self.first_row + len(self.lines))
+
+    @cached_property
     def lines(self) -> list[bytes]:
         """The rows: `{"prediction": …}` or `{"error": …}`, after the row's own `id` if it has one."""
         return self.output.splitlines()
@@ -41,6 +52,10 @@ class ResultBatch:
         """About how many bytes it has."""
         return len(self.output) + self.input_bytes
 
+    def position(self, row: int) -> Position:
+        """Return the position of a row, counted within this piece."""
+        return Position(self.shard, self.index, self.first_in_batch + row)
+
     def part(self, start: int, stop: int | None = None) -> "ResultBatch":
         """Return the rows from `start` on, counted within this piece, up to `stop` exclusively."""
         return replace(
@@ -48,50 +63,60 @@ class ResultBatch:
             first_row=self.first_row + start,
             first_in_batch=self.first_in_batch + start,
             output=b"\n".join(self.lines[start:stop]),
+            inputs=None if self.inputs is None else self.inputs[start:stop],
+            chosen=None if self.chosen is None else self.chosen[start:stop],
+        )
+
+    def only(self, places: Sequence[int]) -> "ResultBatch":
+        """Return some of the rows, given by their places within this piece in ascending order."""
+        lines = self.lines
+        return replace(
+            self,
+            output=b"\n".join([lines[place] for place in places]),
+            inputs=None if self.inputs is None else [self.inputs[place] for place in places],
+            chosen=[self.numbers[place] for place in places],
         )
 
 
 async def read(
-    database: Database,
-    storage: Storage,
-    job_id: UUID,
-    *,
-    from_index: int = 0,
-    before_index: int | None = None,
+    database: Database, storage: Storage, snapshot: Snapshot, *, start: Position = BEGINNING
 ) -> AsyncGenerator[ResultBatch, None]:
-    """Yield the stored batches of a job from `from_index` on, in order, up to `before_index` exclusively.
+    """Yield the stored batches of a snapshot in input order, from the row `start` on.
 
     A large batch comes in pieces. No connection is held while the caller works on one. Raises ResultsExpired
-    if the results are pruned meanwhile.
+    if results are deleted meanwhile.
     """
-    while before_index is None or from_index < before_index:
-        limit = BATCHES_AT_ONCE if before_index is None else min(BATCHES_AT_ONCE, before_index - from_index)
+    for number, shard in enumerate(snapshot.shards[start.shard :], start=start.shard):
+        first, skipped = (start.batch, start.row) if number == start.shard else (0, 0)
+        async with aclosing(_batches(database, storage, shard, from_index=first)) as pieces:
+            async for batch in pieces:
+                piece = replace(batch, shard=number, first_row=shard.first_row + batch.first_row)
+                left_out = skipped - piece.first_in_batch if piece.index == first else 0
+                if left_out <= 0:
+                    yield piece
+                elif (part := piece.part(left_out)).output:
+                    yield part
+
+
+async def _batches(
+    database: Database, storage: Storage, shard: StoredShard, *, from_index: int
+) -> AsyncGenerator[ResultBatch, None]:
+    """Yield the batches of a shard, with rows that are numbered within it."""
+    while from_index < shard.batches:
+        limit = min(BATCHES_AT_ONCE, shard.batches - from_index)
         async with database.connection() as connection:
-            found = await queries.batches(connection, job_id, from_index=from_index, limit=limit)
+            found = await queries.batches(connection, shard.job_id, from_index=from_index, limit=limit)
         if not found:
-            return
+            raise ResultsExpired(job_id=str(shard.job_id))
         for batch in found:
             if batch.output is not None:
                 yield ResultBatch(batch.index, batch.first_row, batch.output)
                 continue
             rows = 0
-            async for output in _whole_lines(_blocks(database, storage, job_id, batch)):
+            async for output in _whole_lines(_blocks(database, storage, shard.job_id, batch)):
                 yield ResultBatch(batch.index, batch.first_row + rows, output, rows)
                 rows += output.count(b"\n") + (not output.endswith(b"\n"))
         from_index = found[-1].index + 1
-
-
-async def starting_at(
-    pieces: AsyncGenerator[ResultBatch, None], index: int, row: int
-) -> AsyncGenerator[ResultBatch, None]:
-    """Yield the pieces without the rows before number `row` of the batch `index`."""
-    async with aclosing(pieces):
-        async for piece in pieces:
-            skipped = row - piece.first_in_batch if piece.index == index else 0
-            if skipped <= 0:
-                yield piece
-            elif (part := piece.part(skipped)).output:
-                yield part
 
 
 def files_prefix(job_id: UUID) -> str:

@@ -1,10 +1,6 @@
-"""Routes of jobs: list, read, cancel, retry, results, events. `creation` has `POST /jobs/<kind>`."""
+"""Routes of jobs: list, read, cancel, retry, events. `creation` has `POST /jobs/<kind>`."""
 
-import re
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -16,60 +12,47 @@ from app.auth.deps import JobsReader, JobsWriter
 from app.auth.errors import UserNotFound
 from app.auth.owners import OwnerQuery
 from app.core import paging
-from app.core.database import Database
-from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
-from app.core.resources import Resources
+from app.core.errors import InvalidCursor
 from app.http import problems
-from app.http.accept import choose
 from app.http.deps import DatabaseDep, ResourcesDep, SessionDep
+from app.http.direct import DirectRoute
 from app.http.routing import BoundedRoute
-from app.jobs import explanations, queries, results, service, views
-from app.jobs.deps import JobFilterDep, JobTimesDep, KindsDep, QuotaDep, WatcherDep
+from app.jobs import explanations, queries, service, views
+from app.jobs.deps import JobFilterDep, JobTimesDep, QuotaDep, ReaderDep, WatcherDep
 from app.jobs.errors import (
-    DatasetDeleted,
     InputGone,
+    IsAShard,
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
-    NoInputRows,
-    NotAcceptable,
     NotYourJob,
     ResultsExpired,
     TooManyActiveJobs,
 )
-from app.jobs.exports import inputs, responses
-from app.jobs.exports.inputs import JobInput
-from app.jobs.exports.responses import CSV, NDJSON, PARQUET
-from app.jobs.job import Job
-from app.jobs.results import ResultBatch
+from app.jobs.explanations import ClaimConditions
 from app.jobs.schemas import (
     CancelAnswer,
     EventPage,
     Explanation,
     Include,
-    IncludeInResults,
     JobCounts,
     JobDetails,
     JobPage,
     JobView,
     ListView,
-    ResultPage,
     RetryRequest,
 )
+from app.jobs.shards import explanations as shard_explanations
+from app.jobs.shards import queries as shards
 from app.jobs.states import Status
 from app.jobs.unit_of_work import unit_of_work
 from app.quotas import queries as quotas
-from app.quotas.values import OwnQuotas, Quotas
+from app.quotas.values import OwnQuotas
 
-MAX_INLINE_RESULTS: Final = 1000
-"""A completed job includes its predictions if they are at most this many rows, and 1 MiB."""
-
-JSON: Final = "application/json"
-_FORMATS: Final = (JSON, NDJSON, CSV, PARQUET)
-# Numbers of at most nine digits fit into the column.
-_POSITION: Final = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})")
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+_EXAMPLE_PARENT_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8e"
 _OWN = (JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID))
+_SUBMITTED = (*_OWN, IsAShard(job_id=_EXAMPLE_ID, parent_id=_EXAMPLE_PARENT_ID))
 
 router = APIRouter(route_class=BoundedRoute, prefix="/jobs", tags=["jobs"])
 
@@ -130,8 +113,52 @@ async def count_jobs(
     return views.respond(views.job_counts(await queries.counts(session, owner_id, wanted)))
 
 
-@router.get(
+async def get_job(
+    job_id: UUID,
+    user: JobsReader,
+    database: DatabaseDep,
+    reader: ReaderDep,
+    watcher: WatcherDep,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
+    include: Annotated[
+        list[Include] | None,
+        Query(max_length=10, description="`attempts` adds the attempts that have ended, and their `usage`."),
+    ] = None,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Get the state of a job. With `wait`, responds when the job ends, or after that many seconds.
+
+    The attempts of a job with shards are those of its shards: the last 1000, the newest first.
+    """
+    job = await reader.read_own(user.reach, job_id)
+    if wait and not job.has_ended:
+        await watcher.wait_for_end(job.owner_id, job_id, after=job.last_seq, timeout_seconds=wait)
+        job = await reader.read_own(user.reach, job_id)
+    # Weak: the estimate changes with the clock, the rest only with an event, by pruning or by dismissal.
+    etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}{"d" if job.dismissed_at is not None else ""}"'
+    if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
+    details: dict[str, object] = {
+        **views.job(job),
+        "params": job.params,
+        "dismissed": views.dismissal(job),
+    }
+    if Include.ATTEMPTS in (include or ()):
+        async with database.connection() as connection:
+            if job.shards is None:
+                attempts = await queries.attempts(connection, job_id)
+                details["usage"] = views.usage(attempts)
+            else:
+                attempts = await shards.attempts(connection, job_id)
+                details["usage"] = await shards.usage(connection, job_id)
+        details["attempts"] = [views.attempt(tried, with_traceback=user.is_admin) for tried in attempts]
+    return views.respond(details, headers={"ETag": etag})
+
+
+router.add_api_route(
     "/{job_id}",
+    get_job,
+    route_class_override=DirectRoute,
     operation_id="getJob",
     summary="Get a job",
     response_model=JobDetails,
@@ -140,37 +167,10 @@ async def count_jobs(
         304: {"description": "The job has not changed since `If-None-Match`"},
     },
 )
-async def get_job(
-    job_id: UUID,
-    user: JobsReader,
-    database: DatabaseDep,
-    watcher: WatcherDep,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the end of the job.")] = 0,
-    include: Annotated[
-        Include | None, Query(description="`attempts` adds the attempts that have ended, and their `usage`.")
-    ] = None,
-    if_none_match: Annotated[str | None, Header()] = None,
-) -> Response:
-    """Get the state of a job. With `wait`, responds when the job ends, or after that many seconds."""
-    job = await _read_own(database, user.reach, job_id)
-    if wait and not job.has_ended:
-        await watcher.wait_for_end(job.owner_id, job_id, after=job.last_seq, timeout_seconds=wait)
-        job = await _read_own(database, user.reach, job_id)
-    # Weak: the estimate changes with the clock, the rest only with an event or by pruning.
-    etag = f'W/"{job.last_seq}{"p" if job.is_pruned else ""}"'
-    if if_none_match is not None and etag in (tag.strip() for tag in if_none_match.split(",")):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-    details: dict[str, object] = {**views.job(job)}
-    if include is Include.ATTEMPTS:
-        async with database.connection() as connection:
-            attempts = await queries.attempts(connection, job_id)
-        details["attempts"] = [views.attempt(tried, with_traceback=user.is_admin) for tried in attempts]
-        details["usage"] = views.usage(attempts)
-    return views.respond(details, headers={"ETag": etag})
 
 
 _CANCEL_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    **problems.responses(*_OWN, JobAlreadyFinished(status="completed")),
+    **problems.responses(*_SUBMITTED, JobAlreadyFinished(status="completed")),
     202: {"model": CancelAnswer, "description": "The cancellation is requested; the job stops in a moment"},
 }
 
@@ -194,6 +194,7 @@ async def cancel_job(
     request: Request,
     user: JobsWriter,
     resources: ResourcesDep,
+    reader: ReaderDep,
     watcher: WatcherDep,
     times: JobTimesDep,
 ) -> Response:
@@ -201,12 +202,12 @@ async def cancel_job(
     connections = resources.database.connection()
     async with unit_of_work(resources.hints, connections, failpoint="cancel") as unit:
         await service.cancel(unit, user.reach, job_id, by=actor_of(request, user))
-    job = await _read_own(resources.database, user.reach, job_id)
+    job = await reader.read_own(user.reach, job_id)
     if not job.has_ended:
         await watcher.wait_for_end(
             job.owner_id, job_id, after=job.last_seq, timeout_seconds=times.cancel_seconds
         )
-        job = await _read_own(resources.database, user.reach, job_id)
+        job = await reader.read_own(user.reach, job_id)
     if job.status is Status.CANCELLED:
         return views.respond(CancelAnswer(message="Job cancelled", job=views.job(job)))
     service.ensure_can_be_cancelled(job)
@@ -223,7 +224,7 @@ async def cancel_job(
     status_code=status.HTTP_202_ACCEPTED,
     response_model=JobView,
     responses=problems.responses(
-        *_OWN,
+        *_SUBMITTED,
         JobNotRetryable(status="running"),
         ResultsExpired(job_id=_EXAMPLE_ID),
         InputGone(job_id=_EXAMPLE_ID),
@@ -236,16 +237,18 @@ async def retry_job(
     user: JobsWriter,
     resources: ResourcesDep,
     quota: QuotaDep,
+    reader: ReaderDep,
     body: RetryRequest | None = None,
 ) -> Response:
     """Resume after the last committed batch, or start over with `from_start`. The attempt count is reset."""
     from_start = body is not None and body.from_start
     owner_id = user.id
     if user.sees_everything:  # the quota is that of the job's owner
-        owner_id = (await _read_own(resources.database, None, job_id)).owner_id
-    async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
+        owner_id = (await reader.read_own(None, job_id)).owner_id
+    admitted = quota.admit_retries(owner_id, [job_id], from_start=from_start)
+    async with unit_of_work(resources.hints, admitted) as unit:
         await service.retry(unit, owner_id, job_id, from_start=from_start, by=actor_of(request, user))
-    job = await _read_own(resources.database, user.reach, job_id)
+    job = await reader.read_own(user.reach, job_id)
     return views.respond(views.job(job), status_code=status.HTTP_202_ACCEPTED)
 
 
@@ -261,67 +264,9 @@ async def explain_job(job_id: UUID, user: JobsReader, resources: ResourcesDep) -
     async with resources.database.connection() as connection:
         job = await service.get_own(connection, user.reach, job_id)
         own = await quotas.get(connection, job.owner_id) or OwnQuotas()
-        settings = resources.settings
-        explained = await explanations.explain(
-            connection,
-            job,
-            lease_seconds=settings.lease_seconds,
-            is_redis_up=resources.redis.is_up,
-            max_running=own.over(Quotas.from_settings(settings)).max_running_jobs,
-            max_running_of_others=settings.max_running_jobs_per_user,
-            order=settings.claim_order,
-        )
-    return views.respond(explained)
-
-
-@router.get(
-    "/{job_id}/results",
-    operation_id="getJobResults",
-    summary="Get the results, in input order",
-    response_model=ResultPage,
-    responses={
-        200: {"content": {NDJSON: {}, CSV: {}, PARQUET: {}}},
-        **problems.responses(
-            *_OWN,
-            InvalidCursor,
-            ResultsExpired(job_id=_EXAMPLE_ID),
-            NotAcceptable(offered=list(_FORMATS)),
-            NoInputRows(kind="train_model"),
-            DatasetDeleted(job_id=_EXAMPLE_ID),
-            FileMissing(key=f"datasets/{_EXAMPLE_ID}/rows.parquet"),
-            StorageUnavailable,
-        ),
-    },
-)
-async def get_job_results(
-    job_id: UUID,
-    user: JobsReader,
-    resources: ResourcesDep,
-    kinds: KindsDep,
-    accept: Annotated[
-        str, Header(description=f"`{NDJSON}`, `{CSV}` and `{PARQUET}` return all results in one response.")
-    ] = "",
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the previous page.")] = None,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    include: Annotated[
-        IncludeInResults | None,
-        Query(description="`input` adds the input row to each result, with its columns as written."),
-    ] = None,
-) -> Response:
-    """Get the results computed so far, also while the job runs and after it has failed or was cancelled."""
-    async with resources.database.connection() as connection:
-        job = await service.get_own(connection, user.reach, job_id)
-    if job.is_pruned:
-        raise ResultsExpired(job_id=str(job_id))
-    wanted = choose(accept, _FORMATS)
-    if wanted is None:
-        raise NotAcceptable(offered=list(_FORMATS))
-    job_input: JobInput | None = None
-    if include is IncludeInResults.INPUT:
-        job_input = await inputs.find(resources, job, kinds, as_cells=wanted == CSV)
-    if wanted != JSON:
-        return await responses.respond(resources, job, wanted, job_input)
-    return await _result_page(resources, job, job_input, _result_position(cursor), limit)
+        conditions = ClaimConditions.from_settings(resources.settings, own, is_redis_up=resources.redis.is_up)
+        explain = explanations.explain if job.shards is None else shard_explanations.explain
+        return views.respond(await explain(connection, job, conditions))
 
 
 @router.get(
@@ -349,57 +294,3 @@ async def get_job_events(
         found = await queries.events(connection, job_id, after=min(after, 2**31 - 1), limit=limit)
     items = b",".join(event.flat() for event in found.events)
     return Response(b'{"items":[%s],"last_seq":%d}' % (items, job.last_seq), media_type="application/json")
-
-
-async def _read_own(database: Database, owner_id: UUID | None, job_id: UUID) -> Job:
-    async with database.connection() as connection:
-        return await service.get_own(connection, owner_id, job_id, inline_rows=MAX_INLINE_RESULTS)
-
-
-def _result_position(cursor: str | None) -> tuple[int, int]:
-    """Return the batch, and the row within it, at which a page of results starts."""
-    if cursor is None:
-        return 0, 0
-    position = _POSITION.fullmatch(cursor)
-    if position is None:
-        raise InvalidCursor
-    return int(position[1]), int(position[2])
-
-
-async def _rows(pieces: AsyncIterator[ResultBatch]) -> AsyncIterator[tuple[tuple[int, int], bytes]]:
-    """Yield the rows, each with its position: the batch, and the row within it."""
-    async for piece in pieces:
-        for row, line in enumerate(views.result_rows(piece), start=piece.first_in_batch):
-            yield (piece.index, row), line
-
-
-async def _result_page(
-    resources: Resources, job: Job, job_input: JobInput | None, position: tuple[int, int], limit: int
-) -> Response:
-    """Return the rows from a position on, at most `limit`, and bounded in bytes.
-
-    While more rows may follow, the page has a cursor.
-    """
-    is_whole = job.has_ended
-    pieces = results.starting_at(
-        results.read(resources.database, resources.storage, job.id, from_index=position[0]), *position
-    )
-    if job_input is not None:
-        pieces = job_input.attach(pieces)
-    items: list[bytes] = []
-    left_bytes = paging.PAGE_BYTES
-    next_position: tuple[int, int] | None = None if is_whole else position
-    async with aclosing(pieces):
-        async for found_position, row in _rows(pieces):
-            left_bytes -= len(row)
-            if items and (len(items) == limit or left_bytes < 0):
-                next_position = found_position
-                break
-            items.append(row)
-            next_position = None if is_whole else (found_position[0], found_position[1] + 1)
-    cursor = None if next_position is None else f"{next_position[0]}.{next_position[1]}"
-    return Response(
-        b'{"items":[%s],"next_cursor":%s,"retrieved_at":%s}'
-        % (b",".join(items), views.encode(cursor), views.encode(datetime.now(UTC))),
-        media_type="application/json",
-    )

@@ -62,17 +62,27 @@ class JobLinks(TypedDict):
 
 
 class JobError(TypedDict):
-    """Why the last failed attempt failed."""
+    """Why the last failed attempt failed.
+
+    If shards have failed, `cause` is the code of the first of them, and `missing` are the first and the last
+    row of each range without results, at most 100.
+    """
 
     code: str
     message: str
     retryable: bool
     attempt: int
+    cause: NotRequired[str]
+    missing: NotRequired[list[list[int]]]
 
 
 class AttemptView(TypedDict):
-    """An attempt that has ended. The running attempt is described by the job itself."""
+    """An attempt that has ended. The running attempt is described by the job itself.
 
+    `shard` is the number of the shard, if the job has shards.
+    """
+
+    shard: NotRequired[int]
     attempt: int
     outcome: Outcome
     queue: str
@@ -98,20 +108,42 @@ class UsageView(TypedDict):
     memory_peak_bytes: int | None
 
 
+class DatasetName(TypedDict):
+    """The dataset that a job reads."""
+
+    dataset_id: UUID
+    name: str
+
+
 class JobRow(TypedDict):
-    """A job as a list shows it with `view=row`."""
+    """A job as a list shows it with `view=row`.
+
+    `attempt` counts how often the job was started, `failures` how many of these attempts failed: only those
+    count towards `max_attempts`. `owner` is the username of the user `user_id`, `worker` the name of the
+    worker on which it runs. The current attempt began at `attempt_started_at` with the row
+    `attempt_first_row`. `dataset` is null once it is deleted.
+    `resubmitted_from` is the earlier job in whose place it was submitted. A job with `shards` is computed in
+    that many parts, by several workers; each part names it as its `parent_id`. It runs in a slot with `gpus`
+    GPUs or more.
+    """
 
     job_id: UUID
     kind: str
     job_type: str
     status: Status
     user_id: UUID
+    owner: str
     queue: str
     priority: Priority
     model: str | None
     dataset_id: UUID | None
+    dataset: DatasetName | None
+    worker: str | None
     attempt: int
     max_attempts: int
+    failures: int
+    attempt_started_at: datetime | None
+    attempt_first_row: int
     progress: float
     done: int
     total: int | None
@@ -123,11 +155,16 @@ class JobRow(TypedDict):
     run_at: datetime
     expires_at: datetime | None
     cancel_requested: bool
+    cancel_requested_at: datetime | None
     error: JobError | None
     errors: int
     group_id: UUID | None
     schedule_id: UUID | None
     fire_at: datetime | None
+    resubmitted_from: UUID | None
+    gpus: int
+    shards: int | None
+    parent_id: UUID | None
 
 
 class JobView(JobRow):
@@ -138,9 +175,18 @@ class JobView(JobRow):
     links: JobLinks
 
 
-class JobDetails(JobView):
-    """A job, with `include=attempts` also its attempts that have ended."""
+class Dismissal(TypedDict):
+    """When a failed job stopped being a dead letter without a retry, and the reason that was given."""
 
+    at: datetime
+    reason: str | None
+
+
+class JobDetails(JobView):
+    """A job with its `params`, as its kind has stored them, and what `include` names."""
+
+    params: dict[str, Any]
+    dismissed: Dismissal | None
     attempts: NotRequired[list[AttemptView]]
     usage: NotRequired[UsageView]
 
@@ -193,15 +239,24 @@ class ResultRow(TypedDict):
 
 
 class ResultPage(TypedDict):
-    """One page of results in input order; `next_cursor` is null once the job has ended and all are read."""
+    """One page of results in input order; `next_cursor` is null once the job has ended and all are read.
+
+    `rows_ready` rows come before the first one that is missing.
+    With filters, the rows before number `scanned_through` have been searched.
+    """
 
     items: list[ResultRow]
     next_cursor: str | None
+    rows_ready: int
     retrieved_at: datetime
+    scanned_through: NotRequired[int]
 
 
 class EventView(TypedDict):
-    """One event of a job's log. Some types of events have more members."""
+    """One event of a job's log. Some types of events have more members.
+
+    `created` also has `kind`, `queue`, `priority`, `model` and `group_id`.
+    """
 
     job_id: UUID
     seq: int

@@ -16,7 +16,7 @@ _ID_PREFIX: Final = re.compile(r"[0-9a-f]{4,32}")
 
 
 def conditions(wanted: JobFilter, owner_id: UUID | None) -> list[ColumnElement[bool]]:
-    """Return the conditions on `jobs`; `owner_id` None means jobs of all users."""
+    """Return the conditions on `jobs`; `owner_id` None means jobs of all users. Shards are never selected."""
     column = tables.Job.__table__.c  # type: ignore[attr-defined]  # SQLModel gives every table class its table
     name = column.params["model"]["name"].astext
     exact: dict[Any, object] = {
@@ -25,15 +25,21 @@ def conditions(wanted: JobFilter, owner_id: UUID | None) -> list[ColumnElement[b
         column.kind: wanted.kind,
         column.queue: wanted.queue,
         column.schedule_id: wanted.schedule_id,
+        column.dataset_id: wanted.dataset_id,
         name: wanted.model,
+        # Compared as text: a cast would fail on the params of a plugin's kind that has other versions.
+        column.params["model"]["version"].astext: (
+            None if wanted.model_version is None else str(wanted.model_version)
+        ),
     }
-    found: list[ColumnElement[bool]] = [key == value for key, value in exact.items() if value is not None]
+    found: list[ColumnElement[bool]] = [column.parent_id.is_(None)]
+    found += [key == value for key, value in exact.items() if value is not None]
     if wanted.statuses:
         found.append(column.status.in_(wanted.statuses))
     if wanted.priorities:
         found.append(column.priority.in_(wanted.priorities))
     if wanted.prefix:
-        ids = _ids_with_prefix(wanted.prefix)
+        ids = ids_with_prefix(wanted.prefix)
         has_name = name.startswith(wanted.prefix, autoescape=True)
         found.append(has_name if ids is None else or_(and_(column.id.between(*ids)), has_name))
     if wanted.metadata:
@@ -81,7 +87,7 @@ def _newest_of_part(
     return select(*columns).where(*narrowed).order_by(job_id.desc()).limit(limit)
 
 
-def _ids_with_prefix(prefix: str) -> tuple[UUID, UUID] | None:
+def ids_with_prefix(prefix: str) -> tuple[UUID, UUID] | None:
     """Return the first and the last id that begins with these digits; None if no id does."""
     digits = prefix.lower().replace("-", "")
     if not _ID_PREFIX.fullmatch(digits):

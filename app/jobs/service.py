@@ -1,5 +1,6 @@
 """Operations on jobs for the API. The caller's unit of work commits and publishes them."""
 
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ from app.jobs import queries, transitions
 from app.jobs.errors import (
     IdempotencyKeyReused,
     InputGone,
+    IsAShard,
     JobAlreadyFinished,
     JobNotFound,
     JobNotRetryable,
@@ -32,9 +34,12 @@ from app.jobs.errors import (
 )
 from app.jobs.job import Job
 from app.jobs.kinds.kind import Kind, References, ResolvedReferences
+from app.jobs.quota import Quota
 from app.jobs.requests import JobOptions
+from app.jobs.shards import plan as shard_plan
+from app.jobs.shards import rollup, tallies
 from app.jobs.states import HEAD_START, Status
-from app.jobs.transition_types import NewJob
+from app.jobs.transition_types import NewJob, TransitionResult
 from app.jobs.unit_of_work import UnitOfWork
 from app.models import builtin
 from app.models import queries as models
@@ -56,18 +61,22 @@ async def submit(
     kind: Kind,
     request: JobOptions,
     key: str | None = None,
+    *,
+    quota: Quota,
 ) -> Submitted:
     """Create a job. The datasets and models it refers to cannot be deleted while it is unfinished.
 
-    Raises what the kind's plan raises, ModelNotFound, DatasetNotFound and IdempotencyKeyReused.
+    The caller's quota has admitted one job; shards are checked here. Raises what the kind's plan raises,
+    ModelNotFound, DatasetNotFound, IdempotencyKeyReused and TooManyActiveJobs, and for `resubmitted_from`
+    JobNotFound, NotYourJob and IsAShard.
     """
     references = kind.references(request)
     if references.datasets or any(builtin.find(model) is None for model in references.models):
         async with unit.transaction():
             found = await resolve(unit.connection, owner_id, references)
-            return await _submit(unit, settings, owner_id, kind, request, found, key)
+            return await _submit(unit, settings, owner_id, kind, request, found, key, quota)
     found = await resolve(unit.connection, owner_id, references)
-    return await _submit(unit, settings, owner_id, kind, request, found, key)
+    return await _submit(unit, settings, owner_id, kind, request, found, key, quota)
 
 
 async def resolve(
@@ -94,8 +103,14 @@ async def _submit(
     request: JobOptions,
     found: ResolvedReferences,
     key: str | None,
+    quota: Quota,
 ) -> Submitted:
-    new = await offload(new_job, settings, owner_id, kind, request, found)
+    await ensure_own_source(unit.connection, owner_id, request)
+    new = await divide(
+        unit.connection, settings, await offload(new_job, settings, owner_id, kind, request, found)
+    )
+    if new.shards is not None:
+        await quota.check(unit.connection, owner_id, new.jobs)
     if key is not None:
         request_digest = await offload(digest, kind.name, request)
         new = replace(new, idempotency_key=key, request_digest=request_digest)
@@ -108,6 +123,42 @@ async def _submit(
                 return earlier
             # The key expired between the two statements and is free again.
     return Submitted(new.id, Status.PENDING)
+
+
+def plan_alone(settings: Settings, owner_id: UUID, kind: Kind, request: JobOptions) -> NewJob | None:
+    """Return the job of a request that refers to nothing in the database; None for any other request.
+
+    Raises what `new_job` raises.
+    """
+    references = kind.references(request)
+    built_in = {model: found for model in references.models if (found := builtin.find(model)) is not None}
+    if references.datasets or len(built_in) < len(references.models) or request.resubmitted_from is not None:
+        return None
+    job = new_job(settings, owner_id, kind, request, ResolvedReferences(models=built_in))
+    return job if job.divisible is None else None
+
+
+async def store(unit: UnitOfWork, jobs: Sequence[NewJob]) -> None:
+    """Create jobs of `plan_alone`, of any owners, each with the trace context that it has."""
+    if len(jobs) == 1:
+        await transitions.create(unit, jobs[0])
+    else:
+        await transitions.create_all(unit, jobs)
+
+
+async def divide(connection: asyncpg.Connection, settings: Settings, job: NewJob) -> NewJob:
+    """Return the job with its shards, if it is divided: for the slots that serve its queue now.
+
+    It is not while a worker of an older version serves the queue, which could not run a shard.
+    """
+    divisible, total = job.divisible, job.total
+    if divisible is None or total is None or not shard_plan.may_divide(total, divisible):
+        return job
+    lease = timedelta(seconds=settings.lease_seconds)
+    found = await tallies.slots(connection, job.queue, job.gpus, lease)
+    if not found.can_run_shards:
+        return job
+    return replace(job, shards=shard_plan.plan(total, divisible, slots=found.slots))
 
 
 async def create_all(unit: UnitOfWork, jobs: Sequence[NewJob]) -> None:
@@ -154,7 +205,7 @@ def new_job(
         id=ids.new_id(),
         owner_id=owner_id,
         kind=kind.name,
-        queue=request.queue or kind.queue,
+        queue=request.queue_or(kind.queue),
         priority=request.priority,
         head_start=HEAD_START[request.priority],
         params=work.params,
@@ -173,7 +224,19 @@ def new_job(
         model_version_id=work.model_version_id,
         upload_bytes=work.upload_bytes,
         is_profiled=request.profile,
+        gpus=request.gpus,
+        resubmitted_from=request.resubmitted_from,
+        divisible=work.divisible,
     )
+
+
+async def ensure_own_source(connection: asyncpg.Connection, owner_id: UUID, request: JobOptions) -> None:
+    """Check that the job in whose place a request is submitted, if any, is one of the same owner.
+
+    Raises JobNotFound, NotYourJob, IsAShard.
+    """
+    if request.resubmitted_from is not None:
+        await get_submitted(connection, owner_id, request.resubmitted_from)
 
 
 def digest(what: str, request: BaseModel) -> bytes:
@@ -197,6 +260,14 @@ async def get_own(
     Raises JobNotFound, NotYourJob.
     """
     found = await queries.job(connection, job_id, inline_rows=inline_rows, inline_bytes=inline_bytes)
+    return ensure_own(owner_id, job_id, found)
+
+
+def ensure_own(owner_id: UUID | None, job_id: UUID, found: Job | None) -> Job:
+    """Return the job that was found, if it is one of this owner, None: of any.
+
+    Raises JobNotFound, NotYourJob.
+    """
     if found is None:
         raise JobNotFound(job_id=str(job_id))
     if owner_id is not None and found.owner_id != owner_id:
@@ -204,16 +275,46 @@ async def get_own(
     return found
 
 
+async def get_submitted(connection: asyncpg.Connection, owner_id: UUID | None, job_id: UUID) -> Job:
+    """Return a job of this owner, None: of any, that is no shard.
+
+    Raises JobNotFound, NotYourJob, IsAShard.
+    """
+    job = await get_own(connection, owner_id, job_id)
+    if job.parent_id is not None:
+        raise IsAShard(job_id=str(job_id), parent_id=str(job.parent_id))
+    return job
+
+
+async def with_input(connection: asyncpg.Connection, job: Job) -> Job:
+    """Return the job that has the input of a job: the parent of a shard. Raises JobNotFound if it is gone."""
+    return job if job.parent_id is None else await get_own(connection, job.owner_id, job.parent_id)
+
+
 async def cancel(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, by: Actor) -> None:
     """Cancel an owner's job, or request its cancellation if it runs. A repeated request changes nothing.
 
-    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, JobAlreadyFinished.
+    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, IsAShard,
+    JobAlreadyFinished.
     """
-    job = await get_own(unit.connection, owner_id, job_id)
+    job = await get_submitted(unit.connection, owner_id, job_id)
     async with recording(unit, by, Action.JOB_CANCELLED, {job_id: job.owner_id}):
-        cancelled = await transitions.cancel(unit, job_id=job_id)
+        cancelled = await cancel_with_shards(unit, job_id)
     if cancelled is None:
         ensure_can_be_cancelled(await get_own(unit.connection, owner_id, job_id))
+
+
+async def cancel_with_shards(unit: UnitOfWork, job_id: UUID) -> TransitionResult | None:
+    """Cancel a job and its shards, running ones too, or request the cancellation of a running job.
+
+    Return None if the job has ended or its cancellation was requested before. Shards that a worker is writing
+    at this moment are left to the maintenance loop.
+    """
+    cancelled = await transitions.cancel(unit, job_id=job_id)
+    if cancelled is None or cancelled.shards is None:
+        return cancelled
+    is_ended = await rollup.end_cancelled(unit, job_id)
+    return dataclasses.replace(cancelled, status=Status.CANCELLED) if is_ended else cancelled
 
 
 async def cancel_replaced(unit: UnitOfWork, job_ids: Iterable[UUID]) -> None:
@@ -227,10 +328,10 @@ async def retry(
 ) -> None:
     """Make a failed or cancelled job of this owner pending again.
 
-    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, JobNotRetryable,
-    ResultsExpired, InputGone.
+    The audit log records it for the job of another user. Raises JobNotFound, NotYourJob, IsAShard,
+    JobNotRetryable, ResultsExpired, InputGone.
     """
-    job = await get_own(unit.connection, owner_id, job_id)
+    job = await get_submitted(unit.connection, owner_id, job_id)
     if not await queries.has_its_inputs(unit.connection, job_id):
         raise InputGone(job_id=str(job_id))
     head_start = HEAD_START[job.priority]
@@ -258,19 +359,26 @@ async def recording(
     async with unit.transaction():
         before = len(unit.results)
         yield
-        changed = [result.job_id for result in unit.results[before:]]
-        await record_others(unit.connection, by, action, {job_id: owners[job_id] for job_id in changed})
+        changed = {result.job_id for result in unit.results[before:]}
+        recorded = {job_id: owner_id for job_id, owner_id in owners.items() if job_id in changed}
+        await record_others(unit.connection, by, action, recorded)
 
 
 async def record_others(
-    connection: asyncpg.Connection, by: Actor, action: Action, owners: Mapping[UUID, UUID]
+    connection: asyncpg.Connection,
+    by: Actor,
+    action: Action,
+    owners: Mapping[UUID, UUID],
+    *,
+    reason: str | None = None,
 ) -> None:
     """Record an action on jobs in the audit log, except on those that the actor owns.
 
     `owners` are those of the jobs. Call it in the transaction of the action.
     """
+    why = {} if reason is None else {"reason": reason}
     entries = [
-        Entry(action, ObjectType.JOB, str(job_id), details={"owner_id": str(owner_id)})
+        Entry(action, ObjectType.JOB, str(job_id), details={"owner_id": str(owner_id), **why})
         for job_id, owner_id in owners.items()
         if owner_id != by.user_id
     ]

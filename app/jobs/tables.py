@@ -4,7 +4,19 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, Computed, Double, Index, LargeBinary, Text, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    DateTime,
+    Double,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    Text,
+    text,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
@@ -30,6 +42,21 @@ class Worker(SQLModel, table=True):
     rss_bytes: int | None = Field(default=None, sa_type=BigInteger)
     memory_percent: float | None = Field(default=None, sa_type=Double)
     predict_slots: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    gpus: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
+    runs_shards: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    engine_state: str = Field(default="ready", sa_type=Text, sa_column_kwargs={"server_default": "ready"})
+
+
+class PausedQueue(SQLModel, table=True):
+    """A queue of which no job is claimed. `paused_by` is null once that user is deleted."""
+
+    __tablename__ = "paused_queues"
+    __table_args__ = (CheckConstraint("reason <> ''", name="reason"),)
+
+    name: str = Field(primary_key=True, sa_type=Text)
+    reason: str = Field(sa_type=Text)
+    paused_by: UUID | None = Field(default=None, foreign_key="users.id", ondelete="SET NULL")
+    paused_at: datetime = Field(sa_column=timestamp_column(default_now=True))
 
 
 class JobGroup(SQLModel, table=True):
@@ -59,6 +86,9 @@ class Job(SQLModel, table=True):
 
     `stored_bytes` are those of the payload, the batches and the checkpoint, `upload_bytes` those of a file
     that the job holds until it ends; a trigger counts changes of their sum, `held_bytes`, for the owner.
+
+    A shard has a `parent_id`: it computes the `total` rows of its parent from `first_row` on, and is number
+    `shard_no`, from 0. A parent has `shards`, and fails if more than `max_failed_shards` of them do.
     """
 
     __tablename__ = "jobs"
@@ -82,6 +112,29 @@ class Job(SQLModel, table=True):
         Index("ix_jobs_newest_of_owner", "owner_id", text("id DESC")),
         Index("ix_jobs_newest_of_owner_by_status", "owner_id", "status", text("id DESC")),
         Index(
+            "ix_jobs_newest_submitted_of_owner",
+            "owner_id",
+            text("id DESC"),
+            postgresql_where=text("parent_id IS NULL"),
+        ),
+        Index(
+            "ix_jobs_newest_submitted_of_owner_by_status",
+            *("owner_id", "status", text("id DESC")),
+            postgresql_where=text("parent_id IS NULL"),
+        ),
+        Index(
+            "uq_jobs_shard_of_parent",
+            "parent_id",
+            "shard_no",
+            unique=True,
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_jobs_open_parents",
+            "id",
+            postgresql_where=text("shards IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
+        Index(
             "uq_jobs_idempotency_key",
             "owner_id",
             "idempotency_key",
@@ -103,11 +156,21 @@ class Job(SQLModel, table=True):
                 " AND (status <> 'failed' OR dismissed_at IS NOT NULL)"
             ),
         ),
-        Index("ix_jobs_oldest_finished", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "ix_jobs_oldest_finished",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL AND expires_at IS NOT NULL"),
+        ),
         Index(
             "ix_jobs_need_dataset",
             "dataset_id",
             postgresql_where=text("dataset_id IS NOT NULL AND status IN ('pending', 'running')"),
+        ),
+        Index(
+            "ix_jobs_of_dataset",
+            "dataset_id",
+            text("id DESC"),
+            postgresql_where=text("dataset_id IS NOT NULL"),
         ),
         Index(
             "ix_jobs_need_model_version",
@@ -192,9 +255,17 @@ class Job(SQLModel, table=True):
     expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     pruned_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     dismissed_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
+    dismiss_reason: str | None = Field(default=None, sa_type=Text)
     schedule_id: UUID | None = None
     fire_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))
     profile: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
+    resubmitted_from: UUID | None = None
+    parent_id: UUID | None = Field(default=None, foreign_key="jobs.id", ondelete="CASCADE")
+    shard_no: int | None = None
+    first_row: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    shards: int | None = None
+    max_failed_shards: int | None = None
+    gpus: int = Field(default=0, sa_column=Column(SmallInteger, nullable=False, server_default="0"))
 
 
 class JobPayload(SQLModel, table=True):
@@ -207,7 +278,10 @@ class JobPayload(SQLModel, table=True):
 
 
 class JobBatch(SQLModel, table=True):
-    """The output of one batch, one JSON object per line and row: inline, or in a part file in storage."""
+    """The output of one batch, one JSON object per line and row: inline, or in a part file in storage.
+
+    For a shard, `first_row` counts from its own first row.
+    """
 
     __tablename__ = "job_batches"
 
@@ -222,14 +296,20 @@ class JobBatch(SQLModel, table=True):
 
 
 class JobEvent(SQLModel, table=True):
-    """One fact about a job, numbered from 1, never changed."""
+    """One fact about a job, numbered from 1, never changed. Events of a shard have no owner."""
 
     __tablename__ = "job_events"
-    __table_args__ = (Index("ix_job_events_log_of_owner", "owner_id", "xact_id", "job_id", "seq"),)
+    __table_args__ = (
+        Index(
+            "ix_job_events_log_of_owner",
+            *("owner_id", "xact_id", "job_id", "seq"),
+            postgresql_where=text("owner_id IS NOT NULL"),
+        ),
+    )
 
     job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
     seq: int = Field(primary_key=True)
-    owner_id: UUID
+    owner_id: UUID | None = None
     type: str = Field(sa_type=Text)
     data: dict[str, Any] = Field(sa_column=Column(JSONB, nullable=False))
     at: datetime = Field(sa_column=timestamp_column(default_now=True))
@@ -269,6 +349,25 @@ class JobAttempt(SQLModel, table=True):
     memory_peak_bytes: int | None = Field(default=None, sa_type=BigInteger)
     profile_key: str | None = Field(default=None, sa_type=Text)
     worker_name: str | None = Field(default=None, sa_type=Text)
+
+
+class JobLogPart(SQLModel, table=True):
+    """Consecutive lines that an attempt has written: when, at which level, and what. Written once.
+
+    Lines are numbered over all attempts of a job. `bytes` are those of all texts.
+    """
+
+    __tablename__ = "job_logs"
+
+    job_id: UUID = Field(primary_key=True, foreign_key="jobs.id", ondelete="CASCADE")
+    attempt: int = Field(primary_key=True)
+    part: int = Field(primary_key=True)
+    first_line: int = Field(sa_type=BigInteger)
+    last_line: int = Field(sa_type=BigInteger)
+    bytes: int
+    written_at: list[datetime] = Field(sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False))
+    levels: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    texts: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
 
 
 class JobCheckpoint(SQLModel, table=True):

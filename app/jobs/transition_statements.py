@@ -12,17 +12,31 @@ from typing import Final
 
 from app.core.sql import RowSet, Statement
 from app.jobs import turns
-from app.jobs.model_name import MODEL_NAME
+from app.jobs.model_name import MODEL_NAME, MODEL_REFERENCE
 from app.jobs.outbox import TOLD
 
-_EVENT_DATA: Final = """jsonb_build_object(
+EVENT_DATA: Final = """jsonb_build_object(
         'status', j.status, 'progress', j.progress, 'done', j.done, 'total', j.total, 'step', j.step,
         'attempt', j.attempt)"""
 
-_END_DATA: Final = f"{_EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)"
+CREATED_DATA: Final = f"""{EVENT_DATA} || jsonb_build_object(
+        'kind', j.kind, 'queue', j.queue, 'priority', j.priority, 'model', {MODEL_REFERENCE},
+        'group_id', j.group_id)"""
 
-_RESULT: Final = """
+END_DATA: Final = f"{EVENT_DATA} || jsonb_build_object('result', j.result, 'error', j.error)"
+
+EVENT_OWNER: Final = "CASE WHEN j.parent_id IS NULL THEN j.owner_id END"
+"""The owner of the events of `j`. Those of a shard have none: they are in no log but its own."""
+
+STATUS_OF_ATTEMPT: Final = "CASE WHEN j.parent_id IS NULL THEN j.status ELSE 'pending' END"
+"""The status of the job after an attempt at `j`. The end of a shard is not that of the job it belongs to."""
+
+EXPIRY: Final = "CASE WHEN j.parent_id IS NULL THEN now() + make_interval(secs => j.retention_seconds) END"
+"""When the results of `j`, which ends, expire. Those of a shard expire with its parent, and have no time."""
+
+RESULT: Final = """
 SELECT j.id AS job_id, j.owner_id, j.queue, j.kind, j.status, j.worker_id, j.run_at <= now() AS is_due,
+    j.parent_id, j.shards,
     e.seq, e.type, e.at, e.data::text AS data
 FROM logged e JOIN changed j ON j.id = e.job_id
 ORDER BY e.job_id, e.seq"""
@@ -34,12 +48,12 @@ WITH changed AS (
         id, owner_id, kind, queue, priority, sort_key, run_at, params, metadata, max_attempts, total,
         soft_limit_seconds, time_limit_seconds, retention_seconds, idempotency_key, request_digest,
         group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, profile,
-        last_seq)
+        resubmitted_from, gpus, shards, max_failed_shards, last_seq)
     SELECT :id, :owner_id, :kind, :queue, :priority, due.at - :head_start::interval, due.at,
         :params, :metadata, :max_attempts, :total,
         :soft_limit_seconds, :time_limit_seconds, :retention_seconds, :idempotency_key, :request_digest,
         :group_id, :files, :dataset_id, :model_version_id, coalesce(octet_length(:rows::bytea), 0),
-        :upload_bytes, :trace_context, :profile, 1
+        :upload_bytes, :trace_context, :profile, :resubmitted_from, :gpus, :shards, :max_failed_shards, 1
     -- `greatest` ignores NULL. A start in the past does not jump the queue.
     FROM (SELECT greatest(:run_at, now() + :delay::interval, now()) AS at) due
     ON CONFLICT (owner_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
@@ -48,10 +62,10 @@ WITH changed AS (
     INSERT INTO job_payloads (job_id, rows) SELECT j.id, :rows FROM changed j WHERE :rows::bytea IS NOT NULL
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq, 'created', {_EVENT_DATA} FROM changed j
+    SELECT j.id, {EVENT_OWNER}, j.last_seq, 'created', {CREATED_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_RESULT}""")
+{RESULT}""")
 
 NEW_JOBS: Final = RowSet(
     "new",
@@ -80,6 +94,10 @@ NEW_JOBS: Final = RowSet(
     schedule_id="uuid",
     fire_at="timestamptz",
     profile="boolean",
+    resubmitted_from="uuid",
+    shards="int",
+    max_failed_shards="int",
+    gpus="smallint",
 )
 
 # Creates jobs with their payloads and their first events. None of them has an idempotency key.
@@ -91,23 +109,24 @@ WITH new AS (
         id, owner_id, kind, queue, priority, sort_key, run_at, params, metadata, max_attempts, total,
         soft_limit_seconds, time_limit_seconds, retention_seconds,
         group_id, files, dataset_id, model_version_id, stored_bytes, upload_bytes, trace_context, last_seq,
-        schedule_id, fire_at, profile)
+        schedule_id, fire_at, profile, resubmitted_from, gpus, shards, max_failed_shards)
     SELECT new.id, new.owner_id, new.kind, new.queue, new.priority, due.at - new.head_start, due.at,
         new.params::jsonb, new.metadata::jsonb, new.max_attempts, new.total,
         new.soft_limit_seconds, new.time_limit_seconds, new.retention_seconds,
         new.group_id, new.files::jsonb, new.dataset_id, new.model_version_id,
         coalesce(octet_length(new.rows), 0), new.upload_bytes, new.trace_context, 1,
-        new.schedule_id, new.fire_at, new.profile
+        new.schedule_id, new.fire_at, new.profile, new.resubmitted_from, new.gpus,
+        new.shards, new.max_failed_shards
     FROM new CROSS JOIN LATERAL (SELECT greatest(new.run_at, now() + new.delay, now()) AS at) due
     RETURNING j.*
 ), stored AS (
     INSERT INTO job_payloads (job_id, rows) SELECT id, rows FROM new WHERE rows IS NOT NULL
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq, 'created', {_EVENT_DATA} FROM changed j
+    SELECT j.id, {EVENT_OWNER}, j.last_seq, 'created', {CREATED_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_RESULT}""")
+{RESULT}""")
 
 
 def _claim(chosen: str) -> Statement:
@@ -121,10 +140,11 @@ WITH RECURSIVE {chosen}, changed AS (
     RETURNING j.*, next.place
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq, 'started', {_EVENT_DATA} FROM changed j
+    SELECT j.id, {EVENT_OWNER}, j.last_seq, 'started', {EVENT_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 ), {TOLD}
 SELECT j.id AS job_id, j.attempt, j.owner_id, j.kind, j.queue, j.status, j.worker_id, true AS is_due,
+    j.parent_id, j.shards, CASE WHEN j.parent_id IS NOT NULL THEN j.first_row END AS first_row,
     j.params::text AS params, p.rows, j.total, j.next_batch, j.done, j.errors, j.files, j.group_id,
     j.dataset_id, c.data AS checkpoint, c.file AS checkpoint_file, j.soft_limit_seconds,
     j.time_limit_seconds, j.failures, j.max_attempts, j.trace_context, j.profile,
@@ -209,7 +229,7 @@ WITH reports AS (
         error = CASE WHEN NOT r.is_final THEN j.error END,
         worker_id = CASE WHEN NOT r.is_final THEN j.worker_id END,
         finished_at = CASE WHEN r.is_final THEN now() END,
-        expires_at = CASE WHEN r.is_final THEN now() + make_interval(secs => j.retention_seconds) END
+        expires_at = CASE WHEN r.is_final THEN {EXPIRY} END
     FROM reports r
     WHERE j.id = r.job_id AND j.attempt = r.attempt AND j.status = 'running' AND j.next_batch = r.first_batch
     RETURNING j.*, r.is_final, r.checkpoint, r.checkpoint_file, r.first_batch,
@@ -233,23 +253,23 @@ WITH reports AS (
         owner_id, job_status, model, rows, cpu_seconds, memory_peak_bytes, profile_key)
     SELECT j.id, j.attempt, j.kind, j.queue, :worker_id, (SELECT name FROM workers WHERE id = :worker_id),
         j.run_at, j.attempt_started_at, j.status,
-        j.owner_id, j.status, {MODEL_NAME}, j.done - j.attempt_first_row,
+        j.owner_id, {STATUS_OF_ATTEMPT}, {MODEL_NAME}, j.done - j.attempt_first_row,
         j.cpu_seconds, j.memory_peak_bytes, j.profile_key
     FROM changed j WHERE j.is_final
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.seq_before + 1 + b.position, 'progress',
+    SELECT j.id, {EVENT_OWNER}, j.seq_before + 1 + b.position, 'progress',
         jsonb_build_object(
         'status', 'running', 'progress', job_progress(j.done_before + b.rows_through, j.total),
         'done', j.done_before + b.rows_through, 'total', j.total, 'step', b.step, 'attempt', j.attempt,
         'batch', j.first_batch + b.position) || b.data::jsonb
     FROM batches b JOIN changed j ON j.id = b.job_id
     UNION ALL
-    SELECT j.id, j.owner_id, j.last_seq, j.status, {_END_DATA}
+    SELECT j.id, {EVENT_OWNER}, j.last_seq, j.status, {END_DATA}
     FROM changed j WHERE j.is_final
     RETURNING job_id, seq, type, at, data
 ), {TOLD}
-{_RESULT}""")
+{RESULT}""")
 
 
 def _end_attempts(held: str) -> Statement:
@@ -276,8 +296,7 @@ WITH held AS ({held}), decided AS (
             THEN now() + make_interval(secs => d.delay_seconds) ELSE j.run_at END,
         error = coalesce(:error::jsonb || jsonb_build_object('attempt', j.attempt), j.error),
         finished_at = CASE WHEN d.next_status <> 'pending' THEN now() END,
-        expires_at = CASE WHEN d.next_status <> 'pending'
-            THEN now() + make_interval(secs => j.retention_seconds) END,
+        expires_at = CASE WHEN d.next_status <> 'pending' THEN {EXPIRY} END,
         last_seq = j.last_seq + 1
     FROM decided d WHERE j.id = d.id
     RETURNING j.*, d.worker_id AS left_worker_id, d.run_at AS was_due_at
@@ -288,17 +307,18 @@ WITH held AS ({held}), decided AS (
     SELECT j.id, j.attempt, j.kind, j.queue, j.left_worker_id,
         (SELECT name FROM workers WHERE id = j.left_worker_id), j.was_due_at, j.attempt_started_at,
         CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE :outcome END, :error, :traceback,
-        j.owner_id, j.status, {MODEL_NAME}, j.done - j.attempt_first_row,
+        j.owner_id, {STATUS_OF_ATTEMPT}, {MODEL_NAME}, j.done - j.attempt_first_row,
         :cpu_seconds, :memory_peak_bytes, :profile_key
     FROM changed j
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq, CASE j.status WHEN 'pending' THEN :pending_event ELSE j.status END,
-        {_END_DATA}
+    SELECT j.id, {EVENT_OWNER}, j.last_seq,
+        CASE j.status WHEN 'pending' THEN :pending_event ELSE j.status END,
+        {END_DATA}
     FROM changed j
     RETURNING job_id, seq, type, at, data
 ), {TOLD}
-{_RESULT}""")
+{RESULT}""")
 
 
 # Ends one attempt, if it is still the current one and runs.
@@ -306,11 +326,11 @@ END_ATTEMPT: Final = _end_attempts(
     "SELECT * FROM jobs WHERE id = :job_id AND attempt = :attempt AND status = 'running' FOR UPDATE"
 )
 
-# Ends the attempts of workers that were not seen for a lease.
+# Ends the attempts of workers that were not seen for a lease. A parent runs without a worker.
 RESCUE: Final = _end_attempts(
     """
     SELECT * FROM jobs j
-    WHERE j.status = 'running'
+    WHERE j.status = 'running' AND j.shards IS NULL
         AND now() > pg_postmaster_start_time() + :lease::interval
         AND NOT EXISTS (
             SELECT FROM workers w WHERE w.id = j.worker_id AND w.seen_at > now() - :lease::interval)
@@ -318,17 +338,21 @@ RESCUE: Final = _end_attempts(
     FOR UPDATE SKIP LOCKED"""
 )
 
+_ENDS_AT_ONCE: Final = "j.status = 'pending' AND j.shards IS NULL"
+
 # Cancels a pending job; of a running one, records that its cancellation is requested. No attempt records the
-# end of a job that was not running, so `job_ends` does.
+# end of a job that was not running, so `job_ends` does. A parent is only marked: its shards end before it
+# does. A shard ends with its parent.
 CANCEL: Final = Statement(f"""
 WITH changed AS (
     UPDATE jobs j SET
         cancel_requested_at = now(),
-        status = CASE j.status WHEN 'pending' THEN 'cancelled' ELSE j.status END,
-        finished_at = CASE j.status WHEN 'pending' THEN now() END,
-        expires_at = CASE j.status WHEN 'pending' THEN now() + make_interval(secs => j.retention_seconds) END,
+        status = CASE WHEN {_ENDS_AT_ONCE} THEN 'cancelled' ELSE j.status END,
+        finished_at = CASE WHEN {_ENDS_AT_ONCE} THEN now() END,
+        expires_at = CASE WHEN {_ENDS_AT_ONCE} THEN now() + make_interval(secs => j.retention_seconds) END,
         last_seq = j.last_seq + 1
     WHERE j.id = :job_id AND j.status IN ('pending', 'running') AND j.cancel_requested_at IS NULL
+        AND j.parent_id IS NULL
     RETURNING j.*
 ), ended AS (
     INSERT INTO job_ends (job_id, seq, owner_id, kind, queue, model, status)
@@ -336,19 +360,21 @@ WITH changed AS (
     FROM changed j WHERE j.status = 'cancelled'
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq,
-        CASE j.status WHEN 'running' THEN 'cancel_requested' ELSE 'cancelled' END, {_END_DATA}
+    SELECT j.id, {EVENT_OWNER}, j.last_seq,
+        CASE j.status WHEN 'cancelled' THEN 'cancelled' ELSE 'cancel_requested' END, {END_DATA}
     FROM changed j
     RETURNING job_id, seq, type, at, data
 ), {TOLD}
-{_RESULT}""")
+{RESULT}""")
 
-# Makes a failed or cancelled job pending again; `from_start` also deletes what it has computed.
+# Makes a failed or cancelled job pending again; `from_start` also deletes what it has computed. The shards of
+# a parent follow in the same transaction.
 RETRY: Final = Statement(f"""
 WITH changed AS (
     UPDATE jobs j SET
         status = 'pending', failures = 0, cancel_requested_at = NULL, finished_at = NULL, expires_at = NULL,
-        dismissed_at = NULL, result = NULL, run_at = now(), sort_key = now() - :head_start::interval,
+        dismissed_at = NULL, dismiss_reason = NULL, result = NULL, run_at = now(),
+        sort_key = now() - :head_start::interval,
         next_batch = CASE WHEN :from_start::boolean THEN 0 ELSE j.next_batch END,
         done = CASE WHEN :from_start THEN 0 ELSE j.done END,
         errors = CASE WHEN :from_start THEN 0 ELSE j.errors END,
@@ -359,6 +385,7 @@ WITH changed AS (
         checkpoint_bytes = CASE WHEN :from_start THEN 0 ELSE j.checkpoint_bytes END,
         last_seq = j.last_seq + 1
     WHERE j.id = :job_id AND j.status IN ('failed', 'cancelled') AND j.pruned_at IS NULL
+        AND j.parent_id IS NULL
     RETURNING j.*
 ), cleared_batches AS (
     DELETE FROM job_batches b USING changed j WHERE b.job_id = j.id AND :from_start
@@ -366,7 +393,7 @@ WITH changed AS (
     DELETE FROM job_checkpoints c USING changed j WHERE c.job_id = j.id AND :from_start
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
-    SELECT j.id, j.owner_id, j.last_seq, 'retried', {_EVENT_DATA} FROM changed j
+    SELECT j.id, {EVENT_OWNER}, j.last_seq, 'retried', {EVENT_DATA} FROM changed j
     RETURNING job_id, seq, type, at, data
 )
-{_RESULT}""")
+{RESULT}""")

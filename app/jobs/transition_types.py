@@ -11,6 +11,7 @@ import msgspec
 from app.core.files import StoredFile
 from app.core.rows import Row
 from app.jobs.events import Event
+from app.jobs.shards.plan import Divisible, ShardPlan
 from app.jobs.states import EventType, Outcome, Priority, Status
 
 
@@ -39,7 +40,8 @@ class NewJob(msgspec.Struct, frozen=True):
 
     `trace_context` is the `traceparent` of its submission, if that is traced; every attempt links to it.
     `fire_at` is the tick of the schedule `schedule_id` for which it is created. Attempts at a job that
-    `is_profiled` are sampled.
+    `is_profiled` are sampled. `resubmitted_from` is the earlier job in whose place it was submitted. One that
+    is `divisible` may be divided into `shards`. It needs a slot with `gpus` GPUs.
     """
 
     id: UUID
@@ -69,11 +71,23 @@ class NewJob(msgspec.Struct, frozen=True):
     schedule_id: UUID | None = None
     fire_at: datetime | None = None
     is_profiled: bool = False
+    resubmitted_from: UUID | None = None
+    gpus: int = 0
+    divisible: Divisible | None = None
+    shards: ShardPlan | None = None
+
+    @property
+    def jobs(self) -> int:
+        """How many jobs of the owner's quota it is: itself and its shards."""
+        return 1 if self.shards is None else 1 + self.shards.shards
 
 
 @dataclass(frozen=True)
 class ClaimedJob:
-    """A running job, with what its worker needs to run it. `params` and `rows` are JSON."""
+    """A running job, with what its worker needs to run it. `params` and `rows` are JSON.
+
+    A shard computes the `total` rows of its dataset from `first_row` on; that is None for any other job.
+    """
 
     id: UUID
     attempt: int
@@ -98,6 +112,7 @@ class ClaimedJob:
     dataset_id: UUID | None = None
     trace_context: str | None = None
     is_profiled: bool = False
+    first_row: int | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -126,6 +141,7 @@ class ClaimedJob:
             dataset_id=row["dataset_id"],
             trace_context=row["trace_context"],
             is_profiled=row["profile"],
+            first_row=row["first_row"],
         )
 
 
@@ -225,7 +241,10 @@ class AttemptEnd:
 
 @dataclass(frozen=True)
 class TransitionResult:
-    """One job after a transition, with the events that the transition wrote."""
+    """One job after a transition, with the events that the transition wrote.
+
+    A shard has a `parent_id`, and a parent has `shards`.
+    """
 
     job_id: UUID
     owner_id: UUID
@@ -235,6 +254,8 @@ class TransitionResult:
     worker_id: UUID | None
     is_due: bool
     events: tuple[Event, ...]
+    parent_id: UUID | None = None
+    shards: int | None = None
 
     @classmethod
     def from_rows(cls, rows: Iterable[Row]) -> list[Self]:
@@ -255,6 +276,8 @@ class TransitionResult:
                 worker_id=row["worker_id"],
                 is_due=row["is_due"],
                 events=tuple(events[job_id]),
+                parent_id=row["parent_id"],
+                shards=row["shards"],
             )
             for job_id, row in last_rows.items()
         ]

@@ -1,4 +1,4 @@
-"""The only module that changes the state of a job.
+"""The only module that changes the state of a job; for shards and their parents, with `shards.transitions`.
 
 Each function runs one statement of `transition_statements`, and so one transaction: the guarded change of the
 `jobs` row, what it stores, and the event that describes it. Nothing is ever done twice, for three reasons:
@@ -27,6 +27,7 @@ from app.core.config import ClaimOrder
 from app.core.files import StoredFile
 from app.core.rows import Row
 from app.jobs import transition_statements as statements
+from app.jobs.shards import transitions as shards
 from app.jobs.states import EventType, Outcome
 from app.jobs.transition_types import (
     NOT_MEASURED,
@@ -41,10 +42,20 @@ from app.jobs.unit_of_work import UnitOfWork
 
 
 async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
-    """Store a new job with its payload and its first event. It must not be of a schedule.
+    """Store a new job with its payload, its first event and its shards. It must not be of a schedule.
 
     Return None if the owner's idempotency key is taken; `queries.job_by_key` finds the job that has it.
     """
+    if job.shards is None:
+        return await _create(unit, job)
+    async with unit.transaction():
+        created = await _create(unit, job)
+        if created is not None:
+            await shards.create_shards(unit, job.id, job.shards)
+        return created
+
+
+async def _create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
     rows = await statements.CREATE.fetch(
         unit.connection,
         id=job.id,
@@ -72,12 +83,27 @@ async def create(unit: UnitOfWork, job: NewJob) -> TransitionResult | None:
         upload_bytes=job.upload_bytes,
         trace_context=job.trace_context,
         profile=job.is_profiled,
+        resubmitted_from=job.resubmitted_from,
+        shards=None if job.shards is None else job.shards.shards,
+        max_failed_shards=None if job.shards is None else job.shards.max_failed,
+        gpus=job.gpus,
     )
     return _only(_record(unit, rows))
 
 
 async def create_all(unit: UnitOfWork, jobs: Sequence[NewJob]) -> list[TransitionResult]:
-    """Store new jobs without idempotency keys, with their payloads and their first events."""
+    """Store new jobs without idempotency keys, with their payloads, their first events and their shards."""
+    if all(job.shards is None for job in jobs):
+        return await _create_all(unit, jobs)
+    async with unit.transaction():
+        created = await _create_all(unit, jobs)
+        for job in jobs:
+            if job.shards is not None:
+                await shards.create_shards(unit, job.id, job.shards)
+        return created
+
+
+async def _create_all(unit: UnitOfWork, jobs: Sequence[NewJob]) -> list[TransitionResult]:
     rows = await statements.CREATE_ALL.fetch(
         unit.connection, **statements.NEW_JOBS.parameters([_new_job_row(job) for job in jobs])
     )
@@ -93,6 +119,7 @@ async def claim(
     limit: int,
     max_running: int | None = None,
     order: ClaimOrder = ClaimOrder.TURNS,
+    slot_gpus: int = 0,
 ) -> list[ClaimedJob]:
     """Claim due jobs of a queue for a worker, at most `limit`, the first to claim first.
 
@@ -100,12 +127,17 @@ async def claim(
     have locked the candidates or too many owners wait, the rest is claimed in order of the sort keys. With
     `ClaimOrder.PRIORITY`, all are.
 
-    Only jobs of these kinds are claimed. Jobs that another worker is claiming at this moment are skipped, not
-    waited for. With `max_running`, jobs of owners who have that many running jobs, or as many
-    as are set for the owner, are skipped too, and one job at most is claimed; 0 limits only owners for whom
-    a number is set.
+    Only jobs of these kinds are claimed, which need at most `slot_gpus` GPUs. Jobs that another worker is
+    claiming at this moment are skipped, not waited for. With `max_running`, jobs of owners who have that many
+    running jobs, or as many as are set for the owner, are skipped too, and one job at most is claimed; 0
+    limits only owners for whom a number is set. Without it, nothing is claimed while a number is set.
     """
-    parameters: dict[str, Any] = {"queue": queue, "kinds": list(kinds), "worker_id": worker_id}
+    parameters: dict[str, Any] = {
+        "queue": queue,
+        "kinds": list(kinds),
+        "worker_id": worker_id,
+        "slot_gpus": slot_gpus,
+    }
     in_turn, in_order = statements.CLAIM_IN_TURN, statements.CLAIM_IN_ORDER
     if max_running is not None:
         in_turn, in_order = statements.CLAIM_IN_TURN_WITH_LIMIT, statements.CLAIM_IN_ORDER_WITH_LIMIT
@@ -217,9 +249,9 @@ async def rescue(
 
 
 async def cancel(unit: UnitOfWork, *, job_id: UUID) -> TransitionResult | None:
-    """Cancel a pending job, or request the cancellation of a running one.
+    """Cancel a pending job, or request the cancellation of a running one, and of one that has shards.
 
-    Return None if the job has ended or its cancellation was requested before.
+    Return None if the job has ended or its cancellation was requested before, and for a shard.
     """
     return _only(_record(unit, await statements.CANCEL.fetch(unit.connection, job_id=job_id)))
 
@@ -229,13 +261,17 @@ async def retry(
 ) -> TransitionResult | None:
     """Make a failed or cancelled job pending again, due now, with all its attempts.
 
-    It resumes after its last commit; `from_start` deletes what it has computed. Return None if the job is in
-    another state, or its rows were pruned.
+    It resumes after its last commit; `from_start` deletes what it has computed. Shards follow their parent.
+    Return None if the job is in another state, if its rows were pruned, and for a shard.
     """
-    rows = await statements.RETRY.fetch(
-        unit.connection, job_id=job_id, from_start=from_start, head_start=head_start
-    )
-    return _only(_record(unit, rows))
+    async with unit.transaction():
+        rows = await statements.RETRY.fetch(
+            unit.connection, job_id=job_id, from_start=from_start, head_start=head_start
+        )
+        retried = _only(_record(unit, rows))
+        if retried is not None and retried.shards is not None:
+            await shards.reopen(unit, job_id, from_start=from_start)
+    return retried
 
 
 async def _end_attempt(
@@ -284,6 +320,10 @@ def _new_job_row(job: NewJob) -> dict[str, Any]:
         "schedule_id": job.schedule_id,
         "fire_at": job.fire_at,
         "profile": job.is_profiled,
+        "resubmitted_from": job.resubmitted_from,
+        "shards": None if job.shards is None else job.shards.shards,
+        "max_failed_shards": None if job.shards is None else job.shards.max_failed,
+        "gpus": job.gpus,
     }
 
 

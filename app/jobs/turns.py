@@ -22,11 +22,26 @@ MAX_AT_ONCE: Final = 8
 RUNNING_LIMIT: Final = "nullif(coalesce(q.max_running_jobs, :max_running::int), 0)"
 """How many jobs an owner may run, with `user_quotas` as `q`; NULL if there is no limit."""
 
-DUE: Final = "j.queue = :queue AND j.status = 'pending' AND j.sort_key <= now() AND j.run_at <= now()"
-"""A job is due. It is never due before its sort key, which bounds the walk past the delayed jobs."""
+DUE: Final = (
+    "j.queue = :queue AND j.status = 'pending' AND j.sort_key <= now() AND j.run_at <= now()"
+    " AND j.shards IS NULL"
+)
+"""A job is due. It is never due before its sort key, which bounds the walk past the delayed jobs.
 
-CLAIMABLE: Final = f"{DUE} AND j.kind = ANY (:kinds::text[])"
-"""A job is due, and the worker knows its kind."""
+A parent is never due: its shards are.
+"""
+
+RUNNING: Final = "j.status = 'running' AND j.shards IS NULL"
+"""A job takes a slot. A parent takes none: its shards do."""
+
+CLAIMABLE: Final = f"{DUE} AND j.kind = ANY (:kinds::text[]) AND j.gpus <= :slot_gpus::smallint"
+"""A job is due, the worker knows its kind, and its slots have the GPUs."""
+
+OPEN: Final = "NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = :queue)"
+"""The queue is not paused. It refers to no job: Postgres asks once, before it looks for any."""
+
+UNLIMITED: Final = "NOT EXISTS (SELECT FROM user_quotas WHERE max_running_jobs IS NOT NULL)"
+"""The number of running jobs is set for no user. Postgres asks once, too, in an index that is small."""
 
 
 def turns(ready: str, *, is_limited: bool) -> str:
@@ -59,7 +74,7 @@ waiting (owner_id, number) AS (
         ORDER BY j.sort_key, j.id LIMIT 1
     ) head
     CROSS JOIN LATERAL (
-        SELECT count(*) AS jobs FROM jobs j WHERE j.owner_id = w.owner_id AND j.status = 'running'
+        SELECT count(*) AS jobs FROM jobs j WHERE j.owner_id = w.owner_id AND {RUNNING}
     ) held
     LEFT JOIN LATERAL (
         SELECT j.attempt_started_at FROM jobs j
@@ -80,7 +95,8 @@ def next_in_turn(*, is_limited: bool) -> str:
     each claim, which takes longer than the claim itself.
     """
     return f"""{turns(CLAIMABLE, is_limited=is_limited)}, chosen AS MATERIALIZED (
-    SELECT * FROM turns WHERE NOT is_at_limit ORDER BY turn, head_id LIMIT {CANDIDATES}
+    SELECT * FROM turns WHERE NOT is_at_limit AND {OPEN} {"" if is_limited else f"AND {UNLIMITED}"}
+    ORDER BY turn, head_id LIMIT {CANDIDATES}
 ), candidates AS MATERIALIZED (
     SELECT job.id, row_number() OVER (ORDER BY job.turn, t.share, t.turn, t.head_id) AS place
     FROM chosen t CROSS JOIN LATERAL (
@@ -106,12 +122,12 @@ def next_in_order(*, is_limited: bool) -> str:
     at_limit = f"""
 at_limit AS (
     SELECT j.owner_id FROM jobs j LEFT JOIN user_quotas q ON q.user_id = j.owner_id
-    WHERE j.status = 'running' GROUP BY j.owner_id, q.max_running_jobs
+    WHERE {RUNNING} GROUP BY j.owner_id, q.max_running_jobs
     HAVING count(*) >= {RUNNING_LIMIT}
 ), """  # noqa: S608  # put together from constants
-    others = "AND NOT j.owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"
+    others = "NOT j.owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"
     return f"""{at_limit if is_limited else ""}next AS (
-    SELECT j.id, 0 AS place FROM jobs j WHERE {CLAIMABLE} {others if is_limited else ""}
+    SELECT j.id, 0 AS place FROM jobs j WHERE {OPEN} AND {CLAIMABLE} AND {others if is_limited else UNLIMITED}
     ORDER BY j.sort_key, j.id LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )"""  # noqa: S608  # put together from constants

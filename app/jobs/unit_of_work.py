@@ -82,3 +82,4 @@ async def unit_of_work(
     if failpoint is not None and unit.results:
         failpoints.reach(f"{failpoint}:after")
     unit.publish(hints)
+    await hints.let_wakes_leave()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from app.jobs.queries import COUNT_LIMIT
 from app.jobs.results import ResultBatch
 from app.jobs.schemas import (
     AttemptView,
+    DatasetName,
+    Dismissal,
     JobCounts,
     JobCreated,
     JobLinks,
@@ -65,6 +68,11 @@ def job(job: Job) -> JobView:
     return {**job_row(job), "result": _result(job), "metadata": job.metadata, "links": _links(job.id)}
 
 
+def dismissal(job: Job) -> Dismissal | None:
+    """Return when and why a job was dismissed; None if it was not."""
+    return None if job.dismissed_at is None else Dismissal(at=job.dismissed_at, reason=job.dismiss_reason)
+
+
 def job_row(job: Job) -> JobRow:
     """Return a job without what may be large."""
     return JobRow(
@@ -73,12 +81,18 @@ def job_row(job: Job) -> JobRow:
         job_type=job.kind,
         status=job.status,
         user_id=job.owner_id,
+        owner=job.owner,
         queue=job.queue,
         priority=job.priority,
         model=_model(job.params.get("model")),
         dataset_id=job.dataset_id,
+        dataset=_dataset(job),
+        worker=job.worker,
         attempt=job.attempt,
         max_attempts=job.max_attempts,
+        failures=job.failures,
+        attempt_started_at=job.attempt_started_at,
+        attempt_first_row=job.attempt_first_row,
         progress=job.progress,
         done=job.done,
         total=job.total,
@@ -90,11 +104,16 @@ def job_row(job: Job) -> JobRow:
         run_at=job.run_at,
         expires_at=job.expires_at,
         cancel_requested=job.cancel_requested_at is not None,
+        cancel_requested_at=job.cancel_requested_at,
         error=job.error,
         errors=job.errors,
         group_id=job.group_id,
         schedule_id=job.schedule_id,
         fire_at=job.fire_at,
+        resubmitted_from=job.resubmitted_from,
+        gpus=job.gpus,
+        shards=job.shards,
+        parent_id=job.parent_id,
     )
 
 
@@ -136,6 +155,8 @@ def attempt(attempt: Attempt, *, with_traceback: bool) -> AttemptView:
         memory_peak_bytes=attempt.memory_peak_bytes,
         has_profile=attempt.profile_key is not None,
     )
+    if attempt.shard is not None:
+        view["shard"] = attempt.shard
     if with_traceback:
         view["traceback"] = attempt.traceback
     return view
@@ -164,23 +185,32 @@ def _model(model: Any) -> str | None:
             return None
 
 
+def _dataset(job: Job) -> DatasetName | None:
+    if job.dataset_id is None or job.dataset_name is None:
+        return None
+    return DatasetName(dataset_id=job.dataset_id, name=job.dataset_name)
+
+
 def _links(job_id: UUID) -> JobLinks:
     here = link(f"/jobs/{job_id}")
     return JobLinks(self=here, stream=f"{here}/stream", results=f"{here}/results", events=f"{here}/events")
 
 
 def _result(job: Job) -> dict[str, Any] | None:
-    """Return the handler's result with duration and rate, and with the predictions if there are few."""
+    """Return the handler's result, and the predictions if there are few.
+
+    The duration and the rate are those of the attempt that completed the job: between attempts it waited.
+    """
     if job.result is None:
         return None
     seconds = 0.0
-    if job.started_at is not None and job.finished_at is not None:
-        seconds = (job.finished_at - job.started_at).total_seconds()
+    if job.attempt_started_at is not None and job.finished_at is not None:
+        seconds = (job.finished_at - job.attempt_started_at).total_seconds()
     result = {
         **job.result,
         "results_url": link(f"/jobs/{job.id}/results"),
         "seconds": round(seconds, 6),
-        "rows_per_second": round(job.done / seconds, 1) if seconds > 0 else None,
+        "rows_per_second": round((job.done - job.attempt_first_row) / seconds, 1) if seconds > 0 else None,
     }
     outputs = [output for output in job.outputs or () if output is not None]
     if job.outputs and len(outputs) == len(job.outputs):
@@ -196,12 +226,25 @@ def _prediction(line: bytes) -> bytes:
     return encode(msgspec.json.decode(line).get("prediction"))
 
 
+def numbered_lines(batch: ResultBatch) -> bytes:
+    """Return the rows of a batch as lines of JSON, without their input. Faster than `result_rows`."""
+    if not batch.output or b"\r" in batch.output:
+        return b"".join(row + b"\n" for row in result_rows(batch))
+    # As if each byte were a character (Latin-1): texts are formatted faster than bytes.
+    rows = batch.output.removesuffix(b"\n").decode("latin-1").split("\n")
+    numbers = map(str, batch.chosen or count(batch.first_row))
+    lines = [
+        f'{{"index":{number},"input_index":{number},{row[1:]}\n'
+        for number, row in zip(numbers, rows, strict=False)
+    ]
+    return "".join(lines).encode("latin-1")
+
+
 def result_rows(batch: ResultBatch) -> Iterator[bytes]:
     """Yield the rows of a batch, each as a JSON object, with their input if the batch has it."""
     if batch.inputs is not None:
-        rows = zip(batch.lines, batch.inputs, strict=True)
-        for row, (line, given) in enumerate(rows, start=batch.first_row):
+        for row, line, given in zip(batch.numbers, batch.lines, batch.inputs, strict=True):
             yield b'{"index":%d,"input_index":%d,"input":%s,%s' % (row, row, encode(given), line[1:])
         return
-    for row, line in enumerate(batch.lines, start=batch.first_row):
+    for row, line in zip(batch.numbers, batch.lines, strict=True):
         yield b'{"index":%d,"input_index":%d,%s' % (row, row, line[1:])

@@ -17,6 +17,7 @@ from app.jobs.schemas import Explanation
 from app.jobs.states import Priority
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
+from app.jobs.workers.states import EngineState
 from tests.support import jobs, rows
 from tests.support.accounts import Account
 from tests.support.waiting import until
@@ -129,6 +130,40 @@ async def test_a_kind_that_no_worker_of_the_queue_knows_is_said(
     assert (explained["code"], explained["facts"]) == ("no_worker_knows_kind", {"workers": 1})
     assert "'train_model'" in explained["sentence"]
     assert explained["estimated_start_at"] is None
+
+
+async def engines_say(store: Database, *states: EngineState) -> None:
+    """Register a worker for each of these states of its engine."""
+    async with store.connection() as connection:
+        for state in states:
+            identity = WorkerIdentity(ids.new_id(), state, "here", 1, ("default",), (jobs.KIND,), 2)
+            await workers.renew(connection, identity, engine_state=state)
+
+
+async def test_a_job_whose_only_worker_waits_for_a_node_says_so(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    job_id = await jobs.create(store, alice.id)
+    later = await jobs.create(store, alice.id)
+    await engines_say(store, EngineState.WAITING, EngineState.UNAVAILABLE)
+
+    explained = await explain(client, alice, job_id)
+    assert (explained["code"], explained["estimated_start_at"]) == ("waiting_for_node", None)
+    assert (await explain(client, alice, later))["code"] == "waiting_its_turn"
+    await engines_say(store, EngineState.READY)
+    assert (await explain(client, alice, job_id))["code"] == "next"
+
+
+async def test_a_job_whose_workers_cannot_start_processes_says_so(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    await jobs.create(store, alice.id)
+    job_id = await jobs.create(store, alice.id)
+    await engines_say(store, EngineState.UNAVAILABLE)
+
+    explained = await explain(client, alice, job_id)
+    assert (explained["code"], explained["estimated_start_at"]) == ("engine_unavailable", None)
+    assert explained["facts"] == {"workers": 1}
 
 
 # Waiting: for others
@@ -325,6 +360,26 @@ async def test_a_delayed_job_waits_for_its_time(
     assert datetime.fromisoformat(explained["facts"]["run_at"]) == due_at
     assert 0 < explained["facts"]["seconds"] <= 3600
     assert set(explained["facts"]) == {"run_at", "seconds"}
+
+
+async def test_a_job_of_the_last_day_of_time_has_no_estimated_start(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    """A client says "never" with it. Those ahead of the job would take longer than there are dates."""
+    worker = await jobs.worker(store)
+    await jobs.create(store, alice.id)
+    await jobs.complete(store, await jobs.claim(store, worker))
+    await rows.execute(store, "UPDATE job_attempts SET started_at = ended_at - interval '1 minute'")
+    await jobs.create(store, alice.id)
+    body = {"texts": ["a text"], "run_at": "9999-12-31T23:59:59Z"}
+    created = await client.post("/jobs/batch-predict", json=body, headers=alice.headers)
+
+    explained = await explain(client, alice, UUID(created.json()["job_id"]))
+    foreseen = await client.post("/jobs/batch-predict?dry_run=true", json=body, headers=alice.headers)
+
+    assert (explained["code"], explained["estimated_start_at"]) == ("delayed", None)
+    assert foreseen.status_code == 200
+    assert foreseen.json()["estimated_start_at"] is None
 
 
 async def test_a_job_between_two_attempts_says_what_went_wrong_and_when_it_goes_on(

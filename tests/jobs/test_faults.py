@@ -11,6 +11,7 @@ import app.quotas.errors  # noqa: F401  # imported for their classes
 from app.core.errors import AppError
 from app.jobs import faults
 from app.jobs.faults import Fault, fault_of
+from app.jobs.shards import decisions
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,7 +101,8 @@ def codes_of_attempts() -> set[str]:
     }
     completions = [*(ROOT / "app/jobs").rglob("completion.py"), *(ROOT / name for name in IN_COMPLETIONS)]
     by_name = {error.__name__: error.code for error in app_errors()}
-    return found | {by_name[name] for path in completions for name in raised_in(path)}
+    of_parents = {decisions.SHARDS_FAILED, decisions.TOO_MANY_ROW_ERRORS}
+    return found | of_parents | {by_name[name] for path in completions for name in raised_in(path)}
 
 
 def test_each_code_in_the_source_has_a_fault_and_no_other_is_listed() -> None:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from app.core import ids
 from app.core.database import Database
-from app.jobs.schemas import CancelAnswer, EventPage, JobCreated, JobPage, JobView, ResultPage
+from app.jobs.schemas import CancelAnswer, EventPage, JobCreated, JobDetails, JobPage, ResultPage
 from app.jobs.times import JobTimes
 from tests.support import invariants, jobs, rows
 from tests.support.accounts import Account
@@ -37,6 +37,55 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     problem: dict[str, Any] = answer.json()
     assert (problem["status"], problem["code"]) == (status, code)
     return problem
+
+
+async def test_a_job_says_where_it_runs_what_it_reads_and_how_often_it_failed(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    uploaded = await client.post(
+        "/datasets?name=texts.csv",
+        content=b"text\n" + b"fine\n" * 25,
+        headers={**alice.headers, "Content-Type": "text/csv"},
+    )
+    dataset_id = uploaded.json()["dataset_id"]
+    created = await client.post(
+        CREATE, json={"dataset_id": dataset_id, "batch_size": 10}, headers=alice.headers
+    )
+    await jobs.fail(store, await jobs.claim(store))
+    worker_id = await jobs.worker(store)
+    job = await jobs.claim(store, worker_id)
+    await jobs.commit(store, job)
+
+    details = (await client.get(created.json()["poll_url"], headers=alice.headers)).json()
+    for url in ("/jobs", "/jobs?view=row", "/active-tasks"):
+        page = (await client.get(url, headers=alice.headers)).json()
+        [listed] = page.get("items") or page["active_tasks"]
+        assert {name: details[name] for name in listed if name != "estimated_completion"} == {
+            name: listed[name] for name in listed if name != "estimated_completion"
+        }
+
+    row = await rows.job(store, job.id)
+    assert (details["worker"], details["attempt"], details["failures"]) == (f"test-{worker_id.hex}", 2, 1)
+    assert datetime.fromisoformat(details["attempt_started_at"]) == row["attempt_started_at"]
+    assert (details["attempt_first_row"], details["cancel_requested_at"]) == (0, None)
+    assert details["dataset"] == {"dataset_id": dataset_id, "name": "texts.csv"}
+    assert details["params"]["batch_size"] == 10
+
+
+async def test_the_first_event_says_what_was_created(client: httpx.AsyncClient, alice: Account) -> None:
+    body = {"jobs": [{"kind": "batch_predict", "texts": ["fine"], "priority": "high"}]}
+    group = (await client.post("/jobs/bulk", json=body, headers=alice.headers)).json()
+    single = await client.post(CREATE, json={"texts": ["fine"], "queue": "mine"}, headers=alice.headers)
+
+    found = []
+    for job_id in (*group["job_ids"], single.json()["job_id"]):
+        page = (await client.get(f"/jobs/{job_id}/events", headers=alice.headers)).json()
+        found.append([page["items"][0][name] for name in ("kind", "queue", "priority", "model", "group_id")])
+
+    assert found == [
+        ["batch_predict", "default", "high", "sentiment@1", group["group_id"]],
+        ["batch_predict", "mine", "normal", "sentiment@1", None],
+    ]
 
 
 # Creating
@@ -103,7 +152,7 @@ async def test_what_is_asked_for_is_what_the_job_says(client: httpx.AsyncClient,
         None,
         None,
     )
-    assert job["user_id"] == str(alice.id)
+    assert (job["user_id"], job["owner"]) == (str(alice.id), "alice")
     assert job["job_type"] == job["kind"] == "batch_predict"
 
 
@@ -556,6 +605,26 @@ async def test_a_completed_job_has_its_predictions_in_input_order(
     assert view["completed_at"] >= view["started_at"] >= view["created_at"]
 
 
+async def test_the_rate_of_a_job_is_that_of_the_attempt_that_completed_it(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    job = await jobs.running(store, alice.id, rows=25)
+    await jobs.commit(store, job)
+    await jobs.fail(store, job)
+    await rows.execute(
+        store, "UPDATE jobs SET created_at = now() - interval '1 d', started_at = now() - interval '1 d'"
+    )
+    again = await jobs.claim(store)
+    await rows.execute(store, "UPDATE jobs SET attempt_started_at = now() - interval '100 s'")
+    await jobs.complete(store, again)
+
+    view = (await client.get(f"/jobs/{job.id}", headers=alice.headers)).json()
+
+    assert (view["attempt"], view["done"]) == (2, 25)
+    assert 100 <= view["result"]["seconds"] < 3600
+    assert view["result"]["rows_per_second"] == round(15 / view["result"]["seconds"], 1)
+
+
 async def test_a_failed_job_says_why(client: httpx.AsyncClient, alice: Account, store: Database) -> None:
     job = await jobs.running(store, alice.id)
     await jobs.fail(store, job, is_retryable=False)
@@ -893,17 +962,17 @@ async def test_answers_are_what_the_document_says(
     created = await client.post(CREATE, json=["x"] * 25, headers=alice.headers)
     path = created.json()["poll_url"]
     assert_matches(JobCreated, created.json())
-    assert_matches(JobView, (await client.get(path, headers=alice.headers)).json())
+    assert_matches(JobDetails, (await client.get(path, headers=alice.headers)).json())
     job = await jobs.claim(store)
     await jobs.commit(store, job)
-    assert_matches(JobView, (await client.get(path, headers=alice.headers)).json())
+    assert_matches(JobDetails, (await client.get(path, headers=alice.headers)).json())
     assert_matches(JobPage, (await client.get("/jobs?limit=1", headers=alice.headers)).json())
     assert_matches(ResultPage, (await client.get(f"{path}/results?limit=3", headers=alice.headers)).json())
     await jobs.fail(store, job)
     await jobs.complete(store, await jobs.claim(store))
     for _ in range(2):
         await jobs.create(store, alice.id)
-    assert_matches(JobView, (await client.get(path, headers=alice.headers)).json())
+    assert_matches(JobDetails, (await client.get(path, headers=alice.headers)).json())
     assert_matches(JobPage, (await client.get("/jobs?limit=2", headers=alice.headers)).json())
     assert_matches(ResultPage, (await client.get(f"{path}/results", headers=alice.headers)).json())
     TypeAdapter(EventPage).validate_json((await client.get(f"{path}/events", headers=alice.headers)).content)

@@ -1,6 +1,7 @@
 """How much a user may ask for of one job, and how many run at a time."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import pytest
 
 from app.audit.values import COMMAND_LINE
 from app.auth.roles import Role
-from app.core.config import Settings
+from app.core.config import ClaimOrder, Settings
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import explanations, transitions
@@ -135,6 +136,28 @@ async def test_the_number_of_running_jobs_that_is_set_for_a_user_applies_to_that
     assert await claim(1, 4) == of_alice[1:]
 
 
+@pytest.mark.parametrize("order", ClaimOrder)
+async def test_a_number_that_is_set_applies_to_the_next_claim_of_a_worker_that_knew_of_none(
+    store: Database, resources: Resources, alice: Account, mallory: Account, order: ClaimOrder
+) -> None:
+    worker_id = await jobs.worker(store, slots=4)
+    of_alice = [await jobs.create(store, alice.id) for _ in range(3)]
+    claimer = Claimer(store, resources.hints, worker_id, (jobs.KIND,), order=order)
+
+    async def claim() -> UUID | None:
+        claimed = await claimer.claim("default")
+        return None if claimed is None else claimed.id
+
+    assert await claim() == of_alice[0]
+    await set_running(store, alice.id, 1)
+    assert await claim() is None
+    of_mallory = await jobs.create(store, mallory.id)
+    assert await claim() == of_mallory
+    await set_running(store, alice.id, 2)
+    assert await claim() == of_alice[1]
+    assert await claim() is None
+
+
 async def set_running(store: Database, user_id: UUID, count: int | None) -> None:
     async with store.transaction() as connection:
         await commands.set_quotas(connection, user_id, OwnQuotas(max_running_jobs=count), by=COMMAND_LINE)
@@ -146,9 +169,8 @@ async def test_a_job_that_waits_for_the_jobs_of_its_owner_says_so(store: Databas
 
     async def code(max_running: int) -> str:
         async with store.connection() as connection:
-            explained = await explanations.explain(
-                connection, waiting, lease_seconds=6.0, is_redis_up=True, max_running=max_running
-            )
+            conditions = replace(jobs.CONDITIONS, max_running=max_running)
+            explained = await explanations.explain(connection, waiting, conditions)
         return explained["code"]
 
     assert await code(1) == "owner_limit"

@@ -8,7 +8,7 @@ import pytest
 
 from app.core import paging
 from app.core.database import Database
-from app.jobs import queries, results
+from app.jobs import queries, results, snapshots
 from app.jobs.transition_types import Batch, Report
 from tests.support import jobs, rows
 from tests.support.accounts import Account
@@ -77,7 +77,11 @@ async def test_a_job_carries_its_predictions_only_if_they_are_small(
 async def test_a_large_batch_is_read_in_pieces_of_whole_lines(store: Database, alice: Account) -> None:
     job = await large_job(store, alice.id)
 
-    pieces = [piece async for piece in results.read(store, None, job.id)]  # type: ignore[arg-type]  # no part files
+    async with store.connection() as connection:
+        found = await queries.job(connection, job.id)
+        assert found is not None
+        snapshot = await snapshots.take(connection, found)
+    pieces = [piece async for piece in results.read(store, None, snapshot)]  # type: ignore[arg-type]  # no part files
 
     assert len(pieces) > 5
     assert all(len(piece.output) <= queries.MAX_BATCH_BYTES + len(TEXT) + 100 for piece in pieces)

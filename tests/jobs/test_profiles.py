@@ -12,7 +12,8 @@ from app.core.database import Database
 from app.core.storage import Storage
 from app.jobs.profiles.profile import BadProfile, Frame, Profile, Stack
 from app.jobs.transition_types import Measurements
-from tests.support import jobs, rows
+from tests.jobs.test_http import assert_problem
+from tests.support import jobs, rows, sharding
 from tests.support.accounts import Account
 from worker.files import profile_key
 
@@ -267,3 +268,23 @@ def test_a_profile_is_read_as_it_was_written() -> None:
     assert Profile.decode(PROFILE.encode()) == PROFILE
     with pytest.raises(BadProfile):
         Profile.decode(PROFILE.encode()[:-1])
+
+
+async def test_a_job_with_shards_has_the_profiles_of_its_shards(
+    client: httpx.AsyncClient, alice: Account, store: Database, storage: Storage
+) -> None:
+    job_id = await sharding.create(store, alice.id)
+    worker_id = await jobs.worker(store, slots=3)
+    for number, shard in enumerate((await sharding.claim(store, job_id, worker_id))[:2]):
+        key = profile_key(shard.id, shard.attempt)
+        await storage.put(key, PROFILE.encode())
+        measurements = Measurements(1.0 + number, MEBIBYTE, key)
+        report = jobs.report(shard, count=2, is_final=True, measurements=measurements)
+        await jobs.advance(store, report, worker_id=worker_id)
+
+    last = (await get(client, job_id, alice)).json()
+    first = (await get(client, job_id, alice, shard=0)).json()
+
+    assert (last["shard"], last["attempt"], last["cpu_seconds"]) == (1, 1, 2.0)
+    assert (first["shard"], first["cpu_seconds"]) == (0, 1.0)
+    assert_problem(await get(client, job_id, alice, shard=2), 404, "profile_not_found")

@@ -281,6 +281,24 @@ async def test_far_below_the_limit_nobody_waits_for_a_lock_once_the_jobs_were_co
     assert [answer.status_code for answer in answers] == [202] * 8
 
 
+@pytest.mark.parametrize("limit", [FAR_ABOVE])
+async def test_one_request_counts_again_before_the_count_is_old_and_the_others_go_on(
+    app: FastAPI, client: httpx.AsyncClient, alice: Account, store: Database, limit: int
+) -> None:
+    now = 0.0
+    replace_state(app, quota=Quota(store, limit, count_lifetime_seconds=10.0, clock=lambda: now))
+    await create(client, alice)
+    now = 6.0
+
+    async with asyncio.TaskGroup() as group, locked(store, alice):
+        counting = group.create_task(create(client, alice))
+        await until(lambda: waits_for_the_lock(store))
+        answers = await asyncio.gather(*(create(client, alice) for _ in range(8)))
+
+    assert [answer.status_code for answer in answers] == [202] * 8
+    assert counting.result().status_code == 202
+
+
 @pytest.mark.usefixtures("remembered")
 @pytest.mark.parametrize("limit", [FAR_ABOVE])
 async def test_one_users_count_says_nothing_of_anothers(

@@ -203,6 +203,17 @@ def test_the_best_is_first_and_what_has_no_value_comes_last(
     assert [trial["rank"] for trial in found["leaderboard"]] == [1, 2, 3, None]
 
 
+def test_of_equal_trials_the_one_with_the_alias_is_first() -> None:
+    trials = [
+        TrialJob(UUID(int=number), Status.COMPLETED, 100.0, "ridge", {}, {"r2": 1.0}, f"m@{number}", None)
+        for number in range(3)
+    ]
+
+    found = leaderboard.rank_trials({"metric": "r2", "best_job_id": str(UUID(int=1))}, trials)
+
+    assert [trial["model"] for trial in found["leaderboard"]] == ["m@1", "m@0", "m@2"]
+
+
 # Over HTTP
 
 
@@ -269,3 +280,163 @@ async def test_a_search_is_no_part_of_a_bulk(client: httpx.AsyncClient, alice: A
     answer = await client.post("/jobs/bulk", json={"jobs": jobs}, headers=alice.headers)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "search_in_bulk")
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    "more", [{"search": {"params": {"alpha": [0.1, 1]}}}, {"folds": 3}], ids=["search", "folds"]
+)
+async def test_an_error_names_the_field_of_the_request_as_for_one_training(
+    client: httpx.AsyncClient, alice: Account, more: dict[str, Any], dry_run: bool
+) -> None:
+    """The body has no list of jobs to point to."""
+    headers = {**alice.headers, "Content-Type": "text/csv"}
+    made = await client.post(
+        "/datasets?name=sizes", content=b"size,label\n1,small\n20,big\n", headers=headers
+    )
+    body = {"dataset_id": made.json()["dataset_id"], "target": "labl", "algorithm": "logistic_regression"}
+    path = f"{CREATE}?dry_run={dry_run}"
+
+    alone = (await client.post(path, json=body, headers=alice.headers)).json()
+    many = (await client.post(path, json={**body, **more}, headers=alice.headers)).json()
+
+    assert (alone["code"], alone["option"]) == ("unknown_column", "target")
+    assert {**many, "request_id": None} == {**alone, "request_id": None}
+
+
+# Folds over many workers
+
+
+def folded(folds: int = 3, **more: Any) -> dict[str, Any]:
+    return {"rows": ROWS, "target": "label", "algorithm": "logistic_regression", "folds": folds, **more}
+
+
+async def test_a_training_with_folds_becomes_a_job_that_trains_and_one_for_each_fold(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    body = folded(model="sizes", held_out_dataset="kept", promote={"alias": "prod"}, test_fraction=0.3)
+
+    answer = await client.post(CREATE, json=body, headers=alice.headers)
+
+    assert (answer.status_code, answer.json()["message"]) == (202, "Training with 3 folds created")
+    found = [job["params"] for job in await rows.fetch(store, "SELECT params FROM jobs ORDER BY id")]
+    assert [params["part"] for params in found] == [
+        {"trial": 0, "folds": 3, "fold": fold} for fold in (None, 1, 2, 3)
+    ]
+    training, *of_folds = found
+    assert (training["held_out_dataset"], training["promote"]["alias"]) == ("kept", "prod")
+    assert (training["split"]["test_fraction"], training["refit"]) == (0.3, None)
+    for params in of_folds:
+        assert (params["held_out_dataset"], params["promote"], params["refit"]) == (None, None, False)
+        assert params["split"]["folds"] == 0
+    same = [{**params, **dict.fromkeys(("part", *ONLY_OF_THE_TRAINING))} for params in found]
+    assert all(params == same[0] for params in same)
+    view = (await client.get(answer.json()["poll_url"], headers=alice.headers)).json()
+    [trial] = view["search"]["leaderboard"]
+    assert (view["jobs"], view["search"]["folds"], trial["status"]) == (4, 3, "pending")
+    assert [fold["fold"] for fold in trial["folds"]] == [1, 2, 3]
+    assert trial["job_id"] == answer.json()["job_ids"][0]
+
+
+ONLY_OF_THE_TRAINING = ("held_out_dataset", "promote", "refit", "split")
+
+
+async def test_each_combination_of_a_search_has_its_folds(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    body = folded(2, search={"params": {"alpha": [0.1, 1]}})
+
+    answer = await client.post(CREATE, json=body, headers=alice.headers)
+
+    assert answer.json()["message"] == "Search of 2 trials with 2 folds created"
+    found = [job["params"] for job in await rows.fetch(store, "SELECT params FROM jobs ORDER BY id")]
+    assert [(params["params"]["alpha"], params["part"]["trial"]) for params in found] == [
+        *[(0.1, 0)] * 3,
+        *[(1, 1)] * 3,
+    ]
+    assert len({params["model"] for params in found}) == 1
+
+
+async def test_a_search_that_prunes_early_is_one_trial_whose_folds_prune_for_themselves(
+    client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    search = {"params": {"alpha": [0.1, 1]}, "halving": True}
+
+    answer = await client.post(CREATE, json=folded(2, search=search), headers=alice.headers)
+
+    assert answer.status_code == 202, answer.text
+    found = [job["params"] for job in await rows.fetch(store, "SELECT params FROM jobs ORDER BY id")]
+    assert [params["part"]["fold"] for params in found] == [None, 1, 2]
+    assert [[one["params"]["alpha"] for one in params["candidates"]] for params in found] == [[0.1, 1]] * 3
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (folded(cv=3), "cv measures the same folds inside one job"),
+        (folded(split={"method": "dataset", "dataset": "later"}), "a dataset to test on"),
+        (folded(20, search={"params": {"alpha": {"min": 0.1, "max": 1}}, "trials": 48}), "are 1008 jobs"),
+        (folded(model="sizes", promote={"alias": "best"}), "moves the alias 'best' itself"),
+        (folded(1), "greater than or equal to 2"),
+        (folded(21), "less than or equal to 20"),
+    ],
+)
+async def test_folds_that_do_not_fit_the_rest_are_refused(
+    body: dict[str, Any], message: str, client: httpx.AsyncClient, alice: Account, store: Database
+) -> None:
+    answer = await client.post(CREATE, json=body, headers=alice.headers)
+
+    assert answer.status_code == 422
+    assert message in answer.json()["errors"][0]["msg"]
+    assert await rows.value(store, "SELECT count(*) FROM jobs") == 0
+
+
+def test_a_request_may_have_a_thousand_jobs() -> None:
+    search = {"params": {"alpha": {"min": 0.1, "max": 1}}, "trials": 47}
+    request = train_model.TrainModelRequest.model_validate(folded(20, rows=ROWS[:8], search=search))
+
+    fan_out = train_model.fan_out(request)
+
+    assert fan_out is not None
+    assert len(fan_out.requests) == 47 * 21 == 987
+
+
+def test_the_rows_of_all_jobs_count() -> None:
+    lines = [{"text": "x" * 1000, "label": str(number % 2)} for number in range(1000)]
+    request = train_model.TrainModelRequest.model_validate(folded(20, rows=lines))
+
+    with pytest.raises(SearchTooLarge):
+        train_model.fan_out(request)
+
+
+async def test_a_body_cannot_say_which_fold_it_is(client: httpx.AsyncClient, alice: Account) -> None:
+    part = {"trial": 0, "folds": 3, "fold": 1}
+    for name in ("part", "_part"):
+        answer = await client.post(CREATE, json={**folded(), name: part}, headers=alice.headers)
+
+        assert answer.status_code == 422, answer.text
+
+
+async def test_a_training_with_folds_is_no_part_of_a_bulk(client: httpx.AsyncClient, alice: Account) -> None:
+    jobs = [{"kind": "train_model", **folded()}]
+
+    answer = await client.post("/jobs/bulk", json={"jobs": jobs}, headers=alice.headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "search_in_bulk")
+
+
+async def test_the_request_of_a_fold_is_not_restored_but_that_of_the_training_is(
+    client: httpx.AsyncClient, alice: Account
+) -> None:
+    training, fold, _ = (
+        await client.post(CREATE, json=folded(2, model="sizes"), headers=alice.headers)
+    ).json()["job_ids"]
+
+    answers = [
+        await client.get(f"/jobs/{job_id}/request", headers=alice.headers) for job_id in (training, fold)
+    ]
+
+    assert answers[0].json()["request"]["model"] == "sizes"
+    assert "folds" not in answers[0].json()["request"]
+    assert (answers[1].status_code, answers[1].json()["code"]) == (409, "request_not_restored")
+    assert "measures one fold" in answers[1].json()["detail"]

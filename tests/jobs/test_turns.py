@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 from collections import Counter, deque
+from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 from uuid import UUID
@@ -349,7 +350,7 @@ async def test_owners_below_their_limit_take_turns(database: Database) -> None:
 
 
 async def explained(connection: asyncpg.Connection, job: Job) -> int:
-    told = await explanations.explain(connection, job, lease_seconds=6.0, is_redis_up=True)
+    told = await explanations.explain(connection, job, jobs.CONDITIONS)
     assert told["position"] is not None
     return told["position"]
 
@@ -408,9 +409,7 @@ async def test_a_position_passes_over_owners_at_their_limit(database: Database) 
 
     async with database.connection() as connection:
         limited, unlimited = [
-            await explanations.explain(
-                connection, job, lease_seconds=6.0, is_redis_up=True, max_running_of_others=limit
-            )
+            await explanations.explain(connection, job, replace(jobs.CONDITIONS, max_running_of_others=limit))
             for limit in (1, 0)
         ]
 
@@ -431,7 +430,7 @@ async def test_where_too_many_owners_wait_the_position_is_that_of_the_queue(data
     await jobs.worker(database)
 
     async with database.connection() as connection:
-        told = await explanations.explain(connection, job, lease_seconds=6.0, is_redis_up=True)
+        told = await explanations.explain(connection, job, jobs.CONDITIONS)
 
     assert told["position"] == 2 * turns.MAX_OWNERS + 1
     assert told["sentence"] == f"{2 * turns.MAX_OWNERS} jobs are ahead of it."

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -14,6 +15,7 @@ from app.jobs.kinds import registry
 from app.jobs.states import EventType
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 from tests.support import jobs, rows
+from tests.support.waiting import until
 
 
 class Boom(Exception):
@@ -52,6 +54,22 @@ async def test_what_was_committed_is_published(resources: Resources) -> None:
             await transitions.cancel(unit, job_id=job.id)
             assert await heard(resources, pubsub) == []
         assert await heard(resources, pubsub) == [EventType.CANCEL_REQUESTED]
+
+
+async def test_the_token_of_a_new_job_leaves_before_its_caller_goes_on(resources: Resources) -> None:
+    job_id = await jobs.create(resources.database)
+    async with unit_of_work(resources.hints, resources.database.connection()) as unit:
+        await transitions.cancel(unit, job_id=job_id)
+        await transitions.retry(unit, job_id=job_id, from_start=False, head_start=timedelta())
+        assert not resources.hints._tokens
+
+    assert not resources.hints._tokens
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+
+        async def is_there() -> bool:
+            return bool(await redis.zcard(keys.queue("default")))
+
+        await until(is_there)
 
 
 async def test_what_was_rolled_back_is_not_published(resources: Resources) -> None:

@@ -170,7 +170,7 @@ class Ridge(Hyperparameters):
     )
 
 
-class Network(Hyperparameters):
+class Network(Balanced):
     """A multilayer perceptron trained by Adam; an epoch is one pass, or several over few rows."""
 
     hidden_layer_sizes: list[Width] = Field([64], min_length=1, max_length=5)

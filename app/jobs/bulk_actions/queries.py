@@ -14,21 +14,23 @@ from app.jobs import tables
 from app.jobs.filters import JobFilter
 from app.jobs.selecting import newest
 
-# Which of these jobs exist, and whose are they?
-_NAMED: Final = Statement("SELECT id, owner_id FROM jobs WHERE id = ANY (:job_ids)")
+# Which of these jobs exist, whose are they, which have shards, and which are shards?
+_NAMED: Final = Statement("SELECT id, owner_id, parent_id, shards FROM jobs WHERE id = ANY (:job_ids)")
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A job that an action may change, and its owner."""
+    """A job that an action may change, its owner, and how many shards it has. It may not change a shard."""
 
     job_id: UUID
     owner_id: UUID
+    is_shard: bool = False
+    shards: int = 0
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
-        """Read a row with the id of a job and its owner."""
-        return cls(row["id"], row["owner_id"])
+        """Read a row with the id of a job, its owner, its parent and the number of its shards."""
+        return cls(row["id"], row["owner_id"], row["parent_id"] is not None, row["shards"] or 0)
 
 
 async def named(connection: asyncpg.Connection, job_ids: Sequence[UUID]) -> dict[UUID, Candidate]:
@@ -42,6 +44,12 @@ async def selected(
 ) -> list[Candidate]:
     """Return the newest jobs of an owner, None: of all, that a filter selects, from the job `before` on."""
     table = tables.Job.__table__.c  # type: ignore[attr-defined]  # SQLModel gives every table class its table
-    statement = newest([table.id, table.owner_id], owner_id, wanted, before=before, limit=limit)
+    statement = newest(
+        [table.id, table.owner_id, table.parent_id, table.shards],
+        owner_id,
+        wanted,
+        before=before,
+        limit=limit,
+    )
     connection = await session.connection()
     return [Candidate.from_row(row) for row in (await connection.execute(statement)).mappings()]

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from app.http.body import CleanStr, StrictBody, at_most
 from app.http.instants import Instant
-from app.jobs.filters import MAX_PREFIX_LENGTH, JobFilter
+from app.jobs.filters import MAX_PREFIX_LENGTH, JobFilter, ModelFilter, split_model
 from app.jobs.requests import MAX_METADATA_PAIRS, MetadataKey, MetadataValue
 from app.jobs.states import Priority, Status
 
@@ -34,7 +34,8 @@ class BulkFilter(StrictBody):
     priority: list[Priority] = Field(default_factory=list, max_length=len(Priority))
     kind: CleanStr | None = None
     queue: CleanStr | None = None
-    model: CleanStr | None = None
+    model: ModelFilter | None = None
+    dataset_id: UUID | None = None
     q: CleanStr | None = Field(None, min_length=1, max_length=MAX_PREFIX_LENGTH)
     metadata: Annotated[dict[MetadataKey, MetadataValue], at_most(MAX_METADATA_PAIRS)] = Field(
         default_factory=dict
@@ -44,12 +45,15 @@ class BulkFilter(StrictBody):
 
     def to_filter(self) -> JobFilter:
         """Return the filter as queries take it."""
+        model, version = split_model(self.model)
         return JobFilter(
             statuses=tuple(dict.fromkeys(self.status)),
             priorities=tuple(dict.fromkeys(self.priority)),
             kind=self.kind,
             queue=self.queue,
-            model=self.model,
+            model=model,
+            model_version=version,
+            dataset_id=self.dataset_id,
             prefix=self.q,
             metadata=self.metadata or None,
             created_after=self.created_after,

@@ -1,6 +1,6 @@
 """Bulk actions on jobs. Each job is changed by the transition of the single action, or not at all."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
@@ -9,10 +9,10 @@ from app.audit.actions import Action
 from app.audit.values import Actor
 from app.core.errors import AppError
 from app.core.resources import Resources
-from app.jobs import service, transitions
+from app.jobs import service
 from app.jobs.bulk_actions.queries import Candidate
 from app.jobs.bulk_actions.schemas import BulkActionName, FailedAction
-from app.jobs.errors import JobNotFound, JobNotRetryable, NotYourJob
+from app.jobs.errors import IsAShard, JobNotFound, JobNotRetryable, NotYourJob
 from app.jobs.filters import JobFilter
 from app.jobs.quota import Quota
 from app.jobs.states import Status
@@ -24,6 +24,10 @@ ELIGIBLE: Final = {
     BulkActionName.RETRY_FROM_START: (Status.FAILED, Status.CANCELLED),
 }
 """The statuses of jobs that each action changes."""
+
+
+CANCELLED_AT_ONCE: Final = 1000
+"""Jobs, with their shards, that one transaction cancels."""
 
 
 @dataclass
@@ -53,6 +57,8 @@ def split_by_reach(
             refused.append(FailedAction(job_id=job_id, code=JobNotFound.code))
         elif owner_id not in (None, candidate.owner_id):
             refused.append(FailedAction(job_id=job_id, code=NotYourJob.code))
+        elif candidate.is_shard:
+            refused.append(FailedAction(job_id=job_id, code=IsAShard.code))
         else:
             candidates.append(candidate)
     return candidates, refused
@@ -61,20 +67,35 @@ def split_by_reach(
 async def cancel(resources: Resources, candidates: Sequence[Candidate], *, by: Actor) -> Outcome:
     """Cancel jobs, or request it of those that run. Each is committed by itself, as single cancels are.
 
-    Those of other users than the actor are committed together with their entries in the audit log.
+    Those of other users than the actor are committed in portions, with their entries in the audit log.
     """
     outcome = Outcome()
-    owners = {candidate.job_id: candidate.owner_id for candidate in candidates}
-    async with (
-        unit_of_work(resources.hints, resources.database.connection()) as unit,
-        service.recording(unit, by, Action.JOB_CANCELLED, owners),
-    ):
-        for candidate in candidates:
-            if await transitions.cancel(unit, job_id=candidate.job_id) is None:
-                outcome.skipped += 1
-            else:
-                outcome.changed += 1
+    for portion in portions(candidates, CANCELLED_AT_ONCE):
+        owners = {candidate.job_id: candidate.owner_id for candidate in portion}
+        async with (
+            unit_of_work(resources.hints, resources.database.connection()) as unit,
+            service.recording(unit, by, Action.JOB_CANCELLED, owners),
+        ):
+            for candidate in portion:
+                if await service.cancel_with_shards(unit, candidate.job_id) is None:
+                    outcome.skipped += 1
+                else:
+                    outcome.changed += 1
     return outcome
+
+
+def portions(candidates: Iterable[Candidate], limit: int) -> Iterator[list[Candidate]]:
+    """Yield the jobs in their order: at a time at most `limit` with their shards, or one job."""
+    portion: list[Candidate] = []
+    size = 0
+    for candidate in candidates:
+        if portion and size + 1 + candidate.shards > limit:
+            yield portion
+            portion, size = [], 0
+        portion.append(candidate)
+        size += 1 + candidate.shards
+    if portion:
+        yield portion
 
 
 async def retry(
@@ -86,7 +107,8 @@ async def retry(
     for candidate in candidates:
         of_owner.setdefault(candidate.owner_id, []).append(candidate.job_id)
     for owner_id, job_ids in of_owner.items():
-        async with unit_of_work(resources.hints, quota.admit(owner_id, len(job_ids))) as unit:
+        admitted = quota.admit_retries(owner_id, job_ids, from_start=from_start)
+        async with unit_of_work(resources.hints, admitted) as unit:
             for job_id in job_ids:
                 try:
                     await service.retry(unit, owner_id, job_id, from_start=from_start, by=by)

@@ -1,6 +1,7 @@
 """Operations on dead letters. The caller's unit of work commits and publishes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from app.audit.values import Actor
 from app.jobs import service as jobs
 from app.jobs import transitions
 from app.jobs.dead_letters import commands, queries
+from app.jobs.dead_letters.filters import ANY, LetterFilter
 from app.jobs.dead_letters.queries import DeadLetter
 from app.jobs.dead_letters.schemas import MAX_JOBS
 from app.jobs.errors import DeadLetterNotFound
@@ -20,18 +22,29 @@ from app.jobs.unit_of_work import UnitOfWork
 Letter = TypeVar("Letter")
 
 
-async def retryable(
-    connection: asyncpg.Connection,
-    owner_id: UUID | None,
-    job_ids: Sequence[UUID] | None,
-    *,
-    limit: int = MAX_JOBS,
-) -> list[DeadLetter]:
-    """Return those of the jobs that are retryable dead letters of this owner.
+@dataclass(frozen=True)
+class Selected:
+    """Which dead letters a request is about: these jobs, None: all that the filter selects after `after`."""
 
-    None means all jobs, and any owner.
-    """
-    return await queries.dead_letters(connection, owner_id, job_ids, limit, only_retryable=True)
+    job_ids: Sequence[UUID] | None = None
+    wanted: LetterFilter = ANY
+    after: UUID | None = None
+    limit: int = MAX_JOBS
+
+
+async def find(
+    connection: asyncpg.Connection, owner_id: UUID | None, selected: Selected, *, only_retryable: bool = False
+) -> list[DeadLetter]:
+    """Return those of the selected jobs that are dead letters of this owner, None: of any owner."""
+    return await queries.dead_letters(
+        connection,
+        owner_id,
+        selected.job_ids,
+        selected.limit,
+        wanted=selected.wanted,
+        after=selected.after,
+        only_retryable=only_retryable,
+    )
 
 
 def by_owner(letters: Sequence[DeadLetter]) -> dict[UUID, list[DeadLetter]]:
@@ -65,17 +78,16 @@ async def retry_one(unit: UnitOfWork, owner_id: UUID | None, job_id: UUID, *, by
 
 
 async def dismiss(
-    connection: asyncpg.Connection, owner_id: UUID | None, job_ids: Sequence[UUID] | None, *, by: Actor
+    connection: asyncpg.Connection, letters: Sequence[DeadLetter], *, by: Actor, reason: str | None = None
 ) -> list[UUID]:
-    """Dismiss dead letters of this owner; None means all jobs, and any owner. Return the dismissed jobs.
+    """Dismiss dead letters. Return the jobs that were still dead letters.
 
     The audit log records those of other users. Call it in a transaction.
     """
-    found = await queries.dead_letters(connection, owner_id, job_ids, MAX_JOBS)
-    owners = {letter.job_id: letter.owner_id for letter in found}
-    dismissed = await commands.dismiss(connection, list(owners))
+    owners = {letter.job_id: letter.owner_id for letter in letters}
+    dismissed = await commands.dismiss(connection, list(owners), reason=reason)
     changed = {job_id: owners[job_id] for job_id in dismissed}
-    await jobs.record_others(connection, by, Action.JOB_DISMISSED, changed)
+    await jobs.record_others(connection, by, Action.JOB_DISMISSED, changed, reason=reason)
     return dismissed
 
 

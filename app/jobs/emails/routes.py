@@ -13,8 +13,15 @@ from app.http.email_addresses import EmailAddress
 from app.http.links import link
 from app.http.offloading import offload
 from app.http.routing import BoundedRoute
-from app.jobs import creation, views
-from app.jobs.deps import IdempotencyKey, KindsDep, QuotaDep, refuse_while_stopping, replay_responses
+from app.jobs import views
+from app.jobs.deps import (
+    CreatorDep,
+    IdempotencyKey,
+    KindsDep,
+    QuotaDep,
+    refuse_while_stopping,
+    replay_responses,
+)
 from app.jobs.emails.schemas import (
     EmailQueued,
     EmailsQueued,
@@ -53,15 +60,15 @@ router = APIRouter(route_class=BoundedRoute, tags=["e-mail"], dependencies=[Depe
 async def queue_email(
     body: EmailToSend,
     user: JobsWriter,
-    resources: ResourcesDep,
     quota: QuotaDep,
+    creator: CreatorDep,
     kinds: KindsDep,
     key: IdempotencyKey = None,
 ) -> Response:
     """Queue an e-mail to one recipient. `status_url` shows whether it was sent."""
     request = SendEmailRequest(to=body.recipient, subject=body.subject, body=body.body)
     kind = kinds[send_email.KIND.name]
-    submitted = await creation.submit(resources, quota, user.id, kind, request, key)
+    submitted = await creator.submit(quota, user.id, kind, request, key)
     here = link(f"/jobs/{submitted.job_id}")
     queued = EmailQueued(message="Email queued", task_id=submitted.job_id, status_url=here)
     return _respond(queued, here, is_replay=submitted.is_replay)
@@ -115,8 +122,8 @@ async def queue_emails(
 )
 async def queue_notification(
     user: JobsWriter,
-    resources: ResourcesDep,
     quota: QuotaDep,
+    creator: CreatorDep,
     kinds: KindsDep,
     body: NotificationToSend | None = None,
     email: Annotated[EmailAddress | None, Query(description="Recipient, instead of a body.")] = None,
@@ -130,7 +137,7 @@ async def queue_notification(
         to=body.email, template="notification", values={"message": body.message}, language=body.language
     )
     kind = kinds[send_email.KIND.name]
-    submitted = await creation.submit(resources, quota, user.id, kind, request, key)
+    submitted = await creator.submit(quota, user.id, kind, request, key)
     queued = NotificationQueued(message="Notification will be sent in background", task_id=submitted.job_id)
     return _respond(queued, link(f"/jobs/{submitted.job_id}"), is_replay=submitted.is_replay)
 

@@ -1,1 +1,1 @@
-"""Exports: all results of a job as NDJSON, CSV or Parquet."""
+"""Results of a job: page by page, or all of them as NDJSON, CSV or Parquet."""

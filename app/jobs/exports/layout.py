@@ -29,6 +29,7 @@ ERROR: Final = ("error.code", "error.message")
 Path = tuple[str, ...]
 
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
+_decode_all: Final = msgspec.json.Decoder(list[dict[str, Any]]).decode
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,8 @@ class Layout:
 
     def columns(self, batch: ResultBatch) -> list[list[Any]]:
         """Return the values of each column in a batch. A missing value is None; JSON is not encoded yet."""
-        rows = [_decode(line) for line in batch.lines]
-        numbers = list(range(batch.first_row, batch.first_row + len(rows)))
+        rows = _decode_all(b"[%s]" % b",".join(batch.lines))
+        numbers = list(batch.numbers)
         predictions = [row.get("prediction") for row in rows]
         columns: list[list[Any]] = [numbers, numbers]
         if self.has_ids:

@@ -16,6 +16,8 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from app.jobs.exports import groups
+from app.jobs.exports.groups import Group
 from app.jobs.exports.layout import Layout
 from app.jobs.results import ResultBatch
 
@@ -71,9 +73,9 @@ async def _write(
     """Write all batches. Return the wider types if a value does not fit."""
     table = _Table(file, layout.names, widths)
     try:
-        async with aclosing(batches):
-            async for batch in batches:
-                if not await asyncio.to_thread(table.add, layout, batch):
+        async with aclosing(groups.read(batches)) as read:
+            async for group in read:
+                if not await asyncio.to_thread(table.add_all, layout, group):
                     return table.widths
         await asyncio.to_thread(table.finish)
     finally:
@@ -92,6 +94,10 @@ class _Table:
         self._group_rows = max(1, min(GROUP_ROWS, GROUP_CELLS // len(names)))
         self._bytes = 0
         self._writer: pq.ParquetWriter | None = None
+
+    def add_all(self, layout: Layout, group: Group) -> bool:
+        """Add batches. Return False if one does not fit the row groups that are already written."""
+        return all(self.add(layout, batch) for batch in group)
 
     def add(self, layout: Layout, batch: ResultBatch) -> bool:
         """Add a batch. Return False if it does not fit the row groups that are already written."""

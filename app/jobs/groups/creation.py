@@ -31,7 +31,7 @@ async def create(
     digest: bytes,
     message: str,
     search: Mapping[str, Any] | None = None,
-    member: str = "jobs",
+    member: str | None = None,
 ) -> Response:
     """Create all jobs or none. The same request with the same key returns the same group."""
     submitted = await submit(
@@ -55,16 +55,25 @@ async def submit(
     key: str | None,
     digest: bytes,
     search: Mapping[str, Any] | None = None,
-    member: str = "jobs",
+    member: str | None = None,
 ) -> GroupSubmitted:
     """Create all jobs or none, or find the group that the same request with the same key created before.
 
-    `member` is the list in the body that the jobs are made of, to which errors refer.
+    `member` is the list in the body that the jobs are made of, to which errors refer; None if each is made of
+    the whole body.
     """
     try:
         async with unit_of_work(resources.hints, _transaction(quota, owner_id, len(jobs))) as unit:
             return await service.submit(
-                unit, resources.settings, owner_id, jobs, key=key, digest=digest, search=search, member=member
+                unit,
+                resources.settings,
+                owner_id,
+                jobs,
+                key=key,
+                digest=digest,
+                search=search,
+                member=member,
+                quota=quota,
             )
     except TooManyActiveJobs:
         async with resources.database.connection() as connection:

@@ -6,9 +6,11 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from app.core.rows import Row
 from app.core.sql import Statement
+from app.jobs.params import TrialPart
 from app.jobs.states import Status
 
 MAX_METRICS_BYTES: Final = 4096
@@ -19,16 +21,26 @@ SELECT g.id, g.owner_id, g.created_at, g.search, j.status, count(j.id) AS jobs, 
 FROM job_groups g LEFT JOIN jobs j ON j.group_id = g.id
 WHERE g.id = :group_id GROUP BY g.id, j.status""")
 
-# Which trials has this search, with which params and metrics?
+# Which jobs has this search, of which trials, with which params and metrics?
 _TRIALS: Final = Statement(f"""
-SELECT j.id, j.status, j.progress, j.params->>'algorithm' AS algorithm, j.params->'params' AS params,
-    j.result->>'model' AS model, j.error,
+SELECT j.id, j.status, j.progress, j.params->'params' AS params, j.params->'part' AS part,
+    coalesce(j.result->>'algorithm', j.params->>'algorithm') AS algorithm, j.result->>'model' AS model,
+    j.error,
     CASE WHEN octet_length((j.result->'metrics')::text) <= {MAX_METRICS_BYTES} THEN j.result->'metrics'
         WHEN g.search->>'metric' IS NOT NULL AND j.result ? 'metrics' THEN jsonb_build_object(
             g.search->>'metric', j.result->'metrics'->(g.search->>'metric'))
     END AS metrics
 FROM jobs j JOIN job_groups g ON g.id = j.group_id
 WHERE j.group_id = :group_id ORDER BY j.id""")
+
+# Which other jobs of a trial have completed, and what has each measured or registered?
+_COMPLETED_PARTS: Final = Statement("""
+SELECT j.id, (j.params #>> '{part,fold}')::int AS fold, j.result->'metrics' AS metrics,
+    j.result->>'model' AS model, (j.result->>'model_id')::uuid AS version_id
+FROM jobs j
+WHERE j.group_id = :group_id AND (j.params #>> '{part,trial}')::int = :trial
+    AND j.status = 'completed' AND j.id <> :job_id
+ORDER BY j.id""")
 
 # Which group did this owner create with this idempotency key?
 _OF_KEY: Final = Statement("""
@@ -63,7 +75,10 @@ class KeyedGroup:
 
 @dataclass(frozen=True)
 class TrialJob:
-    """A job of a search: what it trains, and its metrics and model once it has completed."""
+    """A job of a search: what it trains, and its metrics and model once it has completed.
+
+    With folds, `part` says which job of which trial it is.
+    """
 
     id: UUID
     status: Status
@@ -73,6 +88,7 @@ class TrialJob:
     metrics: dict[str, Any] | None
     model: str | None
     error: dict[str, Any] | None
+    part: TrialPart | None = None
 
     @classmethod
     def from_row(cls, row: Row) -> Self:
@@ -86,7 +102,24 @@ class TrialJob:
             metrics=row["metrics"],
             model=row["model"],
             error=row["error"],
+            part=msgspec.convert(row["part"], TrialPart | None),
         )
+
+
+@dataclass(frozen=True)
+class CompletedPart:
+    """A completed job of a trial with folds: the metrics of a fold, or the version that was registered."""
+
+    job_id: UUID
+    fold: int | None
+    metrics: dict[str, Any]
+    model: str | None
+    version_id: UUID | None
+
+    @classmethod
+    def from_row(cls, row: Row) -> Self:
+        """Read a row of the query."""
+        return cls(row["id"], row["fold"], row["metrics"], row["model"], row["version_id"])
 
 
 async def group(connection: asyncpg.Connection, group_id: UUID) -> Group | None:
@@ -111,6 +144,14 @@ async def trials(connection: asyncpg.Connection, group_id: UUID) -> list[TrialJo
     If the metrics exceed MAX_METRICS_BYTES, only the one that the search optimises is included.
     """
     return [TrialJob.from_row(row) for row in await _TRIALS.fetch(connection, group_id=group_id)]
+
+
+async def completed_parts(
+    connection: asyncpg.Connection, group_id: UUID, trial: int, *, other_than: UUID
+) -> list[CompletedPart]:
+    """Return the completed jobs of a trial with folds, without one of its jobs."""
+    rows = await _COMPLETED_PARTS.fetch(connection, group_id=group_id, trial=trial, job_id=other_than)
+    return [CompletedPart.from_row(row) for row in rows]
 
 
 async def group_by_key(connection: asyncpg.Connection, owner_id: UUID, key: str) -> KeyedGroup | None:

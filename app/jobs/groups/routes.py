@@ -72,6 +72,7 @@ def _bulk_endpoint(kinds: Mapping[str, Kind]) -> Callable[..., Awaitable[Respons
             key=key,
             digest=await offload(digest, "bulk", body),
             message=f"{len(body.jobs)} jobs created successfully",
+            member="jobs",
         )
 
     # FastAPI reads the type of the body from the annotation; it depends on the kinds.

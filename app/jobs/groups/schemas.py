@@ -25,8 +25,23 @@ class GroupCreated(TypedDict):
     poll_url: str
 
 
+class FoldOfTrial(TypedDict):
+    """The job that holds out one fold of a trial. `value` is the metric there, null if it has none (yet)."""
+
+    fold: int
+    job_id: UUID
+    status: Status
+    progress: float
+    value: float | None
+
+
 class Trial(TypedDict):
-    """One training job of a search. `value` is the metric it is ranked by, null if it has none (yet)."""
+    """One training of a search. `value` is the metric it is ranked by, null if it has none (yet).
+
+    With folds, `job_id` is the job that registers the model, `status`, `progress` and `error` are those of
+    all jobs of the trial, and `value` and `metrics` are means over the `folds`, with the standard deviation
+    `std` of the value, once all jobs have completed.
+    """
 
     rank: int | None
     job_id: UUID
@@ -35,18 +50,24 @@ class Trial(TypedDict):
     algorithm: str
     params: dict[str, Any]
     value: float | None
+    std: float | None
+    folds: list[FoldOfTrial]
     metrics: dict[str, Any] | None
     model: str | None
     error: dict[str, Any] | None
 
 
 class SearchView(TypedDict):
-    """The state of a search: the best model so far, and all trials, best first."""
+    """The state of a search: the best model so far, and all trials, best first.
+
+    `folds` is the number of folds of each trial, null if one job measures it.
+    """
 
     metric: str | None
     best_job_id: UUID | None
     best_model: str | None
     best_value: float | None
+    folds: int | None
     leaderboard: list[Trial]
 
 

@@ -16,16 +16,21 @@ from app.core.config import Settings
 from app.core.errors import AppError
 from app.http.offloading import offload
 from app.jobs import service, transitions
-from app.jobs.errors import GroupNotFound, IdempotencyKeyReused
+from app.jobs.errors import CannotShard, GroupNotFound, IdempotencyKeyReused
 from app.jobs.groups import commands, queries
 from app.jobs.groups.queries import Group
 from app.jobs.groups.schemas import GroupView
 from app.jobs.kinds.kind import Kind
+from app.jobs.quota import Quota
 from app.jobs.requests import JobOptions
 from app.jobs.searches import leaderboard
+from app.jobs.shards.plan import MAX_SHARDS
 from app.jobs.states import Status
 from app.jobs.transition_types import NewJob
 from app.jobs.unit_of_work import UnitOfWork
+
+Place = tuple[()] | tuple[str, int]
+"""Where a job is in the request: in a list, at an index. It is empty for one made of the whole request."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,13 @@ async def submit(
     key: str | None,
     digest: bytes,
     search: Mapping[str, Any] | None = None,
-    member: str = "jobs",
+    member: str | None,
+    quota: Quota,
 ) -> GroupSubmitted:
-    """Create all jobs of a request in the caller's transaction. `member` is the list in it that they are in.
+    """Create all jobs of a request in the caller's transaction. `member` is as in `plan_all`.
 
-    Raises IdempotencyKeyReused, and what the plans of the kinds raise.
+    The caller's quota has admitted the jobs; shards are checked here. Raises IdempotencyKeyReused,
+    TooManyActiveJobs, and what the plans of the kinds raise.
     """
     group_id = ids.new_id()
     connection = unit.connection
@@ -69,10 +76,13 @@ async def submit(
         # The key expired between the two statements and is free again.
     if search is not None:
         await commands.store_search(connection, group_id, dict(search))
+    planned = await plan_all(connection, settings, owner_id, jobs, group_id, member)
+    with_shards = sum(job.jobs for job in planned)
+    if with_shards > len(jobs):
+        await quota.check(connection, owner_id, with_shards)
     job_ids = []
     with tracing.sending(_only_queue(jobs), jobs=len(jobs)) as send:
-        for index, (kind, request) in enumerate(jobs):
-            new = await _new_job(connection, settings, owner_id, kind, request, group_id, (member, index))
+        for new in planned:
             created = await transitions.create(unit, replace(new, trace_context=send.trace_context))
             assert created is not None  # noqa: S101  # only a job with an idempotency key may exist already
             job_ids.append(created.job_id)
@@ -81,26 +91,62 @@ async def submit(
 
 def _only_queue(jobs: Sequence[tuple[Kind, JobOptions]]) -> str | None:
     """Return the queue of all jobs; None if they go to different ones."""
-    queues = {request.queue or kind.queue for kind, request in jobs}
+    queues = {request.queue_or(kind.queue) for kind, request in jobs}
     return queues.pop() if len(queues) == 1 else None
 
 
-async def _new_job(
+async def plan_all(
+    connection: asyncpg.Connection,
+    settings: Settings,
+    owner_id: UUID,
+    jobs: Sequence[tuple[Kind, JobOptions]],
+    group_id: UUID | None,
+    member: str | None,
+) -> list[NewJob]:
+    """Plan the jobs of a group, with at most MAX_SHARDS shards in all.
+
+    `member` is the list in the request that they are made of, None if each is made of the whole request.
+    Those beyond are not divided if they leave it to the server. Raises CannotShard for others.
+    """
+    planned = []
+    left = MAX_SHARDS
+    for index, (kind, request) in enumerate(jobs):
+        place = () if member is None else (member, index)
+        new = await plan(connection, settings, owner_id, kind, request, group_id, place)
+        new = await service.divide(connection, settings, new)
+        if new.shards is not None and new.shards.shards > left:
+            if new.divisible is not None and new.divisible.wanted is not None:
+                raise _at(place, CannotShard(reason=f"a request may have {MAX_SHARDS} shards in all."))
+            new = replace(new, shards=None)
+        left -= new.jobs - 1
+        planned.append(new)
+    return planned
+
+
+async def plan(
     connection: asyncpg.Connection,
     settings: Settings,
     owner_id: UUID,
     kind: Kind,
     request: Any,
-    group_id: UUID,
-    place: tuple[str, int],
+    group_id: UUID | None,
+    place: Place,
 ) -> NewJob:
+    """Plan one job of a group. Errors refer to its `place`."""
     try:
+        await service.ensure_own_source(connection, owner_id, request)
         found = await service.resolve(connection, owner_id, kind.references(request))
         return await offload(service.new_job, settings, owner_id, kind, request, found, group_id=group_id)
     except AppError as error:
-        # Which of the jobs it is, in the same form as for an invalid body.
-        error.facts["errors"] = [{"loc": ["body", *place], "msg": error.detail, "type": error.code}]
-        raise
+        raise _at(place, error) from None
+
+
+def _at(place: Place, error: AppError) -> AppError:
+    """Say which of the jobs it is, in the same form as for an invalid body."""
+    if not place:  # as for a single job: the facts of the error name the field
+        return error
+    error.facts["errors"] = [{"loc": ["body", *place], "msg": error.detail, "type": error.code}]
+    return error
 
 
 async def find_earlier(
@@ -166,7 +212,7 @@ async def cancel(unit: UnitOfWork, owner_id: UUID | None, group_id: UUID, *, by:
 
 async def _cancel(unit: UnitOfWork, group_id: UUID) -> Cancelled:
     results = [
-        await transitions.cancel(unit, job_id=job_id)
+        await service.cancel_with_shards(unit, job_id)
         for job_id in await queries.job_ids(unit.connection, group_id)
     ]
     statuses = [result.status for result in results if result is not None]

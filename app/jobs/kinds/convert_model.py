@@ -11,7 +11,15 @@ from app.datasets.errors import DatasetNotFound
 from app.http.body import CleanStr
 from app.jobs.errors import ColumnMismatch, MissingColumns, NotConvertible
 from app.jobs.kinds import inputs, row_based
-from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences, RetryPolicy
+from app.jobs.kinds.kind import (
+    JobPlan,
+    Kind,
+    References,
+    ResolvedReferences,
+    RestoredRequest,
+    RetryPolicy,
+    StoredRequest,
+)
 from app.jobs.kinds.row_based import EXAMPLE_ID
 from app.jobs.params import ConvertModelParams, RowShape
 from app.jobs.requests import DatasetOptions
@@ -79,6 +87,13 @@ def plan(request: ConvertModelRequest, found: ResolvedReferences) -> JobPlan:
     )
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request."""
+    params = stored.read_params(ConvertModelParams)
+    model = row_based.restored_reference(params.model)
+    return RestoredRequest({"model": model, "name": params.name, "dataset_id": stored.dataset_id})
+
+
 def _ensure_convertible(model: ModelVersion) -> None:
     if model.runtime != formats.SKLEARN:
         raise NotConvertible(model=model.reference, reason=f"it is a model of the runtime {model.runtime}.")
@@ -103,6 +118,7 @@ KIND: Final = Kind(
     request=ConvertModelRequest,
     references=references,
     plan=plan,
+    restore=restore,
     message="Conversion job created",
     errors=(
         ModelNotFound(model="churn"),

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from app.http.body import CleanStr
 from app.jobs.errors import InputMismatch, TooManyInstances
 from app.jobs.kinds import inputs, row_based
-from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences
+from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences, RestoredRequest, StoredRequest
 from app.jobs.kinds.row_based import DATASET_BATCH_SIZE, EXAMPLE_ID, INLINE_BATCH_SIZE, MAX_INLINE_ROWS
 from app.jobs.params import EvaluateModelParams, RowShape
 from app.models.names import MAX_REFERENCE_LENGTH, MODEL_REFERENCE
@@ -60,6 +60,13 @@ def plan(request: EvaluateModelRequest, found: ResolvedReferences) -> JobPlan:
     return row_based.plan_for_rows(_params(request, model, shape, INLINE_BATCH_SIZE), model, rows)
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request."""
+    params = stored.read_params(EvaluateModelParams)
+    body = {**row_based.restore(stored, params), "target": params.target}
+    return RestoredRequest(body, "rows" if stored.dataset_id is None else None)
+
+
 def _params(
     request: EvaluateModelRequest, model: ModelVersion, shape: RowShape, batch_size: int
 ) -> EvaluateModelParams:
@@ -79,6 +86,7 @@ KIND: Final = Kind(
     request=EvaluateModelRequest,
     references=references,
     plan=plan,
+    restore=restore,
     message="Evaluation job created",
     errors=(TooManyInstances(limit=MAX_INLINE_ROWS, got=1001), *row_based.INPUT_ERRORS),
     examples={

@@ -4,13 +4,21 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Final, Self
 
 import msgspec
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, model_validator
 
 from app.core.files import StoredFile
 from app.datasets.errors import DatasetNotFound
 from app.datasets.values import MAX_NAME_LENGTH, Dataset
 from app.http.body import CleanStr, at_most
-from app.jobs.kinds.kind import JobPlan, Kind, References, ResolvedReferences, RetryPolicy
+from app.jobs.kinds.kind import (
+    JobPlan,
+    Kind,
+    References,
+    ResolvedReferences,
+    RestoredRequest,
+    RetryPolicy,
+    StoredRequest,
+)
 from app.jobs.params import PreprocessDatasetParams, PreprocessSource
 from app.jobs.preprocessing import bodies, checking
 from app.jobs.preprocessing.bodies import JoinBody, SplitBody, StepBody
@@ -21,6 +29,8 @@ from app.jobs.requests import DatasetOptions
 MAX_JOINS: Final = 5
 MAX_PART_LENGTH: Final = 41
 """The name of a part and its hyphen, which follow the name of a split dataset."""
+
+_STEPS: Final[TypeAdapter[list[Any]]] = TypeAdapter(list[StepBody])
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -96,6 +106,19 @@ def plan(request: PreprocessDatasetRequest, found: ResolvedReferences) -> JobPla
     )
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request, with each step as short as it can be said."""
+    params = stored.read_params(PreprocessDatasetParams)
+    steps = _STEPS.validate_json(msgspec.json.encode(params.steps))
+    return RestoredRequest(
+        {
+            "dataset_id": params.source.id,
+            "name": params.name,
+            "steps": [step.model_dump(mode="json", exclude_defaults=True) for step in steps],
+        }
+    )
+
+
 def _plain(body: Any, found: ResolvedReferences) -> AnyStep:
     """Return a step as the handler reads it, with a joined dataset bound to its id."""
     values = bodies.plain(body)
@@ -132,6 +155,7 @@ KIND: Final = Kind(
     request=PreprocessDatasetRequest,
     references=references,
     plan=plan,
+    restore=restore,
     message="Preprocessing job created",
     errors=(
         DatasetNotFound(dataset_id=_EXAMPLE_ID),

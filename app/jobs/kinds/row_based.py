@@ -1,6 +1,6 @@
 """Shared by the kinds that run a model over rows, from the request or from a dataset."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 from pydantic import Field
@@ -20,9 +20,10 @@ from app.jobs.errors import (
     UnknownColumn,
     WrongRowLength,
 )
-from app.jobs.kinds.kind import JobPlan, References, RetryPolicy
-from app.jobs.params import ModelReference
+from app.jobs.kinds.kind import JobPlan, References, RetryPolicy, StoredRequest
+from app.jobs.params import ModelReference, RowShape
 from app.jobs.requests import DatasetOptions
+from app.jobs.shards.plan import Divisible
 from app.models.errors import ModelNotFound
 from app.models.versions import ModelVersion
 
@@ -52,6 +53,19 @@ EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
 # In another attempt the same rows would fail.
 RETRY: Final = RetryPolicy(never=frozenset({"too_many_row_errors"}))
+
+
+class _RowsParams(Protocol):
+    """What the params of all these kinds have."""
+
+    @property
+    def model(self) -> ModelReference: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def shape(self) -> RowShape: ...
+    @property
+    def max_row_errors(self) -> int | None: ...
 
 
 class RowsRequest(DatasetOptions):
@@ -86,7 +100,9 @@ def references(model: str, request: RowsRequest) -> References:
     return References(models=(model,), datasets=() if dataset is None else (dataset,))
 
 
-def plan_for_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Dataset) -> JobPlan:
+def plan_for_dataset(
+    params: msgspec.Struct, model: ModelVersion, dataset: Dataset, *, divisible: Divisible | None = None
+) -> JobPlan:
     """Return the plan of a job over all rows of a dataset."""
     return JobPlan(
         params=msgspec.json.encode(params),
@@ -94,6 +110,7 @@ def plan_for_dataset(params: msgspec.Struct, model: ModelVersion, dataset: Datas
         files={**_files(model), "dataset": dataset.file},
         dataset_id=dataset.id,
         model_version_id=model.id,
+        divisible=divisible,
     )
 
 
@@ -106,6 +123,24 @@ def plan_for_rows(params: msgspec.Struct, model: ModelVersion, rows: list[Any]) 
         files=_files(model),
         model_version_id=model.id,
     )
+
+
+def restore(stored: StoredRequest, params: _RowsParams) -> dict[str, Any]:
+    """Return the members that all these kinds share. The model is the version that the job has used."""
+    default = INLINE_BATCH_SIZE if stored.dataset_id is None else DATASET_BATCH_SIZE
+    return {
+        "model": restored_reference(params.model),
+        "dataset_id": stored.dataset_id,
+        "column": params.shape.column,
+        "id_column": params.shape.id_column,
+        "batch_size": None if params.batch_size == default else params.batch_size,
+        "max_row_errors": params.max_row_errors,
+    }
+
+
+def restored_reference(model: ModelReference) -> str:
+    """Return a model as a request names it; the built-in one has a single version."""
+    return model.name if model.id is None else f"{model.name}@{model.version}"
 
 
 def reference(model: ModelVersion) -> ModelReference:

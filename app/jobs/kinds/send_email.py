@@ -16,7 +16,16 @@ from app.core.message_templates import MAX_SUBJECT_CHARACTERS, Language, Templat
 from app.http.body import CleanStr, at_most
 from app.http.email_addresses import EmailAddress
 from app.jobs.errors import MailNotConfigured, RecipientNotAllowed, RecipientsInBulk, TooManyJobs
-from app.jobs.kinds.kind import FanOut, JobPlan, Kind, ResolvedReferences, RetryPolicy
+from app.jobs.kinds.kind import (
+    FanOut,
+    JobPlan,
+    Kind,
+    ResolvedReferences,
+    RestoredRequest,
+    RestoreError,
+    RetryPolicy,
+    StoredRequest,
+)
 from app.jobs.params import EmailContent, SendEmailParams
 from app.jobs.requests import JobOptions
 
@@ -130,6 +139,26 @@ def plan(request: SendEmailRequest, _found: ResolvedReferences) -> JobPlan:
     )
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request with the message as it was sent; a template is filled in already.
+
+    Raises RestoreError.
+    """
+    params = stored.read_params(SendEmailParams)
+    if stored.rows is None:
+        raise RestoreError("its message was deleted with its results.")
+    [content] = msgspec.json.decode(stored.rows, type=list[EmailContent])
+    return RestoredRequest(
+        {
+            "to": params.to,
+            "reply_to": params.reply_to,
+            "subject": content.subject,
+            "body": content.text,
+            "html": content.html,
+        }
+    )
+
+
 _BODY: Final[dict[str, Any]] = {"subject": "Your report", "body": "The report is ready."}
 
 KIND: Final = Kind(
@@ -139,6 +168,7 @@ KIND: Final = Kind(
     admit=admit,
     fan_out=fan_out,
     plan=plan,
+    restore=restore,
     message="E-mail queued",
     errors=(
         MailNotConfigured,

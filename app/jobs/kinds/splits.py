@@ -1,6 +1,6 @@
 """How a training splits its rows, as a request says it."""
 
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -77,6 +77,16 @@ def dataset_of(split: Split | None) -> DatasetReference | None:
     if not isinstance(split, DatasetSplit):
         return None
     return split.dataset if split.dataset_id is None else split.dataset_id
+
+
+def restore(split: SplitParams, test_dataset: UUID | None) -> dict[str, Any] | None:
+    """Return the split as a request says it."""
+    if split.method is None:
+        return None
+    body: dict[str, Any] = {"method": split.method.value}
+    if split.method is SplitMethod.DATASET:
+        return {**body, "dataset_id": test_dataset}
+    return body if split.column is None else {**body, "column": split.column}
 
 
 def to_params(split: Split | None, *, test_fraction: float | None, folds: int | None) -> SplitParams:

@@ -3,14 +3,24 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 import msgspec
-from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import (
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from app.core import ids
 from app.core.files import StoredFile
+from app.datasets import storage_keys
 from app.datasets.errors import DatasetNotFound
 from app.datasets.options import Declared
 from app.datasets.values import MAX_NAME_LENGTH, Dataset
@@ -21,9 +31,25 @@ from app.jobs.algorithms.choice import MAX_PROPOSALS
 from app.jobs.algorithms.hyperparameters import Hyperparameters
 from app.jobs.errors import SearchInBulk, SearchTooLarge, TooManyInstances, UnknownColumn
 from app.jobs.kinds import splits
-from app.jobs.kinds.kind import FanOut, JobPlan, Kind, References, ResolvedReferences
+from app.jobs.kinds.kind import (
+    FanOut,
+    JobPlan,
+    Kind,
+    References,
+    ResolvedReferences,
+    RestoredRequest,
+    RestoreError,
+    StoredRequest,
+)
 from app.jobs.kinds.row_based import MAX_INLINE_ROWS, Rows
-from app.jobs.params import FOLDS_OF_CHOICE, CandidateParams, Promotion, TrainModelParams
+from app.jobs.params import (
+    FOLDS_OF_CHOICE,
+    CandidateParams,
+    Promotion,
+    SplitMethod,
+    TrainModelParams,
+    TrialPart,
+)
 from app.jobs.requests import DatasetOptions
 from app.jobs.searches.halving import contestants_of_rounds
 from app.jobs.searches.space import BEST_ALIAS, METRICS, MetricName, Search, Trial
@@ -33,6 +59,9 @@ from app.models.versions import Task
 
 MAX_EPOCHS: Final = 1000
 MAX_FOLDS: Final = 20
+MAX_JOBS: Final = 1000
+"""Limit of the jobs of a search or of a training with folds, as of a bulk request."""
+
 MAX_HELD_OUT: Final = 0.95
 """The largest share of the rows that may be held out for validation and test together."""
 
@@ -99,6 +128,15 @@ class TrainModelRequest(DatasetOptions):
         " without a fold predicts its rows. The registered model learns from all folds.",
         exclude_if=lambda folds: folds is None,
     )
+    folds: int | None = Field(
+        None,
+        ge=2,
+        le=MAX_FOLDS,
+        description="Measure the model by cross-validation over many workers: a job for each fold trains"
+        " without it and measures on it, and one job trains the model. The response is then a group, as with"
+        " `search`. `cv` does the same inside one job.",
+        exclude_if=lambda folds: folds is None,
+    )
     split: splits.Split | None = Field(
         None,
         description="How rows are held out. Default: at random, for a classification each class in"
@@ -147,6 +185,8 @@ class TrainModelRequest(DatasetOptions):
         description="Name of a dataset to create with the predictions for the test rows.",
         exclude_if=lambda name: name is None,
     )
+
+    _part: TrialPart | None = PrivateAttr(None)
 
     @field_validator("params")
     @classmethod
@@ -220,12 +260,30 @@ class TrainModelRequest(DatasetOptions):
         return self
 
     @model_validator(mode="after")
+    def _check_folds(self) -> Self:
+        if self.folds is None:
+            return self
+        if self.cv is not None:
+            raise ValueError(
+                "folds: cv measures the same folds inside one job, folds in a job for each; give one of them"
+            )
+        if splits.dataset_of(self.split) is not None:
+            raise ValueError("folds: the split names a dataset to test on; leave one of them out")
+        trials = 1 if self.search is None or self.search.halving else self.search.count
+        if (jobs := trials * (self.folds + 1)) > MAX_JOBS:
+            raise ValueError(
+                f"folds: {trials} trials with {self.folds} folds each are {jobs} jobs, more than {MAX_JOBS};"
+                " choose fewer trials or fewer folds"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_promotion(self) -> Self:
         if self.promote is None:
             return self
         if self.model is None:
             raise ValueError("promote: name the model, so that each training adds a version to it")
-        if self.search is not None and self.promote.alias == BEST_ALIAS:
+        if self.is_group and self.promote.alias == BEST_ALIAS:
             raise ValueError(f"promote: a search moves the alias {BEST_ALIAS!r} itself; name another one")
         return self
 
@@ -253,6 +311,23 @@ class TrainModelRequest(DatasetOptions):
                 raise ValueError(f"search: {path or 'params'}: {fault['msg']}") from None
         return self
 
+    @property
+    def is_group(self) -> bool:
+        """Whether the request becomes several jobs. A search that prunes early is one job, or one trial."""
+        return self.folds is not None or (self.search is not None and not self.search.halving)
+
+    @property
+    def part(self) -> TrialPart | None:
+        """Which job of a trial with folds the request is, as `fan_out` makes them; a body cannot say it."""
+        return self._part
+
+    def as_part(self, part: TrialPart) -> Self:
+        """Return the request for one job of a trial. The one of a fold only measures."""
+        changes = {} if part.fold is None else _ONLY_MEASURES
+        made = self.model_copy(update={**changes, "folds": None})
+        made._part = part
+        return made
+
     def trial_params(self, trial: Trial) -> dict[str, Any]:
         """Return the params of one trial of the search. Raises ValidationError."""
         schema = self.algorithms[self.trial_algorithm(trial)].params
@@ -270,19 +345,52 @@ def references(request: TrainModelRequest) -> References:
     return References(datasets=tuple(reference for reference in named if reference is not None))
 
 
-def fan_out(request: TrainModelRequest) -> FanOut | None:
-    """Return the trials of a search; all register versions of the same model. Raises SearchTooLarge.
+_ONLY_MEASURES: Final[Mapping[str, Any]] = {
+    "refit": False,
+    "test_fraction": None,
+    "held_out_dataset": None,
+    "promote": None,
+}
+"""What a request for a fold lacks: its test rows are the fold, and nothing is registered."""
 
-    A search that prunes early is one job.
+
+def fan_out(request: TrainModelRequest) -> FanOut | None:
+    """Return the jobs of a search or of folds; all trials register versions of the same model.
+
+    With folds, a trial is one job that trains, which takes longest and so comes first, and one for each fold.
+    Raises SearchTooLarge.
     """
-    if request.search is None or request.search.halving:
+    if not request.is_group:
         return None
+    trials = _trials(request)
+    jobs: tuple[TrainModelRequest, ...] = trials
+    if request.folds is not None:
+        parts = (None, *range(1, request.folds + 1))
+        jobs = tuple(
+            trial.as_part(TrialPart(number, request.folds, fold))
+            for number, trial in enumerate(trials)
+            for fold in parts
+        )
     if request.rows is not None:
-        stored_bytes = len(serializing.encode(request.rows)) * request.search.count
+        stored_bytes = len(serializing.encode(request.rows)) * len(jobs)
         if stored_bytes > MAX_SEARCH_BYTES:
             raise SearchTooLarge(limit=MAX_SEARCH_BYTES, got=stored_bytes)
-    model = request.model or f"search_{ids.new_id().hex[-8:]}"
-    trials = tuple(
+    metric = None if request.search is None else request.search.metric
+    search = {"metric": metric, "model": trials[0].model}
+    created = "Training" if request.search is None else f"Search of {len(trials)} trials"
+    if request.folds is None:
+        return FanOut(jobs, search, f"{created} created")
+    return FanOut(jobs, {**search, "folds": request.folds}, f"{created} with {request.folds} folds created")
+
+
+def _trials(request: TrainModelRequest) -> tuple[TrainModelRequest, ...]:
+    """Return the trainings that the request compares, of one model: one, if a single job compares or none."""
+    search = request.search
+    origin = "model" if search is None else "search"
+    model = request.model or f"{origin}_{ids.new_id().hex[-8:]}"
+    if search is None or search.halving:
+        return (request.model_copy(update={"model": model}),)
+    return tuple(
         request.model_copy(
             update={
                 "search": None,
@@ -291,15 +399,13 @@ def fan_out(request: TrainModelRequest) -> FanOut | None:
                 "params": request.trial_params(trial),
             }
         )
-        for trial in request.search.all_trials(request.seed)
+        for trial in search.all_trials(request.seed)
     )
-    search = {"metric": request.search.metric, "model": model}
-    return FanOut(trials, search, f"Search of {len(trials)} trials created")
 
 
 def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
     """Plan one training. Its total counts steps: each is a batch. Raises UnknownColumn, SearchInBulk."""
-    if request.search is not None and not request.search.halving:
+    if request.is_group:
         raise SearchInBulk
     wanted = _params(request)
     params, total = msgspec.json.encode(wanted), _steps(wanted)
@@ -317,6 +423,68 @@ def plan(request: TrainModelRequest, found: ResolvedReferences) -> JobPlan:
     rows = request.rows or []
     _ensure_columns(request, list(dict.fromkeys(name for row in rows for name in row)), "rows")
     return JobPlan(params, rows=serializing.encode(rows), total=total, files=files)
+
+
+def restore(stored: StoredRequest, algorithms: Mapping[str, Algorithm] = ALGORITHMS) -> RestoredRequest:
+    """Return the request. Raises RestoreError for a search: only what it drew is stored, not its ranges."""
+    params = stored.read_params(TrainModelParams)
+    if params.candidates:
+        raise RestoreError("the ranges of its search are not stored.")
+    if params.held_out_fold is not None:
+        raise RestoreError("it measures one fold of a training; submit the training with its folds again.")
+    test = stored.files.get("test_dataset")
+    promote = params.promote
+    body = {
+        "dataset_id": stored.dataset_id,
+        "target": params.target,
+        "features": params.features,
+        "task": params.task,
+        "algorithm": params.algorithm,
+        "params": _other_than_defaults(params, algorithms),
+        "epochs": params.epochs,
+        "validation_fraction": params.validation_fraction,
+        **_restored_measure(params),
+        "split": splits.restore(params.split, None if test is None else storage_keys.dataset_of(test.key)),
+        "seed": params.seed,
+        "columns": params.columns,
+        "model": params.model,
+        "refit": params.refit,
+        "promote": None if promote is None else {"alias": promote.alias, "metric": promote.metric},
+        "held_out_dataset": params.held_out_dataset,
+    }
+    return RestoredRequest(body, "rows" if stored.dataset_id is None else None)
+
+
+def _other_than_defaults(params: TrainModelParams, algorithms: Mapping[str, Algorithm]) -> dict[str, Any]:
+    found = algorithms.get(params.algorithm)
+    if found is None:  # `auto`, or an algorithm of a plugin that is gone
+        defaults = Hyperparameters().model_dump()
+    else:
+        defaults = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in found.params.model_fields.items()
+        }
+    return {
+        name: value
+        for name, value in params.params.items()
+        if name not in defaults or value != defaults[name]
+    }
+
+
+def _restored_measure(params: TrainModelParams) -> dict[str, Any]:
+    """Return how the request had the model measured, as `_folds` and `splits.to_params` read it."""
+    split = params.split
+    if split.folds:
+        return {"cv": split.folds}
+    if split.folds is None or split.method is SplitMethod.DATASET:
+        return {}
+    # For `auto`, no number would mean that the data decides.
+    is_default = split.test_fraction == splits.DEFAULT_TEST_FRACTION
+    return (
+        {}
+        if is_default and not (params.is_auto and params.refit is not False)
+        else {"test_fraction": split.test_fraction}
+    )
 
 
 def _steps(params: TrainModelParams) -> int:
@@ -350,6 +518,7 @@ def _params(request: TrainModelRequest) -> TrainModelParams:
         ],
         metric=None if search is None else search.metric,
         refit=request.refit,
+        part=request.part,
     )
 
 
@@ -388,6 +557,7 @@ KIND: Final = Kind(
     summary="Train a model on a dataset or on rows",
     request=TrainModelRequest,
     plan=plan,
+    restore=restore,
     references=references,
     fan_out=fan_out,
     message="Training job created",
@@ -484,4 +654,4 @@ def with_algorithms(algorithms: Mapping[str, Algorithm]) -> Kind:
         algorithm=(names, Field(Name.AUTO, description=field.description)),
     )
     request.algorithms = algorithms
-    return replace(KIND, request=request)
+    return replace(KIND, request=request, restore=partial(restore, algorithms=algorithms))

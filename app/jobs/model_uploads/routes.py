@@ -251,7 +251,9 @@ async def _submit(
     kind = inspect_model.KIND
     try:
         async with unit_of_work(resources.hints, quota.admit(owner_id)) as unit:
-            submitted = await service.submit(unit, resources.settings, owner_id, kind, inspection, key)
+            submitted = await service.submit(
+                unit, resources.settings, owner_id, kind, inspection, key, quota=quota
+            )
     except (TooManyActiveJobs, IdempotencyKeyReused, QuotaExceeded):
         # Only these errors make it certain that there is no job. After a lost connection there may be one.
         await storage_keys.forget(resources.storage, [inspection.key])

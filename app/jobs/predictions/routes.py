@@ -84,7 +84,7 @@ async def predict(
     lease = timedelta(seconds=resources.settings.lease_seconds)
     async with unit_of_work(resources.hints, quota.admit(user.id)) as unit:
         request = await predictions.job_request(unit.connection, body, lease)
-        submitted = await service.submit(unit, resources.settings, user.id, kind, request)
+        submitted = await service.submit(unit, resources.settings, user.id, kind, request, quota=quota)
     seconds = times.prediction_seconds
     await watcher.wait_for_end(user.id, submitted.job_id, after=0, timeout_seconds=seconds)
     async with resources.database.connection() as connection:

@@ -11,10 +11,7 @@ from difflib import get_close_matches
 from functools import partial
 from typing import Any, Final, NoReturn, TypeAlias, assert_never
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from app.datasets.conversion.columns import MAX_COLUMNS, name_fault
+from app.datasets.column_names import MAX_COLUMNS, name_fault
 from app.jobs.preprocessing.errors import BadStep
 from app.jobs.preprocessing.steps import (
     PARTS_OF_TIME,
@@ -347,6 +344,9 @@ def _pattern_fault(pattern: str) -> str | None:
     """Return why RE2 does not take a pattern; None if it does."""
     if len(pattern) > MAX_PATTERN_LENGTH:
         return f"the pattern is longer than {MAX_PATTERN_LENGTH} characters"
+    import pyarrow as pa  # a worker, which checks nothing, need not import it
+    import pyarrow.compute as pc
+
     try:
         pc.match_substring_regex(pa.array([""]), pattern)
     except (pa.ArrowInvalid, ValueError) as error:

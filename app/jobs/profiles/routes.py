@@ -57,9 +57,13 @@ async def get_job_profile(
     attempt: Annotated[
         int | None, Query(ge=1, lt=2**31, description="Default: the last attempt that has a profile.")
     ] = None,
+    shard: Annotated[
+        int | None,
+        Query(ge=0, lt=1000, description="Number of a shard. Default: the last one that has a profile."),
+    ] = None,
 ) -> Response:
     """Get where an attempt at a job that was created with `profile` spent its time."""
-    found = await service.get_own(resources, user.reach, job_id, attempt)
+    found = await service.get_own(resources, user.reach, job_id, attempt, shard=shard)
     wanted = choose(accept, _FORMATS)
     if wanted is None:
         raise NotAcceptable(offered=list(_FORMATS))
@@ -76,7 +80,7 @@ def _folded(profile: Profile) -> str:
 
 def _view(found: FoundProfile) -> ProfileView:
     attempt, profile = found.attempt, found.profile
-    return ProfileView(
+    view = ProfileView(
         attempt=attempt.attempt,
         seconds=round(profile.seconds, 6),
         samples=profile.samples,
@@ -93,3 +97,6 @@ def _view(found: FoundProfile) -> ProfileView:
             for spent in profile.top(TOP)
         ],
     )
+    if attempt.shard is not None:
+        view["shard"] = attempt.shard
+    return view

@@ -1,5 +1,7 @@
 """Responses of the route of profiles."""
 
+from typing import NotRequired
+
 from typing_extensions import TypedDict
 
 
@@ -14,8 +16,12 @@ class FunctionTimeView(TypedDict):
 
 
 class ProfileView(TypedDict):
-    """Where an attempt spent its time: the functions in which most of it was spent themselves come first."""
+    """Where an attempt spent its time: the functions in which most of it was spent themselves come first.
 
+    `shard` is the number of the shard, if the job has shards.
+    """
+
+    shard: NotRequired[int]
     attempt: int
     seconds: float
     samples: int

@@ -26,15 +26,25 @@ class FoundProfile:
 
 
 async def get_own(
-    resources: Resources, owner_id: UUID | None, job_id: UUID, attempt: int | None
+    resources: Resources,
+    owner_id: UUID | None,
+    job_id: UUID,
+    attempt: int | None,
+    *,
+    shard: int | None = None,
 ) -> FoundProfile:
     """Return the profile of an attempt at a job of this owner, None: of any; by default of the last one.
+
+    Of a job with shards, it is an attempt at this `shard`, by default at any.
 
     Raises JobNotFound, NotYourJob, ProfileNotFound.
     """
     async with resources.database.connection() as connection:
-        await jobs.get_own(connection, owner_id, job_id)
-        found = await queries.profiled_attempt(connection, job_id, attempt)
+        job = await jobs.get_own(connection, owner_id, job_id)
+        if job.shards is None:
+            found = await queries.profiled_attempt(connection, job_id, attempt)
+        else:
+            found = await queries.profiled_attempt_of_shards(connection, job_id, shard, attempt)
     if found is None:
         raise ProfileNotFound(job_id=str(job_id))
     try:

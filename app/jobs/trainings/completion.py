@@ -1,4 +1,4 @@
-"""Registers a trained model, in the transaction that completes the job."""
+"""Registers a trained model, in the transaction that completes the job. A fold registers nothing."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -9,6 +9,7 @@ import msgspec
 from app.core.files import StoredFile
 from app.core.version import VERSION
 from app.datasets import queries as datasets
+from app.jobs.groups.queries import CompletedPart
 from app.jobs.params import TrainModelParams
 from app.jobs.searches import leader
 from app.jobs.trainings import held_out, promotion
@@ -32,14 +33,23 @@ async def complete(
 ) -> dict[str, Any]:
     """Register the model and return the result with its version.
 
-    The version may become the best of its search, and take the alias that the request promotes to.
+    The version may become the best of its search, and take the alias that the request promotes to. The job of
+    a fold has measured only; it may be the last one of its trial.
     """
     params = msgspec.json.decode(job.params, type=TrainModelParams)
+    name = params.model or f"model_{job.id.hex[-8:]}"  # the first digits of an id are the time
+    part = params.part
+    if part is not None:
+        await leader.lock(connection, job)
+    if part is not None and part.fold is not None:
+        measured = CompletedPart(job.id, part.fold, result["metrics"], model=None, version_id=None)
+        await leader.challenge(connection, job, name, part, measured)
+        return result
     signature = msgspec.convert(result["signature"], Signature)
     version = await models.register(
         connection,
         owner_id=job.owner_id,
-        name=params.model or f"model_{job.id.hex[-8:]}",  # the first digits of an id are the time
+        name=name,
         runtime=RUNTIME,
         file=artifacts[ARTIFACT],
         task=signature.task,
@@ -59,7 +69,10 @@ async def complete(
         },
     )
     assert version.id is not None  # noqa: S101  # only built-in models have no id
-    if job.group_id is not None:
+    if part is not None:
+        trained = CompletedPart(job.id, None, result["metrics"], version.reference, version.id)
+        await leader.challenge(connection, job, name, part, trained)
+    elif job.group_id is not None:
         await leader.promote_if_best(connection, job.group_id, job.id, version, version.id, result["metrics"])
     await reports.store(connection, version.id, result["report"])
     public = {name: value for name, value in result.items() if name not in NOT_SHOWN}

@@ -8,17 +8,20 @@ from uuid import UUID
 import asyncpg
 
 from app.core.sql import Statement
+from app.jobs.workers.states import EngineState
 
 # Registers a worker or renews its lease, and lists the jobs that run on it.
 _RENEW: Final = Statement("""
 WITH seen AS (
     INSERT INTO workers (
-        id, name, host, pid, queues, kinds, slots, predict_slots, cpu_percent, rss_bytes, memory_percent)
+        id, name, host, pid, queues, kinds, slots, predict_slots, gpus, runs_shards,
+        cpu_percent, rss_bytes, memory_percent, engine_state)
     VALUES (
-        :id, :name, :host, :pid, :queues, :kinds, :slots, :predict_slots,
-        :cpu_percent, :rss_bytes, :memory_percent)
+        :id, :name, :host, :pid, :queues, :kinds, :slots, :predict_slots, :gpus, true,
+        :cpu_percent, :rss_bytes, :memory_percent, :engine_state)
     ON CONFLICT (id) DO UPDATE SET seen_at = now(), cpu_percent = excluded.cpu_percent,
-        rss_bytes = excluded.rss_bytes, memory_percent = excluded.memory_percent
+        rss_bytes = excluded.rss_bytes, memory_percent = excluded.memory_percent,
+        engine_state = excluded.engine_state
 )
 SELECT id, attempt, cancel_requested_at IS NOT NULL AS is_cancel_requested
 FROM jobs WHERE worker_id = :id AND status = 'running'""")
@@ -39,7 +42,7 @@ AND NOT EXISTS (SELECT FROM jobs WHERE worker_id = w.id AND status = 'running')"
 class WorkerIdentity:
     """A worker: its name and process, the queues and kinds it serves, and its numbers of slots.
 
-    `predict_slots` serve `POST /predict` only, in addition to `slots`.
+    `predict_slots` serve `POST /predict` only, in addition to `slots`. Each slot has `gpus` GPUs.
     """
 
     id: UUID
@@ -50,6 +53,7 @@ class WorkerIdentity:
     kinds: tuple[str, ...]
     slots: int
     predict_slots: int = 0
+    gpus: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,10 @@ class HeldJob:
 
 
 async def renew(
-    connection: asyncpg.Connection, worker: WorkerIdentity, load: WorkerLoad = UNKNOWN_LOAD
+    connection: asyncpg.Connection,
+    worker: WorkerIdentity,
+    load: WorkerLoad = UNKNOWN_LOAD,
+    engine_state: EngineState = EngineState.READY,
 ) -> list[HeldJob]:
     """Renew the worker's lease and return the jobs that run on it. The first call registers the worker."""
     rows = await _RENEW.fetch(
@@ -90,9 +97,11 @@ async def renew(
         kinds=list(worker.kinds),
         slots=worker.slots,
         predict_slots=worker.predict_slots,
+        gpus=worker.gpus,
         cpu_percent=load.cpu_percent,
         rss_bytes=load.rss_bytes,
         memory_percent=load.memory_percent,
+        engine_state=engine_state,
     )
     return [HeldJob(row["id"], row["attempt"], row["is_cancel_requested"]) for row in rows]
 

@@ -9,7 +9,7 @@ import asyncpg
 
 from app.core.rows import Row
 from app.core.sql import Statement
-from app.jobs.workers.states import WorkerState
+from app.jobs.workers.states import EngineState, WorkerState
 
 # How many workers were seen within a lease?
 _ALIVE: Final = Statement("SELECT count(*) FROM workers WHERE seen_at > now() - :lease::interval")
@@ -19,16 +19,18 @@ _LISTED: Final = Statement("""
 SELECT w.*, CASE WHEN w.seen_at <= now() - :lease::interval THEN 'lost'
         WHEN w.stopping_at IS NOT NULL THEN 'draining' ELSE 'live' END AS state,
     (SELECT coalesce(jsonb_agg(jsonb_build_object(
-            'id', j.id, 'owner_id', j.owner_id, 'progress', j.progress) ORDER BY j.id), '[]')
+            'id', coalesce(j.parent_id, j.id), 'shard', j.shard_no, 'owner_id', j.owner_id,
+            'progress', j.progress) ORDER BY coalesce(j.parent_id, j.id), j.shard_no), '[]')
         FROM jobs j WHERE j.worker_id = w.id AND j.status = 'running') AS jobs
 FROM workers w ORDER BY w.name, w.id""")
 
 
 @dataclass(frozen=True)
 class WorkerJob:
-    """A job that runs on a worker."""
+    """A job that runs on a worker, or the `shard` of it with this number."""
 
     id: UUID
+    shard: int | None
     owner_id: UUID
     progress: float
 
@@ -37,7 +39,7 @@ class WorkerJob:
 class ListedWorker:
     """A worker, what it used when it last measured it, and the jobs that run on it.
 
-    `predict_slots` serve `POST /predict` only, in addition to `slots`.
+    `predict_slots` serve `POST /predict` only, in addition to `slots`. Each slot has `gpus` GPUs.
     """
 
     id: UUID
@@ -48,7 +50,9 @@ class ListedWorker:
     kinds: tuple[str, ...]
     slots: int
     predict_slots: int
+    gpus: int
     state: WorkerState
+    engine_state: EngineState
     started_at: datetime
     seen_at: datetime
     cpu_percent: float | None
@@ -68,14 +72,17 @@ class ListedWorker:
             kinds=tuple(row["kinds"]),
             slots=row["slots"],
             predict_slots=row["predict_slots"],
+            gpus=row["gpus"],
             state=WorkerState(row["state"]),
+            engine_state=EngineState(row["engine_state"]),
             started_at=row["started_at"],
             seen_at=row["seen_at"],
             cpu_percent=row["cpu_percent"],
             memory_bytes=row["rss_bytes"],
             memory_percent=row["memory_percent"],
             jobs=tuple(
-                WorkerJob(UUID(job["id"]), UUID(job["owner_id"]), job["progress"]) for job in row["jobs"]
+                WorkerJob(UUID(job["id"]), job["shard"], UUID(job["owner_id"]), job["progress"])
+                for job in row["jobs"]
             ),
         )
 

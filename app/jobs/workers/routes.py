@@ -32,7 +32,9 @@ def _view(worker: ListedWorker, user: Identity) -> WorkerView:
         kinds=list(worker.kinds),
         slots=worker.slots,
         predict_slots=worker.predict_slots,
+        gpus=worker.gpus,
         state=worker.state,
+        engine_state=worker.engine_state,
         started_at=worker.started_at,
         seen_at=worker.seen_at,
         cpu_percent=worker.cpu_percent,
@@ -40,7 +42,9 @@ def _view(worker: ListedWorker, user: Identity) -> WorkerView:
         memory_percent=worker.memory_percent,
         jobs=[
             WorkerJobView(
-                job_id=job.id if user.reach in (None, job.owner_id) else None, progress=job.progress
+                job_id=job.id if user.reach in (None, job.owner_id) else None,
+                shard=job.shard,
+                progress=job.progress,
             )
             for job in worker.jobs
         ],

@@ -7,13 +7,17 @@ from uuid import UUID
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from app.jobs.workers.states import WorkerState
+from app.jobs.workers.states import EngineState, WorkerState
 
 
 class WorkerJobView(TypedDict):
-    """A job that runs on a worker. The id is null if it is another user's."""
+    """A job that runs on a worker. The id is null if it is another user's.
+
+    Of a job with shards, it is the `shard` with this number that runs, and has this progress.
+    """
 
     job_id: UUID | None
+    shard: Annotated[int | None, Field(examples=[None])]
     progress: Annotated[float, Field(examples=[62.5])]
 
 
@@ -26,7 +30,15 @@ class WorkerView(TypedDict):
     kinds: list[str]
     slots: Annotated[int, Field(examples=[2])]
     predict_slots: Annotated[int, Field(description="Slots for `POST /predict` alone.", examples=[1])]
+    gpus: Annotated[int, Field(description="GPUs of each slot.", examples=[0])]
     state: WorkerState
+    engine_state: Annotated[
+        EngineState,
+        Field(
+            description="Whether its engine can run jobs at once; as it said when it was last seen.",
+            examples=["ready"],
+        ),
+    ]
     started_at: datetime
     seen_at: datetime
     cpu_percent: Annotated[float | None, Field(description="Percent of one core.", examples=[143.2])]

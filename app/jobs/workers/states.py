@@ -1,4 +1,4 @@
-"""The states of workers."""
+"""The states of workers, and of what starts their children."""
 
 from enum import StrEnum
 
@@ -9,3 +9,14 @@ class WorkerState(StrEnum):
     LIVE = "live"
     DRAINING = "draining"
     LOST = "lost"
+
+
+class EngineState(StrEnum):
+    """Whether the engine of a worker can run jobs at once."""
+
+    READY = "ready"
+    WAITING = "waiting_for_node"
+    """A slot waits for a host, which waits for a node."""
+
+    UNAVAILABLE = "unavailable"
+    """Hosts cannot be started, because what starts them does not answer."""

@@ -190,6 +190,22 @@ async def test_an_operator_acts_on_the_jobs_of_another_user_and_the_audit_log_sa
     )
 
 
+async def test_an_operator_cancels_jobs_with_many_shards_in_one_transaction_each(
+    client: httpx.AsyncClient, app: FastAPI, alice: Account, store: Database
+) -> None:
+    operator = await sign_in(app, "operator", Role.OPERATOR)
+    for _ in range(2):
+        await jobs.sharded(store, alice.id, shards=600, rows_of_shard=1)
+
+    result = await act(client, operator, filtered("cancel"), owner="alice")
+
+    assert result == {"changed": 2, "skipped": 0, "failed": [], "next_cursor": None}
+    assert await rows.value(store, "SELECT count(*) FROM jobs WHERE status <> 'cancelled'") == 0
+    ends = "SELECT count(DISTINCT xact_id) FROM job_events WHERE type = 'cancelled' AND owner_id IS NOT NULL"
+    assert await rows.value(store, ends) == 2
+    assert await rows.value(store, "SELECT count(*) FROM audit_log WHERE action = 'job.cancelled'") == 2
+
+
 async def test_cancels_at_the_same_time_change_each_job_once(
     client: httpx.AsyncClient, alice: Account, store: Database
 ) -> None:

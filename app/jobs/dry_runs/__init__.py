@@ -1,0 +1,1 @@
+"""Dry runs: what creating a job would do, without creating it."""

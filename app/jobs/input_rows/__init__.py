@@ -1,0 +1,1 @@
+"""The input rows of a job, page by page."""

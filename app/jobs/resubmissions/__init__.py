@@ -1,0 +1,1 @@
+"""The requests of earlier jobs, to be changed and sent again."""

@@ -1,0 +1,1 @@
+"""Summaries of results: how many rows have which label, computed once."""
