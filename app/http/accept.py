@@ -1,6 +1,8 @@
-"""Content negotiation: which media type a client prefers (RFC 9110, 12.5.1)."""
+"""Content negotiation: which media type and which content coding a client prefers (RFC 9110, 12.5)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+from starlette.datastructures import Headers
 
 
 def choose(header: str, offers: Sequence[str]) -> str | None:
@@ -37,3 +39,32 @@ def _quality(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
         if qualities:
             return max(qualities)
     return 0.0
+
+
+def accepted_encodings(headers: Headers) -> str:
+    """The `Accept-Encoding` of a request, whose lines are one list (RFC 9110, 5.3)."""
+    return ", ".join(headers.getlist("accept-encoding"))
+
+
+def accepts_encoding(header: str, encoding: str) -> bool:
+    """Whether an `Accept-Encoding` header accepts a content coding (RFC 9110, 12.5.3)."""
+    return _coding_quality(encoding, _coding_qualities(header)) > 0
+
+
+def choose_encoding(header: str, offers: Sequence[str]) -> str | None:
+    """The content coding that an `Accept-Encoding` header prefers, the first of equals; None for no coding.
+
+    No coding is preferred only if the header gives `identity` a greater weight.
+    """
+    qualities = _coding_qualities(header)
+    best = max(offers, key=lambda offer: _coding_quality(offer, qualities))
+    quality = _coding_quality(best, qualities)
+    return best if quality > 0 and quality >= qualities.get("identity", 0.0) else None
+
+
+def _coding_qualities(header: str) -> dict[str, float]:
+    return dict(_range(part) for part in header.split(",") if part.strip())
+
+
+def _coding_quality(coding: str, qualities: Mapping[str, float]) -> float:
+    return qualities.get(coding, qualities.get("*", 0.0))

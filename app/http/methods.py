@@ -111,12 +111,9 @@ def with_method_errors(routes: Sequence[BaseRoute]) -> list[BaseRoute]:
     for route in routes:
         if isinstance(route, Route) and not route.param_convertors:
             methods.setdefault(route.path, set()).update(route.methods or ())
+    all_templates = [route for route in routes if isinstance(route, Route) and route.param_convertors]
     for path, own in methods.items():
-        templates = [
-            route
-            for route in routes
-            if isinstance(route, Route) and route.param_convertors and route.path_regex.match(path)
-        ]
+        templates = [route for route in all_templates if route.path_regex.match(path)]
         caught = {method for template in templates for method in template.methods or ()} - own
         if caught:
             complete.insert(complete.index(templates[0]), MethodNotAllowedRoute(path, caught))

@@ -8,9 +8,20 @@ from uuid import UUID
 from fastapi import Depends, Query
 
 from app.core import paging
+from app.http.body import CleanStr
 
 DEFAULT_LIMIT: Final = 20
 MAX_LIMIT: Final = 100
+
+NamePrefix = Annotated[
+    CleanStr | None,
+    Query(
+        alias="q",
+        min_length=1,
+        max_length=200,
+        description="Only those whose names begin with this, in any case.",
+    ),
+]
 
 
 @dataclass(frozen=True)

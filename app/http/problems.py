@@ -177,9 +177,8 @@ def _type(code: str) -> str:
     return f"urn:headrace:problem:{code}"
 
 
-# The only messages of pydantic that repeat input.
+# The only messages of pydantic that repeat input, with that of `union_tag_invalid`.
 _SILENT_MESSAGES: Final = {
-    "union_tag_invalid": "Input is not one of the expected kinds",
     "uuid_parsing": "Input should be a valid UUID",
 }
 
@@ -196,6 +195,8 @@ def _faults(errors: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def _message(error: Any) -> str:
+    if error["type"] == "union_tag_invalid":
+        return f"Input is not one of the expected kinds: {error['ctx']['expected_tags']}"
     message: str = _SILENT_MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
     if error["type"] in ("too_long", "too_short") and isinstance(error.get("input"), str):
         # pydantic counts items in optional text that has passed a validator of our own.

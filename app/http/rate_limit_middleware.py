@@ -19,19 +19,27 @@ class RateLimitMiddleware:
     It runs inside the CORS middleware, so that pages of other origins can read the refusal.
     """
 
-    def __init__(self, app: ASGIApp, *, find_user: FindUser) -> None:
+    def __init__(self, app: ASGIApp, *, find_user: FindUser, assets: str) -> None:
+        """Count no request for a path that starts with `assets`.
+
+        They are served from memory, for less than a refusal costs, and one page needs a hundred of them.
+        """
         self._app = app
         self._find_user = find_user
+        self._assets = assets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if scope["type"] in ("http", "websocket") and scope["path"] not in problems.UNLIMITED:
+        if scope["type"] in ("http", "websocket") and not self._is_unlimited(scope["path"]):
             try:
                 await self._admit(scope)
             except AppError as error:
                 await _respond(scope, receive, send, error)
                 return
         await self._app(scope, receive, send)
+
+    def _is_unlimited(self, path: str) -> bool:
+        return path in problems.UNLIMITED or path.startswith(self._assets)
 
     async def _admit(self, scope: Scope) -> None:
         state = find_state(scope["app"], HttpState)

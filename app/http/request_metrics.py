@@ -6,6 +6,7 @@ that a route does not have is `other`.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 from prometheus_client import Counter, Histogram
@@ -61,11 +62,17 @@ def path_of(route: BaseRoute | None) -> str:
 
 
 def _create(method: str, route: BaseRoute | None, status: int) -> _Series:
-    path, methods = path_of(route), _methods(route)
+    methods = _methods(route)
     is_known = route is None or method in methods or (method == "HEAD" and "GET" in methods)
-    counter = metrics.REQUESTS.labels(method if is_known else OTHER, path, status)
     # A HEAD is as slow as its GET, and would double the number of series.
     is_timed = method in methods and method != "HEAD"
+    return _series(method if is_known else OTHER, path_of(route), status, is_timed)
+
+
+@cache
+def _series(method: str, path: str, status: int, is_timed: bool) -> _Series:
+    """The series of the process: each of its applications, of which tests create many, counts in them."""
+    counter = metrics.REQUESTS.labels(method, path, status)
     return _Series(counter, metrics.REQUEST_SECONDS.labels(method, path) if is_timed else None)
 
 

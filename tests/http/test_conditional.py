@@ -46,7 +46,7 @@ async def file(
             await versions.register(store, alice.id, file=stored)
             url = "/models/churn/versions/1/artifact"
         case _:
-            url, headers = "/watch", {}
+            url, headers = "/dashboard/", {}
     answer = await client.get(url, headers=headers)
     assert answer.status_code == 200, answer.text
     return File(url, headers, answer.content, answer.headers["etag"])

@@ -15,6 +15,7 @@ from fastapi.routing import APIRoute
 from app.auth.permissions import Permission
 from app.auth.roles import Role
 from app.core.config import Settings
+from app.dashboard import assets
 from app.http.methods import MethodsMiddleware
 from app.main import create_app
 from tests.jobs.test_profiles import profiled
@@ -39,7 +40,7 @@ def _paths() -> dict[str, set[str]]:
     found = {path: {"OPTIONS"} for path in DOCUMENTED}
     for route in UNSTARTED.router.routes:
         if isinstance(route, APIRoute):
-            found.setdefault(route.path, {"OPTIONS"}).update(route.methods or ())
+            found.setdefault(route.path_format, {"OPTIONS"}).update(route.methods or ())
     for methods in found.values():
         if "GET" in methods:
             methods.add("HEAD")
@@ -48,12 +49,18 @@ def _paths() -> dict[str, set[str]]:
 
 def _needs_admin(path: str) -> bool:
     security = DOCUMENTED.get(path, {}).get("get", {}).get("security", [])
-    return any(str(Permission.ADMIN) in scopes for scheme in security for scopes in scheme.values())
+    roles = {str(Permission.ADMIN), str(Permission.OPERATE)}
+    return any(not roles.isdisjoint(scopes) for scheme in security for scopes in scheme.values())
 
 
 PATHS = _paths()
 VERSION = "/models/{name}/versions/{number}/"
-PAGE_FILES = {"/watch/{name}": "main.js", "/docs/{name}": "swagger.js"}
+ASSET = "/dashboard/assets/{digest}/{name}"
+PAGE_FILES = {ASSET: "main.js", "/docs/{name}": "swagger.js"}
+PAGES = {*PAGE_FILES, "/dashboard/{path}"}
+QUERIES = {"/search": "?q=churn"}
+"""What a path needs beside its names."""
+
 READABLE = [path for path, methods in PATHS.items() if "GET" in methods]
 ADMINISTRATIVE = {path for path in READABLE if _needs_admin(path)}
 
@@ -103,13 +110,15 @@ async def ids(app: FastAPI, served: httpx.AsyncClient, alice: Account) -> dict[s
         "plot": "importance",
         "alias": "best",
         "user_id": alice.id,
+        "digest": assets.load().digest,
+        "path": "jobs",
     }
 
 
 def address(path: str, ids: dict[str, object]) -> str:
     """Fill in the names of a path; a name without something real gets an id that nothing has."""
     real = ids | {"name": PAGE_FILES.get(path, ids["name"])}
-    return path.format_map(defaultdict(uuid4, real))
+    return path.format_map(defaultdict(uuid4, real)) + QUERIES.get(path, "")
 
 
 async def head_and_get(
@@ -147,7 +156,7 @@ async def test_head_is_get_without_the_body(
 
 
 async def test_head_is_refused_as_get_is(served: httpx.AsyncClient, ids: dict[str, object]) -> None:
-    for path in (path for path in READABLE if "{" in path and path not in PAGE_FILES):
+    for path in (path for path in READABLE if "{" in path and path not in PAGES):
         head, get = await head_and_get(served, address(path, ids), {})
 
         assert head.status_code == get.status_code == 401, path

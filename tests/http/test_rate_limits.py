@@ -17,6 +17,7 @@ from starlette.types import Message, Scope
 from app.core import ids, keys
 from app.core.config import Settings
 from app.core.redis import open_pool
+from app.dashboard import assets
 from app.http import rate_limits
 from app.http.errors import RateLimited
 from app.http.rate_limits import RequestRates, headers_of
@@ -162,6 +163,20 @@ async def test_probes_and_metrics_always_get_an_answer(settings: Settings) -> No
             assert answer.status_code == 200, path
             assert "ratelimit" not in answer.headers
         for path in (ABSENT, "/", "/docs", "/health/live/", "/api/v1/shutdown-status"):
+            assert (await client.get(path)).status_code == 429, path
+
+
+async def test_the_files_of_the_dashboard_are_not_counted(settings: Settings) -> None:
+    digest = assets.load().digest
+    async with api(settings) as client:
+        for _ in range(LIMIT + 1):  # one page needs more of them than a minute has requests here
+            answer = await client.get(f"/dashboard/assets/{digest}/core/h.js")
+            assert answer.status_code == 200
+            assert "ratelimit" not in answer.headers
+        assert (await client.get(f"/api/v1/dashboard/assets/{digest}/core/h.js")).status_code == 200
+
+        assert await statuses(client, LIMIT + 1) == {200: LIMIT, 429: 1}
+        for path in ("/dashboard/", "/dashboard/assets"):
             assert (await client.get(path)).status_code == 429, path
 
 

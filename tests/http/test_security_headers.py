@@ -52,7 +52,7 @@ async def test_every_response_has_them_also_errors(app: FastAPI) -> None:
             for method in (*operations, "head", "options", "trace"):
                 answer = await client.request(method, path.format_map(defaultdict(lambda: "1")))
                 assert_protected(answer)
-        for path in ("/nowhere", "/docs", "/redoc", "/openapi.json", "/watch", "/watch/main.js"):
+        for path in ("/nowhere", "/docs", "/redoc", "/openapi.json", "/dashboard/", "/scheduler/"):
             assert_protected(await client.get(path))
 
 
@@ -107,18 +107,18 @@ async def test_hsts_is_sent_over_https_only_as_a_trusted_proxy_says(
 ) -> None:
     headers = {} if forwarded is None else {"X-Forwarded-Proto": forwarded}
     async with client_of(unstarted(trusted_proxies="10.0.0.0/8"), peer=peer) as client:
-        answer = await client.get("/watch", headers=headers)
+        answer = await client.get("/dashboard/", headers=headers)
 
     assert answer.headers.get(HSTS) == ("max-age=31536000" if is_https else None)
 
 
 async def test_hsts_follows_its_settings() -> None:
     async with client_of(unstarted(assume_https=True, hsts_seconds=60)) as client:
-        assert (await client.get("/watch")).headers[HSTS] == "max-age=60"
+        assert (await client.get("/dashboard/")).headers[HSTS] == "max-age=60"
     async with client_of(unstarted(assume_https=True, hsts_seconds=0)) as client:
-        assert HSTS not in (await client.get("/watch")).headers
+        assert HSTS not in (await client.get("/dashboard/")).headers
     async with client_of(unstarted(), url="https://test") as client:
-        assert HSTS in (await client.get("/watch")).headers
+        assert HSTS in (await client.get("/dashboard/")).headers
 
 
 def test_a_refusal_of_the_server_itself_has_them_too() -> None:
