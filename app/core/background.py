@@ -45,7 +45,7 @@ async def _cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
     """Cancel the tasks, repeatedly if necessary, until all have ended.
 
     Before Python 3.12, `asyncio.wait_for` loses a cancellation that arrives at the same time as its result
-    (https://github.com/python/cpython/issues/86296), and redis-py awaits every command with it.
+    (https://github.com/python/cpython/issues/86296), and libraries await with it.
     """
     waiting = set(tasks)
     while waiting:

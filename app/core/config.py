@@ -30,11 +30,16 @@ MINIMUM_SECRET_BYTES = 32
 _FALSE = ("false", "0", "no", "off", "f", "n")  # as pydantic reads them
 MAX_ACCESS_TOKEN_SECONDS = 86_400
 QUEUE_NAME = r"^[a-z0-9][a-z0-9_.-]{0,63}$"
+MAX_GPUS = 8
+"""The most GPUs that a job may ask for."""
 
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9a-f:.]+(?:%[A-Za-z0-9._-]+)?")
+_ENGINE_HOST = r"^[A-Za-z0-9._:-]+$"
+_RAY_ADDRESS = r"^ray://(?:[A-Za-z0-9._-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}$"
 _SMTP_HOST = r"^[A-Za-z0-9._:-]+$"
 _MAIL_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]*[a-z0-9]")
+_GPU = re.compile(r"[A-Za-z0-9][A-Za-z0-9/_.:-]{0,127}")
 _ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _PUBLIC_URL = re.compile(
     r"https?://(?:[A-Za-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*"
@@ -162,6 +167,12 @@ def _check_headers(value: SecretStr) -> SecretStr:
     return value
 
 
+def _check_gpu(value: str) -> str:
+    if not _GPU.fullmatch(value):
+        raise ValueError("must list GPUs as CUDA_VISIBLE_DEVICES does, such as 0,1 or GPU-3f1c…")
+    return value
+
+
 def _check_mail_domain(value: str) -> str:
     """Return the domain in lower case; `*` stands for any. Raises ValueError."""
     domain = value.lower()
@@ -179,6 +190,7 @@ def _check_mailbox(value: str) -> str:
 
 
 Origin = Annotated[str, AfterValidator(_check_origin)]
+GpuName = Annotated[str, AfterValidator(_check_gpu)]
 MailDomain = Annotated[str, AfterValidator(_check_mail_domain)]
 Mailbox = Annotated[str, AfterValidator(_check_mailbox)]
 RootPath = Annotated[str, AfterValidator(_check_root_path)]
@@ -228,6 +240,7 @@ class Settings(BaseSettings):
     max_api_key_seconds: int = Field(default=0, ge=0)
     registration: Registration = Registration.OPEN
     registration_open: bool | None = None
+    demo_user: Annotated[str | None, EmptyIsNone] = None
     audit_retention_seconds: int = Field(default=365 * 86_400, ge=86_400)
 
     # API
@@ -307,6 +320,9 @@ class Settings(BaseSettings):
     worker_queues: Annotated[tuple[str, ...], NoDecode] = ("default", "emails")
     worker_slots: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
     worker_predict_slots: int = Field(default=1, ge=0, le=64)
+    slot_gpus: int = Field(default=0, ge=0, le=MAX_GPUS)
+    worker_gpus: Annotated[tuple[GpuName, ...], NoDecode] = ()
+    onnx_cuda: bool = False
     worker_port: int | None = Field(default=9000, ge=0, le=65_535)
     drain_seconds: float = Field(default=25.0, ge=0)
     worker_dir: Path | None = None
@@ -317,13 +333,23 @@ class Settings(BaseSettings):
     child_max_jobs: int = Field(default=1000, ge=1)
     child_permissions: Annotated[tuple[Permission, ...], NoDecode] = ()
     child_preload: bool = True
+    engine: str = "pool"
+    engine_host: Annotated[str | None, EmptyIsNone] = Field(default=None, pattern=_ENGINE_HOST)
+    engine_port: int = Field(default=9300, ge=0, le=65_535)
+    engine_idle_seconds: float = Field(default=60.0, gt=0)
+    slot_cpus: float = Field(default=1.0, gt=0, le=1024)
+    ray_address: Annotated[str | None, EmptyIsNone] = Field(default=None, pattern=_RAY_ADDRESS)
+    ray_auth_mode: Annotated[str | None, EmptyIsNone] = None
+    ray_auth_token: Annotated[SecretStr | None, EmptyIsNone] = None
+    ray_auth_token_path: Annotated[Path | None, EmptyIsNone] = None
 
     # Leases
     lease_seconds: float = Field(default=6.0, gt=0)
     heartbeat_seconds: float = Field(default=1.0, gt=0)
 
     @field_validator(
-        *("worker_queues", "plugins", "allowed_origins", "trusted_proxies", "child_permissions"),
+        *("worker_queues", "worker_gpus", "plugins", "allowed_origins", "trusted_proxies"),
+        "child_permissions",
         "webhook_allowed_networks",
         "mail_allowed_domains",
         mode="before",

@@ -26,12 +26,14 @@ SECRETS: Final = frozenset(
         "OTEL_EXPORTER_OTLP_HEADERS",
         "SMTP_USERNAME",
         "SMTP_PASSWORD",
+        "RAY_AUTH_TOKEN",
     }
 )
 """Settings that hold secrets."""
 
-_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_", "OTEL_")
-"""Prefixes of variables with credentials of buckets and collectors. Only the API and the worker keep them."""
+_CREDENTIALS: Final = ("AWS_", "AZURE_", "GOOGLE_", "OTEL_", "RAY_")
+"""Prefixes of variables with credentials of buckets, collectors and clusters. Only the API and the worker
+keep them."""
 
 _SECRET_NAME: Final = re.compile(
     r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|TOKEN|(API|ACCESS|PRIVATE)_?KEY"

@@ -7,29 +7,17 @@ that is blocked does not look alive.
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
-import uvicorn
 
 from app.core import exposition
 from app.core.errors import ConfigurationError
 from app.core.exposition import Page
 
-STOP_SECONDS: Final = 1
-
 log = structlog.get_logger(__name__)
-
-
-class _Server(uvicorn.Server):
-    """A uvicorn server that does not install signal handlers: the process has its own."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Install nothing."""
-        yield
 
 
 ReadMetrics = Callable[[str], Awaitable[Page]]
@@ -54,17 +42,10 @@ async def serving(
     if port is None:
         yield
         return
+    from app.core.quiet_server import QuietServer  # imports uvicorn, which a worker without the port need not
+
     listener = _listen(port, setting)
-    server = _Server(
-        uvicorn.Config(
-            _application(status, read_metrics),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=STOP_SECONDS,
-        )
-    )
+    server = QuietServer(_application(status, read_metrics))
     log.info("health_server_listening", port=listener.getsockname()[1])
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:

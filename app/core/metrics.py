@@ -165,6 +165,11 @@ CHILD_MEMORY_BYTES = OptionalGauge(
 CHILD_MEMORY_LIMIT_BYTES = OptionalGauge(
     "headrace_child_memory_limit_bytes", "Memory limit of each child process."
 )
+ENGINE_HOSTS = Gauge(
+    "headrace_engine_hosts",
+    "Hosts of this worker, by state: starting, idle, busy or ending.",
+    ("state",),
+)
 LEASE_AGE_SECONDS = OptionalGauge(
     "headrace_lease_age_seconds", "Time since this worker last renewed its lease."
 )
@@ -186,7 +191,7 @@ JOBS_ACTIVE = Gauge(
 )
 QUEUE_JOBS = Gauge(
     "headrace_queue_jobs",
-    "Jobs that are due, delayed or running, by queue and priority.",
+    "Jobs that are due, delayed, paused or running, by queue and priority.",
     ("queue", "priority", "state"),
 )
 QUEUE_SLOTS = Gauge(

@@ -34,11 +34,12 @@ class Page(Generic[Item]):
         return cursor_of(self.items[-1]) if self.has_next else None
 
 
-def bounded(query: str, size: str, order: str, max_bytes: int = PAGE_BYTES) -> str:
+def bounded(query: str, size: str, order: str, max_bytes: int | str = PAGE_BYTES) -> str:
     """Return SQL for the first rows of a query that hold at most `max_bytes` together, and at least one.
 
-    `size` is an expression over the columns of the query for the bytes of a row. Two columns are added:
-    `found`, how many rows the query gives, and `bytes_through`, the bytes of the page up to this row.
+    `size` is an expression over the columns of the query for the bytes of a row; `max_bytes` may be an
+    expression, too. Columns are added: `found`, how many rows the query gives, `bytes_through`, the bytes of
+    the page up to this row, and `page_row`, its number.
     """
     return f"""
 SELECT * FROM (

@@ -12,9 +12,9 @@ from arq.constants import job_key_prefix
 from arq.jobs import serialize_job
 from arq.utils import timestamp_ms
 from redis.asyncio import ConnectionPool
-from redis.asyncio.client import Pipeline
 
 from app.core import ids, keys
+from app.core.redis import Command
 
 FUNCTION: Final = "run_next"
 
@@ -33,15 +33,18 @@ def client(pool: ConnectionPool) -> ArqRedis:
     return ArqRedis(pool, job_serializer=serialize, job_deserializer=deserialize)
 
 
-def add_tokens(pipe: Pipeline, queue: str, count: int) -> None:
-    """Append the commands that enqueue `count` wake tokens to a pipeline.
+def token_commands(queue: str, count: int) -> list[Command]:
+    """Return the commands that enqueue `count` wake tokens.
 
-    Writes what `ArqRedis.enqueue_job` writes, but without WATCH and in one round trip: token ids are unique,
-    so there is no existing job to check for.
+    They write what `ArqRedis.enqueue_job` writes, but without WATCH and in one round trip: token ids are
+    unique, so there is no existing job to check for.
     """
     now = timestamp_ms()
     payload = serialize_job(FUNCTION, (queue,), {}, None, now, serializer=serialize)
     tokens = [ids.new_id().hex for _ in range(count)]
+    lifetime_ms = keys.TOKEN_LIFETIME_SECONDS * 1000
+    commands: list[Command] = [("PSETEX", job_key_prefix + token, lifetime_ms, payload) for token in tokens]
+    scored: list[str | float] = []
     for token in tokens:
-        pipe.psetex(job_key_prefix + token, keys.TOKEN_LIFETIME_SECONDS * 1000, payload)
-    pipe.zadd(keys.queue(queue), dict.fromkeys(tokens, now))
+        scored += (now, token)
+    return [*commands, ("ZADD", keys.queue(queue), *scored)]

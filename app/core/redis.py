@@ -4,11 +4,13 @@ Every operation has a timeout: without one, a caller would hang forever if Redis
 connection stays open.
 """
 
+import asyncio
 import math
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from enum import StrEnum
 from time import monotonic
+from typing import Any, TypeAlias
 
 import structlog
 from redis.asyncio import BlockingConnectionPool, Connection, ConnectionPool
@@ -16,7 +18,7 @@ from redis.asyncio.connection import AbstractConnection, SSLConnection, UnixDoma
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from app.core import metrics
 
@@ -27,6 +29,9 @@ RECOVERY_SECONDS = 5.0
 
 UNREACHABLE = (RedisError, OSError, TimeoutError)
 """What a command raises if Redis cannot serve it: down, unreachable, read-only or out of memory."""
+
+Command: TypeAlias = tuple[str | bytes | float, ...]
+"""The name of a command and its arguments."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +87,57 @@ _CONNECTION_CLASSES = {
     UnixDomainSocketConnection: _UnixConnection,
     SSLConnection: _TlsConnection,
 }
+
+
+class DedicatedConnection:
+    """A connection of a pool that one owner keeps, to send several commands at once.
+
+    A pipeline of redis-py takes a connection from the pool for each use, tests whether anything can be read
+    from it, and has a time limit for the write and for each reply. All that takes longer than the commands.
+    """
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self._connection: AbstractConnection | None = None
+
+    async def execute(self, commands: Sequence[Command]) -> list[Any]:
+        """Send commands in one write, and return their replies: for a command that fails, its error.
+
+        If Redis has closed the connection since its last use, they are sent again on a new one. Not for two
+        tasks at the same time. Raises UNREACHABLE.
+        """
+        if self._connection is not None:
+            try:
+                return await self._execute(self._connection, commands)
+            except RedisConnectionError:
+                pass
+        self._connection = await self._pool.get_connection()
+        self._connection.socket_timeout = None  # one limit holds for all commands
+        return await self._execute(self._connection, commands)
+
+    async def _execute(self, connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
+        try:
+            async with asyncio.timeout(SOCKET_SECONDS):
+                await connection.send_packed_command(connection.pack_commands(commands))
+                return [await _reply(connection) for _ in commands]
+        except BaseException:  # replies may be under way
+            self._connection = None
+            await connection.disconnect(nowait=True)
+            connection.socket_timeout = SOCKET_SECONDS
+            await self._pool.release(connection)
+            raise
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    try:
+        return await connection.read_response()
+    except ResponseError as error:
+        return error
+
+
+def first_error(replies: Iterable[Any]) -> ResponseError | None:
+    """Return the first reply that is an error."""
+    return next((reply for reply in replies if isinstance(reply, ResponseError)), None)
 
 
 class Operation(StrEnum):

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import sqlalchemy
-from sqlalchemy import CheckConstraint, Column, DateTime, Dialect, Text
+from sqlalchemy import CheckConstraint, Column, DateTime, Dialect, Text, text
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import SQLModel
 
@@ -19,6 +19,9 @@ SQLModel.metadata.naming_convention = {
     "ck": "ck_%(table_name)s_%(constraint_name)s",
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
 }
+
+LOWER_NAME: Final = text("lower(name)")
+"""Names in lower case, compared by bytes: migrations add COLLATE "C", which Alembic does not read."""
 
 
 class EnumText(TypeDecorator[EnumType]):

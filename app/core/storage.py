@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import io
 import re
+import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,6 +61,19 @@ class StoredObject:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class VolumeSpace:
+    """The space of the volume that a folder is on; `free_bytes` are those that may still be used."""
+
+    used_bytes: int
+    free_bytes: int
+
+    @property
+    def used_percent(self) -> float:
+        """How much of what may be used is used."""
+        return 100 * self.used_bytes / max(self.used_bytes + self.free_bytes, 1)
+
+
 class Storage:
     """The files of one deployment. Connects, and creates its folder, only when it is first used.
 
@@ -90,9 +104,8 @@ class Storage:
         size = 0
         async with self._writer(_check_key(key)) as writer:
             async for block in _blocks(content):
-                await asyncio.to_thread(digest.update, block)
                 async with self._call():
-                    await writer.write(block)
+                    await asyncio.gather(asyncio.to_thread(digest.update, block), writer.write(block))
                 size += len(block)
             async with self._call():
                 await writer.finish()
@@ -191,6 +204,26 @@ class Storage:
                 return
             for found in page:
                 yield StoredObject(found["path"], found["size"], found["last_modified"])
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether the files are in a bucket, not in a folder."""
+        return self._folder is None
+
+    async def space(self) -> VolumeSpace | None:
+        """The space of the volume; None if the storage is a bucket."""
+        if self._folder is None:
+            return None
+        async with self._call():
+            return await asyncio.to_thread(_space_of, self._folder)
+
+    async def check(self) -> None:
+        """Ask the store whether it answers."""
+        if self._folder is not None:
+            await self.space()
+            return
+        async with self._call():
+            await anext(obstore.list(self._store, "check", chunk_size=1), None)
 
     @cached_property
     def _store(self) -> ObjectStore:
@@ -305,6 +338,13 @@ async def _read(path: Path) -> AsyncIterator[bytes]:
             yield block
     finally:
         await asyncio.to_thread(file.close)
+
+
+def _space_of(folder: Path) -> VolumeSpace:
+    while not folder.exists():  # it is created when the first file is stored
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    return VolumeSpace(usage.used, usage.free)
 
 
 def _remove_all(folder: Path, keys: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Backoff: never at once, never beyond its maximum, however many failures."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.core.backoff import delay_seconds
@@ -9,7 +9,6 @@ SECONDS = st.floats(0.001, 10_000)
 
 
 @given(failures=st.integers(1, 100_000), base=SECONDS, maximum=SECONDS)
-@settings(deadline=None)
 def test_a_delay_is_between_half_its_ceiling_and_its_ceiling(
     failures: int, base: float, maximum: float
 ) -> None:
@@ -21,7 +20,6 @@ def test_a_delay_is_between_half_its_ceiling_and_its_ceiling(
 
 
 @given(failures=st.integers(1, 40), base=SECONDS)
-@settings(deadline=None)
 def test_the_ceiling_doubles_with_each_failure(failures: int, base: float) -> None:
     """Half of the next ceiling is this one: the delays of two failures in a row never overlap."""
     this = delay_seconds(failures, base=base, maximum=float("inf"))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import asyncpg
@@ -143,6 +143,104 @@ async def _be_killed_by(killer: asyncpg.Connection, doors: Database) -> None:
         pid = await victim.fetchval("SELECT pg_backend_pid()")
         await killer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
         await victim.fetchval("SELECT 1")
+
+
+async def test_a_connection_is_kept_for_its_next_use(doors: Database) -> None:
+    async with doors.connection() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+    assert doors.kept == 1
+
+    async with doors.connection() as again:
+        assert doors.kept == 0
+        assert await again.fetchval("SELECT pg_backend_pid()") == pid
+
+
+async def test_so_many_are_kept_and_the_others_go_back_to_the_pool(settings: Settings) -> None:
+    pool_size = database.MAX_KEPT + 2
+    async with database.open_database(settings.database_url, pool_size=pool_size) as doors:
+        async with AsyncExitStack() as stack:
+            for _ in range(pool_size):
+                await stack.enter_async_context(doors.connection())
+        assert doors.kept == database.MAX_KEPT
+        assert doors._pool.get_idle_size() == 2
+        assert (await connections("busy"), await connections("idle")) == (0, pool_size)
+    assert doors.kept == 0
+
+
+async def test_the_connection_that_was_used_last_is_used_next_unless_another_was_idle_for_long(
+    doors: Database,
+) -> None:
+    async with doors.connection() as first, doors.connection():
+        idle = await first.fetchval("SELECT pg_backend_pid()")
+    async with doors.connection() as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") == idle
+        [(_, kept_since)] = doors._kept
+        doors._kept.append((doors._kept.popleft()[0], kept_since - database.IDLE_SECONDS))
+
+    async with doors.connection() as connection:
+        assert await connection.fetchval("SELECT pg_backend_pid()") != idle
+    assert doors.kept == 2
+
+
+async def test_connections_are_opened_ahead_of_their_use(doors: Database) -> None:
+    await doors.warm()
+
+    assert doors.kept == database.MAX_KEPT
+
+
+async def test_without_postgres_none_is_opened_and_nothing_is_raised() -> None:
+    async with database.open_database("postgresql://nobody@127.0.0.1:1/nothing", pool_size=2) as doors:
+        await doors.warm()
+
+        assert doors.kept == 0
+
+
+async def test_one_whose_use_raised_goes_back_to_the_pool(doors: Database) -> None:
+    with suppress(ZeroDivisionError):
+        async with doors.connection():
+            raise ZeroDivisionError
+
+    assert doors.kept == 0
+    assert doors._pool.get_idle_size() == 1
+
+
+async def test_one_that_ends_its_use_in_a_transaction_goes_back_to_the_pool(doors: Database) -> None:
+    async with doors.connection() as connection:
+        await connection.execute("BEGIN")
+
+    assert doors.kept == 0
+    async with doors.connection() as connection:
+        assert not connection.is_in_transaction()
+
+
+async def test_one_that_broke_while_it_was_kept_is_replaced(doors: Database, settings: Settings) -> None:
+    async with doors.connection() as victim:
+        pid = await victim.fetchval("SELECT pg_backend_pid()")
+    assert doors.kept == 1
+    killer = await database.connect(settings.database_url, command_timeout=5)
+    await killer.execute("SELECT pg_terminate_backend($1, 5000)", pid)
+    await killer.close()
+
+    async def is_noticed() -> bool:
+        return doors.kept == 0
+
+    await until(is_noticed)
+    assert (await connections("busy"), await connections("idle")) == (0, 0)
+    async with doors.connection() as replacement:
+        assert await replacement.fetchval("SELECT pg_backend_pid()") != pid
+
+
+async def test_a_task_that_waits_gets_the_connection_that_is_free_next(settings: Settings) -> None:
+    async with database.open_database(settings.database_url, pool_size=1, connect_seconds=30) as doors:
+        async with doors.connection() as connection:
+            await connection.execute("SELECT 1")
+            waiting = asyncio.create_task(_use(doors))
+
+            async def waits() -> bool:
+                return doors._waiting == 1
+
+            await until(waits)
+        await asyncio.wait_for(waiting, 20)
 
 
 async def test_a_transaction_that_raises_leaves_nothing(doors: Database) -> None:

@@ -15,7 +15,7 @@ from tests.worker.children import attempts
 CANARY = "canary-8d1f"
 SECRETS = (
     *("DATABASE_URL", "redis_url", "SECRET_KEY", "Previous_Secret_Key"),
-    *("OTEL_EXPORTER_OTLP_HEADERS", "SMTP_USERNAME", "smtp_password"),
+    *("OTEL_EXPORTER_OTLP_HEADERS", "SMTP_USERNAME", "smtp_password", "RAY_AUTH_TOKEN"),
 )
 
 
@@ -61,7 +61,7 @@ def test_a_hardened_worker_has_no_secrets_and_is_closed_to_its_user() -> None:
 async def test_what_looks_like_a_secret_reaches_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     named = (
         *("SMTP_PASSWORD", "GITHUB_TOKEN", "MY_API_KEY", "vault_secret", "AWS_SESSION_NAME"),
-        *("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_exporter_otlp_headers"),
+        *("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "otel_exporter_otlp_headers", "RAY_ADDRESS"),
     )
     for name in named:
         monkeypatch.setenv(name, CANARY)
@@ -75,6 +75,7 @@ async def test_what_looks_like_a_secret_reaches_no_child(monkeypatch: pytest.Mon
 _COMMANDS = {
     "serve": ("-m", "app", "serve", "--port", "0"),
     "worker": ("-m", "worker"),
+    "host": ("-c", "from worker.engines.ray import host; host.main_of_process('127.0.0.1:{port}')"),
 }
 
 
@@ -83,8 +84,10 @@ _COMMANDS = {
 def test_no_process_of_the_same_user_reads_the_secrets_of_ours(command: str) -> None:
     """Neither has capabilities, so that for root, too, only what is undumpable is closed."""
     silent = socket.create_server(("127.0.0.1", 0))  # the process waits for its answer as long as we look
+    port = silent.getsockname()[1]
+    command_line = [part.format(port=port) for part in _COMMANDS[command]]
     environment = os.environ | {
-        "DATABASE_URL": f"postgresql://me:{CANARY}@127.0.0.1:{silent.getsockname()[1]}/none",
+        "DATABASE_URL": f"postgresql://me:{CANARY}@127.0.0.1:{port}/none",
         "DATABASE_CONNECT_SECONDS": "60",
         "REDIS_URL": "redis://127.0.0.1:1",
         "SECRET_KEY": CANARY * 4,
@@ -94,8 +97,9 @@ def test_no_process_of_the_same_user_reads_the_secrets_of_ours(command: str) -> 
     with (
         silent,
         subprocess.Popen(
-            [sys.executable, "-c", _WITHOUT_CAPABILITIES, *_COMMANDS[command]],
+            [sys.executable, "-c", _WITHOUT_CAPABILITIES, *command_line],
             env=environment,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         ) as process,

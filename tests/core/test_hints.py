@@ -1,14 +1,26 @@
 """Hints: sent together, never waited for, and dropped rather than kept."""
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
 import msgspec
 import pytest
 from prometheus_client import Counter
-from redis.asyncio import Redis
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import RedisError, ResponseError
 
 from app.core import hints, ids, keys, metrics, queue
 from app.core.config import Settings
 from app.core.hints import Hints
-from app.core.redis import RECOVERY_SECONDS, Availability, Operation, open_pool
+from app.core.redis import (
+    RECOVERY_SECONDS,
+    Availability,
+    Command,
+    DedicatedConnection,
+    Operation,
+    open_pool,
+)
 from app.core.resources import Resources, open_resources
 from tests.support.waiting import until
 
@@ -107,6 +119,118 @@ async def test_hints_are_sent_by_themselves(resources: Resources) -> None:
             return bool(await redis.zcard(keys.queue("default")) == 3)
 
     await until(has_three_tokens)
+
+
+class Counting(DedicatedConnection):
+    """A connection that counts how often it sends, and can be held back."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        super().__init__(pool)
+        self.sent = 0
+        self.may_send = asyncio.Event()
+        self.may_send.set()
+
+    async def execute(self, commands: Sequence[Command]) -> list[Any]:
+        self.sent += 1
+        await self.may_send.wait()
+        return await super().execute(commands)
+
+
+@pytest.fixture
+def counting(resources: Resources, quiet: Hints) -> Counting:
+    """The connection of `quiet`."""
+    counting = Counting(resources.redis_pool)
+    quiet._connection = counting
+    return counting
+
+
+async def test_requests_travel_with_the_hints_that_wait_and_get_their_own_replies(
+    quiet: Hints, counting: Counting
+) -> None:
+    quiet.wake("default", 2)
+    first = asyncio.create_task(quiet.request(("ZCARD", keys.queue("default")), ("ECHO", "one")))
+    second = asyncio.create_task(quiet.request(("ECHO", "two")))
+    await asyncio.sleep(0)
+    await quiet.flush()
+
+    assert await first == [2, b"one"]
+    assert await second == [b"two"]
+    assert counting.sent == 1
+
+
+async def test_a_flush_waits_for_what_is_on_its_way(quiet: Hints, counting: Counting) -> None:
+    counting.may_send.clear()
+    quiet.wake("default")
+    first, second = (asyncio.create_task(quiet.flush()) for _ in range(2))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert counting.sent == 1
+    assert not second.done()
+    counting.may_send.set()
+
+    await asyncio.gather(first, second)
+    assert counting.sent == 1
+
+
+async def test_a_hint_that_redis_refuses_fails_no_request(
+    resources: Resources, quiet: Hints, counting: Counting
+) -> None:
+    before = count_of(metrics.HINTS_DROPPED)
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+        await redis.set(keys.queue("default"), b"of a wrong type")
+    quiet.wake("default", 3)
+    request = asyncio.create_task(quiet.request(("ECHO", "text")))
+    await asyncio.sleep(0)
+    await quiet.flush()
+
+    assert await request == [b"text"]
+    assert count_of(metrics.HINTS_DROPPED) == before + 3
+    assert not resources.redis.is_up
+
+
+async def test_a_request_that_redis_refuses_fails_no_hint(
+    resources: Resources, quiet: Hints, counting: Counting
+) -> None:
+    before = count_of(metrics.HINTS_DROPPED)
+    quiet.wake("default")
+    request = asyncio.create_task(quiet.request(("ECHO",)))
+    await asyncio.sleep(0)
+    await quiet.flush()
+
+    assert isinstance((await request)[0], ResponseError)
+    assert count_of(metrics.HINTS_DROPPED) == before
+    assert resources.redis.is_up
+
+
+async def test_a_request_that_was_given_up_takes_no_reply_of_another(
+    quiet: Hints, counting: Counting
+) -> None:
+    given_up = asyncio.create_task(quiet.request(("ECHO", "one")))
+    kept = asyncio.create_task(quiet.request(("ECHO", "two")))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    await asyncio.gather(given_up, return_exceptions=True)
+    await quiet.flush()
+
+    assert await kept == [b"two"]
+
+
+async def test_without_redis_a_request_raises(resources: Resources) -> None:
+    async with open_pool("unix:///nowhere/at/all.sock", max_connections=2) as pool:
+        lost = Hints(pool, Availability(), resources.signer)
+        request = asyncio.create_task(lost.request(("PING",)))
+        await asyncio.sleep(0)
+        await lost.flush()
+
+        with pytest.raises(RedisError):
+            await request
+
+
+async def test_a_wake_up_leaves_before_its_caller_goes_on(resources: Resources) -> None:
+    resources.hints.wake("default")
+    await resources.hints.let_wakes_leave()
+
+    assert not resources.hints._tokens
 
 
 async def test_what_waits_at_the_end_is_sent(settings: Settings) -> None:

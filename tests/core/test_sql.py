@@ -1,11 +1,11 @@
 """Named parameters become the numbered ones of Postgres."""
 
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from app.core.resources import Resources
-from app.core.sql import RowSet, Statement
+from app.core.sql import RowSet, ScopedStatement, Statement
 
 
 def test_each_name_gets_a_number_in_the_order_in_which_it_appears() -> None:
@@ -57,3 +57,26 @@ async def test_a_statement_runs_with_values_and_with_rows(resources: Resources) 
 def test_a_row_with_other_columns_is_refused(row: dict[str, int]) -> None:
     with pytest.raises((KeyError, TypeError)):
         RowSet("pair", id="uuid", number="int").parameters([row])
+
+
+async def test_a_scoped_statement_is_about_one_owner_or_about_all(resources: Resources) -> None:
+    statement = ScopedStatement.of(
+        lambda owned: (
+            f"SELECT name FROM (VALUES (:one::uuid, 'a'), (:other::uuid, 'b')) v (id, name)"
+            f" WHERE {owned} name <> :without ORDER BY name"
+        ),
+        column="v.id",
+    )
+    one, other = uuid4(), uuid4()
+
+    async def names(owner_id: UUID | None) -> list[str]:
+        async with resources.database.connection() as connection:
+            rows = await statement.fetch(connection, owner_id, one=one, other=other, without="c")
+        return [row["name"] for row in rows]
+
+    assert [await names(owner_id) for owner_id in (one, other, uuid4(), None)] == [
+        ["a"],
+        ["b"],
+        [],
+        ["a", "b"],
+    ]

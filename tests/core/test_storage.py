@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -308,6 +309,21 @@ async def test_nothing_is_made_before_it_is_needed(tmp_path: Path, monkeypatch: 
     assert (tmp_path / ".data/with space/datasets/1").read_bytes() == b"x"
 
 
+async def test_a_folder_has_the_space_of_its_volume_before_it_is_created_and_a_bucket_has_none(
+    storage: Storage, tmp_path: Path
+) -> None:
+    await storage.check()
+    space = await storage.space()
+
+    if storage.is_bucket:
+        assert space is None
+        return
+    volume = shutil.disk_usage(tmp_path)
+    assert space is not None
+    assert abs(space.used_bytes - volume.used) < 2**30
+    assert space.used_percent == pytest.approx(100 * volume.used / (volume.used + volume.free), abs=1)
+
+
 @pytest.mark.usefixtures("environment")
 async def test_a_bucket_that_is_not_there_is_unavailable_and_not_an_empty_answer() -> None:
     storage = open_storage("s3://no-such-bucket")
@@ -316,6 +332,8 @@ async def test_a_bucket_that_is_not_there_is_unavailable_and_not_an_empty_answer
         await storage.put("key", b"x")
     with pytest.raises(StorageUnavailable):
         await keys_in(storage, "datasets")
+    with pytest.raises(StorageUnavailable):
+        await storage.check()
 
 
 async def test_a_store_that_does_not_answer_is_unavailable_in_time(
@@ -338,6 +356,7 @@ async def test_a_store_that_does_not_answer_is_unavailable_in_time(
             storage.get("key"),
             storage.delete(["key"]),
             keys_in(storage, "datasets"),
+            storage.check(),
         ):
             with pytest.raises(StorageUnavailable):
                 await call

@@ -24,12 +24,18 @@ class Confinement:
         seccomp.prepare()
 
     def apply(
-        self, permissions: Collection[Permission], *, files: Iterable[Path], scratch: Path | None
+        self,
+        permissions: Collection[Permission],
+        *,
+        files: Iterable[Path],
+        scratch: Path | None,
+        uses_gpus: bool = False,
     ) -> None:
         """Restrict this process to reading the installation and `files` and writing below `scratch`.
 
-        Everything else requires a permission. Temporary files go to `scratch`; if it is None, the process
-        cannot write any. Raises OSError if the kernel supports a mechanism but fails to apply it.
+        With `uses_gpus`, it may also use the devices of GPUs. Everything else requires a permission.
+        Temporary files go to `scratch`; if it is None, the process cannot write any. Raises OSError if the
+        kernel supports a mechanism but fails to apply it.
         """
         if scratch is not None:
             os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
@@ -44,6 +50,9 @@ class Confinement:
             ruleset = self._ruleset(permissions)
         ruleset.allow_reading(files)
         ruleset.allow_writing((*(() if scratch is None else (scratch,)), *readable.WRITABLE_DEVICES))
+        if uses_gpus:
+            ruleset.allow_reading(readable.gpu_drivers())
+            ruleset.allow_devices(readable.gpu_devices())
         ruleset.enforce()
         # Last, because the filter blocks the calls above.
         seccomp.apply(permissions)

@@ -36,8 +36,9 @@ _MAKE_DIR: Final = 1 << 7
 _MAKE_REG: Final = 1 << 8
 _REFER: Final = 1 << 13
 _TRUNCATE: Final = 1 << 14
+_IOCTL_DEV: Final = 1 << 15
 
-_RIGHTS_BY_VERSION: Final = {1: (1 << 13) - 1, 2: _REFER, 3: _TRUNCATE, 5: 1 << 15}
+_RIGHTS_BY_VERSION: Final = {1: (1 << 13) - 1, 2: _REFER, 3: _TRUNCATE, 5: _IOCTL_DEV}
 """File system rights that each ABI version added."""
 
 _TCP: Final = (1 << 0) | (1 << 1)
@@ -46,7 +47,7 @@ _SCOPES: Final = (1 << 0) | (1 << 1)
 """Connections to abstract Unix sockets outside the sandbox, and signals to processes outside it."""
 _SCOPES_MIN_VERSION: Final = 6
 
-_NON_DIRECTORY_RIGHTS: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | (1 << 15)
+_NON_DIRECTORY_RIGHTS: Final = _EXECUTE | _WRITE_FILE | _READ_FILE | _TRUNCATE | _IOCTL_DEV
 """Rights that a rule for something other than a directory may contain."""
 
 READ: Final = _EXECUTE | _READ_FILE | _READ_DIR
@@ -54,6 +55,8 @@ WRITE: Final = (
     READ & ~_EXECUTE | _WRITE_FILE | _REMOVE_DIR | _REMOVE_FILE | _MAKE_DIR | _MAKE_REG | _REFER | _TRUNCATE
 )
 """All rights except executing files and creating symbolic links, devices, sockets and pipes."""
+
+DEVICE: Final = _READ_FILE | _WRITE_FILE | _READ_DIR | _IOCTL_DEV
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -95,6 +98,10 @@ class Ruleset:
     def allow_writing(self, paths: Iterable[Path]) -> None:
         """Allow writing these files and everything below these folders. Missing paths are skipped."""
         self._allow(paths, WRITE)
+
+    def allow_devices(self, paths: Iterable[Path]) -> None:
+        """Allow reading, writing and controlling these devices. Missing paths are skipped."""
+        self._allow(paths, DEVICE)
 
     def enforce(self) -> None:
         """Apply the rules irreversibly to the calling thread and its descendants."""

@@ -1,5 +1,6 @@
 """Paths that every sandboxed Python process may read: Python, its packages and some system files."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,11 @@ PER_PROCESS: Final = (Path("/proc/self"),)
 
 WRITABLE_DEVICES: Final = (Path("/dev/null"),)
 
+_GPU_DRIVERS: Final = (
+    *("/proc/driver/nvidia", "/proc/devices", "/proc/modules"),
+    *("/sys/bus/pci", "/sys/devices", "/sys/module/nvidia", "/sys/module/nvidia_uvm"),
+)
+
 _MODULE_SUFFIXES: Final = frozenset({".py", ".pyc", ".so"})
 
 
@@ -38,7 +44,17 @@ def installed() -> tuple[Path, ...]:
     for name, module in list(sys.modules.items()):
         if "." not in name:
             found += _module_paths(module)
-    return _outermost(path.resolve() for path in found if path.exists())
+    return _outermost(path.resolve() for path in found if _is_there(path))
+
+
+def gpu_drivers() -> tuple[Path, ...]:
+    """Return what the drivers of NVIDIA tell about their GPUs."""
+    return tuple(map(Path, _GPU_DRIVERS))
+
+
+def gpu_devices(devices: Path = Path("/dev")) -> tuple[Path, ...]:
+    """Return the devices of all NVIDIA GPUs that this process sees."""
+    return tuple(sorted(devices.glob("nvidia*")))
 
 
 def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -52,15 +68,25 @@ def _outermost(paths: Iterable[Path]) -> tuple[Path, ...]:
 
 def _importable(folder: Path) -> Iterator[Path]:
     """Yield the modules and packages in a folder of the import path; the path itself if it is an archive."""
+    if not _is_there(folder):
+        return
     if folder.is_file():
         yield folder
-    if not folder.is_dir():
+    if not folder.is_dir() or not os.access(folder, os.R_OK | os.X_OK):
         return
     for path in folder.iterdir():
         if path.name.startswith("."):
             continue
-        if path.suffix in _MODULE_SUFFIXES or (path / "__init__.py").exists():
+        if path.suffix in _MODULE_SUFFIXES or _is_there(path / "__init__.py"):
             yield path
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a path exists. One in a folder that this process may not search does not, as for `import`."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def _module_paths(module: ModuleType) -> Iterator[Path]:

@@ -47,3 +47,34 @@ def test_rules_that_were_given_up_are_not_enforced_in_silence() -> None:
 
     with pytest.raises(RuntimeError, match="already enforced or closed"):
         ruleset.enforce()
+
+
+# /dev/urandom is there on every machine, and answers RNDGETENTCNT of <linux/random.h>.
+_DEVICE = """
+import fcntl, sys
+from pathlib import Path
+from app.core import hardening
+from app.core.sandbox import landlock
+
+RNDGETENTCNT = 0x80045200
+device = Path("/dev/urandom")
+ruleset = landlock.Ruleset(())
+hardening.set_no_new_privs()
+getattr(ruleset, sys.argv[1])([device])
+ruleset.enforce()
+with device.open("rb") as opened:
+    try:
+        fcntl.ioctl(opened, RNDGETENTCNT, bytes(4))
+        print("controlled")
+    except PermissionError:
+        print("read only")
+"""
+
+
+# Before version 5, Landlock lets each opened device be controlled: there is nothing that a rule could allow.
+@pytest.mark.skipif(landlock.version() < 5, reason="this kernel controls devices that may be opened")
+@pytest.mark.parametrize(("rule", "told"), [("allow_devices", "controlled"), ("allow_reading", "read only")])
+def test_only_a_rule_for_devices_lets_a_process_control_one(rule: str, told: str) -> None:
+    found = subprocess.run([sys.executable, "-c", _DEVICE, rule], capture_output=True, text=True, check=False)
+
+    assert found.stdout.strip() == told, found.stderr
