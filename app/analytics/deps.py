@@ -6,9 +6,10 @@ from datetime import datetime
 from time import monotonic
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Query
 from starlette.requests import HTTPConnection
 
+from app.analytics.ranges import OwnerScope
 from app.core.loops import LoopState
 from app.core.machine import Machine
 from app.http.state import state_of
@@ -42,3 +43,7 @@ async def get_process(connection: HTTPConnection) -> ThisProcess:
 
 
 ThisProcessDep = Annotated[ThisProcess, Depends(get_process)]
+
+ScopeQuery = Annotated[
+    OwnerScope, Query(description="`all` means those of all users; it needs the permission `operate`.")
+]

@@ -44,8 +44,13 @@ SELECT a.job_id, {_OWNER} AS owner_id, a.ended_at, a.kind, a.queue, {_MODEL} AS 
     greatest(extract(epoch FROM a.started_at - a.due_at)::float8, 0) AS wait_seconds,
     coalesce(a.rows, 0) AS rows, a.cpu_seconds, a.memory_peak_bytes"""
 
+# The job that its owner has submitted: of an attempt at a shard, the parent.
+_SUBMITTED: Final = "coalesce((SELECT j.parent_id FROM jobs j WHERE j.id = f.job_id), f.job_id)"
+
 _END: Final = """
-SELECT e.job_id, e.owner_id, e.ended_at, e.kind, e.queue, e.model, '', e.status, e.code, 0, e.run_seconds,
+SELECT e.job_id, e.owner_id, e.ended_at, e.kind, e.queue, e.model,
+    CASE WHEN e.status = 'cancelled' AND e.run_seconds IS NOT NULL THEN 'cancelled' ELSE '' END,
+    e.status, e.code, 0, e.run_seconds,
     NULL::float8, 0, NULL::float8, NULL::bigint
 FROM job_ends e"""
 
@@ -61,7 +66,7 @@ SELECT f.*, f.is_end::int AS jobs, f.run_seconds AS run_seconds_max, f.wait_seco
     (f.cpu_seconds IS NOT NULL)::int AS measured_attempts,
     (f.cpu_seconds IS NOT NULL AND f.is_end)::int AS measured_jobs,
     CASE WHEN f.cpu_seconds IS NULL THEN 0 ELSE f.rows END AS measured_rows,
-    CASE WHEN f.code <> '' THEN f.job_id END AS last_job_id
+    CASE WHEN f.code <> '' THEN {_SUBMITTED} END AS last_job_id
 FROM (
     SELECT *, job_status IN ('completed', 'failed', 'cancelled') AS is_end FROM (
         {_ATTEMPT} {_IN_QUEUE.format(ended)}
@@ -77,5 +82,5 @@ def intervals(ended: str, owner: str = "true") -> str:
 SELECT * FROM (
     SELECT {_OWNER} AS owner_id, a.started_at, a.ended_at {_IN_QUEUE.format(ended)}
     UNION ALL
-    SELECT owner_id, attempt_started_at, NULL FROM jobs WHERE status = 'running'
+    SELECT owner_id, attempt_started_at, NULL FROM jobs WHERE status = 'running' AND shards IS NULL
 ) ran WHERE {owner}"""

@@ -35,8 +35,9 @@ class Durations:
 class Figures:
     """Sums over ended attempts and the jobs that they ended.
 
-    `executed` jobs ran and ended, in whichever way. `settled` jobs completed or failed in an attempt, and
-    those attempts took `settled_seconds`. `measured_*` count what is known to have cost `cpu_seconds`.
+    `executed` jobs ran and ended, in whichever way. `settled` jobs completed or failed, and the attempts that
+    ended them, or the jobs themselves if they have shards, took `settled_seconds`. `measured_*` count what is
+    known to have cost `cpu_seconds`.
     """
 
     jobs: int

@@ -84,7 +84,8 @@ _KEY: Final = "owner_id, step, at, kind, queue, model, outcome, job_status, code
 
 # Adds what ended between these instants, which are in one hour, to the statistics.
 # GROUPING SETS yields the rows of each user and of all users, of minutes and of the hour and its day, in one
-# pass. A column by which a set does not group is null there.
+# pass; the last sets are those by which users and models are compared. A column by which a set does not group
+# is null there.
 _FOLD: Final = Statement(f"""
 WITH RECURSIVE {QUEUES}, ended AS MATERIALIZED (
     {facts(_WITHIN)}
@@ -99,7 +100,7 @@ WITH RECURSIVE {QUEUES}, ended AS MATERIALIZED (
 ), summed AS (
     SELECT coalesce(owner_id, :all_users::uuid) AS owner_id, minute, coalesce(kind, '') AS kind,
         coalesce(queue, '') AS queue, coalesce(model, '') AS model, outcome, job_status,
-        coalesce(shown_code, fault) AS code,
+        coalesce(shown_code, fault, '') AS code,
         sum(jobs) AS jobs, sum(attempts) AS attempts,
         coalesce(sum(run_seconds), 0) AS run_seconds, max(run_seconds_max) AS run_seconds_max,
         coalesce(sum(wait_seconds), 0) AS wait_seconds, max(wait_seconds_max) AS wait_seconds_max,
@@ -113,7 +114,9 @@ WITH RECURSIVE {QUEUES}, ended AS MATERIALIZED (
         (owner_id, minute, outcome, job_status, fault),
         (minute, outcome, job_status, fault),
         (owner_id, kind, queue, model, outcome, job_status, shown_code),
-        (kind, queue, outcome, job_status, shown_code))
+        (kind, queue, outcome, job_status, shown_code),
+        (owner_id, outcome, job_status),
+        (model, outcome, job_status))
 ), stats AS (
     INSERT INTO job_stats AS s ({_KEY}, jobs, attempts, run_seconds, run_seconds_max, wait_seconds,
         wait_seconds_max, rows, measured_attempts, measured_jobs, measured_rows, cpu_seconds,
@@ -151,7 +154,8 @@ WITH RECURSIVE {QUEUES}, ended AS MATERIALIZED (
         (owner_id, minute, measure, bucket),
         (minute, measure, bucket),
         (owner_id, kind, queue, measure, bucket),
-        (kind, queue, measure, bucket))
+        (kind, queue, measure, bucket),
+        (owner_id, measure, bucket))
 ), durations AS (
     INSERT INTO job_durations AS d (owner_id, step, at, kind, queue, measure, bucket, attempts)
     SELECT owner_id, step, at, kind, queue, measure, bucket, attempts

@@ -15,6 +15,7 @@ from app.analytics.buckets import bucket_of, percentile
 from app.analytics.facts import ALL_USERS, QUEUES, facts
 from app.analytics.queries import NOT_FOLDED, OWNED, WATERMARK, consistent, span_of
 from app.analytics.ranges import OverviewRange, Step, TimeRange
+from app.analytics.tables import ONCE
 from app.core.rows import Row
 from app.core.sql import Statement
 
@@ -45,7 +46,7 @@ WITH RECURSIVE {QUEUES}, tail AS MATERIALIZED (
     {facts(NOT_FOLDED, OWNED)}
 ), items AS (
     SELECT at, jobs, attempts, outcome, job_status, wait_seconds_max FROM job_stats
-    WHERE owner_id = :owner_id AND step = :step AND at >= :since
+    WHERE owner_id = :owner_id AND step = :step AND at >= :since AND {ONCE}
     UNION ALL
     SELECT ended_at, jobs, attempts, outcome, job_status, wait_seconds_max FROM tail
 ), summed AS (
@@ -60,7 +61,7 @@ WITH RECURSIVE {QUEUES}, tail AS MATERIALIZED (
     SELECT date_bin(:width::interval, at, 'epoch') AS bucket, duration, sum(attempts)::bigint AS attempts
     FROM (
         SELECT at, bucket AS duration, attempts FROM job_durations
-        WHERE owner_id = :owner_id AND step = :step AND at >= :since AND measure = 'wait'
+        WHERE owner_id = :owner_id AND step = :step AND at >= :since AND {ONCE} AND measure = 'wait'
         UNION ALL
         SELECT ended_at, {bucket_of("wait_seconds")}, 1 FROM tail WHERE attempts > 0
     ) durations GROUP BY 1, duration
@@ -80,7 +81,8 @@ _PENDING_OF_OWNER: Final = Statement(f"""
 SELECT priority, count(*) AS jobs,
     extract(epoch FROM now() - min(run_at) FILTER (WHERE run_at <= now()))::float8 AS oldest_seconds
 FROM (
-    SELECT priority, run_at FROM jobs WHERE owner_id = :owner_id AND status = 'pending' LIMIT {COUNTED}
+    SELECT priority, run_at FROM jobs WHERE owner_id = :owner_id AND status = 'pending' AND parent_id IS NULL
+    LIMIT {COUNTED}
 ) counted GROUP BY priority""")
 
 # The same for all users, at the last measurement.
@@ -93,7 +95,9 @@ FROM queue_stats CROSS JOIN system_stats WHERE due + delayed > 0 GROUP BY priori
 _RUNNING: Final = Statement(f"""
 SELECT count(*) AS jobs, coalesce(sum((done - attempt_first_row)
     / greatest(extract(epoch FROM now() - attempt_started_at), 0.001)), 0)::float8 AS rows_per_second
-FROM (SELECT * FROM jobs WHERE status = 'running' AND {OWNED} LIMIT {COUNTED}) running""")
+FROM (
+    SELECT * FROM jobs WHERE status = 'running' AND parent_id IS NULL AND {OWNED} LIMIT {COUNTED}
+) running""")
 
 # In which minutes were attempts taken from lost workers, the last first?
 _MARKED: Final = Statement(f"""
@@ -221,7 +225,10 @@ async def buckets(connection: asyncpg.Connection, owner_id: UUID, wanted: Overvi
 
 
 async def pending(connection: asyncpg.Connection, owner_id: UUID) -> list[Pending]:
-    """Return the jobs of an owner that wait, counted up to COUNTED; for ALL_USERS, as last measured."""
+    """Return the jobs of an owner that wait, counted up to COUNTED.
+
+    For ALL_USERS, as last measured: each shard that waits, and not the job that it belongs to.
+    """
     if owner_id == ALL_USERS:
         return [Pending.from_row(row) for row in await _PENDING.fetch(connection)]
     return [Pending.from_row(row) for row in await _PENDING_OF_OWNER.fetch(connection, owner_id=owner_id)]

@@ -12,7 +12,7 @@ import asyncpg
 
 from app.analytics.facts import QUEUES, facts
 from app.analytics.folding import SYSTEM_CODE
-from app.analytics.queries import NOT_FOLDED, OWNED, WATERMARK, consistent, span_of
+from app.analytics.queries import EXECUTED, NOT_FOLDED, OWNED, WATERMARK, consistent, span_of
 from app.analytics.ranges import TimeRange
 from app.core.rows import Row
 from app.core.sql import Statement
@@ -38,7 +38,7 @@ SELECT minute,
     coalesce(sum(jobs) FILTER (WHERE job_status = 'failed'), 0)::bigint AS failed,
     coalesce(sum(jobs) FILTER (WHERE job_status = 'failed' AND is_of_system), 0)::bigint AS failed_by_system,
     coalesce(sum(jobs) FILTER (WHERE job_status = 'cancelled'), 0)::bigint AS cancelled,
-    coalesce(sum(jobs) FILTER (WHERE outcome <> ''), 0)::bigint AS executed,
+    coalesce(sum(jobs) FILTER (WHERE {EXECUTED}), 0)::bigint AS executed,
     coalesce(sum(rows), 0)::bigint AS rows,
     now() AS as_of, {WATERMARK} AS folded_until
 FROM generate_series(:since::timestamptz, now(), interval '1 minute') minute

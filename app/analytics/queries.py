@@ -19,6 +19,7 @@ from app.analytics.buckets import bucket_of
 from app.analytics.facts import ALL_USERS, QUEUES, facts, intervals
 from app.analytics.figures import Figures, Group, Statistics
 from app.analytics.ranges import LENGTHS, By, Step, TimeRange
+from app.analytics.tables import ONCE, REPEATED
 from app.core.rows import Row
 from app.core.sql import Statement
 
@@ -46,18 +47,21 @@ OWNED: Final = f"(:owner_id = '{ALL_USERS}'::uuid OR owner_id = :owner_id)"
 NOT_FOLDED: Final = "ended_at >= :folded_until AND ended_at >= :since"
 WATERMARK: Final = "(SELECT coalesce(max(folded_until), 'epoch') FROM system_stats)"
 
+EXECUTED: Final = "(outcome <> '' OR job_status IN ('completed', 'failed'))"
+"""A job that ran. What ended without an attempt was cancelled before, or has shards: it ran if they did."""
+
 _VALUES: Final = """jobs, attempts, run_seconds, run_seconds_max, wait_seconds, wait_seconds_max, rows,
         measured_attempts, measured_jobs, measured_rows, cpu_seconds, memory_peak_bytes, last_job_id,
         outcome, job_status"""
 
-_SUMS: Final = """coalesce(sum(jobs), 0)::bigint AS jobs,
+_SUMS: Final = f"""coalesce(sum(jobs), 0)::bigint AS jobs,
         coalesce(sum(jobs) FILTER (WHERE job_status = 'completed'), 0)::bigint AS completed,
         coalesce(sum(jobs) FILTER (WHERE job_status = 'failed'), 0)::bigint AS failed,
         coalesce(sum(jobs) FILTER (WHERE job_status = 'cancelled'), 0)::bigint AS cancelled,
-        coalesce(sum(jobs) FILTER (WHERE outcome <> ''), 0)::bigint AS executed,
-        coalesce(sum(jobs) FILTER (WHERE outcome <> '' AND job_status <> 'cancelled'), 0)::bigint AS settled,
+        coalesce(sum(jobs) FILTER (WHERE {EXECUTED}), 0)::bigint AS executed,
+        coalesce(sum(jobs) FILTER (WHERE job_status IN ('completed', 'failed')), 0)::bigint AS settled,
         coalesce(sum(run_seconds) FILTER (
-            WHERE outcome <> '' AND job_status IN ('completed', 'failed')), 0) AS settled_seconds,
+            WHERE job_status IN ('completed', 'failed')), 0) AS settled_seconds,
         coalesce(sum(attempts), 0)::bigint AS attempts,
         coalesce(sum(attempts) FILTER (WHERE outcome = 'failed' AND job_status = 'pending'), 0)::bigint
             AS retried,
@@ -79,13 +83,14 @@ _TAIL: Final = f"""WITH RECURSIVE {QUEUES}, tail AS MATERIALIZED (
     UNION ALL
     SELECT *, 'wait', {bucket_of("wait_seconds")} FROM tail WHERE attempts > 0
 ), items AS (
-    SELECT at, {_VALUES} FROM job_stats WHERE owner_id = :owner_id AND step = :step AND at >= :since
+    SELECT at, {_VALUES} FROM job_stats
+    WHERE owner_id = :owner_id AND step = :step AND at >= :since AND {ONCE}
     UNION ALL
     SELECT ended_at, {_VALUES} FROM tail
 ), durations AS (
     SELECT measure, bucket, sum(attempts)::bigint AS attempts FROM (
         SELECT measure, bucket, attempts FROM job_durations
-        WHERE owner_id = :owner_id AND step = :step AND at >= :since
+        WHERE owner_id = :owner_id AND step = :step AND at >= :since AND {ONCE}
         UNION ALL
         SELECT measure, bucket, 1 FROM tail_durations
     ) counted GROUP BY measure, bucket
@@ -99,18 +104,21 @@ _TAIL: Final = f"""WITH RECURSIVE {QUEUES}, tail AS MATERIALIZED (
 )"""
 
 
+_ABOUT_OWNER: Final = f"owner_id = :owner_id AND {ONCE}"
+
+
 @dataclass(frozen=True)
 class _Grouping:
     """The SQL of one way to group: the key in the statistics, the key of an attempt, and a condition.
 
-    The rows about all users lack the key unless `is_of_all`; those of each user have it.
+    `of_all` says which rows have the key for all users: by default those about all users that count once.
     """
 
     stats: str
     attempt: str
     where: str = "true"
     has_durations: bool = True
-    is_of_all: bool = True
+    of_all: str = _ABOUT_OWNER
 
 
 def _start_of(step: str, at: str) -> str:
@@ -120,18 +128,20 @@ def _start_of(step: str, at: str) -> str:
 _GROUPINGS: Final = {
     By.KIND: _Grouping("kind", "kind"),
     By.QUEUE: _Grouping("queue", "queue"),
-    By.MODEL: _Grouping("model", "model", has_durations=False, is_of_all=False),
+    By.MODEL: _Grouping("model", "model", has_durations=False, of_all=f"owner_id = :owner_id AND {REPEATED}"),
     By.ERROR: _Grouping("code", "code", where="code <> ''", has_durations=False),
     By.HOUR: _Grouping(_start_of("hour", "at"), _start_of("hour", "ended_at")),
     By.DAY: _Grouping(_start_of("day", "at"), _start_of("day", "ended_at")),
-    By.USER: _Grouping("owner_id::text", "owner_id::text", is_of_all=False),
+    By.USER: _Grouping(
+        "owner_id::text", "owner_id::text", of_all=f"owner_id <> '{ALL_USERS}' AND {REPEATED}"
+    ),
 }
 
 
-def _grouped(by: By, *, of_each: bool) -> Statement:
-    """Return the statement for groups. `of_each` reads the rows of each user instead of those of an owner."""
+def _grouped(by: By, *, of_all: bool) -> Statement:
+    """Return the statement for groups: of the jobs of all users, or of one owner."""
     how = _GROUPINGS[by]
-    owner = f"owner_id <> '{ALL_USERS}'" if of_each else "owner_id = :owner_id"
+    owner = how.of_all if of_all else _ABOUT_OWNER
     histograms = f"""
     SELECT section, key, measure, jsonb_object_agg(bucket, attempts) AS counts FROM (
         SELECT p.section, p.shown AS key, d.measure, d.bucket, sum(d.attempts)::bigint AS attempts FROM (
@@ -185,11 +195,11 @@ _TOTALS: Final = Statement(
 )
 
 # What are they in groups: the largest groups, or the latest in time, and the others together?
-_GROUPED: Final = {by: _grouped(by, of_each=False) for by in By}
+_GROUPED: Final = {by: _grouped(by, of_all=False) for by in By}
 
-# The same over all users, where the rows about all of them do not say enough.
-_GROUPED_OF_EACH: Final = {
-    by: _grouped(by, of_each=True) for by, how in _GROUPINGS.items() if not how.is_of_all
+# The same over all users, where other rows have the key.
+_GROUPED_OF_ALL: Final = {
+    by: _grouped(by, of_all=True) for by, how in _GROUPINGS.items() if how.of_all != _ABOUT_OWNER
 }
 
 # What is the highest number of attempts that ran at the same moment since an instant?
@@ -211,7 +221,7 @@ SELECT greatest(
 
 # How many jobs of this owner wait?
 _WAITING_OF_OWNER: Final = Statement(
-    "SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'pending'"
+    "SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'pending' AND parent_id IS NULL"
 )
 
 # How many jobs waited at the last measurement?
@@ -237,7 +247,7 @@ async def statistics(
 ) -> Statistics:
     """Return the figures of a range. The owner ALL_USERS stands for all users.
 
-    The groups by model and by user of all users lack those who were deleted, and `totals` has them.
+    The groups by user lack those who were deleted, and `totals` has them.
     """
     step = Step.HOUR if by is By.HOUR else wanted.step
     span = await span_of(connection, owner_id, wanted)
@@ -277,7 +287,7 @@ async def peak(connection: asyncpg.Connection, owner_id: UUID, since: datetime) 
 
 
 async def waiting(connection: asyncpg.Connection, owner_id: UUID) -> int:
-    """Return how many jobs of an owner wait; for ALL_USERS, how many waited at the last measurement."""
+    """Return how many jobs of an owner wait; for ALL_USERS, how many at the last measurement, by shards."""
     count: int
     if owner_id == ALL_USERS:
         count = await _WAITING.fetchval(connection)
@@ -289,8 +299,8 @@ async def waiting(connection: asyncpg.Connection, owner_id: UUID) -> int:
 def _statement(by: By | None, owner_id: UUID) -> Statement:
     if by is None:
         return _TOTALS
-    if owner_id == ALL_USERS and by in _GROUPED_OF_EACH:
-        return _GROUPED_OF_EACH[by]
+    if owner_id == ALL_USERS and by in _GROUPED_OF_ALL:
+        return _GROUPED_OF_ALL[by]
     return _GROUPED[by]
 
 

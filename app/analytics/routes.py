@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from app.analytics import overview, performance, queries, service, views
-from app.analytics.deps import ThisProcessDep
+from app.analytics.deps import ScopeQuery, ThisProcessDep
 from app.analytics.errors import HoursNotKept, UsersNeedAllScope
 from app.analytics.facts import ALL_USERS
 from app.analytics.ranges import By, OverviewRange, OwnerScope, TimeRange
@@ -30,10 +30,6 @@ from app.jobs import views as job_views
 from app.jobs.errors import JobNotFound, NotYourJob
 
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
-
-ScopeQuery = Annotated[
-    OwnerScope, Query(description="`all` counts the jobs of all users; it needs the permission `operate`.")
-]
 
 router = APIRouter(route_class=BoundedRoute, tags=["analytics"])
 

@@ -167,7 +167,10 @@ class StatsView(TypedDict):
 
 
 class PendingView(TypedDict):
-    """The jobs that wait. `clear_seconds` is about how long they take at the rate of the last minutes."""
+    """The jobs that wait. `clear_seconds` is about how long they take at the rate of the last minutes.
+
+    For all users, each waiting shard counts as a job, and its parent does not: slots run shards.
+    """
 
     total: Count
     by_priority: dict[str, int]

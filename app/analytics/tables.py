@@ -1,26 +1,35 @@
 """Tables of the statistics of jobs. `folding` writes them, once for each attempt that has ended."""
 
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Index, Text
+from sqlalchemy import BigInteger, CheckConstraint, Column, Double, Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from app.core.schema import timestamp_column
+
+REPEATED: Final = "kind = '' AND step <> 'minute'"
+"""Which rows repeat the sums of others."""
+
+ONCE: Final = "(kind <> '' OR step = 'minute')"
+"""Which rows do not: together they count each attempt once."""
 
 
 class JobStats(SQLModel, table=True):
     """Sums over the attempts that ended in one minute, hour or day (UTC), and over the jobs that they ended.
 
     The nil owner stands for all users. Its rows have no model, and those of minutes have no kind, queue,
-    model and code: such a column is empty. The outcome is empty for jobs that ended without an attempt. The
-    measured attempts are those whose CPU seconds are known.
+    model and code: such a column is empty. Hours and days also have rows that repeat the sums of others,
+    without kind, queue and code: one for each user, and for all users one for each model. The outcome is
+    empty for jobs that ended without an attempt. The measured attempts are those whose CPU seconds are known.
     """
 
     __tablename__ = "job_stats"
     __table_args__ = (
         CheckConstraint("step IN ('minute', 'hour', 'day')", name="step"),
         Index("ix_job_stats_oldest", "step", "at"),
+        Index("ix_job_stats_repeated", "step", "at", postgresql_where=text(REPEATED)),
     )
 
     owner_id: UUID = Field(primary_key=True)
@@ -48,13 +57,17 @@ class JobStats(SQLModel, table=True):
 
 
 class JobDurations(SQLModel, table=True):
-    """A histogram of how long attempts ran or waited: how many are in each bucket of `buckets`."""
+    """A histogram of how long attempts ran or waited: how many are in each bucket of `buckets`.
+
+    Hours and days also have rows without kind and queue, which repeat those of each user.
+    """
 
     __tablename__ = "job_durations"
     __table_args__ = (
         CheckConstraint("step IN ('minute', 'hour', 'day')", name="step"),
         CheckConstraint("measure IN ('run', 'wait')", name="measure"),
         Index("ix_job_durations_oldest", "step", "at"),
+        Index("ix_job_durations_repeated", "step", "at", postgresql_where=text(REPEATED)),
     )
 
     owner_id: UUID = Field(primary_key=True)

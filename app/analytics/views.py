@@ -99,7 +99,7 @@ def task_performance(
         utilization=round(fleet.busy / fleet.slots, 4) if fleet.slots else None,
         queues=[_queue(queue) for queue in queues],
         minutes=[_minute(minute) for minute in found.minutes],
-        loops=[_loop(loop, now) for loop in loops],
+        loops=[loop_view(loop, now) for loop in loops],
         system=SystemView(
             cpu_percent=round(use.cpu_percent, 1), memory_percent=round(use.memory_percent, 1), timestamp=now
         ),
@@ -286,7 +286,8 @@ def _minute(minute: Minute) -> MinuteView:
     )
 
 
-def _loop(loop: LoopState, now: datetime) -> LoopView:
+def loop_view(loop: LoopState, now: datetime) -> LoopView:
+    """How a background loop is doing."""
     at = loop.last_success_at
     return LoopView(
         loop=loop.name,

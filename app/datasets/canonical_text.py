@@ -28,6 +28,8 @@ def to_canonical_text(value: Any) -> str | None:
 NUMBER: Final = re.compile(r"\s*[+-]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][+-]?[0-9]+)?\s*")
 """Text that reads as a number: not "007", which is a code, nor "1_000" and "nan", which Python accepts."""
 
+_CODE_WITH_ZERO: Final = re.compile(r"\s*[+-]?0[0-9]+(\.[0-9]*)?\s*")
+
 CODE: Final = re.compile(r"\s*(\+.*|[0-9]+[eE][0-9]+)\s*")
 """Text that reads as a number but is more likely a phone number or a code: +4791234567, 1E5."""
 
@@ -36,6 +38,12 @@ MAX_EXACT: Final = 2**53
 
 MAX_DIGITS: Final = 17
 """No double needs more significant digits."""
+
+
+def not_a_number(value: Any, *, shown: str) -> str:
+    """The message that a value, shown like this, does not read as a number."""
+    is_code = isinstance(value, str) and _CODE_WITH_ZERO.fullmatch(value)
+    return f"{shown} is not a number{': it begins with 0, as codes do' if is_code else ''}"
 
 
 def number_fault(texts: Collection[str]) -> str | None:

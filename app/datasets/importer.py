@@ -11,6 +11,7 @@ from uuid import UUID
 
 from app.core import ids, memory
 from app.core.errors import AppError
+from app.core.forking.fork_server import ForkServer
 from app.core.resources import Resources
 from app.datasets import commands, conversion_process, stored_files
 from app.datasets.conversion.messages import Converted
@@ -31,10 +32,11 @@ CONVERSIONS_AT_ONCE: Final = 2
 class DatasetImporter:
     """Imports the uploads of one API process."""
 
-    def __init__(self, resources: Resources, bounds: ImportLimits) -> None:
+    def __init__(self, resources: Resources, bounds: ImportLimits, server: ForkServer) -> None:
         spooling.remove_orphaned_folders()
         memory.return_large_blocks_to_os()
         self._resources = resources
+        self._server = server
         self.bounds = bounds
         self.queue = FairQueue(CONVERSIONS_AT_ONCE)
         settings = resources.settings
@@ -73,7 +75,7 @@ class DatasetImporter:
             limits = Limits(rows=self._resources.settings.max_dataset_rows, output_bytes=limit_bytes)
             async with self.queue.turn(owner_id):
                 converted = await conversion_process.convert(
-                    content, file_format, rows, limits, self.bounds, options
+                    self._server, content, file_format, rows, limits, self.bounds, options
                 )
             return await self._publish(owner_id, name, file_format, content, rows, converted)
 

@@ -1,8 +1,6 @@
 """Profiles of datasets: computed when they are first asked for, in a separate process, and kept."""
 
 import asyncio
-import os
-import sys
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -11,8 +9,9 @@ import msgspec
 import structlog
 
 from app.core.errors import FileMissing
+from app.core.forking.fork_server import ForkServer
 from app.core.resources import Resources
-from app.datasets import commands, queries
+from app.datasets import commands, processes, queries
 from app.datasets.errors import ProfileFailed
 from app.datasets.importer import DatasetImporter
 from app.datasets.profiling.messages import Profile, Task
@@ -23,9 +22,6 @@ CPU_SECONDS: Final = 300
 MEMORY_BYTES: Final = 3 * 1024**3
 LOGGED_ERROR_BYTES: Final = 2000
 
-_ROOT: Final = Path(__file__).parents[2]
-_MODULE: Final = "app.datasets.profiling"
-
 log = structlog.get_logger(__name__)
 
 
@@ -33,10 +29,16 @@ class DatasetProfiler:
     """Computes and keeps the profiles that are asked of one API process, in turn with its conversions."""
 
     def __init__(
-        self, resources: Resources, importer: DatasetImporter, *, memory_bytes: int = MEMORY_BYTES
+        self,
+        resources: Resources,
+        importer: DatasetImporter,
+        server: ForkServer,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._resources = resources
         self._importer = importer
+        self._server = server
         self._memory_bytes = memory_bytes
 
     async def profile(self, owner_id: UUID, dataset_id: UUID) -> bytes:
@@ -74,48 +76,14 @@ class DatasetProfiler:
     async def _run(self, dataset: Dataset, source: Path) -> Profile:
         """Compute the profile of a local file. Raises ProfileFailed."""
         task = msgspec.json.encode(Task(str(source), CPU_SECONDS, self._memory_bytes))
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", _MODULE, task.decode()),
-            cwd=_ROOT,
-            env=_environment(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None  # noqa: S101  # they are pipes
-        assert process.stderr is not None  # noqa: S101
         failed = ProfileFailed(dataset_id=str(dataset.id), seconds=round(SECONDS))
         try:
             async with asyncio.timeout(SECONDS):
-                output, errors, exit_code = await asyncio.gather(
-                    process.stdout.read(), process.stderr.read(), process.wait()
-                )
+                ended = await self._server.run(processes.PROFILE, task)
         except TimeoutError:
             raise failed from None
-        finally:
-            await _end(process)
-        if exit_code != 0:
-            error = errors[-LOGGED_ERROR_BYTES:].decode(errors="replace")
-            log.warning("profiling_died", dataset_id=str(dataset.id), exit_code=exit_code, error=error)
+        if ended.exit_code != 0:
+            error = ended.errors[-LOGGED_ERROR_BYTES:].decode(errors="replace")
+            log.warning("profiling_died", dataset_id=str(dataset.id), exit_code=ended.exit_code, error=error)
             raise failed
-        return msgspec.json.decode(output, type=Profile)
-
-
-def _environment() -> dict[str, str]:
-    """The environment of the process, without our secrets."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "TMPDIR") if name in os.environ}
-    # The default pool reserves more than it uses, and threads of NumPy reserve stacks.
-    return {
-        **kept,
-        "ARROW_DEFAULT_MEMORY_POOL": "system",
-        "OPENBLAS_NUM_THREADS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-    if process.stdin is not None:
-        process.stdin.close()
-    await process.wait()
+        return msgspec.json.decode(ended.answer, type=Profile)

@@ -29,6 +29,7 @@ SELECT id FROM datasets WHERE owner_id = :owner_id AND name = :name ORDER BY id 
 _PAGE: Final = Statement(
     paging.bounded(
         """SELECT * FROM datasets WHERE owner_id = :owner_id AND (:before::uuid IS NULL OR id < :before)
+            AND (:prefix::text IS NULL OR starts_with(lower(name), lower(:prefix)))
         ORDER BY id DESC LIMIT :limit""",
         size="octet_length(columns::text)",
         order="id DESC",
@@ -39,7 +40,9 @@ _PAGE: Final = Statement(
 _PAGE_OF_NAME: Final = Statement(
     paging.bounded(
         """SELECT * FROM datasets WHERE name = :name AND owner_id = :owner_id
-        AND (:before::uuid IS NULL OR id < :before) ORDER BY id DESC LIMIT :limit""",
+        AND (:before::uuid IS NULL OR id < :before)
+        AND (:prefix::text IS NULL OR starts_with(lower(name), lower(:prefix)))
+        ORDER BY id DESC LIMIT :limit""",
         size="octet_length(columns::text)",
         order="id DESC",
     )
@@ -54,7 +57,7 @@ SELECT
     (SELECT count(*) FROM jobs WHERE dataset_id = :dataset_id AND status IN ('pending', 'running'))
     + (SELECT count(*) FROM jobs j
         WHERE j.owner_id = :owner_id AND j.status IN ('pending', 'running')
-            AND j.dataset_id IS DISTINCT FROM :dataset_id
+            AND j.dataset_id IS DISTINCT FROM :dataset_id AND j.parent_id IS NULL
             AND EXISTS (SELECT FROM jsonb_each(j.files) file WHERE file.value ->> 'key' = :rows_key))""")
 
 # The profile of a dataset, if it has been computed.
@@ -92,14 +95,23 @@ async def _newest_for_job(connection: asyncpg.Connection, owner_id: UUID, name: 
 
 
 async def page(
-    connection: asyncpg.Connection, owner_id: UUID, *, name: str | None, before: UUID | None, limit: int
+    connection: asyncpg.Connection,
+    owner_id: UUID,
+    *,
+    name: str | None,
+    before: UUID | None,
+    limit: int,
+    prefix: str | None = None,
 ) -> Page[Dataset]:
-    """The datasets of an owner, or those with a name, newest first, after the one with the id `before`."""
+    """The datasets of an owner, newest first, after the one with the id `before`.
+
+    Only those with the `name`, and those whose names begin with `prefix`, in any case.
+    """
     if name is None:
-        rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, limit=limit + 1)
+        rows = await _PAGE.fetch(connection, owner_id=owner_id, before=before, prefix=prefix, limit=limit + 1)
     else:
         rows = await _PAGE_OF_NAME.fetch(
-            connection, owner_id=owner_id, name=name, before=before, limit=limit + 1
+            connection, owner_id=owner_id, name=name, before=before, prefix=prefix, limit=limit + 1
         )
     return to_page(rows, limit, Dataset.from_row)
 

@@ -14,6 +14,7 @@ from app.audit.actions import Action, ObjectType
 from app.audit.values import Entry
 from app.auth.actors import actor_of
 from app.auth.deps import DatasetsReader, DatasetsWriter
+from app.auth.download_tickets.deps import DatasetsDownloader
 from app.core import text
 from app.core.errors import BodyTooLarge, FileMissing, InvalidCursor, StorageUnavailable
 from app.core.storage import Storage
@@ -49,7 +50,7 @@ from app.http.deps import DatabaseDep, ResourcesDep, SettingsDep
 from app.http.errors import PreconditionFailed, RangeNotSatisfiable
 from app.http.files import ServedFile
 from app.http.middleware import allow_body
-from app.http.paging import PageQueryDep
+from app.http.paging import NamePrefix, PageQueryDep
 from app.quotas.errors import QuotaExceeded
 from app.uploads import multipart
 from app.uploads.errors import BadCompression, BadFile, BadRow, BadUpload, SpoolFull, UploadStalled
@@ -240,11 +241,14 @@ async def list_datasets(
         CleanStr | None,
         Query(min_length=1, max_length=MAX_NAME_LENGTH, description="Only datasets with this name."),
     ] = None,
+    prefix: NamePrefix = None,
 ) -> DatasetPage:
     """Returns one page of your datasets. Several may have the same name: jobs read the newest."""
     before = wanted.before
     async with database.connection() as connection:
-        page = await queries.page(connection, user.id, name=name, before=before, limit=wanted.limit)
+        page = await queries.page(
+            connection, user.id, name=name, prefix=prefix, before=before, limit=wanted.limit
+        )
     return views.dataset_page(page)
 
 
@@ -326,7 +330,7 @@ async def profile_dataset(dataset_id: DatasetId, user: DatasetsReader, profiler:
     },
 )
 async def download_dataset(
-    dataset_id: DatasetId, user: DatasetsReader, resources: ResourcesDep, conditions: ConditionsDep
+    dataset_id: DatasetId, user: DatasetsDownloader, resources: ResourcesDep, conditions: ConditionsDep
 ) -> Response:
     """Sends the whole file or one range, byte for byte as it was uploaded. The `ETag` is its SHA-256."""
     async with resources.database.connection() as connection:

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import enum_check, enum_column, timestamp_column
+from app.core.schema import LOWER_NAME, enum_check, enum_column, timestamp_column
 from app.datasets.values import Format
 
 
@@ -24,6 +24,7 @@ class Dataset(SQLModel, table=True):
         enum_check("format", Format),
         Index("ix_datasets_newest_of_owner", "owner_id", text("id DESC")),
         Index("ix_datasets_newest_of_name", "owner_id", "name", text("id DESC")),
+        Index("ix_datasets_found_by_name", "owner_id", LOWER_NAME, text("id DESC")),
     )
 
     id: UUID = Field(primary_key=True)

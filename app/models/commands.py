@@ -67,6 +67,11 @@ _VERSION_ID: Final = Statement(
     "SELECT id FROM model_versions WHERE model_id = :model_id AND version = :number"
 )
 
+# Is this a version of the model?
+_HAS_VERSION: Final = Statement(
+    "SELECT id FROM model_versions WHERE model_id = :model_id AND id = :version_id"
+)
+
 # Lock one version of a model against new jobs.
 _LOCK_VERSION: Final = Statement("""
 SELECT id, artifact_key FROM model_versions
@@ -136,6 +141,17 @@ async def register(
 async def set_alias(connection: asyncpg.Connection, version_id: UUID, alias: str) -> None:
     """Point an alias to a version that the caller's transaction has added or locked."""
     await _SET_ALIAS.execute(connection, version_id=version_id, alias=alias)
+
+
+async def set_alias_of_version(
+    connection: asyncpg.Connection, owner_id: UUID, name: str, alias: str, version_id: UUID
+) -> bool:
+    """Point an alias to this version of an owner's model, unless it is deleted; tell whether it is not."""
+    model_id = await _LOCK.fetchval(connection, owner_id=owner_id, name=name)
+    if await _HAS_VERSION.fetchval(connection, model_id=model_id, version_id=version_id) is None:
+        return False
+    await set_alias(connection, version_id, alias)
+    return True
 
 
 async def set_own_alias(

@@ -60,13 +60,26 @@ _PUBLIC_REFERENCES: Final = Statement("""
 SELECT u.username || '/' || m.name AS reference FROM models m JOIN users u ON u.id = m.owner_id
 WHERE m.name = :name AND m.visibility = 'public' ORDER BY m.id LIMIT 5""")
 
+# The accuracy or R² of the latest versions of the model `m` that have one, newest first; null without any.
+_SCORES: Final = """(SELECT jsonb_agg(jsonb_build_object('version', version, 'metric', metric, 'value', value)
+        ORDER BY version DESC)
+    FROM (
+        SELECT v.version, found.metric, (v.metrics ->> found.metric)::float8 AS value
+        FROM model_versions v
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN v.metrics ? 'r2' THEN 'r2' ELSE 'accuracy' END AS metric) found
+        WHERE v.model_id = m.id AND jsonb_typeof(v.metrics -> found.metric) = 'number'
+        ORDER BY v.version DESC LIMIT :scores
+    ) latest)"""
+
 # The next models that a user may predict with, newest first, as many as a page holds.
 _PAGE: Final = Statement(
     paging.bounded(
-        f"""{_MODELS}
+        f"""SELECT m.*, CASE WHEN :scores::int > 0 THEN {_SCORES} END AS scores FROM ({_MODELS}
         WHERE (m.owner_id = :user_id OR m.visibility = 'public') AND (:before::uuid IS NULL OR m.id < :before)
             AND m.tags @> coalesce(:tags::jsonb, '{{}}')
-        ORDER BY m.id DESC LIMIT :limit""",
+            AND (:prefix::text IS NULL OR starts_with(lower(m.name), lower(:prefix)))
+        ORDER BY m.id DESC LIMIT :limit) m""",
         size=" + ".join(
             f"coalesce(octet_length({column}::text), 0)" for column in ("aliases", "description", "tags")
         ),
@@ -115,13 +128,18 @@ async def page(
     before: UUID | None,
     limit: int,
     tags: Mapping[str, str] | None = None,
+    prefix: str | None = None,
+    scores: int = 0,
 ) -> Page[Model]:
     """Return the models that a user may predict with, newest first, starting after the id `before`.
 
-    With `tags`, only those that have all of them.
+    With `tags`, only those that have all of them; with `prefix`, those whose names begin with it in any case.
+    `scores` is the number of versions of each whose scores are read.
     """
-    rows = await _PAGE.fetch(connection, user_id=user_id, before=before, tags=tags, limit=limit + 1)
-    return to_page(rows, limit, Model.from_row)
+    rows = await _PAGE.fetch(
+        connection, user_id=user_id, before=before, tags=tags, prefix=prefix, scores=scores, limit=limit + 1
+    )
+    return to_page(rows, limit, Model.from_row_with_scores)
 
 
 async def get(connection: asyncpg.Connection, user_id: UUID, name: str, owner: str | None = None) -> Model:

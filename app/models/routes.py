@@ -1,22 +1,23 @@
 """Routes of models. Uploads are in `app.jobs.model_uploads`, because a job inspects each file first."""
 
 import re
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import APIRouter, Query, Request, Response, status
 
 from app.audit import commands as audit
 from app.audit.actions import Action, ObjectType
 from app.audit.values import Entry
 from app.auth.actors import actor_of
 from app.auth.deps import ModelsReader, ModelsWriter
+from app.auth.download_tickets.deps import ModelsDownloader
 from app.core.errors import FileMissing, InvalidCursor, StorageUnavailable
 from app.http import files, filters, problems
 from app.http.conditional import ConditionsDep
 from app.http.deps import DatabaseDep, ResourcesDep
 from app.http.errors import PreconditionFailed, RangeNotSatisfiable
 from app.http.files import ServedFile
-from app.http.paging import PageQueryDep
+from app.http.paging import NamePrefix, PageQueryDep
 from app.http.routing import BoundedRoute
 from app.http.spooled_response import SpooledResponse
 from app.models import builtin, commands, formats, queries, storage_keys, views
@@ -33,6 +34,7 @@ from app.models.names import AliasName, ModelName
 from app.models.paths import Number, Owner
 from app.models.schemas import (
     AliasRequest,
+    IncludeInModels,
     ModelChange,
     ModelPage,
     ModelView,
@@ -43,6 +45,9 @@ from app.models.schemas import (
 
 BINARY: Final = "application/octet-stream"
 ZIP: Final = "application/zip"
+
+MAX_SCORES: Final = 20
+"""Versions of each model whose scores a list includes."""
 
 # Nine digits always fit in the column.
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
@@ -66,6 +71,11 @@ async def list_models(
     user: ModelsReader,
     database: DatabaseDep,
     wanted: PageQueryDep,
+    prefix: NamePrefix = None,
+    include: Annotated[
+        IncludeInModels | None,
+        Query(description="`scores` adds the accuracy or R² of the latest versions of each model."),
+    ] = None,
 ) -> ModelPage:
     """Returns your own models, the public models of other users, and the built-in model.
 
@@ -73,9 +83,19 @@ async def list_models(
     """
     before = wanted.before
     tags = filters.pairs(request, "tags")
+    with_scores = include is IncludeInModels.SCORES
     async with database.connection() as connection:
-        page = await queries.page(connection, user.id, before=before, limit=wanted.limit, tags=tags)
-    return views.model_page(page, wanted.limit, with_built_in=tags is None)
+        page = await queries.page(
+            connection,
+            user.id,
+            before=before,
+            limit=wanted.limit,
+            tags=tags,
+            prefix=prefix,
+            scores=MAX_SCORES if with_scores else 0,
+        )
+    with_built_in = tags is None and builtin.SENTIMENT.name.startswith((prefix or "").lower())
+    return views.model_page(page, wanted.limit, with_built_in=with_built_in, with_scores=with_scores)
 
 
 @router.get(
@@ -255,7 +275,7 @@ async def delete_version(
 async def download_version(
     name: ModelName,
     number: Number,
-    user: ModelsReader,
+    user: ModelsDownloader,
     resources: ResourcesDep,
     conditions: ConditionsDep,
     owner: Owner = None,
@@ -295,7 +315,7 @@ async def download_version(
     },
 )
 async def export_version(
-    name: ModelName, number: Number, user: ModelsReader, resources: ResourcesDep, owner: Owner = None
+    name: ModelName, number: Number, user: ModelsDownloader, resources: ResourcesDep, owner: Owner = None
 ) -> Response:
     """Sends a zip archive of an MLflow model directory: MLmodel, the environment, and the skops or ONNX file.
 

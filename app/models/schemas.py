@@ -1,7 +1,8 @@
 """Request and response bodies of models."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Self
+from enum import StrEnum
+from typing import Annotated, Any, Final, NotRequired, Self
 from uuid import UUID
 
 from pydantic import Field, model_validator
@@ -17,6 +18,12 @@ TagKey = Annotated[CleanStr, Field(min_length=1, max_length=64)]
 TagValue = Annotated[CleanStr, Field(max_length=256)]
 
 
+class IncludeInModels(StrEnum):
+    """What a list of models includes on request."""
+
+    SCORES = "scores"
+
+
 class ModelLinks(TypedDict):
     """Links of a model."""
 
@@ -24,11 +31,26 @@ class ModelLinks(TypedDict):
     versions: str
 
 
+class ScoreView(TypedDict):
+    """A version and its score."""
+
+    version: int
+    value: float
+
+
+class ScoresView(TypedDict):
+    """The scores of the latest versions of a model, oldest first: at most 20 that have this metric."""
+
+    metric: str
+    versions: list[ScoreView]
+
+
 class ModelView(TypedDict):
     """A model. Its bare name refers to `latest_version`.
 
     `is_own` says whether you may change it. `reference` includes the owner, so that jobs of any user can use
-    it. The built-in model has no owner and no creation time.
+    it. The built-in model has no owner and no creation time. `scores`, with `include=scores`, has the
+    accuracy or R² of versions; it is null if none has been measured.
     """
 
     name: str
@@ -43,6 +65,7 @@ class ModelView(TypedDict):
     description: str | None
     tags: dict[str, str]
     created_at: datetime | None
+    scores: NotRequired[ScoresView | None]
     links: ModelLinks
 
 
@@ -72,6 +95,7 @@ class VersionLinks(TypedDict):
     artifact: str | None
     card: str | None
     report: str | None
+    history: str | None
     plots: str | None
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import enum_check, enum_column, timestamp_column
+from app.core.schema import LOWER_NAME, enum_check, enum_column, timestamp_column
 from app.models.versions import Visibility
 
 
@@ -20,6 +20,13 @@ class Model(SQLModel, table=True):
         enum_check("visibility", Visibility),
         Index("uq_models_of_owner", "owner_id", "name", unique=True),
         Index("ix_models_public_of_name", "name", postgresql_where=text("visibility = 'public'")),
+        Index("ix_models_found_by_name", "owner_id", LOWER_NAME),
+        Index(
+            "ix_models_public_found_by_name",
+            LOWER_NAME,
+            "id",
+            postgresql_where=text("visibility = 'public'"),
+        ),
     )
 
     id: UUID = Field(primary_key=True)

@@ -1,7 +1,7 @@
 """The types of models and their versions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -150,9 +150,20 @@ class EvaluatedVersion:
         return cls(version=row["version"], metrics=row["metrics"])
 
 
+class Score(msgspec.Struct, frozen=True):
+    """The value of a metric of one version."""
+
+    version: int
+    metric: str
+    value: float
+
+
 @dataclass(frozen=True)
 class Model:
-    """A model, as shown to a user who may predict with it. `aliases` maps each alias to a version number."""
+    """A model, as shown to a user who may predict with it. `aliases` maps each alias to a version number.
+
+    `scores` are those of its latest versions, newest first, if the query asked for them.
+    """
 
     id: UUID
     name: str
@@ -165,6 +176,13 @@ class Model:
     description: str | None
     tags: Mapping[str, str]
     created_at: datetime
+    scores: tuple[Score, ...] | None = None
+
+    @classmethod
+    def from_row_with_scores(cls, row: Row) -> Self:
+        """The model of a row that also has `scores`."""
+        scores = msgspec.convert(row["scores"], tuple[Score, ...] | None)
+        return replace(cls.from_row(row), scores=scores)
 
     @classmethod
     def from_row(cls, row: Row) -> Self:

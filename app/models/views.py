@@ -1,5 +1,6 @@
 """Models and their versions as the API shows them."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
@@ -9,8 +10,17 @@ from app.core import paging
 from app.core.paging import Page
 from app.http.links import link
 from app.models import builtin
-from app.models.schemas import ModelLinks, ModelPage, ModelView, VersionLinks, VersionPage, VersionView
-from app.models.versions import Model, ModelVersion, RegisteredVersion, Visibility
+from app.models.schemas import (
+    ModelLinks,
+    ModelPage,
+    ModelView,
+    ScoresView,
+    ScoreView,
+    VersionLinks,
+    VersionPage,
+    VersionView,
+)
+from app.models.versions import Model, ModelVersion, RegisteredVersion, Score, Visibility
 
 LIBRARIES: Final = "library_versions"
 
@@ -53,14 +63,30 @@ def built_in_model_view(version: ModelVersion) -> ModelView:
     )
 
 
-def model_page(page: Page[Model], limit: int, *, with_built_in: bool = True) -> ModelPage:
+def model_page(
+    page: Page[Model], limit: int, *, with_built_in: bool = True, with_scores: bool = False
+) -> ModelPage:
     """A page of at most `limit` models. The built-in model is listed after all others."""
     shown = [model_view(model) for model in page.items]
+    if with_scores:
+        for view, model in zip(shown, page.items, strict=True):
+            view["scores"] = _scores_view(model.scores)
     if not page.has_next and not with_built_in:
         return ModelPage(items=shown, next_cursor=None)
     if not page.has_next and len(shown) < limit:
-        return ModelPage(items=[*shown, built_in_model_view(builtin.SENTIMENT)], next_cursor=None)
+        built_in = built_in_model_view(builtin.SENTIMENT)
+        if with_scores:
+            built_in["scores"] = None
+        return ModelPage(items=[*shown, built_in], next_cursor=None)
     return ModelPage(items=shown, next_cursor=paging.encode_cursor(page.items[-1].id))
+
+
+def _scores_view(scores: Sequence[Score] | None) -> ScoresView | None:
+    if not scores:
+        return None
+    metric = scores[0].metric  # a model may have changed its task: those of the latest version are comparable
+    found = [ScoreView(version=one.version, value=one.value) for one in scores if one.metric == metric]
+    return ScoresView(metric=metric, versions=found[::-1])
 
 
 def version_view(version: RegisteredVersion) -> VersionView:
@@ -95,6 +121,7 @@ def version_view(version: RegisteredVersion) -> VersionView:
             artifact=f"{here}/artifact{query}",
             card=f"{here}/card{query}",
             report=f"{here}/report" if version.is_own and version.has_report else None,
+            history=f"{here}/history" if version.is_own and version.has_report else None,
             plots=f"{here}/plots" if version.is_own and version.has_report else None,
         ),
     )
@@ -128,6 +155,7 @@ def built_in_version_view(version: ModelVersion) -> VersionView:
             artifact=None,
             card=None,
             report=None,
+            history=None,
             plots=None,
         ),
     )

@@ -291,7 +291,8 @@ async def test_active_tasks_are_the_latest_start_first_page_by_page(
 
     assert seen == [str(job_id) for job_id in reversed(started)]
     [job] = (await get(client, "/active-tasks", alice, limit="1"))["active_tasks"]
-    assert job == await get(client, f"/jobs/{job['job_id']}", alice)
+    alone = await get(client, f"/jobs/{job['job_id']}", alice)
+    assert {**job, "params": alone["params"], "dismissed": None} == alone
     wrong = await client.get("/active-tasks", headers=alice.headers, params={"cursor": "nonsense"})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_cursor")
 
@@ -320,6 +321,7 @@ async def test_workers(
     draining, lost = await jobs.worker(store), await jobs.worker(store)
     await rows.execute(store, "UPDATE workers SET stopping_at = now() WHERE id = $1", draining)
     await jobs.expire_lease(store, lost)
+    await rows.execute(store, "UPDATE workers SET engine_state = 'unavailable' WHERE id = $1", lost)
 
     def of_job(body: Any) -> Any:
         [worker] = [worker for worker in body["items"] if worker["jobs"]]
@@ -331,8 +333,9 @@ async def test_workers(
 
     assert_matches(WorkerList, hers)
     assert sorted(worker["state"] for worker in hers["items"]) == ["draining", "live", "lost"]
-    assert of_job(hers)["jobs"] == [{"job_id": str(job.id), "progress": 0.0}]
-    assert of_job(theirs)["jobs"] == [{"job_id": None, "progress": 0.0}]
+    assert of_job(hers)["jobs"] == [{"job_id": str(job.id), "shard": None, "progress": 0.0}]
+    assert of_job(theirs)["jobs"] == [{"job_id": None, "shard": None, "progress": 0.0}]
+    assert sorted(worker["engine_state"] for worker in hers["items"]) == ["ready", "ready", "unavailable"]
     assert of_job(hers)["memory_bytes"] is None
     assert "host" not in of_job(hers)
     assert (of_job(admin)["host"], of_job(admin)["pid"]) == ("here", 1)

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 
-from app.datasets.conversion.__main__ import convert
+from app.datasets.conversion.task import convert
 from app.datasets.options import ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Format

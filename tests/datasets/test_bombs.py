@@ -17,8 +17,8 @@ from app.core.config import Settings
 from app.core.database import Database, open_database
 from app.core.paging import PAGE_BYTES
 from app.core.storage import Storage
-from app.datasets.conversion.__main__ import CONVERT
 from app.datasets.conversion.faults import Fault
+from app.datasets.conversion.task import CONVERT
 from app.datasets.import_limits import ImportLimits
 from app.datasets.options import AS_FOUND
 from app.datasets.routes import PREVIEW_BYTES

@@ -114,6 +114,17 @@ async def test_a_parquet_file_that_is_damaged_says_how(upload: Upload, content: 
     assert (await refused(answer, "bad_file"))["reason"] == reason
 
 
+@pytest.mark.parametrize(
+    "content", [b"a,b\r1,2\r", b"a\r", b"sep=;\na;b\r1;2\r", b'"a",b\r1,"x"\r3,4', b"\xef\xbb\xbfa\r1\r"]
+)
+async def test_a_csv_file_whose_lines_end_with_cr_alone_says_so(upload: Upload, content: bytes) -> None:
+    answer = await upload(content)
+
+    assert (await refused(answer, "bad_file"))[
+        "reason"
+    ] == "its lines end with CR alone; save it with LF or CRLF"
+
+
 async def test_a_column_of_parquet_that_cannot_be_taken_is_on_no_line(upload: Upload) -> None:
     content = parquet(shop=["a"], opens=pa.array([time(9)], pa.time64("us")))
 

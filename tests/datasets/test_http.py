@@ -398,6 +398,29 @@ async def test_datasets_with_a_name_are_listed_newest_first_in_pages(
     assert_problem(await client.get("/datasets?name=", headers=alice.headers), 422, "validation_error")
 
 
+async def test_datasets_are_found_by_the_beginning_of_their_name(
+    client: httpx.AsyncClient, alice: Account, mallory: Account, upload: Upload
+) -> None:
+    for name in ("Reviews.csv", "reviews_june.csv", "100%.csv", "1000.csv", "sales.csv"):
+        await created(upload, name=name)
+    await created(upload, name="reviews of mallory.csv", who=mallory)
+
+    async def found(prefix: str, **more: str) -> list[str]:
+        answer = await client.get("/datasets", params={"q": prefix, **more}, headers=alice.headers)
+        assert answer.status_code == 200, answer.text
+        return [dataset["name"] for dataset in answer.json()["items"]]
+
+    assert await found("rev") == ["reviews_june.csv", "Reviews.csv"]
+    assert await found("REVIEWS_") == ["reviews_june.csv"]  # a wildcard of LIKE is a character
+    assert await found("100%") == ["100%.csv"]
+    assert await found("ales") == []
+    assert await found("rev", name="Reviews.csv") == ["Reviews.csv"]
+    assert await found("sales", name="Reviews.csv") == []
+    first = await client.get("/datasets?q=1&limit=1", headers=alice.headers)
+    assert await found("1", limit="1", cursor=first.json()["next_cursor"]) == ["100%.csv"]
+    assert_problem(await client.get("/datasets?q=", headers=alice.headers), 422, "validation_error")
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("GET", "/preview"), ("GET", "/content"), ("DELETE", "")]
 )

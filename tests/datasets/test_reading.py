@@ -31,7 +31,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(first=st.integers(0, ROWS + 10), count=st.integers(0, ROWS))
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_range_is_what_a_list_would_give(path: Path, first: int, count: int) -> None:
     with RowReader(path) as reader:
         assert (

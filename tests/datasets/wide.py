@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,12 @@ _BLOCK_ROWS = 1000
 # Runs the conversion, and adds how much memory it took at most, in KiB, to what it says. Not by `getrusage`:
 # its maximum outlives the exec, and is that of the process of the tests.
 _MEASURED = """
-import re, runpy, sys
+import re, sys
+from app.core.sandbox import readable
+from app.datasets.conversion import task
 status = open("/proc/self/status")
-try:
-    runpy.run_module("app.datasets.conversion", run_name="__main__", alter_sys=False)
-finally:
-    sys.stdout.flush()
-    print("\\n", re.search(r"VmHWM:\\s+(\\d+) kB", status.read())[1], flush=True)
+said = task.run(sys.argv[1].encode(), readable.installed())
+print(said.decode(), re.search(r"VmHWM:\\s+(\\d+) kB", status.read())[1], sep="\\n")
 """
 
 
@@ -72,18 +70,9 @@ def convert(path: Path, file_format: Format, target: Path) -> tuple[dict[str, An
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "PYTHONPATH": str(ROOT),
     }
-    with tempfile.TemporaryFile() as errors:
-        # Its end of stdin stays open: when it closes, the conversion takes us for dead.
-        with subprocess.Popen(
-            [sys.executable, "-c", _MEASURED, task],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-        ) as process:
-            assert process.stdout is not None
-            said = process.stdout.read()
-        errors.seek(0)
-        assert process.returncode == 0, errors.read()[-2000:]
-    answer, kibibytes = said.decode().strip().rsplit("\n", 1)
+    converted = subprocess.run(
+        [sys.executable, "-c", _MEASURED, task], env=environment, capture_output=True, text=True, check=False
+    )
+    assert converted.returncode == 0, converted.stderr[-2000:]
+    answer, kibibytes = converted.stdout.strip().rsplit("\n", 1)
     return json.loads(answer), int(kibibytes) / 1024

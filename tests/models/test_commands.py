@@ -12,6 +12,7 @@ from app.core.resources import Resources
 from app.jobs import service
 from app.jobs.kinds import batch_predict
 from app.jobs.kinds.batch_predict import BatchPredictRequest
+from app.jobs.quota import Quota
 from app.jobs.unit_of_work import UnitOfWork
 from app.models import commands, queries
 from app.models.errors import ModelInUse, ModelNotFound, NameReserved
@@ -36,9 +37,18 @@ async def meant(store: Database, user_id: UUID, reference: str) -> ModelVersion:
         return await queries.get_for_job(connection, user_id, reference)
 
 
-async def submit(connection: asyncpg.Connection, settings: Settings, owner_id: UUID, model: str) -> None:
+async def submit(
+    store: Database, connection: asyncpg.Connection, settings: Settings, owner_id: UUID, model: str
+) -> None:
     request = BatchPredictRequest(texts=["x"], model=model)
-    await service.submit(UnitOfWork(connection), settings, owner_id, batch_predict.KIND, request)
+    await service.submit(
+        UnitOfWork(connection),
+        settings,
+        owner_id,
+        batch_predict.KIND,
+        request,
+        quota=Quota(store, limit=100),
+    )
 
 
 async def waits_for_a_lock(store: Database) -> bool:
@@ -126,7 +136,7 @@ async def test_no_job_ever_needs_a_version_that_was_deleted(
 ) -> None:
     async def submit_one() -> None:
         async with store.connection() as connection:
-            await submit(connection, settings, owner, "churn")
+            await submit(store, connection, settings, owner, "churn")
 
     for _ in range(20):
         await versions.of_texts(store, owner)

@@ -108,6 +108,7 @@ async def test_a_version_says_what_it_is_and_where_it_comes_from(
             "artifact": "/models/churn/versions/1/artifact",
             "card": "/models/churn/versions/1/card",
             "report": None,
+            "history": None,
             "plots": None,
         },
     }
@@ -125,6 +126,55 @@ async def test_pages_hold_every_model_once_newest_first(
     assert_problem(
         await client.get("/models", params={"cursor": "x"}, headers=alice.headers), 400, "invalid_cursor"
     )
+
+
+async def test_models_are_found_by_the_beginning_of_their_name(
+    client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    for name in ("churn", "Churn_june", "churn-x", "sales"):
+        await versions.register(store, alice.id, name)
+    await versions.register(store, mallory.id, "churn_private")
+    await versions.register(store, mallory.id, "churn_public")
+    await publish(client, mallory, "churn_public")
+
+    assert await names(client, alice, q="CHURN") == ["churn_public", "churn-x", "Churn_june", "churn"]
+    assert await names(client, alice, q="churn_", limit=1) == ["churn_public", "Churn_june"]
+    assert await names(client, alice, q="%") == []
+    assert await names(client, alice, q="s") == ["sales", "sentiment"]
+    assert await names(client, alice, q="sentiment-") == []
+    refused = await client.get("/models", params={"q": "x" * 201}, headers=alice.headers)
+    assert_problem(refused, 422, "validation_error")
+
+
+async def test_a_list_includes_the_scores_of_the_latest_versions_on_request(
+    client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    for number in range(23):
+        await versions.register(store, alice.id, metrics={"accuracy": number / 100, "f1_macro": 0.5})
+    await versions.register(store, alice.id, metrics={})
+    await versions.register(store, alice.id, metrics={"accuracy": None})
+    await versions.register(store, alice.id, "homes", metrics={"accuracy": 0.5})
+    await versions.register(store, alice.id, "homes", metrics={"r2": 0.75, "rmse": 3})
+    await versions.register(store, alice.id, "uploaded")
+    await versions.register(store, mallory.id, "secret", metrics={"accuracy": 0.9})
+
+    listed = (await client.get("/models", params={"include": "scores"}, headers=alice.headers)).json()
+    plain = (await client.get("/models", headers=alice.headers)).json()
+
+    found = {model["name"]: model["scores"] for model in listed["items"]}
+    latest = await rows.fetch(
+        store,
+        """SELECT version, (metrics ->> 'accuracy')::float8 AS value FROM model_versions v
+        JOIN models m ON m.id = v.model_id WHERE m.name = 'churn' AND metrics ->> 'accuracy' IS NOT NULL
+        ORDER BY version DESC LIMIT 20""",
+    )
+    assert found == {
+        "churn": {"metric": "accuracy", "versions": [dict(row) for row in reversed(latest)]},
+        "homes": {"metric": "r2", "versions": [{"version": 2, "value": 0.75}]},
+        "uploaded": None,
+        "sentiment": None,
+    }
+    assert not any("scores" in model for model in plain["items"])
 
 
 async def test_pages_hold_every_version_once_newest_first(

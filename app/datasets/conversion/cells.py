@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from app.datasets.canonical_text import NUMBER as READS_AS_NUMBER
-from app.datasets.canonical_text import number_fault
+from app.datasets.canonical_text import not_a_number, number_fault
 from app.datasets.conversion import numbers
 from app.datasets.conversion.columns import (
     BOOLEAN,
@@ -74,33 +74,39 @@ class ColumnType:
         self._sample: list[str] = []
         self._note: str | None = None
 
-    def see(self, texts: pa.Array) -> None:
-        """Process a block of the column.
+    @property
+    def kind(self) -> pa.DataType | None:
+        """The type so far; None while no cell has been seen."""
+        return self._type
+
+    def see(self, texts: pa.Array) -> pa.Array | None:
+        """Process a block of the column. Returns its cells as values of `kind` if they were converted.
 
         Raises TypeMismatch for a cell that does not have the declared type.
         """
         if texts.null_count == len(texts):
-            return
+            return None
         self._is_filled = True
         wanted = None if self._declared is None else TYPED.get(self._declared)
         if self._type == TEXT or (self._declared is not None and wanted is None):
             self._type = TEXT
-            return
+            return None
         filled = texts.drop_null() if texts.null_count else texts
         if not self._sample:
             self._sample = filled.slice(0, SAMPLED).to_pylist()
         if wanted is not None:
             self._see_declared(texts, filled, wanted)
-            return
+            return None
         for kind in _NARROWEST_FIRST if self._type is None else _no_narrower(self._type):
             values = _read(filled, kind)
             if values is not None:
                 self._type = kind
                 self._learn(filled, values)
-                return
+                return _with_nulls(values, texts)
         if self._type in (INTEGER, NUMBER):
             self._note = _no_number(filled.to_pylist())
         self._type = TEXT
+        return None
 
     def field(self, name: str) -> pa.Field:
         """The field of the column: how it is stored and shown. An empty column is text."""
@@ -149,6 +155,14 @@ def text_field(name: str, sample: list[str], reason: str | None = None) -> pa.Fi
     reason = reason or _no_number(sample) or number_fault(dict.fromkeys(sample))
     note = None if reason is None else f"text, because {reason}"
     return field(name, TEXT, holds=MOSTLY_NUMBERS, note=note)
+
+
+def _with_nulls(values: pa.Array, texts: pa.Array) -> pa.Array:
+    """The values of the filled cells, with a null for each empty one."""
+    if not texts.null_count:
+        return values
+    places = pc.cumulative_sum(pc.is_valid(texts).cast(pa.int32()))
+    return values.take(pc.if_else(pc.is_valid(texts), pc.subtract(places, 1), None))
 
 
 def _no_narrower(kind: pa.DataType) -> tuple[pa.DataType, ...]:
@@ -211,7 +225,7 @@ def _is_from(values: pa.Array, first: int) -> bool:
 def _no_number(cells: list[str]) -> str | None:
     """The reason that names the first cell that is not a number."""
     found = next((cell for cell in cells if not READS_AS_NUMBER.fullmatch(cell)), None)
-    return None if found is None else f"{found[:40]!r} is not a number"
+    return None if found is None else not_a_number(found, shown=repr(found[:40]))
 
 
 def _all(flags: pa.Array) -> bool:

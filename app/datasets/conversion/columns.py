@@ -14,11 +14,9 @@ from typing import Final
 
 import pyarrow as pa
 
+from app.datasets.column_names import MAX_COLUMNS, name_fault
 from app.datasets.conversion.faults import Fault
 from app.datasets.values import Column
-
-MAX_COLUMNS: Final = 1000
-MAX_NAME_LENGTH: Final = 500
 
 TEXT: Final = pa.string()
 INTEGER: Final = pa.int64()
@@ -146,17 +144,6 @@ def ensure_declared_exist(declared: Iterable[str], names: Iterable[str]) -> None
     missing = [name for name in declared if name not in existing]
     if missing:
         raise Fault("bad_header", f"`columns` names columns that do not exist: {quote(missing)}", line=1)
-
-
-def name_fault(name: str) -> str | None:
-    """Why the name of a column is not valid; None if it is."""
-    if not name.strip():
-        return "has no name"
-    if len(name) > MAX_NAME_LENGTH:
-        return f"has a name of {len(name)} characters, more than {MAX_NAME_LENGTH}"
-    if "\0" in name:
-        return "has a NUL character in its name"
-    return None
 
 
 def quote(names: Iterable[str], *, at_most: int = 5) -> str:

@@ -1,6 +1,7 @@
 """Finds the delimiter of a CSV file: from the request, from a `sep=` line, or by trying each."""
 
 import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +13,9 @@ from app.datasets.options import DELIMITERS
 
 SAMPLE_ROWS: Final = 100
 SAMPLE_BYTES: Final = 256 * 1024
+_ROW_ENDS_IN_LINES: Final = re.compile(r"(?<=\r)(?!\n)")
+"""After a CR without LF, which ends a row as well, also for Arrow."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _SEP: Final = b"sep="
 """Excel names the delimiter in a first line such as `sep=;`."""
@@ -26,7 +30,7 @@ class Dialect:
     lines_before: int = 0
 
     def rows(self, source: Path) -> Iterator[tuple[int, list[str]]]:
-        """The rows, including blank lines, each with the number of its last line."""
+        """The rows, including blank lines, each with the number of lines that have ended with it."""
         with source.open("rb") as binary:
             binary.seek(self.first_byte)
             yield from _rows(binary, self.delimiter, self.lines_before)
@@ -81,6 +85,15 @@ def _widths(source: Path, dialect: Dialect) -> list[int]:
 
 
 def _rows(binary: IO[bytes], delimiter: str, lines_before: int) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader((line.decode("utf-8", "replace") for line in binary), delimiter=delimiter)
-    for row in reader:
-        yield lines_before + reader.line_num, row
+    lines = lines_before
+
+    def pieces() -> Iterator[str]:
+        nonlocal lines
+        for line in binary:
+            *rows, rest = _ROW_ENDS_IN_LINES.split(line.decode("utf-8", "replace"))
+            yield from rows
+            lines += 1
+            yield rest
+
+    for row in csv.reader(pieces(), delimiter=delimiter):
+        yield lines, row

@@ -14,19 +14,18 @@ import msgspec
 import pyarrow as pa
 
 from app.datasets.canonical_text import MAX_EXACT, to_canonical_text
+from app.datasets.column_names import MAX_COLUMNS, name_fault
 from app.datasets.conversion import cells, json_values, notation
 from app.datasets.conversion.cells import SAMPLED, TYPED, ColumnType, TypeMismatch
 from app.datasets.conversion.columns import (
     BOOLEAN,
     INTEGER,
     LIST,
-    MAX_COLUMNS,
     NUMBER,
     OBJECT,
     TEXT,
     ensure_declared_exist,
     field,
-    name_fault,
 )
 from app.datasets.conversion.faults import NO_LIMIT, Fault
 from app.datasets.conversion.row_groups import RowGroups

@@ -5,6 +5,7 @@ A column is decided over the whole file. It is not numeric if a cell has a plus 
 as the versions `3.1` and `3.10`.
 """
 
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -25,7 +26,51 @@ _LEAST: Final = 1e-4
 _MOST: Final = 1e10
 """Between these, all notations write a number without an exponent."""
 
-_ZEROS: Final = ("0.", "-0.", "0e", "-0e", "0E", "-0E")
+_ZERO: Final = ord("0")
+_PLUS: Final = ord("+")
+_MINUS: Final = ord("-")
+_POINT: Final = ord(".")
+_FOLLOWS_ZERO: Final = np.isin(np.arange(256), [_POINT, ord("e"), ord("E")])
+
+
+class _Cells:
+    """The characters of cells that read as numbers, so none of which is empty."""
+
+    def __init__(self, texts: pa.Array) -> None:
+        _, offsets, characters = texts.buffers()
+        ends = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]
+        self._texts = texts
+        self.characters = np.frombuffer(characters, np.uint8)
+        self.starts, self.ends = ends[:-1], ends[1:]
+        self.lengths = self.ends - self.starts
+
+    @cached_property
+    def first(self) -> npt.NDArray[np.uint8]:
+        """The first character of each cell."""
+        return self.characters[self.starts]
+
+    @cached_property
+    def are_negative(self) -> npt.NDArray[np.bool_]:
+        """Which cells start with a minus sign."""
+        found: npt.NDArray[np.bool_] = self.first == _MINUS
+        return found
+
+    @cached_property
+    def are_zeros(self) -> npt.NDArray[np.intp]:
+        """The places of the cells that start with a zero, after a sign."""
+        return np.flatnonzero(self.characters[self.starts + self.are_negative] == _ZERO)
+
+    @cached_property
+    def points(self) -> npt.NDArray[np.int32]:
+        """The position of the point in each cell; -1 if it has none. A number has at most one."""
+        start, end = int(self.starts[0]), int(self.ends[-1])
+        found = np.flatnonzero(self.characters[start:end] == _POINT)
+        if not len(found):
+            return np.full(len(self.starts), -1, np.int32)
+        if len(found) == len(self.starts):
+            return (found + start - self.starts).astype(np.int32)
+        positions: npt.NDArray[np.int32] = pc.find_substring(self._texts, ".").to_numpy()
+        return positions
 
 
 class Numbers:
@@ -75,11 +120,11 @@ class Numbers:
             self._distinct = None
 
     def _compare(self, texts: pa.Array, values: pa.Array) -> None:
-        length = pc.binary_length(texts).to_numpy()
-        point = pc.find_substring(texts, ".").to_numpy()
+        cells = _Cells(texts)
+        length, point = cells.lengths, cells.points
         has_point = point >= 0
         decimals = np.where(has_point, length - point - 1, 0)
-        ends_in_zero = has_point & _flags(pc.ends_with(texts, "0"))
+        ends_in_zero = has_point & (cells.characters[cells.ends - 1] == _ZERO)
         if (has_point & (decimals == 0)).any() or (ends_in_zero & (decimals > 1)).any():
             self._notations.clear()
             return
@@ -91,8 +136,8 @@ class Numbers:
             return  # measurements are never categories, so their last digits need not be reproduced
         sizes = np.abs(values.to_numpy())
         is_odd = ((sizes < _LEAST) & (sizes > 0)) | (sizes >= _MOST)
-        is_odd |= (sizes == 0) & _flags(pc.starts_with(texts, "-"))
-        is_odd |= _flags(pc.starts_with(texts, ".")) | _flags(pc.starts_with(texts, "-."))
+        is_odd |= (sizes == 0) & cells.are_negative
+        is_odd |= point == cells.are_negative  # it starts with the point, or with a minus sign and the point
         if (has_exponent := _has_exponent(texts)) is not None:
             is_odd |= has_exponent
         is_long = (length > _PLAIN_CHARACTERS) & ~is_odd
@@ -117,45 +162,48 @@ def fault_of(texts: pa.Array, values: pa.Array) -> str | None:
     finite = pc.is_finite(values)
     if not pc.all(finite).as_py():
         return "is not a finite number"
-    if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):
+    cells = _Cells(texts)
+    if (cells.first == _PLUS).any() or _has_zeros(cells):
         return "would not be reproduced as written"
     is_exponent = _has_exponent(texts)
     if is_exponent is not None and any(
         CODE.fullmatch(text) for text in texts.filter(_mask(is_exponent)).to_pylist()
     ):
         return "would not be reproduced as written"
-    if _have_more_digits(texts, values):
+    if _have_more_digits(texts, values, cells):
         return "has more digits than a number can hold"
     return None
 
 
-def _have_more_digits(texts: pa.Array, values: pa.Array) -> bool:
+def _have_more_digits(texts: pa.Array, values: pa.Array, cells: _Cells) -> bool:
     """Whether a cell has more significant digits than any double needs."""
-    length = pc.binary_length(texts)
-    if pc.max(length).as_py() <= MAX_DIGITS:
+    is_long = cells.lengths > MAX_DIGITS
+    if not is_long.any():
         return False
-    is_long = pc.greater(length, MAX_DIGITS)
-    long, sizes = texts.filter(is_long), np.abs(values.filter(is_long).to_numpy())
+    sizes = np.abs(values.to_numpy()[is_long])
     with np.errstate(divide="ignore"):
         zeros = np.where(sizes < 1, np.floor(-np.log10(sizes)) + 1, 0)  # before the first significant digit
-    others = _flags(pc.starts_with(long, "-")).astype(int) + (pc.find_substring(long, ".").to_numpy() >= 0)
+    others = cells.are_negative[is_long].astype(int) + (cells.points[is_long] >= 0)
     # A fast upper bound; only the doubtful cells are checked one by one.
-    doubtful = long.filter(_mask(pc.binary_length(long).to_numpy() - others - zeros > MAX_DIGITS))
+    is_doubtful = np.zeros(len(texts), dtype=bool)
+    is_doubtful[is_long] = cells.lengths[is_long] - others - zeros > MAX_DIGITS
+    if not is_doubtful.any():
+        return False
+    doubtful = texts.filter(_mask(is_doubtful))
     return any(significant_digits(text) > MAX_DIGITS for text in doubtful.to_pylist())
 
 
 def has_zeros(texts: pa.Array) -> bool:
     """Whether an integer would lose a zero: 007, -0, 0x1F."""
-    return _has_zeros(texts) or _any(pc.equal(texts, "-0"))
+    cells = _Cells(texts)
+    return _has_zeros(cells) or bool(cells.are_negative[cells.are_zeros].any())
 
 
-def _has_zeros(texts: pa.Array) -> bool:
+def _has_zeros(cells: _Cells) -> bool:
     """Whether a cell is like 007 or 0x1F: a zero that is followed by neither a point nor an exponent."""
-    begun = texts.filter(pc.or_(pc.starts_with(texts, "0"), pc.starts_with(texts, "-0")))
-    known = sum(_count(pc.starts_with(begun, start)) for start in _ZEROS) if len(begun) else 0
-    if known == len(begun):
-        return False
-    return len(begun) > known + _count(pc.equal(begun, "0")) + _count(pc.equal(begun, "-0"))
+    after = cells.starts[cells.are_zeros] + cells.are_negative[cells.are_zeros] + 1
+    after = after[after < cells.ends[cells.are_zeros]]
+    return bool(len(after)) and not _FOLLOWS_ZERO[cells.characters[after]].all()
 
 
 def _has_large_integers(texts: pa.Array, values: pa.Array) -> bool:
@@ -197,8 +245,3 @@ def _equal(one: pa.Array, two: pa.Array) -> bool:
 
 def _any(flags: pa.Array) -> bool:
     return pc.any(flags).as_py() is True
-
-
-def _count(flags: pa.Array) -> int:
-    found: int = pc.sum(flags).as_py() or 0
-    return found

@@ -5,6 +5,7 @@ quotes, a quote is doubled, and the closing quote is followed by a delimiter or 
 `"He said \\"hi\\""`, characters follow a closing quote, and Arrow would read a different text.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -23,25 +24,33 @@ Bytes = npt.NDArray[np.uint8]
 Indexes = npt.NDArray[np.intp]
 
 
-def check(source: Path, delimiter: str, first_byte: int = 0) -> None:
-    """Raise a Fault for a misplaced quote.
+@dataclass(frozen=True)
+class Rows:
+    """The size of the longest row in bytes, if it was asked for, and whether any row has a quote."""
+
+    longest: int
+    have_quotes: bool
+
+
+def check(source: Path, delimiter: str, first_byte: int = 0) -> Rows:
+    """Return what the rows are like, without their size. Raises a Fault for a misplaced quote.
 
     The first `first_byte` bytes are not rows: a byte order mark, or a line that names the delimiter.
     """
     try:
-        _scan(source, delimiter, first_byte, has_rows=False)
+        return _scan(source, delimiter, first_byte, has_rows=False)
     except Fault:
         # Scan again, to find the line.
         _scan(source, delimiter, first_byte, has_rows=True)
         raise
 
 
-def longest_row(source: Path, delimiter: str, first_byte: int = 0) -> int:
-    """The size of the longest row in bytes. Raises a Fault for a misplaced quote."""
+def measure(source: Path, delimiter: str, first_byte: int = 0) -> Rows:
+    """Return what the rows are like, with the size of the longest. Raises a Fault for a misplaced quote."""
     return _scan(source, delimiter, first_byte, has_rows=True)
 
 
-def _scan(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> int:
+def _scan(source: Path, delimiter: str, first_byte: int, *, has_rows: bool) -> Rows:
     scan = _Scan(delimiter, first_byte, has_rows=has_rows)
     with source.open("rb") as file:
         scan.lines = file.read(first_byte).count(b"\n")
@@ -63,12 +72,14 @@ class _Scan:
         self._row_start = first_byte
         self._row_line = 0
         self._longest_row = 0
+        self._have_quotes = False
         self.lines = 0
 
     def take(self, piece: bytes) -> None:
         """Scan the next lines."""
         read = np.frombuffer(piece, np.uint8)
         quotes = np.flatnonzero(read == _QUOTE) if b'"' in piece else _NONE
+        self._have_quotes = self._have_quotes or bool(len(quotes))
         line_ends = np.flatnonzero(read == _LINE_FEED) if self._has_rows else _NONE
         changes = quotes if self._is_plain(read, quotes) else self._walk(read, quotes, line_ends)
         self._end_rows(line_ends, changes)
@@ -76,11 +87,12 @@ class _Scan:
         self._start += len(piece)
         self.lines += len(line_ends)
 
-    def finish(self) -> int:
-        """The size of the longest row. Raises a Fault if the file ends within quotes."""
+    def finish(self) -> Rows:
+        """What the rows are like. Raises a Fault if the file ends within quotes."""
         if self._is_open:
             raise Fault("bad_row", "a quote is never closed", line=self._row_line + 1)
-        return max(self._longest_row, self._start - self._row_start)
+        longest = max(self._longest_row, self._start - self._row_start)
+        return Rows(longest, self._have_quotes)
 
     def _is_plain(self, read: Bytes, quotes: Indexes) -> bool:
         """Whether the quotes alternately open and close cells, each in a valid position."""

@@ -1,5 +1,6 @@
 """Writes the Parquet file that jobs read, in small row groups, so that it can be read by range."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -17,10 +18,27 @@ _PIECE_ROWS: Final = 2_500
 class RowGroups:
     """Writes batches of rows of one schema; a context manager."""
 
-    def __init__(self, path: Path, schema: pa.Schema, max_rows: int = NO_LIMIT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        schema: pa.Schema,
+        max_rows: int = NO_LIMIT,
+        *,
+        repeating: Sequence[str] | None = None,
+    ) -> None:
+        """`repeating` names the columns whose values repeat; by default, all are taken for such.
+
+        Collecting the distinct values of other columns takes longer than writing them.
+        """
         self._schema = schema
         self._max_rows = max_rows
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True)
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            write_page_checksum=True,
+            use_dictionary=True if repeating is None else list(repeating),
+        )
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = 0
         self._waiting_bytes = 0
@@ -34,6 +52,15 @@ class RowGroups:
     ) -> None:
         if kind is None:
             self._flush()
+        self.close()
+
+    def finish(self) -> None:
+        """Write the rows that are left, and complete the file."""
+        self._flush()
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, without the rows that are left."""
         self._writer.close()
 
     def add(self, batch: pa.RecordBatch) -> None:

@@ -23,6 +23,13 @@ def measure(batch: pa.RecordBatch) -> pa.Array:
     return _sum(batch.num_rows, [_sizes(column) for column in batch.columns])
 
 
+def may_be_too_large(batch: pa.RecordBatch) -> bool:
+    """Whether a row of texts may be larger than MAX_ROW_BYTES, by the longest cell of each column."""
+    longest = (pc.max(pc.binary_length(column)).as_py() or 0 for column in batch.columns)
+    bound: int = sum(longest) + batch.num_columns * _VALUE_BYTES
+    return bound > MAX_ROW_BYTES
+
+
 def first_too_large(sizes: pa.Array) -> int | None:
     """The index of the first row that is larger than MAX_ROW_BYTES; None if there is none."""
     index: int = pc.index(pc.greater(sizes, MAX_ROW_BYTES), True).as_py()

@@ -35,12 +35,16 @@ class SplitSummary:
 
 @dataclass(frozen=True)
 class EpochScores:
-    """The losses after one epoch, and the accuracy or R² on the validation rows; null without such rows."""
+    """The losses after one epoch, and the accuracy or R² on the validation rows; null without such rows.
+
+    `seconds` is how long it took; null in reports of earlier versions of Headrace.
+    """
 
     epoch: int
     train_loss: float
     valid_loss: float | None
     valid_score: float | None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from app.models import builtin, queries
 from app.models.errors import ModelNotFound
 from app.models.names import ModelName
 from app.models.paths import Number, Owner
-from app.models.reports import card
+from app.models.reports import card, views
 from app.models.reports import queries as reports
 from app.models.reports.errors import ReportNotFound
 from app.models.reports.report import Report
+from app.models.reports.schemas import History
 
 MARKDOWN: Final = "text/markdown"
 
@@ -40,6 +41,23 @@ async def get_report(name: ModelName, number: Number, user: ModelsReader, databa
     async with database.connection() as connection:
         _, report = await reports.get(connection, user.id, name, number)
     return report
+
+
+@router.get(
+    "/history",
+    operation_id="getModelHistory",
+    summary="Get the epochs of the training of a version",
+    response_model=History,
+    responses=problems.responses(_UNKNOWN, _NO_REPORT),
+)
+async def get_history(name: ModelName, number: Number, user: ModelsReader, database: DatabaseDep) -> History:
+    """Returns the losses after each epoch, and the accuracy or R². Only for your own models, as the report.
+
+    It is stored with the version: the result of the job expires.
+    """
+    async with database.connection() as connection:
+        _, report = await reports.get(connection, user.id, name, number)
+    return views.history(report)
 
 
 @router.get(

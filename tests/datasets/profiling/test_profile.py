@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.datasets.profiling.__main__ import compute
 from app.datasets.profiling.messages import ColumnProfile
+from app.datasets.profiling.task import compute
 from tests.worker.preprocessing import running
 
 SCHEMA = pa.schema([("n", pa.int64()), ("x", pa.float64()), ("t", pa.string()), ("b", pa.bool_())])
@@ -37,7 +37,7 @@ def codes(found: ColumnProfile) -> list[str]:
     return [warning.code for warning in found.warnings]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(rows=tables)
 def test_it_is_exact(rows: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("rows")
@@ -121,6 +121,10 @@ def test_it_spans_row_groups(tmp_path: Path) -> None:
         (["31.12.2024", "1.2.2023", "1.2.2023"], ["dates_as_text"]),
         (["2024-01-31 10:00", "2024-01-31T10:00:00Z", "2024-01-31"], ["dates_as_text"]),
         (["2024-01-31", "soon"], []),
+        (["1,5", "-2,25", "1.234,50"], ["decimal_commas"]),
+        ([f"{n},5" for n in range(20)], ["decimal_commas"]),
+        (["1,5", "none"], []),
+        (["1,500", "2,000"], []),
         (["Yes", "yes ", "no"], ["spellings"]),
         (["yes", "yes", "no"], []),
     ],
@@ -132,10 +136,18 @@ def test_warnings_name_what_to_look_at(values: list[Any], expected: list[str], t
     assert codes(columns(path)["x"]) == expected
 
 
-def test_numbers_that_are_text_are_named_with_the_reason(tmp_path: Path) -> None:
-    path = running.stored_csv(tmp_path, "x\n" + "".join(f"{n % 9}\n" for n in range(50)) + "n/a\n")
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        ("n/a", "'n/a' is not a number"),
+        ("09216", "'09216' is not a number: it begins with 0, as codes do"),
+        ("01.02.2024", "'01.02.2024' is not a number."),
+    ],
+)
+def test_numbers_that_are_text_are_named_with_the_reason(cell: str, reason: str, tmp_path: Path) -> None:
+    path = running.stored_csv(tmp_path, "x\n" + "".join(f"{n % 9}\n" for n in range(50)) + f"{cell}\n")
 
     [warning] = columns(path)["x"].warnings
 
     assert warning.code == "numbers_as_text"
-    assert "'n/a' is not a number" in warning.message
+    assert reason in warning.message

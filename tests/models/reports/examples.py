@@ -32,9 +32,9 @@ BINARY = Report(
     validation_metrics={"accuracy": 0.9, "f1_macro": 0.85, "log_loss": None},
     best_epoch=2,
     learning_curve=(
-        EpochScores(1, 0.6, 0.65, 0.8),
-        EpochScores(2, 0.4, 0.5, 0.9),
-        EpochScores(3, 0.3, 0.55, 0.9),
+        EpochScores(1, 0.6, 0.65, 0.8, 0.25),
+        EpochScores(2, 0.4, 0.5, 0.9, 0.5),
+        EpochScores(3, 0.3, 0.55, 0.9, 0.125),
     ),
     importance=Importance(
         "balanced_accuracy",

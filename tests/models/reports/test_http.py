@@ -9,9 +9,11 @@ from app.models.reports.report import Report
 from app.models.versions import Task
 from tests.models import versions
 from tests.models.reports.examples import BINARY, NUMBERS, as_stored
+from tests.support import rows
 from tests.support.accounts import Account
 
 REPORT = "/models/churn/versions/1/report"
+HISTORY = "/models/churn/versions/1/history"
 CARD = "/models/churn/versions/1/card"
 
 
@@ -34,6 +36,66 @@ async def test_the_report_is_as_the_training_wrote_it(
     assert answer.status_code == 200
     assert answer.json() == as_stored(report)
     assert (version["links"]["report"], version["links"]["card"]) == (REPORT, CARD)
+
+
+@pytest.mark.parametrize(("report", "score"), [(BINARY, "valid_accuracy"), (NUMBERS, "valid_r2")])
+async def test_the_history_has_the_epochs_of_the_report(
+    client: httpx.AsyncClient, store: Database, alice: Account, report: Report, score: str
+) -> None:
+    await trained(store, alice, report)
+
+    answer = await client.get(HISTORY, headers=alice.headers)
+    version = (await client.get("/models/churn/versions/1", headers=alice.headers)).json()
+
+    assert answer.status_code == 200, answer.text
+    assert version["links"]["history"] == HISTORY
+    assert answer.json() == {
+        "best_epoch": report.best_epoch,
+        "items": [
+            {
+                "epoch": scores.epoch,
+                "train_loss": scores.train_loss,
+                "valid_loss": scores.valid_loss,
+                score: scores.valid_score,
+                "seconds": scores.seconds,
+            }
+            for scores in report.learning_curve
+        ],
+    }
+
+
+async def test_a_report_of_an_earlier_version_has_a_history_without_seconds(
+    client: httpx.AsyncClient, store: Database, alice: Account
+) -> None:
+    await trained(store, alice)
+    await rows.execute(
+        store,
+        """UPDATE model_reports SET report = jsonb_set(report, '{learning_curve}',
+        (SELECT jsonb_agg(epoch - 'seconds') FROM jsonb_array_elements(report -> 'learning_curve') epoch))""",
+    )
+
+    answer = await client.get(HISTORY, headers=alice.headers)
+
+    assert [item["seconds"] for item in answer.json()["items"]] == [None, None, None]
+
+
+async def test_a_history_is_its_owners_alone(
+    client: httpx.AsyncClient, store: Database, alice: Account, mallory: Account
+) -> None:
+    await trained(store, alice)
+    await versions.register(store, alice.id)
+    await client.patch("/models/churn", json={"visibility": "public"}, headers=alice.headers)
+    owner = {"owner": (await client.get("/models/churn", headers=alice.headers)).json()["owner"]}
+
+    foreign = await client.get(HISTORY, params=owner, headers=mallory.headers)
+    shown = await client.get("/models/churn/versions/1", params=owner, headers=mallory.headers)
+    uploaded = await client.get("/models/churn/versions/2/history", headers=alice.headers)
+    built_in = await client.get("/models/sentiment/versions/1/history", headers=alice.headers)
+
+    assert (foreign.status_code, foreign.json()["code"]) == (404, "model_not_found")
+    assert shown.json()["links"]["history"] is None
+    assert (uploaded.status_code, uploaded.json()["code"]) == (404, "report_not_found")
+    assert (built_in.status_code, built_in.json()["code"]) == (404, "report_not_found")
 
 
 async def test_a_version_without_a_report_says_so(

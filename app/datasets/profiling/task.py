@@ -1,9 +1,8 @@
-"""`python -m app.datasets.profiling`: profile one file and print the profile as JSON."""
+"""Profiles one file, in a process of its own. The task and the profile are JSON."""
 
 import os
 import resource
-import sys
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from app.core import hardening
-from app.core.sandbox import confinement, readable
+from app.core.sandbox import confinement
 from app.datasets.profiling import columns
 from app.datasets.profiling.messages import Profile, Task
 from app.datasets.reading import RowReader
@@ -46,27 +44,14 @@ def _mix(of_rows: npt.NDArray[np.uint64], values: columns.Values) -> None:
     of_rows ^= of_rows >> np.uint64(29)
 
 
-def main() -> None:
-    """Run the task that the only argument describes."""
-    task = msgspec.json.decode(sys.argv[1], type=Task)
-    hardening.make_undumpable()
-    confinement.Confinement(readable.installed()).apply((), files=[Path(task.source)], scratch=None)
+def run(encoded: bytes, installed: Sequence[Path]) -> bytes:
+    """Confine this process to the task, within its limits, and return the profile."""
+    task = msgspec.json.decode(encoded, type=Task)
+    confinement.Confinement(installed).apply((), files=[Path(task.source)], scratch=None)
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (task.memory_bytes, task.memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # SIGXCPU ends the process.
     resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
-    sys.stdout.buffer.write(msgspec.json.encode(compute(Path(task.source))))
-
-
-def _exit_with_parent() -> None:
-    """Exit with the parent, which holds the other end of stdin and never writes to it."""
-    # Not `sys.stdin`: a thread that still reads from it at exit is a fatal error.
-    os.read(0, 1)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    return msgspec.json.encode(compute(Path(task.source)))

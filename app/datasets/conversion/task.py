@@ -1,10 +1,8 @@
-"""`python -m app.datasets.conversion`: convert one file and print the result as JSON."""
+"""Converts one file, in a process of its own. The task and the result are JSON."""
 
 import os
 import resource
-import sys
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from errno import EFBIG
 from pathlib import Path
 from typing import Final
@@ -13,8 +11,7 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.core import hardening
-from app.core.sandbox import confinement, readable
+from app.core.sandbox import confinement
 from app.datasets.conversion import causes, columns, encodings, from_csv, from_jsonl, from_parquet
 from app.datasets.conversion.faults import NO_LIMIT, Fault
 from app.datasets.conversion.messages import Converted, Rejection, Result, Task
@@ -51,10 +48,12 @@ def convert(
         in_utf8.unlink(missing_ok=True)
 
 
-def main() -> None:
-    """Run the task that the only argument describes."""
-    task = msgspec.json.decode(sys.argv[1], type=Task)
-    _confine(task)
+def run(encoded: bytes, installed: Sequence[Path]) -> bytes:
+    """Confine this process to the task, within its limits, and return the result."""
+    task = msgspec.json.decode(encoded, type=Task)
+    # It can use only its own files.
+    prepared = confinement.Confinement(installed)
+    prepared.apply((), files=[Path(task.source)], scratch=Path(task.target).parent)
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -62,16 +61,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (task.max_output_bytes, task.max_output_bytes))
     # SIGXCPU ends the process.
     resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
     pa.set_cpu_count(1)
-    sys.stdout.buffer.write(msgspec.json.encode(_run(task)))
-
-
-def _confine(task: Task) -> None:
-    """Confine the process to its task, before it has threads: it can use only its own files."""
-    hardening.make_undumpable()
-    prepared = confinement.Confinement(readable.installed())
-    prepared.apply((), files=[Path(task.source)], scratch=Path(task.target).parent)
+    return msgspec.json.encode(_run(task))
 
 
 def _run(task: Task) -> Result:
@@ -91,14 +82,3 @@ def _run(task: Task) -> Result:
             raise
         return Rejection("rows_too_large", f"its rows take more than {task.max_output_bytes} bytes", None)
     return Converted(rows, tuple(columns.describe(schema)), used)
-
-
-def _exit_with_parent() -> None:
-    """Exit with the parent, which holds the other end of stdin and never writes to it."""
-    # Not `sys.stdin`: a thread that still reads from it at exit is a fatal error.
-    os.read(0, 1)
-    os._exit(1)
-
-
-if __name__ == "__main__":
-    main()
