@@ -7,14 +7,17 @@ from typing import Final
 
 from rich.console import Console
 
-from app.cli import demo_prediction, demo_training, system
+from app.cli import demo_dashboard, demo_prediction, demo_training, system
 from app.cli.listening import listen
 from app.cli.output import print_json
 from app.client import AsyncHeadrace
 
 
-async def run(*, texts: int, as_json: bool) -> None:
-    """Start everything on free ports, predict `texts` texts, train and use a model, and stop everything."""
+async def run(*, texts: int, as_json: bool, keep: bool = False) -> None:
+    """Start everything on free ports, predict `texts` texts, train and use a model, and stop everything.
+
+    With `keep`, start another job before the end, and stop at Ctrl+C.
+    """
     console = Console(quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="headrace-demo-") as folder, listen("127.0.0.1", 0) as listener:
         data_dir = Path(folder)
@@ -30,9 +33,11 @@ async def run(*, texts: int, as_json: bool) -> None:
                 ) as client:
                     prediction = await demo_prediction.show(console, client, texts)
                     training = await demo_training.show(console, client, data_dir)
+                    if as_json:
+                        print_json({"prediction": prediction, "training": training})
+                    if keep:
+                        await demo_dashboard.show(console, client, running, data_dir, as_json=as_json)
                 _print_next(console)
-                if as_json:
-                    print_json({"prediction": prediction, "training": training})
 
 
 _NEXT: Final = """\
@@ -44,7 +49,9 @@ _NEXT: Final = """\
 
 
 def _print_next(console: Console) -> None:
-    console.print("[bold]Try it yourself:[/] `make run`, then open http://localhost:8000/watch in a browser")
+    console.print(
+        "[bold]Try it yourself:[/] `make run`, then open http://localhost:8000/dashboard/ in a browser"
+    )
     console.print("(the user is demo, the password is in .data/demo-password); or in another terminal\n")
     console.print(_NEXT, markup=False, highlight=False, soft_wrap=True)
     console.print("README.md does the same with curl; http://localhost:8000/docs documents the whole API.")

@@ -37,7 +37,7 @@ async def run(*, port: int, slots: int | None, data_dir: Path, as_json: bool) ->
 def _print_welcome(console: Console, running: System, data_dir: Path) -> None:
     console.print(f"\n[bold]Headrace[/] is at [link]{running.url}[/]; API documentation: {running.url}/docs")
     console.print(
-        f"Sign in at [link]{running.url}/watch[/] as [bold]{running.username}[/]"
+        f"Sign in at [link]{running.url}/dashboard/[/] as [bold]{running.username}[/]"
         f" with the password [bold]{running.password}[/]"
     )
     console.print("Ctrl+C stops it; the data stays in", str(data_dir), "\n", highlight=False)

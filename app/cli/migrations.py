@@ -54,8 +54,10 @@ def migrate(database_url: str) -> None:
 
     Raises CannotStart if Postgres refuses a statement for want of a lock or of a privilege.
     """
+    config = alembic_config(database_url)
+    config.attributes["compares_tables"] = False
     try:
-        alembic.command.upgrade(alembic_config(database_url), "head")
+        alembic.command.upgrade(config, "head")
     except DBAPIError as error:
         cause = None if error.orig is None else error.orig.__cause__
         for refusal, advice in _REFUSALS.items():

@@ -17,7 +17,7 @@ from uvicorn.lifespan.on import LifespanOn
 from app.cli.errors import CannotStart
 from app.cli.listening import listen, url_of
 from app.cli.output import print_json
-from app.core import hardening, logging
+from app.core import garbage, hardening, logging
 from app.core.component import Component
 from app.core.config import load_settings
 from app.core.errors import ConfigurationError
@@ -101,7 +101,8 @@ def run(*, host: str, port: int, fd: int | None, ready_fd: int | None, as_json: 
         if ready_fd is not None:
             os.write(ready_fd, b"1")
 
-    api = create_app(settings)
+    with garbage.paused():
+        api = create_app(settings)
     # A wrong setting is reported once, as the error of the command.
     getLogger("uvicorn.error").addFilter(lambda _record: api.refusal is None)
     config = uvicorn.Config(

@@ -12,6 +12,7 @@ import typer
 
 from app.auth.roles import Role
 from app.cli.options import DEFAULT_DATA_DIR, DEFAULT_PORT, AsJson, DataDir, Port, examples
+from app.core import garbage
 
 users = typer.Typer(help="Manage users.")
 audit = typer.Typer(help="Read and verify the audit log.")
@@ -19,7 +20,9 @@ audit = typer.Typer(help="Read and verify the audit log.")
 
 def add_to(app: typer.Typer) -> None:
     """Register the commands."""
-    app.command(epilog=examples("headrace demo", "headrace demo --texts 100 --json"))(demo)
+    app.command(epilog=examples("headrace demo", "headrace demo --keep", "headrace demo --texts 100 --json"))(
+        demo
+    )
     app.command(epilog=examples("headrace dev", "headrace dev --port 9000 --slots 2"))(dev)
     app.command(epilog=examples("headrace serve --host 0.0.0.0 --port 8000"))(serve)
     app.command(
@@ -35,15 +38,19 @@ def demo(
     texts: Annotated[
         int, typer.Option(min=1, max=1000, metavar="N", help="Number of texts to predict.")
     ] = 1000,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Start a long job, show its address in the dashboard, and stay.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start the whole system on free ports, run a prediction and a training, and stop.
 
     With --json, prints one document with the outcome of both jobs.
     """
-    from app.cli import demo
+    with garbage.paused():
+        from app.cli import demo
 
-    asyncio.run(demo.run(texts=texts, as_json=as_json))
+    asyncio.run(demo.run(texts=texts, as_json=as_json, keep=keep))
 
 
 def dev(
@@ -57,7 +64,8 @@ def dev(
     With --json, prints one document with the URL, the username and the password once the system is ready.
     """
     with suppress(KeyboardInterrupt):
-        from app.cli import dev
+        with garbage.paused():
+            from app.cli import dev
 
         asyncio.run(dev.run(port=port, slots=slots, data_dir=data, as_json=as_json))
 
@@ -74,7 +82,8 @@ def serve(
     With --json, prints one document with the URL once the API serves; logs go to stderr.
     """
     with suppress(KeyboardInterrupt):
-        from app.cli import serve
+        with garbage.paused():
+            from app.cli import serve
 
         serve.run(host=host, port=port, fd=fd, ready_fd=ready_fd, as_json=as_json)
 
@@ -85,7 +94,8 @@ def notify(as_json: AsJson = False) -> None:
     Needs the settings of the API. Set DELIVER_NOTIFICATIONS=false for the API if only this process may reach
     other networks. With --json, prints one document with the channels at the start; logs go to stderr.
     """
-    from app.cli import notify
+    with garbage.paused():
+        from app.cli import notify
 
     asyncio.run(notify.run(as_json=as_json))
 
@@ -243,7 +253,9 @@ _BYTES: Final = 2**63 - 1
 )
 def quota(
     name: UserName,
-    max_active_jobs: Annotated[int | None, _quota_option(1, _NUMBER, "Jobs that have not ended.")] = None,
+    max_active_jobs: Annotated[
+        int | None, _quota_option(1, _NUMBER, "Jobs and shards that have not ended.")
+    ] = None,
     max_running_jobs: Annotated[
         int | None, _quota_option(0, _NUMBER, "Jobs that run at a time; 0 for no limit.")
     ] = None,

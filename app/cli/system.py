@@ -67,7 +67,13 @@ async def running(
     with _servers(data_dir) as urls:
         secret = _load_or_create_secret(data_dir / "secret-key")
         password = _load_or_create_secret(data_dir / "demo-password")
-        environment = {**os.environ, "SECRET_KEY": secret, **urls, "WORKER_PORT": "off"}
+        environment = {
+            **os.environ,
+            "SECRET_KEY": secret,
+            **urls,
+            "WORKER_PORT": "off",
+            "DEMO_USER": username,
+        }
         environment.setdefault("STORAGE_URL", (data_dir / "storage").as_uri())
         if slots is not None:
             environment["WORKER_SLOTS"] = str(slots)

@@ -29,9 +29,11 @@ def describe_result(result: Mapping[str, Any]) -> str | None:
     """The model version of a training and its metrics, or the metrics of an evaluation; None for others."""
     if isinstance(result.get("metrics"), Mapping) and "history" not in result:
         return _describe(_EVALUATION_METRICS, result["metrics"])
+    metrics = _describe(_MODEL_METRICS, result)
+    if "fold" in result:
+        return f"fold {result['fold']} of {result['folds']}, {metrics}"
     if "history" not in result or "model" not in result:
         return None
-    metrics = _describe(_MODEL_METRICS, result)
     return f"{result['model']}, {metrics}" if metrics else str(result["model"])
 
 

@@ -16,6 +16,8 @@ from app.client.asynchronous import AsyncHeadrace
 from app.client.blocking import Headrace
 from app.client.data import Predictions, Row, RowError
 from app.client.dataset_values import Dataset, DatasetPreview, DatasetProfile
+from app.client.dead_letters import LetterGroup
+from app.client.drafts import DryRun, JobKind, JobRequest
 from app.client.errors import (
     BadRequest,
     Conflict,
@@ -34,30 +36,38 @@ from app.client.errors import (
     Unreachable,
     WaitTimeout,
 )
+from app.client.insight import Attention, FoundObjects, Ledger, ResultSummary, StoredRun
+from app.client.logs import LogLine
 from app.client.model_values import Algorithm, Evaluation, Model, ModelVersion
 from app.client.profiles import FunctionTime, Profile
+from app.client.queues import Queue
 from app.client.quotas import Quota, Quotas
 from app.client.retry import RetryConfig
 from app.client.schedule_values import Firing, Preview, Reason, Schedule, ScheduleGroup, Tick
+from app.client.shards import Shard
 from app.client.subscriptions import Delivery, PingResult, RotatedSecret, Subscription
-from app.client.training_values import Search, SubmittedSearch, Trial
+from app.client.training_values import Fold, Search, SubmittedSearch, Trial
 from app.client.values import Event, Explanation, Job, JobError, Submitted
 
 __all__ = [
     "Algorithm",
     "ApiKey",
     "AsyncHeadrace",
+    "Attention",
     "BadRequest",
     "Conflict",
     "Dataset",
     "DatasetPreview",
     "DatasetProfile",
     "Delivery",
+    "DryRun",
     "Evaluation",
     "Event",
     "Explanation",
     "Firing",
+    "Fold",
     "Forbidden",
+    "FoundObjects",
     "FunctionTime",
     "Gone",
     "Headrace",
@@ -65,6 +75,11 @@ __all__ = [
     "Invalid",
     "Job",
     "JobError",
+    "JobKind",
+    "JobRequest",
+    "Ledger",
+    "LetterGroup",
+    "LogLine",
     "MissingCredentials",
     "Model",
     "ModelVersion",
@@ -73,9 +88,11 @@ __all__ = [
     "Predictions",
     "Preview",
     "Profile",
+    "Queue",
     "Quota",
     "Quotas",
     "Reason",
+    "ResultSummary",
     "RetryConfig",
     "RotatedSecret",
     "Row",
@@ -84,6 +101,8 @@ __all__ = [
     "ScheduleGroup",
     "Search",
     "ServerError",
+    "Shard",
+    "StoredRun",
     "Submitted",
     "SubmittedSearch",
     "Subscription",

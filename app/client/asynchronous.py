@@ -13,13 +13,17 @@ from app.client.api_keys import AnyApiKey, ApiKey, Scope
 from app.client.data import Predictions, Row
 from app.client.dataset_methods import AsyncDatasetMethods
 from app.client.dataset_values import AnyDataset
+from app.client.dead_letter_methods import AsyncDeadLetterMethods
+from app.client.draft_methods import AsyncDraftMethods
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.insight import Attention, FoundObjects
+from app.client.insight_methods import AsyncInsightMethods
 from app.client.model_methods import AsyncModelMethods
 from app.client.model_values import AnyModel
 from app.client.opening import AsyncOpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions
-from app.client.profiles import Profile
+from app.client.queue_methods import AsyncQueueMethods
 from app.client.quotas import Quotas
 from app.client.reading import blocks
 from app.client.retry import RetryConfig
@@ -35,11 +39,15 @@ T = TypeVar("T")
 
 class AsyncHeadrace(
     Client,
+    AsyncInsightMethods,
     AsyncDatasetMethods,
+    AsyncDraftMethods,
     AsyncModelMethods,
     AsyncTrainingMethods,
     AsyncScheduleMethods,
+    AsyncQueueMethods,
     AsyncSubscriptionMethods,
+    AsyncDeadLetterMethods,
 ):
     """Client of Headrace for asyncio. Any number of tasks may share one.
 
@@ -158,13 +166,21 @@ class AsyncHeadrace(
         return self._iterate(self._core.results(job, include_input))
 
     def export(
-        self, job: AnyJob, format: Format = "csv", *, include_input: bool = False
+        self,
+        job: AnyJob,
+        format: Format = "csv",
+        *,
+        label: str | None = None,
+        below: float | None = None,
+        errors: bool | None = None,
+        include_input: bool = False,
     ) -> AsyncIterator[bytes]:
         """Stream the results computed so far as bytes of a file, in chunks of any size.
 
-        With `include_input`, the columns of the input come before those of the prediction.
+        `label`, `below` and `errors` select rows, as in `search_results`. With `include_input`, the columns
+        of the input come before those of the prediction.
         """
-        return self._iterate(self._core.export(job, format, include_input))
+        return self._iterate(self._core.export(job, format, label, below, errors, include_input))
 
     async def cancel(self, job: AnyJob) -> Job:
         """Cancel a job, and return it: `cancelled`, or still running with `cancel_requested`.
@@ -184,16 +200,16 @@ class AsyncHeadrace(
         """Explain why a job waits, runs or has ended."""
         return await self._run(self._core.explain(job))
 
-    async def profile(self, job: AnyJob, *, attempt: int | None = None) -> Profile:
-        """Return where an attempt spent its time; by default the last one that has a profile.
+    async def attention(self) -> Sequence[Attention]:
+        """Return what needs your attention, the most urgent first."""
+        return await self._run(self._core.attention())
 
-        The job must have been created with `profile=True`. Raises NotFound if there is no profile.
+    async def find(self, text: str, *, owner: str | None = None) -> FoundObjects:
+        """Return jobs, models, datasets and schedules whose names or ids begin with a text, five of each.
+
+        Operators find jobs and schedules of another `owner`, or of all (`*`).
         """
-        return await self._run(self._core.profile(job, attempt))
-
-    async def stacks(self, job: AnyJob, *, attempt: int | None = None) -> str:
-        """Return the stacks of a profile as flame graph tools read them, one in each line."""
-        return await self._run(self._core.stacks(job, attempt))
+        return await self._run(self._core.find(text, owner))
 
     async def create_api_key(
         self, name: str, scopes: Sequence[Scope], *, expires_in_seconds: int | None = None

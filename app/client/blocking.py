@@ -14,13 +14,17 @@ from app.client.api_keys import AnyApiKey, ApiKey, Scope
 from app.client.data import Predictions, Row
 from app.client.dataset_methods import DatasetMethods
 from app.client.dataset_values import AnyDataset
+from app.client.dead_letter_methods import DeadLetterMethods
+from app.client.draft_methods import DraftMethods
 from app.client.errors import HeadraceError
 from app.client.following import OnInterruption
+from app.client.insight import Attention, FoundObjects
+from app.client.insight_methods import InsightMethods
 from app.client.model_methods import ModelMethods
 from app.client.model_values import AnyModel
 from app.client.opening import OpenResponse
 from app.client.options import Format, Instance, JobFilters, SubmitOptions
-from app.client.profiles import Profile
+from app.client.queue_methods import QueueMethods
 from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
 from app.client.schedule_methods import ScheduleMethods
@@ -35,11 +39,15 @@ T = TypeVar("T")
 
 class Headrace(
     Client,
+    InsightMethods,
     DatasetMethods,
+    DraftMethods,
     ModelMethods,
     TrainingMethods,
     ScheduleMethods,
+    QueueMethods,
     SubscriptionMethods,
+    DeadLetterMethods,
 ):
     """Blocking client of Headrace. Any number of threads may share one.
 
@@ -155,12 +163,22 @@ class Headrace(
         """
         return self._iterate(self._core.results(job, include_input))
 
-    def export(self, job: AnyJob, format: Format = "csv", *, include_input: bool = False) -> Iterator[bytes]:
+    def export(
+        self,
+        job: AnyJob,
+        format: Format = "csv",
+        *,
+        label: str | None = None,
+        below: float | None = None,
+        errors: bool | None = None,
+        include_input: bool = False,
+    ) -> Iterator[bytes]:
         """Stream the results computed so far as bytes of a file, in chunks of any size.
 
-        With `include_input`, the columns of the input come before those of the prediction.
+        `label`, `below` and `errors` select rows, as in `search_results`. With `include_input`, the columns
+        of the input come before those of the prediction.
         """
-        return self._iterate(self._core.export(job, format, include_input))
+        return self._iterate(self._core.export(job, format, label, below, errors, include_input))
 
     def cancel(self, job: AnyJob) -> Job:
         """Cancel a job, and return it: `cancelled`, or still running with `cancel_requested`.
@@ -180,16 +198,16 @@ class Headrace(
         """Explain why a job waits, runs or has ended."""
         return self._run(self._core.explain(job))
 
-    def profile(self, job: AnyJob, *, attempt: int | None = None) -> Profile:
-        """Return where an attempt spent its time; by default the last one that has a profile.
+    def attention(self) -> Sequence[Attention]:
+        """Return what needs your attention, the most urgent first."""
+        return self._run(self._core.attention())
 
-        The job must have been created with `profile=True`. Raises NotFound if there is no profile.
+    def find(self, text: str, *, owner: str | None = None) -> FoundObjects:
+        """Return jobs, models, datasets and schedules whose names or ids begin with a text, five of each.
+
+        Operators find jobs and schedules of another `owner`, or of all (`*`).
         """
-        return self._run(self._core.profile(job, attempt))
-
-    def stacks(self, job: AnyJob, *, attempt: int | None = None) -> str:
-        """Return the stacks of a profile as flame graph tools read them, one in each line."""
-        return self._run(self._core.stacks(job, attempt))
+        return self._run(self._core.find(text, owner))
 
     def create_api_key(
         self, name: str, scopes: Sequence[Scope], *, expires_in_seconds: int | None = None

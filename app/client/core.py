@@ -4,23 +4,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from app.client import downloading, options, profiles
+from app.client import downloading, insight, logs, options, profiles, shards
 from app.client.api_keys import ApiKeys
 from app.client.creation import create_job
 from app.client.data import Predictions, Row
 from app.client.dataset_values import AnyDataset
 from app.client.datasets import Datasets
+from app.client.dead_letters import DeadLetters
+from app.client.drafts import Drafts
 from app.client.errors import BadRequest, HeadraceError
 from app.client.exchange import Exchange, json_request, parse_json
 from app.client.following import Following, OnInterruption, last_seq_of
+from app.client.insight import Attention, FoundObjects, Ledger, ResultSummary
+from app.client.logs import LogQuery
 from app.client.model_values import AnyModel, model_reference
 from app.client.models import Models
 from app.client.options import Format, Instance, JobFilters, SubmitOptions
 from app.client.profiles import Profile
+from app.client.queues import Queues
 from app.client.quotas import Quotas
 from app.client.retry import RetryConfig
 from app.client.schedules import Schedules
 from app.client.session import Session
+from app.client.shards import Status
 from app.client.steps import Emit, Flow, Pause, Request
 from app.client.subscriptions import Subscriptions
 from app.client.trainings import Trainings
@@ -49,8 +55,11 @@ class Core:
         session = Session(username=username, password=password, token=token, api_key=api_key)
         self._exchange = Exchange(session, self.retry_config)
         self.datasets = Datasets(self._exchange)
+        self.dead_letters = DeadLetters(self._exchange)
+        self.drafts = Drafts(self._exchange)
         self.keys = ApiKeys(self._exchange)
         self.models = Models(self._exchange)
+        self.queues = Queues(self._exchange)
         self.schedules = Schedules(self._exchange)
         self.subscriptions = Subscriptions(self._exchange)
         self.trainings = Trainings(self._exchange)
@@ -134,10 +143,39 @@ class Core:
         """Emit the result rows so far."""
         return downloading.rows(self._exchange, job_path(job), include_input=include_input)
 
-    def export(self, job: AnyJob, format: Format, include_input: bool) -> Flow[None]:
-        """Emit the result rows so far as bytes of a file."""
+    def search_results(
+        self,
+        job: AnyJob,
+        label: str | None,
+        below: float | None,
+        errors: bool | None,
+        include_input: bool,
+    ) -> Flow[None]:
+        """Emit the result rows so far that match. Raises TypeError without a filter."""
+        filters = options.row_filter_params(label, below, errors)
+        if not filters:
+            raise TypeError("give label, below or errors; results() returns all rows")
+        return insight.search_results(self._exchange, job_path(job), filters, include_input=include_input)
+
+    def result_summary(self, job: AnyJob) -> Flow[ResultSummary]:
+        """Fetch how many rows have which label."""
+        return insight.result_summary(self._exchange, job_path(job))
+
+    def export(
+        self,
+        job: AnyJob,
+        format: Format,
+        label: str | None,
+        below: float | None,
+        errors: bool | None,
+        include_input: bool,
+    ) -> Flow[None]:
+        """Emit the result rows so far that match as bytes of a file."""
         media_type = downloading.MEDIA_TYPES[format]
-        return downloading.pieces(self._exchange, job_path(job), media_type, include_input=include_input)
+        filters = options.row_filter_params(label, below, errors)
+        return downloading.pieces(
+            self._exchange, job_path(job), media_type, filters, include_input=include_input
+        )
 
     def cancel(self, job: AnyJob) -> Flow[Job]:
         """Cancel a job. It is not an error if an attempt whose response was lost has already cancelled it."""
@@ -172,13 +210,37 @@ class Core:
         """Fetch the explanation of a job."""
         return self._exchange.read(Explanation.parse, Request("GET", f"{job_path(job)}/explain"))
 
-    def profile(self, job: AnyJob, attempt: int | None) -> Flow[Profile]:
-        """Fetch the profile of an attempt."""
-        return profiles.profile(self._exchange, job_path(job), attempt)
+    def ledger(self, job: AnyJob) -> Flow[Ledger]:
+        """Fetch which attempt stored which batches."""
+        return insight.ledger(self._exchange, job_path(job))
 
-    def stacks(self, job: AnyJob, attempt: int | None) -> Flow[str]:
+    def shards(self, job: AnyJob, status: Status | None) -> Flow[None]:
+        """Emit the shards of a job."""
+        return shards.shards(self._exchange, job_path(job), status)
+
+    def logs(self, job: AnyJob, query: LogQuery, follow: bool) -> Flow[None]:
+        """Emit lines of the log."""
+        return logs.lines(self._exchange, job_path(job), query, follow=follow)
+
+    def inputs(self, job: AnyJob, first_row: int, limit: int) -> Flow[Sequence[Any]]:
+        """Fetch input rows."""
+        return insight.inputs(self._exchange, job_path(job), first_row, limit)
+
+    def attention(self) -> Flow[Sequence[Attention]]:
+        """Fetch what needs attention."""
+        return insight.attention(self._exchange)
+
+    def find(self, text: str, owner: str | None) -> Flow[FoundObjects]:
+        """Fetch what begins with a text."""
+        return insight.find(self._exchange, text, owner)
+
+    def profile(self, job: AnyJob, attempt: int | None, shard: int | None) -> Flow[Profile]:
+        """Fetch the profile of an attempt."""
+        return profiles.profile(self._exchange, job_path(job), attempt, shard)
+
+    def stacks(self, job: AnyJob, attempt: int | None, shard: int | None) -> Flow[str]:
         """Fetch the stacks of a profile."""
-        return profiles.stacks(self._exchange, job_path(job), attempt)
+        return profiles.stacks(self._exchange, job_path(job), attempt, shard)
 
     def _late_predictions(self, job: str) -> Flow[Predictions]:
         """Wait for a prediction that took longer, and return it as `predict` does."""

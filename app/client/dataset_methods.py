@@ -25,9 +25,11 @@ class DatasetMethods(Methods):
         """
         return self._run(self._core.datasets.upload(path, name, options))
 
-    def datasets(self, *, name: str | None = None, page_size: int = 100) -> Iterator[Dataset]:
-        """Iterate over your datasets, or over those with a name, newest first."""
-        return self._iterate(self._core.datasets.list(name, page_size))
+    def datasets(
+        self, *, name: str | None = None, prefix: str | None = None, page_size: int = 100
+    ) -> Iterator[Dataset]:
+        """Iterate over your datasets, newest first: all, or those with a name, or with its beginning."""
+        return self._iterate(self._core.datasets.list(name, prefix, page_size))
 
     def dataset(self, dataset: AnyDataset) -> Dataset:
         """Return a dataset, by its id or its name. Raises NotFound."""
@@ -92,9 +94,11 @@ class AsyncDatasetMethods(AsyncMethods):
         """
         return await self._run(self._core.datasets.upload(path, name, options))
 
-    def datasets(self, *, name: str | None = None, page_size: int = 100) -> AsyncIterator[Dataset]:
-        """Iterate over your datasets, or over those with a name, newest first."""
-        return self._iterate(self._core.datasets.list(name, page_size))
+    def datasets(
+        self, *, name: str | None = None, prefix: str | None = None, page_size: int = 100
+    ) -> AsyncIterator[Dataset]:
+        """Iterate over your datasets, newest first: all, or those with a name, or with its beginning."""
+        return self._iterate(self._core.datasets.list(name, prefix, page_size))
 
     async def dataset(self, dataset: AnyDataset) -> Dataset:
         """Return a dataset, by its id or its name. Raises NotFound."""

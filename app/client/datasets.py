@@ -62,9 +62,9 @@ class Datasets:
         response = yield from self._exchange.once(request)
         return parse_json(Dataset.parse, response)
 
-    def list(self, name: str | None, page_size: int) -> Flow[None]:
+    def list(self, name: str | None, prefix: str | None, page_size: int) -> Flow[None]:
         """Emit datasets, newest first."""
-        filters = {} if name is None else {"name": name}
+        filters = {**({} if name is None else {"name": name}), **options.prefix_param(prefix)}
         return self._exchange.pages("/datasets", Dataset.parse, page_size, filters)
 
     def get(self, dataset: AnyDataset) -> Flow[Dataset]:

@@ -1,7 +1,7 @@
 """Downloads results and files as a stream, over any number of connections."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
@@ -22,12 +22,14 @@ MEDIA_TYPES: Final = {
 
 def rows(exchange: Exchange, path: str, *, include_input: bool) -> Flow[None]:
     """Emit the rows of a job's results."""
-    return _download(exchange, _request(path, NDJSON, include_input), _Rows().feed)
+    return _download(exchange, _request(path, NDJSON, {}, include_input), _Rows().feed)
 
 
-def pieces(exchange: Exchange, path: str, media_type: str, *, include_input: bool) -> Flow[None]:
-    """Emit the bytes of a job's results in chunks of any size."""
-    return _download(exchange, _request(path, media_type, include_input), lambda chunk: (chunk,))
+def pieces(
+    exchange: Exchange, path: str, media_type: str, filters: Mapping[str, str], *, include_input: bool
+) -> Flow[None]:
+    """Emit the bytes of a job's results that match in chunks of any size."""
+    return _download(exchange, _request(path, media_type, filters, include_input), lambda chunk: (chunk,))
 
 
 def file(exchange: Exchange, request: Request) -> Flow[None]:
@@ -57,11 +59,11 @@ def file(exchange: Exchange, request: Request) -> Flow[None]:
         return
 
 
-def _request(path: str, media_type: str, include_input: bool) -> Request:
+def _request(path: str, media_type: str, filters: Mapping[str, str], include_input: bool) -> Request:
     return Request(
         "GET",
         f"{path}/results",
-        params={"include": "input"} if include_input else {},
+        params={**filters, **({"include": "input"} if include_input else {})},
         headers={"accept": media_type},
     )
 

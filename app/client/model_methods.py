@@ -15,9 +15,20 @@ from app.client.values import Submitted
 class ModelMethods(Methods):
     """The methods of `Headrace` for models."""
 
-    def models(self, *, tags: Mapping[str, str] | None = None, page_size: int = 100) -> Iterator[Model]:
-        """Iterate over the models that you can predict with, newest first, or those with these tags."""
-        return self._iterate(self._core.models.list(page_size, tags))
+    def models(
+        self,
+        *,
+        tags: Mapping[str, str] | None = None,
+        prefix: str | None = None,
+        include_scores: bool = False,
+        page_size: int = 100,
+    ) -> Iterator[Model]:
+        """Iterate over the models that you can predict with, newest first.
+
+        `tags` and `prefix`, the beginning of the name, select some. With `include_scores`, each has the
+        accuracy or R² of its latest versions.
+        """
+        return self._iterate(self._core.models.list(page_size, tags, prefix, include_scores))
 
     def model(self, model: AnyModel) -> Model:
         """Return a model with its aliases, by `name` or `owner/name`. Raises NotFound."""
@@ -73,6 +84,13 @@ class ModelMethods(Methods):
         Raises NotFound for a version that was uploaded.
         """
         return self._run(self._core.models.report(model))
+
+    def model_history(self, model: AnyModel) -> Mapping[str, Any]:
+        """Return the epochs of the training of a version: losses, and accuracy or R², in `items`.
+
+        Raises NotFound for a version that was uploaded.
+        """
+        return self._run(self._core.models.history(model))
 
     def model_card(self, model: AnyModel) -> str:
         """Return the model card of a version, as Markdown."""
@@ -140,9 +158,20 @@ class ModelMethods(Methods):
 class AsyncModelMethods(AsyncMethods):
     """The methods of `AsyncHeadrace` for models."""
 
-    def models(self, *, tags: Mapping[str, str] | None = None, page_size: int = 100) -> AsyncIterator[Model]:
-        """Iterate over the models that you can predict with, newest first, or those with these tags."""
-        return self._iterate(self._core.models.list(page_size, tags))
+    def models(
+        self,
+        *,
+        tags: Mapping[str, str] | None = None,
+        prefix: str | None = None,
+        include_scores: bool = False,
+        page_size: int = 100,
+    ) -> AsyncIterator[Model]:
+        """Iterate over the models that you can predict with, newest first.
+
+        `tags` and `prefix`, the beginning of the name, select some. With `include_scores`, each has the
+        accuracy or R² of its latest versions.
+        """
+        return self._iterate(self._core.models.list(page_size, tags, prefix, include_scores))
 
     async def model(self, model: AnyModel) -> Model:
         """Return a model with its aliases, by `name` or `owner/name`. Raises NotFound."""
@@ -198,6 +227,13 @@ class AsyncModelMethods(AsyncMethods):
         Raises NotFound for a version that was uploaded.
         """
         return await self._run(self._core.models.report(model))
+
+    async def model_history(self, model: AnyModel) -> Mapping[str, Any]:
+        """Return the epochs of the training of a version: losses, and accuracy or R², in `items`.
+
+        Raises NotFound for a version that was uploaded.
+        """
+        return await self._run(self._core.models.history(model))
 
     async def model_card(self, model: AnyModel) -> str:
         """Return the model card of a version, as Markdown."""

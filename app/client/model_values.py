@@ -26,6 +26,8 @@ class Model:
     tags: Mapping[str, str]
     created_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    scores: Mapping[str, Any] | None = None
+    """The `metric`, and its value for each of `versions`; None if not asked for, or not measured."""
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Model":
@@ -41,6 +43,7 @@ class Model:
             tags=document.get("tags") or {},
             created_at=instant(document, "created_at"),
             raw=document,
+            scores=document.get("scores"),
         )
 
 

@@ -54,9 +54,16 @@ class Models:
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    def list(self, page_size: int, tags: Mapping[str, str] | None) -> Flow[None]:
+    def list(
+        self, page_size: int, tags: Mapping[str, str] | None, prefix: str | None, include_scores: bool
+    ) -> Flow[None]:
         """Emit models, newest first."""
-        return self._exchange.pages("/models", Model.parse, page_size, _tags(tags))
+        filters = {
+            **_tags(tags),
+            **options.prefix_param(prefix),
+            **({"include": "scores"} if include_scores else {}),
+        }
+        return self._exchange.pages("/models", Model.parse, page_size, filters)
 
     def get(self, model: AnyModel) -> Flow[Model]:
         """Fetch a model."""
@@ -132,6 +139,11 @@ class Models:
         """Fetch the report of a version of the user."""
         path = yield from self._version_path(_own(model, "read the report of"))
         return (yield from self._exchange.read(dict, Request("GET", f"{path}/report")))
+
+    def history(self, model: AnyModel) -> Flow[Mapping[str, Any]]:
+        """Fetch the epochs of the training of a version of the user."""
+        path = yield from self._version_path(_own(model, "read the history of"))
+        return (yield from self._exchange.read(dict, Request("GET", f"{path}/history")))
 
     def card(self, model: AnyModel) -> Flow[str]:
         """Fetch the model card of a version, as Markdown."""

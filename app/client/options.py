@@ -20,11 +20,18 @@ Instance = Mapping[str, Any] | Sequence[Any]
 """A row for a model with columns: values by name, or in the order of the columns."""
 
 
+class JobResources(TypedDict, total=False):
+    """What a job needs of a worker."""
+
+    gpus: int
+
+
 class JobOptions(TypedDict, total=False):
     """Options of every job; the server has defaults."""
 
     priority: Priority
     queue: str
+    resources: JobResources
     max_attempts: int
     soft_limit_seconds: int
     time_limit_seconds: int
@@ -32,6 +39,7 @@ class JobOptions(TypedDict, total=False):
     delay_seconds: float
     expires_in_seconds: int
     profile: bool
+    resubmitted_from: str
     metadata: Mapping[str, str]
     idempotency_key: str
 
@@ -46,9 +54,14 @@ class RowOptions(JobOptions, total=False):
 
 
 class SubmitOptions(RowOptions, total=False):
-    """Options of a prediction job, apart from its rows."""
+    """Options of a prediction job, apart from its rows.
+
+    The rows of a dataset are divided into `shards`, for many workers at once.
+    """
 
     model: AnyModel
+    shards: Literal["auto"] | int
+    max_failed_shards: int
 
 
 class EvaluateOptions(RowOptions, total=False):
@@ -99,6 +112,7 @@ class JobFilters(TypedDict, total=False):
     kind: str
     queue: str
     model: str
+    dataset_id: str
     schedule_id: str
     metadata: Mapping[str, str]
     created_after: datetime
@@ -158,6 +172,17 @@ def filter_params(filters: JobFilters) -> dict[str, str]:
         elif value is not None:
             params[name] = _format(value) if isinstance(value, datetime) else str(value)
     return params
+
+
+def row_filter_params(label: str | None, below: float | None, errors: bool | None) -> dict[str, str]:
+    """The query parameters that select rows of results."""
+    given = {"label": label, "below": below, "errors": None if errors is None else str(errors).lower()}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
+def prefix_param(prefix: str | None) -> dict[str, str]:
+    """The query parameter that selects names by their beginning."""
+    return {} if prefix is None else {"q": prefix}
 
 
 def _format(instant: datetime) -> str:

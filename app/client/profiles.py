@@ -23,12 +23,15 @@ class FunctionTime:
 class Profile:
     """Where an attempt spent its time: the functions in which most of it was spent come first.
 
+    `shard` is the number of the shard that was attempted, None if the job has none.
+
     >>> profile = client.profile(job)
     >>> profile.top[0].function, profile.top[0].self_seconds
     ('fit', 8.13)
     """
 
     attempt: int
+    shard: int | None
     seconds: float
     samples: int
     cpu_seconds: float | None
@@ -41,6 +44,7 @@ class Profile:
         """Parse the JSON document."""
         return cls(
             attempt=document["attempt"],
+            shard=document.get("shard"),
             seconds=document["seconds"],
             samples=document["samples"],
             cpu_seconds=document.get("cpu_seconds"),
@@ -50,20 +54,25 @@ class Profile:
         )
 
 
-def profile(exchange: Exchange, path: str, attempt: int | None) -> Flow[Profile]:
-    """Fetch the profile of an attempt at the job with this path; None: of the last one that has one."""
-    return exchange.read(Profile.parse, Request("GET", f"{path}/profile", params=_params(attempt)))
+def profile(exchange: Exchange, path: str, attempt: int | None, shard: int | None) -> Flow[Profile]:
+    """Fetch the profile of an attempt at the job with this path, or at a shard of it.
+
+    None: of the last one that has one.
+    """
+    return exchange.read(Profile.parse, Request("GET", f"{path}/profile", params=_params(attempt, shard)))
 
 
-def stacks(exchange: Exchange, path: str, attempt: int | None) -> Flow[str]:
+def stacks(exchange: Exchange, path: str, attempt: int | None, shard: int | None) -> Flow[str]:
     """Fetch the stacks of a profile, one in each line."""
-    request = Request("GET", f"{path}/profile", params=_params(attempt), headers={"accept": "text/plain"})
+    params = _params(attempt, shard)
+    request = Request("GET", f"{path}/profile", params=params, headers={"accept": "text/plain"})
     response = yield from exchange.ask(request)
     return response.body.decode()
 
 
-def _params(attempt: int | None) -> dict[str, str]:
-    return {} if attempt is None else {"attempt": str(attempt)}
+def _params(attempt: int | None, shard: int | None) -> dict[str, str]:
+    given = {"attempt": attempt, "shard": shard}
+    return {name: str(number) for name, number in given.items() if number is not None}
 
 
 def _function_time(item: Mapping[str, Any]) -> FunctionTime:

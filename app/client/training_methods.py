@@ -54,25 +54,27 @@ class TrainingMethods(Methods):
     def create_search(
         self,
         target: str,
-        space: SearchSpace,
+        space: SearchSpace | None = None,
         *,
         dataset: AnyDataset | None = None,
         rows: Rows | None = None,
         trials: int | None = None,
         metric: str | None = None,
+        folds: int | None = None,
         **options: Unpack[TrainOptions],
     ) -> SubmittedSearch:
         """Search hyperparameters: train one model for each of many combinations of the values in `space`.
 
-        Without `trials`, all combinations of lists are tried. The best version has the alias `best`. Retried
-        as `submit` is.
+        Without `trials`, all combinations of lists are tried. The best version has the alias `best`. With
+        `folds`, each combination is measured by cross-validation over many workers, and without a `space`
+        there is only that of the `params`. Retried as `submit` is.
 
             space = {"alpha": {"min": 1e-6, "max": 1e-2, "log": True}, "penalty": ["l2", "elasticnet"]}
             search = client.create_search("label", space, trials=12, dataset="reviews",
                                                 algorithm="logistic_regression", model="reviews")
         """
         search = {"params": space, "trials": trials, "metric": metric}
-        return self._run(self._core.trainings.create_search(target, search, dataset, rows, options))
+        return self._run(self._core.trainings.create_search(target, search, folds, dataset, rows, options))
 
     def search(self, search: AnySearch) -> Search:
         """Return a search with its leaderboard. Raises NotFound."""
@@ -133,25 +135,29 @@ class AsyncTrainingMethods(AsyncMethods):
     async def create_search(
         self,
         target: str,
-        space: SearchSpace,
+        space: SearchSpace | None = None,
         *,
         dataset: AnyDataset | None = None,
         rows: Rows | None = None,
         trials: int | None = None,
         metric: str | None = None,
+        folds: int | None = None,
         **options: Unpack[TrainOptions],
     ) -> SubmittedSearch:
         """Search hyperparameters: train one model for each of many combinations of the values in `space`.
 
-        Without `trials`, all combinations of lists are tried. The best version has the alias `best`. Retried
-        as `submit` is.
+        Without `trials`, all combinations of lists are tried. The best version has the alias `best`. With
+        `folds`, each combination is measured by cross-validation over many workers, and without a `space`
+        there is only that of the `params`. Retried as `submit` is.
 
             space = {"alpha": {"min": 1e-6, "max": 1e-2, "log": True}, "penalty": ["l2", "elasticnet"]}
             search = await client.create_search("label", space, trials=12, dataset="reviews",
                                                 algorithm="logistic_regression", model="reviews")
         """
         search = {"params": space, "trials": trials, "metric": metric}
-        return await self._run(self._core.trainings.create_search(target, search, dataset, rows, options))
+        return await self._run(
+            self._core.trainings.create_search(target, search, folds, dataset, rows, options)
+        )
 
     async def search(self, search: AnySearch) -> Search:
         """Return a search with its leaderboard. Raises NotFound."""

@@ -22,8 +22,41 @@ class SubmittedSearch:
 
 
 @dataclass(frozen=True, slots=True)
+class Fold:
+    """The job that holds out one fold of a trial. `value` is the metric there; None while it has none."""
+
+    fold: int
+    job_id: str
+    status: str
+    progress: float
+    value: float | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the job has ended."""
+        return self.status in FINAL
+
+    @classmethod
+    def parse(cls, document: Mapping[str, Any]) -> "Fold":
+        """Parse the JSON document."""
+        return cls(
+            fold=document["fold"],
+            job_id=document["job_id"],
+            status=document["status"],
+            progress=document.get("progress", 0.0),
+            value=document.get("value"),
+            raw=document,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
-    """One training of a search. `value` is what it is ranked by; None while it has none."""
+    """One training of a search. `value` is what it is ranked by; None while it has none.
+
+    With folds, `value` is the mean over the `folds`, and `std` their standard deviation. `job_id` is the job
+    that registers the model.
+    """
 
     rank: int | None
     job_id: str
@@ -35,11 +68,20 @@ class Trial:
     model: str | None
     error: JobError | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    std: float | None = None
+    folds: Sequence[Fold] = ()
 
     @property
     def is_final(self) -> bool:
         """Whether the trial has ended."""
         return self.status in FINAL
+
+    @property
+    def awaited_job_id(self) -> str:
+        """A job of the trial that has not ended, if there is one; rather one that runs."""
+        left = [fold for fold in self.folds if not fold.is_final]
+        running = [fold for fold in left if fold.status == "running"]
+        return next((fold.job_id for fold in (*running, *left)), self.job_id)
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Trial":
@@ -56,12 +98,16 @@ class Trial:
             model=document.get("model"),
             error=None if error is None else JobError.parse(error),
             raw=document,
+            std=document.get("std"),
+            folds=tuple(Fold.parse(fold) for fold in document.get("folds") or ()),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
     """A search at the time of the request. `leaderboard` has its trials, the best first.
+
+    `folds` is the number of folds of each trial; None if one job measures it.
 
     >>> search = client.wait_for_search(client.create_search("sold", {"alpha": [1e-4, 1e-2]}, ...))
     >>> search.best_model, search.metric, search.best_value
@@ -79,6 +125,7 @@ class Search:
     statuses: Mapping[str, int]
     created_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
+    folds: int | None = None
 
     @classmethod
     def parse(cls, document: Mapping[str, Any]) -> "Search":
@@ -96,6 +143,7 @@ class Search:
             statuses=document.get("statuses") or {},
             created_at=instant(document, "created_at"),
             raw=document,
+            folds=search.get("folds"),
         )
 
 

@@ -57,14 +57,19 @@ class Trainings:
         self,
         target: str,
         search: Mapping[str, Any],
+        folds: int | None,
         dataset: AnyDataset | None,
         rows: Rows | None,
         more: TrainOptions,
     ) -> Flow[SubmittedSearch]:
-        """Submit a search; `search` is the member of that name."""
+        """Submit a search; `search` is the member of that name, left out if there is nothing in it."""
         members, key = options.split_options(more)
         wanted = {name: value for name, value in search.items() if value is not None}
-        body = {**_row_source(dataset, rows), "target": target, **members, "search": wanted}
+        body = {**_row_source(dataset, rows), "target": target, **members}
+        if wanted:
+            body["search"] = wanted
+        if folds is not None:
+            body["folds"] = folds
         return create(self._exchange, "train-model", body, key, _submitted_search)
 
     def search(self, search: AnySearch) -> Flow[Search]:
@@ -118,7 +123,7 @@ class Trainings:
             return None
         running = [trial for trial in left if trial.status == "running"]
         try:
-            yield from wait(self._exchange, (running or left)[0].job_id, seconds)
+            yield from wait(self._exchange, (running or left)[0].awaited_job_id, seconds)
         except WaitTimeout as timeout:
             return timeout
         return None

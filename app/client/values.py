@@ -82,6 +82,10 @@ class Job:
     dataset_id: str | None
     schedule_id: str | None
     fire_at: datetime | None
+    resubmitted_from: str | None
+    gpus: int
+    shards: int | None
+    parent_id: str | None
     metadata: Mapping[str, str]
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
@@ -119,11 +123,15 @@ class Job:
             expires_at=instant(document, "expires_at"),
             cancel_requested=bool(document.get("cancel_requested")),
             result=document.get("result"),
-            error=_error(document),
+            error=error_of(document),
             group_id=document.get("group_id"),
             dataset_id=document.get("dataset_id"),
             schedule_id=document.get("schedule_id"),
             fire_at=instant(document, "fire_at"),
+            resubmitted_from=document.get("resubmitted_from"),
+            gpus=document.get("gpus", 0),
+            shards=document.get("shards"),
+            parent_id=document.get("parent_id"),
             metadata=document.get("metadata") or {},
             raw=document,
         )
@@ -182,7 +190,7 @@ class Event:
             step=document.get("step"),
             attempt=document.get("attempt", 0),
             result=document.get("result"),
-            error=_error(document),
+            error=error_of(document),
             raw=document,
             metrics=document.get("metrics"),
         )
@@ -235,7 +243,8 @@ def job_id(job: AnyJob) -> str:
     return job.id if isinstance(job, Submitted | Job) else str(job)
 
 
-def _error(document: Mapping[str, Any]) -> JobError | None:
+def error_of(document: Mapping[str, Any]) -> JobError | None:
+    """Parse the error in the JSON document of a job or a shard, if any."""
     error = document.get("error")
     return None if error is None else JobError.parse(error)
 

@@ -75,6 +75,32 @@ async def test_ctrl_c_ends_it_and_leaves_nothing_behind(
     assert alive == []
 
 
+async def test_to_stay_it_says_where_to_watch_a_job_that_runs(server_dir: Path, tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(server_dir), "CHILD_PRELOAD": "false", "COLUMNS": "120"}
+    for name in ("DATABASE_URL", "REDIS_URL", "STORAGE_URL"):
+        env.pop(name, None)
+    server_dir.chmod(0o711)
+    async with processes.python(*DEMO, "--keep", env=env, log_path=tmp_path / "demo.log") as demo:
+        await demo.wait_for_log("Ctrl+C stops everything", SECONDS)
+        [address] = re.findall(r"Watch it move: (\S+/dashboard/jobs/[0-9a-f-]{36})", demo.log)
+        [(username, password)] = re.findall(r"Sign in as (\S+) with the password (\S+?)\.", demo.log)
+        url, _, job_id = address.partition("/dashboard/jobs/")
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
+            page = await client.get(address)
+            signed_in = await client.post("/token", data={"username": username, "password": password})
+            client.headers["Authorization"] = f"Bearer {signed_in.json()['access_token']}"
+            job = (await client.get(f"/jobs/{job_id}")).json()
+        demo.send(signal.SIGINT)
+        exit_code = await demo.wait(60)
+
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert job["status"] in ("pending", "running")
+    assert job["total"] == 500_000
+    assert exit_code == 0, demo.log
+    assert "Traceback" not in demo.log
+    assert list(server_dir.glob("headrace-demo-*")) == []
+
+
 def test_the_digits_are_those_of_scikit_learn() -> None:
     expected = load_digits()
     digits = demo_digits.read()

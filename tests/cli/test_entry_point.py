@@ -26,6 +26,7 @@ from app.cli.training import options as training_options
 from app.client import options as client_options
 from app.client import schedules as client_schedules
 from app.core.version import VERSION
+from tests.support import processes
 from tests.support.processes import ROOT
 
 
@@ -42,14 +43,7 @@ COMMANDS = list(commands(typing.cast(TyperGroup, get_command(main.app))))
 
 
 def app(*arguments: str, **environment: str) -> CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        env={**os.environ, "COLUMNS": "120", **environment},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    return processes.run("app", *arguments, env={**os.environ, "COLUMNS": "120", **environment})
 
 
 @pytest.fixture(scope="module")

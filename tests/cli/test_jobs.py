@@ -14,6 +14,8 @@ import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from app.cli.jobs.table import print_profile
+from app.client import Profile
 from tests.cli.conftest import Run
 from tests.client.running import Running, User
 from tests.e2e.support import compounds, short_texts
@@ -167,15 +169,99 @@ def test_a_job_is_explained_cancelled_and_retried(run: Run) -> None:
     assert (retried.returncode, retried.stdout) == (0, f"{job_id} pending\n")
 
 
-def test_a_profile_is_shown_as_a_table_and_as_stacks(run: Run) -> None:
-    job_id = run("submit", *short_texts(10), "--profile", "--watch").stdout.strip()
+def test_the_log_of_a_job_is_printed_line_by_line(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "flowers.csv"
+    file.write_text("length,kind\n" + "".join(f"{n},{'ab'[n > 20]}\n" for n in range(40)))
+    options = ["--target", "kind", "--feature", "length", "--algorithm", "mlp", "--epochs", "2"]
+    job_id = run("train", "--dataset", str(file), *options).stdout.split()[0]
+
+    followed = run("logs", job_id, "--follow")
+    warnings = run("logs", job_id, "--level", "warning", "--tail", "1")
+    as_json = run("logs", job_id, "--json")
+
+    lines = [line.split(maxsplit=4) for line in followed.stdout.splitlines()]
+    assert (followed.returncode, followed.stderr) == (0, "")
+    assert lines[0][2:4] == ["1", "info"]
+    assert lines[0][4].startswith("Training on 24 rows and 1 columns; ")
+    [warning] = warnings.stdout.splitlines()
+    assert warning in followed.stdout
+    assert "  warning  " in warning
+    assert [json.loads(line)["line"] for line in as_json.stdout.splitlines()] == [*range(1, len(lines) + 1)]
+    assert run("logs", job_id, "--tail", "0").returncode == 2
+
+
+def test_the_shards_of_a_job_are_listed(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_text("text\n" + "".join(f"{text}\n" for text in short_texts(50)))
+    options = [
+        "--column",
+        "text",
+        "--batch-size",
+        "10",
+        "--shards",
+        "2",
+        "--max-failed-shards",
+        "1",
+        "--profile",
+    ]
+    job_id = run("submit", "--dataset", str(file), *options, "--watch").stdout.split()[0]
+
+    table = run("shards", job_id)
+    as_json = run("shards", job_id, "--status", "completed", "--json")
+    shown = run("show", job_id)
+
+    assert (table.returncode, table.stderr) == (0, "")
+    assert [line.split() for line in table.stdout.splitlines()] == [
+        ["shard", "rows", "done", "attempt", "status", "worker", "error"],
+        ["0", "0-29", "100", "%", "1", "completed"],
+        ["1", "30-49", "100", "%", "1", "completed"],
+    ]
+    assert [shard["shard"] for shard in json.loads(as_json.stdout)["items"]] == [0, 1]
+    assert "  shards: 2 of 2 shards" in shown.stdout
+    profile = run("profile", job_id, "--shard", "1").stdout.splitlines()
+    assert profile[0].startswith("Shard 1, attempt 1: ")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--shards", "many"), ("--shards", "0"), ("--shards", "1001"), ("--max-failed-shards", "1001")],
+)
+def test_shards_that_cannot_be_are_refused_before_a_file_is_uploaded(
+    run: Run, api: httpx.Client, tmp_path: Path, option: str, value: str
+) -> None:
+    file = tmp_path / "refused.csv"
+    file.write_text("text\ngood\n")
+
+    refused = run("submit", "--dataset", str(file), option, value)
+
+    assert refused.returncode == 2
+    assert option in refused.stderr
+    assert file.name not in [dataset["name"] for dataset in api.get("/datasets").json()["items"]]
+
+
+def test_a_profile_is_shown_as_a_table_and_as_stacks(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "profiled.csv"
+    file.write_text("text\n" + "such a good day\n" * 20_000)
+    job_id = run("submit", "--dataset", str(file), "--profile", "--watch").stdout.strip()
     table = run("profile", job_id, "--attempt", "1").stdout.splitlines()
     stacks = run("profile", job_id, "--stacks")
 
     assert table[0].startswith("Attempt 1: ")
     assert table[1].split() == ["self", "total", "function", "where"]
+    assert len(table) > 2
     assert stacks.returncode == 0
+    assert stacks.stdout
     assert all(line.rpartition(" ")[2].isdecimal() for line in stacks.stdout.splitlines())
+
+
+def test_a_profile_without_samples_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    document = {"attempt": 2, "seconds": 0.004, "samples": 0, "cpu_seconds": 0.003, "top": []}
+    print_profile(Profile.parse({**document, "memory_peak_bytes": 4096}))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "Attempt 2: 0.00 s, 0 samples",
+        "It ended before the first sample was taken.",
+    ]
 
 
 def test_several_jobs_are_watched_even_if_one_is_unknown(run: Run) -> None:

@@ -197,15 +197,8 @@ def test_sigterm_ends_watching_with_143(run: Run, environment: dict[str, str]) -
 
 
 def headrace(*arguments: str, settings: Settings, stdin: str = "") -> CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        input=stdin,
-        env=processes.environment(settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    env = processes.environment(settings)
+    return processes.run("app", *arguments, env=env, stdin=stdin.encode())
 
 
 def test_migrate_prints_the_revision(settings: Settings) -> None:

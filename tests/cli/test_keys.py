@@ -2,14 +2,12 @@
 
 import json
 import os
-import subprocess
-import sys
 from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.support import processes
 
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 
@@ -18,14 +16,7 @@ pytestmark = pytest.mark.long
 
 
 def headrace(environment: dict[str, str], *arguments: str, **changes: str) -> CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "app", *arguments],
-        env={**os.environ, **environment, **changes},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    done = processes.run("app", *arguments, env={**os.environ, **environment, **changes})
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

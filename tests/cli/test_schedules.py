@@ -1,8 +1,6 @@
 """`headrace schedules`, as processes."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -10,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.processes import ROOT
+from tests.support import processes
 
 UNKNOWN = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
 TEMPLATE = '{"kind": "batch_predict", "texts": ["good"], "queue": "nobody"}'
@@ -27,15 +25,7 @@ def schedules(environment: dict[str, str]) -> Schedules:
     """Run `headrace schedules …`."""
 
     def run(*arguments: str, stdin: str = "") -> CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "app", "schedules", *arguments],
-            input=stdin,
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=100,
-        )
+        done = processes.run("app", "schedules", *arguments, env=environment, stdin=stdin.encode())
         assert "Traceback" not in done.stderr, done.stderr
         return done
 

@@ -62,6 +62,25 @@ def test_a_search_is_watched_and_ranked(headrace: Run, flowers: Path) -> None:
     assert [line.split()[0] for line in table[1:3]] == ["1", "2"]
 
 
+def test_a_training_with_folds_is_a_search_with_one_trial(headrace: Run, flowers: Path) -> None:
+    options = ("--algorithm", "logistic_regression", "--epochs", "2", "--model", "flowers")
+    created = headrace(
+        *("train", "--dataset", str(flowers), "--target", "kind", "--folds", "3", *options, "--watch")
+    )
+    table = headrace("search", "leaderboard", created.stdout.strip()).stdout.splitlines()
+    both = headrace("train", "--dataset", str(flowers), "--target", "kind", "--folds", "3", "--cv", "3")
+    search = ("search", "create", "--dataset-name", "flowers.csv", "--target", "kind", "--try", "alpha=0.1,1")
+    tried = headrace(*search, *options, "--folds", "2", "--json")
+
+    assert created.returncode == 0, created.stderr
+    assert "1/1  completed  accuracy " in created.stderr
+    assert " ± " in created.stderr
+    assert "\nbest: flowers@1, accuracy " in created.stderr
+    assert table[0].split() == ["rank", "job", "status", "accuracy", "std", "folds", "model", "params"]
+    assert len(json.loads(tried.stdout)["job_ids"]) == 6
+    assert (both.returncode, "give one of them" in both.stderr) == (1, True), both.stderr
+
+
 def test_a_search_of_which_no_trial_completes_has_failed(headrace: Run, flowers: Path) -> None:
     created = headrace(
         *("search", "create", "--dataset", str(flowers), "--target", "kind", "--queue", "nobody"),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -13,26 +14,17 @@ import pytest
 from app.cli.migrations import migrate
 from app.embedded.servers import EmbeddedServers
 from tests.conftest import NOT_DURABLE
+from tests.support import processes
 from tests.support.processes import ROOT
 
 PASSWORD = "a long enough passphrase"
 
 
-def run(
-    *arguments: str, database_url: str | None = None, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, database_url: str | None = None, stdin: str = "") -> CompletedProcess[str]:
     env = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     if database_url is not None:
         env["DATABASE_URL"] = database_url
-    done = subprocess.run(
-        [sys.executable, "-m", "app", "users", *arguments],
-        input=stdin,
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = processes.run("app", "users", *arguments, env=env, stdin=stdin.encode(), seconds=120)
     assert "Traceback" not in done.stderr, done.stderr
     return done
 

@@ -18,6 +18,7 @@ class CuttingProxy:
 
     def __init__(self, upstream_port: int, seed: int) -> None:
         self.cuts = 0
+        self.answered_bytes = 0
         self._upstream_port = upstream_port
         self._dice = random.Random(seed)
         self._bytes: tuple[int, int] | None = None
@@ -86,6 +87,7 @@ class CuttingProxy:
         left: int | None = None
         with suppress(ConnectionError):
             while data := await reader.read(CHUNK_BYTES):
+                self.answered_bytes += len(data)
                 if left is None and self._bytes is not None:
                     left = self._dice.randint(*self._bytes)
                 if is_losing.is_set():

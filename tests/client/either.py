@@ -9,7 +9,17 @@ from app.client import AsyncHeadrace, Headrace, RetryConfig
 
 ITERATED = frozenset(
     {
-        *("jobs", "follow", "events", "results", "export"),
+        *(
+            "jobs",
+            "follow",
+            "events",
+            "logs",
+            "shards",
+            "results",
+            "search_results",
+            "export",
+            "dead_letters",
+        ),
         *("datasets", "models", "api_keys", "schedules", "firings"),
         *(
             "download_dataset",

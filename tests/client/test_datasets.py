@@ -33,6 +33,7 @@ async def test_a_dataset_is_named_shown_downloaded_and_deleted(client: AsyncHead
     assert (await client.dataset("reviews.csv")).id == newer.id
     assert await client.dataset(older.id) == older
     assert [found.id async for found in client.datasets(name="reviews.csv")] == [newer.id, older.id]
+    assert [found.id async for found in client.datasets(prefix="REV")] == [newer.id, older.id]
     assert [found.id async for found in client.datasets()] == [other.id, newer.id, older.id]
     assert (preview.rows, preview.total) == ([{"id": 1, "review": "It works."}], 2)
     assert content == CONTENT.encode()

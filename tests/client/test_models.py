@@ -40,6 +40,8 @@ async def test_a_model_is_described_tagged_found_and_exported(client: AsyncHeadr
     assert (version.reference, version.description, version.tags) == ("churn@1", None, {"stage": "prod"})
     assert (untagged.description, untagged.tags) == (None, {"team": "risk"})
     assert [found.name async for found in client.models(tags={"team": "risk"})] == ["churn"]
+    found = [(one.name, one.scores) async for one in client.models(prefix="OTH", include_scores=True)]
+    assert found == [("other", None)]
     assert [found.version async for found in client.model_versions("churn", tags={"stage": "dev"})] == []
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.read("model.onnx") == churn.read_bytes()

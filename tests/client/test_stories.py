@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -101,9 +103,94 @@ async def test_waiting_ends_after_its_timeout_and_the_job_continues(client: Asyn
     assert (await client.job(job)).status == "pending"
 
 
+async def test_dead_letters_are_counted_retried_and_dismissed(client: AsyncHeadrace) -> None:
+    submitted = [
+        await client.submit(slow_texts(600), batch_size=1, time_limit_seconds=1, max_attempts=1)
+        for _ in range(2)
+    ]
+    failed = [await client.wait(job, timeout=60) for job in submitted]
+    assert {job.status for job in failed} == {"failed"}
+    assert failed[0].error is not None
+    code = failed[0].error.code
+
+    listed = [job.id async for job in client.dead_letters(code=code, kind="batch_predict")]
+    [group] = await client.dead_letter_summary(code=code)
+    none = await client.retry_dead_letters(code=code, queue="nobody")
+    retried = await client.retry_dead_letters([failed[0]])
+    dismissed = await client.dismiss_dead_letters(code=code, reason="Too slow")
+    with pytest.raises(TypeError):
+        await client.retry_dead_letters()
+    await client.cancel(failed[0])
+
+    assert sorted(listed) == sorted(job.id for job in failed)
+    assert (group.code, group.kind, group.count) == (code, "batch_predict", 2)
+    assert (list(none), list(retried), list(dismissed)) == ([], [failed[0].id], [failed[1].id])
+    assert (await client.job(failed[1])).raw["dismissed"]["reason"] == "Too slow"
+    assert await client.dead_letter_summary() == []
+
+
+async def test_the_log_of_a_job_is_read_and_followed_to_its_end(client: AsyncHeadrace) -> None:
+    job = await client.submit(instances=[{"text": "fine"}, {"text": 4}])
+
+    followed = [line async for line in client.logs(job, follow=True)]
+
+    assert (await client.job(job)).status == "completed"
+    assert [(line.number, line.attempt, line.level) for line in followed] == [(1, 1, "warning")]
+    assert followed[0].text == "1 of 2 rows have an error instead of a prediction."
+    assert [line async for line in client.logs(job, tail=5)] == followed
+    assert [line async for line in client.logs(job, level="error")] == []
+    assert [line async for line in client.logs(job, attempt=2)] == []
+    assert [line async for line in client.logs(job, after=1)] == []
+    with pytest.raises(ValueError, match="between 1 and 1000"):
+        [line async for line in client.logs(job, tail=0)]
+
+
+async def test_the_shards_of_a_job_are_listed_and_its_rows_come_in_order(
+    client: AsyncHeadrace, tmp_path: Path
+) -> None:
+    file = tmp_path / "texts.csv"
+    file.write_text("text\n" + "".join(f"{text}\n" for text in short_texts(50)))
+    dataset = await client.upload(file)
+
+    job = await client.submit(
+        dataset=dataset, column="text", batch_size=10, shards=2, max_failed_shards=1, profile=True
+    )
+    done = await client.wait(job)
+
+    assert (done.status, done.shards, done.parent_id) == ("completed", 2, None)
+    shards = [shard async for shard in client.shards(job)]
+    assert [(one.number, one.first_row, one.rows, one.done) for one in shards] == [
+        (0, 0, 30, 30),
+        (1, 30, 20, 20),
+    ]
+    assert [shard async for shard in client.shards(job, status="failed")] == []
+    assert (await client.job(shards[0].job_id)).parent_id == job.id
+    assert [row.index async for row in client.results(job)] == list(range(50))
+    with pytest.raises(Conflict, match="is a shard of job"):
+        await client.cancel(shards[0].job_id)
+    profiles = [await client.profile(job, shard=number) for number in range(2)]
+    assert [profile.shard for profile in profiles] == [0, 1]
+    stacks = await client.stacks(job, shard=1)
+    assert all(line.rpartition(" ")[2].isdecimal() for line in stacks.splitlines())
+    with pytest.raises(NotFound):
+        await client.profile(job, shard=2)
+
+
 async def test_a_job_is_cancelled_explained_and_tried_again(client: AsyncHeadrace) -> None:
     job = await client.submit(["x"], queue="nobody")
     waiting = await client.explain(job)
+    ledger = await client.ledger(job)
+    assert (ledger.stored, list(ledger.runs)) == (0, [])
+    assert len(await client.inputs(job, limit=1)) == 1
+    assert all(item.severity in ("bad", "warn") for item in await client.attention())
+    found = await client.find("senti")
+    assert (found.jobs[0], list(found.models), found.datasets, found.schedules) == (
+        job.id,
+        ["sentiment"],
+        {},
+        {},
+    )
+    assert list((await client.find(job.id)).jobs) == [job.id]
     cancelled = await client.cancel(job)
     with pytest.raises(BadRequest) as again:
         await client.cancel(job)
@@ -117,6 +204,27 @@ async def test_a_job_is_cancelled_explained_and_tried_again(client: AsyncHeadrac
     assert again.value.code == "job_already_finished"
     assert retried.status == "pending"
     assert not_retryable.value.code == "job_not_retryable"
+
+
+async def test_a_job_is_foreseen_and_resubmitted_with_a_change(client: AsyncHeadrace) -> None:
+    job = await client.submit(["x"], queue="nobody", batch_size=3)
+    request = await client.request_of(job)
+    changed = {**request.body, "texts": ["y"], "priority": "low", "resubmitted_from": job.id}
+
+    foreseen = await client.dry_run(request.path, changed)
+    again = await client.job(await client.create(request.path, changed))
+
+    assert (request.kind, request.path, request.rows_member) == ("batch_predict", "batch-predict", "texts")
+    assert request.body == {"queue": "nobody", "batch_size": 3}
+    assert (foreseen.code, foreseen.queue, foreseen.jobs, foreseen.total) == ("no_worker", "nobody", 1, 1)
+    assert foreseen.position >= 2
+    assert foreseen.estimated_start_at is None
+    assert (again.resubmitted_from, again.priority) == (job.id, "low")
+    with pytest.raises(Invalid):
+        await client.dry_run("batch-predict", {"texts": []})
+    kinds = {kind.path: kind for kind in await client.kinds()}
+    assert kinds["send-email"].queue == "emails"
+    assert "texts" in kinds["batch-predict"].request["properties"]
 
 
 async def test_a_profile_says_where_a_job_spent_its_time(client: AsyncHeadrace) -> None:
@@ -156,6 +264,26 @@ async def test_results_are_exported_as_csv_and_as_ndjson(client: AsyncHeadrace) 
     lines = csv.decode().splitlines()
     assert lines[0].startswith("index,input_index,label,score")
     assert len(lines) == 121
+
+
+async def test_results_are_searched_and_counted(client: AsyncHeadrace) -> None:
+    texts = ["What a lovely day", "This is awful", *("It is a kettle" for _ in range(8))]
+    job = await client.submit(texts, batch_size=4)
+    assert (await client.wait(job, timeout=60)).status == "completed"
+
+    rows = [row async for row in client.results(job)]
+    awful = [row async for row in client.search_results(job, label="negative", include_input=True)]
+    low = [row.index async for row in client.search_results(job, below=0.1, errors=False)]
+    summary = await client.result_summary(job)
+
+    assert [(row.index, row.input) for row in awful] == [(1, "This is awful")]
+    assert low == [row.index for row in rows if row.prediction["score"] < 0.1]
+    assert summary.labels == Counter(row.prediction["label"] for row in rows)
+    assert (summary.rows, summary.errors, summary.others) == (10, 0, 0)
+    assert [row async for row in client.search_results(job, errors=True)] == []
+    assert job.id in [found.id async for found in client.jobs(model="sentiment@1")]
+    with pytest.raises(TypeError, match="give label"):
+        [row async for row in client.search_results(job)]
 
 
 async def test_the_same_key_gives_the_same_job(client: AsyncHeadrace) -> None:

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from app.client import AsyncHeadrace, Invalid, NotFound, WaitTimeout
+from app.client import AsyncHeadrace, Invalid, NotFound, Trial, WaitTimeout
 from app.client.trainings import SearchSpace
 from tests.client.conftest import Connect
 from tests.client.running import Running, User
@@ -40,16 +40,23 @@ async def test_the_report_the_card_and_the_plots_of_a_training_are_read(client: 
     assert done.status == "completed", done.error
 
     report = await client.model_report("sizes@1")
+    history = await client.model_history("sizes")
     card = await client.model_card("sizes")
     plots = await client.model_plots("sizes@1")
     image = await client.model_plot("sizes@1", "roc", format="svg")
 
     assert report["importance"]["columns"][0]["name"] == "size"
+    assert history["items"]
+    assert [(epoch["epoch"], epoch["train_loss"]) for epoch in history["items"]] == [
+        (scores["epoch"], scores["train_loss"]) for scores in report["learning_curve"]
+    ]
     assert card.startswith("# sizes, version 1")
     assert {"roc", "importance", "learning_curve"} <= {*plots}
     assert b"<svg" in image
     with pytest.raises(NotFound):
         await client.model_report("sentiment@1")
+    with pytest.raises(NotFound):
+        await client.model_history("sentiment@1")
     with pytest.raises(ValueError, match="only its owner"):
         await client.model_report("bob/sizes@1")
 
@@ -88,6 +95,38 @@ async def test_a_search_is_followed_and_its_best_model_predicts(client: AsyncHea
     assert search.best_model == said.model
     assert search.best_value == search.leaderboard[0].value
     assert {trial.params["alpha"] for trial in search.leaderboard} == {1e-4, 1e-2}
+
+
+async def test_a_training_with_folds_is_followed_to_its_mean(client: AsyncHeadrace) -> None:
+    created = await client.create_search(
+        "kind", rows=ROWS, folds=3, algorithm="logistic_regression", epochs=2, model="folded"
+    )
+    states = [state async for state in client.follow_search(created)]
+
+    search = states[-1]
+    [trial] = search.leaderboard
+    assert (len(created.job_ids), search.folds, search.is_finished) == (4, 3, True)
+    assert (trial.status, trial.job_id, trial.model) == ("completed", created.job_ids[0], "folded@1")
+    assert [fold.job_id for fold in trial.folds] == list(created.job_ids[1:])
+    values = [fold.value for fold in trial.folds if fold.value is not None]
+    assert trial.value == pytest.approx(sum(values) / 3)
+    assert trial.std is not None
+    assert (search.best_model, search.best_value) == ("folded@1", trial.value)
+    assert (await client.predict(instances=[{"size": 2}], model="folded@best")).model == "folded@1"
+
+
+def test_of_a_trial_with_folds_a_job_is_awaited_that_has_not_ended() -> None:
+    def trial(*statuses: str) -> Trial:
+        folds = [
+            {"fold": number, "job_id": f"fold {number}", "status": status, "progress": 0.0, "value": None}
+            for number, status in enumerate(statuses, 1)
+        ]
+        return Trial.parse({"job_id": "training", "status": "running", "folds": folds})
+
+    assert trial("completed", "pending", "running").awaited_job_id == "fold 3"
+    assert trial("completed", "pending").awaited_job_id == "fold 2"
+    assert trial("failed", "completed").awaited_job_id == "training"
+    assert trial().awaited_job_id == "training"
 
 
 async def test_a_search_is_awaited_for_a_time_and_cancelled(client: AsyncHeadrace) -> None:

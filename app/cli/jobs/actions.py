@@ -13,9 +13,9 @@ from app.cli.datasets.options import DatasetOptions
 from app.cli.errors import UsageError
 from app.cli.jobs.connection import account, client_errors, connect
 from app.cli.jobs.inputs import read_texts
-from app.cli.jobs.options import ExportFormat, ServerOptions
+from app.cli.jobs.options import ExportFormat, LogLevel, ServerOptions, Status
 from app.cli.jobs.submitted import print_submitted, watch_jobs
-from app.cli.jobs.table import print_job, print_jobs, print_profile
+from app.cli.jobs.table import print_job, print_jobs, print_log_line, print_profile, print_shards
 from app.cli.output import opened, print_json
 from app.client import Event
 from app.client.options import JobFilters, SubmitOptions
@@ -162,15 +162,54 @@ def explain(server: ServerOptions, *, job_id: str, as_json: bool) -> None:
 
 
 @client_errors()
-def profile(server: ServerOptions, *, job_id: str, attempt: int | None, stacks: bool, as_json: bool) -> None:
+def shards(server: ServerOptions, *, job_id: str, status: Status | None, as_json: bool) -> None:
+    """Print the shards of a job."""
+    with connect(account(server)) as client:
+        found = list(client.shards(job_id, status=status))
+    if as_json:
+        print_json({"items": [shard.raw for shard in found]})
+    else:
+        print_shards(found)
+
+
+@client_errors()
+def logs(
+    server: ServerOptions,
+    *,
+    job_id: str,
+    attempt: int | None,
+    level: LogLevel | None,
+    tail: int | None,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    """Print lines of the log of a job, and with `follow` further ones until the job ends."""
+    with connect(account(server)) as client:
+        for line in client.logs(job_id, attempt=attempt, level=level, tail=tail, follow=follow):
+            if as_json:
+                print_json(line.raw)
+            else:
+                print_log_line(line)
+
+
+@client_errors()
+def profile(
+    server: ServerOptions,
+    *,
+    job_id: str,
+    attempt: int | None,
+    shard: int | None,
+    stacks: bool,
+    as_json: bool,
+) -> None:
     """Print the profile of an attempt: its functions, or all of its stacks."""
     if stacks and as_json:
         raise UsageError("--stacks prints text: leave out --json.")
     with connect(account(server)) as client:
         if stacks:
-            print(client.stacks(job_id, attempt=attempt), end="")
+            print(client.stacks(job_id, attempt=attempt, shard=shard), end="")
             return
-        found = client.profile(job_id, attempt=attempt)
+        found = client.profile(job_id, attempt=attempt, shard=shard)
     if as_json:
         print_json(found.raw)
     else:

@@ -12,9 +12,12 @@ from app.cli.jobs.options import (
     JobId,
     JobIds,
     JobOptions,
+    LogLevel,
     ModelReference,
     RowOptions,
     ServerOptions,
+    ShardOptions,
+    Status,
     Watch,
     without_none,
 )
@@ -30,6 +33,7 @@ jobs = typer.Typer(help="Submit, watch and manage jobs over HTTP.")
         'headrace jobs submit "What a lovely day" "It broke at once." --watch',
         "headrace jobs submit --file texts.txt --priority high --metadata team=search",
         "headrace jobs submit --dataset reviews.csv --column review --json",
+        "headrace jobs submit --dataset reviews.parquet --column review --shards 20 --watch",
     )
 )
 @with_option_groups
@@ -37,6 +41,7 @@ def submit(
     server: ServerOptions,
     source: DatasetOptions,
     rows: RowOptions,
+    shards: ShardOptions,
     file_options: FileOptions,
     job: JobOptions,
     texts: Annotated[
@@ -62,7 +67,7 @@ def submit(
         file=file,
         source=source,
         file_options=file_options.given,
-        options={**without_none(model=model), **rows.given, **job.given},
+        options={**without_none(model=model), **rows.given, **shards.given, **job.given},
         watch=watch,
         as_json=as_json,
     )
@@ -175,6 +180,25 @@ def retry(
     actions.retry(server, job_id=job_id, from_start=from_start, watch=watch, as_json=as_json)
 
 
+@jobs.command(
+    epilog=examples("headrace jobs shards $JOB", "headrace jobs shards $JOB --status failed --json")
+)
+@with_option_groups
+def shards(
+    server: ServerOptions,
+    job_id: JobId,
+    status: Annotated[Status | None, typer.Option(help="Only shards with this status.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the shards of a job in the order of their rows: where each runs, and how far it is.
+
+    With --json, prints one document: the shards are in `items`.
+    """
+    from app.cli.jobs import actions
+
+    actions.shards(server, job_id=job_id, status=status, as_json=as_json)
+
+
 @jobs.command(epilog=examples("headrace jobs explain $JOB"))
 @with_option_groups
 def explain(server: ServerOptions, job_id: JobId, as_json: AsJson = False) -> None:
@@ -185,8 +209,48 @@ def explain(server: ServerOptions, job_id: JobId, as_json: AsJson = False) -> No
 
 
 @jobs.command(
+    epilog=examples("headrace jobs logs $JOB --follow", "headrace jobs logs $JOB --level warning --attempt 2")
+)
+@with_option_groups
+def logs(
+    server: ServerOptions,
+    job_id: JobId,
+    level: Annotated[
+        LogLevel | None, typer.Option(help="Only lines of this level and of more important ones.")
+    ] = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only lines of this attempt; default: all.")
+    ] = None,
+    tail: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Begin with the last N lines.")
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Wait for further lines until the job ends.", show_default=False),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print the lines that a job has written: time, attempt, level and text. A shard has its number before.
+
+    With --json, prints one line of the log as JSON in each line.
+    """
+    from app.cli.jobs import actions
+
+    actions.logs(
+        server,
+        job_id=job_id,
+        attempt=attempt,
+        level=level,
+        tail=tail,
+        follow=follow,
+        as_json=as_json,
+    )
+
+
+@jobs.command(
     epilog=examples(
         "headrace jobs profile $JOB",
+        "headrace jobs profile $JOB --shard 3",
         "headrace jobs profile $JOB --stacks > job.folded",
     )
 )
@@ -197,6 +261,10 @@ def profile(
     attempt: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Default: the last attempt that has a profile."),
+    ] = None,
+    shard: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Shard of the job. Default: the last one with a profile."),
     ] = None,
     stacks: Annotated[
         bool,
@@ -209,4 +277,4 @@ def profile(
     """Show where a job that was created with --profile spent its time."""
     from app.cli.jobs import actions
 
-    actions.profile(server, job_id=job_id, attempt=attempt, stacks=stacks, as_json=as_json)
+    actions.profile(server, job_id=job_id, attempt=attempt, shard=shard, stacks=stacks, as_json=as_json)

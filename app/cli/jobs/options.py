@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from app.cli.errors import UsageError
-from app.cli.jobs.values import Pair, parse_instant, parse_pair
+from app.cli.jobs.values import MAX_SHARDS, Pair, parse_instant, parse_pair, parse_shards
 
 _SERVER = "Server"
 _SCHEDULING = "Scheduling"
@@ -15,6 +15,7 @@ _SCHEDULING = "Scheduling"
 Priority = Literal["low", "normal", "high", "critical"]
 Status = Literal["pending", "running", "completed", "failed", "cancelled"]
 ExportFormat = Literal["ndjson", "csv", "parquet"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 ModelReference = Annotated[
     str | None,
@@ -67,6 +68,16 @@ class JobOptions:
 
     priority: Annotated[Priority | None, typer.Option(rich_help_panel=_SCHEDULING)] = None
     queue: Annotated[str | None, typer.Option(metavar="NAME", rich_help_panel=_SCHEDULING)] = None
+    gpus: Annotated[
+        int | None,
+        typer.Option(
+            "--gpus",
+            min=0,
+            metavar="N",
+            help="GPUs that the job needs; the queue is then gpu unless named.",
+            rich_help_panel=_SCHEDULING,
+        ),
+    ] = None
     max_attempts: Annotated[
         int | None,
         typer.Option(metavar="N", help="Maximum number of attempts.", rich_help_panel=_SCHEDULING),
@@ -137,6 +148,7 @@ class JobOptions:
         return without_none(
             priority=self.priority,
             queue=self.queue,
+            resources=None if self.gpus is None else {"gpus": self.gpus},
             max_attempts=self.max_attempts,
             soft_limit_seconds=self.soft_limit_seconds,
             time_limit_seconds=self.time_limit_seconds,
@@ -172,6 +184,34 @@ class RowOptions:
             id_column=self.id_column,
             batch_size=self.batch_size,
             max_row_errors=self.max_row_errors,
+        )
+
+
+@dataclass(frozen=True)
+class ShardOptions:
+    """Options of a job that may be divided among workers."""
+
+    shards: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            parser=parse_shards,
+            help="Divide the rows of a dataset into N shards, for many workers at once; default: auto.",
+        ),
+    ] = None
+    max_failed_shards: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=MAX_SHARDS, metavar="N", help="Stop the other shards after more failed ones than this."
+        ),
+    ] = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options that were given, by their names in the client."""
+        return without_none(
+            shards=int(self.shards) if self.shards not in (None, "auto") else self.shards,
+            max_failed_shards=self.max_failed_shards,
         )
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from app.cli.tables import local, print_table
-from app.client import Job, Profile
+from app.client import Job, LogLine, Profile, Shard
 
 COLOURS: Final = {"completed": "green", "failed": "red", "cancelled": "yellow", "running": "cyan"}
 _ID_WIDTH: Final = 36
@@ -24,7 +24,7 @@ def print_jobs(jobs: Sequence[Job]) -> None:
         table.add_row(
             job.id,
             Text(job.status, style=colour),
-            f"{job.progress:.0f} %",
+            f"{job.progress:.0f} %" if job.shards is None else f"{job.step or ''} {job.progress:.0f} %",
             job.kind,
             job.priority or "",
             job.queue or "",
@@ -33,9 +33,37 @@ def print_jobs(jobs: Sequence[Job]) -> None:
     print_table(table)
 
 
+def print_shards(shards: Sequence[Shard]) -> None:
+    """Print one row per shard to stdout."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("shard", "rows", "done", "attempt"):
+        table.add_column(column, no_wrap=True, justify="right")
+    for column in ("status", "worker", "error"):
+        table.add_column(column, no_wrap=column != "error")
+    for shard in shards:
+        table.add_row(
+            str(shard.number),
+            f"{shard.first_row}-{shard.first_row + shard.rows - 1}",
+            f"{100 * shard.done / shard.rows:.0f} %",
+            str(shard.attempt),
+            Text(shard.status, style=COLOURS.get(shard.status, "default")),
+            shard.worker or "",
+            "" if shard.error is None else f"{shard.error.message} ({shard.error.code})",
+        )
+    print_table(table)
+
+
 def print_profile(profile: Profile) -> None:
     """Print a summary and one row per function to stdout."""
-    print(f"Attempt {profile.attempt}: {profile.seconds:.2f} s, {profile.samples} samples")
+    attempt = (
+        f"Attempt {profile.attempt}"
+        if profile.shard is None
+        else f"Shard {profile.shard}, attempt {profile.attempt}"
+    )
+    print(f"{attempt}: {profile.seconds:.2f} s, {profile.samples} samples")
+    if not profile.top:
+        print("It ended before the first sample was taken.")
+        return
     table = Table(box=None, pad_edge=False)
     for column in ("self", "total"):
         table.add_column(column, no_wrap=True, justify="right")
@@ -47,12 +75,21 @@ def print_profile(profile: Profile) -> None:
     print_table(table)
 
 
+def print_log_line(line: LogLine) -> None:
+    """Print a line of a log at once. Further lines of its text are indented."""
+    text = line.text.replace("\n", "\n    ")
+    shard = "" if line.shard is None else f"{line.shard}  "
+    print(f"{local(line.at)}  {shard}{line.attempt}  {line.level:<7}  {text}", flush=True)
+
+
 def print_job(job: Job) -> None:
     """Print what is known of a job, one fact per line: of its result, what fits on a line."""
     facts = {
         "kind": job.kind,
         "status": job.status,
         "progress": f"{job.progress:.0f} %, {job.done}{'' if job.total is None else f' of {job.total}'}",
+        "shards": None if job.shards is None else job.step or str(job.shards),
+        "shard of": job.parent_id,
         "model": job.model,
         "dataset": job.dataset_id,
         "queue": job.queue,

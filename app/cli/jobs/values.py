@@ -1,6 +1,7 @@
 """Option values with a syntax of their own, such as KEY=VALUE."""
 
 import json
+import re
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, get_args
 
@@ -8,6 +9,11 @@ import typer
 
 ColumnType = Literal["number", "category", "text", "boolean", "timestamp", "id", "ignore"]
 COLUMN_TYPES: Final = get_args(ColumnType)
+
+MAX_SHARDS: Final = 1000
+"""The server's limit, which is checked before a file is uploaded."""
+
+_NUMBER: Final = re.compile("[1-9][0-9]{0,5}")
 
 
 class Pair(NamedTuple):
@@ -40,6 +46,13 @@ def parse_param(text: str) -> Pair:
         return Pair(name, json.loads(value))
     except ValueError:
         return Pair(name, value)
+
+
+def parse_shards(text: str) -> str:
+    """Parse a number of shards, or `auto`."""
+    if text != "auto" and not (_NUMBER.fullmatch(text) and int(text) <= MAX_SHARDS):
+        raise typer.BadParameter(f"expected a number from 1 to {MAX_SHARDS}, or auto")
+    return text
 
 
 def parse_split(text: str) -> Pair:

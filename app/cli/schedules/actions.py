@@ -10,7 +10,7 @@ from app.cli.jobs.connection import account, client_errors, connect
 from app.cli.jobs.options import ServerOptions
 from app.cli.output import print_json
 from app.cli.schedules.inputs import read_definitions, read_job
-from app.cli.schedules.table import print_firings, print_preview, print_schedule, print_schedules
+from app.cli.schedules.table import print_firings, print_preview, print_schedule, print_schedules, when
 from app.cli.tables import local
 from app.client import HeadraceError, Schedule
 from app.client.schedules import ScheduleFilters, ScheduleOptions, WindowOptions
@@ -36,7 +36,7 @@ def create(
         print_json(schedule.raw)
         return
     print(schedule.id, flush=True)
-    print(f"{schedule.description} ({schedule.timezone}){_next(schedule)}", file=sys.stderr)
+    print(f"{when(schedule)}{_next(schedule)}", file=sys.stderr)
 
 
 @client_errors()

@@ -24,6 +24,13 @@ _COLOURS: Final[Mapping[str, str]] = {
 _INITIALS: Final = {"completed": "C", "failed": "F", "cancelled": "X", "running": "R", "pending": "P"}
 
 
+def when(schedule: Schedule) -> str:
+    """Return when a schedule fires, with its time zone unless the description ends with that."""
+    if schedule.description.endswith(f" {schedule.timezone}"):
+        return schedule.description
+    return f"{schedule.description} ({schedule.timezone})"
+
+
 def print_schedules(schedules: Sequence[Schedule]) -> None:
     """Print one row per schedule to stdout."""
     table = Table(box=None, pad_edge=False)
@@ -35,7 +42,7 @@ def print_schedules(schedules: Sequence[Schedule]) -> None:
             schedule.group or "",
             Text(schedule.status, style=_COLOURS.get(schedule.status, "default")),
             schedule.kind,
-            f"{schedule.description} ({schedule.timezone})",
+            when(schedule),
             local(schedule.next_fire_at),
             local(schedule.last_fire_at),
             str(schedule.fired),
@@ -52,7 +59,7 @@ def print_schedule(schedule: Schedule) -> None:
         "group": schedule.group,
         "status": schedule.status,
         "reason": None if schedule.reason is None else schedule.reason.message,
-        "when": f"{schedule.description} ({schedule.timezone})",
+        "when": when(schedule),
         "cron": schedule.cron,
         "starts at": local(schedule.starts_at),
         "ends at": local(schedule.ends_at),

@@ -21,14 +21,14 @@ def create(
     *,
     source: DatasetOptions,
     target: str,
-    space: Mapping[str, Any],
+    space: Mapping[str, Any] | None,
     search_options: Mapping[str, Any],
     file_options: Mapping[str, Any],
     options: Mapping[str, Any],
     watch: bool,
     as_json: bool,
 ) -> None:
-    """Submit a search; print it, and watch it if asked to."""
+    """Submit a search, or one training with folds; print it, and watch it if asked to."""
     columns = split_column_types(source, file_options)
     with connect(account(server)) as client:
         dataset = open_dataset(client, source, file_options, is_quiet=as_json)
@@ -92,7 +92,7 @@ def _watch(client: Headrace, search_id: str, *, as_json: bool) -> Search:
         detail = f"Stopped watching. The search continues; to watch again: {again}"
         raise Interrupted(detail, facts={"search_id": search_id}) from None
     assert latest is not None  # noqa: S101  # a search is emitted before anything else
-    if not latest.statuses.get("completed"):
+    if not any(trial.status == "completed" for trial in latest.leaderboard):
         raise CommandFailed(
             f"no trial of the search {search_id} completed",
             code="search_failed",

@@ -10,7 +10,7 @@ from app.cli.jobs.values import Pair
 from app.cli.option_groups import with_option_groups
 from app.cli.options import AsJson, examples
 from app.cli.searches.values import parse_values
-from app.cli.training.options import TrainingOptions
+from app.cli.training.options import Folds, TrainingOptions
 
 search = typer.Typer(help="Search hyperparameters: train a model for each of many combinations.")
 
@@ -56,6 +56,7 @@ def create(
             metavar="NAME", help="Metric to optimise; default accuracy, or r2.", rich_help_panel=_SEARCH
         ),
     ] = None,
+    folds: Folds = None,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +72,7 @@ def create(
         source=source,
         target=target,
         space=dict(tried),
-        search_options=without_none(trials=trials, metric=metric),
+        search_options=without_none(trials=trials, metric=metric, folds=folds),
         file_options=file_options.given,
         options={**training.given, **job.given},
         watch=watch,

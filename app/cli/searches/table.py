@@ -34,6 +34,9 @@ class TrialLines:
 
 def print_best(search: Search) -> None:
     """Print the best version to stderr."""
+    if search.best_value is None:
+        print(f"best: none, since no trial has a value of {search.metric or 'the metric'}", file=sys.stderr)
+        return
     print(f"best: {search.best_model}, {search.metric} {search.best_value:.4g}", file=sys.stderr)
 
 
@@ -42,14 +45,16 @@ def print_leaderboard(search: Search) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("rank", justify="right")
     table.add_column("job", no_wrap=True, min_width=_ID_WIDTH)
-    for column in ("status", search.metric or "value", "model", "params"):
+    of_folds = () if search.folds is None else ("std", "folds")
+    for column in ("status", search.metric or "value", *of_folds, "model", "params"):
         table.add_column(column, no_wrap=column != "params")
     for trial in search.leaderboard:
         table.add_row(
             "" if trial.rank is None else str(trial.rank),
             trial.job_id,
             Text(trial.status, style=COLOURS.get(trial.status, "default")),
-            "" if trial.value is None else f"{trial.value:.4g}",
+            _number(trial.value),
+            *(() if search.folds is None else (_number(trial.std), _folds(trial))),
             trial.model or "",
             _params(trial.params)
             if trial.error is None
@@ -61,8 +66,18 @@ def print_leaderboard(search: Search) -> None:
 def _outcome(search: Search, trial: Trial) -> str:
     if trial.error is not None:
         return trial.error.message
-    value = "no value" if trial.value is None else f"{trial.value:.4g}"
-    return f"{search.metric or 'value'} {value}"
+    value = "no value" if trial.value is None else _number(trial.value)
+    spread = "" if trial.std is None else f" ± {_number(trial.std)}"
+    return f"{search.metric or 'value'} {value}{spread}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _folds(trial: Trial) -> str:
+    """Return the value of each fold that has one, and the status of the others."""
+    return " ".join(fold.status if fold.value is None else _number(fold.value) for fold in trial.folds)
 
 
 def _params(params: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from app.cli.datasets.options import DatasetOptions, FileOptions
 from app.cli.jobs.options import JobOptions, RowOptions, ServerOptions, Watch
 from app.cli.option_groups import with_option_groups
 from app.cli.options import AsJson
-from app.cli.training.options import TrainingOptions
+from app.cli.training.options import Folds, TrainingOptions
 
 
 @with_option_groups
@@ -19,13 +19,30 @@ def train(
     file_options: FileOptions,
     job: JobOptions,
     target: Annotated[str, typer.Option(metavar="COLUMN", help="Column to predict.")],
+    folds: Folds = None,
     watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a model on a dataset; print the job's id.
 
-    With --json, prints the job that was created, and with --watch then one event per line.
+    With --json, prints the job that was created, and with --watch then one event per line. With --folds,
+    prints the id of a search with one trial, which `headrace search watch` shows.
     """
+    if folds is not None:
+        from app.cli.searches import actions as searches
+
+        searches.create(
+            server,
+            source=source,
+            target=target,
+            space=None,
+            search_options={"folds": folds},
+            file_options=file_options.given,
+            options={**training.given, **job.given},
+            watch=watch,
+            as_json=as_json,
+        )
+        return
     from app.cli.training import actions
 
     actions.train(

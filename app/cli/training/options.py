@@ -13,6 +13,16 @@ _TRAINING = "Training"
 
 Task = Literal["auto", "classification", "regression"]
 
+Folds = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        metavar="K",
+        help="Measure by cross-validation over many workers: a job for each of K folds.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
