@@ -3,6 +3,8 @@
 import signal
 import sys
 
+from app.core import garbage
+
 _RUN_UNTIL_STOPPED = {"dev", "serve", "servers"}
 
 
@@ -15,7 +17,8 @@ def _terminate(*_: object) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from app.cli.main import main
+        with garbage.paused():
+            from app.cli.main import main
 
         sys.exit(main())
     except KeyboardInterrupt:  # during the imports

@@ -14,7 +14,10 @@ from app.core import logging, metrics, tracing
 from app.core.component import Component
 from app.core.config import Settings, ensure_secret_key, load_settings
 from app.core.errors import ConfigurationError, Unauthorized
+from app.core.forking.fork_server import ForkServer
 from app.core.version import VERSION
+from app.dashboard.assets import ShellFacts
+from app.dashboard.routes import ASSETS
 from app.datasets.import_limits import ImportLimits
 from app.http import methods, problems, traces
 from app.http.addresses import parse_networks
@@ -27,6 +30,7 @@ from app.http.prefixes import VERSIONED_PREFIX, PrefixMiddleware
 from app.http.rate_limit_middleware import RateLimitMiddleware
 from app.http.routing import SMALL_BODY_BYTES
 from app.http.security_headers import SecurityHeadersMiddleware
+from app.http.shortcuts import shortcuts
 from app.http.state import find_state, set_state
 from app.jobs.kinds import registry
 from app.jobs.times import JobTimes
@@ -97,8 +101,11 @@ def create_app(
     stream_times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
     job_times: JobTimes = JobTimes(),  # noqa: B008  # frozen
     import_limits: ImportLimits = ImportLimits(),  # noqa: B008  # frozen
+    dataset_processes: ForkServer | None = None,
 ) -> Api:
     """Build the API. Its state is opened when it starts and closed when it stops.
+
+    `dataset_processes` is a fork server that several applications share; without it, each has its own.
 
     Raises ConfigurationError if production has no SECRET_KEY of its own, if PROMETHEUS_MULTIPROC_DIR is set,
     or if an endpoint for traces is set but the extra `otel` is not installed. Without `settings` it reads the
@@ -120,7 +127,10 @@ def create_app(
     @asynccontextmanager
     async def lifespan(api: Api) -> AsyncIterator[None]:
         try:
-            async with tracing.running(prepared), open_state(loaded, kinds, budget, tunables) as state:
+            async with (
+                tracing.running(prepared),
+                open_state(loaded, kinds, budget, tunables, dataset_processes) as state,
+            ):
                 set_state(api, state)
                 yield
         except ConfigurationError as error:
@@ -141,9 +151,11 @@ def create_app(
     problems.install(app)
     _add_middleware(app, loaded, budget)
     # Added as they are: FastAPI builds each route of an included router anew during the first request.
-    routes = [route for router in routers(kinds, channels, loaded.docs_access) for route in router.routes]
+    shell = ShellFacts(str(loaded.registration), loaded.demo_user)
+    own_routers = routers(kinds, channels, loaded.docs_access, shell)
+    routes = [route for router in own_routers for route in router.routes]
     _ensure_root_path(loaded.root_path, routes)
-    app.router.routes.extend(methods.with_method_errors(routes))
+    app.router.routes.extend([*shortcuts(routes), *methods.with_method_errors(routes)])
     return app
 
 
@@ -164,7 +176,7 @@ def _add_middleware(app: FastAPI, settings: Settings, budget: BodyBudget) -> Non
 
     app.add_middleware(EncodingMiddleware)
     app.add_middleware(MethodsMiddleware)
-    app.add_middleware(RateLimitMiddleware, find_user=callers.find_user)
+    app.add_middleware(RateLimitMiddleware, find_user=callers.find_user, assets=ASSETS)
     if settings.allowed_origins:
         app.add_middleware(CorsMiddleware, origins=settings.allowed_origins)
     app.add_middleware(

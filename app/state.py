@@ -12,17 +12,21 @@ from app.auth.services import open_auth_services
 from app.core import background, event_loop, health_server, loops
 from app.core.config import Settings
 from app.core.errors import SchemaOutdated
+from app.core.forking.fork_server import ForkServer
 from app.core.loops import LoopState
 from app.core.machine import Machine
 from app.core.resources import open_resources
+from app.datasets import processes
 from app.datasets.import_limits import ImportLimits
 from app.datasets.importer import DatasetImporter
 from app.datasets.profiler import DatasetProfiler
 from app.http.body_budget import BodyBudget
 from app.http.rate_limits import RequestRates
 from app.jobs.counting import JobSeries
+from app.jobs.creator import JobCreator
 from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
+from app.jobs.reader import JobReader
 from app.jobs.times import JobTimes
 from app.maintenance.maintenance import Maintenance
 from app.models.plots.plotter import PlotLimits, Plotter
@@ -37,6 +41,7 @@ from app.streams import shutdown
 from app.streams.admission import Admission
 from app.streams.clock import Clock
 from app.streams.hub import Hub
+from app.streams.pulse import Pulse
 from app.streams.socket import Sockets
 from app.streams.times import StreamTimes
 
@@ -80,18 +85,23 @@ class AppState(OperationsState):
 
 @asynccontextmanager
 async def open_state(
-    settings: Settings, kinds: Mapping[str, Kind], body_budget: BodyBudget, tunables: Tunables
+    settings: Settings,
+    kinds: Mapping[str, Kind],
+    body_budget: BodyBudget,
+    tunables: Tunables,
+    dataset_processes: ForkServer | None = None,
 ) -> AsyncIterator[AppState]:
     """Open the state and run its background loops during the body.
 
-    Neither Postgres nor Redis has to be reachable yet. Raises ConfigurationError for an unusable STORAGE_URL,
-    and if a plugin's channel is wrong.
+    Without `dataset_processes`, it has a fork server of its own. Neither Postgres nor Redis has to be
+    reachable yet. Raises ConfigurationError for an unusable STORAGE_URL, and if a plugin's channel is wrong.
     """
     times = tunables.stream_times
     async with (
         open_resources(settings) as resources,
         open_auth_services(resources) as auth,
         open_channels(settings) as channels,
+        processes.open_server(dataset_processes) as server,
     ):
         database = resources.database
         sealing = Sealing(settings)
@@ -103,14 +113,14 @@ async def open_state(
             recheck_seconds=times.recheck_seconds,
         )
         maintenance = Maintenance(resources, kinds, JobSeries(kinds))
-        importer = DatasetImporter(resources, tunables.import_limits)
+        importer = DatasetImporter(resources, tunables.import_limits, server)
         state = AppState(
             resources=resources,
             body_budget=body_budget,
             request_rates=RequestRates(settings, resources.redis_pool),
             auth=auth,
             importer=importer,
-            profiler=DatasetProfiler(resources, importer),
+            profiler=DatasetProfiler(resources, importer, server),
             plotter=Plotter(tunables.plot_limits),
             kinds=kinds,
             quota=Quota(
@@ -118,15 +128,20 @@ async def open_state(
                 settings.max_active_jobs,
                 StorageQuota.from_settings(settings),
             ),
+            creator=JobCreator(resources),
+            reader=JobReader(database),
             job_times=tunables.job_times,
             watcher=hub,
             hub=hub,
             admission=admission,
             count_streams=admission.count,
             sockets=Sockets(),
+            pulse=Pulse(database),
             stream_times=times,
             is_firing=lambda: maintenance.is_firing,
-            process=ThisProcess(monotonic(), partial(_loop_states, maintenance), Machine()),
+            process=ThisProcess(
+                monotonic(), partial(_loop_states, maintenance, settings.deliver_notifications), Machine()
+            ),
             channels=channels,
             sealing=sealing,
             deliverer=Deliverer(database, channels, sealing, public_url=settings.public_url),
@@ -146,20 +161,24 @@ async def open_state(
             yield state
 
 
-def _loop_states(maintenance: Maintenance, now: datetime) -> list[LoopState]:
-    return [*maintenance.states(), *(loops.measured(name, now) for name in ("clock", "hub", "usage"))]
+def _loop_states(maintenance: Maintenance, delivers: bool, now: datetime) -> list[LoopState]:
+    others = ("clock", "hub", "pulse", "usage", *(("deliver",) if delivers else ()))
+    return [*maintenance.states(), *(loops.measured(name, now) for name in others)]
 
 
 @asynccontextmanager
 async def _running(state: AppState) -> AsyncIterator[None]:
     """Run the background loops; on a signal and at the end, close the streams first."""
-    clock = Clock(state.sockets, retry_seconds=state.stream_times.clock_retry_seconds)
+    clock = Clock(state.sockets, state.pulse, retry_seconds=state.stream_times.clock_retry_seconds)
     async with background.running(
         state.hub.run_forever(),
+        state.creator.run_forever(),
+        state.reader.run_forever(),
         state.maintenance.run_forever(),
         state.schema.run_until_current(),
         state.admission.recheck_forever(),
         clock.run_forever(),
+        state.pulse.run_forever(),
         event_loop.measure_lag_forever(),
     ):
         with shutdown.close_streams_first(state.close_streams, lambda: not state.has_streams):

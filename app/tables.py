@@ -7,6 +7,7 @@ import app.audit.tables
 import app.auth.tables
 import app.core.tables
 import app.datasets.tables
+import app.jobs.result_summaries.tables
 import app.jobs.tables
 import app.maintenance.tables
 import app.models.reports.tables

@@ -42,6 +42,9 @@ class Action(StrEnum):
     JOB_DISMISSED = "job.dismissed"
     GROUP_CANCELLED = "group.cancelled"
 
+    QUEUE_PAUSED = "queue.paused"
+    QUEUE_RESUMED = "queue.resumed"
+
     SCHEDULE_CHANGED = "schedule.changed"
     SCHEDULE_PAUSED = "schedule.paused"
     SCHEDULE_RESUMED = "schedule.resumed"
@@ -67,6 +70,7 @@ class ObjectType(StrEnum):
     MODEL = "model"
     JOB = "job"
     GROUP = "group"
+    QUEUE = "queue"
     SCHEDULE = "schedule"
     SUBSCRIPTION = "subscription"
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from app.audit import commands, queries, views
 from app.audit.actions import Action, AuditOutcome, ObjectType
@@ -16,11 +16,13 @@ from app.audit.schemas import AuditEntryView, AuditPage, AuditVerification
 from app.audit.values import Link
 from app.audit.verification import verify
 from app.auth.deps import Administrator
+from app.auth.download_tickets.deps import AuditDownloader
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable, InvalidCursor
 from app.http import problems
 from app.http.accept import choose
 from app.http.body import CleanStr
+from app.http.compression import CompressibleResponse
 from app.http.deps import DatabaseDep
 from app.http.instants import Instant
 from app.http.paging import PageQueryDep
@@ -52,7 +54,7 @@ router = APIRouter(route_class=BoundedRoute, prefix="/audit", tags=["audit"])
     },
 )
 async def list_audit_entries(
-    user: Administrator,
+    user: AuditDownloader,
     database: DatabaseDep,
     wanted: PageQueryDep,
     actor: Annotated[UUID | None, Query(description="Id of the user who acted.")] = None,
@@ -75,7 +77,7 @@ async def list_audit_entries(
     await commands.seal_all(database)  # so that what was committed before this request is listed
     if (wanted_format or _accepted(accept)) is AuditFormat.CSV:
         headers = {"Content-Disposition": 'attachment; filename="audit.csv"', "Vary": "Accept"}
-        return StreamingResponse(_csv(database, matching), media_type=CSV, headers=headers)
+        return CompressibleResponse(_csv(database, matching), media_type=CSV, headers=headers)
     async with database.connection() as connection:
         page = await queries.page(connection, matching, before=before, limit=wanted.limit)
     body = AuditPage(

@@ -53,8 +53,10 @@ DESCRIPTIONS: Final[Mapping[Permission, str]] = {
     Permission.DATASETS_WRITE: "Upload and delete your datasets",
     Permission.NOTIFICATIONS_READ: "See your subscriptions and their deliveries",
     Permission.NOTIFICATIONS_WRITE: "Manage subscriptions, which send the events of your jobs out",
-    Permission.OPERATE: "See and control the jobs, schedules and dead letters of all users",
-    Permission.ADMIN: "Manage users, roles, invitations and quotas, and read the audit log",
+    Permission.OPERATE: "See and control the jobs, schedules and dead letters of all users, and pause queues",
+    Permission.ADMIN: (
+        "Manage users, roles, invitations and quotas, read the audit log, and see the state of the system"
+    ),
     Permission.CREDENTIALS: (
         "Reset passwords, end sessions and revoke API keys of other users, and make administrators"
     ),

@@ -60,8 +60,8 @@ _CLEAR: Final = Statement("""
 # Delete the attempts that have left every window, without waiting for requests, which hold locks in another
 # order.
 _PRUNE: Final = Statement("""
-    DELETE FROM attempts WHERE (subject, network) IN (
-        SELECT subject, network FROM attempts WHERE expires_at < now() FOR UPDATE SKIP LOCKED)""")
+    DELETE FROM attempts WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM attempts WHERE expires_at < now() FOR UPDATE SKIP LOCKED))""")
 
 
 @dataclass(frozen=True)

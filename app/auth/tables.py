@@ -1,4 +1,4 @@
-"""Tables of users, their sessions, tokens and API keys, invitations and failed attempts."""
+"""Tables of users, their sessions, tokens, tickets and API keys, invitations and failed attempts."""
 
 from datetime import datetime
 from typing import Final
@@ -143,3 +143,18 @@ class Attempts(SQLModel, table=True):
     network: str = Field(primary_key=True, sa_type=Text)
     at: list[datetime] = Field(sa_column=Column(ARRAY(DateTime(timezone=True)), nullable=False))
     expires_at: datetime = Field(sa_column=timestamp_column())
+
+
+class DownloadTicket(SQLModel, table=True):
+    """A single-use ticket that opens one download. Stores only the hash of the ticket with its path."""
+
+    __tablename__ = "download_tickets"
+    __table_args__ = (Index("ix_download_tickets_expired", "expires_at"),)
+
+    ticket_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    user_id: UUID = Field(foreign_key="users.id", ondelete="CASCADE")
+    session_id: UUID | None = None
+    key_id: UUID | None = None
+    scopes: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    expires_at: datetime = Field(sa_column=timestamp_column())
+    token_expires_at: datetime | None = Field(default=None, sa_column=timestamp_column(nullable=True))

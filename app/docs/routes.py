@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import msgspec
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -63,10 +64,12 @@ def docs_router(access: DocsAccess) -> APIRouter:
     if access is DocsAccess.OFF:
         return router
     is_open = access is DocsAccess.OPEN
-    document = _Document({"Cache-Control": "no-cache" if is_open else "private, no-cache"})
+    headers = {"Cache-Control": "no-cache" if is_open else "private, no-cache"}
+    documents: WeakKeyDictionary[FastAPI, _Document] = WeakKeyDictionary()  # applications share the routes
 
     async def get_document(request: Request, conditions: ConditionsDep) -> Response:
         """Serve the OpenAPI document."""
+        document = documents.setdefault(request.app, _Document(headers))
         return await document.respond(request.app, conditions)
 
     router.add_api_route(
@@ -159,7 +162,8 @@ def _page(head: str, headers: Mapping[str, str]) -> PageFile:
 def _load() -> dict[str, PageFile]:
     """Read the files that the pages load, by the names under which they are served."""
     vendored = files("fastapi_standalone_docs") / "static"
-    found = {path.name: PageFile.read(path, SWAGGER_HEADERS) for path in STATIC.glob("*.[cj]s*")}
+    own = [path for path in STATIC.iterdir() if path.suffix != ".html"]
+    found = {path.name: PageFile.read(path, SWAGGER_HEADERS) for path in own}
     for name in VENDORED:
         path = vendored / name
         served_as = "swagger-ui.LICENSE.txt" if path.name == "LICENSE" else path.name

@@ -20,7 +20,8 @@ HBA: Final = """\
 local all all scram-sha-256
 """
 
-_ITERATIONS: Final = 4096
+_ITERATIONS: Final = 1
+"""Iterations slow down the guessing of short passwords, and every connection. These have 256 random bits."""
 
 # Objects that belong to the superuser, as in older versions, get the application as owner. One line, as
 # single-user mode reads statements.

@@ -15,18 +15,18 @@ INSERT INTO system_stats DEFAULT VALUES ON CONFLICT (is_current) DO UPDATE SET i
 RETURNING totals_at BETWEEN now() - :after::interval AND now()""")
 
 # How many jobs of each queue, kind and priority are due, delayed and running, and how many schedules are
-# there of each status? Replaces what was stored, and with `with_totals` also the dead letters by kind and the
-# size of the database.
+# there of each status? Shards count, and their parents do not: they take no slot. Replaces what was stored,
+# and with `with_totals` also the dead letters by kind and the size of the database.
 # The clock is read after `written` and `totals`, because the row of their join is built before its columns.
 _MEASURE: Final = Statement("""
 WITH unfinished AS (
     SELECT queue, kind, priority,
         count(*) FILTER (WHERE run_at <= now()) AS due, count(*) FILTER (WHERE run_at > now()) AS delayed,
         0 AS running, min(run_at) FILTER (WHERE run_at <= now()) AS oldest_due_at
-    FROM jobs WHERE status = 'pending' GROUP BY queue, kind, priority
+    FROM jobs WHERE status = 'pending' AND shards IS NULL GROUP BY queue, kind, priority
     UNION ALL
     SELECT queue, kind, priority, 0, 0, count(*), NULL
-    FROM jobs WHERE status = 'running' GROUP BY queue, kind, priority
+    FROM jobs WHERE status = 'running' AND shards IS NULL GROUP BY queue, kind, priority
 ), measured AS (
     SELECT queue, kind, priority, sum(due)::int AS due, sum(delayed)::int AS delayed,
         sum(running)::int AS running, min(oldest_due_at) AS oldest_due_at
@@ -55,7 +55,7 @@ WITH unfinished AS (
         pg_database_size(current_database()) AS database_bytes
     FROM (
         SELECT kind, count(*) AS jobs FROM jobs
-        WHERE status = 'failed' AND dismissed_at IS NULL GROUP BY kind
+        WHERE status = 'failed' AND dismissed_at IS NULL AND parent_id IS NULL GROUP BY kind
     ) failed
     HAVING :with_totals::boolean
 )
@@ -70,8 +70,8 @@ FROM written CROSS JOIN scheduled LEFT JOIN totals t ON true""")
 
 # Deletes datasets of a user.
 _DELETE_DATASETS: Final = Statement("""
-DELETE FROM datasets WHERE id IN (
-    SELECT id FROM datasets WHERE owner_id = :user_id ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED)
+DELETE FROM datasets WHERE id = ANY (ARRAY(
+    SELECT id FROM datasets WHERE owner_id = :user_id ORDER BY id LIMIT :limit FOR UPDATE SKIP LOCKED))
 RETURNING id""")
 
 # Deletes a user who was deleted long enough ago that no request from before is still running, if nothing of

@@ -14,6 +14,7 @@ from app.maintenance import stats
 from app.maintenance.loop import Loop
 from app.maintenance.prune import Prune
 from app.maintenance.rescue import Rescue
+from app.maintenance.roll_up import RollUp, RollUpLoop
 from app.maintenance.schedules import ScheduleLoop
 from app.maintenance.stats import StatsLoop
 from app.maintenance.sweep import Sweep, SweepLoop
@@ -24,6 +25,7 @@ from app.quotas.service import StorageQuota
 from app.schedules.firing import Dispatcher
 
 WAKE_SECONDS: Final = 0.18
+ROLL_UP_SECONDS: Final = 0.25
 ADD_UP_SECONDS: Final = 5.0
 STATS_SECONDS: Final = 10.0
 SCHEDULE_SECONDS: Final = 0.5
@@ -57,6 +59,7 @@ class Maintenance:
                 database,
                 TokenRefill(resources.redis_pool, resources.redis, resources.hints),
             ),
+            RollUpLoop("roll_up", ROLL_UP_SECONDS, database, RollUp(resources.hints)),
             ScheduleLoop(
                 "schedule",
                 SCHEDULE_SECONDS,

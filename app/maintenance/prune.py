@@ -13,6 +13,7 @@ from app.analytics import pruning as statistics
 from app.audit import commands as audit
 from app.auth import rate_limits
 from app.auth.api_keys import commands as api_keys
+from app.auth.download_tickets import commands as download_tickets
 from app.auth.invitations import commands as invitations
 from app.auth.password_resets import commands as password_resets
 from app.auth.sessions import commands as sessions
@@ -60,6 +61,7 @@ class Prune:
         await notifications.prune(connection, retention, limit=DELIVERIES_AT_ONCE)
         await statistics.prune(connection, timedelta(days=settings.statistics_days), limit=STATISTICS_AT_ONCE)
         await tickets.prune(connection)
+        await download_tickets.prune(connection)
         await rate_limits.prune(connection)
         await sessions.prune(connection)
         await password_resets.prune(connection)

@@ -10,7 +10,7 @@ import asyncpg
 
 from app.core.sql import Statement
 
-# How many jobs of each queue are due, counted up to a limit?
+# How many jobs of each queue are due, counted up to a limit? Those of paused queues wait without tokens.
 # Queue by queue: if the first due jobs of all queues were counted together, a thousand in one that no worker
 # serves would hide all others. Which jobs of a queue are counted does not matter, only whether there are more
 # of them than tokens.
@@ -24,14 +24,15 @@ WITH RECURSIVE queues (name) AS (
 SELECT q.name AS queue, due.jobs
 FROM queues q CROSS JOIN LATERAL (
     SELECT count(*)::int AS jobs FROM (
-        SELECT FROM jobs WHERE queue = q.name AND status = 'pending' AND run_at <= now() LIMIT :limit
+        SELECT FROM jobs
+        WHERE queue = q.name AND status = 'pending' AND run_at <= now() AND shards IS NULL LIMIT :limit
     ) counted
 ) due
-WHERE due.jobs > 0""")
+WHERE due.jobs > 0 AND NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = q.name)""")
 
 # Is any job due?
 _IS_ANY_DUE: Final = Statement(
-    "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now())"
+    "SELECT EXISTS (SELECT FROM jobs WHERE status = 'pending' AND run_at <= now() AND shards IS NULL)"
 )
 
 # Is it time to measure the queues again, and which queues do workers serve?
@@ -65,10 +66,10 @@ SELECT file ->> 'key' AS key FROM job_checkpoints WHERE job_id = ANY (:job_ids) 
 UNION ALL
 SELECT profile_key AS key FROM job_attempts WHERE job_id = ANY (:job_ids) AND profile_key IS NOT NULL""")
 
-# Which unfinished jobs does this user have, apart from those that are being cancelled?
+# Which unfinished jobs does this user have, apart from those that are being cancelled, and from shards?
 _UNFINISHED_JOBS: Final = Statement("""
 SELECT id FROM jobs
-WHERE owner_id = :user_id AND status IN ('pending', 'running')
+WHERE owner_id = :user_id AND status IN ('pending', 'running') AND parent_id IS NULL
     AND (cancel_requested_at IS NULL OR :with_cancelled)
 ORDER BY id LIMIT :limit""")
 

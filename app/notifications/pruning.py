@@ -10,9 +10,9 @@ from app.core.sql import Statement
 
 # Delete deliveries that ended long ago, with their tries.
 _PRUNE: Final = Statement("""
-DELETE FROM deliveries WHERE id IN (
+DELETE FROM deliveries WHERE id = ANY (ARRAY(
     SELECT id FROM deliveries WHERE ended_at < now() - :retention::interval
-    ORDER BY ended_at LIMIT :limit FOR UPDATE SKIP LOCKED)
+    ORDER BY ended_at LIMIT :limit FOR UPDATE SKIP LOCKED))
 RETURNING id""")
 
 # Delete the requests for a confirmation that count no longer.
@@ -21,10 +21,10 @@ DELETE FROM confirmation_requests WHERE requested_at[1] < now() - interval '1 da
 
 # Delete deliveries of a user, whatever their state.
 _DELETE_DELIVERIES: Final = Statement("""
-DELETE FROM deliveries WHERE id IN (
+DELETE FROM deliveries WHERE id = ANY (ARRAY(
     SELECT d.id FROM subscriptions s CROSS JOIN LATERAL (
         SELECT d.id FROM deliveries d WHERE d.subscription_id = s.id LIMIT :limit FOR UPDATE SKIP LOCKED) d
-    WHERE s.owner_id = :owner_id LIMIT :limit)
+    WHERE s.owner_id = :owner_id LIMIT :limit))
 RETURNING id""")
 
 # Delete the subscriptions of a user that have no deliveries.

@@ -99,13 +99,13 @@ ORDER BY d.subscription_id, coalesce(e.at, d.created_at), d.seq, d.id""")
 _DROP_OF_DISABLED: Final = Statement(f"""
 WITH RECURSIVE {WAITING}
 UPDATE deliveries SET status = 'dropped', next_try_at = NULL, ended_at = coalesce(:now::timestamptz, now())
-WHERE id IN (
+WHERE id = ANY (ARRAY(
     SELECT d.id FROM waiting w JOIN subscriptions s ON s.id = w.id AND s.status = 'disabled'
     CROSS JOIN LATERAL (
         SELECT d.id FROM deliveries d WHERE d.subscription_id = s.id AND d.status = 'pending'
         LIMIT :limit FOR UPDATE SKIP LOCKED
     ) d
-    LIMIT :limit)
+    LIMIT :limit))
 RETURNING id""")
 
 

@@ -87,7 +87,7 @@ def _known(kinds: Iterable[str], served: Iterable[str]) -> Iterable[tuple[str, t
         yield "jobs_active", (kind, Status.RUNNING.value)
     for queue in served:
         yield "queue_oldest_seconds", (queue,)
-        for state in ("due", "delayed", "running"):
+        for state in ("due", "delayed", "paused", "running"):
             yield "queue_jobs", (queue, Priority.NORMAL.value, state)
 
 

@@ -17,12 +17,15 @@ from app.notifications.taking import WAITING
 
 # What do the gauges about the whole system show? One row for each of their samples.
 # Queues without a label of their own are counted together. The numbers of `queue_stats` and `system_stats`
-# are as old as their last measurement; workers and slots are read now.
+# are as old as their last measurement; workers, slots and pauses are read now. The due jobs of a paused queue
+# are `paused`: they are late for no alert, and need no worker.
 _SAMPLES: Final = Statement(f"""
 WITH RECURSIVE {WAITING}, queued AS (
     SELECT CASE WHEN queue = ANY (:queues::text[]) THEN queue ELSE '{OTHER_QUEUE}' END AS queue,
-        kind, priority, due, delayed, running, oldest_due_at
-    FROM queue_stats
+        kind, priority, CASE WHEN p.name IS NULL THEN due ELSE 0 END AS due, delayed, running,
+        CASE WHEN p.name IS NULL THEN 0 ELSE due END AS paused,
+        CASE WHEN p.name IS NULL THEN oldest_due_at END AS oldest_due_at
+    FROM queue_stats LEFT JOIN paused_queues p ON p.name = queue
 ), fleet AS (
     SELECT id, queues, slots, predict_slots,
         CASE WHEN seen_at <= now() - :lease::interval THEN 'lost'
@@ -42,7 +45,8 @@ WITH RECURSIVE {WAITING}, queued AS (
 )
 SELECT 'queue_jobs' AS gauge, ARRAY[q.queue, q.priority, s.state] AS labels, sum(s.jobs)::float8 AS value
 FROM queued q CROSS JOIN LATERAL (
-    VALUES ('due', q.due), ('delayed', q.delayed), ('running', q.running)) s (state, jobs)
+    VALUES ('due', q.due), ('delayed', q.delayed), ('paused', q.paused), ('running', q.running)
+) s (state, jobs)
 GROUP BY q.queue, q.priority, s.state
 UNION ALL
 SELECT 'queue_oldest_seconds', ARRAY[q.queue],
@@ -51,7 +55,7 @@ FROM queued q CROSS JOIN system_stats s WHERE q.oldest_due_at IS NOT NULL GROUP 
 UNION ALL
 SELECT 'jobs_active', ARRAY[q.kind, s.status], sum(s.jobs)::float8
 FROM queued q CROSS JOIN LATERAL (
-    VALUES ('pending', q.due + q.delayed), ('running', q.running)) s (status, jobs)
+    VALUES ('pending', q.due + q.delayed + q.paused), ('running', q.running)) s (status, jobs)
 GROUP BY q.kind, s.status
 UNION ALL
 SELECT 'queue_slots', ARRAY[queue, state], slots::float8

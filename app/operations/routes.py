@@ -2,15 +2,13 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Request, Response, status
-from redis.asyncio import Redis
+from fastapi import APIRouter, Header, Request, Response, status
 from typing_extensions import TypedDict
 
 from app.core.config import DocsAccess
 from app.core.errors import DatabaseUnavailable, NotFound, SchemaOutdated
-from app.core.redis import UNREACHABLE, Operation
 from app.core.resources import Resources
 from app.core.version import VERSION
 from app.http import problems
@@ -23,9 +21,11 @@ from app.notifications.deliverer import Deliverer
 from app.notifications.deps import DelivererDep
 from app.operations import gauges
 from app.operations.deps import MaintenanceDep, SchemaCheckDep
+from app.operations.probes import PROBE_SECONDS, probe_redis
 from app.streams.deps import HubDep
 
-PROBE_SECONDS: Final = 1.0
+DASHBOARD: Final = "dashboard/"
+"""Relative, so that it works below any prefix."""
 
 router = APIRouter(tags=["operations"])
 
@@ -69,10 +69,18 @@ class FrontPage(TypedDict):
     links: dict[str, str]
 
 
-@router.get("/", operation_id="getFrontPage", summary="Get the front page")
-async def front_page(resources: ResourcesDep) -> FrontPage:
-    """Returns the name, the version and the most useful links."""
-    links = {"health": link("/health")}
+@router.get(
+    "/",
+    operation_id="getFrontPage",
+    summary="Get the front page",
+    response_model=FrontPage,
+    responses={303: {"description": "To the dashboard, if `Accept` includes `text/html`"}},
+)
+async def front_page(resources: ResourcesDep, accept: Annotated[str, Header()] = "") -> Any:
+    """Returns the name, the version and the most useful links. Redirects browsers to the dashboard."""
+    if "text/html" in accept.lower():
+        return Response(status_code=status.HTTP_303_SEE_OTHER, headers={"Location": DASHBOARD})
+    links = {"health": link("/health"), "dashboard": link(f"/{DASHBOARD}")}
     if resources.settings.docs_access is not DocsAccess.OFF:
         links |= {"docs": link("/docs"), "redoc": link("/redoc"), "openapi": link("/openapi.json")}
     if resources.settings.metrics_port is None:
@@ -130,7 +138,7 @@ async def health(
     still work.
     """
     workers, is_redis_up, is_outdated = await asyncio.gather(
-        _count_workers(resources), _is_redis_up(resources), schema.check()
+        _count_workers(resources), probe_redis(resources), schema.check()
     )
     if workers is None:
         response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
@@ -199,14 +207,3 @@ async def _count_workers(resources: Resources) -> int | None:
             return await workers.alive(connection, timedelta(seconds=resources.settings.lease_seconds))
     except (DatabaseUnavailable, TimeoutError):
         return None
-
-
-async def _is_redis_up(resources: Resources) -> bool:
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            await Redis(connection_pool=resources.redis_pool).ping()
-    except UNREACHABLE as error:
-        # The next hint that is sent successfully marks Redis as available again.
-        resources.redis.failed(error, Operation.PUBLISH)
-        return False
-    return True

@@ -38,8 +38,9 @@ _ADD_UP: Final = Statement("""
 WITH busy AS (
     SELECT owner_id FROM stored_bytes GROUP BY owner_id HAVING count(*) > :many_rows LIMIT :owners_at_once
 ), changes AS (
-    DELETE FROM stored_bytes WHERE (owner_id, id) IN (
-        SELECT s.owner_id, s.id FROM stored_bytes s JOIN busy USING (owner_id) FOR UPDATE OF s SKIP LOCKED)
+    DELETE FROM stored_bytes WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM stored_bytes WHERE owner_id = ANY (ARRAY(SELECT owner_id FROM busy))
+        FOR UPDATE SKIP LOCKED))
     RETURNING owner_id, bytes
 )
 INSERT INTO stored_bytes (owner_id, bytes)

@@ -13,6 +13,9 @@ _STORED_SUM: Final = "SELECT coalesce(sum(bytes), 0)::bigint FROM stored_bytes W
 _MODEL_SUM: Final = """SELECT coalesce(sum(v.bytes), 0)::bigint
 FROM models m JOIN model_versions v ON v.model_id = m.id WHERE m.owner_id = :owner_id"""
 
+_ACTIVE: Final = "SELECT FROM jobs WHERE owner_id = :owner_id AND status IN ('pending', 'running')"
+"""The rows of `jobs` that the quota of active jobs counts: unfinished jobs, and their unfinished shards."""
+
 _OWN: Final = """
 SELECT q.max_active_jobs, q.max_running_jobs, q.max_stored_bytes, q.max_model_bytes, q.max_streams,
     q.max_schedules, q.max_subscriptions
@@ -35,13 +38,16 @@ _LOCK: Final = Statement(f"{_OWN} FOR NO KEY UPDATE OF u")
 # How much does this user have?
 _USAGE: Final = Statement(f"""
 SELECT
-    (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status IN ('pending', 'running'))
-        AS active_jobs,
-    (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'running') AS running_jobs,
+    (SELECT count(*) FROM ({_ACTIVE}) active) AS active_jobs,
+    (SELECT count(*) FROM jobs WHERE owner_id = :owner_id AND status = 'running' AND shards IS NULL)
+        AS running_jobs,
     ({_STORED_SUM}) AS stored_bytes,
     ({_MODEL_SUM}) AS model_bytes,
     (SELECT count(*) FROM schedules WHERE owner_id = :owner_id) AS schedules,
     (SELECT count(*) FROM subscriptions WHERE owner_id = :owner_id) AS subscriptions""")  # made of constants
+
+# How many unfinished jobs, and unfinished shards of these, does this user have, counted up to a limit?
+_ACTIVE_JOBS: Final = Statement(f"SELECT count(*) FROM ({_ACTIVE} LIMIT :limit) active")  # made of constants
 
 # Is the number of running jobs set for any user?
 _LIMITS_RUNNING: Final = Statement("""
@@ -58,6 +64,12 @@ async def model_bytes(connection: asyncpg.Connection, owner_id: UUID) -> int:
     """How many of these bytes are models."""
     used: int = await _MODEL_BYTES.fetchval(connection, owner_id=owner_id)
     return used
+
+
+async def active_jobs(connection: asyncpg.Connection, owner_id: UUID, *, limit: int) -> int:
+    """Return how many unfinished jobs a user has, counted up to `limit`. An unfinished shard is one more."""
+    found: int = await _ACTIVE_JOBS.fetchval(connection, owner_id=owner_id, limit=limit)
+    return found
 
 
 async def lock(connection: asyncpg.Connection, owner_id: UUID) -> OwnQuotas | None:

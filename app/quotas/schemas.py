@@ -59,7 +59,7 @@ class QuotasView(BaseModel):
 class QuotasChange(StrictBody):
     """The quotas of one user, all of them; null, or no value, means the default."""
 
-    max_active_jobs: Number | None = Field(None, ge=1, description="Jobs that have not ended.")
+    max_active_jobs: Number | None = Field(None, ge=1, description="Jobs and shards that have not ended.")
     max_running_jobs: Number | None = Field(None, ge=0, description="0 means no limit.")
     max_stored_bytes: Bytes | None = Field(
         None, description="Datasets, models, payloads, results and checkpoints of jobs; 0 means no limit."

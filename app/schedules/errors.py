@@ -112,8 +112,12 @@ class StartInTemplate(Unprocessable):
     title = "Start in template"
 
 
+class ResubmissionInTemplate(StartInTemplate):
+    """The job of a schedule cannot have `{field}`: each tick submits a new job."""
+
+
 class NotOneJob(Unprocessable):
-    """The job of a schedule must be one job: not a search, and not an e-mail to several recipients."""
+    """The job of a schedule must be one job: no search, no folds, and no e-mail to several recipients."""
 
     code = "not_one_job"
     title = "Not one job"

@@ -79,6 +79,11 @@ class JobPlanner:
         rooms = await self._rooms(connection, wanted, read)
         found = await _resolve(connection, wanted, read)
         planned = await asyncio.to_thread(self._plan_all, wanted, read, found)
+        for schedule_id, made in planned.items():
+            if isinstance(made, tuple):
+                planned[schedule_id] = tuple(
+                    [await jobs.divide(connection, self._settings, job) for job in made]
+                )
         return _within(rooms, wanted, planned)
 
     def _read_templates(self, wanted: Sequence[WantedJobs]) -> dict[UUID, _Template | Reason]:
@@ -201,12 +206,12 @@ class _RoomLeft:
         return PlannedJobs(tuple(jobs))
 
     def _take(self, job: NewJob) -> AppError | None:
-        if self._jobs < 1:
+        if self._jobs < job.jobs:
             return self._room.jobs_error
         size = len(job.rows or b"") + job.upload_bytes
         if self._bytes is not None and self._room.bytes_left is not None and size > self._bytes:
             return self._room.bytes_left[1]
-        self._jobs -= 1
+        self._jobs -= job.jobs
         if self._bytes is not None:
             self._bytes -= size
         return None

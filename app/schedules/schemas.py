@@ -182,12 +182,13 @@ def _with_job(body: Any, job: Any) -> Any:
 
 
 def _template(kind: Kind) -> type[BaseModel]:
-    """Return the request of a kind with its name. The times are taken, so that they can be refused."""
+    """Return the request of a kind with its name. What a template cannot have is taken, to be refused."""
     name = "".join(word.capitalize() for word in kind.name.split("_"))
     fields: dict[str, Any] = {
         "kind": (Literal[kind.name], ...),
         "run_at": (Annotated[Instant | None, _UNDOCUMENTED()], None),
         "delay_seconds": (Annotated[float | None, _UNDOCUMENTED()], None),
+        "resubmitted_from": (Annotated[UUID | None, _UNDOCUMENTED()], None),
     }
     return create_model(f"{name}Template", __base__=kind.request, __doc__=kind.request.__doc__, **fields)
 

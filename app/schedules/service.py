@@ -108,6 +108,7 @@ class Planner:
         request = templates.to_request(kind, schedule.job)
         found = await jobs.resolve(connection, schedule.owner_id, kind.references(request))
         new = jobs.new_job(self.settings, schedule.owner_id, kind, request, found)
+        new = await jobs.divide(connection, self.settings, new)
         return replace(new, schedule_id=schedule.id, fire_at=fire_at)
 
 
@@ -468,6 +469,8 @@ async def _run(
     if room.jobs < 1:
         raise room.jobs_error
     new = await planner.plan(connection, schedule, now)
+    if room.jobs < new.jobs:
+        raise room.jobs_error
     if room.bytes_left is not None:
         bytes_left, too_many_bytes = room.bytes_left
         if len(new.rows or b"") + new.upload_bytes > bytes_left:

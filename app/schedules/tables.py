@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, Column, DateTime, Index, LargeBinary, Te
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
-from app.core.schema import enum_check, enum_column, timestamp_column
+from app.core.schema import LOWER_NAME, enum_check, enum_column, timestamp_column
 from app.schedules.states import CatchUp, FiringOutcome, Overlap, ScheduleStatus
 
 
@@ -30,6 +30,7 @@ class Schedule(SQLModel, table=True):
         ),
         Index("ix_schedules_next_due", "next_fire_at", "id", postgresql_where=text("status = 'active'")),
         Index("ix_schedules_newest_of_owner", "owner_id", text("id DESC")),
+        Index("ix_schedules_found_by_name", "owner_id", LOWER_NAME),
         Index(
             "ix_schedules_of_group",
             "owner_id",
@@ -96,6 +97,12 @@ class ScheduleFiring(SQLModel, table=True):
             "schedule_id",
             "fire_at",
             postgresql_where=text("outcome = 'waiting'"),
+        ),
+        Index(
+            "ix_schedule_firings_without_job",
+            "schedule_id",
+            "fire_at",
+            postgresql_where=text("outcome IN ('skipped', 'missed', 'refused')"),
         ),
         Index("ix_schedule_firings_oldest", "at"),
     )

@@ -8,7 +8,14 @@ from pydantic import ValidationError
 from app.http import serializing
 from app.jobs.kinds.kind import Kind
 from app.jobs.requests import JobOptions
-from app.schedules.errors import KindUnknown, NotOneJob, StartInTemplate, TemplateInvalid, TemplateTooLarge
+from app.schedules.errors import (
+    KindUnknown,
+    NotOneJob,
+    ResubmissionInTemplate,
+    StartInTemplate,
+    TemplateInvalid,
+    TemplateTooLarge,
+)
 
 MAX_BYTES: Final = 64 * 1024
 """Most bytes of a template as JSON."""
@@ -25,6 +32,8 @@ def to_stored(kind: Kind, request: JobOptions) -> dict[str, Any]:
     for field in _STARTS:
         if getattr(request, field) is not None:
             raise StartInTemplate(field=field)
+    if request.resubmitted_from is not None:
+        raise ResubmissionInTemplate(field="resubmitted_from")
     stored = request.model_dump(mode="json", exclude_unset=True)
     size = len(serializing.encode(stored))
     if size > MAX_BYTES:

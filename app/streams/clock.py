@@ -1,4 +1,4 @@
-"""Clock that sends `time_update` to every connected WebSocket client at each full second."""
+"""Clock that tells every connected client the time at each full second."""
 
 import asyncio
 import math
@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-import msgspec
 import structlog
 
 from app.core import metrics
@@ -22,9 +21,9 @@ log = structlog.get_logger(__name__)
 
 
 class Broadcaster(Protocol):
-    """Sends a frame to all connected clients."""
+    """Sends the time to all clients of one transport."""
 
-    async def tick(self, frame: str) -> None:
+    async def tick(self, date: datetime) -> None:
         """Queue the frame of this second for every client, without waiting for any of them."""
 
 
@@ -33,13 +32,12 @@ class Clock:
 
     def __init__(
         self,
-        broadcaster: Broadcaster,
-        *,
+        *broadcasters: Broadcaster,
         retry_seconds: float = RETRY_SECONDS,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._broadcaster = broadcaster
+        self._broadcasters = broadcasters
         self._retry_seconds = retry_seconds
         self._wall = wall
         self._sleep = sleep
@@ -59,10 +57,7 @@ class Clock:
             # Send the full second that the timer was set for, not the time at which the task is scheduled.
             second = math.floor(self._wall() + EARLY_SECONDS) + 1
             await self._sleep(second - self._wall())
-            await self._broadcaster.tick(time_frame(datetime.fromtimestamp(second, UTC)))
+            date = datetime.fromtimestamp(second, UTC)
+            for broadcaster in self._broadcasters:
+                await broadcaster.tick(date)
             self._last_success.set_to_current_time()
-
-
-def time_frame(date: datetime) -> str:
-    """Encode a `time_update` frame."""
-    return msgspec.json.encode({"event": "time_update", "data": {"date": date}}).decode()

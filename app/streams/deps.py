@@ -17,6 +17,7 @@ from app.jobs.deps import JobsState
 from app.streams import tickets
 from app.streams.admission import Admission, StreamUser
 from app.streams.hub import Hub
+from app.streams.pulse import Pulse
 from app.streams.socket import Sockets
 from app.streams.times import StreamTimes
 
@@ -28,12 +29,18 @@ class StreamsState(JobsState):
     hub: Hub
     admission: Admission
     sockets: Sockets
+    pulse: Pulse
     stream_times: StreamTimes
 
 
 async def get_hub(connection: HTTPConnection) -> Hub:
     """The hub of this process."""
     return state_of(connection, StreamsState).hub
+
+
+async def get_pulse(connection: HTTPConnection) -> Pulse:
+    """The extra frames of the streams of this process."""
+    return state_of(connection, StreamsState).pulse
 
 
 async def get_admission(connection: HTTPConnection) -> Admission:
@@ -47,6 +54,7 @@ async def get_times(connection: HTTPConnection) -> StreamTimes:
 
 
 HubDep = Annotated[Hub, Depends(get_hub)]
+PulseDep = Annotated[Pulse, Depends(get_pulse)]
 AdmissionDep = Annotated[Admission, Depends(get_admission)]
 StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
 LastEventId = Annotated[str | None, Header(description="Id of the last event received; resumes after it.")]

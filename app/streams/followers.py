@@ -5,8 +5,8 @@ everything else from Postgres.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -19,6 +19,9 @@ from app.streams.owner_log import EventFilter, LogEntry, OwnerPosition, Page, co
 
 MAX_WAITING_EVENTS: Final = 256
 RETRY_SECONDS: Final = 1.0
+
+RUN_BYTES: Final = 64 * 1024
+"""The data of events that are written together; the time limit of a write is for all of them."""
 
 # Initial and maximum interval between reads while an open transaction holds back the owner's log.
 RECHECK_SECONDS: Final = 0.005
@@ -48,7 +51,10 @@ class LogReader(Protocol):
         """Read the next page of a job's log; raises DatabaseUnavailable."""
 
     async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
-        """Read the next page of an owner's log, None: of all users; raises DatabaseUnavailable."""
+        """Read the next page of an owner's log, None: of all users.
+
+        Raises DatabaseUnavailable and HubClosed.
+        """
 
 
 class Follower:
@@ -122,6 +128,11 @@ class JobFollower(Follower):
             if hinted.is_final:
                 return
 
+    async def runs(self) -> AsyncGenerator[Sequence[Event], None]:
+        """Yield the same events, each alone."""
+        async for event in self.events():
+            yield (event,)
+
     async def _read_log(self) -> AsyncIterator[Event]:
         """Yield every event in the log after the current position. Retries while Postgres is unavailable."""
         self._is_stale = False
@@ -172,6 +183,13 @@ class OwnerFollower(Follower):
 
     async def events(self) -> AsyncIterator[LogEntry]:
         """Yield every event after the current position, in log order; raises StreamEnded."""
+        async with aclosing(self.runs()) as runs:
+            async for run in runs:
+                for entry in run:
+                    yield entry
+
+    async def runs(self) -> AsyncGenerator[Sequence[LogEntry], None]:
+        """Yield the same events, those together that are at hand: not more than a client takes at once."""
         recheck_seconds = RECHECK_SECONDS
         while True:
             self.ensure_open()
@@ -182,9 +200,9 @@ class OwnerFollower(Follower):
                 await self.pause()
                 continue
             entries = page.events if self._poll_seconds is None else coalesce(page.events)
-            for entry in entries:
-                self.position = entry.position
-                yield entry
+            for run in _split(entries):
+                self.position = run[-1].position
+                yield run
             if page.events:
                 recheck_seconds = RECHECK_SECONDS
             if page.has_held_back:
@@ -198,3 +216,17 @@ class OwnerFollower(Follower):
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
+
+
+def _split(entries: Sequence[LogEntry]) -> Iterator[Sequence[LogEntry]]:
+    """Cut a page into runs of `RUN_BYTES`, or of one event that is larger."""
+    run: list[LogEntry] = []
+    size = 0
+    for entry in entries:
+        if run and size + len(entry.event.data) > RUN_BYTES:
+            yield run
+            run, size = [], 0
+        run.append(entry)
+        size += len(entry.event.data)
+    if run:
+        yield run

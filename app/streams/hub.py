@@ -31,7 +31,8 @@ from app.jobs.events import Event
 from app.jobs.queries import EventPage
 from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, OwnerPosition, Page
+from app.streams.owner_log import EVERYTHING, EventFilter, OwnerPosition, Page
+from app.streams.rounds import LogRounds
 from app.streams.times import StreamTimes
 
 LINGER_SECONDS: Final = 30.0
@@ -68,14 +69,16 @@ class Hub:
         self._job_followers: defaultdict[UUID, set[JobFollower]] = defaultdict(set)
         self._owner_followers: defaultdict[UUID, set[OwnerFollower]] = defaultdict(set)
         self._everyone_followers: set[OwnerFollower] = set()
+        self._has_job_followers = asyncio.Event()
         self._owners: dict[UUID, _Owner] = {}
         self._pubsub: PubSub | None = None
+        self._rounds = LogRounds(database, times.round_seconds)
         self._is_closed = False
         self._last_success = metrics.LOOP_LAST_SUCCESS.labels("hub")
 
     async def run_forever(self) -> None:
-        """Listen and compare, until cancelled."""
-        async with background.running(self._compare_forever()):
+        """Listen, compare and read, until cancelled."""
+        async with background.running(self._compare_forever(), self._rounds.run_forever()):
             await self._listen_forever()
 
     def close(self) -> None:
@@ -142,7 +145,12 @@ class Hub:
             return await queries.events(connection, job_id, after=after)
 
     async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
-        """Return a part of an owner's log, None: of that of all users. Raises DatabaseUnavailable."""
+        """Return a part of an owner's log, None: of that of all users.
+
+        Raises DatabaseUnavailable and HubClosed.
+        """
+        if owner_id is not None and wanted == EVERYTHING:
+            return await self._rounds.read(owner_id, after)
         async with self._database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
 
@@ -154,6 +162,7 @@ class Hub:
         owner = self._owners.setdefault(owner_id, _Owner())
         owner.followers += 1
         followers[key].add(follower)
+        self._note_job_followers()
         try:
             # Hints are received from here on; earlier events are in the log.
             await self._subscribe(owner_id)
@@ -164,6 +173,13 @@ class Hub:
             followers[key].discard(follower)
             if not followers[key]:
                 del followers[key]
+            self._note_job_followers()
+
+    def _note_job_followers(self) -> None:
+        if self._job_followers:
+            self._has_job_followers.set()
+        else:
+            self._has_job_followers.clear()
 
     def _all_followers(self) -> list[Follower]:
         groups: list[Iterable[Follower]] = [
@@ -218,11 +234,21 @@ class Hub:
             if message is not None:
                 heard_at = monotonic()
                 self._handle(message)
+                await self._handle_waiting(pubsub)
                 continue
             if monotonic() - heard_at > SILENT_SECONDS:
                 raise TimeoutError("Redis does not answer on the hub's connection")
             await self._unsubscribe_idle_owners(pubsub)
             await pubsub.ping()
+
+    async def _handle_waiting(self, pubsub: PubSub) -> None:
+        """Handle the messages that have arrived, and give more of them time to arrive if none is urgent."""
+        while (message := await pubsub.get_message(timeout=0)) is not None:
+            self._handle(message)
+        # Logs of owners are read in rounds anyway, so one wake-up is enough for the hints of a round.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._times.round_seconds / 2):
+                await self._has_job_followers.wait()
 
     def _handle(self, message: dict[str, Any]) -> None:
         if message["type"] == "message":

@@ -17,42 +17,56 @@ import asyncpg
 
 from app.core import paging
 from app.core.errors import BadRequest
+from app.core.paging import PAGE_BYTES
 from app.core.rows import Row
-from app.core.sql import Statement
+from app.core.sql import RowSet, Statement
 from app.jobs.events import Event
 from app.jobs.queries import EVENTS_AT_ONCE
 
 _HORIZON: Final = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 
-def _page(*, only: str = "") -> Statement:
-    # Events that are not final yet are included: the reader has to know that there will be more.
-    return Statement(
-        paging.bounded(
-            f"""SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
-                e.xact_id < (SELECT {_HORIZON}) AS is_complete
-            FROM job_events e{only}
-            WHERE e.owner_id = :owner_id AND (e.xact_id, e.job_id, e.seq) > (:xact_id, :job_id, :seq)
-            ORDER BY e.xact_id, e.job_id, e.seq LIMIT :limit""",
-            size="octet_length(data)",
-            order="xact_id, job_id, seq",
-        )
-    )
+# A log that is read, and after which position.
+_ASKED: Final = RowSet("asked", owner_id="uuid", xact_id="bigint", job_id="uuid", seq="int", number="int")
 
+_PAGE_OF_ASKED: Final = paging.bounded(
+    f"""SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
+        e.xact_id < (SELECT {_HORIZON}) AS is_complete
+    FROM job_events e
+    WHERE e.owner_id = asked.owner_id
+        AND (e.xact_id, e.job_id, e.seq) > (asked.xact_id, asked.job_id, asked.seq)
+    ORDER BY e.xact_id, e.job_id, e.seq LIMIT :limit""",
+    size="octet_length(data)",
+    order="xact_id, job_id, seq",
+    max_bytes=":max_bytes",
+)
 
-# Which events of this owner's jobs follow this position?
-_EVENTS: Final = _page()
+# Which events of each of these owners' jobs follow a position?
+# Events that are not final yet are included: the reader has to know that there will be more.
+_EVENTS: Final = Statement(
+    f"""
+SELECT asked.number, page.* FROM {_ASKED.sql} CROSS JOIN LATERAL ({_PAGE_OF_ASKED}) page
+ORDER BY asked.number, page.page_row"""
+)
 
 # Which events of some of this owner's jobs follow this position?
 # LIMIT keeps the planner from hashing all jobs in the database for a page of events.
-_EVENTS_OF_SOME: Final = _page(
-    only="""
-            CROSS JOIN LATERAL (
-                SELECT FROM jobs j
-                WHERE j.id = e.job_id
-                    AND j.kind = coalesce(:kind, j.kind) AND j.queue = coalesce(:queue, j.queue)
-                    AND (:group_id::uuid IS NULL OR j.group_id = :group_id)
-                LIMIT 1) wanted"""
+_EVENTS_OF_SOME: Final = Statement(
+    paging.bounded(
+        f"""SELECT e.job_id, e.seq, e.type, e.at, e.data::text AS data, e.xact_id,
+            e.xact_id < (SELECT {_HORIZON}) AS is_complete
+        FROM job_events e
+        CROSS JOIN LATERAL (
+            SELECT FROM jobs j
+            WHERE j.id = e.job_id
+                AND j.kind = coalesce(:kind, j.kind) AND j.queue = coalesce(:queue, j.queue)
+                AND (:group_id::uuid IS NULL OR j.group_id = :group_id)
+            LIMIT 1) wanted
+        WHERE e.owner_id = :owner_id AND (e.xact_id, e.job_id, e.seq) > (:xact_id, :job_id, :seq)
+        ORDER BY e.xact_id, e.job_id, e.seq LIMIT :limit""",
+        size="octet_length(data)",
+        order="xact_id, job_id, seq",
+    )
 )
 
 # Which events of the jobs of all users follow this position?
@@ -178,10 +192,45 @@ async def read(
     selection = {"kind": wanted.kind, "queue": wanted.queue, "group_id": wanted.group_id}
     if owner_id is None:
         rows = await _EVENTS_OF_ALL.fetch(connection, **selection, **position)
-    elif wanted == EVERYTHING:
-        rows = await _EVENTS.fetch(connection, owner_id=owner_id, **position)
     else:
         rows = await _EVENTS_OF_SOME.fetch(connection, owner_id=owner_id, **selection, **position)
+    return _to_page(rows)
+
+
+async def read_many(
+    connection: asyncpg.Connection,
+    asked: Sequence[tuple[UUID, OwnerPosition]],
+    *,
+    max_bytes: int = PAGE_BYTES,
+) -> list[Page]:
+    """Return the final events after a position of each of these owners' logs, in the same order.
+
+    Each page has at most EVENTS_AT_ONCE events, and all together about `max_bytes` bytes.
+    """
+    rows = await _EVENTS.fetch(
+        connection,
+        limit=EVENTS_AT_ONCE,
+        max_bytes=max_bytes // max(len(asked), 1),
+        **_ASKED.parameters(
+            [
+                {
+                    "owner_id": owner_id,
+                    "xact_id": after.xact_id,
+                    "job_id": after.job_id,
+                    "seq": after.seq,
+                    "number": number,
+                }
+                for number, (owner_id, after) in enumerate(asked)
+            ]
+        ),
+    )
+    found: list[list[Row]] = [[] for _ in asked]
+    for row in rows:
+        found[row["number"]].append(row)
+    return [_to_page(page) for page in found]
+
+
+def _to_page(rows: Sequence[Row]) -> Page:
     events = [LogEntry.from_row(row) for row in rows if row["is_complete"]]
     return Page(
         events,

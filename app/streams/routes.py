@@ -16,18 +16,20 @@ from app.http.body import CleanStr, StrictBody
 from app.http.deps import DatabaseDep
 from app.http.routing import BoundedRoute
 from app.jobs import service
-from app.jobs.errors import InvalidEventId, JobNotFound, NotYourJob
+from app.jobs.errors import InvalidEventId, IsAShard, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.streams import owner_log, sse, tickets
 from app.streams.admission import StreamUser
-from app.streams.deps import AdmissionDep, HubDep, LastEventId, StreamTimesDep, StreamUserDep
+from app.streams.deps import AdmissionDep, HubDep, LastEventId, PulseDep, StreamTimesDep, StreamUserDep
 from app.streams.errors import TooManyStreams
 from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
-from app.streams.owner_log import EventFilter, InvalidPosition
+from app.streams.owner_log import EventFilter, InvalidPosition, LogEntry
+from app.streams.pulse import Extra, Listener
 from app.streams.sse import EventStream
 
 MAX_EVENT_ID_DIGITS: Final = 18
 _EXAMPLE_ID: Final = "019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8d"
+_IS_A_SHARD = IsAShard(job_id=_EXAMPLE_ID, parent_id="019aa7c1-f3e2-7bd0-8c5d-3f1e2a4b6c8e")
 
 After = Annotated[
     str | None, Query(description="Same as `Last-Event-ID`, for clients that cannot set headers.")
@@ -54,7 +56,9 @@ class TicketIssued(TypedDict):
     operation_id="createStreamTicket",
     summary="Get a ticket for one stream",
     status_code=201,
-    responses=problems.responses(JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID)),
+    responses=problems.responses(
+        JobNotFound(job_id=_EXAMPLE_ID), NotYourJob(job_id=_EXAMPLE_ID), _IS_A_SHARD
+    ),
 )
 async def create_stream_ticket(
     user: JobsReader, database: DatabaseDep, response: Response, body: TicketRequest | None = None
@@ -67,7 +71,7 @@ async def create_stream_ticket(
     response.headers["Cache-Control"] = "no-store"
     async with database.connection() as connection:
         if job_id is not None:
-            await service.get_own(connection, user.reach, job_id)
+            await service.get_submitted(connection, user.reach, job_id)
         ticket = await tickets.issue(connection, user, job_id)
     return TicketIssued(ticket=ticket, expires_in=int(tickets.LIFETIME.total_seconds()))
 
@@ -120,6 +124,29 @@ async def get_owner_stream(
             yield follower
 
 
+async def get_extras(
+    follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
+    pulse: PulseDep,
+    extras: Annotated[
+        str | None,
+        Query(
+            alias="with",
+            pattern="^(clock|stats)(,(clock|stats))*$",
+            description="`clock` adds a `time_update` every second, `stats` counts of jobs in `stats`, when"
+            " the stream opens and at most every 2 seconds after an event that changes them (10 with"
+            " `scope=all`). They have no id.",
+            examples=["clock,stats"],
+        ),
+    ] = None,
+) -> AsyncIterator[Listener | None]:
+    """Listen to what the stream carries beside its events, for the duration of the response."""
+    if extras is None:
+        yield None
+        return
+    with pulse.listening(follower.owner_id, frozenset(map(Extra, extras.split(",")))) as listener:
+        yield listener
+
+
 @router.get(
     "/jobs/stream",
     operation_id="streamJobs",
@@ -130,7 +157,9 @@ async def get_owner_stream(
 )
 async def stream_jobs(
     follower: Annotated[OwnerFollower, Depends(get_owner_stream)],
+    listener: Annotated[Listener | None, Depends(get_extras)],
     user: StreamUserDep,
+    pulse: PulseDep,
     times: StreamTimesDep,
 ) -> Response:
     """Stream every event of all your jobs, from now on or after `Last-Event-ID` (`0` for the beginning).
@@ -138,14 +167,20 @@ async def stream_jobs(
     Event ids are valid only for this stream. `seq` is the event's number within its job. Operators stream the
     events of all users with `scope=all`.
     """
+
+    def to_frame(entry: LogEntry) -> bytes:
+        pulse.changed(follower.owner_id, entry.event)
+        return _frame(entry.event, _event_id(user, str(entry.position)))
+
     # The opening frame has an id, so that a client that reconnects before its first event resumes from here.
     opening = sse.opening(event="ready", event_id=_event_id(user, str(follower.position)))
     return EventStream(
         opening,
         follower,
-        lambda entry: _frame(entry.event, _event_id(user, str(entry.position))),
+        to_frame,
         lambda entry: entry.event.at,
         times,
+        extras=None if listener is None else listener.frames(),
     )
 
 
@@ -160,14 +195,14 @@ async def get_job_stream(
 ) -> AsyncIterator[JobFollower | None]:
     """Open a follower of one job for the duration of the response; None if no events are left.
 
-    Raises InvalidEventId, JobNotFound, NotYourJob, TooManyStreams, ShuttingDown.
+    Raises InvalidEventId, JobNotFound, NotYourJob, IsAShard, TooManyStreams, ShuttingDown.
     """
     place_seen, _ = tickets.split_event_id(last_event_id or "")
     seen = _parse_seq(place_seen or after)
     if user.only_job not in (None, job_id):
         raise NotYourJob(job_id=str(job_id))
     async with database.connection() as connection:
-        job = await service.get_own(connection, user.identity.reach, job_id)
+        job = await service.get_submitted(connection, user.identity.reach, job_id)
     if job.owner_id != user.id:
         user.require(Permission.OPERATE)
     if job.has_ended and seen >= job.last_seq:
@@ -190,6 +225,7 @@ async def get_job_stream(
         **problems.responses(
             JobNotFound(job_id=_EXAMPLE_ID),
             NotYourJob(job_id=_EXAMPLE_ID),
+            _IS_A_SHARD,
             InvalidEventId,
             TooManyStreams(streams=5, limit=5),
             ShuttingDown,

@@ -80,8 +80,9 @@ class Sockets:
         """Whether no connection is open."""
         return not self._open
 
-    async def tick(self, frame: str) -> None:
+    async def tick(self, date: datetime) -> None:
         """Send the clock's frame of this second, yielding to other tasks in between."""
+        frame = _frame("time_update", _encode({"date": date}))
         for count, socket in enumerate(tuple(self._open), start=1):
             socket.tick(frame)
             if count % TICKS_AT_ONCE == 0:
@@ -256,14 +257,14 @@ class Socket:
                 del self._followed[key]
 
     async def _prepare_job(self, job_id: UUID, after: int | str) -> Follow:
-        """Prepare to follow a job. Raises JobNotFound, NotYourJob, InvalidEventId."""
+        """Prepare to follow a job. Raises JobNotFound, NotYourJob, IsAShard, InvalidEventId."""
         if not isinstance(after, int) or not 0 <= after < 2**31:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
         async with self._resources.database.connection() as connection:
             # The role may have changed since the connection was opened.
             identity = await identities.renew(connection, self._user.identity)
-            job = await service.get_own(connection, identity.reach, job_id)
+            job = await service.get_submitted(connection, identity.reach, job_id)
         if job.owner_id != self._user.id:
             self._user.require(Permission.OPERATE)
         is_over = job.has_ended and after >= job.last_seq

@@ -5,7 +5,7 @@ whenever a client disconnects in the middle of a frame.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -35,8 +35,11 @@ class EventSource(Protocol[Item_co]):
 
     ended: asyncio.Future[StreamEnded]
 
-    def events(self) -> AsyncIterator[Item_co]:
-        """Yield events in order until the end of the log; raises StreamEnded."""
+    def runs(self) -> AsyncGenerator[Sequence[Item_co], None]:
+        """Yield events in order until the end of the log, those together that are at hand.
+
+        Raises StreamEnded.
+        """
 
     def end(self, reason: StreamEnded) -> None:
         """Make `events` raise `reason`."""
@@ -57,8 +60,12 @@ class EventStream(Response, Generic[Item_co]):
         to_frame: Callable[[Item_co], bytes],
         time_of: Callable[[Item_co], datetime],
         times: StreamTimes = StreamTimes(),  # noqa: B008  # frozen
+        *,
+        extras: AsyncGenerator[bytes, None] | None = None,
     ) -> None:
+        """`extras` are frames without an id, sent between the events."""
         self._times = times
+        self._extras = extras
         self.status_code = 200
         self.background = None
         self._opening = opening
@@ -71,29 +78,45 @@ class EventStream(Response, Generic[Item_co]):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        watcher = asyncio.create_task(self._watch_connection(receive, send))
+        tasks = [asyncio.create_task(self._watch_connection(receive, send))]
         try:
             async with asyncio.timeout(None) as timeout:
                 writer = _FrameWriter(send, timeout, self._source, self._times.stalled_seconds)
+                await writer.write(self._opening)
+                if self._extras is not None:
+                    tasks.append(asyncio.create_task(self._send_extras(self._extras, send)))
                 await self._write_frames(writer)
         except TimeoutError:
             log.info("stream_stalled")
         finally:
-            watcher.cancel()
-            await asyncio.gather(watcher, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _write_frames(self, writer: "_FrameWriter") -> None:
-        await writer.write(self._opening)
         if self._source is not None:
             try:
                 meter = Meter("sse")
-                async with aclosing(self._source.events()) as events:  # type: ignore[type-var]  # a generator
-                    async for event in events:
-                        await writer.write(self._to_frame(event))
-                        meter.written(self._time_of(event))
+                async with aclosing(self._source.runs()) as runs:
+                    async for run in runs:
+                        await writer.write(b"".join(map(self._to_frame, run)))
+                        for event in run:
+                            meter.written(self._time_of(event))
             except StreamEnded as reason:
                 await writer.write(_final_frame(reason))
         await writer.write(b"", is_last=True)
+
+    async def _send_extras(self, extras: AsyncGenerator[bytes, None], send: Send) -> None:
+        """Send the frames beside the events. Each waits, like an event, until the client has room for it."""
+        try:
+            async with aclosing(extras):
+                async for frame in extras:
+                    async with asyncio.timeout(self._times.stalled_seconds):
+                        await send(_body(frame))
+        except TimeoutError:
+            log.info("stream_stalled")
+            if self._source is not None:
+                self._source.end(ClientDisconnected())
 
     async def _watch_connection(self, receive: Receive, send: Send) -> None:
         """Send keep-alive comments, so that proxies keep the connection, and detect disconnects."""

@@ -13,6 +13,8 @@ class StreamTimes:
     """The same interval while Redis is unavailable and no hints arrive."""
     retry_seconds: float = 1.0
     """Delay before the hub reconnects to Redis."""
+    round_seconds: float = 0.1
+    """Interval at which the logs of owners are read for all followers, while events arrive."""
     keep_alive_seconds: float = 15.0
     """Interval between keep-alive comments on an idle stream of server-sent events."""
     stalled_seconds: float = 30.0

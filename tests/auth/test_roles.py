@@ -76,6 +76,8 @@ async def test_an_operator_lists_the_jobs_of_one_user_and_of_all(
     assert await listed(client, operator, path) == []
     assert await listed(client, operator, path, owner="ALICE") == [of_alice]
     assert await listed(client, operator, path, owner="*") == [of_mallory, of_alice]
+    page = await client.get(path, params={"owner": "*"}, headers=operator.headers)
+    assert [job["owner"] for job in page.json()["items"]] == ["mallory", "alice"]
     unknown = await client.get(path, params={"owner": "nobody"}, headers=operator.headers)
     assert code(unknown) == (404, "user_not_found")
 

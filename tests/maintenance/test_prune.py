@@ -12,7 +12,7 @@ from app.core.database import Database
 from app.core.storage import Storage, open_storage
 from app.jobs.transition_types import ClaimedJob, Measurements, Report
 from app.maintenance.prune import Prune
-from tests.support import jobs, rows, schedules, statistics
+from tests.support import jobs, logs, rows, schedules, statistics
 
 
 async def prune(database: Database, settings: Settings) -> None:
@@ -24,7 +24,13 @@ async def prune(database: Database, settings: Settings) -> None:
 
 async def completed(database: Database) -> UUID:
     job = await jobs.running(database)
+    await logs.write(database, logs.part(job, ["a line"]))
     await jobs.advance(database, jobs.report(job, count=3, is_final=True, checkpoint=b"so far"))
+    await rows.execute(
+        database,
+        "INSERT INTO job_result_summaries SELECT id, attempt, done, '{}' FROM jobs WHERE id = $1",
+        job.id,
+    )
     return job.id
 
 
@@ -66,20 +72,28 @@ async def age(database: Database, job_id: UUID, *, finished: str, expired: str) 
 
 async def left_of(database: Database, job_id: UUID) -> set[str]:
     """Which tables still know something of a job."""
-    tables = ("job_payloads", "job_batches", "job_checkpoints", "job_events", "job_attempts")
     known = {
         table
-        for table in tables
+        for table in EVERYTHING - {"jobs"}
         if await rows.value(database, f"SELECT count(*) FROM {table} WHERE job_id = $1", job_id)
     }
     is_there = await rows.value(database, "SELECT 1 FROM jobs WHERE id = $1", job_id)
     return known | ({"jobs"} if is_there else set())
 
 
-EVERYTHING = {"jobs", "job_payloads", "job_batches", "job_checkpoints", "job_events", "job_attempts"}
+EVERYTHING = {
+    "jobs",
+    "job_payloads",
+    "job_batches",
+    "job_checkpoints",
+    "job_events",
+    "job_attempts",
+    "job_logs",
+    "job_result_summaries",
+}
 
 
-async def test_expired_results_go_and_the_job_with_its_log_stays(
+async def test_expired_results_go_and_the_job_with_its_events_stays(
     database: Database, settings: Settings
 ) -> None:
     expired, kept = await completed(database), await completed(database)
@@ -111,6 +125,57 @@ async def test_an_old_job_whose_results_are_still_kept_stays(database: Database,
     await prune(database, settings)
 
     assert await left_of(database, job_id) == EVERYTHING
+
+
+async def sharded(database: Database, *, shards: int = 2, is_whole: bool = True) -> tuple[UUID, list[UUID]]:
+    """A job with shards that have completed, and its shards; unless `is_whole`, it still runs."""
+    parent_id = await jobs.sharded(database, shards=shards)
+    for job in await jobs.claim_all(database, await jobs.worker(database)):
+        await jobs.complete(database, job)
+    if is_whole:
+        await jobs.roll_up(database, parent_id)
+    return parent_id, [shard["id"] for shard in await rows.shards(database, parent_id)]
+
+
+async def test_a_shard_does_not_expire_before_its_job(database: Database, settings: Settings) -> None:
+    parent_id, shards = await sharded(database, is_whole=False)
+    for shard_id in shards:
+        await age(database, shard_id, finished="40 days", expired="39 days")
+
+    await prune(database, settings)
+    assert all(["job_batches" in await left_of(database, shard_id) for shard_id in shards])
+    await jobs.roll_up(database, parent_id)
+    await prune(database, settings)
+    assert all(["job_batches" in await left_of(database, shard_id) for shard_id in shards])
+    await age(database, parent_id, finished="2 hours", expired="1 second")
+    await prune(database, settings)
+
+    assert (await rows.job(database, parent_id))["pruned_at"] is not None
+    for shard_id in shards:
+        assert await left_of(database, shard_id) == {"jobs", "job_events", "job_attempts"}
+    assert await jobs.retry(database, parent_id) is None
+    await age(database, parent_id, finished="31 days", expired="30 days")
+    await prune(database, settings)
+    for job_id in (parent_id, *shards):
+        assert await left_of(database, job_id) == set()
+
+
+async def test_a_round_counts_shards_and_takes_one_job_at_least(
+    database: Database, settings: Settings
+) -> None:
+    parents = [(await sharded(database, shards=3))[0] for _ in range(3)]
+    for days, parent_id in enumerate(parents):
+        await age(database, parent_id, finished=f"{9 - days} days", expired=f"{8 - days} days")
+    pruned = "SELECT id FROM jobs WHERE shards IS NOT NULL AND pruned_at IS NOT NULL ORDER BY id"
+
+    found = []
+    for limit in (2, 7, 8):
+        async with database.transaction() as connection:
+            at_once = Prune(settings, open_storage(settings.storage_url), jobs_at_once=limit)
+            await at_once(connection)
+        found.append([row["id"] for row in await rows.fetch(database, pruned)])
+
+    assert found == [parents[:1], parents[:2], parents]
 
 
 @pytest.mark.parametrize("status", ["pending", "running"])

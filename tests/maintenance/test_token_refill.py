@@ -56,6 +56,29 @@ async def test_the_tokens_that_are_added_are_counted(resources: Resources, datab
     assert metrics.TOKENS_RESTORED._value.get() == before + 2
 
 
+async def test_a_paused_queue_gets_its_tokens_when_it_is_resumed(
+    resources: Resources, database: Database
+) -> None:
+    await jobs.create(database)
+    await jobs.create(database, queue="gpu")
+    await rows.execute(database, "INSERT INTO paused_queues (name, reason) VALUES ('gpu', 'New drivers.')")
+    await wake(resources)
+    assert (await tokens(resources), await tokens(resources, "gpu")) == (1, 0)
+
+    await rows.execute(database, "DELETE FROM paused_queues")
+    await wake(resources)
+
+    assert (await tokens(resources), await tokens(resources, "gpu")) == (1, 1)
+
+
+async def test_each_shard_gets_a_token_and_its_parent_none(resources: Resources, database: Database) -> None:
+    await jobs.sharded(database, shards=3)
+
+    await wake(resources)
+
+    assert await tokens(resources) == 3
+
+
 async def test_tokens_that_are_there_are_not_added_again(resources: Resources, database: Database) -> None:
     for _ in range(3):
         await jobs.create(database)

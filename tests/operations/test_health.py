@@ -157,6 +157,12 @@ async def test_the_shutdown_status_says_how_many_jobs_run(client: httpx.AsyncCli
     }
 
 
+async def test_browsers_come_from_the_front_page_to_the_dashboard(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/", headers={"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+
+    assert (answer.status_code, answer.headers["location"]) == (303, "dashboard/")
+
+
 async def test_the_front_page_leads_on(client: httpx.AsyncClient) -> None:
     front_page = (await client.get("/")).json()
 

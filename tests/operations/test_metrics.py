@@ -77,6 +77,30 @@ async def test_the_numbers_of_a_queue_are_those_that_were_measured(
     assert shown_at == pytest.approx(float(measured_at), abs=1e-3)
 
 
+async def test_due_jobs_of_a_paused_queue_are_not_late_and_need_no_worker(
+    client: httpx.AsyncClient, store: Database
+) -> None:
+    worker_id = await jobs.worker(store)
+    await jobs.create(store)
+    await jobs.claim(store, worker_id)
+    await jobs.create(store)
+    await jobs.create(store, delay=timedelta(hours=1))
+    await rows.execute(store, "UPDATE jobs SET run_at = run_at - interval '1 minute'")
+    await measure(store)
+    await rows.execute(store, "INSERT INTO paused_queues (name, reason) VALUES ('default', 'Repair.')")
+
+    series = await scrape(client)
+
+    for state, count in (("due", 0), ("delayed", 1), ("running", 1), ("paused", 1)):
+        labels = {"queue": "default", "priority": "normal", "state": state}
+        assert value(series, "headrace_queue_jobs", **labels) == count, state
+    assert value(series, "headrace_queue_oldest_seconds", queue="default") == 0
+    assert value(series, "headrace_jobs_active", kind="batch_predict", status="pending") == 2
+    await rows.execute(store, "DELETE FROM paused_queues")
+    series = await scrape(client)
+    assert (value(series, "headrace_queue_oldest_seconds", queue="default") or 0) >= 60
+
+
 async def test_a_queue_that_has_emptied_is_gone(client: httpx.AsyncClient, store: Database) -> None:
     job_id = await jobs.create(store, priority=Priority.LOW)
     await measure(store)

@@ -254,7 +254,7 @@ CHANGES: Final = [(key, change) for key in ZONES for change in changes(key)]
 
 
 @given(expressions(), st.sampled_from(CHANGES), st.integers(0, 6 * 3600))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_expression_is_right_around_any_change(
     expression: Expression, changed: tuple[str, datetime], seconds_before: int
 ) -> None:
@@ -266,7 +266,7 @@ def test_any_expression_is_right_around_any_change(
 
 
 @given(expressions(), st.sampled_from(sorted(zones.keys())), st.integers(0, 14 * 366 * 24))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_expression_is_right_in_any_zone(expression: Expression, key: str, hours: int) -> None:
     after = START + timedelta(hours=hours)
     through = after + timedelta(days=1)

@@ -22,6 +22,9 @@ SCHEDULES: Final = 5
 PROCESSES: Final = 3
 TICKS: Final = 1000
 DEATHS: Final = 12
+MOST_ROUNDS: Final = 6
+"""So many that all but the last die long before everything is fired, also if starting takes long."""
+
 SEED: Final = 1127
 FAILPOINTS: Final = ("fire:before", "fire:recorded", "fire:after")
 MOST_SECONDS_AT_ONCE: Final = 20
@@ -59,10 +62,10 @@ class Fleet:
         more = {}
         if self._started <= DEATHS:
             failpoint = FAILPOINTS[self._started % len(FAILPOINTS)]
-            more["FAILPOINTS"] = f"{failpoint}=kill@{self._choice.randint(1, 12)}"
+            more["FAILPOINTS"] = f"{failpoint}=kill@{self._choice.randint(1, MOST_ROUNDS)}"
         environment = processes.environment(self._settings, **more)
         log_path = self._folder / f"firing-{self._started}.log"
-        running = processes.python("-m", "tests.schedules.firing_process", env=environment, log_path=log_path)
+        running = processes.program("tests.schedules.firing_process", env=environment, log_path=log_path)
         return await self._stack.enter_async_context(running)
 
     async def close(self) -> None:
@@ -119,7 +122,8 @@ async def test_three_processes_that_die_at_random_fire_each_tick_once(
         assert [job["fire_at"] for job in await schedules.jobs_of(database, schedule.id)] == ticks
         stored = await schedules.read(database, schedule.id)
         assert (stored.status, stored.fired, stored.last_fire_at) == ("finished", TICKS, end)
-    assert fleet.deaths >= DEATHS
+    # The last that are to die may find nothing left to fire.
+    assert fleet.deaths > DEATHS - PROCESSES
     assert await rows.value(database, "SELECT count(*) FROM jobs") == SCHEDULES * TICKS
     unmatched = """SELECT count(*) FROM schedule_firings f FULL JOIN jobs j ON j.id = f.job_id
     WHERE j.id IS NULL OR f.job_id IS NULL OR (j.schedule_id, j.fire_at) <> (f.schedule_id, f.fire_at)"""

@@ -361,7 +361,6 @@ def test_no_tick_lies_before_the_anchor() -> None:
     st.timedeltas(timedelta(days=-3000), timedelta(days=3000)),
     st.integers(1, 20),
 )
-@settings(deadline=None)
 def test_intervals_are_counted_as_they_are_walked(
     seconds: int, includes_anchor: bool, since: timedelta, limit: int
 ) -> None:
@@ -510,7 +509,7 @@ INSTANTS: Final = st.integers(0, 14 * 366 * 86_400).map(lambda seconds: NOW + ti
 
 
 @given(EXPRESSIONS, ZONES, INSTANTS)
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_whatever_is_accepted_can_be_computed_and_described(expression: str, zone: str, t: datetime) -> None:
     try:
         rule = compiled({"cron": expression}, zone)
@@ -524,7 +523,7 @@ def test_whatever_is_accepted_can_be_computed_and_described(expression: str, zon
 
 
 @given(GOOD_EXPRESSIONS, ZONES, INSTANTS, st.lists(st.floats(0, 1, exclude_max=True), min_size=1, max_size=3))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_ticks_rise_and_do_not_depend_on_when_they_are_asked_for(
     expression: str, zone: str, t: datetime, fractions: list[float]
 ) -> None:
@@ -540,7 +539,7 @@ def test_ticks_rise_and_do_not_depend_on_when_they_are_asked_for(
 
 
 @given(GOOD_EXPRESSIONS, ZONES, INSTANTS, st.integers(1, 6))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_the_newest_ticks_are_the_last_of_all(expression: str, zone: str, t: datetime, limit: int) -> None:
     rule = Cron(expression, zone)
     ticks = list(islice(rules.ticks_after(rule, t - timedelta(microseconds=1)), 6))
@@ -554,7 +553,7 @@ def test_the_newest_ticks_are_the_last_of_all(expression: str, zone: str, t: dat
 
 
 @given(GOOD_EXPRESSIONS, ZONES, INSTANTS, st.integers(1, 40))
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_preview_is_what_fires_on_a_virtual_clock(
     expression: str, zone: str, now: datetime, minutes: int
 ) -> None:

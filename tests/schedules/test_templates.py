@@ -51,7 +51,7 @@ def test_an_email_to_several_recipients_is_not_one_job() -> None:
     kind = registry.BUILT_IN["send_email"]
     email = {"to": ["ada@example.com", "bob@example.com"], "subject": "Report", "body": "It is ready."}
 
-    with pytest.raises(NotOneJob, match="not an e-mail to several recipients"):
+    with pytest.raises(NotOneJob, match="no e-mail to several recipients"):
         templates.to_stored(kind, kind.request.model_validate(email))
 
 

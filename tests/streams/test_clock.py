@@ -1,7 +1,6 @@
 """The clock: the same second to everybody, once a second, whatever becomes of one of them."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
@@ -41,12 +40,10 @@ class RecordingBroadcaster:
         self.seconds: list[float] = []
         self.errors: list[Exception] = []
 
-    async def tick(self, frame: str) -> None:
+    async def tick(self, date: datetime) -> None:
         if self.errors:
             raise self.errors.pop()
-        told = json.loads(frame)
-        assert told["event"] == "time_update"
-        self.seconds.append(datetime.fromisoformat(told["data"]["date"]).timestamp())
+        self.seconds.append(date.timestamp())
 
 
 async def test_everybody_is_told_the_same_seconds_whatever_becomes_of_one_of_them(
@@ -84,7 +81,7 @@ async def test_who_has_not_said_who_it_is_is_not_told_the_time(url: str, app: Fa
             return not state_of(app).sockets.is_empty
 
         await until(is_there)
-        await state_of(app).sockets.tick("{}")
+        await state_of(app).sockets.tick(datetime.now(UTC))
         await talk.connection.send("nonsense")
         with pytest.raises(ConnectionClosed):
             await talk.receive_any()
@@ -155,14 +152,14 @@ async def test_the_clock_survives_an_error() -> None:
 async def test_the_clock_of_a_process_survives_an_error_of_one_client(
     monkeypatch: pytest.MonkeyPatch, url: str, app: FastAPI, alice: Account
 ) -> None:
-    raised: list[str] = []
+    raised: list[datetime] = []
     tick = state_of(app).sockets.tick
 
-    async def raise_once(frame: str) -> None:
+    async def raise_once(date: datetime) -> None:
         if not raised:
-            raised.append(frame)
+            raised.append(date)
             raise LookupError("boom")
-        await tick(frame)
+        await tick(date)
 
     monkeypatch.setattr(state_of(app).sockets, "tick", raise_once)
     async with websockets.opened(url, "/ws", alice.headers) as talk:

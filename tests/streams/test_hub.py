@@ -299,6 +299,22 @@ async def test_a_wait_ends_with_the_job(
     await asyncio.wait_for(waiting, 20)
 
 
+@pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=3600, round_seconds=3600)])
+async def test_a_wait_ends_with_the_job_also_if_it_begins_while_the_hub_gathers_hints(
+    resources: Resources, store: Database, hub: Hub, alice: Account
+) -> None:
+    other = await jobs.running(store, alice.id, rows=10)
+    job = await jobs.running(store, alice.id, rows=10)
+    await hub.wait_for_end(alice.id, other.id, after=0, timeout_seconds=0.1)  # which subscribes
+    publish(resources, await jobs.commit(store, other))
+    await asyncio.sleep(0.1)  # nobody follows a job, so the hub waits for more hints
+
+    async with following(hub, alice.id, job.id) as reader:
+        await reader.wait_for(2)
+        publish(resources, await jobs.commit(store, job))
+        publish(resources, await end(store, job, at=1))
+
+
 async def test_a_wait_ends_with_its_time(hub: Hub, store: Database, alice: Account) -> None:
     job = await jobs.running(store, alice.id)
 

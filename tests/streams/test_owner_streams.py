@@ -306,6 +306,30 @@ async def test_a_stream_of_all_users_reads_at_its_interval_also_while_events_are
     assert 1 <= reads <= 3  # the hub may wake it when it connects to Redis
 
 
+async def test_coalescing_keeps_every_end_of_a_job_and_its_newest_event(
+    alice: Account, mallory: Account, store: Database
+) -> None:
+    job = await jobs.running(store, alice.id)
+    await jobs.fail(store, job, is_retryable=False)
+    await jobs.retry(store, job.id)
+    again = await jobs.claim(store)
+    await jobs.advance(store, jobs.report(again))
+    other = await jobs.create(store, mallory.id)
+    await until_final(store)
+
+    async with store.connection() as connection:
+        page = await owner_log.read(connection, None, BEGINNING, EVERYTHING)
+    kept = owner_log.coalesce(page.events)
+
+    assert len(page.events) == 7
+    assert [(entry.event.job_id, entry.event.type) for entry in kept] == [
+        (job.id, "failed"),
+        (job.id, "progress"),
+        (other, "created"),
+    ]
+    assert kept[-1].position == page.events[-1].position
+
+
 @pytest.mark.parametrize("stream_times", [StreamTimes(compare_seconds=0.05)])
 async def test_hints_may_be_lost_without_a_trace(
     served: httpx.AsyncClient, alice: Account, store: Database

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -335,7 +336,7 @@ async def test_whose_job_it_is_is_settled_before_anything_is_said(
 
     async def tick_all_the_time() -> None:
         while True:
-            await state_of(app).sockets.tick('{"event":"time_update"}')
+            await state_of(app).sockets.tick(datetime.now(UTC))
             await asyncio.sleep(0)
 
     ticking = asyncio.create_task(tick_all_the_time())

@@ -38,8 +38,8 @@ DELETE FROM api_keys WHERE id = :key_id AND (:user_id::uuid IS NULL OR user_id =
 
 # Delete all keys of a user. Rows are locked in the order of their ids, as `usage` does.
 _REVOKE_ALL: Final = Statement("""
-DELETE FROM api_keys WHERE id IN (
-    SELECT id FROM api_keys WHERE user_id = :user_id ORDER BY id FOR UPDATE)""")
+DELETE FROM api_keys WHERE id = ANY (ARRAY(
+    SELECT id FROM api_keys WHERE user_id = :user_id ORDER BY id FOR UPDATE))""")
 
 # Delete the keys that expired long ago.
 _PRUNE: Final = Statement("DELETE FROM api_keys WHERE expires_at < now() - :kept::interval")

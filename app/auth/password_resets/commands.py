@@ -43,8 +43,8 @@ WHERE id = :user_id AND password_hash = :earlier_hash AND deleted_at IS NULL RET
 
 # Delete the tokens that have expired, without waiting for requests, which hold locks in another order.
 _PRUNE: Final = Statement("""
-DELETE FROM password_resets WHERE token_hash IN (
-    SELECT token_hash FROM password_resets WHERE expires_at < now() FOR UPDATE SKIP LOCKED)""")
+DELETE FROM password_resets WHERE token_hash = ANY (ARRAY(
+    SELECT token_hash FROM password_resets WHERE expires_at < now() FOR UPDATE SKIP LOCKED))""")
 
 
 async def issue(connection: asyncpg.Connection, user_id: UUID, lifetime: timedelta) -> tuple[str, datetime]:

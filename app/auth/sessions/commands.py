@@ -42,8 +42,8 @@ SELECT count(*) > 0 FROM ended""")
 # Delete the sessions whose tokens have all expired, without waiting for requests, which hold locks in another
 # order.
 _PRUNE: Final = Statement("""
-DELETE FROM sessions WHERE id IN (
-    SELECT id FROM sessions WHERE expires_at < now() FOR UPDATE SKIP LOCKED)""")
+DELETE FROM sessions WHERE id = ANY (ARRAY(
+    SELECT id FROM sessions WHERE expires_at < now() FOR UPDATE SKIP LOCKED))""")
 
 
 async def end_all(connection: asyncpg.Connection, user_id: UUID, *, kept_id: UUID | None = None) -> int:

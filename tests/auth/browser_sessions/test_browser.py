@@ -15,9 +15,9 @@ from playwright.async_api import Browser, BrowserContext, Page
 from app.core.config import Settings
 from tests.auth.support import PASSWORD
 from tests.conftest import Servers
+from tests.dashboard import browser
 from tests.support import apis
 from tests.support.module_settings import module_settings
-from tests.watch import browser
 
 browser.skip_without()
 
@@ -97,7 +97,7 @@ async def context(the_browser: Browser) -> AsyncIterator[BrowserContext]:
 async def tab(context: BrowserContext, url: str) -> Page:
     """A new tab with a page of the API."""
     page = await context.new_page()
-    await page.goto(f"{url}/watch")
+    await page.goto(f"{url}/docs")
     return page
 
 
@@ -213,9 +213,10 @@ async def test_a_browser_keeps_the_cookie_of_production_on_this_machine_without_
     context: BrowserContext, place_settings: Settings, tmp_path: Path, host: str
 ) -> None:
     secret = "a secret of more than thirty-two bytes"
-    async with serving(place_settings, tmp_path, ENVIRONMENT="production", SECRET_KEY=secret) as production:
-        page = await tab(context, production.url(host))
-        await sign_in(page, production, f"ada-at-{host}")
+    production = {"ENVIRONMENT": "production", "SECRET_KEY": secret, "DOCS": "open"}
+    async with serving(place_settings, tmp_path, **production) as place:
+        page = await tab(context, place.url(host))
+        await sign_in(page, place, f"ada-at-{host}")
 
         [cookie] = await cookies(context)
         assert (cookie["name"], cookie["secure"], cookie["path"]) == ("__Host-headrace", True, "/")

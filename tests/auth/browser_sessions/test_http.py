@@ -360,7 +360,14 @@ async def test_fifty_tabs_at_once_stay_in_one_session(
     await renew(client, ada.cookie)
     await rows.execute(store, FIRST_USE_IS_NOW)
 
-    answers = await asyncio.gather(*(renew(client, ada.cookie) for _ in range(50)))
+    async def renew_patiently() -> httpx.Response:
+        """As the page does: on a busy machine, fifty that wait for each other may be asked to come again."""
+        while (answer := await renew(client, ada.cookie)).status_code == 503:
+            assert answer.headers["retry-after"]
+            await asyncio.sleep(0.1)
+        return answer
+
+    answers = await asyncio.gather(*(renew_patiently() for _ in range(50)))
 
     assert [answer.status_code for answer in answers] == [200] * 50
     assert len({set_cookie(answer).value for answer in answers}) == 50

@@ -1,0 +1,1 @@
+"""Tickets for downloads with a browser, whose links cannot carry a token."""

@@ -1,0 +1,1 @@
+"""Search over jobs, models, datasets and schedules."""

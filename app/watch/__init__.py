@@ -1,1 +1,0 @@
-"""The web page at `/watch`: submit a job and follow it."""
