@@ -9,14 +9,17 @@ import sys
 # A worker that is stopped during its imports has nothing to finish and has not failed.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
-import uvloop
+from app.core import garbage
 
-from app.core import hardening, logging, metrics
-from app.core.component import Component
-from app.core.config import load_settings
-from app.core.errors import ConfigurationError
-from worker.children.errors import ChildStartFailed
-from worker.main import work
+with garbage.paused():
+    import uvloop
+
+    from app.core import hardening, logging, metrics
+    from app.core.component import Component
+    from app.core.config import load_settings
+    from app.core.errors import ConfigurationError
+    from worker.children.errors import ChildStartFailed
+    from worker.main import work
 
 
 def main() -> int:

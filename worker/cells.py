@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.datasets.canonical_text import NUMBER, to_canonical_text
+from app.datasets.canonical_text import NUMBER, not_a_number, to_canonical_text
 
 SECONDS_OF_A_DAY: Final = 86_400
 MAX_NUMBER: Final = 1e38
@@ -48,7 +48,7 @@ def parse_number(value: Any) -> float:
             return _finite_or_nan(value)
         case str() if value.strip().lower() in BOOLEANS:
             return BOOLEANS[value.strip().lower()]
-    raise BadCell(f"{preview(value)} is not a number")
+    raise BadCell(not_a_number(value, shown=preview(value)))
 
 
 def parse_bounded_number(value: Any) -> float:

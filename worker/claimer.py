@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
@@ -11,13 +12,14 @@ from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.core.hints import Hints
 from app.jobs import transitions
+from app.jobs.queues.queries import claimable
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.turns import MAX_AT_ONCE
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
 from app.quotas import queries as quotas
 
 LOOK_SECONDS: Final = 1.0
-"""Interval at which a worker looks whether a number of running jobs is set for any user."""
+"""Interval at which a worker looks whether a number of running jobs is still set for any user."""
 
 
 class Claimer:
@@ -32,12 +34,14 @@ class Claimer:
         *,
         max_running: int = 0,
         order: ClaimOrder = ClaimOrder.TURNS,
+        slot_gpus: int = 0,
     ) -> None:
         """Run at most `max_running` jobs of an owner at a time, unless another number is set for the owner.
 
-        0 means no limit.
+        0 means no limit. Only jobs are claimed that need at most `slot_gpus` GPUs.
         """
         self._order = order
+        self._slot_gpus = slot_gpus
         self._database = database
         self._max_running = max_running
         self._is_limited = bool(max_running)
@@ -49,6 +53,11 @@ class Claimer:
         self._empty_claims = metrics.CLAIMS.labels("empty")
         self._waiting: defaultdict[str, deque[asyncio.Future[ClaimedJob | None]]] = defaultdict(deque)
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._is_closed = False
+
+    def close(self) -> None:
+        """Claim nothing more, not even for slots that wait. A statement that runs may still claim."""
+        self._is_closed = True
 
     async def claim(self, queue: str) -> ClaimedJob | None:
         """Claim the next job of this queue for this worker. Return None if there is none.
@@ -70,32 +79,52 @@ class Claimer:
                 waiting.remove(answer)
         return answer.result()
 
+    async def count_due(self, queues: Sequence[str], limit: int) -> int:
+        """Return how many due jobs of these queues this worker could claim, counted up to `limit`.
+
+        Raises DatabaseUnavailable.
+        """
+        if self._is_closed:
+            return 0
+        async with self._database.connection() as connection:
+            return await claimable(connection, queues, self._kinds, slot_gpus=self._slot_gpus, limit=limit)
+
     async def _claim_jobs(self, unit: UnitOfWork, queue: str, limit: int) -> list[ClaimedJob]:
+        """Claim jobs, without limits as long as no number of running jobs is set for any user.
+
+        Without limits, one statement claims for several slots.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._is_limited and not self._max_running and now - self._looked_at >= LOOK_SECONDS:
+            self._is_limited = await quotas.limits_running_jobs(unit.connection)
+            self._looked_at = now
+        found = await self._claim_up_to(limit, unit, queue)
+        if not found and not self._is_limited and not self._is_closed:
+            # Either no job is due, or a number is set for a user now: then a claim without limits finds none.
+            self._is_limited = await quotas.limits_running_jobs(unit.connection)
+            self._looked_at = now
+            if self._is_limited:
+                found = await self._claim_up_to(limit, unit, queue)
+        return found
+
+    async def _claim_up_to(self, limit: int, unit: UnitOfWork, queue: str) -> list[ClaimedJob]:
         found: list[ClaimedJob] = []
-        is_limited = await self._is_any_owner_limited(unit)
-        while len(found) < limit:
-            wanted = 1 if is_limited else min(limit - len(found), MAX_AT_ONCE)
+        while len(found) < limit and not self._is_closed:
+            wanted = 1 if self._is_limited else min(limit - len(found), MAX_AT_ONCE)
             claimed = await transitions.claim(
                 unit,
                 queue=queue,
                 kinds=self._kinds,
                 worker_id=self._worker_id,
                 limit=wanted,
-                max_running=self._max_running if is_limited else None,
+                max_running=self._max_running if self._is_limited else None,
                 order=self._order,
+                slot_gpus=self._slot_gpus,
             )
             found += claimed
             if len(claimed) < wanted:
                 break
         return found
-
-    async def _is_any_owner_limited(self, unit: UnitOfWork) -> bool:
-        """Whether jobs are to be claimed one by one: without limits, a statement claims for several slots."""
-        now = asyncio.get_running_loop().time()
-        if not self._max_running and now - self._looked_at >= LOOK_SECONDS:
-            self._is_limited = await quotas.limits_running_jobs(unit.connection)
-            self._looked_at = now
-        return self._is_limited
 
     async def _claim_for(self, queue: str, group: list[asyncio.Future[ClaimedJob | None]]) -> None:
         try:

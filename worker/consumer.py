@@ -29,7 +29,8 @@ from arq.worker import Worker, func
 from redis.asyncio import ConnectionPool
 
 from app.core import keys, metrics, queue
-from app.core.redis import UNREACHABLE, Availability, Operation
+from app.core.hints import Hints
+from app.core.redis import UNREACHABLE, Availability, Command, DedicatedConnection, Operation, first_error
 
 BLOCK_SECONDS: Final = 1.0
 POLL_SECONDS: Final = 1.0
@@ -56,6 +57,7 @@ class Consumer(Worker):
         *,
         pool: ConnectionPool,
         availability: Availability,
+        hints: Hints,
         queues: Sequence[str],
         slots: int,
         run_next: Callable[[str], Awaitable[bool]],
@@ -63,6 +65,8 @@ class Consumer(Worker):
     ) -> None:
         """`max_empty_seconds` limits the backoff of a slot after tokens without a job."""
         self._availability = availability
+        self._hints = hints
+        self._waiting = DedicatedConnection(pool)
         self._queues = list(queues)
         self._slots = slots
         self._run_next = run_next
@@ -103,6 +107,9 @@ class Consumer(Worker):
                 self._availability.succeeded(Operation.CONSUME)
                 for name, token in tokens:
                     self._start(self._run_slot(name, token))
+                # The slots send their claims in the loop's next iteration, and before this asks for more.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
         finally:
             self._is_consuming = False
             claiming.cancel()
@@ -125,11 +132,8 @@ class Consumer(Worker):
     async def _take_tokens(self, limit: int) -> list[tuple[str, bytes]]:
         """Wait up to BLOCK_SECONDS for tokens, and take at most `limit`. Returns (queue, token) pairs."""
         names = self._rotate_queues()
-        # The cast is needed because redis-py shares the annotation with its blocking client.
-        reply = cast(
-            "Awaitable[Any]", self.pool.bzmpop(BLOCK_SECONDS, len(names), names, min=True, count=limit)
-        )
-        popped = await reply
+        command: Command = ("BZMPOP", BLOCK_SECONDS, len(names), *names, "MIN", "COUNT", limit)
+        popped, *_ = _without_error(await self._waiting.execute([command]))
         if popped is None:
             return []
         name = keys.queue_name(popped[0])
@@ -146,17 +150,16 @@ class Consumer(Worker):
         Takes one token, or many if there was no job for many in a row. Returns the queue and the tokens, or
         None.
         """
+        unlink: Command = ("UNLINK", *_token_keys(done))
         if not self._is_consuming:
             with suppress(*UNREACHABLE):
-                await self.pool.unlink(*_token_keys(done))
+                await self._hints.request(unlink)
             return None
         names = self._rotate_queues()
+        limit = 1 if self._empty_claims < MANY_EMPTY else TOKENS_AT_ONCE
+        pop: Command = ("ZMPOP", len(names), *names, "MIN", "COUNT", limit)
         try:
-            async with self.pool.pipeline(transaction=False) as pipe:
-                limit = 1 if self._empty_claims < MANY_EMPTY else TOKENS_AT_ONCE
-                pipe.zmpop(len(names), names, min=True, count=limit)
-                pipe.unlink(*_token_keys(done))
-                popped, *_ = await pipe.execute()
+            popped, *_ = _without_error(await self._hints.request(pop, unlink))
         except UNREACHABLE as error:
             if not await self._repair_queue_keys(error):
                 self._availability.failed(error, Operation.CONSUME)
@@ -227,6 +230,13 @@ class Consumer(Worker):
             # them.
             self._empty_claims += 1
             await asyncio.sleep(min(self._max_empty_seconds, EMPTY_SECONDS * self._empty_claims))
+
+
+def _without_error(replies: list[Any]) -> list[Any]:
+    """Return the replies. Raises the first of them that is an error."""
+    if (error := first_error(replies)) is not None:
+        raise error
+    return replies
 
 
 def _token_keys(tokens: Sequence[bytes]) -> list[bytes]:

@@ -23,7 +23,6 @@ from worker.children.messages import (
     Confine,
     Done,
     Log,
-    MessageTooLarge,
     Phase,
     PhaseEnded,
     PhaseStarted,
@@ -31,6 +30,7 @@ from worker.children.messages import (
     Stop,
     Yielded,
 )
+from worker.framing import MessageTooLarge
 
 __all__ = [
     "BadInput",
@@ -51,6 +51,9 @@ MAX_UNACKNOWLEDGED: Final = 32
 
 CHECKPOINT_FILE: Final = "checkpoint"
 """The name of the job file that holds a checkpoint too large for a message."""
+
+ONNX_CUDA: Final = "HEADRACE_ONNX_CUDA"
+"""The environment variable by which a child knows that ONNX models run on the GPUs of its slot."""
 
 MAX_INLINE_CHECKPOINT_BYTES: Final = 1024 * 1024
 """A larger checkpoint is written to a file in the scratch folder."""
@@ -80,8 +83,7 @@ class ArtifactIntegrity(JobError):
     """A file does not have the SHA-256 with which it was stored; never retried."""
 
     def __init__(self, name: str) -> None:
-        message = f"The file {name!r} is damaged: its SHA-256 is not the one recorded when it was stored."
-        super().__init__("artifact_integrity", message, is_retryable=False)
+        super().__init__("artifact_integrity", damaged(name), is_retryable=False)
 
 
 class UnserialisableOutput(JobError):
@@ -123,12 +125,16 @@ class JobContext:
     batch is sent, so that the handler computes the next one while the worker writes. At most one batch is
     unacknowledged, which bounds what a crash can lose. Batches that together took less than
     `RUN_AHEAD_SECONDS` may run further ahead, up to `MAX_UNACKNOWLEDGED`.
+
+    A shard computes the `total` rows of its dataset from `first_row` on, numbered from 0; that is None for
+    any other job.
     """
 
     def __init__(self, start: Start, channel: Channel) -> None:
         self.job_id: Final[UUID] = start.job_id
         self.attempt: Final = start.attempt
         self.total: Final = start.total
+        self.first_row: Final = start.first_row
         self.resume: Final = Resume(start.resume_batch, start.done, _checkpoint(start), start.errors)
         self._start = start
         self._channel = channel
@@ -233,14 +239,14 @@ class JobContext:
         if self._is_closed or self._last_batch is not None:
             raise RuntimeError("commit was called after the last batch or after the handler returned")
         seconds = perf_counter() - self._computing_since
-        errors = sum(isinstance(output, RowError) for output in outputs)
+        errors = list(map(type, outputs)).count(RowError)
         inline, name = (None, None) if checkpoint is None else self._store(checkpoint)
         try:
             batch = Batch(
                 index=self._next_batch,
                 first_row=self._done,
                 row_count=len(outputs),
-                output=encoding.json_lines(outputs, self._done, ids),
+                output=encoding.json_lines(outputs, (self.first_row or 0) + self._done, ids),
                 step=encoding.plain_text(step),
                 seconds=seconds,
                 checkpoint=inline,
@@ -281,7 +287,11 @@ class JobContext:
             self._channel.send(messages.frame(PhaseEnded(time_ns(), counted)))
 
     def log(self, text: str, level: str = "info") -> None:
-        """Write a line to the worker's log."""
+        """Write a line to the log of the job, which its owner reads: at most 8000 characters.
+
+        Levels are `debug`, `info`, `warning` and `error`. The log keeps the last 10 000 lines. A line is sent
+        at once, and stored within about a second.
+        """
         if not self._is_closed:
             line = Log(level=encoding.plain_text(level), text=encoding.plain_text(text))
             self._channel.send(messages.frame(line))
@@ -339,6 +349,11 @@ Handler: TypeAlias = Callable[[JobContext], Outcome | Coroutine[Any, Any, Outcom
 def _checkpoint(start: Start) -> bytes | Path | None:
     file = start.files.get(CHECKPOINT_FILE)
     return start.checkpoint if file is None else Path(file.path)
+
+
+def damaged(name: str) -> str:
+    """Return what the owner of a job is told about a damaged file."""
+    return f"The file {name!r} is damaged: its SHA-256 is not the one recorded when it was stored."
 
 
 # Cached, because stored files never change and a child opens the same ones for many jobs.

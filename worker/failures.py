@@ -9,6 +9,7 @@ from app.jobs.transition_types import ClaimedJob
 from worker.children import messages
 from worker.children.disk_usage import MAX_FILES
 from worker.children.pool import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
+from worker.engines.engine import PlaceFault
 from worker.files import FileFault
 from worker.report_writer import Unstorable
 
@@ -29,12 +30,14 @@ class Failure:
 
     @classmethod
     def from_error(
-        cls, error: FileFault | ChildStartFailed | ChildProtocolError | Unstorable | AppError
+        cls, error: FileFault | PlaceFault | ChildStartFailed | ChildProtocolError | Unstorable | AppError
     ) -> "Failure":
         """Convert an error of the worker to a failure."""
         match error:
             case FileFault():
                 return cls(error.code, str(error), error.is_retryable)
+            case PlaceFault():  # with its host, the child is lost
+                return cls("child_died", f"The process that ran the job died: {error}", True)
             case ChildStartFailed():
                 return cls("child_start_failed", str(error), True)
             case ChildProtocolError():

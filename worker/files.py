@@ -9,10 +9,9 @@ import contextlib
 import itertools
 import os
 import shutil
-import stat
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 from uuid import UUID
@@ -20,17 +19,25 @@ from uuid import UUID
 import psutil
 import structlog
 
-from app.core.errors import ConfigurationError, FileMissing, StorageUnavailable
+from app.core.errors import FileMissing, StorageUnavailable
 from app.core.files import StoredFile
 from app.core.storage import BLOCK_BYTES, Storage
 from app.jobs.profiles.profile import MAX_BYTES as MAX_PROFILE_BYTES
 from app.jobs.results import files_prefix
 from app.jobs.transition_types import Batch, ClaimedJob
+from worker.children.child_handle import Child
+from worker.context import damaged
+from worker.engines.engine import FileDamaged, Place, PlaceFault
+from worker.folders import open_beneath, own_folder, remove_contents
 
 MAX_INLINE_OUTPUT_BYTES: Final = 16 * 1024
 """For a job over a dataset, a larger output of a batch is stored as a part file."""
 
 log = structlog.get_logger(__name__)
+
+
+class _NotWritten(Exception):
+    """A child names a file that is not a regular file in its scratch folder, or is too large."""
 
 
 class FileFault(Exception):
@@ -42,8 +49,20 @@ class FileFault(Exception):
         self.is_retryable = is_retryable
 
 
+@dataclass(frozen=True)
+class _Room:
+    """The folder in which the child of an attempt writes; `place` if that is not on this machine."""
+
+    folder: Path
+    place: Place | None = None
+    child: int = 0
+
+
 class Files:
-    """Transfers files between storage and the local folder of the workers.
+    """Transfers files between storage and the places where children run.
+
+    Those of most children are in the local folder of the workers. What a child on another machine reads is
+    downloaded there first, and then sent on.
 
     All workers of a machine share `folder`. It holds a download cache of at most `cache_bytes`, by SHA-256,
     and a scratch folder for each worker, which holds one folder for each of its children. An async context
@@ -56,8 +75,7 @@ class Files:
         self._cache_bytes = cache_bytes
         self._downloads = folder / "downloads"
         self._scratch = folder / "scratch" / str(os.getpid())
-        self._child_folders: dict[int, Path] = {}
-        self._attempt_folders: dict[tuple[UUID, int], Path] = {}
+        self._rooms: dict[tuple[UUID, int], _Room] = {}
         self._folder_numbers = itertools.count()
         self._download_locks: dict[Path, asyncio.Lock] = {}
         self._pinned: list[Path] = []  # a path occurs once for each pin
@@ -75,21 +93,59 @@ class Files:
         """Create the folder in which a child writes: scratch folders of its attempts, and temporary files."""
         folder = self._scratch / f"{next(self._folder_numbers)}-{pid}"
         folder.mkdir(mode=0o700)
-        self._child_folders[pid] = folder
         return folder
 
-    def remove_child_folder(self, pid: int) -> None:
-        """Remove the folder of a child that has exited."""
-        shutil.rmtree(self._child_folders.pop(pid), ignore_errors=True)
-
-    def assign_folder(self, job: ClaimedJob, pid: int) -> None:
-        """Record that an attempt runs in this child, and so writes into its folder."""
-        self._attempt_folders[job.id, job.attempt] = self._child_folders[pid]
+    def assign_folder(
+        self, job: ClaimedJob, folder: Path, *, place: Place | None = None, child: int = 0
+    ) -> None:
+        """Record that an attempt writes into this folder, which is that of its child."""
+        self._rooms[job.id, job.attempt] = _Room(folder, place, child)
 
     def scratch(self, job: ClaimedJob) -> Path:
-        """Return the path of an attempt's scratch folder, which may not exist yet."""
-        parent = self._attempt_folders.get((job.id, job.attempt), self._scratch)
-        return parent / f"{job.id.hex}-{job.attempt}"
+        """Return the path of an attempt's scratch folder, as its child sees it. It may not exist yet."""
+        return self._room(job).folder / f"{job.id.hex}-{job.attempt}"
+
+    def _room(self, job: ClaimedJob) -> _Room:
+        return self._rooms.get((job.id, job.attempt), _Room(self._scratch))
+
+    async def admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
+        """Give a job its child's folder. A new child is first confined to it and to the job's files.
+
+        `paths` are the files by storage key, as the child sees them. Raises PlaceFault.
+        """
+        if child.home is None:
+            await child.keep_inherited_files()
+            child.confine(paths, await self._create_folder(child))
+            if child.place is None:
+                # Pinned while the child lives: it may open these files, not others downloaded to their paths.
+                child.add_exit_callback(partial(self.unpin, self.pin(child.files.values())))
+        if child.home is None:
+            raise RuntimeError("a confined child has a folder")
+        self.assign_folder(job, child.home, place=child.place, child=child.pid)
+
+    async def _create_folder(self, child: Child) -> Path:
+        if child.place is not None:
+            return await child.place.create_folder(child.pid)
+        folder = self.create_child_folder(child.pid)
+        child.add_exit_callback(partial(shutil.rmtree, folder, ignore_errors=True))
+        return folder
+
+    async def bring(
+        self, child: Child, files: Mapping[str, StoredFile], paths: Mapping[str, Path]
+    ) -> dict[str, Path]:
+        """Return the paths, by name, at which a child reads files of this machine.
+
+        Raises FileFault, PlaceFault.
+        """
+        if child.place is None:
+            return dict(paths)
+        there = {}
+        for name, file in files.items():
+            try:
+                there[name] = await child.place.bring(child.pid, file, paths[name])
+            except FileDamaged as error:
+                raise FileFault("artifact_integrity", damaged(name), is_retryable=False) from error
+        return there
 
     async def fetch(self, files: Mapping[str, StoredFile]) -> dict[str, Path]:
         """Return local paths of the files by name, downloaded if needed and pinned. Raises FileFault."""
@@ -116,10 +172,15 @@ class Files:
 
     async def clear_scratch(self, job: ClaimedJob) -> None:
         """Remove everything that a finished attempt has written, including temporary files."""
-        folder = self._attempt_folders.pop((job.id, job.attempt), None)
-        with contextlib.suppress(FileNotFoundError):  # the child has exited, which removed its folder
-            if folder is not None and any(folder.iterdir()):
-                await asyncio.to_thread(_remove_contents, folder)
+        room = self._rooms.pop((job.id, job.attempt), None)
+        if room is None:
+            return
+        # The folder is removed when the child ends, and with its place.
+        with contextlib.suppress(FileNotFoundError, PlaceFault):
+            if room.place is not None:
+                await room.place.clear(room.child)
+            elif any(room.folder.iterdir()):
+                await asyncio.to_thread(remove_contents, room.folder)
 
     async def offload(self, job: ClaimedJob, first_batch: int, batches: Iterable[Batch]) -> tuple[Batch, ...]:
         """Store large outputs as part files, and return the batches with their keys. Raises FileFault."""
@@ -146,14 +207,13 @@ class Files:
     async def store_as(self, job: ClaimedJob, key: str, name: str, local_name: str) -> StoredFile:
         """Upload a file from an attempt's scratch folder, under a new key. Raises FileFault."""
         try:
-            descriptor = _open_beneath(self.scratch(job), local_name)
-        except (OSError, ValueError):
+            async with contextlib.aclosing(self._read(job, local_name)) as blocks:
+                return await self._storage.put(key, blocks)
+        except _NotWritten:
             message = f"The handler did not write the file {name!r} into its scratch folder."
             raise FileFault("missing_file", message, is_retryable=False) from None
-        try:
-            return await self._put(key, descriptor)
-        finally:
-            os.close(descriptor)
+        except StorageUnavailable as error:
+            raise _unavailable(error) from error
 
     async def store_profile(self, job: ClaimedJob, local_name: str) -> str | None:
         """Upload the profile of an attempt, and return its key.
@@ -163,9 +223,14 @@ class Files:
         """
         key = profile_key(job.id, job.attempt)
         try:
-            content = await asyncio.to_thread(_read_beneath, self.scratch(job), local_name, MAX_PROFILE_BYTES)
-            await self._storage.put(key, content)
-        except (OSError, ValueError, StorageUnavailable) as error:
+            content = bytearray()
+            async with contextlib.aclosing(self._read(job, local_name)) as blocks:
+                async for block in blocks:
+                    content += block
+                    if len(content) > MAX_PROFILE_BYTES:
+                        raise _NotWritten(f"{local_name} has more than {MAX_PROFILE_BYTES} bytes")
+            await self._storage.put(key, bytes(content))
+        except (_NotWritten, PlaceFault, StorageUnavailable) as error:
             log.warning("profile_not_stored", error=repr(error))
             return None
         return key
@@ -175,11 +240,22 @@ class Files:
         with contextlib.suppress(StorageUnavailable):
             await self._storage.delete(list(keys))
 
-    async def _put(self, key: str, descriptor: int) -> StoredFile:
+    async def _read(self, job: ClaimedJob, local_name: str) -> AsyncGenerator[bytes]:
+        """Read a file of an attempt's scratch folder. Raises _NotWritten, PlaceFault."""
+        room, scratch = self._room(job), self.scratch(job)
         try:
-            return await self._storage.put(key, _blocks(descriptor))
-        except StorageUnavailable as error:
-            raise _unavailable(error) from error
+            if room.place is not None:
+                async for block in room.place.read(room.child, f"{scratch.name}/{local_name}"):
+                    yield block
+                return
+            descriptor = open_beneath(scratch, local_name)
+        except (OSError, ValueError) as error:
+            raise _NotWritten(repr(error)) from error
+        try:
+            while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
+                yield block
+        finally:
+            os.close(descriptor)
 
     async def _fetch_one(self, name: str, file: StoredFile) -> Path:
         path = self._storage.local_path(file.key)
@@ -235,81 +311,6 @@ class Files:
                 used -= path.stat().st_size
                 path.unlink(missing_ok=True)
         return False
-
-
-def _open_beneath(folder: Path, name: str) -> int:
-    """Open a regular file below a folder without following links, since a child may change the folder.
-
-    Raises OSError, ValueError.
-    """
-    *folders, last = Path(name).parts
-    if Path(name).is_absolute() or ".." in folders or last == "..":
-        raise ValueError(name)
-    with contextlib.ExitStack() as opened:
-        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        opened.callback(os.close, here)
-        for part in folders:
-            here = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
-            opened.callback(os.close, here)
-        # Without O_NONBLOCK, opening a pipe would wait for its writer.
-        descriptor = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)
-    status = os.fstat(descriptor)
-    # A hard link could make the worker upload a file that the child itself cannot read.
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        os.close(descriptor)
-        raise ValueError(name)
-    return descriptor
-
-
-def _read_beneath(folder: Path, name: str, max_bytes: int) -> bytes:
-    """Return the content of a file below a folder. Raises OSError, ValueError."""
-    with os.fdopen(_open_beneath(folder, name), "rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise ValueError(f"{name} has more than {max_bytes} bytes")
-    return content
-
-
-async def _blocks(descriptor: int) -> AsyncIterator[bytes]:
-    while block := await asyncio.to_thread(os.read, descriptor, BLOCK_BYTES):
-        yield block
-
-
-def _remove_contents(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def default_folder() -> Path:
-    """Return the folder that this user's workers share; a new one if another user owns that path."""
-    folder = Path(tempfile.gettempdir(), f"headrace-worker-{os.getuid()}")
-    try:
-        own_folder(folder)
-    except ConfigurationError as error:
-        log.warning("worker_folder_of_another_user", reason=str(error))
-        return Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
-    return folder
-
-
-def own_folder(folder: Path) -> None:
-    """Create a private folder, or check that an existing one is private. Raises ConfigurationError."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        status = folder.lstat()
-    except OSError as error:
-        reason = os.strerror(error.errno or 0)
-        raise ConfigurationError(f"WORKER_DIR: cannot create {folder}: {reason}") from None
-    if not stat.S_ISDIR(status.st_mode):
-        raise ConfigurationError(f"WORKER_DIR: {folder} is not a folder; name a folder")
-    if status.st_uid != os.getuid():
-        raise ConfigurationError(f"WORKER_DIR: {folder} belongs to another user, with uid {status.st_uid}")
-    if status.st_mode & 0o077:
-        raise ConfigurationError(f"WORKER_DIR: other users can access {folder}; run chmod 700 on it")
 
 
 def part_key(job_id: UUID, attempt: int, index: int) -> str:

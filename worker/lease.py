@@ -25,6 +25,7 @@ from app.core.redis import UNREACHABLE, Availability
 from app.core.signing import HintSigner
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import UNKNOWN_LOAD, HeldJob, WorkerIdentity, WorkerLoad
+from app.jobs.workers.states import EngineState
 
 LOAD_SECONDS: Final = 5.0
 """How often the load is measured: that takes longer than a renewal."""
@@ -60,6 +61,7 @@ class Lease:
     lease_seconds: float = field(kw_only=True)
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     measure_load: Callable[[], WorkerLoad] = field(default=lambda: UNKNOWN_LOAD, kw_only=True)
+    engine_state: Callable[[], EngineState] = field(default=lambda: EngineState.READY, kw_only=True)
     load_seconds: float = field(default=LOAD_SECONDS, kw_only=True)
     _held: dict[tuple[UUID, int], Revocable] = field(default_factory=dict)
     _ending: set[tuple[UUID, int]] = field(default_factory=set)
@@ -186,7 +188,9 @@ class Lease:
         asked = dict(self._held)
         asked_at = self.clock()
         with database.unavailability():
-            running = await workers.renew(await self._connect(), self.worker, self._current_load())
+            running = await workers.renew(
+                await self._connect(), self.worker, self._current_load(), self.engine_state()
+            )
         self._renewed_at = asked_at
         listed = {(job.id, job.attempt): job for job in running}
         for key, revocable in asked.items():

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -26,13 +26,15 @@ from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance.maintenance import Maintenance
 from app.quotas.service import StorageQuota
-from worker import handlers, plugins
+from worker import engines, gpus, inside_handlers
 from worker.children.inside import InsideHandler
-from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.consumer import Consumer
-from worker.files import Files, default_folder
-from worker.handlers import INSIDE
+from worker.engines.engine import Engine
+from worker.files import Files
+from worker.folders import default_folder
+from worker.handler_log import HandlerLogs
+from worker.inside_handlers import INSIDE
 from worker.lease import Lease
 from worker.load import LoadMeter
 from worker.readiness import Readiness
@@ -57,30 +59,22 @@ async def work(settings: Settings) -> None:
     metrics.CHILD_MEMORY_LIMIT_BYTES.set(settings.child_memory_limit_bytes)
     kinds = registry.load(settings.plugins)
     _ensure_all_permitted(kinds, settings)
+    await gpus.ensure_usable(settings)
     async with (
         tracing.running(tracing.prepare(settings, Component.WORKER)),
         health_server.serving(settings.worker_port, lambda: readiness.status, setting="WORKER_PORT"),
         background.running(event_loop.measure_lag_forever()),
-        ChildPool(
-            slots=settings.worker_slots + predict_slots,
-            memory_limit_bytes=settings.child_memory_limit_bytes,
-            max_jobs_per_child=settings.child_max_jobs,
-            max_file_bytes=settings.child_max_file_bytes,
-            max_scratch_bytes=settings.child_max_scratch_bytes,
-            handlers=plugins.BUILT_IN_HANDLERS,
-            plugins=settings.plugins,
-            preload=plugins.HEAVY if settings.child_preload else (),
-        ) as children,
+        engines.create(settings, settings.worker_slots + predict_slots) as engine,
         open_resources(settings) as resources,
         Files(
             resources.storage, settings.worker_dir or default_folder(), settings.worker_cache_bytes
         ) as files,
     ):
-        _ensure_all_handled(kinds, children)
+        _ensure_all_handled(kinds, engine.kinds)
         async with _mailer(settings) as mailer:
-            inside = handlers.inside(mailer)
+            inside = inside_handlers.inside(mailer)
             identity = _identity(settings, [kind for kind in kinds if kind in inside or kind not in INSIDE])
-            await _serve(resources, identity, kinds, children, files, inside, stopping, readiness)
+            await _serve(resources, identity, kinds, engine, files, inside, stopping, readiness)
     log.info("worker_stopped")
 
 
@@ -104,15 +98,17 @@ def _ensure_all_permitted(kinds: Mapping[str, Kind], settings: Settings) -> None
             )
 
 
-def _ensure_all_handled(kinds: Mapping[str, Kind], children: ChildPool) -> None:
-    """Check that each kind has a handler. Raises ConfigurationError."""
+def _ensure_all_handled(kinds: Mapping[str, Kind], handled: Collection[str] | None) -> None:
+    """Check that each kind has a handler, unless no child has started yet. Raises ConfigurationError."""
+    if handled is None:
+        return
     in_children = kinds.keys() - INSIDE.keys()
-    if missing := sorted(in_children - set(children.kinds)):
+    if missing := sorted(in_children - set(handled)):
         names = ", ".join(missing)
         raise ConfigurationError(
             f"PLUGINS: no handler for jobs of kind {names}; add it to the plugin's HANDLERS"
         )
-    if missing := sorted(set(children.kinds) - in_children):
+    if missing := sorted(set(handled) - in_children):
         names = ", ".join(missing)
         raise ConfigurationError(f"PLUGINS: no kind for the handler of {names}; add it to the plugin's KINDS")
 
@@ -121,7 +117,7 @@ async def _serve(
     resources: Resources,
     identity: WorkerIdentity,
     kinds: Mapping[str, Kind],
-    children: ChildPool,
+    engine: Engine,
     files: Files,
     inside: Mapping[str, InsideHandler],
     stopping: asyncio.Event,
@@ -135,13 +131,15 @@ async def _serve(
         identity.id,
         StorageQuota.from_settings(settings),
     )
+    handler_logs = HandlerLogs(resources.database)
     lease = Lease(
         identity,
         settings.database_url,
         settings.heartbeat_seconds,
         report_writer,
         lease_seconds=settings.lease_seconds,
-        measure_load=LoadMeter(lambda: children.pids).measure,
+        measure_load=LoadMeter(lambda: engine.pids).measure,
+        engine_state=lambda: engine.state,
     )
     readiness.holds_lease = lambda: lease.is_current
     claimer = Claimer(
@@ -151,6 +149,7 @@ async def _serve(
         identity.kinds,
         max_running=settings.max_running_jobs_per_user,
         order=settings.claim_order,
+        slot_gpus=identity.gpus,
     )
     runner = Runner(
         settings,
@@ -158,8 +157,9 @@ async def _serve(
         claimer,
         report_writer,
         lease,
-        children,
+        engine,
         files,
+        handler_logs,
         completions.load(settings.plugins, kinds),
         inside,
     )
@@ -167,6 +167,7 @@ async def _serve(
         Consumer(
             pool=resources.redis_pool,
             availability=resources.redis,
+            hints=resources.hints,
             queues=queues,
             slots=slots,
             run_next=runner.run_next,
@@ -175,7 +176,12 @@ async def _serve(
         if slots
     ]
     maintenance = Maintenance(resources, kinds, JobSeries(kinds, identity.queues))
-    async with background.running(report_writer.write_forever(), maintenance.run_forever()):
+    async with background.running(
+        resources.database.warm(),
+        report_writer.write_forever(),
+        handler_logs.flush_forever(),
+        maintenance.run_forever(),
+    ):
         if not await _register(lease, stopping):
             return
         log.info("children_confined", **confinement.mechanisms())
@@ -185,6 +191,7 @@ async def _serve(
             kinds=identity.kinds,
             slots=identity.slots,
             predict_slots=identity.predict_slots,
+            gpus=identity.gpus,
         )
         async with background.running(
             lease.keep_forever(),
@@ -269,6 +276,7 @@ def _identity(settings: Settings, kinds: Iterable[str]) -> WorkerIdentity:
         kinds=tuple(kinds),
         slots=settings.worker_slots,
         predict_slots=_predict_slots(settings),
+        gpus=settings.slot_gpus,
     )
 
 

@@ -12,7 +12,7 @@ from worker.children.encoding import NotJson, RowError
 from worker.children.messages import Phase
 from worker.context import BadInput, JobContext, JobError, UnserialisableOutput
 from worker.runtimes import cache
-from worker.runtimes.runtime import Model, QuickModel
+from worker.runtimes.runtime import Model
 
 TOO_MANY_ROW_ERRORS: Final = "too_many_row_errors"
 
@@ -91,11 +91,15 @@ def check_error_limit(job: JobContext, limit: int | None) -> None:
         )
 
 
+def log_errors(job: JobContext, rows: int) -> None:
+    """Write down how many of all rows have an error, if any has."""
+    if job.errors:
+        job.log(f"{job.errors} of {rows} rows have an error instead of a prediction.", level="warning")
+
+
 def _predict_batch(model: Model, rows: Sequence[Any], *, may_be_structs: bool = False) -> list[Any]:
-    if may_be_structs and isinstance(model, QuickModel):
-        outputs = model.predict_to_write(rows)
-    else:
-        outputs = model.predict(rows)
+    predict_rows = getattr(model, "predict_to_write", model.predict) if may_be_structs else model.predict
+    outputs: list[Any] = predict_rows(rows)
     if len(outputs) != len(rows):
         raise WrongPredictionCount(len(outputs), len(rows))
     return outputs

@@ -25,6 +25,7 @@ from app.core.hints import Hints
 from app.jobs import queries, transitions
 from app.jobs.completions import Completion
 from app.jobs.queries import AttemptState
+from app.jobs.shards.rollup import roll_up_finished
 from app.jobs.states import FINAL, Status
 from app.jobs.transition_types import NOT_MEASURED, Measurements, Report, TransitionResult
 from app.jobs.unit_of_work import UnitOfWork, unit_of_work
@@ -174,11 +175,13 @@ class ReportWriter:
     ) -> None:
         # Sent again after a lost reply, without a check: the fence makes the second one return nothing, and
         # it makes no difference here whether the first one or another process ended the attempt.
-        async def end() -> None:
+        async def end() -> TransitionResult | None:
             async with unit_of_work(self._hints, self._database.connection(), failpoint=name) as unit:
-                await change(unit)
+                return await change(unit)
 
-        await self._persist(end)
+        ended = await self._persist(end)
+        if ended is not None:
+            await roll_up_finished(self._database, self._hints, [ended])
 
     async def _write(self, group: list[_Waiting]) -> None:
         try:
@@ -205,9 +208,12 @@ class ReportWriter:
             else:
                 applied = await transitions.advance(unit, worker_id=self._worker_id, reports=reports)
             metrics.COMMIT_SECONDS.observe(perf_counter() - started)
+            # Before the hints are queued at the end of this block: a slot that is free now takes its next
+            # token in the same round trip.
+            for waiting in group:
+                self._answer(waiting, is_applied=waiting.report.job_id in applied)
         metrics.COMMIT_BATCHES.observe(sum(len(report.batches) for report in reports))
-        for waiting in group:
-            self._answer(waiting, is_applied=waiting.report.job_id in applied)
+        await roll_up_finished(self._database, self._hints, applied.values())
 
     @asynccontextmanager
     async def _check_quota(self, unit: UnitOfWork, waiting: _Waiting) -> AsyncIterator[None]:

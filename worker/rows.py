@@ -7,7 +7,7 @@ from app.datasets.canonical_text import to_canonical_text as as_text
 from app.datasets.reading import RowReader
 from app.jobs.params import RowShape
 from worker.columnar import TableRows
-from worker.context import JobContext
+from worker.context import BadInput, JobContext
 
 DATASET = "dataset"
 
@@ -39,23 +39,40 @@ class InlineRows:
 class DatasetRows:
     """Rows of a dataset. Reads only the requested range and columns from disk; None means all columns."""
 
-    def __init__(self, reader: RowReader, columns: Sequence[str] | None) -> None:
+    def __init__(self, reader: RowReader, columns: Sequence[str] | None, within: range | None = None) -> None:
+        """With `within`, the rows are those of this range only, numbered from 0."""
         self._reader = reader
         self._columns = columns
+        self._within = range(len(reader)) if within is None else within
 
     def __len__(self) -> int:
-        return len(self._reader)
+        return len(self._within)
 
     def read(self, first: int, count: int) -> Sequence[Any]:
         """Return at most `count` rows, starting at row `first`, each a dict by column name."""
-        return TableRows(self._reader.table(first, count, self._columns))
+        wanted = self._within[first : first + count]
+        return TableRows(self._reader.table(wanted.start, len(wanted), self._columns))
 
 
 def open_rows(job: JobContext, shape: RowShape, *extra_columns: str) -> Rows:
-    """Return the rows of a job, with the columns of the shape and the extra ones. Raises BadInput."""
+    """Return the rows of a job, with the columns of the shape and the extra ones. Raises BadInput.
+
+    Those of a shard are its range of the dataset.
+    """
     if not job.has_file(DATASET):
         return InlineRows(job.rows())
-    return DatasetRows(RowReader(job.file(DATASET)), needed_columns(shape, extra_columns))
+    reader = RowReader(job.file(DATASET))
+    return DatasetRows(reader, needed_columns(shape, extra_columns), _rows_of_shard(job, len(reader)))
+
+
+def _rows_of_shard(job: JobContext, rows: int) -> range | None:
+    """Return the range of a shard's rows; None if the job is no shard. Raises BadInput."""
+    if job.first_row is None:
+        return None
+    end = job.first_row + (job.total or 0)
+    if job.first_row >= end or end > rows:
+        raise BadInput(f"rows {job.first_row} to {end - 1} of a dataset with {rows} rows")
+    return range(job.first_row, end)
 
 
 def needed_columns(shape: RowShape, extra_columns: Sequence[str]) -> Sequence[str] | None:

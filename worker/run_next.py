@@ -10,7 +10,6 @@ what to write. So there is one path out, however many ways lead to it.
 import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, contextmanager
-from functools import partial
 from pathlib import Path
 from time import perf_counter
 from types import MappingProxyType
@@ -35,13 +34,15 @@ from worker import spans
 from worker.children import messages
 from worker.children.inside import InsideChild, InsideHandler
 from worker.children.messages import LocalFile, StopReason
-from worker.children.pool import Child, ChildDied, ChildPool, ChildProtocolError, ChildStartFailed, KillReason
+from worker.children.pool import Child, ChildDied, ChildProtocolError, ChildStartFailed, KillReason
 from worker.children.tenancy import tenancy_of
 from worker.claimer import Claimer
 from worker.context import CHECKPOINT_FILE
 from worker.conversation import Conversation
+from worker.engines.engine import Engine, PlaceFault
 from worker.failures import Failure
 from worker.files import FileFault, Files
+from worker.handler_log import HandlerLogs
 from worker.lease import Lease
 from worker.measuring import measure
 from worker.report_writer import Fenced, ReportWriter, Unstorable
@@ -62,8 +63,9 @@ class Runner:
         claimer: Claimer,
         report_writer: ReportWriter,
         lease: Lease,
-        children: ChildPool,
+        engine: Engine,
         files: Files,
+        handler_logs: HandlerLogs,
         completions: Mapping[str, KindCompletion] = COMPLETIONS,
         inside: Mapping[str, InsideHandler] = MappingProxyType({}),
     ) -> None:
@@ -73,8 +75,9 @@ class Runner:
         self._claimer = claimer
         self._report_writer = report_writer
         self._lease = lease
-        self._children = children
+        self._engine = engine
         self._files = files
+        self._handler_logs = handler_logs
         self._inside = inside
         self._reports = Reports(files, completions)
         # By attempt: a worker that was frozen may claim a job again before it learns that it has lost it.
@@ -86,8 +89,16 @@ class Runner:
 
         Return False if there was no job to claim, and during a drain.
         """
-        if self._is_draining:
-            return False
+        async with self._engine.slot(self._count_due) as is_reserved:
+            return is_reserved and await self._claim_and_run(queue)
+
+    async def _count_due(self, limit: int) -> int:
+        try:
+            return await self._claimer.count_due(self._lease.worker.queues, limit)
+        except DatabaseUnavailable:
+            return 0
+
+    async def _claim_and_run(self, queue: str) -> bool:
         try:
             with self._lease.claiming():
                 job = await self._claimer.claim(queue)
@@ -105,6 +116,7 @@ class Runner:
     def drain(self) -> None:
         """Claim nothing more, and ask every running job to stop at its next commit."""
         self._is_draining = True
+        self._claimer.close()
         for running in self._running.values():
             running.request_stop(StopReason.DRAIN)
 
@@ -145,7 +157,7 @@ class Runner:
                     except (ChildProtocolError, Unstorable) as error:
                         child.kill(KillReason.PROTOCOL)
                         return await self._fail(job, Failure.from_error(error), child.measurements)
-                    except (FileFault, QuotaExceeded) as error:
+                    except (FileFault, PlaceFault, QuotaExceeded) as error:
                         child.kill(KillReason.CLOSING)
                         return await self._fail(job, Failure.from_error(error), child.measurements)
                     except AppError as error:  # from the completion; the handler has already ended
@@ -157,7 +169,7 @@ class Runner:
         handler = self._inside.get(job.kind)
         if handler is not None:
             return InsideChild(handler)
-        return self._children.take(tenancy_of(job, self._kinds))
+        return self._engine.take(tenancy_of(job, self._kinds))
 
     @contextmanager
     def _watch(self, running: RunningAttempt) -> Iterator[None]:
@@ -185,30 +197,22 @@ class Runner:
         )
         paths = await child.run_while_alive(self._files.fetch(wanted)) if wanted else {}
         try:
-            self._admit(job, child, {file.key: paths[name] for name, file in wanted.items()})
-            return await self._run_in_child(job, child, _local_files(wanted, paths))
+            there = paths
+            if child.place is not None:
+                there = await child.run_while_alive(self._files.bring(child, wanted, paths))
+            await self._files.admit(job, child, {file.key: there[name] for name, file in wanted.items()})
+            return await self._run_in_child(job, child, _local_files(wanted, there))
         finally:
             self._files.unpin(paths.values())
             await self._files.clear_scratch(job)
-
-    def _admit(self, job: ClaimedJob, child: Child, paths: Mapping[str, Path]) -> None:
-        """Give the job its child's folder. A new child is first confined to it and to the job's files."""
-        if not child.is_confined:
-            folder = self._files.create_child_folder(child.pid)
-            child.confine(paths, folder)
-            # Pinned while the child lives: it may open these files, not others downloaded to their paths.
-            held = self._files.pin(child.files.values())
-            child.add_exit_callback(partial(self._files.unpin, held))
-            child.add_exit_callback(partial(self._files.remove_child_folder, child.pid))
-        self._files.assign_folder(job, child.pid)
 
     async def _run_in_child(
         self, job: ClaimedJob, child: Child | InsideChild, files: dict[str, LocalFile]
     ) -> Outcome:
         """Run the handler to its end, and record the outcome."""
-        with Phases(job) as phases:
+        with Phases(job) as phases, self._handler_logs.opened(job.id, job.attempt) as handler_log:
             conversation = Conversation(
-                job, child, self._files, self._reports, self._report_writer, self._lease, phases
+                job, child, self._files, self._reports, self._report_writer, self._lease, phases, handler_log
             )
             conversation.start(files)
             if self._is_draining:  # the drain began during the claim

@@ -12,6 +12,7 @@ from tests.support import jobs
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.files import Files
+from worker.handler_log import HandlerLogs
 from worker.lease import Lease
 from worker.report_writer import ReportWriter
 from worker.run_next import Runner
@@ -52,4 +53,13 @@ def runner(
 ) -> Runner:
     """A runner whose pool has not started any child."""
     children = ChildPool(slots=2, memory_limit_bytes=2**30, max_jobs_per_child=1)
-    return Runner(resources.settings, {}, claimer, report_writer, lease, children, files)
+    return Runner(
+        resources.settings,
+        {},
+        claimer,
+        report_writer,
+        lease,
+        children,
+        files,
+        HandlerLogs(resources.database),
+    )

@@ -136,3 +136,24 @@ async def test_a_slot_that_is_cancelled_while_it_waits_takes_nothing_from_the_ot
 
     assert claimed is not None
     assert claimed.id == job_id
+
+
+async def test_a_closed_claimer_claims_nothing_not_even_for_a_slot_that_waits(
+    database: Database, claimer: Claimer
+) -> None:
+    job_id = await jobs.create(database)
+    async with rows.transaction(database) as connection:
+        await connection.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", job_id)
+        await connection.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        first, second = (asyncio.create_task(claimer.claim(QUEUE)) for _ in range(2))
+        await rows.wait_until_blocked(database)
+        third = asyncio.create_task(claimer.claim(QUEUE))
+        await asyncio.sleep(0)
+        claimer.close()
+    answers = await asyncio.gather(first, second, third)
+
+    # The statement that was under way has claimed the job; the others found nothing to do.
+    assert [answer and answer.id for answer in answers] == [job_id, None, None]
+    await jobs.create(database)
+    assert await claimer.claim(QUEUE) is None
+    assert await claimer.count_due([QUEUE], 10) == 0

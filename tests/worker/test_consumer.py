@@ -20,6 +20,7 @@ async def consuming(
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,
+        hints=resources.hints,
         queues=("default", "gpu"),
         slots=slots,
         run_next=run_next,

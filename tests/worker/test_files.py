@@ -188,7 +188,7 @@ async def test_nothing_outside_the_scratch_folder_is_stored(
 
 async def test_the_scratch_folder_is_removed_after_the_attempt(files: Files, job: ClaimedJob) -> None:
     room = files.create_child_folder(pid=1)
-    files.assign_folder(job, pid=1)
+    files.assign_folder(job, room)
     scratch = files.scratch(job)
     scratch.mkdir()
     (scratch / "draft").write_bytes(b"half")

@@ -92,6 +92,7 @@ async def consuming(
     consumer = Consumer(
         pool=resources.redis_pool,
         availability=resources.redis,
+        hints=resources.hints,
         queues=("default", "gpu"),
         slots=2,
         run_next=run_next,

@@ -10,7 +10,8 @@ from app.core import ids
 from app.core.storage import Storage, open_storage
 from app.jobs.profiles.profile import MAX_BYTES
 from app.jobs.transition_types import ClaimedJob
-from worker.children.child_handle import Child, Inbox
+from worker.children.child_handle import Child
+from worker.children.inbox import Inbox
 from worker.children.messages import Yielded
 from worker.files import Files
 from worker.measuring import measure
@@ -58,8 +59,7 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
     )
     async with Files(storage, tmp_path / "worker", 2**20) as files:
         child = Child(1, Inbox(), lambda _pid: None)
-        files.create_child_folder(child.pid)
-        files.assign_folder(job, child.pid)
+        files.assign_folder(job, files.create_child_folder(child.pid))
         scratch = files.scratch(job)
         scratch.mkdir()
         yield Case(storage, files, job, child, scratch)

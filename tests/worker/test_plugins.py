@@ -141,7 +141,7 @@ async def test_a_worker_does_not_start_with_a_wrong_plugin(
     )
 
     log_path = tmp_path / "worker.log"
-    async with processes.python("-m", "worker", env=environment, log_path=log_path) as worker:
+    async with processes.program("worker", env=environment, log_path=log_path) as worker:
         assert await worker.wait() == 1
 
     assert f"PLUGINS: {reason}" in worker.log

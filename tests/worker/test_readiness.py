@@ -33,7 +33,7 @@ async def a_worker(
     environment = processes.environment(settings, WORKER_PORT="0", LOG_LEVEL="INFO", **more)
     environment["ENVIRONMENT"] = "development"
     log_path = folder / "worker.log"
-    async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+    async with processes.program("worker", env=environment, log_path=log_path) as process:
         await process.wait_for_log("health_server_listening", seconds=START_SECONDS)
         if is_started:
             await process.wait_for_log("worker_started", seconds=START_SECONDS)
@@ -131,7 +131,7 @@ async def test_a_worker_does_not_start_if_its_port_is_in_use(settings: Settings,
         port = taken.getsockname()[1]
         environment = processes.environment(settings, WORKER_PORT=str(port))
         log_path = tmp_path / "worker.log"
-        async with processes.python("-m", "worker", env=environment, log_path=log_path) as process:
+        async with processes.program("worker", env=environment, log_path=log_path) as process:
             assert await process.wait(START_SECONDS) == 1
 
     assert f"The worker cannot start: WORKER_PORT: cannot listen on port {port}: " in process.log

@@ -1,14 +1,19 @@
 """One slot's work: what a worker takes, and what it believes of its child."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from app.core.resources import Resources
 from tests.support import jobs, rows
 from worker.children import messages
-from worker.children.child_handle import Child, Inbox
+from worker.children.child_handle import Child
 from worker.children.errors import ChildProtocolError, KillReason
+from worker.children.inbox import Inbox
+from worker.children.pool import ChildPool
+from worker.engines.engine import CountDue
 from worker.files import Files
 from worker.lease import Lease
 from worker.reports import Reports
@@ -22,6 +27,26 @@ async def test_a_worker_that_drains_takes_nothing_more(resources: Resources, run
 
     async with asyncio.timeout(30):
         assert await runner.run_next("default") is False
+    assert (await rows.job(resources.database, job_id))["attempt"] == 0
+
+
+class NoChild(ChildPool):
+    """An engine whose hosts do not start."""
+
+    @asynccontextmanager
+    async def slot(self, due: CountDue) -> AsyncIterator[bool]:
+        self.due = await due(10)
+        yield False
+
+
+async def test_without_a_child_no_job_is_claimed(resources: Resources, runner: Runner) -> None:
+    engine = NoChild(slots=1, memory_limit_bytes=2**30, max_jobs_per_child=1)
+    runner._engine = engine
+    job_id = await jobs.create(resources.database)
+    await jobs.create(resources.database, queue="elsewhere")
+
+    assert await runner.run_next("default") is False
+    assert engine.due == 1
     assert (await rows.job(resources.database, job_id))["attempt"] == 0
 
 

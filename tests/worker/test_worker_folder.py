@@ -9,8 +9,9 @@ import pytest
 from app.core.errors import ConfigurationError
 from app.core.resources import Resources
 from tests.worker.children.test_tenancy import claimed
-from worker import files as worker_files
-from worker.files import FileFault, Files, own_folder
+from worker import folders
+from worker.files import FileFault, Files
+from worker.folders import own_folder
 
 
 def test_a_created_folder_is_private(tmp_path: Path) -> None:
@@ -56,11 +57,11 @@ def test_the_worker_creates_another_folder_if_the_default_is_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    planted = worker_files.default_folder()
+    planted = folders.default_folder()
     planted.rmdir()
     planted.symlink_to(tmp_path)
 
-    chosen = worker_files.default_folder()
+    chosen = folders.default_folder()
 
     assert chosen != planted
     assert not chosen.is_symlink()
@@ -74,8 +75,7 @@ async def test_only_a_regular_file_in_the_scratch_folder_is_stored(
     secret.write_text("another owner's rows")
     job = claimed("train_model")
     async with Files(resources.storage, tmp_path / "worker", 2**20) as files:
-        files.create_child_folder(4711)
-        files.assign_folder(job, 4711)
+        files.assign_folder(job, files.create_child_folder(4711))
         scratch = files.scratch(job)
         scratch.mkdir()
         (scratch / "good").write_text("weights")
@@ -99,5 +99,4 @@ async def test_only_a_regular_file_in_the_scratch_folder_is_stored(
             with pytest.raises(FileFault):
                 await files.store(job, "artifacts", "model", name)
         await files.clear_scratch(job)
-        files.remove_child_folder(4711)
     assert secret.read_text() == "another owner's rows"

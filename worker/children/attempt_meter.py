@@ -15,6 +15,10 @@ from worker.children.messages import Usage
 PROCESSORS: Final = os.cpu_count() or 1
 MACHINE_BYTES: Final = psutil.virtual_memory().total
 
+NODE_PROCESSORS: Final = 4096
+NODE_BYTES: Final = 2**46
+"""More than any other machine has: what a node says of itself is not believed."""
+
 _cpu_seconds: Final = cache(metrics.CPU_SECONDS.labels)
 
 
@@ -25,8 +29,17 @@ class AttemptMeter:
     user's file may have taken the child over.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = monotonic,
+        *,
+        processors: int = PROCESSORS,
+        machine_bytes: int = MACHINE_BYTES,
+    ) -> None:
+        """`processors` and `machine_bytes` are what the machine of the child has at most."""
         self.measurements = NOT_MEASURED
+        self._processors = processors
+        self._machine_bytes = machine_bytes
         self._clock = clock
         self._kind: str | None = None
         self._started_at = 0.0
@@ -90,8 +103,8 @@ class AttemptMeter:
 
     def _measured(self, cpu_seconds: float | None, memory_peak_bytes: int | None) -> Measurements:
         if cpu_seconds is not None:
-            possible = (self._clock() - self._started_at) * PROCESSORS
+            possible = (self._clock() - self._started_at) * self._processors
             cpu_seconds = min(cpu_seconds, possible) if cpu_seconds > 0 else 0.0  # also for NaN
         if memory_peak_bytes is not None:
-            memory_peak_bytes = min(max(memory_peak_bytes, 0), MACHINE_BYTES)
+            memory_peak_bytes = min(max(memory_peak_bytes, 0), self._machine_bytes)
         return Measurements(cpu_seconds=cpu_seconds, memory_peak_bytes=memory_peak_bytes)

@@ -7,6 +7,7 @@ from typing import NoReturn
 
 from worker.children import messages
 from worker.children.messages import ToChild
+from worker.framing import MessageReader
 
 _READ_BYTES = 64 * 1024
 
@@ -16,7 +17,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
-        self._reader = messages.MessageReader(messages.decode_to_child, messages.MAX_TO_CHILD_BYTES)
+        self._reader = MessageReader(messages.decode_to_child, messages.MAX_TO_CHILD_BYTES)
         self._received: deque[ToChild] = deque()
 
     def send(self, framed: bytes | bytearray) -> None:

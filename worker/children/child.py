@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import os
 import resource
 import selectors
 import socket
@@ -25,7 +26,6 @@ from worker.children.messages import (
     Confine,
     Done,
     Failed,
-    MessageTooLarge,
     Ready,
     Start,
     Stop,
@@ -34,6 +34,7 @@ from worker.children.messages import (
 from worker.children.profiler import Profiler
 from worker.children.usage import UsageMeter
 from worker.context import Handler, JobContext, JobError, UnserialisableOutput
+from worker.framing import MessageTooLarge
 
 DATA_LIMIT_FACTOR: Final = 1.5
 """RLIMIT_DATA as a multiple of the memory limit.
@@ -86,10 +87,12 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
     while True:
         match channel.receive():
             case Confine() as limits:
+                _show_gpus(limits)
                 sandbox.apply(
                     frozenset(map(Permission, limits.permissions)),
                     files=map(Path, limits.files),
                     scratch=None if limits.scratch is None else Path(limits.scratch),
+                    uses_gpus=limits.gpus is not None,
                 )
                 is_confined = True
             case Start() as start:
@@ -100,6 +103,15 @@ def serve(connection: socket.socket, handlers: Mapping[str, Handler], installed:
                 pass  # was sent to the job that has just ended
             case never:
                 assert_never(never)
+
+
+def _show_gpus(limits: Confine) -> None:
+    """Set what CUDA and the runtimes read from the environment when a model first uses a GPU."""
+    if limits.gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = limits.gpus
+        os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")  # the numbers that nvidia-smi shows
+    if limits.onnx_cuda:
+        os.environ[context.ONNX_CUDA] = "true"
 
 
 def _run(
@@ -128,7 +140,7 @@ def _finished(
 def _start_profiler(start: Start) -> Profiler | None:
     if not start.is_profiled:
         return None
-    profiler = Profiler(_call_handler.__code__, left_out=_BEFORE_HANDLERS)
+    profiler = Profiler(_outcome_of.__code__, left_out=_BEFORE_HANDLERS)
     try:
         profiler.start()
     except RuntimeError:  # no further thread may be started
@@ -151,9 +163,7 @@ def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -
     handler = handlers.get(kind)
     if handler is None:
         raise JobError("unknown_kind", f"this worker has no handler for jobs of kind {kind}")
-    outcome = handler(job)
-    if inspect.iscoroutine(outcome):
-        outcome = asyncio.run(outcome)
+    outcome = _outcome_of(handler, job)
     if isinstance(outcome, Yielded):
         if not job.stop_requested:
             raise RuntimeError("the handler returned Yielded() although stop_requested was false")
@@ -162,6 +172,12 @@ def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -
         return job.done_message(encoding.json_object(outcome))
     except NotJson as error:
         raise UnserialisableOutput(f"the result: {error}") from None
+
+
+def _outcome_of(handler: Handler, job: JobContext) -> object:
+    """Call the handler, and nothing of ours: a profile begins below this frame."""
+    outcome = handler(job)
+    return asyncio.run(outcome) if inspect.iscoroutine(outcome) else outcome
 
 
 def _failure(error: BaseException) -> Failed:

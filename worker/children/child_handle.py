@@ -2,34 +2,24 @@
 
 import asyncio
 import signal
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, TypeVar, cast
-
-import psutil
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.core.sandbox.permissions import Permission
 from app.jobs.transition_types import Measurements
 from worker.children import messages
-from worker.children.attempt_meter import AttemptMeter
-from worker.children.errors import ChildDied, ChildProtocolError, KillReason
-from worker.children.messages import (
-    Confine,
-    Done,
-    Failed,
-    FromChild,
-    NotAMessage,
-    Start,
-    ToChild,
-    Yielded,
-)
+from worker.children.attempt_meter import NODE_BYTES, NODE_PROCESSORS, AttemptMeter
+from worker.children.errors import ChildDied, KillReason
+from worker.children.inbox import Inbox
+from worker.children.local_gauge import Gauge, LocalGauge
+from worker.children.messages import Confine, Done, Failed, FromChild, Start, ToChild, Yielded
 from worker.children.tenancy import Tenancy
 
-MAX_UNREAD_BYTES: Final = 1024 * 1024
-"""Above this the worker pauses reading, so that a child cannot fill the worker's memory."""
+if TYPE_CHECKING:
+    from worker.engines.engine import Place  # which is above this package
 
 KILL_SECONDS: Final = 5.0
 """How long to wait for a killed process. One that hangs in the kernel for longer is abandoned."""
@@ -41,23 +31,61 @@ DISCONNECT_SECONDS: Final = 1.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class SlotGpus:
+    """The GPUs of a slot: its number, and their names as in CUDA_VISIBLE_DEVICES.
+
+    With `onnx_cuda`, ONNX models run on them.
+    """
+
+    slot: int
+    visible: str
+    onnx_cuda: bool = False
+
+
 class Child:
     """One child process: fresh, idle, or running one attempt.
 
     A fresh child has no tenancy and is not confined. Its first job gives it both, for the rest of its life.
     """
 
-    def __init__(self, pid: int, inbox: "Inbox", request_kill: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        pid: int,
+        inbox: Inbox,
+        request_kill: Callable[[int], None],
+        *,
+        gauge: Gauge | None = None,
+        place: "Place | None" = None,
+    ) -> None:
+        """`pid` is the number by which its host knows it: the process id, on this machine.
+
+        `gauge` and `place` are those of a child on another machine.
+        """
         self.pid: Final = pid
+        self.place: Final = place
         self.jobs_started = 0
         self.is_running = False
         self.kill_reason: KillReason | None = None
         self.tenancy: Tenancy | None = None
         self.is_confined = False
         self.has_failed = False
+        self.gpus: SlotGpus | None = None
+        """Those that it uses from its first job on."""
+
         self.files: dict[str, Path] = {}
+        self.home: Path | None = None
+        """The folder that the worker reads its files from, once it is confined."""
+
         self.folder: Path | None = None
-        self._meter = AttemptMeter()
+        """The same, if the child may write."""
+
+        self._gauge = gauge or LocalGauge()
+        self._meter = (
+            AttemptMeter()
+            if place is None
+            else AttemptMeter(processors=NODE_PROCESSORS, machine_bytes=NODE_BYTES)
+        )
         self._exit_callbacks: list[Callable[[], None]] = []
         self._inbox = inbox
         self._request_kill = request_kill
@@ -71,10 +99,7 @@ class Child:
     @property
     def rss_bytes(self) -> int:
         """Its resident memory, including shared pages; 0 after its exit."""
-        try:
-            return psutil.Process(self.pid).memory_info().rss
-        except psutil.NoSuchProcess:
-            return 0
+        return self._gauge.rss_bytes(self.pid)
 
     @property
     def measurements(self) -> Measurements:
@@ -82,6 +107,10 @@ class Child:
         if self.is_running:
             self.sample(with_processor=True)
         return self._meter.measurements
+
+    def covers(self, tenancy: Tenancy) -> bool:
+        """Whether it is bound to a tenancy that covers this one."""
+        return self.tenancy is not None and self.tenancy.covers(tenancy)
 
     def reset_measurements(self) -> None:
         """Forget the last attempt."""
@@ -96,14 +125,8 @@ class Child:
 
     def _process_seconds(self) -> float | None:
         """Return the processor time of the process and of all that it has started; None after its exit."""
-        try:
-            process = psutil.Process(self.pid)
-            times = [process.cpu_times()]
-            if self.tenancy is not None and Permission.PROCESSES in self.tenancy.permissions:
-                times += _times_of(process.children(recursive=True))
-        except psutil.NoSuchProcess:
-            return None
-        return sum(time.user + time.system + time.children_user + time.children_system for time in times)
+        may_start_others = self.tenancy is not None and Permission.PROCESSES in self.tenancy.permissions
+        return self._gauge.cpu_seconds(self.pid, with_descendants=may_start_others)
 
     def send(self, message: ToChild) -> None:
         """Send a message. Drops it if the child has disconnected."""
@@ -126,14 +149,35 @@ class Child:
         """Restrict the child to its files and these, its permissions and, if it may write, one folder."""
         if self.is_confined or self.tenancy is None:
             raise RuntimeError("a child is confined once, after it was given a tenancy")
-        existing = {key: path for key, path in self.files.items() if path.exists()}
-        self.files = {**existing, **files}
+        if self.place is None:
+            self.files = {key: path for key, path in self.files.items() if path.exists()}
+        self.files |= files
         self.tenancy = replace(self.tenancy, files=frozenset(self.files))
         permissions = tuple(sorted(self.tenancy.permissions))
+        self.home = folder
         self.folder = folder if self.tenancy.may_write else None
         scratch = None if self.folder is None else str(self.folder)
-        self.send(Confine(permissions, tuple(str(path) for path in self.files.values()), scratch))
+        files_to_read = tuple(str(path) for path in self.files.values())
+        gpus = self.gpus
+        self.send(
+            Confine(
+                permissions,
+                files_to_read,
+                scratch,
+                gpus=None if gpus is None else gpus.visible,
+                onnx_cuda=gpus is not None and gpus.onnx_cuda,
+            )
+        )
         self.is_confined = True
+
+    async def keep_inherited_files(self) -> None:
+        """Have its place keep the files that it has inherited, and forget those that are gone.
+
+        Call it before `confine`. Raises PlaceFault.
+        """
+        if self.place is not None and self.files:
+            kept = await self.place.keep(self.pid, self.files.values())
+            self.files = {key: path for key, path in self.files.items() if path in kept}
 
     def add_exit_callback(self, callback: Callable[[], None]) -> None:
         """Have this called once the process has exited."""
@@ -159,6 +203,18 @@ class Child:
             self.has_failed = self.has_failed or isinstance(message, Failed)
             self._meter.end(message.usage)
         return message
+
+    async def wait_at_most(self, seconds: float) -> bool:
+        """Wait for a message; return False if none has come in time, or none will come."""
+        return await self._inbox.wait_at_most(seconds)
+
+    def left_unread(self) -> AbstractContextManager[None]:
+        """Leave what the child sends during the body unread until its end."""
+        return self._inbox.left_unread()
+
+    async def poll(self) -> None:
+        """Read what the child has sent, without waiting for more."""
+        await self._inbox.poll()
 
     async def run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` and return its result. If the child exits first, cancels it and raises ChildDied."""
@@ -212,86 +268,3 @@ class Child:
             self.kill(KillReason.PROTOCOL)
             exit_code = await self.wait_exited()
         return ChildDied(self.pid, self.kill_reason, exit_code)
-
-
-def _times_of(processes: list[psutil.Process]) -> list[Any]:
-    """Return the processor times of those processes that still run."""
-    times = []
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            times.append(process.cpu_times())
-    return times
-
-
-class Inbox(asyncio.Protocol):
-    """The worker's end of one connection: a queue of received messages."""
-
-    def __init__(self) -> None:
-        self.is_closed = False
-        self._reader = messages.MessageReader(messages.decode_from_child, messages.MAX_FROM_CHILD_BYTES)
-        self._messages: deque[FromChild] = deque()
-        self._error: NotAMessage | None = None
-        self._unread_bytes = 0
-        self._is_paused = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._transport: asyncio.Transport
-
-    def write(self, framed: bytearray) -> None:
-        """Send a frame. Drops it after a disconnect."""
-        if not self.is_closed:
-            self._transport.write(framed)
-
-    def pop(self) -> FromChild | None:
-        """Return the next message or None. Raises ChildProtocolError after the last valid message."""
-        if self._messages:
-            return self._messages.popleft()
-        if self._error is not None:
-            raise ChildProtocolError(str(self._error)) from self._error
-        self._unread_bytes = 0
-        if self._is_paused:
-            self._is_paused = False
-            self._transport.resume_reading()
-        return None
-
-    async def wait(self) -> None:
-        """Wait for a message or for the end of the connection."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._transport.abort()
-
-    # Callbacks of the event loop
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        self._transport = cast(asyncio.Transport, transport)  # true of every stream socket
-
-    def data_received(self, data: bytes) -> None:
-        """Decode messages; pause the transport when too many bytes are unread."""
-        try:
-            self._messages += self._reader.feed(data)
-        except NotAMessage as error:
-            self._error = error
-            self._transport.abort()
-            return
-        self._unread_bytes += len(data)
-        # Without a complete message, `pop` would not run and reading would never resume.
-        if self._messages:
-            if self._unread_bytes > MAX_UNREAD_BYTES:
-                self._is_paused = True
-                self._transport.pause_reading()
-            self._wake()
-
-    def connection_lost(self, _error: Exception | None) -> None:
-        """Record the end of the connection."""
-        self.is_closed = True
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

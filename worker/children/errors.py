@@ -41,9 +41,14 @@ class ChildDied(Exception):
 
     @property
     def signal(self) -> signal.Signals | None:
-        """The signal that ended the child, if one did."""
-        return signal.Signals(-self.exit_code) if self.exit_code < 0 else None
+        """The signal that ended the child, if one that has a name did: most real-time signals have none."""
+        try:
+            return signal.Signals(-self.exit_code) if self.exit_code < 0 else None
+        except ValueError:
+            return None
 
     def __str__(self) -> str:
-        cause = f"exit code {self.exit_code}" if self.signal is None else self.signal.name
+        cause = f"exit code {self.exit_code}" if self.exit_code >= 0 else f"signal {-self.exit_code}"
+        if self.signal is not None:
+            cause = self.signal.name
         return f"The process that ran the job died: {cause if self.reason is None else self.reason.value}"

@@ -14,6 +14,8 @@ from typing import Final
 from app.core import hardening
 from worker.children.errors import ChildStartFailed
 from worker.children.forkserver import EXITED, FORK, FORKED, KILL, NOT_FORKED, READY, RECORD
+from worker.children.inbox import Inbox
+from worker.children.local_gauge import LocalGauge
 
 LOAD_SECONDS: Final = 60.0
 """Timeout for importing all handlers, with a cold disk cache."""
@@ -35,8 +37,13 @@ OnEnd = Callable[[int, int, float, int], None]
 """Called with the process id, exit code, processor time and peak memory of a child that has exited."""
 
 
-class ForkServer(asyncio.Protocol):
-    """One fork server process. Create it with `open`, and `close` it before the event loop ends."""
+class ForkServer(LocalGauge, asyncio.Protocol):
+    """One fork server process. Create it with `open`, and `close` it before the event loop ends.
+
+    It is the `Host` of children on this machine, which share the worker's disk.
+    """
+
+    place: Final = None
 
     def __init__(self, control: socket.socket, on_end: OnEnd) -> None:
         self._control = control
@@ -45,6 +52,10 @@ class ForkServer(asyncio.Protocol):
         self._children: set[int] = set()
         self._orphans: list[int] = []
         self._fork_lock = asyncio.Lock()
+        self._is_forking = False
+        self._exits: list[tuple[int, int, float, int]] = []
+        """The exits during a fork, which may be that of the new child."""
+
         self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._process: Process | None = None
         self._transport: asyncio.BaseTransport | None = None
@@ -101,17 +112,33 @@ class ForkServer(asyncio.Protocol):
         """The process id; None before the process has started."""
         return None if self._process is None else self._process.pid
 
+    async def start(self, inbox: Inbox) -> int:
+        """Fork a child that speaks over this inbox, and return its process id. Raises ChildStartFailed."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await asyncio.get_running_loop().create_unix_connection(lambda: inbox, sock=ours)
+            try:
+                return await self.fork(theirs)
+            except BaseException:
+                inbox.close()
+                raise
+
     async def fork(self, connection: socket.socket) -> int:
         """Fork a child that uses this socket as its end of the connection, and return its process id.
 
-        Raises ChildStartFailed.
+        Its end is reported after this has returned, however soon it exits. Raises ChildStartFailed.
         """
         async with self._fork_lock:
             if not self.is_running:
                 raise ChildStartFailed("the fork server has exited")
             self._answer = asyncio.get_running_loop().create_future()
-            socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0, 0.0, 0)], [connection.fileno()])
-            return await self._await_answer(FORK_SECONDS)
+            self._is_forking = True
+            try:
+                socket.send_fds(self._control, [RECORD.pack(FORK, 0, 0, 0.0, 0)], [connection.fileno()])
+                return await self._await_answer(FORK_SECONDS)
+            finally:
+                self._is_forking = False
+                asyncio.get_running_loop().call_soon(self._report_exits)
 
     def kill(self, pid: int) -> None:
         """Kill a child and its process group. `on_end` is called for it as for any other exit."""
@@ -190,7 +217,14 @@ class ForkServer(asyncio.Protocol):
 
     def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float, peak_bytes: int) -> None:
         self._children.discard(pid)
-        self._on_end(pid, exit_code, cpu_seconds, peak_bytes)
+        self._exits.append((pid, exit_code, cpu_seconds, peak_bytes))
+        if not self._is_forking:
+            self._report_exits()
+
+    def _report_exits(self) -> None:
+        exits, self._exits = self._exits, []
+        for pid, exit_code, cpu_seconds, peak_bytes in exits:
+            self._on_end(pid, exit_code, cpu_seconds, peak_bytes)
 
 
 def _reap(pids: Iterable[int]) -> None:

@@ -25,7 +25,7 @@ import socket
 import struct
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from typing import Final, NoReturn
 
 import psutil
 
-from app.core import hardening
+from app.core import garbage, hardening
 from app.core.errors import ConfigurationError
 from app.core.sandbox import readable
 from worker import plugins
@@ -74,17 +74,11 @@ def main() -> None:
     faulthandler.enable()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # so that a killed child has printed its last lines
-    handlers: dict[str, Handler] = {}
-    for name in handlers_names.split(","):
-        handlers |= pkgutil.resolve_name(name)
     try:
-        handlers = plugins.install(filter(None, plugin_names.split(",")), handlers)
+        with garbage.paused():
+            handlers = _load(handlers_names.split(","), plugin_names.split(","), preload.split(","))
     except ConfigurationError as error:
         sys.exit(str(error))
-    for name in filter(None, preload.split(",")):
-        preloaded = pkgutil.resolve_name(name)
-        if callable(preloaded):
-            preloaded()
     hardening.drop_capabilities()  # for all children
     memory_limit_bytes, max_file_bytes = map(int, numbers)
     limits = _Limits(memory_limit_bytes, max_file_bytes, _max_processes())
@@ -94,6 +88,21 @@ def main() -> None:
     gc.freeze()
     with socket.socket(fileno=int(control_fd)) as control:
         _ForkServer(control, handlers, limits, installed).serve()
+
+
+def _load(
+    handlers_names: Iterable[str], plugin_names: Iterable[str], preload: Iterable[str]
+) -> Mapping[str, Handler]:
+    """Import everything; return the handlers by kind. Raises ConfigurationError if a plugin is wrong."""
+    handlers: dict[str, Handler] = {}
+    for name in handlers_names:
+        handlers |= pkgutil.resolve_name(name)
+    handlers = plugins.install(filter(None, plugin_names), handlers)
+    for name in filter(None, preload):
+        preloaded = pkgutil.resolve_name(name)
+        if callable(preloaded):
+            preloaded()
+    return handlers
 
 
 @dataclass(frozen=True)

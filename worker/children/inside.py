@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from traceback import TracebackException
 from types import TracebackType
@@ -121,6 +122,17 @@ class InsideChild:
     def receive_nowait(self) -> FromChild | None:
         """Return None: the only message is the end, for which `receive` waits."""
         return None
+
+    async def wait_at_most(self, seconds: float) -> bool:
+        """Return False, as there are no batches after which a further message would come."""
+        return False
+
+    def left_unread(self) -> AbstractContextManager[None]:
+        """Do nothing: there is nothing to read."""
+        return nullcontext()
+
+    async def poll(self) -> None:
+        """Do nothing, as above."""
 
     async def run_while_alive(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work` and return its result. If the attempt is killed first, raises ChildDied."""

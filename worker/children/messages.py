@@ -1,24 +1,22 @@
 """The protocol between a worker and its child: a closed set of messages.
 
-Each message is msgpack, preceded by its length as four bytes, big-endian. Nothing is pickled, so a value
-that a handler returns cannot run code in the worker.
+Nothing is pickled, so a value that a handler returns cannot run code in the worker.
 """
 
-import struct
-from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
+from worker import framing
+from worker.framing import Message
+
 MAX_FROM_CHILD_BYTES: Final = 64 * 1024 * 1024
 """The worker holds a whole message in memory for each slot. Larger outputs need smaller batches."""
 
-MAX_TO_CHILD_BYTES: Final = 2**32 - 1
-"""The largest length that four bytes can hold. The API limits payloads."""
-
-_LENGTH: Final = struct.Struct(">I")
+MAX_TO_CHILD_BYTES: Final = framing.MAX_BYTES
+"""The API limits payloads."""
 
 
 class StopReason(StrEnum):
@@ -36,10 +34,6 @@ class Phase(StrEnum):
     PREDICT = "predict"
 
 
-class Message(msgspec.Struct, frozen=True, tag=True):
-    """One message; its class name is its tag."""
-
-
 # Worker → child
 
 
@@ -47,12 +41,15 @@ class Confine(Message, frozen=True):
     """Apply the sandbox. Sent once, before the first `Start`.
 
     `permissions` are values of `Permission`. `files` are all files that jobs of this child may read.
-    `scratch` is the only folder in which they may write; None if they may not write.
+    `scratch` is the only folder in which they may write; None if they may not write. `gpus` are those that
+    they may use, as in CUDA_VISIBLE_DEVICES; empty for those that the environment shows, None for none.
     """
 
     permissions: tuple[str, ...]
     files: tuple[str, ...]
     scratch: str | None
+    gpus: str | None = None
+    onnx_cuda: bool = False
 
 
 class LocalFile(msgspec.Struct, frozen=True):
@@ -70,7 +67,8 @@ class Start(Message, frozen=True):
     output, and `checkpoint` the last committed checkpoint. `files` are local files, by the names that the
     handler uses for them. `scratch` is where the handler may create its scratch folder; None if it may not
     write. Phases are reported only if the attempt `is_traced`. `failures` is how many attempts have failed.
-    The stacks of an attempt that `is_profiled` are sampled.
+    The stacks of an attempt that `is_profiled` are sampled. A shard computes the `total` rows of its dataset
+    from `first_row` on, and numbers them from 0; None for any other job.
     """
 
     job_id: UUID
@@ -83,11 +81,12 @@ class Start(Message, frozen=True):
     done: int
     checkpoint: bytes | None
     errors: int = 0
-    files: dict[str, LocalFile] = {}
+    files: dict[str, LocalFile] = msgspec.field(default_factory=dict)
     scratch: str | None = None
     is_traced: bool = False
     failures: int = 0
     is_profiled: bool = False
+    first_row: int | None = None
 
 
 class Committed(Message, frozen=True):
@@ -133,7 +132,7 @@ class Batch(Message, frozen=True):
 
 
 class Log(Message, frozen=True):
-    """A line for the worker's log."""
+    """A line for the log of the job, and for the worker's own."""
 
     level: str
     text: str
@@ -174,7 +173,7 @@ class Done(Message, frozen=True):
     """
 
     result: bytes
-    artifacts: dict[str, str] = {}
+    artifacts: dict[str, str] = msgspec.field(default_factory=dict)
     is_early: bool = False
     usage: Usage | None = None
     profile: str | None = None
@@ -205,63 +204,11 @@ class Failed(Message, frozen=True):
 ToChild = Confine | Start | Committed | Stop
 FromChild = Ready | Batch | Log | PhaseStarted | PhaseEnded | Done | Yielded | Failed
 
-_encode_into = msgspec.msgpack.Encoder().encode_into
 decode_to_child = msgspec.msgpack.Decoder(ToChild).decode
 decode_from_child = msgspec.msgpack.Decoder(FromChild).decode
 
 
-class MessageTooLarge(Exception):
-    """The message exceeds the size limit; smaller batches help."""
-
-
-class NotAMessage(Exception):
-    """The received bytes are not a valid message."""
-
-
 def frame(message: ToChild | FromChild) -> bytearray:
-    """Encode a message with its length prefix. Raises MessageTooLarge."""
-    framed = bytearray(_LENGTH.size)
-    _encode_into(message, framed, _LENGTH.size)
-    size = len(framed) - _LENGTH.size
+    """Encode a message with its length before it. Raises MessageTooLarge."""
     limit = MAX_TO_CHILD_BYTES if isinstance(message, ToChild) else MAX_FROM_CHILD_BYTES
-    if size > limit:
-        raise MessageTooLarge(f"the message {type(message).__name__} has {size} bytes; the limit is {limit}")
-    _LENGTH.pack_into(framed, 0, size)
-    return framed
-
-
-M = TypeVar("M")
-
-
-class MessageReader(Generic[M]):
-    """Decodes a stream of bytes into messages."""
-
-    def __init__(self, decode: Callable[[memoryview], M], max_bytes: int) -> None:
-        self._decode = decode
-        self._max_bytes = max_bytes
-        self._buffer = bytearray()
-
-    def feed(self, data: bytes) -> list[M]:
-        """Return the messages that these bytes complete. Raises NotAMessage."""
-        buffer = self._buffer
-        buffer += data
-        messages: list[M] = []
-        start = 0
-        while len(buffer) - start >= _LENGTH.size:
-            (size,) = _LENGTH.unpack_from(buffer, start)
-            if size > self._max_bytes:
-                raise NotAMessage(f"a message of {size} bytes exceeds the limit of {self._max_bytes}")
-            end = start + _LENGTH.size + size
-            if len(buffer) < end:
-                break
-            with memoryview(buffer) as view, view[start + _LENGTH.size : end] as body:
-                messages.append(self._decode_body(body))
-            start = end
-        del buffer[:start]
-        return messages
-
-    def _decode_body(self, body: memoryview) -> M:
-        try:
-            return self._decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise NotAMessage(str(error)) from error
+    return framing.frame(message, limit)

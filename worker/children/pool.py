@@ -7,8 +7,7 @@ one. The pool then ends the least recently used idle child if there are more chi
 
 import asyncio
 import itertools
-import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,12 +17,15 @@ import structlog
 
 from app.core import background, metrics
 from app.core.backoff import delay_seconds
-from worker.children.child_handle import Child, Inbox
+from app.jobs.workers.states import EngineState
+from worker.children.child_handle import Child, SlotGpus
 from worker.children.disk_usage import exceeds_limit
 from worker.children.errors import ChildDied, ChildProtocolError, ChildStartFailed, KillReason
-from worker.children.forking import ForkServer
+from worker.children.forking import ForkServer, OnEnd
+from worker.children.inbox import Inbox
 from worker.children.messages import Ready
 from worker.children.tenancy import Tenancy
+from worker.engines.engine import CountDue, Host
 
 __all__ = ["Child", "ChildDied", "ChildPool", "ChildProtocolError", "ChildStartFailed", "KillReason"]
 
@@ -50,16 +52,24 @@ _deaths = metrics.counters(
     metrics.CHILD_DEATHS, ("died", *(reason for reason in KillReason if reason is not KillReason.CLOSING))
 )
 
+OpenHost = Callable[[OnEnd], Awaitable[Host]]
+"""Opens a host that reports the end of its children to the argument. Raises ChildStartFailed."""
+
 log = structlog.get_logger(__name__)
 
 
 class ChildPool:
     """Keeps children for `slots` jobs warm. An async context manager: at its end all children have exited.
 
+    The children are those of one host: by default a fork server of this machine. That makes it an `Engine`.
+
     `handlers` names a mapping from kinds to handlers, as `module:attribute`; several names are separated by
     commas. The packages `plugins` add theirs. `preload` names modules to import and functions
     (`module:function`) to call. All are loaded in the fork server: the worker itself never imports a handler
     or an ML library. Entering raises ChildStartFailed if one fails.
+
+    `gpus` has the GPUs of each slot, as a value of CUDA_VISIBLE_DEVICES; empty for those that the environment
+    shows. With `onnx_cuda`, ONNX models run on them.
     """
 
     def __init__(
@@ -73,7 +83,11 @@ class ChildPool:
         handlers: str = HANDLERS,
         plugins: Sequence[str] = (),
         preload: Sequence[str] = (),
+        open_host: OpenHost | None = None,
+        gpus: Sequence[str] = (),
+        onnx_cuda: bool = False,
     ) -> None:
+        self.state: Final = EngineState.READY
         self.kinds: tuple[str, ...] = ()
         self._slots = slots
         self._memory_limit_bytes = memory_limit_bytes
@@ -89,7 +103,11 @@ class ChildPool:
         self._busy: set[Child] = set()
         self._has_fresh = asyncio.Event()
         self._has_vacancy = asyncio.Event()
-        self._server: ForkServer | None = None
+        self._gpus = tuple(gpus)
+        self._onnx_cuda = onnx_cuda
+        self._has_exited = asyncio.Event()
+        self._open_host = open_host or self._open_fork_server
+        self._host: Host | None = None
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -114,9 +132,18 @@ class ChildPool:
     @property
     def pids(self) -> tuple[int, ...]:
         """The process ids of the fork server, which comes first, and of all children."""
-        if self._server is None or self._server.pid is None:
+        if self._host is None or self._host.pid is None:
             return ()
-        return (self._server.pid, *self._children)
+        return (self._host.pid, *self._children)
+
+    @asynccontextmanager
+    async def slot(self, _due: CountDue) -> AsyncIterator[bool]:
+        """Reserve a child for the body. One is always ready, or about to be."""
+        yield True
+
+    def has_idle(self, tenancy: Tenancy) -> bool:
+        """Whether an idle child covers a tenancy."""
+        return any(child.is_alive and child.covers(tenancy) for child in self._idle)
 
     @asynccontextmanager
     async def take(self, tenancy: Tenancy) -> AsyncIterator[Child]:
@@ -135,6 +162,8 @@ class ChildPool:
         self._busy.add(child)
         self._end_surplus()
         try:
+            if self._gpus and child.gpus is None:
+                child.gpus = await self._free_gpus()
             yield child
         finally:
             self._busy.remove(child)
@@ -143,7 +172,7 @@ class ChildPool:
     def _pop_idle(self, tenancy: Tenancy) -> Child | None:
         """Take the most recently used idle child that covers a tenancy: it probably has the model loaded."""
         for child in reversed(self._idle):
-            if child.is_alive and child.tenancy is not None and child.tenancy.covers(tenancy):
+            if child.is_alive and child.covers(tenancy):
                 self._idle.remove(child)
                 return child
         return None
@@ -160,6 +189,24 @@ class ChildPool:
                     await self._has_fresh.wait()
         except TimeoutError:
             raise ChildStartFailed(f"no child was ready within {TAKE_SECONDS} s") from None
+
+    async def _free_gpus(self) -> SlotGpus:
+        """Return the GPUs of a slot once no other child may hold memory of them.
+
+        A child keeps its GPUs for life, also while it is idle. There are as many slots as bound children, but
+        for one that is ending.
+        """
+        try:
+            async with asyncio.timeout(TAKE_SECONDS):
+                while True:
+                    taken = {child.gpus.slot for child in self._children.values() if child.gpus is not None}
+                    free = [slot for slot in range(len(self._gpus)) if slot not in taken]
+                    if free:
+                        return SlotGpus(free[0], self._gpus[free[0]], self._onnx_cuda)
+                    self._has_exited.clear()
+                    await self._has_exited.wait()
+        except TimeoutError:
+            raise ChildStartFailed(f"no GPU was free within {TAKE_SECONDS} s") from None
 
     def _inherited_files(self, tenancy: Tenancy) -> dict[str, Path]:
         """Return the files of the owner's idle children, so that one child can serve several models."""
@@ -219,16 +266,10 @@ class ChildPool:
             raise
 
     async def _start_child(self) -> Child:
-        server = await self._running_server()
-        ours, theirs = socket.socketpair()
-        with theirs:
-            _, inbox = await asyncio.get_running_loop().create_unix_connection(Inbox, sock=ours)
-            try:
-                pid = await server.fork(theirs)
-            except BaseException:
-                inbox.close()
-                raise
-        child = Child(pid, inbox, server.kill)
+        host = await self._running_host()
+        inbox = Inbox()
+        pid = await host.start(inbox)
+        child = Child(pid, inbox, host.kill, gauge=host, place=host.place)
         self._children[pid] = child
         try:
             ready = await asyncio.wait_for(child.receive(), READY_SECONDS)
@@ -240,27 +281,31 @@ class ChildPool:
             self.kinds = ready.kinds
         return child
 
-    async def _running_server(self) -> ForkServer:
-        if self._server is not None and self._server.is_running:
-            return self._server
-        if self._server is not None:
+    async def _running_host(self) -> Host:
+        if self._host is not None and self._host.is_running:
+            return self._host
+        if self._host is not None:
             log.error("fork_server_lost")
-            await self._server.close()
-        self._server = await ForkServer.open(
+            await self._host.close()
+        self._host = await self._open_host(self._child_exited)
+        return self._host
+
+    async def _open_fork_server(self, on_end: OnEnd) -> Host:
+        return await ForkServer.open(
             handlers=self._handlers,
             plugins=self._plugins,
             preload=self._preload,
             memory_limit_bytes=self._memory_limit_bytes,
             max_file_bytes=self._max_file_bytes,
-            on_end=self._child_exited,
+            on_end=on_end,
         )
-        return self._server
 
     def _child_exited(self, pid: int, exit_code: int, cpu_seconds: float, peak_bytes: int) -> None:
         child = self._children.pop(pid, None)
         if child is None:  # its start timed out
             return
         child.set_exited(exit_code, cpu_seconds, peak_bytes)
+        self._has_exited.set()
         for waiting in (self._idle, self._fresh):
             if child in waiting:
                 waiting.remove(child)
@@ -311,17 +356,22 @@ class ChildPool:
                 if child.folder is None:
                     continue
                 job = child.jobs_started
-                exceeds = await asyncio.to_thread(exceeds_limit, child.folder, self._max_scratch_bytes)
+                exceeds = await self._exceeds_limit(child, child.folder)
                 # A job that has started in the meantime must not die for the files of the previous one.
                 if exceeds and child in self._busy and child.jobs_started == job:
                     child.kill(KillReason.DISK_LIMIT)
+
+    async def _exceeds_limit(self, child: Child, folder: Path) -> bool:
+        if child.place is not None:
+            return await child.place.exceeds_limit(child.pid)
+        return await asyncio.to_thread(exceeds_limit, folder, self._max_scratch_bytes)
 
     async def _close(self) -> None:
         children = tuple(self._children.values())
         for child in children:
             child.kill(KillReason.CLOSING)
-        if self._server is not None:
-            await self._server.close()
+        if self._host is not None:
+            await self._host.close()
         for child in children:
             child.close()
         await asyncio.sleep(0)  # lets the event loop close the connections

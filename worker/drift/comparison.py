@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker import cells
-from worker.cells import BadCell, Content
+from worker.cells import Content
 from worker.columnar import TableRows
 from worker.context import BadInput
 from worker.drift import statistics
@@ -108,17 +108,13 @@ def _cells(batch: TableRows, name: str, column: ColumnProfile) -> npt.NDArray[An
         if numbers is not None:
             with np.errstate(invalid="ignore"):
                 return np.where(np.abs(numbers) <= cells.MAX_NUMBER, numbers, np.nan)
-    missing: Any = {Content.CATEGORY: None, Content.TEXT: ""}.get(column.content, np.nan)
+    if column.content is Content.DATE and (days := batch.to_days(name)) is not None:
+        return days
     parse = cells.number_parser(column.markers) if column.markers else cells.PARSERS[column.content]
-    values = batch.column_as_written(name)
-    kind = object if column.content in (Content.CATEGORY, Content.TEXT) else np.float64
-    found = np.empty(len(values), kind)
-    for row, value in enumerate(values):
-        try:
-            found[row] = parse(value)
-        except BadCell:
-            found[row] = missing
-    return found
+    distinct = batch.distinct(name)
+    if column.content in (Content.CATEGORY, Content.TEXT):
+        return distinct.parse_texts(parse, None if column.content is Content.CATEGORY else "")[0]
+    return distinct.parse_numbers(parse)[0]
 
 
 def _compare(column: ColumnProfile, counts: _Counts, comparisons: int) -> list[dict[str, Any]]:

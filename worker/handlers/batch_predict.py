@@ -47,11 +47,11 @@ def batch_predict(job: JobContext) -> Outcome:
             )
             predictions.commit_outputs(send, outputs, has_worked=has_worked)
             predictions.check_error_limit(job, params.max_row_errors)
-    return {
-        "total": len(found),
-        "errors": job.errors,
-        **({} if compared is None else compared.result()),
-    }
+    differences = {} if compared is None else compared.result()
+    predictions.log_errors(job, len(found))
+    for warning in differences.get("warnings", ()):
+        job.log(warning, level="warning")
+    return {"total": len(found), "errors": job.errors, **differences}
 
 
 def _comparison(job: JobContext, params: BatchPredictParams) -> Comparison | None:

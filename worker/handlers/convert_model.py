@@ -49,6 +49,10 @@ def convert_model(job: JobContext) -> Outcome:
         _rows(job, params) or sample_rows.make(estimator, inputs.columns),
     )
     job.artifact(ARTIFACT, path)
+    job.log(
+        f"Compared the two models on {compared.rows} rows; the largest difference is"
+        f" {compared.largest_difference:.3g}."
+    )
     # The file says of a category only that it is a text.
     signature = msgspec.structs.replace(signature, columns=inputs.columns)
     return {

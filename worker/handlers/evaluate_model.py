@@ -40,6 +40,7 @@ def evaluate_model(job: JobContext) -> Outcome:
                 is_last=first_row + len(batch) == len(found),
             )
             predictions.check_error_limit(job, params.max_row_errors)
+    predictions.log_errors(job, len(found))
     return {"total": len(found), "errors": job.errors, **evaluation.result()}
 
 

@@ -103,6 +103,12 @@ class _Work:
     def publish(self) -> dict[str, Any]:
         """Hand over the files of all outputs. Raises NoRowsLeft."""
         made = [outputs.publish(self._job, name, spool) for name, spool in self._spools.items()]
+        for output in made:
+            columns = len(output["columns"])
+            self._job.log(
+                f"Wrote {output['rows']} of {len(self._reader)} rows to {output['output']!r},"
+                f" {columns} columns."
+            )
         return {"rows": len(self._reader), "outputs": made}
 
     @property

@@ -1,5 +1,6 @@
 """`train_model`: train a model, epoch by epoch."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ def train_model(job: JobContext) -> Outcome:
     """Train until the last step. The result has the metrics and the history.
 
     Each step (a candidate, an epoch, a fold, the last fit) is a batch with one output, its record. The
-    model's file is the artifact `model`.
+    model's file is the artifact `model`; the job that holds out a fold of a trial has none.
     """
     params = predictions.parse_params(job, TrainModelParams)
     threads.limit_to_one()
@@ -41,6 +42,7 @@ def train_model(job: JobContext) -> Outcome:
     training = Training(rows, params, job.resume.checkpoint, test)
     del rows, test  # the trainer keeps what it needs
     committed = job.resume.batch
+    warned = _log_plan(job, training)
     is_saved = True
     with job.phase(Phase.TRAIN, rows=row_count):
         while not training.is_finished:
@@ -61,12 +63,44 @@ def train_model(job: JobContext) -> Outcome:
             )
     if job.done < (job.total or 0):
         job.finish_early()
+    if params.held_out_fold is not None:
+        result = training.finish_fold()
+        _log_result(job, result, warned)
+        return result
     path = job.scratch / "model.skops"
     result = training.finish(path)
     job.artifact(ARTIFACT, path)
+    _log_result(job, result, warned)
     if "held_out" in result:
         result["held_out"] = _publish_held_out(job, result["held_out"])
     return result
+
+
+def _log_plan(job: JobContext, training: Training) -> list[str]:
+    """Write down what the first attempt will do. Returns the warnings that the log has."""
+    plan = training.plan
+    if job.resume.batch == 0:
+        job.log(f"Training on {len(plan.train)} rows and {len(plan.inputs)} columns; {_tested(training)}.")
+        for warning in plan.warnings:
+            job.log(warning, level="warning")
+    return plan.warnings
+
+
+def _tested(training: Training) -> str:
+    split = training.plan.split
+    if split.folds:
+        return f"tested by cross-validation with {len(split.folds)} folds"
+    return f"validated on {len(training.plan.validation)} rows, tested on {len(split.test)}"
+
+
+def _log_result(job: JobContext, result: Mapping[str, Any], warned: Sequence[str]) -> None:
+    if result["why"]:
+        job.log(f"Chose {result['algorithm']}: {result['why']}")
+    if result["stopped_because"]:
+        job.log(f"Stopped early: {result['stopped_because']}")
+    for warning in result["warnings"]:
+        if warning not in warned:
+            job.log(warning, level="warning")
 
 
 def _publish_held_out(job: JobContext, found: pa.Table) -> dict[str, Any]:

@@ -7,7 +7,7 @@ times the memory.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -34,6 +34,7 @@ from sklearn.preprocessing import (
 from worker.cells import Content
 from worker.training import memory
 from worker.training.columns import Column
+from worker.training.word_counts import WordCounts
 
 Cells = Mapping[str, npt.NDArray[Any]]
 Matrix = Any
@@ -51,6 +52,9 @@ MAX_ORDINALS: Final = 250
 TEXT_BUCKETS: Final = 2**18
 DENSE_TEXT_BUCKETS: Final = 2**13
 DENSE_TEXT_WIDTH: Final = 64
+TOKENIZER_SAMPLE: Final = 1000
+"""The rows whose texts choose between words and characters."""
+
 RARE_WORD_ROWS: Final = 100
 """From this many rows on, words that occur in a single row are left out."""
 
@@ -83,35 +87,65 @@ class Shape(Enum):
     BINS = auto()  # dense, with missing values, and categories as ordinals
 
 
-def fit(columns: Sequence[Column], cells: Cells, shape: Shape, seed: int) -> Any:
-    """Return a transformer for these columns, fitted on these rows. Every column must have a content."""
+def fit(
+    columns: Sequence[Column],
+    cells: Cells,
+    rows: npt.NDArray[np.intp],
+    shape: Shape,
+    seed: int,
+    counts: WordCounts | None = None,
+) -> Any:
+    """Return a transformer for these columns, fitted on these rows. Every column must have a content.
+
+    `counts` are the counts of these cells, if they are kept for other fits.
+    """
+    counts = counts or WordCounts(cells)
     numbers = [index for index, column in enumerate(columns) if column.used_as == "number"]
     categories = [index for index, column in enumerate(columns) if column.used_as == "category"]
     texts = [index for index, column in enumerate(columns) if column.used_as == "text"]
     if texts and len(columns) == 1:
-        return _fit_text(cells[columns[0].name], shape, seed)
+        return _fit_text(columns[0].name, cells, rows, counts, shape, seed)
     parts: list[tuple[str, Any, Any]] = []
     if numbers:
-        stacked = np.column_stack([cells[columns[index].name] for index in numbers])
+        stacked = np.column_stack([cells[columns[index].name][rows] for index in numbers])
         parts.append(("numbers", _number_encoder(shape).fit(stacked), numbers))
     if categories:
-        stacked = np.column_stack([cells[columns[index].name] for index in categories])
+        stacked = np.column_stack([cells[columns[index].name][rows] for index in categories])
         parts.append(("categories", _category_encoder(shape).fit(stacked), categories))
         parts += _fit_ordinals(categories, stacked, shape)
     for index, column in enumerate(columns):
         if column.content is Content.DATE:
-            parts += _fit_cycles(index, cells[column.name])
+            parts += _fit_cycles(index, cells[column.name][rows])
     if len(parts) == 1 and len(numbers) == len(columns):
         return parts[0][1]
-    parts += ((f"text_{index}", _fit_text(cells[columns[index].name], shape, seed), index) for index in texts)
-    return _combine(parts, pipeline_rows(columns, cells, slice(0, 2)), shape)
+    for index in texts:
+        encoder = _fit_text(columns[index].name, cells, rows, counts, shape, seed)
+        parts.append((f"text_{index}", encoder, index))
+    return _combine(parts, pipeline_rows(columns, cells, rows[:2]), shape)
 
 
 def transform(
-    transformer: Any, columns: Sequence[Column], cells: Cells, rows: npt.NDArray[np.intp]
+    transformer: Any,
+    columns: Sequence[Column],
+    cells: Cells,
+    rows: npt.NDArray[np.intp],
+    counts: WordCounts | None = None,
 ) -> Matrix:
-    """Return the features of these rows, as the finished pipeline computes them. Raises TooLargeToTrain."""
-    blocks = list(_transform_blocks(transformer, columns, cells, rows))
+    """Return the features of these rows, as the finished pipeline computes them. Raises TooLargeToTrain.
+
+    `counts` are the counts of these cells, if they are kept for other fits.
+    """
+
+    def encode(block: npt.NDArray[np.intp]) -> Matrix:
+        if (
+            counts is not None
+            and isinstance(transformer, Pipeline)
+            and isinstance(transformer[0], HashingVectorizer)
+        ):
+            return transformer[1:].transform(counts.of(transformer[0], columns[0].name, block))
+        return transformer.transform(pipeline_rows(columns, cells, block))
+
+    blocks = list(_transform_blocks(encode, rows))
     if sparse.issparse(blocks[0]):
         return sparse.vstack(blocks, format="csr")
     return np.vstack(blocks)
@@ -134,10 +168,10 @@ def categorical_indices(columns: Sequence[Column]) -> list[int]:
 
 
 def _transform_blocks(
-    transformer: Any, columns: Sequence[Column], cells: Cells, rows: npt.NDArray[np.intp]
+    encode: Callable[[npt.NDArray[np.intp]], Matrix], rows: npt.NDArray[np.intp]
 ) -> Iterator[Matrix]:
     for first in range(0, len(rows), BLOCK_ROWS):
-        block = transformer.transform(pipeline_rows(columns, cells, rows[first : first + BLOCK_ROWS]))
+        block = encode(rows[first : first + BLOCK_ROWS])
         if first == 0 and len(rows) > BLOCK_ROWS:
             blocks = len(rows) / BLOCK_ROWS
             # Twice, for the blocks and for the matrix into which they are stacked.
@@ -219,15 +253,17 @@ def _fit_cycles(index: int, days: npt.NDArray[np.float64]) -> Iterator[tuple[str
         yield f"{cycle.name}_{index}", encoder.fit(days.reshape(-1, 1)), [index]
 
 
-def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
+def _fit_text(
+    name: str, cells: Cells, rows: npt.NDArray[np.intp], word_counts: WordCounts, shape: Shape, seed: int
+) -> Any:
     is_sparse = shape in (Shape.SCALED, Shape.COUNTS)
     words = HashingVectorizer(
         n_features=TEXT_BUCKETS if is_sparse else DENSE_TEXT_BUCKETS,
         alternate_sign=False,
         norm=None,
-        **_tokenizer_options(texts),
+        **_tokenizer_options(cells[name][rows[:TOKENIZER_SAMPLE]]),
     )
-    counts = words.transform(list(texts))
+    counts = word_counts.of(words, name, rows)
     steps: list[Any] = [words]
     occurring = int(np.count_nonzero(counts.getnnz(axis=0)))
     # A singular value decomposition needs two features, even if it is to find one.
@@ -239,7 +275,7 @@ def _fit_text(texts: npt.NDArray[Any], shape: Shape, seed: int) -> Any:
     weights = tfidf.fit_transform(counts)
     steps.append(tfidf)
     if not is_sparse:
-        width = max(1, min(DENSE_TEXT_WIDTH, len(texts) - 1, occurring - 1))
+        width = max(1, min(DENSE_TEXT_WIDTH, len(rows) - 1, occurring - 1))
         steps.append(TruncatedSVD(width, random_state=seed).fit(weights))
     return Pipeline([(f"step{number}", step) for number, step in enumerate(steps)])
 
@@ -263,10 +299,9 @@ def _fit_selection(counts: sparse.csr_matrix, *, least: int) -> VarianceThreshol
 
 def _tokenizer_options(texts: npt.NDArray[Any]) -> dict[str, Any]:
     """Choose words and pairs of words, or n-grams of characters for texts without spaces: names, Chinese."""
-    sample = texts[:1000]
-    words = sum(len(text.split()) for text in sample)
-    characters = sum(map(len, sample))
-    if words < 2 * len(sample) or characters > 20 * words:
+    words = sum(len(text.split()) for text in texts)
+    characters = sum(map(len, texts))
+    if words < 2 * len(texts) or characters > 20 * words:
         return {"analyzer": "char_wb", "ngram_range": (1, 3)}
     return {"ngram_range": (1, 2)}
 

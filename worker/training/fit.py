@@ -49,10 +49,10 @@ class Encoded:
 
 def encode(plan: Plan, algorithm: str, rows: Rows) -> Encoded:
     """Fit the features of an algorithm on these rows. Raises TooLargeToTrain."""
-    cells = {name: values[rows] for name, values in plan.cells.items()}
+    shape, counts = learners.shape(algorithm), plan.word_counts
     with features.without_warnings():
-        transformer = features.fit(plan.inputs, cells, learners.shape(algorithm), plan.seed)
-        return Encoded(transformer, features.transform(transformer, plan.inputs, plan.cells, rows))
+        transformer = features.fit(plan.inputs, plan.cells, rows, shape, plan.seed, counts)
+        return Encoded(transformer, features.transform(transformer, plan.inputs, plan.cells, rows, counts))
 
 
 def training_data(plan: Plan, algorithm: str, rows: Rows, encoded: Matrix, epochs: int) -> TrainingData:
@@ -177,7 +177,8 @@ class Fit:
 
     def _transform(self, rows: Rows) -> Matrix:
         with features.without_warnings():
-            return features.transform(self._transformer, self._plan.inputs, self._plan.cells, rows)
+            plan = self._plan
+            return features.transform(self._transformer, plan.inputs, plan.cells, rows, plan.word_counts)
 
     def _measure(self, epoch: int, started: float) -> EpochRecord:
         """Compute the losses and the score of an epoch that began at `started`. Raises Diverged."""

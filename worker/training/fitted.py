@@ -12,6 +12,7 @@ from worker.training.features import Cells
 from worker.training.outputs import ClassPredictions, Floats
 from worker.training.plan import Plan
 from worker.training.split import Rows
+from worker.training.word_counts import WordCounts
 
 Predictions: TypeAlias = ClassPredictions | Floats
 """Predictions of a classification, or values of a regression; one for each row."""
@@ -27,7 +28,7 @@ class FittedModel:
 
     def predict(self, rows: Rows) -> Predictions:
         """Predict these rows of the plan."""
-        return self._predict(self.plan.cells, rows)
+        return self._predict(self.plan.cells, rows, self.plan.word_counts)
 
     def predict_cells(self, cells: Cells) -> Predictions:
         """Predict all rows of other cells, in which every input column has equally many values."""
@@ -38,10 +39,10 @@ class FittedModel:
         """Predict rows on which the model was not fitted."""
         return HeldOut(rows, self.plan.target.values[rows], self.predict(rows))
 
-    def _predict(self, cells: Cells, rows: Rows) -> Predictions:
+    def _predict(self, cells: Cells, rows: Rows, counts: WordCounts | None = None) -> Predictions:
         plan = self.plan
         with features.without_warnings():
-            matrix = features.transform(self.transformer, plan.inputs, cells, rows)
+            matrix = features.transform(self.transformer, plan.inputs, cells, rows, counts)
         if plan.target.task is Task.CLASSIFICATION:
             return outputs.classify(self.estimator, matrix)
         return outputs.estimate(self.estimator, matrix)

@@ -71,6 +71,16 @@ def measure(model: FittedModel, course: Course, tested: HeldOut, unseen: Unseen)
     }
 
 
+def measure_fold(model: FittedModel) -> dict[str, Any]:
+    """Return how good the model is on the fold that it did not learn from, as members of the result."""
+    plan = model.plan
+    scores = scores_of(plan, model.held_out(plan.split.test))
+    measured = {"metrics": scores, "split": asdict(describe_split(plan))}
+    if plan.target.task is Task.REGRESSION:
+        return {**scores, **measured}
+    return {"accuracy": scores["accuracy"], **measured, "classes": list(plan.target.classes)}
+
+
 def scores_of(plan: Plan, found: HeldOut) -> dict[str, Any]:
     """Return the metrics of held-out predictions, None for one that is undefined."""
     if plan.target.task is Task.REGRESSION:

@@ -5,6 +5,7 @@ makes the same decisions again.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from worker.training.columns import Column
 from worker.training.features import Cells
 from worker.training.split import Fold, Rows, Split, Splitter
 from worker.training.target import Target
+from worker.training.word_counts import WordCounts
 
 CROSS_VALIDATED_ROWS: Final = 10_000
 CROSS_VALIDATED_SCORES: Final = 200_000
@@ -50,6 +52,11 @@ class Plan:
     epochs: int
     seed: int
     warnings: list[str]
+
+    @cached_property
+    def word_counts(self) -> WordCounts:
+        """The counts of words in the text columns."""
+        return WordCounts(self.cells)
 
     @property
     def train(self) -> Rows:
@@ -121,18 +128,21 @@ def _unless_groups(column: Column, params: TrainModelParams) -> Column:
 
 def _split(splitter: Splitter, training_target: Target, params: TrainModelParams) -> Split:
     """Split the rows as requested; with few rows and no wish, into folds if that can be. Raises BadInput."""
-    count = len(training_target.rows)
+    rows = np.arange(len(training_target.rows))
+    validation_fraction = params.validation_fraction
+    part = params.part
+    if part is not None and part.fold is not None:
+        found = splitter.without_fold(rows, part.fold, part.folds, validation_fraction=validation_fraction)
+        return _for_fit(found, params)
 
     def split(folds: int) -> Split:
         found = splitter.split(
-            np.arange(count),
-            validation_fraction=params.validation_fraction,
+            rows,
+            validation_fraction=validation_fraction,
             test_fraction=params.split.test_fraction,
             folds=folds,
         )
-        if not params.chooses:
-            return found
-        return replace(found, main=_merge(found.main), folds=tuple(map(_merge, found.folds)))
+        return _for_fit(found, params)
 
     wanted = params.split.folds
     if wanted is not None or not _is_measured_by_choice(params, training_target):
@@ -141,6 +151,13 @@ def _split(splitter: Splitter, training_target: Target, params: TrainModelParams
         return split(FOLDS_OF_CHOICE)
     except BadInput:  # a fold would lack a class, or there are too few groups
         return split(0)
+
+
+def _for_fit(split: Split, params: TrainModelParams) -> Split:
+    """Leave no validation rows to a training that chooses among candidates."""
+    if not params.chooses:
+        return split
+    return replace(split, main=_merge(split.main), folds=tuple(map(_merge, split.folds)))
 
 
 def _is_measured_by_choice(params: TrainModelParams, training_target: Target) -> bool:

@@ -92,8 +92,7 @@ class Splitter:
 
         Raises BadInput if there are too few rows for it, or a class is missing in the training rows.
         """
-        if len(rows) < MIN_ROWS:
-            raise BadInput(f"only {len(rows)} rows have a target; a training needs at least {MIN_ROWS}")
+        _ensure_enough(rows)
         nothing: Rows = np.array([], dtype=np.intp)
         if not folds and not test_fraction:
             return Split(self.method, self._fold(rows, nothing, validation_fraction))
@@ -106,6 +105,15 @@ class Splitter:
             self._fold(rows, nothing, validation_fraction),
             tuple(self._fold(rest, test, validation_fraction) for rest, test in tested),
         )
+
+    def without_fold(self, rows: Rows, fold: int, of: int, *, validation_fraction: float) -> Split:
+        """Hold out one of `of` folds, numbered from 1: the rows that this fold tests in `split`.
+
+        Raises BadInput as `split` does.
+        """
+        _ensure_enough(rows)
+        rest, test = list(self.cross_validation(rows, of))[fold - 1]
+        return Split(self.method, self._fold(rest, test, validation_fraction))
 
     def divide(self, rows: Rows, fraction: float, purpose: Purpose) -> tuple[Rows, Rows]:
         """Return the rows that remain, shuffled, and those that are held out, in the order of the data.
@@ -135,7 +143,7 @@ class Splitter:
             return
         parts = self._parts(rows, count, random)
         if not all(map(len, parts)):
-            raise BadInput(f"the rows are too few for {count} folds; choose a smaller cv")
+            raise BadInput(f"the rows are too few for {count} folds; choose fewer folds")
         for held_out in parts:
             yield self._rest(rows, held_out), np.sort(held_out)
 
@@ -191,7 +199,7 @@ class Splitter:
         )
         if len(cuts) < count:
             raise BadInput(
-                f"the column of the split has too few different times for {count} folds; choose a smaller cv"
+                f"the column of the split has too few different times for {count} folds; choose fewer folds"
             )
         earliest_first = latest_first[::-1]
         for start, end in zip(cuts, [*cuts[1:], total], strict=True):
@@ -248,3 +256,8 @@ class Splitter:
             )
         if len(known) < 2:
             raise BadInput(f"all training rows have the class {str(known[0])!r}; choose another split")
+
+
+def _ensure_enough(rows: Rows) -> None:
+    if len(rows) < MIN_ROWS:
+        raise BadInput(f"only {len(rows)} rows have a target; a training needs at least {MIN_ROWS}")

@@ -186,6 +186,20 @@ class Training:
         self._write(path, self._refitted or model)
         return {**measured, **self._summary(stopped_because)}
 
+    def finish_fold(self) -> dict[str, Any]:
+        """Return the result of a job that only measures a fold of its trial: no model, but metrics."""
+        stopped_because = self.fit.stopped_early
+        summary = self._summary(stopped_because)
+        del summary["signature"]
+        part = self._params.part
+        assert part is not None  # noqa: S101  # the caller knows
+        return {
+            **measuring.measure_fold(self.fit.model()),
+            **summary,
+            "fold": part.fold,
+            "folds": part.folds,
+        }
+
     def _compare(self) -> Step:
         record = self._competition.compare_next()
         label = f"Candidate {len(self._competition.records)}/{self._competition.steps}: {record.algorithm}"
@@ -221,7 +235,8 @@ class Training:
 
     def _epochs(self, candidate: Candidate) -> int:
         if self._params.chooses and learners.divides_by_epochs(candidate.algorithm):
-            return min(self._params.epochs, CHOSEN_EPOCHS)
+            # Without validation rows, nothing looks at the epochs in between.
+            return 1 if self.plan.measured_by_choice else min(self._params.epochs, CHOSEN_EPOCHS)
         return self._params.epochs
 
     def _test_fold(self) -> Step:

@@ -35,6 +35,8 @@ def pool(
     handlers: str = HANDLERS,
     plugins: Sequence[str] = (),
     preload: Sequence[str] = (),
+    gpus: Sequence[str] = (),
+    onnx_cuda: bool = False,
 ) -> ChildPool:
     return ChildPool(
         slots=slots,
@@ -45,6 +47,8 @@ def pool(
         handlers=handlers,
         plugins=plugins,
         preload=preload,
+        gpus=gpus,
+        onnx_cuda=onnx_cuda,
     )
 
 
@@ -179,7 +183,9 @@ async def receive_death(child: Child) -> ChildDied:
 
 
 async def receive_batch(child: Child) -> Batch:
-    message = await receive(child)
+    """Wait for the next batch; pass over lines of the log."""
+    while isinstance(message := await receive(child), Log):
+        pass
     assert isinstance(message, Batch), message
     return message
 

@@ -14,12 +14,10 @@ from worker.children.messages import (
     Done,
     FromChild,
     Log,
-    MessageReader,
-    MessageTooLarge,
-    NotAMessage,
     Start,
     Yielded,
 )
+from worker.framing import MessageReader, MessageTooLarge, NotAMessage
 
 batches = st.builds(
     Batch,

@@ -14,13 +14,15 @@ import pytest
 import uvloop
 from prometheus_client import REGISTRY
 
-from app.core import hardening, prctl
+from app.core import hardening, ids, prctl
 from app.core.sandbox.permissions import Permission
 from tests.worker.children import attempts
 from tests.worker.children.attempts import MEBIBYTE
 from worker.children.disk_usage import MAX_FILES
 from worker.children.messages import MAX_FROM_CHILD_BYTES, Done
 from worker.children.pool import Child, ChildProtocolError, ChildStartFailed, KillReason
+from worker.children.tenancy import Tenancy
+from worker.context import ONNX_CUDA
 from worker.handlers import HANDLERS
 
 
@@ -318,3 +320,69 @@ def test_the_pool_works_with_asyncio_and_uvloop(run: Callable[[Coroutine[Any, An
         assert attempts.descendants() == []
 
     run(story())
+
+
+# GPUs
+
+
+async def visible(child: Child) -> str | None:
+    """The GPUs that a handler sees."""
+    environment = (await attempts.run(child, attempts.start("report_environment"))).result["environment"]
+    found: str | None = environment.get("CUDA_VISIBLE_DEVICES")
+    return found
+
+
+async def test_children_of_different_slots_see_different_gpus_and_keep_them() -> None:
+    ada, bob = Tenancy(ids.new_id()), Tenancy(ids.new_id())
+    async with attempts.pool(slots=2, gpus=("0,1", "GPU-7")) as children:
+        async with (
+            attempts.take(children, tenancy=ada) as one,
+            attempts.take(children, tenancy=bob) as other,
+        ):
+            first = {one.pid: await visible(one), other.pid: await visible(other)}
+        async with attempts.take(children, tenancy=bob) as again:
+            assert await visible(again) == first[again.pid]
+
+    assert sorted(map(str, first.values())) == ["0,1", "GPU-7"]
+
+
+async def test_a_child_gets_gpus_only_when_the_child_that_held_them_has_exited() -> None:
+    others: list[int] = []
+    async with (
+        attempts.pool(slots=2, gpus=("0", "1")) as children,
+        attempts.take(children, tenancy=Tenancy(ids.new_id())) as busy,
+    ):
+        held = await visible(busy)
+        for _ in range(3):
+            async with attempts.take(children, tenancy=Tenancy(ids.new_id())) as child:
+                assert all(attempts.is_gone(pid) for pid in others)
+                assert await visible(child) != held
+            others.append(child.pid)
+
+    assert len(set(others)) == 3
+
+
+async def test_a_child_that_dies_gives_its_gpus_back() -> None:
+    async with attempts.pool(slots=1, gpus=("5",)) as children:
+        async with attempts.take(children) as child:
+            child.send(attempts.start("segfault"))
+            await attempts.receive_death(child)
+        async with attempts.take(children) as fresh:
+            assert await visible(fresh) == "5"
+
+
+async def test_gpus_that_the_environment_shows_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "chosen by others")
+    async with attempts.pool(slots=1, gpus=("",)) as children, attempts.take(children) as child:
+        assert await visible(child) == "chosen by others"
+
+
+async def test_children_know_whether_onnx_models_run_on_their_gpus() -> None:
+    for onnx_cuda, expected in ((True, "true"), (False, None)):
+        async with (
+            attempts.pool(slots=1, gpus=("0",), onnx_cuda=onnx_cuda) as children,
+            attempts.take(children) as child,
+        ):
+            result = (await attempts.run(child, attempts.start("report_environment"))).result
+            assert result["environment"].get(ONNX_CUDA) == expected
+            assert result["environment"]["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"

@@ -54,7 +54,9 @@ async def test_the_function_that_takes_most_of_the_time_comes_first(children: Ch
 
     hot = profile.top(1)[0]
     assert (hot.function, hot.file) == ("hot", FILE)
-    assert 0.7 < hot.self_seconds / profile.seconds < 0.9
+    # Four fifths, but another process may take the machine from any part.
+    assert hot.self_seconds > profile.seconds / 2
+    assert 0 < of(profile, "lukewarm").self_seconds < hot.self_seconds
     assert profile.samples >= 10
 
 

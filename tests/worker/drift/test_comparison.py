@@ -173,7 +173,7 @@ def test_a_checkpoint_of_something_else_is_refused(known: Profile) -> None:
 
 
 @given(seed=st.integers(0, 2**32), count=st.integers(60, 200), variety=st.integers(1, 100))
-@hypothesis_settings(deadline=None, max_examples=25)
+@hypothesis_settings(max_examples=25)
 def test_whatever_the_columns_hold_the_rows_of_the_training_do_not_differ(
     seed: int, count: int, variety: int
 ) -> None:

@@ -63,6 +63,9 @@ async def test_a_bad_row_gets_an_error_and_the_others_predictions() -> None:
     assert [list(line) for line in found] == [["prediction"], ["error"], ["prediction"]]
     assert [found[0]["prediction"], found[2]["prediction"]] == VaderModel().predict(["good", "bad"])
     assert attempt.result == {"total": 3, "errors": 1}
+    assert [(line.level, line.text) for line in attempt.logs] == [
+        ("warning", "1 of 3 rows have an error instead of a prediction.")
+    ]
 
 
 async def test_a_column_of_objects_is_predicted_and_their_id_is_in_the_result() -> None:

@@ -69,6 +69,7 @@ async def test_what_differs_is_in_the_result(model: Path, tmp_path: Path) -> Non
     assert {("amount", "shifted"), ("country", "unseen_categories")} <= found
     assert {column for column, _ in found} == {"amount", "country"}
     assert attempt.result["warnings"] == [warning["message"] for warning in attempt.result["drift"]]
+    assert [line.text for line in attempt.logs] == attempt.result["warnings"]
 
 
 async def test_an_attempt_that_resumes_counts_each_row_once(model: Path, tmp_path: Path) -> None:

@@ -20,10 +20,11 @@ from app.jobs.kinds.send_email import SendEmailRequest
 from app.jobs.unit_of_work import UnitOfWork
 from tests.support import jobs, mail, ports, rows
 from tests.support.mail import SENDER, PostOffice
-from worker import handlers
+from worker import inside_handlers
 from worker.children.pool import ChildPool
 from worker.claimer import Claimer
 from worker.files import Files
+from worker.handler_log import HandlerLogs
 from worker.lease import Lease
 from worker.report_writer import ReportWriter
 from worker.run_next import Runner
@@ -98,7 +99,8 @@ async def sender_of(resources: Resources, report_writer: ReportWriter, lease: Le
                 lease,
                 ChildPool(slots=1, memory_limit_bytes=2**30, max_jobs_per_child=1),  # has no child
                 files,
-                inside=handlers.inside(mailer),
+                HandlerLogs(resources.database),
+                inside=inside_handlers.inside(mailer),
             ),
             resources,
         )

@@ -11,9 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 import pytest_asyncio
 
+from app.jobs.params import TrainModelParams
 from tests.worker.children import attempts
 from tests.worker.children.attempts import Attempt
 from tests.worker.training import data
+from worker import plugins
 from worker.children.messages import Batch, Committed, Done, LocalFile, Start, Stop, StopReason, Yielded
 from worker.children.pool import ChildPool
 from worker.context import CHECKPOINT_FILE
@@ -31,6 +33,9 @@ PARAMS: dict[str, Any] = {
     "epochs": EPOCHS,
     "params": {"patience": 0, "hidden_layer_sizes": [8]},
 }
+
+PART: dict[str, Any] = {"trial": 0, "folds": 3}
+"""Which job of a trial with folds, without the fold."""
 
 
 def start(
@@ -57,7 +62,7 @@ Run = Callable[[Start], Awaitable[Attempt]]
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def children() -> AsyncIterator[ChildPool]:
     """Shared by all tests, because starting a pool imports all libraries, which takes seconds."""
-    async with attempts.pool(handlers=HANDLERS) as pool:
+    async with attempts.pool(handlers=HANDLERS, preload=plugins.HEAVY) as pool:
         yield pool
 
 
@@ -109,6 +114,22 @@ async def test_the_result_has_what_a_data_scientist_needs(run: Run, tmp_path: Pa
     assert result["signature"]["task"] == "classification"
 
 
+async def test_the_log_has_the_rows_the_warnings_and_the_reason_of_the_choice(
+    run: Run, tmp_path: Path
+) -> None:
+    attempt = await run(start(tmp_path, data.customers(120), {**PARAMS, "algorithm": "auto", "params": {}}))
+
+    first, *others = [line.text for line in attempt.logs]
+    assert first.startswith("Training on 120 rows and 6 columns; tested by cross-validation with ")
+    assert f"Chose {attempt.result['algorithm']}: {attempt.result['why']}" in others
+    warned = [line.text for line in attempt.logs if line.level == "warning"]
+    assert warned == attempt.result["warnings"]
+    assert len(warned) > 0
+
+    split = (await run(start(tmp_path / "split", data.customers(120)))).logs[0]
+    assert split.text == "Training on 72 rows and 6 columns; validated on 24 rows, tested on 24."
+
+
 async def test_a_dataset_trains_the_same_model_as_its_rows_inline(run: Run, tmp_path: Path) -> None:
     rows = data.customers(120)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "rows.parquet", row_group_size=50)
@@ -144,6 +165,70 @@ async def test_a_killed_attempt_resumes_from_its_last_epoch_to_the_same_model(
     assert all((a == b).all() for a, b in zip(first[-1].coefs_, second[-1].coefs_, strict=True))
     assert resumed.result["metrics"] == whole.result["metrics"]
     assert len(resumed.result["history"]) == EPOCHS
+
+
+async def test_the_job_of_a_fold_measures_it_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    rows = data.customers(120)
+    attempts_of = [
+        await run(start(tmp_path, rows, {**PARAMS, "refit": False, "part": {**PART, "fold": fold}}))
+        for fold in (1, 2, 3)
+    ]
+    inside = await run(
+        msgspec.structs.replace(start(tmp_path, rows, {**PARAMS, "split": {"folds": 3}}), total=EPOCHS + 3)
+    )
+
+    for number, attempt in enumerate(attempts_of, 1):
+        assert isinstance(attempt.end, Done)
+        assert attempt.end.artifacts == {}
+        assert (attempt.result["fold"], attempt.result["folds"]) == (number, 3)
+        assert [batch.step for batch in attempt.batches] == [f"Epoch {epoch}/6" for epoch in range(1, 7)]
+        assert {"report", "signature", "model"}.isdisjoint(attempt.result)
+    assert sum(attempt.result["test_rows"] for attempt in attempts_of) == 120
+    assert [attempt.result["metrics"] for attempt in attempts_of] == [
+        output["metrics"] for output in inside.outputs if "metrics" in output
+    ]
+
+
+async def test_a_killed_job_of_a_fold_measures_the_same_fold(run: Run, tmp_path: Path) -> None:
+    rows = data.customers(120)
+    params = {**PARAMS, "refit": False, "part": {**PART, "fold": 2}}
+    whole = await run(start(tmp_path / "whole", rows, params))
+    training = Training(table.to_arrow(rows), msgspec.convert(params, TrainModelParams))
+    data.train_until(training, until=2)
+    (tmp_path / "checkpoint").write_bytes(training.checkpoint())
+    file = LocalFile(str(tmp_path / "checkpoint"), sha256(tmp_path / "checkpoint"))
+    message = start(tmp_path / "resumed", rows, params)
+
+    resumed = await run(
+        msgspec.structs.replace(message, resume_batch=4, done=4, files={CHECKPOINT_FILE: file})
+    )
+
+    assert [batch.step for batch in resumed.batches] == ["Epoch 5/6", "Epoch 6/6"]
+    assert resumed.result["metrics"] == whole.result["metrics"]
+    assert resumed.result["split"] == whole.result["split"]
+
+
+@pytest.mark.parametrize(
+    "chooses",
+    [
+        {"algorithm": "auto", "params": {}},
+        {"candidates": [{"algorithm": "logistic_regression"}, {"algorithm": "multinomial_nb"}]},
+    ],
+    ids=["auto", "a search that prunes"],
+)
+async def test_the_job_of_a_fold_chooses_on_the_other_folds(
+    chooses: dict[str, Any], run: Run, tmp_path: Path
+) -> None:
+    params = {**PARAMS, **chooses, "epochs": 2, "refit": False, "part": {**PART, "fold": 1}}
+    message = msgspec.structs.replace(start(tmp_path, data.customers(120), params), total=10)
+
+    attempt = await run(message)
+
+    result = attempt.result
+    assert (result["train_rows"], result["validation_rows"], result["test_rows"]) == (80, 0, 40)
+    assert result["refit"] is False
+    assert len(result["candidates"]) > 1
+    assert all(candidate["rows"] <= 80 for candidate in result["candidates"])
 
 
 AUTO: dict[str, Any] = {
@@ -215,8 +300,7 @@ async def test_a_training_yields_between_epochs_when_asked_to_stop(
     message = start(tmp_path, data.customers(120), PARAMS | {"epochs": 1000})
     async with attempts.take_for(children, message) as child:
         child.send(message)
-        first = await attempts.receive(child)
-        assert isinstance(first, Batch)
+        first = await attempts.receive_batch(child)
         child.send(Stop(StopReason.DRAIN))
         child.send(Committed(first.index))
         while isinstance(reply := await attempts.receive(child), Batch):
@@ -269,7 +353,7 @@ async def test_a_training_beyond_the_memory_limit_is_refused_in_advance(tmp_path
     limit = 300 * attempts.MEBIBYTE
 
     async with (
-        attempts.pool(handlers=HANDLERS, memory_limit_bytes=limit) as children,
+        attempts.pool(handlers=HANDLERS, memory_limit_bytes=limit, preload=plugins.HEAVY) as children,
         attempts.take_for(children, message) as child,
     ):
         attempt = await attempts.run(child, message)

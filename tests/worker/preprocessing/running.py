@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from app.core import ids
-from app.datasets.conversion.__main__ import convert
+from app.datasets.conversion.task import convert
 from app.datasets.options import ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Format

@@ -121,6 +121,9 @@ async def test_units_since_the_last_checkpoint_are_repeated_but_not_committed_ag
 
     assert [batch.index for batch in attempt.batches] == list(range(3, len(whole.batches)))
     assert attempt.result == whole.result
+    rows, [output] = whole.result["rows"], whole.result["outputs"]
+    wrote = f"Wrote {output['rows']} of {rows} rows to 'all', {len(output['columns'])} columns."
+    assert [line.text for line in attempt.logs] == [wrote]
     assert running.digests(attempt, tmp_path / "again") == running.digests(whole, tmp_path / "whole")
 
 

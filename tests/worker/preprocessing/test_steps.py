@@ -317,7 +317,7 @@ def test_a_join_reads_rows_of_any_row_group(tmp_path: Path) -> None:
     ]
 
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=40)
 values = st.none() | st.integers(-3, 3)
 tables = st.lists(
     st.fixed_dictionaries({"a": values, "b": st.none() | st.sampled_from(["x", "y", "é"])}),

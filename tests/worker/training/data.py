@@ -3,6 +3,7 @@
 import random
 import re
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,17 @@ from sklearn.datasets import load_diabetes, load_digits, load_iris, load_wine
 
 from app.jobs.params import TrainModelParams
 from worker.training.trainer import Training
+
+
+def without_times(value: Any) -> Any:
+    """Return a result as plain data without its durations."""
+    if is_dataclass(value):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
+    elif hasattr(value, "__struct_fields__"):
+        value = {name: getattr(value, name) for name in value.__struct_fields__}
+    if isinstance(value, dict):
+        return {name: without_times(one) for name, one in value.items() if "seconds" not in name}
+    return [without_times(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def digits() -> pa.Table:

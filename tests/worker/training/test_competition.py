@@ -39,15 +39,6 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def without_times(value: Any) -> Any:
-    """Return a result as plain data without its durations."""
-    if hasattr(value, "__struct_fields__"):
-        value = {name: getattr(value, name) for name in value.__struct_fields__}
-    if isinstance(value, dict):
-        return {name: without_times(one) for name, one in value.items() if "seconds" not in name}
-    return [without_times(one) for one in value] if isinstance(value, list) else value
-
-
 def test_the_best_candidate_is_chosen_and_the_result_says_why(tmp_path: Path) -> None:
     _, result = data.trained(circles(), tmp_path / "model", candidates=QUICK, epochs=3)
 
@@ -269,13 +260,13 @@ def test_an_attempt_killed_after_any_step_ends_with_the_same_bytes(
     while not whole.is_finished:
         whole.advance()
         saved.append(whole.checkpoint())
-    expected = without_times(whole.finish(tmp_path / "whole"))
+    expected = data.without_times(whole.finish(tmp_path / "whole"))
 
     for steps, content in enumerate(saved):
         resumed = Training(circles(), data.params(**wanted), content)
         assert resumed.steps <= steps
         data.train_until(resumed)
-        found = without_times(resumed.finish(tmp_path / "resumed"))
+        found = data.without_times(resumed.finish(tmp_path / "resumed"))
         assert resumed.steps == whole.steps
         assert found == expected
         assert digest(tmp_path / "resumed") == digest(tmp_path / "whole")

@@ -49,7 +49,7 @@ def test_days_of_the_week_are_told_apart_exactly() -> None:
         [(MONDAY + timedelta(days=day) - datetime(1970, 1, 1, tzinfo=UTC)).days for day in range(28)], float
     )
 
-    transformer = features.fit([column], {"at": days}, Shape.TREES, seed=0)
+    transformer = features.fit([column], {"at": days}, np.arange(len(days)), Shape.TREES, seed=0)
     [week] = [part for name, part, _ in transformer.transformers_ if name.startswith("week")]
 
     shares = week.transform(days.reshape(-1, 1))
@@ -64,7 +64,7 @@ def test_words_of_a_single_row_are_left_out() -> None:
         [f"{'good' if row % 2 else 'bad'} thing unique{row}" for row in range(200)], dtype=object
     )
 
-    transformer = features.fit([column], {"text": texts}, Shape.SCALED, seed=0)
+    transformer = features.fit([column], {"text": texts}, np.arange(len(texts)), Shape.SCALED, seed=0)
 
     [selection] = [step for _, step in transformer.steps if isinstance(step, VarianceThreshold)]
     kept = int(selection.get_support().sum())
@@ -77,7 +77,9 @@ def test_many_categories_get_ordinals_for_trees_too() -> None:
     column = Column("zip", Content.CATEGORY, "categories")
     zips = np.array([f"z{row % 150:03}" for row in range(600)], dtype=object)
 
-    matrix = features.fit([column], {"zip": zips}, Shape.TREES, seed=0).transform(zips.reshape(-1, 1))
+    matrix = features.fit([column], {"zip": zips}, np.arange(600), Shape.TREES, seed=0).transform(
+        zips.reshape(-1, 1)
+    )
 
     assert matrix.shape[1] == features.MAX_DENSE_ONE_HOT + 1
     assert len(np.unique(matrix[:, -1])) == 150
@@ -103,7 +105,7 @@ def test_texts_with_hardly_any_words_are_encoded(rows: int, text: Any, shape: Sh
 
     for used in (columns, columns[:1]):
         with features.without_warnings():
-            transformer = features.fit(used, cells, shape, seed=0)
+            transformer = features.fit(used, cells, np.arange(rows), shape, seed=0)
             encoded = features.transform(transformer, used, cells, np.arange(rows))
 
         assert encoded.shape[0] == rows

@@ -145,6 +145,67 @@ def test_cross_validation_tests_each_row_once(method: SplitMethod) -> None:
     assert len(found.main.test) == 0
 
 
+def without_fold(by: Splitter, fold: int, of: int, rows: int = 120) -> Split:
+    return by.without_fold(np.arange(rows), fold, of, validation_fraction=0.2)
+
+
+@pytest.mark.parametrize("method", [SplitMethod.RANDOM, SplitMethod.STRATIFIED, SplitMethod.GROUP])
+@pytest.mark.parametrize("folds", [2, 5])
+def test_the_folds_of_jobs_partition_the_rows(method: SplitMethod, folds: int) -> None:
+    found = [without_fold(example(method), fold, folds) for fold in range(1, folds + 1)]
+
+    assert sorted(row for split in found for row in split.test.tolist()) == list(range(120))
+    for split in found:
+        assert all_rows(split.main) == list(range(120))
+
+
+@given(
+    labels=st.lists(st.sampled_from("abc"), min_size=20, max_size=80).filter(
+        lambda labels: len(set(labels)) > 1 and all(labels.count(label) > 3 for label in set(labels))
+    ),
+    folds=st.integers(2, 6),
+    seed=st.integers(0, 5),
+)
+def test_each_fold_keeps_the_shares_of_the_classes(labels: list[str], folds: int, seed: int) -> None:
+    by = splitter(SplitMethod.STRATIFIED, labels, seed=seed)
+
+    held_out = [without_fold(by, fold, folds, len(labels)).test for fold in range(1, folds + 1)]
+
+    assert sorted(row for rows in held_out for row in rows.tolist()) == list(range(len(labels)))
+    for label in set(labels):
+        counts = [int((np.array(labels)[rows] == label).sum()) for rows in held_out]
+        assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("method", EVERY_METHOD)
+def test_a_job_of_a_fold_holds_out_what_cross_validation_in_one_job_does(method: SplitMethod) -> None:
+    by = example(method)
+    inside = split(by, 120, folds=3)
+
+    found = [without_fold(by, fold, 3) for fold in (1, 2, 3)]
+
+    for alone, fold in zip(found, inside.folds, strict=True):
+        assert alone.main.test.tolist() == fold.test.tolist()
+        assert alone.main.train.tolist() == fold.train.tolist()
+        assert alone.main.validation.tolist() == fold.validation.tolist()
+        assert alone.folds == ()
+
+
+def test_a_fold_depends_on_the_seed_and_the_labels_only() -> None:
+    first, again, other = (
+        without_fold(example(SplitMethod.STRATIFIED, seed=seed), 2, 4).test.tolist() for seed in (1, 1, 2)
+    )
+
+    assert first == again != other
+
+
+def test_folds_of_too_few_rows_are_refused() -> None:
+    with pytest.raises(BadInput, match="needs at least"):
+        without_fold(splitter(SplitMethod.RANDOM), 1, 2, rows=3)
+    with pytest.raises(BadInput, match="choose fewer folds"):
+        without_fold(splitter(SplitMethod.GROUP, keys=[0, 0, 1, 1, 2, 2]), 1, 4, rows=6)
+
+
 @pytest.mark.parametrize(
     ("by", "message"),
     [

@@ -172,12 +172,6 @@ def test_regressor_metrics_equal_those_of_its_file_on_the_test_rows(name: Name, 
 # Identical after a resume
 
 
-def without_times(result: dict[str, Any]) -> dict[str, Any]:
-    """Return a result without its durations."""
-    history = [(record.epoch, record.train_loss, record.valid_loss) for record in result["history"]]
-    return {**result, "history": history, "fit_seconds": None}
-
-
 @pytest.mark.parametrize(
     ("name", "task"),
     [(algorithm.name, task) for algorithm in ALGORITHMS.values() for task in algorithm.tasks],
@@ -206,7 +200,7 @@ def test_every_algorithm_resumes_from_a_checkpoint_to_the_same_model(
     data.train_until(resumed)
     again = resumed.finish(tmp_path / "resumed.skops")
 
-    assert without_times(undisturbed) == without_times(again)
+    assert data.without_times(undisturbed) == data.without_times(again)
     assert (tmp_path / "whole.skops").read_bytes() == (tmp_path / "resumed.skops").read_bytes()
 
 
@@ -218,7 +212,7 @@ def test_an_attempt_killed_after_the_last_epoch_only_has_to_finish(path: Path) -
     resumed = Training(data.iris(), wanted, training.checkpoint())
 
     assert resumed.is_finished
-    assert without_times(resumed.finish(path)) == without_times(training.finish(path))
+    assert data.without_times(resumed.finish(path)) == data.without_times(training.finish(path))
 
 
 def test_an_attempt_killed_after_early_stopping_trains_no_further() -> None:

@@ -1,4 +1,4 @@
-"""The ONNX runtime: loads ONNX models and runs them with ONNX Runtime on the CPU."""
+"""The ONNX runtime: loads ONNX models and runs them with ONNX Runtime, on the CPU unless ONNX_CUDA is set."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from app.models.versions import InputColumn
 from worker.context import JobError
 from worker.runtimes import probing
 from worker.runtimes.onnx import file as onnx_file
+from worker.runtimes.onnx import providers
 from worker.runtimes.onnx.inputs import Inputs
 from worker.runtimes.onnx.outputs import Outputs, parse_outputs
 from worker.runtimes.onnx.tensor_input import Array
@@ -117,8 +118,8 @@ class OnnxModel:
 def _open(path: Path) -> OnnxModel:
     model = onnx_file.read(path)
     try:
-        session = ort.InferenceSession(str(path), _session_options(), providers=["CPUExecutionProvider"])
-    except MemoryError:
+        session = providers.open_session(path, _session_options())
+    except (MemoryError, JobError):
         raise
     except Exception as error:  # ONNX Runtime's exceptions have no common base class
         raise BrokenModel(f"ONNX Runtime refuses it: {onnx_file.first_line(error)}") from None

@@ -25,6 +25,7 @@ from worker import cells
 from worker.cells import BadCell
 from worker.columnar import TableLists
 from worker.runtimes.sklearn.estimators import first_parts
+from worker.runtimes.sklearn.parsed_columns import ParsedColumns
 
 MAX_DEPTH: Final = 20
 """Parts of an uploaded model may be nested to any depth; deeper ones are not inspected."""
@@ -37,12 +38,14 @@ class Parser:
     """Parses the values of one column. `type` is the type of the InputColumn.
 
     `largest` is the largest magnitude of a number, beyond which it is missing; None unless numbers in an
-    Arrow column can be used without parsing.
+    Arrow column can be used without parsing. Dates and times in one can be, if it `takes_dates`. Parsers of
+    texts and categories return a text as it is, unless it is empty.
     """
 
     parse: Callable[[Any], Any]
     type: str
     largest: float | None = None
+    takes_dates: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -103,11 +106,11 @@ def to_matrix(rows: Sequence[Sequence[Any]], parsers: Sequence[Parser] | None) -
 
 def parse_table(
     rows: TableLists, parsers: Sequence[Parser], names: Sequence[str]
-) -> tuple[list[int], Matrix | None, dict[int, str]]:
+) -> tuple[list[int], Matrix | ParsedColumns | None, dict[int, str]]:
     """Parse table rows column by column.
 
-    Returns the indices of the valid rows, their matrix (None if there are none), and the error of each
-    invalid row by its index.
+    Returns the indices of the valid rows, their matrix or columns (None if there are none), and the error of
+    each invalid row by its index.
     """
     if (numbers := _numeric_matrix(rows, parsers)) is not None:
         return list(range(len(rows))), numbers, {}
@@ -115,16 +118,17 @@ def parse_table(
     columns = [
         _parse_column(rows, index, parser, names[index], errors) for index, parser in enumerate(parsers)
     ]
+    if not errors:
+        return list(range(len(rows))), _join(columns), errors
     valid = [row for row in range(len(rows)) if row not in errors]
-    if not valid:
-        return valid, None, errors
+    return valid, _join([column[valid] for column in columns]) if valid else None, errors
+
+
+def _join(columns: Sequence[npt.NDArray[Any]]) -> Matrix | ParsedColumns:
+    """Return columns as one array if all are numbers."""
     if all(column.dtype != object for column in columns):
-        matrix = np.column_stack(columns)
-    else:
-        matrix = np.empty((len(rows), len(columns)), dtype=object)
-        for index, column in enumerate(columns):
-            matrix[:, index] = column
-    return valid, matrix if not errors else matrix[valid], errors
+        return np.column_stack(columns)
+    return ParsedColumns(columns)
 
 
 def _parse_column(
@@ -132,13 +136,16 @@ def _parse_column(
 ) -> npt.NDArray[Any]:
     if parser.largest is not None and (numbers := rows.to_vector(index)) is not None:
         return _replace_larger(numbers, parser.largest)
-    values = rows.columns()[index] if parser is ANY else rows.column_as_written(index)
-    parsed = np.full(len(values), np.nan) if parser.is_number else np.empty(len(values), dtype=object)
-    for row, value in enumerate(values):
-        try:
-            parsed[row] = parser.parse(value)
-        except BadCell as error:
-            errors.setdefault(row, f"{name!r}: {error}")
+    if parser.takes_dates and (days := rows.to_days(index)) is not None:
+        return days
+    if parser is ANY:
+        return np.fromiter(rows.column(index), object, len(rows))
+    distinct = rows.distinct(index)
+    parsed, refused = (
+        distinct.parse_numbers(parser.parse) if parser.is_number else distinct.parse_texts(parser.parse)
+    )
+    for row, error in refused.items():
+        errors.setdefault(row, f"{name!r}: {error}")
     return parsed
 
 

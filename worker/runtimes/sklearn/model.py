@@ -16,9 +16,10 @@ from worker.cells import BadCell
 from worker.columnar import TableLists
 from worker.context import JobError, RowError
 from worker.runtimes import prediction_structs
-from worker.runtimes.sklearn import estimators
+from worker.runtimes.sklearn import absent, column_parts, estimators
 from worker.runtimes.sklearn.columns import Parser, parse_table, to_matrix
 from worker.runtimes.sklearn.estimators import Kind
+from worker.runtimes.sklearn.parsed_columns import ParsedColumns
 from worker.training import outputs
 from worker.training.outputs import ClassPredictions, Floats
 
@@ -58,6 +59,7 @@ class SklearnModel:
     def __init__(self, estimator: Any, inputs: Inputs) -> None:
         self._estimator = estimator
         self._kind = estimators.kind_of(estimator)
+        self._parts = column_parts.find(estimator)
         self._inputs = inputs
         self._names = None if inputs.columns is None else [column.name for column in inputs.columns]
 
@@ -89,6 +91,8 @@ class SklearnModel:
         if isinstance(rows, TableLists) and parsers is not None and names is not None:  # noqa: SIM102
             if not self._inputs.are_texts and len(names) == rows.width:
                 return parse_table(rows, parsers, names)
+        if self._inputs.are_texts and set(map(type, rows)) <= {str}:
+            return list(range(len(rows))), list(rows) or None, {}
         parsed: list[Any] = []
         valid: list[int] = []
         errors: dict[int, str] = {}
@@ -167,16 +171,29 @@ class SklearnModel:
     def _run_estimator(self, rows: Any) -> ClassPredictions | RawOutputs | Floats:
         estimator = self._estimator
         if self._kind is not Kind.CLASSIFIER and self._kind is not Kind.REGRESSOR:
-            return _run_other(self._kind, estimator, rows)
+            return _run_other(self._kind, estimator, _to_array(rows))
         if isinstance(estimator, Pipeline) and len(estimator.steps) > 1:
             # Transform once, although `classify` may call both predict and predict_proba.
-            rows, estimator = estimator[:-1].transform(rows), estimator.steps[-1][1]
+            rows, estimator = self._transform(estimator, rows), estimator.steps[-1][1]
+        else:
+            rows = _to_array(rows)
         if is_classifier(estimator):
             return outputs.classify(estimator, rows)
         values = np.asarray(estimator.predict(rows), dtype=np.float64)
         if values.ndim > 1 and values.shape[1] != 1:
             return RawOutputs([{"values": row} for row in values.tolist()], values)
         return values.reshape(-1)
+
+    def _transform(self, pipeline: Pipeline, rows: Any) -> Any:
+        """Run all steps but the last."""
+        if self._parts is None or not isinstance(rows, ParsedColumns):
+            return pipeline[:-1].transform(_to_array(rows))
+        features = self._parts.transform(rows)
+        return features if len(pipeline.steps) == 2 else pipeline[1:-1].transform(features)
+
+
+def _to_array(rows: Any) -> Any:
+    return rows.to_objects() if isinstance(rows, ParsedColumns) else rows
 
 
 def _run_other(kind: Kind | None, estimator: Any, rows: Any) -> RawOutputs:
@@ -202,7 +219,7 @@ def _run_other(kind: Kind | None, estimator: Any, rows: Any) -> RawOutputs:
 
 
 def _run_guarded(run: Callable[[Any], list[Any]], rows: Any) -> list[Any]:
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), absent.without_pandas():
         # About new categories, missing column names and other library versions: the user cannot act on them
         # here.
         warnings.simplefilter("ignore")

@@ -132,7 +132,7 @@ def _parser(column: ColumnMetadata) -> Parser:
     if column.content in (Content.TEXT, Content.CATEGORY):
         return Parser(cells.PARSERS[column.content], column.content)
     if column.content is Content.DATE:
-        return Parser(cells.parse_date, "number")
+        return Parser(cells.parse_date, "number", takes_dates=True)
     if not column.missing:
         return BOUNDED_NUMBER
     return Parser(cells.number_parser(column.missing), "number", largest=cells.MAX_NUMBER)

@@ -19,6 +19,7 @@ class NetworkLearner:
 
     def __init__(self, params: Network, training_data: TrainingData) -> None:
         self._training_data = training_data
+        self._weights = training_data.weights(params)
         self._network: Any = (MLPClassifier if training_data.task is Task.CLASSIFICATION else MLPRegressor)(
             hidden_layer_sizes=tuple(params.hidden_layer_sizes),
             activation=params.activation,
@@ -35,8 +36,12 @@ class NetworkLearner:
         for seed in training_data.seeds_of_passes(epoch):
             self._network.set_params(random_state=seed)
             if training_data.task is Task.CLASSIFICATION:
-                truth = training_data.repeated(training_data.truth)
-                self._network.partial_fit(training_data.rows_of_pass, truth, classes=training_data.classes)
+                self._network.partial_fit(
+                    training_data.rows_of_pass,
+                    training_data.repeated(training_data.truth),
+                    None if self._weights is None else training_data.repeated(self._weights),
+                    training_data.classes,
+                )
             else:
                 self._network.partial_fit(
                     training_data.rows_of_pass, training_data.repeated(training_data.scaled)

@@ -147,6 +147,7 @@ def _learning_curve(history: Sequence[EpochRecord]) -> tuple[EpochScores, ...]:
             figure(record.train_loss),
             None if record.valid_loss is None else figure(record.valid_loss),
             record.valid_r2 if record.valid_accuracy is None else record.valid_accuracy,
+            record.seconds,
         )
         for record in shown
     )

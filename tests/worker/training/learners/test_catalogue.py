@@ -67,14 +67,15 @@ def test_a_forest_keeps_its_trees_although_an_earlier_epoch_had_a_lower_loss(tmp
     assert len(training.fit.model().estimator.estimators_) == 30
 
 
-def test_classes_can_be_weighted() -> None:
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "mlp"])
+def test_classes_can_be_weighted(algorithm: str) -> None:
     chance = np.random.default_rng(0)
     rare = chance.random(1000) < 0.1
     rows = pa.table({"x": chance.normal(size=1000) + rare, "target": np.where(rare, "rare", "usual")})
 
     def recall(weights: dict[str, float] | None) -> float:
         training = Training(
-            rows, data.params(algorithm="logistic_regression", params={"class_weights": weights}, epochs=2)
+            rows, data.params(algorithm=algorithm, params={"class_weights": weights}, epochs=2)
         )
         data.train_until(training)
         plan = training.plan
@@ -84,8 +85,9 @@ def test_classes_can_be_weighted() -> None:
     assert recall({"rare": 9.0}) > recall(None) + 0.3
 
 
-def test_a_weight_of_an_unknown_class_is_refused() -> None:
-    params = data.params(algorithm="logistic_regression", params={"class_weights": {"tulip": 2.0}})
+@pytest.mark.parametrize("algorithm", ["logistic_regression", "mlp"])
+def test_a_weight_of_an_unknown_class_is_refused(algorithm: str) -> None:
+    params = data.params(algorithm=algorithm, params={"class_weights": {"tulip": 2.0}})
 
     with pytest.raises(BadInput, match="no training row has the class 'tulip'"):
         Training(data.iris(), params)

@@ -209,6 +209,7 @@ def test_the_learning_curve_has_each_epoch(tmp_path: Path) -> None:
     _, report = trained(data.wine(), tmp_path / "model", algorithm="mlp", epochs=5, params={"patience": 0})
 
     assert [scores.epoch for scores in report.learning_curve] == [1, 2, 3, 4, 5]
+    assert all(scores.seconds is not None and scores.seconds >= 0 for scores in report.learning_curve)
     losses = [scores.valid_loss for scores in report.learning_curve]
     assert losses.index(min(filter(None, losses))) == report.best_epoch - 1
 
