@@ -1,17 +1,21 @@
 """`python -m tests.mutants`: take each guard away in turn, and see that a test notices.
 
 Works on copies of the tree, with one Postgres for all of them. Arguments choose mutants by a part of their
-names. Ends with 1 if a mutant survives, or if the tests do not pass without one (`--no-baseline` leaves that
-run out, for `make check`, which runs every test anyway).
+names, `--changed COMMIT` those whose source or tests have changed since a commit, and `--share N` one of N
+parts, drawn anew for each commit. Ends with 1 if a mutant survives, or if the tests do not pass without one
+(`--no-baseline` leaves that run out, for `make check`, which runs these tests anyway).
 """
 
 import argparse
 import os
+import random
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -32,7 +36,7 @@ MORE_RUNS: Final = 2
 def main() -> int:
     """Run the mutants and print who caught each of them."""
     arguments = _parse()
-    mutants = [mutant for mutant in MUTANTS if any(part in mutant.name for part in arguments.names or [""])]
+    mutants = _chosen(arguments)
     with tempfile.TemporaryDirectory(prefix="headrace-mutants-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)  # Postgres, which is another user where we are root, passes through
@@ -41,12 +45,41 @@ def main() -> int:
         try:
             os.environ.update(shared_postgres.environment(postgres))
             # Copied once: changes made in the tree meanwhile must not disturb.
-            unchanged = _copy(ROOT, folder / "unchanged")
+            unchanged = copy(ROOT, folder / "unchanged")
             if arguments.baseline and not _passes(unchanged, mutants, arguments.jobs):
                 return 1
             return _run(unchanged, mutants, folder, arguments.jobs)
         finally:
             postgres.stop()
+
+
+def _chosen(arguments: argparse.Namespace) -> list[Mutant]:
+    chosen = [mutant for mutant in MUTANTS if any(part in mutant.name for part in arguments.names or [""])]
+    if arguments.changed is not None:
+        chosen = of_changes(chosen, frozenset(_git("diff", "--name-only", arguments.changed).split()))
+    if arguments.share > 1:
+        seed = arguments.seed or _git("rev-parse", "HEAD").strip()
+        chosen = part_of(chosen, arguments.share, seed)
+        print(f"{len(chosen)} of {len(MUTANTS)} mutants; again with: --share {arguments.share} --seed {seed}")
+    return chosen
+
+
+def of_changes(mutants: Sequence[Mutant], paths: frozenset[str]) -> list[Mutant]:
+    """Those whose source, or the file of one of whose tests, is among these paths."""
+    return [
+        mutant
+        for mutant in mutants
+        if not paths.isdisjoint({mutant.path, *(test.partition("::")[0] for test in mutant.tests)})
+    ]
+
+
+def part_of(mutants: Sequence[Mutant], share: int, seed: str) -> list[Mutant]:
+    """About one of `share`, the same ones for the same seed."""
+    return [mutant for mutant in mutants if random.Random(f"{seed}: {mutant.name}").random() < 1 / share]
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(("git", *arguments), cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
 def _passes(unchanged: Path, mutants: Sequence[Mutant], jobs: int) -> bool:
@@ -65,11 +98,10 @@ def _passes(unchanged: Path, mutants: Sequence[Mutant], jobs: int) -> bool:
 
 
 def _run(unchanged: Path, mutants: Sequence[Mutant], folder: Path, jobs: int) -> int:
-    runs = []
-    for number, mutant in enumerate(mutants):
-        root = _copy(unchanged, folder / f"mutant-{number}", link=True)
-        mutant.apply(root)
-        runs.append(Run(root, mutant.tests))
+    runs = [
+        Run(folder / f"mutant-{number}", mutant.tests, partial(_mutate, unchanged, mutant))
+        for number, mutant in enumerate(mutants)
+    ]
     catchers = [catcher(one) for one in run_all(runs, jobs)]
     for again in range(MORE_RUNS):
         # The loss of a guard against a race is not noticed every time.
@@ -106,7 +138,12 @@ def _failed(ended: Ended) -> list[str]:
     return re.findall(r"^(?:FAILED|ERROR) \S+::(\S+)", ended.output, re.MULTILINE)
 
 
-def _copy(source: Path, root: Path, *, link: bool = False) -> Path:
+def _mutate(unchanged: Path, mutant: Mutant, root: Path) -> None:
+    copy(unchanged, root, link=True)
+    mutant.apply(root)
+
+
+def copy(source: Path, root: Path, *, link: bool = False) -> Path:
     """A copy of the tree with its compiled modules; of hard links if no file in it is written to."""
     root.mkdir()
     for part in PARTS:
@@ -126,6 +163,11 @@ def _print_table(mutants: Sequence[Mutant], catchers: Sequence[str | None]) -> N
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", help="parts of the names of the mutants to run; default: all")
+    parser.add_argument(
+        "--changed", metavar="COMMIT", help="only those whose source or tests have changed since"
+    )
+    parser.add_argument("--share", type=int, default=1, metavar="N", help="about one of N, drawn by the seed")
+    parser.add_argument("--seed", help="default: the id of the current commit")
     # Many tests wait for another process half of the time.
     parser.add_argument("--jobs", type=int, default=(os.cpu_count() or 2) + 1, help="how many at a time")
     parser.add_argument("--no-baseline", dest="baseline", action="store_false", help="only run the mutants")

@@ -85,8 +85,8 @@ ANALYTICS_GUARDS: Final = (
     _mutant(
         "jobs that are not folded are deleted",
         "app/jobs/commands.py",
-        "WHERE {selected} AND {_IS_FOLDED} ORDER",
-        "WHERE {selected} ORDER",
+        "WHERE {selected} AND {_IS_FOLDED} AND parent_id",
+        "WHERE {selected} AND parent_id",
         "analytics/test_folding.py::test_jobs_that_are_not_folded_are_not_pruned",
     ),
     _mutant(

@@ -19,6 +19,27 @@ def _filters(test: str) -> tuple[str, ...]:
 
 BULK_GUARDS: Final = (
     Mutant(
+        "filter: jobs of any version of a model",
+        SELECTING,
+        "None if wanted.model_version is None else str(wanted.model_version)",
+        "None",
+        _filters("test_jobs_of_a_dataset_or_of_one_version_of_a_model"),
+    ),
+    Mutant(
+        "filter: a bulk action on jobs of any dataset",
+        "app/jobs/bulk_actions/schemas.py",
+        "            dataset_id=self.dataset_id,\n",
+        "",
+        _filters("test_bulk_actions_take_the_same_filters"),
+    ),
+    Mutant(
+        "filter: a job keeps an alias",
+        "app/jobs/filters.py",
+        "    if parts is None:",
+        "    if parts is None and reference is None:",
+        _filters("test_jobs_of_a_dataset_or_of_one_version_of_a_model"),
+    ),
+    Mutant(
         "bulk: changes jobs of others",
         SERVICE,
         "        elif owner_id not in (None, candidate.owner_id):",
@@ -40,9 +61,16 @@ BULK_GUARDS: Final = (
         _bulk("test_an_operator_acts_on_the_jobs_of_another_user_and_the_audit_log_says_so"),
     ),
     Mutant(
+        "bulk: cancels jobs with any number of shards in one transaction",
+        SERVICE,
+        "        size += 1 + candidate.shards\n",
+        "        size += 1\n",
+        _bulk("test_an_operator_cancels_jobs_with_many_shards_in_one_transaction_each"),
+    ),
+    Mutant(
         "bulk: admits one job for many",
         SERVICE,
-        "quota.admit(owner_id, len(job_ids))",
+        "quota.admit_retries(owner_id, job_ids, from_start=from_start)",
         "quota.admit(owner_id)",
         _bulk("test_retries_keep_to_the_quota_of_the_owner"),
     ),

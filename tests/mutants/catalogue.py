@@ -9,24 +9,38 @@ from tests.mutants.bulk_guards import BULK_GUARDS
 from tests.mutants.client_guards import CLIENT_GUARDS
 from tests.mutants.conversion_guards import CONVERSION_GUARDS
 from tests.mutants.description_guards import DESCRIPTION_GUARDS
+from tests.mutants.direct_guards import DIRECT_GUARDS
+from tests.mutants.draft_guards import DRAFT_GUARDS
 from tests.mutants.drift_guards import DRIFT_GUARDS
+from tests.mutants.engine_guards import ENGINE_GUARDS
 from tests.mutants.firing_guards import FIRING_GUARDS
+from tests.mutants.fold_guards import FOLD_GUARDS
+from tests.mutants.forking_guards import FORKING_GUARDS
+from tests.mutants.gpu_guards import GPU_GUARDS
 from tests.mutants.key_guards import KEY_GUARDS
 from tests.mutants.limit_guards import LIMIT_GUARDS
+from tests.mutants.log_guards import LOG_GUARDS
 from tests.mutants.mail_guards import MAIL_GUARDS
 from tests.mutants.mlflow_guards import MLFLOW_GUARDS
 from tests.mutants.models import MODELS
 from tests.mutants.mutant import Mutant
 from tests.mutants.notification_guards import NOTIFICATION_GUARDS
 from tests.mutants.of_plugins import OF_PLUGINS
+from tests.mutants.pickup_guards import PICKUP_GUARDS
 from tests.mutants.preprocessing_guards import PREPROCESSING_GUARDS
+from tests.mutants.queue_guards import QUEUE_GUARDS
+from tests.mutants.ray_guards import RAY_GUARDS
 from tests.mutants.report_guards import REPORT_GUARDS
 from tests.mutants.request_guards import REQUEST_GUARDS
 from tests.mutants.result_guards import RESULT_GUARDS
 from tests.mutants.role_guards import ROLE_GUARDS
 from tests.mutants.rule_guards import RULE_GUARDS
 from tests.mutants.schedule_guards import SCHEDULE_GUARDS
+from tests.mutants.search_guards import SEARCH_GUARDS
 from tests.mutants.session_guards import SESSION_GUARDS
+from tests.mutants.shard_guards import SHARD_GUARDS
+from tests.mutants.shard_reading_guards import SHARD_READING_GUARDS
+from tests.mutants.stream_guards import STREAM_GUARDS
 from tests.mutants.subscription_guards import SUBSCRIPTION_GUARDS
 from tests.mutants.training_guards import TRAINING_GUARDS
 from tests.mutants.turn_guards import TURN_GUARDS
@@ -236,8 +250,8 @@ MUTANTS: Final = (
     # Rescue
     _sql(
         "rescue: any status",
-        "WHERE j.status = 'running'\n        AND now()",
-        "WHERE now()",
+        "WHERE j.status = 'running' AND j.shards IS NULL\n        AND now()",
+        "WHERE j.shards IS NULL AND now()",
         "tests/jobs/test_transition_locks.py::test_a_rescue_leaves_alone_what_does_not_run",
     ),
     _sql(
@@ -485,11 +499,12 @@ MUTANTS: Final = (
         "IF false AND OLD.status IN ('completed'",
         _ENDED,
     ),
-    _shape(
-        "runs nowhere",
-        "CHECK ((status = 'running') = (worker_id IS NOT NULL))",
-        "CHECK (true)",
-        _REFUSED,
+    Mutant(
+        "shape: runs nowhere",
+        "alembic/versions/0036_shards.py",
+        "(status = 'running' AND shards IS NULL) = (worker_id IS NOT NULL)",
+        "true",
+        (_REFUSED,),
     ),
     _shape(
         "an end without a time",
@@ -802,9 +817,29 @@ MUTANTS: Final = (
     Mutant(
         "drain: jobs are still taken",
         RUN_NEXT,
-        "        if self._is_draining:\n            return False",
-        "        if False:\n            return False",
+        "        self._claimer.close()\n",
+        "",
         ("tests/worker/test_run_next.py::test_a_worker_that_drains_takes_nothing_more",),
+    ),
+    Mutant(
+        "drain: a slot that waits still claims",
+        "worker/claimer.py",
+        "while len(found) < limit and not self._is_closed:",
+        "while len(found) < limit:",
+        (
+            "tests/worker/test_claimer.py::"
+            "test_a_closed_claimer_claims_nothing_not_even_for_a_slot_that_waits",
+        ),
+    ),
+    Mutant(
+        "drain: hosts are started for due jobs",
+        "worker/claimer.py",
+        "        if self._is_closed:\n            return 0",
+        "        if False:\n            return 0",
+        (
+            "tests/worker/test_claimer.py::"
+            "test_a_closed_claimer_claims_nothing_not_even_for_a_slot_that_waits",
+        ),
     ),
     Mutant(
         "worker: one attempt hides another at the same job",
@@ -837,7 +872,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "conversion: an output of any size",
-        "app/datasets/conversion/__main__.py",
+        "app/datasets/conversion/task.py",
         "resource.setrlimit(resource.RLIMIT_FSIZE, (task.max_output_bytes, task.max_output_bytes))",
         "pass",
         ("tests/datasets/test_bombs.py::test_rows_that_grow_beyond_measure_are_refused_by_name",),
@@ -851,7 +886,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "conversion: any processor time",
-        "app/datasets/conversion/__main__.py",
+        "app/datasets/conversion/task.py",
         "resource.setrlimit(resource.RLIMIT_CPU, (task.cpu_seconds, task.cpu_seconds + 1))",
         "pass",
         ("tests/datasets/test_bombs.py::test_a_conversion_that_takes_too_much_processor_time_is_refused",),
@@ -882,7 +917,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "results: a page of any number of bytes",
-        "app/jobs/routes.py",
+        "app/jobs/exports/routes.py",
         "if items and (len(items) == limit or left_bytes < 0):",
         "if items and len(items) == limit:",
         ("tests/jobs/test_pages.py::test_a_page_of_results_ends_early_and_none_is_lost",),
@@ -961,7 +996,9 @@ MUTANTS: Final = (
     ),
     *MODELS,
     *REQUEST_GUARDS,
+    *DIRECT_GUARDS,
     *RESULT_GUARDS,
+    *SHARD_READING_GUARDS,
     *DESCRIPTION_GUARDS,
     *MLFLOW_GUARDS,
     *CONVERSION_GUARDS,
@@ -973,7 +1010,10 @@ MUTANTS: Final = (
     *LIMIT_GUARDS,
     *TRAINING_GUARDS,
     *TURN_GUARDS,
+    *SHARD_GUARDS,
     *ANALYTICS_GUARDS,
+    *SEARCH_GUARDS,
+    *STREAM_GUARDS,
     *RULE_GUARDS,
     *MAIL_GUARDS,
     *NOTIFICATION_GUARDS,
@@ -1031,9 +1071,9 @@ MUTANTS: Final = (
     ),
     Mutant(
         "pool: any idle child will do",
-        "worker/children/pool.py",
-        "child.tenancy is not None and child.tenancy.covers(tenancy)",
-        "child.tenancy is not None",
+        "worker/children/child_handle.py",
+        "self.tenancy is not None and self.tenancy.covers(tenancy)",
+        "self.tenancy is not None",
         (f"{_CONFINED}::test_a_child_that_got_a_file_serves_one_owner_only",),
     ),
     Mutant(
@@ -1095,8 +1135,8 @@ MUTANTS: Final = (
     Mutant(
         "child: nobody looks at what it writes",
         "worker/children/pool.py",
-        "exceeds_limit, child.folder, self._max_scratch_bytes)",
-        "exceeds_limit, child.folder, 2**62, 2**62)",
+        "exceeds_limit, folder, self._max_scratch_bytes)",
+        "exceeds_limit, folder, 2**62, 2**62)",
         ("tests/worker/children/test_pool.py::test_a_child_above_the_disk_limit_is_killed",),
     ),
     Mutant(
@@ -1164,14 +1204,14 @@ MUTANTS: Final = (
     ),
     Mutant(
         "files: a child's link is followed",
-        "worker/files.py",
+        "worker/folders.py",
         "os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=here)",
         "os.open(last, os.O_RDONLY | os.O_NONBLOCK, dir_fd=here)",
         ("tests/worker/test_files.py::test_nothing_outside_the_scratch_folder_is_stored",),
     ),
     Mutant(
         "files: an open folder will do",
-        "worker/files.py",
+        "worker/folders.py",
         "if status.st_mode & 0o077:",
         "if False:",
         (f"{_FOLDER}::test_a_folder_that_others_may_access_is_refused",),
@@ -1333,8 +1373,17 @@ MUTANTS: Final = (
     *of_names.MUTANTS,
     *REPORT_GUARDS,
     *SCHEDULE_GUARDS,
+    *ENGINE_GUARDS,
     *FIRING_GUARDS,
+    *FOLD_GUARDS,
+    *FORKING_GUARDS,
+    *GPU_GUARDS,
     *USAGE_GUARDS,
+    *DRAFT_GUARDS,
     *DRIFT_GUARDS,
     *BULK_GUARDS,
+    *QUEUE_GUARDS,
+    *RAY_GUARDS,
+    *LOG_GUARDS,
+    *PICKUP_GUARDS,
 )

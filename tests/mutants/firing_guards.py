@@ -110,7 +110,7 @@ FIRING_GUARDS: Final = (
     Mutant(
         "firing: no quota of jobs",
         PLANNING,
-        "        if self._jobs < 1:",
+        "        if self._jobs < job.jobs:",
         "        if False:",
         (_firing("test_ticks_of_one_round_share_the_quota"),),
     ),

@@ -2,15 +2,19 @@
 
 import importlib
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import psutil
 
 from tests.mutants.mutant import ROOT
 
@@ -22,7 +26,7 @@ OURS: Final = frozenset({"app", "bench", "tests", "worker"})
 
 # None of these starts a thread, which a fork would not have; NumPy's BLAS starts none if it may have but one.
 PRELOADED: Final = (
-    *("pytest", "pytest_asyncio.plugin", "pytest_timeout", "hypothesis", "psutil", "httpx", "uvicorn"),
+    *("pytest", "pytest_asyncio.plugin", "pytest_timeout", "hypothesis", "httpx", "uvicorn"),
     *("fastapi", "sqlmodel", "sqlalchemy.ext.asyncio", "sqlalchemy.dialects.postgresql.asyncpg", "asyncpg"),
     *("alembic.command", "redis.asyncio", "arq.worker", "msgspec", "structlog", "pydantic_settings"),
     *("prometheus_client", "jose.jwt", "passlib.hash", "argon2", "websockets"),
@@ -34,10 +38,14 @@ BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Run:
-    """Tests, by their names, in the tree below `root`."""
+    """Tests, by their names, in the tree below `root`.
+
+    If `make` makes the tree, it exists only while they run: a thousand trees have millions of files.
+    """
 
     root: Path
     tests: tuple[str, ...]
+    make: Callable[[Path], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +72,23 @@ def run_all(runs: Sequence[Run], jobs: int) -> list[Ended]:
                 if (found := fork.ended()) is not None:
                     ended[number] = found
                     del forks[number]
+                    if runs[number].make is not None:
+                        _kill_left_behind({runs[number].root})
+                        shutil.rmtree(runs[number].root, ignore_errors=True)
                     print(".", end="", file=sys.stderr, flush=True)
     finally:
         for fork in forks.values():
             fork.kill()
+        _kill_left_behind({run.root for run in runs})
     return [ended[number] for number in range(len(runs))]
+
+
+def _kill_left_behind(roots: Container[Path]) -> None:
+    """Kill the processes that work in one of these folders: a mutant may have lost what would end them."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if Path(process.cwd()) in roots:
+                process.kill()
 
 
 def _preload() -> None:
@@ -120,6 +140,8 @@ def _be_pytest(run: Run, output: Path) -> None:
         for descriptor in (1, 2):
             os.dup2(written, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        if run.make is not None:
+            run.make(run.root)
         os.chdir(run.root)
         for name in [name for name in sys.modules if name.partition(".")[0] in OURS]:
             del sys.modules[name]

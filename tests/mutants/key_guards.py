@@ -222,7 +222,7 @@ KEY_GUARDS: Final = (
         "API key: revoked in any order",
         COMMANDS,
         "WHERE user_id = :user_id ORDER BY id FOR UPDATE)",
-        "WHERE user_id = :user_id)",
+        "WHERE user_id = :user_id ORDER BY id DESC FOR UPDATE)",
         (_commands("test_keys_that_are_revoked_while_they_are_used_are_locked_in_the_same_order"),),
     ),
 )

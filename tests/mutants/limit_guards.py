@@ -11,6 +11,10 @@ SERVICE: Final = "app/quotas/service.py"
 _RUNNING: Final = (
     "tests/jobs/test_limits.py::test_the_number_of_running_jobs_that_is_set_for_a_user_applies_to_that_user"
 )
+_RUNNING_NOW: Final = (
+    "tests/jobs/test_limits.py::"
+    "test_a_number_that_is_set_applies_to_the_next_claim_of_a_worker_that_knew_of_none"
+)
 _GUESSING: Final = (
     "tests/auth/test_guessing.py::test_of_thousands_of_guesses_five_are_checked_and_nobody_else_is_locked_out"
 )
@@ -38,6 +42,13 @@ LIMIT_GUARDS: Final = (
         'UNLIMITED: Final = frozenset({"/health", "/health/live", "/health/ready", "/metrics"})',
         "UNLIMITED: Final = frozenset[str]()",
         (_rates("test_probes_and_metrics_always_get_an_answer"),),
+    ),
+    Mutant(
+        "rates: the files of the dashboard are counted",
+        "app/http/rate_limit_middleware.py",
+        " or path.startswith(self._assets)",
+        "",
+        (_rates("test_the_files_of_the_dashboard_are_not_counted"),),
     ),
     Mutant(
         "rates: nothing is counted while Redis is away",
@@ -94,7 +105,7 @@ LIMIT_GUARDS: Final = (
     Mutant(
         "rates: a user shares the limit of the network",
         CALLERS,
-        "    return identity.id",
+        "    return None if identity is None else identity.id",
         "    return None",
         (_rates("test_a_user_has_one_limit_wherever_the_requests_come_from_and_nobody_else_shares_it"),),
     ),
@@ -164,9 +175,23 @@ LIMIT_GUARDS: Final = (
     Mutant(
         "quota: a worker does not look for running limits of single users",
         "worker/claimer.py",
-        "        if not self._max_running and now - self._looked_at >= LOOK_SECONDS:",
+        "        if not found and not self._is_limited and not self._is_closed:",
         "        if False:",
         (_RUNNING,),
+    ),
+    Mutant(
+        "quota: a worker claims in turn without limits although one is set",
+        "app/jobs/turns.py",
+        '{"" if is_limited else f"AND {UNLIMITED}"}',
+        "",
+        (_RUNNING_NOW,),
+    ),
+    Mutant(
+        "quota: a worker claims in order without limits although one is set",
+        "app/jobs/turns.py",
+        "AND {others if is_limited else UNLIMITED}",
+        "AND {others if is_limited else 'true'}",
+        (_RUNNING_NOW,),
     ),
     Mutant(
         "quota: operators set quotas",

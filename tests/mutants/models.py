@@ -25,6 +25,20 @@ def _of(module: str, name: str, text: str, replacement: str, *tests: str) -> Mut
 
 
 MODELS: Final = (
+    Mutant(
+        "models: a search by name has wildcards",
+        "app/models/queries.py",
+        "starts_with(lower(m.name), lower(:prefix))",
+        "lower(m.name) LIKE lower(:prefix) || '%'",
+        ("tests/models/test_http.py::test_models_are_found_by_the_beginning_of_their_name",),
+    ),
+    Mutant(
+        "models: a list has the scores of any number of versions",
+        "app/models/queries.py",
+        "ORDER BY v.version DESC LIMIT :scores",
+        "ORDER BY v.version DESC LIMIT :scores + 100",
+        ("tests/models/test_http.py::test_a_list_includes_the_scores_of_the_latest_versions_on_request",),
+    ),
     _of(
         "loader",
         "an object goes unchecked",

@@ -17,6 +17,18 @@ def _doubts(test: str) -> tuple[str, ...]:
     return (f"tests/cases/test_doubts.py::{test}",)
 
 
+def _columnar(test: str) -> tuple[str, ...]:
+    return (f"tests/worker/test_columnar.py::{test}",)
+
+
+def _inbox(test: str) -> tuple[str, ...]:
+    return (f"tests/worker/children/test_inbox.py::{test}",)
+
+
+def _parts(test: str) -> tuple[str, ...]:
+    return (f"tests/worker/runtimes/sklearn/test_column_parts.py::{test}",)
+
+
 def _split(test: str) -> tuple[str, ...]:
     return (f"tests/worker/training/test_split.py::{test}",)
 
@@ -84,10 +96,73 @@ MUTANTS: Final = (
     ),
     Mutant(
         "rows: a category is the value as it is shown",
-        "worker/runtimes/sklearn/columns.py",
-        "rows.columns()[index] if parser is ANY else rows.column_as_written(index)",
-        "rows.columns()[index]",
+        "worker/columnar.py",
+        "values = reading.values_as_written(field, pa.chunked_array([encoded.dictionary]))",
+        "values = reading.typed(field, pa.chunked_array([encoded.dictionary])).to_pylist()",
         _by_column("test_05_a_category_is_the_cell_exactly_as_written"),
+    ),
+    Mutant(
+        "rows: times are rounded before they are days",
+        "worker/columnar.py",
+        "        if (np.abs(floats) >= _MAX_EXACT).any():\n            return None\n",
+        "        pass\n",
+        _columnar("test_times_that_a_double_cannot_hold_are_left_to_the_parser"),
+    ),
+    Mutant(
+        "rows: only the first row of a refused value has its error",
+        "worker/distinct.py",
+        "for row, place in enumerate(self.places.tolist()) if place in refused}",
+        "for row, place in enumerate(self.places.tolist()[:1]) if place in refused}",
+        ("tests/worker/test_distinct.py::test_every_row_of_a_refused_value_has_its_error",),
+    ),
+    Mutant(
+        "rows: a part of numbers gets NaN for what is no number",
+        "worker/runtimes/sklearn/column_parts.py",
+        "part.takes_floats and parsed.are_numbers(part.indices) for part",
+        "part.takes_floats for part",
+        _parts("test_objects_in_a_column_of_numbers_reach_their_part"),
+    ),
+    Mutant(
+        "rows: the weights of parts are left out",
+        "worker/runtimes/sklearn/column_parts.py",
+        "    if whole.transformer_weights is not None:\n        return None\n",
+        "",
+        _parts("test_other_selections_are_left_to_the_transformer"),
+    ),
+    Mutant(
+        "inbox: what was left unread is never read",
+        "worker/children/inbox.py",
+        "            if self._unread_bytes <= MAX_UNREAD_BYTES:\n                self._resume_reading()\n",
+        "            pass\n",
+        _inbox("test_what_is_left_unread_wakes_the_worker_afterwards"),
+    ),
+    Mutant(
+        "inbox: a child that floods is read after a pause",
+        "worker/children/inbox.py",
+        "            if self._unread_bytes <= MAX_UNREAD_BYTES:\n                self._resume_reading()\n",
+        "            self._resume_reading()\n",
+        _inbox("test_a_child_that_sends_faster_than_the_worker_reads_is_blocked"),
+    ),
+    Mutant(
+        "inbox: a write to a child that died loses what it sent",
+        "worker/children/inbox.py",
+        "            self._read_the_rest()\n",
+        "            pass\n",
+        _inbox("test_what_a_child_sent_before_it_died_is_read_although_a_message_to_it_is_written_first"),
+    ),
+    Mutant(
+        "inbox: a poll does not wait for the loop",
+        "worker/children/inbox.py",
+        "_TURNS_TO_READ: Final = 2",
+        "_TURNS_TO_READ: Final = 0",
+        _inbox("test_what_is_left_unread_is_read_in_one_piece_afterwards"),
+    ),
+    Mutant(
+        "rows: pandas stays absent after a prediction",
+        "worker/runtimes/sklearn/absent.py",
+        "        sys.meta_path.remove(_Absent)",
+        "        pass",
+        ("tests/worker/runtimes/sklearn/test_absent.py::test_imports_are_as_before_afterwards",),
     ),
     Mutant(
         "rows: a text is the value as it is shown",
@@ -106,8 +181,8 @@ MUTANTS: Final = (
     Mutant(
         "csv: a plus is lost",
         "app/datasets/conversion/numbers.py",
-        'if _any(pc.starts_with(texts, "+")) or _has_zeros(texts):',
-        "if _has_zeros(texts):",
+        "if (cells.first == _PLUS).any() or _has_zeros(cells):",
+        "if _has_zeros(cells):",
         _as_written("test_12_sibling_a_plus_is_kept_among_any_number_of_cells"),
     ),
     Mutant(

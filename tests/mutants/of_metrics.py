@@ -88,8 +88,8 @@ MUTANTS: Final = (
     ),
     Mutant(
         "log: a handler writes without end",
-        "worker/conversation.py",
-        "        if self._lines <= MAX_HANDLER_LINES:",
+        "worker/handler_log.py",
+        "        if self.lines <= MAX_WORKER_LINES:",
         "        if True:",
         (
             "tests/worker/test_conversation.py::test_the_lines_of_a_handler_stop_at_a_limit_with_a_line_that_says_so",

@@ -127,8 +127,8 @@ MUTANTS: Final = (
     Mutant(
         "secrets: a collector's key reaches children",
         "app/core/hardening.py",
-        ', "OTEL_")',
-        ")",
+        '"OTEL_", ',
+        "",
         ("tests/core/test_hardening.py::test_what_looks_like_a_secret_reaches_no_child",),
     ),
 )

@@ -143,7 +143,7 @@ PREPROCESSING_GUARDS: Final = (
     ),
     Mutant(
         "preprocessing: a job is retried without a joined dataset",
-        "app/jobs/queries.py",
+        "app/jobs/inputs.py",
         "WHERE file.value ->> 'key' LIKE 'datasets/%' AND NOT EXISTS (",
         "WHERE false AND NOT EXISTS (",
         _http("test_no_dataset_that_an_unfinished_job_reads_can_be_deleted"),

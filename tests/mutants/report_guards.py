@@ -22,6 +22,13 @@ REPORT_GUARDS: Final = (
         ("tests/models/reports/test_http.py::test_a_public_model_shows_its_card_but_not_its_report",),
     ),
     Mutant(
+        "history: a link for every reader",
+        "app/models/views.py",
+        'history=f"{here}/history" if version.is_own and version.has_report else None,',
+        'history=f"{here}/history" if version.has_report else None,',
+        ("tests/models/reports/test_http.py::test_a_history_is_its_owners_alone",),
+    ),
+    Mutant(
         "card: a bar in a name starts another cell",
         "app/models/reports/card.py",
         """.replace("|", "\\\\|")""",

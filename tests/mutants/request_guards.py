@@ -293,4 +293,11 @@ REQUEST_GUARDS: Final = (
         "if False:",
         ("tests/jobs/test_searches.py::test_a_range_that_no_number_can_be_drawn_from_is_refused",),
     ),
+    Mutant(
+        "documentation: applications share one document",
+        "app/docs/routes.py",
+        "documents.setdefault(request.app, ",
+        "documents.setdefault(type(request.app), ",
+        ("tests/docs/test_routes.py::test_applications_that_share_the_routes_have_documents_of_their_own",),
+    ),
 )

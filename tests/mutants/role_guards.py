@@ -97,9 +97,39 @@ ROLE_GUARDS: Final = (
     Mutant(
         "role: all dead letters are those of everyone",
         DEAD_LETTERS,
-        "    if owner is None and not selection.all:",
+        "    if owner is None and selection.job_ids:",
         "    if owner is None:",
         (_roles("test_all_dead_letters_are_the_operators_own_unless_an_owner_is_named"),),
+    ),
+    Mutant(
+        "role: a filter of dead letters selects those of everyone",
+        "app/core/sql.py",
+        'make(f"{column} = :owner_id AND")',
+        'make(":owner_id::uuid IS NOT NULL AND")',
+        (
+            "tests/jobs/dead_letters/test_filters.py"
+            "::test_many_letters_are_handled_by_filter_in_slices_and_what_fails_later_is_left_alone",
+        ),
+    ),
+    Mutant(
+        "dead letters: one whose input was deleted is retried with the others",
+        "app/jobs/dead_letters/queries.py",
+        '_RETRYABLE: Final = f"(j.pruned_at IS NULL AND {HAS_ITS_INPUTS})"',
+        '_RETRYABLE: Final = "(j.pruned_at IS NULL)"',
+        (
+            "tests/jobs/dead_letters/test_filters.py"
+            "::test_a_letter_whose_dataset_is_gone_is_counted_as_not_retryable_and_skipped",
+        ),
+    ),
+    Mutant(
+        "dead letters: a bulk action takes what fails later",
+        "app/jobs/dead_letters/queries.py",
+        "    AND (:failed_before::timestamptz IS NULL OR j.finished_at < :failed_before)",
+        "    AND (:failed_before::timestamptz IS NULL OR :failed_before IS NOT NULL)",
+        (
+            "tests/jobs/dead_letters/test_filters.py"
+            "::test_many_letters_are_handled_by_filter_in_slices_and_what_fails_later_is_left_alone",
+        ),
     ),
     Mutant(
         "role: a retry counts towards the quota of the operator",

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.mutants.__main__ import catcher, summary
+from tests.mutants.__main__ import catcher, of_changes, part_of, summary
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.forks import KILLED, Ended
 from tests.mutants.mutant import ROOT, Mutant
@@ -22,6 +22,24 @@ def test_the_guard_is_in_the_source_and_its_tests_are_there(mutant: Mutant) -> N
 
 def test_no_two_mutants_have_one_name() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_a_share_is_the_same_for_one_seed_and_every_mutant_comes_in_time() -> None:
+    shares = [part_of(MUTANTS, 8, f"commit {number}") for number in range(100)]
+
+    assert part_of(MUTANTS, 8, "commit 0") == shares[0]
+    assert all(len(MUTANTS) / 16 < len(share) < len(MUTANTS) / 4 for share in shares)
+    assert {mutant.name for share in shares for mutant in share} == {mutant.name for mutant in MUTANTS}
+
+
+def test_mutants_are_chosen_by_the_files_that_changed() -> None:
+    first = MUTANTS[0]
+    test = first.tests[0].partition("::")[0]
+
+    assert first in of_changes(MUTANTS, frozenset({first.path}))
+    assert first in of_changes(MUTANTS, frozenset({test}))
+    assert all(mutant.path == first.path for mutant in of_changes(MUTANTS, frozenset({first.path})))
+    assert of_changes(MUTANTS, frozenset({"README.md"})) == []
 
 
 def test_the_last_line_names_who_survived() -> None:

@@ -110,8 +110,8 @@ TURN_GUARDS: Final = (
     ),
     _claim(
         "in order, owners at their limit",
-        'others if is_limited else ""',
-        '""',
+        "others if is_limited else UNLIMITED",
+        "'true'",
         _turns("test_owners_at_their_limit_have_no_turn_however_many_they_are"),
     ),
     Mutant(

@@ -12,7 +12,7 @@ _HTTP: Final = "tests/jobs/test_profiles.py"
 
 _PROFILES_OF_OLD: Final = """
 UNION
-SELECT job_id FROM job_attempts WHERE job_id IN (SELECT id FROM ended) AND profile_key IS NOT NULL"""
+SELECT job_id FROM job_attempts WHERE job_id IN (SELECT id FROM whole) AND profile_key IS NOT NULL"""
 _PROFILES_IN_USE: Final = """
 UNION ALL
 SELECT profile_key AS key FROM job_attempts WHERE job_id = ANY (:job_ids) AND profile_key IS NOT NULL"""
@@ -21,7 +21,7 @@ USAGE_GUARDS: Final = (
     Mutant(
         "usage: a child's report of memory is believed",
         "worker/children/attempt_meter.py",
-        "memory_peak_bytes = min(max(memory_peak_bytes, 0), MACHINE_BYTES)",
+        "memory_peak_bytes = min(max(memory_peak_bytes, 0), self._machine_bytes)",
         "pass",
         (f"{_METER}::test_a_child_cannot_claim_more_memory_than_the_machine_has",),
     ),
@@ -42,8 +42,8 @@ USAGE_GUARDS: Final = (
     Mutant(
         "usage: programs of a killed attempt are not counted",
         "worker/children/child_handle.py",
-        "                times += _times_of(process.children(recursive=True))\n",
-        "                pass\n",
+        "with_descendants=may_start_others",
+        "with_descendants=False",
         (f"{_USAGE}::test_a_killed_attempt_has_the_time_of_a_program_that_still_ran",),
     ),
     Mutant(
@@ -70,8 +70,8 @@ USAGE_GUARDS: Final = (
     Mutant(
         "profiles: other users may read them",
         "app/jobs/profiles/service.py",
-        "        await jobs.get_own(connection, owner_id, job_id)\n",
-        "",
+        "await jobs.get_own(connection, owner_id, job_id)",
+        "await jobs.get_own(connection, None, job_id)",
         (f"{_HTTP}::test_other_users_do_not_see_a_profile",),
     ),
     Mutant(
@@ -98,8 +98,8 @@ USAGE_GUARDS: Final = (
     Mutant(
         "profiles: a file of any size is stored",
         "worker/files.py",
-        "    if len(content) > max_bytes:\n",
-        "    if not content:\n",
+        "                    if len(content) > MAX_PROFILE_BYTES:\n",
+        "                    if not content:\n",
         (f"{_MEASURING}::test_what_is_no_profile_is_left_alone_and_fails_nothing",),
     ),
     Mutant(
