@@ -20,12 +20,14 @@ FIGURES: Final = (
         "a bare FastAPI + asyncpg route that inserts one row",
     ),
     Figure(
-        "pickup", "Time from creating a job until it runs, on an idle system", "ARQ with default settings"
+        "pickup",
+        "Time from creating a job until it runs, on an idle system",
+        "ARQ and PgQueuer with default settings",
     ),
     Figure(
         "small_jobs",
         "Small jobs end to end over HTTP, 16 connections, one worker",
-        "FastAPI + Celery (prefork, two processes) + Redis, built as in tutorials",
+        "FastAPI + Celery (prefork, two processes) + Redis, as in tutorials; the same with Procrastinate",
     ),
     Figure("predict", "`POST /predict`: built-in model, uploaded model, two users alternating", "none"),
     Figure(
@@ -39,6 +41,16 @@ FIGURES: Final = (
         "million",
         "A linear model on 1 000 000 rows of a CSV: rows/s, memory, correctness after a kill",
         "a bare loop over the same model in one process",
+    ),
+    Figure(
+        "mixed_rows",
+        "Pipelines over numbers, categories and texts with gaps, 200 000 rows of a CSV: rows/s",
+        "a bare loop over the same Parquet file and pipeline that writes NDJSON",
+    ),
+    Figure(
+        "shards",
+        "One job over two slots, and 1000 shards in SQL: create, roll up, cancel, a claim beside them",
+        "the same job on one slot; the claim without shards",
     ),
     Figure(
         "streams",
@@ -70,10 +82,20 @@ FIGURES: Final = (
     Figure(
         "schedules", "Firing schedules: from a tick to its job, and 10 000 that are due in one second", "none"
     ),
+    Figure(
+        "dashboard",
+        "The dashboard in Chromium: first paint, frames/s and memory with 10 000 jobs and 200 events/s",
+        "an empty page",
+    ),
     Figure("cost", "An idle system: CPU, Redis, memory, start-up", "none"),
     Figure("dataset_memory", "Memory while a 1 GB dataset is processed", "none"),
     Figure("bodies", "`/health/live` and memory under the largest and worst bodies", "an idle API"),
     Figure("sign_ins", "`/health/live` and memory while 120 clients sign in", "an idle API"),
+    Figure(
+        "transfers",
+        "Uploads of 8 bytes and of a CSV of 50 MB, downloads of 250 000 results",
+        "`read_csv` and `write_table` of pyarrow; the same results written from memory",
+    ),
     Figure("text_memory", "API memory for a 25 MiB CSV: upload, prediction, downloads", "none"),
 )
 """In the order of docs/performance.md."""

@@ -18,6 +18,7 @@ from app.core.config import ClaimOrder
 from app.core.database import Database, open_database
 from app.core.sql import Statement
 from app.jobs import commands, explanations, queries, transition_statements, transitions
+from app.jobs.explanations import ClaimConditions
 from app.jobs.filters import JobFilter
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
@@ -29,6 +30,7 @@ from app.jobs.workers.commands import WorkerIdentity
 from app.maintenance import prune, stats, token_refill
 from app.maintenance import queries as maintenance
 from app.operations import queries as operations
+from app.quotas import queries as quotas
 from bench import options, population
 from bench.measuring import milliseconds, number, percentile
 from bench.options import Options
@@ -51,6 +53,7 @@ FROM generate_series(1, 1000) n CROSS JOIN LATERAL (SELECT now() - make_interval
 
 KIND: Final = batch_predict.KIND.name
 LEASE: Final = timedelta(days=1)
+CONDITIONS: Final = ClaimConditions(lease=timedelta(seconds=6), is_redis_up=True)
 
 Run = Callable[[], Awaitable[Any]]
 
@@ -223,7 +226,7 @@ async def _job_queries(size: Size) -> dict[str, Query]:
     def explain(job: Job) -> Run:
         return _with_connection(
             size,
-            lambda connection: explanations.explain(connection, job, lease_seconds=6.0, is_redis_up=True),
+            lambda connection: explanations.explain(connection, job, CONDITIONS),
         )
 
     found = {
@@ -248,7 +251,7 @@ def _periodic_queries(size: Size) -> dict[str, Query]:
     """Queries that the maintenance loops, the workers and the metrics run periodically."""
     identity = WorkerIdentity(size.worker_id, "bench", "here", 1, population.QUEUES, (KIND,), 2)
     found: dict[str, Callable[[asyncpg.Connection], Awaitable[Any]]] = {
-        "quota count": lambda connection: queries.active_of_owner(connection, size.owner_id, limit=50_000),
+        "quota count": lambda connection: quotas.active_jobs(connection, size.owner_id, limit=50_000),
         "token refill": lambda connection: maintenance.due_jobs(
             connection, limit=token_refill.TOKENS_AT_ONCE
         ),
@@ -314,7 +317,7 @@ async def _plans(size: Size) -> list[list[str]]:
         "claim in turn": (transition_statements.CLAIM_IN_TURN, claim),
         "claim in order": (transition_statements.CLAIM_IN_ORDER, claim),
         "token refill": (maintenance._DUE, {"limit": token_refill.TOKENS_AT_ONCE}),
-        "quota count": (queries._ACTIVE_OF_OWNER, {"owner_id": size.owner_id, "limit": 50_000}),
+        "quota count": (quotas._ACTIVE_JOBS, {"owner_id": size.owner_id, "limit": 50_000}),
         "prune results": (commands._PRUNE_RESULTS, {"limit": 10}),
     }
     rows = []

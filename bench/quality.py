@@ -2,7 +2,8 @@
 
 A quarter of the rows is untouched: neither side sees it. Up to 10 000 rows, each quarter is untouched once,
 and the figures are means. By hand: logistic regression or ridge, a random forest, histogram gradient
-boosting, and for texts TF-IDF with a linear model. Time is processor time in one thread.
+boosting; for texts TF-IDF with a linear model or a linear SVM, and naive Bayes. Time is processor time in one
+thread.
 
 Writes docs/quality.md. `python -m bench.quality NAMES…` measures these sets only, and prints.
 """
@@ -25,11 +26,13 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
 
 from app.jobs.params import TrainModelParams
 from app.models.versions import Task
@@ -160,7 +163,7 @@ def _models(plan: Plan) -> dict[str, Any]:
     linear = LogisticRegression(max_iter=1000) if is_classification else Ridge()
     texts = [index for index, column in enumerate(plan.inputs) if column.content is Content.TEXT]
     if len(texts) == len(plan.inputs) == 1:
-        return {"TF-IDF + linear": make_pipeline(TfidfVectorizer(), linear)}
+        return _text_models(linear, is_classification=is_classification)
     forest = (RandomForestClassifier if is_classification else RandomForestRegressor)(random_state=SEED)
     boosting = (HistGradientBoostingClassifier if is_classification else HistGradientBoostingRegressor)(
         random_state=SEED
@@ -170,6 +173,15 @@ def _models(plan: Plan) -> dict[str, Any]:
         "forest": make_pipeline(_encoder(plan), forest),
         "boosting": make_pipeline(_encoder(plan), boosting),
     }
+
+
+def _text_models(linear: Any, *, is_classification: bool) -> dict[str, Any]:
+    """Return one model for each algorithm that `auto` lets compete on texts."""
+    models = {"TF-IDF + linear": make_pipeline(TfidfVectorizer(), linear)}
+    if is_classification:
+        models["TF-IDF + SVM"] = make_pipeline(TfidfVectorizer(), LinearSVC(random_state=SEED))
+        models["counts + naive Bayes"] = make_pipeline(CountVectorizer(), MultinomialNB())
+    return models
 
 
 def _encoder(plan: Plan, *, is_scaled: bool = False) -> Any:

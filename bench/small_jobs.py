@@ -1,4 +1,7 @@
-"""Small jobs end to end over HTTP, one worker with two processes, compared with FastAPI + Celery + Redis."""
+"""Small jobs end to end over HTTP, one worker with two processes, compared with two tutorials.
+
+One is FastAPI + Celery + Redis; the other one loses no job: FastAPI + Procrastinate + Postgres.
+"""
 
 import asyncio
 from typing import Final
@@ -18,6 +21,8 @@ PROCESSES: Final = 2
 JSON: Final = {"Content-Type": "application/json"}
 SETTLE_SECONDS: Final = 300.0
 CELERY_DONE: Final = ("SUCCESS", "FAILURE")
+PROCRASTINATE: Final = ("-m", "procrastinate", "--app", "bench.references.procrastinate_tutorial.queue")
+"""Not imported: it needs a package of the extra `bench`."""
 
 
 async def measure(system: Stack, options: Options) -> Results:
@@ -28,16 +33,21 @@ async def measure(system: Stack, options: Options) -> Results:
     celery = ("-m", "celery", "-A", "bench.references.celery_tutorial:celery", "worker")
     socket = {"REDIS_SOCKET": system.redis_socket}
     found: dict[str, list[LoadResult]] = {}
+    await asyncio.to_thread(system.run, *PROCRASTINATE, "schema", "--apply")
     with (
         system.api() as api,
         system.worker(WORKER_SLOTS=str(PROCESSES)),
         system.reference("celery_tutorial:app", **socket) as tutorial,
         system.python(*celery, "--concurrency", str(PROCESSES), "--loglevel", "INFO", **socket) as pool,
+        system.reference("procrastinate_tutorial:app") as durable,
+        system.python(*PROCRASTINATE, "worker", "--concurrency", "1"),
+        system.python(*PROCRASTINATE, "worker", "--concurrency", "1"),
     ):
         pool.wait_for_log("ready.")
         plans = {
             "Headrace": _ours(api, user, seconds),
             "Celery tutorial": _tutorial(tutorial, seconds, is_followed=True),
+            "Procrastinate tutorial": _tutorial(durable, seconds, is_followed=True),
             "Headrace, GET ?wait=20": _ours(api, user, seconds, query="?wait=20"),
             "Headrace, POST only": load.post_plan(
                 api, user.headers, "/jobs/batch-predict", _body(), options.choose(5.0, 1.0)
@@ -54,11 +64,14 @@ async def measure(system: Stack, options: Options) -> Results:
         ("", "jobs/s", "POST p50 ms", "POST p99 ms", "job p50 ms", "job p99 ms", "GETs per job"),
         [_row(name, loads) for name, loads in found.items()],
         f"Median of {options.rounds} rounds (minimum to maximum). While a job has not ended, the client polls"
-        f" it every {load.PAUSE_SECONDS * 1000:g} ms. Headrace commits every step to Postgres with fsync; the"
-        " tutorial keeps everything in Redis. In POST-only rounds, the workers process the jobs at the same"
-        " time.",
+        f" it every {load.PAUSE_SECONDS * 1000:g} ms. Headrace commits every step to Postgres with fsync, and"
+        " so does Procrastinate; Celery keeps everything in Redis. In POST-only rounds, the workers process"
+        " the jobs at the same time.",
     )
     results.at_least("jobs/s, relative to the tutorial", _ratio(found, ""), 2.0)
+    pairs = zip(found["Headrace"], found["Procrastinate tutorial"], strict=True)
+    durable_ratio = percentile([ours.rate / theirs.rate for ours, theirs in pairs], 0.5)
+    results.at_least("jobs/s, relative to the tutorial that loses no job", durable_ratio, 1.0)
     results.at_least("POST-only requests/s, relative to the tutorial", _ratio(found, ", POST only"), 2.0)
     results.rounds = dict(found)
     return results
@@ -85,7 +98,10 @@ async def _wait_until_idle(system: Stack) -> None:
 
     async def is_idle() -> bool:
         [row] = await system.fetch("SELECT count(*) FROM jobs WHERE status IN ('pending', 'running')")
-        return row[0] == 0 and _celery_backlog(system) == 0
+        [queued] = await system.fetch(
+            "SELECT count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing')"
+        )
+        return not row[0] and not queued[0] and _celery_backlog(system) == 0
 
     await until(is_idle, seconds=SETTLE_SECONDS)
 

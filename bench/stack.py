@@ -183,6 +183,16 @@ class Stack:
         with self._running(arguments, more) as program:
             yield program
 
+    def run(self, *arguments: str, **more: str) -> bytes:
+        """Run `python ARGUMENTS` to its end; return its output. Raises CalledProcessError."""
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment(**more),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+
     @contextmanager
     def _running(
         self, arguments: tuple[str, ...], more: Mapping[str, str], pass_fds: tuple[int, ...] = ()
@@ -207,14 +217,28 @@ class Stack:
     @contextmanager
     def api(self, **more: str) -> Iterator[Api]:
         """Run the Headrace API, ready to serve, during the body."""
-        with self._serving(("-m", "app", "serve"), "/health/live", more) as api:
-            yield api
+        with socket.create_server((HOST, 0), backlog=4096) as listener:
+            port = listener.getsockname()[1]
+            descriptor = listener.fileno()
+            serve = ("-m", "app", "serve", "--fd", str(descriptor))
+            with self._running(serve, more, (descriptor,)) as program:
+                listener.close()
+                api = Api(program, port)
+                _wait_until_ready(api, "/health/live")
+                yield api
 
     @contextmanager
     def reference(self, application: str, **more: str) -> Iterator[Api]:
         """Run an application of `bench.references` on uvicorn, without access log like the Headrace API."""
-        arguments = ("-m", "uvicorn", f"bench.references.{application}", "--no-access-log")
-        with self._serving(arguments, "/docs", more) as api:
+        # By its port: uvicorn takes `--fd` for a Unix socket and leaves Nagle on, which delays each
+        # response that it writes in two pieces by 40 ms.
+        with socket.create_server((HOST, 0)) as free:
+            port = free.getsockname()[1]
+        address = ("--host", HOST, "--port", str(port))
+        serve = ("-m", "uvicorn", f"bench.references.{application}", *address, "--no-access-log")
+        with self._running(serve, more) as program:
+            api = Api(program, port)
+            _wait_until_ready(api, "/docs")
             yield api
 
     @contextmanager
@@ -223,17 +247,6 @@ class Stack:
         with self.python("-m", "worker", **more) as program:
             program.wait_for_log("worker_started")
             yield program
-
-    @contextmanager
-    def _serving(self, arguments: tuple[str, ...], path: str, more: Mapping[str, str]) -> Iterator[Api]:
-        with socket.create_server((HOST, 0), backlog=4096) as listener:
-            port = listener.getsockname()[1]
-            descriptor = listener.fileno()
-            with self._running((*arguments, "--fd", str(descriptor)), more, (descriptor,)) as program:
-                listener.close()
-                api = Api(program, port)
-                _wait_until_ready(api, path)
-                yield api
 
     def flush_redis(self) -> None:
         """Delete everything in Redis."""

@@ -48,10 +48,10 @@ async def measure(system: Stack, options: Options) -> Results:
     with system.api() as api, system.worker(WORKER_SLOTS="1"), watch_memory(api.program) as api_memory:
         stages: list[tuple[str, float, float]] = []
         began = time.monotonic()
-        dataset_id = _upload(api, user, rows)
+        dataset_id = upload(api, user, rows)
         stages.append(("upload", time.monotonic() - began, api_memory.growth_mib))
         began = time.monotonic()
-        job_id = await _predict(api, user, dataset_id)
+        job_id = await predict(api, user, dataset_id)
         stages.append(("prediction", time.monotonic() - began, api_memory.growth_mib))
         for name, media_type in DOWNLOADS.items():
             began = time.monotonic()
@@ -69,7 +69,8 @@ async def measure(system: Stack, options: Options) -> Results:
     return results
 
 
-def _upload(api: Api, user: User, rows: int) -> str:
+def upload(api: Api, user: User, rows: int) -> str:
+    """Upload the table and return the id of the dataset."""
     headers = {**user.headers, "Content-Type": "text/csv"}
     answer = httpx.post(
         f"{api.url}/datasets?name=texts", content=table(rows), headers=headers, timeout=TIMEOUT_SECONDS
@@ -79,7 +80,8 @@ def _upload(api: Api, user: User, rows: int) -> str:
     return str(answer.json()["dataset_id"])
 
 
-async def _predict(api: Api, user: User, dataset_id: str) -> str:
+async def predict(api: Api, user: User, dataset_id: str) -> str:
+    """Predict the texts of the table, and return the id of the completed job."""
     body = msgspec.json.encode({"dataset_id": dataset_id, "column": "text"})
     job_id: str = api.call("POST", "/jobs/batch-predict", user.headers, body)["job_id"]
     connection = await load.connect(api.port)

@@ -13,8 +13,8 @@ from celery import Celery
 from celery.result import AsyncResult
 from fastapi import FastAPI
 from pydantic import BaseModel
-from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from bench.references import sentiment
 from bench.references.marks import BUSY_SECONDS, mark, note, work
 
 REDIS = f"redis+socket://{os.environ.get('REDIS_SOCKET', '/tmp/redis.sock')}"  # noqa: S108
@@ -35,7 +35,6 @@ class PubSub(redis.client.PubSub):
 redis.client.PubSub = PubSub  # type: ignore[misc]
 
 celery = Celery("tutorial", broker=REDIS, backend=REDIS)
-analyzer = SentimentIntensityAnalyzer()
 app = FastAPI()
 
 
@@ -45,13 +44,7 @@ class Texts(BaseModel):
 
 @celery.task(name="predict")  # type: ignore[untyped-decorator]  # celery has no types
 def predict(texts: list[str]) -> list[dict[str, Any]]:
-    predictions = []
-    for text in texts:
-        scores = analyzer.polarity_scores(text)
-        compound = scores["compound"]
-        label = "positive" if compound >= 0.05 else "negative" if compound <= -0.05 else "neutral"
-        predictions.append({"label": label, "score": abs(compound), "scores": scores})
-    return predictions
+    return sentiment.predictions(texts)
 
 
 @celery.task(name="note_start")  # type: ignore[untyped-decorator]
