@@ -1,5 +1,7 @@
 """Shared fixtures: one Postgres and one Valkey per test process, and an empty database per test."""
 
+import gc
+import os
 import signal
 import sys
 import tempfile
@@ -12,27 +14,38 @@ import httpx
 import pytest
 import structlog
 from fastapi import FastAPI
+from hypothesis import HealthCheck
+from hypothesis import settings as examples
 from redis import Redis
 
 from app.core.config import Settings, load_settings
 from app.core.database import Database
+from app.core.forking.fork_server import ForkServer
 from app.core.resources import Resources, open_resources
 from app.core.storage import Storage
+from app.datasets import processes as dataset_processes
 from app.datasets.import_limits import ImportLimits
 from app.embedded.servers import EmbeddedServers
 from app.jobs.times import JobTimes
 from app.main import create_app
 from app.streams.times import StreamTimes
-from tests.support import measured, processes, selection, shared_postgres
+from tests.support import measured, processes, selection, shared_postgres, zygote
 from tests.support.accounts import Account, sign_in
 from tests.support.app_state import state_of
 from tests.support.databases import Databases
 from tests.support.processes import Process
+from worker.training import threads
 
 PASSWORD = "a long enough passphrase"
 
+gc.disable()  # until all tests are collected
+
 # A shell lets programs in the background ignore SIGINT, and every process of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test depends on the machine's speed: by default, an example that takes longer than 200 ms fails.
+examples.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples.load_profile("patient")
 
 # structlog's own tracebacks take seconds on a busy machine, longer than a transaction may be idle.
 structlog.configure(
@@ -54,16 +67,31 @@ StartWorker = Callable[..., AbstractAsyncContextManager[Process]]
 MakePlugin = Callable[..., str]
 
 
-@pytest.hookimpl(tryfirst=True)  # before -m chooses among the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test `fast`, `server` or `long`."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before -m chooses among the marks, and after
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Mark each test `fast`, `server` or `long`, and order those that are left for the workers of xdist."""
     for item in items:
         selection.mark(item)
+    yield
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1 and not config.pluginmanager.has_plugin("randomly"):
+        items[:] = selection.order(items, workers)
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but never look through what was imported and collected: it stays."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Skip the import of files that `-m fast` would deselect."""
     return selection.is_excluded(collection_path, config.option.markexpr) or None
+
+
+def pytest_sessionfinish() -> None:
+    """Stop the process that forked the programs of the tests."""
+    zygote.stop()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -106,10 +134,13 @@ def servers(server_root: Path) -> Iterator[Servers]:
         with shared_postgres.servers(folder) as embedded:
             databases = Databases(embedded.postgres)
             yield Servers(embedded, databases)
+            databases.drop_unused()
             databases.close()
         return
     with EmbeddedServers(folder, postgres_options=NOT_DURABLE) as embedded:
-        yield Servers(embedded, Databases(embedded.postgres))
+        databases = Databases(embedded.postgres)
+        yield Servers(embedded, databases)
+        databases.close()
         # No test needs its data any more: dropping the databases and writing a checkpoint would take long.
         embedded.postgres.kill()
 
@@ -130,15 +161,17 @@ def redis_url(servers: Servers) -> str:
     return url
 
 
-@pytest.fixture
-def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
-    """Settings for the test's servers. Leases are short, so that tests do not wait long for a rescue."""
+@pytest.fixture(scope="session")
+def common_settings() -> Settings:
+    """What the settings of all tests have in common: reading settings takes longer than many a test.
+
+    Leases are short, so that tests do not wait long for a rescue.
+    """
     return load_settings(
         _env_file=None,
-        database_url=database_url,
+        database_url="postgresql://unused",
         database_connect_seconds=CONNECT_SECONDS,
-        redis_url=redis_url,
-        storage_url=(tmp_path / "storage").as_uri(),
+        redis_url="redis://unused",
         worker_port=None,
         child_permissions="files,processes",
         worker_slots=2,
@@ -150,10 +183,24 @@ def settings(database_url: str, redis_url: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def settings(common_settings: Settings, database_url: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Settings for the test's servers."""
+    storage_url = (tmp_path / "storage").as_uri()
+    own = {"database_url": database_url, "redis_url": redis_url, "storage_url": storage_url}
+    return common_settings.model_copy(update=own)
+
+
+@pytest.fixture
 async def resources(settings: Settings) -> AsyncIterator[Resources]:
     """The resources of a process: database, Redis, storage."""
     async with open_resources(settings) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Compute in one thread, as children do: sums must not depend on which test came first."""
+    threads.limit_to_one()
 
 
 @pytest.fixture
@@ -174,12 +221,24 @@ def import_limits() -> ImportLimits:
     return ImportLimits()
 
 
+@pytest.fixture(scope="session")
+def conversions() -> Iterator[ForkServer]:
+    """The fork server of conversions and profiles, which starts when a test first needs it."""
+    server = dataset_processes.make_server()
+    yield server
+    server.close()
+
+
 @pytest.fixture
 async def app(
-    settings: Settings, stream_times: StreamTimes, job_times: JobTimes, import_limits: ImportLimits
+    settings: Settings,
+    stream_times: StreamTimes,
+    job_times: JobTimes,
+    import_limits: ImportLimits,
+    conversions: ForkServer,
 ) -> AsyncIterator[FastAPI]:
     """The API, started."""
-    application = create_app(settings, stream_times, job_times, import_limits)
+    application = create_app(settings, stream_times, job_times, import_limits, conversions)
     async with application.router.lifespan_context(application):
         yield application
 
@@ -242,8 +301,8 @@ def database(resources: Resources) -> Database:
 def start_worker(settings: Settings, tmp_path: Path) -> StartWorker:
     """Return a function that runs a worker process with the given name, as a context manager."""
 
-    def start(name: str = "worker") -> AbstractAsyncContextManager[Process]:
-        return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name)
+    def start(name: str = "worker", **environment: str) -> AbstractAsyncContextManager[Process]:
+        return processes.worker(settings, tmp_path / f"{name}.log", WORKER_NAME=name, **environment)
 
     return start
 

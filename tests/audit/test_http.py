@@ -350,6 +350,24 @@ async def cancelling_a_group(world: World) -> Act:
     return act
 
 
+async def pausing_a_queue(world: World) -> Act:
+    async def act() -> None:
+        for _ in range(2):  # the second changes nothing
+            await world.ask("POST", "/queues/gpu/pause", world.operator, json={"reason": "New drivers."})
+
+    return act
+
+
+async def resuming_a_queue(world: World) -> Act:
+    await rows.execute(world.store, "INSERT INTO paused_queues (name, reason) VALUES ('gpu', 'New drivers.')")
+
+    async def act() -> None:
+        for _ in range(2):  # the second changes nothing
+            await world.ask("POST", "/queues/gpu/resume", world.operator)
+
+    return act
+
+
 async def changing_a_schedule(world: World) -> Act:
     schedule = await schedules.add(world.store, world.alice.id)
     path = f"/schedules/{schedule.id}"
@@ -516,6 +534,8 @@ CASES: Final = (
     Case(dismissing, Action.JOB_DISMISSED, "olga"),
     Case(dismissing_dead_letters, Action.JOB_DISMISSED, "olga"),
     Case(cancelling_a_group, Action.GROUP_CANCELLED, "olga"),
+    Case(pausing_a_queue, Action.QUEUE_PAUSED, "olga"),
+    Case(resuming_a_queue, Action.QUEUE_RESUMED, "olga"),
     Case(changing_a_schedule, Action.SCHEDULE_CHANGED, "olga"),
     Case(pausing_a_schedule, Action.SCHEDULE_PAUSED, "olga"),
     Case(resuming_a_schedule, Action.SCHEDULE_RESUMED, "olga"),
@@ -641,6 +661,22 @@ async def test_only_administrators_read_the_log(world: World) -> None:
             answer = await world.client.get(path, headers=who.headers)
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         assert (await world.client.get(path)).status_code == 401
+
+
+async def test_a_ticket_downloads_the_log_once_and_for_administrators_only(world: World) -> None:
+    path = {"path": "/audit?action=user.role_changed&format=csv"}
+    await world.ask("PATCH", f"/users/{world.alice.id}", world.admin, json={"role": "viewer"})
+    url = (await world.ask("POST", "/download-tickets", world.admin, json=path)).json()["url"]
+
+    answer = await world.client.get(url)
+    again = await world.client.get(url)
+    of_operator = (await world.ask("POST", "/download-tickets", world.operator, json=path)).json()["url"]
+    refused = await world.client.get(of_operator)
+
+    assert answer.headers["content-disposition"] == 'attachment; filename="audit.csv"'
+    assert [row["action"] for row in csv.DictReader(io.StringIO(answer.text))] == ["user.role_changed"]
+    assert (again.status_code, again.json()["code"]) == (401, "invalid_token")
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
 async def listed(world: World, **params: str) -> list[int]:

@@ -172,10 +172,12 @@ def test_05_sibling_a_cell_that_is_not_a_number_is_an_error_of_its_row(bench: Wo
     rows = [{"n": row / 9, "y": "ab"[row > 20]} for row in range(40)]
     trained = bench.train(rows, "y", algorithm="logistic_regression")
 
-    found = predict_dataset(trained, bench.upload(b"n,z\n0.5,1\nunknown,1\n1.5,1\n"))
+    found = predict_dataset(trained, bench.upload(b"n,z\n0.5,1\nunknown,1\n1.5,1\n-01.5,1\n"))
 
     assert labels([found[0], found[2]]) == labels(predict_instances(trained, [{"n": 0.5}, {"n": 1.5}]))
     assert found[1]["error"] == {"code": "bad_row", "message": "'n': 'unknown' is not a number"}
+    said = "'n': '-01.5' is not a number: it begins with 0, as codes do"
+    assert found[3]["error"] == {"code": "bad_row", "message": said}
 
 
 def test_05_sibling_a_column_of_another_type_is_named_as_a_mismatch(bench: Workbench) -> None:

@@ -30,8 +30,8 @@ from tests.cases.workbench import (
 )
 
 NAMES = ("x0", "x1", "x2")
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
-MORE = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=12, suppress_health_check=list(HealthCheck))
+MORE = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 numbers = st.one_of(
     st.floats(-50, 50, allow_nan=False, width=32).map(repr),

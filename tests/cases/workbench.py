@@ -12,8 +12,8 @@ import msgspec
 import skops.io
 
 from app.core.files import StoredFile
-from app.datasets.conversion.__main__ import convert
 from app.datasets.conversion.columns import describe
+from app.datasets.conversion.task import convert
 from app.datasets.options import AS_FOUND, ReadOptions
 from app.datasets.reading import RowReader
 from app.datasets.values import Dataset, Format

@@ -16,6 +16,7 @@ from tests.chaos.workload import WorkItem
 from tests.support import rows, sse
 
 REQUEST_SECONDS: Final = 10.0
+UPLOAD_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = (0.05, 0.3)
 LIVE: Final = "SELECT count(*) FROM jobs WHERE status IN ('pending', 'running')"
 
@@ -34,10 +35,23 @@ class Clients:
         self._options = options
         self._rng = options.rng("clients")
         self._tasks: set[asyncio.Task[None]] = set()
+        self._dataset_id = ""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=20)
         self._http = httpx.AsyncClient(
             headers=cluster.headers, timeout=REQUEST_SECONDS, limits=limits, trust_env=False
         )
+
+    async def upload(self) -> None:
+        """Upload the dataset of jobs with shards, before the first fault."""
+        content = "text\n" + "\n".join(workload.TEXTS) + "\n"
+        answer = await self._http.post(
+            f"{self._cluster.urls[0]}/datasets?name=texts.csv",
+            content=content.encode(),
+            headers={"Content-Type": "text/csv"},
+            timeout=UPLOAD_SECONDS,
+        )
+        assert answer.status_code == 201, answer.text
+        self._dataset_id = answer.json()["dataset_id"]
 
     async def submit_forever(self) -> None:
         """Submit jobs at the configured rate until cancelled; pause while too many are unfinished."""
@@ -45,7 +59,9 @@ class Clients:
         while True:
             await asyncio.sleep(rng.expovariate(self._options.jobs_per_second))
             if await self._unfinished() < self._options.max_unfinished:
-                item = workload.draw(rng, len(self.items), self._options.seed, self._cluster.counter)
+                item = workload.draw(
+                    rng, len(self.items), self._options.seed, self._cluster.counter, self._dataset_id
+                )
                 self.items.append(item)
                 self._start(self._process(item))
 

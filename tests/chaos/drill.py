@@ -21,6 +21,7 @@ async def run(options: Options) -> Verdict:
     """Run one drill, from starting the servers to the last check."""
     began = monotonic()
     async with clusters.running(options) as cluster, _clients(cluster, options) as clients:
+        await clients.upload()
         schedule = Schedule(cluster, options)
         try:
             async with background.running(clients.submit_forever()):

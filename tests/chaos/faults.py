@@ -29,8 +29,10 @@ LOST_REPLY_SECONDS: Final = 10.0
 _RUNNING_ON: Final = """
 SELECT j.id, j.attempt FROM jobs j JOIN workers w ON w.id = j.worker_id
 WHERE j.status = 'running' AND w.pid = $1"""
-_RUNNING: Final = "SELECT id, attempt FROM jobs WHERE status = 'running'"
-_WAITING: Final = "SELECT id, attempt FROM jobs WHERE status = 'pending' AND run_at <= now()"
+_RUNNING: Final = "SELECT id, attempt FROM jobs WHERE status = 'running' AND shards IS NULL"
+_WAITING: Final = (
+    "SELECT id, attempt FROM jobs WHERE status = 'pending' AND run_at <= now() AND shards IS NULL"
+)
 
 
 class Recovery(Enum):

@@ -60,7 +60,8 @@ async def judge(cluster: Cluster, clients: Clients, injections: list[Injection],
 
     await _check(verdict, "invariants", invariants.all_hold(cluster.database))
     await _check(verdict, "no loss", invariants.no_loss(cluster.database, items))
-    _count_jobs(verdict, clients, jobs, items)
+    submitted = {job_id: job for job_id, job in jobs.items() if job["parent_id"] is None}
+    _count_jobs(verdict, clients, submitted, items)
     _count_gaps(verdict, jobs, log)
     _check_streams(verdict, clients, log)
     await _check_contents(verdict, cluster, jobs, items)
@@ -129,10 +130,12 @@ async def _check_contents(
     stored = await rows.fetch(cluster.database, "SELECT * FROM job_batches ORDER BY job_id, index")
     verdict.batches = len(stored)
     for batch in stored:
-        item = items.get(batch["job_id"])
+        job = jobs[batch["job_id"]]
+        item = items.get(job["parent_id"] or job["id"])
         outputs = [msgspec.json.decode(line)["prediction"] for line in batch["output"].splitlines()]
         if item is not None and not all(
-            item.expects(row, output) for row, output in enumerate(outputs, batch["first_row"])
+            item.expects(row, output)
+            for row, output in enumerate(outputs, job["first_row"] + batch["first_row"])
         ):
             verdict.violations.append(f"batch {batch['index']} of {batch['job_id']} has a wrong content")
 
@@ -169,8 +172,18 @@ def _computed(cluster: Cluster) -> Counter[UUID]:
 
 
 def _check_failures(verdict: Verdict, jobs: dict[UUID, asyncpg.Record]) -> None:
-    """Check that jobs have failed only after losing all attempts: none of these jobs fails by itself."""
+    """Check that jobs have failed only after losing all attempts: none of these jobs fails by itself.
+
+    A job with shards fails with one of these.
+    """
     for job_id, job in jobs.items():
+        if job["shards"] is not None:
+            failed = [
+                one for one in jobs.values() if one["parent_id"] == job_id and one["status"] == "failed"
+            ]
+            if job["status"] == Status.FAILED and not failed:
+                verdict.violations.append(f"{job_id} failed without a failed shard: {job['error']}")
+            continue
         if job["status"] == Status.FAILED and job["failures"] < job["max_attempts"]:
             verdict.violations.append(f"{job_id} failed with budget left: {job['error']}")
 

@@ -4,7 +4,8 @@ import pytest
 
 from app.jobs.kinds import registry
 from app.jobs.kinds.kind import Kind
-from worker.handlers import HANDLERS, INSIDE
+from worker.handlers import HANDLERS
+from worker.inside_handlers import INSIDE
 
 
 def test_every_kind_has_a_handler_and_every_handler_a_kind() -> None:

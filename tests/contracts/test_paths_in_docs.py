@@ -35,7 +35,7 @@ _PLACEHOLDER: Final = re.compile(r"[<>*{}…]|NNNN")
 """Marks a pattern such as `worker/handlers/<kind>.py`, of which only the folder can be checked."""
 
 _LAYOUT: Final = re.compile(r"^## Layout\n\n(.*?)^Imports", re.MULTILINE | re.DOTALL)
-_LAYOUT_ENTRY: Final = re.compile(r"^( +)((?:[\w.]+/?(?:py)? ?)+?)  +\S", re.MULTILINE)
+_LAYOUT_ENTRY: Final = re.compile(r"^( +)([\w.]+/?(?: [\w.]+/?)*)  +\S", re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES)

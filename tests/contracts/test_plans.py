@@ -8,28 +8,35 @@ to when a prepared statement has been used a few times.
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 import sqlalchemy.event
 
+from app.attention import queries as needs_attention
 from app.core import ids
 from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.core.resources import Resources
 from app.jobs import explanations, queries, transitions
 from app.jobs.dead_letters import queries as dead_letters
+from app.jobs.dead_letters.filters import LetterFilter
 from app.jobs.filters import JobFilter
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
+from app.jobs.names import names
 from app.jobs.queues import queries as queues
-from app.jobs.states import Status
-from app.jobs.transition_types import Batch, Report
+from app.jobs.shards import tallies
+from app.jobs.shards import transitions as shards
+from app.jobs.shards.plan import ShardPlan
+from app.jobs.states import Priority, Status
+from app.jobs.transition_types import Batch, NewJob, Report
 from app.jobs.unit_of_work import UnitOfWork
 from app.jobs.workers import commands as workers
 from app.jobs.workers.commands import WorkerIdentity
@@ -46,6 +53,7 @@ from app.notifications.sealing import Sealing
 from app.notifications.states import DeliveryStatus, NotificationType
 from app.notifications.taking import TakenDelivery
 from app.operations import queries as operations
+from app.quotas import queries as quotas
 from app.streams import owner_log
 from app.streams.owner_log import BEGINNING, EventFilter
 from bench import population
@@ -112,7 +120,8 @@ async def table(resources: Resources) -> Table:
         await population.populate(connection, JOBS, owners, worker_id)
         running = await connection.fetchrow("SELECT * FROM jobs WHERE status = 'running' LIMIT 1")
         last_in_queue = await connection.fetchrow(
-            "SELECT * FROM jobs WHERE status = 'pending' AND queue = 'gpu' ORDER BY sort_key DESC LIMIT 1"
+            f"SELECT *, {names('jobs')} FROM jobs WHERE status = 'pending' AND queue = 'gpu'"
+            " ORDER BY sort_key DESC LIMIT 1"
         )
         some = await connection.fetch("SELECT id FROM jobs ORDER BY id LIMIT 50")
         await connection.execute(SUBSCRIBE, owners, SUBSCRIPTIONS_OF_OWNER, KIND, timeout=120)
@@ -190,8 +199,54 @@ async def cancel(table: Table, connection: asyncpg.Connection) -> object:
     return await transitions.cancel(UnitOfWork(connection), job_id=table.running["id"])
 
 
+async def divide(table: Table, connection: asyncpg.Connection) -> object:
+    await tallies.is_any_parent_open(connection)
+    await tallies.slots(connection, "default", 0, timedelta(seconds=6))
+    return await transitions.create_all(UnitOfWork(connection), [_job_with_shards(table)])
+
+
+async def roll_up_and_retry(table: Table, connection: asyncpg.Connection) -> None:
+    job = _job_with_shards(table)
+    unit = UnitOfWork(connection)
+    await transitions.create_all(unit, [job])
+    await transitions.cancel(unit, job_id=job.id)
+    async with unit.transaction():
+        await shards.lock_finished(unit, [job.id])
+        await shards.lock(unit, job.id)
+        await shards.roll_up(unit, [job.id])
+    retry = partial(transitions.retry, unit, job_id=job.id, head_start=timedelta(hours=1))
+    assert await retry(from_start=True) is not None
+    async with unit.transaction():
+        parent_ids = await shards.lock_next(unit, shards.FIRST, limit=20)
+        await shards.roll_up(unit, parent_ids)
+
+
+def _job_with_shards(table: Table) -> NewJob:
+    return NewJob(
+        id=ids.new_id(),
+        owner_id=table.owner_id,
+        kind=KIND,
+        queue="default",
+        priority=Priority.NORMAL,
+        head_start=timedelta(hours=1),
+        params=msgspec.json.encode(jobs.PARAMS),
+        rows=None,
+        total=1000,
+        metadata={},
+        max_attempts=3,
+        soft_limit_seconds=60,
+        time_limit_seconds=60,
+        retention_seconds=60,
+        shards=ShardPlan(100, 10),
+    )
+
+
 async def read_job(table: Table, connection: asyncpg.Connection) -> object:
     return await queries.job(connection, table.running["id"], inline_rows=1000)
+
+
+async def read_jobs(table: Table, connection: asyncpg.Connection) -> object:
+    return await queries.jobs_by_id(connection, table.some, inline_rows=1000)
 
 
 async def read_events(table: Table, connection: asyncpg.Connection) -> object:
@@ -207,7 +262,7 @@ async def last_transactions(table: Table, connection: asyncpg.Connection) -> obj
 
 
 async def owner_page(table: Table, connection: asyncpg.Connection) -> object:
-    return await owner_log.read(connection, table.owner_id, BEGINNING, EventFilter())
+    return await owner_log.read_many(connection, [(table.owner_id, BEGINNING), (ids.new_id(), BEGINNING)])
 
 
 async def owner_page_of_a_kind(table: Table, connection: asyncpg.Connection) -> object:
@@ -215,13 +270,21 @@ async def owner_page_of_a_kind(table: Table, connection: asyncpg.Connection) -> 
 
 
 async def explain(table: Table, connection: asyncpg.Connection) -> object:
-    return await explanations.explain(connection, table.last_in_queue, lease_seconds=6.0, is_redis_up=True)
+    return await explanations.explain(connection, table.last_in_queue, jobs.CONDITIONS)
 
 
 async def explain_in_order(table: Table, connection: asyncpg.Connection) -> object:
     return await explanations.explain(
-        connection, table.last_in_queue, lease_seconds=6.0, is_redis_up=True, order=ClaimOrder.PRIORITY
+        connection, table.last_in_queue, replace(jobs.CONDITIONS, order=ClaimOrder.PRIORITY)
     )
+
+
+async def attention(table: Table, connection: asyncpg.Connection) -> object:
+    return await needs_attention.of_jobs(connection, table.owner_id, timedelta(seconds=6))
+
+
+async def attention_of_all(table: Table, connection: asyncpg.Connection) -> object:
+    return await needs_attention.of_jobs(connection, None, timedelta(seconds=6))
 
 
 async def heartbeat(table: Table, connection: asyncpg.Connection) -> object:
@@ -230,7 +293,7 @@ async def heartbeat(table: Table, connection: asyncpg.Connection) -> object:
 
 
 async def count_active(table: Table, connection: asyncpg.Connection) -> object:
-    return await queries.active_of_owner(connection, table.owner_id, limit=50_000)
+    return await quotas.active_jobs(connection, table.owner_id, limit=50_000)
 
 
 async def wake(table: Table, connection: asyncpg.Connection) -> None:
@@ -246,6 +309,18 @@ async def prune(table: Table, connection: asyncpg.Connection) -> object:
 
 async def dead_letter_page(table: Table, connection: asyncpg.Connection) -> object:
     return await dead_letters.page(connection, table.owner_id, before=None, limit=21)
+
+
+async def summarize_dead_letters(table: Table, connection: asyncpg.Connection) -> object:
+    return await dead_letters.summary(connection, table.owner_id)
+
+
+async def select_dead_letters(table: Table, connection: asyncpg.Connection) -> object:
+    wanted = LetterFilter(code="time_limit", failed_before=datetime.now(UTC))
+    await dead_letters.matched(connection, table.owner_id, wanted, limit=10_001)
+    return await dead_letters.dead_letters(
+        connection, table.owner_id, None, 1000, wanted=wanted, only_retryable=True
+    )
 
 
 async def count_running(_table: Table, connection: asyncpg.Connection) -> object:
@@ -393,18 +468,25 @@ QUESTIONS: Mapping[str, Question] = {
         fail,
         rescue,
         cancel,
+        divide,
+        roll_up_and_retry,
         read_job,
+        read_jobs,
         read_events,
         last_seqs,
         last_transactions,
         owner_page,
         explain,
         explain_in_order,
+        attention,
+        attention_of_all,
         heartbeat,
         count_active,
         wake,
         prune,
         dead_letter_page,
+        summarize_dead_letters,
+        select_dead_letters,
         count_running,
         measure_queues,
         scrape,

@@ -1,11 +1,13 @@
 """The pages on reliability and security name the tests of each promise, and `make check` runs them all."""
 
 import re
-import shlex
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
+
+from tests.support import selection
 
 ROOT = Path(__file__).parents[2]
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
@@ -28,7 +30,7 @@ WITHOUT_PROMISES = {
 
 
 def test_every_promise_names_its_tests() -> None:
-    assert len(PROMISES) == 7
+    assert len(PROMISES) == 10
     for promise in PROMISES:
         assert re.search(r"\*Tests:\* `tests/.*test_\w+\.py", promise, re.DOTALL), promise
 
@@ -51,21 +53,30 @@ def test_every_test_that_the_page_names_exists(named: str) -> None:
         assert re.search(rf"^(async )?def {test}\(", (ROOT / path).read_text(), re.MULTILINE), named
 
 
-def test_make_check_runs_every_test_and_every_mutant() -> None:
-    """No test is deselected, and no mark of a module or folder skips one."""
-    said = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "--always-make", "check", "ARGS="],
+MUTANTS: Final = "-m tests.mutants --no-baseline --share 16"
+TESTS: Final = "-m pytest -n 3 --dist worksteal -rsfE -m not thorough and not huge and not drill"
+
+
+@pytest.mark.parametrize("failing", ["nothing", "tests.mutants", "pytest"])
+def test_make_check_runs_a_share_of_the_mutants_then_the_tests_and_fails_if_either_does(
+    tmp_path: Path, failing: str
+) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$*"\ncase "$*" in "-m {failing} "*) exit 1;; esac\n')
+    python.chmod(0o755)
+    # What it needs is taken to be done.
+    done = [f"--assume-old={target}" for target in ("lint", "types", "imports")]
+
+    ended = subprocess.run(
+        ["make", "--no-print-directory", *done, "check", f"PY={python}", "ARGS="],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        check=True,
-    ).stdout
-    [tests] = [line for line in said.splitlines() if "-m pytest" in line]
-    arguments = shlex.split(tests.split("-m pytest", 1)[1])
+        check=False,
+    )
 
-    assert arguments == ["-n", "3", "--dist", "worksteal", "-rsfE", "-m", "not huge and not drill"]
-    assert said.splitlines()[-1] == tests, "the summary of the tests closes the log"
-    assert any("-m tests.mutants" in line for line in said.splitlines())
+    assert ended.stdout.splitlines() == [MUTANTS, TESTS], "the summary of the tests closes the log"
+    assert (ended.returncode == 0) == (failing == "nothing")
 
 
 def test_what_make_check_leaves_out_proves_no_guarantee() -> None:
@@ -76,13 +87,15 @@ def test_what_make_check_leaves_out_proves_no_guarantee() -> None:
     }
 
     assert left_out == {
+        "tests/dashboard/test_large_files.py",
         "tests/datasets/test_wide_and_long.py",
         "tests/faults/test_rolling_update.py",
         "tests/faults/test_scaled_fleet.py",
         "tests/monitoring/test_alert_drill.py",
         "tests/worker/preprocessing/test_million.py",
     }
-    assert not left_out & {name.partition("::")[0] for name in set(NAMED) - DRILLS}
+    thorough = {f"tests/{path}" for path in selection.THOROUGH_PATHS}
+    assert not (left_out | thorough) & {name.partition("::")[0] for name in set(NAMED) - DRILLS}
 
 
 def test_ci_runs_make_check() -> None:

@@ -24,7 +24,7 @@ COVERED = (
 """Folders and files in which no row crosses the border of a module."""
 
 ROW_TYPES = frozenset({"Record", "RowMapping", "Row"})
-READERS = frozenset({"from_row", "from_rows", "from_row_with_outputs"})
+READERS = frozenset({"from_row", "from_rows", "from_row_with_outputs", "from_row_with_scores"})
 """Where a row becomes a value."""
 
 ENTITIES = frozenset({"row", "record", "job", "attempt", "batch", "dataset", "version", "user"})

@@ -12,6 +12,7 @@ from app.core.config import Environment, Settings
 from app.docs.routes import FILES, REDOC_HEADERS, STATIC, SWAGGER_HEADERS
 from app.main import Api, create_app
 from tests.conftest import PASSWORD, SignUp
+from tests.kinds_for_tests import PLUGIN
 
 PAGES = ("/docs", "/redoc")
 PREFIXES = ("", "/api/v1", "/ml", "/ml/api/v1")
@@ -61,6 +62,14 @@ def test_only_redoc_may_write_styles_into_its_page() -> None:
     assert "unsafe" not in SWAGGER_HEADERS["Content-Security-Policy"]
     assert REDOC_HEADERS["Content-Security-Policy"].count("unsafe") == 1
     assert "style-src 'self' 'unsafe-inline'" in REDOC_HEADERS["Content-Security-Policy"]
+
+
+async def test_applications_that_share_the_routes_have_documents_of_their_own() -> None:
+    async with client_of() as plain, client_of(plugins=(PLUGIN,)) as extended:
+        documents = [(await client.get("/openapi.json")).json() for client in (plain, extended)]
+
+    paths, more_paths = (set(document["paths"]) for document in documents)
+    assert paths < more_paths
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

@@ -168,6 +168,69 @@ async def test_a_search_leaves_a_leaderboard_and_the_best_under_its_alias(
     await invariants.all_hold(resources.database)
 
 
+async def test_folds_are_jobs_whose_mean_ranks_the_trials_of_a_search(
+    ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    ridge = {"rows": BOTTLES, "target": "strength", "algorithm": "ridge", "epochs": 3, "model": "strength"}
+    search = {"params": {"alpha": [0.1, 1e6]}, "metric": "rmse"}
+    created = (await ada.post("/jobs/train-model", json={**ridge, "folds": 3, "search": search})).json()
+    async with start_worker("only"):
+        for job_id in created["job_ids"]:
+            job = await wait_for_end(ada, job_id)
+            assert job["status"] == "completed", job["error"]
+        found = (await ada.get(created["poll_url"])).json()["search"]
+        alone_id = await train(ada, **{**ridge, "model": "alone", "cv": 3, "params": {"alpha": 0.1}})
+        alone = await wait_for_end(ada, alone_id)
+
+    assert len(created["job_ids"]) == 8
+    best, worst = found["leaderboard"]
+    assert (found["folds"], best["params"]["alpha"], best["rank"], worst["rank"]) == (3, 0.1, 1, 2)
+    values = [fold["value"] for fold in best["folds"]]
+    assert best["value"] == pytest.approx(sum(values) / 3)
+    assert 0 < best["std"] < best["value"] < worst["value"]
+    assert (found["best_job_id"], found["best_model"]) == (best["job_id"], best["model"])
+    model = (await ada.get("/models/strength")).json()
+    assert model["aliases"] == {"best": int(best["model"].split("@")[1])}
+    assert {trial["model"] for trial in found["leaderboard"]} == {"strength@1", "strength@2"}
+    assert alone["status"] == "completed", alone["error"]
+    results = (await ada.get(f"/jobs/{alone_id}/results")).json()["items"]
+    records = [row["prediction"] for row in results if "fold" in row["prediction"]]
+    assert [record["metrics"]["rmse"] for record in records] == values
+    await invariants.all_hold(resources.database)
+
+
+async def test_a_job_of_a_fold_whose_worker_is_killed_measures_the_same_fold(
+    ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
+) -> None:
+    said: dict[str, Any] = {
+        "rows": FLOWERS * 6,
+        "target": "species",
+        "algorithm": "mlp",
+        "params": {"patience": 0},
+        "epochs": 40,
+        "folds": 2,
+    }
+    disturbed = (await ada.post("/jobs/train-model", json={**said, "model": "disturbed"})).json()
+    fold_id = disturbed["job_ids"][1]
+    async with start_worker("first") as first:
+        await until_done(ada, fold_id, 3)
+        await first.kill()
+    async with start_worker("second"):
+        undisturbed = (await ada.post("/jobs/train-model", json={**said, "model": "undisturbed"})).json()
+        ended = [
+            await wait_for_end(ada, job_id) for job_id in (*disturbed["job_ids"], *undisturbed["job_ids"])
+        ]
+
+    assert {job["status"] for job in ended} == {"completed"}, [job["error"] for job in ended]
+    assert next(job["attempt"] for job in ended if job["job_id"] == fold_id) == 2
+    trials = [(await ada.get(group["poll_url"])).json()["search"] for group in (disturbed, undisturbed)]
+    values = [[fold["value"] for fold in trial["leaderboard"][0]["folds"]] for trial in trials]
+    assert values[0] == values[1]
+    assert [trial["best_value"] for trial in trials] == [pytest.approx(sum(values[0]) / 2)] * 2
+    assert [trial["best_model"] for trial in trials] == ["disturbed@1", "undisturbed@1"]
+    await invariants.all_hold(resources.database)
+
+
 async def test_a_retraining_is_promoted_only_if_it_is_better(
     ada: httpx.AsyncClient, start_worker: StartWorker, resources: Resources
 ) -> None:

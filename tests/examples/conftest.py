@@ -29,7 +29,7 @@ def system(client: httpx.AsyncClient, sign_up: SignUp, settings: Settings, tmp_p
         client.headers.update(await sign_up("ada"))
         environment = processes.environment(settings, PLUGINS=",".join(settings.plugins))
         log_path = tmp_path / "worker.log"
-        async with processes.python("-m", "worker", env=environment, log_path=log_path) as worker:
+        async with processes.program("worker", env=environment, log_path=log_path) as worker:
             await worker.wait_for_log("worker_started")
             yield client
 

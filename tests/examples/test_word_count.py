@@ -24,6 +24,7 @@ async def test_a_kind_from_a_plugin_is_in_the_api_and_runs_on_a_worker(
         assert created.status_code == 202, created.text
         path = created.headers["Location"]
         job = (await client.get(path, params={"wait": 30}, timeout=40)).json()
+        log = (await client.get(f"{path}/logs")).json()["items"]
         results = (await client.get(f"{path}/results")).json()["items"]
 
     operation = document["paths"]["/jobs/word-count"]["post"]
@@ -35,5 +36,8 @@ async def test_a_kind_from_a_plugin_is_in_the_api_and_runs_on_a_worker(
     assert job["status"] == "completed"
     assert job["result"]["words"] == 13
     assert job["result"]["most_common"] == [{"word": "be", "count": 3}]
+    assert [(line["level"], line["text"]) for line in log] == [
+        ("info", "Counted 13 words; 10 are different.")
+    ]
     assert [row["prediction"]["words"] for row in results] == [6, 4, 3]
     await invariants.all_hold(resources.database)

@@ -55,8 +55,8 @@ class System:
     def starting_worker(self, name: str, **more: str) -> AbstractAsyncContextManager[Process]:
         """Run a worker process, which may not be ready yet, as a context manager."""
         environment = processes.environment(self.settings, PLUGINS=PLUGIN, WORKER_NAME=name) | more
-        return processes.python(
-            "-m", "worker", env=environment, log_path=self.folder / f"{name}.log", root=self.root
+        return processes.program(
+            "worker", env=environment, log_path=self.folder / f"{name}.log", root=self.root
         )
 
     @asynccontextmanager

@@ -38,7 +38,7 @@ async def owner_id(database: Database) -> UUID:
 
 def notify(settings: Settings, folder: Path, name: str, **more: str) -> AbstractAsyncContextManager[Process]:
     environment = processes.environment(settings, WEBHOOK_ALLOWED_NETWORKS="127.0.0.0/8", **more)
-    return processes.python("-m", "app", "notify", env=environment, log_path=folder / f"{name}.log")
+    return processes.program("app", "notify", env=environment, log_path=folder / f"{name}.log")
 
 
 async def is_delivered(database: Database) -> bool:

@@ -1,6 +1,7 @@
 """Outages of Postgres: requests get 503 meanwhile, and no job is lost or recomputed."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -9,9 +10,11 @@ from typing import Final
 import asyncpg
 import httpx
 import pytest
+from sqlalchemy import text
 
 from app.core import background
-from app.core.database import Database
+from app.core.config import Settings
+from app.core.database import Database, open_database
 from app.embedded.postgres import EmbeddedPostgres
 from tests.faults.conftest import LEASE_SECONDS, System
 from tests.faults.support import (
@@ -208,7 +211,7 @@ async def test_a_system_that_starts_without_postgres_waits_for_it(
     log_path = behind.folder / "worker.log"
     async with (
         behind.api() as api,
-        processes.python("-m", "worker", env=environment, log_path=log_path) as worker,
+        processes.program("worker", env=environment, log_path=log_path) as worker,
     ):
         await _assert_unavailable(api.client)
         await worker.wait_for_log("waiting_for_postgres", seconds=30)
@@ -219,3 +222,42 @@ async def test_a_system_that_starts_without_postgres_waits_for_it(
 
     assert job["status"] == "completed"
     await assert_consistent(database, [job_id])
+
+
+async def test_a_release_that_fails_after_its_task_was_cancelled_is_not_logged(
+    settings: Settings, postgres_proxy: PostgresProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = proxy.postgres_url(postgres_proxy, settings.database_url)
+    async with open_database(url, pool_size=1, connect_seconds=0.5) as behind:
+
+        async def query() -> None:
+            async with behind.connection() as connection:
+                await connection.execute("SELECT pg_sleep(60)")
+
+        async with behind.connection() as connection:
+            await connection.execute("SELECT 1")
+        request = asyncio.create_task(query())
+        await asyncio.sleep(0.1)
+        postgres_proxy.blackhole()
+        for _ in range(2):  # the second one comes while the pool waits for the end of the statement
+            request.cancel()
+            await asyncio.sleep(0.05)
+        assert request.cancelled()
+        await asyncio.sleep(1)  # the pool has given up
+        gc.collect()
+        postgres_proxy.resume()
+
+    assert [record.message for record in caplog.records] == []
+
+
+async def test_a_session_that_cannot_be_closed_is_dropped_without_an_error_in_the_log(
+    settings: Settings, postgres_proxy: PostgresProxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = proxy.postgres_url(postgres_proxy, settings.database_url)
+    async with open_database(url, pool_size=1, connect_seconds=0.5) as behind:
+        async with behind.session() as session:
+            await (await session.connection()).execute(text("SELECT 1"))
+        postgres_proxy.blackhole()
+    postgres_proxy.resume()
+
+    assert [record.message for record in caplog.records] == []

@@ -10,6 +10,7 @@ from tests.gated.kinds import GatedParams
 from worker.context import Handler, JobContext, Outcome, Yielded
 
 LOOK_SECONDS: Final = 0.01
+LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 def gated(job: JobContext) -> Outcome:
@@ -17,8 +18,10 @@ def gated(job: JobContext) -> Outcome:
     params = msgspec.convert(job.params, GatedParams)
     gate = Path(params.gate_path)
     for batch in range(job.resume.batch, params.batches):
+        for number in range(params.lines):
+            job.log(f"batch {batch}, line {number} {params.text}", level=LEVELS[number % len(LEVELS)])
         while gate.stat().st_size <= batch:
-            if job.stop_requested:
+            if job.stop_requested and not params.is_deaf:
                 return Yielded()
             time.sleep(LOOK_SECONDS)
         job.commit([{"label": "done", "score": batch / 8}], step=f"Batch {batch + 1}/{params.batches}")

@@ -27,6 +27,8 @@ def count(job: JobContext) -> Outcome:
     for batch in range(job.resume.batch, params.batches):
         if params.heeds_stop and job.stop_requested:
             return Yielded()
+        for number in range(params.lines_per_batch):
+            job.log(f"attempt {job.attempt}, batch {batch}, line {number}")
         _compute(params.work_ms)
         outputs = []
         for row in range(job.done, job.done + params.rows_per_batch):

@@ -20,6 +20,9 @@ class CountRequest(JobOptions):
     rows_per_batch: int = Field(1, ge=1, le=1000)
     work_ms: float = Field(0.0, ge=0, le=60_000, description="CPU time that each batch really takes.")
     heeds_stop: bool = Field(True, description="Whether it stops when it is asked to.")
+    lines_per_batch: int = Field(
+        0, ge=0, le=1_000_000, description="Lines that each batch writes to the log."
+    )
     counter_path: CleanStr | None = Field(
         None, description="A file that gets a line `job_id index pid` for each batch that was computed."
     )
@@ -33,12 +36,18 @@ class CountParams(msgspec.Struct, frozen=True):
     work_ms: float
     heeds_stop: bool
     counter_path: str | None
+    lines_per_batch: int = 0
 
 
 def plan_count(request: CountRequest, _found: ResolvedReferences) -> JobPlan:
     """Return the plan of a `count` job."""
     params = CountParams(
-        request.batches, request.rows_per_batch, request.work_ms, request.heeds_stop, request.counter_path
+        request.batches,
+        request.rows_per_batch,
+        request.work_ms,
+        request.heeds_stop,
+        request.counter_path,
+        request.lines_per_batch,
     )
     return JobPlan(msgspec.json.encode(params), total=request.batches * request.rows_per_batch)
 

@@ -15,6 +15,9 @@ from app.jobs.transition_types import Report
 HOUR = 3600.0
 """What one running job costs its owner, whose share is 1."""
 
+STAGGER = 20.0
+"""How much later than the one before a shard queues, within the head start."""
+
 
 class Event(NamedTuple):
     type: EventType
@@ -47,7 +50,7 @@ class NotWhole(Exception):
 
 @dataclass
 class Job:
-    """One job, and everything that is known of it."""
+    """One job, and everything that is known of it. A shard begins with the row `first_row` of its parent."""
 
     id: UUID
     kind: str
@@ -71,6 +74,9 @@ class Job:
     batches: list[StoredBatch] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     ended: list[Ended] = field(default_factory=list)
+    first_row: int | None = None
+    shards: list["Job"] = field(default_factory=list)
+    max_failed: int = 0
 
     def __post_init__(self) -> None:
         self._tell(EventType.CREATED)
@@ -78,6 +84,14 @@ class Job:
     @property
     def is_live(self) -> bool:
         return not self.status.is_final
+
+    @property
+    def is_parent(self) -> bool:
+        return bool(self.shards)
+
+    @property
+    def is_shard(self) -> bool:
+        return self.first_row is not None
 
     def is_held_as(self, attempt: int) -> bool:
         """Whether the fence lets this attempt write."""
@@ -144,10 +158,10 @@ class Job:
 
     def cancel(self) -> bool:
         """Whether there was something to do."""
-        if self.is_cancel_requested or not self.is_live:
+        if self.is_cancel_requested or not self.is_live or self.is_shard:
             return False
         self.is_cancel_requested = True
-        if self.status is Status.PENDING:
+        if self.status is Status.PENDING and not self.is_parent:
             self.status = Status.CANCELLED
             self._tell(EventType.CANCELLED)
         else:
@@ -156,15 +170,63 @@ class Job:
 
     def retry(self, *, from_start: bool, now: float) -> bool:
         """Whether it may be tried again."""
-        if self.status not in (Status.FAILED, Status.CANCELLED):
+        if self.status not in (Status.FAILED, Status.CANCELLED) or self.is_shard:
             return False
+        self._reopen(now, now - self.head_start, from_start=from_start)
+        again = [shard for shard in self.shards if from_start or shard.status is not Status.COMPLETED]
+        for place, shard in enumerate(again):
+            shard._reopen(now, self.place_of_shard(place), from_start=from_start)
+        return True
+
+    def place_of_shard(self, place: int) -> float:
+        """The sort key of a shard."""
+        return self.sort_key + min(place * STAGGER, self.run_at - self.sort_key)
+
+    def roll_up(self, *, now: float) -> None:
+        """Follow the shards."""
+        failed = sum(shard.status is Status.FAILED for shard in self.shards)
+        if self.is_cancel_requested or failed > self.max_failed:
+            for shard in self.shards:
+                shard._end_from_outside()
+        is_over = not any(shard.is_live for shard in self.shards)
+        started = [shard.attempt_started_at for shard in self.shards if shard.attempt_started_at is not None]
+        began = min((at for at in started if at >= self.run_at), default=now if is_over else None)
+        if self.status is Status.PENDING and began is not None and not self.is_cancel_requested:
+            self.status, self.attempt_started_at = Status.RUNNING, began
+            self.attempt += 1
+            self._tell(EventType.STARTED)
+        done = sum(shard.done for shard in self.shards)
+        if is_over:
+            self.done = done
+            self._settle()
+        elif self.status is Status.RUNNING and done > self.done:
+            self.done = done
+            self._tell(EventType.PROGRESS)
+
+    def _settle(self) -> None:
+        if self.is_cancel_requested:
+            self.status = Status.CANCELLED
+        elif all(shard.status is Status.COMPLETED for shard in self.shards):
+            self.status, self.error = Status.COMPLETED, None
+        else:
+            self.status, self.error = Status.FAILED, Error("shards_failed", self.attempt)
+        self._tell(EventType(self.status))
+
+    def _end_from_outside(self) -> None:
+        if not self.is_live:
+            return
+        if self.worker_id is not None:
+            self.ended.append(Ended(self.attempt, self.worker_id, Outcome.CANCELLED))
+        self.status, self.worker_id = Status.CANCELLED, None
+        self._tell(EventType.CANCELLED)
+
+    def _reopen(self, now: float, sort_key: float, *, from_start: bool) -> None:
         self.status, self.failures, self.is_cancel_requested = Status.PENDING, 0, False
-        self.run_at, self.sort_key = now, now - self.head_start
+        self.run_at, self.sort_key = now, sort_key
         if from_start:
             self.next_batch, self.done, self.checkpoint = 0, 0, None
             self.batches.clear()
         self._tell(EventType.RETRIED)
-        return True
 
     def _leave(self, status: Status, waiting: EventType, outcome: Outcome, run_at: float) -> None:
         """Leave `running`: a cancel that was asked for wins over whatever else would come."""
@@ -186,7 +248,7 @@ class Turn:
 
     def __init__(self, model: "Model", head: Job) -> None:
         of_owner = [job for job in model.jobs.values() if job.owner_id == head.owner_id]
-        self._running = sum(job.status is Status.RUNNING for job in of_owner)
+        self._running = sum(job.status is Status.RUNNING and not job.is_parent for job in of_owner)
         self._since = max(
             [head.run_at] + [job.attempt_started_at for job in of_owner if job.attempt_started_at is not None]
         )
@@ -221,6 +283,7 @@ class Model:
             job
             for job in self.jobs.values()
             if job.status is Status.PENDING
+            and not job.is_parent
             and job.queue == queue
             and job.kind in kinds
             and job.run_at <= self.now
@@ -244,12 +307,19 @@ class Model:
         return [
             job
             for job in self.jobs.values()
-            if job.status is Status.RUNNING and not self._is_alive(job.worker_id)
+            if job.status is Status.RUNNING and not job.is_parent and not self._is_alive(job.worker_id)
         ]
 
     @property
     def may_claim(self) -> bool:
-        return any(job.status is Status.PENDING and job.run_at <= self.now for job in self.jobs.values())
+        return any(
+            job.status is Status.PENDING and not job.is_parent and job.run_at <= self.now
+            for job in self.jobs.values()
+        )
+
+    def busy_workers(self) -> list[UUID]:
+        """The workers that run something, in the order of the jobs. A job with shards runs without one."""
+        return [job.worker_id for job in self.jobs.values() if job.worker_id is not None]
 
     def held_by(self, worker_id: UUID) -> list[Job]:
         return [job for job in self.jobs.values() if job.worker_id == worker_id]

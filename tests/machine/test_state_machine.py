@@ -1,8 +1,8 @@
 """The real SQL against a model of a job's life, driven by Hypothesis through whatever order it likes.
 
 Three workers claim jobs of three owners, commit, fail, forget their leases and write again with attempts that
-are long over; jobs are cancelled and tried again meanwhile. After each step the database has to equal the
-model, and every invariant has to hold.
+are long over; jobs are cancelled and tried again meanwhile. Some have shards, and are rolled up at any time.
+After each step the database has to equal the model, and every invariant has to hold.
 """
 
 import asyncio
@@ -29,6 +29,8 @@ from app.core import database as doors
 from app.core import ids
 from app.core.config import ClaimOrder
 from app.jobs import transitions
+from app.jobs.shards import transitions as shards
+from app.jobs.shards.plan import ShardPlan
 from app.jobs.states import HEAD_START, Priority, Status
 from app.jobs.transition_types import Batch, ClaimedJob, NewJob, Report, TransitionResult
 from app.jobs.unit_of_work import UnitOfWork
@@ -122,23 +124,7 @@ class Machine(RuleBasedStateMachine):
         owner: int = 0,
     ) -> None:
         head_start = HEAD_START[priority]
-        new = NewJob(
-            id=ids.new_id(),
-            owner_id=self.owners[owner],
-            kind=kind,
-            queue=queue,
-            priority=priority,
-            head_start=head_start,
-            params=msgspec.json.encode(jobs.PARAMS),
-            rows=b"[]",
-            total=total,
-            metadata={},
-            max_attempts=max_attempts,
-            soft_limit_seconds=60,
-            time_limit_seconds=60,
-            retention_seconds=3600,
-            delay=timedelta(seconds=delay),
-        )
+        new = self._new_job(total, max_attempts, delay, priority, queue, kind, owner)
         due = self.model.now + delay
 
         async def create(connection: asyncpg.Connection) -> None:
@@ -158,6 +144,111 @@ class Machine(RuleBasedStateMachine):
             self._check_answer(transition, job, events=1)
 
         self._step(create)
+
+    def _new_job(
+        self,
+        total: int,
+        max_attempts: int,
+        delay: float,
+        priority: Priority,
+        queue: str,
+        kind: str,
+        owner: int,
+    ) -> NewJob:
+        return NewJob(
+            id=ids.new_id(),
+            owner_id=self.owners[owner],
+            kind=kind,
+            queue=queue,
+            priority=priority,
+            head_start=HEAD_START[priority],
+            params=msgspec.json.encode(jobs.PARAMS),
+            rows=b"[]",
+            total=total,
+            metadata={},
+            max_attempts=max_attempts,
+            soft_limit_seconds=60,
+            time_limit_seconds=60,
+            retention_seconds=3600,
+            delay=timedelta(seconds=delay),
+        )
+
+    @precondition(lambda self: len(self.model.jobs) < MAX_JOBS)
+    @rule(
+        rows=st.sampled_from([10, 20]),
+        last=st.integers(1, 10),
+        parts=st.integers(2, 3),
+        max_failed=st.integers(0, 1),
+        max_attempts=st.integers(1, 2),
+        delay=st.sampled_from([0.0, 0.0, TICK]),
+        priority=st.sampled_from([Priority.LOW, Priority.NORMAL]),
+        owner=any_owner,
+    )
+    def create_with_shards(
+        self,
+        rows: int,
+        last: int,
+        parts: int,
+        max_failed: int,
+        max_attempts: int,
+        delay: float,
+        priority: Priority,
+        owner: int,
+    ) -> None:
+        head_start = HEAD_START[priority].total_seconds()
+        total = rows * (parts - 1) + last
+        due = self.model.now + delay
+        new = self._new_job(total, max_attempts, delay, priority, "default", KNOWN, owner)
+        new = msgspec.structs.replace(new, rows=None, shards=ShardPlan(parts, rows, max_failed))
+
+        def a_job(job_id: UUID, rows: int, sort_key: float) -> model.Job:
+            return model.Job(
+                id=job_id,
+                kind=KNOWN,
+                queue="default",
+                head_start=head_start,
+                total=rows,
+                max_attempts=max_attempts,
+                run_at=due,
+                sort_key=sort_key,
+                owner_id=self.owners[owner],
+                max_failed=max_failed,
+            )
+
+        async def create(connection: asyncpg.Connection) -> None:
+            transition = await transitions.create(UnitOfWork(connection), new)
+            parent = a_job(new.id, total, due - head_start)
+            self.model.jobs[new.id] = parent
+            self._check_answer(transition, parent, events=1)
+            query = "SELECT id, first_row, total FROM jobs WHERE parent_id = $1 ORDER BY shard_no"
+            found = await self.database.read(query, new.id)
+            expected = [(place * rows, min(rows, total - place * rows)) for place in range(parts)]
+            assert [(row["first_row"], row["total"]) for row in found] == expected
+            for place, row in enumerate(found):
+                shard = a_job(row["id"], row["total"], parent.place_of_shard(place))
+                shard.first_row = row["first_row"]
+                parent.shards.append(shard)
+                self.model.jobs[shard.id] = shard
+
+        self._step(create)
+
+    @precondition(lambda self: any(job.is_parent for job in self.model.jobs.values()))
+    @rule(which=any_job)
+    def roll_up(self, which: int) -> None:
+        parents = [job for job in self.model.jobs.values() if job.is_parent]
+        parent = parents[which % len(parents)]
+
+        async def roll_up(connection: asyncpg.Connection) -> None:
+            unit = UnitOfWork(connection)
+            assert (await shards.lock(unit, parent.id) is not None) is parent.is_live
+            if parent.is_live:
+                told = len(parent.events)
+                parent.roll_up(now=self.model.now)
+                await shards.roll_up(unit, [parent.id])
+                written = [event for one in unit.results if one.job_id == parent.id for event in one.events]
+                assert [event.seq for event in written] == list(range(told + 1, len(parent.events) + 1))
+
+        self._step(roll_up)
 
     @precondition(lambda self: self._is_any(Status.RUNNING))
     @rule(which=any_job)
@@ -205,12 +296,11 @@ class Machine(RuleBasedStateMachine):
 
         self._step(renew)
 
-    @precondition(lambda self: self._is_any(Status.RUNNING) and not self.model.abandoned())
+    @precondition(lambda self: self.model.busy_workers() and not self.model.abandoned())
     @rule()
     def fall_silent(self) -> None:
         """A worker that runs something was last seen a lease ago."""
-        [worker_id, *_] = [job.worker_id for job in self.model.jobs.values() if job.worker_id]
-        self.model.seen_at[worker_id] = self.model.now - LEASE
+        self.model.seen_at[self.model.busy_workers()[0]] = self.model.now - LEASE
 
     @rule(which=any_worker)
     def sign_off(self, which: int) -> None:
@@ -239,6 +329,7 @@ class Machine(RuleBasedStateMachine):
             for claimed, job in zip(answer, expected, strict=True):
                 job.claim(worker_id, now=self.model.now)
                 checkpoint = None if job.checkpoint is None else job.checkpoint[1]
+                assert claimed.first_row == job.first_row
                 assert (claimed.attempt, claimed.next_batch, claimed.done, claimed.checkpoint) == (
                     *(job.attempt, job.next_batch, job.done),
                     checkpoint,
@@ -275,7 +366,7 @@ class Machine(RuleBasedStateMachine):
                     claimed.id,
                     claimed.attempt + attempt_slip,
                     first,
-                    _batches(job.total, first, count),
+                    _batches(job.total, first, count, job.first_row or 0),
                     checkpoint=checkpoint if count else None,
                     result=b'{"rows": "all"}' if is_final else None,
                 )
@@ -469,12 +560,12 @@ class Machine(RuleBasedStateMachine):
         return [tuple(row) for row in await self.database.read(query)]
 
 
-def _batches(total: int, first: int, count: int) -> tuple[Batch, ...]:
+def _batches(total: int, first: int, count: int, offset: int) -> tuple[Batch, ...]:
     made = []
     for index in range(first, first + count):
         first_row = index * jobs.BATCH_SIZE
         size = min(jobs.BATCH_SIZE, total - first_row)
-        made.append(Batch(first_row, size, jobs.output(first_row, size), f"Batch {index + 1}"))
+        made.append(Batch(first_row, size, jobs.output(offset + first_row, size), f"Batch {index + 1}"))
     return tuple(made)
 
 
@@ -493,7 +584,6 @@ def test_the_transitions_do_what_the_model_does_in_any_order(database_url: str, 
                 settings=settings(
                     max_examples=EXAMPLES,
                     stateful_step_count=STEPS,
-                    deadline=None,
                     print_blob=True,
                     suppress_health_check=list(HealthCheck),
                 ),

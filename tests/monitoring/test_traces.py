@@ -1,5 +1,6 @@
 """Traces, as an OpenTelemetry collector receives them from the API and from real workers."""
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from app.core.config import Settings
 from app.core.resources import open_resources
 from app.main import create_app
 from tests.monitoring.pages import OPENMETRICS, scraper_of
-from tests.support import jobs, processes
+from tests.support import jobs, processes, rows
 from tests.support.accounts import sign_in
 from tests.support.app_state import state_of
 from tests.support.collector import Collector, ReceivedSpan, collecting
@@ -139,6 +140,21 @@ async def test_a_small_job_has_three_spans_and_its_attempt_links_to_its_submissi
     }
     assert not any(span.is_error for span in of_the_job)
     assert {headers["api-key"] for headers in collector.headers if "api-key" in headers} == {"a key"}
+
+
+async def test_jobs_that_share_a_statement_keep_their_own_submissions(
+    settings: Settings, collector: Collector
+) -> None:
+    async with traced(settings, collector) as api, open_resources(settings) as resources:
+        job_ids = [await api.submit(), *await asyncio.gather(*(api.submit() for _ in range(10)))]
+        stored = await rows.fetch(resources.database, "SELECT id, trace_context FROM jobs")
+
+    sent = {
+        span.attributes["messaging.message.id"]: span for span in collector.spans if span.kind == "producer"
+    }
+    assert {str(row["id"]): row["trace_context"] for row in stored} == {
+        job_id: "00-{}-{}-01".format(*sent[job_id].ids) for job_id in job_ids
+    }
 
 
 async def test_the_link_survives_a_rescue_a_flushall_and_a_retry(

@@ -1,6 +1,7 @@
 """One quota of stored bytes for each user: counted as stored, and exact however many come at once."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import UUID
@@ -196,6 +197,23 @@ async def test_many_changes_are_added_up_and_the_sum_stays(store: Database, alic
         assert await queries.used_bytes(connection, alice.id) > before
     assert await rows.value(store, "SELECT count(*) FROM stored_bytes") <= 3
     await invariants.stored_bytes_are_counted(store)
+
+
+async def test_what_is_added_up_is_found_once_whatever_the_statistics_say(
+    store: Database, alice: Account
+) -> None:
+    insert = "INSERT INTO stored_bytes (owner_id, bytes) SELECT $1::uuid, 1 FROM generate_series(1, $2::int)"
+    async with store.transaction() as connection:
+        await connection.execute(insert, alice.id, 1)
+        await connection.execute("ANALYZE stored_bytes")
+        await connection.execute(insert, alice.id, 1000)
+        plan = await connection.fetch(f"EXPLAIN ANALYZE {commands._ADD_UP.text}", commands.MANY_ROWS, 1000)
+        loops = {int(count) for row in plan for count in re.findall(r"loops=(\d+)", row[0])}
+
+        assert loops <= {0, 1}, plan
+        assert (
+            await connection.fetchval("SELECT count(*) FROM stored_bytes WHERE owner_id = $1", alice.id) == 1
+        )
 
 
 # Results

@@ -38,8 +38,8 @@ async def api(settings: Settings, log_path: Path, headers: dict[str, str], **mor
     with socket.create_server((HOST, 0), backlog=128) as listener:
         base_url = f"http://{HOST}:{listener.getsockname()[1]}"
         async with (
-            processes.python(
-                *("-m", "app", "serve", "--fd", str(listener.fileno())),
+            processes.program(
+                *("app", "serve", "--fd", str(listener.fileno())),
                 env=processes.environment(settings, **more),
                 log_path=log_path,
                 pass_fds=(listener.fileno(),),

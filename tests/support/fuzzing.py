@@ -67,7 +67,6 @@ class Fuzzer:
 
         @settings(
             max_examples=examples,
-            deadline=None,
             derandomize=True,
             database=None,
             phases=(Phase.explicit, Phase.generate),

@@ -36,6 +36,16 @@ _TRANSITIONS: Final[dict[tuple[Status | None, EventType], Status]] = {
     (Status.CANCELLED, EventType.RETRIED): Status.PENDING,
 }
 
+# A parent ends after its shards, also if it has not begun.
+_TRANSITIONS_OF_PARENTS: Final[dict[tuple[Status | None, EventType], Status]] = {
+    (Status.PENDING, EventType.CANCEL_REQUESTED): Status.PENDING
+}
+
+# A shard that has completed starts over with its parent.
+_TRANSITIONS_OF_SHARDS: Final[dict[tuple[Status | None, EventType], Status]] = {
+    (Status.COMPLETED, EventType.RETRIED): Status.PENDING
+}
+
 
 async def all_hold(
     database: Database, *, predict: Predict | None = None, storage: Storage | None = None
@@ -45,6 +55,7 @@ async def all_hold(
     await event_logs_are_complete(database)
     await fence_held(database)
     await running_jobs_have_a_worker(database)
+    await parents_follow_their_shards(database)
     await stored_bytes_are_counted(database, storage=storage)
 
 
@@ -60,9 +71,10 @@ async def exactly_once(
 ) -> None:
     """A completed job has all its batches, any other job a prefix: each stored once, with correct content.
 
-    The job's error count matches its rows. Skips jobs whose results have been pruned.
+    The job's error count matches its rows. Skips jobs whose results have been pruned, and parents, whose rows
+    are those of their shards.
     """
-    for job in await rows.fetch(database, "SELECT * FROM jobs WHERE pruned_at IS NULL"):
+    for job in await rows.fetch(database, "SELECT * FROM jobs WHERE pruned_at IS NULL AND shards IS NULL"):
         batches = await rows.batches(database, job["id"])
         sizes = [batch["row_count"] for batch in batches]
         assert [batch["index"] for batch in batches] == list(range(job["next_batch"])), job["id"]
@@ -72,7 +84,8 @@ async def exactly_once(
             assert job["done"] == job["total"], job["id"]
         errors = 0
         for batch in batches:
-            errors += _count_errors(batch, await _read_lines(batch, storage), predict)
+            lines = await _read_lines(batch, storage)
+            errors += _count_errors(batch, lines, predict, job["first_row"])
         assert job["errors"] == errors, job["id"]
 
 
@@ -84,13 +97,16 @@ async def _read_lines(batch: asyncpg.Record, storage: Storage | None) -> list[di
     return [msgspec.json.decode(line) for line in output.splitlines()]
 
 
-def _count_errors(batch: asyncpg.Record, lines: list[dict[str, Any]], predict: Predict | None) -> int:
+def _count_errors(
+    batch: asyncpg.Record, lines: list[dict[str, Any]], predict: Predict | None, first_row: int
+) -> int:
     assert len(lines) == batch["row_count"], batch["job_id"]
     assert all(("prediction" in line) != ("error" in line) for line in lines), batch["job_id"]
     if predict is not None:
         predictions = [line.get("prediction") for line in lines]
-        first, end = batch["first_row"], batch["first_row"] + batch["row_count"]
-        assert predictions == [predict(row) for row in range(first, end)], batch["job_id"]
+        first = first_row + batch["first_row"]
+        expected = [predict(row) for row in range(first, first + batch["row_count"])]
+        assert predictions == expected, batch["job_id"]
     return sum("error" in line for line in lines)
 
 
@@ -104,15 +120,22 @@ async def event_logs_are_complete(database: Database) -> None:
     by_job = {job_id: list(events) for job_id, events in groupby(log, lambda event: event["job_id"])}
     for job in jobs:
         _assert_log(job, by_job[job["id"]])
+        owners = {event["owner_id"] for event in by_job[job["id"]]}
+        assert owners == {job["owner_id"] if job["parent_id"] is None else None}, job["id"]
 
 
 def _assert_log(job: asyncpg.Record, events: list[asyncpg.Record]) -> None:
     types = [EventType(event["type"]) for event in events]
     assert [event["seq"] for event in events] == list(range(1, job["last_seq"] + 1)), job["id"]
+    legal = dict(_TRANSITIONS)
+    if job["shards"] is not None:
+        legal |= _TRANSITIONS_OF_PARENTS
+    if job["parent_id"] is not None:
+        legal |= _TRANSITIONS_OF_SHARDS
     state: Status | None = None
     for event_type in types:
-        assert (state, event_type) in _TRANSITIONS, f"{job['id']}: {event_type} while {state} in {types}"
-        state = _TRANSITIONS[state, event_type]
+        assert (state, event_type) in legal, f"{job['id']}: {event_type} while {state} in {types}"
+        state = legal[state, event_type]
     assert state == job["status"], job["id"]
     assert events[-1]["data"]["status"] == job["status"], job["id"]
     ends = [event_type for event_type in types if event_type.is_final]
@@ -140,16 +163,58 @@ async def fence_held(database: Database) -> None:
         log = [event["data"]["attempt"] for event in await rows.events(database, job["id"])]
         assert log == sorted(log), job["id"]
         ended = [attempt["attempt"] for attempt in await rows.attempts(database, job["id"])]
+        if job["shards"] is not None:
+            assert (writers, ended) == ([], []), job["id"]
+            continue
         is_running = job["status"] == Status.RUNNING
         assert ended == list(range(1, job["attempt"] + (not is_running))), job["id"]
 
 
 async def running_jobs_have_a_worker(database: Database) -> None:
-    """A job has a worker if and only if it is running."""
+    """A job has a worker if and only if it is running, except that a parent never has one."""
     wrong = await rows.fetch(
-        database, "SELECT id FROM jobs WHERE (status = 'running') <> (worker_id IS NOT NULL)"
+        database,
+        "SELECT id FROM jobs WHERE (status = 'running' AND shards IS NULL) <> (worker_id IS NOT NULL)",
     )
     assert not wrong, wrong
+
+
+async def parents_follow_their_shards(database: Database) -> None:
+    """The shards of a parent cover its rows, and a parent says of them what is true.
+
+    The ranges follow each other without a gap or an overlap. While the parent is open, it claims no more rows
+    than the shards have done; when it has ended, no shard is open, and it has counted all rows and errors.
+    """
+    shards: dict[UUID, list[asyncpg.Record]] = {}
+    found = await rows.fetch(
+        database, "SELECT * FROM jobs WHERE parent_id IS NOT NULL ORDER BY parent_id, shard_no"
+    )
+    for shard in found:
+        shards.setdefault(shard["parent_id"], []).append(shard)
+    parents = await rows.fetch(database, "SELECT * FROM jobs WHERE shards IS NOT NULL")
+    assert {parent["id"] for parent in parents} == shards.keys()
+    for parent in parents:
+        _assert_follows(parent, shards[parent["id"]])
+    stored = "SELECT job_id FROM {} WHERE job_id = ANY ($1)"
+    for table in ("job_batches", "job_payloads", "job_checkpoints", "job_attempts"):
+        assert not await rows.fetch(database, stored.format(table), list(shards)), table
+
+
+def _assert_follows(parent: asyncpg.Record, shards: list[asyncpg.Record]) -> None:
+    assert [shard["shard_no"] for shard in shards] == list(range(parent["shards"])), parent["id"]
+    ends = list(accumulate(shard["total"] for shard in shards))
+    assert [shard["first_row"] for shard in shards] == [0, *ends[:-1]], parent["id"]
+    assert ends[-1] == parent["total"], parent["id"]
+    assert {shard["owner_id"] for shard in shards} == {parent["owner_id"]}, parent["id"]
+    done = sum(shard["done"] for shard in shards)
+    if parent["status"] not in FINAL:
+        assert parent["done"] <= done, parent["id"]
+        return
+    assert all(shard["status"] in FINAL for shard in shards), parent["id"]
+    assert parent["done"] == done, parent["id"]
+    assert parent["errors"] == sum(shard["errors"] for shard in shards), parent["id"]
+    if parent["status"] == Status.COMPLETED:
+        assert {shard["status"] for shard in shards} == {Status.COMPLETED}, parent["id"]
 
 
 async def stored_bytes_are_counted(database: Database, *, storage: Storage | None = None) -> None:

@@ -1,5 +1,6 @@
 """Creates jobs and drives them through the same transitions as production code."""
 
+import dataclasses
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,8 +11,11 @@ from app.core import ids
 from app.core.config import ClaimOrder
 from app.core.database import Database
 from app.jobs import lane, queries, transitions
+from app.jobs.explanations import ClaimConditions
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
+from app.jobs.shards import transitions as shard_transitions
+from app.jobs.shards.plan import ShardPlan
 from app.jobs.states import HEAD_START, Priority
 from app.jobs.transition_types import (
     NOT_MEASURED,
@@ -32,6 +36,8 @@ BATCH_SIZE = 10
 LEASE = timedelta(seconds=0.05)
 """A lease for `rescue`: workers of these tests have either just been seen or were last seen an hour ago."""
 
+CONDITIONS = ClaimConditions(lease=timedelta(seconds=6), is_redis_up=True)
+
 PARAMS = {"model": {"name": "sentiment", "version": 1, "runtime": "vader"}, "batch_size": BATCH_SIZE}
 RESULT = {"rows": "all"}
 ERROR = {"code": "boom", "message": "It went wrong.", "retryable": True}
@@ -50,15 +56,22 @@ async def user(database: Database, name: str | None = None) -> UUID:
     return user_id
 
 
-async def worker(database: Database, *, slots: int = 1, predict_slots: int | None = None) -> UUID:
+async def worker(
+    database: Database,
+    *,
+    slots: int = 1,
+    predict_slots: int | None = None,
+    queue: str = "default",
+    gpus: int = 0,
+) -> UUID:
     """Insert a worker whose lease lasts a day and return its id.
 
     It serves the lane if `predict_slots` are given.
     """
     worker_id = ids.new_id()
-    queues = ("default",) if predict_slots is None else lane.queues_of_worker(("default",))
+    queues = (queue,) if predict_slots is None else lane.queues_of_worker((queue,))
     identity = WorkerIdentity(
-        worker_id, f"test-{worker_id.hex}", "here", 1, queues, (KIND,), slots, predict_slots or 0
+        worker_id, f"test-{worker_id.hex}", "here", 1, queues, (KIND,), slots, predict_slots or 0, gpus
     )
     async with database.connection() as connection:
         await workers.renew(connection, identity)
@@ -93,6 +106,7 @@ async def create(
     run_at: datetime | None = None,
     delay: timedelta | None = None,
     idempotency_key: str | None = None,
+    gpus: int = 0,
 ) -> UUID:
     """Create a pending job with `rows` rows and return its id. Its owner is a new user unless given."""
     owner_id = owner_id or await user(database)
@@ -114,10 +128,61 @@ async def create(
         run_at=run_at,
         delay=delay,
         idempotency_key=idempotency_key,
+        gpus=gpus,
     )
     async with database.connection() as connection:
         assert await transitions.create(UnitOfWork(connection), job) is not None
     return job.id
+
+
+async def sharded(
+    database: Database,
+    owner_id: UUID | None = None,
+    *,
+    shards: int = 3,
+    rows_of_shard: int = 20,
+    rows: int | None = None,
+    max_failed: int = 0,
+    max_row_errors: int | None = None,
+    max_attempts: int = 3,
+    priority: Priority = Priority.NORMAL,
+    queue: str = "default",
+    retention_seconds: int = 3600,
+    delay: timedelta | None = None,
+) -> UUID:
+    """Create a pending job that is divided into shards and return its id; `rows` in all."""
+    plan = ShardPlan(shards, rows_of_shard, max_failed)
+    job = NewJob(
+        id=ids.new_id(),
+        owner_id=owner_id or await user(database),
+        kind=KIND,
+        queue=queue,
+        priority=priority,
+        head_start=HEAD_START[priority],
+        params=msgspec.json.encode({**PARAMS, "max_row_errors": max_row_errors}),
+        rows=None,
+        total=shards * rows_of_shard if rows is None else rows,
+        metadata={},
+        max_attempts=max_attempts,
+        soft_limit_seconds=60,
+        time_limit_seconds=60,
+        retention_seconds=retention_seconds,
+        delay=delay,
+        shards=plan,
+    )
+    async with database.connection() as connection:
+        assert await transitions.create(UnitOfWork(connection), job) is not None
+    return job.id
+
+
+async def roll_up(database: Database, parent_id: UUID) -> tuple[TransitionResult, ...]:
+    """Bring a parent up to date with its shards, in one transaction; return what was changed."""
+    async with database.connection() as connection:
+        unit = UnitOfWork(connection)
+        async with unit.transaction():
+            if await shard_transitions.lock(unit, parent_id):
+                await shard_transitions.roll_up(unit, [parent_id])
+        return unit.results
 
 
 async def flood(
@@ -153,6 +218,7 @@ async def claim_all(
     limit: int = 1000,
     order: ClaimOrder = ClaimOrder.TURNS,
     max_running: int | None = None,
+    slot_gpus: int = 0,
 ) -> list[ClaimedJob]:
     """Claim up to `limit` jobs for the worker."""
     async with database.connection() as connection:
@@ -164,6 +230,7 @@ async def claim_all(
             limit=limit,
             max_running=max_running,
             order=order,
+            slot_gpus=slot_gpus,
         )
 
 
@@ -201,7 +268,8 @@ def batches(job: ClaimedJob, *, first: int, count: int, size: int = BATCH_SIZE) 
     for index in range(first, first + count):
         first_row = index * size
         row_count = size if job.total is None else min(size, job.total - first_row)
-        found.append(Batch(first_row, row_count, output(first_row, row_count), f"Batch {index + 1}"))
+        computed = output((job.first_row or 0) + first_row, row_count)
+        found.append(Batch(first_row, row_count, computed, f"Batch {index + 1}"))
     return tuple(found)
 
 
@@ -227,6 +295,13 @@ def report(
         result=msgspec.json.encode(RESULT) if is_final else None,
         measurements=measurements,
     )
+
+
+def replaced(report: Report, *, output: bytes, errors: int) -> Report:
+    """Return a report with another output of its first batch, of whose rows so many have an error."""
+    first, *others = report.batches
+    batch = dataclasses.replace(first, output=output, errors=errors)
+    return dataclasses.replace(report, batches=(batch, *others))
 
 
 async def advance(

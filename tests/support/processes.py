@@ -4,12 +4,16 @@ import asyncio
 import os
 import re
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from app.core.config import Settings
+from tests.support import zygote
+from tests.support.zygote import ForkedProcess
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120.0
@@ -20,7 +24,7 @@ STOP_SECONDS = 60.0
 class Process:
     """A running process and its log."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_path: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | ForkedProcess, log_path: Path) -> None:
         self._process = process
         self._log_path = log_path
 
@@ -97,7 +101,7 @@ async def python(
 ) -> AsyncIterator[Process]:
     """Run `python ARGUMENTS` in the source tree at `root` during the body.
 
-    On exit, kill the process if it is still running.
+    On exit, kill the process if it is still running. `program` starts faster.
     """
     with log_path.open("wb") as log:
         started = await asyncio.create_subprocess_exec(
@@ -110,7 +114,50 @@ async def python(
             stderr=log,
             pass_fds=pass_fds,
         )
-    process = Process(started, log_path)
+    async with _ending(Process(started, log_path)) as process:
+        yield process
+
+
+def program(
+    module: str,
+    *arguments: str,
+    env: dict[str, str],
+    log_path: Path,
+    pass_fds: tuple[int, ...] = (),
+    root: Path = ROOT,
+) -> AbstractAsyncContextManager[Process]:
+    """Run `python -m MODULE ARGUMENTS` as `python` does, if possible in a fork that has imported it."""
+    if zygote.is_possible(env, root):
+        return _forked(module, *arguments, env=env, log_path=log_path, pass_fds=pass_fds)
+    return python("-m", module, *arguments, env=env, log_path=log_path, pass_fds=pass_fds, root=root)
+
+
+@asynccontextmanager
+async def _forked(
+    module: str, *arguments: str, env: dict[str, str], log_path: Path, pass_fds: tuple[int, ...]
+) -> AsyncIterator[Process]:
+    with log_path.open("wb") as log:
+        started = await zygote.start(module, *arguments, env=env, output=log, pass_fds=pass_fds)
+    async with _ending(Process(started, log_path)) as process:
+        yield process
+
+
+def run(
+    module: str, *arguments: str, env: Mapping[str, str], stdin: bytes = b"", seconds: float = 50.0
+) -> CompletedProcess[str]:
+    """Run `python -m MODULE ARGUMENTS` to its end, in a fork as `program` does. Raises TimeoutExpired."""
+    if zygote.is_possible(env):
+        return zygote.run(module, *arguments, stdin=stdin, env=env, seconds=seconds)
+    command = [sys.executable, "-m", module, *arguments]
+    done = subprocess.run(
+        command, input=stdin, env=env, cwd=ROOT, capture_output=True, timeout=seconds, check=False
+    )
+    return CompletedProcess(command, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@asynccontextmanager
+async def _ending(process: Process) -> AsyncIterator[Process]:
+    """Kill the process after the body if it is still running."""
     try:
         yield process
     finally:
@@ -122,6 +169,6 @@ async def python(
 @asynccontextmanager
 async def worker(settings: Settings, log_path: Path, **more: str) -> AsyncIterator[Process]:
     """Run a worker, ready to take jobs."""
-    async with python("-m", "worker", env=environment(settings, **more), log_path=log_path) as process:
+    async with program("worker", env=environment(settings, **more), log_path=log_path) as process:
         await process.wait_for_log("worker_started")
         yield process

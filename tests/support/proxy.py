@@ -21,6 +21,9 @@ from app.embedded.valkey import EmbeddedValkey
 HOST: Final = "127.0.0.1"
 CHUNK_BYTES: Final = 64 * 1024
 
+ACCEPTING_STEPS: Final = 5
+"""More turns of the event loop than it takes until a connection that it has accepted is handed over."""
+
 # Closing with a linger time of zero sends RST and discards unsent data.
 _RESET: Final = struct.pack("ii", 1, 0)
 
@@ -122,6 +125,8 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         """Reset all connections and release the port."""
         await self.refuse()
+        for _step in range(ACCEPTING_STEPS):
+            await asyncio.sleep(0)
         while self._tasks:
             await asyncio.wait(self._tasks)
         self._holder.close()
@@ -166,6 +171,9 @@ class Proxy:
         return Connection(self, client, server)
 
     def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
+        if self._listening is None:  # it came in while the listener was closed
+            Stream(reader, writer).reset()
+            return
         task = asyncio.create_task(self._serve(Stream(reader, writer)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

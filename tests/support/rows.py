@@ -41,6 +41,11 @@ async def attempts(database: Database, job_id: UUID) -> list[asyncpg.Record]:
     return await fetch(database, "SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt", job_id)
 
 
+async def shards(database: Database, parent_id: UUID) -> list[asyncpg.Record]:
+    """Return the shards of a job, in order."""
+    return await fetch(database, "SELECT * FROM jobs WHERE parent_id = $1 ORDER BY shard_no", parent_id)
+
+
 async def fetch(database: Database, query: str, *arguments: Any) -> list[asyncpg.Record]:
     """Return all rows of a query."""
     async with database.connection() as connection:

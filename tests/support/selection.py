@@ -1,10 +1,13 @@
 """Marks each test `fast`, `server` or `long`, based on its fixtures and folder.
 
-`make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the huge ones
-and the drills.
-The tests of the image need root and programs that nothing else needs: only `make image-test` runs them.
+`make fast` runs the fast tests, `make test` all except the long ones, `make check` all except the thorough
+and huge ones and the drills.
+The tests of the image need root and programs that nothing else needs: only `make image-test` runs them. Those
+with Ray run only in `make test-ray`.
 """
 
+from collections.abc import Sequence
+from itertools import compress, groupby, islice
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +19,8 @@ SERVER_FIXTURES: Final = frozenset({"server_root", "s3"})
 """Fixtures of which every server fixture requires one: the folder for Postgres and Valkey, and the bucket."""
 
 SLOW_FOLDERS: Final = frozenset(
-    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "monitoring", "watch"}
-    | {"worker/children", "worker/handlers", "worker/runtimes", "worker/training"}
+    {"chaos", "cli", "conformance", "e2e", "embedded", "examples", "faults", "monitoring", "dashboard"}
+    | {"worker/children", "worker/engines", "worker/handlers", "worker/runtimes", "worker/training"}
 )
 """Folders whose tests start processes, train models or import the ML libraries."""
 
@@ -35,7 +38,17 @@ LONG_PATHS: Final = frozenset(
         "client/test_fuzzing.py",
         "client/test_generated.py",
         "streams/test_shutdown.py",
-        "watch/test_page.py",
+        "dashboard/test_admin.py",
+        "dashboard/test_automation.py",
+        "dashboard/test_faults.py",
+        "dashboard/test_live.py",
+        "dashboard/test_logs.py",
+        "dashboard/test_models_and_datasets.py",
+        "dashboard/test_new_job.py",
+        "dashboard/test_pages.py",
+        "dashboard/test_settings.py",
+        "dashboard/test_shards.py",
+        "dashboard/test_states.py",
         "docs/test_pages.py",
     }
     | {"auth/browser_sessions/test_browser.py", "auth/test_permissions.py"}
@@ -52,10 +65,25 @@ LONG_PATHS: Final = frozenset(
     | {"monitoring/test_traces.py", "monitoring/test_traces_off.py"}
     | {"notifications/test_addresses.py", "schedules/test_against_wall_clock.py"}
     | {"worker/children/test_usage.py", "worker/runtimes/test_fuzzing.py", "worker/test_telemetry.py"}
+    | {"worker/engines/ray/test_engine.py"}
     | {"worker/training/test_competition.py", "worker/training/test_trainer.py"}
 )
 """Folders and files whose tests take long: whole systems, a browser, training, many processes, the largest
 inputs. They are a tenth of the tests, and take three quarters of the time.
+"""
+
+THOROUGH_PATHS: Final = frozenset(
+    {"cases/test_as_written.py", "cases/test_by_column.py", "cases/test_doubts.py"}
+    | {"cases/test_properties.py", "cli/test_audit.py", "client/test_fuzzing.py"}
+    | {"client/test_generated.py", "client/test_schedules.py", "client/test_stories.py"}
+    | {"conformance/test_algorithms.py", "contracts/test_plans.py", "contracts/test_plans_of_firing.py"}
+    | {"datasets/test_causes.py", "datasets/test_memory.py", "datasets/test_wide.py"}
+    | {"e2e/test_datasets.py", "e2e/test_same_prediction.py", "e2e/test_tabular.py"}
+    | {"monitoring/test_metrics_page.py", "monitoring/test_system.py", "monitoring/test_traces.py"}
+    | {"schedules/test_against_wall_clock.py"}
+)
+"""Long tests of many inputs or whole systems that prove no guarantee. `make long` runs them, `make check`
+does not, so that CI ends in time on a slow machine.
 """
 
 EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
@@ -63,16 +91,21 @@ EVERY_DAY: Final = frozenset({"e2e/test_predict.py"})
 
 FAST: Final = "fast"
 IMAGE: Final = "image"
-"""The mark, and the folder, of the tests that build the image."""
+RAY: Final = "ray"
+APART: Final = frozenset({IMAGE, RAY})
+"""The marks, and the folders, of tests that need what nothing else does: to build the image, or Ray."""
 
 
 def mark(item: pytest.Item) -> None:
-    """Mark a test `long` and `server` by its path and fixtures, or `fast` if neither applies."""
-    if IMAGE in _within(item.path):
-        item.add_marker(pytest.mark.image)
+    """Mark a test `long`, `thorough` and `server` by its path and fixtures, or `fast` if none applies."""
+    if apart := APART & _within(item.path):
+        for name in apart:
+            item.add_marker(name)
         return
     if _is_long(item.path):
         item.add_marker(pytest.mark.long)
+    if not THOROUGH_PATHS.isdisjoint(_within(item.path)):
+        item.add_marker(pytest.mark.thorough)
     if not SERVER_FIXTURES.isdisjoint(getattr(item, "fixturenames", ())):
         item.add_marker(pytest.mark.server)
     elif not _is_slow(item.path) and not _is_marked(item):
@@ -81,9 +114,35 @@ def mark(item: pytest.Item) -> None:
 
 def is_excluded(path: Path, expression: str) -> bool:
     """Whether `-m EXPRESSION` deselects all tests of this file or folder."""
-    if IMAGE in _within(path):
-        return expression != IMAGE
+    if apart := APART & _within(path):
+        return expression not in apart
     return expression == FAST and _is_slow(path)
+
+
+def order(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Order tests for the workers of `--dist worksteal`: see `deal`."""
+    long_files = [item.path if item.get_closest_marker("long") else None for item in items]
+    return [items[number] for number in deal(long_files, workers)]
+
+
+def deal(long_files: Sequence[Path | None], workers: int) -> list[int]:
+    """Order tests, given by the file of each long one: in the part of each worker the long ones come first.
+
+    xdist gives each worker the next part of the list, and lets those that have finished take tests from the
+    ends of the others. So the last ones to run are short, and no worker is left alone with a long one. The
+    tests of a file stay together, because they may share a system.
+    """
+    is_short = [file is None for file in long_files]
+    hands: list[list[int]] = [[] for _ in range(workers)]
+    for file, tests in groupby(range(len(long_files)), key=long_files.__getitem__):
+        if file is not None:
+            min(hands, key=len).extend(tests)
+    others = compress(range(len(long_files)), is_short)
+    dealt: list[int] = []
+    for worker, hand in enumerate(hands):
+        part = (len(long_files) - len(dealt)) // (workers - worker)
+        dealt += [*hand, *islice(others, max(0, part - len(hand)))]
+    return [*dealt, *others]
 
 
 def _is_marked(item: pytest.Item) -> bool:

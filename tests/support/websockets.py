@@ -186,11 +186,11 @@ async def api(server: Server, settings: Settings, log_path: Path, **more: str) -
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         arguments = {
-            "serve": ("-m", "app", "serve"),
-            "uvicorn": ("-m", "uvicorn", "app.main:create_app", "--factory"),
+            "serve": ("app", "serve"),
+            "uvicorn": ("uvicorn", "app.main:create_app", "--factory"),
         }[server]
         async with (
-            processes.python(
+            processes.program(
                 *(*arguments, "--fd", str(listening.fileno())),
                 env=processes.environment(settings, **more),
                 log_path=log_path,
