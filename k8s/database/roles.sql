@@ -60,6 +60,9 @@ BEGIN
         REVOKE ALL ON public.sessions, public.password_resets, public.invitations, public.retired_usernames
             FROM headrace_readonly;
     END IF;
+    IF to_regclass('public.download_tickets') IS NOT NULL THEN
+        REVOKE ALL ON public.download_tickets FROM headrace_readonly;
+    END IF;
     IF to_regclass('public.api_keys') IS NOT NULL THEN
         REVOKE ALL ON public.api_keys FROM headrace_readonly;
     END IF;
