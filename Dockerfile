@@ -10,10 +10,12 @@
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS packages
+# `--build-arg PACKAGES=ray` makes the image of the Ray engine, for its worker and for the nodes of its cluster.
+ARG PACKAGES=runtime
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/runtime.txt /tmp/runtime.txt
+COPY requirements/${PACKAGES}.txt /tmp/packages.txt
 RUN python -m pip --python /opt/venv/bin/python install --quiet --no-cache-dir --disable-pip-version-check \
-    --require-hashes --no-deps --only-binary :all: --requirement /tmp/runtime.txt
+    --require-hashes --no-deps --only-binary :all: --requirement /tmp/packages.txt
 
 FROM ${BASE}
 ARG VERSION=0.2.0

@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo run fast test long check image-test hostile chaos mutants fuzz bench lint types imports browser \
+.PHONY: help demo run fast test long check image-test hostile chaos mutants fuzz bench test-ray lint types imports browser \
     prometheus format lock clean
 
 # The candidates, in order; `make demo PYTHON=/path/to/python3` names your own.
@@ -18,14 +18,15 @@ PY := $(VENV)/bin/python
 RUNTIME := $(VENV)/requirements.installed
 DEV := $(VENV)/dev.installed
 BENCH := $(VENV)/bench.installed
+RAY := $(VENV)/ray.installed
 ENTRY_POINT := $(VENV)/bin/headrace
 
 help: ## This list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1@\2/p' Makefile | \
 	    while IFS=@ read -r name text; do printf '  make %-10s %s\n' "$$name" "$$text"; done
 
-demo: $(RUNTIME) ## Start the whole system, run a real prediction job, stop
-	@$(PY) -m app demo
+demo: $(RUNTIME) ## Start the whole system, run real jobs, stop (KEEP=1: watch one in the dashboard)
+	@$(PY) -m app demo $(if $(KEEP),--keep)
 
 run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 	@$(PY) -m app dev --port $(PORT)
@@ -33,20 +34,22 @@ run: $(RUNTIME) ## Serve the whole system on port 8000 (PORT=…) until Ctrl+C
 # Many tests wait for another process or for time to pass: three at once fill two cores.
 PYTEST := -m pytest -n 3 --dist worksteal -rsfE
 
-fast: $(DEV) ## Run the tests that need no server (seconds; ARGS='-k quota' chooses)
+fast: $(DEV) ## Run the tests that need no server (about a minute; ARGS='-k quota' chooses)
 	@$(PY) $(PYTEST) -m fast $(ARGS)
 
-test: $(DEV) ## Run the tests for everyday use (about 8 minutes on two cores)
+test: $(DEV) ## Run the tests for everyday use (about 6 minutes on two cores)
 	@$(PY) $(PYTEST) -m 'not long' $(ARGS)
 
-long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, the largest inputs (about half an hour)
+long: $(DEV) ## Run the rest: whole systems, faults, the browser, drills, many inputs, the largest (about 40 minutes)
 	@$(PY) $(PYTEST) -m long $(ARGS)
 
-# The tests run last, so that their summary closes the log. They are also what shows that the tests of the mutants
-# pass without a mutant.
-check: lint types imports ## Run what CI runs: lint, types, imports, mutants, all tests but the huge ones and the drills (about an hour)
-	@$(PY) -m tests.mutants --no-baseline
-	@$(PY) $(PYTEST) -m 'not huge and not drill' $(ARGS)
+# A sixteenth of the mutants, another one for each commit: `make mutants` runs them all. The tests run last, so that
+# their summary closes the log, and also after a mutant survived. They are also what shows that the tests of the
+# mutants pass without a mutant.
+check: lint types imports ## Run what CI runs: lint, types, imports, some mutants, the everyday tests, and those that prove a guarantee (about 40 minutes on two cores)
+	@$(PY) -m tests.mutants --no-baseline --share 16; mutants=$$?; \
+	    $(PY) $(PYTEST) -m 'not thorough and not huge and not drill' $(ARGS); \
+	    exit $$((mutants | $$?))
 
 # As root on Debian it installs the programs that it needs, as `make browser` does.
 image-test: $(DEV) ## Build the image without a network, and run it as Kubernetes does (minutes; needs root)
@@ -56,6 +59,9 @@ image-test: $(DEV) ## Build the image without a network, and run it as Kubernete
 	    DEBIAN_FRONTEND=noninteractive apt-get install -yqq --no-install-recommends buildah mmdebstrap >/dev/null; \
 	fi
 	@$(PY) -m pytest -rs -m image tests/image $(ARGS)
+
+test-ray: $(DEV) $(RAY) ## Run the Ray engine with Ray, in a network of its own (minutes; installs Ray)
+	@$(PY) -m tests.ray.alone $(PY) -m pytest -rsf -m ray tests/ray $(ARGS)
 
 hostile: $(DEV) ## Run the tests just after boot, in random order, under load, elsewhere (SEED=…, BUSY=2)
 	@SEED='$(SEED)' BUSY='$(BUSY)' $(PY) -m tests.hostile $(ARGS)
@@ -125,6 +131,7 @@ lock: $(DEV) ## Pin the dependencies again (UPGRADE=--upgrade: at their newest)
 	    --output-file requirements/dev.txt
 	$(COMPILE) --extra ml --extra embedded --extra bench --constraint requirements/requirements.txt \
 	    --output-file requirements/bench.txt
+	$(COMPILE) --extra ml --extra otel --extra ray --constraint requirements/dev.txt --output-file requirements/ray.txt
 
 clean: ## Remove .venv and every cache (the data in .data/ stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences, RestoredRequest, StoredRequest
 from app.jobs.requests import JobOptions
 from app.models.names import ModelName
 
@@ -34,11 +34,17 @@ def plan(request: FitConstantRequest, _found: ResolvedReferences) -> JobPlan:
     )
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request again, the inverse of `plan`. The labels are the rows."""
+    return RestoredRequest(dict(stored.params), rows_member="labels")
+
+
 KIND: Final = Kind(
     name="fit_constant",
     summary="Fit a constant model",
     request=FitConstantRequest,
     plan=plan,
+    restore=restore,
     examples={"three labels": {"value": {"labels": ["a", "b", "a"], "columns": ["x"], "model": "baseline"}}},
 )
 

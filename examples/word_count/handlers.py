@@ -28,6 +28,7 @@ def word_count(job: JobContext) -> Outcome:
             checkpoint=json.dumps(counted).encode(),
             is_last=first + len(batch) == len(texts),
         )
+    job.log(f"Counted {counted.total()} words; {len(counted)} are different.")
     most_common = [{"word": word, "count": count} for word, count in counted.most_common(params.top)]
     return {"words": counted.total(), "different_words": len(counted), "most_common": most_common}
 

@@ -6,7 +6,7 @@ import msgspec
 from pydantic import Field
 
 from app.http.body import CleanStr
-from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences, RetryPolicy
+from app.jobs.kinds.kind import JobPlan, Kind, ResolvedReferences, RestoredRequest, RetryPolicy, StoredRequest
 from app.jobs.requests import JobOptions
 
 
@@ -34,11 +34,17 @@ def plan(request: WordCountRequest, _found: ResolvedReferences) -> JobPlan:
     )
 
 
+def restore(stored: StoredRequest) -> RestoredRequest:
+    """Return the request again, the inverse of `plan`. The texts are the rows."""
+    return RestoredRequest(dict(stored.params), rows_member="texts")
+
+
 KIND: Final = Kind(
     name="word_count",
     summary="Count the words of many texts",
     request=WordCountRequest,
     plan=plan,
+    restore=restore,
     retry=RetryPolicy(base_seconds=5, maximum_seconds=60, never=frozenset({"not_a_text"})),
     outputs_rows=True,
     examples={"two texts": {"value": {"texts": ["to be or not to be", "let it be"], "top": 3}}},
