@@ -140,8 +140,6 @@ async def test_a_schedule_is_made_and_its_preview_is_that_of_the_api_over_change
 async def test_every_form_of_rule_can_be_chosen(
     visit: Visit, ada: Person, rule: str, fill: dict[str, str], trigger: dict[str, Any]
 ) -> None:
-    if rule == "once":
-        visit.expected |= {422}  # the preview says that a time is missing, until there is one
     page = visit.page
     await visit.enter(ada, "schedules/new")
     await page.get_by_label("Name").fill("new")
@@ -158,6 +156,19 @@ async def test_every_form_of_rule_can_be_chosen(
     await expect(page.locator("h1")).to_have_text("new")
     [made] = (await ada.ask("GET", "/schedules"))["items"]
     assert made["trigger"] == trigger
+
+
+async def test_a_preview_waits_for_the_time_of_a_schedule_that_runs_once(visit: Visit, ada: Person) -> None:
+    page = visit.page
+    runs = page.locator(".fires li")
+    await visit.enter(ada, "schedules/new")
+    await expect(runs).not_to_have_count(0)
+
+    await page.get_by_label("Repeats").select_option("once")
+    await expect(runs).to_have_count(0)
+    await page.locator("input[name='trigger.once.at']").fill("2030-03-01T09:00")
+
+    await expect(runs).to_have_count(1)
 
 
 async def test_a_field_of_a_schedule_that_is_not_valid_says_so_and_the_draft_stays(

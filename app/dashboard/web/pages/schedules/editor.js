@@ -2,7 +2,7 @@
 
 import { h, put } from "../../core/h.js";
 import { newKey } from "../../parts/first-job.js";
-import { field, form } from "../../parts/forms.js";
+import { faultsIn, field, form } from "../../parts/forms.js";
 import { sentenceOf } from "../../parts/problems.js";
 import { fault } from "../../parts/resource.js";
 import { named } from "../../parts/states.js";
@@ -141,7 +141,8 @@ function draw(app, signal, { holder, preview, before, given, kinds }) {
     sentence: (problem) => (problem.code === "revision_mismatch" ? t("sched.changed") : null),
   });
   put(holder, element);
-  const show = showRuns(app, signal, preview, asPreviewed);
+  const isMissing = () => faultsIn(app, [...trigger.fields, zone]).length > 0;
+  const show = showRuns(app, signal, preview, () => (isMissing() ? null : asPreviewed()));
   let timer = null;
   const later = () => {
     clearTimeout(timer);
@@ -156,13 +157,17 @@ function draw(app, signal, { holder, preview, before, given, kinds }) {
   show();
 }
 
-/** A function that shows the next runs, as the API computes them. Of several requests, the newest counts. */
+/**
+ * A function that shows the next runs, as the API computes them, and none while `timing` returns null. Of several
+ * requests, the newest counts.
+ */
 function showRuns(app, signal, element, timing) {
   const { t, session } = app;
   let current = null;
   let shown = null;
   return async () => {
-    const body = { ...present(timing()), count: SHOWN_RUNS };
+    const rule = timing();
+    const body = rule && { ...present(rule), count: SHOWN_RUNS };
     if (JSON.stringify(body) === shown) {
       return;
     }
@@ -171,6 +176,10 @@ function showRuns(app, signal, element, timing) {
     current = new AbortController();
     const until = AbortSignal.any([signal, current.signal]);
     const heading = h("h2", null, t("sched.next"));
+    if (body === null) {
+      put(element, heading);
+      return;
+    }
     try {
       const { description, cron, fires } = await session.post("schedules/preview", body, { signal: until });
       put(

@@ -176,6 +176,7 @@ function once(app, given) {
     label: t("sched.once.at"),
     // A field with date and time has no offset.
     type: hasOffset ? "text" : "datetime-local",
+    required: true,
     value: given?.at ?? "",
     note: t("sched.once.zone"),
   });
@@ -184,6 +185,7 @@ function once(app, given) {
     label: t("sched.once.in"),
     type: "number",
     min: 1,
+    required: true,
     value: count,
   });
   const of = field(app, { label: t("sched.unit"), options: units(app), value: unit });
