@@ -1,11 +1,13 @@
 """Structured logging to stderr: one line per record, JSON in production, plain text in development."""
 
+import json
 import logging
 import re
 import sys
 from functools import lru_cache
 from typing import Any
 
+import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -75,13 +77,26 @@ def configure(settings: Settings, component: Component = Component.CLI) -> None:
 
 def _rendering(settings: Settings, component: Component) -> list[Processor]:
     if settings.is_production:
-        return [_identify(component, settings.pod_name), _tracebacks, structlog.processors.JSONRenderer()]
+        to_json = structlog.processors.JSONRenderer(serializer=_to_json)
+        return [_identify(component, settings.pod_name), _tracebacks, to_json]
     return [
         _escape_lines,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         ),
     ]
+
+
+def _to_json(event: EventDict, **options: Any) -> str:
+    """Encode a record as printable ASCII.
+
+    `json.dumps` escapes all else and takes every type, but ten times as long; every request writes a record.
+    """
+    try:
+        text = msgspec.json.encode(event).decode()
+    except (TypeError, ValueError, RecursionError):  # a type of neither JSON nor msgspec, or a lone surrogate
+        return json.dumps(event, **options)
+    return text if text.isascii() and text.isprintable() else json.dumps(event, **options)
 
 
 def _identify(component: Component, pod_name: str | None) -> Processor:

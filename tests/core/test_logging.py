@@ -5,6 +5,8 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import PurePosixPath
+from uuid import UUID
 
 import pytest
 import structlog
@@ -18,6 +20,14 @@ STRONG = "a-secret-with-more-than-32-bytes-in-it"
 INJECTION = "bob\nERROR x\r\n\u2028\x1b[31mred"
 
 Configure = Callable[[str], io.StringIO]
+
+
+class StrangeText(str):
+    """A text that is not exactly a `str`."""
+
+
+class StrangeNumber(int):
+    """A number that is not exactly an `int`."""
 
 
 @pytest.fixture
@@ -80,6 +90,39 @@ def test_in_production_a_record_is_json(configure: Configure) -> None:
         "test",
     )
     assert record["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("value", "logged"),
+    [
+        ("fine", "fine"),
+        ('"\\\n\t', '"\\\n\t'),
+        ("naïve 漢字", "naïve 漢字"),
+        ("\x7f\x9b31m\u2028", "\x7f\x9b31m\u2028"),
+        ("\ud800", "\ud800"),
+        (10**30, 10**30),
+        (0.1, 0.1),
+        ([1, None, True, {"a": "b"}], [1, None, True, {"a": "b"}]),
+        (StrangeText("x"), "x"),
+        (StrangeNumber(3), 3),
+        (PurePosixPath("/x"), "PurePosixPath('/x')"),
+        (KeyError("x"), "KeyError('x')"),
+        (UUID(int=7), str(UUID(int=7))),
+        ({1: 2}, {"1": 2}),
+    ],
+)
+def test_in_production_a_record_is_printable_ascii_and_means_the_value(
+    configure: Configure, value: object, logged: object
+) -> None:
+    written = configure("production")
+
+    structlog.get_logger("test").warning("something", value=value)
+
+    line, end = written.getvalue()[:-1], written.getvalue()[-1]
+    assert end == "\n"
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["value"] == logged
 
 
 @pytest.mark.parametrize("pod_name", [None, "headrace-api-0"])

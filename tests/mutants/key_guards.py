@@ -212,6 +212,13 @@ KEY_GUARDS: Final = (
         (_http("test_no_log_and_no_other_response_holds_a_key"),),
     ),
     Mutant(
+        "log: characters that control a terminal",
+        "app/core/logging.py",
+        "    return text if text.isascii() and text.isprintable() else json.dumps(event, **options)",
+        "    return text",
+        ("tests/core/test_logging.py::test_in_production_a_record_is_printable_ascii_and_means_the_value",),
+    ),
+    Mutant(
         "API key: expired ones are kept for ever",
         COMMANDS,
         "WHERE expires_at < now() - :kept::interval",
