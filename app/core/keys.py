@@ -18,6 +18,11 @@ RATES: Final = f"{PREFIX}rates"
 """Prefix of the counts of requests by user or network; each lasts for one window of a minute."""
 
 
+def pace(duty: str) -> str:
+    """Key that exists for a moment after a process has begun a round of a maintenance duty."""
+    return f"{PREFIX}pace:{duty}"
+
+
 def queue(name: str) -> str:
     """ARQ's sorted set of wake tokens for one queue; exists while it has members."""
     return f"{PREFIX}queue:{name}"

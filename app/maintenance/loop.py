@@ -26,11 +26,15 @@ Duty = Callable[[asyncpg.Connection], Awaitable[AfterCommit | None]]
 
 
 class RoundResult(StrEnum):
-    """How a round ended. `left`: another process was performing the duty."""
+    """How a round ended. `left`: another process was performing the duty, or had just done so."""
 
     DONE = "done"
     LEFT = "left"
     FAILED = "failed"
+
+
+async def _always() -> bool:
+    return True
 
 
 @dataclass
@@ -47,6 +51,9 @@ class Loop:
     duty: Duty
     in_touch: Callable[[], None] = lambda: None
     """Called whenever Postgres responds, even if another process performs the duty."""
+
+    may_begin: Callable[[], Awaitable[bool]] = field(default=_always, kw_only=True)
+    """Asked before a round, unless the last one failed. If not, the round is left to another process."""
 
     clock: Callable[[], float] = field(default=monotonic, kw_only=True)
     _succeeded_at: float = field(init=False)
@@ -100,7 +107,8 @@ class Loop:
 
     async def _try_round(self) -> RoundResult:
         try:
-            return await self._do_round()
+            may_begin = self._is_failing or await self.may_begin()
+            return await self._do_round() if may_begin else RoundResult.LEFT
         except (DatabaseUnavailable, StorageUnavailable) as error:
             self._failed(error)
         except Exception as error:

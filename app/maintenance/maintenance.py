@@ -12,6 +12,7 @@ from app.jobs.kinds.kind import Kind
 from app.jobs.quota import Quota
 from app.maintenance import stats
 from app.maintenance.loop import Loop
+from app.maintenance.pace import Pace
 from app.maintenance.prune import Prune
 from app.maintenance.rescue import Rescue
 from app.maintenance.roll_up import RollUp, RollUpLoop
@@ -26,6 +27,9 @@ from app.schedules.firing import Dispatcher
 
 WAKE_SECONDS: Final = 0.18
 ROLL_UP_SECONDS: Final = 0.25
+PACE: Final = 0.8
+"""Time between the rounds of all processes, in intervals of a loop: the least that one alone waits."""
+
 ADD_UP_SECONDS: Final = 5.0
 STATS_SECONDS: Final = 10.0
 SCHEDULE_SECONDS: Final = 0.5
@@ -50,6 +54,10 @@ class Maintenance:
         rescue = Rescue(settings, resources.hints)
         quota = Quota(database, settings.max_active_jobs, StorageQuota.from_settings(settings))
         dispatcher = Dispatcher(settings, kinds, quota)
+
+        def pace(duty: str, interval_seconds: float) -> Pace:
+            return Pace(resources.redis_pool, resources.redis, duty, PACE * interval_seconds)
+
         self.loops = (
             # Among many processes, each rarely performs it, but still learns that Postgres responds.
             Loop("rescue", settings.heartbeat_seconds, database, rescue, rescue.contact.touch),
@@ -58,8 +66,15 @@ class Maintenance:
                 WAKE_SECONDS,
                 database,
                 TokenRefill(resources.redis_pool, resources.redis, resources.hints),
+                may_begin=pace("wake", WAKE_SECONDS),
             ),
-            RollUpLoop("roll_up", ROLL_UP_SECONDS, database, RollUp(resources.hints)),
+            RollUpLoop(
+                "roll_up",
+                ROLL_UP_SECONDS,
+                database,
+                RollUp(resources.hints),
+                may_begin=pace("roll_up", ROLL_UP_SECONDS),
+            ),
             ScheduleLoop(
                 "schedule",
                 SCHEDULE_SECONDS,

@@ -8,8 +8,9 @@ import asyncpg
 import pytest
 import structlog
 from prometheus_client import REGISTRY
+from redis.asyncio import Redis
 
-from app.core import background
+from app.core import background, keys
 from app.core.config import Settings
 from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
@@ -195,6 +196,38 @@ async def test_a_round_left_to_another_process_is_not_done(database: Database) -
     assert LOOP_LAST_SUCCESS.labels("left")._value.get() > 0
 
 
+async def test_a_round_that_may_not_begin_is_left_to_another_process(database: Database) -> None:
+    async def no() -> bool:
+        return False
+
+    rounds, duty = counting([None])
+    loop = Loop("paced", 0.001, database, duty, may_begin=no)
+
+    await loop._do_once()
+
+    assert rounds == []
+    assert rounds_counted("paced") == Counter(left=1)
+    assert loop.state.last_success_at is not None
+
+
+async def test_after_a_failure_each_process_tries_by_itself(database: Database) -> None:
+    answers = iter([True, False])
+
+    async def first_only() -> bool:
+        return next(answers)
+
+    rounds, duty = counting([RuntimeError(), None])
+    loop = Loop("retried", 0.001, database, duty, may_begin=first_only)
+
+    with structlog.testing.capture_logs() as records:
+        for _ in range(3):
+            await loop._do_once()
+
+    assert len(rounds) == 2
+    assert rounds_counted("retried") == Counter(failed=1, done=1, left=1)
+    assert records[-1]["event"] == "maintenance_loop_recovered"
+
+
 async def test_a_round_whose_news_cannot_be_told_has_failed(database: Database) -> None:
     async def duty(connection: asyncpg.Connection) -> Callable[[], None]:
         def tell() -> None:
@@ -220,6 +253,26 @@ async def test_maintenance_runs_each_of_its_duties(resources: Resources) -> None
 
     assert set(maintenance.health()) >= {"rescue", "wake", "prune", "sweep"}
     assert all(maintenance.health().values())
+
+
+@pytest.mark.parametrize("name", ["wake", "roll_up"])
+async def test_many_processes_share_the_rounds_of_a_frequent_duty(resources: Resources, name: str) -> None:
+    loops = [
+        next(loop for loop in maintenance.loops if loop.name == name)
+        for maintenance in (
+            Maintenance(resources, registry.BUILT_IN, JobSeries(registry.BUILT_IN)) for _ in range(5)
+        )
+    ]
+    before = rounds_counted(name)
+
+    async with Redis(connection_pool=resources.redis_pool) as redis:
+        await redis.set(keys.pace(name), b"", px=60_000)  # as if one of them had just begun
+        for loop in loops:
+            await loop._do_once()
+        await redis.delete(keys.pace(name))
+        await loops[0]._do_once()
+
+    assert rounds_counted(name) - before == Counter(left=5, done=1)
 
 
 async def test_maintenance_waits_for_a_postgres_that_is_away(settings: Settings) -> None:

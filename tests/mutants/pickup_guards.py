@@ -1,4 +1,4 @@
-"""The guards of connections that are kept between two uses, and of what travels together on them."""
+"""The guards of kept connections, of what travels together on them, and of rounds that processes share."""
 
 from typing import Final
 
@@ -7,10 +7,16 @@ from tests.mutants.mutant import Mutant
 DATABASE: Final = "app/core/database.py"
 HINTS: Final = "app/core/hints.py"
 REDIS: Final = "app/core/redis.py"
+PACE: Final = "app/maintenance/pace.py"
+LOOP: Final = "app/maintenance/loop.py"
 
 
 def _database(test: str) -> str:
     return f"tests/core/test_database.py::{test}"
+
+
+def _pace(test: str) -> str:
+    return f"tests/maintenance/test_pace.py::{test}"
 
 
 def _redis(test: str) -> str:
@@ -22,6 +28,37 @@ def _hints(test: str) -> str:
 
 
 PICKUP_GUARDS: Final = (
+    Mutant(
+        "pace: each process by itself",
+        PACE,
+        "        return bool(is_first)",
+        "        return True",
+        (_pace("test_one_process_begins_a_round_in_each_interval"),),
+    ),
+    Mutant(
+        "pace: no rounds while Redis is away",
+        PACE,
+        """            self._availability.failed(error, Operation.PUBLISH)
+            return True""",
+        """            self._availability.failed(error, Operation.PUBLISH)
+            return False""",
+        (_pace("test_while_redis_is_away_each_process_begins_its_rounds"),),
+    ),
+    Mutant(
+        "pace: asked after a failure too",
+        LOOP,
+        "may_begin = self._is_failing or await self.may_begin()",
+        "may_begin = await self.may_begin()",
+        ("tests/maintenance/test_loop.py::test_after_a_failure_each_process_tries_by_itself",),
+    ),
+    Mutant(
+        "pace: not of the roll-up",
+        "app/maintenance/maintenance.py",
+        """                may_begin=pace("roll_up", ROLL_UP_SECONDS),
+""",
+        "",
+        ("tests/maintenance/test_loop.py::test_many_processes_share_the_rounds_of_a_frequent_duty[roll_up]",),
+    ),
     Mutant(
         "kept connections: a task waits beside them",
         DATABASE,
