@@ -47,7 +47,7 @@ async def test_a_job_runs_with_it(
         job = await wait_for_end(api.client, job_id)
 
     assert job["status"] == "completed"
-    assert "redis_away" not in api.process.log + worker.log
+    assert "redis_unavailable" not in api.process.log + worker.log
     assert "NOPERM" not in api.process.log + worker.log
 
 
