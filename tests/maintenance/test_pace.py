@@ -1,10 +1,14 @@
 """Pace: of all processes, one begins a round in each interval, and Redis is not needed for it."""
 
+from pathlib import Path
+
+from redis import Redis as SyncRedis
 from redis.asyncio import Redis
 
 from app.core import keys
 from app.core.config import Settings
 from app.core.resources import Resources, open_resources
+from app.embedded.valkey import EmbeddedValkey
 from app.maintenance.pace import Pace
 
 
@@ -42,3 +46,16 @@ async def test_while_redis_is_away_each_process_begins_its_rounds(settings: Sett
 
         assert [await first(), await second(), await first()] == [True, True, True]
         assert not away.redis.is_up
+
+
+async def test_a_redis_that_refuses_writes_counts_as_away(settings: Settings, server_dir: Path) -> None:
+    server = EmbeddedValkey(server_dir / "valkey")
+    server.start()
+    try:
+        with SyncRedis.from_url(server.url) as administrator:
+            administrator.replicaof("127.0.0.1", "1")  # a replica is read-only
+        async with open_resources(settings.model_copy(update={"redis_url": server.url})) as resources:
+            assert [await pace(resources)(), await pace(resources)()] == [True, True]
+            assert not resources.redis.is_up
+    finally:
+        server.stop()

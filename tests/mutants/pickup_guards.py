@@ -31,7 +31,7 @@ PICKUP_GUARDS: Final = (
     Mutant(
         "pace: each process by itself",
         PACE,
-        "        return bool(is_first)",
+        "        return replies[0] is not None",
         "        return True",
         (_pace("test_one_process_begins_a_round_in_each_interval"),),
     ),
