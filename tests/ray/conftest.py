@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import SignUp
 from tests.ray import alone
 from tests.ray.cluster import Cluster, processes, title
+from tests.support import zygote
 
 
 def _reason_to_skip() -> str | None:
@@ -26,6 +27,7 @@ def _with_ray() -> Iterator[None]:
         pytest.skip(reason)
     before = {process.pid for process in processes()}
     yield
+    zygote.stop()  # the process of the tests themselves
     assert [title(process) for process in processes() if process.pid not in before] == []
 
 
