@@ -155,10 +155,10 @@ class Runner:
                         child.kill(KillReason.FENCED)
                         return None
                     except (ChildProtocolError, Unstorable) as error:
-                        child.kill(KillReason.PROTOCOL)
+                        await _end(child, KillReason.PROTOCOL)
                         return await self._fail(job, Failure.from_error(error), child.measurements)
                     except (FileFault, PlaceFault, QuotaExceeded) as error:
-                        child.kill(KillReason.CLOSING)
+                        await _end(child, KillReason.CLOSING)
                         return await self._fail(job, Failure.from_error(error), child.measurements)
                     except AppError as error:  # from the completion; the handler has already ended
                         return await self._fail(job, Failure.from_error(error), child.measurements)
@@ -281,6 +281,13 @@ class Runner:
         )
         count_attempt(job.kind, Outcome.FAILED, fault_of(failure.code))
         return Outcome.FAILED
+
+
+async def _end(child: Child | InsideChild, reason: KillReason) -> None:
+    """Kill a child, and wait until it is known what it has used: it may have exited by itself before."""
+    child.kill(reason)
+    if isinstance(child, Child):
+        await child.wait_exited()
 
 
 def _local_files(wanted: Mapping[str, StoredFile], paths: Mapping[str, Path]) -> dict[str, LocalFile]:

@@ -33,6 +33,15 @@ USAGE_GUARDS: Final = (
         (f"{_USAGE}::test_each_attempt_in_a_child_has_a_peak_of_its_own",),
     ),
     Mutant(
+        "usage: of a child that exits by itself while it is killed",
+        "worker/run_next.py",
+        "        await child.wait_exited()",
+        "        pass",
+        (
+            "tests/worker/test_run_next.py::test_what_a_child_has_used_is_recorded_though_it_exited_with_garbage",
+        ),
+    ),
+    Mutant(
         "usage: an attempt that does not start has the figures of the one before",
         "worker/children/pool.py",
         "        child.reset_measurements()\n",

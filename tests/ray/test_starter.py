@@ -207,8 +207,10 @@ def fails():
 
 print(os.getpid())
 for task in (hostile, fails):
+    result = task.remote()
+    ray.wait([result])  # until it is there: after two seconds, the head answers with a pickled error
     try:
-        ray.get(task.remote())
+        ray.get(result)
     except Exception as error:
         print(type(error).__name__)
     else:
