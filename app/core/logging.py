@@ -90,7 +90,7 @@ def _rendering(settings: Settings, component: Component) -> list[Processor]:
 def _to_json(event: EventDict, **options: Any) -> str:
     """Encode a record as printable ASCII.
 
-    `json.dumps` escapes all else and takes every type, but ten times as long; every request writes a record.
+    `json.dumps` escapes all else and takes every type, but five times as long; every request writes a record.
     """
     try:
         text = msgspec.json.encode(event).decode()
