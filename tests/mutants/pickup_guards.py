@@ -57,7 +57,7 @@ PICKUP_GUARDS: Final = (
         """                may_begin=pace("roll_up", ROLL_UP_SECONDS),
 """,
         "",
-        ("tests/maintenance/test_loop.py::test_many_processes_share_the_rounds_of_a_frequent_duty[roll_up]",),
+        ("tests/maintenance/test_loop.py::test_many_processes_share_the_rounds_of_a_frequent_duty",),
     ),
     Mutant(
         "kept connections: a task waits beside them",
