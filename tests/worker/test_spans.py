@@ -86,13 +86,13 @@ async def test_a_child_that_dies_in_a_phase_leaves_its_span(collector: Collector
     assert collector.only("train").parent_id == attempt.span_id
     assert attempt.is_error
     assert attempt.attributes["error.type"] == "RuntimeError"
-    assert b"ada" not in b"".join(collector.bodies)
+    assert b"somebody" not in b"".join(collector.bodies)
 
 
 def _die_in_a_phase() -> None:
     with spans.of_attempt(JOB), Phases(JOB) as phases:
         phases.start(PhaseStarted(Phase.TRAIN, time_ns()))
-        raise RuntimeError("the child of ada has died")
+        raise RuntimeError("the child of somebody has died")
 
 
 async def test_the_times_of_a_child_are_kept_within_its_attempt(collector: Collector) -> None:
