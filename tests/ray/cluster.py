@@ -152,6 +152,15 @@ def processes() -> list[psutil.Process]:
     return found
 
 
+async def gone(pid: int) -> None:
+    """Wait until there is no such process."""
+
+    async def is_gone() -> bool:
+        return not psutil.pid_exists(pid)
+
+    await until(is_gone)
+
+
 def title(process: psutil.Process) -> str:
     """The command line of a process, or the title that it has given itself."""
     try:

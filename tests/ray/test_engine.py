@@ -9,8 +9,7 @@ import pytest
 
 from app.jobs.workers.states import EngineState
 from tests.ray import engines
-from tests.ray.cluster import Cluster
-from tests.support.waiting import until
+from tests.ray.cluster import Cluster, gone
 from worker.engines.ray.engine import RemoteEngine
 
 
@@ -81,15 +80,6 @@ async def test_a_host_that_answers_nothing_is_killed_with_its_children(cluster: 
 
     await cluster.until_hosts(0)
     await gone(attempt.result["parent"])
-
-
-async def gone(pid: int) -> None:
-    """Wait until there is no such process."""
-
-    async def is_gone() -> bool:
-        return not psutil.pid_exists(pid)
-
-    await until(is_gone)
 
 
 @pytest.mark.parametrize("victim", ["host", "fork server"])

@@ -5,9 +5,8 @@ import pytest
 from app.core.errors import ConfigurationError
 from app.jobs.workers.states import EngineState
 from tests.ray import engines
-from tests.ray.cluster import Cluster
+from tests.ray.cluster import Cluster, gone
 from tests.ray.starters import started
-from tests.ray.test_engine import gone
 from worker.engines.engine import HostStartFailed
 
 
