@@ -1,7 +1,6 @@
 """What a worker with `ENGINE=ray` checks before it starts Ray: its settings, and whether Ray is there."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -88,12 +87,27 @@ async def test_no_host_starts_while_the_cluster_is_not_connected() -> None:
     await starter.close()
 
 
-# Only `make test-ray` installs Ray, and a worker that has it cannot show what one without it says.
-@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
+_WITHOUT_RAY = """
+import runpy, sys
+from importlib.machinery import PathFinder
+
+
+class WithoutRay(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name == "ray" else super().find_spec(name, path, target)
+
+
+sys.meta_path = [WithoutRay if finder is PathFinder else finder for finder in sys.meta_path]
+runpy.run_module("worker", run_name="__main__")
+"""
+"""A worker that does not find Ray, also where it is installed."""
+
+
 async def test_without_ray_the_worker_stops_with_one_line(tmp_path: Path) -> None:
     own = {name.upper(): value for name, value in COMPLETE.items()}
     async with processes.python(
-        *("-m", "worker"),
+        *("-c", _WITHOUT_RAY),
         env=processes.environment(settings(engine="pool"), **own, ENGINE_PORT="0"),
         log_path=tmp_path / "worker.log",
     ) as worker:
