@@ -20,9 +20,10 @@ Upload = Callable[..., Awaitable[httpx.Response]]
 
 @dataclass(frozen=True)
 class Seen:
-    """What jobs see of a file: the types of its columns, its first rows, and how many there are."""
+    """What is seen of a file: the types of its columns and why, its first rows, and how many there are."""
 
     types: dict[str, str]
+    notes: dict[str, str | None]
     rows: list[dict[str, Any]]
     total: int
 
@@ -68,6 +69,7 @@ def read(tmp_path: Path) -> Preview:
         convert(source, target, Format(file_format), msgspec.convert(options, ReadOptions))
         with RowReader(target) as reader:
             types = {column.name: column.type for column in reader.columns}
-            return Seen(types, reader.rows(0, 100), len(reader))
+            notes = {column.name: column.note for column in reader.columns}
+            return Seen(types, notes, reader.rows(0, 100), len(reader))
 
     return read

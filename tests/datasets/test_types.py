@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from app.datasets.conversion.from_csv import BLOCK_BYTES
 from tests.datasets.conftest import Preview
 
 
@@ -72,6 +73,50 @@ def test_a_column_of_csv_is_the_narrowest_type_that_keeps_every_cell(
 
     assert found.types == {"c": expected_type, "other": "text"}
     assert [row["c"] for row in found.rows] == expected
+
+
+DAY = "2024-02-29"
+
+
+@pytest.mark.parametrize(
+    ("cells", "note"),
+    [
+        (["1", "n/a"], "text, because 'n/a' is not a number"),
+        (["1"] * 500 + ["n/a"], "text, because 'n/a' is not a number"),
+        (["1.5"] * 500 + ["+47"], "text, because '+47' would not be reproduced as written"),
+        ([DAY, "2024-02-30"], "text, because '2024-02-30' is not a date"),
+        ([DAY] * 500 + ["2024-02-30", "never"], "text, because '2024-02-30' is not a date"),
+        (["never", DAY, DAY], "text, because 'never' is not a date"),
+        ([f"{DAY} 10:00", f"{DAY} 25:00"], f"text, because '{DAY} 25:00' is not a date"),
+        ([f"{DAY}T10:00Z"] * 2 + [f"{DAY}T10:00X"], f"text, because '{DAY}T10:00X' is not a date"),
+        ([DAY, "0000-01-01"], "text, because '0000-01-01' is not a date"),
+        ([DAY, f"{DAY}T10:00Z"], f"text, because '{DAY}T10:00Z' has a time zone, unlike those before it"),
+        ([f"{DAY}T10:00Z", DAY], f"text, because '{DAY}' has no time zone, unlike those before it"),
+        ([DAY, "x", "y"], None),
+        ([DAY, ""], None),
+        (["x"], None),
+    ],
+)
+def test_a_column_of_nearly_only_numbers_or_dates_says_why_it_is_text(
+    read: Preview, cells: list[str], note: str | None
+) -> None:
+    assert read(csv_of(cells)).notes["c"] == note
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "note"),
+    [
+        (DAY, "2024-02-30", "'2024-02-30' is not a date"),
+        (DAY, f"{DAY}T10:00Z", f"'{DAY}T10:00Z' has a time zone, unlike those before it"),
+        ("1", "n/a", "'n/a' is not a number"),
+    ],
+)
+def test_the_last_of_many_rows_is_named_as_why_a_column_is_text(
+    read: Preview, first: str, last: str, note: str
+) -> None:
+    rows = 4 * BLOCK_BYTES // len(first)
+
+    assert read(csv_of([first] * rows + [last])).notes["c"] == f"text, because {note}"
 
 
 @pytest.mark.parametrize(

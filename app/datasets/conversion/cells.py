@@ -9,6 +9,9 @@ The type that users see and the stored type may differ: cells are stored in thei
 each of them exactly, and otherwise as text.
 """
 
+import re
+from bisect import bisect_left
+from operator import itemgetter
 from typing import Final
 
 import pyarrow as pa
@@ -47,6 +50,7 @@ _TRIED_FIRST: Final = (16, 1024)
 """A few cells are tried before all of them: a cast formats an error for each mismatch."""
 
 SAMPLED: Final = 200
+_READS_AS_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 _FIRST_DAY: Final = -719_162
 """0001-01-01, the first day of Python's `date`, in days since 1970."""
 
@@ -72,7 +76,7 @@ class ColumnType:
         self._are_canonical = True
         self._is_filled = False
         self._sample: list[str] = []
-        self._note: str | None = None
+        self._fault: str | None = None
 
     @property
     def kind(self) -> pa.DataType | None:
@@ -103,8 +107,7 @@ class ColumnType:
                 self._type = kind
                 self._learn(filled, values)
                 return _with_nulls(values, texts)
-        if self._type in (INTEGER, NUMBER):
-            self._note = _no_number(filled.to_pylist())
+        self._fault = _fault(self._sample, pa.concat_arrays([pa.array(self._sample[:1]), filled]))
         self._type = TEXT
         return None
 
@@ -120,7 +123,7 @@ class ColumnType:
             reason = self._numbers.fault()
             view = NUMBER if reason is None else TEXT
         if view == TEXT and self._declared is None:
-            return text_field(name, self._sample, reason or self._note)
+            return text_field(name, self._sample, reason or self._fault)
         notation = self._numbers.notation if view == NUMBER else None
         is_kept = {NUMBER: notation is not None, BOOLEAN: self._are_canonical, INTEGER: True, DATE: True}
         stored = view if is_kept.get(view, False) else TEXT
@@ -148,13 +151,24 @@ class ColumnType:
 
 
 def text_field(name: str, sample: list[str], reason: str | None = None) -> pa.Field:
-    """The field of a text column with these first cells. `reason` says why they are not numbers."""
-    numeric = sum(READS_AS_NUMBER.fullmatch(cell) is not None for cell in sample)
-    if not numeric or 2 * numeric < len(sample):
-        return field(name, TEXT)
-    reason = reason or _no_number(sample) or number_fault(dict.fromkeys(sample))
+    """The field of a text column with these first cells. `reason` says why they are no numbers or dates."""
+    are_numbers = _are_mostly(READS_AS_NUMBER, sample)
+    if are_numbers:
+        reason = reason or _no_numbers(sample)
     note = None if reason is None else f"text, because {reason}"
-    return field(name, TEXT, holds=MOSTLY_NUMBERS, note=note)
+    return field(name, TEXT, holds=MOSTLY_NUMBERS if are_numbers else None, note=note)
+
+
+def _fault(sample: list[str], cells: pa.Array) -> str | None:
+    """Why cells are text although most of the sample are numbers or dates; None if they are not."""
+    if _are_mostly(READS_AS_NUMBER, sample):
+        return _no_numbers(cells.to_pylist())
+    return _no_date(cells) if _are_mostly(_READS_AS_DATE, sample) else None
+
+
+def _are_mostly(expected: re.Pattern[str], sample: list[str]) -> bool:
+    found = sum(expected.fullmatch(cell) is not None for cell in sample)
+    return found > 0 and 2 * found >= len(sample)
 
 
 def _with_nulls(values: pa.Array, texts: pa.Array) -> pa.Array:
@@ -222,10 +236,33 @@ def _is_from(values: pa.Array, first: int) -> bool:
     return least is None or least >= first
 
 
-def _no_number(cells: list[str]) -> str | None:
-    """The reason that names the first cell that is not a number."""
-    found = next((cell for cell in cells if not READS_AS_NUMBER.fullmatch(cell)), None)
-    return None if found is None else not_a_number(found, shown=repr(found[:40]))
+def _no_numbers(cells: list[str]) -> str | None:
+    """The reason that names the first cell that is not a number, or may not become one; None without any."""
+    for cell in cells:
+        if not READS_AS_NUMBER.fullmatch(cell):
+            return not_a_number(cell, shown=repr(cell[:40]))
+    return number_fault(dict.fromkeys(cells))
+
+
+def _no_date(cells: pa.Array) -> str | None:
+    """The reason that names the first cell that is not a date like those before it; None if there is none."""
+    kind, before = max(((kind, _readable(cells, kind)) for kind in (TIMESTAMP, INSTANT)), key=itemgetter(1))
+    if before == len(cells):
+        return None
+    cell, other = cells.slice(before, 1), INSTANT if kind == TIMESTAMP else TIMESTAMP
+    shown = repr(cell[0].as_py()[:40])
+    if _read(cell, other) is None:
+        return f"{shown} is not a date"
+    return f"{shown} has {'a' if other == INSTANT else 'no'} time zone, unlike those before it"
+
+
+def _readable(cells: pa.Array, wanted: pa.DataType) -> int:
+    """The number of cells before the first one that does not read as a value of the type."""
+
+    def is_unreadable(count: int) -> bool:
+        return _read(cells.slice(0, count), wanted) is None
+
+    return bisect_left(range(1, len(cells) + 1), True, key=is_unreadable)
 
 
 def _all(flags: pa.Array) -> bool:
