@@ -26,6 +26,9 @@ MAX_CATEGORY_CHARACTERS: Final = 200
 MIN_ROWS_FOR_IDS: Final = 20
 """In fewer rows, the values of any column may all differ by chance."""
 
+ID_SHARE: Final = 0.95
+"""The least share of different values among ids: a file may hold the same row twice."""
+
 _ID_NAME: Final = re.compile(
     r"(?i:(.*[^a-z])?(id|uuid|guid|key|index|rownum|row_number)|unnamed: 0)|.*[a-z](Id|ID)"
 )
@@ -257,20 +260,21 @@ def _category_or_text(distinct: list[str], rows: int) -> tuple[Content, str]:
 def _id_reason(name: str, present: pa.ChunkedArray, distinct: pa.Array) -> str | None:
     """Return why a column seems to be an id of its rows; None if it does not."""
     rows = len(present)
-    if rows < MIN_ROWS_FOR_IDS or len(distinct) < rows:
+    if rows < MIN_ROWS_FOR_IDS or len(distinct) < ID_SHARE * rows:
         return None
+    differs = "different in every row" if len(distinct) == rows else "different in nearly every row"
     if pa.types.is_integer(present.type):
         if _ID_NAME.fullmatch(name):
-            return "not used: named like an id, and different in every row"
-        steps = np.diff(present.to_numpy())
-        return "not used: counts the rows" if bool(np.all(steps == 1)) else None
+            return f"not used: named like an id, and {differs}"
+        counts = np.mean(np.diff(present.to_numpy()) == 1) >= ID_SHARE
+        return "not used: counts the rows" if counts else None
     if not _is_text(present.type):
         return None
     values = distinct.to_pylist()
     if all(map(DATE_LIKE.fullmatch, values)):
         return None
     if all(_CODE.fullmatch(value) for value in values) and not all(map(_is_number_or_date, values)):
-        return "not used: looks like an id, a code that is different in every row"
+        return f"not used: looks like an id, a code that is {differs}"
     return None
 
 

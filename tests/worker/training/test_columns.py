@@ -93,7 +93,10 @@ def test_dates_from_a_file_and_from_json_are_the_same_days() -> None:
         ("id", list(range(100, 180, 2)), "named like an id"),
         ("customerId", list(range(100, 180, 2)), "named like an id"),
         ("row", list(range(5, 45)), "counts the rows"),
-        ("key", [f"c-{index:03}" for index in range(40)], "looks like an id"),
+        ("key", [f"c-{index:03}" for index in range(40)], "a code that is different in every row"),
+        ("key", [f"c-{index:03}" for index in [*range(40), 7, 8]], "different in nearly every row"),
+        ("id", [*range(100, 180, 2), 100, 102], "named like an id, and different in nearly every row"),
+        ("row", [*range(5, 25), *range(24, 46)], "counts the rows"),
         ("same", [1] * 40, "the same value in every row"),
         ("nothing", [None] * 40, "missing"),
         ("nan", [float("nan")] * 40, "missing"),
@@ -116,6 +119,9 @@ def test_a_useless_column_is_not_used_and_the_reason_given(name: str, values: li
         ("name", [chr(97 + index % 26) * 3 + "y" + chr(97 + index // 26) for index in range(40)]),
         ("day", [f"2024-01-{index % 31 + 1:02}T{index:02}:00:00" for index in range(1, 23)]),
         ("size", [f"{index}.5" for index in range(40)]),
+        ("id", [*range(100, 180, 2), *range(100, 108, 2)]),
+        ("room", [f"r-{index % 37}" for index in range(40)]),
+        ("floor", [*range(20), *range(20, 60, 2)]),
     ],
 )
 def test_a_column_that_is_not_an_id_is_used(name: str, values: list[Any]) -> None:
