@@ -266,8 +266,8 @@ def _id_reason(name: str, present: pa.ChunkedArray, distinct: pa.Array) -> str |
     if pa.types.is_integer(present.type):
         if _ID_NAME.fullmatch(name):
             return f"not used: named like an id, and {differs}"
-        counts = np.mean(np.diff(present.to_numpy()) == 1) >= ID_SHARE
-        return "not used: counts the rows" if counts else None
+        steps = np.diff(distinct.to_numpy())
+        return "not used: counts the rows" if bool(np.all(steps == 1)) else None
     if not _is_text(present.type):
         return None
     values = distinct.to_pylist()
