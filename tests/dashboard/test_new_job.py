@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.dashboard import browser
 from tests.dashboard.browser import Visit
@@ -140,8 +140,26 @@ async def test_a_job_starts_now_after_a_delay_or_at_a_set_time(visit: Visit, ada
     await run(visit)
 
     await expect(page.locator(".job-head .facts .state")).to_be_visible()
-    local = await page.evaluate("new Date('2099-01-02T03:04').toISOString()")
-    assert datetime.fromisoformat((await newest(ada))["run_at"]) == datetime.fromisoformat(local)
+    assert (await newest(ada))["run_at"] == "2099-01-02T03:04:00Z"
+
+
+@pytest.mark.parametrize(
+    ("times", "run_at"), [("utc", "2099-01-02T03:04:00Z"), ("local", "2099-01-01T13:19:00Z")]
+)
+async def test_a_set_time_is_in_the_zone_in_which_the_dashboard_shows_times(
+    the_browser: Browser, the_site: Site, ada: Person, times: str, run_at: str
+) -> None:
+    async with browser.visiting(the_browser, the_site, timezone_id="Pacific/Chatham") as visit:
+        await visit.enter(ada, "settings")
+        await visit.page.get_by_label("Time format").select_option(times)
+        await visit.navigate("new")
+        await visit.page.get_by_label("Texts, one per line").fill("one")
+        await visit.page.get_by_label("Start").select_option("at")
+        await visit.page.get_by_label("At a set time").fill("2099-01-02T03:04")
+        await run(visit)
+        await expect(visit.page.locator(".job-head .facts .state")).to_be_visible()
+
+    assert (await newest(ada))["run_at"] == run_at
 
 
 async def test_a_dead_letter_is_edited_and_resubmitted_with_its_difference(visit: Visit, ada: Person) -> None:
