@@ -1,7 +1,6 @@
 """The child process: applies its sandbox, then runs jobs one at a time and reports how each ended."""
 
 import asyncio
-import inspect
 import os
 import resource
 import selectors
@@ -10,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from traceback import TracebackException
+from types import CoroutineType
 from typing import Final, assert_never
 
 import msgspec
@@ -177,7 +177,8 @@ def _call_handler(job: JobContext, kind: str, handlers: Mapping[str, Handler]) -
 def _outcome_of(handler: Handler, job: JobContext) -> object:
     """Call the handler, and nothing of ours: a profile begins below this frame."""
     outcome = handler(job)
-    return asyncio.run(outcome) if inspect.iscoroutine(outcome) else outcome
+    # inspect.iscoroutine would have a frame, in which the thread of the profiler gets its turn.
+    return asyncio.run(outcome) if isinstance(outcome, CoroutineType) else outcome
 
 
 def _failure(error: BaseException) -> Failed:
