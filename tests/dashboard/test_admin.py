@@ -154,6 +154,7 @@ async def test_an_administrator_creates_changes_disables_and_deletes_a_user(
     token = await dialog.locator("code").text_content()
     assert token is not None
     await dialog.get_by_role("button", name="Close").click()
+    await expect(visit.page.locator("dialog")).to_have_count(0)  # it is taken away after it has closed
     fresh = {"token": token, "new_password": "another long passphrase"}
     async with httpx.AsyncClient(base_url=the_site.url, trust_env=False) as client:
         assert (await client.post("/password-resets", json=fresh)).status_code == 204

@@ -429,6 +429,7 @@ async def test_a_webhook_is_tested_and_what_failed_is_sent_again(
     secret = await dialog.locator("code").inner_text()
     assert secret.startswith("whsec_")
     await dialog.get_by_role("button", name="Close").click()
+    await expect(page.locator("dialog")).to_have_count(0)  # it is taken away after it has closed
     assert secret not in await page.content()
     [made] = (await ada.ask("GET", "/subscriptions"))["items"]
     assert made["filter"]["metadata"] == {"team": "search"}
