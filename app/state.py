@@ -43,6 +43,7 @@ from app.streams.clock import Clock
 from app.streams.hub import Hub
 from app.streams.pulse import Pulse
 from app.streams.socket import Sockets
+from app.streams.stream_database import StreamDatabase
 from app.streams.times import StreamTimes
 
 
@@ -105,9 +106,10 @@ async def open_state(
     ):
         database = resources.database
         sealing = Sealing(settings)
-        hub = Hub(database, resources.redis_pool, resources.redis, resources.signer, times)
+        stream_database = StreamDatabase(database, at_once=settings.database_pool_size // 2)
+        hub = Hub(database, stream_database, resources.redis_pool, resources.redis, resources.signer, times)
         admission = Admission(
-            database,
+            stream_database,
             per_user=settings.max_streams_per_user,
             per_process=settings.max_streams,
             recheck_seconds=times.recheck_seconds,
@@ -134,6 +136,7 @@ async def open_state(
             watcher=hub,
             hub=hub,
             admission=admission,
+            stream_database=stream_database,
             count_streams=admission.count,
             sockets=Sockets(),
             pulse=Pulse(database),

@@ -43,6 +43,7 @@ class Round:
     p99_ms: float
     max_ms: float
     arrived: float
+    closed: int
     kib_per_stream: float
     cores: float
     cores_per_event_ms: float
@@ -128,6 +129,8 @@ def _report(results: Results, rounds: Sequence[Round], many: int, some: int, sec
         results.at_least(
             f"{name}: fraction of events delivered", min(one.arrived for one in (*busy, *calm)), 1.0
         )
+    ours = [one.closed for one in rounds if one.design != "polling"]
+    results.at_most("streams closed while they were followed", float(sum(ours)), 0.0)
     results.rounds["rounds"] = [asdict(one) for one in rounds]
 
 
@@ -153,6 +156,7 @@ async def _follow(
         p99_ms=milliseconds(percentile(waited, 0.99)),
         max_ms=milliseconds(max(waited, default=0.0)),
         arrived=len(waited) / len(committer.committed),
+        closed=sum(received.ends.values()),
         kib_per_stream=(busy.rss_bytes - before.rss_bytes) / len(jobs) / KIB,
         cores=cores,
         cores_per_event_ms=milliseconds(cores / len(jobs)),

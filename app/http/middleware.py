@@ -62,20 +62,18 @@ class RequestMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        request_id = _request_id(headers)
-        scope["request_id"] = request_id
+        scope["request_id"] = request_id = _request_id(scope)
         bound = structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             if scope["type"] == "http":
-                await self._serve(scope, headers, receive, send)
+                await self._serve(scope, receive, send)
             else:
                 await self._converse(scope, receive, send)
         finally:
             structlog.contextvars.reset_contextvars(**bound)
 
-    async def _serve(self, scope: Scope, headers: dict[bytes, bytes], receive: Receive, send: Send) -> None:
-        body = _Body(receive, headers, self._bounds, self._small_bodies)
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = _Body(receive, dict(scope["headers"]), self._bounds, self._small_bodies)
         scope[_BODY] = body
         exchange = _Exchange(scope, send, body, self._metrics)
         metrics.REQUESTS_IN_FLIGHT.inc()
@@ -178,10 +176,10 @@ def forget_length(scope: Scope) -> None:
     body.declared_bytes = 0
 
 
-def _request_id(headers: dict[bytes, bytes]) -> str:
-    given = headers.get(b"x-request-id")
-    if given is not None and _SANE_ID.fullmatch(given):
-        return given.decode()
+def _request_id(scope: Scope) -> str:
+    given: list[bytes] = [value for name, value in scope["headers"] if name == b"x-request-id"]
+    if given and _SANE_ID.fullmatch(given[-1]):
+        return given[-1].decode()
     return ids.new_id().hex
 
 

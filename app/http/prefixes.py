@@ -1,5 +1,6 @@
 """The prefixes of a request: `ROOT_PATH`, under which a reverse proxy publishes the API, and `/api/v1`."""
 
+from contextlib import nullcontext
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -26,7 +27,9 @@ class PrefixMiddleware:
             return
         _strip(scope, self._root_path)
         is_versioned = _strip(scope, VERSIONED_PREFIX)
-        with links.under(self._root_path + (VERSIONED_PREFIX if is_versioned else "")):
+        prefix = self._root_path + (VERSIONED_PREFIX if is_versioned else "")
+        # An open stream would keep the context of its links.
+        with links.under(prefix) if prefix else nullcontext():
             await self._app(scope, receive, send)
 
 

@@ -8,8 +8,8 @@ role of the user no longer permits them.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -19,18 +19,18 @@ from app.auth.identities import Identity
 from app.auth.permissions import Permission, permissions_of
 from app.auth.roles import Role
 from app.core import metrics
-from app.core.database import Database
 from app.core.errors import DatabaseUnavailable
 from app.quotas import queries as quotas
 from app.streams import tickets
 from app.streams.errors import TooManyStreams
 from app.streams.meter import TRANSPORTS
+from app.streams.stream_database import StreamDatabase
 from app.streams.tickets import Resumable
 
 RECHECK_SECONDS: Final = 30.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StreamUser:
     """The caller who opened a stream, with a token or with a ticket that was issued for one.
 
@@ -61,10 +61,24 @@ class StreamUser:
         return self.needs <= permissions_of(role, self.identity.scopes)
 
 
-@dataclass(frozen=True, eq=False)
 class _OpenStream:
-    user: StreamUser
-    end: Callable[[], None]
+    """Context manager during which a stream counts as open."""
+
+    __slots__ = ("_admission", "_transport", "end", "user")
+
+    def __init__(
+        self, admission: "Admission", user: StreamUser, transport: str, end: Callable[[], None]
+    ) -> None:
+        self._admission = admission
+        self._transport = transport
+        self.user = user
+        self.end = end
+
+    def __enter__(self) -> None:
+        self._admission.opened(self, self._transport)
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.closed(self, self._transport)
 
 
 class Admission:
@@ -72,7 +86,7 @@ class Admission:
 
     def __init__(
         self,
-        database: Database,
+        database: StreamDatabase,
         *,
         per_user: int,
         per_process: int,
@@ -103,26 +117,30 @@ class Admission:
         """Number of open streams of a user on this process."""
         return self._streams_by_user[user_id]
 
-    @contextmanager
-    def admit(self, user: StreamUser, transport: str, end: Callable[[], None]) -> Iterator[None]:
+    def admit(
+        self, user: StreamUser, transport: str, end: Callable[[], None]
+    ) -> AbstractContextManager[None]:
         """Count a stream as open during the body. `end` is called if its authorisation ends earlier.
 
         Raises TooManyStreams.
         """
-        self.ensure_capacity(user.id)
-        stream = _OpenStream(user, end)
+        return _OpenStream(self, user, transport, end)
+
+    def opened(self, stream: _OpenStream, transport: str) -> None:
+        """Count a stream as open. Raises TooManyStreams."""
+        self.ensure_capacity(stream.user.id)
         self._open.add(stream)
-        self._streams_by_user[user.id] += 1
-        gauge = self._gauges[transport]
-        gauge.inc()
-        try:
-            yield
-        finally:
-            gauge.dec()
-            self._open.discard(stream)
-            self._streams_by_user[user.id] -= 1
-            if not self._streams_by_user[user.id]:
-                del self._streams_by_user[user.id]
+        self._streams_by_user[stream.user.id] += 1
+        self._gauges[transport].inc()
+
+    def closed(self, stream: _OpenStream, transport: str) -> None:
+        """Count a stream as closed."""
+        self._gauges[transport].dec()
+        self._open.discard(stream)
+        user_id = stream.user.id
+        self._streams_by_user[user_id] -= 1
+        if not self._streams_by_user[user_id]:
+            del self._streams_by_user[user_id]
 
     @property
     def is_empty(self) -> bool:

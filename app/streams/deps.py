@@ -8,9 +8,7 @@ from starlette.requests import HTTPConnection
 
 from app.auth.deps import AuthDep, bearer
 from app.auth.permissions import Permission
-from app.core.database import Database
 from app.core.errors import Unauthorized
-from app.http.deps import DatabaseDep
 from app.http.middleware import name_user
 from app.http.state import state_of
 from app.jobs.deps import JobsState
@@ -19,6 +17,7 @@ from app.streams.admission import Admission, StreamUser
 from app.streams.hub import Hub
 from app.streams.pulse import Pulse
 from app.streams.socket import Sockets
+from app.streams.stream_database import StreamDatabase
 from app.streams.times import StreamTimes
 
 
@@ -28,6 +27,7 @@ class StreamsState(JobsState):
 
     hub: Hub
     admission: Admission
+    stream_database: StreamDatabase
     sockets: Sockets
     pulse: Pulse
     stream_times: StreamTimes
@@ -48,6 +48,11 @@ async def get_admission(connection: HTTPConnection) -> Admission:
     return state_of(connection, StreamsState).admission
 
 
+async def get_stream_database(connection: HTTPConnection) -> StreamDatabase:
+    """Postgres, for streams."""
+    return state_of(connection, StreamsState).stream_database
+
+
 async def get_times(connection: HTTPConnection) -> StreamTimes:
     """The timeouts and intervals of streams."""
     return state_of(connection, StreamsState).stream_times
@@ -56,6 +61,7 @@ async def get_times(connection: HTTPConnection) -> StreamTimes:
 HubDep = Annotated[Hub, Depends(get_hub)]
 PulseDep = Annotated[Pulse, Depends(get_pulse)]
 AdmissionDep = Annotated[Admission, Depends(get_admission)]
+StreamDatabaseDep = Annotated[StreamDatabase, Depends(get_stream_database)]
 StreamTimesDep = Annotated[StreamTimes, Depends(get_times)]
 LastEventId = Annotated[str | None, Header(description="Id of the last event received; resumes after it.")]
 
@@ -73,7 +79,7 @@ class OpensStream:
         self,
         connection: HTTPConnection,
         auth: AuthDep,
-        database: DatabaseDep,
+        database: StreamDatabaseDep,
         token: Annotated[str | None, Depends(bearer)],
         ticket: Annotated[
             str | None, Query(description="From `POST /stream-tickets`, in place of a bearer token.")
@@ -82,7 +88,8 @@ class OpensStream:
     ) -> StreamUser:
         """Return the caller."""
         if token is not None:
-            identity = await auth.identities.identify(token)
+            async with database.use():
+                identity = await auth.identities.identify(token)
             auth.usage.count(identity.id)
             user = StreamUser(identity)
         elif ticket is not None:
@@ -95,7 +102,7 @@ class OpensStream:
 
 
 async def _user_of_ticket(
-    connection: HTTPConnection, database: Database, ticket: str, last_event_id: str
+    connection: HTTPConnection, database: StreamDatabase, ticket: str, last_event_id: str
 ) -> StreamUser:
     path: str = connection.scope["path"]
     _, resume_token = tickets.split_event_id(last_event_id)

@@ -10,10 +10,10 @@ follower therefore yields exactly the log: no event is lost or repeated.
 import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from math import inf
 from time import monotonic
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -33,6 +33,7 @@ from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EVERYTHING, EventFilter, OwnerPosition, Page
 from app.streams.rounds import LogRounds
+from app.streams.stream_database import READING_SECONDS, StreamDatabase
 from app.streams.times import StreamTimes
 
 LINGER_SECONDS: Final = 30.0
@@ -55,6 +56,7 @@ class Hub:
     def __init__(
         self,
         database: Database,
+        stream_database: StreamDatabase,
         pool: ConnectionPool,
         availability: Availability,
         signer: HintSigner,
@@ -62,6 +64,7 @@ class Hub:
     ) -> None:
         self._times = times
         self._database = database
+        self._stream_database = stream_database
         self._signer = signer
         self._refused_at = -inf
         self._pool = pool
@@ -97,21 +100,19 @@ class Hub:
         if self._is_closed:
             raise HubClosed
 
-    @asynccontextmanager
-    async def job_follower(self, owner_id: UUID, job_id: UUID, *, after: int) -> AsyncIterator[JobFollower]:
+    def job_follower(
+        self, owner_id: UUID, job_id: UUID, *, after: int
+    ) -> AbstractAsyncContextManager[JobFollower]:
         """Yield a follower of one job, starting after event number `after`. Raises HubClosed."""
         follower = JobFollower(self, job_id, after)
-        async with self._following(owner_id, self._job_followers, job_id, follower):
-            yield follower
+        return _Following(self, owner_id, self._job_followers, job_id, follower)
 
-    @asynccontextmanager
-    async def owner_follower(
+    def owner_follower(
         self, owner_id: UUID, *, after: OwnerPosition, wanted: EventFilter
-    ) -> AsyncIterator[OwnerFollower]:
+    ) -> AbstractAsyncContextManager[OwnerFollower]:
         """Yield a follower of an owner's jobs that match the filter. Raises HubClosed."""
         follower = OwnerFollower(self, owner_id, after, wanted)
-        async with self._following(owner_id, self._owner_followers, owner_id, follower):
-            yield follower
+        return _Following(self, owner_id, self._owner_followers, owner_id, follower)
 
     @asynccontextmanager
     async def everyone_follower(
@@ -141,7 +142,7 @@ class Hub:
 
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """Return a part of a job's log. Raises DatabaseUnavailable."""
-        async with self._database.connection() as connection:
+        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:
             return await queries.events(connection, job_id, after=after)
 
     async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
@@ -151,29 +152,31 @@ class Hub:
         """
         if owner_id is not None and wanted == EVERYTHING:
             return await self._rounds.read(owner_id, after)
-        async with self._database.connection() as connection:
+        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
 
-    @asynccontextmanager
-    async def _following(
-        self, owner_id: UUID, followers: defaultdict[UUID, set[AnyFollower]], key: UUID, follower: AnyFollower
-    ) -> AsyncIterator[None]:
+    async def begin(self, following: "_Following[AnyFollower]") -> None:
+        """Deliver hints to a follower from here on; earlier events are in the log. Raises HubClosed."""
         self.ensure_open()
-        owner = self._owners.setdefault(owner_id, _Owner())
-        owner.followers += 1
-        followers[key].add(follower)
+        self._owners.setdefault(following.owner_id, _Owner()).followers += 1
+        following.followers[following.key].add(following.follower)
         self._note_job_followers()
         try:
-            # Hints are received from here on; earlier events are in the log.
-            await self._subscribe(owner_id)
-            yield
-        finally:
-            owner.followers -= 1
-            owner.left_at = monotonic()
-            followers[key].discard(follower)
-            if not followers[key]:
-                del followers[key]
-            self._note_job_followers()
+            await self._subscribe(following.owner_id)
+        except BaseException:
+            self.end(following)
+            raise
+
+    def end(self, following: "_Following[AnyFollower]") -> None:
+        """Deliver no more to a follower."""
+        owner = self._owners[following.owner_id]
+        owner.followers -= 1
+        owner.left_at = monotonic()
+        followers = following.followers
+        followers[following.key].discard(following.follower)
+        if not followers[following.key]:
+            del followers[following.key]
+        self._note_job_followers()
 
     def _note_job_followers(self) -> None:
         if self._job_followers:
@@ -318,6 +321,39 @@ class Hub:
     def _resync_all(self) -> None:
         for follower in self._all_followers():
             follower.resync()
+
+
+class _Following(Generic[AnyFollower]):
+    """Context manager during which a follower gets hints.
+
+    Not a generator, because an open stream keeps it: the frames of generators take five times the memory.
+    """
+
+    __slots__ = ("_hub", "follower", "followers", "key", "owner_id")
+
+    follower: AnyFollower
+    followers: defaultdict[UUID, set[AnyFollower]]
+
+    def __init__(
+        self,
+        hub: Hub,
+        owner_id: UUID,
+        followers: defaultdict[UUID, set[AnyFollower]],
+        key: UUID,
+        follower: AnyFollower,
+    ) -> None:
+        self._hub = hub
+        self.owner_id = owner_id
+        self.followers = followers
+        self.key = key
+        self.follower = follower
+
+    async def __aenter__(self) -> AnyFollower:
+        await self._hub.begin(self)
+        return self.follower
+
+    async def __aexit__(self, *_: object) -> None:
+        self._hub.end(self)
 
 
 class _Owner:

@@ -20,7 +20,15 @@ from app.jobs.errors import InvalidEventId, IsAShard, JobNotFound, NotYourJob
 from app.jobs.events import Event
 from app.streams import owner_log, sse, tickets
 from app.streams.admission import StreamUser
-from app.streams.deps import AdmissionDep, HubDep, LastEventId, PulseDep, StreamTimesDep, StreamUserDep
+from app.streams.deps import (
+    AdmissionDep,
+    HubDep,
+    LastEventId,
+    PulseDep,
+    StreamDatabaseDep,
+    StreamTimesDep,
+    StreamUserDep,
+)
 from app.streams.errors import TooManyStreams
 from app.streams.followers import AccessEnded, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EventFilter, InvalidPosition, LogEntry
@@ -80,7 +88,7 @@ async def get_owner_stream(
     user: StreamUserDep,
     hub: HubDep,
     admission: AdmissionDep,
-    database: DatabaseDep,
+    database: StreamDatabaseDep,
     last_event_id: LastEventId = None,
     after: After = None,
     kind: CleanStr | None = None,
@@ -189,7 +197,7 @@ async def get_job_stream(
     user: StreamUserDep,
     hub: HubDep,
     admission: AdmissionDep,
-    database: DatabaseDep,
+    database: StreamDatabaseDep,
     last_event_id: LastEventId = None,
     after: After = None,
 ) -> AsyncIterator[JobFollower | None]:

@@ -6,8 +6,7 @@ that reads nothing for `stalled_seconds` is disconnected.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
@@ -33,6 +32,7 @@ from app.streams.hub import Hub
 from app.streams.mailbox import Mailbox
 from app.streams.meter import Meter
 from app.streams.owner_log import EventFilter
+from app.streams.stream_database import StreamDatabase
 
 MAX_WAITING_FRAMES: Final = 64
 MAX_SUBSCRIPTIONS: Final = 100
@@ -66,14 +66,13 @@ class Sockets:
     def __init__(self) -> None:
         self._open: set[Socket] = set()
 
-    @contextmanager
-    def holding(self, socket: "Socket") -> Iterator[None]:
-        """Include this connection during the body."""
+    def add(self, socket: "Socket") -> None:
+        """Include a connection, until it is removed."""
         self._open.add(socket)
-        try:
-            yield
-        finally:
-            self._open.discard(socket)
+
+    def remove(self, socket: "Socket") -> None:
+        """Exclude a connection that has closed."""
+        self._open.discard(socket)
 
     @property
     def is_empty(self) -> bool:
@@ -106,12 +105,26 @@ class Closing(Exception):
 class Socket:
     """The connection to one client, from the accepted handshake to the close."""
 
-    _user: StreamUser  # set by `converse`
+    # Without a dictionary of its attributes, of which thousands of connections would each keep one.
+    __slots__ = (
+        "_connection",
+        "_database",
+        "_end",
+        "_followed",
+        "_frames",
+        "_hub",
+        "_is_conversing",
+        "_meter",
+        "_resources",
+        "_stalled_seconds",
+        "_user",
+    )
 
     def __init__(
         self,
         connection: WebSocket,
         resources: Resources,
+        database: StreamDatabase,
         hub: Hub,
         *,
         stalled_seconds: float = STALLED_SECONDS,
@@ -119,32 +132,30 @@ class Socket:
         self._stalled_seconds = stalled_seconds
         self._connection = connection
         self._resources = resources
+        self._database = database
         self._hub = hub
         self._frames: Mailbox[_Frame] = Mailbox(MAX_WAITING_FRAMES)
         self._meter = Meter("websocket")
         self._followed: dict[UUID | None, asyncio.Task[None]] = {}
-        self._end: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
+        self._end: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         self._is_conversing = False
 
     async def converse(self, user: StreamUser, first: Subscribe | None) -> None:
-        """Serve the client until it disconnects. Raises Closing if the server ends the connection.
+        """Serve the client. Raises WebSocketDisconnect when it leaves, and Closing when the server ends it.
 
         Raises the AppError of a first subscription that is rejected, before any frame is sent.
         """
         self._user = user
-        follow = None if first is None else await self._prepare(first)
+        follow = None if first is None else await self.unless_ended(self._prepare(first))
         self._is_conversing = True
         tasks = [asyncio.create_task(self._send_forever()), asyncio.create_task(self._listen_forever())]
+        for task in tasks:
+            task.add_done_callback(self._end_like)
         try:
             if first is not None and follow is not None:
                 self._start(first.job_id, follow)
-            waited_for: list[asyncio.Future[Any]] = [*tasks, self._end]
-            await asyncio.wait(waited_for, return_when=asyncio.FIRST_COMPLETED)
-            if self._end.done():
-                raise self._end.result()
-            for task in tasks:
-                if task.done():
-                    task.result()
+            # Not `asyncio.wait`, of which each of thousands of connections would keep 1 KiB.
+            raise await self._end
         finally:
             await self._stop([*tasks, *self._followed.values()])
 
@@ -176,6 +187,12 @@ class Socket:
         """End the connection."""
         if not self._end.done():
             self._end.set_result(closing)
+
+    def _end_like(self, task: asyncio.Task[None]) -> None:
+        """End the connection with the error that has ended a task of it."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._end.done():
+            self._end.set_result(error)
 
     def tick(self, frame: str) -> None:
         """Queue the clock's frame of this second, if there is room for it."""
@@ -261,21 +278,23 @@ class Socket:
         if not isinstance(after, int) or not 0 <= after < 2**31:
             raise InvalidEventId
         self._ensure_ticket_is_for(job_id)
-        async with self._resources.database.connection() as connection:
+        async with self._database.connection() as connection:
             # The role may have changed since the connection was opened.
             identity = await identities.renew(connection, self._user.identity)
             job = await service.get_submitted(connection, identity.reach, job_id)
         if job.owner_id != self._user.id:
             self._user.require(Permission.OPERATE)
-        is_over = job.has_ended and after >= job.last_seq
+        owner_id, last_seq = job.owner_id, job.last_seq
+        is_over = job.has_ended and after >= last_seq
 
         async def follow() -> None:
             if is_over:
                 # The client may wait for the last event, which it has already seen.
-                await self._send("ended", {"job_id": job_id, "last_seq": job.last_seq})
+                await self._send("ended", {"job_id": job_id, "last_seq": last_seq})
                 return
-            async for event in self._hub.follow(job.owner_id, job_id, after=after):
-                await self._send_event(event)
+            async with self._hub.job_follower(owner_id, job_id, after=after) as follower:
+                async for event in follower.events():
+                    await self._send_event(event)
 
         return follow
 
@@ -283,7 +302,7 @@ class Socket:
         """Prepare to follow all jobs of the user. Raises Forbidden, InvalidPosition."""
         if self._user.only_job is not None:
             raise Forbidden
-        async with self._resources.database.connection() as connection:
+        async with self._database.connection() as connection:
             head = await owner_log.head(connection)
         position = head if after is None else owner_log.parse_position(str(after))
 

@@ -7,10 +7,11 @@ from uuid import UUID
 import msgspec
 import structlog
 from fastapi import APIRouter
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.auth.permissions import Permission
-from app.auth.services import AuthServices
 from app.core.errors import AppError, Forbidden, NotFound, Unauthorized
 from app.core.resources import Resources
 from app.http import origins
@@ -38,16 +39,29 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["streams"])
 
 
-@router.websocket("/ws")
-async def open_socket(connection: WebSocket) -> None:
-    """Serve the client's commands, and send the time once a second."""
-    await _serve(connection, None)
+class _OpenSocket:
+    """`/ws`: serve the client's commands, and send the time once a second.
+
+    An ASGI application, since FastAPI and Starlette would keep 6 KiB for each open connection.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _serve(WebSocket(scope, receive, send), None)
 
 
-@router.websocket("/ws/jobs/{job_id}")
-async def open_job_socket(connection: WebSocket, job_id: str, after: str = "0") -> None:
-    """Like `open_socket`, already subscribed to one job's events from the start or after `?after=`."""
-    await _serve(connection, (job_id, after))
+class _OpenJobSocket:
+    """`/ws/jobs/{job_id}`: already subscribed to one job's events from the start or after `?after=`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection = WebSocket(scope, receive, send)
+        job_id: str = connection.path_params["job_id"]
+        await _serve(connection, (job_id, connection.query_params.get("after", "0")))
+
+
+router.routes += [
+    WebSocketRoute("/ws", _OpenSocket(), name="open_socket"),
+    WebSocketRoute("/ws/jobs/{job_id}", _OpenJobSocket(), name="open_job_socket"),
+]
 
 
 async def _serve(connection: WebSocket, subscription: tuple[str, str] | None) -> None:
@@ -75,8 +89,11 @@ async def _run_socket(
 ) -> None:
     state = state_of(connection, StreamsState)
     times = state.stream_times
-    socket = Socket(connection, resources, state.hub, stalled_seconds=times.stalled_seconds)
-    with state.sockets.holding(socket):
+    socket = Socket(
+        connection, resources, state.stream_database, state.hub, stalled_seconds=times.stalled_seconds
+    )
+    state.sockets.add(socket)
+    try:
         if state.hub.is_closed:
             raise Closing(GOING_AWAY, "bye")
         user = await socket.unless_ended(_identify(connection, socket, times))
@@ -86,6 +103,8 @@ async def _run_socket(
         await socket.unless_ended(state.admission.load_limit(user.id))
         with state.admission.admit(user, "websocket", lambda: socket.end(end)):
             await socket.converse(user, first)
+    finally:
+        state.sockets.remove(socket)
 
 
 async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -> StreamUser:
@@ -93,14 +112,14 @@ async def _identify(connection: WebSocket, socket: Socket, times: StreamTimes) -
     state = state_of(connection, StreamsState)
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return await _user_from_token(state.auth, token.strip())
+        return await _user_from_token(state, token.strip())
     if ticket := connection.query_params.get("ticket"):
-        async with state.resources.database.connection() as database:
+        async with state.stream_database.connection() as database:
             holder = await tickets.spend(database, ticket)
         if holder is None:
             raise Unauthorized
         return StreamUser(holder.identity, holder.job_id)
-    return await _user_from_token(state.auth, await _receive_token(socket, times.first_frame_seconds))
+    return await _user_from_token(state, await _receive_token(socket, times.first_frame_seconds))
 
 
 async def _receive_token(socket: Socket, timeout_seconds: float) -> str:
@@ -112,9 +131,10 @@ async def _receive_token(socket: Socket, timeout_seconds: float) -> str:
         raise Unauthorized from error
 
 
-async def _user_from_token(auth: AuthServices, token: str) -> StreamUser:
-    identity = await auth.identities.identify(token)
-    auth.usage.count(identity.id)
+async def _user_from_token(state: StreamsState, token: str) -> StreamUser:
+    async with state.stream_database.use():
+        identity = await state.auth.identities.identify(token)
+    state.auth.usage.count(identity.id)
     return StreamUser(identity)
 
 

@@ -6,6 +6,7 @@ from tests.mutants.mutant import Mutant
 
 _ROUNDS: Final = "tests/streams/test_rounds.py::"
 _PULSE: Final = "tests/streams/test_pulse.py::"
+_DATABASE: Final = "tests/streams/test_stream_database.py::"
 
 STREAM_GUARDS: Final = (
     Mutant(
@@ -38,6 +39,35 @@ STREAM_GUARDS: Final = (
             "tests/streams/test_hub.py"
             "::test_a_wait_ends_with_the_job_also_if_it_begins_while_the_hub_gathers_hints",
         ),
+    ),
+    Mutant(
+        "streams: all that open use Postgres at once",
+        "app/streams/stream_database.py",
+        "asyncio.Semaphore(at_once)",
+        "asyncio.Semaphore(at_once * 1_000_000)",
+        (f"{_DATABASE}test_all_streams_read_and_a_request_finds_a_connection",),
+    ),
+    Mutant(
+        "streams: one that fails leaves no room",
+        "app/streams/stream_database.py",
+        "        try:\n            yield\n        finally:\n            self._free.release()\n",
+        "        yield\n        self._free.release()\n",
+        (f"{_DATABASE}test_one_that_fails_or_leaves_makes_room",),
+    ),
+    Mutant(
+        "streams: logs are read by all at once",
+        "app/streams/hub.py",
+        "        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:\n"
+        "            return await queries",
+        "        async with self._database.connection() as connection:\n            return await queries",
+        (f"{_DATABASE}test_a_follower_waits_for_others",),
+    ),
+    Mutant(
+        "streams: a socket that opens outlasts the shutdown",
+        "app/streams/socket.py",
+        "await self.unless_ended(self._prepare(first))",
+        "await self._prepare(first)",
+        (f"{_DATABASE}test_a_socket_that_waits_for_its_job_is_closed_when_the_server_stops",),
     ),
     Mutant(
         "streams: an unknown event counts nothing",
