@@ -212,11 +212,14 @@ class _Client:
 
 
 def _summary(seconds: Sequence[float]) -> dict[str, float]:
+    """Return what the durations were; nothing if there are none, as in a burst that is over too soon."""
+    if not seconds:
+        return {}
     return {
         "p50": milliseconds(percentile(seconds, 0.5)),
         "p95": milliseconds(percentile(seconds, 0.95)),
         "p99": milliseconds(percentile(seconds, 0.99)),
-        "max": milliseconds(max(seconds, default=0.0)),
+        "max": milliseconds(max(seconds)),
     }
 
 
