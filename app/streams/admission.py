@@ -64,21 +64,21 @@ class StreamUser:
 class _OpenStream:
     """Context manager during which a stream counts as open."""
 
-    __slots__ = ("_admission", "_transport", "end", "user")
+    __slots__ = ("_admission", "end", "transport", "user")
 
     def __init__(
         self, admission: "Admission", user: StreamUser, transport: str, end: Callable[[], None]
     ) -> None:
         self._admission = admission
-        self._transport = transport
         self.user = user
+        self.transport = transport
         self.end = end
 
     def __enter__(self) -> None:
-        self._admission.opened(self, self._transport)
+        self._admission.opened(self)
 
     def __exit__(self, *_: object) -> None:
-        self._admission.closed(self, self._transport)
+        self._admission.closed(self)
 
 
 class Admission:
@@ -126,16 +126,16 @@ class Admission:
         """
         return _OpenStream(self, user, transport, end)
 
-    def opened(self, stream: _OpenStream, transport: str) -> None:
+    def opened(self, stream: _OpenStream) -> None:
         """Count a stream as open. Raises TooManyStreams."""
         self.ensure_capacity(stream.user.id)
         self._open.add(stream)
         self._streams_by_user[stream.user.id] += 1
-        self._gauges[transport].inc()
+        self._gauges[stream.transport].inc()
 
-    def closed(self, stream: _OpenStream, transport: str) -> None:
+    def closed(self, stream: _OpenStream) -> None:
         """Count a stream as closed."""
-        self._gauges[transport].dec()
+        self._gauges[stream.transport].dec()
         self._open.discard(stream)
         user_id = stream.user.id
         self._streams_by_user[user_id] -= 1
