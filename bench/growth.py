@@ -312,10 +312,10 @@ async def _measure(query: Query) -> float:
 
 async def _plans(size: Size) -> list[list[str]]:
     """Return the plans of the hot statements. Each is executed in a transaction that is rolled back."""
-    claim = {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "limit": 1}
+    claim = {"queue": "default", "kinds": [KIND], "worker_id": size.worker_id, "slot_gpus": 0}
     statements: dict[str, tuple[Statement, dict[str, Any]]] = {
-        "claim in turn": (transition_statements.CLAIM_IN_TURN, claim),
-        "claim in order": (transition_statements.CLAIM_IN_ORDER, claim),
+        "claim in turn": (transition_statements.CLAIM_IN_TURN, claim | {"limit": 1}),
+        "claim in order": (transition_statements.claim_in_order(1), claim),
         "token refill": (maintenance._DUE, {"limit": token_refill.TOKENS_AT_ONCE}),
         "quota count": (quotas._ACTIVE_JOBS, {"owner_id": size.owner_id, "limit": 50_000}),
         "prune results": (commands._PRUNE_RESULTS, {"limit": 10}),

@@ -8,6 +8,7 @@ of them `j` is the row as the UPDATE leaves it.
 
 # ruff: noqa: S608  # SQL put together from constants; values are parameters
 
+from functools import cache
 from typing import Final
 
 from app.core.sql import RowSet, Statement
@@ -157,13 +158,17 @@ LEFT JOIN job_checkpoints c ON c.job_id = j.id
 ORDER BY j.place, j.sort_key, j.id""")
 
 
-# Starts the next attempt of jobs on a worker: of the first due jobs of a queue, of any owner.
-CLAIM_IN_ORDER: Final = _claim(turns.next_in_order(is_limited=False))
+@cache
+def claim_in_order(limit: int) -> Statement:
+    """Starts the next attempt of jobs on a worker: of the first `limit` due jobs of a queue, of any owner."""
+    return _claim(turns.next_in_order(limit, is_limited=False))
 
-# The same, except for jobs of owners who already have as many jobs running as they may: `max_running`, unless
-# another number is set for the owner; 0 means no limit. An index finds the few running jobs. Jobs that are
-# claimed elsewhere at the same moment are not seen, so an owner may exceed the limit by as many for a while.
-CLAIM_IN_ORDER_WITH_LIMIT: Final = _claim(turns.next_in_order(is_limited=True))
+
+# The same for one job, except for those of owners who already have as many jobs running as they may:
+# `max_running`, unless another number is set for the owner; 0 means no limit. An index finds the few running
+# jobs. Jobs that are claimed elsewhere at the same moment are not seen, so an owner may exceed the limit by
+# as many for a while.
+CLAIM_ONE_IN_ORDER_WITH_LIMIT: Final = _claim(turns.next_in_order(1, is_limited=True))
 
 # The same for owners who take turns: of the due jobs of the owners whose turn it is.
 CLAIM_IN_TURN: Final = _claim(turns.next_in_turn(is_limited=False))

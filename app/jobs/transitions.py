@@ -138,16 +138,21 @@ async def claim(
         "worker_id": worker_id,
         "slot_gpus": slot_gpus,
     }
-    in_turn, in_order = statements.CLAIM_IN_TURN, statements.CLAIM_IN_ORDER
+    in_turn = statements.CLAIM_IN_TURN
     if max_running is not None:
-        in_turn, in_order = statements.CLAIM_IN_TURN_WITH_LIMIT, statements.CLAIM_IN_ORDER_WITH_LIMIT
+        in_turn = statements.CLAIM_IN_TURN_WITH_LIMIT
         parameters["max_running"] = max_running
         limit = 1
     rows: list[Row] = []
     if order is ClaimOrder.TURNS:
         rows += await in_turn.fetch(unit.connection, limit=limit, **parameters)
     if len(rows) < limit:
-        rows += await in_order.fetch(unit.connection, limit=limit - len(rows), **parameters)
+        in_order = (
+            statements.claim_in_order(limit - len(rows))
+            if max_running is None
+            else statements.CLAIM_ONE_IN_ORDER_WITH_LIMIT
+        )
+        rows += await in_order.fetch(unit.connection, **parameters)
     _record(unit, rows)
     return [ClaimedJob.from_row(row) for row in rows]
 

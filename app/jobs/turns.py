@@ -34,8 +34,14 @@ A parent is never due: its shards are.
 RUNNING: Final = "j.status = 'running' AND j.shards IS NULL"
 """A job takes a slot. A parent takes none: its shards do."""
 
-CLAIMABLE: Final = f"{DUE} AND j.kind = ANY (:kinds::text[]) AND j.gpus <= :slot_gpus::smallint"
-"""A job is due, the worker knows its kind, and its slots have the GPUs."""
+CLAIMABLE: Final = (
+    f"{DUE} AND j.kind = ANY (:kinds::text[]) AND (j.gpus = 0 OR j.gpus <= :slot_gpus::smallint)"
+)
+"""A job is due, the worker knows its kind, and its slots have the GPUs.
+
+Most jobs need none. Postgres knows that of a number, but of a parameter it expects that two thirds of the
+jobs are beyond it, and makes a new plan for each claim, which takes longer than the claim itself.
+"""
 
 OPEN: Final = "NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = :queue)"
 """The queue is not paused. It refers to no job: Postgres asks once, before it looks for any."""
@@ -105,7 +111,9 @@ def next_in_turn(*, is_limited: bool) -> str:
         FROM (
             SELECT j.id, row_number() OVER (ORDER BY j.sort_key, j.id) AS place FROM jobs j
             WHERE j.owner_id = t.owner_id AND {CLAIMABLE}
-            ORDER BY j.sort_key, j.id LIMIT {CANDIDATES}
+            -- No owner gets more than all, and together they have enough.
+            ORDER BY j.sort_key, j.id
+            LIMIT greatest(:limit, {CANDIDATES} / (SELECT count(*) FROM chosen) + 1)
         ) own
     ) job
     ORDER BY place LIMIT {CANDIDATES}
@@ -117,8 +125,12 @@ def next_in_turn(*, is_limited: bool) -> str:
 )"""  # noqa: S608  # put together from constants
 
 
-def next_in_order(*, is_limited: bool) -> str:
-    """Return the CTEs that end in `next`: the first due jobs of any owner, locked, at most `:limit`."""
+def next_in_order(limit: int, *, is_limited: bool) -> str:
+    """Return the CTEs that end in `next`: the first due jobs of any owner, locked, at most `limit`.
+
+    The number is a literal: of a parameter, Postgres expects a tenth of the queue, and makes a new plan for
+    each claim.
+    """
     at_limit = f"""
 at_limit AS (
     SELECT j.owner_id FROM jobs j LEFT JOIN user_quotas q ON q.user_id = j.owner_id
@@ -128,6 +140,6 @@ at_limit AS (
     others = "NOT j.owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"
     return f"""{at_limit if is_limited else ""}next AS (
     SELECT j.id, 0 AS place FROM jobs j WHERE {OPEN} AND {CLAIMABLE} AND {others if is_limited else UNLIMITED}
-    ORDER BY j.sort_key, j.id LIMIT :limit
+    ORDER BY j.sort_key, j.id LIMIT {limit}
     FOR UPDATE SKIP LOCKED
 )"""  # noqa: S608  # put together from constants

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, APIWebSocketRoute
-from starlette.routing import BaseRoute, Route
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from app.auth.permissions import (
     DESCRIPTIONS,
@@ -94,7 +94,7 @@ def test_the_list_of_public_routes_names_only_routes() -> None:
 
 
 def test_every_socket_is_known() -> None:
-    found = {route.path for route in APP.routes if isinstance(route, APIWebSocketRoute)}
+    found = {route.path for route in APP.routes if isinstance(route, WebSocketRoute)}
 
     assert found == SOCKETS
 

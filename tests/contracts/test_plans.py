@@ -619,6 +619,30 @@ async def test_no_hot_statement_reads_a_large_table_from_end_to_end(table: Table
     assert found == {}
 
 
+async def claim_first(table: Table, connection: asyncpg.Connection) -> object:
+    """The job that is first in turn, and the one that is first in order."""
+    ask = partial(transitions.claim, queue="default", kinds=[KIND], worker_id=table.worker_id, limit=1)
+    in_turn = await ask(UnitOfWork(connection))
+    return in_turn + await ask(UnitOfWork(connection), order=ClaimOrder.PRIORITY)
+
+
+async def test_the_statements_of_every_job_are_planned_once(table: Table) -> None:
+    """Planning a claim takes longer than the claim."""
+    async with table.database.connection() as connection:
+        for question in (claim_first, claim_with_limit, advance, cancel, fail, read_job):
+            for _ in range(3 * SETTLED_AFTER):
+                transaction = connection.transaction()
+                await transaction.start()
+                await question(table, connection)
+                await transaction.rollback()
+        planned = await connection.fetch(
+            "SELECT statement, custom_plans FROM pg_prepared_statements WHERE custom_plans > $1",
+            SETTLED_AFTER,
+        )
+
+    assert [row["statement"] for row in planned] == []
+
+
 @pytest.mark.parametrize("transition", [claim, advance, fail, cancel, write_event_of_schedule])
 async def test_an_event_is_not_compared_with_the_subscriptions_of_other_users(
     table: Table, transition: Question
