@@ -138,7 +138,7 @@ WITH RECURSIVE {chosen}, changed AS (
         status = 'running', attempt = j.attempt + 1, worker_id = :worker_id, last_seq = j.last_seq + 1,
         started_at = coalesce(j.started_at, now()), attempt_started_at = now(), attempt_first_row = j.done
     FROM next WHERE j.id = next.id
-    RETURNING j.*, next.place
+    RETURNING j.*, next.place, next.candidates
 ), logged AS (
     INSERT INTO job_events (job_id, owner_id, seq, type, data)
     SELECT j.id, {EVENT_OWNER}, j.last_seq, 'started', {EVENT_DATA} FROM changed j
@@ -149,7 +149,7 @@ SELECT j.id AS job_id, j.attempt, j.owner_id, j.kind, j.queue, j.status, j.worke
     j.params::text AS params, p.rows, j.total, j.next_batch, j.done, j.errors, j.files, j.group_id,
     j.dataset_id, c.data AS checkpoint, c.file AS checkpoint_file, j.soft_limit_seconds,
     j.time_limit_seconds, j.failures, j.max_attempts, j.trace_context, j.profile,
-    extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds,
+    extract(epoch FROM now() - j.run_at)::float8 AS waited_seconds, j.candidates,
     e.seq, e.type, e.at, e.data::text AS data
 FROM changed j
 JOIN logged e ON e.job_id = j.id

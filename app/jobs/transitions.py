@@ -38,6 +38,7 @@ from app.jobs.transition_types import (
     Report,
     TransitionResult,
 )
+from app.jobs.turns import CANDIDATES
 from app.jobs.unit_of_work import UnitOfWork
 
 
@@ -124,8 +125,8 @@ async def claim(
     """Claim due jobs of a queue for a worker, at most `limit`, the first to claim first.
 
     Owners take turns (`app.jobs.turns`), and if that yields fewer jobs than `limit`, because other claims
-    have locked the candidates or too many owners wait, the rest is claimed in order of the sort keys. With
-    `ClaimOrder.PRIORITY`, all are.
+    have locked the candidates or too many owners wait, the rest is claimed in order of the sort keys, unless
+    there is none. With `ClaimOrder.PRIORITY`, all are.
 
     Only jobs of these kinds are claimed, which need at most `slot_gpus` GPUs. Jobs that another worker is
     claiming at this moment are skipped, not waited for. With `max_running`, jobs of owners who have that many
@@ -146,7 +147,7 @@ async def claim(
     rows: list[Row] = []
     if order is ClaimOrder.TURNS:
         rows += await in_turn.fetch(unit.connection, limit=limit, **parameters)
-    if len(rows) < limit:
+    if len(rows) < limit and not _are_all(rows):
         in_order = (
             statements.claim_in_order(limit - len(rows))
             if max_running is None
@@ -155,6 +156,11 @@ async def claim(
         rows += await in_order.fetch(unit.connection, **parameters)
     _record(unit, rows)
     return [ClaimedJob.from_row(row) for row in rows]
+
+
+def _are_all(rows: Sequence[Row]) -> bool:
+    """Whether these are all jobs that were claimable: every candidate in turn, and there were only few."""
+    return bool(rows) and rows[0]["candidates"] == len(rows) < CANDIDATES
 
 
 async def advance(

@@ -94,6 +94,8 @@ waiting (owner_id, number) AS (
 def next_in_turn(*, is_limited: bool) -> str:
     """Return the CTEs that end in `next`: the jobs to claim, locked, at most `:limit`, by their `place`.
 
+    Each row has the number of `candidates`. If it is less than `CANDIDATES`, no other job is claimable.
+
     Several jobs are chosen as if they were claimed one by one: once its first job has started, an owner's
     next one has the turn of an owner who holds one job more and has just started one. Of equal turns, that
     comes first whose owner would have started the job before earlier: with the smaller share, or else with
@@ -119,7 +121,8 @@ def next_in_turn(*, is_limited: bool) -> str:
     ORDER BY place LIMIT {CANDIDATES}
 ), next AS (
     -- Only these rows are locked. The status is checked again: another claim may have been faster.
-    SELECT j.id, c.place FROM candidates c JOIN jobs j ON j.id = c.id AND j.status = 'pending'
+    SELECT j.id, c.place, (SELECT count(*) FROM candidates) AS candidates
+    FROM candidates c JOIN jobs j ON j.id = c.id AND j.status = 'pending'
     ORDER BY c.place LIMIT :limit
     FOR UPDATE OF j SKIP LOCKED
 )"""  # noqa: S608  # put together from constants
@@ -139,7 +142,8 @@ at_limit AS (
 ), """  # noqa: S608  # put together from constants
     others = "NOT j.owner_id = ANY (ARRAY(SELECT owner_id FROM at_limit))"
     return f"""{at_limit if is_limited else ""}next AS (
-    SELECT j.id, 0 AS place FROM jobs j WHERE {OPEN} AND {CLAIMABLE} AND {others if is_limited else UNLIMITED}
+    SELECT j.id, 0 AS place, NULL::bigint AS candidates FROM jobs j
+    WHERE {OPEN} AND {CLAIMABLE} AND {others if is_limited else UNLIMITED}
     ORDER BY j.sort_key, j.id LIMIT {limit}
     FOR UPDATE SKIP LOCKED
 )"""  # noqa: S608  # put together from constants

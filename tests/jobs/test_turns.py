@@ -6,6 +6,7 @@ from collections import Counter, deque
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -13,10 +14,11 @@ import pytest
 
 from app.core.config import ClaimOrder, Settings
 from app.core.database import Database
-from app.jobs import explanations, turns
+from app.jobs import explanations, transitions, turns
 from app.jobs.job import Job
 from app.jobs.states import Priority
 from app.jobs.transition_types import ClaimedJob
+from app.jobs.unit_of_work import UnitOfWork
 from tests.support import jobs, rows
 
 FLOOD = 100_000
@@ -282,6 +284,62 @@ async def test_a_job_that_was_claimed_between_choosing_and_locking_is_not_claime
 
     assert faster.id == first
     assert [(job.id, job.attempt) for job in await in_the_middle] == [(second, 1)]
+
+
+@pytest.mark.parametrize(
+    ("pending", "limit", "statements"),
+    [
+        (0, 2, 2),
+        (1, 1, 1),
+        (1, 2, 1),
+        (3, 8, 1),
+        (turns.CANDIDATES - 1, turns.CANDIDATES, 1),
+        (turns.CANDIDATES, turns.CANDIDATES, 1),
+        (turns.CANDIDATES, turns.CANDIDATES + 4, 2),
+        (turns.CANDIDATES + 9, turns.CANDIDATES + 4, 2),
+    ],
+)
+async def test_the_rest_is_looked_for_only_where_there_may_be_one(
+    database: Database, pending: int, limit: int, statements: int
+) -> None:
+    """Of three owners, the first of whom has half of the jobs."""
+    owners = await users(database, 3)
+    for number in range(pending):
+        await jobs.create(database, owners[0 if number % 2 else number % 3])
+
+    claimed, sent = await claim_and_count(database, limit)
+
+    assert len(set(claimed)) == min(pending, limit)
+    assert sent == statements
+
+
+async def test_a_job_that_another_claim_has_locked_is_looked_for_again(database: Database) -> None:
+    """The other claim may have failed meanwhile."""
+    owner = await jobs.user(database)
+    first, second = [await jobs.create(database, owner) for _ in range(2)]
+    async with rows.transaction(database) as connection:
+        await connection.execute("SELECT FROM jobs WHERE id = $1 FOR UPDATE", first)
+        claimed, sent = await claim_and_count(database, 2)
+
+    assert (claimed, sent) == ([second], 2)
+
+
+async def claim_and_count(database: Database, limit: int) -> tuple[list[UUID], int]:
+    """Claim jobs; return their ids, and how many statements it took."""
+    worker_id = await jobs.worker(database)
+    sent: list[str] = []
+
+    def note(query: Any) -> None:
+        if "attempt = j.attempt + 1" in query.query:
+            sent.append(query.query)
+
+    async with database.connection() as connection:
+        with connection.query_logger(note):
+            claimed = await transitions.claim(
+                UnitOfWork(connection), queue="default", kinds=[jobs.KIND], worker_id=worker_id, limit=limit
+            )
+            await asyncio.sleep(0)  # asyncpg calls the logger at the loop's next turn
+    return [job.id for job in claimed], len(sent)
 
 
 async def test_more_owners_than_can_take_turns_are_served_in_order(database: Database) -> None:

@@ -10,7 +10,7 @@ _LANE: Final = "tests/e2e/test_lane.py::"
 
 _DUE: Final = "j.queue = :queue AND j.status = 'pending' AND j.sort_key <= now() AND j.run_at <= now()\""
 _KIND: Final = "AND j.kind = ANY (:kinds::text[])"
-_IN_ORDER: Final = "ORDER BY j.sort_key, j.id LIMIT :limit\n    FOR UPDATE SKIP LOCKED"
+_IN_ORDER: Final = "ORDER BY j.sort_key, j.id LIMIT {limit}\n    FOR UPDATE SKIP LOCKED"
 _IN_TURN: Final = "ORDER BY c.place LIMIT :limit\n    FOR UPDATE OF j SKIP LOCKED"
 _AT_ONCE: Final = ("tests/jobs/test_transitions.py::test_two_workers_that_claim_at_once_get_different_jobs",)
 
@@ -117,7 +117,7 @@ TURN_GUARDS: Final = (
     Mutant(
         "claim: slots stay idle while the candidates are locked",
         "app/jobs/transitions.py",
-        "    if len(rows) < limit:",
+        "    if len(rows) < limit and not _are_all(rows):",
         "    if order is ClaimOrder.PRIORITY:",
         (
             _turns("test_a_slot_does_not_stay_idle_while_another_claim_locks_the_candidates"),
@@ -191,6 +191,27 @@ TURN_GUARDS: Final = (
             _turns("test_the_positions_are_the_order_in_which_jobs_start"),
             _turns("test_the_positions_are_the_order_in_which_slots_are_filled"),
         ),
+    ),
+    Mutant(
+        "claim: a job that another has locked is forgotten",
+        "app/jobs/transitions.py",
+        'rows[0]["candidates"] == len(rows) < CANDIDATES',
+        'rows[0]["candidates"] < CANDIDATES',
+        (_turns("test_a_job_that_another_claim_has_locked_is_looked_for_again"),),
+    ),
+    Mutant(
+        "claim: the candidates are all there is",
+        "app/jobs/transitions.py",
+        'rows[0]["candidates"] == len(rows) < CANDIDATES',
+        'rows[0]["candidates"] == len(rows)',
+        (_turns("test_the_rest_is_looked_for_only_where_there_may_be_one"),),
+    ),
+    Mutant(
+        "claim: what is not there is looked for",
+        "app/jobs/transitions.py",
+        "if len(rows) < limit and not _are_all(rows):",
+        "if len(rows) < limit:",
+        (_turns("test_the_rest_is_looked_for_only_where_there_may_be_one"),),
     ),
     Mutant(
         "share: an administrator breaks the turns with a share of nothing",
