@@ -22,6 +22,7 @@ from app.jobs.explanations import ClaimConditions
 from app.jobs.filters import JobFilter
 from app.jobs.job import Job
 from app.jobs.kinds import batch_predict
+from app.jobs.names import names
 from app.jobs.states import Status
 from app.jobs.transition_types import ClaimedJob
 from app.jobs.unit_of_work import UnitOfWork
@@ -279,7 +280,8 @@ async def _waiting(connection: asyncpg.Connection, queue: str, place: int | None
     """Return the pending job with `place` jobs before it by `sort_key`; the last one if `place` is None."""
     order = "sort_key, id" if place is not None else "sort_key DESC, id DESC"
     found = await connection.fetchrow(
-        f"SELECT * FROM jobs WHERE queue = $2 AND status = 'pending' ORDER BY {order} LIMIT 1 OFFSET $1",  # noqa: S608
+        f"SELECT *, {names('jobs')} FROM jobs WHERE queue = $2 AND status = 'pending'"  # noqa: S608
+        f" ORDER BY {order} LIMIT 1 OFFSET $1",
         place or 0,
         queue,
     )
