@@ -106,8 +106,18 @@ async def open_state(
     ):
         database = resources.database
         sealing = Sealing(settings)
-        stream_database = StreamDatabase(database, at_once=settings.database_pool_size // 2)
-        hub = Hub(database, stream_database, resources.redis_pool, resources.redis, resources.signer, times)
+        # A quarter of the connections for streams that open, and as many for those that read: a stream that
+        # has been opened does not wait for all that are still to be.
+        at_once = max(1, settings.database_pool_size // 4)
+        stream_database = StreamDatabase(database, at_once)
+        hub = Hub(
+            database,
+            StreamDatabase(database, at_once),
+            resources.redis_pool,
+            resources.redis,
+            resources.signer,
+            times,
+        )
         admission = Admission(
             stream_database,
             per_user=settings.max_streams_per_user,

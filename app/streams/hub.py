@@ -33,7 +33,7 @@ from app.streams import owner_log
 from app.streams.followers import Follower, HubClosed, JobFollower, OwnerFollower
 from app.streams.owner_log import EVERYTHING, EventFilter, OwnerPosition, Page
 from app.streams.rounds import LogRounds
-from app.streams.stream_database import READING_SECONDS, StreamDatabase
+from app.streams.stream_database import StreamDatabase
 from app.streams.times import StreamTimes
 
 LINGER_SECONDS: Final = 30.0
@@ -64,7 +64,7 @@ class Hub:
     ) -> None:
         self._times = times
         self._database = database
-        self._stream_database = stream_database
+        self.stream_database = stream_database
         self._signer = signer
         self._refused_at = -inf
         self._pool = pool
@@ -87,6 +87,7 @@ class Hub:
     def close(self) -> None:
         """End every stream: each follower raises HubClosed."""
         self._is_closed = True
+        self.stream_database.close()
         for follower in self._all_followers():
             follower.end(HubClosed())
 
@@ -142,7 +143,7 @@ class Hub:
 
     async def read_job(self, job_id: UUID, after: int) -> EventPage:
         """Return a part of a job's log. Raises DatabaseUnavailable."""
-        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:
+        async with self.stream_database.connection() as connection:
             return await queries.events(connection, job_id, after=after)
 
     async def read_owner(self, owner_id: UUID | None, after: OwnerPosition, wanted: EventFilter) -> Page:
@@ -152,7 +153,7 @@ class Hub:
         """
         if owner_id is not None and wanted == EVERYTHING:
             return await self._rounds.read(owner_id, after)
-        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:
+        async with self.stream_database.connection() as connection:
             return await owner_log.read(connection, owner_id, after, wanted)
 
     async def begin(self, following: "_Following[AnyFollower]") -> None:

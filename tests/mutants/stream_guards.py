@@ -57,7 +57,7 @@ STREAM_GUARDS: Final = (
     Mutant(
         "streams: logs are read by all at once",
         "app/streams/hub.py",
-        "        async with self._stream_database.connection(wait_seconds=READING_SECONDS) as connection:\n"
+        "        async with self.stream_database.connection() as connection:\n"
         "            return await queries",
         "        async with self._database.connection() as connection:\n            return await queries",
         (f"{_DATABASE}test_a_follower_waits_for_others",),
@@ -68,6 +68,13 @@ STREAM_GUARDS: Final = (
         "await self.unless_ended(self._prepare(first))",
         "await self._prepare(first)",
         (f"{_DATABASE}test_a_socket_that_waits_for_its_job_is_closed_when_the_server_stops",),
+    ),
+    Mutant(
+        "streams: those that wait outlast the shutdown",
+        "app/streams/hub.py",
+        "        self.stream_database.close()\n",
+        "",
+        (f"{_DATABASE}test_a_follower_that_waits_for_others_ends_with_the_process",),
     ),
     Mutant(
         "streams: an unknown event counts nothing",

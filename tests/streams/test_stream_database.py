@@ -13,7 +13,8 @@ from fastapi import FastAPI
 from app.core.config import Settings
 from app.core.database import Database, open_database
 from app.core.errors import DatabaseUnavailable
-from app.streams.stream_database import StreamDatabase
+from app.streams.followers import HubClosed
+from app.streams.stream_database import WAIT_SECONDS, StreamDatabase
 from tests.support import jobs, rows, sse, websockets
 from tests.support.accounts import Account
 from tests.support.app_state import state_of
@@ -118,11 +119,11 @@ async def served(url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def others_in_front(app: FastAPI, settings: Settings) -> AsyncIterator[None]:
+async def others_in_front(database: StreamDatabase) -> AsyncIterator[None]:
     """As many streams as may use Postgres, for as long as the body."""
     async with AsyncExitStack() as stack:
-        for _ in range(settings.database_pool_size // 2):
-            await stack.enter_async_context(state_of(app).stream_database.use(wait_seconds=0.01))
+        for _ in range(database.at_once):
+            await stack.enter_async_context(database.use(wait_seconds=0.01))
         yield
 
 
@@ -192,7 +193,6 @@ async def socket_with_a_token_in_a_frame(client: httpx.AsyncClient, who: Account
 )
 async def test_a_stream_that_opens_waits_for_others_and_requests_do_not(
     app: FastAPI,
-    settings: Settings,
     served: httpx.AsyncClient,
     store: Database,
     alice: Account,
@@ -200,7 +200,7 @@ async def test_a_stream_that_opens_waits_for_others_and_requests_do_not(
     first_event: str,
 ) -> None:
     job = await jobs.running(store, alice.id)
-    async with others_in_front(app, settings):
+    async with others_in_front(state_of(app).stream_database):
         opening = asyncio.ensure_future(open_stream(served, alice, job.id))
         for _ in range(5):
             assert (await served.get(f"/jobs/{job.id}", headers=alice.headers)).status_code == 200
@@ -210,13 +210,11 @@ async def test_a_stream_that_opens_waits_for_others_and_requests_do_not(
         assert await opening == first_event
 
 
-async def test_a_follower_waits_for_others(
-    app: FastAPI, settings: Settings, store: Database, alice: Account
-) -> None:
+async def test_a_follower_waits_for_others(app: FastAPI, store: Database, alice: Account) -> None:
     job = await jobs.running(store, alice.id)
     hub = state_of(app).hub
     async with hub.job_follower(alice.id, job.id, after=0) as follower:
-        async with others_in_front(app, settings):
+        async with others_in_front(hub.stream_database):
             first = asyncio.ensure_future(anext(follower.events()))
             async with store.connection() as connection:
                 await connection.execute("SELECT pg_sleep(0.05)")
@@ -226,13 +224,46 @@ async def test_a_follower_waits_for_others(
             assert (await first).seq == 1
 
 
+async def test_a_stream_that_has_been_opened_does_not_wait_for_those_that_open(
+    app: FastAPI, store: Database, alice: Account
+) -> None:
+    job = await jobs.running(store, alice.id)
+    hub = state_of(app).hub
+    async with (
+        others_in_front(state_of(app).stream_database),
+        hub.job_follower(alice.id, job.id, after=0) as follower,
+    ):
+        async with asyncio.timeout(WAIT_SECONDS / 2):
+            first = await anext(follower.events())
+
+    assert first.seq == 1
+
+
+async def test_a_follower_that_waits_for_others_ends_with_the_process(
+    app: FastAPI, store: Database, alice: Account
+) -> None:
+    job = await jobs.running(store, alice.id)
+    hub = state_of(app).hub
+    async with (
+        others_in_front(hub.stream_database),
+        hub.job_follower(alice.id, job.id, after=2) as follower,
+    ):
+        first = asyncio.ensure_future(anext(follower.events()))
+        await asyncio.sleep(0)
+        state_of(app).close_streams()
+
+        with pytest.raises(HubClosed):
+            async with asyncio.timeout(WAIT_SECONDS / 2):
+                await first
+
+
 async def test_a_socket_that_waits_for_others_is_closed_when_the_server_stops(
-    app: FastAPI, settings: Settings, served: httpx.AsyncClient, store: Database, alice: Account
+    app: FastAPI, served: httpx.AsyncClient, store: Database, alice: Account
 ) -> None:
     job = await jobs.running(store, alice.id)
     url = str(served.base_url).rstrip("/")
     async with (
-        others_in_front(app, settings),
+        others_in_front(state_of(app).stream_database),
         websockets.opened(url, f"/ws/jobs/{job.id}", alice.headers) as one,
     ):
         state_of(app).close_streams()
