@@ -36,13 +36,6 @@ GPU_GUARDS: Final = (
         _jobs("test_a_slot_takes_jobs_that_need_no_more_gpus_than_it_has"),
     ),
     Mutant(
-        "gpus: every claim is planned anew",
-        TURNS,
-        "(j.gpus = 0 OR j.gpus <= :slot_gpus::smallint)",
-        "j.gpus <= :slot_gpus::smallint",
-        ("tests/contracts/test_plans.py::test_the_statements_of_every_job_are_planned_once",),
-    ),
-    Mutant(
         "gpus: jobs that no slot could take start nodes",
         QUEUES,
         "AND j.gpus <= :slot_gpus::smallint\n",
