@@ -40,7 +40,7 @@ CLAIMABLE: Final = (
 """A job is due, the worker knows its kind, and its slots have the GPUs.
 
 Most jobs need none. Postgres knows that of a number, but of a parameter it expects that two thirds of the
-jobs are beyond it, and makes a new plan for each claim (decision 0060), which takes longer than the claim.
+jobs are beyond it, and may make a new plan for each claim (decision 0060), which takes longer than the claim.
 """
 
 OPEN: Final = "NOT EXISTS (SELECT FROM paused_queues p WHERE p.name = :queue)"

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from app.core.resources import Resources
 from app.streams.hub import Hub
+from tests.support import websockets
 from tests.support.app_state import state_of
 from tests.support.serving import client_of, serving
 
@@ -17,6 +18,13 @@ async def served(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the API on a real server."""
     async with serving(app) as url, client_of(url) as client:
         yield client
+
+
+@pytest.fixture
+async def url(app: FastAPI) -> AsyncIterator[str]:
+    """The API on a real server, with WebSockets."""
+    async with websockets.serving(app) as url:
+        yield url
 
 
 @pytest.fixture

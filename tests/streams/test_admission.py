@@ -30,13 +30,6 @@ async def app(settings: Settings) -> AsyncIterator[FastAPI]:
 
 
 @pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """That API on a real server."""
-    async with websockets.serving(app) as url:
-        yield url
-
-
-@pytest.fixture
 async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with websockets.client_of(url) as client:
         yield client

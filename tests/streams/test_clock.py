@@ -1,7 +1,6 @@
 """The clock: the same second to everybody, once a second, whatever becomes of one of them."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -24,13 +23,6 @@ from tests.support.app_state import state_of
 from tests.support.waiting import until
 
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """The API on a real server."""
-    async with websockets.serving(app) as url:
-        yield url
 
 
 class RecordingBroadcaster:

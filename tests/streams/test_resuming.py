@@ -1,11 +1,9 @@
 """An EventSource reconnects with the spent ticket of its stream; no other client can."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
-import pytest
 from fastapi import FastAPI
 
 from app.core.database import Database
@@ -18,13 +16,6 @@ from tests.support.app_state import state_of
 from tests.support.event_source import EventSource
 from tests.support.following import publish
 from tests.support.waiting import until
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """The API on a server that speaks WebSocket."""
-    async with websockets.serving(app) as url:
-        yield url
 
 
 async def ticket_of(client: httpx.AsyncClient, who: Account, **body: object) -> str:

@@ -106,13 +106,6 @@ async def test_one_that_fails_or_leaves_makes_room(limited: StreamDatabase) -> N
 
 
 @pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """The API on a real server."""
-    async with websockets.serving(app) as url:
-        yield url
-
-
-@pytest.fixture
 async def served(url: str) -> AsyncIterator[httpx.AsyncClient]:
     async with websockets.client_of(url) as client:
         yield client

@@ -5,7 +5,6 @@ import hashlib
 import re
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,13 +24,6 @@ from tests.support import apis, jobs, rows, sse, websockets
 from tests.support.accounts import Account
 from tests.support.app_state import state_of
 from tests.support.websockets import Server
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """The API on a real server."""
-    async with websockets.serving(app) as url:
-        yield url
 
 
 async def ticket_of(client: httpx.AsyncClient, who: Account, **body: object) -> str:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -25,13 +24,6 @@ from tests.support.app_state import state_of
 from tests.support.following import publish, subscriber_count
 from tests.support.waiting import until
 from tests.support.websockets import Frame
-
-
-@pytest.fixture
-async def url(app: FastAPI) -> AsyncIterator[str]:
-    """The API on a real server."""
-    async with websockets.serving(app) as url:
-        yield url
 
 
 async def log_of(store: Database, job_id: UUID) -> list[tuple[str, int]]:
